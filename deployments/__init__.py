@@ -1,0 +1,1 @@
+"""Ray Serve: the only room that names ray."""

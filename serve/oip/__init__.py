@@ -1,0 +1,1 @@
+"""The wire: the Open Inference Protocol, version 2."""

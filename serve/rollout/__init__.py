@@ -1,0 +1,1 @@
+"""What a rollout counts and decides."""

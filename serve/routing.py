@@ -1,0 +1,86 @@
+"""Routes: for one model, how much traffic each variant gets; and the choice for one request."""
+
+import hashlib
+import math
+import random
+from bisect import bisect_right
+from collections.abc import Mapping
+from functools import cached_property
+from itertools import accumulate
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from serve.errors import InvalidRecord
+from serve.record import Record
+
+
+class Routes(Record):
+    """Weights are relative; the share of a variant is its weight over their sum.
+
+    Points in [0, 1) are laid out so that the baseline fills the middle: the last two candidates of the
+    listing touch it from either side. Raising the weight of one of them at the baseline's cost moves
+    points from the baseline to that candidate and nowhere else."""
+
+    model: str
+    baseline: str
+    # Variant -> weight; the baseline is always named, and 0 means no request at all.
+    weights: Mapping[str, Annotated[float, Field(ge=0)]]
+    # Counts up with each change, so that two sets of routes can be told apart.
+    revision: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if self.baseline not in self.weights:
+            raise ValueError(f"weights name no baseline {self.baseline!r}; give it one (0 is allowed)")
+        if not 0 < math.fsum(self.weights.values()) < math.inf:
+            raise ValueError("the weights sum to nothing; at least one must be above 0")
+        return self
+
+    def share(self, variant: str) -> float:
+        """The share of requests asked for `variant`, 0 to 1."""
+        return self.weights.get(variant, 0.0) / math.fsum(self.weights.values())
+
+    @cached_property
+    def _order(self) -> list[str]:
+        candidates = [variant for variant in self.weights if variant != self.baseline]
+        return [*candidates[0::2], self.baseline, *reversed(candidates[1::2])]
+
+    @cached_property
+    def _bounds(self) -> list[float]:
+        return list(accumulate(self.weights[variant] for variant in self._order))
+
+
+def choose(routes: Routes, point: float) -> str:
+    """The variant whose stretch of [0, 1) holds `point`."""
+    total = routes._bounds[-1]
+    # Rounding must not carry the last point past the end, to a variant of weight 0.
+    position = min(point * total, math.nextafter(total, 0))
+    return routes._order[bisect_right(routes._bounds, position)]
+
+
+def point_of(model: str, key: str | None) -> float:
+    """Where a request falls in [0, 1): by its sticky key, the same each time; without one, anywhere."""
+    if key is None:
+        return random.random()  # noqa: S311 - a fair draw, not a secret
+    digest = hashlib.blake2b(key.encode(), digest_size=8, key=model.encode()[:64]).digest()
+    return (int.from_bytes(digest) >> 11) / 2**53
+
+
+def parse_weights(text: str) -> tuple[str, dict[str, float]]:
+    """`digits:fp32=90,slim-int8=10` as the model's name and its weights. Raises InvalidRecord."""
+    model, colon, pairs = text.partition(":")
+    weights: dict[str, float] = {}
+    for pair in pairs.split(","):
+        variant, equals, number = pair.partition("=")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not (model and colon and variant and equals and 0 <= weight < math.inf) or variant in weights:
+            raise InvalidRecord(
+                f"weights {text!r}: {pair!r} does not fit; write MODEL:VARIANT=WEIGHT,... with each variant "
+                "once and weights from 0 up, such as digits:fp32=90,slim-int8=10"
+            )
+        weights[variant] = weight
+    return model, weights

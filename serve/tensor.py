@@ -1,0 +1,87 @@
+"""TensorSpec: the name, datatype and shape of one input or output, and the signature they make up."""
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from serve.record import Record
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+# Open Inference Protocol datatype -> numpy. What JSON cannot carry exactly (FP16, BF16) is not here.
+DATATYPES: dict[str, np.dtype[np.generic]] = {
+    "BOOL": np.dtype(np.bool_),
+    "UINT8": np.dtype(np.uint8),
+    "UINT16": np.dtype(np.uint16),
+    "UINT32": np.dtype(np.uint32),
+    "UINT64": np.dtype(np.uint64),
+    "INT8": np.dtype(np.int8),
+    "INT16": np.dtype(np.int16),
+    "INT32": np.dtype(np.int32),
+    "INT64": np.dtype(np.int64),
+    "FP32": np.dtype(np.float32),
+    "FP64": np.dtype(np.float64),
+}
+_NAMES = {dtype: name for name, dtype in DATATYPES.items()}
+
+
+def datatype_of(dtype: np.dtype[np.generic]) -> str:
+    """The protocol's name of a numpy type. Raises KeyError for one that the wire cannot carry."""
+    return _NAMES[dtype]
+
+
+class TensorSpec(Record):
+    """One tensor of a signature. A dimension is a number, or a name where it may vary:
+    dimensions of the same name are equal within one request."""
+
+    name: Annotated[str, Field(min_length=1)]
+    datatype: str
+    shape: tuple[Annotated[int, Field(ge=1)] | str, ...]
+
+    @field_validator("datatype")
+    @classmethod
+    def _known(cls, datatype: str) -> str:
+        if datatype not in DATATYPES:
+            raise ValueError(f"datatype {datatype!r} cannot be served; known: {', '.join(DATATYPES)}")
+        return datatype
+
+    @cached_property
+    def dtype(self) -> np.dtype[np.generic]:
+        """The numpy type of the tensor's elements."""
+        return DATATYPES[self.datatype]
+
+    @property
+    def wire_shape(self) -> list[int]:
+        """The shape as the protocol writes it: -1 where a dimension may vary."""
+        return [dim if isinstance(dim, int) else -1 for dim in self.shape]
+
+    def example(self, rows: int = 1) -> NDArray[np.generic]:
+        """An array of zeros of this shape, every varying dimension `rows` long."""
+        return np.zeros([dim if isinstance(dim, int) else rows for dim in self.shape], self.dtype)
+
+
+class Signature(Record):
+    """The inputs and outputs of a model. All variants of a model have the same signature."""
+
+    inputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
+    outputs: Annotated[tuple[TensorSpec, ...], Field(min_length=1)]
+
+    @cached_property
+    def input_by_name(self) -> dict[str, TensorSpec]:
+        """The inputs by their names."""
+        return {spec.name: spec for spec in self.inputs}
+
+    @cached_property
+    def output_names(self) -> tuple[str, ...]:
+        """The names of the outputs, in order."""
+        return tuple(spec.name for spec in self.outputs)
+
+    @cached_property
+    def batches(self) -> bool:
+        """Whether rows of several requests can share one run: every first dimension is the same name."""
+        firsts = {spec.shape[0] if spec.shape else 0 for spec in (*self.inputs, *self.outputs)}
+        return len(firsts) == 1 and isinstance(firsts.pop(), str)

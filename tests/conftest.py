@@ -1,0 +1,112 @@
+"""What tests of several rooms share: tiny bundles whose answers say which variant gave them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from serve.bundle import (
+    MODEL,
+    Bundle,
+    Cpu,
+    DataSplit,
+    Figures,
+    Parity,
+    Provenance,
+    describe_file,
+    sha256,
+    write_bundle,
+)
+from serve.tensor import Signature, TensorSpec
+
+FEATURES = 4
+CLASSES = 3
+SIGNATURE = Signature(
+    inputs=(TensorSpec(name="x", datatype="FP32", shape=("batch", FEATURES)),),
+    outputs=(TensorSpec(name="y", datatype="FP32", shape=("batch", CLASSES)),),
+)
+
+MakeBundle = Callable[..., Bundle]
+
+
+def linear_graph(scale: float) -> bytes:
+    """An ONNX graph y = x @ (scale * ones): each output is `scale` times the row's sum."""
+    weights = np.full((FEATURES, CLASSES), scale, np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", ["x", "weights"], ["y"])],
+        "linear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["batch", FEATURES])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", CLASSES])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    content: bytes = onnx.ModelProto.SerializeToString(model)
+    return content
+
+
+def make_bundle(repository: Path, variant: str, *, scale: float = 1.0, **changes: Any) -> Bundle:
+    """Write a bundle of the model `linear` to `repository`; its outputs are `scale` times the row's sum."""
+    content = linear_graph(scale)
+    fields: dict[str, Any] = {
+        "model": "linear",
+        "variant": variant,
+        "baseline": "base",
+        "rejected": None,
+        "files": (describe_file(MODEL, content),),
+        "signature": SIGNATURE,
+        "opset": 20,
+        "figures": Figures(
+            parameters=FEATURES * CLASSES,
+            model_size_bytes=len(content),
+            parity=Parity(batch_sizes=(1, 3, 17), max_abs_difference=0.0),
+            accuracy=0.9,
+            macro_f1=0.9,
+            agreement=1.0,
+        ),
+        "provenance": Provenance(
+            fingerprint=sha256(variant.encode()),
+            source={},
+            steps=(),
+            floor={},
+            seed=0,
+            checkpoint_sha256=sha256(b"checkpoint"),
+            code_sha256=sha256(b"code"),
+            data={"held_out": DataSplit(rows=10, sha256=sha256(b"rows"))},
+            versions={},
+            cpu=Cpu(model="test", flags=()),
+        ),
+    }
+    bundle = Bundle(**fields | changes)
+    write_bundle(repository / bundle.model / variant, bundle, {MODEL: content})
+    return bundle
+
+
+@pytest.fixture(name="make_bundle")
+def _make_bundle() -> MakeBundle:
+    return make_bundle
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """A repository with one model, `linear`: the baseline `base` (scale 1), `light` (2), and `poor`."""
+    fill_repository(tmp_path / "models")
+    return tmp_path / "models"
+
+
+@pytest.fixture(scope="module")
+def module_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same repository, made once for a module that only reads it."""
+    folder = tmp_path_factory.mktemp("repository") / "models"
+    fill_repository(folder)
+    return folder
+
+
+def fill_repository(folder: Path) -> None:
+    """Write the three bundles of `linear`."""
+    make_bundle(folder, "base", scale=1.0)
+    make_bundle(folder, "light", scale=2.0)
+    make_bundle(folder, "poor", scale=3.0, rejected="accuracy 0.50 is 0.40 below the baseline's, floor 0.02")
