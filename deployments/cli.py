@@ -1,12 +1,12 @@
 """The `serve` command."""
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
 
 from deployments.plan import Plan, plan_routes
+from deployments.processes import stop_on_signals
 
 
 def serve(arguments: list[str]) -> int:
@@ -19,9 +19,7 @@ def serve(arguments: list[str]) -> int:
     # Only now, when nothing that a person wrote can be wrong any more: ray takes seconds.
     from deployments.server import running
 
-    # Both mean stop, also where a shell started us in the background and had SIGINT ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    stop_on_signals()
     names = ", ".join(model.name for model in models)
     _say(f"starting Ray Serve for {names} ({options.placement}) ...")
     try:

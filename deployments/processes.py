@@ -10,6 +10,12 @@ import psutil
 _PR_SET_CHILD_SUBREAPER = 36
 
 
+def stop_on_signals() -> None:
+    """Make Ctrl-C and SIGTERM raise KeyboardInterrupt, also where a shell started us with SIGINT ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 def adopt_orphans() -> None:
     """Make this process the parent of whatever its descendants leave behind, so that it can be found."""
     if sys.platform == "linux":

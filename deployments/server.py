@@ -12,11 +12,13 @@ from pathlib import Path
 
 from deployments.environment import set_ray_environment
 from deployments.plan import Plan
-from deployments.processes import adopt_orphans, descendants, stop
+from deployments.processes import adopt_orphans, descendants, stop, stop_on_signals
 from serve.errors import ServerFailed
 from serve.settings import Settings
 
 _OBJECT_STORE_BYTES = 80 * 2**20
+# The path of a socket ends at 97 characters in HAProxy, of which Ray's names below take 81.
+_LONGEST_PARENT = 16
 
 
 @contextmanager
@@ -24,8 +26,7 @@ def running(plan: Plan) -> Iterator[None]:
     """Serve the plan while the context lasts. Raises ServerFailed when it cannot."""
     require_free(plan.host, plan.port)
     adopt_orphans()
-    # A short name: paths of sockets end at 97 characters, and Ray adds 70 of its own.
-    scratch = Path(tempfile.mkdtemp(prefix="cw-"))
+    scratch = _make_scratch()
     set_ray_environment(scratch)
     try:
         _start(plan, scratch)
@@ -48,6 +49,17 @@ def require_free(host: str, port: int) -> None:
             ) from None
 
 
+def _make_scratch() -> Path:
+    """A new folder for the files of Ray and HAProxy."""
+    parent = Path(tempfile.gettempdir())
+    if len(str(parent)) > _LONGEST_PARENT:
+        raise ServerFailed(
+            f"the temporary folder {parent} has too long a name for Ray's sockets "
+            f"(over {_LONGEST_PARENT} characters); start with TMPDIR=/tmp"
+        )
+    return Path(tempfile.mkdtemp(prefix="cw-", dir=parent))
+
+
 def _start(plan: Plan, scratch: Path) -> None:
     # Not at the top: ray reads the environment, set just before, when it is imported.
     import ray
@@ -67,6 +79,8 @@ def _start(plan: Plan, scratch: Path) -> None:
             logging_level=logging.ERROR,
             _temp_dir=str(scratch),
         )
+        # Ray has put its own handler in the place of ours.
+        stop_on_signals()
         ray_serve.start(http_options={"host": plan.host, "port": plan.port})
         ray_serve.run(build(plan, Settings()), name="counterweight", route_prefix="/")
     except (RuntimeError, ray.exceptions.RayError) as error:

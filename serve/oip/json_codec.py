@@ -119,11 +119,13 @@ def _flatten(data: list[Any], shape: tuple[int, ...], spec: TensorSpec) -> list[
     if len(shape) > 1 and data and type(data[0]) is list:
         if len(data) != shape[0]:
             raise InvalidRequest(
-                f"input {spec.name!r} has {len(data)} rows of data, expected shape {list(shape)}"
+                f"input {spec.name!r} has {len(data)} rows of data, expected {shape[0]} for {list(shape)}"
             )
         for length in shape[1:]:
             if set(map(type, data)) != {list} or set(map(len, data)) != {length}:
-                raise InvalidRequest(f"input {spec.name!r} has ragged 'data', expected shape {list(shape)}")
+                raise InvalidRequest(
+                    f"input {spec.name!r} has 'data' that is not nested as its shape {list(shape)} says"
+                )
             data = list(chain.from_iterable(data))
     if len(data) != math.prod(shape):
         raise InvalidRequest(

@@ -1,0 +1,45 @@
+# One command per chore; CI and the Dockerfile use the same words.
+PYTHON ?= python3
+VENV ?= .venv
+EXTRAS ?= serve,export,loadtests,dev
+BIN := $(VENV)/bin
+
+.PHONY: help setup demo serve check test bench digits lock clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: $(VENV)/.ready-$(EXTRAS) ## make the virtual environment, everything pinned
+
+$(VENV)/.ready-$(EXTRAS): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: setup ## the whole chain on handwritten digits
+	@$(BIN)/counterweight demo
+
+serve: setup ## serve models/ until Ctrl-C
+	@$(BIN)/counterweight serve models
+
+check: setup ## ruff, mypy --strict, hadolint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/hadolint Dockerfile
+
+test: setup ## the whole suite, fast tests first
+	$(BIN)/python -m pytest
+
+digits: setup ## train the digits model and export its variants to models/
+	$(BIN)/python -m export.recipes.digits
+	$(BIN)/counterweight export export/recipes/digits.yaml
+
+bench: digits ## CPU per request beside FastAPI; needs wrk
+	$(BIN)/python -m loadtests.peers.bench models --model digits --json build/bench-serving.json
+
+lock: setup ## write the installed versions to constraints.txt
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
+
+clean: ## remove what was built
+	rm -rf build models .mypy_cache .pytest_cache .ruff_cache .hypothesis

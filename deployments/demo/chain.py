@@ -1,0 +1,154 @@
+"""The chain: train, export, serve, load and compare, each through the command a person would type."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from deployments.demo.cpu import CpuReading, cost_per_request, read_cpu
+from deployments.demo.summary import Summary, summarize
+from deployments.processes import stop
+from serve.errors import ServerFailed
+from serve.repository import read_model
+from serve.routing import Routes
+
+ROOT = Path(__file__).parents[2]
+MODELS = ROOT / "models"
+DIGITS = ROOT / "build" / "digits"
+OUT = ROOT / "build" / "demo"
+WEIGHTS = {"fp32": 90.0, "slim-int8": 10.0}
+SPLIT = "digits:" + ",".join(f"{variant}={weight:g}" for variant, weight in WEIGHTS.items())
+
+_RATE_PER_S = 100
+_SPLIT_S = 20
+_PINNED_S = 10
+_IDLE_S = 3
+_START_TIMEOUT_S = 120
+_STOP_TIMEOUT_S = 30
+
+Say = Callable[[str], None]
+
+
+def make_model(say: Say) -> None:
+    """Train the digits model and export its variants to `models/digits`."""
+    say("1/5  train a small convolutional network on handwritten digits")
+    _run([sys.executable, "-m", "export.recipes.digits", "--out", str(DIGITS)])
+    say("2/5  export fp32, int8, slim and slim-int8, each with its proof")
+    recipe = ROOT / "export" / "recipes" / "digits.yaml"
+    _run(_command("export", str(recipe), "--out", str(MODELS), "--json"))
+
+
+@contextmanager
+def served(port: int, say: Say, *, keep: bool) -> Iterator[psutil.Process]:
+    """The server with all variants of `models/`, ready; stopped at the end unless it is to be kept."""
+    say(f"3/5  start Ray Serve: 90 % fp32, 10 % slim-int8, on http://127.0.0.1:{port}")
+    OUT.mkdir(parents=True, exist_ok=True)
+    with (OUT / "server.log").open("wb") as log:
+        command = _command("serve", str(MODELS), "--port", str(port), "--weights", SPLIT)
+        server = _start(command, stdout=log, stderr=log)
+    try:
+        _wait_until_ready(server, port)
+        yield psutil.Process(server.pid)
+    except BaseException:
+        keep = False
+        raise
+    finally:
+        if not keep:
+            say("5/5  stop everything")
+            _stop(server)
+
+
+def measure(server: psutil.Process, port: int, say: Say) -> Summary:
+    """Load the endpoint, first as routed and then all variants in turn, and put everything side by side."""
+    url = f"http://127.0.0.1:{port}"
+    say(f"4/5  {_SPLIT_S} s of open-loop load as routed, then {_PINNED_S} s over all variants in turn")
+    readings = [_read(server)]
+    time.sleep(_IDLE_S)
+    readings.append(_read(server))
+    split = _load(url, _SPLIT_S, "--records", str(OUT / "records.jsonl"))
+    readings.append(_read(server))
+    model = read_model(MODELS / "digits")
+    pinned = _load(url, _PINNED_S, "--pin", ",".join(model.servable))
+    requests = {f"digits:{variant}": row["requests"] for variant, row in split["variants"].items()}
+    routes = Routes(model="digits", baseline=model.baseline, weights=WEIGHTS)
+    start, idle, end = readings
+    return summarize(model, routes, cost_per_request((start, idle, end), requests), split, pinned)
+
+
+def write(path: Path, content: str) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_text(content)
+    scratch.replace(path)
+
+
+def _load(url: str, duration_s: int, *more: str) -> dict[str, Any]:
+    options = ["--model", "digits", "--rate", str(_RATE_PER_S), "--duration", str(duration_s), "--json"]
+    inputs = ["--inputs", str(DIGITS / "inputs.npz")]
+    # Exit code 1 is a finding, some requests failed, and belongs into the table.
+    report: dict[str, Any] = json.loads(
+        _run(_command("loadtest", "run", url, *options, *inputs, *more), {0, 1})
+    )
+    return report
+
+
+def _read(server: psutil.Process) -> CpuReading:
+    return read_cpu(server.pid, time.monotonic())
+
+
+def _command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "counterweight", *words]
+
+
+def _run(command: Sequence[str], accepted: set[int] | None = None) -> str:
+    """What the command printed; its progress goes straight to the terminal. Raises ServerFailed."""
+    child = _start(command, stdout=subprocess.PIPE)
+    try:
+        output, _ = child.communicate()
+    finally:
+        _stop(child)
+    if child.returncode not in (accepted or {0}):
+        raise ServerFailed(f"{' '.join(command[2:])} ended with exit code {child.returncode}; see above")
+    return str(output.decode())
+
+
+def _start(command: Sequence[str], **streams: Any) -> "subprocess.Popen[bytes]":
+    # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
+    environment: Mapping[str, str] = os.environ | {"PYTHONUNBUFFERED": "1"}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **streams)
+
+
+def _stop(child: "subprocess.Popen[bytes]") -> None:
+    if child.poll() is not None:
+        return
+    tree = [psutil.Process(child.pid)]
+    child.terminate()
+    try:
+        child.wait(_STOP_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        stop(tree, timeout_s=5)
+        child.wait()
+
+
+def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + _START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            break
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.25)
+    last = (OUT / "server.log").read_text(errors="replace")[-2000:]
+    raise ServerFailed(f"the server was not ready within {_START_TIMEOUT_S} s; its log ends with:\n{last}")

@@ -1,0 +1,134 @@
+"""Summary: what the demo found, one row per variant; `summary.json` and the table are made from it."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import JsonValue
+from tabulate import tabulate
+
+from deployments.demo.cpu import CpuCost
+from serve.record import Record
+from serve.repository import StoredModel
+from serve.routing import Routes
+
+# A p99 of fewer samples rests on less than ten slow requests.
+_SAMPLES_FOR_P99 = 1000
+
+
+class VariantRow(Record):
+    """One variant: quality as exported, traffic and cost as measured. None: it had no traffic."""
+
+    variant: str
+    model_size_bytes: int
+    parameters: int
+    accuracy: float
+    macro_f1: float
+    # Share of held-out inputs on which the top class is the baseline's.
+    agreement: float
+    share_asked: float
+    share_served: float
+    requests: int
+    errors: int
+    # Latency from the intended start.
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    cpu_ms_per_request: float | None
+
+
+class Summary(Record):
+    """The content of `summary.json`, schema version 1."""
+
+    schema_version: Literal[1] = 1
+    model: str
+    baseline: str
+    placement: Literal["apart"] = "apart"
+    variants: tuple[VariantRow, ...]
+    cpu: CpuCost
+    # The load test's own reports: the split as routed, and all variants in turn at random.
+    split: dict[str, JsonValue]
+    pinned: dict[str, JsonValue]
+
+
+def summarize(
+    model: StoredModel, routes: Routes, cpu: CpuCost, split: Mapping[str, Any], pinned: Mapping[str, Any]
+) -> Summary:
+    """The summary of a run; `split` and `pinned` are reports of `counterweight loadtest run --json`."""
+    rows = []
+    for variant, bundle in model.servable.items():
+        figures = bundle.figures
+        load = split["variants"][variant]
+        rows.append(
+            VariantRow(
+                variant=variant,
+                model_size_bytes=figures.model_size_bytes,
+                parameters=figures.parameters,
+                accuracy=figures.accuracy,
+                macro_f1=figures.macro_f1,
+                agreement=figures.agreement,
+                share_asked=routes.share(variant),
+                cpu_ms_per_request=cpu.variants.get(f"{model.name}:{variant}"),
+                **{
+                    name: load[name]
+                    for name in ("share_served", "requests", "errors", "p50_ms", "p95_ms", "p99_ms")
+                },
+            )
+        )
+    return Summary(
+        model=model.name,
+        baseline=model.baseline,
+        variants=tuple(rows),
+        cpu=cpu,
+        split=dict(split),
+        pinned=dict(pinned),
+    )
+
+
+def cells(summary: Summary) -> list[list[str]]:
+    """The side-by-side table as text: the head, then a row per variant."""
+    head = ["variant", "KiB", "parameters", "accuracy", "macro-F1", "agreement", "asked", "served"]
+    head += ["requests", "errors", "p50 ms", "p95 ms", "p99 ms", "CPU ms/request"]
+    rows = [
+        [
+            row.variant,
+            f"{row.model_size_bytes / 1024:.0f}",
+            f"{row.parameters:,}",
+            f"{row.accuracy:.4f}",
+            f"{row.macro_f1:.4f}",
+            f"{row.agreement:.4f}",
+            f"{row.share_asked:.1%}",
+            f"{row.share_served:.1%}",
+            f"{row.requests:,}",
+            f"{row.errors:,}",
+            _ms(row.p50_ms),
+            _ms(row.p95_ms),
+            ("~" if row.p99_ms and row.requests < _SAMPLES_FOR_P99 else "") + _ms(row.p99_ms),
+            _ms(row.cpu_ms_per_request),
+        ]
+        for row in summary.variants
+    ]
+    return [head, *rows]
+
+
+def notes(summary: Summary) -> list[str]:
+    """What a reader must know beside the table."""
+    cpu, ray_share = summary.cpu, summary.cpu.ray_per_s / 1000
+    warnings = summary.split["warnings"]
+    assert isinstance(warnings, list)
+    return [
+        "-  no traffic: its weight is 0",
+        *(f"{'~' if 'p99' in str(warning) else '!'}  {warning}" for warning in warnings),
+        "CPU ms/request: the variant's own replica, idle work off, "
+        f"plus {cpu.gateway:.2f} gateway and {cpu.proxy:.2f} proxy; Ray's own: {ray_share:.1%} of a core",
+    ]
+
+
+def table(summary: Summary) -> str:
+    """The table and its notes, for a terminal."""
+    head, *rows = cells(summary)
+    grid = tabulate(rows, head, disable_numparse=True, colalign=["left"] + ["right"] * (len(head) - 1))
+    return "\n".join([grid, *notes(summary)])
+
+
+def _ms(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,124 @@
+import json
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from scipy.stats import binom
+
+from tests.e2e.conftest import Server, running_server
+
+INFER = "/v2/models/linear/infer"
+KEY = "x-counterweight-key"
+
+
+def body(rows: list[list[float]]) -> dict[str, Any]:
+    tensor = {"name": "x", "datatype": "FP32", "shape": [len(rows), 4], "data": rows}
+    return {"id": "mine", "inputs": [tensor]}
+
+
+ONE = body([[1, 2, 3, 4]])
+
+
+@pytest.fixture(scope="module", params=["apart", "together"])
+def server(request: pytest.FixtureRequest, module_repository: Path) -> Iterator[Server]:
+    split = "linear:base=80,light=20"
+    with running_server(module_repository, "--placement", request.param, "--weights", split) as server:
+        yield server
+
+
+def test_answers_with_the_variant_and_the_id(server: Server) -> None:
+    """A whole request through proxy, gateway and session."""
+    answer = server.post("/v2/models/linear/versions/light/infer", ONE)
+    assert answer.status == 200
+    assert answer.json == {
+        "model_name": "linear",
+        "model_version": "light",
+        "id": "mine",
+        "outputs": [{"name": "y", "datatype": "FP32", "shape": [1, 3], "data": [20.0, 20.0, 20.0]}],
+    }
+
+
+def test_the_split_is_what_was_asked_for(server: Server) -> None:
+    """Of 400 requests the candidate's share of 20 % is met.
+
+    The count is binomial(400, 0.2); the bounds cut off one run in a million on each side."""
+    variants = Counter(server.post(INFER, ONE).json["model_version"] for _ in range(400))
+    assert binom.ppf(1e-6, 400, 0.2) <= variants["light"] <= binom.ppf(1 - 1e-6, 400, 0.2)
+    assert set(variants) == {"base", "light"}
+
+
+def test_a_key_sticks_to_its_variant(server: Server) -> None:
+    """The header survives the proxy, and decides."""
+    for key in ("ann", "bob", "cy"):
+        assert len({server.post(INFER, ONE, **{KEY: key}).json["model_version"] for _ in range(10)}) == 1
+
+
+def test_everybody_gets_the_own_answer_in_a_batch(server: Server) -> None:
+    """Requests of many clients at once share runs, and none gets another's rows."""
+    connections = []
+    for number in range(40):
+        content = json.dumps(body([[number, 0, 0, 0]])).encode()
+        head = "POST /v2/models/linear/versions/base/infer HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+        connection = socket.create_connection(("127.0.0.1", server.port), timeout=60)
+        connection.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+        connections.append(connection)
+    for number, connection in enumerate(connections):
+        with connection, connection.makefile("rb") as stream:
+            answer = json.loads(stream.read().split(b"\r\n\r\n", 1)[1])
+        assert answer["outputs"][0]["data"] == [number] * 3
+
+
+def test_a_client_that_goes_away_holds_up_nobody(server: Server) -> None:
+    """Fifty connections are cut in the middle of a request; the next request is answered."""
+    content = json.dumps(body([[1, 2, 3, 4]] * 1000)).encode()
+    for _ in range(50):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=60) as connection:
+            head = f"POST {INFER} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(content)}\r\n\r\n"
+            connection.sendall(head.encode() + content)
+    assert server.post(INFER, ONE).status == 200
+
+
+def test_a_large_batch_goes_through(server: Server) -> None:
+    """Forty thousand rows, several MB of JSON: over the 4 MB that Ray's messages are capped at by default."""
+    rows = [[float(number), 0.25, 0.125, 0.5] for number in range(40_000)]
+    answer = server.post(INFER, body(rows))
+    assert answer.status == 200
+    assert answer.json["outputs"][0]["shape"] == [40_000, 3]
+
+
+@pytest.mark.parametrize(
+    ("path", "request_body", "status", "message"),
+    [
+        (INFER, b"{", 400, "not JSON"),
+        (INFER, body([[1, 2, 3]]), 400, "'x' has 'data' that is not nested as its shape [1, 4]"),
+        ("/v2/models/other/infer", ONE, 404, "known: linear"),
+        ("/v2/models/linear/versions/poor/infer", ONE, 404, "no variant 'poor'"),
+        (INFER, b" " * (17 * 2**20), 413, "over 16777216 bytes"),
+    ],
+    ids=["no JSON", "wrong shape", "unknown model", "rejected variant", "too large"],
+)
+def test_bad_requests_are_the_clients_fault(
+    server: Server, path: str, request_body: Any, status: int, message: str
+) -> None:
+    """The same errors as without Ray, through the proxy."""
+    answer = server.post(path, request_body)
+    assert answer.status == status
+    assert message in answer.json["error"]
+
+
+def test_metadata_and_health(server: Server) -> None:
+    """What a client asks before it sends anything."""
+    assert server.get("/v2/models/linear").json["versions"] == ["base", "light"]
+    assert server.get("/v2/models/linear/versions/light/ready").json["ready"] is True
+
+
+def test_the_control_api_counts_what_was_served(server: Server) -> None:
+    """The tally of the gateway agrees with what the client saw."""
+    before = server.get("/control/models/linear").json["variants"]
+    served = Counter(server.post(INFER, ONE).json["model_version"] for _ in range(50))
+    after = server.get("/control/models/linear").json["variants"]
+    grown = {name: after[name]["requests"] - before[name]["requests"] for name in after}
+    assert grown == {"base": served["base"], "light": served["light"]}
