@@ -3,17 +3,31 @@
 import ctypes
 import signal
 import sys
+import threading
 from collections.abc import Iterable
+from types import FrameType
 
 import psutil
 
 _PR_SET_CHILD_SUBREAPER = 36
+_asked = threading.Event()
 
 
 def stop_on_signals() -> None:
     """Make Ctrl-C and SIGTERM raise KeyboardInterrupt, also where a shell started us with SIGINT ignored."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, _on_signal)
+
+
+def stop_if_asked() -> None:
+    """Raise the KeyboardInterrupt of an earlier signal: Python drops one that comes while it forks."""
+    if _asked.is_set():
+        raise KeyboardInterrupt
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    _asked.set()
+    raise KeyboardInterrupt
 
 
 def adopt_orphans() -> None:

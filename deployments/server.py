@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deployments.environment import set_ray_environment
 from deployments.plan import Plan
-from deployments.processes import adopt_orphans, descendants, stop, stop_on_signals
+from deployments.processes import adopt_orphans, descendants, stop, stop_if_asked, stop_on_signals
 from serve.errors import ServerFailed
 from serve.settings import Settings
 
@@ -30,6 +30,7 @@ def running(plan: Plan) -> Iterator[None]:
     set_ray_environment(scratch)
     try:
         _start(plan, scratch)
+        stop_if_asked()
         yield
     finally:
         _stop()
@@ -81,7 +82,9 @@ def _start(plan: Plan, scratch: Path) -> None:
         )
         # Ray has put its own handler in the place of ours.
         stop_on_signals()
+        stop_if_asked()
         ray_serve.start(http_options={"host": plan.host, "port": plan.port})
+        stop_if_asked()
         ray_serve.run(build(plan, Settings()), name="counterweight", route_prefix="/")
     except (RuntimeError, ray.exceptions.RayError) as error:
         raise ServerFailed(f"Ray Serve could not start: {error}") from error

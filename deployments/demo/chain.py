@@ -16,7 +16,7 @@ import psutil
 
 from deployments.demo.cpu import CpuReading, cost_per_request, read_cpu
 from deployments.demo.summary import Summary, summarize
-from deployments.processes import stop
+from deployments.processes import stop, stop_if_asked
 from serve.errors import ServerFailed
 from serve.repository import read_model
 from serve.routing import Routes
@@ -117,6 +117,7 @@ def _run(command: Sequence[str], accepted: set[int] | None = None) -> str:
         output, _ = child.communicate()
     finally:
         _stop(child)
+    stop_if_asked()
     if child.returncode not in (accepted or {0}):
         raise ServerFailed(f"{' '.join(command[2:])} ended with exit code {child.returncode}; see above")
     return str(output.decode())
@@ -143,6 +144,7 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline:
+        stop_if_asked()
         if server.poll() is not None:
             break
         try:

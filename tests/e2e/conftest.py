@@ -2,20 +2,20 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
+
+from deployments.environment import free_ports
 
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 60
@@ -75,19 +75,12 @@ class Server:
             return Answer(error.code, error.read())
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @contextmanager
 def running_server(
     repository: Path, *options: str, python: str = sys.executable, **env: str
 ) -> Iterator[Server]:
     """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards."""
-    port = free_port()
+    [port] = free_ports(1)
     command = [python, "-m", "counterweight", "serve", str(repository), "--port", str(port), *options]
     # A short path: Ray puts sockets into it.
     with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as scratch:
@@ -110,11 +103,3 @@ def running_server(
             for leftover in tree:
                 if leftover.is_running():
                     leftover.kill()
-
-
-RunningServer = Callable[..., Any]
-
-
-@pytest.fixture(scope="session", name="running_server")
-def _running_server() -> RunningServer:
-    return running_server

@@ -9,7 +9,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.conftest import free_port, running_server
+from deployments.environment import free_ports
+from tests.e2e.conftest import running_server
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +18,15 @@ ROOT = Path(__file__).parents[2]
 def serve(*arguments: Path | str, **environment: str) -> "subprocess.Popen[str]":
     """`counterweight serve`, what it says captured; the caller waits for its end."""
     return subprocess.Popen(
-        [sys.executable, "-m", "counterweight", "serve", "--port", str(free_port()), *map(str, arguments)],
+        [
+            sys.executable,
+            "-m",
+            "counterweight",
+            "serve",
+            "--port",
+            str(free_ports(1)[0]),
+            *map(str, arguments),
+        ],
         cwd=ROOT,
         env=os.environ | environment,
         stderr=subprocess.PIPE,

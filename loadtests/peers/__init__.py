@@ -1,0 +1,1 @@
+"""The same bundle behind other servers, for side-by-side runs."""

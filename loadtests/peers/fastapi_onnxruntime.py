@@ -1,0 +1,101 @@
+"""What people would otherwise write: FastAPI models around onnxruntime, one process, one model.
+
+    export COUNTERWEIGHT_PEER_MODEL=models/digits/fp32/model.onnx
+    uvicorn --factory loadtests.peers.fastapi_onnxruntime:create
+
+The model and its variant are named by the folders that `model.onnx` lies in.
+"""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from fastapi import FastAPI, HTTPException
+from pydantic import BaseModel
+
+MODEL_VARIABLE = "COUNTERWEIGHT_PEER_MODEL"
+# ONNX Runtime's name of a type -> the protocol's, and numpy's.
+_TYPES = {
+    "tensor(float)": ("FP32", "float32"),
+    "tensor(double)": ("FP64", "float64"),
+    "tensor(int32)": ("INT32", "int32"),
+    "tensor(int64)": ("INT64", "int64"),
+}
+_DTYPES = dict(_TYPES.values())
+
+
+class Tensor(BaseModel):
+    """One tensor of a request or an answer."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[float]
+
+
+class InferRequest(BaseModel):
+    """The body of an infer request."""
+
+    id: str | None = None
+    inputs: list[Tensor]
+
+
+class InferResponse(BaseModel):
+    """The body of an answer."""
+
+    model_name: str
+    model_version: str
+    id: str | None
+    outputs: list[Tensor]
+
+
+def create_app(model_path: Path) -> FastAPI:
+    """The application that serves one ONNX file."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(model_path, options, providers=["CPUExecutionProvider"])
+    name, version = model_path.parent.parent.name, model_path.parent.name
+    outputs = [_describe(output) for output in session.get_outputs()]
+    app = FastAPI()
+
+    @app.get("/v2/health/ready")
+    async def ready() -> dict[str, bool]:
+        return {"ready": True}
+
+    @app.get("/v2/models/{model}")
+    async def metadata(model: str) -> dict[str, Any]:
+        _require(model, name)
+        inputs = [_describe(tensor) for tensor in session.get_inputs()]
+        return {"name": name, "versions": [version], "inputs": inputs, "outputs": outputs}
+
+    @app.post("/v2/models/{model}/infer")
+    async def infer(model: str, request: InferRequest) -> InferResponse:
+        _require(model, name)
+        feed = {
+            tensor.name: np.array(tensor.data, _DTYPES[tensor.datatype]).reshape(tensor.shape)
+            for tensor in request.inputs
+        }
+        tensors = [
+            Tensor(**{**spec, "shape": list(array.shape)}, data=array.ravel().tolist())
+            for spec, array in zip(outputs, session.run(None, feed), strict=True)
+        ]
+        return InferResponse(model_name=name, model_version=version, id=request.id, outputs=tensors)
+
+    return app
+
+
+def _describe(tensor: Any) -> dict[str, Any]:
+    shape = [dim if isinstance(dim, int) else -1 for dim in tensor.shape]
+    return {"name": tensor.name, "datatype": _TYPES[tensor.type][0], "shape": shape}
+
+
+def _require(model: str, name: str) -> None:
+    if model != name:
+        raise HTTPException(404, f"no model {model!r}; known: {name}")
+
+
+def create() -> FastAPI:
+    """The application over the file that the environment names, for `uvicorn --factory`."""
+    return create_app(Path(os.environ[MODEL_VARIABLE]))

@@ -1,0 +1,35 @@
+import json
+from pathlib import Path
+
+import httpx
+import pytest
+
+from loadtests.answer import check_answer
+from loadtests.metadata import ModelMetadata
+from loadtests.payloads import make_payloads, with_id
+from loadtests.peers.fastapi_onnxruntime import create_app
+
+
+@pytest.mark.anyio
+async def test_the_peer_speaks_the_protocol(onnx_file: Path) -> None:
+    """Its metadata is the protocol's, and its answer to a made input passes the load test's own check."""
+    transport = httpx.ASGITransport(create_app(onnx_file))
+    async with httpx.AsyncClient(transport=transport, base_url="http://peer") as client:
+        metadata = ModelMetadata.model_validate((await client.get("/v2/models/digits")).json())
+        body = with_id(make_payloads(metadata, seed=0).encode(0), "7")
+        kind = {"content-type": "application/json"}
+        answer = await client.post("/v2/models/digits/infer", content=body, headers=kind)
+    variant = check_answer(
+        answer.status_code, answer.content, request_id="7", pinned="fp32", metadata=metadata
+    )
+    assert variant == "fp32"
+    (sent,), (got,) = json.loads(body)["inputs"], answer.json()["outputs"]
+    assert got["data"] == pytest.approx([2 * element for element in sent["data"]])
+
+
+@pytest.mark.anyio
+async def test_the_peer_knows_its_one_model(onnx_file: Path) -> None:
+    """Another name is not found."""
+    transport = httpx.ASGITransport(create_app(onnx_file))
+    async with httpx.AsyncClient(transport=transport, base_url="http://peer") as client:
+        assert (await client.get("/v2/models/other")).status_code == 404
