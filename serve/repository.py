@@ -63,7 +63,7 @@ def read_model(folder: Path) -> StoredModel:
     if len(baselines) > 1 or baseline not in bundles:
         raise InvalidBundle(
             f"{folder}: its bundles name {' and '.join(sorted(baselines))} as the baseline; "
-            "exactly one, and present, is needed: export the recipe again"
+            "exactly one, and present, is needed: export the recipe again, or remove what it no longer makes"
         )
     for name, bundle in bundles.items():
         if (bundle.model, bundle.variant) != (folder.name, name):
@@ -74,7 +74,7 @@ def read_model(folder: Path) -> StoredModel:
         if bundle.signature != bundles[baseline].signature:
             raise InvalidBundle(
                 f"{folder / name} has another signature than the baseline {baseline}: "
-                "variants of one model must be interchangeable; export the recipe again"
+                "variants of one model must be interchangeable; export it again, or remove that folder"
             )
     return StoredModel(name=folder.name, folder=folder, baseline=baseline, bundles=bundles)
 

@@ -9,6 +9,7 @@ from typing import Any
 import jinja2
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from deployments.demo.summary import Summary, cells, notes
@@ -51,14 +52,17 @@ def _draw_accuracy(axes: Axes, summary: Summary) -> None:
     largest = max(row.model_size_bytes for row in summary.variants)
     for row, colour in zip(summary.variants, cycle(_COLOURS)):
         p50_ms = _reports(summary.pinned)[row.variant]["p50_ms"]
-        if p50_ms is None:
-            continue
-        area = 60 + 540 * row.model_size_bytes / largest
-        axes.scatter(p50_ms, row.accuracy, s=area, color=colour, alpha=0.75)
-        label = f"{row.variant} ({row.model_size_bytes / 1024:.0f} KiB)"
-        axes.annotate(label, (p50_ms, row.accuracy), (0, 14), textcoords="offset points", ha="center")
-    axes.margins(0.25)
+        if p50_ms is not None:
+            area = 40 + 500 * row.model_size_bytes / largest
+            label = f"{row.variant}, {row.model_size_bytes / 1024:.0f} KiB"
+            axes.scatter(p50_ms, row.accuracy, s=area, color=colour, alpha=0.75, label=label)
+    axes.margins(0.1, 0.3)
+    # From zero: a difference that looks large is large.
+    axes.set_xlim(0, 1.15 * axes.get_xlim()[1])
     axes.set(xlabel="median latency, ms", ylabel="accuracy on held-out scans")
+    for handle in axes.legend(frameon=False, loc="lower left").legend_handles:
+        if isinstance(handle, PathCollection):
+            handle.set_sizes([60])
 
 
 def _draw_latency(axes: Axes, report: dict[str, Any]) -> None:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import tabulate
 from pydantic import JsonValue
-from tabulate import tabulate
 
 from deployments.demo.cpu import CpuCost
 from serve.record import Record
@@ -13,6 +13,15 @@ from serve.routing import Routes
 
 # A p99 of fewer samples rests on less than ten slow requests.
 _SAMPLES_FOR_P99 = 1000
+# Where a heading is broken in a terminal: fourteen columns must fit beside one another.
+_BREAKS = {
+    "parameters": "para-\nmeters",
+    "accuracy": "accu-\nracy",
+    "macro-F1": "macro-\nF1",
+    "agreement": "agree-\nment",
+    "requests": "re-\nquests",
+    "CPU ms / request": "CPU ms/\nrequest",
+}
 
 
 class VariantRow(Record):
@@ -86,8 +95,9 @@ def summarize(
 
 def cells(summary: Summary) -> list[list[str]]:
     """The side-by-side table as text: the head, then a row per variant."""
-    head = ["variant", "KiB", "parameters", "accuracy", "macro-F1", "agreement", "asked", "served"]
-    head += ["requests", "errors", "p50 ms", "p95 ms", "p99 ms", "CPU ms/request"]
+    head = ["variant", "file KiB", "parameters", "accuracy", "macro-F1", "agreement"]
+    head += ["share asked", "share served", "requests", "errors", "p50 ms", "p95 ms", "p99 ms"]
+    head += ["CPU ms / request"]
     rows = [
         [
             row.variant,
@@ -117,7 +127,7 @@ def notes(summary: Summary) -> list[str]:
     assert isinstance(warnings, list)
     return [
         "-  no traffic: its weight is 0",
-        *(f"{'~' if 'p99' in str(warning) else '!'}  {warning}" for warning in warnings),
+        *(f"{'~' if str(warning).startswith('the p99') else '!'}  {warning}" for warning in warnings),
         "CPU ms/request: the variant's own replica, idle work off, "
         f"plus {cpu.gateway:.2f} gateway and {cpu.proxy:.2f} proxy; Ray's own: {ray_share:.1%} of a core",
     ]
@@ -126,7 +136,12 @@ def notes(summary: Summary) -> list[str]:
 def table(summary: Summary) -> str:
     """The table and its notes, for a terminal."""
     head, *rows = cells(summary)
-    grid = tabulate(rows, head, disable_numparse=True, colalign=["left"] + ["right"] * (len(head) - 1))
+    narrow = [_BREAKS.get(name, name.replace(" ", "\n", 1)) for name in head]
+    # Fourteen columns have no room for the space that it adds to headings.
+    tabulate.MIN_PADDING = 0
+    grid = tabulate.tabulate(
+        rows, narrow, disable_numparse=True, colalign=["left"] + ["right"] * (len(head) - 1)
+    )
     return "\n".join([grid, *notes(summary)])
 
 

@@ -1,0 +1,37 @@
+"""The processor that a bundle is made and measured on."""
+
+import platform
+from pathlib import Path
+
+from serve.bundle import Cpu
+
+# Instruction sets that decide how fast float and 8-bit arithmetic is, on x86 and on ARM.
+_DECISIVE = (
+    "avx2",
+    "avx512f",
+    "avx512bw",
+    "avx512_vnni",
+    "avx_vnni",
+    "avx512_bf16",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "asimddp",
+    "i8mm",
+    "bf16",
+    "sve",
+)
+
+
+def read_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
+    """This machine's processor; where the kernel tells nothing, its architecture and no flags."""
+    lines: dict[str, str] = {}
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            lines.setdefault(key.strip(), value.strip())
+    flags = set((lines.get("flags") or lines.get("Features") or "").split())
+    return Cpu(
+        model=lines.get("model name") or platform.machine(),
+        flags=tuple(flag for flag in _DECISIVE if flag in flags),
+    )

@@ -1,0 +1,103 @@
+"""Factories: functions that a recipe names by import path, and the digest of the code behind them."""
+
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from modulefinder import ModuleFinder
+from pathlib import Path
+from typing import Any
+
+from export.errors import InvalidSource
+from serve.bundle import sha256
+from serve.record import nearest
+
+_ROOM = Path(__file__).parent
+
+
+@contextmanager
+def importable(folders: Sequence[Path]) -> Iterator[None]:
+    """Inside, modules in `folders` can be imported; afterwards `sys.path` is as it was."""
+    before = list(sys.path)
+    sys.path[:0] = [str(folder) for folder in folders]
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def call_factory(factory: str, arguments: Mapping[str, Any]) -> Any:
+    """What the function at `package.module:function` returns. Raises InvalidSource."""
+    function = _import_function(factory)
+    try:
+        return function(**arguments)
+    except Exception as error:  # a factory is foreign code and may raise anything
+        raise InvalidSource(
+            f"{factory} called with {dict(arguments)} failed: {type(error).__name__}: {error}"
+        ) from error
+
+
+def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
+    """SHA-256 over the code that decides a result: the factories' modules, what these import from
+    `folders`, and this room. Installed packages count by their versions instead."""
+    # This checkout too, so that a shipped recipe means the same from any current folder.
+    finder = ModuleFinder(path=[str(folder) for folder in (*folders, _ROOM.parent)])
+    files: dict[str, Path] = {}
+    for factory in factories:
+        name = factory.partition(":")[0]
+        try:
+            finder.import_hook(name)
+        except ImportError:  # not in these folders, so it is installed
+            files[name] = Path(_find(name))
+        except SyntaxError as error:
+            raise InvalidSource(f"factory {factory}: {error}") from None
+    for name, module in finder.modules.items():
+        path = getattr(module, "__file__", None)
+        if path is not None:
+            files[name] = Path(path)
+    for path in [*_ROOM.glob("*.py"), *_ROOM.glob("steps/*.py")]:
+        files[f"export/{path.relative_to(_ROOM).as_posix()}"] = path
+    return sha256("".join(f"{name} {sha256(files[name].read_bytes())}\n" for name in sorted(files)).encode())
+
+
+def _import_function(factory: str) -> Callable[..., Any]:
+    module_name, _, function_name = factory.partition(":")
+    _find(module_name)
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:  # importing runs foreign code
+        raise InvalidSource(
+            f"factory {factory}: importing {module_name} failed: {type(error).__name__}: {error}"
+        ) from error
+    function: Callable[..., Any] | None = getattr(module, function_name, None)
+    if not callable(function):
+        public = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
+        raise InvalidSource(
+            f"factory {factory}: {module_name} has no function {function_name!r}; "
+            f"{nearest(function_name, public)}"
+        )
+    return function
+
+
+def _find(module_name: str) -> str:
+    """The file of a module. Raises InvalidSource when there is none, or another of that name is loaded."""
+    top = module_name.partition(".")[0]
+    loaded = getattr(sys.modules.get(top), "__file__", None)
+    spec = importlib.machinery.PathFinder.find_spec(top)
+    found = spec.origin if spec is not None else None
+    if loaded is not None and found is not None and Path(found).resolve() != Path(loaded).resolve():
+        raise InvalidSource(
+            f"module {top!r} of the recipe's folder has the name of one that is already loaded; rename it"
+        )
+    try:
+        spec = importlib.util.find_spec(module_name)
+    except ImportError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise InvalidSource(
+            f"module {module_name!r} is neither in the recipe's folder, nor in the current one, nor installed"
+        )
+    return spec.origin

@@ -1,0 +1,1 @@
+"""Recipes that ship and work offline, each with its small Python beside it."""

@@ -1,0 +1,121 @@
+"""Digits: a small convolutional network on scikit-learn's 1,797 scanned handwritten digits.
+
+`python -m export.recipes.digits` trains it, as a team would have done long before it thinks of exporting.
+"""
+
+import argparse
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+
+from export.datasets import read_data
+from export.recipe import Finetune
+from export.reproducible import reproducible, seed_everything
+from export.steps.finetune import finetune
+
+Rows = tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]
+
+_SEED = 0
+_TRAINING = Finetune(step="finetune", epochs=12, learning_rate=3e-3, batch_size=64)
+
+
+class DigitsNet(torch.nn.Module):
+    """Three convolutions and two linear layers; `image` [batch, 1, 8, 8] in, ten logits out."""
+
+    def __init__(self, widths: Sequence[int], hidden: int) -> None:
+        super().__init__()
+        first, second, third = widths
+        self.features = torch.nn.Sequential(
+            *_convolution(1, first),
+            *_convolution(first, second),
+            torch.nn.MaxPool2d(2),
+            *_convolution(second, third),
+            torch.nn.MaxPool2d(2),
+            torch.nn.Flatten(),
+            torch.nn.Linear(third * 2 * 2, hidden),
+            torch.nn.ReLU(),
+        )
+        self.head = torch.nn.Linear(hidden, 10)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        """The ten logits of each row."""
+        logits: torch.Tensor = self.head(self.features(image))
+        return logits
+
+
+def digits_model(widths: Sequence[int] = (32, 64, 128), hidden: int = 112) -> DigitsNet:
+    """The untrained network; 151,482 parameters by default."""
+    return DigitsNet(widths, hidden)
+
+
+def digits_data(seed: int = 0) -> dict[str, Rows]:
+    """The four splits, stratified by digit; exact duplicates are dropped first."""
+    pixels, labels = load_digits(return_X_y=True)
+    _, firsts = np.unique(pixels, axis=0, return_index=True)
+    rest = np.sort(firsts)
+    splits: dict[str, Rows] = {}
+    for name, rows in (("held_out", 450), ("search", 250), ("calibration", 200)):
+        rest, taken = train_test_split(rest, test_size=rows, stratify=labels[rest], random_state=seed)
+        splits[name] = _read_rows(pixels, labels, taken)
+    splits["train"] = _read_rows(pixels, labels, rest)
+    return splits
+
+
+def train(out: Path) -> None:
+    """Train the network and write `digits.safetensors` and `inputs.npz` (held-out images) to `out`."""
+    data = read_data(digits_data(_SEED), "digits_data")
+    with reproducible():
+        seed_everything(_SEED)
+        model = finetune(digits_model(), _TRAINING, data.train, data.search, _SEED)
+    images = io.BytesIO()
+    np.savez(images, image=data.held_out.inputs["image"])
+    _write(out / "digits.safetensors", safetensors.torch.save(model.state_dict()))
+    _write(out / "inputs.npz", images.getvalue())
+
+
+def main(arguments: list[str]) -> int:
+    """The command line: exit code 0."""
+    parser = argparse.ArgumentParser(
+        prog="python -m export.recipes.digits",
+        description="Train the digits network and write its checkpoint and the inputs of a load test.",
+        epilog="example: python -m export.recipes.digits --out build/digits",
+    )
+    parser.add_argument("--out", type=Path, default=Path("build/digits"), help="default: build/digits")
+    train(parser.parse_args(arguments).out)
+    return 0
+
+
+def _convolution(channels: int, width: int) -> list[torch.nn.Module]:
+    return [
+        torch.nn.Conv2d(channels, width, 3, padding=1, bias=False),
+        torch.nn.BatchNorm2d(width),
+        torch.nn.ReLU(),
+    ]
+
+
+def _read_rows(pixels: NDArray[np.float64], labels: NDArray[np.int64], rows: NDArray[np.int64]) -> Rows:
+    return {"image": (pixels[rows] / 16).astype(np.float32).reshape(-1, 1, 8, 8)}, labels[rows]
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write whole or not at all: an export may read it at any time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,45 @@
+"""The shipped digits: splits that prove something, a model worth compressing."""
+
+from pathlib import Path
+
+import numpy as np
+
+from export.datasets import Data
+from export.recipe import load_recipe
+from export.sources import load_model, read_checkpoint
+from export.steps.finetune import accuracy_of
+
+
+def test_every_split_has_every_digit_in_its_share(data: Data) -> None:
+    """Stratified: no digit is more than 2 percent points over or under its share of a tenth."""
+    for split in data.splits.values():
+        shares = np.bincount(split.labels, minlength=10) / len(split)
+        assert np.all(np.abs(shares - 0.1) < 0.02)
+
+
+def test_all_scans_are_used(data: Data) -> None:
+    """1,797 scans without duplicates go into the four splits."""
+    assert sum(len(split) for split in data.splits.values()) == 1797
+
+
+def test_images_are_scaled(data: Data) -> None:
+    """Pixels of 0 to 16 become 0 to 1."""
+    images = data.train.inputs["image"]
+    assert images.dtype == np.float32
+    assert images.shape[1:] == (1, 8, 8)
+    assert (images.min(), images.max()) == (0, 1)
+
+
+def test_the_trained_network_reads_digits(digits_recipe: Path, data: Data) -> None:
+    """The checkpoint fits the recipe and is right on 97 of 100 digits that it never saw."""
+    recipe = load_recipe(digits_recipe)
+    model = load_model(recipe.source, read_checkpoint(recipe.source, digits_recipe.parent))
+    assert accuracy_of(model, data.held_out) > 0.97
+
+
+def test_training_leaves_inputs_for_a_load_test(digits_recipe: Path, data: Data) -> None:
+    """The held-out images, under the model's input name, and no scratch file beside them."""
+    folder = digits_recipe.parent.parent.parent / "build" / "digits"
+    assert sorted(path.name for path in folder.iterdir()) == ["digits.safetensors", "inputs.npz"]
+    with np.load(folder / "inputs.npz") as inputs:
+        assert np.array_equal(inputs["image"], data.held_out.inputs["image"])

@@ -1,0 +1,56 @@
+"""The export command: figures on standard output, a code that a script can trust."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.cli import export
+from export.pipeline import Outcome
+
+
+def test_prints_the_table(digits_recipe: Path, outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+    """One row per variant, and 0 because the floor accepts all; what was kept is said on the side."""
+    assert export([str(digits_recipe), "--out", str(outcome.model.folder.parent)]) == 0
+    captured = capsys.readouterr()
+    assert [line.split()[0] for line in captured.out.splitlines()[2:]] == [
+        "fp32",
+        "int8",
+        "slim",
+        "slim-int8",
+    ]
+    assert "not built again: fp32, int8, slim, slim-int8" in captured.err
+
+
+def test_prints_json_alone(digits_recipe: Path, outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+    """Standard output is one JSON document with the status of the variants that were asked for."""
+    out = str(outcome.model.folder.parent)
+    assert export([str(digits_recipe), "--out", out, "--only", "slim", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["schema_version"] == 1
+    statuses = {item["variant"]: item["status"] for item in document["variants"]}
+    assert statuses == {"fp32": "unchanged", "slim": "unchanged"}
+
+
+def test_a_rejected_variant_is_exit_code_1(
+    ruinous_recipe: Path, ruined: Outcome, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script learns from the code alone that the floor refuses something, also when nothing was built."""
+    assert export([str(ruinous_recipe), "--out", str(ruined.model.folder.parent)]) == 1
+    assert "below the baseline's" in capsys.readouterr().out
+
+
+def test_help_needs_no_torch() -> None:
+    """Asking what the command does costs no import of a framework."""
+    program = (
+        "import sys\n"
+        "from export.cli import export\n"
+        "try:\n"
+        "    export(['--help'])\n"
+        "finally:\n"
+        "    assert not {'torch', 'onnxruntime', 'sklearn'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "example: counterweight export" in done.stdout

@@ -1,0 +1,59 @@
+"""Factories are found where the recipe says, and their code counts."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from export.errors import InvalidSource
+from export.factories import call_factory, digest_code, importable
+
+
+def test_finds_a_factory_in_the_recipes_folder(tmp_path: Path) -> None:
+    """A module beside the recipe needs no installation, and sys.path is the same afterwards."""
+    (tmp_path / "beside_the_recipe.py").write_text("def double(x):\n    return 2 * x\n")
+    before = list(sys.path)
+    with importable([tmp_path]):
+        assert call_factory("beside_the_recipe:double", {"x": 21}) == 42
+    assert sys.path == before
+
+
+@pytest.mark.parametrize(
+    ("factory", "message"),
+    [
+        ("no_such_module:make", "'no_such_module' is neither in the recipe's folder"),
+        ("math:sqroot", "math has no function 'sqroot'; did you mean 'sqrt'"),
+        ("math:sqrt", "math:sqrt called with {} failed: TypeError"),
+        ("breaks_on_import:make", "importing breaks_on_import failed: ZeroDivisionError"),
+        ("json:make", "'json' of the recipe's folder has the name of one that is already loaded; rename it"),
+    ],
+)
+def test_names_what_is_wrong_with_a_factory(tmp_path: Path, factory: str, message: str) -> None:
+    """Foreign code that is missing or fails is reported by its name."""
+    (tmp_path / "breaks_on_import.py").write_text("1 / 0\n")
+    (tmp_path / "json.py").write_text("def make(): ...\n")
+    with importable([tmp_path]), pytest.raises(InvalidSource, match=message):
+        call_factory(factory, {})
+
+
+def test_digest_covers_what_the_factory_imports(tmp_path: Path) -> None:
+    """A change in a helper beside the factory is a change of the source."""
+    (tmp_path / "a_factory.py").write_text("from a_helper import make\n")
+    (tmp_path / "a_helper.py").write_text("def make(): return 1\n")
+    before = digest_code(["a_factory:make"], [tmp_path])
+    assert digest_code(["a_factory:make"], [tmp_path]) == before
+    (tmp_path / "a_helper.py").write_text("def make(): return 2\n")
+    assert digest_code(["a_factory:make"], [tmp_path]) != before
+
+
+def test_digest_does_not_depend_on_the_current_folder(tmp_path: Path) -> None:
+    """A shipped recipe means the same wherever it is started from."""
+    factory = "export.recipes.digits:digits_model"
+    assert digest_code([factory], [Path.cwd()]) == digest_code([factory], [tmp_path])
+
+
+def test_digest_refuses_a_factory_that_is_no_python(tmp_path: Path) -> None:
+    """A syntax error in the factory's module is named before anything is built."""
+    (tmp_path / "not_python.py").write_text("def make(:\n")
+    with pytest.raises(InvalidSource, match=r"not_python:make: .*not_python\.py, line 1"):
+        digest_code(["not_python:make"], [tmp_path])

@@ -1,0 +1,90 @@
+"""A recipe says exactly what it means, or it is refused with the place and the fix."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export.recipe import Prune, Quantize, load_recipe
+from serve.errors import InvalidRecord
+
+PRUNE = {"step": "prune", "channels": 0.5}
+QUANTIZE = {"step": "quantize", "method": "static"}
+
+
+def test_reads_the_shipped_recipe() -> None:
+    """The digits recipe has a baseline without steps and its steps in order."""
+    recipe = load_recipe(Path("export/recipes/digits.yaml"))
+    assert recipe.baseline == "fp32"
+    first, _, last = recipe.variants["slim-int8"]
+    assert isinstance(first, Prune)
+    assert isinstance(last, Quantize)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        pytest.param({"flor": {}}, r"unknown key 'flor'; did you mean 'floor'\?", id="unknown key"),
+        pytest.param(
+            {"variants": {"fp32": [], "slim": [{**PRUNE, "chanels": 1}]}},
+            r"variants\.slim\.0\.prune: unknown key 'chanels'; did you mean 'channels'\?",
+            id="unknown setting of a step",
+        ),
+        pytest.param({"floor": {"accuracy_drop": 0}}, r"floor\.agreement: Field required", id="missing key"),
+        pytest.param(
+            {"variants": {"fp32": [], "slim": [{"step": "prun"}]}},
+            r"variants\.slim\.0: .*'prun'.*'prune', 'finetune', 'quantize'",
+            id="unknown step",
+        ),
+        pytest.param({"variants": {"fp32": [], "copy": []}}, "fp32, copy; exactly one", id="two baselines"),
+        pytest.param({"variants": {"slim": [PRUNE]}}, "none; exactly one", id="no baseline"),
+        pytest.param(
+            {"variants": {"fp32": [], "odd": [QUANTIZE, PRUNE]}},
+            r"variants\.odd: step 2 \(prune\) cannot follow quantize: prune works on the torch model",
+            id="prune after quantize",
+        ),
+        pytest.param(
+            {"variants": {"fp32": [], "odd": [QUANTIZE, QUANTIZE]}},
+            r"step 2 \(quantize\) cannot follow quantize: a graph is quantized once",
+            id="quantize twice",
+        ),
+        pytest.param({"outputs": ["a", "a"]}, "repeat a name", id="repeated output"),
+        pytest.param({"model": "../up"}, r"model: .*\(came: '\.\./up'\)", id="name that leaves the folder"),
+        pytest.param({"opset": 17}, "opset: .*18.*came: 17", id="opset that torch may not honour"),
+    ],
+)
+def test_refuses(write_recipe: Callable[..., Path], changes: dict[str, object], message: str) -> None:
+    """A recipe that says something senseless is refused with the place and the way out."""
+    path = write_recipe(**changes)
+    with pytest.raises(InvalidRecord, match=message) as refusal:
+        load_recipe(path)
+    assert str(path) in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(
+            "model: a\nseed: 1\nmodel: b\n", ":3: the key 'model' stands here a second time", id="key"
+        ),
+        pytest.param("model: [\n", r":2: expected the node content", id="syntax"),
+        pytest.param("model: !!python/name:os.system\n", ":1: could not determine a constructor", id="code"),
+        pytest.param("just text", "valid dictionary", id="no mapping"),
+        pytest.param("a: \x00", "is no YAML", id="binary"),
+    ],
+)
+def test_refuses_text(tmp_path: Path, text: str, message: str) -> None:
+    """YAML that is broken, ambiguous or carries code is refused with its line."""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidRecord, match=message):
+        load_recipe(path)
+
+
+def test_refuses_a_recipe_that_is_not_there(tmp_path: Path) -> None:
+    """A wrong path is an error of the person's, not a traceback."""
+    with pytest.raises(
+        InvalidRecord, match=re.escape("No such file or directory; give the path of a recipe")
+    ):
+        load_recipe(tmp_path / "recipe.yaml")

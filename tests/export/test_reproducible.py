@@ -1,0 +1,25 @@
+"""Reproducible computing ends where it began."""
+
+import random
+
+import numpy as np
+import torch
+
+from export.reproducible import THREADS, reproducible, seed_everything
+
+
+def test_settings_hold_inside_and_are_restored() -> None:
+    """torch is strict and has a fixed number of threads inside, and its own settings afterwards."""
+    before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
+    with reproducible():
+        assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (THREADS, True)
+    assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
+
+
+def test_a_seed_starts_every_generator_over() -> None:
+    """Python, numpy and torch draw the same after the same seed."""
+    draws = []
+    for _ in range(2):
+        seed_everything(3)
+        draws.append((random.random(), np.random.rand(), float(torch.rand(1))))
+    assert draws[0] == draws[1]
