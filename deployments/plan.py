@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from serve.errors import UnknownModel
+from serve.errors import InvalidRecord, UnknownModel
 from serve.record import Record, nearest
 from serve.repository import StoredModel, read_repository
 from serve.routing import Routes, parse_weights
@@ -41,7 +41,7 @@ def plan_routes(repository: Path, weights: list[str]) -> tuple[tuple[StoredModel
                 f"--weights {text}: no model {name!r} in {repository}; {nearest(name, models)}"
             )
         if name in asked:
-            raise UnknownModel(f"--weights names model {name!r} twice; put all its variants into one")
+            raise InvalidRecord(f"--weights names model {name!r} twice; put all its variants into one")
         asked[name] = shares
     routes = []
     for name, model in models.items():

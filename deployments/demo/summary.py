@@ -52,6 +52,8 @@ class Summary(Record):
     model: str
     baseline: str
     placement: Literal["apart"] = "apart"
+    # How many rows the quality figures rest on.
+    held_out_rows: int
     variants: tuple[VariantRow, ...]
     cpu: CpuCost
     # The load test's own reports: the split as routed, and all variants in turn at random.
@@ -86,6 +88,7 @@ def summarize(
     return Summary(
         model=model.name,
         baseline=model.baseline,
+        held_out_rows=model.bundles[model.baseline].provenance.data["held_out"].rows,
         variants=tuple(rows),
         cpu=cpu,
         split=dict(split),
@@ -126,7 +129,7 @@ def notes(summary: Summary) -> list[str]:
     warnings = summary.split["warnings"]
     assert isinstance(warnings, list)
     return [
-        "-  no traffic: its weight is 0",
+        f"quality is measured on {summary.held_out_rows} held-out scans; - means no traffic, at weight 0",
         *(f"{'~' if str(warning).startswith('the p99') else '!'}  {warning}" for warning in warnings),
         "CPU ms/request: the variant's own replica, idle work off, "
         f"plus {cpu.gateway:.2f} gateway and {cpu.proxy:.2f} proxy; Ray's own: {ray_share:.1%} of a core",

@@ -17,6 +17,7 @@ import psutil
 
 from deployments.environment import free_ports
 
+ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 60
 
@@ -77,7 +78,7 @@ class Server:
 
 @contextmanager
 def running_server(
-    repository: Path, *options: str, python: str = sys.executable, **env: str
+    repository: Path, *options: str, python: str = sys.executable, folder: Path = ROOT, **env: str
 ) -> Iterator[Server]:
     """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards."""
     [port] = free_ports(1)
@@ -86,7 +87,7 @@ def running_server(
     with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as scratch:
         process = subprocess.Popen(
             command,
-            cwd=Path(__file__).parents[2],
+            cwd=folder,
             env=os.environ | {"TMPDIR": scratch} | env,
             start_new_session=True,
         )

@@ -78,8 +78,9 @@ def test_a_long_temporary_folder_is_named(module_repository: Path, tmp_path: Pat
 
 def test_without_haproxy_the_plain_proxy_serves(module_repository: Path) -> None:
     """Where there is no HAProxy the same endpoint answers, a little slower."""
-    environment = {"RAY_SERVE_ENABLE_HA_PROXY": "0", "RAY_SERVE_ENABLE_DIRECT_INGRESS": "0"}
-    with running_server(module_repository, **environment) as server:
+    with running_server(
+        module_repository, RAY_SERVE_ENABLE_HA_PROXY="0", RAY_SERVE_ENABLE_DIRECT_INGRESS="0"
+    ) as server:
         assert not [process for process in server.tree() if process.name() == "haproxy"]
         tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
         answer = server.post("/v2/models/linear/infer", {"inputs": [tensor]})

@@ -1,0 +1,69 @@
+import signal
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from deployments.processes import descendants, stop, stop_if_asked
+
+# A process with a child; both ignore SIGTERM when told to.
+FAMILY = """
+import signal, subprocess, sys, time
+if sys.argv[1] == "stubborn": signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if len(sys.argv) == 2: subprocess.Popen([sys.executable, "-c", sys.stdin.read(), sys.argv[1], "child"])
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+def start_family(manner: str) -> "subprocess.Popen[str]":
+    """A process whose child is up too."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", FAMILY, manner], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(FAMILY)
+    process.stdin.close()
+    for _ in range(2):
+        assert process.stdout.readline() == "up\n"
+    return process
+
+
+@pytest.mark.parametrize("manner", ["willing", "stubborn"])
+def test_ends_a_process_and_all_below_it(manner: str) -> None:
+    """Those that obey SIGTERM, and those that do not."""
+    with start_family(manner) as process:
+        family = [psutil.Process(process.pid), *descendants(process.pid)]
+        assert len(family) == 2
+        stop(family[:1], timeout_s=1)
+        assert not [member for member in family if member.is_running() and member.status() != "zombie"]
+
+
+def test_a_process_that_is_gone_has_no_descendants() -> None:
+    """Nobody is asked for in vain."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    assert descendants(process.pid) == []
+
+
+def test_a_signal_that_was_swallowed_is_raised_later() -> None:
+    """Python drops a KeyboardInterrupt that comes while it forks; the next look finds it."""
+    code = """
+import os, signal
+from deployments.processes import stop_if_asked, stop_on_signals
+stop_on_signals()
+stop_if_asked()
+try: os.kill(os.getpid(), signal.SIGTERM)
+except KeyboardInterrupt: pass
+stop_if_asked()
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGINT
+    assert "line 8" in done.stderr
+
+
+def test_without_a_signal_nothing_is_raised() -> None:
+    """Most of the time there was none."""
+    stop_if_asked()

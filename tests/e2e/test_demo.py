@@ -1,0 +1,124 @@
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from scipy.stats import binom
+
+from serve.repository import read_model
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("serve", "export", "deployments", "loadtests")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the sources, so that the demo writes nothing into ours."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for room in ROOMS:
+        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "counterweight.py", folder)
+    return folder
+
+
+def start_demo(checkout: Path, *options: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "counterweight", "demo", *options],
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": str(checkout)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def processes_of(checkout: Path) -> list[psutil.Process]:
+    """Every process that was started with the copy's path, the demo's orphans too."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.environ().get("PYTHONPATH") == str(checkout):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied):
+            continue
+    return found
+
+
+@pytest.mark.parametrize("moment", ["2/5", "3/5"], ids=["during the export", "while Ray starts"])
+def test_ctrl_c_leaves_nothing_running_and_nothing_half_written(checkout: Path, moment: str) -> None:
+    """Whatever the demo is at when the key is pressed."""
+    with start_demo(checkout) as demo:
+        try:
+            assert demo.stderr is not None
+            while not demo.stderr.readline().startswith(moment):
+                assert demo.poll() is None
+            time.sleep(5)
+            demo.send_signal(signal.SIGINT)
+            demo.communicate(timeout=60)
+            assert demo.returncode == 130
+            assert processes_of(checkout) == []
+            bundles = list((checkout / "models").glob("digits/*")) if (checkout / "models").exists() else []
+            assert all((bundle / "bundle.json").exists() for bundle in bundles)
+            assert not [bundle for bundle in bundles if bundle.name.startswith(".")]
+        finally:
+            for process in processes_of(checkout):
+                process.kill()
+
+
+def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
+    """Four proven variants, served, loaded, side by side; `--keep` leaves an endpoint that answers."""
+    with start_demo(checkout, "--keep", "--json") as demo:
+        try:
+            shown, said = demo.communicate(timeout=300)
+            assert demo.returncode == 0, said
+            summary = json.loads(shown)
+            assert summary == json.loads((checkout / "build" / "demo" / "summary.json").read_text())
+            rows = {row["variant"]: row for row in summary["variants"]}
+            assert list(rows) == ["fp32", "int8", "slim", "slim-int8"]
+            assert rows["slim"]["parameters"] < 0.3 * rows["fp32"]["parameters"]
+            assert rows["slim-int8"]["model_size_bytes"] < 0.1 * rows["fp32"]["model_size_bytes"]
+            # The floor allows 0.02 less than the baseline.
+            assert all(row["accuracy"] >= rows["fp32"]["accuracy"] - 0.02 for row in rows.values())
+            assert not any(row["errors"] for row in rows.values())
+            assert rows["int8"]["requests"] == rows["slim"]["requests"] == 0
+            # The count of a fair 10 % split; the bounds cut off one run in a million on each side.
+            total, light = summary["split"]["requests"], rows["slim-int8"]["requests"]
+            assert binom.ppf(1e-6, total, 0.1) <= light <= binom.ppf(1 - 1e-6, total, 0.1)
+            assert all(0 < rows[name]["cpu_ms_per_request"] < 100 for name in ("fp32", "slim-int8"))
+            assert (checkout / "build" / "demo" / "report.html").read_text().count("<svg") == 3
+            assert len((checkout / "build" / "demo" / "records.jsonl").read_text().splitlines()) == total
+            url = next(word for word in said.split() if word.endswith("/v2/models/digits"))
+            with urllib.request.urlopen(url, timeout=30) as answer:
+                assert json.load(answer)["versions"] == list(rows)
+            pid = int(said.rsplit("kill ", 1)[1])
+            server = psutil.Process(pid)
+            server.terminate()
+            assert server.wait(60) in (0, None)
+            assert processes_of(checkout) == []
+        finally:
+            for process in processes_of(checkout):
+                process.kill()
+
+
+def test_a_second_export_builds_nothing(checkout: Path) -> None:
+    """The bundles of the demo are unchanged, so they stand as they are."""
+    before = {
+        name: bundle.digest for name, bundle in read_model(checkout / "models" / "digits").bundles.items()
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "counterweight", "export", "export/recipes/digits.yaml", "--json"],
+        cwd=checkout,
+        env=os.environ | {"PYTHONPATH": str(checkout)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    shown = {row["variant"]: (row["status"], row["digest"]) for row in json.loads(done.stdout)["variants"]}
+    assert shown == {name: ("unchanged", digest) for name, digest in before.items()}
