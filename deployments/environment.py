@@ -41,6 +41,8 @@ def ray_environment(scratch: Path, *, haproxy: bool) -> dict[str, str]:
         # Throughput mode would otherwise start no proxy at all.
         "RAY_SERVE_ENABLE_DIRECT_INGRESS": "1" if haproxy else "0",
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(_MAX_MESSAGE_BYTES),
+        # Ray would give way to every other process of the machine (nice 15).
+        "RAY_worker_niceness": "0",
         # A replica that is to stop has answered what it took within seconds; the default is half a minute.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "RAY_USAGE_STATS_ENABLED": "0",

@@ -85,7 +85,13 @@ def _start(plan: Plan, scratch: Path) -> None:
         stop_if_asked()
         ray_serve.start(http_options={"host": plan.host, "port": plan.port})
         stop_if_asked()
-        ray_serve.run(build(plan, Settings()), name="counterweight", route_prefix="/")
+        ray_serve.run(
+            build(plan, Settings()),
+            name="counterweight",
+            route_prefix="/",
+            # A line of text for every request costs more than a small model does.
+            logging_config={"enable_access_log": False},
+        )
     except (RuntimeError, ray.exceptions.RayError) as error:
         raise ServerFailed(f"Ray Serve could not start: {error}") from error
 
