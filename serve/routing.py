@@ -18,9 +18,9 @@ from serve.record import Record
 class Routes(Record):
     """Weights are relative; the share of a variant is its weight over their sum.
 
-    Points in [0, 1) are laid out so that the baseline fills the middle: the last two candidates of the
-    listing touch it from either side. Raising the weight of one of them at the baseline's cost moves
-    points from the baseline to that candidate and nowhere else."""
+    Points in [0, 1) are laid out with the baseline in the middle and the candidates, by name, around it.
+    While there are at most two, each touches the baseline: raising its weight at the baseline's cost
+    moves points from the baseline to it and nowhere else. No layout can promise that for three."""
 
     model: str
     baseline: str
@@ -43,7 +43,8 @@ class Routes(Record):
 
     @cached_property
     def _order(self) -> list[str]:
-        candidates = [variant for variant in self.weights if variant != self.baseline]
+        # By name: the order in which somebody wrote the weights must not move anybody.
+        candidates = sorted(variant for variant in self.weights if variant != self.baseline)
         return [*candidates[0::2], self.baseline, *reversed(candidates[1::2])]
 
     @cached_property

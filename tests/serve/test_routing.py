@@ -57,6 +57,13 @@ def test_keys_of_one_model_say_nothing_about_another() -> None:
     assert abs(same - 5_000) < 300
 
 
+@given(point=st.floats(0, 1, exclude_max=True))
+def test_the_order_of_the_weights_moves_nobody(point: float) -> None:
+    """What counts is how much each variant gets, not where somebody wrote it."""
+    one, other = routes(base=80, light=15, slim=5), routes(slim=5, light=15, base=80)
+    assert choose(one, point) == choose(other, point)
+
+
 @given(low=WEIGHTS, high=WEIGHTS, other=WEIGHTS, point=st.floats(0, 1, exclude_max=True))
 def test_raising_a_candidate_moves_points_only_from_the_baseline_to_it(
     low: int, high: int, other: int, point: float
