@@ -1,7 +1,7 @@
 import json
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 
 from loadtests.answer import check_answer
@@ -13,8 +13,8 @@ from loadtests.peers.fastapi_onnxruntime import create_app
 @pytest.mark.anyio
 async def test_the_peer_speaks_the_protocol(onnx_file: Path) -> None:
     """Its metadata is the protocol's, and its answer to a made input passes the load test's own check."""
-    transport = httpx.ASGITransport(create_app(onnx_file))
-    async with httpx.AsyncClient(transport=transport, base_url="http://peer") as client:
+    transport = httpx2.ASGITransport(create_app(onnx_file))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://peer") as client:
         metadata = ModelMetadata.model_validate((await client.get("/v2/models/digits")).json())
         body = with_id(make_payloads(metadata, seed=0).encode(0), "7")
         kind = {"content-type": "application/json"}
@@ -30,6 +30,6 @@ async def test_the_peer_speaks_the_protocol(onnx_file: Path) -> None:
 @pytest.mark.anyio
 async def test_the_peer_knows_its_one_model(onnx_file: Path) -> None:
     """Another name is not found."""
-    transport = httpx.ASGITransport(create_app(onnx_file))
-    async with httpx.AsyncClient(transport=transport, base_url="http://peer") as client:
+    transport = httpx2.ASGITransport(create_app(onnx_file))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://peer") as client:
         assert (await client.get("/v2/models/other")).status_code == 404
