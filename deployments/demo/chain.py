@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from tqdm import tqdm
 
 from deployments.demo.cpu import CpuReading, cost_per_request, read_cpu
 from deployments.demo.summary import Summary, summarize
@@ -143,14 +143,14 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline:
-        stop_if_asked()
-        if server.poll() is not None:
-            break
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.25)
+    with tqdm(desc="waiting until it is ready", bar_format="{desc} {elapsed}", leave=False) as clock:
+        while time.monotonic() < deadline and server.poll() is None:
+            stop_if_asked()
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
+                    return
+            except OSError:
+                clock.refresh()
+                time.sleep(0.25)
     last = (OUT / "server.log").read_text(errors="replace")[-2000:]
     raise ServerFailed(f"the server was not ready within {_START_TIMEOUT_S} s; its log ends with:\n{last}")
