@@ -31,7 +31,7 @@ SPLIT = "digits:" + ",".join(f"{variant}={weight:g}" for variant, weight in WEIG
 _RATE_PER_S = 100
 _SPLIT_S = 20
 _PINNED_S = 10
-_IDLE_S = 3
+_IDLE_S = 5
 _START_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 30
 
@@ -71,17 +71,18 @@ def measure(server: psutil.Process, port: int, say: Say) -> Summary:
     """Load the endpoint, first as routed and then all variants in turn, and put everything side by side."""
     url = f"http://127.0.0.1:{port}"
     say(f"4/5  {_SPLIT_S} s of open-loop load as routed, then {_PINNED_S} s over all variants in turn")
-    readings = [_read(server)]
-    time.sleep(_IDLE_S)
-    readings.append(_read(server))
+    started = _read(server)
     split = _load(url, _SPLIT_S, "--records", str(OUT / "records.jsonl"))
-    readings.append(_read(server))
+    ended = _read(server)
     model = read_model(MODELS / "digits")
     pinned = _load(url, _PINNED_S, "--pin", ",".join(model.servable))
+    # After the load: right after the start the processes are still busy with themselves.
+    idle_from = _read(server)
+    time.sleep(_IDLE_S)
+    idle = (idle_from, _read(server))
     requests = {f"digits:{variant}": row["requests"] for variant, row in split["variants"].items()}
     routes = Routes(model="digits", baseline=model.baseline, weights=WEIGHTS)
-    start, idle, end = readings
-    return summarize(model, routes, cost_per_request((start, idle, end), requests), split, pinned)
+    return summarize(model, routes, cost_per_request((started, ended), idle, requests), split, pinned)
 
 
 def write(path: Path, content: str) -> None:

@@ -9,7 +9,7 @@ from serve.record import Record
 
 GATEWAY = "gateway"
 PROXY = "proxy"
-# Everything else that Ray runs: controller, raylet, agents.
+# Everything else that Ray runs: controllers, raylet, agents.
 RAY = "ray"
 _REPLICA = "ServeReplica:counterweight:"
 
@@ -19,6 +19,10 @@ class CpuReading(Record):
 
     at_s: float
     cpu_s: Mapping[str, float]
+
+
+# What was read at the start of a stretch of time, and at its end.
+Span = tuple[CpuReading, CpuReading]
 
 
 class CpuCost(Record):
@@ -44,37 +48,39 @@ def read_cpu(pid: int, at_s: float) -> CpuReading:
     return CpuReading(at_s=at_s, cpu_s=cpu_s)
 
 
-def cost_per_request(
-    readings: tuple[CpuReading, CpuReading, CpuReading], requests: Mapping[str, int]
-) -> CpuCost:
-    """The cost of requests between the second and the third reading; the server was idle before the second.
-
-    `requests` counts them by role of the variant."""
-    start, idle, end = readings
-    duration_s = end.at_s - idle.at_s
+def cost_per_request(busy: Span, idle: Span, requests: Mapping[str, int]) -> CpuCost:
+    """The cost of a request, from a span with load, in which these `requests` came (by role of the
+    variant), and a span without."""
     spent_ms = {
-        role: 1e3
-        * (_between(idle, end, role) - duration_s * _between(start, idle, role) / (idle.at_s - start.at_s))
-        for role in end.cpu_s
+        role: 1e3 * _spent_s(busy, role) - _length_s(busy) * _rate(idle, role) for role in busy[1].cpu_s
     }
-    total = sum(requests.values())
-    gateway, proxy = (max(0.0, spent_ms.get(role, 0.0)) / max(1, total) for role in (GATEWAY, PROXY))
+    total = max(1, sum(requests.values()))
+    gateway, proxy = (max(0.0, spent_ms.get(role, 0.0)) / total for role in (GATEWAY, PROXY))
     variants = {
         role: gateway + proxy + max(0.0, spent_ms.get(role, 0.0)) / count
         for role, count in requests.items()
         if count
     }
-    ray_per_s = 1e3 * _between(idle, end, RAY) / duration_s
-    return CpuCost(variants=variants, gateway=gateway, proxy=proxy, ray_per_s=ray_per_s)
+    return CpuCost(variants=variants, gateway=gateway, proxy=proxy, ray_per_s=_rate(busy, RAY))
 
 
-def _between(first: CpuReading, second: CpuReading, role: str) -> float:
-    return second.cpu_s.get(role, 0.0) - first.cpu_s.get(role, 0.0)
+def _rate(span: Span, role: str) -> float:
+    """CPU ms per second."""
+    return 1e3 * _spent_s(span, role) / _length_s(span)
+
+
+def _spent_s(span: Span, role: str) -> float:
+    return span[1].cpu_s.get(role, 0.0) - span[0].cpu_s.get(role, 0.0)
+
+
+def _length_s(span: Span) -> float:
+    return span[1].at_s - span[0].at_s
 
 
 def _role(command: str) -> str:
     if _REPLICA in command:
         return command.split(_REPLICA, 1)[1].split(maxsplit=1)[0]
-    if "haproxy" in command.lower() or "ProxyActor" in command:
+    # Requests pass through the one or the other; HAProxyManager only writes configuration.
+    if "/haproxy " in command or "ProxyActor" in command:
         return PROXY
     return RAY

@@ -12,10 +12,11 @@ def reading(at_s: float, **cpu_s: float) -> CpuReading:
 
 def test_a_request_costs_its_replica_and_its_share_of_gateway_and_proxy() -> None:
     """100 and 50 requests: the replica's own time by its own requests, the rest by all of them."""
-    start = reading(0, m_a=0, m_b=0, gateway=0, proxy=0, ray=0)
-    idle = reading(10, m_a=0, m_b=0, gateway=0, proxy=0, ray=1)
-    end = reading(20, m_a=0.2, m_b=0.05, gateway=0.3, proxy=0.15, ray=3)
-    cost = cost_per_request((start, idle, end), {"m:a": 100, "m:b": 50})
+    busy = (
+        reading(0, m_a=0, m_b=0, gateway=0, proxy=0, ray=1),
+        reading(10, m_a=0.2, m_b=0.05, gateway=0.3, proxy=0.15, ray=3),
+    )
+    cost = cost_per_request(busy, (reading(10), reading(20)), {"m:a": 100, "m:b": 50})
     assert cost.gateway == pytest.approx(2)
     assert cost.proxy == pytest.approx(1)
     assert cost.variants == pytest.approx({"m:a": 5, "m:b": 4})
@@ -24,15 +25,14 @@ def test_a_request_costs_its_replica_and_its_share_of_gateway_and_proxy() -> Non
 
 def test_idle_work_is_not_charged_to_requests() -> None:
     """A replica that spends 10 ms a second on nothing does so under load too."""
-    start, idle = reading(0, m_a=0), reading(10, m_a=0.1)
-    end = reading(30, m_a=0.1 + 0.2 + 0.5)
-    assert cost_per_request((start, idle, end), {"m:a": 100}).variants == pytest.approx({"m:a": 5})
+    busy, idle = (reading(0, m_a=0), reading(20, m_a=0.2 + 0.5)), (reading(20, m_a=1), reading(30, m_a=1.1))
+    assert cost_per_request(busy, idle, {"m:a": 100}).variants == pytest.approx({"m:a": 5})
 
 
 def test_a_variant_without_requests_has_no_cost_per_request() -> None:
     """Nothing divided by nothing is not zero."""
-    start, idle, end = (reading(at_s, m_a=at_s, m_b=at_s) for at_s in (0, 1, 2))
-    assert set(cost_per_request((start, idle, end), {"m:a": 5, "m:b": 0}).variants) == {"m:a"}
+    span = (reading(0, m_a=0, m_b=0), reading(1, m_a=1, m_b=1))
+    assert set(cost_per_request(span, span, {"m:a": 5, "m:b": 0}).variants) == {"m:a"}
 
 
 def test_reads_the_cpu_time_of_a_real_process() -> None:
