@@ -125,7 +125,9 @@ def read_bundle(folder: Path) -> Bundle:
     try:
         return Bundle.model_validate(json.loads(path.read_bytes()))
     except FileNotFoundError:
-        raise InvalidBundle(f"{folder} is no bundle: it has no {MANIFEST}; export it again") from None
+        raise InvalidBundle(
+            f"{folder} is no bundle: it has no {MANIFEST}; export it again, or name another folder"
+        ) from None
     except ValidationError as error:
         raise InvalidBundle(f"{path}: {explain(error)}; export the variant again") from None
     except ValueError as error:
