@@ -43,14 +43,39 @@ def linear_graph(scale: float) -> bytes:
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", CLASSES])],
         [numpy_helper.from_array(weights, "weights")],
     )
+    return _serialize(graph)
+
+
+def lookup_graph() -> bytes:
+    """An ONNX graph y = table[x] over a table of two rows: any other index makes onnxruntime fail."""
+    graph = helper.make_graph(
+        [helper.make_node("Gather", ["table", "x"], ["y"])],
+        "lookup",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, ["batch"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", CLASSES])],
+        [numpy_helper.from_array(np.arange(2 * CLASSES, dtype=np.float32).reshape(2, CLASSES), "table")],
+    )
+    return _serialize(graph)
+
+
+def _serialize(graph: Any) -> bytes:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     content: bytes = onnx.ModelProto.SerializeToString(model)
     return content
 
 
-def make_bundle(repository: Path, variant: str, *, scale: float = 1.0, **changes: Any) -> Bundle:
+def make_lookup(repository: Path) -> Bundle:
+    """Write a second model, `lookup`, with a baseline alone."""
+    x = TensorSpec(name="x", datatype="INT64", shape=("batch",))
+    signature = Signature(inputs=(x,), outputs=SIGNATURE.outputs)
+    return make_bundle(repository, "base", content=lookup_graph(), model="lookup", signature=signature)
+
+
+def make_bundle(
+    repository: Path, variant: str, *, scale: float = 1.0, content: bytes = b"", **changes: Any
+) -> Bundle:
     """Write a bundle of the model `linear` to `repository`; its outputs are `scale` times the row's sum."""
-    content = linear_graph(scale)
+    content = content or linear_graph(scale)
     fields: dict[str, Any] = {
         "model": "linear",
         "variant": variant,

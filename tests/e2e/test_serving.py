@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from scipy.stats import binom
 
-from tests.e2e.conftest import Server, running_server
+from tests.conftest import make_lookup
+from tests.e2e.conftest import Answer, Server, running_server
 
 INFER = "/v2/models/linear/infer"
 KEY = "x-counterweight-key"
@@ -24,6 +25,7 @@ ONE = body([[1, 2, 3, 4]])
 
 @pytest.fixture(scope="module", params=["apart", "together"])
 def server(request: pytest.FixtureRequest, module_repository: Path) -> Iterator[Server]:
+    make_lookup(module_repository)
     split = "linear:base=80,light=20"
     with running_server(module_repository, "--placement", request.param, "--weights", split) as server:
         yield server
@@ -94,7 +96,7 @@ def test_a_large_batch_goes_through(server: Server) -> None:
     [
         (INFER, b"{", 400, "not JSON"),
         (INFER, body([[1, 2, 3]]), 400, "'x' has 'data' that is not nested as its shape [1, 4]"),
-        ("/v2/models/other/infer", ONE, 404, "known: linear"),
+        ("/v2/models/other/infer", ONE, 404, "known: linear, lookup"),
         ("/v2/models/linear/versions/poor/infer", ONE, 404, "no variant 'poor'"),
         (INFER, b" " * (17 * 2**20), 413, "over 16777216 bytes"),
     ],
@@ -122,3 +124,18 @@ def test_the_control_api_counts_what_was_served(server: Server) -> None:
     after = server.get("/control/models/linear").json["variants"]
     grown = {name: after[name]["requests"] - before[name]["requests"] for name in after}
     assert grown == {"base": served["base"], "light": served["light"]}
+
+
+def test_a_model_that_fails_answers_500_and_lives_on(server: Server) -> None:
+    """The client hears which variant failed and why, without a traceback; the next request is answered."""
+
+    def look_up(index: int) -> Answer:
+        tensor = {"name": "x", "datatype": "INT64", "shape": [1], "data": [index]}
+        return server.post("/v2/models/lookup/infer", {"inputs": [tensor]})
+
+    failed = look_up(7)
+    assert failed.status == 500
+    assert failed.json["error"].startswith("lookup/base failed on a valid input: ")
+    assert "Traceback" not in failed.json["error"]
+    assert look_up(1).json["outputs"][0]["data"] == [3.0, 4.0, 5.0]
+    assert server.get("/control/models/lookup").json["variants"]["base"]["errors"] >= 1
