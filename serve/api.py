@@ -62,8 +62,9 @@ class _Api:
         body = await _read_body(request, self._settings.max_body_bytes)
         asked = decode_request(body, model.signature)
         variant = pinned or model.choose(request.headers.get(STICKY_HEADER))
-        outputs = await model.infer(variant, asked.arrays)
-        answer = encode_response(model.name, variant, asked, outputs, model.signature)
+        with model.counted(variant):
+            outputs = await model.infer(variant, asked.arrays)
+            answer = encode_response(model.name, variant, asked, outputs, model.signature)
         return Response(answer, media_type="application/json")
 
     async def server_metadata(self, request: Request) -> Response:

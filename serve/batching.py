@@ -3,11 +3,12 @@
 import asyncio
 import contextvars
 from collections import deque
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.errors import VariantUnavailable
+from serve.errors import ModelFailed, VariantUnavailable
 from serve.placement import Placement
 from serve.tensor import Arrays, Signature
 
@@ -97,12 +98,21 @@ def _fail(batch: list[_Waiting], error: Exception) -> None:
 
 
 def _answer(batch: list[_Waiting], outputs: Outputs) -> None:
-    start = 0
-    for member in batch:
-        end = start + member.rows
-        if not member.answer.done():
-            whole = len(batch) == 1
-            member.answer.set_result(
-                outputs if whole else {name: rows[start:end] for name, rows in outputs.items()}
+    if len(batch) == 1:
+        shares = [outputs]
+    else:
+        ends = list(accumulate(member.rows for member in batch))
+        if strange := {name for name, rows in outputs.items() if len(rows) != ends[-1]}:
+            # Whose row is whose cannot be told any more.
+            _fail(
+                batch, ModelFailed(f"{', '.join(sorted(strange))}: not one row of output for each of input")
             )
-        start = end
+            return
+        starts = [0, *ends[:-1]]
+        shares = [
+            {name: rows[start:end] for name, rows in outputs.items()}
+            for start, end in zip(starts, ends, strict=True)
+        ]
+    for member, share in zip(batch, shares, strict=True):
+        if not member.answer.done():
+            member.answer.set_result(share)

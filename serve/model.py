@@ -1,7 +1,8 @@
 """ServedModel: one model being served: its variants' queues, its routes and its tallies."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from serve.batching import Outputs, Queue
 from serve.errors import CounterweightError, UnknownVariant
@@ -47,18 +48,22 @@ class ServedModel:
         return choose(self.routes, point_of(self.name, key))
 
     async def infer(self, variant: str, arrays: Arrays) -> Outputs:
-        """The variant's answer, counted in its tally. Raises ModelFailed or VariantUnavailable."""
+        """The variant's answer. Raises ModelFailed or VariantUnavailable."""
+        return await self._queues[variant].infer(arrays)
+
+    @contextmanager
+    def counted(self, variant: str) -> Iterator[None]:
+        """Count what happens inside as one request in the variant's tally."""
         start = time.perf_counter()
         try:
-            outputs = await self._queues[variant].infer(arrays)
-        except CounterweightError:
+            yield
+        except Exception:
             self._count(variant, start, failed=True)
             raise
+        # A client that went away is nobody's error: a cancelled request passes here uncounted.
         self._count(variant, start, failed=False)
-        return outputs
 
     def _count(self, variant: str, start: float, *, failed: bool) -> None:
-        # A client that went away is nobody's error: it is not counted.
         self.tallies[variant].record((time.perf_counter() - start) * 1e3, failed=failed)
 
     async def ready(self, variant: str | None = None) -> bool:

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
@@ -199,6 +200,20 @@ def test_the_control_api_shows_the_split_and_the_counts(module_repository: Path)
         for name, entry in shown["variants"].items()
     }
     assert counts == {"base": (0.9, 1, 0), "light": (0.1, 1, 1)}
+
+
+def test_an_answer_that_cannot_be_written_counts_as_an_error(module_repository: Path) -> None:
+    """The tally counts what the client got, and that was a 500."""
+
+    class Overflowing(Down):
+        async def run(self, arrays: Arrays) -> Outputs:
+            return {"y": np.full((1, 3), np.inf, np.float32)}
+
+    overflowing = Overflowing(ValueError())
+    with client_for(module_repository, {"base": 1.0}, light=overflowing) as client:
+        assert client.post("/v2/models/linear/versions/light/infer", json=BODY).status_code == 500
+        shown = client.get("/control/models/linear").json()["variants"]["light"]
+    assert (shown["requests"], shown["errors"]) == (1, 1)
 
 
 def test_the_control_api_lists_the_models(client: TestClient) -> None:

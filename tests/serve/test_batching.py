@@ -121,6 +121,25 @@ def test_a_model_without_a_batch_dimension_is_never_batched() -> None:
     assert asyncio.run(scenario()) == [1, 1, 1]
 
 
+def test_a_batch_whose_rows_do_not_add_up_is_nobodys_answer() -> None:
+    """A model that mixes rows fails; it does not hand one client another's answer."""
+
+    class Summing(Recorder):
+        async def run(self, arrays: Arrays) -> Outputs:
+            return {name: rows[:1] for name, rows in (await super().run(arrays)).items()}
+
+    async def scenario() -> list[Outputs | BaseException]:
+        placement = Summing()
+        placement.leave.clear()
+        queue = Queue(placement, SIGNATURE, max_rows=8)
+        tasks = [asyncio.create_task(queue.infer(row(value))) for value in range(3)]
+        await asyncio.sleep(0)
+        placement.leave.set()
+        return await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [type(answer) for answer in asyncio.run(scenario())] == [ModelFailed] * 3
+
+
 def test_a_failed_run_does_not_stop_the_queue() -> None:
     """The next request is answered."""
 
