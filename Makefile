@@ -12,6 +12,7 @@ help: ## this list
 setup: $(VENV)/.ready-$(EXTRAS) ## make the virtual environment, everything pinned
 
 $(VENV)/.ready-$(EXTRAS): pyproject.toml constraints.txt
+	@echo "making $(VENV) with pinned packages: some minutes the first time"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
