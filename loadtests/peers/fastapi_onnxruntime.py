@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
+
+# onnxruntime reports sessions to its vendor unless this stands before it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+import onnxruntime
 
 MODEL_VARIABLE = "COUNTERWEIGHT_PEER_MODEL"
 # ONNX Runtime's name of a type -> the protocol's, and numpy's.
