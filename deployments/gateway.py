@@ -11,7 +11,7 @@ from serve.api import create_app
 from serve.model import ServedModel
 from serve.placement import Placement, Together
 from serve.repository import StoredModel
-from serve.session import Session
+from serve.session import open_session
 from serve.settings import Settings
 
 Handle = DeploymentHandle[VariantReplica]
@@ -39,6 +39,6 @@ def _place(
     if handles is not None:
         return {variant: Apart(f"{stored.name}/{variant}", handle) for variant, handle in handles.items()}
     return {
-        variant: Together(Session(stored.folder / variant, threads=settings.threads))
+        variant: Together(open_session(stored.folder / variant, threads=settings.threads))
         for variant in stored.servable
     }

@@ -11,7 +11,7 @@ from ray.serve.handle import DeploymentHandle
 
 from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
 from serve.placement import Together
-from serve.session import Session
+from serve.session import open_session
 from serve.tensor import Arrays
 
 _READY_TIMEOUT_S = 2.0
@@ -21,7 +21,7 @@ class VariantReplica:
     """One Session behind a handle. It exists only once the bundle is verified and warm."""
 
     def __init__(self, folder: str, threads: int) -> None:
-        self._host = Together(Session(Path(folder), threads=threads))
+        self._host = Together(open_session(Path(folder), threads=threads))
 
     async def run(self, arrays: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         """The model's outputs."""

@@ -1,7 +1,8 @@
 """Bundle: the folder of one variant, as `bundle.json` describes it. THE contract between export and serve.
 
-    models/<model>/<variant>/bundle.json   what this file says, schema version 1
+    models/<model>/<variant>/bundle.json   what this file says, schema version 2
     models/<model>/<variant>/model.onnx    the graph, weights inside
+    models/<model>/<variant>/...           assets, such as tokenizer.json
 
 A bundle is written whole or not at all, and a file is read only together with its SHA-256.
 """
@@ -18,6 +19,7 @@ from typing import Annotated, Literal
 from pydantic import Field, JsonValue, ValidationError
 
 from serve.errors import InvalidBundle
+from serve.figures import Figures
 from serve.record import Record, explain
 from serve.tensor import Signature
 
@@ -52,25 +54,6 @@ class Cpu(Record):
     flags: tuple[str, ...]
 
 
-class Parity(Record):
-    """How far the ONNX graph was from the torch model it came from, before quantization."""
-
-    batch_sizes: tuple[int, ...]
-    max_abs_difference: Annotated[float, Field(ge=0)]
-
-
-class Figures(Record):
-    """What was measured. Quality is on the held-out split, through production's own Session."""
-
-    parameters: Annotated[int, Field(ge=0)]
-    model_size_bytes: Annotated[int, Field(ge=0)]
-    parity: Parity
-    accuracy: Annotated[float, Field(ge=0, le=1)]
-    macro_f1: Annotated[float, Field(ge=0, le=1)]
-    # Share of held-out rows on which the top class is the baseline's.
-    agreement: Annotated[float, Field(ge=0, le=1)]
-
-
 class Provenance(Record):
     """Everything that decides what came out. The same provenance gives the same files."""
 
@@ -79,8 +62,12 @@ class Provenance(Record):
     source: dict[str, JsonValue]
     steps: tuple[dict[str, JsonValue], ...]
     floor: dict[str, JsonValue]
+    task: str
     seed: int
-    checkpoint_sha256: Sha256
+    # torch's, while it was made.
+    threads: int
+    # Over every byte that the trained model was read from.
+    trained_sha256: Sha256
     code_sha256: Sha256
     data: dict[str, DataSplit]
     versions: dict[str, str]
@@ -90,7 +77,7 @@ class Provenance(Record):
 class Bundle(Record):
     """The content of `bundle.json`."""
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[2] = 2
     model: Name
     variant: Name
     # The variant that this one is weighed against; the baseline names itself.

@@ -28,7 +28,7 @@ class Together:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"onnx-{session.bundle.variant}")
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"onnx-{session.name}")
 
     async def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
         """The model's outputs. Raises ModelFailed."""

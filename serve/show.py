@@ -3,23 +3,34 @@
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
+from serve.figures import Compared, Estimate, Figures, Speed
 from serve.repository import StoredModel, read_model
+
+# Figure of quality -> its heading. The JSON has all of them; a terminal has no room for more.
+_QUALITY = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "agreement": "agreement",
+    "cosine": "cosine",
+    "rank_correlation": "rank",
+}
 
 
 def show(arguments: list[str]) -> int:
     """The `show` command: exit code 0, or 2 when the folder holds no sound model."""
     parser = argparse.ArgumentParser(
         prog="counterweight show",
-        description="Show the bundles of one model: size, quality on held-out data, and who was rejected.",
+        description="Show the bundles of one model: size, quality on held-out data, speed, who was rejected.",
         epilog="example: counterweight show models/digits",
     )
     parser.add_argument("folder", type=Path, help="a model's folder in the repository, such as models/digits")
-    parser.add_argument("--json", action="store_true", help="print the same figures as JSON")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     options = parser.parse_args(arguments)
     description = describe(read_model(options.folder.resolve()))
     sys.stdout.write((json.dumps(description, indent=2) if options.json else table(description)) + "\n")
@@ -27,23 +38,18 @@ def show(arguments: list[str]) -> int:
 
 
 def describe(model: StoredModel) -> dict[str, Any]:
-    """The model's bundles as plain data, schema version 1, the baseline first."""
+    """The model's bundles as plain data, schema version 2, the baseline first."""
     names = sorted(model.bundles, key=lambda name: (name != model.baseline, name))
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "model": model.name,
         "baseline": model.baseline,
         "variants": [
             {
                 "variant": name,
-                "model_size_bytes": bundle.figures.model_size_bytes,
-                "parameters": bundle.figures.parameters,
-                "accuracy": bundle.figures.accuracy,
-                "macro_f1": bundle.figures.macro_f1,
-                "agreement": bundle.figures.agreement,
-                "held_out_rows": bundle.provenance.data["held_out"].rows,
                 "rejected": bundle.rejected,
                 "digest": bundle.digest,
+                "figures": bundle.figures.model_dump(mode="json"),
             }
             for name, bundle in ((name, model.bundles[name]) for name in names)
         ],
@@ -51,19 +57,50 @@ def describe(model: StoredModel) -> dict[str, Any]:
 
 
 def table(description: dict[str, Any]) -> str:
-    """`describe`'s figures as a table."""
-    rows = [
-        [
-            variant["variant"],
-            f"{variant['model_size_bytes'] / 1024:.0f}",
-            f"{variant['parameters']:,}",
-            f"{variant['accuracy']:.4f}",
-            f"{variant['macro_f1']:.4f}",
-            f"{variant['agreement']:.4f}",
-            variant["digest"][:12],
-            variant["rejected"] or "accepted",
-        ]
-        for variant in description["variants"]
+    """`describe`'s figures as a table, and how to read it."""
+    figures = {
+        variant["variant"]: Figures.model_validate(variant["figures"]) for variant in description["variants"]
+    }
+    baseline = figures[description["baseline"]]
+    shown = [name for name in _QUALITY if getattr(baseline.quality, name) is not None]
+    rows = []
+    for variant, item in zip(description["variants"], figures.values(), strict=True):
+        row = [variant["variant"], f"{item.model_size_bytes / 1024:.0f}", f"{item.parameters:,}"]
+        row += [_cell(getattr(item.quality, name)) for name in shown]
+        row += [_faster(item.speed, 1), _faster(item.speed, item.speed.knee_rows)]
+        rows.append([*row, variant["digest"][:12], variant["rejected"] or "accepted"])
+    head = ["variant", "KiB", "parameters", *(_QUALITY[name] for name in shown)]
+    head += ["1 row", "at the knee", "digest", "floor"]
+    align = ["left", *["right"] * (len(head) - 3), "left", "left"]
+    return "\n".join(
+        [tabulate(rows, head, disable_numparse=True, colalign=align), *_notes(figures, baseline)]
+    )
+
+
+def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
+    name = next(name for name, item in figures.items() if item is baseline)
+    quality = baseline.quality
+    return [
+        f"quality on {quality.rows:,} held-out rows; in brackets the {quality.confidence:.0%} interval: of "
+        f"the change against {name} where it has a sign, else of the figure",
+        f"speed: CPU time of {name} over the variant's, so above 1x is faster",
+        *(f"!  {name}: {item.speed.warning}" for name, item in figures.items() if item.speed.warning),
     ]
-    head = ["variant", "KiB", "parameters", "accuracy", "macro-F1", "agreement", "digest", "floor"]
-    return tabulate(rows, head, disable_numparse=True, colalign=["left"] + ["right"] * 5 + ["left"] * 2)
+
+
+def _cell(figure: Compared | Estimate | None) -> str:
+    """The figure; where it is an estimate, with its interval: of its change, or of itself."""
+    if figure is None:
+        return "-"
+    if figure.low == figure.high:
+        return f"{figure.value:.4f}"
+    sign = "+" if isinstance(figure, Compared) else ""
+    low, high = (f"{end:{sign}.3f}".replace("0.", ".") for end in (figure.low, figure.high))
+    return f"{figure.value:.4f} [{low}, {high}]"
+
+
+def _faster(speed: Speed, rows: int) -> str:
+    """How much faster batches of `rows` are: over all lengths of text."""
+    values = [point.speedup.value for point in speed.points if point.rows == rows]
+    spread = f"{min(values):.2f}-{max(values):.2f}x" if len(values) > 1 else f"{values[0]:.2f}x"
+    return spread if rows == 1 else f"{spread} at {rows}"

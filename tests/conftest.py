@@ -14,13 +14,12 @@ from serve.bundle import (
     Bundle,
     Cpu,
     DataSplit,
-    Figures,
-    Parity,
     Provenance,
     describe_file,
     sha256,
     write_bundle,
 )
+from serve.figures import Compared, Estimate, Figures, Parity, Quality, Speed, SpeedPoint
 from serve.tensor import Signature, TensorSpec
 
 FEATURES = 4
@@ -71,6 +70,41 @@ def make_lookup(repository: Path) -> Bundle:
     return make_bundle(repository, "base", content=lookup_graph(), model="lookup", signature=signature)
 
 
+def make_figures(model_size_bytes: int, **changes: Any) -> Figures:
+    """Figures of a classifier that is the baseline: 9 of 10 held-out rows right, a knee at 8 rows."""
+    same = Estimate(value=1, low=1, high=1)
+    nine_of_ten = Compared(value=0.9, change=0, low=0, high=0)
+    points = tuple(
+        SpeedPoint(
+            rows=rows,
+            tokens=None,
+            samples=100,
+            cpu_p50_ms=0.5 + 0.5 * rows,
+            wall_p50_ms=0.5 + 0.5 * rows,
+            wall_p90_ms=0.6 + 0.6 * rows,
+            wall_p99_ms=None,
+            speedup=same,
+        )
+        for rows in (1, 8)
+    )
+    fields: dict[str, Any] = {
+        "parameters": FEATURES * CLASSES,
+        "nonzero_parameters": FEATURES * CLASSES,
+        "multiply_adds": FEATURES * CLASSES,
+        "model_size_bytes": model_size_bytes,
+        "compressed_size_bytes": model_size_bytes // 2,
+        "operators": {"MatMul": 1},
+        "operators_loaded": {"MatMul": 1},
+        "parity": Parity(batch_sizes=(1, 3, 17), max_abs_difference=0.0),
+        "quality": Quality(
+            task="classification", rows=10, accuracy=nine_of_ten, macro_f1=nine_of_ten, agreement=same
+        ),
+        "speed": Speed(threads=1, session_bytes=1 << 20, points=points, knee_rows=8, warning=None),
+        "steps": (),
+    }
+    return Figures(**fields | changes)
+
+
 def make_bundle(
     repository: Path, variant: str, *, scale: float = 1.0, content: bytes = b"", **changes: Any
 ) -> Bundle:
@@ -84,21 +118,16 @@ def make_bundle(
         "files": (describe_file(MODEL, content),),
         "signature": SIGNATURE,
         "opset": 20,
-        "figures": Figures(
-            parameters=FEATURES * CLASSES,
-            model_size_bytes=len(content),
-            parity=Parity(batch_sizes=(1, 3, 17), max_abs_difference=0.0),
-            accuracy=0.9,
-            macro_f1=0.9,
-            agreement=1.0,
-        ),
+        "figures": make_figures(len(content)),
         "provenance": Provenance(
             fingerprint=sha256(variant.encode()),
+            task="classification",
+            threads=1,
             source={},
             steps=(),
             floor={},
             seed=0,
-            checkpoint_sha256=sha256(b"checkpoint"),
+            trained_sha256=sha256(b"trained"),
             code_sha256=sha256(b"code"),
             data={"held_out": DataSplit(rows=10, sha256=sha256(b"rows"))},
             versions={},

@@ -67,16 +67,20 @@ def summarize(
     """The summary of a run; `split` and `pinned` are reports of `counterweight loadtest run --json`."""
     rows = []
     for variant, bundle in model.servable.items():
-        figures = bundle.figures
+        figures, quality = bundle.figures, bundle.figures.quality
+        # The demo's model is a classifier with labels, so all three are there.
+        assert quality.accuracy is not None
+        assert quality.macro_f1 is not None
+        assert quality.agreement is not None
         load = split["variants"][variant]
         rows.append(
             VariantRow(
                 variant=variant,
                 model_size_bytes=figures.model_size_bytes,
                 parameters=figures.parameters,
-                accuracy=figures.accuracy,
-                macro_f1=figures.macro_f1,
-                agreement=figures.agreement,
+                accuracy=quality.accuracy.value,
+                macro_f1=quality.macro_f1.value,
+                agreement=quality.agreement.value,
                 share_asked=routes.share(variant),
                 cpu_ms_per_request=cpu.variants.get(f"{model.name}:{variant}"),
                 **{
@@ -88,7 +92,7 @@ def summarize(
     return Summary(
         model=model.name,
         baseline=model.baseline,
-        held_out_rows=model.bundles[model.baseline].provenance.data["held_out"].rows,
+        held_out_rows=model.bundles[model.baseline].figures.quality.rows,
         variants=tuple(rows),
         cpu=cpu,
         split=dict(split),

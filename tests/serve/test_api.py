@@ -13,7 +13,7 @@ from serve.model import ServedModel
 from serve.placement import Placement, Together
 from serve.repository import read_model
 from serve.routing import Routes
-from serve.session import Session
+from serve.session import open_session
 from serve.settings import Settings
 from serve.tensor import Arrays
 
@@ -37,7 +37,7 @@ class Down:
 def client_for(repository: Path, weights: dict[str, float], **changed: Placement) -> TestClient:
     stored = read_model(repository / "linear")
     placements: dict[str, Placement] = {
-        name: Together(Session(stored.folder / name)) for name in stored.servable
+        name: Together(open_session(stored.folder / name)) for name in stored.servable
     }
     settings = Settings(max_body_bytes=2000)
     routes = Routes(model="linear", baseline="base", weights=weights)

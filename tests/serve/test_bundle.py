@@ -38,7 +38,7 @@ def test_refuses_a_link(tmp_path: Path, make_bundle: MakeBundle) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 1}, "schema_version"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"files": [{"path": "../model.onnx", "size_bytes": 1, "sha256": "0" * 64}]}, "files.0.path"),
         ({"model": "../digits"}, "model"),

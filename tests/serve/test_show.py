@@ -3,7 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from serve.show import show
+from serve.figures import Compared, Estimate, Quality
+from serve.repository import read_model
+from serve.show import describe, show, table
+from tests.conftest import MakeBundle, make_figures
 
 
 def test_the_table_shows_every_variant_and_who_was_rejected(
@@ -12,13 +15,46 @@ def test_the_table_shows_every_variant_and_who_was_rejected(
     """The baseline stands first, a rejected variant with its reason."""
     assert show([str(repository / "linear")]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert [row.split()[0] for row in rows[2:]] == ["base", "light", "poor"]
-    assert rows[-1].endswith("accuracy 0.50 is 0.40 below the baseline's, floor 0.02")
+    assert [row.split()[0] for row in rows[2:5]] == ["base", "light", "poor"]
+    assert rows[4].endswith("accuracy 0.50 is 0.40 below the baseline's, floor 0.02")
 
 
 def test_json_has_the_same_figures(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """For programs, versioned."""
     show([str(repository / "linear"), "--json"])
     shown = json.loads(capsys.readouterr().out)
-    assert shown["schema_version"] == 1
+    assert shown["schema_version"] == 2
     assert [variant["variant"] for variant in shown["variants"]] == ["base", "light", "poor"]
+    assert shown["variants"][0]["figures"]["quality"]["accuracy"]["value"] == 0.9
+
+
+def test_what_is_uncertain_stands_with_its_interval(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """The baseline's accuracy is what it is; how far a variant is from it is an estimate."""
+    quality = make_figures(1).quality
+    drop = Compared(value=0.8, change=-0.1, low=-0.3, high=0.05)
+    make_bundle(tmp_path, "base")
+    make_bundle(
+        tmp_path,
+        "light",
+        figures=make_figures(1, quality=quality.model_copy(update={"accuracy": drop})),
+    )
+    rows = table(describe(read_model(tmp_path / "linear"))).splitlines()
+    assert "0.9000 " in rows[2]
+    assert "0.8000 [-.300, +.050]" in rows[3]
+
+
+def test_an_embedding_has_columns_of_its_own(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """A model without classes has no accuracy, and no empty column for it."""
+    close = Estimate(value=0.99, low=0.985, high=0.994)
+    quality = Quality(task="embedding", rows=10, cosine=close, rank_correlation=close)
+    make_bundle(tmp_path, "base", figures=make_figures(1, quality=quality))
+    shown = table(describe(read_model(tmp_path / "linear")))
+    assert "0.9900 [.985, .994]" in shown
+    assert "accuracy" not in shown.splitlines()[0]
+
+
+def test_a_variant_that_is_not_faster_says_so(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """The warning stands under the table, whatever else is good."""
+    speed = make_figures(1).speed.model_copy(update={"warning": "nowhere faster than base"})
+    make_bundle(tmp_path, "base", figures=make_figures(1, speed=speed))
+    assert table(describe(read_model(tmp_path / "linear"))).endswith("!  base: nowhere faster than base")

@@ -1,0 +1,135 @@
+"""Figures: what was measured of a variant, as its bundle carries it: quality, speed, size."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue
+
+from serve.record import Record
+
+Task = Literal["classification", "token_classification", "embedding"]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Milliseconds = Annotated[float, Field(ge=0)]
+
+
+class Parity(Record):
+    """How far the ONNX graph was from the torch model it came from, before any work on the graph."""
+
+    batch_sizes: tuple[int, ...]
+    max_abs_difference: Annotated[float, Field(ge=0)]
+
+
+class Compared(Record):
+    """A figure that labels give, and how far it is from the baseline's on the same rows."""
+
+    value: float
+    # The variant's minus the baseline's, with its paired interval; all 0 for the baseline itself.
+    change: float
+    low: float
+    high: float
+
+
+class Estimate(Record):
+    """A figure that is itself a comparison with the baseline's answers, with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class ClassChange(Record):
+    """One class, by its F1, before and after."""
+
+    label: int
+    rows: Count
+    baseline_f1: Share
+    f1: Share
+
+
+class Disagreement(Record):
+    """A held-out row on which the variant answers other than the baseline."""
+
+    row: Count
+    # The label if there is one.
+    label: int | None
+    baseline: int
+    variant: int
+
+
+class Quality(Record):
+    """How well a variant answers the held-out rows, which it saw once. None: there is no such figure for
+    this task, or no labels."""
+
+    task: Task
+    rows: Annotated[int, Field(ge=1)]
+    # Of every interval below; export/proof/bootstrap.py says how.
+    confidence: Share = 0.95
+    accuracy: Compared | None = None
+    macro_f1: Compared | None = None
+    # Cross-entropy per row (or token); less is better.
+    loss: Compared | None = None
+    # The accuracy within the class where it is lowest.
+    worst_class: Compared | None = None
+    # Share of rows (or tokens) on which the top class is the baseline's.
+    agreement: Estimate | None = None
+    # Mean over rows of KL(baseline's distribution || the variant's), in nats.
+    kl_divergence: Estimate | None = None
+    # Mean over rows of the cosine between the two embeddings.
+    cosine: Estimate | None = None
+    # Spearman's, between the similarities of all pairs of rows.
+    rank_correlation: Estimate | None = None
+    classes: tuple[ClassChange, ...] = ()
+    # The first few.
+    disagreements: tuple[Disagreement, ...] = ()
+
+
+class SpeedPoint(Record):
+    """One batch size, measured in turn with the baseline: each sample of the one beside one of the other."""
+
+    rows: Annotated[int, Field(ge=1)]
+    # Of each row, for text; None: rows have one size.
+    tokens: int | None
+    samples: Annotated[int, Field(ge=1)]
+    # CPU time of a run over all rows, and its wall-clock percentiles; None: too few samples for it.
+    cpu_p50_ms: Milliseconds
+    wall_p50_ms: Milliseconds
+    wall_p90_ms: Milliseconds | None
+    wall_p99_ms: Milliseconds | None
+    # The baseline's CPU time over this one's: above 1 is faster; with the interval of the median ratio.
+    speedup: Estimate
+
+
+class Speed(Record):
+    """What a variant costs on the machine that exported it (provenance.cpu)."""
+
+    threads: Annotated[int, Field(ge=1)]
+    # Resident memory that loading a session added.
+    session_bytes: Count
+    points: tuple[SpeedPoint, ...]
+    # More rows than this in a batch no longer make a row cheaper.
+    knee_rows: Annotated[int, Field(ge=1)]
+    # Set when the variant is nowhere faster than the baseline, or slower somewhere: in words and numbers.
+    warning: str | None
+
+
+class Figures(Record):
+    """What was measured, through production's own Session."""
+
+    # Weights, integers that stand for floats included, and those of them that are not zero.
+    parameters: Count
+    nonzero_parameters: Count
+    # For one row (of the longest held-out row's tokens, for text).
+    multiply_adds: Count
+    model_size_bytes: Count
+    # The same, by gzip.
+    compressed_size_bytes: Count
+    # Operator -> how often it stands in the graph as it is written.
+    operators: dict[str, int]
+    # And in the graph as onnxruntime runs it on this machine.
+    operators_loaded: dict[str, int]
+    # None: the model came as a graph.
+    parity: Parity | None
+    quality: Quality
+    speed: Speed
+    # What each step did, in the recipe's order: layers kept, channels removed, sensitivity, ...
+    steps: tuple[dict[str, JsonValue], ...]
