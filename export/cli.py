@@ -4,10 +4,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from export.isolation import Result
 
 
 def export(arguments: list[str]) -> int:
-    """Exit code 0, or 1 when the quality floor rejected a variant. Raises CounterweightError."""
+    """Exit code 0, or 1 when a variant failed or the quality floor rejected it. Raises CounterweightError."""
     parser = argparse.ArgumentParser(
         prog="counterweight export",
         description="Make a recipe's variants: prune, fine-tune, quantize, check against torch, measure on "
@@ -25,19 +29,36 @@ def export(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the same figures as JSON")
     options = parser.parse_args(arguments)
 
-    # torch takes seconds to import, and --help needs none of it.
-    from export.pipeline import run
+    # --help needs none of it.
+    from export.isolation import export_apart
+    from serve.repository import read_model
     from serve.show import describe, table
 
-    outcome = run(options.recipe, options.out, options.only, options.force)
-    description = describe(outcome.model)
+    result = export_apart(options.recipe, options.out, options.only, options.force)
+    description = describe(read_model(result.folder))
     description["variants"] = [
-        {**variant, "status": outcome.status[variant["variant"]]}
+        {**variant, "status": result.status[variant["variant"]]}
         for variant in description["variants"]
-        if variant["variant"] in outcome.status
+        if result.status.get(variant["variant"], "failed") != "failed"
     ]
+    description["failed"] = result.failed
+    description["report"] = str(result.report)
     sys.stdout.write((json.dumps(description, indent=2) if options.json else table(description)) + "\n")
-    kept = [variant for variant, status in outcome.status.items() if status == "unchanged"]
+    sys.stderr.write(_remarks(result))
+    rejected = any(variant["rejected"] for variant in description["variants"])
+    return 1 if rejected or result.failed else 0
+
+
+def _remarks(result: "Result") -> str:
+    """What the table does not say, a line each."""
+    lines = [f"failed: {reason}" for reason in result.failed.values()]
+    kept = [variant for variant, status in result.status.items() if status == "unchanged"]
     if kept:
-        sys.stderr.write(f"unchanged, so not built again: {', '.join(kept)} (--force builds them)\n")
-    return 1 if outcome.rejected else 0
+        lines.append(f"unchanged, so not built again: {', '.join(kept)} (--force builds them)")
+    if result.stale:
+        lines.append(
+            f"not what this recipe would make now: {', '.join(result.stale)} "
+            "(export without --only, or remove their folders)"
+        )
+    lines.append(f"report: {result.report}")
+    return "\n".join(lines) + "\n"

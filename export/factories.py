@@ -11,10 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import InvalidSource
+from export.limit import limited
 from serve.bundle import sha256
 from serve.record import nearest
 
 _ROOM = Path(__file__).parent
+# A shipped recipe counts as a factory, where it is one.
+_UNDECISIVE = ("recipes", "bench")
 
 
 @contextmanager
@@ -31,10 +34,15 @@ def importable(folders: Sequence[Path]) -> Iterator[None]:
 
 def call_factory(factory: str, arguments: Mapping[str, Any]) -> Any:
     """What the function at `package.module:function` returns. Raises InvalidSource."""
+    with limited(factory):
+        return _call(factory, arguments)
+
+
+def _call(factory: str, arguments: Mapping[str, Any]) -> Any:
     function = _import_function(factory)
     try:
         return function(**arguments)
-    except Exception as error:  # a factory is foreign code and may raise anything
+    except (Exception, SystemExit) as error:  # a factory is foreign code and may raise anything
         raise InvalidSource(
             f"{factory} called with {dict(arguments)} failed: {type(error).__name__}: {error}"
         ) from error
@@ -58,8 +66,10 @@ def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
         path = getattr(module, "__file__", None)
         if path is not None:
             files[name] = Path(path)
-    for path in [*_ROOM.glob("*.py"), *_ROOM.glob("steps/*.py")]:
-        files[f"export/{path.relative_to(_ROOM).as_posix()}"] = path
+    for path in _ROOM.rglob("*.py"):
+        place = path.relative_to(_ROOM)
+        if place.parts[0] not in _UNDECISIVE:
+            files[f"export/{place.as_posix()}"] = path
     return sha256("".join(f"{name} {sha256(files[name].read_bytes())}\n" for name in sorted(files)).encode())
 
 
@@ -68,7 +78,7 @@ def _import_function(factory: str) -> Callable[..., Any]:
     _find(module_name)
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:  # importing runs foreign code
+    except (Exception, SystemExit) as error:  # importing runs foreign code
         raise InvalidSource(
             f"factory {factory}: importing {module_name} failed: {type(error).__name__}: {error}"
         ) from error

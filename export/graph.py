@@ -7,13 +7,6 @@ import onnx
 
 from export.errors import ExportFailed
 
-_FLOATS = (
-    onnx.TensorProto.FLOAT,
-    onnx.TensorProto.DOUBLE,
-    onnx.TensorProto.FLOAT16,
-    onnx.TensorProto.BFLOAT16,
-)
-
 
 def clean(model: Any) -> bytes:
     """The model without notes for people: they carry paths of this machine and would change its digest."""
@@ -27,6 +20,11 @@ def clean(model: Any) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
+def read_opset(graph: bytes) -> int:
+    """The version of the standard operators that the graph is written in."""
+    return int(next(item.version for item in onnx.load_from_string(graph).opset_import if item.domain == ""))
+
+
 def require_unique_names(model: Any) -> None:
     """Raise ExportFailed when two values of the graph share a name, as no runtime accepts that."""
     names = [item.name for item in (*model.graph.input, *model.graph.initializer)]
@@ -37,33 +35,6 @@ def require_unique_names(model: Any) -> None:
                 f"{count} values of the graph are named {name!r}: an output may not be named like an input "
                 "or an inner value; choose another name in the recipe's `outputs`"
             )
-
-
-def count_parameters(graph: bytes) -> int:
-    """The weights in the graph: floats, and the integers that stand for floats, without their scales.
-
-    The same number before and after quantization."""
-    model = onnx.load_from_string(graph)
-    integers: set[str] = set()
-    scales: set[str] = set()
-    for node in model.graph.node:
-        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
-            scales.update(node.input[1:])
-            if node.op_type == "DequantizeLinear":
-                integers.add(node.input[0])
-    return sum(
-        _size(initializer)
-        for initializer in model.graph.initializer
-        if initializer.name in integers
-        or (initializer.data_type in _FLOATS and initializer.name not in scales)
-    )
-
-
-def _size(initializer: Any) -> int:
-    size = 1
-    for dim in initializer.dims:
-        size *= dim
-    return size
 
 
 def _drop_unused_domains(model: Any) -> None:

@@ -4,41 +4,33 @@ import contextlib
 import fcntl
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from tqdm import tqdm
 
-from export.datasets import Data, Labels, load_data, require_labels_below
-from export.errors import ExportFailed
-from export.evaluate import judge, measure, predict
+from export.data.datasets import load_data, require_labels_for
+from export.errors import ExportFailed, StepFailed
 from export.factories import importable
-from export.graph import count_parameters
-from export.provenance import describe_variants
+from export.proof.floor import require_measurable
+from export.proof.report import write_report
+from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
-from export.sources import read_checkpoint
-from export.to_onnx import Exported
+from export.scale import Scale
+from export.shelf import Shelf
+from export.sources.read import read_trained
 from export.workshop import Workshop
-from serve.bundle import (
-    MODEL,
-    Bundle,
-    Figures,
-    Provenance,
-    describe_file,
-    read_bundle,
-    read_file,
-    write_bundle,
-)
+from serve.bundle import Provenance, read_bundle, read_file
 from serve.errors import InvalidBundle, UnknownVariant
 from serve.record import nearest
 from serve.repository import StoredModel, read_model
-from serve.session import Session
 
-Status = Literal["built", "unchanged"]
+SHELF = ".work"
+REPORT = "report.html"
+Status = Literal["built", "unchanged", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,93 +40,77 @@ class Outcome:
     model: StoredModel
     # Only the variants that were asked for and the baseline, which comes first.
     status: Mapping[str, Status]
+    # Why there is no bundle of a variant, or only that of an earlier export.
+    failed: Mapping[str, str] = field(default_factory=dict)
+    # Bundles in the repository that this recipe, as it is now, would not make.
+    stale: tuple[str, ...] = ()
 
     @property
     def rejected(self) -> list[str]:
         """The variants below the floor."""
-        return [name for name in self.status if self.model.bundles[name].rejected]
+        return [name for name in self.status if name not in self.failed and self.model.bundles[name].rejected]
 
 
 def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = False) -> Outcome:
     """Export the recipe's variants, or the baseline and `only` one, to `out`/<model>/<variant>.
 
-    What stands there unchanged is kept, unless `force`. Raises CounterweightError; what was complete
-    until then stays, and nothing else."""
+    What stands there unchanged is kept, unless `force`; what a killed export had finished is not made again.
+    A variant that fails is reported, the others go on. Raises CounterweightError without a baseline."""
     recipe = load_recipe(recipe_path)
     wanted = _choose(recipe, only)
-    folder = recipe_path.resolve().parent
-    with importable([folder, Path.cwd()]), reproducible(), _locked(out / recipe.model) as home:
-        _remove_leftovers(home, recipe)
-        checkpoint = read_checkpoint(recipe.source, folder)
+    try:
+        return _run(recipe, recipe_path.resolve().parent, out, wanted, force)
+    except OSError as error:
+        raise ExportFailed(
+            f"{error.filename or out}: {error.strerror or error}; "
+            "mend that and export again: what was finished is kept"
+        ) from error
+
+
+def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool) -> Outcome:
+    with (
+        importable([folder, Path.cwd()]),
+        reproducible(recipe.threads),
+        _locked(out / recipe.model) as home,
+        tqdm(total=2 * len(wanted), unit="step", bar_format="{desc} [{elapsed}]") as bar,
+    ):
+        _remove_leftovers(home, recipe, force)
+        bar.set_description("read the model and the data")
+        trained = read_trained(recipe.source, folder, recipe.task)
         seed_everything(recipe.seed)
-        data = load_data(recipe.data)
-        provenance = describe_variants(recipe, folder, checkpoint, data)
-        kept = {name for name in wanted if not force and _is_unchanged(home / name, provenance[name])}
-        with tqdm(total=len(wanted) - len(kept), unit="variant", disable=len(kept) == len(wanted)) as bar:
-            workshop = Workshop(recipe, checkpoint, data, bar.set_description)
-            scale = _Scale(recipe, data, home)
-            for variant in wanted:
-                if variant not in kept:
-                    exported = workshop.make(variant)
-                    bar.set_description(f"{variant}: measure")
-                    bundle = scale.weigh(variant, exported, provenance[variant])
-                    write_bundle(home / variant, bundle, {MODEL: exported.graph})
-                    bar.update()
-        return Outcome(
-            model=read_model(home), status={name: "unchanged" if name in kept else "built" for name in wanted}
-        )
-
-
-class _Scale:
-    """Weighs variants against the baseline, whose answers it remembers."""
-
-    def __init__(self, recipe: Recipe, data: Data, home: Path) -> None:
-        self._recipe = recipe
-        self._data = data
-        self._home = home
-        self._baseline: Labels | None = None
-
-    def weigh(self, variant: str, exported: Exported, provenance: Provenance) -> Bundle:
-        """The variant's finished bundle: its figures, and whether the floor refuses it."""
-        _require_classifier(exported, self._data)
-        file = describe_file(MODEL, exported.graph)
-        draft = Bundle(
-            model=self._recipe.model,
-            variant=variant,
-            baseline=self._recipe.baseline,
-            rejected=None,
-            files=(file,),
-            signature=exported.signature,
-            opset=self._recipe.opset,
-            figures=Figures(
-                parameters=count_parameters(exported.graph),
-                model_size_bytes=file.size_bytes,
-                parity=exported.parity,
-                accuracy=0,
-                macro_f1=0,
-                agreement=0,
-            ),
-            provenance=provenance,
-        )
-        predicted = self._predict(draft, exported.graph)
-        baseline = predicted if variant == draft.baseline else self._baseline_answers()
-        labels = self._data.held_out.labels
-        quality = measure(predicted, baseline, labels)
-        figures = draft.figures.model_copy(update=quality.model_dump())
-        refusal = judge(self._recipe.floor, quality, measure(baseline, baseline, labels))
-        return draft.model_copy(update={"figures": figures, "rejected": refusal})
-
-    def _predict(self, draft: Bundle, graph: bytes) -> Labels:
-        """What production's own loader makes of the bundle before it is in the repository."""
-        with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
-            folder = Path(name) / draft.variant
-            write_bundle(folder, draft, {MODEL: graph})
-            return predict(Session(folder), self._data.held_out)
-
-    def _baseline_answers(self) -> Labels:
-        if self._baseline is None:
-            self._baseline = predict(Session(self._home / self._recipe.baseline), self._data.held_out)
-        return self._baseline
+        data = load_data(recipe.data, trained.tokenizer)
+        require_labels_for(data, recipe.task)
+        require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
+        origin = describe_origin(recipe, folder, trained, data)
+        provenance = describe_variants(recipe, origin)
+        due = [name for name in wanted if force or not _is_unchanged(home / name, provenance[name])]
+        failed: dict[str, str] = {}
+        if due:
+            shelf = Shelf(home / SHELF, digest_origin(origin))
+            workshop = Workshop(recipe, trained, data, shelf, bar.set_description)
+            scale = Scale(recipe, trained, data, shelf, home)
+            for variant in due:
+                try:
+                    scale.load(variant, workshop.make(variant))
+                except (StepFailed, ExportFailed) as error:
+                    if variant == recipe.baseline:
+                        raise
+                    failed[variant] = str(error)
+                    tqdm.write(f"failed, the others go on: {error}")
+            scale.weigh(provenance, bar.set_description)
+            if not failed:
+                shelf.sweep({*workshop.torch_keys, *scale.keys})
+        model = read_model(home)
+        if due or not (home / REPORT).exists():
+            write_report(home / REPORT, recipe, model.bundles, failed, data)
+    return Outcome(
+        model=model,
+        status={
+            name: "failed" if name in failed else "built" if name in due else "unchanged" for name in wanted
+        },
+        failed=failed,
+        stale=_find_stale(model, provenance, wanted),
+    )
 
 
 def _choose(recipe: Recipe, only: str | None) -> list[str]:
@@ -148,6 +124,7 @@ def _choose(recipe: Recipe, only: str | None) -> list[str]:
 @contextlib.contextmanager
 def _locked(home: Path) -> Iterator[Path]:
     """The model's folder, for one export at a time; gone again if nothing came of it."""
+    missing = [folder for folder in (home, *home.parents) if not folder.exists()]
     home.mkdir(parents=True, exist_ok=True)
     handle = os.open(home, os.O_RDONLY)
     try:
@@ -157,16 +134,19 @@ def _locked(home: Path) -> Iterator[Path]:
             raise ExportFailed(f"another export is writing to {home}; wait for it to end") from None
         yield home
     finally:
-        with contextlib.suppress(OSError):  # it holds bundles
-            home.rmdir()
+        for folder in missing:
+            with contextlib.suppress(OSError):  # it holds bundles
+                folder.rmdir()
         os.close(handle)
 
 
-def _remove_leftovers(home: Path, recipe: Recipe) -> None:
+def _remove_leftovers(home: Path, recipe: Recipe, force: bool) -> None:
     """Clear what an export that was killed while writing has left."""
     for variant in recipe.variants:
         for leftover in home.glob(f".{variant}.*"):
             shutil.rmtree(leftover)
+    if force:
+        shutil.rmtree(home / SHELF, ignore_errors=True)
 
 
 def _is_unchanged(folder: Path, provenance: Provenance) -> bool:
@@ -179,11 +159,13 @@ def _is_unchanged(folder: Path, provenance: Provenance) -> bool:
     return bundle.provenance.fingerprint == provenance.fingerprint
 
 
-def _require_classifier(exported: Exported, data: Data) -> None:
-    scores = exported.signature.outputs[0]
-    if len(scores.shape) != 2 or not isinstance(scores.shape[1], int):
-        raise ExportFailed(
-            f"the first output {scores.name} has the shape {list(scores.shape)}; quality is measured on "
-            "classifiers: one score per class in each row, [batch, classes]"
-        )
-    require_labels_below(data, scores.shape[1])
+def _find_stale(
+    model: StoredModel, provenance: Mapping[str, Provenance], wanted: list[str]
+) -> tuple[str, ...]:
+    """Bundles that were not looked at, and come from another recipe, model, data or code."""
+    return tuple(
+        name
+        for name, bundle in model.bundles.items()
+        if name not in wanted
+        and (name not in provenance or bundle.provenance.fingerprint != provenance[name].fingerprint)
+    )

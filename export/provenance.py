@@ -7,11 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from export.context import Trained
 from export.cpu import read_cpu
-from export.datasets import Data
+from export.data.datasets import Data
 from export.factories import digest_code
-from export.recipe import Recipe, Step
-from serve.bundle import DataSplit, Provenance, sha256
+from export.recipe import FactorySource, Recipe
+from export.step import Distill, Steps
+from serve.bundle import Provenance, sha256
 
 _PACKAGES = (
     "counterweight",
@@ -22,39 +24,43 @@ _PACKAGES = (
     "onnxscript",
     "safetensors",
     "scikit-learn",
+    "tokenizers",
     "torch",
     "torch-pruning",
+    "transformers",
 )
 
 
-def describe_variants(
-    recipe: Recipe, folder: Path, checkpoint: bytes, data: Data
-) -> Mapping[str, Provenance]:
-    """Where each variant of the recipe in `folder` comes from, computed before any of it is built."""
-    code = digest_code([recipe.source.factory, recipe.data.factory], [folder, Path.cwd()])
-    fingerprints = {name: split.fingerprint for name, split in data.splits.items()}
+def describe_origin(recipe: Recipe, folder: Path, trained: Trained, data: Data) -> dict[str, Any]:
+    """What decides every variant of the recipe in `folder`, its steps aside, as plain data."""
+    code = digest_code(_factories(recipe), [folder, Path.cwd()])
     return {
-        variant: _describe(recipe, steps, sha256(checkpoint), code, fingerprints)
-        for variant, steps in recipe.variants.items()
+        "source": {**recipe.source.model_dump(mode="json"), "data": recipe.data.model_dump(mode="json")},
+        "task": recipe.task,
+        "seed": recipe.seed,
+        "threads": recipe.threads,
+        "trained_sha256": trained.sha256,
+        "code_sha256": code,
+        "data": {name: split.fingerprint.model_dump(mode="json") for name, split in data.splits.items()},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
     }
 
 
-def _describe(
-    recipe: Recipe,
-    steps: tuple[Step, ...],
-    checkpoint_sha256: str,
-    code_sha256: str,
-    data: dict[str, DataSplit],
-) -> Provenance:
-    described: dict[str, Any] = {
-        "source": {**recipe.source.model_dump(mode="json"), "data": recipe.data.model_dump(mode="json")},
+def digest_origin(origin: Mapping[str, Any]) -> str:
+    """SHA-256 over `describe_origin`."""
+    return sha256(json.dumps(origin, sort_keys=True).encode())
+
+
+def describe_variants(recipe: Recipe, origin: Mapping[str, Any]) -> dict[str, Provenance]:
+    """Where each variant of the recipe comes from, computed before any of it is built."""
+    return {variant: _describe(recipe, steps, origin) for variant, steps in recipe.variants.items()}
+
+
+def _describe(recipe: Recipe, steps: Steps, origin: Mapping[str, Any]) -> Provenance:
+    described = {
+        **origin,
         "steps": [step.model_dump(mode="json") for step in steps],
         "floor": recipe.floor.model_dump(mode="json"),
-        "seed": recipe.seed,
-        "checkpoint_sha256": checkpoint_sha256,
-        "code_sha256": code_sha256,
-        "data": {name: split.model_dump(mode="json") for name, split in data.items()},
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
     }
     # What the bundle says elsewhere, and depends on as much.
     elsewhere = {
@@ -63,5 +69,17 @@ def _describe(
         "outputs": recipe.outputs,
         "opset": recipe.opset,
     }
-    decisive = json.dumps(described | elsewhere, sort_keys=True)
-    return Provenance(fingerprint=sha256(decisive.encode()), cpu=read_cpu(), **described)
+    fingerprint = sha256(json.dumps(described | elsewhere, sort_keys=True).encode())
+    return Provenance(fingerprint=fingerprint, cpu=read_cpu(), **described)
+
+
+def _factories(recipe: Recipe) -> list[str]:
+    """Every function of the user's that the recipe names."""
+    named = [recipe.data.factory]
+    if isinstance(recipe.source, FactorySource):
+        named.append(recipe.source.factory)
+    for steps in recipe.variants.values():
+        for step in steps:
+            if isinstance(step, Distill) and step.student is not None and step.student.factory is not None:
+                named.append(step.student.factory)
+    return sorted(set(named))

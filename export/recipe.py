@@ -1,90 +1,130 @@
 """Recipe: what a person writes: which model, which data, which variants to make, and the quality floor."""
 
-from collections.abc import Hashable
-from itertools import pairwise
+from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
+from export.order import refuse_order
+from export.step import ImportPath, NotNegative, Positive, Share, Steps
 from serve.bundle import Name
 from serve.errors import InvalidRecord
+from serve.figures import Task
 from serve.record import Record
 
-ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
-Share = Annotated[float, Field(ge=0, le=1)]
+Relative = Annotated[str, Field(min_length=1)]
 
 
-class Source(Record):
-    """The trained model: the code that builds it and the weights that go into it."""
+class FactorySource(Record):
+    """Code that builds the model, and the weights that go into it."""
 
     # "package.module:function"; the function returns the torch module that the checkpoint fits.
     factory: ImportPath
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     # Relative to the recipe's folder: .safetensors, or a state_dict in .pt, .pth or .bin.
-    checkpoint: Annotated[str, Field(min_length=1)]
+    checkpoint: Relative
+
+
+class HuggingFaceSource(Record):
+    """A transformer as transformers saves it, its tokenizer with it."""
+
+    # A folder, relative to the recipe's, or else the id of a model on the hub.
+    huggingface: Relative
+    # Of the hub; never a moving one by accident.
+    revision: str | None = None
+    # Longer texts are cut.
+    max_tokens: Annotated[int, Field(ge=2)] = 128
+
+
+class ProgramSource(Record):
+    """A program that torch.export.save wrote."""
+
+    # Relative to the recipe's folder: .pt2.
+    program: Relative
+
+
+class OnnxSource(Record):
+    """An ONNX file: the way in for TensorFlow, scikit-learn and others."""
+
+    # Relative to the recipe's folder.
+    onnx: Relative
+
+
+_SOURCES = {
+    "factory": FactorySource,
+    "huggingface": HuggingFaceSource,
+    "program": ProgramSource,
+    "onnx": OnnxSource,
+}
+
+
+def _kind(source: Any) -> str | None:
+    """Which source it is: the one whose first key is there."""
+    for key, kind in _SOURCES.items():
+        if isinstance(source, kind) or (isinstance(source, Mapping) and key in source):
+            return key
+    return None
+
+
+Source = Annotated[
+    Annotated[FactorySource, Tag("factory")]
+    | Annotated[HuggingFaceSource, Tag("huggingface")]
+    | Annotated[ProgramSource, Tag("program")]
+    | Annotated[OnnxSource, Tag("onnx")],
+    Discriminator(
+        _kind,
+        custom_error_type="source",
+        custom_error_message="a source has one of the keys factory, huggingface, program, onnx",
+    ),
+]
 
 
 class DataSource(Record):
-    """The code that returns the splits; see export/datasets.py for what it returns."""
+    """The code that returns the splits; see export/data/datasets.py for what it returns."""
 
     factory: ImportPath
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Floor(Record):
-    """What a variant may lose on the held-out split before it is written as rejected."""
+    """What a variant may lose on the held-out split before it is written as rejected. Each is judged on the
+    worse end of its interval: it holds with 95 % confidence."""
 
-    # How far below the baseline's figure a variant's may be, 0 to 1.
-    accuracy_drop: Share
-    macro_f1_drop: Share
+    # How far below the baseline's figure a variant's may be, 0 to 1. These need labels.
+    accuracy_drop: Share | None = None
+    macro_f1_drop: Share | None = None
+    worst_class_drop: Share | None = None
     # The least share of held-out rows on which the top class is the baseline's.
-    agreement: Share
+    agreement: Share | None = None
+    # At most so far from the baseline's distribution, in nats.
+    kl_divergence: NotNegative | None = None
+    # At least so close to the baseline's embeddings.
+    cosine: Share | None = None
+    rank_correlation: Share | None = None
 
-
-class Prune(Record):
-    """Remove whole channels, so that the graph really is smaller."""
-
-    step: Literal["prune"]
-    # The share of every layer's output channels that goes; the model's own outputs stay.
-    channels: Annotated[float, Field(gt=0, lt=1)]
-
-
-class Finetune(Record):
-    """Train on the train split; the best epoch on the search split is kept."""
-
-    step: Literal["finetune"]
-    epochs: Annotated[int, Field(ge=1)]
-    # Where the cosine schedule starts.
-    learning_rate: Annotated[float, Field(gt=0)]
-    batch_size: Annotated[int, Field(ge=2)]
-
-
-class Quantize(Record):
-    """Turn weights and activations into 8-bit integers, ranges taken from the calibration split."""
-
-    step: Literal["quantize"]
-    method: Literal["static"]
-    # The whole range, or all but its outermost 0.001 %.
-    calibrate: Literal["minmax", "percentile"] = "minmax"
-    # One scale per output channel of a weight instead of one for all of it.
-    per_channel: bool = True
-    activations: Literal["uint8", "int8"] = "uint8"
-    weights: Literal["int8", "uint8"] = "int8"
-
-
-TorchStep = Prune | Finetune
-Step = Annotated[TorchStep | Quantize, Field(discriminator="step")]
-Steps = tuple[Step, ...]
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError(
+                f"a floor without a limit rejects nothing; give one of {', '.join(Floor.model_fields)}"
+            )
+        return self
 
 
 class Recipe(Record):
     """One model and all the variants to make of it."""
 
     model: Name
+    # What the first output is: scores per class, scores per token and class, or an embedding.
+    task: Task = "classification"
     # Decides every random draw: order of batches, dropout.
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    # torch's; more are faster, and a result depends on their number.
+    threads: Annotated[int, Field(ge=1)] = 1
+    # How long the model's factory, and the data's, may take.
+    time_limit_s: Positive = 600.0
     source: Source
     data: DataSource
     # The names of the model's outputs on the wire, in the order in which the model returns them.
@@ -105,7 +145,12 @@ class Recipe(Record):
                 "exactly one is needed: it is the baseline, such as fp32: []"
             )
         for variant, steps in self.variants.items():
-            _refuse_senseless_order(variant, steps)
+            if reason := refuse_order(
+                steps,
+                torch_model=not isinstance(self.source, OnnxSource),
+                changeable=isinstance(self.source, FactorySource | HuggingFaceSource),
+            ):
+                raise ValueError(f"variants.{variant}: {reason}")
         return self
 
     @property
@@ -132,20 +177,6 @@ def load_recipe(path: Path) -> Recipe:
     except yaml.YAMLError as error:
         raise InvalidRecord(f"{path} is no YAML: {error}") from None
     return Recipe.parse(data, str(path))
-
-
-def _refuse_senseless_order(variant: str, steps: Steps) -> None:
-    for number, (before, step) in enumerate(pairwise(steps), start=2):
-        if isinstance(before, Quantize):
-            reason = (
-                "a graph is quantized once"
-                if isinstance(step, Quantize)
-                else f"{step.step} works on the torch model, which quantize has already left for ONNX"
-            )
-            raise ValueError(
-                f"variants.{variant}: step {number} ({step.step}) cannot follow quantize: {reason}; "
-                "make quantize the last step, once"
-            )
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -1,4 +1,4 @@
-"""Reproducible: the same recipe gives the same bytes, in every process and on any number of cores."""
+"""Reproducible: the same recipe gives the same bytes, in every process."""
 
 import random
 from collections.abc import Iterator
@@ -7,23 +7,21 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-# Sums are split by thread, so the count is part of the result and never the machine's own. More than one
-# would also spin at barriers: where cores are shared, that is slower than one.
-THREADS = 1
-
 
 @contextmanager
-def reproducible() -> Iterator[None]:
-    """Inside, torch computes the same way each time; afterwards its settings are as they were."""
-    threads = torch.get_num_threads()
+def reproducible(threads: int = 1) -> Iterator[None]:
+    """Inside, torch computes the same way each time; afterwards its settings are as they were.
+
+    Sums are split by thread, so their number is part of the result and never the machine's own."""
+    before = torch.get_num_threads()
     strict = torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True)
     try:
         yield
     finally:
         torch.use_deterministic_algorithms(strict)
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def seed_everything(seed: int) -> None:

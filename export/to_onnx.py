@@ -2,44 +2,30 @@
 
 import logging
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from numpy.typing import NDArray
 
-from export.datasets import Split
+from export.context import Exported
+from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.forward import bind, forward, to_tensors
 from export.graph import clean, require_unique_names
-from serve.bundle import Parity
+from export.probe import BATCH, EXAMPLE, PROBES, distance, probe
+from serve.figures import Parity
 from serve.tensor import Signature, TensorSpec, datatype_of
 
-BATCH = "batch"
-# torch takes a dimension of 0 or 1 for a constant, so the example needs more rows.
-_EXAMPLE_ROWS = 2
-_PARITY_ROWS = (1, 3, 8)
 # Float32 sums in another order differ by about 1e-6 of the largest value; a wrong graph by far more.
 _RELATIVE_TOLERANCE = 1e-3
 _ABSOLUTE_TOLERANCE = 1e-4
 
 
-@dataclass(frozen=True, kw_only=True)
-class Exported:
-    """A graph, what goes in and out, and how far it is from the torch model."""
-
-    graph: bytes
-    signature: Signature
-    parity: Parity
-
-
 def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset: int) -> Exported:
-    """The model as an ONNX graph whose batch may have any size, checked against torch on real `rows`.
-
-    Raises ExportFailed when there is no such graph."""
+    """The model as an ONNX graph for any number of rows, and of tokens where rows are padded, checked against
+    torch on real `rows`. Raises ExportFailed when there is no such graph."""
     proto = _convert(model.eval(), rows, outputs, opset)
     require_unique_names(proto)
     came = next(item.version for item in proto.opset_import if item.domain == "")
@@ -51,7 +37,7 @@ def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset
 
 
 def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset: int) -> Any:
-    example = to_tensors(rows.take(_row_numbers(rows, _EXAMPLE_ROWS)))
+    example = to_tensors(probe(rows, *EXAMPLE))
     with torch.no_grad():
         returned = len(forward(model, example))
     if returned != len(outputs):
@@ -60,14 +46,17 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
             f"{', '.join(outputs)}; name each one, in the model's order"
         )
     args, kwargs = bind(model, example)
-    dynamic = {name: {0: BATCH} for name in example}
+    dynamic = {
+        name: {axis: dim for axis, dim in enumerate(rows.dims[name]) if isinstance(dim, str)}
+        for name in example
+    }
     # It tells everyone without torchvision so, at every export.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         # torch 2.13 copies its own tree specifications in a way that it has itself deprecated.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        # All inputs share one batch, which is what we ask for.
-        warnings.filterwarnings("ignore", f"# The axis name: {BATCH} will not be used", UserWarning)
+        # All inputs share one batch and one length, which is what we ask for.
+        warnings.filterwarnings("ignore", r"# The axis name: \w+ will not be used", UserWarning)
         try:
             program = torch.onnx.export(
                 model,
@@ -115,14 +104,14 @@ def _read_tensor(item: Any) -> TensorSpec:
 def _prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     largest = 0.0
-    for size in _PARITY_ROWS:
-        inputs = rows.take(_row_numbers(rows, size))
+    for size, share in PROBES:
+        inputs = probe(rows, size, share)
         with torch.no_grad():
             expected = [output.numpy() for output in forward(model, to_tensors(inputs))]
         for name, came, wanted in zip(
             signature.output_names, session.run(None, dict(inputs)), expected, strict=True
         ):
-            difference = _difference(came, wanted)
+            difference = distance(came, wanted)
             largest = max(largest, difference)
             if came.shape != wanted.shape or not np.allclose(
                 came, wanted, _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE
@@ -132,15 +121,4 @@ def _prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: 
                     f"from torch's {list(wanted.shape)}: the graph is not the model; does `forward` depend "
                     "on randomness, on the batch size or on values?"
                 )
-    return Parity(batch_sizes=_PARITY_ROWS, max_abs_difference=largest)
-
-
-def _difference(came: NDArray[Any], wanted: NDArray[Any]) -> float:
-    if came.shape != wanted.shape:
-        return float("inf")
-    return float(np.max(np.abs(came.astype(np.float64) - wanted.astype(np.float64))))
-
-
-def _row_numbers(rows: Split, count: int) -> NDArray[np.int64]:
-    # A small split is read in circles.
-    return np.arange(count, dtype=np.int64) % len(rows)
+    return Parity(batch_sizes=tuple(size for size, _ in PROBES), max_abs_difference=largest)

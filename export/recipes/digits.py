@@ -3,29 +3,25 @@
 `python -m export.recipes.digits` trains it, as a team would have done long before it thinks of exporting.
 """
 
-import argparse
-import io
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from export.datasets import read_data
-from export.recipe import Finetune
+from export.data.datasets import read_data
+from export.recipes.leave import leave, parse_out
 from export.reproducible import reproducible, seed_everything
-from export.steps.finetune import finetune
+from export.step import Training
+from export.training.train import fit
 
 Rows = tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]
 
-_SEED = 0
-_TRAINING = Finetune(step="finetune", epochs=12, learning_rate=3e-3, batch_size=64)
+_TRAINING = Training(epochs=12, batch_size=64, learning_rate=3e-3)
 
 
 class DigitsNet(torch.nn.Module):
@@ -72,25 +68,16 @@ def digits_data(seed: int = 0) -> dict[str, Rows]:
 
 def train(out: Path) -> None:
     """Train the network and write `digits.safetensors` and `inputs.npz` (held-out images) to `out`."""
-    data = read_data(digits_data(_SEED), "digits_data")
+    data = read_data(digits_data(), "digits_data")
     with reproducible():
-        seed_everything(_SEED)
-        model = finetune(digits_model(), _TRAINING, data.train, data.search, _SEED)
-    images = io.BytesIO()
-    np.savez(images, image=data.held_out.inputs["image"])
-    _write(out / "digits.safetensors", safetensors.torch.save(model.state_dict()))
-    _write(out / "inputs.npz", images.getvalue())
+        seed_everything(0)
+        model = fit(digits_model(), data, _TRAINING, seed=0)
+    leave(out, "digits", model, data.held_out.inputs)
 
 
 def main(arguments: list[str]) -> int:
     """The command line: exit code 0."""
-    parser = argparse.ArgumentParser(
-        prog="python -m export.recipes.digits",
-        description="Train the digits network and write its checkpoint and the inputs of a load test.",
-        epilog="example: python -m export.recipes.digits --out build/digits",
-    )
-    parser.add_argument("--out", type=Path, default=Path("build/digits"), help="default: build/digits")
-    train(parser.parse_args(arguments).out)
+    train(parse_out("digits", "Train the digits network, about 5 seconds.", arguments))
     return 0
 
 
@@ -104,17 +91,6 @@ def _convolution(channels: int, width: int) -> list[torch.nn.Module]:
 
 def _read_rows(pixels: NDArray[np.float64], labels: NDArray[np.int64], rows: NDArray[np.int64]) -> Rows:
     return {"image": (pixels[rows] / 16).astype(np.float32).reshape(-1, 1, 8, 8)}, labels[rows]
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write whole or not at all: an export may read it at any time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -1,65 +1,82 @@
-"""Prune: remove whole channels, with everything that depends on them."""
+"""Prune: single weights become zero, whole channels or heads leave the graph."""
+
+from dataclasses import replace
 
 import torch
-import torch_pruning
+from pydantic import JsonValue
 
-from export.errors import StepFailed
-from export.forward import Tensors, bind, forward
-from export.recipe import Prune
+from export.context import Context, Made, Note
+from export.pruning.example import example_of, output_shapes, require_shapes
+from export.pruning.multiply_adds import count_multiply_adds
+from export.pruning.structure import Structure
+from export.pruning.weights import describe_weights, prune_weights
+from export.step import Prune
+from export.steps.finetune import recover
 
-
-def prune(model: torch.nn.Module, settings: Prune, example: Tensors) -> torch.nn.Module:
-    """`model` without the weakest `settings.channels` of each layer's channels, changed in place.
-
-    `example` is a batch of real rows that shows how the layers depend on each other. Raises StepFailed."""
-    before = _count(model)
-    shapes = _output_shapes(model, example)
-    args, kwargs = bind(model, example)
-    pruner = torch_pruning.pruner.BasePruner(
-        model.eval(),
-        kwargs or args,
-        importance=torch_pruning.importance.GroupMagnitudeImportance(p=2),
-        pruning_ratio=settings.channels,
-        ignored_layers=_heads(model, example),
-    )
-    pruner.step()
-    if _count(model) == before:
-        raise StepFailed(
-            f"pruning {settings.channels:.0%} of the channels removed none of {before} parameters: "
-            "the model has no inner convolution or linear layer, or none with enough channels to lose that "
-            "share and keep one; lower the share or drop the step"
-        )
-    if _output_shapes(model, example) != shapes:
-        raise StepFailed(
-            f"pruning changed the outputs from {shapes} to {_output_shapes(model, example)}; "
-            "such an architecture cannot be pruned here; drop the step"
-        )
-    return model
+_ADVICE = (
+    "such an architecture cannot lose these channels; name what can in `layers`, or what cannot in `keep`"
+)
+# What a layer calls the number of its channels or heads.
+_WIDTHS = {"channels": ("out_channels", "out_features"), "heads": ("num_attention_heads",)}
+# As close to the share of multiply-adds that was asked for as a note need not mention.
+_NEAR = 0.02
 
 
-def _heads(model: torch.nn.Module, example: Tensors) -> list[torch.nn.Module]:
-    """The layers whose channels are the model's own outputs."""
-    args, kwargs = bind(model, example)
-    graph = torch_pruning.DependencyGraph().build_dependency(model, example_inputs=kwargs or args)
-    layers = (torch.nn.modules.conv._ConvNd, torch.nn.Linear)
-    heads: list[torch.nn.Module] = []
-    waiting = [node for node in graph.module2node.values() if not node.outputs]
-    seen = set(map(id, waiting))
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node.module, layers):
-            heads.append(node.module)
-            continue
-        inner = [parent for parent in node.inputs if id(parent) not in seen]
-        seen.update(map(id, inner))
-        waiting.extend(inner)
-    return heads
+def prune(made: Made, settings: Prune, context: Context) -> Made:
+    """`made` without its least important weights, channels or heads, changed in place; in rounds, with
+    recovery in between. Raises StepFailed when nothing goes, or the model no longer answers as it must."""
+    example = example_of(context.data.calibration)
+    shapes = output_shapes(made.module.eval(), example)
+    before = _describe_size(made.module, settings, context)
+    structure = None if settings.remove in ("weights", "2:4") else Structure(made.module, settings, context)
+    notes, recovered = made.notes, list[JsonValue]()
+    for number in range(1, settings.rounds + 1):
+        progress = number / settings.rounds
+        if structure is None:
+            made = prune_weights(made, settings, context, progress)
+        else:
+            made = structure.prune(made, progress)
+        require_shapes(made.module, example, shapes, _ADVICE)
+        if settings.recover is not None and number < settings.rounds:
+            made = recover(made, settings.recover, context)
+            recovered.append(made.notes[-1])
+    note: Note = {"step": "prune", "remove": settings.remove}
+    note |= _compare(before, _describe_size(made.module, settings, context))
+    note |= describe_weights(made, settings) if structure is None else _describe_target(settings, note)
+    if recovered:
+        note["recovered"] = recovered
+    return replace(made, notes=(*notes, note))
 
 
-def _output_shapes(model: torch.nn.Module, example: Tensors) -> list[list[int]]:
-    with torch.no_grad():
-        return [list(output.shape) for output in forward(model, example)]
+def _describe_size(module: torch.nn.Module, settings: Prune, context: Context) -> dict[str, int]:
+    """What a row costs, how many parameters there are, and how wide each layer is."""
+    size = {
+        "multiply_adds": count_multiply_adds(module, context.data.calibration),
+        "parameters": sum(value.numel() for value in module.parameters()),
+    }
+    for name, part in module.named_modules():
+        for attribute in _WIDTHS.get(settings.remove, ()):
+            if isinstance(width := getattr(part, attribute, None), int):
+                size[f"{name}.{attribute}"] = width
+    return size
 
 
-def _count(model: torch.nn.Module) -> int:
-    return sum(parameter.numel() for parameter in model.parameters())
+def _compare(before: dict[str, int], after: dict[str, int]) -> Note:
+    """Before and after of the totals, and of every layer that changed."""
+    pairs: Note = {name: [before[name], after[name]] for name in before}
+    layers = {name: pair for name, pair in pairs.items() if "." in name and before[name] != after[name]}
+    totals = {name: pair for name, pair in pairs.items() if "." not in name}
+    return {**totals, **({"layers": layers} if layers else {})}
+
+
+def _describe_target(settings: Prune, note: Note) -> Note:
+    """The share of multiply-adds that was asked for and the one that is left, where they differ."""
+    cost = note["multiply_adds"]
+    assert isinstance(cost, list), "_compare made it"
+    before, after = (float(str(value)) for value in cost)
+    if settings.multiply_adds is None:
+        return {}
+    target: Note = {"asked_share": settings.multiply_adds, "left_share": after / before}
+    if settings.multiply_adds - after / before > _NEAR:
+        target["nearest"] = f"{settings.remove} leave whole: the next larger share is above the one asked for"
+    return target

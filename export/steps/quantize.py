@@ -1,89 +1,127 @@
-"""Quantize: 8-bit weights and activations in QDQ form, ranges taken from real rows."""
+"""Quantize: weights as integers, and computing with integers where that is faster."""
 
-import contextlib
-import sys
-import tempfile
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnxruntime.quantization import (
-    CalibrationDataReader,
-    CalibrationMethod,
-    QuantFormat,
-    QuantType,
-    quant_pre_process,
-    quantize_static,
-)
 
-from export.datasets import Split
+from export.context import Context, Exported, Note
 from export.errors import StepFailed
 from export.graph import clean
-from export.recipe import Quantize
+from export.patterns import match as match_names
+from export.quantization import dynamic, static, tables, weights
+from export.quantization.calibration import calibrate
+from export.quantization.channels import level
+from export.quantization.layers import Layer, find_layers
+from export.quantization.prepare import prepare, split_gemms
+from export.quantization.sensitivity import count_multiply_adds, find_sensitive
+from export.rewrites.norms import unskip
+from export.rewrites.rewritten import require_same_interface
+from export.step import Quantize
 
-# What pays in 8 bits for convolutional and plain feed-forward networks. onnxruntime's own list adds
-# Softmax, Mul and the normalizations, which lose accuracy and gain nothing. Relu and Clip must be here:
-# only then do they vanish into the range of the layer before, and keep what follows in 8 bits.
-_WEIGHTED = ("Conv", "Gemm", "MatMul")
-_OPERATORS = (*_WEIGHTED, "Add", "Relu", "Clip", "MaxPool", "GlobalAveragePool")
-# onnxruntime's entropy is missing: with its 128 bins it comes out at min and max.
-_CALIBRATION = {"minmax": CalibrationMethod.MinMax, "percentile": CalibrationMethod.Percentile}
-_TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
-_MAX_BATCH_ROWS = 32
+_OPERATORS = {
+    "static": ("Conv", "Gemm", "MatMul"),
+    "dynamic": dynamic.OPERATORS,
+    "weights": weights.OPERATORS,
+}
+# The prepared model with these layers quantized.
+Make = Callable[[Iterable[Layer]], Any]
 
 
-def quantize(graph: bytes, settings: Quantize, calibration: Split) -> bytes:
-    """The graph with its convolutions and matrix products in 8 bits. Raises StepFailed when it has none."""
-    with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
-        folder = Path(name)
-        (folder / "float.onnx").write_bytes(graph)
-        quant_pre_process(folder / "float.onnx", folder / "prepared.onnx", auto_merge=True)
-        # Percentile reports on standard output, which belongs to the command's figures.
-        with contextlib.redirect_stdout(sys.stderr):
-            quantize_static(
-                folder / "prepared.onnx",
-                folder / "quantized.onnx",
-                _Rows(calibration),
-                quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=list(_OPERATORS),
-                per_channel=settings.per_channel,
-                activation_type=_TYPES[settings.activations],
-                weight_type=_TYPES[settings.weights],
-                calibrate_method=_CALIBRATION[settings.calibrate],
-                extra_options={"MatMulConstBOnly": True},
-            )
-        quantized = onnx.load(folder / "quantized.onnx")
-    if not _count_quantized(quantized):
-        found = ", ".join(sorted({node.op_type for node in quantized.graph.node}))
-        raise StepFailed(
-            f"quantization changed nothing: the graph has {found} and none of {', '.join(_WEIGHTED)} "
-            "with constant weights; drop the step"
+def quantize(exported: Exported, settings: Quantize, context: Context) -> Exported:
+    """The graph with the weights of its layers, or all it computes in them, as integers. Raises StepFailed
+    when nothing changed, a pattern fits nothing, or the calibration rows are too few."""
+    model, levelled = _ready(exported.graph, settings, context)
+    layers = _find(model, settings)
+    kept = match_names(settings.keep_float, [name for layer in layers for name in layer.names], "layers")
+    chosen = [layer for layer in layers if not set(layer.names) & set(kept)]
+    make, note = _maker(model, chosen, settings, context)
+    note |= levelled
+    if settings.faithful is not None:
+        weighted = [layer for layer in chosen if layer.operator not in tables.OPERATORS]
+        found = find_sensitive(
+            exported.graph,
+            count_multiply_adds(model, weighted, context.data.search),
+            lambda kept: bytes(make([layer for layer in chosen if layer not in kept]).SerializeToString()),
+            settings.faithful,
+            context,
         )
-    return clean(quantized)
+        chosen = [layer for layer in chosen if layer not in found.kept]
+        note |= found.note
+    quantized = make(chosen)
+    require_same_interface(onnx.load_from_string(exported.graph), quantized)
+    still = _still_float(quantized, layers)
+    if len(still) == len(layers):
+        raise StepFailed(
+            f"quantization changed nothing: {len(layers)} layers are all kept in float; narrow `keep_float`"
+        )
+    if unskipped := unskip(quantized):
+        note |= {"unskipped": unskipped}
+    note |= {"kept_float": [layer.path for layer in still], "quantized": len(layers) - len(still)}
+    return replace(exported, graph=clean(quantized), notes=(*exported.notes, note))
 
 
-class _Rows(CalibrationDataReader):  # type: ignore[misc]
-    """The calibration rows, in batches and in order."""
+def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Note]:
+    """The float model in which layers are chosen, and what was done to it before."""
+    model = prepare(graph)
+    if joined := find_layers(model, ("Attention",)):
+        raise StepFailed(
+            f"{len(joined)} Attention operators of onnxruntime's, such as {joined[0].node!r}, hold weights "
+            "that no method here reaches; start from the file as it was before onnxruntime's optimizer"
+        )
+    if settings.method == "static":
+        static.require_opset(model)
+    if settings.method != "static" or static.is_attentive(model):
+        model = split_gemms(model)
+    return model, level(model, settings, context.data.calibration)
 
-    def __init__(self, split: Split) -> None:
-        # All of one size: percentile stacks the batches' results.
-        size = max(size for size in range(1, _MAX_BATCH_ROWS + 1) if len(split) % size == 0)
-        self._batches = iter(np.arange(len(split)).reshape(-1, size))
-        self._split = split
 
-    def get_next(self) -> dict[str, NDArray[np.generic]] | None:
-        rows = next(self._batches, None)
-        return None if rows is None else dict(self._split.take(rows))
+def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
+    operators = _OPERATORS[settings.method]
+    layers = find_layers(model, operators)
+    found = ", ".join(sorted({node.op_type for node in model.graph.node}))
+    if not layers:
+        raise StepFailed(
+            f"quantization changed nothing: the graph has {found} and none of {', '.join(operators)} with "
+            f"constant weights, which `method: {settings.method}` needs; use another method or drop the step"
+        )
+    if not settings.embeddings:
+        return layers
+    looked_up = find_layers(model, tables.OPERATORS)
+    if not looked_up:
+        raise StepFailed(
+            f"`embeddings: true` found no table of embeddings among {found}; leave `embeddings` out"
+        )
+    return (*layers, *looked_up)
 
 
-def _count_quantized(model: Any) -> int:
-    """How many of the operators read a weight that was turned into integers."""
-    constants = {initializer.name for initializer in model.graph.initializer}
-    weights = {
-        node.output[0]
-        for node in model.graph.node
-        if node.op_type == "DequantizeLinear" and node.input[0] in constants
-    }
-    return sum(node.op_type in _WEIGHTED and bool(weights & {*node.input}) for node in model.graph.node)
+def _maker(model: Any, layers: list[Layer], settings: Quantize, context: Context) -> tuple[Make, Note]:
+    """What quantizes any of the layers, calibrated once for all of them, and what to note of it."""
+    note: Note = {"step": "quantize", "method": settings.method}
+    ranges: Mapping[str, tuple[float, float]] = {}
+    if settings.method == "static":
+        tensors = static.activations(model, [layer.node for layer in layers])
+        found = calibrate(model, tensors, context.data.calibration, settings)
+        note |= {"calibration_rows": found.rows, "calibration_bytes": found.held_bytes}
+        ranges = found.ranges
+
+    def make(chosen: Iterable[Layer]) -> Any:
+        names = [layer.node for layer in chosen]
+        match settings.method:
+            case "static":
+                quantized = static.make_static(model, names, ranges, settings)
+            case "dynamic":
+                quantized = dynamic.make_dynamic(model, names, settings)
+            case "weights":
+                quantized = weights.make_weights(model, names, settings.bits)
+        return tables.make_tables(quantized, names)
+
+    return make, note
+
+
+def _still_float(quantized: Any, layers: tuple[Layer, ...]) -> list[Layer]:
+    """The layers whose nodes still read their float weights."""
+    constants = {item.name for item in quantized.graph.initializer}
+    read = {(node.name, name) for node in quantized.graph.node for name in node.input if name in constants}
+    return [layer for layer in layers if all((layer.node, name) in read for name in layer.weights)]

@@ -1,0 +1,1 @@
+"""The four splits of a recipe: read, proven disjoint, tokenized."""

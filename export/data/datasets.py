@@ -1,0 +1,204 @@
+"""Datasets: the splits of a recipe's data, validated, fingerprinted and proven disjoint.
+
+A data factory returns {"train" | "calibration" | "search" | "held_out": (inputs, labels)}; only train may be
+missing. `inputs` maps each of the model's inputs to an array of rows, or is {"text": [str, ...]} where the
+model has a tokenizer. `labels` is one class index per row; for token_classification one per token, -100 where
+none counts (for text a list for each row, special tokens included); None: unlabelled.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.data.inputs import TOKENS, Lengths, hash_rows, name_dims, read_inputs
+from export.data.labels import Labels, read_labels
+from export.data.text import Tokenizer
+from export.errors import InvalidData
+from export.factories import call_factory
+from export.recipe import DataSource
+from serve.bundle import DataSplit, sha256
+from serve.figures import Task
+from serve.record import nearest
+from serve.tensor import Arrays
+
+__all__ = ["Data", "Labels", "Split", "load_data", "read_data", "require_labels_below", "require_labels_for"]
+
+_NAMES = ("train", "calibration", "search", "held_out")
+# One row, or one row many times, sets no range, ranks no epochs and has no interval.
+_FEWEST_ROWS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Rows that serve one purpose: input name -> rows, and what is known of each row."""
+
+    inputs: Arrays
+    # [rows], or [rows, tokens] with -100 where no label counts; None: unlabelled.
+    labels: Labels | None
+    # Tokens of each row, the padding not counted; None: all rows have one size.
+    lengths: Lengths | None
+    # One hash per row over the inputs alone, without padding: equal rows are equal whatever their label.
+    row_hashes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.row_hashes)
+
+    def take(self, rows: NDArray[np.int64]) -> Arrays:
+        """The inputs of these rows, padded no further than the longest of them needs."""
+        if self.lengths is None:
+            return {name: array[rows] for name, array in self.inputs.items()}
+        longest = int(self.lengths[rows].max())
+        return {
+            name: np.ascontiguousarray(array[rows, :longest] if TOKENS in self.dims[name] else array[rows])
+            for name, array in self.inputs.items()
+        }
+
+    @property
+    def dims(self) -> dict[str, tuple[str | int, ...]]:
+        """Per input its dimensions as the graph names them: first "batch", then "tokens" where that is the
+        padded one, else the number."""
+        return name_dims(self.inputs, self.lengths)
+
+    @property
+    def fingerprint(self) -> DataSplit:
+        """Which rows these are, labels included, in whatever order."""
+        lines = sorted(f"{digest} {self._label(row)}" for row, digest in enumerate(self.row_hashes))
+        return DataSplit(rows=len(self), sha256=sha256("\n".join(lines).encode()))
+
+    def _label(self, row: int) -> str:
+        if self.labels is None:
+            return "-"
+        label = self.labels[row]
+        if label.ndim and self.lengths is not None:
+            label = label[: self.lengths[row]]
+        return str(label.tolist())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """All splits of a recipe; no row is in two of them."""
+
+    # None: nothing can be trained.
+    train: Split | None
+    # Sets the ranges of quantization, and shows that the ONNX graph answers like torch.
+    calibration: Split
+    # Chooses between epochs, so its figures are never reported.
+    search: Split
+    # Touched only by the figures.
+    held_out: Split
+
+    @property
+    def splits(self) -> dict[str, Split]:
+        """The splits that there are, by their names."""
+        return {name: getattr(self, name) for name in _NAMES if getattr(self, name) is not None}
+
+    def require_train(self, what: str) -> Split:
+        """The train split. Raises InvalidData when there is none; `what` is what needs it."""
+        if self.train is None:
+            raise InvalidData(
+                f"{what} needs rows to train on; return the split 'train' from the data factory"
+            )
+        return self.train
+
+
+def load_data(source: DataSource, tokenizer: Tokenizer | None = None) -> Data:
+    """The splits that the recipe's factory returns. Raises InvalidSource or InvalidData."""
+    return read_data(call_factory(source.factory, source.arguments), source.factory, tokenizer)
+
+
+def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None) -> Data:
+    """What a data factory returned, as Data. Raises InvalidData, which names the split and the fault."""
+    if not isinstance(raw, Mapping):
+        raise InvalidData(f"{factory} returned a {type(raw).__name__}; expected a mapping of {list(_NAMES)}")
+    for name in raw:
+        if name not in _NAMES:
+            raise InvalidData(f"{factory} returned an unknown split {name!r}; {nearest(str(name), _NAMES)}")
+    for name in _NAMES[1:]:
+        if name not in raw:
+            raise InvalidData(f"{factory} returned no split {name!r}; only train may be missing")
+    untrained = raw.get("train") is None
+    splits = {
+        name: _read_split(f"{factory}: split {name}", raw[name], tokenizer)
+        for name in (_NAMES[1:] if untrained else _NAMES)
+    }
+    _refuse_differing_inputs(factory, splits)
+    _refuse_overlaps(factory, splits)
+    train = None if untrained else splits.pop("train")
+    return Data(train=train, **splits)
+
+
+def require_labels_for(data: Data, task: Task) -> None:
+    """Raise InvalidData unless all labels are of the kind that the task has."""
+    for name, split in data.splits.items():
+        expected = {"classification": 1, "token_classification": 2, "embedding": 0}[task]
+        if split.labels is not None and split.labels.ndim != expected:
+            kinds = ("no labels (None)", "one label per row", "one label per token")
+            raise InvalidData(
+                f"split {name} has {kinds[split.labels.ndim]}, and the recipe's task, {task}, takes "
+                f"{kinds[expected]}; correct `task` or the data"
+            )
+
+
+def require_labels_below(data: Data, classes: int) -> None:
+    """Raise InvalidData unless every label is one of the model's `classes`."""
+    for name, split in data.splits.items():
+        if split.labels is None or split.labels.max() < classes:
+            continue
+        wrong = np.argwhere(split.labels >= classes)
+        raise InvalidData(
+            f"split {name}: {len(wrong)} labels are out of range, first {split.labels[tuple(wrong[0])]} in "
+            f"row {wrong[0][0]}; the model's first output has {classes} classes: labels are 0 to "
+            f"{classes - 1}"
+        )
+
+
+def _read_split(place: str, raw: Any, tokenizer: Tokenizer | None) -> Split:
+    if not (isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[0], Mapping) and raw[0]):
+        raise InvalidData(f"{place} is not a pair (inputs, labels) with inputs by name; labels may be None")
+    inputs, lengths = read_inputs(place, raw[0], tokenizer)
+    labels = None if raw[1] is None else read_labels(place, raw[1], inputs, lengths)
+    hashes = hash_rows(inputs, lengths)
+    if len(set(hashes)) < _FEWEST_ROWS:
+        raise InvalidData(
+            f"{place} holds {len(set(hashes))} different rows; on fewer than {_FEWEST_ROWS} nothing can be "
+            "measured: return more"
+        )
+    return Split(inputs=inputs, labels=labels, lengths=lengths, row_hashes=hashes)
+
+
+def _refuse_differing_inputs(factory: str, splits: Mapping[str, Split]) -> None:
+    layouts = {
+        name: {
+            key: f"{split.inputs[key].dtype} [{', '.join(map(str, dims))}]"
+            for key, dims in split.dims.items()
+        }
+        for name, split in splits.items()
+    }
+    first = next(iter(layouts))
+    for name, layout in layouts.items():
+        if layout != layouts[first]:
+            raise InvalidData(
+                f"{factory}: split {name} has the inputs {layout}, {first} has {layouts[first]}; "
+                "all splits feed the same model and must look alike"
+            )
+
+
+def _refuse_overlaps(factory: str, splits: Mapping[str, Split]) -> None:
+    for one, other in combinations(splits, 2):
+        first_row = {digest: row for row, digest in reversed(list(enumerate(splits[one].row_hashes)))}
+        shared = [
+            (first_row[digest], row)
+            for row, digest in enumerate(splits[other].row_hashes)
+            if digest in first_row
+        ]
+        if shared:
+            examples = ", ".join(f"{one}[{left}] = {other}[{right}]" for left, right in shared[:3])
+            raise InvalidData(
+                f"{factory}: the splits {one} and {other} share {len(shared)} rows ({examples}"
+                f"{', ...' if len(shared) > 3 else ''}): a figure on rows that were seen before proves "
+                "nothing; remove them from one of the two"
+            )

@@ -1,0 +1,59 @@
+"""Labels: the classes that rows, or their tokens, really belong to."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.data.inputs import MASK, Lengths
+from export.errors import InvalidData
+from serve.tensor import Arrays
+
+Labels = NDArray[np.int64]
+
+# A token with this label does not count: torch's own default for cross-entropy.
+IGNORE = -100
+
+
+def read_labels(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -> Labels:
+    """One class index per row, [rows], or per token, [rows, tokens]. Raises InvalidData."""
+    rows = len(next(iter(inputs.values())))
+    items = list(raw) if np.iterable(raw) else []
+    if len(items) != rows:
+        raise InvalidData(
+            f"{place} has {rows} rows and {len(items)} labels; every row needs one, or none has"
+        )
+    per_token = np.ndim(items[0]) == 1
+    if per_token and lengths is None:
+        lengths = np.full(rows, len(items[0]))
+    if per_token and lengths is not None:
+        width = inputs[MASK].shape[1] if MASK in inputs else len(items[0])
+        labels = _pad(place, items, lengths, width)
+    else:
+        labels = np.asarray(raw)
+    if labels.ndim != 1 + per_token or not np.issubdtype(labels.dtype, np.integer):
+        raise InvalidData(
+            f"{place}: labels are {labels.dtype} of shape {list(labels.shape)}; expected one whole number "
+            "per row, such as labels.astype('int64'), or a list of them per row, one for each token"
+        )
+    if per_token and (labels == IGNORE).all():
+        raise InvalidData(f"{place}: all labels are {IGNORE}, so none counts; give None for no labels")
+    wrong = np.argwhere((labels < 0) & ~((labels == IGNORE) & per_token))
+    if len(wrong):
+        raise InvalidData(f"{place}: label {labels[tuple(wrong[0])]} in row {wrong[0][0]}; labels start at 0")
+    return labels.astype(np.int64)
+
+
+def _pad(place: str, items: Sequence[Any], lengths: Lengths, width: int) -> NDArray[Any]:
+    """Lists of labels as one array [rows, width]; a list has its row's length, or all of the width with
+    -100 on the padding."""
+    labels = np.full((len(items), width), IGNORE, np.asarray(items[0]).dtype)
+    for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
+        if len(item) != length and (len(item) != width or np.any(np.asarray(item)[length:] != IGNORE)):
+            raise InvalidData(
+                f"{place}: row {row} has {length} tokens and {len(item)} labels; give one label per token of "
+                f"the model's own tokenizer, special ones included, and {IGNORE} where none counts"
+            )
+        labels[row, : len(item)] = item
+    return labels

@@ -1,0 +1,68 @@
+"""Order: which steps can follow which, and why others cannot."""
+
+from itertools import pairwise
+
+from export.step import Distill, Finetune, Fuse, Half, Prune, Quantize, Step, Steps
+
+_GRAPH = (Fuse, Quantize, Half)
+
+
+def refuse_order(steps: Steps, torch_model: bool, changeable: bool) -> str | None:
+    """Why these steps make no sense one after the other, with the fix; None: they do.
+
+    `torch_model`: the source is a torch module and not an ONNX file; `changeable`: its layers can change."""
+    for number, step in enumerate(steps, start=1):
+        if reason := _refuse_source(step, torch_model, changeable):
+            return f"step {number} ({step.step}) {reason}"
+    for number, (before, step) in enumerate(pairwise(steps), start=2):
+        if reason := _refuse_pair(before, step):
+            return f"step {number} ({step.step}) cannot follow {before.step}: {reason}"
+    for number, step in enumerate(steps, start=1):
+        if getattr(step, "quantize_aware", False) and not _is_static(steps[number:]):
+            return (
+                f"step {number} ({step.step}) trains for 8 bits, but nothing after it makes them: "
+                "add {step: quantize, method: static}, or drop quantize_aware"
+            )
+    return None
+
+
+def _refuse_source(step: Step, torch_model: bool, changeable: bool) -> str | None:
+    if isinstance(step, _GRAPH):
+        return None
+    student = isinstance(step, Distill) and step.student is not None and step.student.factory is not None
+    if not torch_model and not student:
+        return (
+            "works on a torch model, and an ONNX file is none; only quantize, fuse, half, and distill into a "
+            "student with a factory of its own can start from one"
+        )
+    if not changeable and not student and not isinstance(step, Finetune):
+        return (
+            "changes layers, and a torch.export program is recorded as it is; "
+            "name the model's factory and checkpoint instead"
+        )
+    return None
+
+
+def _refuse_pair(before: Step, step: Step) -> str | None:
+    reason = None
+    if isinstance(before, _GRAPH) and not isinstance(step, _GRAPH):
+        reason = f"it works on the torch model, which {before.step} has already left for ONNX; put it first"
+    elif isinstance(before, Quantize):
+        reason = "a graph is quantized once, and last; put quantize at the end, once"
+    elif isinstance(before, Half) and isinstance(step, Quantize | Half):
+        reason = "half already chose the number format; keep one of the two"
+    elif isinstance(before, Fuse) and isinstance(step, Fuse):
+        reason = "the graph is already fused; drop one"
+    elif isinstance(before, Distill) and isinstance(step, Distill) and step.student is not None:
+        reason = "a new student forgets what the one before learned; give the first one that student"
+    elif isinstance(before, Prune) and before.remove in ("weights", "2:4") and _is_structural(step):
+        reason = "removing channels afterwards breaks the pattern of zeros; remove channels first"
+    return reason
+
+
+def _is_structural(step: Step) -> bool:
+    return isinstance(step, Prune) and step.remove in ("channels", "heads")
+
+
+def _is_static(steps: Steps) -> bool:
+    return any(isinstance(step, Quantize) and step.method == "static" for step in steps)

@@ -1,0 +1,1 @@
+"""Where trained models come from: one file per kind of source, `read.py` in front."""

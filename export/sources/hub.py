@@ -1,0 +1,81 @@
+"""Hub: the folder of a model from Hugging Face, there already or fetched, and the digest of what is in it."""
+
+import contextlib
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from export.errors import InvalidSource
+from export.recipe import HuggingFaceSource
+
+# What is read, and nothing else: never a pickle, never code.
+_FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "modules.json", "*/config.json")
+_WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
+
+
+def find_model(source: HuggingFaceSource, folder: Path) -> Path:
+    """The folder of the model, fetched from the hub if it is none yet. Raises InvalidSource, with the
+    fix."""
+    home = folder / source.huggingface
+    if home.is_dir():
+        if source.revision is not None:
+            raise InvalidSource(f"{home} is a folder; `source.revision` belongs to the hub: remove it")
+        return home
+    if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source.huggingface):
+        raise InvalidSource(f"{home} is no folder, and {source.huggingface!r} no id of the hub; correct it")
+    if source.revision is None:
+        raise InvalidSource(
+            f"{home} is no folder; to take {source.huggingface} from the hub, say which of its versions: "
+            "give `source.revision`, best the hash of a commit"
+        )
+    return _fetch(source.huggingface, source.revision)
+
+
+def _fetch(name: str, revision: str) -> Path:
+    import huggingface_hub
+
+    try:
+        with quiet():
+            return Path(
+                huggingface_hub.snapshot_download(
+                    name, revision=revision, allow_patterns=[*_FILES, *_WEIGHTS]
+                )
+            )
+    except Exception as error:  # the hub's library raises those of its HTTP client too
+        reason = str(error).strip().partition("\n")[0]
+        raise InvalidSource(
+            f"{name} at {revision} is neither a folder here nor could it be fetched from the hub: {reason}; "
+            f"where there is a network, run `hf download {name} --revision {revision} --local-dir FOLDER`, "
+            "and give FOLDER as `source.huggingface`"
+        ) from None
+
+
+def digest_model(home: Path) -> str:
+    """SHA-256 over the names and contents of all that is read from `home`."""
+    digest = hashlib.sha256()
+    paths = {path for pattern in (*_FILES, *_WEIGHTS) for path in home.glob(pattern)}
+    for path in sorted(paths):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        digest.update(f"{path.relative_to(home).as_posix()} {content}\n".encode())
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Inside, transformers and the hub say nothing; what matters of it we raise ourselves."""
+    from transformers.utils import logging
+
+    # Half of it has no types.
+    library: Any = logging
+    verbosity, bars = library.get_verbosity(), library.is_progress_bar_enabled()
+    library.set_verbosity_error()
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.set_verbosity(verbosity)
+        if bars:
+            library.enable_progress_bar()

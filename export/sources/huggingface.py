@@ -1,0 +1,186 @@
+"""Hugging Face: a transformer and its tokenizer from a folder that transformers wrote, or from the hub."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import JsonValue
+
+from export.context import Trained
+from export.data.text import Tokenizer
+from export.errors import InvalidSource
+from export.recipe import HuggingFaceSource
+from export.sources.files import read_file
+from export.sources.heads import Head, Pooling, wrap
+from export.sources.hub import digest_model, find_model, quiet
+from export.sources.weights import refuse_nan
+from serve.figures import Task
+from serve.record import nearest
+
+# Written out step by step, attention is what onnxruntime's optimizer recognises and fuses.
+_ATTENTION = "eager"
+_CLASSES = {
+    "classification": "AutoModelForSequenceClassification",
+    "token_classification": "AutoModelForTokenClassification",
+    "embedding": "AutoModel",
+}
+# Of the base model, and used by no embedding.
+_POOLER = "pooler."
+
+
+def read_huggingface(source: HuggingFaceSource, folder: Path, task: Task) -> Trained:
+    """The transformer with the head that `task` needs; takes input_ids and attention_mask, int64 [batch,
+    tokens]. Raises InvalidSource for anything that is missing or does not fit."""
+    home = find_model(source, folder)
+    tokenizer = _read_tokenizer(source, home)
+    pooling = Pooling.read(home) if task == "embedding" else None
+    model = _load(home, task)
+    trained = wrap(model, task, pooling)
+    refuse_nan(str(home), trained.state_dict())
+    assets = {"tokenizer.json": tokenizer.content}
+    if (home / "tokenizer_config.json").is_file():
+        assets["tokenizer_config.json"] = read_file(home / "tokenizer_config.json", "huggingface")
+    return Trained(
+        name=source.huggingface,
+        sha256=digest_model(home),
+        build=lambda: copy.deepcopy(trained),
+        build_with=lambda changes: _build_with(trained, home, task, pooling, changes),
+        tokenizer=tokenizer,
+        assets=assets,
+    )
+
+
+def _read_tokenizer(source: HuggingFaceSource, home: Path) -> Tokenizer:
+    path = home / "tokenizer.json"
+    if not path.is_file():
+        raise InvalidSource(
+            f"{home} has no tokenizer.json, which the server needs; slow tokenizers (vocab.txt, *.model) "
+            "become one by AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+        )
+    config = _read_json(home / "config.json")
+    pad = config.get("pad_token_id")
+    pad = _read_config(home).pad_token_id if pad is None else pad
+    if not isinstance(pad, int):
+        raise InvalidSource(f"{home / 'config.json'} has no pad_token_id; add it: shorter texts need padding")
+    tokenizer = Tokenizer(str(path), read_file(path, "huggingface"), source.max_tokens, pad)
+    sizes = {
+        "max_position_embeddings": (source.max_tokens, "lower `source.max_tokens`"),
+        "vocab_size": (tokenizer.vocabulary, "take tokenizer and model from the same folder"),
+    }
+    for key, (needed, fix) in sizes.items():
+        has = config.get(key)
+        if isinstance(has, int) and has < needed:
+            raise InvalidSource(f"{home / 'config.json'} says {key}: {has}, but {needed} are needed; {fix}")
+    return tokenizer
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(read_file(path, "huggingface"))
+    except ValueError as error:
+        raise InvalidSource(f"{path} is no JSON: {error}; save the model again") from None
+    if not isinstance(content, dict):
+        raise InvalidSource(f"{path} holds a {type(content).__name__}; save the model again")
+    return content
+
+
+def _read_config(home: Path, **changes: JsonValue) -> Any:
+    import transformers
+
+    try:
+        with quiet():
+            return transformers.AutoConfig.from_pretrained(
+                home, local_files_only=True, trust_remote_code=False, **changes
+            )
+    except Exception as error:  # transformers raises a dozen unrelated classes
+        raise InvalidSource(f"{home / 'config.json'}: {_first_line(error)}; save the model again") from None
+
+
+def _load(home: Path, task: Task) -> Any:
+    """transformers' own module in float32, with every weight that it uses from the files."""
+    import transformers
+
+    kind = getattr(transformers, _CLASSES[task])
+    try:
+        with quiet():
+            model, report = kind.from_pretrained(
+                home,
+                config=_read_config(home),
+                local_files_only=True,
+                trust_remote_code=False,
+                use_safetensors=True,
+                dtype=torch.float32,
+                attn_implementation=_ATTENTION,
+                output_loading_info=True,
+            )
+    except InvalidSource:
+        raise
+    except Exception as error:  # transformers raises a dozen unrelated classes
+        raise InvalidSource(
+            f"{home} does not load as {_CLASSES[task]}: {_first_line(error)}; save model and config.json "
+            "together with save_pretrained(folder), as safetensors"
+        ) from None
+    _refuse_gaps(home, task, model, report)
+    return model.eval()
+
+
+def _refuse_gaps(home: Path, task: Task, model: Any, report: Any) -> None:
+    """transformers fills what is missing with random numbers, and drops what it has no place for."""
+    missing = [key for key in report["missing_keys"] if not (task == "embedding" and key.startswith(_POOLER))]
+    if missing:
+        raise InvalidSource(
+            f"{home} has no weights for {_list(missing)}; as {_CLASSES[task]} it would answer at random "
+            "there: correct the recipe's `task` or config.json, or train that head first"
+        )
+    own = {name for name, _ in model.named_children()}
+    surplus = [
+        key
+        for key in report["unexpected_keys"]
+        # An embedding needs no head; older versions of transformers stored positions too.
+        if not key.endswith("position_ids") and (task != "embedding" or key.partition(".")[0] in own)
+    ]
+    if surplus:
+        raise InvalidSource(
+            f"{home} holds weights that a model of its config.json has no place for: {_list(surplus)}; "
+            "config.json and weights are not of the same model: save them together with "
+            "save_pretrained(folder)"
+        )
+
+
+def _build_with(
+    trained: Head, home: Path, task: Task, pooling: Pooling | None, changes: dict[str, JsonValue]
+) -> torch.nn.Module:
+    import transformers
+
+    known = _read_config(home).to_dict()
+    for key in changes:
+        if key not in known:
+            raise InvalidSource(f"{home / 'config.json'} has no {key!r} to change; {nearest(key, known)}")
+    config = _read_config(home, **changes)
+    try:
+        with quiet():
+            model = getattr(transformers, _CLASSES[task]).from_config(
+                config, dtype=torch.float32, attn_implementation=_ATTENTION
+            )
+    except Exception as error:  # transformers raises a dozen unrelated classes
+        raise InvalidSource(f"{home} cannot be built with {changes}: {_first_line(error)}") from None
+    student = wrap(model, task, pooling).eval()
+    expected = student.state_dict()
+    fitting = {
+        key: tensor
+        for key, tensor in trained.state_dict().items()
+        if key in expected and expected[key].shape == tensor.shape
+    }
+    student.load_state_dict(fitting, strict=False)
+    return student
+
+
+def _first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+
+
+def _list(keys: list[str]) -> str:
+    more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+    return ", ".join(sorted(keys)[:5]) + more

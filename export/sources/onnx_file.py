@@ -1,0 +1,180 @@
+"""ONNX file: a model of TensorFlow, scikit-learn and others, checked before anything runs it."""
+
+import hashlib
+import math
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import onnx
+
+from export.context import Trained
+from export.errors import InvalidSource
+from export.recipe import OnnxSource
+from export.sources.files import MAX_BYTES, read_file
+
+_DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
+# Quantization per channel needs it, and it is of 2020.
+_MIN_OPSET = 13
+_MAX_NODES = 50_000
+# From here on onnx counts the bits of an element in its name: INT4, UINT4, FLOAT4E2M1, INT2, ...
+_BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
+_TEXT = onnx.TensorProto.STRING
+
+
+def read_onnx(source: OnnxSource, folder: Path) -> Trained:
+    """The ONNX model with all its weights inside. Raises InvalidSource for anything that could reach out of
+    the folder, is not standard, or claims more than it may."""
+    path = folder / source.onnx
+    _refuse_link(path)
+    content = read_file(path, "onnx")
+    digest = hashlib.sha256(content)
+    model = _parse(path, content)
+    _refuse_foreign(path, model)
+    tensors = list(_tensors(model.graph))
+    claimed = sum(_claimed_bytes(path, tensor) for tensor in tensors)
+    if claimed > MAX_BYTES:
+        raise InvalidSource(f"{path} claims {claimed} bytes of weights; at most {MAX_BYTES} are read")
+    for tensor in tensors:
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            _inline(path, tensor)
+            digest.update(tensor.raw_data)
+    _check(path, model, tensors)
+    return Trained(
+        name=source.onnx,
+        sha256=digest.hexdigest(),
+        graph=bytes(model.SerializeToString(deterministic=True)),
+        assets={},
+    )
+
+
+def _refuse_link(path: Path) -> None:
+    if path.is_symlink():
+        raise InvalidSource(f"{path} is a link; put the file itself beside the recipe")
+
+
+def _parse(path: Path, content: bytes) -> Any:
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except Exception as error:  # protobuf's own class, which has no types
+        raise InvalidSource(f"{path} is no ONNX file, or not a whole one: {error}; export it again") from None
+    if not model.graph.node:
+        raise InvalidSource(f"{path} holds no graph of ONNX nodes; export the model again")
+    return model
+
+
+def _refuse_foreign(path: Path, model: Any) -> None:
+    nodes = list(_nodes(model.graph))
+    if len(nodes) > _MAX_NODES:
+        raise InvalidSource(f"{path} has {len(nodes)} nodes; at most {_MAX_NODES} are read")
+    if model.functions:
+        names = ", ".join(sorted(f"{item.domain}:{item.name}" for item in model.functions)[:5])
+        raise InvalidSource(
+            f"{path} defines functions of its own ({names}); write them out with "
+            "onnx.inliner.inline_local_functions"
+        )
+    for domain in sorted({*(node.domain for node in nodes), *(item.domain for item in model.opset_import)}):
+        if domain not in _DOMAINS:
+            used = sorted({node.op_type for node in nodes if node.domain == domain})
+            raise InvalidSource(
+                f"{path} needs the operators of {domain!r} ({', '.join(used[:5]) or 'none of them used'}), "
+                "which onnxruntime does not have; export it with standard operators only"
+            )
+    opset = max((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), default=0)
+    if opset < _MIN_OPSET:
+        raise InvalidSource(
+            f"{path} has opset {opset}; {_MIN_OPSET} or higher is needed: export it again with a higher one "
+            "(target_opset, or --opset), best 18"
+        )
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    """Every node, those of the graphs inside nodes too."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _nodes(inner)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Every tensor that the file carries, wherever it stands."""
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _claimed_bytes(path: Path, tensor: Any) -> int:
+    """What the tensor says it takes: by its shape, or its place in another file if that is more."""
+    place = _place(tensor)
+    numbers = [*tensor.dims, *(place[key] for key in ("offset", "length") if key in place)]
+    if any(not str(number).isdigit() for number in numbers):
+        raise InvalidSource(f"{path}: the tensor {tensor.name!r} has sizes below 0; export the model again")
+    return max(_size(tensor), int(place.get("length", 0)))
+
+
+def _size(tensor: Any) -> int:
+    kind = onnx.TensorProto.DataType.Name(tensor.data_type)
+    if kind in ("UNDEFINED", "STRING"):
+        return 0
+    bits = _BITS.get(kind) or 8 * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    return int((math.prod(tensor.dims) * bits + 7) // 8)
+
+
+def _place(tensor: Any) -> dict[str, str]:
+    return {item.key: item.value for item in tensor.external_data}
+
+
+def _inline(path: Path, tensor: Any) -> None:
+    """Move the tensor's data into the tensor, from a plain file beside the model and no other place."""
+    place = _place(tensor)
+    location = PurePosixPath(place.get("location", ""))
+    home = path.parent.resolve()
+    target = home / location
+    if location.is_absolute() or ".." in location.parts or "\\" in str(location) or target == home:
+        raise InvalidSource(
+            f"{path}: the data of {tensor.name!r} lies at {str(location)!r}, outside its folder; save "
+            "it again with onnx.save(model, path, save_as_external_data=False)"
+        )
+    if target.resolve() != target:
+        raise InvalidSource(f"{target} is a link, or behind one; put the file itself beside {path.name}")
+    content = read_file(target, "onnx")
+    start = int(place.get("offset", 0))
+    data = content[start : start + int(place.get("length", len(content)))]
+    if len(data) != _size(tensor):
+        raise InvalidSource(
+            f"{target} holds {len(data)} bytes for {tensor.name!r} {list(tensor.dims)}, which needs "
+            f"{_size(tensor)}; the file is not whole, or not of {path.name}"
+        )
+    del tensor.external_data[:]
+    tensor.ClearField("data_location")
+    tensor.raw_data = data
+
+
+def _check(path: Path, model: Any, tensors: list[Any]) -> None:
+    try:
+        onnx.checker.check_model(model, full_check=True)
+        numbers = {
+            tensor.name: onnx.numpy_helper.to_array(tensor)
+            for tensor in tensors
+            if tensor.data_type not in (_TEXT, onnx.TensorProto.UNDEFINED)
+        }
+    except Exception as error:  # onnx raises its own classes, and those of numpy and protobuf
+        reason = str(error).strip().partition("\n")[0]
+        raise InvalidSource(f"{path} is no sound ONNX model: {reason}; export it again") from None
+    for name, array in numbers.items():
+        # Infinity is legitimate: attention masks are made of it.
+        if array.dtype.kind == "f" and np.isnan(array).any():
+            raise InvalidSource(
+                f"{path}: {name!r} holds NaN; such a model answers nothing: take one from before the "
+                "training diverged"
+            )

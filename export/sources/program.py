@@ -1,0 +1,131 @@
+"""Program: what torch.export.save wrote; taken apart, checked, and put together again before it is loaded.
+
+torch.export.load is no safe reader. In the source of torch 2.13 these run code of the file: sample inputs
+(deserialize_torch_artifact falls back to weights_only=False), tensors with `use_pickle`, `custom_obj_*` and
+`opaque_obj_*` constants, the .pt files of older layouts, libraries under data/aotinductor, `guards_code`
+(exec), `expr_str` (sympy's eval), and every name, because the graph becomes Python source. So the archive
+that torch gets is our own: weights, constants, and a graph in which each of these is left out or harmless.
+"""
+
+import io
+import json
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from export.context import Trained
+from export.errors import InvalidSource
+from export.recipe import ProgramSource
+from export.sources.files import MAX_BYTES, read_file
+from export.sources.program_graph import check_graph
+from export.sources.weights import load_plain, refuse_nan
+from serve.bundle import sha256
+
+_GRAPH = "models/model.json"
+_SAMPLES = "data/sample_inputs/model.pt"
+_CONFIGS = ("data/weights/model_weights_config.json", "data/constants/model_constants_config.json")
+_KNOWN = (
+    re.escape(_GRAPH),
+    re.escape(_SAMPLES),
+    *map(re.escape, _CONFIGS),
+    r"data/weights/weight_\d+",
+    r"data/constants/tensor_\d+",
+    r"archive_format|archive_version|byteorder|\.data/version|\.data/serialization_id",
+)
+_AGAIN = (
+    "save it again with torch.export.save(torch.export.export(model.eval(), ...), 'model.pt2'), torch 2.13"
+)
+
+
+def read_program(source: ProgramSource, folder: Path) -> Trained:
+    """The recorded program as a module whose weights can change and whose layers cannot.
+
+    Raises InvalidSource, before anything in the file could run."""
+    path = folder / source.program
+    content = read_file(path, "program")
+    members = _check(str(path), _unzip(str(path), content))
+    refuse_nan(str(path), _load(str(path), members).state_dict())
+    return Trained(
+        name=source.program,
+        sha256=sha256(content),
+        build=lambda: _load(str(path), members),
+        frozen=True,
+        assets={},
+    )
+
+
+def _unzip(name: str, content: bytes) -> dict[str, bytes]:
+    """Every file in the archive, by its name below the archive's own folder."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            infos = archive.infolist()
+            claimed = sum(info.file_size for info in infos)
+            if claimed > MAX_BYTES:
+                raise InvalidSource(f"{name} claims {claimed} bytes unpacked; at most {MAX_BYTES} are read")
+            return {info.filename.partition("/")[2]: archive.read(info) for info in infos}
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+        raise InvalidSource(f"{name} is no whole torch.export program: {error}; {_AGAIN}") from None
+
+
+def _check(name: str, members: dict[str, bytes]) -> dict[str, bytes]:
+    """The members that may be loaded. Raises InvalidSource for one that could run code, by its name."""
+    unknown = [member for member in members if not re.fullmatch("|".join(_KNOWN), member)]
+    if unknown:
+        raise InvalidSource(
+            f"{name} holds {', '.join(sorted(unknown)[:5])}; a program is weights, tensors and one graph, "
+            f"and what else is in it is not opened: {_AGAIN}"
+        )
+    try:
+        graph = json.loads(members[_GRAPH])
+        for config in _CONFIGS:
+            _refuse_pickles(name, json.loads(members[config]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise InvalidSource(f"{name} is no torch.export program: {error!r}; {_AGAIN}") from None
+    if members.get(_SAMPLES):
+        load_plain(f"{name}/{_SAMPLES}", members[_SAMPLES])
+    return members | {_GRAPH: json.dumps(check_graph(name, graph)).encode(), _SAMPLES: b""}
+
+
+def _refuse_pickles(name: str, config: Any) -> None:
+    for key, entry in config["config"].items():
+        if entry["use_pickle"] or not re.fullmatch(r"(weight|tensor)_\d+", entry["path_name"]):
+            raise InvalidSource(
+                f"{name}: {key} is a pickle or an object of its own ({entry['path_name']}), which torch "
+                "would run to read it; use plain tensors only"
+            )
+
+
+def _load(name: str, members: dict[str, bytes]) -> torch.nn.Module:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        for member, content in members.items():
+            file.writestr(f"model/{member}", content)
+    archive.seek(0)
+    try:
+        program = torch.export.load(archive)
+        module = program.module(check_guards=False)
+    except Exception as error:  # torch raises a dozen unrelated classes
+        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        raise InvalidSource(f"{name} does not load: {reason}; {_AGAIN}") from None
+    _refuse_fixed_batch(name, program)
+    # A recorded program has no modes; torch makes both calls raise, where steps only mean to be sure.
+    for method in ("train", "eval"):
+        module.__dict__.pop(method, None)
+    return module.eval()
+
+
+def _refuse_fixed_batch(name: str, program: Any) -> None:
+    inputs = set(program.graph_signature.user_inputs)
+    for node in program.graph.nodes:
+        if node.name in inputs:
+            value = node.meta["val"]
+            shape = list(value.shape) if isinstance(value, torch.Tensor) else []
+            if not shape or isinstance(shape[0], int):
+                raise InvalidSource(
+                    f"{name}: the input {node.name} was recorded with the shape {shape}, and its batch is "
+                    "fixed; export it with a free one: torch.export.export(model.eval(), (example,), "
+                    "dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)), the example with two rows or more"
+                )

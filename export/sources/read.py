@@ -1,0 +1,25 @@
+"""Read: the trained model that a recipe names, from whatever kind of source."""
+
+from pathlib import Path
+
+from export.context import Trained
+from export.recipe import FactorySource, HuggingFaceSource, OnnxSource, ProgramSource, Source
+from export.sources.factory import read_factory
+from export.sources.huggingface import read_huggingface
+from export.sources.onnx_file import read_onnx
+from export.sources.program import read_program
+from serve.figures import Task
+
+
+def read_trained(source: Source, folder: Path, task: Task) -> Trained:
+    """The model that `source` names, seen from the recipe's `folder`. Raises InvalidSource, before any code
+    of the file itself could run."""
+    match source:
+        case FactorySource():
+            return read_factory(source, folder)
+        case HuggingFaceSource():
+            return read_huggingface(source, folder, task)
+        case ProgramSource():
+            return read_program(source, folder)
+        case OnnxSource():
+            return read_onnx(source, folder)

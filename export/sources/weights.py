@@ -1,0 +1,86 @@
+"""Weights: tensors by name, read from a file without running anything in it."""
+
+import io
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+
+from export.errors import InvalidSource
+
+State = Mapping[str, torch.Tensor]
+
+_AS_SAFETENSORS = "save it again with safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+
+
+def read_weights(name: str, content: bytes) -> State:
+    """The tensors in a checkpoint: safetensors, or a state_dict as plain weights. Raises InvalidSource."""
+    suffix = Path(name).suffix
+    if suffix == ".safetensors":
+        try:
+            return safetensors.torch.load(content)
+        except safetensors.SafetensorError as error:
+            raise InvalidSource(f"{name} is no safetensors file: {error}; {_AS_SAFETENSORS}") from None
+    if suffix not in (".pt", ".pth", ".bin"):
+        raise InvalidSource(
+            f"{name}: a checkpoint ends in .safetensors, .pt, .pth or .bin; {_AS_SAFETENSORS}"
+        )
+    state = load_plain(name, content)
+    if not (isinstance(state, Mapping) and all(isinstance(value, torch.Tensor) for value in state.values())):
+        holds = f"a mapping with the keys {list(state)[:5]}" if isinstance(state, Mapping) else type(state)
+        raise InvalidSource(f"{name} holds {holds}, not a state_dict of tensors; {_AS_SAFETENSORS}")
+    return state
+
+
+def load_plain(name: str, content: bytes) -> object:
+    """What torch.save wrote, as long as it is plain data. Raises InvalidSource, which lists by name what
+    it would have called, and calls nothing."""
+    with warnings.catch_warnings():
+        # About the protocol of a pickle that it refuses all the same.
+        warnings.simplefilter("ignore", UserWarning)
+        try:
+            loaded: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises a dozen unrelated classes on what it cannot read
+            called = _find_globals(content, str(error))
+            reason = f"it would call {', '.join(called)}" if called else str(error).partition("\n")[0]
+            raise InvalidSource(
+                f"{name}: torch refuses to read it as plain weights, and nothing of it was run: {reason}; "
+                f"{_AS_SAFETENSORS}"
+            ) from None
+    return loaded
+
+
+def _find_globals(content: bytes, message: str) -> list[str]:
+    try:
+        return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content)))
+    except Exception:  # it reads only zip files, and whole ones; torch.load's own words name the first
+        return re.findall(r"GLOBAL ([\w.]+)", message)[:1]
+
+
+def refuse_misfit(name: str, model: str, expected: State, came: State) -> None:
+    """Raise InvalidSource unless the weights that came are exactly those that the model expects."""
+    faults = [f"missing {key}" for key in expected if key not in came]
+    faults += [f"unexpected {key}" for key in came if key not in expected]
+    for key in expected:
+        if key in came and came[key].shape != expected[key].shape:
+            faults.append(f"{key} is {list(came[key].shape)}, the model's is {list(expected[key].shape)}")
+    if faults:
+        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise InvalidSource(
+            f"{name} does not fit the model of {model}: {'; '.join(faults[:5])}{more}; "
+            "correct `source.arguments` or `source.checkpoint`"
+        )
+
+
+def refuse_nan(name: str, state: State) -> None:
+    """Raise InvalidSource when a weight is no finite number."""
+    for key, tensor in state.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise InvalidSource(
+                f"{name}: {key} holds NaN or infinite weights; such a model answers nothing: "
+                "take a checkpoint from before the training diverged"
+            )
