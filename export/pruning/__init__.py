@@ -1,0 +1,1 @@
+"""How weights, channels and heads are weighed and removed."""

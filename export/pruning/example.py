@@ -1,0 +1,32 @@
+"""Example: two real rows that show what a model answers, before a change and after it."""
+
+import numpy as np
+import torch
+
+from export.data.datasets import Split
+from export.errors import StepFailed
+from export.forward import Tensors, forward, to_tensors
+
+_ROWS = 2
+
+
+def example_of(split: Split) -> Tensors:
+    """The first two rows; a single one is read twice: torch takes a batch of one for a constant."""
+    return to_tensors(split.take(np.arange(_ROWS, dtype=np.int64) % len(split)))
+
+
+def output_shapes(module: torch.nn.Module, example: Tensors) -> list[list[int]]:
+    """The shape of each of the module's outputs."""
+    with torch.no_grad():
+        return [list(output.shape) for output in forward(module, example)]
+
+
+def require_shapes(module: torch.nn.Module, example: Tensors, shapes: list[list[int]], advice: str) -> None:
+    """Raise StepFailed with this advice unless the module still runs and its outputs have these shapes."""
+    try:
+        came = output_shapes(module, example)
+    except Exception as error:  # whatever the model's own code runs into
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise StepFailed(f"{type(module).__name__} no longer runs: {reason}; {advice}") from error
+    if came != shapes:
+        raise StepFailed(f"the outputs changed from {shapes} to {came}; {advice}")

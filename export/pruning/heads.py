@@ -1,0 +1,102 @@
+"""Heads: whole attention heads leave the graph: their queries, keys and values, and what reads them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from export.errors import StepFailed
+from export.patterns import match
+from export.pruning.importance import Worth
+from export.step import Prune
+
+_PROJECTIONS = ("self.query", "self.key", "self.value")
+_OUTPUT = "output.dense"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heads:
+    """The attention of one layer, as BERT and its kin have it."""
+
+    # Of the module that holds `self` (query, key, value) and `output`.
+    name: str
+    count: int
+    # Channels of one head.
+    width: int
+
+
+def find_heads(module: torch.nn.Module, settings: Prune) -> list[Heads]:
+    """The attention that the settings let lose heads. Raises StepFailed when the module has none of that
+    kind, or a pattern fits none."""
+    known = {
+        name: Heads(name=name, count=inner.num_attention_heads, width=inner.attention_head_size)
+        for name, part in module.named_modules()
+        if _is_attention(part) and (inner := part.get_submodule("self"))
+    }
+    if not known:
+        raise StepFailed(_explain_none(module))
+    kept = set(match(settings.keep, known, "attention modules"))
+    chosen = [name for name in match(settings.layers, known, "attention modules") if name not in kept]
+    if not chosen:
+        raise StepFailed(f"`keep` {list(settings.keep)} leaves no attention to prune; keep less")
+    return [known[name] for name in chosen]
+
+
+def rank_heads(heads: Heads, worth: Worth) -> torch.Tensor:
+    """The importance of each head: the worth of all weights that leave with it, over the mean of all."""
+    prefix = f"{heads.name}." if heads.name else ""
+    weights = [worth[f"{prefix}{name}.weight"] for name in _PROJECTIONS]
+    weights.append(worth[f"{prefix}{_OUTPUT}.weight"].T)
+    total = torch.stack([weight.reshape(heads.count, -1).sum(1) for weight in weights]).sum(0)
+    return total / total.mean().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def remove_heads(module: torch.nn.Module, removed: Mapping[str, list[int]]) -> None:
+    """Remove these heads of these attention modules, in place."""
+    for name, indices in removed.items():
+        attention = module.get_submodule(name)
+        inner: Any = attention.get_submodule("self")
+        kept = [head for head in range(inner.num_attention_heads) if head not in indices]
+        width = inner.attention_head_size
+        channels = torch.tensor([head * width + channel for head in kept for channel in range(width)])
+        for projection in _PROJECTIONS:
+            _keep(attention.get_submodule(projection), channels, 0)
+        _keep(attention.get_submodule(_OUTPUT), channels, 1)
+        inner.num_attention_heads = len(kept)
+        inner.all_head_size = len(kept) * width
+
+
+def _keep(linear: torch.nn.Module, channels: torch.Tensor, dim: int) -> None:
+    """Leave only these outputs (dim 0) or inputs (dim 1)."""
+    assert isinstance(linear, torch.nn.Linear), "find_heads looked"
+    linear.weight = torch.nn.Parameter(linear.weight.detach().index_select(dim, channels))
+    if dim == 1:
+        linear.in_features = len(channels)
+        return
+    linear.out_features = len(channels)
+    if linear.bias is not None:
+        linear.bias = torch.nn.Parameter(linear.bias.detach().index_select(0, channels))
+
+
+def _is_attention(part: torch.nn.Module) -> bool:
+    layers = dict(part.named_modules())
+    inner = layers.get("self")
+    return all(isinstance(layers.get(name), torch.nn.Linear) for name in (*_PROJECTIONS, _OUTPUT)) and all(
+        isinstance(getattr(inner, name, None), int)
+        for name in ("num_attention_heads", "attention_head_size", "all_head_size")
+    )
+
+
+def _explain_none(module: torch.nn.Module) -> str:
+    fixed = [name for name, part in module.named_modules() if isinstance(part, torch.nn.MultiheadAttention)]
+    if fixed:
+        return (
+            f"torch.nn.MultiheadAttention ({', '.join(fixed[:3])}) ties the width of its heads to that of "
+            "its output, so none of its heads can leave the graph; remove `channels` of the feed-forward "
+            "layers, or add a drop_layers step"
+        )
+    return (
+        f"{type(module).__name__} has no attention of BERT's form (self.query, self.key, self.value, "
+        "output.dense); remove `channels` instead, or drop the step"
+    )

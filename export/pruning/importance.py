@@ -1,0 +1,79 @@
+"""Importance: what each single weight is worth, by its size or by what the loss would notice."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from export.context import Context
+from export.data.datasets import Split
+from export.data.labels import IGNORE
+from export.errors import StepFailed
+from export.forward import forward, to_tensors
+from export.training.batches import Rows
+from export.training.losses import labels_loss
+from export.training.teacher import teacher_answers
+
+Importance = Literal["l1", "l2", "taylor"]
+# Parameter name -> a number from 0 up for each of its elements.
+Worth = dict[str, torch.Tensor]
+
+# Enough that the order of channels settles; the cost is that of as many training steps.
+_BATCHES = 8
+_BATCH_ROWS = 32
+
+
+def weigh(module: torch.nn.Module, importance: Importance, context: Context) -> Worth:
+    """The worth of every weight: l1 |w|; l2 w^2 (in the same order as l1 for single weights, another one
+    for sums over channels); taylor |w * gradient|, what the loss would change by to first order, summed
+    over a few batches of the train split. Raises InvalidData without a train split, or StepFailed."""
+    match importance:
+        case "l1":
+            return {name: value.detach().abs() for name, value in module.named_parameters()}
+        case "l2":
+            return {name: value.detach().square() for name, value in module.named_parameters()}
+        case "taylor":
+            return _weigh_by_gradient(module, context)
+
+
+def _weigh_by_gradient(module: torch.nn.Module, context: Context) -> Worth:
+    train = context.data.require_train("importance by taylor")
+    module.eval()
+    parameters = dict(module.named_parameters())
+    frozen = [value for value in parameters.values() if not value.requires_grad]
+    for value in frozen:
+        value.requires_grad_(True)
+    worth = {name: torch.zeros_like(value) for name, value in parameters.items()}
+    for rows in _draw_batches(train, context.seed):
+        loss = _loss(module, train, rows, context)
+        gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
+        for (name, value), gradient in zip(parameters.items(), gradients, strict=True):
+            if gradient is not None:
+                worth[name] += (value.detach() * gradient).abs()
+    for value in frozen:
+        value.requires_grad_(False)
+    if not all(bool(torch.isfinite(value).all()) for value in worth.values()):
+        raise StepFailed("gradients of the model are NaN or infinite; choose importance l1 or l2")
+    return worth
+
+
+def _draw_batches(train: Split, seed: int) -> list[Rows]:
+    order = np.random.default_rng(seed).permutation(len(train))[: _BATCHES * _BATCH_ROWS]
+    return np.array_split(order, -(-len(order) // _BATCH_ROWS))
+
+
+def _loss(module: torch.nn.Module, train: Split, rows: Rows, context: Context) -> torch.Tensor:
+    """On the labels. Without them the distance to the baseline's answers would not do: it is 0, and so is
+    its gradient, at the baseline itself. So classes are taken from the baseline's top ones, and embeddings
+    are pushed in a random direction each, which shows how much they depend on a weight."""
+    output = forward(module, to_tensors(train.take(rows)))[0]
+    if context.task == "embedding":
+        generator = torch.Generator().manual_seed(context.seed)
+        return (normalize(output, dim=-1) * torch.randn(output.shape, generator=generator)).sum()
+    if train.labels is not None:
+        return labels_loss(output, torch.from_numpy(train.labels[rows]))
+    top = teacher_answers(context, train)[rows].argmax(-1)
+    if top.ndim == 2 and train.lengths is not None:
+        top[np.arange(top.shape[1]) >= train.lengths[rows][:, None]] = IGNORE
+    return labels_loss(output, torch.from_numpy(top))

@@ -1,0 +1,39 @@
+"""Surgery: do to a fresh model what steps did to the shape of another, so that its weights fit again."""
+
+from collections.abc import Sequence
+
+import torch
+
+from export.context import Context, Note
+from export.pruning.example import example_of
+from export.pruning.stack import keep_layers
+from export.pruning.structure import remove
+from export.step import Student
+from export.training.students import make_student
+
+
+def replay(module: torch.nn.Module, surgery: Sequence[Note], context: Context) -> torch.nn.Module:
+    """`module`, fresh from `context.trained.build()`, after these changes of its structure, in order: in
+    place, unless a student takes its place. The weights are those of no one: load the right ones."""
+    for entry in surgery:
+        module = _redo(module, entry, context)
+    return module.eval()
+
+
+def _redo(module: torch.nn.Module, entry: Note, context: Context) -> torch.nn.Module:
+    match entry:
+        case {"kind": "channels" | "heads" as kind, "removed": dict(removed)}:
+            indices = {name: _numbers(value) for name, value in removed.items()}
+            remove(module, kind, indices, example_of(context.data.calibration))
+        case {"kind": "drop_layers", "stack": str(name), "kept": kept}:
+            keep_layers(module, name, _numbers(kept))
+        case {"kind": "student", "student": student}:
+            return make_student(Student.model_validate(student), context.trained)
+        case _:
+            raise AssertionError(f"no step writes the surgery {entry}")
+    return module
+
+
+def _numbers(value: object) -> list[int]:
+    assert isinstance(value, list), "steps write lists of numbers"
+    return [int(number) for number in value]

@@ -1,0 +1,73 @@
+"""Whole: recurrent and attention modules, whose inner channels cannot leave one by one, and inputs."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+import torch_pruning
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+from export.forward import Tensors
+
+# By its class where torch has one; transformers and others call theirs ...Attention.
+_WORD = "Attention"
+
+
+@contextmanager
+def kept_whole(module: torch.nn.Module) -> Iterator[None]:
+    """Inside, autograd sees each of these modules as one operation, named `Whole`, from its inputs to its
+    outputs: torch-pruning neither looks into it nor past it, and layers that touch it can be told."""
+    with ExitStack() as stack:
+        for part in module.modules():
+            if part is not module and _is_inseparable(part):
+                handle = part.register_forward_hook(_close, with_kwargs=True)
+                stack.callback(handle.remove)
+        yield
+
+
+def close_inputs(inputs: Tensors) -> Tensors:
+    """The model's inputs as such an operation gives them: what is added to one cannot lose channels."""
+    return {
+        name: Whole.apply(1, value.clone().requires_grad_())[0]  # type: ignore[no-untyped-call]
+        if value.is_floating_point()
+        else value
+        for name, value in inputs.items()
+    }
+
+
+def is_whole(operation: object) -> bool:
+    """Whether what torch-pruning found, a module or an operation, stands for one of these modules."""
+    # An operation tells only by its text what autograd calls it.
+    found = isinstance(operation, torch_pruning.ops._ElementWiseOp) and Whole.__name__ in repr(operation)
+    return found or _is_inseparable(operation)
+
+
+class Whole(torch.autograd.Function):
+    """Outputs that come from inputs, one does not ask how."""
+
+    @staticmethod
+    def forward(_: Any, count: int, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """The last `count` tensors, as they are."""
+        return tuple(tensor.view_as(tensor) for tensor in tensors[-count:])
+
+    @staticmethod
+    def backward(_: Any, *__: Any) -> Any:
+        """Nobody trains through it."""
+        raise NotImplementedError("it only shows what depends on what")
+
+
+def _is_inseparable(part: object) -> bool:
+    return isinstance(part, torch.nn.RNNBase) or _WORD in type(part).__name__
+
+
+def _close(_: torch.nn.Module, args: Any, kwargs: Any, outputs: Any) -> Any:
+    came = [leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Tensor)]
+    leaves, structure = tree_flatten(outputs)
+    places = [place for place, leaf in enumerate(leaves) if isinstance(leaf, torch.Tensor)]
+    closed = Whole.apply(  # type: ignore[no-untyped-call]
+        len(places), *came, *(leaves[place].detach() for place in places)
+    )
+    for place, tensor in zip(places, closed, strict=True):
+        leaves[place] = tensor
+    return tree_unflatten(leaves, structure)

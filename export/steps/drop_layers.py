@@ -1,0 +1,91 @@
+"""Drop layers: keep only some of a stack of equal layers."""
+
+import copy
+from dataclasses import replace
+
+import torch
+from pydantic import JsonValue
+
+from export.context import Context, Made, Note
+from export.errors import StepFailed
+from export.pruning.example import example_of, output_shapes, require_shapes
+from export.pruning.multiply_adds import count_multiply_adds
+from export.pruning.stack import find_stack, keep_layers
+from export.step import DropLayers
+from export.training.answers import module_answers
+from export.training.losses import embeddings_loss, logits_loss
+from export.training.teacher import teacher_answers
+
+_ADVICE = "its layers do not fit onto each other; name another `stack`, or drop the step"
+
+
+def drop_layers(made: Made, settings: DropLayers, context: Context) -> Made:
+    """`made` with `settings.keep` layers of its stack, changed in place. Raises StepFailed when there is no
+    such stack, nothing to drop, or what is left does not fit together."""
+    module = made.module.eval()
+    name, stack = find_stack(module, settings.stack)
+    layers = len(stack)
+    if settings.keep >= layers:
+        raise StepFailed(
+            f"keep {settings.keep} of the {layers} layers of {name!r} drops none; keep at most {layers - 1}"
+        )
+    example = example_of(context.data.calibration)
+    shapes = output_shapes(module, example)
+    cost = count_multiply_adds(module, context.data.calibration)
+    note: Note = {"step": "drop_layers", "stack": name, "layers": layers}
+    if settings.choose == "importance":
+        kept, note["changes"] = _keep_important(module, name, settings.keep, context)
+    else:
+        kept = (
+            _spread_evenly(layers, settings.keep) if settings.choose == "even" else list(range(settings.keep))
+        )
+    numbers: list[JsonValue] = [*kept]
+    pruned = {id(value) for path, value in module.named_parameters() if path in made.pruned}
+    keep_layers(module, name, kept)
+    require_shapes(module, example, shapes, _ADVICE)
+    note |= {"kept": numbers, "multiply_adds": [cost, count_multiply_adds(module, context.data.calibration)]}
+    return replace(
+        made,
+        surgery=(*made.surgery, {"kind": "drop_layers", "stack": name, "kept": numbers}),
+        # Layers behind a dropped one have another number now.
+        pruned=frozenset(path for path, value in module.named_parameters() if id(value) in pruned),
+        notes=(*made.notes, note),
+    )
+
+
+def _spread_evenly(layers: int, keep: int) -> list[int]:
+    """The first, the last, and the others as far apart as can be; the first alone where only one stays."""
+    return [round(place * (layers - 1) / max(keep - 1, 1)) for place in range(keep)]
+
+
+def _keep_important(
+    module: torch.nn.Module, name: str, keep: int, context: Context
+) -> tuple[list[int], JsonValue]:
+    """The layers left after dropping, one at a time, the one without which the answers to the calibration
+    split change least; and what was measured: per turn each layer's change."""
+    kept = list(range(len(find_stack(module, name)[1])))
+    turns: list[JsonValue] = []
+    while len(kept) > keep:
+        changes = {layer: _measure(module, name, [k for k in kept if k != layer], context) for layer in kept}
+        least = min(changes, key=lambda layer: changes[layer])
+        turns.append({"dropped": least, "change": {str(layer): value for layer, value in changes.items()}})
+        kept.remove(least)
+    return kept, turns
+
+
+def _measure(module: torch.nn.Module, name: str, kept: list[int], context: Context) -> float:
+    """How far the answers with these layers are from the baseline's: the divergence KL(baseline || model) in
+    nats, or 1 - cosine for embeddings; the mean over rows or tokens."""
+    trial = copy.deepcopy(module)
+    keep_layers(trial, name, kept)
+    split = context.data.calibration
+    example = example_of(split)
+    require_shapes(trial, example, output_shapes(module, example), _ADVICE)
+    wanted, came = teacher_answers(context, split), module_answers(trial, split)
+    one, other = (torch.tensor(answers, dtype=torch.float64) for answers in (came, wanted))
+    if context.task == "embedding":
+        return float(embeddings_loss(one, other))
+    mask = None
+    if one.ndim == 3 and split.lengths is not None:
+        mask = torch.arange(one.shape[1]) < torch.from_numpy(split.lengths)[:, None]
+    return float(logits_loss(one, other, 1.0, mask))

@@ -1,0 +1,85 @@
+"""Fuse: several operators in one, saved in the file, for every machine.
+
+Only what is faster, and leaves products for a quantization that follows: onnxruntime's own Attention hides
+them, and its SkipLayerNormalization is slow. What else it fuses it does by itself when it loads the file."""
+
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+
+from export.context import Context, Exported, Note
+from export.errors import StepFailed
+from export.graph import clean
+from export.rewrites.attention import fuse_attention
+from export.rewrites.norms import unskip
+from export.rewrites.rewritten import compare, count_operators, largest_difference, require_same_interface
+from export.step import Fuse
+
+# Float32 sums in another order differ by about 1e-6 of the largest value; a wrong graph by far more.
+_RELATIVE_TOLERANCE = 1e-3
+_ABSOLUTE_TOLERANCE = 1e-4
+
+
+def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
+    """The graph with fewer operators that answers the same. Raises StepFailed when nothing was fused, less
+    than `expect` asks for, or the answers changed."""
+    before = onnx.load_from_string(exported.graph)
+    after, attentions = fuse_attention(_optimize(exported.graph))
+    unskipped = unskip(after)
+    require_same_interface(before, after)
+    old, new = count_operators(before), count_operators(after)
+    if not attentions and not unskipped and sum(new.values()) >= sum(old.values()):
+        raise StepFailed(
+            f"fusing changed nothing: the graph's operators, {_list(old)}, have no fused form here; "
+            "drop the step: onnxruntime does the rest when it loads the file"
+        )
+    for name, least in settings.expect.items():
+        if new.get(name, 0) < least:
+            raise StepFailed(
+                f"`expect` asks for at least {least} {name}, and there are {new.get(name, 0)} among "
+                f"{_list(new)}: lower `expect`, or export the model so that it fits (for Attention: heads "
+                "written out in operators, attn_implementation eager)"
+            )
+    graph = clean(after)
+    difference = _prove_same(exported.graph, graph, context)
+    note: Note = {
+        "step": "fuse",
+        "attentions": attentions,
+        "unskipped": unskipped,
+        "operators_before": sum(old.values()),
+        "operators": sum(new.values()),
+        "max_abs_difference": difference,
+    }
+    return replace(exported, graph=graph, notes=(*exported.notes, note))
+
+
+def _optimize(graph: bytes) -> Any:
+    """Constants folded, and what comes to the same taken together, in standard operators."""
+    with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
+        path = Path(name) / "optimized.onnx"
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(path)
+        options.log_severity_level = 3
+        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return onnx.load(path)
+
+
+def _prove_same(before: bytes, after: bytes, context: Context) -> float:
+    pairs = compare(before, after, context.data.calibration)
+    difference = largest_difference(pairs)
+    if not all(np.allclose(new, old, _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE) for old, new in pairs):
+        raise StepFailed(
+            f"the fused graph's answers are up to {difference:.2g} away from those before, on calibration "
+            "rows: it is another model; drop the step, and report the graph"
+        )
+    return difference
+
+
+def _list(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"

@@ -1,0 +1,1 @@
+"""How weights are trained: by labels, or to answer like the baseline."""

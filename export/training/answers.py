@@ -1,0 +1,58 @@
+"""Answers: the first output for every row of a split, from a torch module or from an ONNX graph."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from export.data.datasets import Split
+from export.errors import StepFailed
+from export.forward import forward, to_tensors
+from export.training.batches import ordered_batches
+from serve.tensor import Arrays
+
+Answers = NDArray[np.float32]
+
+
+def module_answers(module: torch.nn.Module, split: Split) -> Answers:
+    """The module's first output for every row, [rows, ...]; it is left in evaluation mode."""
+    module.eval()
+
+    def run(arrays: Arrays) -> Answers:
+        with torch.no_grad():
+            return forward(module, to_tensors(arrays))[0].numpy()
+
+    return _collect(run, split)
+
+
+def graph_answers(graph: bytes, split: Split) -> Answers:
+    """The ONNX graph's first output for every row, [rows, ...]."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    first = session.get_outputs()[0].name
+
+    def run(arrays: Arrays) -> Answers:
+        answers: Answers = session.run([first], dict(arrays))[0]
+        return answers
+
+    return _collect(run, split)
+
+
+def _collect(run: Callable[[Arrays], Answers], split: Split) -> Answers:
+    """Batches of one length each, put where their rows stand; what a shorter batch lacks stays 0."""
+    found = [(rows, run(split.take(rows))) for rows in ordered_batches(split)]
+    shape = np.max([answers.shape[1:] for _, answers in found], axis=0)
+    collected = np.zeros((len(split), *(int(size) for size in shape)), np.float32)
+    for rows, answers in found:
+        if not np.isfinite(answers).all():
+            raise StepFailed(
+                f"the model answers with NaN or infinity, among rows {np.sort(rows)[:5].tolist()}; "
+                "it overflows on real input: train it with a lower learning_rate"
+            )
+        where: tuple[Any, ...] = (rows, *(slice(size) for size in answers.shape[1:]))
+        collected[where] = answers
+    return collected

@@ -1,0 +1,39 @@
+"""Batches: which rows are worked on together: of nearly one size, and of nearly one length."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from export.data.datasets import Split
+
+Rows = NDArray[np.int64]
+
+# Rows are sorted by length inside so many batches: enough that padding is rare, few enough to stay random.
+_WINDOW_BATCHES = 50
+_ANSWER_ROWS = 64
+
+
+def random_batches(split: Split, batch_size: int) -> list[Rows]:
+    """All rows once, in an order drawn from torch's generator, in batches of about `batch_size` rows; the
+    number of batches is always the same. Where rows have lengths, those of a batch are of similar length."""
+    order = torch.randperm(len(split)).numpy()
+    if split.lengths is None:
+        return np.array_split(order, _count(len(order), batch_size))
+    batches: list[Rows] = []
+    for window in np.array_split(order, -(-len(order) // (batch_size * _WINDOW_BATCHES))):
+        by_length = window[np.argsort(split.lengths[window], kind="stable")]
+        batches += np.array_split(by_length, _count(len(window), batch_size))
+    return [batches[number] for number in torch.randperm(len(batches))]
+
+
+def ordered_batches(split: Split) -> list[Rows]:
+    """All rows once, the shortest first, for answers that do not depend on the order."""
+    order = np.arange(len(split), dtype=np.int64)
+    if split.lengths is not None:
+        order = np.argsort(split.lengths, kind="stable")
+    return np.array_split(order, -(-len(order) // _ANSWER_ROWS))
+
+
+def _count(rows: int, batch_size: int) -> int:
+    # A batch of one row would stop batch normalization.
+    return max(1, min(-(-rows // batch_size), rows // 2))

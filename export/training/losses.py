@@ -1,0 +1,63 @@
+"""Losses: how far a student is from its labels or its teacher, as one number to make smaller."""
+
+import torch
+from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax, normalize
+
+from export.data.labels import IGNORE
+
+
+def labels_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of scores [..., classes] and labels [...]; labels of -100 do not count. Scores may have
+    fewer tokens than the labels: batches are cut to their longest row."""
+    if labels.ndim == 2:
+        labels = labels[:, : scores.shape[1]]
+    total = cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=IGNORE, reduction="sum")
+    # A batch may hold no label that counts.
+    return total / (labels != IGNORE).sum().clamp(min=1)
+
+
+def logits_loss(
+    scores: torch.Tensor, teacher: torch.Tensor, temperature: float, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """KL(teacher || student) of scores [..., classes] softened by the temperature T, times T^2 so that its
+    gradient keeps its size; the mean over rows, or over the tokens [rows, tokens] where `mask` is not 0."""
+    student, wanted = (log_softmax(side / temperature, dim=-1) for side in (scores, teacher))
+    each = kl_div(student, wanted, reduction="none", log_target=True).sum(-1)
+    return temperature**2 * _mean(each, mask)
+
+
+def embeddings_loss(embeddings: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """1 - cosine, the mean over rows of [rows, width]."""
+    return (1 - cosine_similarity(embeddings, teacher, dim=-1)).mean()
+
+
+def similarities_loss(embeddings: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
+    """The mean squared difference between the cosines of all pairs of rows, here and at the teacher."""
+    one, other = (normalize(side, dim=-1) for side in (embeddings, teacher))
+    rows = len(embeddings)
+    # The diagonal is 1 on both sides.
+    return (one @ one.T - other @ other.T).square().sum() / (rows * (rows - 1))
+
+
+def hidden_loss(
+    states: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The mean squared difference of a layer's output [rows, ..., width] over the teacher's mean square:
+    its weight means the same in every model. Tokens [rows, tokens] whose `mask` is 0 do not count."""
+    difference, size = ((states - teacher).square(), teacher.square())
+    if mask is None:
+        return difference.mean() / size.mean()
+    return _mean(difference.mean(-1), mask) / _mean(size.mean(-1), mask)
+
+
+def attention_loss(maps: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    """The squared distance of attention maps [rows, heads, tokens, tokens], each query's distribution from
+    the teacher's; the mean over heads and over the queries whose `mask` [rows, tokens] is not 0."""
+    return _mean((maps - teacher).square().sum(-1).mean(1), mask)
+
+
+def _mean(each: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    if mask is None:
+        return each.mean()
+    weights = mask.to(each.dtype)
+    return (each * weights).sum() / weights.sum()

@@ -1,0 +1,168 @@
+"""Matching: how far a module is from the baseline, in its answers and in what passes between its layers."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import torch
+
+from export.context import Context, Made
+from export.data.datasets import Split
+from export.data.inputs import MASK
+from export.errors import InvalidData, StepFailed
+from export.forward import Tensors, forward, to_tensors
+from export.step import Distill, Match
+from export.training.batches import Rows
+from export.training.layers import Seen, eager_attention, layers_of, pair_layers, watch
+from export.training.losses import (
+    attention_loss,
+    embeddings_loss,
+    hidden_loss,
+    labels_loss,
+    logits_loss,
+    similarities_loss,
+)
+from export.training.teacher import teacher_answers
+from serve.figures import Task
+
+_INNER: set[Match] = {"hidden", "attention"}
+_OF_CLASSES: set[Match] = {"logits", "labels"}
+_OF_EMBEDDINGS: set[Match] = {"embeddings", "similarities"}
+
+
+class Matching:
+    """The loss of a distillation. Holds the baseline's answers, and the baseline where it must run along."""
+
+    def __init__(self, made: Made, settings: Distill, context: Context) -> None:
+        """Raises StepFailed or InvalidData when something that is to be matched is not there."""
+        _refuse_task(settings, context.task)
+        self._settings = settings
+        self._rows = context.data.require_train("distill")
+        self._labels = _require_labels(self._rows) if "labels" in settings.match else None
+        self._answers = teacher_answers(context, self._rows)
+        # Per layer, where widths differ: trained beside the student, and not kept.
+        self.projections = torch.nn.ModuleList()
+        self._inner = _Inner(made, context) if _INNER & {*settings.match} else None
+        if self._inner is not None:
+            with self.running(made.module):
+                self.projections = self._inner.fit(made.module, settings, self._rows)
+
+    @contextmanager
+    def running(self, module: torch.nn.Module) -> Iterator[None]:
+        """Inside, the loss of `module` can be computed."""
+        with ExitStack() as stack:
+            if "attention" in self._settings.match and self._inner is not None:
+                stack.enter_context(eager_attention(module, self._inner.teacher))
+            yield
+
+    def __call__(self, module: torch.nn.Module, inputs: Tensors, rows: Rows) -> torch.Tensor:
+        """The weighted sum of all that is matched, for these rows of the train split."""
+        seen, wanted = Seen(), Seen()
+        if self._inner is None:
+            output = forward(module, inputs)[0]
+        else:
+            output, seen, wanted = self._inner.run(module, inputs)
+        terms = [
+            weight * self._distance(match, output, rows, inputs.get(MASK))
+            if match not in _INNER
+            else weight * self._inner_distance(match, seen, wanted, inputs.get(MASK))
+            for match, weight in self._settings.match.items()
+        ]
+        return torch.stack(terms).sum()
+
+    def _distance(
+        self, match: Match, output: torch.Tensor, rows: Rows, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        if match == "labels":
+            assert self._labels is not None, "they were required"
+            return labels_loss(output, self._labels[torch.from_numpy(rows)])
+        answers = torch.from_numpy(self._answers[rows])[:, : output.shape[1]]
+        if match == "logits":
+            mask = mask if output.ndim == 3 else None
+            return logits_loss(output, answers, self._settings.temperature, mask)
+        return (
+            embeddings_loss(output, answers) if match == "embeddings" else similarities_loss(output, answers)
+        )
+
+    def _inner_distance(
+        self, match: Match, seen: Seen, wanted: Seen, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        assert self._inner is not None, "what is matched is inside"
+        terms = []
+        for number, pair in enumerate(self._inner.pairs):
+            if match == "attention":
+                terms.append(attention_loss(seen.attention[number], wanted.attention[pair], mask))
+            else:
+                projected = self.projections[number](seen.hidden[number])
+                terms.append(
+                    hidden_loss(projected, wanted.hidden[pair], mask if projected.ndim == 3 else None)
+                )
+        return torch.stack(terms).mean()
+
+
+class _Inner:
+    """The layers of student and baseline, and which of them are to resemble each other."""
+
+    def __init__(self, made: Made, context: Context) -> None:
+        if context.trained.build is None:
+            raise StepFailed(
+                f"`match: hidden` and `match: attention` look inside the baseline, and "
+                f"{context.trained.name} is an ONNX graph: match its answers instead"
+            )
+        self.teacher = context.trained.build()
+        # Of the baseline layers were never dropped, but the stack has the same name.
+        self._teacher_layers = layers_of(self.teacher, made.surgery)
+        self._layers = layers_of(made.module, made.surgery)
+        self.pairs = pair_layers(len(self._layers), len(self._teacher_layers), made.surgery)
+
+    def run(self, module: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, Seen, Seen]:
+        """The module's first output, and what passed between the layers of it and of the baseline."""
+        with watch(self._layers) as seen:
+            output = forward(module, inputs)[0]
+        with torch.no_grad(), watch(self._teacher_layers) as wanted:
+            forward(self.teacher, inputs)
+        return output, seen, wanted
+
+    def fit(self, module: torch.nn.Module, settings: Distill, rows: Split) -> torch.nn.ModuleList:
+        """A projection for each layer. Raises StepFailed when layers have no common shape."""
+        with torch.no_grad():
+            _, seen, wanted = self.run(module, to_tensors(rows.take(np.arange(2, dtype=np.int64))))
+        projections = torch.nn.ModuleList()
+        for number, pair in enumerate(self.pairs):
+            if "attention" in settings.match:
+                _refuse_attention(seen.attention.get(number), wanted.attention.get(pair), number, pair)
+            here, there = seen.hidden[number].shape, wanted.hidden[pair].shape
+            if here[:-1] != there[:-1]:
+                raise StepFailed(
+                    f"`match: hidden`: layer {number} puts out {[*here]}, the baseline's layer {pair} "
+                    f"{[*there]} (width last), and only widths may differ: match logits instead"
+                )
+            same = here[-1] == there[-1]
+            projections.append(torch.nn.Identity() if same else torch.nn.Linear(here[-1], there[-1]))
+        return projections
+
+
+def _refuse_attention(here: torch.Tensor | None, there: torch.Tensor | None, number: int, pair: int) -> None:
+    if here is None or there is None:
+        raise StepFailed(f"`match: attention`: layer {number} gives no attention maps; match hidden instead")
+    if here.shape != there.shape:
+        raise StepFailed(
+            f"`match: attention`: layer {number} has {here.shape[1]} heads, the baseline's layer {pair} has "
+            f"{there.shape[1]}, and maps of different heads cannot be compared: match hidden instead"
+        )
+
+
+def _refuse_task(settings: Distill, task: Task) -> None:
+    wrong, right = (_OF_CLASSES, _OF_EMBEDDINGS) if task == "embedding" else (_OF_EMBEDDINGS, _OF_CLASSES)
+    if found := sorted(wrong & {*settings.match}):
+        raise StepFailed(
+            f"`match: {found[0]}` has no meaning for the task {task}; match {' or '.join(sorted(right))}"
+        )
+
+
+def _require_labels(rows: Split) -> torch.Tensor:
+    if rows.labels is None:
+        raise InvalidData(
+            "`match: labels` needs labels, and the train split has none; add them, or match logits alone"
+        )
+    return torch.from_numpy(rows.labels)

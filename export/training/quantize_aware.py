@@ -1,0 +1,93 @@
+"""Quantize-aware: let a module compute as if its weights and activations were 8-bit integers."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.nn.functional import linear
+
+from export.data.datasets import Split
+from export.errors import StepFailed
+from export.training.answers import module_answers
+
+_Layer = torch.nn.Linear | torch.nn.Conv1d | torch.nn.Conv2d
+_TINY = torch.finfo(torch.float32).tiny
+
+
+@contextmanager
+def simulate_8bit(
+    module: torch.nn.Module, calibration: Split, wanted: bool = True
+) -> Iterator[Callable[[], None]]:
+    """Inside, every Linear, Conv1d and Conv2d rounds its weights to int8, symmetric per output channel, and
+    its input to uint8 over the range of the calibration rows; gradients pass through unrounded. What comes
+    out observes these ranges again. Parameters and names stay as they are. Raises StepFailed when there is
+    nothing to round; does nothing unless `wanted`."""
+    if not wanted:
+        yield lambda: None
+        return
+    layers = [layer for layer in module.modules() if isinstance(layer, _Layer)]
+    if not layers:
+        raise StepFailed(
+            f"quantize_aware rounds Linear, Conv1d and Conv2d layers, and {type(module).__name__} has none; "
+            "drop quantize_aware"
+        )
+    rounders = [_Rounder(layer) for layer in layers]
+
+    def refresh() -> None:
+        for rounder in rounders:
+            rounder.forget()
+        module_answers(module, calibration)
+        for rounder in rounders:
+            rounder.observing = False
+
+    # In evaluation mode torch's own transformer layers would run past ours.
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        for layer, rounder in zip(layers, rounders, strict=True):
+            # On the instance, so that no parameter changes its name, as parametrizations would.
+            layer.forward = rounder.forward  # type: ignore[assignment, method-assign]
+        refresh()
+        yield refresh
+    finally:
+        for layer in layers:
+            del layer.forward
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+class _Rounder:
+    """One layer's arithmetic in 8 bits, and the range of what came in."""
+
+    def __init__(self, layer: _Layer) -> None:
+        self._layer = layer
+        self.forget()
+
+    def forget(self) -> None:
+        """Observe anew, from the next batch on; 0 is always in the range."""
+        self.observing = True
+        self._low = self._high = 0.0
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """What the layer computes, with its input and weights rounded."""
+        # Training moves the ranges, too.
+        if self.observing or self._layer.training:
+            low, high = torch.aminmax(values.detach())
+            self._low, self._high = min(self._low, float(low)), max(self._high, float(high))
+        weight = _round_weight(self._layer.weight)
+        if not self.observing:
+            values = _round_input(values, self._low, self._high)
+        if isinstance(self._layer, torch.nn.Linear):
+            return linear(values, weight, self._layer.bias)
+        convolved: torch.Tensor = self._layer._conv_forward(values, weight, self._layer.bias)
+        return convolved
+
+
+def _round_weight(weight: torch.Tensor) -> torch.Tensor:
+    scale = (weight.detach().flatten(1).abs().amax(1) / 127).clamp(min=_TINY)
+    zero = torch.zeros(len(scale), dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(weight, scale, zero, 0, -127, 127)
+
+
+def _round_input(values: torch.Tensor, low: float, high: float) -> torch.Tensor:
+    scale = max((high - low) / 255, _TINY)
+    return torch.fake_quantize_per_tensor_affine(values, scale, round(-low / scale), 0, 255)
