@@ -1,0 +1,131 @@
+"""Layers: the operators of a graph whose weights can become integers, and the names people know them by."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from export.quantization.prepare import TRANSPOSED
+
+# Operator -> which of its inputs are weights.
+_WEIGHTS = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), "Attention": (1,), "LSTM": (1, 2), "Gather": (0,)}
+# Operators that add a bias to a product, and from which of their inputs on it can stand.
+_BIASED = {"Add": 0, "Sum": 0, "BiasGelu": 1, "SkipLayerNormalization": 4}
+# A smaller table saves less than the two operators cost that turn its rows back into floats.
+_LEAST_TABLE_WEIGHTS = 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """One operator with constant float weights."""
+
+    # The node's name, which no other node has.
+    node: str
+    operator: str
+    # The initializers that hold its weights.
+    weights: tuple[str, ...]
+    # How many weights these are.
+    count: int
+    # Numbers in one position of its output: channels, or neurons.
+    channels: int
+    # Where it stood in the torch module, such as `encoder.layer.0.output.dense`; else the node's name.
+    path: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What a recipe's pattern may fit."""
+        return (self.path, self.node, *self.weights)
+
+
+def find_layers(model: Any, operators: Iterable[str]) -> tuple[Layer, ...]:
+    """The nodes of these operators with constant float weights, in the graph's order; every node must have
+    a name. A Gather counts when it looks up the rows of a table."""
+    constants = {item.name: item for item in model.graph.initializer}
+    readers = _readers(model)
+    found = []
+    for node in model.graph.node:
+        if node.op_type not in operators:
+            continue
+        weights = tuple(node.input[index] for index in _WEIGHTS[node.op_type])
+        if all(_is_float(constants.get(name)) for name in weights) and _fits(node, constants):
+            sizes = [math.prod(constants[name].dims) for name in weights]
+            found.append(
+                Layer(
+                    node=node.name,
+                    operator=node.op_type,
+                    weights=weights,
+                    count=sum(sizes),
+                    channels=_channels(node, constants),
+                    path=_path(node, constants, readers),
+                )
+            )
+    return tuple(found)
+
+
+def group(layers: Iterable[Layer], most: int) -> dict[str, tuple[Layer, ...]]:
+    """The layers in at most `most` blocks where their paths allow it: one layer each, or else siblings
+    together, level by level: `encoder.layer.0.output.dense` becomes `encoder.layer.0.output`."""
+    names = {layer: layer.path for layer in layers}
+    while len(set(names.values())) > most:
+        shorter = {layer: re.sub(r"[./][^./]*$", "", name) for layer, name in names.items()}
+        if shorter == names:
+            break
+        names = shorter
+    return {
+        block: tuple(layer for layer, name in names.items() if name == block)
+        for block in dict.fromkeys(names.values())
+    }
+
+
+def _is_float(constant: Any) -> bool:
+    return constant is not None and constant.data_type == onnx.TensorProto.FLOAT
+
+
+def _fits(node: Any, constants: Mapping[str, Any]) -> bool:
+    if node.op_type == "MatMul":
+        return len(constants[node.input[1]].dims) == 2 and node.input[0] not in constants
+    if node.op_type == "Gather":
+        table = constants[node.input[0]]
+        axis = next((item.i for item in node.attribute if item.name == "axis"), 0)
+        enough = math.prod(table.dims) >= _LEAST_TABLE_WEIGHTS
+        return axis == 0 and len(table.dims) == 2 and enough and node.input[1] not in constants
+    return True
+
+
+def _channels(node: Any, constants: Mapping[str, Any]) -> int:
+    dims = list(constants[node.input[_WEIGHTS[node.op_type][-1]]].dims)
+    if node.op_type == "Conv" or (node.op_type == "Gemm" and _is_transposed(node)):
+        return int(dims[0])
+    if node.op_type == "LSTM":
+        # The recurrent weights, [directions, 4 * hidden, hidden].
+        return int(dims[0] * dims[2])
+    # An Attention's weights make three things of each position: query, key and value.
+    return int(dims[-1] // 3 if node.op_type == "Attention" else dims[-1])
+
+
+def _is_transposed(node: Any) -> bool:
+    return any(item.name == "transB" and item.i for item in node.attribute)
+
+
+def _readers(model: Any) -> dict[str, list[Any]]:
+    readers: dict[str, list[Any]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    return readers
+
+
+def _path(node: Any, constants: Mapping[str, Any], readers: Mapping[str, list[Any]]) -> str:
+    """torch's exporter renames a linear layer's weight when it transposes it, but never its bias."""
+    weight = node.input[_WEIGHTS[node.op_type][0]]
+    biases = [*node.input[2:3]]
+    for reader in readers.get(node.output[0], []):
+        if reader.op_type in _BIASED:
+            biases += reader.input[_BIASED[reader.op_type] :]
+    for name in (weight, *(name for name in biases if name in constants)):
+        if match := re.fullmatch(rf"(.+)\.(weight({TRANSPOSED})?|bias)", name):
+            return match.group(1)
+    return str(node.name)

@@ -1,0 +1,111 @@
+"""Products: with constant matrices, computed with integers, their bias inside, a float coming out.
+
+onnxruntime's own tools write four standard operators for a product, which the runtime joins again when it
+loads the file, and not always with the bias in. Here the joined operator is written, and what several
+products read (query, key, value) is turned into integers once."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from export.rewrites.finish import DOMAIN, finish
+from export.rewrites.wiring import Linear, Wiring, find_linears
+from export.step import Quantize
+
+Ranges = Mapping[str, tuple[float, float]]
+
+
+def make_products(model: Any, layers: Collection[str], settings: Quantize, ranges: Ranges | None) -> Any:
+    """The model, changed in place: the products named in `layers` have integer weights, and their inputs
+    become integers over these ranges; None: over the range of each batch as it comes."""
+    wiring = Wiring(model)
+    linears = {item.product.name: item for item in find_linears(wiring) if item.product.name in layers}
+    absorbed = {item.addition.name for item in linears.values() if item.addition is not None}
+    rewriter = _Rewriter(wiring, settings, ranges)
+    nodes: list[Any] = []
+    for node in model.graph.node:
+        if node.name in linears:
+            nodes.extend(rewriter.multiply(linears[node.name]))
+        elif node.name not in absorbed:
+            nodes.append(node)
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return finish(model)
+
+
+class _Rewriter:
+    """The graph while its products are replaced one after the other."""
+
+    def __init__(self, wiring: Wiring, settings: Quantize, ranges: Ranges | None) -> None:
+        self._wiring = wiring
+        self._settings = settings
+        self._ranges = ranges
+        # Activations that are integers already.
+        self._quantized: set[str] = set()
+
+    def multiply(self, linear: Linear) -> list[Any]:
+        activation, weight = linear.product.input
+        integers, scale, zero = (f"{weight}_{suffix}" for suffix in ("quantized", "scale", "zero_point"))
+        if integers not in self._wiring.constants:
+            axis = 0 if self._settings.per_channel else None
+            array = onnx.numpy_helper.to_array(self._wiring.constants[weight])
+            values = quantize_weight(array, axis, self._settings)
+            for name, value in zip((integers, scale, zero), values, strict=True):
+                self._wiring.add_constant(name, value)
+        parts = [f"{activation}_{suffix}" for suffix in ("integers", "scale", "zero_point")]
+        nodes = []
+        if activation not in self._quantized:
+            self._quantized.add(activation)
+            nodes.append(self._quantize(activation, parts))
+        bias = "" if linear.addition is None else linear.addition.input[linear.bias_index(self._wiring)]
+        inputs = [parts[0], integers, parts[1], scale, parts[2], zero, bias]
+        name = linear.product.name
+        made = onnx.helper.make_node("MatMulIntegerToFloat", inputs, [linear.output], name, domain=DOMAIN)
+        return [*nodes, made]
+
+    def _quantize(self, activation: str, parts: list[str]) -> Any:
+        name = f"{activation}_quantize"
+        if self._ranges is None:
+            return onnx.helper.make_node("DynamicQuantizeLinear", [activation], parts, name)
+        source, low, high = self._find_range(activation, self._ranges)
+        for part, value in zip(parts[1:], choose_steps(low, high, self._settings.activations), strict=True):
+            self._wiring.add_constant(part, value)
+        return onnx.helper.make_node("QuantizeLinear", [source, *parts[1:]], parts[:1], name)
+
+    def _find_range(self, activation: str, ranges: Ranges) -> tuple[str, float, float]:
+        """What is to become integers, and its range. Integers end where a Clip of an outlier did."""
+        low, high = ranges[activation]
+        clip = self._wiring.makers.get(activation)
+        if clip is not None and clip.op_type == "Clip" and len(clip.input) == 3 and not clip.input[1]:
+            limit = self._wiring.array(clip.input[2])
+            if limit is not None:
+                return str(clip.input[0]), low, float(limit.item())
+        return activation, low, high
+
+
+def choose_steps(low: float, high: float, kind: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """The scale and the zero point with which 8-bit integers of this kind hold 0 and everything between."""
+    low, high = min(low, 0.0), max(high, 0.0)
+    scale = np.array((high - low) / 255 if high > low else 1.0, np.float32)
+    zero = np.clip(np.rint(-low / float(scale)), 0, 255)
+    return scale, np.array(zero - 128, np.int8) if kind == "int8" else np.array(zero, np.uint8)
+
+
+def quantize_weight(
+    weight: NDArray[np.float32], axis: int | tuple[int, ...] | None, settings: Quantize
+) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[Any]]:
+    """The weight as integers, its scales (the maximum is taken along `axis`) and its zero point.
+
+    Symmetric: unsigned ones are the same integers around 128, so that no kernel has to add signed to unsigned
+    products, which overflow on processors without VNNI."""
+    most = 63 if settings.reduce_range else 127
+    limits = np.abs(weight).max(axis=axis, keepdims=True)
+    scales = (limits / most).astype(np.float32)
+    steps = np.rint(np.divide(weight, scales, out=np.zeros_like(weight), where=scales != 0))
+    flat = scales.squeeze(axis) if axis is not None else scales.reshape(())
+    if settings.weights == "uint8":
+        return (steps + 128).astype(np.uint8), flat, np.array(128, np.uint8)
+    return steps.astype(np.int8), flat, np.array(0, np.int8)

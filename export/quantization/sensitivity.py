@@ -1,0 +1,155 @@
+"""Sensitivity: which blocks lose most when they become integers, and which of them to leave in float.
+
+Quality is compared with the float graph's on the search split. What a block in float costs is its
+multiply-adds, not its measured time: milliseconds differ from run to run, and would make other bytes."""
+
+import bisect
+import functools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.context import Context, Note
+from export.data.datasets import Split
+from export.errors import StepFailed
+from export.quantization.calibration import Watch
+from export.quantization.layers import Layer, group
+from export.training.answers import Answers, graph_answers
+from serve.figures import Task
+
+# Each block is one quantization of the whole graph and one pass over the rows.
+_MOST_BLOCKS = 24
+_MOST_ROWS = 256
+
+
+Make = Callable[[Collection[Layer]], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """The layers to leave in float, and how that came about."""
+
+    kept: frozenset[Layer]
+    note: Note
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Block:
+    name: str
+    layers: tuple[Layer, ...]
+    multiply_adds: int
+    # How much of the divergence from the float graph goes away when this block alone stays in float.
+    gain: float
+
+
+def count_multiply_adds(model: Any, layers: Sequence[Layer], split: Split) -> dict[Layer, int]:
+    """What each layer of the float model multiplies for one row, the split's first: every weight once for
+    every position of its output (pixel, token, step)."""
+    outputs = {node.name: node.output[0] for node in model.graph.node}
+    watch = Watch(model, tuple(outputs[layer.node] for layer in layers))
+    values = watch.look(split.take(np.zeros(1, np.int64)))
+    return {layer: values[outputs[layer.node]].size // layer.channels * layer.count for layer in layers}
+
+
+def find_sensitive(
+    graph: bytes, multiply_adds: Mapping[Layer, int], make: Make, faithful: float, context: Context
+) -> Found:
+    """The first blocks, by divergence gained per multiply-add, that must stay in float until the answers are
+    so `faithful` to the float `graph`'s; `make` gives the graph in which some layers stay in float.
+
+    Raises StepFailed when the answers are not, with all blocks but one in float."""
+    rows = _first_rows(context.data.search)
+    wanted = graph_answers(graph, rows)
+
+    def answers(blocks: Iterable[_Block]) -> Answers:
+        return graph_answers(make([layer for block in blocks for layer in block.layers]), rows)
+
+    full = answers(())
+    divergence = _divergence(context.task, wanted, full, rows)
+    blocks = []
+    for name, members in group(multiply_adds, _MOST_BLOCKS).items():
+        block = _Block(
+            name=name,
+            layers=members,
+            multiply_adds=sum(multiply_adds[layer] for layer in members),
+            gain=0.0,
+        )
+        left = _divergence(context.task, wanted, answers((block,)), rows)
+        blocks.append(replace(block, gain=divergence - left))
+    blocks.sort(key=lambda block: (-block.gain / block.multiply_adds, block.name))
+
+    @functools.cache
+    def likeness(count: int) -> float:
+        came = full if count == 0 else answers(blocks[:count])
+        return _likeness(context.task, wanted, came, rows)
+
+    # Likeness rises with every block, give or take the rows on the edge; the count found was itself measured.
+    count = bisect.bisect_left(range(len(blocks)), True, key=lambda count: likeness(count) >= faithful)
+    if count == len(blocks):
+        raise StepFailed(
+            f"`faithful: {faithful}` cannot be had: with {len(blocks) - 1} of {len(blocks)} blocks in float "
+            f"the answers are {likeness(len(blocks) - 1):.4f} like the float graph's (the last in integers: "
+            f"{blocks[-1].name}); lower it, or leave the step out"
+        )
+    kept = blocks[:count]
+    return Found(
+        kept=frozenset(layer for block in kept for layer in block.layers),
+        note={
+            "sensitivity": [
+                {"block": block.name, "divergence": block.gain, "multiply_adds": block.multiply_adds}
+                for block in blocks
+            ],
+            "divergence": divergence,
+            "likeness": likeness(count),
+            "search_rows": len(rows),
+        },
+    )
+
+
+def _first_rows(split: Split) -> Split:
+    few = slice(min(len(split), _MOST_ROWS))
+    return Split(
+        inputs={name: array[few] for name, array in split.inputs.items()},
+        labels=None,
+        lengths=None if split.lengths is None else split.lengths[few],
+        row_hashes=split.row_hashes[few],
+    )
+
+
+def _divergence(task: Task, wanted: Answers, came: Answers, rows: Split) -> float:
+    """The mean over rows (or tokens) of KL(wanted || came) between classes, of 1 - cosine of embeddings."""
+    if task == "embedding":
+        return float(np.mean(1 - _cosines(wanted, came)))
+    one, other = _log_softmax(wanted), _log_softmax(came)
+    return float(np.mean(np.sum(np.exp(one) * (one - other), axis=-1)[_counted(wanted, rows)]))
+
+
+def _likeness(task: Task, wanted: Answers, came: Answers, rows: Split) -> float:
+    """The share of rows (or tokens) with the same top class; the mean cosine of embeddings."""
+    if task == "embedding":
+        return float(np.mean(_cosines(wanted, came)))
+    return float(np.mean((wanted.argmax(-1) == came.argmax(-1))[_counted(wanted, rows)]))
+
+
+def _counted(answers: Answers, rows: Split) -> NDArray[np.bool_]:
+    """Which rows, or which of their tokens, are no padding."""
+    if answers.ndim == 3 and rows.lengths is not None:
+        mask: NDArray[np.bool_] = np.arange(answers.shape[1]) < rows.lengths[:, None]
+        return mask
+    return np.ones(answers.shape[:-1], np.bool_)
+
+
+def _log_softmax(scores: Answers) -> NDArray[np.float64]:
+    shifted = scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)
+    logs: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return logs
+
+
+def _cosines(one: Answers, other: Answers) -> NDArray[np.float64]:
+    first, second = one.astype(np.float64), other.astype(np.float64)
+    lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
+    cosines: NDArray[np.float64] = np.sum(first * second, axis=-1) / np.maximum(lengths, 1e-30)
+    return cosines

@@ -1,0 +1,61 @@
+"""Tables: embeddings as int8 rows, each with a scale of its own.
+
+onnxruntime's own way has one scale for the whole table: its largest weight sets the step for every word."""
+
+from collections.abc import Collection
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from export.rewrites.finish import finish
+
+OPERATORS = ("Gather",)
+
+
+def make_tables(model: Any, layers: Collection[str]) -> Any:
+    """The model, changed in place: the lookups named in `layers` read int8 rows, and their scales."""
+    constants = {item.name: item for item in model.graph.initializer}
+    nodes: list[Any] = []
+    done: set[str] = set()
+    for node in model.graph.node:
+        if node.name not in layers or node.op_type != "Gather":
+            nodes.append(node)
+            continue
+        table = node.input[0]
+        if table not in done:
+            model.graph.initializer.extend(_quantize_rows(constants[table]))
+            done.add(table)
+        nodes.extend(_look_up(node, table))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return finish(model)
+
+
+def _quantize_rows(table: Any) -> list[Any]:
+    rows = numpy_helper.to_array(table)
+    scales = np.abs(rows).max(axis=1, keepdims=True) / np.float32(127)
+    integers = np.rint(np.divide(rows, scales, out=np.zeros_like(rows), where=scales != 0)).astype(np.int8)
+    return [
+        numpy_helper.from_array(integers, f"{table.name}_quantized"),
+        numpy_helper.from_array(scales, f"{table.name}_row_scales"),
+    ]
+
+
+def _look_up(node: Any, table: str) -> list[Any]:
+    made, indices, result = onnx.helper.make_node, node.input[1], node.output[0]
+    return [
+        made("Gather", [f"{table}_quantized", indices], [f"{result}_row_integers"], node.name, axis=0),
+        made(
+            "Cast",
+            [f"{result}_row_integers"],
+            [f"{result}_row_steps"],
+            f"{node.name}_cast",
+            to=onnx.TensorProto.FLOAT,
+        ),
+        made(
+            "Gather", [f"{table}_row_scales", indices], [f"{result}_row_scale"], f"{node.name}_scales", axis=0
+        ),
+        made("Mul", [f"{result}_row_steps", f"{result}_row_scale"], [result], f"{node.name}_scaled"),
+    ]

@@ -1,0 +1,38 @@
+"""Finish: what is left to do on a graph after its nodes were replaced."""
+
+from typing import Any
+
+import onnx
+
+DOMAIN = "com.microsoft"
+
+
+def finish(model: Any) -> Any:
+    """The model, changed in place, without nodes, constants and types of values that nobody reads any more,
+    and with onnxruntime's domain declared."""
+    read = {item.name for item in model.graph.output}
+    nodes = []
+    for node in reversed(model.graph.node):
+        if read & set(node.output):
+            nodes.append(node)
+            read |= names_read(node)
+    made = {name for node in nodes for name in node.output}
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(nodes))
+    for field, needed in ((model.graph.initializer, read), (model.graph.value_info, read | made)):
+        kept = [item for item in field if item.name in needed]
+        del field[:]
+        field.extend(kept)
+    if DOMAIN not in {item.domain for item in model.opset_import}:
+        model.opset_import.append(onnx.helper.make_opsetid(DOMAIN, 1))
+    return model
+
+
+def names_read(node: Any) -> set[str]:
+    """The values that the node reads, those in the bodies of an If or a Loop with them."""
+    names = {name for name in node.input if name}
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            names |= names_read(inner)
+        names |= {item.name for item in attribute.g.output}
+    return names

@@ -1,0 +1,113 @@
+"""Outliers: neurons behind a Gelu that reach far above all others, as several neurons that do not.
+
+Far from 0 a Gelu is straight, so gelu(x) is nearly min(gelu(x), a) + min(gelu(x - a), a) + ...: copies of the
+neuron with smaller biases. A range that ends at `a` instead of the one neuron's largest value has smaller
+steps for all others."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from export.rewrites.smoothing import Extents
+from export.rewrites.wiring import Linear, Wiring, find_linears, insert_before
+
+# Copies of neurons in one layer, at most a sixteenth of it; and what their number is filled up to, as kernels
+# work on so many at a time.
+_MOST_COPIES = 16
+# How many times smaller the range must become, or nothing is split.
+_LEAST_GAIN = 1.5
+# Below, a Gelu is not straight.
+_LEAST_CLIP = 2.5
+# A neuron is split when it exceeds the clip by a quarter; what exceeds it by less is clipped.
+_TOLERANCE = 1.25
+# Clips that are tried, down to a tenth of the largest value.
+_TRIALS = 60
+
+
+def find_activations(model: Any) -> tuple[str, ...]:
+    """The results of every Gelu between two linear layers."""
+    wiring = Wiring(model)
+    return tuple(
+        node.output[0]
+        for node in model.graph.node
+        if node.op_type == "Gelu" and _surroundings(wiring, node.output[0]) is not None
+    )
+
+
+def split_outliers(model: Any, extents: Extents) -> int:
+    """Split the neurons whose activation's largest values are far above the others', in place; how many."""
+    count = 0
+    changed: set[str] = set()
+    for name, (_, largest) in extents.items():
+        clip, neurons, copies = _choose(largest.astype(np.float64))
+        if len(neurons):
+            changed |= _split(model, name, clip, np.repeat(neurons, copies), _steps(copies) * clip)
+            count += len(neurons)
+    if count:
+        _renew_types(model, changed)
+    return count
+
+
+def _surroundings(wiring: Wiring, name: str) -> tuple[Linear, Linear] | None:
+    """The linear layers before and behind the activation."""
+    gelu, linears = wiring.makers[name], find_linears(wiring)
+    before = [item for item in linears if item.addition is not None and item.output == gelu.input[0]]
+    behind = [item for item in linears if item.product.input[0] == name]
+    alone = wiring.only_reader(gelu.input[0]) is not None and wiring.only_reader(name) is not None
+    return (before[0], behind[0]) if alone and before and behind else None
+
+
+def _choose(largest: NDArray[np.float64]) -> tuple[float, NDArray[np.int64], NDArray[np.int64]]:
+    """The smallest clip for which there are copies enough, the neurons above it, and copies of each."""
+    none = np.zeros(0, np.int64)
+    most = min(_MOST_COPIES, len(largest) // 16)
+    best = (float(largest.max()), none, none)
+    for clip in np.geomspace(largest.max(), largest.max() / 10, _TRIALS) if largest.max() > 0 else ():
+        neurons = np.flatnonzero(largest > _TOLERANCE * clip)
+        copies = np.ceil(largest[neurons] / clip).astype(np.int64) - 1
+        if copies.sum() > most or clip < _LEAST_CLIP:
+            break
+        best = (float(clip), neurons, copies)
+    return best if best[0] * _LEAST_GAIN < largest.max() else (best[0], none, none)
+
+
+def _steps(copies: NDArray[np.int64]) -> NDArray[np.int64]:
+    """For each neuron 1, 2, ... up to its number of copies."""
+    return np.concatenate([np.arange(1, count + 1) for count in copies])
+
+
+def _split(model: Any, name: str, clip: float, neurons: NDArray[np.int64], offsets: NDArray[Any]) -> set[str]:
+    """The values that changed, or are new."""
+    wiring = Wiring(model)
+    linears = _surroundings(wiring, name)
+    if linears is None:
+        raise ValueError(f"{name} stands between no two linear layers")
+    before, behind = linears
+    empty = -len(neurons) % _MOST_COPIES
+    index = before.bias_index(wiring)
+    bias = onnx.numpy_helper.to_array(wiring.constants[before.addition.input[index]])
+    inner = onnx.numpy_helper.to_array(wiring.constants[before.weight])
+    outer = onnx.numpy_helper.to_array(wiring.constants[behind.weight])
+    wiring.set_constant(
+        before.product, 1, np.pad(np.hstack([inner, inner[:, neurons]]), ((0, 0), (0, empty)))
+    )
+    wiring.set_constant(before.addition, index, np.pad(np.append(bias, bias[neurons] - offsets), (0, empty)))
+    wiring.set_constant(behind.product, 1, np.pad(np.vstack([outer, outer[neurons]]), ((0, empty), (0, 0))))
+    limit = wiring.add_constant(f"{name}_limit", np.array(clip, np.float32))
+    clipped = onnx.helper.make_node("Clip", [name, "", limit], [f"{name}_clipped"], f"{name}_clip")
+    insert_before(model, behind.product, [clipped])
+    behind.product.input[0] = f"{name}_clipped"
+    return {name, before.product.output[0], before.output, f"{name}_clipped"}
+
+
+def _renew_types(model: Any, changed: set[str]) -> None:
+    """Quantization looks for floats, and layers have become wider."""
+    # onnxruntime lists constants too.
+    old = changed | {item.name for item in model.graph.initializer}
+    kept = [item for item in model.graph.value_info if item.name not in old]
+    del model.graph.value_info[:]
+    model.graph.value_info.extend(kept)
+    known = onnx.shape_inference.infer_shapes(model).graph.value_info
+    model.graph.value_info.extend(item for item in known if item.name in changed)

@@ -1,0 +1,68 @@
+"""Rewritten: what must still hold of a graph after work on it."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+
+from export.data.datasets import Split
+from export.errors import StepFailed
+
+# Batch sizes on which two graphs are compared.
+_ROWS = (1, 3, 8)
+
+
+def require_same_interface(before: Any, after: Any) -> None:
+    """Raise StepFailed unless both models take and give tensors of the same names, types and dimensions."""
+    for kind in ("input", "output"):
+        old, new = _describe(getattr(before.graph, kind)), _describe(getattr(after.graph, kind))
+        if old != new:
+            raise StepFailed(
+                f"the graph's {kind}s became {new}, and were {old}: servers and clients rely on them; "
+                "drop the step, and report the graph"
+            )
+
+
+def compare(before: bytes, after: bytes, split: Split) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Every output of both graphs, for a few batches of different sizes and, where rows have lengths, of
+    different lengths: from the shortest row alone to the longest eight."""
+    order = np.arange(len(split), dtype=np.int64)
+    if split.lengths is not None:
+        order = np.argsort(split.lengths, kind="stable")
+    starts = np.linspace(0, 1, len(_ROWS))
+    sessions = [_open(before), _open(after)]
+    pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
+    for size, start in zip(_ROWS, starts, strict=True):
+        first = round(start * max(0, len(order) - size))
+        arrays = dict(split.take(order[np.arange(first, first + size) % len(order)]))
+        pairs += zip(*(session.run(None, arrays) for session in sessions), strict=True)
+    return pairs
+
+
+def largest_difference(pairs: list[tuple[NDArray[Any], NDArray[Any]]]) -> float:
+    """Between two values that stand in the same place."""
+    return max(float(np.max(np.abs(new.astype(np.float64) - old))) for old, new in pairs)
+
+
+def count_operators(model: Any) -> dict[str, int]:
+    """How often each operator stands in the graph, by name."""
+    names = [str(node.op_type) for node in model.graph.node]
+    return {name: names.count(name) for name in sorted(set(names))}
+
+
+def _describe(values: Any) -> list[str]:
+    described = []
+    for value in values:
+        tensor = value.type.tensor_type
+        dims = [dim.dim_param or dim.dim_value for dim in tensor.shape.dim]
+        described.append(f"{value.name} {onnx.TensorProto.DataType.Name(tensor.elem_type)} {dims}")
+    return described
+
+
+def _open(graph: bytes) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

@@ -1,0 +1,113 @@
+"""Wiring: who makes and who reads each value of a graph, as it is at this moment."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from export.rewrites.finish import names_read
+
+
+class Wiring:
+    """Look-ups in a model. Made anew after the graph has changed."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.constants = {item.name: item for item in model.graph.initializer}
+        self.makers = {name: node for node in model.graph.node for name in node.output if name}
+        self.outputs = {item.name for item in model.graph.output}
+        self._readers: dict[str, list[Any]] = {}
+        for node in model.graph.node:
+            for name in sorted(names_read(node)):
+                self._readers.setdefault(name, []).append(node)
+
+    def readers(self, name: str) -> list[Any]:
+        """The nodes that read the value, in the graph's order."""
+        return self._readers.get(name, [])
+
+    def only_reader(self, name: str) -> Any:
+        """The one node that reads the value; None where there are others, or the graph gives it out."""
+        readers = self.readers(name)
+        return readers[0] if len(readers) == 1 and name not in self.outputs else None
+
+    def array(self, name: str) -> NDArray[Any] | None:
+        """The value of a constant; None for anything else."""
+        return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
+
+    def add_constant(self, name: str, array: NDArray[Any]) -> str:
+        """A new constant; its name."""
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self.model.graph.initializer.append(self.constants[name])
+        return name
+
+    def set_constant(self, node: Any, index: int, array: NDArray[Any]) -> None:
+        """Let the node's input be this float32 constant: under its own name, unless others read that too."""
+        name = node.input[index]
+        value = numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
+        if len(self.readers(name)) == 1:
+            self.constants[name].CopyFrom(value)
+        else:
+            self._readers[name].remove(node)
+            node.input[index] = self.add_constant(f"{name}_of_{node.name}", np.asarray(array, np.float32))
+            self._readers[node.input[index]] = [node]
+
+
+@dataclass(frozen=True)
+class Linear:
+    """x @ weight, and the bias that an addition right behind it adds."""
+
+    product: Any
+    # None: no bias.
+    addition: Any
+
+    @property
+    def weight(self) -> str:
+        """[inputs, outputs]."""
+        return str(self.product.input[1])
+
+    @property
+    def output(self) -> str:
+        """The value with the bias in."""
+        return str((self.product if self.addition is None else self.addition).output[0])
+
+    def bias_index(self, wiring: Wiring) -> int:
+        """Which input of the addition is the bias."""
+        return next(index for index, name in enumerate(self.addition.input) if name in wiring.constants)
+
+
+def find_linears(wiring: Wiring) -> list[Linear]:
+    """Every product with a constant float matrix, in the graph's order."""
+    found = []
+    for node in wiring.model.graph.node:
+        weight = wiring.constants.get(node.input[1]) if node.op_type == "MatMul" else None
+        if weight is None or weight.data_type != onnx.TensorProto.FLOAT or len(weight.dims) != 2:
+            continue
+        reader = wiring.only_reader(node.output[0])
+        biased = reader is not None and reader.op_type == "Add" and _adds_bias(wiring, reader, weight.dims[1])
+        found.append(Linear(node, reader if biased else None))
+    return found
+
+
+def read_attribute(node: Any, name: str, default: Any = None) -> Any:
+    """The attribute's value."""
+    return next(
+        (onnx.helper.get_attribute_value(item) for item in node.attribute if item.name == name), default
+    )
+
+
+def insert_before(model: Any, anchor: Any, nodes: Iterable[Any]) -> None:
+    """Put the nodes in front of the one whose first output is the anchor's."""
+    index = next(i for i, node in enumerate(model.graph.node) if node.output[0] == anchor.output[0])
+    for offset, node in enumerate(nodes):
+        model.graph.node.insert(index + offset, node)
+
+
+def _adds_bias(wiring: Wiring, addition: Any, channels: int) -> bool:
+    return any(
+        name in wiring.constants and list(wiring.constants[name].dims) == [channels]
+        for name in addition.input
+    )
