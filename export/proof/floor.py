@@ -1,0 +1,65 @@
+"""Floor: which variants are good enough to be served, judged on the worse end of every interval."""
+
+from export.errors import InvalidData
+from export.recipe import Floor
+from serve.figures import Compared, Quality, Task
+
+# Figures that differ by less than this differ by rounding alone.
+_ROUNDING = 1e-9
+_DROPS = {"accuracy_drop": "accuracy", "macro_f1_drop": "macro_f1", "worst_class_drop": "worst_class"}
+_LEAST = ("agreement", "cosine", "rank_correlation")
+_CLASSES = (*_DROPS, "agreement", "kl_divergence")
+_EMBEDDING = ("cosine", "rank_correlation")
+
+
+def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
+    """Raise InvalidData unless everything that the floor limits can be measured: for this task, with held-out
+    labels or without."""
+    known = _EMBEDDING if task == "embedding" else _CLASSES
+    possible = tuple(name for name in known if labelled or name not in _DROPS)
+    for name in Floor.model_fields:
+        if getattr(floor, name) is None or name in possible:
+            continue
+        lacks = "the held-out split has no labels" if name in known else f"the task {task} has no such figure"
+        raise InvalidData(f"the floor limits {name}, and {lacks}; limit one of {', '.join(possible)} instead")
+
+
+def judge(floor: Floor, quality: Quality) -> str | None:
+    """Why the floor refuses a variant of this quality, in words and numbers; None: it does not."""
+    reasons = [_judge_drop(floor, quality, limit, name) for limit, name in _DROPS.items()]
+    reasons += [_judge_least(floor, quality, name) for name in _LEAST]
+    reasons.append(_judge_divergence(floor, quality))
+    return "; ".join(reason for reason in reasons if reason) or None
+
+
+def _judge_drop(floor: Floor, quality: Quality, limit: str, name: str) -> str | None:
+    allowed: float | None = getattr(floor, limit)
+    figure: Compared | None = getattr(quality, name)
+    if allowed is None or figure is None or -figure.low <= allowed + _ROUNDING:
+        return None
+    side = "below" if figure.change <= 0 else "above"
+    return (
+        f"{name} {figure.value:.4f} is {abs(figure.change):.4f} {side} the baseline's "
+        f"{figure.value - figure.change:.4f}, with {quality.confidence:.0%} confidence at most "
+        f"{-figure.low:.4f} below; allowed are {allowed:.4f}"
+    )
+
+
+def _judge_least(floor: Floor, quality: Quality, name: str) -> str | None:
+    least, figure = getattr(floor, name), getattr(quality, name)
+    if least is None or figure is None or figure.low >= least - _ROUNDING:
+        return None
+    return (
+        f"{name} with the baseline is {figure.value:.4f}, with {quality.confidence:.0%} confidence at least "
+        f"{figure.low:.4f}; at least {least:.4f} is asked"
+    )
+
+
+def _judge_divergence(floor: Floor, quality: Quality) -> str | None:
+    most, figure = floor.kl_divergence, quality.kl_divergence
+    if most is None or figure is None or figure.high <= most + _ROUNDING:
+        return None
+    return (
+        f"kl_divergence from the baseline is {figure.value:.5f}, with {quality.confidence:.0%} confidence at "
+        f"most {figure.high:.5f}; allowed are {most:.5f}"
+    )

@@ -1,0 +1,74 @@
+"""Graph cost: the multiply-adds of an ONNX graph, from the shapes that its values really have."""
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import Any
+
+import onnx
+
+from export.quantization.calibration import Watch
+from serve.tensor import Arrays
+
+Shape = tuple[int, ...]
+# From the shapes of inputs and of the first output, and the attributes.
+Rule = Callable[[list[Shape], Shape, Mapping[str, Any]], int]
+
+
+def count_multiply_adds(model: Any, inputs: Arrays) -> int:
+    """Those of matrix products, convolutions, attention and recurrent layers for these inputs. The graph is
+    run once to learn the shapes."""
+    counted = [node for node in model.graph.node if node.op_type in _RULES]
+    constants = {item.name: tuple(item.dims) for item in model.graph.initializer}
+    names = {name for node in counted for name in (*node.input, next(filter(None, node.output))) if name}
+    seen = Watch(model, tuple(sorted(names - constants.keys()))).look(inputs)
+    shapes = constants | {name: value.shape for name, value in seen.items()} | {"": ()}
+    return sum(
+        _RULES[node.op_type](
+            [shapes[name] for name in node.input],
+            shapes[next(filter(None, node.output))],
+            {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute},
+        )
+        for node in counted
+    )
+
+
+def _product(inputs: list[Shape], output: Shape, attributes: Mapping[str, Any]) -> int:
+    shape = inputs[0]
+    inner = shape[-2] if attributes.get("transA") and len(shape) > 1 else shape[-1]
+    return prod(output) * inner
+
+
+def _convolution(weight: int) -> Rule:
+    return lambda inputs, output, _: prod(output) * prod(inputs[weight][1:])
+
+
+def _transposed_convolution(inputs: list[Shape], _: Shape, __: Mapping[str, Any]) -> int:
+    return prod(inputs[0]) * prod(inputs[1][1:])
+
+
+def _recurrent(inputs: list[Shape], _: Shape, attributes: Mapping[str, Any]) -> int:
+    """Every weight of every gate and direction once for each step and row."""
+    return inputs[0][0] * inputs[0][1] * (prod(inputs[1]) + prod(inputs[2]))
+
+
+def _attention(inputs: list[Shape], output: Shape, _: Mapping[str, Any]) -> int:
+    """Query times key, and the shares times value. com.microsoft's Attention first makes all three of one
+    input, by one weight of two dimensions; they may also come in one, [batch, tokens, heads, 3, width]."""
+    query, other = inputs[:2]
+    if len(query) == 5:
+        return 2 * query[0] * query[1] ** 2 * query[2] * query[4]
+    if len(other) == 2:
+        return prod(query) * other[1] + 2 * query[1] * prod(output)
+    return (prod(query) + prod(output)) * other[-2]
+
+
+_PRODUCTS = ("Gemm", "FusedGemm", "MatMul", "FusedMatMul", "MatMulInteger", "MatMulIntegerToFloat")
+_RULES: dict[str, Rule] = {
+    **dict.fromkeys(("Conv", "FusedConv", "NhwcConv", "ConvInteger"), _convolution(1)),
+    "QLinearConv": _convolution(3),
+    "ConvTranspose": _transposed_convolution,
+    **dict.fromkeys((*_PRODUCTS, "MatMulNBits", "DynamicQuantizeMatMul"), _product),
+    **dict.fromkeys(("QLinearMatMul", "QGemm"), _product),
+    **dict.fromkeys(("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"), _recurrent),
+    **dict.fromkeys(("Attention", "MultiHeadAttention", "QAttention"), _attention),
+}

@@ -1,0 +1,135 @@
+"""Labelled: what only labels tell of two variants: accuracy, F1 and loss, and how the second differs."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array, vstack
+
+from export.proof.bootstrap import Floats, Interval, mean_intervals, resample
+from serve.figures import ClassChange, Compared
+
+Classes = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Items:
+    """Everything that has an answer, rows or tokens, each [items]; both variants answered the same items."""
+
+    # How many held-out rows there are, and the one that each item belongs to.
+    rows: int
+    row: NDArray[np.int64]
+    # The top class.
+    baseline: Classes
+    variant: Classes
+
+    def per_row(self, values: Floats) -> Floats:
+        """The sum over each row's items, [rows]."""
+        return np.bincount(self.row, values, self.rows).astype(np.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Labelled:
+    """The figures that labels give; all but `classes` with their change against the baseline."""
+
+    accuracy: Compared
+    macro_f1: Compared
+    loss: Compared
+    worst_class: Compared
+    classes: tuple[ClassChange, ...]
+
+
+def compare_by_labels(items: Items, labels: Classes, losses: tuple[Floats, Floats], seed: int) -> Labelled:
+    """The figures of the variant beside the baseline's; `losses` are first the baseline's, each [items].
+
+    A class that no held-out label names is a wrong answer where it is given, and has no F1 of its own."""
+    known, [labels, baseline, variant] = _renumber(labels, items.baseline, items.variant)
+    items = replace(items, baseline=baseline, variant=variant)
+    table = _tabulate(items, labels, len(known))
+    present = np.unique(labels)
+    _, after, change = (figure[0] for figure in _figures(np.asarray(table.sum(axis=0))[None]))
+    overall = _intervals(table, present, 1 / len(present), seed)
+    # The worst class is one class, so each class may have unseen rows of its own.
+    single = _intervals(table, present, 1.0, seed)
+    loss, lost = (float(values.mean()) for values in losses)
+    [paired] = mean_intervals(
+        items.per_row(losses[1] - losses[0])[:, None], items.per_row(np.ones(len(labels))), seed
+    )
+    return Labelled(
+        accuracy=_compared(after[0], change[0], overall[0]),
+        macro_f1=_compared(after[1], change[1], overall[1]),
+        worst_class=_compared(after[2], change[2], single[2]),
+        loss=_compared(lost, lost - loss, paired),
+        classes=_class_changes(table, known, present),
+    )
+
+
+def _renumber(*classes: Classes) -> tuple[Classes, list[Classes]]:
+    """The classes that occur, and their numbers among these instead of the classes themselves."""
+    known, numbers = np.unique(np.concatenate(classes), return_inverse=True)
+    return known, np.split(numbers, len(classes))
+
+
+def _tabulate(items: Items, labels: Classes, classes: int) -> csr_array:
+    """Per row and class, [rows, 5 * classes], how many items the baseline gets right, the variant gets right,
+    the baseline says are of it, the variant says are of it, and are labelled so."""
+    right, also = labels == items.baseline, labels == items.variant
+    places = [
+        (items.row[right], labels[right]),
+        (items.row[also], classes + labels[also]),
+        (items.row, 2 * classes + items.baseline),
+        (items.row, 3 * classes + items.variant),
+        (items.row, 4 * classes + labels),
+    ]
+    row, column = (np.concatenate(part) for part in zip(*places, strict=True))
+    return csr_array(coo_array((np.ones(len(row)), (row, column)), shape=(items.rows, 5 * classes)))
+
+
+def _intervals(table: csr_array, present: Classes, weight: float, seed: int) -> list[Interval]:
+    """The intervals of the changes of accuracy, macro-F1 and the worst class. For each class two rows more
+    are drawn from, each with this weight: one that only the baseline gets right, one that only the variant
+    does."""
+    rows, classes = table.shape[0], table.shape[1] // 5
+    each = np.arange(len(present))
+    wrong = (present + 1) % classes
+    items_per_row = table[:, 4 * classes :].sum() / rows
+    unseen = [
+        items_per_row
+        * _tabulate(Items(rows=len(each), row=each, baseline=one, variant=other), present, classes)
+        for one, other in ((present, wrong), (wrong, present))
+    ]
+    both = vstack([table, *unseen], format="csr")
+    return resample(both, lambda sums: _figures(sums)[2], seed, unseen=2 * len(each), weight=weight)
+
+
+def _figures(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """Accuracy, macro-F1 and the worst class's accuracy, [draws, 3], of the baseline and of the variant, and
+    the second minus the first; from sums of the table, [draws, 5 * classes]."""
+    *right, said, also_said, labelled = np.split(sums, 5, axis=1)
+    absent = labelled == 0
+    figures = []
+    for hits, claims in zip(right, (said, also_said), strict=True):
+        f1 = np.ma.array(2 * hits, mask=absent) / np.where(absent, 1, claims + labelled)
+        recall = np.ma.array(hits, mask=absent) / np.where(absent, 1, labelled)
+        accuracy = hits.sum(axis=1) / labelled.sum(axis=1)
+        figures.append(np.column_stack([accuracy, f1.mean(axis=1).data, recall.min(axis=1).data]))
+    return figures[0], figures[1], figures[1] - figures[0]
+
+
+def _class_changes(table: csr_array, known: Classes, present: Classes) -> tuple[ClassChange, ...]:
+    right, also, said, also_said, labelled = np.split(np.asarray(table.sum(axis=0)), 5)
+    return tuple(
+        ClassChange(
+            label=int(known[number]),
+            rows=int(labelled[number]),
+            baseline_f1=float(2 * right[number] / (said[number] + labelled[number])),
+            f1=float(2 * also[number] / (also_said[number] + labelled[number])),
+        )
+        for number in present
+    )
+
+
+def _compared(value: float, change: float, interval: Interval) -> Compared:
+    # The two more rows shrink an interval towards 0, and may move its end past the figure itself.
+    low, high = min(interval[0], change), max(interval[1], change)
+    return Compared(value=float(value), change=float(change), low=float(low), high=float(high))

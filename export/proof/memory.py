@@ -1,0 +1,47 @@
+"""Memory: what a loaded session adds to a process, measured in one of its own (this module, run)."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from export.errors import ExportFailed
+from serve.session import Session
+from serve.tensor import Signature
+
+_ROOT = Path(__file__).parents[1]
+_TIMEOUT_S = 600
+
+
+def measure_session_bytes(graph: bytes, signature: Signature) -> int:
+    """Resident memory that loading and warming up a Session adds to a fresh process, onnxruntime's own
+    included. Raises ExportFailed when the graph cannot be loaded there."""
+    child = subprocess.run(
+        [sys.executable, "-m", "export.proof.memory"],
+        cwd=_ROOT,
+        input=signature.model_dump_json().encode() + b"\n" + graph,
+        capture_output=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    if child.returncode:
+        last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ExportFailed(f"a fresh process cannot load the graph: {last or f'exit {child.returncode}'}")
+    return int(child.stdout)
+
+
+def main() -> None:
+    """Read a signature and a graph from standard input; print the bytes."""
+    signature = Signature.model_validate(json.loads(sys.stdin.buffer.readline()))
+    graph = sys.stdin.buffer.read()
+    process = psutil.Process()
+    before = process.memory_info().rss
+    session = Session(graph, signature, "the graph")
+    sys.stdout.write(f"{max(0, process.memory_info().rss - before)}\n")
+    del session
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+"""Report: one page for a model and its variants: what each gives, what it takes, and why to believe it."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from export.data.datasets import Data
+from export.proof import tables
+from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity
+from export.proof.examples import find_examples
+from export.proof.standing import describe, stand
+from export.recipe import Recipe
+from serve.bundle import Bundle
+
+_TEMPLATE = Path(__file__).with_name("report.html.jinja")
+# Where a model's trainings write TensorBoard's events, beside the report.
+_LOGS = ".work/logs"
+
+
+def write_report(
+    path: Path, recipe: Recipe, bundles: Mapping[str, Bundle], failed: Mapping[str, str], data: Data
+) -> None:
+    """Write the page on these bundles, and on the variants that `failed`, each with its reason, to `path`:
+    whole, or not at all."""
+    scratch = path.with_name(f".{path.name}.tmp")
+    try:
+        scratch.write_text(render(recipe, bundles, failed, data, (path.parent / _LOGS).is_dir()))
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def render(
+    recipe: Recipe, bundles: Mapping[str, Bundle], failed: Mapping[str, str], data: Data, logged: bool
+) -> str:
+    """The page as HTML; `logged`: there are TensorBoard events beside it."""
+    ordered = _order(recipe, bundles)
+    baseline = ordered[recipe.baseline]
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_TEMPLATE.read_text()).render(
+        recipe=recipe,
+        baseline=baseline,
+        bundles=ordered,
+        failed=failed,
+        sentences={name: describe(bundle, baseline) for name, bundle in ordered.items()},
+        tables=[tables.quality(ordered), tables.speed(ordered), tables.anatomy(ordered)],
+        curves={name: tables.curve(bundle) for name, bundle in ordered.items()},
+        pictures=_draw(ordered),
+        sensitivities=_draw_sensitivities(ordered),
+        examples=find_examples(ordered, data.held_out),
+        steps={name: _describe_steps(bundle) for name, bundle in ordered.items()},
+        written=yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False),
+        logs=_LOGS if logged else None,
+    )
+
+
+def _order(recipe: Recipe, bundles: Mapping[str, Bundle]) -> dict[str, Bundle]:
+    """The baseline, then the recipe's order, then what the recipe no longer makes."""
+    names = dict.fromkeys([recipe.baseline, *recipe.variants, *sorted(bundles)])
+    return {name: bundles[name] for name in names if name in bundles}
+
+
+def _draw(bundles: Mapping[str, Bundle]) -> list[tuple[str, str]]:
+    """The pictures, each with what it shows."""
+    pictures = [
+        (
+            draw_front([stand(bundle) for bundle in bundles.values()]),
+            "Quality against latency. Up and to the left is better; no variant beats those in bold, along "
+            "the dashed line, in both. Bars are intervals of the difference from the baseline; a hollow ring "
+            "was rejected.",
+        ),
+        (
+            draw_curves(bundles),
+            "What a row costs in a batch of so many. After the ringed knee more rows make it no cheaper, and "
+            "the server waits for no more.",
+        ),
+    ]
+    if classes := draw_classes(bundles):
+        pictures.append((classes, "Change of each class's F1 against the baseline, the worst first."))
+    return pictures
+
+
+def _draw_sensitivities(bundles: Mapping[str, Bundle]) -> list[tuple[str, str]]:
+    found: list[tuple[str, str]] = []
+    for name, bundle in bundles.items():
+        for step in bundle.figures.steps:
+            blocks: Any = step.get("sensitivity")
+            if blocks:
+                found.append((name, draw_sensitivity(name, blocks)))
+    return found
+
+
+def _describe_steps(bundle: Bundle) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Per step its name, and what it noted."""
+    return [
+        (
+            str(step.get("step", "step")),
+            [
+                (name.replace("_", " "), value if isinstance(value, str) else json.dumps(value))
+                for name, value in step.items()
+                if name not in ("step", "sensitivity")
+            ],
+        )
+        for step in bundle.figures.steps
+    ]

@@ -1,0 +1,148 @@
+"""Tables: a report's figures as cells of text, each with what stands small under it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from export.proof.standing import at, single
+from serve.bundle import Bundle
+from serve.figures import Compared, Estimate, SpeedPoint
+
+# What is written large, and small beside it.
+Cell = tuple[str, str]
+_QUALITY = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "worst_class": "worst class",
+    "loss": "loss",
+    "agreement": "agreement",
+    "kl_divergence": "KL divergence",
+    "cosine": "cosine",
+    "rank_correlation": "rank correlation",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A head, and a row of cells for each variant; a note says how to read it."""
+
+    title: str
+    note: str
+    head: tuple[str, ...]
+    rows: Mapping[str, Sequence[Cell]]
+
+
+def quality(bundles: Mapping[str, Bundle]) -> Table:
+    """All figures of quality that the model has, each with its interval."""
+    first = next(iter(bundles.values())).figures.quality
+    shown = [name for name in _QUALITY if getattr(first, name) is not None]
+    return Table(
+        title="Is it as good?",
+        note=f"On {first.rows:,} held-out rows that nothing was learned or chosen from. Small: the change "
+        f"against the baseline, and the {first.confidence:.0%} interval; the worse end meets the floor.",
+        head=tuple(_QUALITY[name] for name in shown),
+        rows={
+            name: [_figure(getattr(bundle.figures.quality, item)) for item in shown]
+            for name, bundle in bundles.items()
+        },
+    )
+
+
+def speed(bundles: Mapping[str, Bundle]) -> Table:
+    """One row, the knee, and what a session takes."""
+    first = next(iter(bundles.values()))
+    tokens = single(first).tokens
+    length = f" of {tokens} tokens" if tokens else ""
+    return Table(
+        title="Is it faster?",
+        note="All variants in turn in one run, one thread each. Faster: the baseline's CPU time over the "
+        "variant's, with its interval; of text, at each length. Latency: wall-clock, its percentiles and the "
+        f"samples behind them, of one row{length}.",
+        head=("faster, one row", "at the knee", "CPU ms", "latency ms", "session"),
+        rows={
+            name: [
+                _faster(at(bundle, 1)),
+                _faster(at(bundle, bundle.figures.speed.knee_rows), bundle.figures.speed.knee_rows),
+                (f"{single(bundle).cpu_p50_ms:.3g}", ""),
+                (f"{single(bundle).wall_p50_ms:.3g}", _tail(single(bundle))),
+                (f"{bundle.figures.speed.session_bytes / 2**20:.1f} MiB", ""),
+            ]
+            for name, bundle in bundles.items()
+        },
+    )
+
+
+def anatomy(bundles: Mapping[str, Bundle]) -> Table:
+    """What the file holds, and what onnxruntime makes of it."""
+    return Table(
+        title="What is in it?",
+        note="Multiply-adds of one row (the longest, of text). Operators: as written, and as onnxruntime "
+        "runs them on this machine.",
+        head=("file", "gzip", "parameters", "multiply-adds", "operators", "largest difference to torch"),
+        rows={name: _anatomy(bundle) for name, bundle in bundles.items()},
+    )
+
+
+def curve(bundle: Bundle) -> list[list[str]]:
+    """Every measured batch size: rows, tokens, samples, CPU ms, wall p50, p90 and p99 in ms, speed-up."""
+    return [
+        [
+            str(point.rows),
+            str(point.tokens or "-"),
+            str(point.samples),
+            f"{point.cpu_p50_ms:.3f}",
+            *(
+                "-" if value is None else f"{value:.3f}"
+                for value in (point.wall_p50_ms, point.wall_p90_ms, point.wall_p99_ms)
+            ),
+            f"{point.speedup.value:.2f} [{point.speedup.low:.2f}, {point.speedup.high:.2f}]",
+        ]
+        for point in bundle.figures.speed.points
+    ]
+
+
+def _figure(figure: Compared | Estimate | None) -> Cell:
+    if figure is None:
+        return "-", ""
+    value = f"{figure.value:.4f}" if figure.value == 0 or abs(figure.value) >= 1e-3 else f"{figure.value:.1e}"
+    if figure.low == figure.high:
+        return value, ""
+    if isinstance(figure, Compared):
+        return value, f"{figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
+    digits = ".4f" if abs(figure.high) >= 1e-3 else ".1e"
+    return value, f"[{figure.low:{digits}}, {figure.high:{digits}}]"
+
+
+def _faster(points: Sequence[SpeedPoint], rows: int = 1) -> Cell:
+    where = "" if rows == 1 else f"{rows} rows "
+    values = " / ".join(f"{point.speedup.value:.2f}" for point in points) + "x"
+    if len(points) > 1:
+        return values, f"{where}of {' / '.join(str(point.tokens) for point in points)} tokens"
+    speedup = points[0].speedup
+    interval = "" if speedup.low == speedup.high else f"[{speedup.low:.2f}, {speedup.high:.2f}]"
+    return values, f"{where}{interval}"
+
+
+def _tail(point: SpeedPoint) -> str:
+    tail = [("p90", point.wall_p90_ms), ("p99", point.wall_p99_ms)]
+    words = [f"{name} {value:.3g}" for name, value in tail if value is not None]
+    return ", ".join([*words, f"{point.samples} samples"])
+
+
+def _anatomy(bundle: Bundle) -> list[Cell]:
+    figures = bundle.figures
+    zeros = 1 - figures.nonzero_parameters / figures.parameters if figures.parameters else 0
+    return [
+        (_bytes(figures.model_size_bytes), ""),
+        (_bytes(figures.compressed_size_bytes), ""),
+        (f"{figures.parameters:,}", f"{zeros:.1%} are zero"),
+        (f"{figures.multiply_adds:,}", ""),
+        (
+            f"{sum(figures.operators.values())} / {sum(figures.operators_loaded.values())}",
+            ", ".join(f"{count} {name}" for name, count in list(figures.operators_loaded.items())[:4]),
+        ),
+        (f"{figures.parity.max_abs_difference:.1e}" if figures.parity else "-", ""),
+    ]
+
+
+def _bytes(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.1f} KiB"
