@@ -1,0 +1,1 @@
+"""Bench: our variants beside each other and beside other tools' on the same file, in one run."""

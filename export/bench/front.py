@@ -1,0 +1,90 @@
+"""Front: which of our variants a rival's point is no reason against, and which targets are met. Pure."""
+
+from collections.abc import Callable, Sequence
+
+from export.bench.report import ImagePoint, Rival, Target, TextPoint, describe
+
+# Medians of the same graph measured twice differ by about this share.
+_NOISE = 0.03
+# Of a mean cosine, a correlation or a share.
+_ROUNDING = 0.0005
+
+
+def find_front(points: Sequence[TextPoint]) -> tuple[Rival, ...]:
+    """For every point of a rival the variants of ours that are at least as fast at every shape, within the
+    noise of the measurement, and at least as faithful by cosine and by rank correlation."""
+    ours = [point for point in points if point.tool is None]
+    return tuple(
+        Rival(name=rival.name, covered_by=tuple(point.name for point in ours if _covers(point, rival)))
+        for rival in points
+        if rival.tool is not None
+    )
+
+
+def _covers(ours: TextPoint, rival: TextPoint) -> bool:
+    fast = all(own >= other * (1 - _NOISE) for own, other in zip(ours.speedups, rival.speedups, strict=True))
+    return (
+        fast
+        and ours.cosine >= rival.cosine - _ROUNDING
+        and ours.rank_correlation >= rival.rank_correlation - _ROUNDING
+    )
+
+
+def judge_targets(
+    texts: Sequence[TextPoint], images: Sequence[ImagePoint], front: Sequence[Rival], silent: Sequence[str]
+) -> tuple[Target, ...]:
+    """Each target with what came. `silent`: variants that are slower than fp32 and whose bundle does not
+    say so."""
+    whole = [point for point in texts if point.tool is None and "distil" not in point.name]
+    short = [point for point in texts if point.tool is None and "distil-3" in point.name]
+    open_points = [rival.name for rival in front if not rival.covered_by]
+    return (
+        _judge_text(
+            "minilm: 2.1x at cosine 0.99",
+            [point for point in whole if point.name == "int8"],
+            2.1,
+            lambda point: point.cosine >= 0.99,
+        ),
+        _judge_text("minilm, all layers: 3x at cosine 0.985", whole, 3, lambda point: point.cosine >= 0.985),
+        _judge_text(
+            "minilm, 3 layers: 4x at rank correlation 0.95",
+            short,
+            4,
+            lambda point: point.rank_correlation >= 0.95,
+        ),
+        Target(
+            asked="minilm: every point of a rival covered",
+            got=f"open: {', '.join(open_points)}" if open_points else "all covered",
+            met=not open_points,
+        ),
+        _judge_images(images),
+        Target(
+            asked="all: none slower than fp32 without saying so",
+            got=f"silent: {', '.join(silent)}" if silent else "none",
+            met=not silent,
+        ),
+    )
+
+
+def _judge_text(
+    asked: str, points: Sequence[TextPoint], least: float, faithful: Callable[[TextPoint], bool]
+) -> Target:
+    """The best of the points, those that are faithful before the others, by its slowest shape."""
+    if not points:
+        return Target(asked=asked, got="no such variant", met=False)
+    best = max(points, key=lambda point: (faithful(point), min(point.speedups)))
+    got = (
+        f"{best.name}: {min(best.speedups):.2f}x to {max(best.speedups):.2f}x, "
+        f"cosine {best.cosine:.4f}, rank correlation {best.rank_correlation:.4f}"
+    )
+    return Target(asked=asked, got=got, met=faithful(best) and min(best.speedups) >= least)
+
+
+def _judge_images(points: Sequence[ImagePoint]) -> Target:
+    asked = "digits-resnet slim-int8: 6x at 0.5 points of accuracy"
+    for point in points:
+        if point.name == "slim-int8":
+            speed = f"{min(point.speedups):.2f}x to {max(point.speedups):.2f}x"
+            met = min(point.speedups) >= 6 and point.accuracy.change >= -0.005
+            return Target(asked=asked, got=f"{speed}, accuracy {describe(point.accuracy)}", met=met)
+    return Target(asked=asked, got="no such variant", met=False)

@@ -1,0 +1,45 @@
+"""Speed: CPU time of several graphs, measured in turn, so that a slow minute of the machine hits them all."""
+
+import statistics
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnxruntime
+
+from serve.tensor import Arrays
+
+# A sample runs for about this long with the first graph, far above the clock's step.
+_SAMPLE_S = 0.05
+
+
+def open_graph(path: Path) -> onnxruntime.InferenceSession:
+    """The graph on one thread that does not spin: its CPU time is the work it does."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def compare_speed(
+    sessions: Mapping[str, onnxruntime.InferenceSession], inputs: Arrays, rounds: int = 15
+) -> dict[str, float]:
+    """How many times less CPU than the first session each takes for these inputs: the median over rounds."""
+    for session in sessions.values():
+        session.run(None, dict(inputs))
+    first = next(iter(sessions.values()))
+    repeats = max(1, round(_SAMPLE_S / _time(first, inputs, 2)))
+    rows = [
+        {name: _time(session, inputs, repeats) for name, session in sessions.items()} for _ in range(rounds)
+    ]
+    base = next(iter(sessions))
+    return {name: statistics.median(row[base] / row[name] for row in rows) for name in sessions}
+
+
+def _time(session: onnxruntime.InferenceSession, inputs: Arrays, repeats: int) -> float:
+    start = time.process_time()
+    for _ in range(repeats):
+        session.run(None, dict(inputs))
+    return (time.process_time() - start) / repeats

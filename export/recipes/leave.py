@@ -1,0 +1,46 @@
+"""Leave: what training leaves in a folder: the checkpoint that a recipe names, and a load test's inputs."""
+
+import argparse
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+
+from serve.tensor import Arrays
+
+
+def parse_out(name: str, description: str, arguments: list[str]) -> Path:
+    """The folder that the command line of `export.recipes.<name>` asks for."""
+    model = name.replace("_", "-")
+    parser = argparse.ArgumentParser(
+        prog=f"python -m export.recipes.{name}",
+        description=description,
+        epilog=f"example: python -m export.recipes.{name} --out build/{model}",
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("build", model), help=f"where to write; default: build/{model}"
+    )
+    out: Path = parser.parse_args(arguments).out
+    return out
+
+
+def leave(out: Path, name: str, model: torch.nn.Module, inputs: Arrays) -> None:
+    """Write `<name>.safetensors` and `inputs.npz` to the folder `out`."""
+    packed = io.BytesIO()
+    np.savez(packed, **dict(inputs))  # type: ignore[arg-type]
+    write_whole(out / f"{name}.safetensors", safetensors.torch.save(model.state_dict()))
+    write_whole(out / "inputs.npz", packed.getvalue())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: an export may read it at any time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        scratch.write_bytes(content)
+        scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)

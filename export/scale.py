@@ -1,0 +1,114 @@
+"""Scale: weighs variants against the baseline, all of them in one run, and writes their bundles."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.context import Exported, Trained
+from export.data.datasets import Data, require_labels_below
+from export.errors import ExportFailed
+from export.graph import read_opset
+from export.proof.anatomy import dissect
+from export.proof.floor import judge
+from export.proof.held_out import answers
+from export.proof.quality import measure
+from export.proof.speed import measure_speed
+from export.recipe import Recipe
+from export.shelf import Shelf
+from serve.bundle import MODEL, Bundle, Provenance, describe_file, write_bundle
+from serve.figures import Figures, Quality, Speed
+from serve.session import Session, open_session
+
+
+class Scale:
+    """Holds the variants that are due, loaded by production's own Session, until all are weighed together."""
+
+    def __init__(self, recipe: Recipe, trained: Trained, data: Data, shelf: Shelf, home: Path) -> None:
+        self._recipe = recipe
+        self._trained = trained
+        self._data = data
+        self._shelf = shelf
+        self._home = home
+        self._loaded: dict[str, tuple[Exported, Session, NDArray[np.float32]]] = {}
+        # Of the answers worth keeping: the baseline's, for variants to come.
+        self.keys: set[str] = set()
+
+    def load(self, variant: str, exported: Exported) -> None:
+        """Put a variant on the scale. The held-out split is read here, once per variant."""
+        self._require_task(exported)
+        session = Session(exported.graph, exported.signature, f"{self._recipe.model}/{variant}")
+        self._loaded[variant] = exported, session, self._answers(session, exported.graph)
+
+    def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
+        """Measure everything on the scale beside the baseline, and write the bundles."""
+        baseline = self._recipe.baseline
+        graph, session, expected = self._baseline()
+        sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
+        graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
+        speed = measure_speed(sessions, graphs, self._data.calibration, announce)
+        for variant, (exported, _, came) in self._loaded.items():
+            announce(f"{variant}: weigh and write")
+            quality = measure(
+                self._recipe.task, expected, came, self._data.held_out.labels, self._recipe.seed
+            )
+            self._write(variant, exported, quality, speed[variant], provenance[variant])
+
+    def _require_task(self, exported: Exported) -> None:
+        """Raise ExportFailed or InvalidData unless the first output is what the recipe's task says."""
+        first, task = exported.signature.outputs[0], self._recipe.task
+        shape = {"classification": 2, "token_classification": 3, "embedding": 2}[task]
+        if len(first.shape) != shape or not isinstance(first.shape[-1], int):
+            raise ExportFailed(
+                f"the first output {first.name} has the shape {list(first.shape)}; the task {task} needs "
+                f"{shape} dimensions, the last of them fixed: correct `task`, or the order of `outputs`"
+            )
+        if task != "embedding":
+            require_labels_below(self._data, first.shape[-1])
+
+    def _write(
+        self, variant: str, exported: Exported, quality: Quality, speed: Speed, provenance: Provenance
+    ) -> None:
+        contents = {MODEL: exported.graph, **self._trained.assets}
+        anatomy = dissect(exported.graph, self._data.held_out)
+        figures = Figures(
+            **anatomy.model_dump(),
+            model_size_bytes=len(exported.graph),
+            parity=exported.parity,
+            quality=quality,
+            speed=speed,
+            steps=exported.notes,
+        )
+        bundle = Bundle(
+            model=self._recipe.model,
+            variant=variant,
+            baseline=self._recipe.baseline,
+            rejected=judge(self._recipe.floor, quality),
+            files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
+            signature=exported.signature,
+            opset=read_opset(exported.graph),
+            figures=figures,
+            provenance=provenance,
+        )
+        write_bundle(self._home / variant, bundle, contents)
+
+    def _baseline(self) -> tuple[bytes, Session, NDArray[np.float32]]:
+        """The baseline's graph, session and answers: of this run, or of the bundle that stands unchanged."""
+        name = self._recipe.baseline
+        if name in self._loaded:
+            exported, session, expected = self._loaded[name]
+            return exported.graph, session, expected
+        session = open_session(self._home / name)
+        graph = (self._home / name / MODEL).read_bytes()
+        return graph, session, self._answers(session, graph)
+
+    def _answers(self, session: Session, graph: bytes) -> NDArray[np.float32]:
+        key = self._shelf.key("answers", describe_file(MODEL, graph).sha256)
+        came = self._shelf.load_answers(key)
+        if came is None:
+            came = answers(session, self._data.held_out)
+            self._shelf.save_answers(key, came)
+        if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
+            self.keys.add(key)
+        return came
