@@ -1,20 +1,19 @@
 """What the export tests share: real data, one trained network, one export of the shipped recipe."""
 
+from __future__ import annotations
+
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import safetensors.torch
 import yaml
 
-from export.datasets import Data, read_data
-from export.pipeline import Outcome, run
-from export.recipe import Finetune, Quantize
-from export.recipes.digits import digits_data, digits_model, train
-from export.reproducible import reproducible, seed_everything
-from export.steps.finetune import finetune
+if TYPE_CHECKING:
+    from export.data.datasets import Data
+    from export.pipeline import Outcome
 
 RecipeWriter = Callable[..., Path]
 
@@ -22,12 +21,17 @@ RecipeWriter = Callable[..., Path]
 @pytest.fixture(scope="session")
 def data() -> Data:
     """The digits, in their four splits."""
+    from export.data.datasets import read_data
+    from export.recipes.digits import digits_data
+
     return read_data(digits_data(), "digits_data")
 
 
 @pytest.fixture(scope="session")
 def digits_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped recipe beside the checkpoint that the shipped training makes for it."""
+    from export.recipes.digits import train
+
     root = tmp_path_factory.mktemp("digits")
     train(root / "build" / "digits")
     folder = root / "export" / "recipes"
@@ -38,6 +42,8 @@ def digits_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def outcome(digits_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """The shipped recipe, exported once. Tests only look at it."""
+    from export.pipeline import run
+
     return run(digits_recipe, tmp_path_factory.mktemp("models"))
 
 
@@ -48,18 +54,17 @@ def float_graph(outcome: Outcome) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def static() -> Quantize:
-    """The usual way to quantize."""
-    return Quantize(step="quantize", method="static")
-
-
-@pytest.fixture(scope="session")
 def tiny_checkpoint(data: Data) -> bytes:
     """A network of a few hundred parameters that was trained just enough to have opinions."""
+    from export.recipes.digits import digits_model
+    from export.reproducible import reproducible, seed_everything
+    from export.step import Training
+    from export.training.train import fit
+
     with reproducible():
         seed_everything(0)
-        settings = Finetune(step="finetune", epochs=3, learning_rate=0.01, batch_size=64)
-        model = finetune(digits_model([4, 4, 4], 8), settings, data.train, data.search, seed=0)
+        settings = Training(epochs=3, learning_rate=0.01, batch_size=64)
+        model = fit(digits_model([4, 4, 4], 8), data, settings, seed=0)
     return safetensors.torch.save(model.state_dict())
 
 
@@ -92,10 +97,13 @@ def write_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: byte
 @pytest.fixture(scope="session")
 def ruinous_recipe(write_recipe: RecipeWriter) -> Path:
     """A recipe whose variant `ruin` loses three quarters of its channels and gets no training."""
-    return write_recipe(variants={"fp32": [], "ruin": [{"step": "prune", "channels": 0.75}]})
+    ruin = {"step": "prune", "remove": "channels", "ratio": 0.75}
+    return write_recipe(variants={"fp32": [], "ruin": [ruin]})
 
 
 @pytest.fixture(scope="session")
 def ruined(ruinous_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """That recipe, exported once."""
+    from export.pipeline import run
+
     return run(ruinous_recipe, tmp_path_factory.mktemp("models"))

@@ -1,29 +1,12 @@
-"""Graphs are counted alike before and after quantization, and carry no notes."""
+"""Graphs carry no notes, and no name twice."""
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
 from export.errors import ExportFailed
-from export.graph import clean, count_parameters, require_unique_names
+from export.graph import clean, require_unique_names
 from export.pipeline import Outcome
-from export.recipes.digits import digits_model
-
-
-def test_counts_the_models_weights(float_graph: bytes) -> None:
-    """The graph has the torch model's parameters, less the normalizations that are folded into weights."""
-    model = digits_model()
-    normalizations = 2 * (32 + 64 + 128)
-    folded_biases = 32 + 64 + 128
-    expected = sum(parameter.numel() for parameter in model.parameters()) - normalizations + folded_biases
-    assert count_parameters(float_graph) == expected
-
-
-def test_quantization_does_not_change_the_count(outcome: Outcome) -> None:
-    """Scales and zero points are no parameters, so that variants compare."""
-    bundles = outcome.model.bundles
-    assert bundles["int8"].figures.parameters == bundles["fp32"].figures.parameters
-    assert bundles["slim-int8"].figures.parameters == bundles["slim"].figures.parameters
 
 
 def test_cleaning_drops_notes_and_unused_operator_sets() -> None:

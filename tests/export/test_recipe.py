@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from export.recipe import Prune, Quantize, load_recipe
+from export.recipe import load_recipe
+from export.step import Prune, Quantize
 from serve.errors import InvalidRecord
 
-PRUNE = {"step": "prune", "channels": 0.5}
+PRUNE = {"step": "prune", "remove": "channels", "ratio": 0.5}
 QUANTIZE = {"step": "quantize", "method": "static"}
 
 
@@ -27,21 +28,27 @@ def test_reads_the_shipped_recipe() -> None:
     [
         pytest.param({"flor": {}}, r"unknown key 'flor'; did you mean 'floor'\?", id="unknown key"),
         pytest.param(
-            {"variants": {"fp32": [], "slim": [{**PRUNE, "chanels": 1}]}},
-            r"variants\.slim\.0\.prune: unknown key 'chanels'; did you mean 'channels'\?",
+            {"variants": {"fp32": [], "slim": [{**PRUNE, "rato": 1}]}},
+            r"variants\.slim\.0\.prune: unknown key 'rato'; did you mean 'ratio'\?",
             id="unknown setting of a step",
         ),
-        pytest.param({"floor": {"accuracy_drop": 0}}, r"floor\.agreement: Field required", id="missing key"),
+        pytest.param({"floor": {}}, "a floor without a limit rejects nothing", id="floor without limits"),
+        pytest.param({"floor": None}, "floor: Input should be a valid dict", id="missing key"),
+        pytest.param(
+            {"source": {"checkpoint": "a.pt"}},
+            "a source has one of the keys factory, huggingface, program, onnx",
+            id="source of no kind",
+        ),
         pytest.param(
             {"variants": {"fp32": [], "slim": [{"step": "prun"}]}},
-            r"variants\.slim\.0: .*'prun'.*'prune', 'finetune', 'quantize'",
+            r"variants\.slim\.0: .*'prun'.*'prune', 'drop_layers', 'finetune', 'distill', 'fuse'",
             id="unknown step",
         ),
         pytest.param({"variants": {"fp32": [], "copy": []}}, "fp32, copy; exactly one", id="two baselines"),
         pytest.param({"variants": {"slim": [PRUNE]}}, "none; exactly one", id="no baseline"),
         pytest.param(
             {"variants": {"fp32": [], "odd": [QUANTIZE, PRUNE]}},
-            r"variants\.odd: step 2 \(prune\) cannot follow quantize: prune works on the torch model",
+            r"variants\.odd: step 2 \(prune\) cannot follow quantize: it works on the torch model",
             id="prune after quantize",
         ),
         pytest.param(

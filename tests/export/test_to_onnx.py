@@ -1,4 +1,11 @@
-"""The ONNX graph is the torch model, for any number of rows."""
+"""The ONNX graph is the torch model, for any number of rows, and of tokens."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -6,9 +13,10 @@ import onnxruntime
 import pytest
 import torch
 
-from export.datasets import Data, Split, read_data
-from export.errors import ExportFailed
-from export.pipeline import Outcome
+from export.data.datasets import Split, read_data
+from export.errors import ExportFailed, InvalidData
+from export.recipe import ProgramSource
+from export.sources.read import read_trained
 from export.to_onnx import to_onnx
 from serve.tensor import TensorSpec
 
@@ -49,31 +57,157 @@ class TwoInputs(torch.nn.Module):
         return left - right, left > right
 
 
+class Pooled(torch.nn.Module):
+    """Something like a transformer: a vector per token, and their mean without the padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(50, 4)
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean, [batch, 4], and the vectors, [batch, tokens, 4]."""
+        mask = attention_mask.unsqueeze(-1).to(torch.float32)
+        vectors = self.table(input_ids)
+        return (vectors * mask).sum(dim=1) / mask.sum(dim=1), vectors
+
+
+class FixedLength(Pooled):
+    """Has one weight per place of the example."""
+
+    def forward(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Fails, or is constant, at another length."""
+        vectors = self.table(input_ids) + torch.zeros(9, 4)
+        return vectors.sum(dim=1), vectors
+
+
+class Shadowed(torch.nn.Module):
+    """Reshapes all rows into one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """The batch has silently become 1."""
+        return x.reshape(1, -1)
+
+
+def splits_of(**inputs: Any) -> Split:
+    """These rows as the calibration split."""
+    others = {
+        name: ({key: array[:2] + number for key, array in inputs.items()}, None)
+        for number, name in ((1, "search"), (3, "held_out"))
+    }
+    return read_data({"calibration": (inputs, None), **others}, "make").calibration
+
+
+def texts(longest: int) -> Split:
+    """Nine rows of tokens of different lengths."""
+
+    def padded(seed: int) -> dict[str, Any]:
+        lengths = np.array([1 + (row * 5) % longest for row in range(8)] + [longest])
+        mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+        return {
+            "input_ids": mask * np.random.default_rng(seed).integers(1, 50, mask.shape),
+            "attention_mask": mask,
+        }
+
+    names = ("calibration", "search", "held_out")
+    ids = {name: padded(seed) for seed, name in enumerate(names)}
+    for number, name in enumerate(names):
+        ids[name]["input_ids"][:, 0] = 1 + number  # no row in two splits, however short
+    return read_data({name: (ids[name], None) for name in names}, "make").calibration
+
+
 @pytest.fixture(scope="module")
 def rows() -> Split:
     """Three rows of two floats."""
-    splits = {
-        name: ({"x": np.arange(6, dtype=np.float32).reshape(3, 2) / 6 + number}, np.array([0, 1, 2]))
-        for number, name in enumerate(("train", "calibration", "search", "held_out"))
-    }
-    return read_data(splits, "make").calibration
+    return splits_of(x=np.arange(6, dtype=np.float32).reshape(3, 2) / 6)
 
 
-def test_any_batch_size_and_the_recipes_names(float_graph: bytes, outcome: Outcome, data: Data) -> None:
+def run(graph: bytes, **inputs: Any) -> list[Any]:
+    """What onnxruntime makes of it."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    return list(session.run(None, inputs))
+
+
+def test_any_batch_size_and_the_recipes_names(rows: Split) -> None:
     """Names are the data's and the recipe's, and a batch never seen at export runs."""
-    signature = outcome.model.signature
-    assert signature.inputs == (TensorSpec(name="image", datatype="FP32", shape=("batch", 1, 8, 8)),)
-    assert signature.outputs == (TensorSpec(name="logits", datatype="FP32", shape=("batch", 10)),)
-    session = onnxruntime.InferenceSession(float_graph, providers=["CPUExecutionProvider"])
-    assert session.run(None, {"image": data.held_out.inputs["image"][:13]})[0].shape == (13, 10)
+    exported = to_onnx(Inner(), rows, ("scores",), 20)
+    assert exported.signature.inputs == (TensorSpec(name="x", datatype="FP32", shape=("batch", 2)),)
+    assert exported.signature.outputs == (TensorSpec(name="scores", datatype="FP32", shape=("batch", 3)),)
+    assert run(exported.graph, x=np.ones((13, 2), np.float32))[0].shape == (13, 3)
 
 
-def test_parity_is_measured_on_other_batch_sizes(outcome: Outcome) -> None:
+def test_any_number_of_tokens() -> None:
+    """Padded rows are free in their length, and outputs per token are named after it."""
+    torch.manual_seed(0)
+    model = Pooled()
+    exported = to_onnx(model, texts(12), ("mean", "vectors"), 20)
+    assert [spec.shape for spec in exported.signature.inputs] == [("batch", "tokens")] * 2
+    assert [spec.shape for spec in exported.signature.outputs] == [("batch", 4), ("batch", "tokens", 4)]
+    ids, mask = np.full((5, 31), 7), np.ones((5, 31), np.int64)
+    expected = model(torch.from_numpy(ids), torch.from_numpy(mask))[0].detach()
+    np.testing.assert_allclose(
+        run(exported.graph, input_ids=ids, attention_mask=mask)[0], expected, rtol=1e-5
+    )
+
+
+def test_a_length_that_is_fixed_is_refused() -> None:
+    """A model that works only at the example's length has no graph for texts."""
+    with pytest.raises(ExportFailed, match=r"torch cannot express|is not the model"):
+        to_onnx(FixedLength(), texts(12), ("sum", "vectors"), 20)
+
+
+def test_rows_that_are_all_short_prove_nothing() -> None:
+    """Lengths can only be told apart where there are some."""
+    with pytest.raises(InvalidData, match=r"longest row .* has 7 tokens; .* one must have 8 or more"):
+        to_onnx(Pooled(), texts(7), ("mean", "vectors"), 20)
+
+
+def test_parity_is_measured_on_other_batch_sizes(rows: Split) -> None:
     """At least three sizes, none of them the example's, within what float32 sums may differ."""
-    parity = outcome.model.bundles["fp32"].figures.parity
+    parity = to_onnx(Inner(), rows, ("y",), 20).parity
+    assert parity is not None
     assert len(parity.batch_sizes) >= 3
     assert 2 not in parity.batch_sizes
     assert parity.max_abs_difference < 1e-4
+
+
+def test_a_torch_export_program_becomes_a_graph(tmp_path: Path, rows: Split) -> None:
+    """A recorded program is exported like the model that it was."""
+    model = Inner().eval()
+    free: Any = ({0: torch.export.Dim.DYNAMIC},)
+    torch.export.save(
+        torch.export.export(model, (torch.zeros(2, 2),), dynamic_shapes=free), tmp_path / "model.pt2"
+    )
+    trained = read_trained(ProgramSource(program="model.pt2"), tmp_path, "classification")
+    assert trained.build is not None
+    exported = to_onnx(trained.build(), rows, ("y",), 20)
+    x = np.ones((5, 2), np.float32)
+    expected = model(torch.from_numpy(x)).detach()
+    np.testing.assert_allclose(run(exported.graph, x=x)[0], expected, rtol=1e-5)
+
+
+def test_the_bytes_are_the_same_in_every_process() -> None:
+    """Names and order do not depend on Python's hash seed."""
+    program = (
+        "import hashlib, sys, torch; sys.path.insert(0, '.')\n"
+        "import tests.export.test_to_onnx as t\n"
+        "torch.manual_seed(0)\n"
+        "graph = t.to_onnx(t.Pooled(), t.texts(12), ('mean', 'vectors'), 20).graph\n"
+        "print(hashlib.sha256(graph).hexdigest())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    torch.manual_seed(0)
+    graph = to_onnx(Pooled(), texts(12), ("mean", "vectors"), 20).graph
+    assert done.stdout.split()[-1] == hashlib.sha256(graph).hexdigest()
 
 
 def test_the_opset_is_the_recipes(rows: Split) -> None:
@@ -84,14 +218,10 @@ def test_the_opset_is_the_recipes(rows: Split) -> None:
 
 def test_several_inputs_keep_their_names() -> None:
     """Inputs go by name, outputs by the model's order, each with its own datatype."""
-    splits = {
-        name: ({"right": np.full((2, 4), n, np.float32), "left": np.ones((2, 4), np.float32)}, [0, 1])
-        for n, name in enumerate(("train", "calibration", "search", "held_out"))
-    }
-    exported = to_onnx(TwoInputs(), read_data(splits, "make").search, ("difference", "more"), 20)
-    session = onnxruntime.InferenceSession(exported.graph, providers=["CPUExecutionProvider"])
+    rows = splits_of(right=np.eye(4, dtype=np.float32), left=np.ones((4, 4), np.float32))
+    exported = to_onnx(TwoInputs(), rows, ("difference", "more"), 20)
     left, right = np.full((1, 4), 5, np.float32), np.full((1, 4), 3, np.float32)
-    assert session.run(["difference"], {"left": left, "right": right})[0].tolist() == [[2, 2, 2, 2]]
+    assert run(exported.graph, left=left, right=right)[0].tolist() == [[2, 2, 2, 2]]
     assert [spec.datatype for spec in exported.signature.outputs] == ["FP32", "BOOL"]
 
 
@@ -104,6 +234,7 @@ def test_several_inputs_keep_their_names() -> None:
         pytest.param(
             FixedBatch(), ("y",), "torch cannot express|not with a first dimension", id="fixed batch"
         ),
+        pytest.param(Shadowed(), ("y",), r"not with a first dimension that is free", id="batch of one"),
         pytest.param(Noisy(), ("y",), "the graph is not the model", id="random answers"),
     ],
 )

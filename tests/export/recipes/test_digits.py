@@ -4,15 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from export.datasets import Data
+from export.data.datasets import Data
 from export.recipe import load_recipe
-from export.sources import load_model, read_checkpoint
-from export.steps.finetune import accuracy_of
+from export.sources.read import read_trained
+from export.training.scores import accuracy_of
 
 
 def test_every_split_has_every_digit_in_its_share(data: Data) -> None:
     """Stratified: no digit is more than 2 percent points over or under its share of a tenth."""
     for split in data.splits.values():
+        assert split.labels is not None
         shares = np.bincount(split.labels, minlength=10) / len(split)
         assert np.all(np.abs(shares - 0.1) < 0.02)
 
@@ -24,7 +25,7 @@ def test_all_scans_are_used(data: Data) -> None:
 
 def test_images_are_scaled(data: Data) -> None:
     """Pixels of 0 to 16 become 0 to 1."""
-    images = data.train.inputs["image"]
+    images = data.held_out.inputs["image"]
     assert images.dtype == np.float32
     assert images.shape[1:] == (1, 8, 8)
     assert (images.min(), images.max()) == (0, 1)
@@ -33,8 +34,9 @@ def test_images_are_scaled(data: Data) -> None:
 def test_the_trained_network_reads_digits(digits_recipe: Path, data: Data) -> None:
     """The checkpoint fits the recipe and is right on 97 of 100 digits that it never saw."""
     recipe = load_recipe(digits_recipe)
-    model = load_model(recipe.source, read_checkpoint(recipe.source, digits_recipe.parent))
-    assert accuracy_of(model, data.held_out) > 0.97
+    trained = read_trained(recipe.source, digits_recipe.parent, recipe.task)
+    assert trained.build is not None
+    assert accuracy_of(trained.build(), data.held_out) > 0.97
 
 
 def test_training_leaves_inputs_for_a_load_test(digits_recipe: Path, data: Data) -> None:

@@ -1,82 +1,111 @@
-"""Fine-tuning learns, keeps the best epoch, and does the same each time."""
+"""Fine-tuning trains on labels; recovering takes the baseline's answers where there are none."""
 
-import copy
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 
-from export.datasets import Data, read_data
-from export.errors import StepFailed
-from export.recipe import Finetune
+from export.context import Context, Made, Note, Trained
+from export.data.datasets import Data
+from export.errors import InvalidData
 from export.recipes.digits import digits_model
-from export.reproducible import reproducible, seed_everything
-from export.steps.finetune import accuracy_of, finetune
+from export.reproducible import seed_everything
+from export.step import Finetune, Training
+from export.steps.finetune import finetune, recover
+from export.training.scores import accuracy_of
+from export.training.train import fit
+
+SETTINGS: dict[str, Any] = {"epochs": 2, "learning_rate": 0.01, "batch_size": 64}
 
 
-def settings(**changes: Any) -> Finetune:
-    """Two epochs of training, some settings changed."""
-    usual = {"step": "finetune", "epochs": 2, "learning_rate": 0.01, "batch_size": 64}
-    return Finetune.model_validate(usual | changes)
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
-def model() -> torch.nn.Module:
+def untrained() -> torch.nn.Module:
     """A small network, the same each time."""
     seed_everything(0)
-    return digits_model([4, 4, 4], 8)
+    return digits_model([4, 8, 8], 16)
 
 
-def toy(search_labels: list[int]) -> Data:
-    """Two classes, told apart by the sign of one number."""
-    splits: dict[str, Any] = {
-        name: ({"x": np.array([[-1], [1]], np.float32) * (number + 1)}, [0, 1])
-        for number, name in enumerate(("train", "calibration", "held_out"))
+@pytest.fixture
+def context(tmp_path: Path, data: Data) -> Context:
+    """Of a step on a network that reads digits."""
+
+    def build() -> torch.nn.Module:
+        return fit(untrained(), data, Training(**SETTINGS), seed=0)
+
+    return Context(
+        trained=Trained(name="digits", sha256="d" * 64, build=build, assets={}),
+        task="classification",
+        data=data,
+        seed=0,
+        scratch=tmp_path / "scratch",
+        logs=tmp_path / "logs",
+    )
+
+
+def without_labels(context: Context) -> Context:
+    """The same with no label anywhere."""
+    splits = {name: replace(split, labels=None) for name, split in context.data.splits.items()}
+    return replace(context, data=replace(context.data, **splits))
+
+
+def test_learns_and_says_so(context: Context) -> None:
+    """Two epochs make a useful classifier; the note has what was done, after the notes before it."""
+    before: Note = {"step": "before"}
+    surgery: Note = {"kind": "channels"}
+    made = Made(module=untrained(), notes=(before,), surgery=(surgery,), pruned=frozenset({"head.weight"}))
+    after = finetune(made, Finetune(step="finetune", **SETTINGS), context)
+    assert accuracy_of(after.module, context.data.held_out) > 0.5
+    assert (after.surgery, after.pruned) == (made.surgery, made.pruned)
+    first, note = after.notes
+    assert first == before
+    assert {key: note[key] for key in ("step", "rows", "epochs_run")} == {
+        "step": "finetune",
+        "rows": 897,
+        "epochs_run": 2,
     }
-    splits["search"] = ({"x": np.array([[-9], [9]], np.float32)}, search_labels)
-    return read_data(splits, "make")
 
 
-def test_learns(data: Data) -> None:
-    """Two epochs make a useful classifier of an untrained network."""
-    assert accuracy_of(finetune(model(), settings(), data.train, data.search, 0), data.held_out) > 0.5
+def test_needs_labels(context: Context) -> None:
+    """The error names the step that does without."""
+    with pytest.raises(InvalidData, match="use the step distill"):
+        finetune(Made(module=untrained()), Finetune(step="finetune", **SETTINGS), without_labels(context))
 
 
-def test_the_same_seed_gives_the_same_weights(data: Data) -> None:
-    """Two runs agree bit for bit, and another seed draws other batches."""
-    with reproducible():
-        one, same, other = (
-            finetune(model(), settings(epochs=1), data.train, data.search, seed).state_dict()
-            for seed in (1, 1, 2)
-        )
-    assert all(torch.equal(one[name], same[name]) for name in one)
-    assert not torch.equal(one["head.weight"], other["head.weight"])
+def test_recovers_by_labels(context: Context) -> None:
+    """With labels it is a fine-tuning."""
+    (note,) = recover(Made(module=untrained()), Training(**SETTINGS), context).notes
+    assert note["step"] == "finetune"
 
 
-def test_keeps_the_best_epoch() -> None:
-    """A search split that disagrees with the training is answered best by the first epoch."""
-    start = torch.nn.Linear(1, 2)
-    start.load_state_dict({"weight": torch.tensor([[0.3], [-0.3]]), "bias": torch.zeros(2)})
-    contrary = toy(search_labels=[1, 0])
-    trained = finetune(start, settings(epochs=40, learning_rate=0.1), contrary.train, contrary.search, 0)
-    assert accuracy_of(trained, contrary.search) == 1
+def test_recovers_without_labels(context: Context) -> None:
+    """Without, the baseline's answers are labels enough: half of what pruning had broken comes back."""
+    assert context.trained.build is not None
+    module = context.trained.build()
+    whole = accuracy_of(module, context.data.held_out)
+    with torch.no_grad():
+        module.get_parameter("features.3.weight")[::2] = 0
+    broken = accuracy_of(module, context.data.held_out)
+    made = recover(Made(module=module), Training(**SETTINGS), without_labels(context))
+    (note,) = made.notes
+    assert note["step"] == "distill"
+    assert accuracy_of(made.module, context.data.held_out) > (whole + broken) / 2
 
 
-def test_equally_good_epochs_go_to_the_last() -> None:
-    """Training on while the search split cannot tell still sharpens the weights."""
-    start = torch.nn.Linear(1, 2)
-    start.load_state_dict({"weight": torch.tensor([[-0.3], [0.3]]), "bias": torch.zeros(2)})
-    agreeing = toy(search_labels=[0, 1])
-    short = copy.deepcopy(start)
-    finetune(short, settings(epochs=1), agreeing.train, agreeing.search, 0)
-    finetune(start, settings(epochs=20), agreeing.train, agreeing.search, 0)
-    assert start.weight[1, 0] > short.weight[1, 0]
-
-
-def test_divergence_is_an_error() -> None:
-    """A loss that is no number is refused with the epoch and the way out."""
-    rows = toy(search_labels=[0, 1])
-    with pytest.raises(
-        StepFailed, match=r"the loss became (nan|inf) in epoch \d: .*lower learning_rate from 1e\+36"
-    ):
-        finetune(torch.nn.Linear(1, 2), settings(epochs=9, learning_rate=1e36), rows.train, rows.search, 0)
+def test_recoveries_of_one_step_have_logs_of_their_own(context: Context) -> None:
+    """Rounds of pruning must not draw over each other's curves."""
+    for zeros in (0, 5):
+        module = untrained()
+        with torch.no_grad():
+            module.get_parameter("head.weight")[:zeros] = 0
+        recover(Made(module=module, pruned=frozenset({"head.weight"})), Training(**SETTINGS), context)
+    assert len(list(context.logs.iterdir())) == 2

@@ -1,85 +1,192 @@
-"""Quantization turns weights into integers, and every setting acts."""
+"""Quantization turns weights into integers, every setting acts, and doing nothing is an error."""
 
 from typing import Any
 
 import onnx
 import pytest
-from onnx import TensorProto, helper
+from onnx import TensorProto
 
-from export.datasets import Data
+from export.context import Context, Exported
 from export.errors import StepFailed
-from export.pipeline import Outcome
-from export.recipe import Quantize
+from export.step import Quantize
 from export.steps.quantize import quantize
+from export.training.answers import graph_answers
+from tests.export.graphs import (
+    Builder,
+    context_for,
+    conv_graph,
+    encoder_graph,
+    exported_of,
+    images,
+    mean_cosine,
+    operators,
+    texts,
+    value,
+)
 
-
-def load(graph: bytes) -> Any:
-    """The graph's nodes and initializers by name."""
-    model = onnx.load_from_string(graph)
-    return model.graph.node, {item.name: item for item in model.graph.initializer}
+STATIC = Quantize(step="quantize", method="static")
+DYNAMIC = Quantize(step="quantize", method="dynamic")
+WEIGHTS = Quantize(step="quantize", method="weights")
 
 
 @pytest.fixture(scope="module")
-def usual(float_graph: bytes, data: Data, static: Quantize) -> bytes:
-    """The baseline's graph, quantized the usual way."""
-    return quantize(float_graph, static, data.calibration)
+def of_images(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """What a step on the convolutional graph is given."""
+    return context_for("classification", images(32, 0), images(64, 1), tmp_path_factory.mktemp("images"))
 
 
-def test_weights_are_integers(usual: bytes) -> None:
-    """Every convolution and linear layer reads int8 weights with a scale per channel."""
-    nodes, initializers = load(usual)
-    assert sum(node.op_type in ("Conv", "Gemm") for node in nodes) == 5
-    weights = [name for name in initializers if name.endswith("weight_quantized")]
-    assert len(weights) == 5
-    assert all(initializers[name].data_type == TensorProto.INT8 for name in weights)
-    assert list(initializers["features.3.weight_scale"].dims) == [64]
+@pytest.fixture(scope="module")
+def of_texts(tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """What a step on the encoder is given."""
+    return context_for("embedding", texts(32, 0), texts(64, 1), tmp_path_factory.mktemp("texts"))
 
 
-def test_activations_stay_integers_between_layers(usual: bytes) -> None:
+@pytest.fixture(scope="module")
+def convolutional() -> Exported:
+    """A float graph of convolutions."""
+    return exported_of(conv_graph())
+
+
+@pytest.fixture(scope="module")
+def encoder() -> Exported:
+    """A float graph of attention."""
+    return exported_of(encoder_graph())
+
+
+def constants(graph: bytes) -> dict[str, Any]:
+    """The initializers by name."""
+    return {item.name: item for item in onnx.load_from_string(graph).graph.initializer}
+
+
+def test_weights_are_integers(convolutional: Exported, of_images: Context) -> None:
+    """Every convolution and the linear layer read int8 weights with a scale per channel."""
+    found = constants(quantize(convolutional, STATIC, of_images).graph)
+    weights = [item for name, item in found.items() if name.endswith("weight_quantized")]
+    assert [item.data_type for item in weights] == [TensorProto.INT8] * 3
+    assert list(found["features.1.weight_scale"].dims) == [16]
+
+
+def test_activations_stay_integers_between_layers(convolutional: Exported, of_images: Context) -> None:
     """No Relu is left to compute in floats between two quantized layers."""
-    nodes, _ = load(usual)
-    assert not any(node.op_type == "Relu" for node in nodes)
-
-
-def test_the_file_is_smaller(outcome: Outcome) -> None:
-    """A byte per weight instead of four, and a little for scales."""
-    full, int8 = (outcome.model.bundles[name].figures for name in ("fp32", "int8"))
-    assert int8.model_size_bytes < 0.3 * full.model_size_bytes
+    assert "Relu" not in operators(quantize(convolutional, STATIC, of_images).graph)
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"calibrate": "percentile"},
+        {"calibrate": "percentile", "percentile": 99.0},
+        {"calibrate": "entropy"},
+        {"calibrate": "error"},
         {"per_channel": False},
         {"activations": "int8"},
         {"weights": "uint8"},
+        {"reduce_range": True},
+        {"keep_float": ("features.0",)},
     ],
     ids=str,
 )
-def test_every_setting_acts(
-    float_graph: bytes, data: Data, static: Quantize, usual: bytes, change: dict[str, Any]
-) -> None:
+def test_every_setting_acts(convolutional: Exported, of_images: Context, change: dict[str, Any]) -> None:
     """A setting that changed nothing would be a promise that nobody keeps."""
-    changed = quantize(float_graph, static.model_copy(update=change), data.calibration)
-    assert changed != usual
+    usual = quantize(convolutional, STATIC, of_images)
+    assert quantize(convolutional, STATIC.model_copy(update=change), of_images).graph != usual.graph
 
 
-def test_standard_output_stays_free(
-    float_graph: bytes, data: Data, static: Quantize, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)
+def test_the_same_bytes_every_time(encoder: Exported, of_texts: Context, settings: Quantize) -> None:
+    """Nothing random is in any method."""
+    first, second = (quantize(encoder, settings, of_texts).graph for _ in range(2))
+    assert first == second
+
+
+@pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)
+def test_the_encoder_answers_nearly_the_same(
+    encoder: Exported, of_texts: Context, settings: Quantize
 ) -> None:
-    """onnxruntime's chatter never mixes with the figures of --json."""
-    quantize(float_graph, static.model_copy(update={"calibrate": "percentile"}), data.calibration)
-    assert capsys.readouterr().out == ""
+    """On rows that no step has seen, for every method."""
+    rows = texts(32, 2)
+    came = graph_answers(quantize(encoder, settings, of_texts).graph, rows)
+    wanted = graph_answers(encoder.graph, rows)
+    assert mean_cosine(wanted, came) > 0.99
 
 
-def test_a_graph_without_weights_is_an_error(data: Data, static: Quantize) -> None:
+def test_attention_stays_in_float(encoder: Exported, of_texts: Context) -> None:
+    """Of a static encoder only the inputs of its 12 linear layers are integers: 4 tensors in each layer."""
+    found = operators(quantize(encoder, STATIC, of_texts).graph)
+    assert (found["QuantizeLinear"], found["MatMulIntegerToFloat"], found["MatMul"]) == (8, 12, 5)
+    assert "DequantizeLinear" not in found
+
+
+def test_convolutions_are_never_dynamic(convolutional: Exported, of_images: Context) -> None:
+    """There is no fast kernel for it: only the linear layer changes."""
+    found = operators(quantize(convolutional, DYNAMIC, of_images).graph)
+    assert (found["Conv"], found["MatMulIntegerToFloat"]) == (2, 1)
+
+
+@pytest.mark.parametrize("settings", [DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)
+def test_embeddings_become_integers_when_asked(
+    encoder: Exported, of_texts: Context, settings: Quantize
+) -> None:
+    """A table is three quarters smaller, and a byte in each word's row stays a scale."""
+    asked = settings.model_copy(update={"embeddings": True})
+    name = "embeddings.word.weight"
+    assert name in constants(quantize(encoder, settings, of_texts).graph)
+    found = constants(quantize(encoder, asked, of_texts).graph)
+    assert found[f"{name}_quantized"].data_type == TensorProto.INT8
+    assert name not in found
+
+
+def test_the_note_says_what_was_done(convolutional: Exported, of_images: Context) -> None:
+    """The method, the layers, the rows, and the most bytes of activations held at once."""
+    settings = STATIC.model_copy(update={"keep_float": ("head",)})
+    (note,) = quantize(convolutional, settings, of_images).notes
+    # Eight rows of the image, two convolutions' and two Relus' results, pooled ones before and after
+    # flattening; the head stays in float.
+    held = 8 * 4 * (64 + 4 * 16 * 64 + 16)
+    assert note == {
+        "step": "quantize",
+        "method": "static",
+        "calibration_rows": 32,
+        "calibration_bytes": held,
+        "kept_float": ["head"],
+        "quantized": 2,
+    }
+
+
+def test_a_pattern_that_fits_nothing_is_an_error(encoder: Exported, of_texts: Context) -> None:
+    """It may be meant for a layer that would be quantized in silence."""
+    settings = DYNAMIC.model_copy(update={"keep_float": ("encoder.layer.9.*",)})
+    with pytest.raises(StepFailed, match=r"'encoder.layer.9.\*' fits none of 36 layers"):
+        quantize(encoder, settings, of_texts)
+
+
+def test_keeping_every_layer_is_an_error(encoder: Exported, of_texts: Context) -> None:
+    """A quantization that changes nothing is refused."""
+    with pytest.raises(StepFailed, match="changed nothing: 12 layers are all kept in float"):
+        quantize(encoder, DYNAMIC.model_copy(update={"keep_float": ("*",)}), of_texts)
+
+
+def test_embeddings_that_are_not_there_are_an_error(convolutional: Exported, of_images: Context) -> None:
+    """A network for images has no table of words."""
+    with pytest.raises(StepFailed, match="found no table of embeddings"):
+        quantize(convolutional, STATIC.model_copy(update={"embeddings": True}), of_images)
+
+
+@pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)
+def test_a_graph_without_weights_is_an_error(of_images: Context, settings: Quantize) -> None:
     """A quantization that finds nothing to quantize says what it found."""
-    value = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])
-    result = helper.make_tensor_value_info("y", TensorProto.FLOAT, ["batch", 1, 8, 8])
-    graph = helper.make_graph(
-        [helper.make_node("Sigmoid", ["image"], ["y"], name="s")], "g", [value], [result]
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    with pytest.raises(StepFailed, match="changed nothing: the graph has Sigmoid and none of Conv"):
-        quantize(model.SerializeToString(), static, data.calibration)
+    build = Builder()
+    build.add("Sigmoid", "image", output="y")
+    shape = ("batch", 1, 8, 8)
+    graph = build.finish([value("image", TensorProto.FLOAT, *shape)], [value("y", TensorProto.FLOAT, *shape)])
+    with pytest.raises(StepFailed, match="changed nothing: the graph has Sigmoid and none of"):
+        quantize(exported_of(graph), settings, of_images)
+
+
+def test_an_old_graph_is_an_error(of_images: Context) -> None:
+    """Scales per channel came with opset 13."""
+    build = Builder()
+    build.add("MatMul", build.add("Flatten", "image"), build.weight("w", 64, 4), output="y")
+    given = [value("image", TensorProto.FLOAT, "batch", 1, 8, 8)]
+    graph = build.finish(given, [value("y", TensorProto.FLOAT, "batch", 4)], opset=12)
+    with pytest.raises(StepFailed, match="has opset 12, and static quantization needs 13"):
+        quantize(exported_of(graph), STATIC, of_images)

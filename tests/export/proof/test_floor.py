@@ -1,0 +1,90 @@
+"""The floor speaks in numbers, and judges what may still be true, not what happened to be seen."""
+
+from typing import Any
+
+import pytest
+
+from export.errors import InvalidData
+from export.proof.floor import judge, require_measurable
+from export.recipe import Floor
+from serve.figures import Compared, Estimate, Quality
+
+
+def classifier(**figures: Any) -> Quality:
+    return Quality(task="classification", rows=450, **figures)
+
+
+def test_a_drop_is_judged_on_the_worse_end_of_its_interval() -> None:
+    """0.0089 below is allowed; that it may be 0.02 below is not."""
+    accuracy = Compared(value=0.9822, change=-0.0089, low=-0.02, high=0)
+    reason = judge(Floor(accuracy_drop=0.01), classifier(accuracy=accuracy))
+    assert reason == (
+        "accuracy 0.9822 is 0.0089 below the baseline's 0.9911, with 95% confidence at most 0.0200 below; "
+        "allowed are 0.0100"
+    )
+    assert judge(Floor(accuracy_drop=0.02), classifier(accuracy=accuracy)) is None
+
+
+@pytest.mark.parametrize(
+    ("floor", "reason"),
+    [
+        ({"agreement": 0.96}, None),
+        (
+            {"agreement": 0.97},
+            "agreement with the baseline is 0.9800, with 95% confidence at least 0.9600; "
+            "at least 0.9700 is asked",
+        ),
+        ({"kl_divergence": 0.02}, None),
+        (
+            {"kl_divergence": 0.015},
+            "kl_divergence from the baseline is 0.01000, with 95% confidence at most 0.02000; "
+            "allowed are 0.01500",
+        ),
+    ],
+)
+def test_likeness_is_judged_on_the_worse_end(floor: dict[str, float], reason: str | None) -> None:
+    """The lower end of agreement, the upper one of divergence."""
+    quality = classifier(
+        agreement=Estimate(value=0.98, low=0.96, high=0.99),
+        kl_divergence=Estimate(value=0.01, low=0.005, high=0.02),
+    )
+    assert judge(Floor(**floor), quality) == reason
+
+
+def test_every_reason_is_given() -> None:
+    """A variant that fails twice is told both."""
+    worse = Compared(value=0.5, change=-0.4, low=-0.5, high=-0.3)
+    quality = classifier(accuracy=worse, agreement=Estimate(value=0.5, low=0.4, high=0.6))
+    reason = judge(Floor(accuracy_drop=0.02, agreement=0.9), quality)
+    assert reason is not None
+    assert reason.startswith("accuracy 0.5000")
+    assert "; agreement" in reason
+
+
+def test_a_better_variant_is_called_better() -> None:
+    """Few rows may refuse a variant that looks better; the reason must not call it worse."""
+    few = Compared(value=0.95, change=0.01, low=-0.05, high=0.07)
+    reason = judge(Floor(accuracy_drop=0.02), classifier(accuracy=few))
+    assert reason is not None
+    assert reason.startswith("accuracy 0.9500 is 0.0100 above the baseline's 0.9400")
+
+
+@pytest.mark.parametrize(
+    ("floor", "task", "labelled", "message"),
+    [
+        ({"accuracy_drop": 0.1}, "classification", False, "accuracy_drop.*held-out split has no labels"),
+        ({"cosine": 0.9}, "classification", True, "cosine.*task classification has no such figure"),
+        ({"agreement": 0.9}, "embedding", False, "agreement.*task embedding.*cosine, rank_correlation"),
+    ],
+)
+def test_a_floor_that_cannot_be_measured_is_refused(
+    floor: dict[str, float], task: Any, labelled: bool, message: str
+) -> None:
+    """Before anything is built, with what could be limited instead."""
+    with pytest.raises(InvalidData, match=message):
+        require_measurable(Floor(**floor), task, labelled)
+
+
+def test_a_floor_that_can_be_measured_passes() -> None:
+    """Agreement needs no labels."""
+    require_measurable(Floor(agreement=0.9), "token_classification", labelled=False)

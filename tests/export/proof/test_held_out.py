@@ -1,0 +1,61 @@
+"""Answers are read through production's own session, each where its row stands."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from export.data.datasets import Split
+from export.errors import ExportFailed
+from export.proof.held_out import answers
+from serve.session import Session
+from tests.export.graphs import Builder, encoder_graph, exported_of, split_of, texts, value
+
+
+def session_of(graph: bytes) -> Session:
+    return Session(graph, exported_of(graph).signature, "tiny/fp32")
+
+
+def lengths_of(split: Split) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    assert split.lengths is not None
+    return np.asarray(split.lengths).reshape(-1)
+
+
+def token_graph() -> bytes:
+    """Two scores per token: its number, and 0."""
+    build = Builder()
+    build.constant("last", np.array([-1], np.int64))
+    ids = build.add("Unsqueeze", build.add("Cast", "input_ids", to=int(TensorProto.FLOAT)), "last")
+    mask = build.add("Unsqueeze", build.add("Cast", "attention_mask", to=int(TensorProto.FLOAT)), "last")
+    build.add("Concat", build.add("Mul", ids, mask), build.add("Sub", ids, ids), output="scores", axis=-1)
+    names = ("input_ids", "attention_mask")
+    inputs = [value(name, TensorProto.INT64, "batch", "tokens") for name in names]
+    return build.finish(inputs, [value("scores", TensorProto.FLOAT, "batch", "tokens", 2)])
+
+
+def test_every_row_is_answered_as_if_it_were_alone() -> None:
+    """150 texts in batches of similar length, the last one short, and back in their order."""
+    session, split = session_of(encoder_graph(1)), texts(150, 0)
+    came = answers(session, split)
+    for row in (0, 1, 77, 149):
+        alone = session.run(split.take(np.array([row])))["embedding"][0]
+        np.testing.assert_allclose(came[row], alone, rtol=1e-4, atol=1e-5)
+
+
+def test_tokens_that_a_row_does_not_have_are_no_answers() -> None:
+    """NaN, so that nothing can count them by mistake."""
+    split = texts(100, 0)
+    came = answers(session_of(token_graph()), split)
+    assert came.shape == (100, int(lengths_of(split).max()), 2)
+    np.testing.assert_array_equal((~np.isnan(came[:, :, 0])).sum(axis=1), lengths_of(split))
+
+
+def test_answers_that_are_no_numbers_are_refused() -> None:
+    """NaN has no top class, so it must not be counted as one."""
+    build = Builder()
+    build.add("Sqrt", "x", output="y")
+    numbers = [value(name, TensorProto.FLOAT, "batch", 2) for name in ("x", "y")]
+    session = session_of(build.finish(numbers[:1], numbers[1:]))
+    rows = np.ones((5, 2), np.float32)
+    rows[3] = -1
+    with pytest.raises(ExportFailed, match=r"tiny/fp32 answers with NaN.*0, 1, 2, 3, 4"):
+        answers(session, split_of({"x": rows}))

@@ -1,0 +1,154 @@
+"""Quality counts what its names say, and is never surer than the held-out rows allow."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.stats import binom, spearmanr
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+from export.proof.quality import measure
+
+Floats = NDArray[np.float32]
+
+
+def scores(classes: Any, count: int = 3, margin: float = 4.0) -> Floats:
+    """Scores whose top class is the one given."""
+    top: Floats = (margin * np.eye(count, dtype=np.float32)[np.asarray(classes)]).astype(np.float32)
+    return top
+
+
+def lossy(rows: int, lost: int) -> tuple[NDArray[np.int64], Floats, Floats]:
+    """Labels, a baseline that is wrong in 10 rows, and a variant that loses some more."""
+    labels = np.arange(rows) % 3
+    baseline = np.where(np.arange(rows) < 10, (labels + 1) % 3, labels)
+    gone = np.arange(rows) >= rows - lost
+    return labels, scores(baseline), scores(np.where(gone, (labels + 1) % 3, baseline))
+
+
+def test_figures_are_those_of_scikit_learn() -> None:
+    """Accuracy, macro-F1 and loss on random answers, counted by somebody else."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, 200)
+    before, after = (random.normal(size=(200, 4)).astype(np.float32) for _ in range(2))
+    quality = measure("classification", before, after, labels, seed=0)
+    assert quality.accuracy
+    assert quality.macro_f1
+    assert quality.loss
+    top = after.argmax(1)
+    assert quality.accuracy.value == pytest.approx(accuracy_score(labels, top))
+    assert quality.macro_f1.value == pytest.approx(f1_score(labels, top, average="macro"))
+    probabilities = np.exp(after.astype(float)) / np.exp(after.astype(float)).sum(1, keepdims=True)
+    assert quality.loss.value == pytest.approx(log_loss(labels, probabilities))
+    assert quality.accuracy.change == pytest.approx(
+        accuracy_score(labels, top) - accuracy_score(labels, before.argmax(1))
+    )
+
+
+def test_the_worst_class_and_each_class_are_counted() -> None:
+    """Class 1 is right once in two; class 2, which no label names, is a wrong answer and no class."""
+    labels = np.array([0, 0, 1, 1])
+    quality = measure("classification", scores(labels), scores([0, 0, 1, 2]), labels, seed=0)
+    assert quality.worst_class
+    assert (quality.worst_class.value, quality.worst_class.change) == (0.5, -0.5)
+    assert [(item.label, item.rows, item.baseline_f1) for item in quality.classes] == [(0, 2, 1), (1, 2, 1)]
+    assert quality.classes[1].f1 == pytest.approx(2 / 3)
+
+
+def test_disagreements_name_row_label_and_both_answers() -> None:
+    """Enough to look each of them up."""
+    quality = measure("classification", scores([0, 1, 2]), scores([0, 2, 2]), np.array([0, 1, 2]), seed=0)
+    [differs] = quality.disagreements
+    assert (differs.row, differs.label, differs.baseline, differs.variant) == (1, 1, 1, 2)
+
+
+def test_probabilities_are_taken_as_they_are() -> None:
+    """A graph of scikit-learn answers with probabilities: their logarithm is the score."""
+    shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], np.float32)
+    quality = measure("classification", shares, shares.copy(), np.array([0, 1]), seed=0)
+    assert quality.loss
+    assert quality.loss.value == pytest.approx(-np.log([0.7, 0.8]).mean())
+
+
+def test_divergence_is_that_of_the_definition() -> None:
+    """KL(baseline || variant), in nats."""
+    before = np.log(np.array([[0.5, 0.5]], np.float32))
+    after = np.log(np.array([[0.75, 0.25]], np.float32))
+    quality = measure("classification", before, after, None, seed=0)
+    assert quality.kl_divergence
+    expected = 0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
+    assert quality.kl_divergence.value == pytest.approx(expected, rel=1e-6)
+
+
+def test_without_labels_there_is_nothing_that_needs_them() -> None:
+    """Agreement and divergence need none; the rest is absent rather than 0."""
+    quality = measure("classification", scores([0, 1]), scores([0, 2]), None, seed=0)
+    assert quality.agreement
+    assert quality.agreement.value == 0.5
+    assert quality.accuracy is None
+    assert quality.classes == ()
+    assert quality.disagreements[0].label is None
+
+
+def test_the_baseline_is_the_same_thing_and_no_estimate() -> None:
+    """Against itself every change is 0 and every likeness 1, without an interval."""
+    labels, baseline, _ = lossy(100, 0)
+    quality = measure("classification", baseline, baseline, labels, seed=0)
+    assert quality.accuracy
+    assert quality.agreement
+    assert (quality.accuracy.change, quality.accuracy.low, quality.accuracy.high) == (0, 0, 0)
+    assert (quality.agreement.value, quality.agreement.low, quality.agreement.high) == (1, 1, 1)
+
+
+def test_equal_answers_of_another_variant_stay_an_estimate() -> None:
+    """No row of 450 lost: the rule of three says up to 3 in 450 may be."""
+    labels, baseline, variant = lossy(450, 0)
+    quality = measure("classification", baseline, variant, labels, seed=0)
+    assert quality.accuracy
+    assert quality.accuracy.change == 0
+    assert quality.accuracy.low == pytest.approx(-3 / 452, abs=1e-9)
+
+
+def test_a_change_is_inside_its_interval_as_often_as_promised() -> None:
+    """450 rows of which 0.5, 1 or 2 % are truly lost: the interval depends on how many the sample lost,
+    so its coverage is the chance of those numbers whose interval holds the truth: at least 93 %."""
+    intervals = []
+    for lost in range(21):
+        labels, baseline, variant = lossy(450, lost)
+        intervals.append(measure("classification", baseline, variant, labels, seed=0).accuracy)
+    for share in (0.005, 0.01, 0.02):
+        holds = [lost for lost, item in enumerate(intervals) if item and item.low <= -share <= item.high]
+        assert binom.pmf(holds, 450, share).sum() >= 0.93
+
+
+def test_tokens_count_only_where_a_label_does() -> None:
+    """-100 marks special tokens, NaN what a row does not have; neither is an answer."""
+    labels = np.array([[-100, 1, 2, -100], [-100, 0, -100, -100]])
+    before = scores([[0, 1, 2], [0, 0, 0]])
+    before[1, 2] = np.nan
+    after = before.copy()
+    after[0, 0], after[0, 2] = scores([2, 1])
+    quality = measure("token_classification", before, after, labels, seed=0)
+    assert quality.accuracy
+    assert quality.agreement
+    assert quality.accuracy.value == pytest.approx(2 / 3)
+    assert quality.agreement.value == pytest.approx(2 / 3)
+    assert quality.disagreements[0].row == 0
+
+
+def test_embeddings_are_compared_by_direction_and_by_order() -> None:
+    """Mean cosine, and Spearman's of the similarities of pairs as scipy counts it."""
+    random = np.random.default_rng(0)
+    before = random.normal(size=(40, 8)).astype(np.float32)
+    after = (2 * before + 0.3 * random.normal(size=before.shape)).astype(np.float32)
+    quality = measure("embedding", before, after, None, seed=0)
+    assert quality.cosine
+    assert quality.rank_correlation
+    units = [item / np.linalg.norm(item, axis=1, keepdims=True) for item in (before, after)]
+    pairs = np.triu_indices(40, 1)
+    assert quality.cosine.value == pytest.approx(float((units[0] * units[1]).sum(1).mean()))
+    expected = spearmanr(*((unit @ unit.T)[pairs] for unit in units)).statistic
+    assert quality.rank_correlation.value == pytest.approx(expected)
+    assert quality.rank_correlation.low < expected < quality.rank_correlation.high
+    assert quality.agreement is None

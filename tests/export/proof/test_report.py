@@ -1,0 +1,187 @@
+"""The report says what the figures say, needs nothing from elsewhere, and trusts no text it shows."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.data.datasets import Data
+from export.proof.report import render, write_report
+from export.proof.standing import Standing, describe, front
+from export.recipe import Recipe
+from serve.bundle import Bundle
+from serve.figures import ClassChange, Compared, Disagreement, Estimate, Quality
+from tests.conftest import make_bundle, make_figures
+from tests.export.graphs import split_of
+
+
+@pytest.fixture(scope="module")
+def data() -> Data:
+    """Ten pictures."""
+    image = np.random.default_rng(0).normal(size=(10, 1, 8, 8)).astype(np.float32)
+    split = split_of({"image": image})
+    return Data(train=None, calibration=split, search=split, held_out=split)
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return Recipe.model_validate(
+        {
+            "model": "linear",
+            "source": {"factory": "a.b:model", "checkpoint": "linear.safetensors"},
+            "data": {"factory": "a.b:data"},
+            "outputs": ["y"],
+            "floor": {"accuracy_drop": 0.1},
+            "variants": {"base": [], "light": [{"step": "quantize", "method": "dynamic"}]},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
+    """A baseline, and a variant with everything that can be said of one."""
+    folder = tmp_path_factory.mktemp("models")
+    base = make_figures(1000)
+    quality = base.quality.model_copy(
+        update={
+            "accuracy": Compared(value=0.8, change=-0.1, low=-0.3, high=0.05),
+            "agreement": Estimate(value=0.9, low=0.55, high=0.99),
+            "classes": (ClassChange(label=7, rows=10, baseline_f1=0.9, f1=0.8),),
+            "disagreements": (Disagreement(row=3, label=7, baseline=7, variant=1),),
+        }
+    )
+    faster = Estimate(value=2.5, low=2.4, high=2.6)
+    points = tuple(point.model_copy(update={"speedup": faster}) for point in base.speed.points)
+    speed = base.speed.model_copy(update={"points": points, "warning": "slower than base at 2 rows"})
+    sensitivity: Any = [{"block": "encoder.layer.0", "divergence": 0.25, "multiply_adds": 10}]
+    light = make_figures(
+        500,
+        quality=quality,
+        speed=speed,
+        steps=({"step": "quantize", "method": "dynamic", "sensitivity": sensitivity},),
+    )
+    return {
+        "light": make_bundle(folder, "light", figures=light, rejected="accuracy <b>too low</b>"),
+        "base": make_bundle(folder, "base", figures=base),
+    }
+
+
+@pytest.fixture(scope="module")
+def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
+    return render(recipe, bundles, {"broken": "a step failed"}, data, True)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "0.8000<small>-0.1000 [-0.3000, +0.0500]</small>",
+        "2.50x<small>[2.40, 2.60]</small>",
+        "slower than base at 2 rows",
+        "a step failed",
+        "row 3, labelled <b>7</b>",
+        "base says 7, light says 1",
+        "encoder.layer.0",
+        "tensorboard --logdir .work/logs",
+        "factory: a.b:model",
+    ],
+)
+def test_the_page_tells(page: str, words: str) -> None:
+    """Every figure with its interval, every reason, every proof."""
+    assert words in page
+
+
+def test_the_page_is_whole_and_needs_nothing_from_elsewhere(page: str) -> None:
+    """Four pictures, one drawn row, and no address that a browser would load."""
+    HTMLParser().feed(page)
+    assert page.count("<svg") == 4
+    assert page.count("data:image/png") == 1
+    assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
+    assert "@import" not in page
+
+
+def test_text_is_never_markup(page: str) -> None:
+    """A reason that looks like HTML is shown as it is."""
+    assert "<b>too low</b>" not in page
+    assert "&lt;b&gt;too low" in page
+
+
+def test_the_baseline_comes_first(page: str) -> None:
+    """Whatever the order of the folder."""
+    assert page.index("<b>base</b>") < page.index("<b>light</b>") < page.index("<b>broken</b>")
+
+
+def test_the_same_figures_give_the_same_page(
+    page: str, recipe: Recipe, bundles: dict[str, Bundle], data: Data
+) -> None:
+    """No time of day, no random names inside."""
+    assert render(recipe, bundles, {"broken": "a step failed"}, data, True) == page
+
+
+def test_the_file_is_replaced_whole(
+    tmp_path: Path, recipe: Recipe, bundles: dict[str, Bundle], data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page that cannot be finished leaves the old one, and nothing beside it."""
+    path = tmp_path / "report.html"
+    path.write_text("the old one")
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as fault:
+        fault.setattr("export.proof.report.os.replace", full)
+        with pytest.raises(OSError, match="No space"):
+            write_report(path, recipe, bundles, {}, data)
+    assert path.read_text() == "the old one"
+    write_report(path, recipe, bundles, {}, data)
+    assert "<title>Counterweight: linear</title>" in path.read_text()
+    assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_embeddings_have_a_page_of_their_own(tmp_path: Path, recipe: Recipe, data: Data) -> None:
+    """Cosine and rank instead of accuracy, text lengths side by side, no classes."""
+    close = Estimate(value=0.99, low=0.985, high=0.994)
+    base = make_figures(1000)
+    points = tuple(
+        point.model_copy(update={"tokens": tokens}) for tokens in (16, 64) for point in base.speed.points
+    )
+    figures = make_figures(
+        1000,
+        quality=Quality(task="embedding", rows=10, cosine=close, rank_correlation=close),
+        speed=base.speed.model_copy(update={"points": points}),
+    )
+    bundle = make_bundle(tmp_path, "base", figures=figures)
+    page = render(recipe, {"base": bundle}, {}, data, False)
+    assert "cosine to the baseline on held-out rows" in page
+    assert "of 16 / 64 tokens" in page
+    assert "change of F1" not in page
+    assert "tensorboard" not in page
+
+
+def test_a_sentence_weighs_a_variant(bundles: dict[str, Bundle]) -> None:
+    """Speed, size and quality, each in numbers."""
+    assert describe(bundles["light"], bundles["base"]) == (
+        "2.50x the speed [2.40, 2.60] in one row, 2.50x the speed [2.40, 2.60] in 8; 50% of the size; "
+        "accuracy 0.8000, -0.1000 [-0.3000, +0.0500]."
+    )
+
+
+def test_the_front_holds_those_that_none_beats_in_both() -> None:
+    """Slower and worse is off the front; slower and better is on it."""
+
+    def standing(variant: str, latency_ms: float, quality: float) -> Standing:
+        return Standing(
+            variant=variant,
+            rejected=False,
+            measure="accuracy",
+            place="one row",
+            quality=quality,
+            low=quality,
+            high=quality,
+            latency_ms=latency_ms,
+        )
+
+    all_three = [standing("best", 3, 0.9), standing("beaten", 2, 0.7), standing("fast", 1, 0.8)]
+    assert [item.variant for item in front(all_three)] == ["fast", "best"]

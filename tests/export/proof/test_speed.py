@@ -1,0 +1,119 @@
+"""Speed is measured side by side, on real rows, and what is not faster says so."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from export.proof.curve import compare, find_knee, warn
+from export.proof.speed import measure_speed
+from serve.figures import Estimate, Speed, SpeedPoint
+from serve.session import Session
+from tests.export.graphs import conv_graph, encoder_graph, exported_of, images, texts
+
+
+def point(rows: int, cpu_ms: float, speedup: Sequence[float], tokens: int | None = None) -> SpeedPoint:
+    value, low, high = speedup
+    return SpeedPoint(
+        rows=rows,
+        tokens=tokens,
+        samples=7,
+        cpu_p50_ms=cpu_ms,
+        wall_p50_ms=cpu_ms,
+        wall_p90_ms=None,
+        wall_p99_ms=None,
+        speedup=Estimate(value=value, low=low, high=high),
+    )
+
+
+@pytest.fixture(scope="module")
+def speeds() -> dict[str, Speed]:
+    """A network of 64 channels, and one of 4, which costs a fraction of it."""
+    graphs = {"full": conv_graph(64), "slim": conv_graph(4)}
+    sessions = {name: Session(graph, exported_of(graph).signature, name) for name, graph in graphs.items()}
+    return measure_speed(sessions, graphs, images(20, 0), lambda _: None)
+
+
+def test_every_batch_size_has_its_samples(speeds: dict[str, Speed]) -> None:
+    """1 to 64 rows, at least 7 rounds, the same ones for both."""
+    full, slim = speeds["full"].points, speeds["slim"].points
+    assert [item.rows for item in full] == [1, 2, 4, 8, 16, 32, 64]
+    assert [item.samples for item in full] == [item.samples for item in slim]
+    assert min(item.samples for item in full) >= 7
+
+
+def test_a_percentile_needs_samples_behind_it(speeds: dict[str, Speed]) -> None:
+    """No 90th of less than 20, no 99th of less than 100."""
+    for item in speeds["full"].points:
+        assert (item.wall_p90_ms is None) == (item.samples < 20)
+        assert (item.wall_p99_ms is None) == (item.samples < 100)
+
+
+def test_a_sixteenth_of_the_work_is_faster(speeds: dict[str, Speed]) -> None:
+    """With 4 channels for 64, a batch of 64 rows has at most a tenth of the multiply-adds; half the time is
+    asked. The baseline is as fast as itself."""
+    assert speeds["slim"].points[-1].speedup.low > 2
+    assert speeds["full"].points[-1].speedup == Estimate(value=1, low=1, high=1)
+    assert speeds["full"].warning is None
+
+
+def test_a_loaded_session_takes_memory(speeds: dict[str, Speed]) -> None:
+    """More than its weights, and less than a process has."""
+    assert 4 * 64 * 64 * 9 < speeds["full"].session_bytes < 1 << 30
+
+
+def test_text_is_cut_to_lengths_that_it_has() -> None:
+    """Rows of at most 12 tokens are measured at 12, not filled up to 16."""
+    graph = encoder_graph(1)
+    sessions = {"fp32": Session(graph, exported_of(graph).signature, "fp32")}
+    [speed] = measure_speed(sessions, {"fp32": graph}, texts(40, 0), lambda _: None).values()
+    assert {item.tokens for item in speed.points} == {12}
+
+
+def test_noise_that_both_share_is_no_difference() -> None:
+    """Twice as fast in every round, whatever the rounds cost: 2, and an interval around it."""
+    baseline = np.random.default_rng(0).lognormal(size=50)
+    speedup = compare(baseline, baseline / 2, seed=0)
+    assert (speedup.value, speedup.low, speedup.high) == pytest.approx((2, 2, 2))
+
+
+def test_the_knee_is_where_more_rows_stop_paying() -> None:
+    """8 rows cost within a tenth per row of what 64 do, 4 rows do not."""
+    same = (1, 1, 1)
+    costs = {1: 3.0, 4: 2.0, 8: 1.05, 64: 1.0}
+    assert find_knee([point(rows, rows * cost, same) for rows, cost in costs.items()]) == 8
+
+
+def test_of_several_lengths_the_largest_knee_counts() -> None:
+    """Long texts stop paying at once, short ones at 8."""
+    same = (1, 1, 1)
+    points = [point(1, 1, same, 128), point(8, 8, same, 128), point(1, 1, same, 16), point(8, 4, same, 16)]
+    assert find_knee(points) == 8
+
+
+def test_a_variant_that_is_faster_everywhere_needs_no_warning() -> None:
+    """Every interval above 1."""
+    assert warn([point(1, 1, (1.2, 1.1, 1.3)), point(2, 1, (2, 1.9, 2.1))], "fp32") is None
+
+
+def test_a_variant_that_is_slower_somewhere_says_where() -> None:
+    """In words and numbers, with where it is faster."""
+    points = [
+        point(1, 1, (0.85, 0.8, 0.91)),
+        point(2, 1, (1.02, 0.95, 1.1)),
+        point(4, 1, (1.5, 1.4, 1.6)),
+        point(8, 1, (1.6, 1.5, 1.7)),
+    ]
+    assert warn(points, "fp32") == (
+        "slower than fp32 at 1 row, worst 0.85x [0.80, 0.91] at 1 row; "
+        "not proven faster than fp32 at 2 rows; faster at 4 and 8 rows"
+    )
+
+
+def test_a_variant_that_is_nowhere_faster_says_so() -> None:
+    """The best that was seen stands beside it."""
+    points = [point(1, 1, (1.01, 0.98, 1.03), 16), point(8, 1, (0.9, 0.8, 0.95), 16)]
+    assert warn(points, "fp32") == (
+        "nowhere faster than fp32: at best 1.01x [0.98, 1.03] at 1 row of 16 tokens; "
+        "slower than fp32 at 8 rows of 16 tokens, worst 0.90x [0.80, 0.95] at 8 rows of 16 tokens"
+    )

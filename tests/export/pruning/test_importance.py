@@ -1,0 +1,45 @@
+"""What a weight is worth: its size, or what the loss would notice."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from export.context import Context
+from export.errors import InvalidData
+from export.pruning.importance import weigh
+
+
+def test_l1_and_l2_order_single_weights_alike(digits: Context) -> None:
+    """A larger absolute weight has the larger square."""
+    module = digits.trained.build()  # type: ignore[misc]
+    orders = [weigh(module, p, digits)["head.weight"].flatten().argsort(stable=True) for p in ("l1", "l2")]
+    assert torch.equal(*orders)
+
+
+def test_taylor_sees_what_the_loss_does_not_need(digits: Context) -> None:
+    """Weights of a neuron that nothing reads are worth nothing, however large they are."""
+    module = digits.trained.build()  # type: ignore[misc]
+    head = module.get_parameter("head.weight")
+    with torch.no_grad():
+        head[:, 5] = 0
+    assert weigh(module, "taylor", digits)["features.12.weight"][5].max() == 0
+
+
+def test_taylor_without_labels_is_not_blind_at_the_baseline(bert: Context) -> None:
+    """Every layer is worth something to a model that still answers like the baseline."""
+    worth = weigh(bert.trained.build(), "taylor", bert)  # type: ignore[misc]
+    assert all(worth[name].max() > 0 for name in worth if name.endswith("dense.weight"))
+
+
+def test_taylor_of_embeddings_is_not_blind_at_the_baseline(bert: Context) -> None:
+    """The same where the first output is an embedding."""
+    worth = weigh(bert.trained.build(), "taylor", replace(bert, task="embedding"))  # type: ignore[misc]
+    assert all(worth[name].max() > 0 for name in worth if name.endswith("dense.weight"))
+
+
+def test_taylor_needs_rows_to_train_on(digits: Context) -> None:
+    """Without a train split there is no loss."""
+    context = replace(digits, data=replace(digits.data, train=None))
+    with pytest.raises(InvalidData, match="taylor"):
+        weigh(digits.trained.build(), "taylor", context)  # type: ignore[misc]

@@ -1,0 +1,69 @@
+"""Dynamic quantization stores integers and answers nearly the same."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from export.quantization.dynamic import make_dynamic
+from export.quantization.layers import find_layers
+from export.quantization.prepare import prepare, split_gemms
+from export.step import Quantize
+from export.training.answers import graph_answers
+from tests.export.graphs import Builder, encoder_graph, split_of, texts, value
+
+DYNAMIC = Quantize(step="quantize", method="dynamic")
+
+
+def dynamic(graph: bytes, settings: Quantize = DYNAMIC) -> bytes:
+    """The graph with all its layers dynamic."""
+    model = split_gemms(prepare(graph))
+    names = [layer.node for layer in find_layers(model, ("MatMul", "LSTM"))]
+    return bytes(make_dynamic(model, names, settings).SerializeToString())
+
+
+def lstm_graph() -> bytes:
+    """Steps [batch, 5, 6] through one LSTM of 8 to scores [batch, 3]."""
+    build = Builder()
+    steps = build.add("Transpose", "steps", perm=[1, 0, 2])
+    weights = [build.weight(f"rnn.{name}", 1, 32, width) for name, width in (("w", 6), ("r", 8))]
+    build.nodes.append(
+        onnx.helper.make_node("LSTM", [steps, *weights], ["", "last"], "node_lstm", hidden_size=8)
+    )
+    build.constant("first", np.array([0], np.int64))
+    head = (build.weight("head.weight", 8, 3), build.weight("head.bias", 3))
+    build.add("Gemm", build.add("Squeeze", "last", "first"), *head, output="scores")
+    return build.finish(
+        [value("steps", TensorProto.FLOAT, "batch", 5, 6)], [value("scores", TensorProto.FLOAT, "batch", 3)]
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"weights": "uint8"}, {"reduce_range": True}, {"per_channel": False}],
+    ids=str,
+)
+def test_embeddings_stay_close(change: dict[str, object]) -> None:
+    """Under every setting the answers are those of the float graph but for rounding."""
+    graph, rows = encoder_graph(), texts(16, 0)
+    settings = DYNAMIC.model_copy(update=change)
+    wanted, came = (graph_answers(item, rows) for item in (graph, dynamic(graph, settings)))
+    cosines = (wanted * came).sum(1) / np.linalg.norm(wanted, axis=1) / np.linalg.norm(came, axis=1)
+    assert cosines.min() > 0.99
+
+
+def test_a_recurrent_network_stays_close() -> None:
+    """An LSTM computes with integers inside and keeps its answers."""
+    graph = lstm_graph()
+    steps = np.random.default_rng(0).normal(0, 1, (16, 5, 6)).astype(np.float32)
+    rows = split_of({"steps": steps})
+    quantized = dynamic(graph)
+    assert "DynamicQuantizeLSTM" in {node.op_type for node in onnx.load_from_string(quantized).graph.node}
+    np.testing.assert_allclose(graph_answers(quantized, rows), graph_answers(graph, rows), atol=0.05)
+
+
+def test_query_key_and_value_share_their_input() -> None:
+    """Their common input becomes integers once: two layers of six products quantize four tensors each."""
+    nodes = [node.op_type for node in onnx.load_from_string(dynamic(encoder_graph())).graph.node]
+    assert nodes.count("MatMulIntegerToFloat") == 12
+    assert nodes.count("DynamicQuantizeLinear") == 8

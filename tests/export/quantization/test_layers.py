@@ -1,0 +1,53 @@
+"""Layers are known by the names that people gave them in torch."""
+
+import pytest
+
+from export.quantization.layers import find_layers, group
+from export.quantization.prepare import prepare, split_gemms
+from tests.export.graphs import conv_graph, encoder_graph
+
+
+def test_a_linear_layer_is_named_by_its_bias() -> None:
+    """The exporter renames the transposed weight; its path is still the module's."""
+    layers = find_layers(prepare(encoder_graph(1)), ("MatMul",))
+    assert [layer.path for layer in layers] == [
+        "encoder.layer.0.attention.self.query",
+        "encoder.layer.0.attention.self.key",
+        "encoder.layer.0.attention.self.value",
+        "encoder.layer.0.attention.output.dense",
+        "encoder.layer.0.intermediate.dense",
+        "encoder.layer.0.output.dense",
+    ]
+
+
+def test_a_convolution_is_named_by_its_weight() -> None:
+    """So is the linear layer behind it."""
+    layers = find_layers(prepare(conv_graph()), ("Conv", "Gemm"))
+    assert [layer.path for layer in layers] == ["features.0", "features.1", "head"]
+
+
+def test_a_table_is_found_by_its_rows() -> None:
+    """Only a lookup of enough rows counts, never one of shapes."""
+    (table,) = find_layers(prepare(encoder_graph(1)), ("Gather",))
+    assert (table.path, table.count) == ("embeddings.word", 300 * 16)
+
+
+@pytest.mark.parametrize(
+    ("most", "blocks"),
+    [
+        (24, 12),
+        (11, 8),
+        (7, 4),
+        (1, 1),
+    ],
+)
+def test_siblings_share_a_block_when_there_are_too_many(most: int, blocks: int) -> None:
+    """Level by level: query with key and value, then all of attention, then the whole stack."""
+    layers = find_layers(prepare(encoder_graph(2)), ("MatMul",))
+    assert len(group(layers, most)) == blocks
+
+
+def test_a_split_gemm_answers_the_same_under_the_same_name() -> None:
+    """A Gemm becomes a MatMul and an Add, and a pattern that fitted the layer still does."""
+    (layer,) = find_layers(split_gemms(prepare(conv_graph())), ("MatMul",))
+    assert layer.path == "head"

@@ -1,0 +1,55 @@
+"""Attention written out in operators becomes one."""
+
+import numpy as np
+import onnx
+import pytest
+
+from export.rewrites.attention import fuse_attention
+from export.training.answers import graph_answers
+from tests.export.graphs import conv_graph, encoder_graph, operators, texts
+
+
+def fused(graph: bytes) -> tuple[bytes, int]:
+    """The graph, and how many attentions were found."""
+    model, count = fuse_attention(onnx.load_from_string(graph))
+    return bytes(model.SerializeToString()), count
+
+
+def test_every_layer_has_one() -> None:
+    """Two of them, and their operators are gone but for the mask, which is widened once."""
+    graph, count = fused(encoder_graph())
+    found = operators(graph)
+    assert (count, found["Attention"], found["Expand"]) == (2, 2, 1)
+    assert not {"Softmax", "Transpose", "Reshape"} & found.keys()
+
+
+@pytest.mark.parametrize("rows", [1, 8])
+def test_the_answers_are_the_same(rows: int) -> None:
+    """Padding is masked as before."""
+    split = texts(rows, 0)
+    came, wanted = (graph_answers(graph, split) for graph in (fused(encoder_graph())[0], encoder_graph()))
+    np.testing.assert_allclose(came, wanted, atol=1e-5)
+
+
+def test_the_interface_stays() -> None:
+    """Converted to the operator's opset, inputs and outputs keep their names and free dimensions."""
+    before, after = onnx.load_from_string(encoder_graph()), onnx.load_from_string(fused(encoder_graph())[0])
+    assert list(after.graph.input) == list(before.graph.input)
+    assert list(after.graph.output) == list(before.graph.output)
+    assert next(item.version for item in after.opset_import if item.domain == "") == 23
+
+
+def test_scores_that_are_read_elsewhere_stay() -> None:
+    """A graph that gives out the shares of one layer keeps that layer as it is."""
+    model = onnx.load_from_string(encoder_graph())
+    softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
+    shares = onnx.helper.make_tensor_value_info(softmax.output[0], onnx.TensorProto.FLOAT, [None] * 4)
+    model.graph.output.append(shares)
+    assert fused(model.SerializeToString())[1] == 1
+
+
+def test_other_graphs_stay() -> None:
+    """Without attention nothing changes, not even the opset."""
+    model = onnx.load_from_string(conv_graph())
+    assert fuse_attention(model) == (model, 0)
+    assert model.SerializeToString() == onnx.load_from_string(conv_graph()).SerializeToString()

@@ -1,0 +1,66 @@
+"""Smoothing evens channels out, and the float graph answers the same."""
+
+import numpy as np
+import onnx
+import pytest
+
+from export.quantization.calibration import find_extents
+from export.quantization.prepare import prepare, split_gemms
+from export.rewrites.smoothing import find_smoothable, smooth
+from export.training.answers import graph_answers
+from tests.export.graphs import conv_graph, outlying_graph, texts
+
+ROWS = texts(32, 0)
+
+
+@pytest.mark.parametrize("strength", [0.5, 0.9])
+def test_the_answers_are_the_same(strength: float) -> None:
+    """Three of the four norms feed linear layers; scales and centres meet their inverse."""
+    model = split_gemms(prepare(outlying_graph()))
+    names = find_smoothable(model)
+    assert smooth(model, find_extents(model, names, ROWS), strength) == 3
+    came, wanted = (graph_answers(graph, ROWS) for graph in (model.SerializeToString(), outlying_graph()))
+    np.testing.assert_allclose(came, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_channels_come_closer() -> None:
+    """The widest channel was far wider than the median, and is centred and near it afterwards."""
+    model = split_gemms(prepare(outlying_graph()))
+    names = find_smoothable(model)
+    before = find_extents(model, names, ROWS)
+    smooth(model, before, 0.9)
+    after = find_extents(model, names, ROWS)
+    for name in names:
+        wide, even = (high - low for low, high in (before[name], after[name]))
+        assert wide.max() / np.median(wide) > 2 * even.max() / np.median(even)
+        low, high = after[name]
+        np.testing.assert_allclose(low, -high, atol=1e-4)
+
+
+def test_a_layer_without_bias_is_scaled_alone() -> None:
+    """A centre would have nowhere to go."""
+    model = split_gemms(prepare(outlying_graph()))
+    query = next(node for node in model.graph.node if "query.bias" in "".join(node.input))
+    reshaped = next(node for node in model.graph.node if query.output[0] in node.input)
+    reshaped.input[0] = next(name for name in query.input if "bias" not in name)
+    model.graph.node.remove(query)
+    wanted = graph_answers(model.SerializeToString(), ROWS)
+    assert smooth(model, find_extents(model, find_smoothable(model), ROWS), 0.7) == 3
+    came = graph_answers(model.SerializeToString(), ROWS)
+    np.testing.assert_allclose(came, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_a_weight_that_two_share_is_not_spoilt() -> None:
+    """Where query and key have one matrix, each gets its own."""
+    model = onnx.load_from_string(outlying_graph())
+    query, key = [node for node in model.graph.node if node.op_type == "MatMul"][:2]
+    key.input[1] = query.input[1]
+    wanted = graph_answers(model.SerializeToString(), ROWS)
+    smooth(model, find_extents(model, find_smoothable(model), ROWS), 0.7)
+    came = graph_answers(model.SerializeToString(), ROWS)
+    np.testing.assert_allclose(came, wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_a_graph_without_norms_has_no_place() -> None:
+    """None is found among convolutions."""
+    assert find_smoothable(split_gemms(prepare(conv_graph()))) == ()

@@ -1,0 +1,134 @@
+"""A checkpoint is read without running it, and fits the model to the last weight."""
+
+import io
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from export.context import Trained
+from export.errors import InvalidSource
+from export.recipe import FactorySource
+from export.sources.read import read_trained
+
+FACTORY = "export.recipes.digits:digits_model"
+
+
+class Malicious:
+    """Touches a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.system, (f"touch {self.path}",)
+
+
+def read(folder: Path, name: str, content: bytes, **arguments: Any) -> Trained:
+    """The tiny digits network with this checkpoint."""
+    (folder / name).write_bytes(content)
+    usual: dict[str, Any] = {"widths": [4, 4, 4], "hidden": 8}
+    source = FactorySource(factory=FACTORY, arguments=usual | arguments, checkpoint=name)
+    return read_trained(source, folder, "classification")
+
+
+def saved(content: object, zipped: bool = True) -> bytes:
+    """What torch.save writes."""
+    file = io.BytesIO()
+    torch.save(content, file, _use_new_zipfile_serialization=zipped)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "pt"])
+def test_loads_every_weight(tmp_path: Path, tiny_checkpoint: bytes, suffix: str) -> None:
+    """Both formats fill the module with the very weights of the file, ready to be evaluated."""
+    state = safetensors.torch.load(tiny_checkpoint)
+    trained = read(tmp_path, f"tiny.{suffix}", tiny_checkpoint if suffix == "safetensors" else saved(state))
+    assert trained.build is not None
+    model = trained.build()
+    assert not model.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, state[name])
+
+
+def test_every_copy_is_a_fresh_one(tmp_path: Path, tiny_checkpoint: bytes) -> None:
+    """What a step does to one copy, the next does not have."""
+    trained = read(tmp_path, "tiny.safetensors", tiny_checkpoint)
+    assert trained.build is not None
+    with torch.no_grad():
+        next(trained.build().parameters()).zero_()
+    assert next(trained.build().parameters()).any()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_code_in_a_checkpoint_is_listed_and_not_run(tmp_path: Path, zipped: bool) -> None:
+    """A pickle that would run a program does not; the error names the function and how to save weights."""
+    trace = tmp_path / "trace"
+    with pytest.raises(
+        InvalidSource, match=r"evil\.pt: torch refuses .*would call posix\.system; save it again"
+    ):
+        read(tmp_path, "evil.pt", saved({"weight": Malicious(trace)}, zipped))
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.pt", b"no checkpoint", "torch refuses to read it"),
+        ("a.pt", saved({"epoch": 3}), r"holds a mapping with the keys \['epoch'\], not a state_dict"),
+        ("a.pt", saved({"head.bias": torch.zeros(10)})[:-200], "torch refuses to read it"),
+        ("a.safetensors", b"no checkpoint", "no safetensors file"),
+        ("a.ckpt", b"", "ends in .safetensors, .pt, .pth or .bin"),
+    ],
+    ids=["garbage", "other content", "truncated", "garbage safetensors", "suffix"],
+)
+def test_refuses_what_holds_no_weights(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    """A file that is no checkpoint is named, with the fix."""
+    with pytest.raises(InvalidSource, match=message):
+        read(tmp_path, name, content)
+
+
+def test_refuses_a_truncated_checkpoint(tmp_path: Path, tiny_checkpoint: bytes) -> None:
+    """Half a safetensors file is no model."""
+    with pytest.raises(InvalidSource, match="no safetensors file"):
+        read(tmp_path, "tiny.safetensors", tiny_checkpoint[: len(tiny_checkpoint) // 2])
+
+
+def test_names_the_checkpoint_that_is_missing(tmp_path: Path) -> None:
+    """A missing checkpoint is looked for beside the recipe and named in full."""
+    source = FactorySource(factory=FACTORY, checkpoint="gone.safetensors")
+    with pytest.raises(InvalidSource, match=rf"{tmp_path}/gone\.safetensors: No such file"):
+        read_trained(source, tmp_path, "classification")
+
+
+def test_refuses_the_weights_of_another_architecture(tmp_path: Path, tiny_checkpoint: bytes) -> None:
+    """A shape that differs is named with both shapes."""
+    with pytest.raises(InvalidSource, match=r"head\.weight is \[10, 8\], the model's is \[10, 9\]"):
+        read(tmp_path, "tiny.safetensors", tiny_checkpoint, hidden=9)
+
+
+def test_names_missing_and_unexpected_weights(tmp_path: Path, tiny_checkpoint: bytes) -> None:
+    """A weight under another name is both missing and unexpected."""
+    state = safetensors.torch.load(tiny_checkpoint)
+    state["haed.bias"] = state.pop("head.bias")
+    with pytest.raises(InvalidSource, match=r"missing head\.bias; unexpected haed\.bias"):
+        read(tmp_path, "tiny.safetensors", safetensors.torch.save(state))
+
+
+def test_refuses_nan_weights(tmp_path: Path, tiny_checkpoint: bytes) -> None:
+    """A checkpoint of a diverged training is no model."""
+    state = safetensors.torch.load(tiny_checkpoint)
+    state["head.bias"][3] = float("nan")
+    with pytest.raises(InvalidSource, match=r"head\.bias holds NaN"):
+        read(tmp_path, "tiny.safetensors", safetensors.torch.save(state))
+
+
+def test_refuses_a_factory_that_makes_no_module(tmp_path: Path, tiny_checkpoint: bytes) -> None:
+    """What the factory returns must be a torch module."""
+    (tmp_path / "tiny.safetensors").write_bytes(tiny_checkpoint)
+    wrong = FactorySource(factory="builtins:dict", checkpoint="tiny.safetensors")
+    with pytest.raises(InvalidSource, match=r"returned a dict; .* torch\.nn\.Module"):
+        read_trained(wrong, tmp_path, "classification")

@@ -1,0 +1,272 @@
+"""Distilling makes a model answer like the baseline, by whatever of it is matched."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from export.context import Context, Made, Trained
+from export.data.datasets import Data, read_data
+from export.errors import InvalidData, StepFailed
+from export.pruning.stack import keep_layers
+from export.recipes.digits import digits_model
+from export.reproducible import seed_everything
+from export.sources.heads import Pooling, wrap
+from export.step import Distill
+from export.steps.distill import distill
+from export.training.answers import module_answers
+from export.training.checkpoint import write_checkpoint
+from export.training.scores import likeness_to
+from export.training.teacher import teacher_answers
+from export.training.train import fit
+from serve.figures import Task
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def settings(*match: str, **changes: Any) -> Distill:
+    """Two epochs that match these."""
+    usual = {"step": "distill", "epochs": 2, "learning_rate": 0.003, "batch_size": 8}
+    return Distill.model_validate(usual | {"match": dict.fromkeys(match, 1.0)} | changes)
+
+
+def make_bert(task: Task = "embedding", width: int = 16, heads: int = 2, layers: int = 4) -> torch.nn.Module:
+    """A tiny transformer, the same each time; its weights are large, so that its layers matter."""
+    import transformers
+
+    seed_everything(3)
+    config: Any = transformers.BertConfig(
+        vocab_size=40,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        max_position_embeddings=16,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        initializer_range=0.3,
+        hidden_dropout_prob=0.0,
+    )
+    config.num_labels = 3
+    if task == "embedding":
+        return wrap(transformers.BertModel(config), task, Pooling())
+    if task == "token_classification":
+        return wrap(transformers.BertForTokenClassification(config), task, None)
+    return wrap(transformers.BertForSequenceClassification(config), task, None)
+
+
+def make_texts(rows: int = 64) -> Data:
+    """Unlabelled rows of 4 to 9 tokens."""
+    draw = np.random.default_rng(0)
+    splits: dict[str, Any] = {}
+    for name in ("train", "calibration", "search", "held_out"):
+        lengths = draw.integers(4, 10, rows)
+        mask = (np.arange(lengths.max()) < lengths[:, None]).astype(np.int64)
+        splits[name] = ({"input_ids": draw.integers(1, 40, mask.shape) * mask, "attention_mask": mask}, None)
+    return read_data(splits, "make_texts")
+
+
+def make_context(folder: Path, trained: Trained, data: Data, task: Task) -> Context:
+    """Of a step that works in `folder`."""
+    return Context(trained=trained, task=task, data=data, seed=0, scratch=folder / "s", logs=folder / "l")
+
+
+def of_texts(folder: Path, task: Task = "embedding") -> Context:
+    """On the tiny transformer."""
+    trained = Trained(name="bert", sha256=f"{task:0<64}", build=lambda: make_bert(task), assets={})
+    return make_context(folder, trained, make_texts(), task)
+
+
+def of_digits(folder: Path, data: Data) -> Context:
+    """On a network that reads digits."""
+
+    def build() -> torch.nn.Module:
+        seed_everything(0)
+        return fit(
+            digits_model([4, 8, 8], 16), data, settings("labels", learning_rate=0.01, batch_size=64), 0
+        )
+
+    trained = Trained(name="digits", sha256="e" * 64, build=build, assets={})
+    return make_context(folder, trained, data, "classification")
+
+
+def likeness(module: torch.nn.Module, context: Context) -> float:
+    """How much the module answers like the baseline on the held-out split."""
+    held_out = context.data.held_out
+    return likeness_to(context.task, teacher_answers(context, held_out), held_out)(module)
+
+
+def halved(task: Task = "embedding") -> Made:
+    """The transformer without every second layer."""
+    module = make_bert(task)
+    name = next(path for path, _ in module.named_modules() if path.endswith("encoder.layer"))
+    keep_layers(module, name, [0, 3])
+    return Made(module=module, surgery=({"kind": "drop_layers", "stack": name, "kept": [0, 3]},))
+
+
+@pytest.mark.parametrize(
+    "match",
+    [["embeddings"], ["similarities"], ["hidden"], ["attention"], ["embeddings", "hidden", "attention"]],
+)
+def test_whatever_is_matched_comes_closer(tmp_path: Path, match: list[str]) -> None:
+    """After layers were dropped, each match brings embeddings of unseen texts nearer to the baseline's."""
+    context, made = of_texts(tmp_path), halved()
+    before = likeness(made.module, context)
+    after = distill(made, settings(*match, epochs=6), context)
+    assert likeness(after.module, context) > before + 0.01
+    assert after.surgery == made.surgery
+    assert after.notes[-1]["step"] == "distill"
+
+
+def test_nothing_of_the_matching_stays(tmp_path: Path) -> None:
+    """No hook, no projection, and the way attention is computed is as before."""
+    context, made = of_texts(tmp_path), halved()
+    transformer: Any = made.module.get_submodule("transformer")
+    transformer.set_attn_implementation("sdpa")
+    names = list(made.module.state_dict())
+    module = distill(made, settings("hidden", "attention"), context).module
+    assert list(module.state_dict()) == names
+    assert transformer.config._attn_implementation == "sdpa"
+    assert not any(part._forward_hooks for part in module.modules())
+
+
+@pytest.mark.parametrize("match", [["logits"], ["logits", "hidden"]])
+@pytest.mark.parametrize("task", ["classification", "token_classification"])
+def test_classes_are_learnt_without_labels(tmp_path: Path, task: Task, match: list[str]) -> None:
+    """The shortened classifier agrees with the baseline more often than before, by the row or the token."""
+    context, made = of_texts(tmp_path, task), halved(task)
+    before = likeness(made.module, context)
+    after = distill(made, settings(*match, epochs=6), context).module
+    assert likeness(after, context) > before + 0.05
+
+
+def test_a_student_learns_from_its_teacher(tmp_path: Path, data: Data) -> None:
+    """A smaller network by its factory agrees on most digits, where chance would on a tenth; the model before
+    it is gone with its zeros."""
+    context = of_digits(tmp_path, data)
+    student = {
+        "factory": "export.recipes.digits:digits_model",
+        "arguments": {"widths": [4, 4, 4], "hidden": 16},
+    }
+    made = Made(
+        module=torch.nn.Identity(), surgery=({"kind": "channels"},), pruned=frozenset({"head.weight"})
+    )
+    changes = {"student": student, "learning_rate": 0.01, "batch_size": 64, "epochs": 4}
+    after = distill(made, settings("logits", "labels", **changes), context)
+    assert likeness(after.module, context) > 0.5
+    assert after.pruned == frozenset()
+    (surgery,) = after.surgery
+    assert surgery["kind"] == "student"
+
+
+def test_a_narrower_student_matches_hidden_states_by_a_projection(tmp_path: Path) -> None:
+    """Widths may differ: what translates between them is trained, and not kept."""
+    context = of_texts(tmp_path, "classification")
+
+    def narrow(_: Any) -> torch.nn.Module:
+        return make_bert("classification", width=8, layers=2)
+
+    context = replace(context, trained=replace(context.trained, build_with=narrow))
+    changes = settings("logits", "hidden", student={"config": {"hidden_size": 8}})
+    module = distill(Made(module=torch.nn.Identity()), changes, context).module
+    assert list(module.state_dict()) == list(narrow(None).state_dict())
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    """Projections and dropout included."""
+    one, other = (
+        distill(halved(), settings("hidden", "attention"), of_texts(tmp_path / name)).module.state_dict()
+        for name in ("one", "other")
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_student_of_another_output_is_an_error(tmp_path: Path, data: Data) -> None:
+    """Both shapes are named."""
+    student = {"factory": "torch.nn:Flatten"}
+    with pytest.raises(StepFailed, match=r"the student answers \[2, 64\], the baseline \[2, 10\]"):
+        distill(
+            Made(module=torch.nn.Identity()), settings("logits", student=student), of_digits(tmp_path, data)
+        )
+
+
+def test_a_graph_shows_no_layers(tmp_path: Path) -> None:
+    """An ONNX file's answers can be matched, its hidden states cannot."""
+    context, made = of_texts(tmp_path), halved()
+    # Asked once, so that the graph need not be there.
+    (
+        teacher_answers(context, context.data.search),
+        teacher_answers(context, context.data.require_train("test")),
+    )
+    context = replace(context, trained=replace(context.trained, build=None, graph=b""))
+    with pytest.raises(StepFailed, match="bert is an ONNX graph: match its answers"):
+        distill(made, settings("hidden"), context)
+
+
+def test_only_transformers_give_attention_maps(tmp_path: Path, data: Data) -> None:
+    """A convolution has none."""
+    context = of_digits(tmp_path, data)
+    context = replace(context, trained=replace(context.trained, sha256="b" * 64, build=stacked))
+    with pytest.raises(StepFailed, match="which only models of transformers give; Sequential holds none"):
+        distill(Made(module=stacked()), settings("attention"), context)
+
+
+def stacked() -> torch.nn.Module:
+    """Two equal layers on flat digits."""
+    layers = torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.Linear(64, 64))
+    return torch.nn.Sequential(torch.nn.Flatten(), layers)
+
+
+def test_maps_of_other_heads_cannot_be_compared(tmp_path: Path) -> None:
+    """Four heads see otherwise than two."""
+    with pytest.raises(StepFailed, match="layer 0 has 4 heads, the baseline's layer 0 has 2"):
+        distill(Made(module=make_bert(heads=4)), settings("attention"), of_texts(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("task", "match", "way_out"),
+    [
+        ("embedding", "logits", "embeddings or similarities"),
+        ("classification", "embeddings", "labels or logits"),
+    ],
+)
+def test_what_the_task_does_not_have_cannot_be_matched(
+    tmp_path: Path, task: Task, match: str, way_out: str
+) -> None:
+    """Embeddings are no classes, and the other way round."""
+    with pytest.raises(
+        StepFailed, match=f"`match: {match}` has no meaning for the task {task}; match {way_out}"
+    ):
+        distill(halved(task), settings(match), of_texts(tmp_path, task))
+
+
+def test_labels_are_needed_only_to_match_them(tmp_path: Path) -> None:
+    """The error says what goes without."""
+    with pytest.raises(InvalidData, match=r"`match: labels` needs labels, .*match logits alone"):
+        distill(halved("classification"), settings("labels"), of_texts(tmp_path, "classification"))
+
+
+def test_an_interrupted_distillation_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The projections go on from the checkpoint, too."""
+    whole = distill(halved(), settings("hidden"), of_texts(tmp_path / "whole")).module
+
+    def die(path: Path, state: dict[str, Any]) -> None:
+        write_checkpoint(path, state)
+        raise KeyboardInterrupt
+
+    context = of_texts(tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr("export.training.train.write_checkpoint", die)
+        with pytest.raises(KeyboardInterrupt):
+            distill(halved(), settings("hidden"), context)
+    continued = distill(halved(), settings("hidden"), context).module
+    split = context.data.held_out
+    assert np.array_equal(module_answers(continued, split), module_answers(whole, split))

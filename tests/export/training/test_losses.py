@@ -1,0 +1,100 @@
+"""Every loss is 0 where nothing differs, what its formula says where it does, and blind to padding."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import rel_entr, softmax
+
+from export.training.losses import (
+    attention_loss,
+    embeddings_loss,
+    hidden_loss,
+    labels_loss,
+    logits_loss,
+    similarities_loss,
+)
+
+ONE = torch.tensor([[1.0, 2.0, 4.0], [0.0, -1.0, 1.0]])
+OTHER = torch.tensor([[2.0, 1.0, 0.0], [1.0, 1.0, 3.0]])
+# Of two rows with two tokens, the second token of the second row is padding.
+MASK = torch.tensor([[1, 1], [1, 0]])
+
+
+def tokens(seed: int, *shape: int) -> torch.Tensor:
+    """Random numbers."""
+    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_logits_are_scaled_divergences(temperature: float) -> None:
+    """T^2 KL(teacher || student), as scipy computes it."""
+    student, teacher = (softmax(side.numpy() / temperature, axis=1) for side in (ONE, OTHER))
+    expected = temperature**2 * rel_entr(teacher, student).sum(1).mean()
+    assert float(logits_loss(ONE, OTHER, temperature)) == pytest.approx(expected, rel=1e-5)
+
+
+def test_logits_keep_their_gradient_at_any_temperature() -> None:
+    """Without the square of the temperature it would fall by four for each doubling of it."""
+    sizes = []
+    for temperature in (20.0, 40.0):
+        scores = ONE.clone().requires_grad_()
+        logits_loss(scores, OTHER, temperature).backward()  # type: ignore[no-untyped-call]
+        assert scores.grad is not None
+        sizes.append(float(scores.grad.norm()))
+    assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
+
+
+def test_labels_ignore_what_does_not_count() -> None:
+    """A label of -100 is as if the token were not there, and a batch of nothing else costs nothing."""
+    scores = tokens(0, 2, 2, 3)
+    labels = torch.tensor([[1, -100, 0], [2, -100, 0]])
+    expected = torch.nn.functional.cross_entropy(scores[:, 0], labels[:, 0])
+    assert torch.allclose(labels_loss(scores, labels), expected)
+    assert float(labels_loss(scores, torch.full((2, 2), -100))) == 0
+
+
+def test_embeddings_are_compared_by_direction() -> None:
+    """1 - cosine, whatever the length."""
+    cosines = (ONE * OTHER).sum(1) / ONE.norm(dim=1) / OTHER.norm(dim=1)
+    assert torch.allclose(embeddings_loss(ONE * 7, OTHER), 1 - cosines.mean())
+
+
+def test_similarities_are_compared_pair_by_pair() -> None:
+    """Two rows have one pair: the square of the difference of its two cosines; a rotation changes nothing."""
+    cosines = [float(torch.cosine_similarity(side[0], side[1], dim=0)) for side in (ONE, OTHER)]
+    assert float(similarities_loss(ONE, OTHER)) == pytest.approx((cosines[0] - cosines[1]) ** 2, rel=1e-4)
+    assert float(similarities_loss(ONE, ONE[:, [2, 0, 1]])) == pytest.approx(0, abs=1e-6)
+
+
+def test_hidden_states_are_compared_relative_to_the_teachers() -> None:
+    """Twice the state is one mean square away, at any scale."""
+    states = tokens(1, 2, 2, 4)
+    assert float(hidden_loss(2 * states, states)) == pytest.approx(1)
+    assert float(hidden_loss(200 * states, 100 * states, MASK)) == pytest.approx(1)
+
+
+def test_padding_does_not_count() -> None:
+    """What a padded token says changes no loss."""
+    one, other = tokens(2, 2, 2, 3), tokens(3, 2, 2, 3)
+    maps = (tokens(4, 2, 5, 2, 2), tokens(5, 2, 5, 2, 2))
+    before = _masked(one, other, maps)
+    one[1, 1], maps[0][1, :, 1] = 99, 99
+    assert _masked(one, other, maps) == before
+
+
+def _masked(one: torch.Tensor, other: torch.Tensor, maps: tuple[torch.Tensor, torch.Tensor]) -> list[float]:
+    return [
+        float(loss)
+        for loss in (
+            logits_loss(one, other, 2.0, MASK),
+            hidden_loss(one, other, MASK),
+            attention_loss(*maps, MASK),
+        )
+    ]
+
+
+def test_attention_maps_are_compared_query_by_query() -> None:
+    """A query that looks at the one key instead of the other is 2 away."""
+    here, there = (torch.zeros(1, 1, 2, 2) for _ in range(2))
+    here[0, 0, :, 0], there[0, 0, :, 1] = 1, 1
+    assert float(attention_loss(here, there, None)) == 2
