@@ -4,10 +4,10 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo serve check test bench digits lock clean
+.PHONY: help setup demo serve check test bench bench-export digits digits-resnet tabular sequence minilm lock clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
 
 setup: $(VENV)/.ready-$(EXTRAS) ## make the virtual environment, everything pinned
 
@@ -32,12 +32,23 @@ check: setup ## ruff, mypy --strict, hadolint
 test: setup ## the whole suite, fast tests first
 	$(BIN)/python -m pytest
 
-digits: setup ## train the digits model and export its variants to models/
+digits: setup ## train the digits model and export its variants to models/; so do tabular, sequence, digits-resnet
 	$(BIN)/python -m export.recipes.digits
 	$(BIN)/counterweight export export/recipes/digits.yaml
 
+digits-resnet tabular sequence: setup
+	$(BIN)/python -m export.recipes.$(subst -,_,$@)
+	$(BIN)/counterweight export export/recipes/$(subst -,_,$@).yaml
+
+minilm: setup ## export all-MiniLM-L6-v2, as installed, or FROM=the folder it was downloaded to
+	$(BIN)/python -m export.recipes.minilm $(if $(FROM),--from $(FROM))
+	$(BIN)/counterweight export export/recipes/minilm.yaml
+
 bench: digits ## CPU per request beside FastAPI; needs wrk
 	$(BIN)/python -m loadtests.peers.bench models --model digits --json build/bench-serving.json
+
+bench-export: minilm digits-resnet ## compression beside Olive, NNCF and plain onnxruntime, in one run
+	$(BIN)/python -m export.bench models --json build/bench-export.json
 
 lock: setup ## write the installed versions to constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt
