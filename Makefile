@@ -29,8 +29,10 @@ check: setup ## ruff, mypy --strict, hadolint
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 
-test: setup ## the whole suite, fast tests first
-	$(BIN)/python -m pytest
+test: setup ## the whole suite, fast tests first; those of export, which only compute, two at a time
+	$(BIN)/python -m pytest tests/house tests/serve tests/deployments tests/loadtests
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/export
+	$(BIN)/python -m pytest tests/e2e
 
 digits: setup ## train the digits model and export its variants to models/; so do tabular, sequence, digits-resnet
 	$(BIN)/python -m export.recipes.digits

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import safetensors.torch
+import torch
 import yaml
 
 if TYPE_CHECKING:
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
     from export.pipeline import Outcome
 
 RecipeWriter = Callable[..., Path]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """As an export has it. Threads that wait for each other on shared cores wait long."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
