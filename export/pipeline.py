@@ -12,7 +12,7 @@ from typing import Literal
 from tqdm import tqdm
 
 from export.data.datasets import load_data, require_labels_for
-from export.errors import ExportFailed, StepFailed
+from export.errors import ExportFailed
 from export.factories import importable
 from export.proof.floor import require_measurable
 from export.proof.report import write_report
@@ -24,7 +24,7 @@ from export.shelf import Shelf
 from export.sources.read import read_trained
 from export.workshop import Workshop
 from serve.bundle import Provenance, read_bundle, read_file
-from serve.errors import InvalidBundle, UnknownVariant
+from serve.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.record import nearest
 from serve.repository import StoredModel, read_model
 
@@ -92,7 +92,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
             for variant in due:
                 try:
                     scale.load(variant, workshop.make(variant))
-                except (StepFailed, ExportFailed) as error:
+                except CounterweightError as error:
                     if variant == recipe.baseline:
                         raise
                     failed[variant] = str(error)

@@ -43,6 +43,8 @@ class Scale:
 
     def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
         """Measure everything on the scale beside the baseline, and write the bundles."""
+        if not self._loaded:
+            return
         baseline = self._recipe.baseline
         graph, session, expected = self._baseline()
         sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}

@@ -48,12 +48,19 @@ class Workshop:
         self._data = data
         self._shelf = shelf
         self._announce = announce
-        # Of the torch models that the variants made so far went through.
-        self.torch_keys: set[str] = set()
 
     def make(self, variant: str) -> Exported:
         """The variant's graph. Raises StepFailed, which names the variant and the step."""
         return self._graph(variant, self._recipe.variants[variant])
+
+    @property
+    def torch_keys(self) -> set[str]:
+        """Of all torch models that the recipe's variants go through, on the shelf or not."""
+        return {
+            self._key("torch", steps[:count])
+            for steps in self._recipe.variants.values()
+            for count in range(1, len(steps) + 1)
+        }
 
     def _graph(self, variant: str, steps: Steps) -> Exported:
         key = self._key("graph", steps)
@@ -83,7 +90,6 @@ class Workshop:
             return Made(module=self._build())
         context = self._context(variant, steps)
         key = self._key("torch", steps)
-        self.torch_keys.add(key)
         made = self._shelf.load_made(key, lambda surgery: replay(self._build(), surgery, context))
         if made is None:
             before = self._model(variant, steps[:-1])

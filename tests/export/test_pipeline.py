@@ -262,3 +262,33 @@ def test_a_full_disk_leaves_no_half_bundle(
     assert "code 2" in done.stdout
     assert "No space left on device; mend that and export again" in done.stderr
     assert set(done.stdout.splitlines()[1:]) <= {"bundle.json model.onnx", ""}
+
+
+def test_making_one_variant_keeps_the_finished_work_of_the_others(
+    write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A long training is not forgotten because another variant was asked for alone."""
+    recipe = write_recipe(variants={"fp32": [], "slim": [PRUNE, FINETUNE], "int8": [QUANTIZE]})
+    run(recipe, tmp_path / "models")
+    shelf = tmp_path / "models" / "tiny" / ".work"
+    before = listing(shelf)
+    shutil.rmtree(tmp_path / "models" / "tiny" / "int8")
+    run(recipe, tmp_path / "models", only="int8")
+    assert listing(shelf) == before
+
+
+def test_a_variant_without_data_to_train_on_is_recorded(
+    write_recipe: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Whatever of ours goes wrong in one variant, the others go on."""
+    recipe = write_recipe(
+        variants={"fp32": [], "slim": [PRUNE, FINETUNE]}, data={"factory": "data_without_train:make"}
+    )
+    (recipe.parent / "data_without_train.py").write_text(
+        "from export.recipes.digits import digits_data\n\n\n"
+        "def make():\n"
+        "    return {name: split for name, split in digits_data().items() if name != 'train'}\n"
+    )
+    outcome = run(recipe, tmp_path / "models")
+    assert outcome.status == {"fp32": "built", "slim": "failed"}
+    assert "train" in outcome.failed["slim"]
