@@ -11,6 +11,7 @@ import io
 import json
 import re
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def _unzip(name: str, content: bytes) -> dict[str, bytes]:
             if claimed > MAX_BYTES:
                 raise InvalidSource(f"{name} claims {claimed} bytes unpacked; at most {MAX_BYTES} are read")
             return {info.filename.partition("/")[2]: archive.read(info) for info in infos}
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise InvalidSource(f"{name} is no whole torch.export program: {error}; {_AGAIN}") from None
 
 

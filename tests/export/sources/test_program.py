@@ -132,6 +132,20 @@ def test_refuses_what_is_no_whole_program(program: Path, tmp_path: Path, content
         read(path)
 
 
+def test_refuses_a_damaged_archive(tmp_path: Path) -> None:
+    """Compressed members whose bytes were changed, with an error of ours and not of the unpacker."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model/weights", bytes(range(256)) * 40)
+    damaged = bytearray(packed.getvalue())
+    # Behind the local header of 30 bytes and the name: the first bytes of the deflated stream.
+    damaged[43:53] = b"\xff" * 10
+    path = tmp_path / "model.pt2"
+    path.write_bytes(damaged)
+    with pytest.raises(InvalidSource, match=r"no whole torch\.export program.*Error -3"):
+        read(path)
+
+
 def test_code_in_the_sample_inputs_is_not_run(program: Path, tmp_path: Path) -> None:
     """torch.export.load would unpickle them; here they are listed, and left out."""
     trace = tmp_path / "trace"

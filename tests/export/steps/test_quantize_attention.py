@@ -15,11 +15,7 @@ from export.training.answers import graph_answers
 from serve.session import Session
 from tests.export.graphs import (
     Builder,
-    context_for,
-    conv_graph,
-    encoder_graph,
     exported_of,
-    images,
     mean_cosine,
     operators,
     outlying_graph,
@@ -31,30 +27,6 @@ STATIC = Quantize(step="quantize", method="static")
 DYNAMIC = Quantize(step="quantize", method="dynamic")
 WEIGHTS = Quantize(step="quantize", method="weights")
 LEVELLED: dict[str, Any] = {"smooth": 0.7, "split_outliers": True}
-
-
-@pytest.fixture(scope="module")
-def of_images(tmp_path_factory: pytest.TempPathFactory) -> Context:
-    """What a step on the convolutional graph is given."""
-    return context_for("classification", images(32, 0), images(64, 1), tmp_path_factory.mktemp("images"))
-
-
-@pytest.fixture(scope="module")
-def of_texts(tmp_path_factory: pytest.TempPathFactory) -> Context:
-    """What a step on the encoder is given."""
-    return context_for("embedding", texts(32, 0), texts(64, 1), tmp_path_factory.mktemp("texts"))
-
-
-@pytest.fixture(scope="module")
-def convolutional() -> Exported:
-    """A float graph of convolutions."""
-    return exported_of(conv_graph())
-
-
-@pytest.fixture(scope="module")
-def encoder() -> Exported:
-    """A float graph of attention."""
-    return exported_of(encoder_graph())
 
 
 @pytest.fixture(scope="module")
