@@ -18,7 +18,7 @@ COPY deployments deployments
 RUN make setup EXTRAS=serve
 USER 10001
 VOLUME /app/models
-EXPOSE 8000
+EXPOSE 8000 8001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=2)"]
 CMD ["counterweight", "serve", "models", "--host", "0.0.0.0"]

@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo serve check test bench bench-export digits digits-resnet tabular sequence minilm lock clean
+.PHONY: help setup demo serve check test bench bench-export digits digits-resnet tabular sequence minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -51,6 +51,9 @@ bench: digits ## CPU per request beside FastAPI; needs wrk
 
 bench-export: minilm digits-resnet ## compression beside Olive, NNCF and plain onnxruntime, in one run
 	$(BIN)/python -m export.bench models --json build/bench-export.json
+
+proto: setup ## make serve/oip/inference_pb2.py from its .proto
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. serve/oip/inference.proto
 
 lock: setup ## write the installed versions to constraints.txt
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' > constraints.txt

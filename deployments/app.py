@@ -1,4 +1,4 @@
-"""The Ray Serve application: one gateway and, for variants placed apart, a deployment for each."""
+"""The Ray Serve application: the gateways, and the keeper that tells them what is loaded."""
 
 from typing import Any
 
@@ -6,32 +6,30 @@ from ray import serve as ray_serve
 from ray.serve import Application
 
 from deployments.gateway import Gateway
+from deployments.keeper import Keeper
 from deployments.plan import Plan
-from deployments.variant import VariantReplica
-from serve.settings import Settings
 
-# Far above what the gateway's own queues let through: they decide, not Ray.
+# Far above what the gateways' own queues let through: they decide, not Ray.
 _MAX_ONGOING = 10_000
 
 
-def build(plan: Plan, settings: Settings) -> Application:
+def build(plan: Plan, scratch: str) -> Application:
     """The application that serves the plan."""
-    handles: dict[str, dict[str, Any]] = {}
-    if not plan.together:
-        for model in plan.models:
-            handles[model.name] = {
-                variant: _deployment(VariantReplica, f"{model.name}:{variant}").bind(
-                    str(model.folder / variant), settings.threads
-                )
-                for variant in model.servable
-            }
-    gateway = _deployment(ray_serve.ingress()(Gateway), "gateway")
-    application: Application = gateway.bind(plan, handles, settings)
+    keeper = _deployment(Keeper, "keeper", 1).bind(plan, scratch)
+    application: Application = _deployment(Gateway, "gateway", plan.gateways).bind(plan, keeper)
     return application
 
 
-def _deployment(replica: type, name: str) -> Any:
-    # No CPU is reserved: on a small machine the reservation, not the load, would decide what fits.
+def _deployment(replica: type, name: str, replicas: int) -> Any:
     return ray_serve.deployment(
-        replica, name=name, max_ongoing_requests=_MAX_ONGOING, ray_actor_options={"num_cpus": 0}
+        replica,
+        name=name,
+        num_replicas=replicas,
+        max_ongoing_requests=_MAX_ONGOING,
+        health_check_period_s=2,
+        health_check_timeout_s=30,
+        graceful_shutdown_timeout_s=15,
+        graceful_shutdown_wait_loop_s=0.2,
+        # No CPU is reserved: on a small machine the reservation, not the load, would decide what fits.
+        ray_actor_options={"num_cpus": 0},
     )

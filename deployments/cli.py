@@ -5,28 +5,47 @@ import sys
 import time
 from pathlib import Path
 
-from deployments.plan import Plan, plan_routes
-from deployments.processes import stop_on_signals
+from deployments.plan import Plan, parse_all_weights, parse_placements
+from deployments.processes import go_on_guarded, stop_if_asked
+from serve.errors import InvalidRecord
+from serve.settings import Settings
 
 
 def serve(arguments: list[str]) -> int:
     """Serve a repository until Ctrl-C or SIGTERM: exit code 0; 2 when it cannot start."""
     options = _parser().parse_args(arguments)
-    models, routes = plan_routes(options.repository, options.weights)
-    together = options.placement == "together"
-    address = {"host": options.host, "port": options.port}
-    plan = Plan.parse({"models": models, "routes": routes, "together": together, **address}, "serve")
+    plan = Plan.parse(
+        {
+            "repository": options.repository.resolve(),
+            "weights": parse_all_weights(options.weights),
+            "placements": parse_placements(options.placement),
+            "host": options.host,
+            "port": options.port,
+            "grpc_port": options.grpc_port,
+            "gateways": options.gateways,
+            "replicas": options.replicas,
+            "access_log": None if options.access_log is None else options.access_log.absolute(),
+            "settings": _parse_settings(options.set),
+        },
+        "serve",
+    )
+    models = plan.read()
+    for model in models:
+        plan.routes_of(model)
+    go_on_guarded()
     # Only now, when nothing that a person wrote can be wrong any more: ray takes seconds.
     from deployments.server import running
 
-    stop_on_signals()
-    names = ", ".join(model.name for model in models)
-    _say(f"starting Ray Serve for {names} ({options.placement}) ...")
+    names = ", ".join(f"{model.name} ({plan.placement_of(model.name)})" for model in models)
+    _say(f"starting Ray Serve for {names} ...")
     try:
-        with running(plan):
+        with running(plan) as logs:
             _say(_welcome(plan))
+            _say(f"  logs, until it stops: {logs}")
             while True:
-                time.sleep(3600)
+                time.sleep(1)
+                # The signal may have come in a place where Python ignores what is raised.
+                stop_if_asked()
     except KeyboardInterrupt:
         _say("stopped")
     return 0
@@ -35,33 +54,61 @@ def serve(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="counterweight serve",
-        description="Serve every model of a repository behind one endpoint (Open Inference Protocol).",
+        description="Serve every model of a repository behind one endpoint: the Open Inference Protocol over "
+        "HTTP and gRPC.",
         epilog="example: counterweight serve models --weights digits:fp32=90,slim-int8=10",
     )
-    parser.add_argument("repository", type=Path, nargs="?", default=Path("models"), help="default: models")
-    parser.add_argument("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
-    parser.add_argument("--port", type=int, default=8000, help="default: 8000")
-    parser.add_argument(
+    add = parser.add_argument
+    add("repository", type=Path, nargs="?", default=Path("models"), help="default: models")
+    add("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
+    add("--port", type=int, default=8000, help="of HTTP; default: 8000")
+    add("--grpc-port", type=int, default=8001, help="default: 8001")
+    add(
         "--weights",
         action="append",
         default=[],
         metavar="MODEL:VARIANT=WEIGHT,...",
         help="traffic split of one model; once per model; without it all traffic goes to the baseline",
     )
-    parser.add_argument(
+    add(
         "--placement",
-        choices=["apart", "together"],
-        default="apart",
-        help="apart: a deployment per variant (default); together: sessions inside the gateway",
+        action="append",
+        default=[],
+        metavar="[MODEL=]PLACEMENT",
+        help="apart: a Ray application per variant (default); together: sessions inside the gateways; for "
+        "every model, or for one",
+    )
+    add("--gateways", type=int, default=1, help="processes that take requests; default: 1")
+    add("--replicas", type=int, default=1, help="processes per variant that is placed apart; default: 1")
+    add("--access-log", type=Path, metavar="FILE", help="append a JSON line for every request")
+    add(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a limit of serve/settings.py: " + ", ".join(Settings.model_fields),
     )
     return parser
 
 
+def _parse_settings(texts: list[str]) -> Settings:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InvalidRecord(f"--set {text}: write NAME=VALUE, such as max_batch_rows=16")
+        pairs[name] = value
+    return Settings.parse(pairs, "--set")
+
+
 def _welcome(plan: Plan) -> str:
-    lines = [f"serving on {plan.url} (Ctrl-C stops)"]
-    for entry in plan.routes:
-        split = ", ".join(f"{entry.share(variant):.4g} {variant}" for variant in entry.weights)
-        lines.append(f"  {entry.model}: {split}   POST {plan.url}/v2/models/{entry.model}/infer")
+    lines = [
+        f"serving on {plan.url} (docs: {plan.url}/docs), gRPC on {plan.host}:{plan.grpc_port} (Ctrl-C stops)"
+    ]
+    for model in plan.read():
+        routes = plan.routes_of(model)
+        split = ", ".join(f"{routes.share(variant):.4g} {variant}" for variant in routes.weights)
+        lines.append(f"  {model.name}: {split}   POST {plan.url}/v2/models/{model.name}/infer")
     return "\n".join(lines)
 
 

@@ -1,44 +1,155 @@
-"""Gateway: the ingress. It holds the ASGI app, the routes and the tallies; variants run apart or together."""
+"""Gateway: a replica that listens for requests itself, beside others on the same port, and answers them."""
 
-from collections.abc import Mapping
+import asyncio
+import logging
+import time
+import uuid
+from pathlib import Path
+from typing import Any
 
+from ray.exceptions import RayError
+from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
-from starlette.types import ASGIApp
 
+from deployments.doors import close_doors
+from deployments.keeper import Keeper, Report
 from deployments.plan import Plan
-from deployments.variant import Apart, VariantReplica
-from serve.api import create_app
-from serve.model import ServedModel
+from deployments.variant import Apart
+from serve.catalog import Catalog, IndexEntry, LoadedVariant
+from serve.errors import CounterweightError, VariantUnavailable
+from serve.http.api import create_app
+from serve.http.server import HttpServer
+from serve.observe.access_log import AccessLog
+from serve.observe.observer import Observer
+from serve.observe.tracing import make_tracer
+from serve.oip.grpc_server import GrpcServer
+from serve.oip.grpc_service import grpc_handler
 from serve.placement import Placement, Together
-from serve.repository import StoredModel
+from serve.registry import Registry
 from serve.session import open_session
-from serve.settings import Settings
 
-Handle = DeploymentHandle[VariantReplica]
+_SYNC_EVERY_S = 0.5
+_SYNC_TIMEOUT_S = 5.0
+# What could not be had may only have been away for a moment.
+_RETRY_EVERY_S = 10.0
+_log = logging.getLogger("counterweight.gateway")
 
 
 class Gateway:
-    """One gateway replica, over all models of the plan."""
+    """One gateway. It exists only once it serves the keeper's catalog."""
 
-    def __init__(self, plan: Plan, handles: Mapping[str, Mapping[str, Handle]], settings: Settings) -> None:
-        """`handles` gives a handle for every variant of each model that is placed apart."""
-        models = {}
-        for stored, routes in zip(plan.models, plan.routes, strict=True):
-            placements = _place(stored, handles.get(stored.name), settings)
-            models[stored.name] = ServedModel(stored.signature, placements, routes, settings)
-        self._app = create_app(models, settings)
+    async def __init__(self, plan: Plan, keeper: "DeploymentHandle[Keeper]") -> None:  # type: ignore[misc]
+        close_doors()
+        self._plan = plan
+        self._keeper = keeper
+        self._name = uuid.uuid4().hex
+        self._registry = Registry(self._place, plan.settings)
+        # The newest catalog heard of; the revision of the one that is served, which no older one's requests
+        # wait for any more; and what of it could not be had, and why.
+        self._catalog = Catalog()
+        self._revision = 0
+        self._failures: dict[str, str] = {}
+        self._applying: asyncio.Task[None] | None = None
+        self._retry_at = 0.0
+        while not self._revision:
+            await self._sync()
+            if self._applying is not None:
+                await self._applying
+        repository = RemoteRepository(keeper)
+        access_log = None if plan.access_log is None else AccessLog(plan.access_log)
+        observer = Observer(access_log, make_tracer())
+        app = create_app(
+            self._registry,
+            repository,
+            plan.settings,
+            observer,
+        )
+        self._http = HttpServer(app, plan.settings)
+        self._http.start(plan.host, plan.port)
+        self._grpc = GrpcServer(
+            grpc_handler(self._registry, repository, plan.settings, observer), plan.settings
+        )
+        await self._grpc.start(plan.host, plan.grpc_port)
+        self._syncing = asyncio.create_task(self._sync_forever())
 
-    def __serve_build_asgi_app__(self) -> ASGIApp:
-        """What Ray Serve asks an ingress for, once it is made."""
-        return self._app
+    def check_health(self) -> None:
+        """Raise when it no longer listens."""
+        if not self._http.running or self._syncing.done():
+            raise CounterweightError("the gateway no longer listens")
+
+    async def _sync_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_SYNC_EVERY_S)
+            try:
+                async with asyncio.timeout(_SYNC_TIMEOUT_S):
+                    await self._sync()
+            except (RayError, RayServeException, TimeoutError) as error:
+                # What was known last stays in force, and counting goes on.
+                _log.warning("the keeper does not answer: %s", type(error).__name__)
+
+    async def _sync(self) -> None:
+        report = Report(
+            gateway=self._name,
+            revision=self._revision,
+            failures=self._failures,
+            loads=self._registry.loads(),
+        )
+        reply = await self._keeper.sync.remote(report)
+        self._registry.others = reply.others
+        if self._applying is not None and not self._applying.done():
+            # A large model takes longer than the keeper would wait to hear of us.
+            return
+        if self._applying is not None:
+            self._applying.result()
+        if reply.catalog is not None:
+            self._catalog = reply.catalog
+        elif not self._failures or time.monotonic() < self._retry_at:
+            return
+        self._applying = asyncio.create_task(self._apply())
+
+    async def _apply(self) -> None:
+        catalog = self._catalog
+        self._failures = await self._registry.apply(catalog)
+        self._revision = catalog.revision
+        self._retry_at = time.monotonic() + _RETRY_EVERY_S
+
+    async def _place(self, version: LoadedVariant) -> Placement:
+        if version.host is not None:
+            placement = Apart(version.host, self._plan.replicas)
+            # The first call finds the way.
+            if not await placement.ready():
+                raise VariantUnavailable(f"{version.host} does not answer")
+            return placement
+        threads = self._plan.settings.threads
+        return Together(await asyncio.to_thread(open_session, Path(version.folder), threads=threads))
 
 
-def _place(
-    stored: StoredModel, handles: Mapping[str, Handle] | None, settings: Settings
-) -> dict[str, Placement]:
-    if handles is not None:
-        return {variant: Apart(f"{stored.name}/{variant}", handle) for variant, handle in handles.items()}
-    return {
-        variant: Together(open_session(stored.folder / variant, threads=settings.threads))
-        for variant in stored.servable
-    }
+class RemoteRepository:
+    """The keeper's end of `serve.catalog.Repository`."""
+
+    def __init__(self, keeper: "DeploymentHandle[Keeper]") -> None:
+        self._keeper = keeper
+
+    async def index(self) -> list[IndexEntry]:
+        """Every variant of every model in the repository, by name."""
+        entries: list[IndexEntry] = await _asked(self._keeper.index.remote())
+        return entries
+
+    async def load(self, model: str, variant: str | None) -> None:
+        """Load as it stands on disk now."""
+        await _asked(self._keeper.load.remote(model, variant))
+
+    async def unload(self, model: str, variant: str | None) -> None:
+        """Stop serving."""
+        await _asked(self._keeper.unload.remote(model, variant))
+
+
+async def _asked(call: Any) -> Any:
+    """The keeper's answer, or its error as it raised it. Raises CounterweightError."""
+    try:
+        return await call
+    except CounterweightError as error:
+        # Ray's wrapper prints the replica's traceback.
+        raise getattr(error, "cause", error) from None
+    except (RayError, RayServeException) as error:
+        raise VariantUnavailable(f"the keeper does not answer ({type(error).__name__}); try again") from None

@@ -1,7 +1,8 @@
 """Plan: what a server is to serve, checked against the repository before anything is started."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -9,45 +10,93 @@ from serve.errors import InvalidRecord, UnknownModel
 from serve.record import Record, nearest
 from serve.repository import StoredModel, read_repository
 from serve.routing import Routes, parse_weights
+from serve.settings import Settings
+
+Where = Literal["apart", "together"]
+Port = Annotated[int, Field(ge=1, le=65535)]
+_EVERY = "*"
+# Where a server that listens on every interface is found on its own machine.
+_ITSELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the reverse
 
 
 class Plan(Record):
-    """Which models are served where, and how their traffic is split."""
+    """Which repository is served, where its variants run, and how traffic starts out."""
 
-    models: tuple[StoredModel, ...]
-    # One for each model, in the same order.
-    routes: tuple[Routes, ...]
-    # Sessions in the gateway; otherwise each variant gets a deployment of its own (apart).
-    together: bool
+    repository: Path
+    # Model -> weights of its variants; one that is not named gives everything to its baseline.
+    weights: Mapping[str, Mapping[str, float]]
+    # Model -> where its variants run; `*` stands for every other.
+    placements: Mapping[str, Where]
     host: str
-    port: Annotated[int, Field(ge=1, le=65535)]
+    port: Port
+    grpc_port: Port
+    # Processes that take requests, and of each variant that is placed apart, processes that answer them.
+    gateways: Annotated[int, Field(ge=1)] = 1
+    replicas: Annotated[int, Field(ge=1)] = 1
+    access_log: Path | None = None
+    settings: Settings = Settings()
 
     @property
     def url(self) -> str:
         """Where clients find the server."""
-        return f"http://{self.host}:{self.port}"
+        return self._url_of(self.host)
+
+    @property
+    def local_url(self) -> str:
+        """Where this machine finds the server."""
+        return self._url_of(_ITSELF.get(self.host, self.host))
+
+    def _url_of(self, host: str) -> str:
+        return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
+
+    def placement_of(self, model: str) -> Where:
+        """Where the variants of a model run."""
+        return self.placements.get(model, self.placements[_EVERY])
+
+    def read(self) -> tuple[StoredModel, ...]:
+        """Every model of the repository; a model or variant that the plan names must be among them.
+
+        Raises InvalidBundle, UnknownModel, UnknownVariant or RejectedBundle."""
+        models = read_repository(self.repository)
+        for model in models.values():
+            # Without it nobody can step in, and nothing of the model would be served.
+            model.require_servable(model.baseline)
+        for name, weights in self.weights.items():
+            _require(name, models, "--weights")
+            for variant in weights:
+                models[name].require_servable(variant)
+        for name in self.placements:
+            if name != _EVERY:
+                _require(name, models, "--placement")
+        return tuple(models.values())
+
+    def routes_of(self, model: StoredModel) -> Routes:
+        """How the traffic of a model starts out. Raises InvalidRecord."""
+        weights = self.weights.get(model.name, {model.baseline: 100.0})
+        fields = {"model": model.name, "baseline": model.baseline, "weights": weights}
+        return Routes.parse(fields, f"--weights for {model.name}")
 
 
-def plan_routes(repository: Path, weights: list[str]) -> tuple[tuple[StoredModel, ...], tuple[Routes, ...]]:
-    """Every model of `repository` and its routes; one that `weights` leaves out gives all to its baseline.
-
-    Raises InvalidBundle, UnknownModel, UnknownVariant, RejectedBundle or InvalidRecord."""
-    models = read_repository(repository.resolve())
-    asked: dict[str, dict[str, float]] = {}
-    for text in weights:
+def parse_all_weights(texts: list[str]) -> dict[str, dict[str, float]]:
+    """`MODEL:VARIANT=WEIGHT,...` of several models. Raises InvalidRecord."""
+    weights: dict[str, dict[str, float]] = {}
+    for text in texts:
         name, shares = parse_weights(text)
-        if name not in models:
-            raise UnknownModel(
-                f"--weights {text}: no model {name!r} in {repository}; {nearest(name, models)}"
-            )
-        if name in asked:
+        if name in weights:
             raise InvalidRecord(f"--weights names model {name!r} twice; put all its variants into one")
-        asked[name] = shares
-    routes = []
-    for name, model in models.items():
-        shares = asked.get(name, {model.baseline: 100.0})
-        for variant in shares:
-            model.require_servable(variant)
-        fields = {"model": name, "baseline": model.baseline, "weights": shares}
-        routes.append(Routes.parse(fields, f"--weights for {name}"))
-    return tuple(models.values()), tuple(routes)
+        weights[name] = shares
+    return weights
+
+
+def parse_placements(texts: list[str]) -> dict[str, str]:
+    """`PLACEMENT` for every model, `MODEL=PLACEMENT` for one."""
+    placements = {_EVERY: "apart"}
+    for text in texts:
+        name, equals, where = text.rpartition("=")
+        placements[name if equals else _EVERY] = where
+    return placements
+
+
+def _require(name: str, models: Mapping[str, StoredModel], option: str) -> None:
+    if name not in models:
+        raise UnknownModel(f"{option}: no model {name!r} in the repository; {nearest(name, models)}")

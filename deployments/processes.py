@@ -1,6 +1,8 @@
 """Processes that we start, and how every one of them ends."""
 
+import contextlib
 import ctypes
+import os
 import signal
 import sys
 import threading
@@ -9,6 +11,7 @@ from types import FrameType
 
 import psutil
 
+_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _asked = threading.Event()
 
@@ -30,10 +33,47 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def go_on_guarded() -> None:
+    """Return in a child of this process, which hears of it when this one is killed outright, and can stop in
+    order. This one hands signals on, and ends as the child does, after what that has left behind."""
+    guard = os.getpid()
+    child = os.fork()
+    if child:
+        sys.exit(_guard(child))
+    stop_on_signals()
+    # Ctrl-C in a terminal reaches the guard alone, or it would come twice.
+    os.setpgid(0, 0)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    if os.getppid() != guard:
+        raise KeyboardInterrupt
+
+
+def _guard(child: int) -> int:
+    """The exit code of the child, once it has ended and nothing below this process is left."""
+
+    def hand_on(number: int, frame: FrameType | None) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            # Not SIGTERM: while Ray starts, that is Ray's.
+            os.kill(child, signal.SIGINT)
+
+    adopt_orphans()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, hand_on)
+    _, status = os.waitpid(child, 0)
+    stop(descendants(), timeout_s=5)
+    code = os.waitstatus_to_exitcode(status)
+    # As shells have it.
+    return code if code >= 0 else 128 - code
+
+
 def adopt_orphans() -> None:
     """Make this process the parent of whatever its descendants leave behind, so that it can be found."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:

@@ -1,57 +1,49 @@
 """Server: Ray and Ray Serve on this machine, started for one repository and stopped without a trace."""
 
+import json
 import logging
 import shutil
 import signal
-import socket
 import sys
 import tempfile
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from deployments.environment import set_ray_environment
 from deployments.plan import Plan
+from deployments.ports import require_free
 from deployments.processes import adopt_orphans, descendants, stop, stop_if_asked, stop_on_signals
 from serve.errors import ServerFailed
-from serve.settings import Settings
 
 _OBJECT_STORE_BYTES = 80 * 2**20
-# The path of a socket ends at 97 characters in HAProxy, of which Ray's names below take 81.
+_APPLICATION = "counterweight"
+_ASK_TIMEOUT_S = 30
+# The path of a socket ends at 107 characters, of which Ray's names below take some 80.
 _LONGEST_PARENT = 16
 
 
 @contextmanager
-def running(plan: Plan) -> Iterator[None]:
-    """Serve the plan while the context lasts. Raises ServerFailed when it cannot."""
-    require_free(plan.host, plan.port)
+def running(plan: Plan) -> Iterator[Path]:
+    """Serve the plan while the context lasts; given is the folder of its logs. Raises ServerFailed when it
+    cannot."""
+    require_free(plan.host, plan.port, "--port")
+    require_free(plan.host, plan.grpc_port, "--grpc-port")
     adopt_orphans()
     scratch = _make_scratch()
-    set_ray_environment(scratch)
+    set_ray_environment()
     try:
         _start(plan, scratch)
         stop_if_asked()
-        yield
+        yield scratch / "session_latest" / "logs" / "serve"
     finally:
         _stop()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def require_free(host: str, port: int) -> None:
-    """Raise ServerFailed when somebody listens there, before anything is started."""
-    with socket.socket() as probe:
-        # As servers do: a connection that is still closing does not hold the port.
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServerFailed(
-                f"cannot listen on {host}:{port}: {error.strerror}; give another --port"
-            ) from None
-
-
 def _make_scratch() -> Path:
-    """A new folder for the files of Ray and HAProxy."""
+    """A new folder for the files of Ray, and copies of the bundles that are served."""
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) > _LONGEST_PARENT:
         raise ServerFailed(
@@ -83,17 +75,34 @@ def _start(plan: Plan, scratch: Path) -> None:
         # Ray has put its own handler in the place of ours.
         stop_on_signals()
         stop_if_asked()
-        ray_serve.start(http_options={"host": plan.host, "port": plan.port})
+        ray_serve.start(proxy_location="Disabled")
         stop_if_asked()
         ray_serve.run(
-            build(plan, Settings()),
-            name="counterweight",
-            route_prefix="/",
+            build(plan, str(scratch)),
+            name=_APPLICATION,
+            # The gateways listen themselves.
+            route_prefix=None,
             # A line of text for every request costs more than a small model does.
             logging_config={"enable_access_log": False},
         )
     except (RuntimeError, ray.exceptions.RayError) as error:
         raise ServerFailed(f"Ray Serve could not start: {error}") from error
+    _judge(plan)
+
+
+def _judge(plan: Plan) -> None:
+    """Raise ServerFailed when a variant that is to get traffic could not be loaded; of others only say so."""
+    # Asked as anyone may ask: a handle of Ray's needs an event loop, which a command has not.
+    url = f"{plan.local_url}/v2/repository/index"
+    with urllib.request.urlopen(url, b"{}", _ASK_TIMEOUT_S) as answer:  # noqa: S310 - our own server
+        reasons = {(entry["name"], entry["version"]): entry["reason"] for entry in json.load(answer)}
+    for model in plan.read():
+        routes = plan.routes_of(model)
+        for name in model.servable:
+            if reason := reasons.get((model.name, name)):
+                if name == model.baseline or routes.share(name):
+                    raise ServerFailed(f"{model.name}/{name} cannot be served: {reason}")
+                sys.stderr.write(f"{model.name}/{name} is not served: {reason}\n")
 
 
 def _stop() -> None:

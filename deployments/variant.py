@@ -1,66 +1,158 @@
-"""A variant in a Ray deployment of its own: the replica with the session, and the gateway's end of it."""
+"""A variant in a Ray application of its own: the replica with the session, and the gateway's end of it."""
 
 import asyncio
+import os
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import psutil
+import ray
 from numpy.typing import NDArray
-from ray.exceptions import RayError
+from ray import serve as ray_serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
+from deployments.doors import close_doors
+from serve.catalog import LoadedVariant
 from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
 from serve.placement import Together
 from serve.session import open_session
+from serve.settings import Settings
 from serve.tensor import Arrays
 
-_READY_TIMEOUT_S = 2.0
+_DEPLOYMENT = "variant"
+# Far above what the gateways' queues let through: they decide, not Ray.
+_MAX_ONGOING = 10_000
+_HEALTH_EVERY_S = 2.0
 
 
 class VariantReplica:
     """One Session behind a handle. It exists only once the bundle is verified and warm."""
 
-    def __init__(self, folder: str, threads: int) -> None:
-        self._host = Together(open_session(Path(folder), threads=threads))
+    def __init__(self, folder: str, settings: Settings) -> None:
+        close_doors()
+        self._settings = settings
+        self._host = Together(open_session(Path(folder), threads=settings.threads))
+        self._grown_from = _resident_bytes()
 
     async def run(self, arrays: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
         """The model's outputs."""
         return await self._host.run(arrays)
 
-    async def ready(self) -> bool:
-        """True: whoever hears this has a warm session."""
-        return await self._host.ready()
+    async def ready(self) -> tuple[str, int]:
+        """The node and the process that answer: whoever hears this has a warm session."""
+        await self._host.ready()
+        return _node(), os.getpid()
+
+    def check_health(self) -> None:
+        """Raise when Ray should put another replica in this one's place: it hangs, or it leaks."""
+        limit_s = 2 * self._settings.run_timeout_s
+        since = self._host.since
+        if since is not None and time.monotonic() - since > limit_s:
+            raise VariantUnavailable(f"a run has taken over {limit_s:g} s")
+        grown = _resident_bytes() - self._grown_from
+        if grown > self._settings.max_growth_bytes:
+            raise VariantUnavailable(
+                f"it has grown by {grown >> 20} MiB since it was loaded, "
+                f"{self._settings.max_growth_bytes >> 20} are allowed"
+            )
 
 
 class Apart:
     """The placement behind a handle: one call per batch."""
 
-    def __init__(self, name: str, handle: "DeploymentHandle[VariantReplica]") -> None:
-        self._name = name
+    def __init__(self, host: str, replicas: int) -> None:
+        self.runs = replicas
+        self._name = host
+        # Of the replica that answered last, if it is on this machine.
+        self._process: int | None = None
+        handle: DeploymentHandle[VariantReplica] = ray_serve.get_deployment_handle(_DEPLOYMENT, host)
         # Arrays and plain dicts need no cloudpickle.
         self._handle = handle.options(request_serialization="pickle", response_serialization="pickle")
 
     async def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
-        """The model's outputs. Raises ModelFailed or VariantUnavailable."""
-        try:
-            outputs: dict[str, NDArray[np.generic]] = await self._handle.run.remote(dict(arrays))
-        except CounterweightError as error:
-            # Ray's wrapper prints the replica's traceback; the client gets the message alone.
-            raise ModelFailed(str(getattr(error, "cause", error))) from error
-        except (RayError, RayServeException) as error:
-            raise VariantUnavailable(
-                f"{self._name} did not answer: {type(error).__name__}; try again"
-            ) from error
-        return outputs
+        """The model's outputs, from a second replica where the first is lost. Raises what the session raised;
+        VariantUnavailable."""
+        for left in reversed(range(min(2, self.runs))):
+            try:
+                outputs: dict[str, NDArray[np.generic]] = await self._handle.run.remote(dict(arrays))
+            except (CounterweightError, RayTaskError) as error:
+                raise self._told(error) from None
+            except (RayError, RayServeException) as error:
+                if not left:
+                    raise VariantUnavailable(
+                        f"{self._name} did not answer: {type(error).__name__}; try again"
+                    ) from error
+            else:
+                return outputs
+        raise AssertionError("the last try answers or raises")
 
     async def ready(self) -> bool:
         """Whether a replica of the variant answers."""
         try:
-            return bool(await asyncio.wait_for(_result(self._handle), _READY_TIMEOUT_S))
-        except (RayError, RayServeException, TimeoutError):
+            node, process = await self._handle.ready.remote()
+        except (RayError, RayServeException):
             return False
+        self._process = process if node == _node() else None
+        return True
+
+    async def lost(self) -> None:
+        """Return when the only replica is gone, which Ray would take seconds to notice; never when there are
+        several, or it is on another machine."""
+        ended = asyncio.Event()
+        if self.runs > 1 or self._process is None:
+            await ended.wait()
+            return
+        try:
+            descriptor = os.pidfd_open(self._process)
+        except ProcessLookupError:
+            return
+        loop = asyncio.get_running_loop()
+        loop.add_reader(descriptor, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    def close(self) -> None:
+        """Nothing: the keeper ends the host."""
+
+    def _told(self, error: Exception) -> CounterweightError:
+        """What the replica raised. Ray's wrapper prints its traceback; the client gets the message alone."""
+        cause = getattr(error, "cause", error)
+        if isinstance(cause, CounterweightError):
+            return cause
+        return ModelFailed(f"{self._name} failed: {type(cause).__name__}; its replica's log says more")
 
 
-async def _result(handle: "DeploymentHandle[VariantReplica]") -> bool:
-    ready: bool = await handle.ready.remote()
-    return ready
+def host_of(version: LoadedVariant, settings: Settings, replicas: int) -> Application:
+    """The application that hosts one version of a variant."""
+    deployment: Any = ray_serve.deployment(
+        VariantReplica,
+        name=_DEPLOYMENT,
+        num_replicas=replicas,
+        max_ongoing_requests=_MAX_ONGOING,
+        health_check_period_s=_HEALTH_EVERY_S,
+        health_check_timeout_s=30,
+        graceful_shutdown_timeout_s=5,
+        graceful_shutdown_wait_loop_s=0.2,
+        # No CPU is reserved: on a small machine the reservation, not the load, would decide what fits.
+        ray_actor_options={"num_cpus": 0},
+    )
+    application: Application = deployment.bind(version.folder, settings)
+    return application
+
+
+def _node() -> str:
+    node: str = ray.get_runtime_context().get_node_id()
+    return node
+
+
+def _resident_bytes() -> int:
+    resident: int = psutil.Process().memory_info().rss
+    return resident

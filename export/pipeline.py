@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from tqdm import tqdm
-
 from export.data.datasets import load_data, require_labels_for
 from export.errors import ExportFailed
 from export.factories import importable
+from export.progress import progress
 from export.proof.floor import require_measurable
 from export.proof.report import write_report
 from export.provenance import describe_origin, describe_variants, digest_origin
@@ -72,10 +71,10 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         importable([folder, Path.cwd()]),
         reproducible(recipe.threads),
         _locked(out / recipe.model) as home,
-        tqdm(total=2 * len(wanted), unit="step", bar_format="{desc} [{elapsed}]") as bar,
+        progress() as say,
     ):
         _remove_leftovers(home, recipe, force)
-        bar.set_description("read the model and the data")
+        say("read the model and the data")
         trained = read_trained(recipe.source, folder, recipe.task)
         seed_everything(recipe.seed)
         data = load_data(recipe.data, trained.tokenizer)
@@ -87,7 +86,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         failed: dict[str, str] = {}
         if due:
             shelf = Shelf(home / SHELF, digest_origin(origin))
-            workshop = Workshop(recipe, trained, data, shelf, bar.set_description)
+            workshop = Workshop(recipe, trained, data, shelf, say)
             scale = Scale(recipe, trained, data, shelf, home)
             for variant in due:
                 try:
@@ -96,8 +95,8 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
                     if variant == recipe.baseline:
                         raise
                     failed[variant] = str(error)
-                    tqdm.write(f"failed, the others go on: {error}")
-            scale.weigh(provenance, bar.set_description)
+                    say(f"failed, the others go on: {error}")
+            scale.weigh(provenance, say)
             if not failed:
                 shelf.sweep({*workshop.torch_keys, *scale.keys})
         model = read_model(home)

@@ -29,7 +29,12 @@ def measure(plan: LoadPlan, metadata: ModelMetadata, payloads: Payloads) -> Meas
     )
     bodies = {index: payloads.encode(index) for index in {arrival.payload for arrival in arrivals}}
     with tqdm(
-        total=len(arrivals), unit="request", desc=f"load on {plan.model}", leave=False, mininterval=0.5
+        total=len(arrivals),
+        unit="request",
+        desc=f"load on {plan.model}",
+        leave=False,
+        mininterval=0.5,
+        disable=None,
     ) as bar:
         load = Load(arrivals=arrivals, bodies=bodies, metadata=metadata, drain_s=DRAIN_S, on_sent=bar.update)
         wall_start_s, cpu_start_s = time.perf_counter(), time.process_time()

@@ -1,118 +1,316 @@
-"""Batching: one queue per variant. What arrives while a run is under way goes together in the next one."""
+"""Batching: one queue per variant. A batch goes at once when the variant is idle, when it is full, or when
+its oldest member has waited long enough."""
 
 import asyncio
 import contextvars
+import math
+import time
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.errors import ModelFailed, VariantUnavailable
+from serve.errors import CounterweightError, DeadlineExceeded, ModelFailed, Overloaded, VariantUnavailable
 from serve.placement import Placement
+from serve.rollout.tally import Tally
+from serve.settings import Settings
 from serve.tensor import Arrays, Signature
 
 Outputs = dict[str, NDArray[np.generic]]
-Shapes = tuple[tuple[int, ...], ...]
+_SMALLEST_LENGTH = 16
+# How much the last run weighs in what a run is expected to take.
+_NEWEST = 0.2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Joining:
+    """How requests of one model share a run."""
+
+    signature: Signature
+    # More rows in a run than this no longer pay.
+    full_rows: int
+    # Input -> what pads its second dimension, where lengths may differ; empty: they may not.
+    pads: Mapping[str, int]
+
+    def rows_of(self, arrays: Arrays) -> int:
+        """How many rows a request brings."""
+        return len(arrays[self.signature.inputs[0].name]) if self.signature.batches else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A request's outputs, and when it went where, on the clock of time.perf_counter."""
+
+    outputs: Outputs
+    rows: int
+    entered: float
+    started: float
+    ended: float
 
 
 class _Waiting:
     """One request in the queue."""
 
-    __slots__ = ("answer", "arrays", "rows", "shapes")
+    __slots__ = ("answer", "arrays", "entered", "expiry", "key", "length", "rows", "started", "waits")
 
-    def __init__(self, arrays: Arrays, signature: Signature, answer: asyncio.Future[Outputs]) -> None:
+    def __init__(self, arrays: Arrays, joining: Joining, answer: "asyncio.Future[Outputs]") -> None:
         self.arrays = arrays
         self.answer = answer
-        first = arrays[signature.inputs[0].name]
-        self.rows = len(first) if signature.batches else 1
-        # Only requests that agree in every other dimension can share a run.
-        self.shapes: Shapes = tuple(arrays[spec.name].shape[1:] for spec in signature.inputs)
+        self.entered = self.started = time.perf_counter()
+        self.expiry: asyncio.TimerHandle | None = None
+        self.waits = True
+        inputs = joining.signature.inputs
+        self.rows = joining.rows_of(arrays)
+        self.length = arrays[inputs[0].name].shape[1] if joining.pads else 0
+        # Only requests with the same key share a run: equal in every dimension but the rows, or, where
+        # padding makes them so, of nearly one length, so that at most half of what is computed is padding.
+        self.key: object = (
+            (max(self.length, _SMALLEST_LENGTH) - 1).bit_length()
+            if joining.pads
+            else tuple(arrays[spec.name].shape[1:] for spec in inputs)
+        )
 
 
 class Queue:
-    """The queue of one variant: it runs at once when idle, and in batches under load."""
+    """The queue of one variant. `tally` counts its runs and how long requests waited."""
 
-    def __init__(self, placement: Placement, signature: Signature, max_rows: int) -> None:
+    def __init__(self, placement: Placement, joining: Joining, settings: Settings, tally: Tally) -> None:
         self._placement = placement
-        self._signature = signature
-        self._max_rows = max_rows
+        self._joining = joining
+        self.settings = settings
+        self.tally = tally
+        self._full_rows = min(settings.max_batch_rows, joining.full_rows)
         self._waiting: deque[_Waiting] = deque()
-        self._worker: asyncio.Task[None] | None = None
+        self._running: dict[asyncio.Task[None], list[_Waiting]] = {}
+        self._wake: asyncio.TimerHandle | None = None
+        self._run_s = 0.0
+        self._idle = asyncio.Event()
+        self._idle.set()
+        # Rows that wait for a run.
+        self.waiting_rows = 0
 
-    async def infer(self, arrays: Arrays) -> Outputs:
-        """The model's answer to these arrays alone. Raises what the placement raises."""
-        answer: asyncio.Future[Outputs] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(arrays, self._signature, answer))
-        if self._worker is None:
-            # In a context of its own: a request that is cancelled must not take along the run of others,
-            # as it would where the host ties calls to the request that made them.
-            self._worker = asyncio.create_task(self._work(), context=contextvars.Context())
-        return await answer
+    @property
+    def in_flight(self) -> int:
+        """Requests that wait or are being run."""
+        return len(self._waiting) + sum(map(len, self._running.values()))
 
-    async def _work(self) -> None:
-        try:
-            while self._waiting:
-                if batch := self._take():
-                    await self._run(batch)
-        finally:
-            self._worker = None
+    def refuse_if_full(self) -> None:
+        """Raise Overloaded when one request more would wait too long."""
+        rows = self.waiting_rows
+        if rows < self._full_rows:
+            return
+        wait_s = self._run_s * math.ceil(rows / self._full_rows) / self._placement.runs
+        if rows >= self.settings.max_queue_rows or wait_s > self.settings.max_queue_wait_s:
+            raise Overloaded(
+                f"{rows} rows are waiting already, some {wait_s:.2g} s of work; "
+                "try again later, or send less at once",
+                max(1, math.ceil(wait_s)),
+            )
 
-    async def _run(self, batch: list[_Waiting]) -> None:
-        try:
-            outputs = await self._placement.run(self._join(batch))
-        except Exception as error:  # everyone in the batch hears of it; the queue goes on
+    async def infer(self, arrays: Arrays, deadline: float) -> Ran:
+        """The model's answer to these arrays alone, before `deadline` on the loop's clock.
+
+        Raises DeadlineExceeded, Overloaded, ModelFailed or VariantUnavailable."""
+        most = self.settings.max_run_rows
+        rows = self._joining.rows_of(arrays)
+        if rows <= most:
+            return await self._infer(arrays, deadline)
+        # One after the other: a large request must not fill the queue for everybody else.
+        pieces = [
+            await self._infer({name: array[start : start + most] for name, array in arrays.items()}, deadline)
+            for start in range(0, rows, most)
+        ]
+        outputs = {
+            name: np.concatenate([piece.outputs[name] for piece in pieces]) for name in pieces[0].outputs
+        }
+        return Ran(outputs, rows, pieces[0].entered, pieces[0].started, pieces[-1].ended)
+
+    def abort(self, error: CounterweightError) -> None:
+        """Fail everything that waits or is being run."""
+        for task in self._running:
+            task.cancel(str(error))
+        for batch in self._running.values():
             _fail(batch, error)
-        except asyncio.CancelledError:
-            _fail(batch, VariantUnavailable("the run was cancelled: the server is stopping"))
-            raise
-        else:
-            _answer(batch, outputs)
+        _fail(self._waiting, error)
+
+    async def drain(self) -> None:
+        """Return once nothing waits and nothing is being run."""
+        await self._idle.wait()
+
+    async def _infer(self, arrays: Arrays, deadline: float) -> Ran:
+        loop = asyncio.get_running_loop()
+        if deadline <= loop.time():
+            raise _too_late()
+        self.refuse_if_full()
+        answer: asyncio.Future[Outputs] = loop.create_future()
+        member = _Waiting(arrays, self._joining, answer)
+        member.expiry = loop.call_at(deadline, _expire, answer)
+        self._waiting.append(member)
+        self.waiting_rows += member.rows
+        self._idle.clear()
+        self._pump()
+        try:
+            outputs = await answer
+        finally:
+            member.expiry.cancel()
+            # Nobody else is to be refused because of one that has given up.
+            self._leave(member)
+        return Ran(outputs, member.rows, member.entered, member.started, time.perf_counter())
+
+    def _pump(self) -> None:
+        """Start what may run now; look again when the oldest is due."""
+        while self._waiting and len(self._running) < self._placement.runs:
+            if self._running and (wait_s := self._wait_s()) > 0:
+                if self._wake is None:
+                    self._wake = asyncio.get_running_loop().call_later(wait_s, self._on_wake)
+                return
+            if batch := self._take():
+                # In a context of its own: a request that is cancelled must not take along the run of others,
+                # as it would where the host ties calls to the request that made them.
+                task = asyncio.create_task(self._work(batch), context=contextvars.Context())
+                self._running[task] = batch
+                task.add_done_callback(self._on_done)
+        if not self._waiting and not self._running:
+            self._idle.set()
+
+    def _wait_s(self) -> float:
+        """How long the batch to come may still wait for company."""
+        if self.waiting_rows >= self._full_rows:
+            return 0.0
+        return self._waiting[0].entered + self.settings.max_wait_s - time.perf_counter()
+
+    def _on_wake(self) -> None:
+        self._wake = None
+        self._pump()
+
+    def _on_done(self, task: "asyncio.Task[None]") -> None:
+        del self._running[task]
+        self._pump()
 
     def _take(self) -> list[_Waiting]:
         """The oldest request and those right behind it that fit into the same run."""
         batch: list[_Waiting] = []
         rows = 0
+        now = time.perf_counter()
         while self._waiting:
             member = self._waiting[0]
-            fits = self._signature.batches and rows + member.rows <= self._max_rows
-            if batch and not (fits and member.shapes == batch[0].shapes):
+            if batch and not (
+                self._joining.signature.batches
+                and rows + member.rows <= self._full_rows
+                and member.key == batch[0].key
+            ):
                 break
             self._waiting.popleft()
-            if not member.answer.cancelled():
+            self._leave(member)
+            # Whose time was up, or whose client has gone, costs no run.
+            if not member.answer.done():
                 batch.append(member)
                 rows += member.rows
+                member.started = now
+                self.tally.queued.record((now - member.entered) * 1e3)
         return batch
 
-    def _join(self, batch: list[_Waiting]) -> Arrays:
-        if len(batch) == 1:
-            return batch[0].arrays
-        names = [spec.name for spec in self._signature.inputs]
-        return {name: np.concatenate([member.arrays[name] for member in batch]) for name in names}
+    def _leave(self, member: _Waiting) -> None:
+        if member.waits:
+            member.waits = False
+            self.waiting_rows -= member.rows
+
+    async def _work(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._run(batch)
+        except ModelFailed as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+            # Whose input it was cannot be told from the batch: each has a run of its own.
+            for member in batch:
+                if not member.answer.done():
+                    await self._work([member])
+        except asyncio.CancelledError:
+            _fail(batch, VariantUnavailable("the run was cancelled: the server is stopping"))
+            raise
+        except Exception as error:  # everyone in the batch hears of it; the queue goes on
+            _fail(batch, error)
+
+    async def _run(self, batch: list[_Waiting]) -> None:
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.settings.run_timeout_s):
+                outputs = await self._placement.run(_join(batch, self._joining))
+        except TimeoutError:
+            raise VariantUnavailable(
+                f"a run of {sum(member.rows for member in batch)} rows took over "
+                f"{self.settings.run_timeout_s:g} s; try again later"
+            ) from None
+        run_s = time.perf_counter() - start
+        self._run_s += (run_s - self._run_s) * _NEWEST
+        shares = _split(batch, outputs, self._joining)
+        rows = sum(member.rows for member in batch)
+        self.tally.rows += rows
+        self.tally.runs[rows] += 1
+        self.tally.run_ms[rows] += run_s * 1e3
+        for member, share in zip(batch, shares, strict=True):
+            if not member.answer.done():
+                member.answer.set_result(share)
 
 
-def _fail(batch: list[_Waiting], error: Exception) -> None:
+def _too_late() -> DeadlineExceeded:
+    return DeadlineExceeded("the time was up before the answer was there; allow more, or send fewer rows")
+
+
+def _expire(answer: "asyncio.Future[Outputs]") -> None:
+    if not answer.done():
+        answer.set_exception(_too_late())
+
+
+def _fail(batch: "list[_Waiting] | deque[_Waiting]", error: Exception) -> None:
     for member in batch:
         if not member.answer.done():
             member.answer.set_exception(error)
 
 
-def _answer(batch: list[_Waiting], outputs: Outputs) -> None:
+def _join(batch: list[_Waiting], joining: Joining) -> Arrays:
     if len(batch) == 1:
-        shares = [outputs]
-    else:
-        ends = list(accumulate(member.rows for member in batch))
-        if strange := {name for name, rows in outputs.items() if len(rows) != ends[-1]}:
-            # Whose row is whose cannot be told any more.
-            _fail(
-                batch, ModelFailed(f"{', '.join(sorted(strange))}: not one row of output for each of input")
-            )
-            return
-        starts = [0, *ends[:-1]]
-        shares = [
-            {name: rows[start:end] for name, rows in outputs.items()}
-            for start, end in zip(starts, ends, strict=True)
-        ]
-    for member, share in zip(batch, shares, strict=True):
-        if not member.answer.done():
-            member.answer.set_result(share)
+        return batch[0].arrays
+    longest = max(member.length for member in batch)
+    return {
+        spec.name: np.concatenate(
+            [_pad(member, spec.name, longest, joining.pads) for member in batch]
+            if joining.pads
+            else [member.arrays[spec.name] for member in batch]
+        )
+        for spec in joining.signature.inputs
+    }
+
+
+def _pad(member: _Waiting, name: str, length: int, pads: Mapping[str, int]) -> NDArray[np.generic]:
+    array = member.arrays[name]
+    if member.length == length:
+        return array
+    missing = [(0, 0), (0, length - member.length), *[(0, 0)] * (array.ndim - 2)]
+    return np.pad(array, missing, constant_values=pads[name])
+
+
+def _split(batch: list[_Waiting], outputs: Outputs, joining: Joining) -> list[Outputs]:
+    """Each member's own rows, cut to its own length. Raises ModelFailed when it is unclear whose."""
+    if len(batch) == 1:
+        return [outputs]
+    ends = list(accumulate(member.rows for member in batch))
+    if strange := {name for name, rows in outputs.items() if len(rows) != ends[-1]}:
+        raise ModelFailed(f"{', '.join(sorted(strange))}: not one row of output for each of input")
+    starts = [0, *ends[:-1]]
+    shares = [
+        {name: rows[start:end] for name, rows in outputs.items()}
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    if joining.pads:
+        length = joining.signature.inputs[0].shape[1]
+        long = [spec for spec in joining.signature.outputs if length in spec.shape]
+        for member, share in zip(batch, shares, strict=True):
+            for spec in long:
+                own = tuple(slice(member.length if dim == length else None) for dim in spec.shape)
+                share[spec.name] = share[spec.name][own]
+    return shares

@@ -2,7 +2,7 @@
 
     models/<model>/<variant>/bundle.json   what this file says, schema version 2
     models/<model>/<variant>/model.onnx    the graph, weights inside
-    models/<model>/<variant>/...           assets, such as tokenizer.json
+    models/<model>/<variant>/...           assets: tokenizer.json, labels.json
 
 A bundle is written whole or not at all, and a file is read only together with its SHA-256.
 """
@@ -25,6 +25,8 @@ from serve.tensor import Signature
 
 MANIFEST = "bundle.json"
 MODEL = "model.onnx"
+# Names of the classes, as a JSON list in the order of the scores.
+LABELS = "labels.json"
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -138,6 +140,21 @@ def read_file(folder: Path, bundle: Bundle, path: str) -> bytes:
             "the file was changed after export; export the variant again"
         )
     return content
+
+
+def read_labels(folder: Path) -> tuple[str, ...]:
+    """The names of the classes that the bundle in `folder` tells apart; empty: it has none. Raises
+    InvalidBundle."""
+    bundle = read_bundle(folder)
+    if all(file.path != LABELS for file in bundle.files):
+        return ()
+    try:
+        labels = json.loads(read_file(folder, bundle, LABELS))
+    except ValueError as error:
+        raise InvalidBundle(f"{folder / LABELS} is not JSON: {error}; export the variant again") from None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise InvalidBundle(f"{folder / LABELS} is no list of names; export the variant again")
+    return tuple(labels)
 
 
 def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The error tree. A class owns its HTTP status; `serve/api.py` alone turns errors into responses.
+"""The error tree. A class owns its HTTP status and its gRPC code; on each wire one map makes it an answer.
 
 Every message says what came, what was expected, and what to do.
 """
@@ -8,6 +8,8 @@ class CounterweightError(Exception):
     """The root. A command that meets one prints the message and ends with `exit_code`."""
 
     status = 500
+    # The name of a grpc.StatusCode.
+    grpc = "INTERNAL"
     exit_code = 2
 
 
@@ -15,24 +17,35 @@ class InvalidRequest(CounterweightError):
     """The request does not fit the protocol or the model's signature."""
 
     status = 400
+    grpc = "INVALID_ARGUMENT"
 
 
 class RequestTooLarge(CounterweightError):
     """The body is over the server's limit."""
 
     status = 413
+    grpc = "RESOURCE_EXHAUSTED"
+
+
+class UnsupportedEncoding(CounterweightError):
+    """The body is compressed in a way that is not known here."""
+
+    status = 415
+    grpc = "INVALID_ARGUMENT"
 
 
 class UnknownModel(CounterweightError):
     """No model of that name is served here."""
 
     status = 404
+    grpc = "NOT_FOUND"
 
 
 class UnknownVariant(CounterweightError):
     """The model has no variant of that name."""
 
     status = 404
+    grpc = "NOT_FOUND"
 
 
 class ModelFailed(CounterweightError):
@@ -40,9 +53,31 @@ class ModelFailed(CounterweightError):
 
 
 class VariantUnavailable(CounterweightError):
-    """The variant's host is gone or not up yet."""
+    """The variant's host is gone, hangs, or is not up yet."""
 
     status = 503
+    grpc = "UNAVAILABLE"
+
+
+class Overloaded(CounterweightError):
+    """The variant's queue is full; nothing was done for this request."""
+
+    status = 503
+    grpc = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class DeadlineExceeded(CounterweightError):
+    """The request's time was up before its answer was there."""
+
+    status = 504
+    grpc = "DEADLINE_EXCEEDED"
 
 
 class InvalidRecord(CounterweightError):
@@ -52,9 +87,15 @@ class InvalidRecord(CounterweightError):
 class InvalidBundle(CounterweightError):
     """A bundle on disk is incomplete, changed, or of another schema."""
 
+    status = 400
+    grpc = "FAILED_PRECONDITION"
+
 
 class RejectedBundle(CounterweightError):
     """The bundle is below its quality floor: it may be looked at, not served."""
+
+    status = 400
+    grpc = "FAILED_PRECONDITION"
 
 
 class ServerFailed(CounterweightError):

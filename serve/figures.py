@@ -10,6 +10,7 @@ Task = Literal["classification", "token_classification", "embedding"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(ge=0)]
+_NEARLY = 1.1
 
 
 class Parity(Record):
@@ -110,6 +111,19 @@ class Speed(Record):
     knee_rows: Annotated[int, Field(ge=1)]
     # Set when the variant is nowhere faster than the baseline, or slower somewhere: in words and numbers.
     warning: str | None
+
+    def full_rows(self, call_ms: float) -> int:
+        """The knee where every run costs `call_ms` of CPU time besides: the smallest measured batch whose
+        rows cost at most a tenth more than the cheapest. Of several lengths, the largest such batch."""
+        knees = []
+        for tokens in {point.tokens for point in self.points}:
+            costs = {
+                point.rows: (call_ms + point.cpu_p50_ms) / point.rows
+                for point in self.points
+                if point.tokens == tokens
+            }
+            knees.append(min(rows for rows, cost in costs.items() if cost <= _NEARLY * min(costs.values())))
+        return max(knees)
 
 
 class Figures(Record):

@@ -51,6 +51,11 @@ def read_repository(folder: Path) -> dict[str, StoredModel]:
     return models
 
 
+def list_models(folder: Path) -> list[str]:
+    """The names of the models in `folder`, sound or not."""
+    return [path.name for path in _visible_folders(folder)]
+
+
 def read_model(folder: Path) -> StoredModel:
     """The model in `folder`, its bundles checked against one another. Raises InvalidBundle, UnknownModel."""
     bundles = {path.name: read_bundle(path) for path in _visible_folders(folder)}

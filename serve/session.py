@@ -1,5 +1,6 @@
 """Session: one graph loaded into ONNX Runtime."""
 
+import ctypes
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from serve.bundle import MODEL, read_bundle, read_file
-from serve.errors import InvalidBundle, ModelFailed
-from serve.tensor import Arrays, Signature
+from serve.errors import InvalidBundle, InvalidRequest, ModelFailed
+from serve.tensor import Arrays, Signature, TensorSpec
+
+# Of onnx.TensorProto.
+_BFLOAT16 = 16
+# Rows, and the length of every other dimension that may vary: one request, and a batch.
+_WARM_UPS = ((1, 16), (8, 32))
 
 
 class Session:
@@ -29,16 +35,43 @@ class Session:
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
             raise InvalidBundle(f"{name}: onnxruntime refuses the graph: {error}") from error
         self._outputs = list(signature.output_names)
+        self._string_inputs = _names_of("BYTES", signature.inputs)
+        self._string_outputs = _names_of("BYTES", signature.outputs)
+        self._bfloat16 = {*_names_of("BF16", signature.inputs), *_names_of("BF16", signature.outputs)}
         self._check_names()
         self._warm_up()
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
-        """The model's outputs by name. Raises ModelFailed when the graph itself fails."""
+        """The model's outputs by name, BYTES as objects of bytes, BF16 as uint16, both ways.
+
+        Raises InvalidRequest for BYTES that are no UTF-8, ModelFailed when the graph itself fails."""
+        feed = dict(arrays)
+        for name in self._string_inputs:
+            feed[name] = _to_strings(name, feed[name])
         try:
-            results = self._session.run(self._outputs, dict(arrays))
+            results = self._run_bfloat16(feed) if self._bfloat16 else self._session.run(self._outputs, feed)
         except Exception as error:
             raise ModelFailed(f"{self.name} failed on a valid input: {error}") from error
-        return dict(zip(self._outputs, results, strict=True))
+        outputs = dict(zip(self._outputs, results, strict=True))
+        for name in self._string_outputs:
+            outputs[name] = _to_bytes(outputs[name])
+        return outputs
+
+    def _run_bfloat16(self, feed: dict[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """The same by onnxruntime's own values: numpy has no bfloat16, so its bits come and go as uint16."""
+        # The values point into these arrays and take them for contiguous.
+        arrays = {name: np.asarray(array, order="C") for name, array in feed.items()}
+        values = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _BFLOAT16)
+            if name in self._bfloat16
+            else onnxruntime.OrtValue.ortvalue_from_numpy(array)
+            for name, array in arrays.items()
+        }
+        results = self._session.run_with_ort_values(self._outputs, values)
+        return [
+            _bits_of(value) if name in self._bfloat16 else value.numpy()
+            for name, value in zip(self._outputs, results, strict=True)
+        ]
 
     def _check_names(self) -> None:
         graph = (
@@ -52,9 +85,10 @@ class Session:
             )
 
     def _warm_up(self) -> None:
-        # The first runs allocate; nobody's request should pay for that. Two sizes: one row, and a batch.
-        for rows in (1, 8):
-            self.run({spec.name: spec.example(rows) for spec in self.signature.inputs})
+        # The first runs allocate; nobody's request should pay for that.
+        batch = self.signature.inputs[0].shape[0] if self.signature.batches else None
+        for rows, length in _WARM_UPS:
+            self.run({spec.name: _zeros(spec, batch, rows, length) for spec in self.signature.inputs})
 
 
 def open_session(folder: Path, *, threads: int = 1) -> Session:
@@ -62,3 +96,39 @@ def open_session(folder: Path, *, threads: int = 1) -> Session:
     bundle = read_bundle(folder)
     graph = read_file(folder, bundle, MODEL)
     return Session(graph, bundle.signature, f"{bundle.model}/{bundle.variant}", threads=threads)
+
+
+def _names_of(datatype: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    return tuple(spec.name for spec in specs if spec.datatype == datatype)
+
+
+def _zeros(spec: TensorSpec, batch: str | int | None, rows: int, length: int) -> NDArray[np.generic]:
+    lengths = [rows if dim == batch else length for dim in spec.shape]
+    shape = [dim if isinstance(dim, int) else most for dim, most in zip(spec.shape, lengths, strict=True)]
+    # A string that a graph may well read as a number.
+    return np.full(shape, b"0", object) if spec.datatype == "BYTES" else np.zeros(shape, spec.dtype)
+
+
+def _to_strings(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    # onnxruntime takes str; of bytes it would make "b'...'".
+    elements = array.ravel().tolist()
+    try:
+        strings = np.fromiter((element.decode() for element in elements), object, len(elements))
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            f"input {name!r} has an element that is no UTF-8: {error.object!r:.40}; encode it as UTF-8"
+        ) from None
+    return strings.reshape(array.shape)
+
+
+def _to_bytes(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    elements = array.ravel().tolist()
+    contents = np.fromiter((element.encode() for element in elements), object, len(elements))
+    return contents.reshape(array.shape)
+
+
+def _bits_of(value: onnxruntime.OrtValue) -> NDArray[np.generic]:
+    shape = value.shape()
+    # onnxruntime has no other way out for bfloat16. A copy, because its memory goes with `value`.
+    size = int(np.prod(shape)) * np.dtype(np.uint16).itemsize
+    return np.frombuffer(ctypes.string_at(value.data_ptr(), size), np.uint16).reshape(shape)

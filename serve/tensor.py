@@ -12,7 +12,8 @@ from serve.record import Record
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
-# Open Inference Protocol datatype -> numpy. What JSON cannot carry exactly (FP16, BF16) is not here.
+# Open Inference Protocol datatype -> numpy. An element of BYTES is a `bytes` object; BF16, which numpy does
+# not know, is held as its bits.
 DATATYPES: dict[str, np.dtype[np.generic]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
@@ -23,14 +24,17 @@ DATATYPES: dict[str, np.dtype[np.generic]] = {
     "INT16": np.dtype(np.int16),
     "INT32": np.dtype(np.int32),
     "INT64": np.dtype(np.int64),
+    "FP16": np.dtype(np.float16),
+    "BF16": np.dtype(np.uint16),
     "FP32": np.dtype(np.float32),
     "FP64": np.dtype(np.float64),
+    "BYTES": np.dtype(np.object_),
 }
-_NAMES = {dtype: name for name, dtype in DATATYPES.items()}
+_NAMES = {dtype: name for name, dtype in DATATYPES.items() if name != "BF16"}
 
 
 def datatype_of(dtype: np.dtype[np.generic]) -> str:
-    """The protocol's name of a numpy type. Raises KeyError for one that the wire cannot carry."""
+    """The protocol's name of a numpy type; never BF16. Raises KeyError for one that the wire cannot carry."""
     return _NAMES[dtype]
 
 
@@ -60,8 +64,9 @@ class TensorSpec(Record):
         return [dim if isinstance(dim, int) else -1 for dim in self.shape]
 
     def example(self, rows: int = 1) -> NDArray[np.generic]:
-        """An array of zeros of this shape, every varying dimension `rows` long."""
-        return np.zeros([dim if isinstance(dim, int) else rows for dim in self.shape], self.dtype)
+        """An array of zeros, or of empty strings, of this shape, every varying dimension `rows` long."""
+        shape = [dim if isinstance(dim, int) else rows for dim in self.shape]
+        return np.full(shape, b"" if self.datatype == "BYTES" else 0, self.dtype)
 
 
 class Signature(Record):
@@ -74,6 +79,11 @@ class Signature(Record):
     def input_by_name(self) -> dict[str, TensorSpec]:
         """The inputs by their names."""
         return {spec.name: spec for spec in self.inputs}
+
+    @cached_property
+    def output_by_name(self) -> dict[str, TensorSpec]:
+        """The outputs by their names."""
+        return {spec.name: spec for spec in self.outputs}
 
     @cached_property
     def output_names(self) -> tuple[str, ...]:

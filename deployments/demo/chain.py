@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from deployments.demo.cpu import CpuReading, cost_per_request, read_cpu
 from deployments.demo.summary import Summary, summarize
+from deployments.ports import free_ports
 from deployments.processes import stop, stop_if_asked
 from serve.errors import ServerFailed
 from serve.repository import read_model
@@ -53,7 +54,16 @@ def served(port: int, say: Say, *, keep: bool) -> Iterator[psutil.Process]:
     say(f"3/5  start Ray Serve: 90 % fp32, 10 % slim-int8, on http://127.0.0.1:{port}")
     OUT.mkdir(parents=True, exist_ok=True)
     with (OUT / "server.log").open("wb") as log:
-        command = _command("serve", str(MODELS), "--port", str(port), "--weights", SPLIT)
+        command = _command(
+            "serve",
+            str(MODELS),
+            "--port",
+            str(port),
+            "--grpc-port",
+            str(free_ports(1)[0]),
+            "--weights",
+            SPLIT,
+        )
         server = _start(command, stdout=log, stderr=log)
     try:
         _wait_until_ready(server, port)
@@ -144,7 +154,9 @@ def _stop(child: "subprocess.Popen[bytes]") -> None:
 
 def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
-    with tqdm(desc="waiting until it is ready", bar_format="{desc} {elapsed}", leave=False) as clock:
+    with tqdm(
+        desc="waiting until it is ready", bar_format="{desc} {elapsed}", leave=False, disable=None
+    ) as clock:
         while time.monotonic() < deadline and server.poll() is None:
             stop_if_asked()
             try:

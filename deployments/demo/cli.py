@@ -6,9 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from deployments.environment import free_ports
+from deployments.ports import free_ports, require_free
 from deployments.processes import stop_on_signals
-from deployments.server import require_free
 from serve.errors import ServerFailed
 
 _PORT = 8000
@@ -51,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _pick_port() -> int:
     try:
-        require_free("127.0.0.1", _PORT)
+        require_free("127.0.0.1", _PORT, "--port")
     except ServerFailed:
         return free_ports(1)[0]
     return _PORT

@@ -1,5 +1,6 @@
 """CPU: what the server's processes cost, by role, and what of it a request costs."""
 
+import re
 from collections.abc import Mapping
 
 import psutil
@@ -8,10 +9,11 @@ from deployments.processes import descendants
 from serve.record import Record
 
 GATEWAY = "gateway"
-PROXY = "proxy"
-# Everything else that Ray runs: controllers, raylet, agents.
+# Everything else: the keeper, and what Ray runs: controller, raylet, agents.
 RAY = "ray"
-_REPLICA = "ServeReplica:counterweight:"
+_GATEWAY = "ServeReplica:counterweight:gateway"
+# Of a version of a variant, such as ServeReplica:digits.slim-int8.0123456789ab:variant.
+_REPLICA = re.compile(r"ServeReplica:(.+)\.([0-9a-f]{12}):variant")
 
 
 class CpuReading(Record):
@@ -28,11 +30,10 @@ Span = tuple[CpuReading, CpuReading]
 class CpuCost(Record):
     """What one request costs, idle work of the same processes taken off. All in CPU ms."""
 
-    # Its variant's replica, and its share of gateway and proxy.
+    # Its variant's replica, and its share of the gateway.
     variants: Mapping[str, float]
     gateway: float
-    proxy: float
-    # Ray's own processes: not caused by requests, so per second instead of per request.
+    # The other processes: not caused by requests, so per second instead of per request.
     ray_per_s: float
 
 
@@ -55,13 +56,11 @@ def cost_per_request(busy: Span, idle: Span, requests: Mapping[str, int]) -> Cpu
         role: 1e3 * _spent_s(busy, role) - _length_s(busy) * _rate(idle, role) for role in busy[1].cpu_s
     }
     total = max(1, sum(requests.values()))
-    gateway, proxy = (max(0.0, spent_ms.get(role, 0.0)) / total for role in (GATEWAY, PROXY))
+    gateway = max(0.0, spent_ms.get(GATEWAY, 0.0)) / total
     variants = {
-        role: gateway + proxy + max(0.0, spent_ms.get(role, 0.0)) / count
-        for role, count in requests.items()
-        if count
+        role: gateway + max(0.0, spent_ms.get(role, 0.0)) / count for role, count in requests.items() if count
     }
-    return CpuCost(variants=variants, gateway=gateway, proxy=proxy, ray_per_s=_rate(busy, RAY))
+    return CpuCost(variants=variants, gateway=gateway, ray_per_s=_rate(busy, RAY))
 
 
 def _rate(span: Span, role: str) -> float:
@@ -78,9 +77,9 @@ def _length_s(span: Span) -> float:
 
 
 def _role(command: str) -> str:
-    if _REPLICA in command:
-        return command.split(_REPLICA, 1)[1].split(maxsplit=1)[0]
-    # Requests pass through the one or the other; HAProxyManager only writes configuration.
-    if "/haproxy " in command or "ProxyActor" in command:
-        return PROXY
+    if _GATEWAY in command:
+        return GATEWAY
+    if found := _REPLICA.search(command):
+        # The model's name and the variant's may hold dots themselves; here neither does.
+        return found[1].replace(".", ":", 1)
     return RAY

@@ -136,7 +136,7 @@ def notes(summary: Summary) -> list[str]:
         f"quality is measured on {summary.held_out_rows} held-out scans; - means no traffic, at weight 0",
         *(f"{'~' if str(warning).startswith('the p99') else '!'}  {warning}" for warning in warnings),
         "CPU ms/request: the variant's own replica, idle work off, "
-        f"plus {cpu.gateway:.2f} gateway and {cpu.proxy:.2f} proxy; Ray's own: {ray_share:.1%} of a core",
+        f"plus {cpu.gateway:.2f} gateway; Ray's own: {ray_share:.1%} of a core",
     ]
 
 

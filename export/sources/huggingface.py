@@ -16,6 +16,7 @@ from export.sources.files import read_file
 from export.sources.heads import Head, Pooling, wrap
 from export.sources.hub import digest_model, find_model, quiet
 from export.sources.weights import refuse_nan
+from serve.bundle import LABELS
 from serve.figures import Task
 from serve.record import nearest
 
@@ -42,6 +43,8 @@ def read_huggingface(source: HuggingFaceSource, folder: Path, task: Task) -> Tra
     assets = {"tokenizer.json": tokenizer.content}
     if (home / "tokenizer_config.json").is_file():
         assets["tokenizer_config.json"] = read_file(home / "tokenizer_config.json", "huggingface")
+    if task != "embedding" and (labels := _read_labels(home)):
+        assets[LABELS] = json.dumps(labels, indent=2).encode() + b"\n"
     return Trained(
         name=source.huggingface,
         sha256=digest_model(home),
@@ -74,6 +77,13 @@ def _read_tokenizer(source: HuggingFaceSource, home: Path) -> Tokenizer:
         if isinstance(has, int) and has < needed:
             raise InvalidSource(f"{home / 'config.json'} says {key}: {has}, but {needed} are needed; {fix}")
     return tokenizer
+
+
+def _read_labels(home: Path) -> list[str]:
+    """The names of the classes, in the order of the scores; none when the model has only numbers for them."""
+    names = {int(number): name for number, name in _read_config(home).id2label.items()}
+    ordered = [str(names[number]) for number in sorted(names)]
+    return [] if ordered == [f"LABEL_{number}" for number in range(len(ordered))] else ordered
 
 
 def _read_json(path: Path) -> dict[str, Any]:

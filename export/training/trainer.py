@@ -83,7 +83,9 @@ class Trainer:
 
     def epochs(self) -> Iterator[Figures]:
         """Train one epoch after the other; what was measured in each."""
-        with tqdm(total=self._settings.epochs, desc="training", unit="epoch", leave=False) as bar:
+        with tqdm(
+            total=self._settings.epochs, desc="training", unit="epoch", leave=False, disable=None
+        ) as bar:
             bar.update(len(self.history))
             while not self._is_over():
                 with _only(self._module, self._trained.values()):

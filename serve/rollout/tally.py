@@ -1,40 +1,129 @@
 """Tally: what was counted for one variant. Tallies of several gateways add up."""
 
 from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import accumulate
 
 # Upper edges of the latency buckets in ms: 0.1 ms to 100 s, 24 to a decade, so a quantile is within 10.1 %.
 EDGES_MS = tuple(10 ** (step / 24 - 1) for step in range(6 * 24 + 1))
 
 
-class Tally:
-    """Counts of answered requests, and a histogram of how long they took in the gateway."""
+class Histogram:
+    """How often a duration fell between two edges, and the sum of all."""
 
-    __slots__ = ("buckets", "errors", "requests")
+    __slots__ = ("buckets", "sum_ms")
 
     def __init__(self) -> None:
-        self.requests = 0
-        self.errors = 0
         # One more than the edges: the last bucket takes what is slower than 100 s.
         self.buckets = [0] * (len(EDGES_MS) + 1)
+        self.sum_ms = 0.0
 
-    def record(self, latency_ms: float, *, failed: bool) -> None:
-        """Count one request."""
-        self.requests += 1
-        self.errors += failed
-        self.buckets[bisect_left(EDGES_MS, latency_ms)] += 1
+    def record(self, duration_ms: float) -> None:
+        """Count one duration."""
+        self.buckets[bisect_left(EDGES_MS, duration_ms)] += 1
+        self.sum_ms += duration_ms
+
+    def __add__(self, other: "Histogram") -> "Histogram":
+        total = Histogram()
+        total.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        total.sum_ms = self.sum_ms + other.sum_ms
+        return total
+
+    @property
+    def count(self) -> int:
+        """How many durations were counted."""
+        return sum(self.buckets)
+
+    def quantile_ms(self, q: float) -> float | None:
+        """The upper edge of the bucket that holds the q-quantile; None when nothing was counted."""
+        cumulative = list(accumulate(self.buckets))
+        if not cumulative[-1]:
+            return None
+        rank = max(1, -(-int(q * cumulative[-1] * 10**9) // 10**9))
+        return EDGES_MS[min(bisect_left(cumulative, rank), len(EDGES_MS) - 1)]
+
+
+class Tally:
+    """What one variant's requests came to, and what its runs cost. Counts only grow."""
+
+    __slots__ = (
+        "failures",
+        "last_s",
+        "latency",
+        "queued",
+        "requests",
+        "rescues",
+        "rows",
+        "run_ms",
+        "runs",
+        "sheds",
+    )
+
+    def __init__(self) -> None:
+        # Requests that the variant took and that ended, well or not; a client that left is not among them.
+        self.requests = 0
+        # Of these the failed ones, by cause: the name of the error's class.
+        self.failures: Counter[str] = Counter()
+        # Of the failed ones, those that were answered after all: by the baseline, or by a second try.
+        self.rescues = 0
+        # Requests that were refused at the door because the queue was full; not among `requests`.
+        self.sheds = 0
+        # From the decoded request to the outputs, of every request.
+        self.latency = Histogram()
+        # From the queue's entry to the start of the run, of every request that was run.
+        self.queued = Histogram()
+        # Rows of all runs that ended well.
+        self.rows = 0
+        # Rows in a run -> how many runs, and their time together.
+        self.runs: Counter[int] = Counter()
+        self.run_ms: defaultdict[int, float] = defaultdict(float)
+        # When the last request ended, in seconds since 1970; 0: there was none.
+        self.last_s = 0.0
+
+    @property
+    def errors(self) -> int:
+        """How many requests failed."""
+        return self.failures.total()
 
     def __add__(self, other: "Tally") -> "Tally":
         total = Tally()
-        total.requests = self.requests + other.requests
-        total.errors = self.errors + other.errors
-        total.buckets = [mine + theirs for mine, theirs in zip(self.buckets, other.buckets, strict=True)]
+        for name in Tally.__slots__:
+            if name not in ("last_s", "run_ms"):
+                setattr(total, name, getattr(self, name) + getattr(other, name))
+        for part in (self, other):
+            for rows, run_ms in part.run_ms.items():
+                total.run_ms[rows] += run_ms
+        total.last_s = max(self.last_s, other.last_s)
         return total
 
-    def quantile_ms(self, q: float) -> float | None:
-        """The upper edge of the bucket that holds the q-quantile of latency; None without requests."""
-        if not self.requests:
-            return None
-        rank = max(1, -(-int(q * self.requests * 10**9) // 10**9))
-        index = bisect_left(list(accumulate(self.buckets)), rank)
-        return EDGES_MS[min(index, len(EDGES_MS) - 1)]
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What one variant has to do now, and its tally so far."""
+
+    tally: Tally
+    # Requests taken and not yet answered, and the rows among them that wait for a run.
+    in_flight: int
+    waiting_rows: int
+
+    def __add__(self, other: "Load") -> "Load":
+        return Load(
+            tally=self.tally + other.tally,
+            in_flight=self.in_flight + other.in_flight,
+            waiting_rows=self.waiting_rows + other.waiting_rows,
+        )
+
+
+# By model and variant.
+Loads = dict[tuple[str, str], Load]
+
+
+def add_loads(gateways: Iterable[Loads]) -> Loads:
+    """The loads of several gateways together."""
+    total: Loads = {}
+    for loads in gateways:
+        for key, load in loads.items():
+            total[key] = total[key] + load if key in total else load
+    return total

@@ -67,3 +67,39 @@ stop_if_asked()
 def test_without_a_signal_nothing_is_raised() -> None:
     """Most of the time there was none."""
     stop_if_asked()
+
+
+# A guarded process that says its number, waits, and tells how it was ended.
+GUARDED = """
+import os, sys, time
+from deployments.processes import go_on_guarded
+go_on_guarded()
+try:
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("in order", flush=True)
+sys.exit(3)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_guarded_process_stops_in_order(number: signal.Signals) -> None:
+    """Whatever its guard is sent, even what cannot be caught; otherwise the guard ends as it does."""
+    with subprocess.Popen([sys.executable, "-c", GUARDED], stdout=subprocess.PIPE, text=True) as guard:
+        assert guard.stdout is not None
+        assert int(guard.stdout.readline()) != guard.pid
+        guard.send_signal(number)
+        assert guard.stdout.read() == "in order\n"
+    assert guard.returncode == (3 if number != signal.SIGKILL else -signal.SIGKILL)
+
+
+def test_a_guard_ends_what_a_killed_process_leaves() -> None:
+    """And its exit code says, as in a shell, by what it was killed."""
+    code = GUARDED.replace("print(os", "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, os")
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as guard:
+        assert guard.stdout is not None
+        left, guarded = (psutil.Process(int(number)) for number in guard.stdout.readline().split())
+        guarded.kill()
+    assert guard.returncode == 128 + signal.SIGKILL
+    assert not left.is_running()

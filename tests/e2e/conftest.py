@@ -2,20 +2,24 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
+import pytest
 
-from deployments.environment import free_ports
+from deployments.ports import free_ports
+from tests.conftest import fill_repository, make_lookup
+from tests.serve.texts import make_text_bundle
 
 ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 120
@@ -33,10 +37,10 @@ class Answer:
 class Server:
     """A running `counterweight serve`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, scratch: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", ports: list[int], scratch: Path) -> None:
         self.process = process
-        self.port = port
-        self.url = f"http://127.0.0.1:{port}"
+        self.port, self.grpc_port = ports
+        self.url = f"http://127.0.0.1:{self.port}"
         # Where this server, and nobody else, makes its temporary files.
         self.scratch = scratch
 
@@ -47,26 +51,64 @@ class Server:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self._ask(urllib.request.Request(self.url + path, content, headers))
 
+    def load(self, model: str, variant: str | None = None) -> Answer:
+        """Ask for a variant, or for all of a model, to be loaded as it stands on disk."""
+        return self._change("load", model, variant)
+
+    def unload(self, model: str, variant: str | None = None) -> Answer:
+        """Ask for a variant, or for a model, to be served no more."""
+        return self._change("unload", model, variant)
+
+    def index(self) -> dict[str, tuple[str, str]]:
+        """State and reason by `model/variant`, as the repository index tells them."""
+        entries = self.post("/v2/repository/index", {}).json
+        return {f"{entry['name']}/{entry['version']}": (entry["state"], entry["reason"]) for entry in entries}
+
+    def metric(self, name: str, variant: str, **labels: str) -> float:
+        """One sample of `/metrics`: of `model/variant`, with these labels besides."""
+        model, variant = variant.split("/")
+        text = ",".join(
+            f'{key}="{value}"' for key, value in {"model": model, "variant": variant, **labels}.items()
+        )
+        with urllib.request.urlopen(f"{self.url}/metrics", timeout=60) as answer:
+            content = answer.read().decode()
+        [value] = re.findall(rf"^counterweight_{name}{{{text}}} (\S+)$", content, re.MULTILINE)
+        return float(value)
+
     def tree(self) -> list[psutil.Process]:
+        """The process of the command and all below it."""
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
+    def replicas(self, title: str) -> list[psutil.Process]:
+        """The replicas whose title, `<application>:<deployment>`, begins so: `linear.light.`, or
+        `counterweight:gateway`."""
+        return [
+            process for process in self.tree() if _title(process).startswith(f"ray::ServeReplica:{title}")
+        ]
+
+    def ready(self, path: str = "/v2/health") -> bool:
+        """Whether the server, or the model or variant of this path, says that it would answer."""
+        return self.get(f"{path}/ready").status == 200
+
     def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + _START_TIMEOUT_S
-        while time.monotonic() < deadline:
+        def ready() -> bool:
             assert self.process.poll() is None, f"the server ended with {self.process.returncode}"
             try:
-                if self.get("/v2/health/ready").status == 200:
-                    return
+                return self.ready()
             except (OSError, json.JSONDecodeError):
-                pass
-            time.sleep(0.25)
-        raise AssertionError(f"not ready within {_START_TIMEOUT_S} s")
+                return False
+
+        wait_until(ready, _START_TIMEOUT_S)
 
     def stop(self) -> int:
         """Ask the server to stop; its exit code."""
         self.process.terminate()
         return self.process.wait(_STOP_TIMEOUT_S)
+
+    def _change(self, verb: str, model: str, variant: str | None) -> Answer:
+        parameters = {} if variant is None else {"variant": variant}
+        return self.post(f"/v2/repository/models/{model}/{verb}", {"parameters": parameters})
 
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:
@@ -76,13 +118,22 @@ class Server:
             return Answer(error.code, error.read())
 
 
+def wait_until(met: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Look four times a second until it is so."""
+    deadline = time.monotonic() + timeout_s
+    while not met():
+        assert time.monotonic() < deadline, f"not so within {timeout_s} s"
+        time.sleep(0.25)
+
+
 @contextmanager
 def running_server(
     repository: Path, *options: str, python: str = sys.executable, folder: Path = ROOT, **env: str
 ) -> Iterator[Server]:
     """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards."""
-    [port] = free_ports(1)
-    command = [python, "-m", "counterweight", "serve", str(repository), "--port", str(port), *options]
+    ports = free_ports(2)
+    where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
+    command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]
     # A short path: Ray puts sockets into it.
     with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as scratch:
         process = subprocess.Popen(
@@ -91,7 +142,7 @@ def running_server(
             env=os.environ | {"TMPDIR": scratch} | env,
             start_new_session=True,
         )
-        server = Server(process, port, Path(scratch))
+        server = Server(process, ports, Path(scratch))
         tree: list[psutil.Process] = []
         try:
             server.wait_until_ready()
@@ -104,3 +155,22 @@ def running_server(
             for leftover in tree:
                 if leftover.is_running():
                     leftover.kill()
+
+
+@pytest.fixture(scope="session", params=["apart", "together"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Three models in either placement, for tests that leave them as they were."""
+    repository = tmp_path_factory.mktemp("served") / "models"
+    fill_repository(repository)
+    make_lookup(repository)
+    make_text_bundle(repository, "base")
+    split = "linear:base=80,light=20"
+    with running_server(repository, "--placement", request.param, "--weights", split) as server:
+        yield server
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

@@ -9,30 +9,29 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deployments.environment import free_ports
-from tests.e2e.conftest import running_server
+from deployments.ports import free_ports
+from tests.e2e.conftest import running_server, wait_until
 
 ROOT = Path(__file__).parents[2]
 
 
 def serve(*arguments: Path | str, **environment: str) -> "subprocess.Popen[str]":
     """`counterweight serve`, what it says captured; the caller waits for its end."""
+    port, grpc_port = map(str, free_ports(2))
+    command = [sys.executable, "-m", "counterweight", "serve", "--port", port, "--grpc-port", grpc_port]
     return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "counterweight",
-            "serve",
-            "--port",
-            str(free_ports(1)[0]),
-            *map(str, arguments),
-        ],
+        [*command, *map(str, arguments)],
         cwd=ROOT,
         env=os.environ | environment,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
+
+
+def alive(tree: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still do something."""
+    return [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
 def test_a_stopped_server_leaves_nothing(module_repository: Path) -> None:
@@ -43,25 +42,39 @@ def test_a_stopped_server_leaves_nothing(module_repository: Path) -> None:
         tree = server.tree()
         assert len(tree) > 5
         assert server.stop() == 0
-        assert not [process for process in tree if process.is_running()]
+        assert alive(tree) == []
         assert list(server.scratch.iterdir()) == []
-        with socket.socket() as probe:
-            assert probe.connect_ex(("127.0.0.1", server.port)) != 0
+        for port in (server.port, server.grpc_port):
+            with socket.socket() as probe:
+                assert probe.connect_ex(("127.0.0.1", port)) != 0
     assert set(home.iterdir()) == before
 
 
-def test_ctrl_c_during_the_start_leaves_nothing(module_repository: Path) -> None:
-    """Ray is half up when the key is pressed; it goes away all the same."""
+@pytest.mark.parametrize("which", [0, 1], ids=["the command", "the server below it"])
+def test_a_killed_server_leaves_nothing_running(module_repository: Path, which: int) -> None:
+    """After kill -9 of one of its own two processes the other one ends all the rest, in the time that an
+    orderly stop may take; Ray's own agents would wait a minute for their server."""
+    with running_server(module_repository, "--placement", "together") as server:
+        tree = server.tree()
+        tree[which].send_signal(signal.SIGKILL)
+        wait_until(lambda: alive(tree) == [], timeout_s=20)
+        # Who was not there to tidy up leaves its folder.
+        assert len(list(server.scratch.iterdir())) == which
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_during_the_start_leaves_nothing(module_repository: Path, number: signal.Signals) -> None:
+    """Ray is half up when the key is pressed, or the signal comes; it goes away all the same."""
     with tempfile.TemporaryDirectory(prefix="t-") as scratch:
         process = serve(module_repository, TMPDIR=scratch)
         root = psutil.Process(process.pid)
         try:
-            while len(tree := root.children(recursive=True)) < 3:
+            while len(tree := root.children(recursive=True)) < 4:
                 assert process.poll() is None
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
             process.communicate(timeout=60)
             assert process.returncode == 0
-            assert not [child for child in tree if child.is_running()]
+            assert alive(tree) == []
             assert list(Path(scratch).iterdir()) == []
         finally:
             for child in [*root.children(recursive=True), root] if process.poll() is None else []:
@@ -76,17 +89,6 @@ def test_a_long_temporary_folder_is_named(module_repository: Path, tmp_path: Pat
     assert "start with TMPDIR=/tmp" in shown
 
 
-def test_without_haproxy_the_plain_proxy_serves(module_repository: Path) -> None:
-    """Where there is no HAProxy the same endpoint answers, a little slower."""
-    with running_server(
-        module_repository, RAY_SERVE_ENABLE_HA_PROXY="0", RAY_SERVE_ENABLE_DIRECT_INGRESS="0"
-    ) as server:
-        assert not [process for process in server.tree() if process.name() == "haproxy"]
-        tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
-        answer = server.post("/v2/models/linear/infer", {"inputs": [tensor]})
-        assert answer.json["outputs"][0]["data"] == [10.0, 10.0, 10.0]
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -96,8 +98,21 @@ def test_without_haproxy_the_plain_proxy_serves(module_repository: Path) -> None
         (["--weights", "linear:base=1,poor=1"], "was rejected: accuracy 0.50"),
         (["--weights", "linear:light=1"], "name no baseline 'base'"),
         (["--port", "99999"], "port"),
+        (["--placement", "linaer=together"], "did you mean 'linear'"),
+        (["--placement", "elsewhere"], "'apart' or 'together'"),
+        (["--set", "max_batch_row=1"], "did you mean 'max_batch_rows'"),
     ],
-    ids=["no repository", "unknown model", "unknown variant", "rejected variant", "no baseline", "no port"],
+    ids=[
+        "no repository",
+        "unknown model",
+        "unknown variant",
+        "rejected variant",
+        "no baseline",
+        "no port",
+        "nowhere",
+        "no placement",
+        "no setting",
+    ],
 )
 def test_a_wrong_command_line_ends_at_the_door(
     module_repository: Path, options: list[str], message: str
@@ -111,13 +126,14 @@ def test_a_wrong_command_line_ends_at_the_door(
     assert "starting Ray" not in shown
 
 
-def test_a_taken_port_is_named(module_repository: Path) -> None:
+@pytest.mark.parametrize("option", ["--port", "--grpc-port"])
+def test_a_taken_port_is_named(module_repository: Path, option: str) -> None:
     """Somebody else's server is not disturbed."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        process = serve(module_repository, "--port", str(port))
+        process = serve(module_repository, option, str(port))
         _, shown = process.communicate(timeout=60)
     assert process.returncode == 2
-    assert f"cannot listen on 127.0.0.1:{port}" in shown
+    assert f"cannot listen on 127.0.0.1:{port}: Address already in use; give another {option}" in shown

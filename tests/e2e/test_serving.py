@@ -1,15 +1,12 @@
 import json
 import socket
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from scipy.stats import binom
 
-from tests.conftest import make_lookup
-from tests.e2e.conftest import Answer, Server, running_server
+from tests.e2e.conftest import Answer, Server
 
 INFER = "/v2/models/linear/infer"
 KEY = "x-counterweight-key"
@@ -23,16 +20,8 @@ def body(rows: list[list[float]]) -> dict[str, Any]:
 ONE = body([[1, 2, 3, 4]])
 
 
-@pytest.fixture(scope="module", params=["apart", "together"])
-def server(request: pytest.FixtureRequest, module_repository: Path) -> Iterator[Server]:
-    make_lookup(module_repository)
-    split = "linear:base=80,light=20"
-    with running_server(module_repository, "--placement", request.param, "--weights", split) as server:
-        yield server
-
-
 def test_answers_with_the_variant_and_the_id(server: Server) -> None:
-    """A whole request through proxy, gateway and session."""
+    """A whole request through gateway and session."""
     answer = server.post("/v2/models/linear/versions/light/infer", ONE)
     assert answer.status == 200
     assert answer.json == {
@@ -53,7 +42,7 @@ def test_the_split_is_what_was_asked_for(server: Server) -> None:
 
 
 def test_a_key_sticks_to_its_variant(server: Server) -> None:
-    """The header survives the proxy, and decides."""
+    """The header decides."""
     for key in ("ann", "bob", "cy"):
         assert len({server.post(INFER, ONE, **{KEY: key}).json["model_version"] for _ in range(10)}) == 1
 
@@ -96,7 +85,7 @@ def test_a_large_batch_goes_through(server: Server) -> None:
     [
         (INFER, b"{", 400, "not JSON"),
         (INFER, body([[1, 2, 3]]), 400, "'x' has 'data' that is not nested as its shape [1, 4]"),
-        ("/v2/models/other/infer", ONE, 404, "known: linear, lookup"),
+        ("/v2/models/other/infer", ONE, 404, "known: linear, lookup, words"),
         ("/v2/models/linear/versions/poor/infer", ONE, 404, "no variant 'poor'"),
         (INFER, b" " * (17 * 2**20), 413, "over 16777216 bytes"),
     ],
@@ -105,7 +94,7 @@ def test_a_large_batch_goes_through(server: Server) -> None:
 def test_bad_requests_are_the_clients_fault(
     server: Server, path: str, request_body: Any, status: int, message: str
 ) -> None:
-    """The same errors as without Ray, through the proxy."""
+    """The same errors as without Ray."""
     answer = server.post(path, request_body)
     assert answer.status == status
     assert message in answer.json["error"]

@@ -29,7 +29,9 @@ def test_a_file_opens_only_the_doors_of_its_room(path: Path) -> None:
     closed = set(ROOMS) - {room} - DOORS[room]
     opened = {package for package, _ in imported(path)}
     assert not opened & closed
-    assert not {package for package in opened & set(OWNERS) if OWNERS[package] != room}
+    # Other people's servers run in environments of their own, as programs, and are imported by nobody.
+    if path.parent != ROOT / "loadtests" / "peers":
+        assert not {package for package in opened & set(OWNERS) if OWNERS[package] != room}
     assert "counterweight" not in opened
 
 

@@ -1,85 +1,112 @@
+"""Who shares a run with whom, and when it goes."""
+
 import asyncio
 import contextvars
 
 import numpy as np
 import pytest
 
-from serve.batching import Outputs, Queue
-from serve.errors import ModelFailed, VariantUnavailable
+from serve.batching import Outputs
+from serve.errors import ModelFailed
 from serve.tensor import Arrays, Signature, TensorSpec
 from tests.conftest import SIGNATURE
+from tests.serve.clock import now, run, settle
+from tests.serve.host import Host
+from tests.serve.queues import Outcomes, ask, outcomes, queue_of, rows, value_of
 
 Sizes = list[int]
-
-
-class Recorder:
-    """A placement that echoes its rows' sums, remembers each run's size, and waits for leave."""
-
-    def __init__(self) -> None:
-        self.sizes: Sizes = []
-        self.leave = asyncio.Event()
-        self.leave.set()
-
-    async def run(self, arrays: Arrays) -> Outputs:
-        await self.leave.wait()
-        rows = arrays["x"]
-        self.sizes.append(len(rows))
-        if np.isinf(rows.astype(np.float64)).any():
-            raise ModelFailed("asked to fail")
-        return {"y": rows.astype(np.float32).sum(axis=1, keepdims=True)}
-
-    async def ready(self) -> bool:
-        return True
-
-
-def row(value: float, rows: int = 1) -> Arrays:
-    return {"x": np.full((rows, 4), value, np.float32)}
 
 
 def test_an_idle_queue_runs_at_once() -> None:
     """A lone request waits for nobody."""
 
-    async def scenario() -> Sizes:
-        placement = Recorder()
-        queue = Queue(placement, SIGNATURE, max_rows=8)
-        await queue.infer(row(1))
-        await queue.infer(row(2))
-        return placement.sizes
+    async def scenario() -> tuple[Sizes, float]:
+        host = Host()
+        queue = queue_of(host)
+        await queue.infer(rows(1), 1)
+        await queue.infer(rows(2), 1)
+        return host.sizes, now()
 
-    assert asyncio.run(scenario()) == [1, 1]
+    assert run(scenario()) == ([1, 1], 0.0)
 
 
 def test_what_arrives_during_a_run_goes_together() -> None:
-    """Under load the runs grow, up to the limit of rows, and everybody gets the own answer."""
+    """Under load the runs grow, and everybody gets the own answer."""
 
     async def scenario() -> tuple[Sizes, list[float]]:
-        placement = Recorder()
-        placement.leave.clear()
-        queue = Queue(placement, SIGNATURE, max_rows=4)
-        tasks = [asyncio.create_task(queue.infer(row(value))) for value in range(7)]
-        await asyncio.sleep(0)
-        placement.leave.set()
-        return placement.sizes, [float((await task)["y"][0, 0]) for task in tasks]
+        host = Host(run_s=0.01)
+        queue = queue_of(host)
+        asked = []
+        for value in range(7):
+            asked.append(ask(queue, rows(value, 2 if value == 3 else 1)))
+            await asyncio.sleep(0.001)
+        return host.sizes, [value_of(await each) for each in asked]
 
-    sizes, answers = asyncio.run(scenario())
-    assert sizes == [4, 3]
-    assert answers == [4.0 * value for value in range(7)]
+    sizes, answers = run(scenario())
+    assert sizes == [1, 7]
+    assert answers == [0, 1, 2, 3, 4, 5, 6]
 
 
-def test_a_request_larger_than_the_limit_runs_alone() -> None:
-    """The limit is for sharing; it refuses nobody."""
+@pytest.mark.parametrize(("full_rows", "max_batch_rows"), [(4, 64), (64, 4)], ids=["bundle", "settings"])
+def test_a_run_is_full_where_more_rows_no_longer_pay(full_rows: int, max_batch_rows: int) -> None:
+    """The bundle knows from where, and the settings may say less."""
 
     async def scenario() -> Sizes:
-        placement = Recorder()
-        placement.leave.clear()
-        queue = Queue(placement, SIGNATURE, max_rows=4)
-        tasks = [asyncio.create_task(queue.infer(row(1, rows))) for rows in (1, 9, 1)]
-        await asyncio.sleep(0)
-        placement.leave.set()
-        await asyncio.gather(*tasks)
-        return placement.sizes
+        host = Host(run_s=0.01)
+        queue = queue_of(host, full_rows=full_rows, max_batch_rows=max_batch_rows)
+        await asyncio.gather(*(ask(queue, rows(value)) for value in range(8)))
+        return host.sizes
 
-    assert asyncio.run(scenario()) == [1, 9, 1]
+    assert run(scenario()) == [1, 4, 3]
+
+
+def test_a_request_larger_than_full_runs_alone() -> None:
+    """Full is for sharing; it refuses nobody."""
+
+    async def scenario() -> Sizes:
+        host = Host(run_s=0.01)
+        queue = queue_of(host, full_rows=4)
+        await asyncio.gather(*(ask(queue, rows(1, count)) for count in (1, 1, 9, 1)))
+        return host.sizes
+
+    assert run(scenario()) == [1, 1, 9, 1]
+
+
+@pytest.mark.parametrize(
+    ("count", "began_s"), [(1, 0.005), (4, 0.0)], ids=["due when its wait is over", "at once when full"]
+)
+def test_beside_another_run_a_batch_waits_to_be_full_or_due(count: int, began_s: float) -> None:
+    """Where the placement can run two at once, `max_wait_s` bounds how long company is waited for."""
+
+    async def scenario() -> float:
+        queue = queue_of(Host(runs=2, run_s=1), full_rows=4, max_wait_s=0.005)
+        _, second, *_ = [ask(queue, rows(1)) for _ in range(1 + count)]
+        ran = await second
+        return ran.started - ran.entered
+
+    assert run(scenario()) == pytest.approx(began_s)
+
+
+def test_no_more_runs_at_once_than_the_placement_takes() -> None:
+    """The third waits, however long that is, until one of two has ended."""
+
+    async def scenario() -> float:
+        queue = queue_of(Host(runs=2, run_s=1), full_rows=1)
+        *_, third = [ask(queue, rows(1)) for _ in range(3)]
+        return (await third).started
+
+    assert run(scenario()) == 1.0
+
+
+def test_what_waited_for_company_goes_alone_when_the_other_run_ends() -> None:
+    """An idle variant never waits."""
+
+    async def scenario() -> float:
+        queue = queue_of(Host(runs=2, run_s=0.01), max_wait_s=5)
+        _, second = [ask(queue, rows(1)) for _ in range(2)]
+        return (await second).started
+
+    assert run(scenario()) == 0.01
 
 
 def test_only_equal_shapes_share_a_run() -> None:
@@ -88,92 +115,91 @@ def test_only_equal_shapes_share_a_run() -> None:
     signature = Signature(inputs=(spec,), outputs=SIGNATURE.outputs)
 
     async def scenario() -> Sizes:
-        placement = Recorder()
-        placement.leave.clear()
-        queue = Queue(placement, signature, max_rows=8)
-        arrays = [{"x": np.ones((1, length), np.float32)} for length in (3, 3, 5, 5, 5)]
-        tasks = [asyncio.create_task(queue.infer(item)) for item in arrays]
-        await asyncio.sleep(0)
-        placement.leave.set()
-        await asyncio.gather(*tasks)
-        return placement.sizes
+        host = Host(run_s=0.01)
+        queue = queue_of(host, signature=signature)
+        lengths = (9, 3, 3, 5, 5, 5, 3)
+        await asyncio.gather(*(ask(queue, {"x": np.ones((1, length), np.float32)}) for length in lengths))
+        return host.sizes
 
-    assert asyncio.run(scenario()) == [2, 3]
+    assert run(scenario()) == [1, 2, 3, 1]
 
 
 def test_a_model_without_a_batch_dimension_is_never_batched() -> None:
     """Fixed shapes run one request at a time."""
     fixed = Signature(
         inputs=(TensorSpec(name="x", datatype="FP32", shape=(1, 4)),),
-        outputs=(TensorSpec(name="y", datatype="FP32", shape=(1, 1)),),
+        outputs=(TensorSpec(name="y", datatype="FP32", shape=(1, 3)),),
     )
 
     async def scenario() -> Sizes:
-        placement = Recorder()
-        placement.leave.clear()
-        queue = Queue(placement, fixed, max_rows=8)
-        tasks = [asyncio.create_task(queue.infer(row(1))) for _ in range(3)]
-        await asyncio.sleep(0)
-        placement.leave.set()
-        await asyncio.gather(*tasks)
-        return placement.sizes
+        host = Host(run_s=0.01)
+        queue = queue_of(host, signature=fixed)
+        await asyncio.gather(*(ask(queue, rows(1)) for _ in range(3)))
+        return host.sizes
 
-    assert asyncio.run(scenario()) == [1, 1, 1]
+    assert run(scenario()) == [1, 1, 1]
+
+
+def test_one_bad_request_fails_alone() -> None:
+    """Those who shared its run are answered, each by a run of its own."""
+
+    async def scenario() -> tuple[Sizes, Outcomes]:
+        host = Host(run_s=0.01)
+        queue = queue_of(host)
+        asked = [ask(queue, rows(value)) for value in (0, 1, np.inf, 3)]
+        return host.sizes, await outcomes(asked)
+
+    sizes, answers = run(scenario())
+    assert answers == [0, 1, ModelFailed, 3]
+    assert sizes == [1, 3, 1, 1, 1]
 
 
 def test_a_batch_whose_rows_do_not_add_up_is_nobodys_answer() -> None:
-    """A model that mixes rows fails; it does not hand one client another's answer."""
+    """A model that mixes rows does not hand one client another's answer, and its run counts as none."""
 
-    class Summing(Recorder):
+    class Summing(Host):
         async def run(self, arrays: Arrays) -> Outputs:
-            return {name: rows[:1] for name, rows in (await super().run(arrays)).items()}
+            return {name: array[:1] for name, array in (await super().run(arrays)).items()}
 
-    async def scenario() -> list[Outputs | BaseException]:
-        placement = Summing()
-        placement.leave.clear()
-        queue = Queue(placement, SIGNATURE, max_rows=8)
-        tasks = [asyncio.create_task(queue.infer(row(value))) for value in range(3)]
-        await asyncio.sleep(0)
-        placement.leave.set()
-        return await asyncio.gather(*tasks, return_exceptions=True)
+    async def scenario() -> tuple[Outcomes, int]:
+        queue = queue_of(Summing(run_s=0.01))
+        asked = [ask(queue, rows(value)) for value in range(3)]
+        return await outcomes(asked), queue.tally.rows
 
-    assert [type(answer) for answer in asyncio.run(scenario())] == [ModelFailed] * 3
+    assert run(scenario()) == ([0, 1, 2], 3)
 
 
 def test_a_failed_run_does_not_stop_the_queue() -> None:
     """The next request is answered."""
 
     async def scenario() -> float:
-        queue = Queue(Recorder(), SIGNATURE, max_rows=8)
+        queue = queue_of(Host())
         with pytest.raises(ModelFailed):
-            await queue.infer(row(np.inf))
-        return float((await queue.infer(row(1)))["y"][0, 0])
+            await queue.infer(rows(np.inf), 1)
+        return value_of(await queue.infer(rows(1), 1))
 
-    assert asyncio.run(scenario()) == 4.0
+    assert run(scenario()) == 1.0
 
 
-def test_a_client_that_goes_away_takes_nobody_along() -> None:
-    """The others in the queue are answered, and the queue goes on."""
+def test_a_bug_in_a_run_reaches_everybody_in_it_and_nobody_else() -> None:
+    """Whatever was raised is raised again; the queue goes on."""
 
-    async def scenario() -> list[float]:
-        placement = Recorder()
-        placement.leave.clear()
-        queue = Queue(placement, SIGNATURE, max_rows=8)
-        tasks = [asyncio.create_task(queue.infer(row(value))) for value in range(3)]
-        await asyncio.sleep(0)
-        tasks[0].cancel()
-        tasks[1].cancel()
-        placement.leave.set()
-        return [float((await tasks[2])["y"][0, 0]), float((await queue.infer(row(5)))["y"][0, 0])]
+    async def scenario() -> Outcomes:
+        host = Host(run_s=0.01)
+        queue = queue_of(host)
+        host.error = ZeroDivisionError("ours")
+        first = await outcomes([ask(queue, rows(1))])
+        host.error = None
+        return first + await outcomes([ask(queue, rows(2))])
 
-    assert asyncio.run(scenario()) == [8.0, 20.0]
+    assert run(scenario()) == [ZeroDivisionError, 2]
 
 
 def test_a_run_knows_nothing_of_the_request_that_started_it() -> None:
     """A host that ties calls to a request's context must not end a batch when that request ends."""
     request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
 
-    class Peek(Recorder):
+    class Peek(Host):
         async def run(self, arrays: Arrays) -> Outputs:
             seen.append(request.get())
             return await super().run(arrays)
@@ -182,21 +208,39 @@ def test_a_run_knows_nothing_of_the_request_that_started_it() -> None:
 
     async def scenario() -> None:
         request.set("the first client's")
-        await Queue(Peek(), SIGNATURE, max_rows=8).infer(row(1))
+        await queue_of(Peek()).infer(rows(1), 1)
 
-    asyncio.run(scenario())
+    run(scenario())
     assert seen == ["none"]
 
 
-def test_nobody_waits_for_ever_when_the_run_is_cancelled() -> None:
-    """A server that stops says so to those who wait."""
+def test_the_tally_counts_runs_and_waits() -> None:
+    """By rows, and to the microsecond of the clock."""
 
-    class Stopping(Recorder):
-        async def run(self, arrays: Arrays) -> Outputs:
-            raise asyncio.CancelledError
+    async def scenario() -> tuple[dict[int, int], int, float, float]:
+        queue = queue_of(Host(run_s=0.01))
+        await asyncio.gather(*(ask(queue, rows(1)) for _ in range(4)))
+        tally = queue.tally
+        return dict(tally.runs), tally.rows, tally.run_ms[3], tally.queued.sum_ms
 
-    async def scenario() -> None:
-        await asyncio.wait_for(Queue(Stopping(), SIGNATURE, max_rows=8).infer(row(1)), timeout=5)
+    runs, rows_run, run_ms, queued_ms = run(scenario())
+    assert (runs, rows_run) == ({1: 1, 3: 1}, 4)
+    assert (run_ms, queued_ms) == pytest.approx((10, 3 * 10))
 
-    with pytest.raises(VariantUnavailable, match="stopping"):
-        asyncio.run(scenario())
+
+def test_in_flight_and_waiting_rows_say_what_there_is_to_do() -> None:
+    """Requests that wait or run, and the rows among them that wait."""
+
+    async def scenario() -> list[tuple[int, int]]:
+        host = Host()
+        host.leave.clear()
+        queue = queue_of(host)
+        asked = [ask(queue, rows(1, 2)) for _ in range(3)]
+        await settle()
+        busy = (queue.in_flight, queue.waiting_rows)
+        host.leave.set()
+        await asyncio.gather(*asked)
+        await queue.drain()
+        return [busy, (queue.in_flight, queue.waiting_rows)]
+
+    assert run(scenario()) == [(3, 4), (0, 0)]

@@ -10,16 +10,15 @@ def reading(at_s: float, **cpu_s: float) -> CpuReading:
     return CpuReading(at_s=at_s, cpu_s={name.replace("_", ":"): value for name, value in cpu_s.items()})
 
 
-def test_a_request_costs_its_replica_and_its_share_of_gateway_and_proxy() -> None:
+def test_a_request_costs_its_replica_and_its_share_of_the_gateway() -> None:
     """100 and 50 requests: the replica's own time by its own requests, the rest by all of them."""
     busy = (
-        reading(0, m_a=0, m_b=0, gateway=0, proxy=0, ray=1),
-        reading(10, m_a=0.2, m_b=0.05, gateway=0.3, proxy=0.15, ray=3),
+        reading(0, m_a=0, m_b=0, gateway=0, ray=1),
+        reading(10, m_a=0.2, m_b=0.05, gateway=0.3, ray=3),
     )
     cost = cost_per_request(busy, (reading(10), reading(20)), {"m:a": 100, "m:b": 50})
     assert cost.gateway == pytest.approx(2)
-    assert cost.proxy == pytest.approx(1)
-    assert cost.variants == pytest.approx({"m:a": 5, "m:b": 4})
+    assert cost.variants == pytest.approx({"m:a": 4, "m:b": 3})
     assert cost.ray_per_s == pytest.approx(200)
 
 

@@ -46,7 +46,7 @@ def summary(module_repository: Path) -> Summary:
     return summarize(
         read_model(module_repository / "linear"),
         Routes(model="linear", baseline="base", weights={"base": 90, "light": 10}),
-        CpuCost(variants={"linear:base": 1.5}, gateway=0.5, proxy=0.25, ray_per_s=90),
+        CpuCost(variants={"linear:base": 1.5}, gateway=0.5, ray_per_s=90),
         load_report(1800, 0),
         load_report(500, 500),
     )

@@ -168,7 +168,7 @@ def test_shared_rows_are_named() -> None:
         ({"search": ({"x": rows(1, np.nan)}, [0, 1])}, "input x holds NaN or infinity, first in row 1"),
         (
             {"search": ({"x": rows(1, 2).astype(np.float16)}, [0, 1])},
-            "input x is float16, which the wire cannot",
+            "input x is float16, which is not exported",
         ),
         ({"search": ({"text": ["a", "b"]}, [0, 1])}, "input text is <U1, .*only a model from Hugging Face"),
         ({"search": ({"x": rows(1, 2)}, [0.5, 1])}, "labels are float64"),

@@ -137,6 +137,15 @@ def test_the_tokenizer_goes_into_the_bundle(encoder: Path) -> None:
     assert served.encode("the cat sat on").ids == [2, 4, 5, 3]
 
 
+def test_the_names_of_the_classes_go_into_the_bundle(classifier: Path, tmp_path: Path) -> None:
+    """In the order of the scores; a model that has only numbers for them brings none."""
+    assert "labels.json" not in read(classifier, "classification").assets
+    named = tmp_path / "named"
+    shutil.copytree(classifier, named)
+    change(named, id2label={"0": "bad", "2": "good", "1": "so-so"})
+    assert json.loads(read(named, "classification").assets["labels.json"]) == ["bad", "so-so", "good"]
+
+
 def test_loading_says_nothing(encoder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """No progress bar, no report: what matters is an error."""
     read(encoder)

@@ -4,9 +4,10 @@ import numpy as np
 import orjson
 import pytest
 
-from serve.errors import InvalidRequest, ModelFailed
-from serve.oip.json_codec import InferRequest, decode_request, encode_response
-from serve.tensor import Signature, TensorSpec
+from serve.errors import InvalidRequest, ModelFailed, RequestTooLarge
+from serve.oip.http_codec import decode_request, encode_answer
+from serve.oip.request import InferRequest
+from serve.tensor import Arrays, Signature, TensorSpec
 
 SIGNATURE = Signature(
     inputs=(
@@ -34,7 +35,14 @@ def request(**changes: Any) -> dict[str, Any]:
 
 
 def decode(body: Any) -> InferRequest:
-    return decode_request(body if isinstance(body, bytes) else orjson.dumps(body), SIGNATURE)
+    return decode_request(body if isinstance(body, bytes) else orjson.dumps(body), None, (SIGNATURE,), 100)
+
+
+def encode(asked: InferRequest, outputs: Arrays, **parameters: int) -> dict[str, Any]:
+    body, json_bytes = encode_answer("digits", "int8", asked, outputs, SIGNATURE, parameters)
+    assert json_bytes is None
+    answer: dict[str, Any] = orjson.loads(body)
+    return answer
 
 
 def test_flat_and_nested_data_are_the_same_tensor() -> None:
@@ -59,10 +67,12 @@ def test_keys_it_does_not_know_are_ignored() -> None:
         ([], "the body is a list"),
         ({}, "'inputs' is null or missing"),
         (request() | {"id": 7}, "'id' is a whole number"),
-        ({"inputs": [5]}, "an input is a whole number without a 'name'"),
+        ({"inputs": [5]}, "an input is a whole number, expected an object with a 'name'"),
+        ({"inputs": [{}]}, "an input has null or missing as its 'name'"),
         ({"inputs": request()["inputs"][:1]}, "input 'n' is missing"),
         ({"inputs": request()["inputs"][:1] * 2}, "input 'x' came twice"),
         (request(x={"name": "X"}), "input 'X' is not of this model; .*'?x'?"),
+        (request(x={"name": "X" * 10**6}), "input 'X{77}...' is not of this model"),
         (request(x={"datatype": "FP64"}), "'x' has datatype 'FP64', expected FP32"),
         (request(x={"shape": None}), "'x' has shape None"),
         (request(x={"shape": [2, True, 3]}), "expected a list of whole numbers"),
@@ -81,15 +91,28 @@ def test_keys_it_does_not_know_are_ignored() -> None:
         (request(x={"data": [*range(11), "1"]}), "'x' has a string in 'data', expected FP32"),
         (request(x={"data": [*range(11), None]}), "null or missing in 'data'"),
         (request(x={"data": [*range(11), True]}), "a boolean in 'data'"),
-        (request(x={"data": [*range(11), 1e39]}), "beyond FP32, expected finite"),
+        (request(x={"data": [*range(11), 1e39]}), "elements from 0 to 1e.39, which FP32 cannot hold"),
         (request(n={"data": [1.5, 1]}), "'n' has a fraction in 'data', expected INT8"),
         (request(n={"data": [1, 128]}), "'n' has elements from 1 to 128, which INT8 cannot hold"),
         (request(flag={"data": [1, 0]}), "'flag' has a whole number in 'data', expected BOOL"),
         (request() | {"outputs": "y"}, "'outputs' is a string"),
+        (request() | {"outputs": ["y"]}, "'outputs' has a string in it, expected objects with a 'name'"),
         (
             request() | {"outputs": [{"name": "z"}]},
             "'outputs' asks for 'z', expected names of outputs: y, top",
         ),
+        (request() | {"outputs": [{"name": "y"}, {"name": "y"}]}, "asks for 'y' twice, expected once"),
+        (request() | {"outputs": [{"name": "y", "parameters": 1}]}, "'y' has a whole number as 'parameters'"),
+        (request(x={"parameters": []}), "tensor 'x' has a list as 'parameters', expected an object"),
+        (
+            request(x={"parameters": {"shared_memory_region": "r"}}),
+            "tensor 'x' names a region of shared memory",
+        ),
+        (
+            request() | {"outputs": [{"name": "y", "parameters": {"shared_memory_region": "r"}}]},
+            "tensor 'y' names a region of shared memory",
+        ),
+        (request() | {"parameters": 1}, "'parameters' is a whole number"),
     ],
 )
 def test_refuses_what_does_not_fit_the_signature(body: Any, message: str) -> None:
@@ -105,15 +128,64 @@ def test_one_long_string_among_many_numbers_costs_no_memory() -> None:
         decode(body)
 
 
+def test_too_many_elements_are_refused_by_their_shape() -> None:
+    """The limit is on all inputs together, and no data is needed to see that it is passed."""
+    body = request(x={"shape": [17, 2, 3]}, n={"shape": [17]})
+    with pytest.raises(InvalidRequest, match="'x' has 12 elements, expected 102"):
+        decode_request(orjson.dumps(body), None, (SIGNATURE,), 102)
+    with pytest.raises(RequestTooLarge, match="up to 'x' have 102 elements, at most 100 are taken"):
+        decode(body)
+    with pytest.raises(RequestTooLarge, match="up to 'n' have 14 elements, at most 13 are taken"):
+        decode_request(orjson.dumps(request()), None, (SIGNATURE,), 13)
+
+
+def test_the_first_input_says_which_form_the_request_has() -> None:
+    """A text model takes strings or the graph's own tensors; a name in neither is told from the first."""
+    text = TensorSpec(name="text", datatype="BYTES", shape=("batch",))
+    forms = (Signature(inputs=(text,), outputs=SIGNATURE.outputs), SIGNATURE)
+
+    def names(inputs: list[dict[str, Any]]) -> list[str]:
+        return list(decode_request(orjson.dumps({"inputs": inputs}), None, forms, 100).arrays)
+
+    strings = {"name": "text", "datatype": "BYTES", "shape": [2], "data": ["a", "é"]}
+    assert names([strings]) == ["text"]
+    assert names(request()["inputs"]) == ["x", "n", "flag"]
+    with pytest.raises(InvalidRequest, match="'test' is not of this model; did you mean 'text'"):
+        names([strings | {"name": "test"}])
+
+
+def test_strings_are_utf_8() -> None:
+    """BYTES in JSON are text; the array holds its bytes."""
+    text = TensorSpec(name="text", datatype="BYTES", shape=("batch", 2))
+    form = Signature(inputs=(text,), outputs=SIGNATURE.outputs)
+    tensor = {"name": "text", "datatype": "BYTES", "shape": [1, 2], "data": [["", "né"]]}
+    array = decode_request(orjson.dumps({"inputs": [tensor]}), None, (form,), 100).arrays["text"]
+    assert array.dtype == object
+    assert array.tolist() == [[b"", b"n\xc3\xa9"]]
+
+
+@pytest.mark.parametrize("datatype", ["FP16", "BF16"])
+def test_half_floats_are_not_for_json(datatype: str) -> None:
+    """The protocol says so, in both directions, and the message says what to do instead."""
+    half = TensorSpec(name="h", datatype=datatype, shape=("batch",))
+    tensor = {"name": "h", "datatype": datatype, "shape": [1], "data": [1.0]}
+    form = Signature(inputs=(half,), outputs=SIGNATURE.outputs)
+    with pytest.raises(InvalidRequest, match=f"input 'h' is {datatype}.*send it binary"):
+        decode_request(orjson.dumps({"inputs": [tensor]}), None, (form,), 100)
+    answering = Signature(inputs=SIGNATURE.inputs, outputs=(half,))
+    with pytest.raises(InvalidRequest, match=f"output 'h' is {datatype}.*ask for it binary"):
+        decode_request(orjson.dumps(request()), None, (answering,), 100)
+
+
 def test_answers_the_outputs_that_were_asked_for() -> None:
-    """`outputs` selects, and the id comes back."""
+    """`outputs` selects, the id comes back, and so does what the server has to say."""
     asked = decode(request() | {"outputs": [{"name": "top"}]})
     outputs = {"y": np.zeros((2, 2), np.float32), "top": np.array([1, 0])}
-    answer = orjson.loads(encode_response("digits", "int8", asked, outputs, SIGNATURE))
-    assert answer == {
+    assert encode(asked, outputs, retried=1) == {
         "model_name": "digits",
         "model_version": "int8",
         "id": "7",
+        "parameters": {"retried": 1},
         "outputs": [{"name": "top", "datatype": "INT64", "shape": [2], "data": [1, 0]}],
     }
 
@@ -122,9 +194,7 @@ def test_floats_survive_the_wire() -> None:
     """What is read back is the very float32 that the model gave."""
     asked = decode({"inputs": request()["inputs"]})
     values = np.random.default_rng(1).normal(size=(2, 2)).astype(np.float32)[:, ::-1]
-    answer = orjson.loads(
-        encode_response("digits", "int8", asked, {"y": values, "top": np.array([1, 0])}, SIGNATURE)
-    )
+    answer = encode(asked, {"y": values, "top": np.array([1, 0])})
     assert "id" not in answer
     np.testing.assert_array_equal(np.array(answer["outputs"][0]["data"], np.float32).reshape(2, 2), values)
 
@@ -133,4 +203,13 @@ def test_an_answer_with_nan_is_an_error() -> None:
     """JSON has no NaN: a null in its place would be a wrong answer."""
     outputs = {"y": np.full((2, 2), np.nan, np.float32), "top": np.array([1, 0])}
     with pytest.raises(ModelFailed, match="digits/int8 answered NaN or infinity in 'y'"):
-        encode_response("digits", "int8", decode(request()), outputs, SIGNATURE)
+        encode(decode(request()), outputs)
+
+
+def test_an_answer_that_is_no_text_is_to_be_asked_for_binary() -> None:
+    """Only the client can do something about it."""
+    spec = TensorSpec(name="s", datatype="BYTES", shape=("batch",))
+    signature = Signature(inputs=SIGNATURE.inputs, outputs=(spec,))
+    asked = decode_request(orjson.dumps(request()), None, (signature,), 100)
+    with pytest.raises(InvalidRequest, match=r"no UTF-8 in 's'.*binary_data"):
+        encode_answer("m", "v", asked, {"s": np.array([b"\xff"], object)}, signature, {})

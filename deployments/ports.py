@@ -1,0 +1,43 @@
+"""Ports that a server on this machine can have."""
+
+import contextlib
+import random
+import socket
+
+from serve.errors import ServerFailed
+
+_PORTS = range(20_000, 32_000)
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports that nobody listens on right now, all different.
+
+    They lie below the range from which the system numbers outgoing connections (Ray opens many):
+    a port that was free a moment ago is still free when its server starts. Raises ServerFailed."""
+    found: list[int] = []
+    for port in random.sample(_PORTS, len(_PORTS)):
+        if len(found) == count:
+            break
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
+            found.append(port)
+    if len(found) < count:
+        raise ServerFailed(
+            f"of the ports {_PORTS.start} to {_PORTS.stop - 1} no {count} are free; end some servers"
+        )
+    return found
+
+
+def require_free(host: str, port: int, option: str) -> None:
+    """Raise ServerFailed when somebody listens there, before anything is started."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        # As servers do: a connection that is still closing does not hold the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServerFailed(
+                f"cannot listen on {host}:{port}: {error.strerror}; give another {option}"
+            ) from None

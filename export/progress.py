@@ -1,0 +1,27 @@
+"""Progress: what is being done: one line that changes on a terminal, a line for each step elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+Say = Callable[[str], object]
+
+
+@contextmanager
+def progress() -> Iterator[Say]:
+    """Tell on stderr what is being done, and since when."""
+    if sys.stderr.isatty():
+        with tqdm(bar_format="{desc} [{elapsed}]") as bar:
+            yield bar.set_description
+        return
+    start = time.monotonic()
+
+    def say(text: str) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - start), 60)
+        sys.stderr.write(f"[{minutes:02d}:{seconds:02d}] {text}\n")
+        sys.stderr.flush()
+
+    yield say

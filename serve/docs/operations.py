@@ -1,0 +1,111 @@
+"""Operations: the words in which the OpenAPI document says what can be asked, and what they all share."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from serve.docs.schemas import Schema, ref, text, whole
+
+Operation = dict[str, Any]
+
+_NAME = "^[a-z0-9][a-z0-9_.-]{0,62}$"
+# Of every answer.
+_TRACKED = ("x-request-id", "traceparent")
+
+
+def operation(
+    tag: str, summary: str, answers: Mapping[str, Any], errors: Iterable[str] = (), **fields: Any
+) -> Operation:
+    """One operation: `answers` by status, `errors` by their names among the shared ones, other fields as
+    OpenAPI has them."""
+    # Headers that are too long are refused before anybody looks at the path.
+    refused = {name[-3:]: {"$ref": f"#/components/responses/{name}"} for name in (*errors, "431")}
+    responses = dict(sorted({**answers, **refused}.items()))
+    return {"tags": [tag], "summary": summary, **fields, "responses": responses}
+
+
+def shared(*names: str) -> list[dict[str, str]]:
+    """The shared parameters of these names."""
+    return [{"$ref": f"#/components/parameters/{name}"} for name in names]
+
+
+def answer(description: str, *media_types: str, **media: Any) -> dict[str, Any]:
+    """An answer of one of these media types, each with the same fields."""
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in _TRACKED}
+    return {"description": description, "headers": headers, "content": dict.fromkeys(media_types, media)}
+
+
+def json_answer(description: str, schema: str, **media: Any) -> dict[str, Any]:
+    """An answer in JSON, as the schema of that name says."""
+    return answer(description, "application/json", schema=ref(schema), **media)
+
+
+def json_body(schema: str, examples: Mapping[str, Any], *, required: bool = True) -> dict[str, Any]:
+    """A body in JSON, as the schema of that name says; `examples` by what they show."""
+    named = {
+        f"example-{number}": {"summary": summary, "value": value}
+        for number, (summary, value) in enumerate(examples.items(), 1)
+    }
+    return {"required": required, "content": {"application/json": {"schema": ref(schema), "examples": named}}}
+
+
+def _path(name: str, description: str, example: str) -> dict[str, Any]:
+    content = {"name": name, "in": "path", "required": True, "schema": text(pattern=_NAME)}
+    return content | {"description": description, "example": example}
+
+
+def _header(name: str, schema: Schema, description: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "schema": schema, "description": description}
+
+
+PARAMETERS = {
+    "Model": _path("model", "The model.", "digits"),
+    "Variant": _path("variant", "The variant, which is the protocol's version.", "fp32"),
+    "Key": _header(
+        "x-counterweight-key",
+        text(),
+        "Requests with the same key get the same variant, as long as the routes stay.",
+    ),
+    "Timeout": _header(
+        "x-request-timeout-seconds",
+        {"type": "number", "exclusiveMinimum": 0},
+        "After so long the answer is of no use: it is 504, and no run is spent on it.",
+    ),
+    "RequestId": _header(
+        "x-request-id",
+        text(),
+        "Comes back with the answer and stands in the access log: 1 to 128 visible ASCII characters, "
+        "anything else is replaced.",
+    ),
+    "Traceparent": _header("traceparent", text(), "The caller's span, as W3C Trace Context writes it."),
+    "JsonBytes": _header(
+        "Inference-Header-Content-Length",
+        whole(),
+        "The size of the JSON in bytes, when tensors come as bytes behind it.",
+    ),
+}
+HEADERS = {
+    "x-request-id": {"description": "The request's own, or a new one.", "schema": text()},
+    "traceparent": {"description": "The server's span.", "schema": text()},
+    "retry-after": {"description": "Seconds, after which another try may pay.", "schema": whole(1)},
+}
+_ERRORS = {
+    "400": "The request does not fit the protocol or the model.",
+    "404": "There is no such model or variant.",
+    "413": "The body, or what it unpacks to, is too large.",
+    "415": "The body is packed in a way that is not known here.",
+    "431": "The headers are too large.",
+    "500": "The model failed.",
+    "503": "Too many requests wait, or the variant is not up.",
+    "504": "The time was up before the answer was there.",
+}
+
+
+def error_responses() -> dict[str, Any]:
+    """Every error: ours by its status, and in OpenAI's form under `OpenAI` and its status."""
+    responses = {status: json_answer(description, "Error") for status, description in _ERRORS.items()}
+    responses |= {
+        f"OpenAI{status}": json_answer(description, "OpenAIError") for status, description in _ERRORS.items()
+    }
+    for name in ("503", "OpenAI503"):
+        responses[name]["headers"]["retry-after"] = {"$ref": "#/components/headers/retry-after"}
+    return responses

@@ -1,0 +1,1 @@
+"""HTTP: the protocol and everything else that the server answers over it."""

@@ -1,0 +1,90 @@
+"""The ASGI roof: all routes, and the one map from errors to responses."""
+
+import logging
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from serve.catalog import Repository
+from serve.docs.page import docs_routes
+from serve.errors import CounterweightError
+from serve.http.control import control_routes
+from serve.http.embeddings import embeddings_route
+from serve.http.infer import InferEndpoint
+from serve.http.models import model_routes
+from serve.http.observed import Observed
+from serve.http.reader import Reader
+from serve.http.repository import repository_routes
+from serve.observe.observer import Observer
+from serve.registry import Registry
+from serve.settings import Settings
+
+_log = logging.getLogger("counterweight.api")
+
+
+def create_app(
+    registry: Registry,
+    repository: Repository,
+    settings: Settings,
+    observer: Observer,
+) -> ASGIApp:
+    """The endpoint over the registry's models, as an ASGI application."""
+    reader = Reader(settings)
+    infer = InferEndpoint(registry.models, reader, settings).infer
+    app = Starlette(
+        routes=[
+            # The first is the hot path, and routes are tried in order.
+            Route("/v2/models/{model}/infer", infer, methods=["POST"]),
+            Route("/v2/models/{model}/versions/{variant}/infer", infer, methods=["POST"]),
+            *model_routes(registry, settings),
+            *repository_routes(repository, reader),
+            embeddings_route(registry.models, reader),
+            *control_routes(registry),
+            *docs_routes(),
+        ],
+        exception_handlers={
+            CounterweightError: _answer_ours,
+            HTTPException: _answer_http,
+            ClientDisconnect: _answer_nobody,
+            Exception: _answer_bug,
+        },
+    )
+    return Observed(app, observer)
+
+
+async def _answer_ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, CounterweightError)
+    request.state.exchange.error = type(error).__name__
+    # The rest is the client's, or comes by the thousand under overload: the metrics count it.
+    if error.status == 500:
+        _log.error("%s: %s", request.url.path, error)
+    headers = {}
+    if error.status == 503:
+        headers["retry-after"] = str(getattr(error, "retry_after_s", 1))
+    return _answer(str(error), error.status, headers)
+
+
+async def _answer_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    headers = dict(error.headers or {})
+    return _answer(f"{request.method} {request.url.path}: {error.detail}", error.status_code, headers)
+
+
+async def _answer_nobody(request: Request, error: Exception) -> Response:
+    return Response(status_code=499)
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    request.state.exchange.error = type(error).__name__
+    return _answer(f"internal error: {type(error).__name__}; the server's log says more", 500, {})
+
+
+def _answer(message: str, status: int, headers: dict[str, str]) -> Response:
+    content: dict[str, Any] = {"error": message}
+    return Response(orjson.dumps(content), status, headers, "application/json")

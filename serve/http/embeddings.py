@@ -1,0 +1,197 @@
+"""Embeddings in OpenAI's form: POST /v1/embeddings, so that an existing client only changes its URL."""
+
+import base64
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serve.errors import CounterweightError, InvalidRequest, ModelFailed, UnknownModel, UnknownVariant
+from serve.http.reader import Reader
+from serve.model import Models, Parameters, ServedModel, find_model
+from serve.observe.observer import Exchange
+from serve.oip.request import STICKY_KEY, InferRequest, Wanted
+from serve.oip.wording import kind, name_kind, shorten
+from serve.tensor import TensorSpec
+from serve.text import Encoded, TextInput
+
+_log = logging.getLogger("counterweight.embeddings")
+_EXPECTED = "a string, a list of strings, a list of tokens, or a list of lists of tokens"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EmbeddingsRequest:
+    """What a client asks for. Exactly one of `texts` and `tokens` is there."""
+
+    model: str
+    # From `model:variant`; None: the routes decide.
+    variant: str | None
+    # As UTF-8, objects of bytes [rows].
+    texts: NDArray[np.generic] | None
+    # Of the model's own vocabulary, special ones included.
+    tokens: list[list[int]] | None
+    base64: bool
+    # The width that the client expects; None: whatever the model's is.
+    dimensions: int | None
+
+
+def decode_embeddings(body: bytes) -> EmbeddingsRequest:
+    """The request in `body`. Raises InvalidRequest: what came, what was expected."""
+    try:
+        request = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(request, dict):
+        raise InvalidRequest(f"the body is {kind(request)}, expected an object with 'model' and 'input'")
+    model = request.get("model")
+    if not isinstance(model, str):
+        raise InvalidRequest(f"'model' is {kind(model)}, expected the name of a model, or name:variant")
+    encoding = request.get("encoding_format", "float")
+    if encoding not in ("float", "base64"):
+        raise InvalidRequest(f"'encoding_format' is {encoding!r:.40}, expected 'float' or 'base64'")
+    dimensions = request.get("dimensions")
+    if dimensions is not None and type(dimensions) is not int:
+        raise InvalidRequest(f"'dimensions' is {kind(dimensions)}, expected the width of the embeddings")
+    name, _, variant = model.partition(":")
+    texts, tokens = _read_input(request.get("input"))
+    return EmbeddingsRequest(
+        model=shorten(name),
+        variant=shorten(variant) or None,
+        texts=texts,
+        tokens=tokens,
+        base64=encoding == "base64",
+        dimensions=dimensions,
+    )
+
+
+def encode_embeddings(
+    request: EmbeddingsRequest,
+    vectors: NDArray[np.generic],
+    model: str,
+    tokens: int,
+    parameters: Parameters,
+) -> bytes:
+    """The answer's body for `vectors` [rows, width] of `model`, `parameters` beside what OpenAI's has.
+
+    Raises ModelFailed on NaN and infinity."""
+    if not np.isfinite(vectors).all():
+        raise ModelFailed(f"{model} answered NaN or infinity, which is no embedding")
+    vectors = np.ascontiguousarray(vectors, "<f4")
+    answer: dict[str, Any] = {
+        "object": "list",
+        "data": [
+            {
+                "object": "embedding",
+                "index": index,
+                "embedding": base64.b64encode(vector).decode() if request.base64 else vector,
+            }
+            for index, vector in enumerate(vectors)
+        ],
+        "model": model,
+        "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+    }
+    if parameters:
+        answer["parameters"] = parameters
+    return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def openai_error(error: CounterweightError) -> dict[str, Any]:
+    """The body of an answer that says what was wrong."""
+    return {
+        "error": {
+            "message": str(error),
+            "type": "invalid_request_error" if error.status < 500 else "server_error",
+            "param": None,
+            "code": "model_not_found" if isinstance(error, UnknownModel | UnknownVariant) else None,
+        }
+    }
+
+
+def embeddings_route(models: Models, reader: Reader) -> Route:
+    """POST /v1/embeddings over `models`. Every CounterweightError is answered in OpenAI's form."""
+
+    async def embed(request: Request) -> Response:
+        exchange: Exchange = request.state.exchange
+        try:
+            timeout_s = reader.timeout_s(request)
+            asked = decode_embeddings(await reader.body(request))
+            body = await _answer(models, asked, request.headers.get(STICKY_KEY), timeout_s, exchange)
+        except CounterweightError as error:
+            exchange.error = type(error).__name__
+            return _refuse(error)
+        return Response(body, media_type="application/json")
+
+    return Route("/v1/embeddings", embed, methods=["POST"])
+
+
+async def _answer(
+    models: Models, asked: EmbeddingsRequest, key: str | None, timeout_s: float | None, exchange: Exchange
+) -> bytes:
+    exchange.model = asked.model
+    model = find_model(models, asked.model)
+    text, output = _check_fit(model, asked)
+    ticket = model.admit(pinned=asked.variant, key=key, timeout_s=timeout_s)
+    exchange.variant = ticket.variant
+    encoded = await _encode(asked, text)
+    wanted = (Wanted(name=output.name),)
+    answer = await model.answer(
+        InferRequest(id=None, arrays=encoded.arrays, outputs=wanted, timeout_s=None), ticket
+    )
+    exchange.variant, exchange.ran = answer.variant, answer.ran
+    # As OpenAI answers with the version behind an alias: who asks for this name gets the same variant again.
+    name = f"{model.name}:{answer.variant}"
+    parameters = {**encoded.parameters, **answer.parameters}
+    return encode_embeddings(asked, answer.ran.outputs[output.name], name, encoded.tokens, parameters)
+
+
+def _check_fit(model: ServedModel, asked: EmbeddingsRequest) -> tuple[TextInput, TensorSpec]:
+    """How the model reads texts, and the output that is their embedding. Raises InvalidRequest."""
+    if model.text is None or model.text.embedding is None:
+        raise InvalidRequest(
+            f"model {model.name!r} answers no embeddings of texts; ask it at /v2/models/{model.name}/infer"
+        )
+    width = model.text.embedding.shape[1]
+    if asked.dimensions not in (None, width):
+        raise InvalidRequest(
+            f"'dimensions' is {asked.dimensions}, the embeddings of {model.name!r} have {width}; "
+            "leave it out, or cut them yourself if the model was trained for that"
+        )
+    return model.text, model.text.embedding
+
+
+async def _encode(asked: EmbeddingsRequest, text: TextInput) -> Encoded:
+    if asked.texts is not None:
+        return await text.encode_async(asked.texts)
+    assert asked.tokens is not None
+    return text.accept_tokens(asked.tokens)
+
+
+def _refuse(error: CounterweightError) -> Response:
+    if error.status >= 500:
+        _log.error("/v1/embeddings: %s", error)
+    headers = {"retry-after": str(getattr(error, "retry_after_s", 1))} if error.status == 503 else None
+    return Response(orjson.dumps(openai_error(error)), error.status, headers, "application/json")
+
+
+def _read_input(given: Any) -> tuple[NDArray[np.generic] | None, list[list[int]] | None]:
+    """The texts, or else the tokens."""
+    items = [given] if isinstance(given, str) else given
+    if not isinstance(items, list):
+        raise InvalidRequest(f"'input' is {kind(given)}, expected {_EXPECTED}")
+    kinds = set(map(type, items))
+    if kinds == {str}:
+        return np.fromiter((item.encode() for item in items), object, len(items)), None
+    if kinds == {int}:
+        return None, [items]
+    if kinds == {list}:
+        kinds = {type(token) for row in items for token in row}
+        if kinds <= {int}:
+            return None, items
+    came = " and ".join(sorted(map(name_kind, kinds))) or "nothing"
+    raise InvalidRequest(f"'input' is a list with {came} in it, expected {_EXPECTED}")

@@ -1,0 +1,58 @@
+"""Infer: one request over HTTP, from its body to the answer's. The hot path."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve.http.reader import Reader
+from serve.model import Models, find_model
+from serve.observe.observer import Exchange
+from serve.oip.compression import compress
+from serve.oip.http_codec import JSON_BYTES_HEADER, decode_request, encode_answer, read_json_bytes
+from serve.oip.request import STICKY_KEY
+from serve.settings import Settings
+
+
+class InferEndpoint:
+    """`POST /v2/models/{model}[/versions/{variant}]/infer`."""
+
+    def __init__(self, models: Models, reader: Reader, settings: Settings) -> None:
+        self._models = models
+        self._reader = reader
+        self._max_elements = settings.max_elements
+
+    async def infer(self, request: Request) -> Response:
+        """The answer. Raises CounterweightError."""
+        name, pinned = request.path_params["model"], request.path_params.get("variant")
+        exchange: Exchange = request.state.exchange
+        exchange.model = name
+        # Refused before its body is read, if it must be.
+        ticket = find_model(self._models, name).admit(
+            pinned=pinned,
+            key=request.headers.get(STICKY_KEY),
+            timeout_s=self._reader.timeout_s(request),
+        )
+        exchange.variant = ticket.variant
+        body = await self._reader.body(request)
+        # Once more: another version may have come while the body did.
+        model = find_model(self._models, name)
+        json_bytes = read_json_bytes(request.headers.get(JSON_BYTES_HEADER))
+        asked = decode_request(body, json_bytes, model.forms, self._max_elements)
+        answer = await model.answer(asked, ticket)
+        exchange.variant, exchange.ran = answer.variant, answer.ran
+        content, json_bytes = encode_answer(
+            name, answer.variant, asked, answer.ran.outputs, model.signature, answer.parameters, model.labels
+        )
+        return _respond(content, json_bytes, request.headers.get("accept-encoding"))
+
+
+def _respond(content: bytes, json_bytes: int | None, accept: str | None) -> Response:
+    media_type = "application/json"
+    headers = {}
+    if json_bytes is not None:
+        media_type = "application/octet-stream"
+        headers[JSON_BYTES_HEADER] = str(json_bytes)
+    if accept:
+        content, encoding = compress(content, accept)
+        if encoding is not None:
+            headers["content-encoding"] = encoding
+    return Response(content, headers=headers, media_type=media_type)

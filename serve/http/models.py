@@ -1,0 +1,80 @@
+"""The protocol's questions about the server and its models: health, metadata, configuration, statistics."""
+
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serve.model import ServedModel, find_model
+from serve.oip.metadata import model_config, model_metadata, server_metadata
+from serve.oip.statistics import model_statistics
+from serve.registry import Registry
+from serve.settings import Settings
+
+
+def model_routes(registry: Registry, settings: Settings) -> list[Route]:
+    """The routes under `/v2`, but for inference and the repository."""
+    api = _ModelsApi(registry, settings)
+    model = "/v2/models/{model}"
+    versioned = f"{model}/versions/{{variant}}"
+    return [
+        Route("/v2", api.metadata),
+        Route("/v2/health/live", api.live),
+        Route("/v2/health/ready", api.ready),
+        Route("/v2/models/stats", api.statistics),
+        *(Route(path, api.model_metadata) for path in (model, versioned)),
+        *(Route(f"{path}/ready", api.model_ready) for path in (model, versioned)),
+        *(Route(f"{path}/config", api.model_config) for path in (model, versioned)),
+        *(Route(f"{path}/stats", api.statistics) for path in (model, versioned)),
+    ]
+
+
+class _ModelsApi:
+    def __init__(self, registry: Registry, settings: Settings) -> None:
+        self._registry = registry
+        self._settings = settings
+
+    async def metadata(self, request: Request) -> Response:
+        return answer_json(server_metadata())
+
+    async def live(self, request: Request) -> Response:
+        return answer_json({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        models = list(self._registry.models.values())
+        ready = bool(models) and all([await model.ready() for model in models])
+        return answer_json({"ready": ready}, 200 if ready else 503)
+
+    async def model_metadata(self, request: Request) -> Response:
+        model, variants = self._asked(request)
+        return answer_json(model_metadata(model.name, model.forms, variants))
+
+    async def model_ready(self, request: Request) -> Response:
+        model, _ = self._asked(request)
+        ready = await model.ready(request.path_params.get("variant"))
+        return answer_json({"name": model.name, "ready": ready}, 200 if ready else 503)
+
+    async def model_config(self, request: Request) -> Response:
+        model, _ = self._asked(request)
+        return answer_json(model_config(model.name, model.forms, self._settings.max_batch_rows))
+
+    async def statistics(self, request: Request) -> Response:
+        loads = self._registry.counted()
+        if "model" in request.path_params:
+            model, variants = self._asked(request)
+            loads = {(model.name, name): loads[model.name, name] for name in variants}
+        stats = [model_statistics(*key, load.tally) for key, load in sorted(loads.items())]
+        return answer_json({"model_stats": stats})
+
+    def _asked(self, request: Request) -> tuple[ServedModel, list[str]]:
+        """The model of the path, and its variant there, or else all of them."""
+        model = find_model(self._registry.models, request.path_params["model"])
+        variant = request.path_params.get("variant")
+        return model, model.variants if variant is None else [model.require(variant).name]
+
+
+def answer_json(content: Any, status: int = 200) -> Response:
+    """`content` as a response."""
+    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -1,0 +1,51 @@
+"""Observed: every HTTP request has an id and a trace, which its answer tells, and is noted at its end."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from serve.observe.observer import Exchange, Observer
+
+# The client left before there was a status; so proxies write it.
+_CLIENT_GONE = 499
+_NO_ROUTE = "unknown path"
+
+
+class Observed:
+    """An application whose requests are observed."""
+
+    def __init__(self, app: ASGIApp, observer: Observer) -> None:
+        self._app = app
+        self._observer = observer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """As ASGI has it."""
+        given = dict(scope["headers"])
+        exchange = Exchange(
+            scope["method"], scope["path"], _text(given, b"x-request-id"), _text(given, b"traceparent")
+        )
+        exchange.client = scope["client"][0] if scope["client"] else None
+        exchange.status = _CLIENT_GONE
+        scope["state"]["exchange"] = exchange
+
+        async def send_observed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                exchange.status = message["status"]
+                message["headers"] = [
+                    *message["headers"],
+                    (b"x-request-id", exchange.request_id.encode()),
+                    (b"traceparent", exchange.traceparent.encode()),
+                ]
+            else:
+                exchange.bytes_out += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            # Starlette leaves it here when it has found one.
+            exchange.route = getattr(scope.get("route"), "path", _NO_ROUTE)
+            self._observer.note(exchange)
+
+
+def _text(headers: dict[bytes, bytes], name: bytes) -> str | None:
+    value = headers.get(name)
+    return None if value is None else value.decode("latin-1")

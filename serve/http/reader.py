@@ -1,0 +1,51 @@
+"""Reader: what a request over HTTP brings, taken in no larger than allowed."""
+
+import math
+
+from starlette.requests import Request
+
+from serve.errors import InvalidRequest, RequestTooLarge
+from serve.oip.compression import decompress
+from serve.settings import Settings
+
+TIMEOUT_HEADER = "x-request-timeout-seconds"
+
+
+class Reader:
+    """Reads bodies and headers within the limits of the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._limit_bytes = settings.max_body_bytes
+
+    async def body(self, request: Request) -> bytes:
+        """The body, decompressed. Raises RequestTooLarge before more than the limit is kept; InvalidRequest;
+        UnsupportedEncoding."""
+        too_large = RequestTooLarge(
+            f"the body is over {self._limit_bytes} bytes; send fewer rows in a request"
+        )
+        if int(request.headers.get("content-length", 0)) > self._limit_bytes:
+            raise too_large
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in request.stream():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._limit_bytes:
+                raise too_large
+        request.state.exchange.bytes_in = size
+        body = b"".join(chunks)
+        encoding = request.headers.get("content-encoding")
+        return body if encoding is None else decompress(body, encoding, self._limit_bytes)
+
+    def timeout_s(self, request: Request) -> float | None:
+        """How long the client waits, as its header says; None: it does not. Raises InvalidRequest."""
+        header = request.headers.get(TIMEOUT_HEADER)
+        if header is None:
+            return None
+        try:
+            timeout_s = float(header)
+        except ValueError:
+            timeout_s = math.nan
+        if not 0 < timeout_s < math.inf:
+            raise InvalidRequest(f"the header {TIMEOUT_HEADER} is {header!r:.40}, expected seconds above 0")
+        return timeout_s

@@ -1,0 +1,57 @@
+"""The protocol's model repository: what there is, load, unload. A parameter may name one variant."""
+
+from collections.abc import Collection
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serve.catalog import Repository
+from serve.errors import InvalidRequest
+from serve.http.models import answer_json
+from serve.http.reader import Reader
+from serve.oip.parameters import read_variant
+from serve.oip.wording import kind
+
+
+def repository_routes(repository: Repository, reader: Reader) -> list[Route]:
+    """The routes under `/v2/repository`."""
+
+    async def index(request: Request) -> Response:
+        only_ready = (await _read(reader, request, {"ready"})).get("ready", False)
+        if not isinstance(only_ready, bool):
+            raise InvalidRequest(f"'ready' is {kind(only_ready)}, expected true or false")
+        entries = [asdict(entry) for entry in await repository.index()]
+        return answer_json([entry for entry in entries if entry["state"] == "READY" or not only_ready])
+
+    async def load(request: Request) -> Response:
+        variant = read_variant((await _read(reader, request, {"parameters"})).get("parameters", {}))
+        await repository.load(request.path_params["model"], variant)
+        return answer_json({})
+
+    async def unload(request: Request) -> Response:
+        variant = read_variant((await _read(reader, request, {"parameters"})).get("parameters", {}))
+        await repository.unload(request.path_params["model"], variant)
+        return answer_json({})
+
+    return [
+        Route("/v2/repository/index", index, methods=["POST"]),
+        Route("/v2/repository/models/{model}/load", load, methods=["POST"]),
+        Route("/v2/repository/models/{model}/unload", unload, methods=["POST"]),
+    ]
+
+
+async def _read(reader: Reader, request: Request, known: Collection[str]) -> dict[str, Any]:
+    body = await reader.body(request)
+    try:
+        content = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}") from None
+    if not isinstance(content, dict) or set(content) - set(known):
+        raise InvalidRequest(
+            f"the body is expected to be an object with nothing but {', '.join(sorted(known))}"
+        )
+    return content

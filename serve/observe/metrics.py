@@ -1,0 +1,164 @@
+"""Metrics: the tallies as Prometheus reads them.
+
+The text is written here, from the tallies, and nothing is counted twice: prometheus_client would take half
+a second for a hundred models, in which no request is answered.
+"""
+
+import importlib.metadata
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import accumulate
+
+from serve.errors import DeadlineExceeded, ModelFailed, VariantUnavailable
+from serve.rollout.tally import EDGES_MS, Histogram, Tally
+
+_VERSION = importlib.metadata.version("counterweight")
+_PLAIN = "text/plain; version=0.0.4; charset=utf-8"
+_OPENMETRICS = "application/openmetrics-text"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class VariantView:
+    """What is to be seen of one variant now."""
+
+    name: str
+    # Of requests, as the routes ask for it, 0 to 1.
+    share: float
+    tally: Tally
+    # Requests taken and not yet answered.
+    in_flight: int
+    # Rows in the queue.
+    waiting_rows: int
+    ready: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelView:
+    """What is to be seen of one served model now."""
+
+    name: str
+    # The revision of its routes.
+    revision: int
+    variants: tuple[VariantView, ...]
+
+
+# (labels, view) of every variant: what all families are made from.
+_Labelled = list[tuple[str, VariantView]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """A family of one sample a variant."""
+
+    name: str
+    help: str
+    value: Callable[[VariantView], float]
+
+
+_COUNTERS = (
+    _Family(
+        "requests", "Requests that the variant took and that ended, well or not.", lambda v: v.tally.requests
+    ),
+    _Family(
+        "rescues",
+        "Failed requests that were answered after all: by the baseline, or by a second try.",
+        lambda v: v.tally.rescues,
+    ),
+    _Family("sheds", "Requests refused at the door because the queue was full.", lambda v: v.tally.sheds),
+    _Family("inferred_rows", "Rows of the runs that ended well.", lambda v: v.tally.rows),
+    _Family(
+        "run_duration_seconds",
+        "Seconds that the model's runs took together.",
+        lambda v: sum(v.tally.run_ms.values()) / 1e3,
+    ),
+)
+_GAUGES = (
+    _Family("in_flight", "Requests taken and not yet answered.", lambda v: v.in_flight),
+    _Family("waiting_rows", "Rows in the queue.", lambda v: v.waiting_rows),
+    _Family("ready", "1 when the variant would answer now, else 0.", lambda v: int(v.ready)),
+    _Family("route_share", "Share of requests that the routes ask for, 0 to 1.", lambda v: v.share),
+)
+# Shown from the start, or the first failure of a kind would not be seen as an increase.
+_CAUSES = {cause.__name__: 0 for cause in (DeadlineExceeded, ModelFailed, VariantUnavailable)}
+# Every eighth edge of the tally, three to a decade, 0.2 ms to 10 s: counts below them are exact.
+_SECONDS = [(step, float(f"{EDGES_MS[step] / 1e3:.6g}")) for step in range(8, 121, 8)]
+_ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
+
+
+def render(models: Iterable[ModelView], accept: str = "") -> tuple[bytes, str]:
+    """The metrics of these models and their content type: OpenMetrics where `accept` names it."""
+    openmetrics = _OPENMETRICS in accept
+    text = "".join(_lines(list(models), openmetrics))
+    if openmetrics:
+        return f"{text}# EOF\n".encode(), f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
+    return text.encode(), _PLAIN
+
+
+def _lines(models: list[ModelView], openmetrics: bool) -> Iterator[str]:
+    # OpenMetrics names a counter without the suffix of its samples, the older format with it.
+    counter = "" if openmetrics else "_total"
+    # The names of models, variants and error classes need no escapes (see `serve.bundle.Name`).
+    labelled = [
+        (f'model="{model.name}",variant="{view.name}"', view) for model in models for view in model.variants
+    ]
+    for family in _COUNTERS:
+        yield _head(family.name + counter, "counter", family.help)
+        for labels, view in labelled:
+            yield f"counterweight_{family.name}_total{{{labels}}} {family.value(view)}\n"
+    yield _head(f"request_failures{counter}", "counter", "Failed requests by the class of their error.")
+    yield from _failures(labelled)
+    for family in _GAUGES:
+        yield _head(family.name, "gauge", family.help)
+        for labels, view in labelled:
+            yield f"counterweight_{family.name}{{{labels}}} {family.value(view)}\n"
+    yield _head("request_duration_seconds", "histogram", "Seconds from the decoded request to its outputs.")
+    yield from _durations("request_duration_seconds", labelled, lambda view: view.tally.latency)
+    yield _head("queue_duration_seconds", "histogram", "Seconds from the queue's entry to the run's start.")
+    yield from _durations("queue_duration_seconds", labelled, lambda view: view.tally.queued)
+    yield from _batch_rows(labelled)
+    yield _head("routes_revision", "gauge", "Revision of the model's routes; it counts up with each change.")
+    for model in models:
+        yield f'counterweight_routes_revision{{model="{model.name}"}} {model.revision}\n'
+    yield _head("build_info", "gauge", "Always 1; the version of the server is the label.")
+    yield f'counterweight_build_info{{version="{_VERSION}"}} 1\n'
+
+
+def _head(name: str, kind: str, help_text: str) -> str:
+    return f"# HELP counterweight_{name} {help_text}\n# TYPE counterweight_{name} {kind}\n"
+
+
+def _failures(labelled: _Labelled) -> Iterator[str]:
+    for labels, view in labelled:
+        for cause, count in {**_CAUSES, **view.tally.failures}.items():
+            yield f'counterweight_request_failures_total{{{labels},cause="{cause}"}} {count}\n'
+
+
+def _durations(
+    name: str, labelled: _Labelled, histogram_of: Callable[[VariantView], Histogram]
+) -> Iterator[str]:
+    for labels, view in labelled:
+        histogram = histogram_of(view)
+        below = list(accumulate(histogram.buckets))
+        for step, edge in _SECONDS:
+            yield f'counterweight_{name}_bucket{{{labels},le="{edge}"}} {below[step]}\n'
+        yield _totals(name, labels, below[-1], histogram.sum_ms / 1e3)
+
+
+def _batch_rows(labelled: _Labelled) -> Iterator[str]:
+    yield _head("batch_rows", "histogram", "Rows in a run of the model.")
+    for labels, view in labelled:
+        sizes = sorted(view.tally.runs.items())
+        below = [0, *accumulate(runs for _, runs in sizes)]
+        for edge in _ROWS:
+            count = below[bisect_right(sizes, edge, key=lambda size: size[0])]
+            yield f'counterweight_batch_rows_bucket{{{labels},le="{edge}.0"}} {count}\n'
+        yield _totals("batch_rows", labels, below[-1], sum(rows * runs for rows, runs in sizes))
+
+
+def _totals(name: str, labels: str, count: int, total: float) -> str:
+    return (
+        f'counterweight_{name}_bucket{{{labels},le="+Inf"}} {count}\n'
+        f"counterweight_{name}_sum{{{labels}}} {total}\n"
+        f"counterweight_{name}_count{{{labels}}} {count}\n"
+    )

@@ -1,0 +1,73 @@
+"""Compression: bodies packed as gzip or deflate, within a limit on what they unpack to."""
+
+import zlib
+
+from serve.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
+from serve.oip.wording import brief
+
+# zlib's window bits, which also say what is wrapped around the packed data: gzip's frame, or zlib's own,
+# which is what HTTP calls deflate.
+_WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
+# A smaller body fits into one packet as it is.
+_WORTHWHILE_BYTES = 1024
+# The fastest: the processor is what is scarce.
+_LEVEL = 1
+
+
+def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
+    """`body` unpacked as the header Content-Encoding says, with no more than `max_bytes` ever unpacked.
+
+    Raises UnsupportedEncoding, RequestTooLarge, or InvalidRequest for what is no such data or not whole."""
+    coding = encoding.strip().lower()
+    if coding == "identity":
+        return body
+    if coding not in _WINDOW:
+        raise UnsupportedEncoding(
+            f"the body has the Content-Encoding {brief(encoding)}, expected gzip or deflate, once, or none"
+        )
+    unpacker = zlib.decompressobj(_WINDOW[coding])
+    try:
+        content = unpacker.decompress(body, max_bytes + 1)
+    except zlib.error as error:
+        raise InvalidRequest(f"the body is not {coding}, as its Content-Encoding says: {error}") from None
+    if len(content) > max_bytes:
+        raise RequestTooLarge(f"the body unpacks to over {max_bytes} bytes; send fewer rows in a request")
+    if not unpacker.eof:
+        raise InvalidRequest(
+            f"the body ends within its {coding} data, after {len(body)} bytes; send all of it"
+        )
+    if unpacker.unused_data:
+        raise InvalidRequest(
+            f"{len(unpacker.unused_data)} bytes came behind the end of the body's {coding} data; expected 0"
+        )
+    return content
+
+
+def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str | None]:
+    """`body` as a client with this header Accept-Encoding would have it, and the coding's name, if any."""
+    coding = _choose(accept_encoding)
+    if coding is None or len(body) <= _WORTHWHILE_BYTES:
+        return body, None
+    packed = zlib.compress(body, _LEVEL, _WINDOW[coding])
+    # Floating-point numbers as bytes are close to noise.
+    return (packed, coding) if len(packed) < len(body) else (body, None)
+
+
+def _choose(accept_encoding: str) -> str | None:
+    """The coding with the highest q-value, gzip before deflate; None where the client wants neither."""
+    weights: dict[str, float] = {}
+    for item in accept_encoding.lower().split(","):
+        coding, _, weight = item.partition(";")
+        weights[coding.strip()] = _read_weight(weight.strip())
+    offered = {coding: weights.get(coding, weights.get("*", 0.0)) for coding in _WINDOW}
+    best = max(offered, key=lambda coding: offered[coding])
+    return best if offered[best] > 0 and offered[best] >= weights.get("identity", 0.0) else None
+
+
+def _read_weight(text: str) -> float:
+    if not text:
+        return 1.0
+    try:
+        return float(text.removeprefix("q="))
+    except ValueError:
+        return 0.0

@@ -1,0 +1,60 @@
+"""Metadata: what the server and its models are, as both wires tell it."""
+
+import importlib.metadata
+from typing import Any
+
+from serve.tensor import Signature, TensorSpec
+
+# Only what works.
+EXTENSIONS = (
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "parameters",
+    "statistics",
+)
+_PLATFORM = "onnxruntime_onnx"
+
+
+def server_metadata() -> dict[str, Any]:
+    """Name, version and extensions of the server."""
+    version = importlib.metadata.version("counterweight")
+    return {"name": "counterweight", "version": version, "extensions": list(EXTENSIONS)}
+
+
+def model_metadata(name: str, forms: tuple[Signature, ...], versions: list[str]) -> dict[str, Any]:
+    """Variants, inputs and outputs of a model; of its forms the first, which a person would write."""
+    form = forms[0]
+    return {
+        "name": name,
+        "versions": versions,
+        "platform": _PLATFORM,
+        "inputs": [_describe(spec) for spec in form.inputs],
+        "outputs": [_describe(spec) for spec in form.outputs],
+    }
+
+
+def model_config(name: str, forms: tuple[Signature, ...], max_batch_rows: int) -> dict[str, Any]:
+    """A model as Triton's configuration writes it: `dims` are without the dimension of the batch."""
+    form = forms[0]
+    return {
+        "name": name,
+        "platform": _PLATFORM,
+        "backend": "onnxruntime",
+        # All variants are there, each under its name.
+        "version_policy": {"all": {}},
+        "max_batch_size": max_batch_rows if form.batches else 0,
+        "input": [_configure(spec, batches=form.batches) for spec in form.inputs],
+        "output": [_configure(spec, batches=form.batches) for spec in form.outputs],
+    }
+
+
+def _describe(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.wire_shape}
+
+
+def _configure(spec: TensorSpec, *, batches: bool) -> dict[str, Any]:
+    datatype = "STRING" if spec.datatype == "BYTES" else spec.datatype
+    dims = spec.wire_shape[1:] if batches else spec.wire_shape
+    return {"name": spec.name, "data_type": f"TYPE_{datatype}", "dims": dims}

@@ -1,0 +1,65 @@
+"""Outputs: what a request asks to be answered, checked against the signature."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+from serve.errors import InvalidRequest
+from serve.oip.elements import BINARY_ONLY
+from serve.oip.request import Wanted
+from serve.oip.wording import brief
+from serve.tensor import Signature, TensorSpec
+
+_UNRANKED = {"BOOL", "BYTES", "BF16"}
+
+
+def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> Wanted:
+    """One output, asked for by name; `classes` is the parameter `classification`. Raises InvalidRequest."""
+    spec = signature.output_by_name.get(name) if isinstance(name, str) else None
+    if spec is None:
+        known = ", ".join(signature.output_names)
+        raise InvalidRequest(f"'outputs' asks for {brief(name)}, expected names of outputs: {known}")
+    if classes is None:
+        _check_wire(spec, binary=binary)
+        return Wanted(name=name, binary=binary)
+    if type(classes) is not int or classes < 1:
+        raise InvalidRequest(
+            f"output {name!r} has the parameter classification {brief(classes)}, "
+            "expected a whole number of classes from 1 up"
+        )
+    if spec.datatype in _UNRANKED or not spec.shape:
+        raise InvalidRequest(
+            f"output {name!r} is {spec.datatype} of shape {spec.wire_shape}, which has no classes; "
+            "ask for it without the parameter classification"
+        )
+    return Wanted(name=name, binary=binary, classes=classes)
+
+
+def want_all(signature: Signature, *, binary: bool) -> tuple[Wanted, ...]:
+    """Every output, as for a request that names none. Raises InvalidRequest."""
+    for spec in signature.outputs:
+        _check_wire(spec, binary=binary)
+    return _all(signature.output_names, binary)
+
+
+def each_once(outputs: Iterable[Wanted]) -> tuple[Wanted, ...]:
+    """The outputs, none of them twice. Raises InvalidRequest at the first that is."""
+    by_name: dict[str, Wanted] = {}
+    for wanted in outputs:
+        if wanted.name in by_name:
+            raise InvalidRequest(f"'outputs' asks for {wanted.name!r} twice, expected once")
+        by_name[wanted.name] = wanted
+    return tuple(by_name.values())
+
+
+@lru_cache(maxsize=4096)
+def _all(names: tuple[str, ...], binary: bool) -> tuple[Wanted, ...]:
+    return tuple(Wanted(name=name, binary=binary) for name in names)
+
+
+def _check_wire(spec: TensorSpec, *, binary: bool) -> None:
+    if not binary and spec.datatype in BINARY_ONLY:
+        raise InvalidRequest(
+            f"output {spec.name!r} is {spec.datatype}, which JSON cannot carry; ask for it binary, "
+            "with the parameter binary_data"
+        )

@@ -1,0 +1,62 @@
+"""Raw body: a request that is nothing but the bytes of the model's only input, as a batch of one."""
+
+import math
+
+import numpy as np
+
+from serve.errors import InvalidRequest
+from serve.oip.binary import read_binary
+from serve.oip.inputs import Inputs
+from serve.oip.outputs import want_all
+from serve.oip.request import InferRequest
+from serve.tensor import Signature, TensorSpec
+
+
+def read_raw_body(body: bytes, forms: tuple[Signature, ...], max_elements: int) -> InferRequest:
+    """`body` as the only input of the first form that has only one; for BYTES it is one element, as it is.
+
+    The answer is binary. Raises InvalidRequest or RequestTooLarge."""
+    form = next((form for form in forms if len(form.inputs) == 1), None)
+    if form is None:
+        names = ", ".join(forms[0].input_by_name)
+        raise InvalidRequest(
+            f"a body without JSON can be only one input, this model has {names}; write them as JSON, and its "
+            "size into the header Inference-Header-Content-Length"
+        )
+    spec = form.inputs[0]
+    inputs = Inputs(form, max_elements)
+    _, shape = inputs.expect(spec.name, spec.datatype, _deduce_shape(len(body), spec, batches=form.batches))
+    if spec.datatype == "BYTES":
+        inputs.add(spec, np.array([body], np.object_).reshape(shape))
+    else:
+        inputs.add(spec, read_binary(body, spec, shape))
+    return InferRequest(
+        id=None, arrays=inputs.complete(), outputs=want_all(form, binary=True), timeout_s=None
+    )
+
+
+def _deduce_shape(size_bytes: int, spec: TensorSpec, *, batches: bool) -> list[int]:
+    """The shape of a batch of one that has so many bytes: one dimension besides the batch may vary."""
+    dims = [1, *spec.shape[1:]] if batches else list(spec.shape)
+    free = [axis for axis, dim in enumerate(dims) if isinstance(dim, str)]
+    if spec.datatype == "BYTES":
+        shape = [1 if isinstance(dim, str) else dim for dim in dims]
+        if math.prod(shape) != 1:
+            raise InvalidRequest(
+                f"a body without JSON is one element of BYTES, input {spec.name!r} has the shape "
+                f"{spec.wire_shape}; write the request as JSON"
+            )
+        return shape
+    if len(free) > 1:
+        raise InvalidRequest(
+            f"the shape of input {spec.name!r} cannot be told from {size_bytes} bytes, {len(free)} of its "
+            f"dimensions vary: {spec.wire_shape}; write the request as JSON"
+        )
+    known = math.prod(dim for dim in dims if isinstance(dim, int)) * spec.dtype.itemsize
+    count, rest = divmod(size_bytes, known)
+    if free and (rest or not count):
+        raise InvalidRequest(
+            f"input {spec.name!r} has {size_bytes} bytes, expected a multiple of {known} for {spec.datatype} "
+            f"of shape {spec.wire_shape}"
+        )
+    return [count if isinstance(dim, str) else dim for dim in dims]

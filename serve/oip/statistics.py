@@ -1,0 +1,50 @@
+"""Statistics: a tally in the form in which Triton's clients expect to read it."""
+
+from typing import Any
+
+from serve.rollout.tally import Tally
+
+# Ours are part of the run, or do not exist; the clients' types ask for them.
+_NONE = {"count": 0, "ns": 0}
+
+
+def model_statistics(name: str, variant: str, tally: Tally) -> dict[str, Any]:
+    """One entry of `model_stats`: what the variant's requests came to, counts and ns since the start.
+
+    `inference_count` counts rows answered, `execution_count` runs; `compute_infer` is of runs, all else of
+    requests."""
+    failed = tally.errors
+    # One sum is kept for all requests: a failed one is taken to have lasted as long as the mean.
+    failed_ms = tally.latency.sum_ms * failed / tally.requests if tally.requests else 0.0
+    return {
+        "name": name,
+        "version": variant,
+        "last_inference": round(tally.last_s * 1e3),
+        "inference_count": tally.rows,
+        "execution_count": tally.runs.total(),
+        "inference_stats": {
+            "success": _duration(tally.requests - failed, tally.latency.sum_ms - failed_ms),
+            "fail": _duration(failed, failed_ms),
+            "queue": _duration(tally.queued.count, tally.queued.sum_ms),
+            "compute_input": _NONE,
+            "compute_infer": _duration(tally.runs.total(), sum(tally.run_ms.values())),
+            "compute_output": _NONE,
+            "cache_hit": _NONE,
+            "cache_miss": _NONE,
+        },
+        "response_stats": {},
+        "batch_stats": [
+            {
+                "batch_size": rows,
+                "compute_input": _NONE,
+                "compute_infer": _duration(runs, tally.run_ms[rows]),
+                "compute_output": _NONE,
+            }
+            for rows, runs in sorted(tally.runs.items())
+        ],
+        "memory_usage": [],
+    }
+
+
+def _duration(count: int, total_ms: float) -> dict[str, int]:
+    return {"count": count, "ns": round(total_ms * 1e6)}

@@ -1,0 +1,114 @@
+"""A keeper without Ray: its hosts are only noted, and its gateways are ours."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from deployments.keeper import Keeper, Reply, Report
+from deployments.plan import Plan
+from serve.catalog import Catalog, LoadedModel, LoadedVariant
+from serve.repository import StoredModel
+from serve.rollout.tally import Load, Loads, Tally
+
+
+class NotedHosts:
+    """In the place of `deployments.hosts.Hosts`: everything comes up at once, but for what is broken."""
+
+    def __init__(self, plan: Plan, scratch: Path) -> None:
+        # `model/variant` -> why it cannot be had.
+        self.broken: dict[str, str] = {}
+        self.removed: list[LoadedVariant] = []
+        # Hosts come up only while this is set.
+        self.leave = asyncio.Event()
+        self.leave.set()
+
+    async def bring_up(
+        self, stored: StoredModel, wanted: Iterable[str], current: LoadedModel | None
+    ) -> tuple[dict[str, LoadedVariant], dict[str, str]]:
+        """The versions that are on disk."""
+        await self.leave.wait()
+        loaded: dict[str, LoadedVariant] = {}
+        failures: dict[str, str] = {}
+        for name in wanted:
+            path = f"{stored.name}/{name}"
+            if path in self.broken:
+                failures[path] = self.broken[path]
+                continue
+            digest = stored.bundles[name].digest
+            loaded[name] = LoadedVariant(digest=digest, folder=f"/{digest}", host=None, full_rows=8)
+        return loaded, failures
+
+    async def remove(self, versions: Iterable[LoadedVariant]) -> None:
+        """Noted."""
+        self.removed += versions
+
+
+class Reporting:
+    """A gateway that reports when it is told to."""
+
+    def __init__(self, keeper: Keeper, name: str) -> None:
+        self.keeper = keeper
+        self.name = name
+        self.catalog = Catalog()
+        self.failures: dict[str, str] = {}
+        self.tally = Tally()
+        self.in_flight = 0
+
+    async def report(self, *, apply: bool = True) -> Reply:
+        """Say what was counted; `apply`: and serve at once what the keeper says."""
+        load = Load(tally=deepcopy(self.tally), in_flight=self.in_flight, waiting_rows=0)
+        loads: Loads = {("linear", "base"): load}
+        reply = await self.keeper.sync(
+            Report(gateway=self.name, revision=self.catalog.revision, failures=self.failures, loads=loads)
+        )
+        if apply and reply.catalog is not None:
+            self.catalog = reply.catalog
+        return reply
+
+    async def report_for_ever(self) -> None:
+        """As gateways do, only faster."""
+        while True:
+            await self.report()
+            await asyncio.sleep(0.005)
+
+    async def others(self) -> Load:
+        """What the other gateways have counted for the baseline."""
+        return (await self.report()).others[("linear", "base")]
+
+
+async def make_keeper(repository: Path, scratch: Path, **plan: Any) -> tuple[Keeper, NotedHosts]:
+    """A keeper that has loaded the repository."""
+    fields: dict[str, Any] = {
+        "repository": repository,
+        "weights": {},
+        "placements": {"*": "together"},
+        "host": "127.0.0.1",
+        "port": 8000,
+        "grpc_port": 8001,
+    }
+    made: list[NotedHosts] = []
+
+    def make_hosts(plan: Plan, scratch: Path) -> NotedHosts:
+        made.append(NotedHosts(plan, scratch))
+        return made[0]
+
+    with patch("deployments.keeper.Hosts", make_hosts), patch("deployments.keeper.close_doors"):
+        keeper = Keeper.__new__(Keeper)
+        # A class whose making is awaited is Ray's, not Python's.
+        await Keeper.__init__(keeper, Plan.parse(fields | plan, "test"), str(scratch))
+    return keeper, made[0]
+
+
+@asynccontextmanager
+async def reporting(keeper: Keeper, name: str = "one") -> AsyncIterator[Reporting]:
+    """A gateway that reports all the time."""
+    gateway = Reporting(keeper, name)
+    task = asyncio.create_task(gateway.report_for_ever())
+    try:
+        yield gateway
+    finally:
+        task.cancel()

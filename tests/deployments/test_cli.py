@@ -1,0 +1,101 @@
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from deployments.cli import serve
+from deployments.plan import Plan
+from serve.errors import InvalidBundle, InvalidRecord, RejectedBundle, UnknownModel, UnknownVariant
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
+    """What would have been served; instead of Ray, Ctrl-C comes as soon as it is up."""
+    seen: list[Plan] = []
+
+    @contextmanager
+    def running(plan: Plan) -> Iterator[Path]:
+        seen.append(plan)
+        yield tmp_path
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deployments.server.running", running)
+    # Not a process of its own, and no second of waiting.
+    monkeypatch.setattr("deployments.cli.go_on_guarded", lambda: None)
+    monkeypatch.setattr("deployments.cli.time.sleep", lambda _: None)
+    monkeypatch.setattr("deployments.cli.stop_if_asked", interrupt)
+    return seen
+
+
+def test_without_options_everything_is_as_the_help_says(plans: list[Plan], module_repository: Path) -> None:
+    """This machine only, one gateway, each variant apart, no access log; Ctrl-C ends it with 0."""
+    assert serve([str(module_repository)]) == 0
+    [plan] = plans
+    assert (plan.host, plan.port, plan.grpc_port) == ("127.0.0.1", 8000, 8001)
+    assert (plan.gateways, plan.replicas, plan.access_log) == (1, 1, None)
+    assert plan.placement_of("linear") == "apart"
+
+
+def test_options_become_the_plan(plans: list[Plan], module_repository: Path, tmp_path: Path) -> None:
+    """Each where it belongs."""
+    typed = "--host ::1 --port 1234 --grpc-port 1235 --weights linear:base=9,light=1 --placement together"
+    more = "--gateways 2 --replicas 3 --set max_batch_rows=16 --set max_wait_s=0.01"
+    log = ["--access-log", str(tmp_path / "log")]
+    serve([str(module_repository), *typed.split(), *more.split(), *log])
+    [plan] = plans
+    assert (plan.host, plan.port, plan.grpc_port) == ("::1", 1234, 1235)
+    assert plan.weights == {"linear": {"base": 9.0, "light": 1.0}}
+    assert plan.placement_of("linear") == "together"
+    assert (plan.gateways, plan.replicas, plan.access_log) == (2, 3, tmp_path / "log")
+    assert (plan.settings.max_batch_rows, plan.settings.max_wait_s) == (16, 0.01)
+
+
+def test_says_where_it_serves_and_how_traffic_is_split(
+    plans: list[Plan], module_repository: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On standard error, so that standard output stays free."""
+    serve([str(module_repository), "--weights", "linear:base=9,light=1"])
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "starting Ray Serve for linear (apart) ..." in shown.err
+    assert "serving on http://127.0.0.1:8000 (docs: http://127.0.0.1:8000/docs)" in shown.err
+    assert "linear: 0.9 base, 0.1 light   POST http://127.0.0.1:8000/v2/models/linear/infer" in shown.err
+    assert shown.err.endswith("stopped\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        (["--weights", "linear"], InvalidRecord, "write MODEL:VARIANT=WEIGHT"),
+        (["--weights", "other:base=1"], UnknownModel, "--weights: no model 'other'"),
+        (["--weights", "linear:base=1,ligt=1"], UnknownVariant, "did you mean 'light'"),
+        (["--weights", "linear:base=1,poor=1"], RejectedBundle, r"was rejected: accuracy 0\.50"),
+        (["--weights", "linear:light=1"], InvalidRecord, "name no baseline 'base'"),
+        (["--placement", "beside"], InvalidRecord, "'apart' or 'together'"),
+        (["--placement", "other=apart"], UnknownModel, "--placement: no model 'other'"),
+        (["--port", "99999"], InvalidRecord, "port: "),
+        (["--gateways", "0"], InvalidRecord, "gateways: "),
+        (["--set", "max_batch_rows"], InvalidRecord, "write NAME=VALUE, such as max_batch_rows=16"),
+        (["--set", "max_batch_row=1"], InvalidRecord, "--set: unknown key.*did you mean 'max_batch_rows'"),
+        (["--set", "max_batch_rows=0"], InvalidRecord, "--set: max_batch_rows: "),
+        (["--set", "max_wait_s=soon"], InvalidRecord, "--set: max_wait_s: .*'soon'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_command_line_starts_nothing(
+    plans: list[Plan], module_repository: Path, options: list[str], error: type[Exception], message: str
+) -> None:
+    """What a person wrote is checked before anything is started, and the message says what to write."""
+    with pytest.raises(error, match=message):
+        serve([str(module_repository), *options])
+    assert plans == []
+
+
+def test_a_repository_that_is_none_starts_nothing(plans: list[Plan], tmp_path: Path) -> None:
+    """With what to do about it."""
+    with pytest.raises(InvalidBundle, match="is no folder; export a recipe into it first"):
+        serve([str(tmp_path / "missing")])
+    assert plans == []

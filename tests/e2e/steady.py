@@ -1,0 +1,109 @@
+"""Steady load: requests at a fixed rate from a few threads, each with its connection, every answer kept."""
+
+import http.client
+import itertools
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked again and again: a JSON body, sent to a path of the server."""
+
+    path: str
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One request."""
+
+    # When it was meant to start, on the clock of time.monotonic, and how long it took from then, in seconds.
+    due: float
+    took_s: float
+    # 0: there was no answer.
+    status: int
+    variant: str | None = None
+    # Of the answer; empty: it was answered as asked.
+    parameters: dict[str, Any] = field(default_factory=dict)
+    retry_after: str | None = None
+    error: str = ""
+
+    @property
+    def ended(self) -> float:
+        """When the answer was there."""
+        return self.due + self.took_s
+
+
+@dataclass
+class Steady:
+    """What came of the load so far."""
+
+    samples: list[Sample] = field(default_factory=list)
+
+    def failed(self) -> list[Sample]:
+        """Those that got no good answer."""
+        return [sample for sample in self.samples if sample.status != 200]
+
+    def marked(self) -> list[Sample]:
+        """Those that were answered in another way than asked."""
+        return [sample for sample in self.samples if sample.parameters]
+
+    def wait_for(self, count: int) -> None:
+        """Until so many more requests have been answered, one way or the other."""
+        target = len(self.samples) + count
+        while len(self.samples) < target:
+            time.sleep(0.02)
+
+
+@contextmanager
+def steady(port: int, ask: Ask, *, rate: float, threads: int = 4) -> Iterator[Steady]:
+    """Ask at `rate` requests a second, at most `threads` at once, while the context lasts."""
+    result, stop = Steady(), threading.Event()
+    start, turns = time.monotonic(), itertools.count()
+
+    def send() -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        while not stop.is_set():
+            # Whoever is free takes the next turn: one that waits for its answer delays nobody else's request.
+            due = start + next(turns) / rate
+            if (wait_s := due - time.monotonic()) > 0:
+                time.sleep(wait_s)
+            result.samples.append(_send(connection, ask, due))
+        connection.close()
+
+    senders = [threading.Thread(target=send) for _ in range(threads)]
+    for sender in senders:
+        sender.start()
+    try:
+        yield result
+    finally:
+        stop.set()
+        for sender in senders:
+            sender.join()
+
+
+def _send(connection: http.client.HTTPConnection, ask: Ask, due: float) -> Sample:
+    try:
+        headers = {"content-type": "application/json", **ask.headers}
+        connection.request("POST", ask.path, json.dumps(ask.body), headers)
+        answer = connection.getresponse()
+        content = json.loads(answer.read())
+    except (OSError, http.client.HTTPException, ValueError) as failure:
+        connection.close()
+        return Sample(due=due, took_s=time.monotonic() - due, status=0, error=repr(failure))
+    return Sample(
+        due=due,
+        took_s=time.monotonic() - due,
+        status=answer.status,
+        variant=content.get("model_version"),
+        parameters=content.get("parameters", {}),
+        retry_after=answer.headers["retry-after"],
+        error=content.get("error", ""),
+    )

@@ -1,0 +1,174 @@
+"""Triton's own clients against the real server, as its users have them."""
+
+import queue
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from tritonclient.utils import InferenceServerException
+
+from tests.e2e.conftest import Server
+from tests.e2e.stock import KINDS, Stock, stock_client
+
+ROWS = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32)
+SUMS = [[10, 10, 10], [1, 1, 1]]
+
+
+@pytest.fixture(params=KINDS)
+def client(request: pytest.FixtureRequest, server: Server) -> Iterator[Stock]:
+    with stock_client(request.param, server) as client:
+        yield client
+
+
+def base(client: Stock, **options: Any) -> Any:
+    """Two rows, answered by the baseline."""
+    return client.infer("linear", client.input("x", ROWS), model_version="base", **options)
+
+
+def test_asks_whether_it_is_up(client: Stock) -> None:
+    """Live, ready, and a model that is ready, a variant, or none of that name."""
+    assert client.call("is_server_live")
+    assert client.call("is_server_ready")
+    assert client.call("is_model_ready", "linear")
+    assert client.call("is_model_ready", "linear", "light")
+    assert not client.call("is_model_ready", "other")
+
+
+def test_reads_what_is_served(client: Stock) -> None:
+    """Metadata and configuration of the server and of a model."""
+    server = client.ask("get_server_metadata")
+    assert server["name"] == "counterweight"
+    assert "binary_tensor_data" in server["extensions"]
+    model = client.ask("get_model_metadata", "linear")
+    assert model["versions"] == ["base", "light"]
+    assert [tensor["name"] for tensor in model["inputs"]] == ["x"]
+    config = client.ask("get_model_config", "linear")
+    # The message of gRPC wraps it.
+    assert config.get("config", config)["max_batch_size"] == 64
+
+
+def test_infers(client: Stock) -> None:
+    """Arrays in, arrays out, from the variant that was asked for, under the request's own id."""
+    result = base(client, request_id="mine")
+    np.testing.assert_array_equal(result.as_numpy("y"), SUMS)
+    answer = result.get_response() if client.http else result.get_response(as_json=True)
+    assert answer["model_version"] == "base"
+    assert answer["id"] == "mine"
+
+
+def test_follows_the_routes(client: Stock) -> None:
+    """Without a version the routes decide, and every answer is one of theirs."""
+    result = client.infer("linear", client.input("x", ROWS))
+    assert float(result.as_numpy("y")[0, 0]) in (10, 20)
+
+
+@pytest.mark.parametrize("way_in", [True, False], ids=["bytes in", "JSON in"])
+@pytest.mark.parametrize("way_out", [True, False], ids=["bytes out", "JSON out"])
+def test_mixes_json_and_bytes(server: Server, way_in: bool, way_out: bool) -> None:
+    """Over HTTP tensors travel either way, each direction for itself."""
+    with stock_client("http", server) as client:
+        result = client.infer(
+            "linear",
+            client.input("x", ROWS, binary=way_in),
+            outputs=[client.wanted("y", binary=way_out)],
+            model_version="base",
+        )
+        np.testing.assert_array_equal(result.as_numpy("y"), SUMS)
+        [output] = result.get_response()["outputs"]
+        assert ("data" in output) == (not way_out)
+
+
+def test_classifies(client: Stock) -> None:
+    """The classification extension: value and index of the highest, as strings."""
+    result = client.infer("lookup", client.input("x", np.array([1])), outputs=[client.wanted("y", classes=2)])
+    assert result.as_numpy("y").tolist() == [[b"5.000000:2", b"4.000000:1"]]
+
+
+@pytest.mark.parametrize("binary", [True, False], ids=["bytes", "JSON"])
+def test_sends_text(client: Stock, binary: bool) -> None:
+    """A model with a tokenizer takes strings, of two and of four tokens with those that begin and end."""
+    texts = np.array([b"", b"hello there"], object)
+    result = client.infer("words", client.input("text", texts, binary=binary))
+    np.testing.assert_array_equal(result.as_numpy("vector")[:, 1], [2, 4])
+
+
+@pytest.mark.parametrize("packing", ["gzip", "deflate"])
+def test_compresses(client: Stock, packing: str) -> None:
+    """Bodies packed both ways."""
+    rows = np.repeat(ROWS, 500, axis=0)
+    options = (
+        {"request_compression_algorithm": packing, "response_compression_algorithm": packing}
+        if client.http
+        else {"compression_algorithm": packing}
+    )
+    result = client.infer("linear", client.input("x", rows), model_version="base", **options)
+    np.testing.assert_array_equal(result.as_numpy("y"), np.repeat(SUMS, 500, axis=0))
+
+
+def test_counts(client: Stock) -> None:
+    """The statistics grow by what was asked."""
+
+    def count() -> int:
+        [stats] = client.ask("get_inference_statistics", "linear", "base")["model_stats"]
+        # 64-bit numbers are strings in the JSON of gRPC.
+        return int(stats["inference_stats"]["success"].get("count", 0))
+
+    before = count()
+    for _ in range(3):
+        base(client)
+    assert count() == before + 3
+
+
+def test_hears_what_is_wrong(client: Stock) -> None:
+    """An error carries the server's own words."""
+    with pytest.raises(InferenceServerException, match="no variant 'bas'; did you mean 'base'"):
+        client.infer("linear", client.input("x", ROWS), model_version="bas")
+
+
+def test_gives_up_in_time(client: Stock) -> None:
+    """The protocol's timeout, in microseconds, ends a request that cannot be answered so soon."""
+    with pytest.raises(InferenceServerException, match="time was up"):
+        base(client, timeout=1)
+
+
+def test_unloads_and_loads(client: Stock) -> None:
+    """A model goes, and the index says so; it comes back, and answers."""
+
+    def states() -> dict[str, str]:
+        index = client.ask("get_model_repository_index")
+        entries = index if client.http else index["models"]
+        return {f"{entry['name']}/{entry['version']}": entry["state"] for entry in entries}
+
+    assert states() | {"lookup/base": "READY", "linear/poor": "UNAVAILABLE"} == states()
+    client.call("unload_model", "lookup")
+    assert not client.call("is_model_ready", "lookup")
+    assert states()["lookup/base"] == "UNAVAILABLE"
+    client.call("load_model", "lookup")
+    assert client.call("is_model_ready", "lookup")
+    assert client.infer("lookup", client.input("x", np.array([1]))).as_numpy("y").tolist() == [[3, 4, 5]]
+
+
+def test_asks_many_at_once(server: Server) -> None:
+    """The client's own way to have several requests under way, on either wire."""
+    with stock_client("http", server) as client:
+        under_way = [
+            client.call("async_infer", "linear", [client.input("x", ROWS * number)], model_version="base")
+            for number in range(8)
+        ]
+        sums = [float(request.get_result().as_numpy("y")[0, 0]) for request in under_way]
+    assert sums == [10 * number for number in range(8)]
+
+
+def test_streams(server: Server) -> None:
+    """Requests down one gRPC stream are answered in their order."""
+    answers: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    with stock_client("grpc", server) as client:
+        client.call("start_stream", callback=lambda result, error: answers.put((result, error)))
+        for number in range(8):
+            inputs = [client.input("x", ROWS * number)]
+            client.call("async_stream_infer", "linear", inputs, model_version="base")
+        received = [answers.get(timeout=60) for _ in range(8)]
+        client.call("stop_stream")
+    assert [error for _, error in received if error] == []
+    assert [float(result.as_numpy("y")[0, 0]) for result, _ in received] == [10 * n for n in range(8)]

@@ -1,0 +1,132 @@
+"""Endpoint: the whole HTTP side of a gateway on the loopback interface, without Ray."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx2
+
+from deployments.ports import free_ports
+from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
+from serve.http.api import create_app
+from serve.http.server import HttpServer
+from serve.observe.observer import Observer
+from serve.placement import Placement, Together
+from serve.registry import Place, Registry
+from serve.repository import read_repository
+from serve.routing import Routes
+from serve.session import open_session
+from serve.settings import Settings
+
+T = TypeVar("T")
+Told = list[tuple[str, str, str | None]]
+
+
+async def together(version: LoadedVariant) -> Placement:
+    """The variant in this process."""
+    return Together(open_session(Path(version.folder)))
+
+
+class Shelf:
+    """A repository that notes what it was told, and does nothing."""
+
+    def __init__(self) -> None:
+        self.told: Told = []
+        # What every change ends with, if anything.
+        self.error: Exception | None = None
+
+    async def index(self) -> list[IndexEntry]:
+        """Two variants, one of which was rejected."""
+        return [
+            IndexEntry(name="linear", version="base", state="READY", reason=""),
+            IndexEntry(name="linear", version="poor", state="UNAVAILABLE", reason="it was rejected: poor"),
+        ]
+
+    async def load(self, model: str, variant: str | None) -> None:
+        """Noted."""
+        self._note("load", model, variant)
+
+    async def unload(self, model: str, variant: str | None) -> None:
+        """Noted."""
+        self._note("unload", model, variant)
+
+    def _note(self, verb: str, model: str, variant: str | None) -> None:
+        if self.error is not None:
+            raise self.error
+        self.told.append((verb, model, variant))
+
+
+def load_all(repository: Path, weights: Mapping[str, Mapping[str, float]]) -> Catalog:
+    """Every servable variant in the repository; a model without weights gives everything to its baseline."""
+    models = {}
+    for name, stored in read_repository(repository).items():
+        given = weights.get(name, {stored.baseline: 1.0})
+        versions = {
+            variant: LoadedVariant(
+                digest=bundle.digest, folder=str(stored.folder / variant), host=None, full_rows=8
+            )
+            for variant, bundle in stored.servable.items()
+        }
+        routes = Routes(model=name, baseline=stored.baseline, weights=given)
+        models[name] = LoadedModel(name=name, signature=stored.signature, routes=routes, variants=versions)
+    return Catalog(revision=1, models=models)
+
+
+@dataclass(kw_only=True)
+class Endpoint:
+    """A server in a thread of its own while the context lasts, with every model of a repository."""
+
+    repository: Path
+    weights: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+    place: Place = together
+    observer: Observer = field(default_factory=Observer)
+    shelf: Shelf = field(default_factory=Shelf)
+    make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+
+    def __enter__(self) -> Self:
+        self._loop = self.make_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+        self.registry = Registry(self.place, self.settings)
+        [self.port] = free_ports(1)
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.client = httpx2.Client(base_url=self.url, timeout=30)
+        try:
+            self.call(self._start())
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        try:
+            self.client.close()
+            self.call(self._stop())
+        finally:
+            self._end()
+
+    def call(self, scenario: Coroutine[Any, Any, T]) -> T:
+        """What the scenario returns, played on the server's own event loop."""
+        return asyncio.run_coroutine_threadsafe(scenario, self._loop).result(30)
+
+    async def _start(self) -> None:
+        assert await self.registry.apply(load_all(self.repository, self.weights)) == {}
+        self._server = HttpServer(
+            create_app(self.registry, self.shelf, self.settings, self.observer), self.settings
+        )
+        self._server.start("127.0.0.1", self.port)
+
+    async def _stop(self) -> None:
+        await self._server.stop()
+        await self.registry.apply(Catalog(revision=2))
+        # Loose ends get a turn to end.
+        await asyncio.sleep(0)
+
+    def _end(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

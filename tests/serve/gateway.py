@@ -1,0 +1,62 @@
+"""A gateway without Ray: a registry whose hosts are in our hands."""
+
+from pathlib import Path
+
+from serve.catalog import Catalog, LoadedModel, LoadedVariant
+from serve.model import ServedModel
+from serve.placement import Placement
+from serve.registry import Registry
+from serve.routing import Routes
+from serve.settings import Settings
+from serve.tensor import Signature
+from tests.conftest import SIGNATURE
+from tests.serve.host import Host
+from tests.serve.served import ask, scale_of
+
+
+class Gateway:
+    """A registry whose hosts are ours. A variant's version is a number, by which its answers are scaled."""
+
+    def __init__(self, folder: Path, signature: Signature = SIGNATURE) -> None:
+        self.hosts: dict[tuple[str, int], Host] = {}
+        # What cannot be had here, and why.
+        self.broken: dict[str, Exception] = {}
+        self.registry = Registry(self._place, Settings())
+        self._folder = folder
+        self._signature = signature
+
+    @property
+    def model(self) -> ServedModel:
+        """`linear`, as it is served now."""
+        return self.registry.models["linear"]
+
+    async def apply(
+        self, revision: int, *, signature: Signature | None = None, weight: float = 0, **versions: int
+    ) -> dict[str, str]:
+        """Serve these versions of the variants of `linear`; none: no model."""
+        catalog = Catalog(revision=revision)
+        if versions:
+            weights = {"base": 1, "light": weight} if "light" in versions else {"base": 1}
+            loaded = LoadedModel(
+                name="linear",
+                signature=signature or self._signature,
+                routes=Routes(model="linear", baseline="base", weights=weights, revision=revision),
+                variants={name: self._version(name, number) for name, number in versions.items()},
+            )
+            catalog = Catalog(revision=revision, models={"linear": loaded})
+        return await self.registry.apply(catalog)
+
+    async def ask(self, pinned: str | None = None) -> float:
+        """The version of the variant that answers."""
+        return scale_of(await ask(self.model, pinned=pinned))
+
+    async def _place(self, version: LoadedVariant) -> Placement:
+        name, number = version.host or "", int(version.digest, 16)
+        if name in self.broken:
+            raise self.broken[name]
+        self.hosts[name, number] = Host(scale=number)
+        return self.hosts[name, number]
+
+    def _version(self, name: str, number: int) -> LoadedVariant:
+        # All of the same bundle, of which only the tokenizer is looked at.
+        return LoadedVariant(digest=f"{number:064x}", folder=str(self._folder), host=name, full_rows=8)

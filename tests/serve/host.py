@@ -1,0 +1,69 @@
+"""Host: a placement for tests, which can wait, fail, vanish and come back as a remote one does."""
+
+import asyncio
+
+import numpy as np
+
+from serve.batching import Outputs
+from serve.errors import ModelFailed, VariantUnavailable
+from serve.tensor import Arrays
+from tests.conftest import CLASSES
+
+
+class Host:
+    """Answers `y` [rows, 3]: `scale` times each row's sum, as the graph of `linear` does; a row with an
+    infinity in it makes the model fail."""
+
+    def __init__(self, *, scale: float = 1.0, runs: int = 1, run_s: float = 0.0) -> None:
+        self.runs = runs
+        # Of every run, in the order in which they began, how many rows it had.
+        self.sizes: list[int] = []
+        # Runs end only while this is set.
+        self.leave = asyncio.Event()
+        self.leave.set()
+        # What every run ends with, if anything.
+        self.error: BaseException | None = None
+        self.closed = False
+        self._scale = scale
+        self._run_s = run_s
+        self._up = True
+        self._gone = asyncio.Event()
+
+    async def run(self, arrays: Arrays) -> Outputs:
+        """As `serve.placement.Placement` has it."""
+        assert not self.closed, "no run comes after the placement was let go"
+        rows = arrays["x"].astype(np.float32)
+        self.sizes.append(len(rows))
+        if self._run_s:
+            await asyncio.sleep(self._run_s)
+        await self.leave.wait()
+        if not self._up:
+            raise VariantUnavailable("the host did not answer: ActorDiedError; try again")
+        if self.error is not None:
+            raise self.error
+        if np.isinf(rows).any():
+            raise ModelFailed("asked to fail")
+        return {"y": np.repeat(self._scale * rows.sum(axis=1, keepdims=True), CLASSES, axis=1)}
+
+    async def ready(self) -> bool:
+        """Whether it is there."""
+        return self._up
+
+    async def lost(self) -> None:
+        """Return when it is gone."""
+        await self._gone.wait()
+
+    def close(self) -> None:
+        """Let go."""
+        self.closed = True
+
+    def vanish(self, *, noticed: bool = True) -> None:
+        """Be gone from now on; `noticed`: and be seen to be."""
+        self._up = False
+        if noticed:
+            self._gone.set()
+
+    def come_back(self) -> None:
+        """Be there again."""
+        self._up = True
+        self._gone = asyncio.Event()

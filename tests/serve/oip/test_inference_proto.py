@@ -1,0 +1,27 @@
+from google.protobuf.descriptor import Descriptor
+from tritonclient.grpc import service_pb2
+
+from serve.oip import inference_pb2
+
+
+def compare(ours: Descriptor, theirs: Descriptor) -> None:
+    """Assert that every field of ours is theirs: number, type, and whether it repeats."""
+    for field in ours.fields:
+        other = theirs.fields_by_name[field.name]
+        assert (field.number, field.type, field.is_repeated) == (other.number, other.type, other.is_repeated)
+        if field.message_type is not None and other.message_type is not None:
+            compare(field.message_type, other.message_type)
+        if field.enum_type is not None and other.enum_type is not None:
+            numbers = {value.name: value.number for value in field.enum_type.values}
+            assert numbers == {value.name: value.number for value in other.enum_type.values}
+
+
+def test_our_numbers_are_tritons() -> None:
+    """On the wire a field is its number; and both modules load into one process."""
+    ours = inference_pb2.DESCRIPTOR.message_types_by_name
+    theirs = service_pb2.DESCRIPTOR.message_types_by_name
+    compared = set(ours) & set(theirs)
+    for name in compared:
+        compare(ours[name], theirs[name])
+    # The rest is of Triton's configuration, and is compared where it stands in a message.
+    assert set(ours) - compared == {"ModelConfig", "ModelInput", "ModelOutput", "ModelVersionPolicy"}

@@ -1,0 +1,53 @@
+from serve.oip.metadata import model_config, model_metadata, server_metadata
+from serve.tensor import Signature, TensorSpec
+
+OUTPUT = TensorSpec(name="embedding", datatype="FP32", shape=("batch", 384))
+GRAPH = Signature(
+    inputs=(TensorSpec(name="input_ids", datatype="INT64", shape=("batch", "tokens")),), outputs=(OUTPUT,)
+)
+TEXT = Signature(inputs=(TensorSpec(name="text", datatype="BYTES", shape=("batch",)),), outputs=(OUTPUT,))
+
+
+def test_the_server_tells_only_what_works() -> None:
+    """Sequences, shared memory, tracing and logging are not among it."""
+    metadata = server_metadata()
+    assert metadata["name"] == "counterweight"
+    assert metadata["version"]
+    assert "binary_tensor_data" in metadata["extensions"]
+    assert not {"sequence", "system_shared_memory", "trace", "logging"} & set(metadata["extensions"])
+
+
+def test_a_model_shows_its_first_form() -> None:
+    """Of a text model that is the text."""
+    assert model_metadata("minilm", (TEXT, GRAPH), ["fp32", "int8"]) == {
+        "name": "minilm",
+        "versions": ["fp32", "int8"],
+        "platform": "onnxruntime_onnx",
+        "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
+        "outputs": [{"name": "embedding", "datatype": "FP32", "shape": [-1, 384]}],
+    }
+
+
+def test_a_configuration_leaves_out_the_batch() -> None:
+    """As Triton writes it, with its own names of the datatypes."""
+    assert model_config("minilm", (TEXT, GRAPH), 32) == {
+        "name": "minilm",
+        "platform": "onnxruntime_onnx",
+        "backend": "onnxruntime",
+        "version_policy": {"all": {}},
+        "max_batch_size": 32,
+        "input": [{"name": "text", "data_type": "TYPE_STRING", "dims": []}],
+        "output": [{"name": "embedding", "data_type": "TYPE_FP32", "dims": [384]}],
+    }
+
+
+def test_a_model_without_a_batch_has_whole_shapes() -> None:
+    """And the size 0, which means that to Triton's clients."""
+    fixed = Signature(
+        inputs=(TensorSpec(name="x", datatype="INT8", shape=(1, "length")),),
+        outputs=(TensorSpec(name="y", datatype="BF16", shape=(1,)),),
+    )
+    config = model_config("fixed", (fixed,), 32)
+    assert config["max_batch_size"] == 0
+    assert config["input"] == [{"name": "x", "data_type": "TYPE_INT8", "dims": [1, -1]}]
+    assert config["output"] == [{"name": "y", "data_type": "TYPE_BF16", "dims": [1]}]

@@ -1,0 +1,60 @@
+"""Remote: a placement that does what `apart` does, without Ray: its host is elsewhere, and can be lost."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.catalog import LoadedVariant
+from serve.errors import VariantUnavailable
+from serve.placement import Placement, Together
+from serve.session import open_session
+from serve.tensor import Arrays
+
+
+class Remote:
+    """A session that is asked by copies, as over a wire."""
+
+    runs = 1
+
+    def __init__(self, version: LoadedVariant) -> None:
+        self._host = Together(open_session(Path(version.folder)))
+        self._gone = asyncio.Event()
+
+    async def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+        """The model's outputs. Raises what the session raises; VariantUnavailable once the host is lost."""
+        if not self._gone.is_set():
+            outputs = await self._host.run({name: array.copy() for name, array in arrays.items()})
+        if self._gone.is_set():
+            raise VariantUnavailable("the host did not answer: ActorDiedError; try again")
+        return {name: array.copy() for name, array in outputs.items()}
+
+    async def ready(self) -> bool:
+        """Whether the host is there."""
+        return not self._gone.is_set()
+
+    async def lost(self) -> None:
+        """Return when it is not."""
+        await self._gone.wait()
+
+    def close(self) -> None:
+        """Let go."""
+        self._host.close()
+
+    async def kill(self) -> None:
+        """The host is gone for good."""
+        self._gone.set()
+
+
+class Cluster:
+    """Where remote variants run, by model and variant."""
+
+    def __init__(self) -> None:
+        self.hosts: dict[str, Remote] = {}
+
+    async def place(self, version: LoadedVariant) -> Placement:
+        """As `serve.registry.Place` has it."""
+        folder = Path(version.folder)
+        host = self.hosts[f"{folder.parent.name}/{folder.name}"] = Remote(version)
+        return host

@@ -1,0 +1,81 @@
+"""A served model for tests, its hosts in our hands."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from serve.batching import Joining, Queue
+from serve.catalog import LoadedVariant
+from serve.model import Answer, ServedModel
+from serve.oip.request import InferRequest, Wanted
+from serve.rollout.tally import Tally
+from serve.routing import Routes
+from serve.settings import Settings
+from serve.variant import ServedVariant
+from tests.conftest import FEATURES, SIGNATURE
+from tests.serve.clock import settle
+from tests.serve.host import Host
+from tests.serve.queues import rows
+
+Hosts = dict[str, Host]
+_VERSION = LoadedVariant(digest="0" * 64, folder="nowhere", host=None, full_rows=8)
+
+
+def two() -> Hosts:
+    """The baseline, and a candidate that answers twice as much."""
+    return {"base": Host(), "light": Host(scale=2)}
+
+
+def make_served(name: str, host: Host, settings: Settings) -> ServedVariant:
+    """The variant that runs at `host`."""
+    joining = Joining(signature=SIGNATURE, full_rows=8, pads={})
+    return ServedVariant(name, _VERSION, host, Queue(host, joining, settings, Tally()))
+
+
+def routes(weights: Mapping[str, float]) -> Routes:
+    """Those of `linear`."""
+    return Routes(model="linear", baseline="base", weights={"base": 0, **weights})
+
+
+@asynccontextmanager
+async def serving(
+    hosts: Hosts, weights: Mapping[str, float] | None = None, **settings: Any
+) -> AsyncIterator[ServedModel]:
+    """`linear` with a variant for each host; without weights everything goes to `base`."""
+    limits = Settings(**settings)
+    model = ServedModel(SIGNATURE, routes(weights or {"base": 1}), limits)
+    model.serve({name: make_served(name, host, limits) for name, host in hosts.items()}, model.routes)
+    try:
+        await settle()
+        yield model
+    finally:
+        await asyncio.gather(*(variant.retire() for variant in model.served.values()))
+
+
+async def replace(model: ServedModel, weights: Mapping[str, float], **newer: ServedVariant) -> None:
+    """Serve the baseline as it is, these beside it, and no others."""
+    for gone in model.serve({"base": model.served["base"], **newer}, routes(weights)):
+        await gone.retire()
+
+
+def request_of(value: float = 1.0, timeout_s: float | None = None) -> InferRequest:
+    """A row, as both wires read it."""
+    return InferRequest(id=None, arrays=rows(value), outputs=(Wanted(name="y"),), timeout_s=timeout_s)
+
+
+async def ask(
+    model: ServedModel,
+    request: InferRequest | None = None,
+    *,
+    pinned: str | None = None,
+    header_s: float | None = None,
+) -> Answer:
+    """One request as both wires make it."""
+    ticket = model.admit(pinned=pinned, key=None, timeout_s=header_s)
+    return await model.answer(request or request_of(), ticket)
+
+
+def scale_of(answer: Answer) -> float:
+    """Of the variant that answered a row of ones."""
+    return float(answer.ran.outputs["y"][0, 0]) / FEATURES

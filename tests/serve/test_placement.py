@@ -1,0 +1,102 @@
+"""A variant in this process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Event, active_count
+
+import numpy as np
+import pytest
+
+from serve.errors import ModelFailed
+from serve.placement import Together
+from serve.session import Session, open_session
+from serve.tensor import Arrays
+from tests.conftest import make_lookup
+from tests.serve.queues import rows
+
+
+@asynccontextmanager
+async def placed(session: Session) -> AsyncIterator[Together]:
+    placement = Together(session)
+    try:
+        yield placement
+    finally:
+        placement.close()
+
+
+def test_runs_the_session(module_repository: Path) -> None:
+    """`light` answers twice the row's sum."""
+
+    async def scenario() -> float:
+        async with placed(open_session(module_repository / "linear" / "light")) as placement:
+            return float((await placement.run(rows(1)))["y"][0, 0])
+
+    assert asyncio.run(scenario()) == 8.0
+
+
+def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
+    """As the session raised it."""
+    make_lookup(tmp_path)
+
+    async def scenario() -> None:
+        async with placed(open_session(tmp_path / "lookup" / "base")) as placement:
+            with pytest.raises(ModelFailed, match="lookup/base failed"):
+                await placement.run({"x": np.array([9])})
+
+    asyncio.run(scenario())
+
+
+def test_the_event_loop_stays_free_during_a_run() -> None:
+    """And it is not ready while its only thread is taken: a probe takes as long as the run."""
+    leave = Event()
+
+    class Slow:
+        name = "slow"
+
+        def run(self, arrays: Arrays) -> Arrays:
+            leave.wait()
+            return arrays
+
+    async def scenario() -> tuple[bool, bool]:
+        session: Session = Slow()  # type: ignore[assignment]
+        async with placed(session) as placement:
+            running = asyncio.create_task(placement.run(rows(1)))
+            probe = asyncio.create_task(placement.ready())
+            await asyncio.sleep(0.05)
+            waits = not probe.done() and not running.done()
+            leave.set()
+            await running
+            return waits, await probe
+
+    assert asyncio.run(scenario()) == (True, True)
+
+
+def test_it_is_never_lost(module_repository: Path) -> None:
+    """What ends it ends who would hear of it."""
+
+    async def scenario() -> bool:
+        async with placed(open_session(module_repository / "linear" / "base")) as placement:
+            lost = asyncio.create_task(placement.lost())
+            await asyncio.sleep(0.01)
+            lost.cancel()
+            return lost.done()
+
+    assert asyncio.run(scenario()) is False
+
+
+def test_closing_ends_the_thread(module_repository: Path) -> None:
+    """A version that is gone leaves nothing behind."""
+
+    async def scenario() -> int:
+        before = active_count()
+        placement = Together(open_session(module_repository / "linear" / "base"))
+        await placement.run(rows(1))
+        assert active_count() == before + 1
+        placement.close()
+        while active_count() > before:
+            await asyncio.sleep(0.001)
+        return active_count() - before
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == 0
