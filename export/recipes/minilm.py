@@ -25,7 +25,7 @@ _ROWS = {"held_out": 512, "calibration": 256, "search": 512}
 Texts = tuple[dict[str, list[str]], None]
 
 
-def minilm_data(train: int = 40_000) -> dict[str, Texts]:
+def minilm_data(train: int = 45_000) -> dict[str, Texts]:
     """Four splits of unlabelled English paragraphs, `train` of them to learn from."""
     texts = paragraphs()
     splits: dict[str, Texts] = {}
