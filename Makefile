@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo serve check test bench bench-export digits digits-resnet tabular sequence minilm proto lock clean
+.PHONY: help setup demo serve check test bench-serving bench-export digits digits-resnet tabular sequence minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -46,8 +46,8 @@ minilm: setup ## export all-MiniLM-L6-v2, as installed, or FROM=the folder it wa
 	$(BIN)/python -m export.recipes.minilm $(if $(FROM),--from $(FROM))
 	$(BIN)/counterweight export export/recipes/minilm.yaml
 
-bench: digits ## CPU per request beside FastAPI; needs wrk
-	$(BIN)/python -m loadtests.peers.bench models --model digits --json build/bench-serving.json
+bench-serving: digits minilm ## our endpoint beside FastAPI, MLServer, LitServe, BentoML and plain Ray Serve; needs wrk
+	$(BIN)/python -m loadtests.peers.bench models --json build/bench-serving.json --picture build/bench-serving.svg
 
 bench-export: minilm digits-resnet ## compression beside Olive, NNCF and plain onnxruntime, in one run
 	$(BIN)/python -m export.bench models --json build/bench-export.json

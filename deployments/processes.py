@@ -13,12 +13,13 @@ import psutil
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
+_STOPS = (signal.SIGINT, signal.SIGTERM)
 _asked = threading.Event()
 
 
 def stop_on_signals() -> None:
     """Make Ctrl-C and SIGTERM raise KeyboardInterrupt, also where a shell started us with SIGINT ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPS:
         signal.signal(number, _on_signal)
 
 
@@ -37,6 +38,8 @@ def go_on_guarded() -> None:
     """Return in a child of this process, which hears of it when this one is killed outright, and can stop in
     order. This one hands signals on, and ends as the child does, after what that has left behind."""
     guard = os.getpid()
+    # One that comes meanwhile waits until both know what to do with it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     child = os.fork()
     if child:
         sys.exit(_guard(child))
@@ -44,6 +47,7 @@ def go_on_guarded() -> None:
     # Ctrl-C in a terminal reaches the guard alone, or it would come twice.
     os.setpgid(0, 0)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     if os.getppid() != guard:
         raise KeyboardInterrupt
 
@@ -57,8 +61,9 @@ def _guard(child: int) -> int:
             os.kill(child, signal.SIGINT)
 
     adopt_orphans()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in _STOPS:
         signal.signal(number, hand_on)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
     _, status = os.waitpid(child, 0)
     stop(descendants(), timeout_s=5)
     code = os.waitstatus_to_exitcode(status)

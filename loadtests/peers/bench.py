@@ -1,162 +1,156 @@
-"""CPU per request of our endpoint, together and apart, beside plain FastAPI with onnxruntime.
+"""Cost per request of our endpoint beside the Python servers that people would pick instead.
 
-python -m loadtests.peers.bench models --model digits --rounds 3 --seconds 5
+python -m loadtests.peers.bench models --parts digits,minilm
 """
 
 import argparse
 import os
 import signal
-import statistics
 import sys
+import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
-
-from tabulate import tabulate
-from tqdm import tqdm
 
 from loadtests.errors import LoadTestError
-from loadtests.metadata import model_path, read_metadata
-from loadtests.payloads import make_payloads, with_id
-from loadtests.peers.fastapi_onnxruntime import MODEL_VARIABLE
-from loadtests.peers.process import ServerProcess
-from loadtests.peers.wrk import WrkResult, find_wrk, run_wrk
-from loadtests.record import Record
+from loadtests.peers.check import Onnxruntime
+from loadtests.peers.picture import draw
+from loadtests.peers.race import Part, Race
+from loadtests.peers.report import BenchReport, PartReport, table
+from loadtests.peers.server import Server, ours, peers
+from loadtests.peers.workload import DIGITS, MINILM, copy_repository
+from loadtests.peers.wrk import find_wrk
+from loadtests.record import nearest
 
-CONNECTIONS = (1, 16, 64)
-_WARM_UP_S = 2
-
-
-class Figures(Record):
-    """One server under one number of connections: medians over the rounds."""
-
-    server: str
-    connections: int
-    # CPU of all the server's processes, the load generator not among them.
-    cpu_ms_per_request: float
-    requests_per_s: float
-    p50_ms: float
-    p99_ms: float
+_INTERRUPTED = 130
+_ENVIRONMENTS = Path(__file__).parents[2] / "build" / "peers"
+_CONNECTIONS = (1, 16, 64)
+_ONE_VARIANT = replace(DIGITS, weights={DIGITS.baseline: 100})
+_MODELS = (1, 10, 100)
+_GATEWAYS = (1, 2)
+_TOGETHER = ("--placement", "together")
 
 
-class BenchReport(Record):
-    """What --json writes, schema version 1."""
-
-    schema_version: Literal[1] = 1
-    model: str
-    rounds: int
-    seconds: int
-    figures: tuple[Figures, ...]
-
-
-def make_servers(models: Path, model: str) -> list[ServerProcess]:
-    """Our endpoint in both placements, and the FastAPI peer on the baseline."""
-    ours = ["counterweight", "serve", str(models), "--port", "{port}"]
-    ours += ["--weights", f"{model}:fp32=90,slim-int8=10", "--placement"]
-    return [
-        ServerProcess("together", [*ours, "together"], {}),
-        ServerProcess("apart", [*ours, "apart"], {}),
-        make_peer(models / model / "fp32" / "model.onnx"),
-    ]
-
-
-def make_peer(onnx_file: Path) -> ServerProcess:
-    """FastAPI with onnxruntime, serving one file."""
-    app = ["uvicorn", "--factory", "loadtests.peers.fastapi_onnxruntime:create", "--port", "{port}"]
-    return ServerProcess(
-        "fastapi", [*app, "--no-access-log", "--log-level", "warning"], {MODEL_VARIABLE: str(onnx_file)}
+def make_digits(models: Path, scratch: Path) -> Part:
+    """A model smaller than everything around it, its traffic split."""
+    repository = copy_repository(models, DIGITS, scratch)
+    mine = [ours(where, repository, DIGITS, "--placement", where) for where in ("together", "apart")]
+    return Part(
+        name="digits", workload=DIGITS, servers=[*mine, *peers(models, DIGITS)], connections=_CONNECTIONS
     )
 
 
-def compare(servers: Sequence[ServerProcess], model: str, *, rounds: int, seconds: int) -> BenchReport:
-    """Load the servers in turn, round after round, so that a slow minute of the machine hits them all.
-
-    Raises LoadTestError when a server fails or answers with an error."""
-    find_wrk()
-    measured: dict[tuple[str, int], list[tuple[float, WrkResult]]] = {}
-    with ExitStack() as stack:
-        bodies = {}
-        for server in servers:
-            stack.enter_context(server).wait_until_ready()
-            payload = make_payloads(read_metadata(server.url, model), seed=0)
-            bodies[server.name] = with_id(payload.encode(0), "bench")
-            # One that has only just started may drop a connection here; not so while it is measured.
-            with suppress(LoadTestError):
-                _load(server, model, bodies[server.name], CONNECTIONS[-1], _WARM_UP_S)
-        turns = [(server, count) for _ in range(rounds) for count in CONNECTIONS for server in servers]
-        for server, count in tqdm(turns, desc="bench", unit="run", leave=False):
-            result = _load(server, model, bodies[server.name], count, seconds)
-            measured.setdefault((server.name, count), []).append(result)
-    figures = tuple(_summarize(server, count, runs) for (server, count), runs in measured.items())
-    return BenchReport(model=model, rounds=rounds, seconds=seconds, figures=figures)
+def make_minilm(models: Path, scratch: Path) -> Part:
+    """A model larger than everything around it; at a steady rate, too."""
+    mine = ours("together", copy_repository(models, MINILM, scratch), MINILM, *_TOGETHER)
+    servers = [mine, *peers(models, MINILM)]
+    return Part(name="minilm", workload=MINILM, servers=servers, connections=_CONNECTIONS, steady=True)
 
 
-def table(report: BenchReport) -> str:
-    """The report for people."""
-    head = ["server", "connections", "CPU ms/request", "requests/s", "p50 ms", "p99 ms"]
-    rows = [
-        [
-            row.server,
-            row.connections,
-            f"{row.cpu_ms_per_request:.3f}",
-            f"{row.requests_per_s:.0f}",
-            f"{row.p50_ms:.2f}",
-            f"{row.p99_ms:.2f}",
-        ]
-        for row in sorted(report.figures, key=lambda row: row.connections)
+def make_models(models: Path, scratch: Path) -> Part:
+    """Whether the cost of a request grows with the number of models in the repository."""
+    servers: list[Server] = []
+    for count in _MODELS:
+        repository = copy_repository(models, _ONE_VARIANT, scratch / str(count), copies=count)
+        servers.append(ours(f"of {count}", repository, _ONE_VARIANT, *_TOGETHER))
+    return Part(name="models", workload=_ONE_VARIANT, servers=servers, connections=(16,))
+
+
+def make_gateways(models: Path, scratch: Path) -> Part:
+    """Whether throughput grows with gateways."""
+    repository = copy_repository(models, DIGITS, scratch)
+    servers = [
+        ours(
+            f"{count} gateway{'s' if count > 1 else ''}",
+            repository,
+            DIGITS,
+            *_TOGETHER,
+            "--gateways",
+            str(count),
+        )
+        for count in _GATEWAYS
     ]
-    return tabulate(rows, head, disable_numparse=True, colalign=["left"] + ["right"] * 5)
+    return Part(name="gateways", workload=DIGITS, servers=servers, connections=(64,))
 
 
-def main(arguments: list[str]) -> int:
-    """Exit code 0, or 2 when the servers cannot be compared."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.peers.bench", description=__doc__)
-    parser.add_argument("models", type=Path, help="the repository, with the variants fp32 and slim-int8")
-    parser.add_argument("--model", required=True, help="the model's name")
-    parser.add_argument("--rounds", type=int, default=3, help="medians are over these (default: 3)")
-    parser.add_argument("--seconds", type=int, default=5, help="of one run (default: 5)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON too")
-    options = parser.parse_args(arguments)
-    if min(options.rounds, options.seconds) < 1:
-        parser.error("--rounds and --seconds must be at least 1")
+PARTS = {"digits": make_digits, "minilm": make_minilm, "models": make_models, "gateways": make_gateways}
+_DEFAULT_PARTS = "digits,minilm"
+
+
+def measure(models: Path, name: str, *, rounds: int, seconds: float) -> PartReport:
+    """Run one part. Raises LoadTestError when a bundle is missing or onnxruntime fails on it."""
+    with tempfile.TemporaryDirectory(prefix="cw-bench-") as scratch:
+        part = PARTS[name](models, Path(scratch) / "repository")
+        truth = Onnxruntime(models, part.workload, Path(scratch))
+        return Race(part, truth, _ENVIRONMENTS).run(rounds, seconds)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Exit code 0; 1 when a server had to be left out, 2 when nothing can be measured, 130 on Ctrl-C."""
+    options = _parse(arguments)
     # What ends this program must end the servers too, and that is done on the way out.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        servers = make_servers(options.models.resolve(), options.model)
-        report = compare(servers, options.model, rounds=options.rounds, seconds=options.seconds)
+        find_wrk()
+        parts = [
+            measure(options.models.resolve(), name, rounds=options.rounds, seconds=options.seconds)
+            for name in options.parts
+        ]
     except LoadTestError as error:
         sys.stderr.write(f"counterweight: {error}\n")
         return error.exit_code
-    sys.stdout.write(table(report) + "\n")
-    if options.json:
-        temporary = options.json.with_name(f".{options.json.name}-{os.getpid()}")
-        temporary.write_text(report.model_dump_json(indent=2) + "\n")
-        temporary.replace(options.json)
-    return 0
-
-
-def _load(
-    server: ServerProcess, model: str, body: bytes, connections: int, seconds: int
-) -> tuple[float, WrkResult]:
-    """CPU ms of the server per request, and what wrk saw."""
-    before = server.cpu_s()
-    result = run_wrk(f"{server.url}{model_path(model)}/infer", body, connections=connections, seconds=seconds)
-    after = server.cpu_s()
-    used_s = sum(spent_s - before.get(process, 0.0) for process, spent_s in after.items())
-    return used_s * 1000 / result.requests, result
-
-
-def _summarize(server: str, connections: int, runs: Sequence[tuple[float, WrkResult]]) -> Figures:
-    results = [result for _, result in runs]
-    return Figures(
-        server=server,
-        connections=connections,
-        cpu_ms_per_request=statistics.median(cpu_ms for cpu_ms, _ in runs),
-        requests_per_s=statistics.median(run.requests / run.duration_us * 1e6 for run in results),
-        p50_ms=statistics.median(run.p50_us for run in results) / 1000,
-        p99_ms=statistics.median(run.p99_us for run in results) / 1000,
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    report = BenchReport(
+        rounds=options.rounds,
+        seconds=options.seconds,
+        cpu=_cpu_name(),
+        cores=os.cpu_count() or 1,
+        parts=tuple(parts),
     )
+    sys.stdout.write(table(report) + "\n")
+    _write(options.json, report.model_dump_json(indent=2) + "\n")
+    _write(options.picture, draw(report))
+    return 0 if report.complete else 1
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m loadtests.peers.bench", description=__doc__)
+    add = parser.add_argument
+    add("models", type=Path, help="the repository, with digits (fp32, slim-int8) and minilm (fp32)")
+    add(
+        "--parts",
+        default=_DEFAULT_PARTS,
+        help=f"some of {','.join(PARTS)} (default: {_DEFAULT_PARTS})",
+    )
+    add("--rounds", type=int, default=3, help="medians are over these (default: 3)")
+    add("--seconds", type=float, default=2, help="of one closed run (default: 2)")
+    add("--json", type=Path, metavar="FILE", help="write the figures as JSON too")
+    add("--picture", type=Path, metavar="FILE", help="draw them as SVG too")
+    options = parser.parse_args(arguments)
+    if options.rounds < 1 or not options.seconds > 0:
+        parser.error(
+            f"came --rounds {options.rounds} --seconds {options.seconds}; give at least 1 and over 0"
+        )
+    options.parts = options.parts.split(",")
+    for name in options.parts:
+        if name not in PARTS:
+            parser.error(f"no part {name!r}; {nearest(name, PARTS)}")
+    return options
+
+
+def _cpu_name() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else "unnamed processor"
+
+
+def _write(path: Path | None, text: str) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}-{os.getpid()}")
+        temporary.write_text(text)
+        temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -14,11 +14,8 @@ import numpy as np
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
-# onnxruntime reports sessions to its vendor unless this stands before it is imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-import onnxruntime
+from loadtests.peers.session import MODEL_VARIABLE, Session
 
-MODEL_VARIABLE = "COUNTERWEIGHT_PEER_MODEL"
 # ONNX Runtime's name of a type -> the protocol's, and numpy's.
 _TYPES = {
     "tensor(float)": ("FP32", "float32"),
@@ -56,9 +53,7 @@ class InferResponse(BaseModel):
 
 def create_app(model_path: Path) -> FastAPI:
     """The application that serves one ONNX file."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model_path, options, providers=["CPUExecutionProvider"])
+    session = Session(model_path).raw
     name, version = model_path.parent.parent.name, model_path.parent.name
     outputs = [_describe(output) for output in session.get_outputs()]
     app = FastAPI()

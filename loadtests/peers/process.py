@@ -6,11 +6,11 @@ import secrets
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -25,6 +25,8 @@ _READY_S = 180
 _STOP_S = 30
 # In the environment of everything that a server starts, so that a process whose parent has gone is found too.
 _MARK = "COUNTERWEIGHT_BENCH_MARK"
+# The protocol's.
+READY = "/v2/health/ready"
 
 
 def find_free_port() -> int:
@@ -40,38 +42,58 @@ def find_free_port() -> int:
 
 
 class ServerProcess:
-    """Runs `python -m <module> <arguments>` from the checkout's root, as a context."""
+    """Runs one command in a scratch folder, as a context. In the command and the environment `{port}`,
+    `{grpc_port}`, `{metrics_port}` and `{scratch}` stand for what it is given."""
 
-    def __init__(self, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str], ready: str = READY
+    ) -> None:
         self.name = name
-        self.port = find_free_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        self._command = [
-            sys.executable,
-            "-m",
-            *(part.replace("{port}", str(self.port)) for part in arguments),
-        ]
+        self._command = command
+        self._variables = environment
+        self._ready = ready
         self._mark = uuid.uuid4().hex
-        self._environment = {**os.environ, **environment, _MARK: self._mark}
+        self._running = False
 
     def __enter__(self) -> Self:
+        self._scratch = tempfile.TemporaryDirectory(prefix="cw-bench-", ignore_cleanup_errors=True)
+        ports: set[int] = set()
+        while len(ports) < 3:
+            ports.add(find_free_port())
+        self.port, grpc_port, metrics_port = sorted(ports)
+        self.url = f"http://127.0.0.1:{self.port}"
+        given = {
+            "port": self.port,
+            "grpc_port": grpc_port,
+            "metrics_port": metrics_port,
+            "scratch": self._scratch.name,
+        }
+        variables = {name: value.format(**given) for name, value in self._variables.items()}
         self._log = tempfile.TemporaryFile()
         self._process = subprocess.Popen(
-            self._command,
-            cwd=_ROOT,
-            env=self._environment,
+            [part.format(**given) for part in self._command],
+            cwd=self._scratch.name,
+            env={**os.environ, "PYTHONPATH": str(_ROOT), **variables, _MARK: self._mark},
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        self._running = True
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Ask it to end; after a while, and for what it leaves behind, do not ask."""
+        self.stop()
+
+    def stop(self) -> None:
+        """Ask it to end; after a while, and for what it leaves behind, do not ask. Once is enough."""
+        if not self._running:
+            return
+        self._running = False
         try:
+            self.thaw()
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(timeout=_STOP_S)
         except subprocess.TimeoutExpired:
@@ -80,6 +102,19 @@ class ServerProcess:
             self._kill_rest()
             self._process.wait()
             self._log.close()
+            self._scratch.cleanup()
+
+    def freeze(self) -> None:
+        """Let none of its processes run, so that its idle work is nobody else's noise."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+
+    def thaw(self) -> None:
+        """Let them run again."""
+        for process in self.processes():
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
 
     def wait_until_ready(self) -> None:
         """Return once the server answers that it is ready. Raises LoadTestError with its last words."""
@@ -91,7 +126,7 @@ class ServerProcess:
                     f"{self.name} ended with {self._process.returncode}:\n{self._last_words()}"
                 )
             try:
-                with opener.open(f"{self.url}/v2/health/ready", timeout=5):
+                with opener.open(f"{self.url}{self._ready}", timeout=5):
                     return
             except (OSError, http.client.HTTPException):
                 time.sleep(0.2)
@@ -121,7 +156,8 @@ class ServerProcess:
         deadline_s = time.monotonic() + _STOP_S
         while (rest := self.processes()) and time.monotonic() < deadline_s:
             for process in rest:
-                _kill(process)
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
             time.sleep(0.05)
 
     def _last_words(self) -> str:
@@ -135,10 +171,3 @@ def _holds(process: psutil.Process, entry: bytes) -> bool:
         return entry in Path(f"/proc/{process.pid}/environ").read_bytes()
     except OSError:
         return False
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return

@@ -1,10 +1,12 @@
-"""Wrk: closed-loop load from C, for figures of CPU per request that no Python client should blur."""
+"""Wrk: load from C, closed or at a steady rate, that costs too little itself to blur what it measures."""
 
 import json
+import resource
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from string import Template
 
 from loadtests.errors import LoadTestError
 from loadtests.record import Record
@@ -12,33 +14,68 @@ from loadtests.record import Record
 _MARK = "counterweight "
 # On a machine that others share a healthy server can stand still for seconds.
 _TIMEOUT_S = 30
-# Everything that comes after the body. A latency is in microseconds, the duration too.
-_SCRIPT = """
+# When the time is over no request is sent any more, and wrk ends when the last answer has come: what the
+# server has worked for has been counted. At a rate the connections take the next due time in turn.
+_SCRIPT = Template("""
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+wrk.body = $body
+local seconds, connections, rate_per_s = $seconds, $connections, $rate_per_s
+local ffi = require("ffi")
+ffi.cdef[[
+  struct moment { long s; long ns; };
+  int clock_gettime(int, struct moment *); int kill(int, int); int getpid();
+]]
+local moment, SIGINT = ffi.new("struct moment"), 2
+local function now()
+  ffi.C.clock_gettime(1, moment)
+  return tonumber(moment.s) + tonumber(moment.ns) / 1e9
+end
+math.randomseed(0)
+local started_s, due_s, resting = nil, nil, 0
+span_s, late_s = 0, 0
+function delay()
+  local at_s = now()
+  started_s = started_s or at_s
+  due_s = rate_per_s > 0 and (due_s or started_s) - math.log(1 - math.random()) / rate_per_s or at_s
+  if math.max(at_s, due_s) - started_s >= seconds then
+    resting, span_s = resting + 1, at_s - started_s
+    if resting == connections then ffi.C.kill(ffi.C.getpid(), SIGINT) end
+    return 1e9
+  end
+  late_s = math.max(late_s, at_s - due_s)
+  return math.max(0, (due_s - at_s) * 1000)
+end
+local thread
+function setup(only) thread = only end
 function done(summary, latency, requests)
   local e = summary.errors
   io.write(string.format(
-    'MARK{"requests":%d,"duration_us":%d,"p50_us":%.1f,"p99_us":%.1f,"refused":%d,"broken":%d,"late":%d}\\n',
-    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
-    e.status, e.connect + e.read + e.write, e.timeout))
+    '$mark{"requests":%d,"span_s":%.6f,"p50_ms":%.3f,"p99_ms":%.3f,"late_s":%.3f,"refused":%d,"broken":%d,"slow":%d}\\n',
+    summary.requests, thread:get("span_s"), latency:percentile(50) / 1000, latency:percentile(99) / 1000,
+    thread:get("late_s"), e.status, e.connect + e.read + e.write, e.timeout))
 end
-""".replace("MARK", _MARK)
+""")
 
 
 class WrkResult(Record):
     """One run of wrk."""
 
     requests: int
-    duration_us: int
-    p50_us: float
-    p99_us: float
+    # From the first request to the last answer.
+    span_s: float
+    p50_ms: float
+    p99_ms: float
+    # How long after its due time the latest request was sent, for want of a free connection.
+    late_s: float
     # Answers with a status of 400 or more.
     refused: int
     # Connections that failed.
     broken: int
     # Answers that did not come within the time limit.
-    late: int
+    slow: int
+    # CPU time of wrk itself.
+    cpu_s: float
 
 
 def find_wrk() -> str:
@@ -49,31 +86,59 @@ def find_wrk() -> str:
     return path
 
 
-def run_wrk(url: str, body: bytes, *, connections: int, seconds: int) -> WrkResult:
-    """Post `body` to `url` over and over. Raises LoadTestError when a single answer was an error."""
+def run_wrk(
+    url: str, body: bytes, *, connections: int, seconds: float, rate_per_s: float | None = None
+) -> WrkResult:
+    """Post `body` to `url`, over and over or at random moments that are `rate_per_s` on average.
+
+    Raises LoadTestError when a single answer was an error."""
     # A level of brackets that the body does not hold: Lua takes everything in between as it is.
     level = "=" * next(n for n in range(1, 100) if f"]{'=' * n}]".encode() not in body)
-    with tempfile.NamedTemporaryFile("wb", suffix=".lua") as script:
-        script.write(b"wrk.body = [%b[%b]%b]\n" % (level.encode(), body, level.encode()))
-        script.write(_SCRIPT.encode())
+    text = _SCRIPT.substitute(
+        body=f"[{level}[{body.decode()}]{level}]",
+        seconds=seconds,
+        connections=connections,
+        rate_per_s=rate_per_s or 0,
+        mark=_MARK,
+    )
+    before_s = _children_cpu_s()
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(text)
         script.flush()
-        load = ["-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", f"{_TIMEOUT_S}s"]
-        ended = subprocess.run(
-            [find_wrk(), *load, "-s", script.name, url],
-            capture_output=True,
-            text=True,
-            timeout=seconds + 60,
-            check=False,
-            cwd=Path(script.name).parent,
-        )
-    said = [line.removeprefix(_MARK) for line in ended.stdout.splitlines() if line.startswith(_MARK)]
-    if not said:
-        raise LoadTestError(f"wrk on {url} ended with {ended.returncode}: {ended.stdout}{ended.stderr}")
-    result = WrkResult.model_validate(json.loads(said[0]))
-    if result.refused or result.broken or result.late or not result.requests:
+        said = _run(["-t1", f"-c{connections}", "-s", script.name, url], int(seconds + _TIMEOUT_S + 1))
+    result = WrkResult.model_validate({**said, "cpu_s": _children_cpu_s() - before_s})
+    if result.refused or result.broken or result.slow or not result.requests:
         raise LoadTestError(
             f"invalid run on {url} with {connections} connections: of {result.requests} requests "
-            f"{result.refused} were refused and {result.late} took over {_TIMEOUT_S} s, "
+            f"{result.refused} were refused and {result.slow} took over {_TIMEOUT_S} s, "
             f"{result.broken} connections broke; nothing can be compared with errors"
         )
     return result
+
+
+def _run(arguments: list[str], longest_s: int) -> dict[str, float]:
+    command = [find_wrk(), f"-d{longest_s}s", "--timeout", f"{_TIMEOUT_S}s", *arguments]
+    try:
+        ended = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=longest_s + 60,
+            check=False,
+            cwd=Path(tempfile.gettempdir()),
+        )
+    except subprocess.TimeoutExpired:
+        raise LoadTestError(f"wrk on {arguments[-1]} did not end within {longest_s + 60} s") from None
+    said = [line.removeprefix(_MARK) for line in ended.stdout.splitlines() if line.startswith(_MARK)]
+    if not said:
+        raise LoadTestError(
+            f"wrk on {arguments[-1]} ended with {ended.returncode}: {ended.stdout}{ended.stderr}"
+        )
+    figures: dict[str, float] = json.loads(said[0])
+    return figures
+
+
+def _children_cpu_s() -> float:
+    # Of children that have ended and were waited for; the servers have not.
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

@@ -173,7 +173,8 @@ async def _encode(asked: EmbeddingsRequest, text: TextInput) -> Encoded:
 
 
 def _refuse(error: CounterweightError) -> Response:
-    if error.status >= 500:
+    # The rest is the client's, or comes by the thousand under overload: the metrics count it.
+    if error.status == 500:
         _log.error("/v1/embeddings: %s", error)
     headers = {"retry-after": str(getattr(error, "retry_after_s", 1))} if error.status == 503 else None
     return Response(orjson.dumps(openai_error(error)), error.status, headers, "application/json")

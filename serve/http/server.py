@@ -27,6 +27,8 @@ class HttpServer:
             ws="none",
             lifespan="off",
             log_config=None,
+            # A warning for each request that is none would fill the disk for whoever sends them.
+            log_level="error",
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -88,16 +90,30 @@ def _bounded(settings: Settings) -> type[HttpToolsProtocol]:
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self._header_bytes = 0
+            # Of headers that came in further pieces and have not ended yet.
+            self._open_bytes = 0
             self._receiving = False
             self._late: asyncio.TimerHandle | None = None
+            # Of the requests that came over the connection, the one that is being answered.
             self._task: asyncio.Task[None] | None = None
+            self._cycle: Any = None
+            # The connection's last request, while its body still comes.
+            self._last: Any = None
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)  # type: ignore[arg-type]
             self._late = self.loop.call_later(settings.receive_timeout_s, self.transport.close)
 
         def data_received(self, data: bytes) -> None:
+            before = self._reads_headers
             super().data_received(data)
+            if before and self._reads_headers and not self.transport.is_closing():
+                # A header is counted when it ends; this one does not.
+                self._open_bytes += len(data)
+                if self._open_bytes > settings.max_header_bytes:
+                    self._header_bytes += self._open_bytes
+                    self.send_400_response("")
+                    return
             # A timer only for a request that did not come in one piece.
             if self._receiving:
                 if self._late is None:
@@ -110,17 +126,22 @@ def _bounded(settings: Settings) -> type[HttpToolsProtocol]:
             super().connection_lost(exc)
             if self._late is not None:
                 self._late.cancel()
-            if self._task is not None and self.cycle is not None and self.cycle.disconnected:
+            if self._task is not None and not self._cycle.response_complete:
+                self._cycle.disconnected = True
                 self._task.cancel()
 
         def on_message_begin(self) -> None:
             super().on_message_begin()
-            self._header_bytes = 0
+            self._header_bytes = self._open_bytes = 0
             self._receiving = True
 
         def on_message_complete(self) -> None:
             super().on_message_complete()
             self._receiving = False
+            if self._last is not None:
+                self._last.keep_alive = False
+                if self._last.response_complete:
+                    self.transport.close()
 
         def on_url(self, url: bytes) -> None:
             self._count(len(url))
@@ -141,9 +162,20 @@ def _bounded(settings: Settings) -> type[HttpToolsProtocol]:
             self.transport.close()
 
         def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+            if self._receiving and not cycle.keep_alive:
+                # An early answer must not close it before the body has come: that would reset the connection,
+                # and the client would never read why it was refused.
+                cycle.keep_alive = True
+                self._last = cycle
+            self._cycle = cycle
             self._task = self.loop.create_task(cycle.run_asgi(app))
             self._task.add_done_callback(self.tasks.discard)
             self.tasks.add(self._task)
+
+        @property
+        def _reads_headers(self) -> bool:
+            # uvicorn writes the method into the scope when the headers are complete.
+            return self._receiving and "method" not in self.scope
 
         def _count(self, size: int) -> None:
             self._header_bytes += size

@@ -115,6 +115,8 @@ class _Service:
             metadata.get("traceparent"),
         )
         exchange.client = context.peer()
+        # Unless there will be another: the client left.
+        exchange.status = grpc.StatusCode.CANCELLED.name
         exchange.bytes_in = request.ByteSize()
         try:
             answer = await self._answer(request, context, metadata.get(STICKY_KEY), exchange)

@@ -2,9 +2,17 @@
 
 import warnings
 
+import pytest
+
 with warnings.catch_warnings():
     # Of libraries that Ray uses, as old as they were made for it.
     warnings.simplefilter("ignore", DeprecationWarning)
     from ray import serve as ray_serve
 
 assert ray_serve
+
+
+@pytest.fixture
+def silence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway counts as gone once it has been silent for a twentieth of a second."""
+    monkeypatch.setattr("deployments.keeper._GONE_AFTER_S", 0.05)

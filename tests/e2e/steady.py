@@ -56,9 +56,9 @@ class Steady:
         return [sample for sample in self.samples if sample.parameters]
 
     def wait_for(self, count: int) -> None:
-        """Until so many more requests have been answered, one way or the other."""
-        target = len(self.samples) + count
-        while len(self.samples) < target:
+        """Until so many requests that are still to start have ended, one way or the other."""
+        now = time.monotonic()
+        while sum(sample.due > now for sample in self.samples) < count:
             time.sleep(0.02)
 
 

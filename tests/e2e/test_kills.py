@@ -118,6 +118,22 @@ def listening(server: Server) -> list[psutil.Process]:
     ]
 
 
+def test_nobody_misses_a_killed_keeper(server: Server) -> None:
+    """No request fails while it is away; when it is back it knows what is loaded, and can change it."""
+    [keeper] = server.replicas("counterweight:keeper")
+    with steady(server.port, ROUTED, rate=50) as load:
+        load.wait_for(25)
+        keeper.send_signal(signal.SIGKILL)
+        wait_until(lambda: server.post("/v2/repository/index", {}).status == 200)
+        assert server.replicas("counterweight:keeper") != [keeper]
+        assert {state for state, _ in server.index().values()} == {"READY"}
+        assert server.unload("other").status == 200
+        load.wait_for(25)
+    assert load.failed() == []
+    assert load.marked() == []
+    assert server.post(OTHER.path, OTHER.body).status == 404
+
+
 def test_nothing_is_open_to_other_machines(server: Server) -> None:
     """Every socket of every process, Ray's own among them, is on the loopback interface."""
     ends = [end for process in server.tree() for end in process.net_connections("inet")]

@@ -132,21 +132,32 @@ def test_gives_up_in_time(client: Stock) -> None:
         base(client, timeout=1)
 
 
-def test_unloads_and_loads(client: Stock) -> None:
-    """A model goes, and the index says so; it comes back, and answers."""
+def states(client: Stock) -> dict[str, str]:
+    """By `model/variant`, as the repository index tells them."""
+    index = client.ask("get_model_repository_index")
+    entries = index if client.http else index["models"]
+    return {f"{entry['name']}/{entry['version']}": entry["state"] for entry in entries}
 
-    def states() -> dict[str, str]:
-        index = client.ask("get_model_repository_index")
-        entries = index if client.http else index["models"]
-        return {f"{entry['name']}/{entry['version']}": entry["state"] for entry in entries}
 
-    assert states() | {"lookup/base": "READY", "linear/poor": "UNAVAILABLE"} == states()
-    client.call("unload_model", "lookup")
-    assert not client.call("is_model_ready", "lookup")
-    assert states()["lookup/base"] == "UNAVAILABLE"
+def test_lists_the_repository_and_loads(client: Stock) -> None:
+    """What is loaded and what is not; to load what is loaded already changes nothing."""
+    before = states(client)
+    assert before | {"lookup/base": "READY", "linear/poor": "UNAVAILABLE"} == before
     client.call("load_model", "lookup")
-    assert client.call("is_model_ready", "lookup")
-    assert client.infer("lookup", client.input("x", np.array([1]))).as_numpy("y").tolist() == [[3, 4, 5]]
+    assert states(client) == before
+
+
+@pytest.mark.parametrize("kind", ["http", "grpc-aio"])
+def test_unloads_and_loads(server: Server, kind: str) -> None:
+    """A model goes, and the index says so; it comes back, and answers."""
+    with stock_client(kind, server) as client:
+        client.call("unload_model", "lookup")
+        assert not client.call("is_model_ready", "lookup")
+        assert states(client)["lookup/base"] == "UNAVAILABLE"
+        client.call("load_model", "lookup")
+        assert client.call("is_model_ready", "lookup")
+        result = client.infer("lookup", client.input("x", np.array([1])))
+        assert result.as_numpy("y").tolist() == [[3, 4, 5]]
 
 
 def test_asks_many_at_once(server: Server) -> None:

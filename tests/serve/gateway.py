@@ -1,6 +1,9 @@
 """A gateway without Ray: a registry whose hosts are in our hands."""
 
+import asyncio
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
 from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.model import ServedModel
@@ -10,8 +13,11 @@ from serve.routing import Routes
 from serve.settings import Settings
 from serve.tensor import Signature
 from tests.conftest import SIGNATURE
+from tests.serve.clock import settle
 from tests.serve.host import Host
 from tests.serve.served import ask, scale_of
+
+T = TypeVar("T")
 
 
 class Gateway:
@@ -60,3 +66,19 @@ class Gateway:
     def _version(self, name: str, number: int) -> LoadedVariant:
         # All of the same bundle, of which only the tokenizer is looked at.
         return LoadedVariant(digest=f"{number:064x}", folder=str(self._folder), host=name, full_rows=8)
+
+
+def run(gateway: Gateway, scenario: Coroutine[Any, Any, T]) -> T:
+    """The scenario's result; afterwards nothing is served."""
+
+    async def played() -> T:
+        try:
+            return await scenario
+        finally:
+            for host in gateway.hosts.values():
+                host.leave.set()
+            await gateway.apply(99)
+            await settle()
+            assert all(host.closed for host in gateway.hosts.values()), "a placement was not let go"
+
+    return asyncio.run(played())

@@ -1,46 +1,25 @@
 """What a gateway serves while catalogs come and go."""
 
 import asyncio
-from collections.abc import Coroutine
+import json
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 
-from serve.catalog import Catalog, LoadedModel, LoadedVariant
-from serve.errors import InvalidBundle, VariantUnavailable
+from serve.bundle import LABELS, MODEL, describe_file, write_bundle
 from serve.rollout.tally import Load, Tally
-from serve.routing import Routes
 from serve.tensor import Signature, TensorSpec
-from tests.conftest import SIGNATURE
+from tests.conftest import SIGNATURE, linear_graph, make_bundle
 from tests.serve.clock import settle
-from tests.serve.gateway import Gateway
+from tests.serve.gateway import Gateway, run
 from tests.serve.served import request_of, scale_of
 from tests.serve.texts import SIGNATURE as TEXT_SIGNATURE
 from tests.serve.texts import make_text_bundle
-
-T = TypeVar("T")
 
 
 @pytest.fixture
 def gateway(module_repository: Path) -> Gateway:
     return Gateway(module_repository / "linear" / "base")
-
-
-def run(gateway: Gateway, scenario: Coroutine[Any, Any, T]) -> T:
-    """The scenario's result; afterwards nothing is served."""
-
-    async def played() -> T:
-        try:
-            return await scenario
-        finally:
-            for host in gateway.hosts.values():
-                host.leave.set()
-            await gateway.apply(99)
-            await settle()
-            assert all(host.closed for host in gateway.hosts.values()), "a placement was not let go"
-
-    return asyncio.run(played())
 
 
 def test_serves_what_the_catalog_says(gateway: Gateway) -> None:
@@ -98,62 +77,6 @@ def test_routes_change_alone(gateway: Gateway) -> None:
         return routes.revision, routes.share("light"), len(gateway.hosts)
 
     assert run(gateway, scenario()) == (2, 0.75, 2)
-
-
-def test_a_version_that_cannot_be_had_leaves_the_old_one_in_place(gateway: Gateway) -> None:
-    """The reason is handed back; the other variants change."""
-
-    async def scenario() -> tuple[dict[str, str], float, float]:
-        await gateway.apply(1, base=1, light=2)
-        gateway.broken["light"] = InvalidBundle("its digest is wrong")
-        failures = await gateway.apply(2, base=4, light=3)
-        return failures, await gateway.ask("light"), await gateway.ask("base")
-
-    assert run(gateway, scenario()) == ({"linear/light": "its digest is wrong"}, 2.0, 4.0)
-
-
-def test_what_could_not_be_had_is_tried_again_with_the_next_catalog(gateway: Gateway) -> None:
-    """A host that was not there for a moment is not given up."""
-
-    async def scenario() -> tuple[dict[str, str], dict[str, str], float]:
-        gateway.broken["light"] = VariantUnavailable("it does not answer")
-        first = await gateway.apply(1, base=1, light=2)
-        gateway.broken.clear()
-        return first, await gateway.apply(2, base=1, light=2), await gateway.ask("light")
-
-    assert run(gateway, scenario()) == ({"linear/light": "it does not answer"}, {}, 2.0)
-
-
-def test_a_model_without_its_baseline_is_not_served(gateway: Gateway) -> None:
-    """And what was made for it is let go."""
-
-    async def scenario() -> tuple[dict[str, str], list[str], bool]:
-        gateway.broken["base"] = InvalidBundle("no graph")
-        failures = await gateway.apply(1, base=1, light=2)
-        return failures, list(gateway.registry.models), gateway.hosts["light", 2].closed
-
-    assert run(gateway, scenario()) == ({"linear/base": "no graph"}, [], True)
-
-
-def test_one_model_that_fails_holds_up_no_other(gateway: Gateway) -> None:
-    """Each is served by itself."""
-
-    async def scenario() -> tuple[dict[str, str], list[str]]:
-        await gateway.apply(1, base=1)
-        sound = gateway.model
-        lost = LoadedVariant(digest="0" * 64, folder="nowhere", host="base", full_rows=8)
-        routes = Routes(model="lost", baseline="base", weights={"base": 1})
-        models = {
-            name: LoadedModel(name=name, signature=sound.signature, routes=routes, variants={"base": version})
-            for name, version in {"lost": lost, "linear": sound.served["base"].version}.items()
-        }
-        failures = await gateway.registry.apply(Catalog(revision=2, models=models))
-        return failures, list(gateway.registry.models)
-
-    failures, models = run(gateway, scenario())
-    assert list(failures) == ["lost/base"]
-    assert "nowhere is no bundle" in failures["lost/base"]
-    assert models == ["linear"]
 
 
 def test_an_unloaded_model_is_gone_once_it_has_answered(gateway: Gateway) -> None:
@@ -237,17 +160,6 @@ def test_a_tokenizer_makes_the_model_take_texts(tmp_path: Path) -> None:
     assert run(gateway, scenario()) == (["text", "input_ids"], True)
 
 
-def test_a_bug_while_placing_is_no_failure_of_the_bundle(gateway: Gateway) -> None:
-    """It is not swallowed."""
-
-    async def scenario() -> None:
-        gateway.broken["base"] = ZeroDivisionError("ours")
-        with pytest.raises(ZeroDivisionError):
-            await gateway.apply(1, base=1)
-
-    run(gateway, scenario())
-
-
 def test_counts_are_those_of_all_gateways_together(gateway: Gateway) -> None:
     """What the others said last, and what this one has itself."""
 
@@ -263,3 +175,26 @@ def test_counts_are_those_of_all_gateways_together(gateway: Gateway) -> None:
         return both.tally.requests, both.in_flight, gateway.registry.loads()["linear", "base"].tally.requests
 
     assert run(gateway, scenario()) == (11, 3, 1)
+
+
+def test_the_baseline_brings_the_names_of_classes(tmp_path: Path) -> None:
+    """A new version's are told from then on, by the same model."""
+
+    def write(*labels: str) -> None:
+        contents = {MODEL: linear_graph(1.0), LABELS: json.dumps(labels).encode()}
+        files = tuple(describe_file(path, content) for path, content in contents.items())
+        bundle = make_bundle(tmp_path, "base").model_copy(update={"files": files})
+        write_bundle(tmp_path / "linear" / "base", bundle, contents)
+
+    write("a", "b", "c")
+    gateway = Gateway(tmp_path / "linear" / "base")
+
+    async def scenario() -> tuple[tuple[str, ...], tuple[str, ...]]:
+        await gateway.apply(1, base=1)
+        model = gateway.model
+        before = model.labels
+        write("x", "y", "z")
+        await gateway.apply(2, base=2)
+        return before, model.labels
+
+    assert run(gateway, scenario()) == (("a", "b", "c"), ("x", "y", "z"))

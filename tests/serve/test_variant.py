@@ -32,16 +32,6 @@ async def fail_once(variant: ServedVariant) -> None:
         await variant.infer(rows(1), now() + 60)
 
 
-def test_an_answer_passes_through() -> None:
-    """A variant that is up answers as its queue does."""
-
-    async def scenario() -> float:
-        async with served(Host()) as variant:
-            return value_of(await variant.infer(rows(3), now() + 1))
-
-    assert run(scenario()) == 3
-
-
 def test_a_failed_host_takes_it_down_and_nobody_asks_it() -> None:
     """Requests fail at once, without a run."""
 

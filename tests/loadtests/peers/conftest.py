@@ -1,21 +1,29 @@
-"""A real model file for the peers, and a stand-in for wrk where it is not installed."""
+"""A real model file and a real peer on it, and a stand-in for wrk where it is not installed."""
 
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
+from loadtests.peers.check import Onnxruntime
+from loadtests.peers.report import BenchReport, Entry, Figures, PartReport
+from loadtests.peers.server import Server, fastapi
+from loadtests.peers.workload import Workload
+
 _STAND_IN = '''#!{python}
 """Takes wrk's arguments, posts the script's body over one connection, and prints what the script would."""
-import http.client, json, re, statistics, sys, time
+import http.client, json, re, sys, time
 from urllib.parse import urlsplit
 
-seconds = float(re.search(r"-d(\\d+)s", " ".join(sys.argv)).group(1))
 script = open(next(word for word in sys.argv if word.endswith(".lua"))).read()
-body = re.match(r"wrk.body = \\[(=*)\\[(.*?)\\]\\1\\]", script, re.S).group(2)
+body = re.search(r"wrk.body = \\[(=*)\\[(.*?)\\]\\1\\]", script, re.S).group(2)
+numbers = re.search(r"local seconds, connections, rate_per_s = (.*), (.*), (.*)", script).groups()
+seconds, connections, rate_per_s = map(float, numbers)
 url = urlsplit(sys.argv[-1])
 connection = http.client.HTTPConnection(url.hostname, url.port)
 started, times, refused = time.monotonic(), [], 0
@@ -25,11 +33,12 @@ while time.monotonic() - started < seconds:
     answer = connection.getresponse()
     answer.read()
     refused += answer.status >= 400
-    times.append((time.monotonic() - before) * 1e6)
+    times.append((time.monotonic() - before) * 1e3)
+    time.sleep(1 / rate_per_s if rate_per_s else 0)
 times.sort()
 print("counterweight " + json.dumps({{
-    "requests": len(times), "duration_us": int(seconds * 1e6), "p50_us": times[len(times) // 2],
-    "p99_us": times[len(times) * 99 // 100], "refused": refused, "broken": 0, "late": 0}}))
+    "requests": len(times), "span_s": time.monotonic() - started, "p50_ms": times[len(times) // 2],
+    "p99_ms": times[len(times) * 99 // 100], "late_s": 0, "refused": refused, "broken": 0, "slow": 0}}))
 '''
 
 
@@ -50,12 +59,71 @@ def onnx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def workload() -> Workload:
+    """Requests to that model."""
+    return Workload(
+        model="digits",
+        weights={"fp32": 100},
+        batch_rows=1,
+        draw=lambda rng: {"x": rng.random((1, 3), np.float32)},
+    )
+
+
+@pytest.fixture(scope="session")
+def peer(onnx_file: Path, workload: Workload) -> Server:
+    """FastAPI on that model, in our own environment."""
+    return replace(fastapi(onnx_file, workload), requirements=())
+
+
+@pytest.fixture(scope="session")
+def truth(onnx_file: Path, workload: Workload, tmp_path_factory: pytest.TempPathFactory) -> Onnxruntime:
+    """The right answers."""
+    return Onnxruntime(onnx_file.parents[2], workload, tmp_path_factory.mktemp("truth"))
+
+
 @pytest.fixture
 def wrk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real wrk where it is installed (CI installs it), else a slow program that talks like it."""
+    """The real wrk where it is installed (CI installs it), else a slow program that talks like it. What is
+    not measured is short, and an answer that does not come is not waited for."""
+    monkeypatch.setattr("loadtests.peers.race._WARM_UP_S", 0.1)
+    monkeypatch.setattr("loadtests.peers.race._IDLE_S", 0.1)
+    monkeypatch.setattr("loadtests.peers.race._SETTLE_S", 0.1)
+    monkeypatch.setattr("loadtests.peers.wrk._TIMEOUT_S", 5)
     if shutil.which("wrk") is None:
         program = tmp_path / "bin" / "wrk"
         program.parent.mkdir()
         program.write_text(_STAND_IN.format(python=sys.executable))
         program.chmod(0o755)
         monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
+
+
+def _figures(server: str, connections: int, rate_per_s: float | None, late_ms: float = 0) -> Figures:
+    return Figures(
+        server=server,
+        connections=connections,
+        rate_per_s=rate_per_s,
+        requests=1000,
+        cpu_ms_per_request=0.25,
+        client_cpu_ms_per_request=0.01,
+        requests_per_s=1234.5,
+        p50_ms=1.5,
+        p99_ms=1500.0,
+        late_ms=late_ms,
+    )
+
+
+@pytest.fixture
+def report() -> BenchReport:
+    """Of one part: one server that is quick, one that did not keep up, one that was not there."""
+    entries = (
+        Entry(name="quick", requirements=(), idle_cores=0.125, failure=None),
+        Entry(name="<absent>", requirements=("absent==1",), idle_cores=None, failure="it is not there"),
+    )
+    figures = (
+        _figures("quick", 1, None),
+        _figures("quick", 64, 40.6),
+        _figures("slow", 64, 40.6, late_ms=21),
+    )
+    part = PartReport(name="digits", model="digits", floor_cpu_ms=0.05, servers=entries, figures=figures)
+    return BenchReport(rounds=3, seconds=2, cpu="a processor", cores=2, parts=(part,))

@@ -1,35 +1,69 @@
 import json
 import os
-import socket
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from loadtests.peers import bench
+from loadtests.peers.race import Part
+from loadtests.peers.report import BenchReport
+from loadtests.peers.server import Server
+from loadtests.peers.workload import Workload
+
+Run = Callable[..., int]
 
 
-def test_servers_are_measured_and_stopped(
-    onnx_file: Path,
-    wrk: None,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+@pytest.fixture
+def run(
+    workload: Workload, onnx_file: Path, wrk: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """The bench with one short part over the servers given; its figures are in bench.json."""
+
+    def main(*servers: Server, steady: bool = False) -> int:
+        part = Part(name="short", workload=workload, servers=servers, connections=(1, 4), steady=steady)
+        monkeypatch.setattr(bench, "PARTS", {"short": lambda models, scratch: part})
+        files = ["--json", str(tmp_path / "bench.json"), "--picture", str(tmp_path / "bench.svg")]
+        options = ["--parts", "short", "--rounds", "1", "--seconds", "0.5"]
+        return bench.main([str(onnx_file.parents[2]), *options, *files])
+
+    return main
+
+
+def test_every_server_gets_its_figures(
+    run: Run, peer: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every server gets a figure for each number of connections, on screen and as JSON; no port is left.
+    """For each number of connections, on screen, as JSON and as a picture.
 
-    Requests cost CPU time, and no more of it than all cores have; clock ticks allow 0.02 s in the 1 s."""
-    peer = bench.make_peer(onnx_file)
-    monkeypatch.setattr(bench, "make_servers", lambda models, model: [peer])
-    monkeypatch.setattr(bench, "CONNECTIONS", (1, 4))
-    monkeypatch.setattr(bench, "_WARM_UP_S", 1)
-    path = tmp_path / "bench.json"
-    arguments = [str(tmp_path), "--model", "digits", "--rounds", "1", "--seconds", "1", "--json", str(path)]
-    assert bench.main(arguments) == 0
-    report = bench.BenchReport.model_validate(json.loads(path.read_text()))
-    assert [(row.server, row.connections) for row in report.figures] == [("fastapi", 1), ("fastapi", 4)]
-    for row in report.figures:
-        assert 0 < row.cpu_ms_per_request * row.requests_per_s / 1000 < (os.cpu_count() or 1) + 0.02
+    Requests cost CPU time, and no more of it than all cores have; clock ticks allow 0.02 s in the 0.5 s."""
+    assert run(peer, replace(peer, name="twin")) == 0
+    report = BenchReport.model_validate(json.loads((tmp_path / "bench.json").read_text()))
+    (part,) = report.parts
+    assert [(row.connections, row.server) for row in part.figures] == [
+        (1, "fastapi"),
+        (1, "twin"),
+        (4, "fastapi"),
+        (4, "twin"),
+    ]
+    for row in part.figures:
+        assert 0 < row.cpu_ms_per_request * row.requests_per_s / 1000 < (os.cpu_count() or 1) + 0.04
         assert 0 < row.p50_ms <= row.p99_ms
-    assert capsys.readouterr().out.count("fastapi") == 2
-    with socket.socket() as client:
-        assert client.connect_ex(("127.0.0.1", peer.port)) != 0
+    assert capsys.readouterr().out.count("twin") == 3
+    assert "twin" in (tmp_path / "bench.svg").read_text()
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out(run: Run, peer: Server, tmp_path: Path) -> None:
+    """The others are measured all the same; the exit code and the report tell."""
+    absent = replace(peer, name="absent", requirements=(str(tmp_path / "no-such-package"),))
+    assert run(absent, peer) == 1
+    (part,) = json.loads((tmp_path / "bench.json").read_text())["parts"]
+    assert "no-such-package" in part["servers"][0]["failure"]
+    assert {row["server"] for row in part["figures"]} == {"fastapi"}
+
+
+def test_an_unknown_part_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the nearest known one."""
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(["models", "--parts", "digit"])
+    assert "no part 'digit'; did you mean 'digits'?" in capsys.readouterr().err

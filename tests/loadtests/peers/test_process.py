@@ -1,14 +1,17 @@
 import os
 import signal
+import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.peers.bench import make_peer
 from loadtests.peers.process import ServerProcess
+from loadtests.peers.server import Server
+from loadtests.peers.session import MODEL_VARIABLE
 
 # Starts a grandchild in a session of its own, outlives requests to end, and answers nobody.
 _STUBBORN = """
@@ -19,11 +22,10 @@ time.sleep(600)
 """
 
 
-def test_a_server_and_its_orphans_are_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_and_its_orphans_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     """What will not end is ended, and so is a process whose parent is gone."""
     monkeypatch.setattr("loadtests.peers.process._STOP_S", 0.5)
-    (tmp_path / "stubborn.py").write_text(_STUBBORN)
-    server = ServerProcess("stubborn", ["stubborn"], {"PYTHONPATH": str(tmp_path)})
+    server = ServerProcess("stubborn", [sys.executable, "-c", _STUBBORN], {})
     with server:
         while len(found := server.processes()) < 2:
             time.sleep(0.05)
@@ -35,22 +37,52 @@ def test_a_server_and_its_orphans_are_stopped(tmp_path: Path, monkeypatch: pytes
     assert server.processes() == []
 
 
-def test_a_server_that_dies_is_quoted(tmp_path: Path) -> None:
+def test_a_server_that_dies_is_quoted(peer: Server, tmp_path: Path) -> None:
     """Its own last words say why it never got ready."""
+    broken = replace(peer, variables={MODEL_VARIABLE: str(tmp_path / "none.onnx")})
     with (
-        make_peer(tmp_path / "digits" / "fp32" / "model.onnx") as server,
-        pytest.raises(LoadTestError, match=r"(?s)fastapi ended with 1:.*model.onnx"),
+        broken.process(tmp_path) as process,
+        pytest.raises(LoadTestError, match=r"(?s)fastapi ended with 1:.*none.onnx"),
     ):
-        server.wait_until_ready()
+        process.wait_until_ready()
 
 
-def test_cpu_time_of_the_tree_is_counted(tmp_path: Path) -> None:
+def test_cpu_time_of_the_tree_is_counted() -> None:
     """A busy child counts: 0.2 s of its work show up, less one clock tick for each reading."""
     busy = "import os, time\nos.fork()\nwhile time.process_time() < 0.2: pass\ntime.sleep(600)"
-    (tmp_path / "busy.py").write_text(busy)
-    with ServerProcess("busy", ["busy"], {"PYTHONPATH": str(tmp_path)}) as server:
+    with ServerProcess("busy", [sys.executable, "-c", busy], {}) as server:
         deadline_s = time.monotonic() + 20
         while sum(server.cpu_s().values()) < 0.4 - 0.02 and time.monotonic() < deadline_s:
             time.sleep(0.05)
         assert len(server.cpu_s()) == 2
         assert sum(server.cpu_s().values()) >= 0.4 - 0.02
+
+
+def test_a_frozen_server_uses_no_cpu_until_it_is_thawed() -> None:
+    """Its whole tree stands still, and goes on later."""
+    busy = "import os\nos.fork()\nwhile True: pass"
+    with ServerProcess("busy", [sys.executable, "-c", busy], {}) as server:
+        while len(server.processes()) < 2:
+            time.sleep(0.05)
+        server.freeze()
+        frozen = server.cpu_s()
+        time.sleep(0.2)
+        assert server.cpu_s() == frozen
+        server.thaw()
+        deadline_s = time.monotonic() + 20
+        while any(server.cpu_s()[process] == spent_s for process, spent_s in frozen.items()):
+            assert time.monotonic() < deadline_s
+            time.sleep(0.05)
+
+
+def test_a_frozen_server_is_stopped() -> None:
+    """Politely, too: it gets to clean up."""
+    polite = (
+        "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\ntime.sleep(600)"
+    )
+    with ServerProcess("polite", [sys.executable, "-c", polite], {}) as server:
+        # Until it has its handler.
+        while "sleep" not in Path(f"/proc/{server._process.pid}/wchan").read_text():
+            time.sleep(0.05)
+        server.freeze()
+    assert server._process.returncode == 7

@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.peers.bench import make_peer
+from loadtests.peers.check import Onnxruntime
+from loadtests.peers.server import Server
 from loadtests.peers.wrk import find_wrk, run_wrk
 
 
@@ -14,9 +15,18 @@ def test_a_missing_wrk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         find_wrk()
 
 
-def test_refused_requests_make_a_run_invalid(onnx_file: Path, wrk: None) -> None:
+def test_refused_requests_make_a_run_invalid(peer: Server, wrk: None, tmp_path: Path) -> None:
     """A server that refuses is fast, and must not win by it."""
-    with make_peer(onnx_file) as server:
-        server.wait_until_ready()
+    with peer.process(tmp_path) as process:
+        process.wait_until_ready()
         with pytest.raises(LoadTestError, match=r"invalid run on .* with 1 connections: of [0-9]+ requests"):
-            run_wrk(f"{server.url}/v2/models/other/infer", b"{]]}", connections=1, seconds=1)
+            run_wrk(f"{process.url}/v2/models/other/infer", b"{]]}", connections=1, seconds=0.5)
+
+
+def test_a_steady_rate_is_kept(peer: Server, truth: Onnxruntime, wrk: None, tmp_path: Path) -> None:
+    """Random moments: the number of requests lies within four standard deviations of what was asked for."""
+    with peer.process(tmp_path) as process:
+        process.wait_until_ready()
+        body = peer.form.encode(truth.rows[0])
+        result = run_wrk(f"{process.url}{peer.path}", body, connections=8, seconds=1, rate_per_s=50)
+    assert abs(result.requests - 50) <= 4 * 50**0.5

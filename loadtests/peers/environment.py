@@ -1,0 +1,39 @@
+"""Environments: a virtual environment for each peer, made on demand, so that none bends to another's pins."""
+
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from loadtests.errors import LoadTestError
+
+_LONGEST_S = 1800
+
+
+def requirements_of(*packages: str) -> tuple[str, ...]:
+    """`packages` with what every peer shares: the onnxruntime and the numpy that we run."""
+    return (*packages, *(f"{name}=={version(name)}" for name in ("onnxruntime", "numpy")))
+
+
+def make_environment(folder: Path, requirements: tuple[str, ...]) -> Path:
+    """Its folder of programs; one that was made of the same requirements is kept. Raises LoadTestError."""
+    ready = folder / "ready.txt"
+    wanted = "\n".join(requirements)
+    if not ready.exists() or ready.read_text() != wanted:
+        sys.stderr.write(f"{folder.name}: making its environment, a minute or two the first time\n")
+        _run([sys.executable, "-m", "venv", "--clear", "--without-pip", str(folder)])
+        python = str(folder / "bin" / "python")
+        _run([sys.executable, "-m", "pip", "--python", python, "install", "--quiet", *requirements])
+        ready.write_text(wanted)
+    return folder / "bin"
+
+
+def _run(command: list[str]) -> None:
+    what = " ".join(command[-3:])
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=_LONGEST_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise LoadTestError(f"{what} did not run: {error}") from None
+    if ended.returncode:
+        said = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-5:])
+        raise LoadTestError(f"{what} ended with {ended.returncode}: {said}")

@@ -1,0 +1,94 @@
+"""Forms: how a server wants its inputs said in JSON, and how it says its answer."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+
+_DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a server said."""
+
+    # None where a server knows one variant only.
+    variant: str | None
+    outputs: Arrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A way to say one request of one row."""
+
+    # Arrays of shape [1, ...] -> the body.
+    encode: Callable[[Arrays], bytes]
+    # The body of an answer -> arrays of shape [1, ...]. Raises LookupError, TypeError or ValueError.
+    decode: Callable[[bytes], Answer]
+
+
+def _encode_protocol(arrays: Arrays) -> bytes:
+    inputs = [
+        {
+            "name": name,
+            "shape": array.shape,
+            "datatype": _DATATYPES[str(array.dtype)],
+            "data": _plain(array.ravel()),
+        }
+        for name, array in arrays.items()
+    ]
+    return _dump({"id": "bench", "inputs": inputs})
+
+
+def _decode_protocol(body: bytes) -> Answer:
+    answer = json.loads(body)
+    outputs = {
+        tensor["name"]: np.array(tensor["data"], np.float64).reshape(tensor["shape"])
+        for tensor in answer["outputs"]
+    }
+    return Answer(variant=answer.get("model_version"), outputs=outputs)
+
+
+def _encode_row(arrays: Arrays) -> bytes:
+    return _dump(_row(arrays))
+
+
+def _decode_row(body: bytes) -> Answer:
+    return _read_row(json.loads(body))
+
+
+def _encode_rows(arrays: Arrays) -> bytes:
+    return _dump({"rows": [_row(arrays)]})
+
+
+def _decode_rows(body: bytes) -> Answer:
+    (row,) = json.loads(body)
+    return _read_row(row)
+
+
+def _row(arrays: Arrays) -> dict[str, Any]:
+    return {name: _plain(array[0]) for name, array in arrays.items()}
+
+
+def _read_row(row: Mapping[str, Any]) -> Answer:
+    return Answer(variant=None, outputs={name: np.array([value], np.float64) for name, value in row.items()})
+
+
+def _plain(array: NDArray[Any]) -> Any:
+    # A float's own shortest text: 0.1 as FP32 would else travel as 0.10000000149011612.
+    return (array.astype(np.str_).astype(np.float64) if array.dtype.kind == "f" else array).tolist()
+
+
+def _dump(content: Any) -> bytes:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+
+
+# The Open Inference Protocol; one row as an object; a list of one row.
+PROTOCOL = Form(encode=_encode_protocol, decode=_decode_protocol)
+ROW = Form(encode=_encode_row, decode=_decode_row)
+ROWS = Form(encode=_encode_rows, decode=_decode_rows)

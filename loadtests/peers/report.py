@@ -1,0 +1,115 @@
+"""Reports: what the bench has measured, as JSON and as tables."""
+
+from typing import Literal
+
+from tabulate import tabulate
+
+from loadtests.record import Record
+
+# A request that is sent later than this has waited for a connection, and its latency does not show it.
+LATE_MS = 20.0
+
+
+class Figures(Record):
+    """One server under one load: medians over the rounds."""
+
+    server: str
+    connections: int
+    # Of requests that come at random moments, whatever the server does; None: each connection sends its next
+    # request when it has its answer.
+    rate_per_s: float | None
+    # In all rounds together.
+    requests: int
+    # CPU of all the server's processes, and that of the load generator, which is not among them.
+    cpu_ms_per_request: float
+    client_cpu_ms_per_request: float
+    requests_per_s: float
+    p50_ms: float
+    p99_ms: float
+    # How late the latest request of a round was sent for want of a free connection: at a steady rate above
+    # LATE_MS the server did not keep up.
+    late_ms: float
+
+
+class Entry(Record):
+    """One server."""
+
+    name: str
+    # Of its environment; empty: it ran in ours.
+    requirements: tuple[str, ...]
+    # CPU that its processes use while nobody asks, 1 is a whole core; None when it failed before.
+    idle_cores: float | None
+    # Why it is left out; None: it is not.
+    failure: str | None
+
+
+class PartReport(Record):
+    """One comparison."""
+
+    name: str
+    model: str
+    # CPU of onnxruntime alone for one request.
+    floor_cpu_ms: float
+    servers: tuple[Entry, ...]
+    figures: tuple[Figures, ...]
+
+
+class BenchReport(Record):
+    """What --json writes, schema version 2."""
+
+    schema_version: Literal[2] = 2
+    rounds: int
+    seconds: float
+    cpu: str
+    cores: int
+    parts: tuple[PartReport, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every server was measured."""
+        return all(entry.failure is None for part in self.parts for entry in part.servers)
+
+
+def table(report: BenchReport) -> str:
+    """The report for people."""
+    head = f"{report.cpu}, {report.cores} cores; medians of {report.rounds} rounds of {report.seconds:g} s"
+    return "\n\n".join([head, *(_part(part) for part in report.parts)])
+
+
+def load_name(figures: Figures) -> str:
+    """Of a column of figures that stand beside each other."""
+    if figures.rate_per_s is not None:
+        return f"{figures.rate_per_s:g} requests/s"
+    return f"{figures.connections} connection{'s' if figures.connections > 1 else ''}"
+
+
+def _part(part: PartReport) -> str:
+    head = ["load", "server", "CPU ms/request", "client's", "requests/s", "p50 ms", "p99 ms"]
+    # As the rounds went: by load, then by server.
+    rows = [
+        [
+            load_name(row),
+            row.server,
+            f"{row.cpu_ms_per_request:.3f}",
+            f"{row.client_cpu_ms_per_request:.3f}",
+            f"{row.requests_per_s:.1f}" if row.requests_per_s < 100 else f"{row.requests_per_s:.0f}",
+            *_latency(row),
+        ]
+        for row in part.figures
+    ]
+    idle = ", ".join(
+        f"{entry.name} {entry.idle_cores:.1%}" for entry in part.servers if entry.idle_cores is not None
+    )
+    lines = [
+        f"{part.name}: onnxruntime alone takes {part.floor_cpu_ms:.3f} ms of CPU for one request",
+        tabulate(rows, head, disable_numparse=True, colalign=["left", "left"] + ["right"] * 5),
+        f"idle, of one core: {idle}",
+        *(f"{entry.name} is left out: {entry.failure}" for entry in part.servers if entry.failure),
+    ]
+    return "\n".join(lines)
+
+
+def _latency(row: Figures) -> tuple[str, str]:
+    if row.rate_per_s is not None and row.late_ms > LATE_MS:
+        return "-", "did not keep up"
+    return f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}"

@@ -1,0 +1,128 @@
+"""Whatever is sent, the server answers as it documents, lives on, and keeps nothing."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.conftest import fill_repository
+from tests.e2e.conftest import Server, running_server
+from tests.e2e.raw import BATCHES, send_raw
+from tests.serve.texts import make_text_bundle
+
+# What a client hears when the server is busy; no other fault of the server's is to be had by asking.
+BUSY = (503, 504)
+CHECKED = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+# The same examples each time, and a failure as it came.
+EXAMPLES = settings(
+    database=None,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    repository = tmp_path_factory.mktemp("malformed") / "models"
+    fill_repository(repository)
+    make_text_bundle(repository, "base")
+    with running_server(repository, "--placement", "together") as server:
+        yield server
+
+
+def read_document(server: Server) -> dict[str, Any]:
+    """The document, narrowed to what is served: with other names nothing is read beyond them, and the more
+    there is to choose from the longer it takes."""
+    document: dict[str, Any] = server.get("/openapi.json").json
+    schemas, parameters = document["components"]["schemas"], document["components"]["parameters"]
+    inputs = schemas["InferRequest"]["properties"]["inputs"]
+    inputs["maxItems"] = 2
+    inputs["items"]["properties"] |= {
+        "name": {"enum": ["x", "text", "y"]},
+        "datatype": {"enum": ["FP32", "BYTES", "INT64"]},
+        "shape": {"enum": [[1, 4], [2, 4], [1], [0, 4], []]},
+        "data": {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 1, "maxItems": 8},
+    }
+    schemas["EmbeddingsRequest"]["properties"]["model"] = {"enum": ["words", "words:base", "linear", "a"]}
+    parameters["Model"]["schema"] = {"enum": ["linear", "words", "other"]}
+    parameters["Variant"]["schema"] = {"enum": ["base", "light", "other"]}
+    return document
+
+
+def ask_as_documented(server: Server, examples: int) -> int:
+    """Ask everything but to load and to unload, rightly and wrongly, what has a body `examples` times each;
+    how many requests that were."""
+    schema = schemathesis.openapi.from_dict(read_document(server))
+    sent = 0
+    with requests.Session() as session:
+        for found in schema.get_all_operations():
+            operation: Any = found.ok()  # type: ignore[union-attr]
+            if operation.path.endswith("load"):
+                continue
+            wrong = operation.body or list(operation.iter_parameters())
+            for mode in GenerationMode if wrong else [GenerationMode.POSITIVE]:
+
+                @settings(EXAMPLES, max_examples=examples if operation.body else 10)
+                @given(case=operation.as_strategy(generation_mode=mode))
+                def ask(case: Any) -> None:
+                    nonlocal sent
+                    sent += 1
+                    answer = case.call(base_url=server.url, session=session)
+                    assert answer.status_code < 500 or answer.status_code in BUSY, answer.text
+                    case.validate_response(answer, checks=CHECKED)
+
+                ask()
+    return sent
+
+
+def ask_anything(server: Server, batches: int) -> int:
+    """Send so many batches of what is hardly a request; how many requests that were."""
+    sent = 0
+
+    @settings(EXAMPLES, max_examples=batches)
+    @given(BATCHES)
+    def ask(contents: list[bytes]) -> None:
+        nonlocal sent
+        sent += len(contents)
+        for content, statuses in zip(contents, send_raw(server.port, contents), strict=True):
+            assert all(status < 500 or status in BUSY for status in statuses), (content, statuses)
+        # To gRPC all of it is nonsense.
+        send_raw(server.grpc_port, contents[:5])
+
+    ask()
+    return sent
+
+
+def test_nothing_that_is_sent_breaks_the_server(server: Server) -> None:
+    """Over 5,000 requests, documented ones and broken ones: no fault of the server's but that it is busy, the
+    same process at the end, and after a warm-up less than 20 % more memory."""
+
+    def ask(share: int) -> int:
+        return ask_as_documented(server, 20 * share) + ask_anything(server, 20 * share)
+
+    sent = ask(1)
+    [gateway] = server.replicas("counterweight:gateway")
+    warm_bytes = gateway.memory_info().rss
+    sent += ask(4)
+    assert sent > 5000
+    assert server.replicas("counterweight:gateway") == [gateway]
+    assert gateway.memory_info().rss < 1.2 * warm_bytes
+    assert server.post("/v2/models/linear/infer", BODY).json["outputs"][0]["data"] == [10.0] * 3

@@ -1,0 +1,18 @@
+from loadtests.peers.report import BenchReport, table
+
+
+def test_the_table_says_what_was_measured(report: BenchReport) -> None:
+    """Every load of every server, idle work, and who is left out and why."""
+    words = " ".join(table(report).split())
+    assert "1 connection quick 0.250 0.010 1234 1.50 1500.00" in words
+    assert "40.6 requests/s quick 0.250" in words
+    assert "idle, of one core: quick 12.5%" in words
+    assert "<absent> is left out: it is not there" in words
+    assert not report.complete
+
+
+def test_a_latency_that_hides_waiting_is_not_printed(report: BenchReport) -> None:
+    """Requests that were sent late have waited where no clock ran."""
+    (line,) = (line for line in table(report).splitlines() if " slow " in line)
+    assert "did not keep up" in line
+    assert "1500" not in line
