@@ -38,6 +38,8 @@ class Training(Record):
     patience: Annotated[int, Field(ge=1)] | None = None
     # Parameters that stay as they are.
     freeze: Patterns = ()
+    # As the model has it; False: nothing is dropped.
+    dropout: bool = True
     # Train as if weights and activations were 8-bit integers, for a static quantization that follows.
     quantize_aware: bool = False
 

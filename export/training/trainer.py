@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +16,7 @@ from export.forward import Tensors, to_tensors
 from export.step import Training
 from export.training.batches import Rows, random_batches
 from export.training.checkpoint import State, random_state, restore_random_state
+from export.training.dropout import no_dropout
 from export.training.optimize import find_trainable, learning_rate_at, make_optimizer, weights_of
 from export.training.quantize_aware import simulate_8bit
 from export.training.scores import Score
@@ -125,7 +126,8 @@ class Trainer:
         """Train one epoch, score it, and keep its weights if they are the best."""
         epoch = len(self.history) + 1
         with simulate_8bit(self._module, self._calibration, self._settings.quantize_aware) as refresh:
-            loss, learning_rate = self._pass(epoch)
+            with nullcontext() if self._settings.dropout else no_dropout(self._module):
+                loss, learning_rate = self._pass(epoch)
             refresh()
             score = self._goal.score(self._module)
         self._refuse_infinite("score", score, epoch)
