@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from loadtests.peers.report import LATE_MS, BenchReport, Figures, PartReport, load_name
+from loadtests.peers.report import BenchReport, Figures, PartReport, load_name
 
 _WIDTH, _LEFT, _RIGHT = 900, 110, 70
 _ROW, _HEAD, _FOOT = 22, 54, 34
@@ -36,7 +36,7 @@ def draw(report: BenchReport) -> str:
 
 
 def _panels(part: PartReport) -> list[tuple[str, int]]:
-    steady = [row for row in part.figures if row.rate_per_s is not None and row.late_ms <= LATE_MS]
+    steady = [row for row in part.figures if row.rate_per_s is not None]
     closed = [row for row in part.figures if row.rate_per_s is None]
     cost = f"{part.name}: CPU time of all the server's processes, ms per request"
     slow = f"{part.name}: 99 of 100 requests were faster than, ms"
@@ -49,11 +49,12 @@ def _panel(
     title: str, rows: Sequence[Figures], value: Callable[[Figures], float], floor: float | None
 ) -> tuple[str, int]:
     """The panel and its height; height 0 where there is nothing to draw."""
-    if not rows:
+    if not any(row.kept_up for row in rows):
         return "", 0
     servers = list(dict.fromkeys(row.server for row in rows))
     colours = dict(zip(dict.fromkeys(map(load_name, rows)), _COLOURS, strict=False))
-    values = [value(row) for row in rows] + ([floor] if floor else [])
+    kept = [row for row in rows if row.kept_up]
+    values = [value(row) for row in kept] + ([floor] if floor else [])
     scale = _scale(min(values), max(values))
     bottom = _HEAD + _ROW * len(servers)
     parts = [f'<text class="title" x="12" y="22">{escape(title)}</text>', _legend(colours, floor)]
@@ -69,11 +70,11 @@ def _panel(
     for number, server in enumerate(servers):
         y = _HEAD + _ROW * number + _ROW // 2
         parts.append(f'<text x="{_LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(server)}</text>')
-        mine = [row for row in rows if row.server == server]
+        mine = [row for row in kept if row.server == server]
         parts += [_dot(scale(value(row)), y, colours[load_name(row)], row, value(row)) for row in mine]
-        largest = max(mine, key=value)
-        x = scale(value(largest)) + 10
-        parts.append(f'<text class="small" x="{x:.1f}" y="{y + 4}">{_figure(value(largest))}</text>')
+        largest = max(map(value, mine), default=None)
+        x, said = (scale(largest) + 10, _figure(largest)) if largest else (_LEFT, "did not keep up")
+        parts.append(f'<text class="small" x="{x:.1f}" y="{y + 4}">{said}</text>')
     return "\n".join(parts), bottom + _FOOT
 
 

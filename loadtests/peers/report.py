@@ -7,7 +7,9 @@ from tabulate import tabulate
 from loadtests.record import Record
 
 # A request that is sent later than this has waited for a connection, and its latency does not show it.
-LATE_MS = 20.0
+_LATE_MS = 20.0
+# A p99 of fewer requests rests on fewer than ten.
+_ENOUGH = 1000
 
 
 class Figures(Record):
@@ -26,9 +28,13 @@ class Figures(Record):
     requests_per_s: float
     p50_ms: float
     p99_ms: float
-    # How late the latest request of a round was sent for want of a free connection: at a steady rate above
-    # LATE_MS the server did not keep up.
+    # How late the latest request of a round was sent for want of a free connection.
     late_ms: float
+
+    @property
+    def kept_up(self) -> bool:
+        """Whether every request was sent about when it was due: else part of its latency was not seen."""
+        return self.rate_per_s is None or self.late_ms <= _LATE_MS
 
 
 class Entry(Record):
@@ -104,12 +110,17 @@ def _part(part: PartReport) -> str:
         f"{part.name}: onnxruntime alone takes {part.floor_cpu_ms:.3f} ms of CPU for one request",
         tabulate(rows, head, disable_numparse=True, colalign=["left", "left"] + ["right"] * 5),
         f"idle, of one core: {idle}",
+        *(["~ rests on fewer than 1,000 requests"] if any(map(_is_thin, part.figures)) else []),
         *(f"{entry.name} is left out: {entry.failure}" for entry in part.servers if entry.failure),
     ]
     return "\n".join(lines)
 
 
 def _latency(row: Figures) -> tuple[str, str]:
-    if row.rate_per_s is not None and row.late_ms > LATE_MS:
+    if not row.kept_up:
         return "-", "did not keep up"
-    return f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}"
+    return f"{row.p50_ms:.2f}", f"{'~' if _is_thin(row) else ''}{row.p99_ms:.2f}"
+
+
+def _is_thin(row: Figures) -> bool:
+    return row.requests < _ENOUGH

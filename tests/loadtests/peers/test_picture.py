@@ -12,6 +12,8 @@ def test_the_picture_shows_every_figure(report: BenchReport) -> None:
     picture = ET.fromstring(draw(report))
     titles = [title.text for title in picture.findall(f".//{_SVG}circle/{_SVG}title")]
     assert titles == ["quick, 1 connection: 0.25 ms", "quick, 40.6 requests/s: 1,500 ms"]
+    said = [text.text for text in picture.findall(f".//{_SVG}text")]
+    assert said[said.index("slow") + 1] == "did not keep up"
 
 
 def test_the_picture_needs_nothing_from_elsewhere(report: BenchReport) -> None:

@@ -11,6 +11,16 @@ def test_the_table_says_what_was_measured(report: BenchReport) -> None:
     assert not report.complete
 
 
+def test_a_p99_of_few_requests_is_marked(report: BenchReport) -> None:
+    """Below 1,000 it rests on fewer than ten of them."""
+    (part,) = report.parts
+    thin = part.figures[0].model_copy(update={"requests": 999})
+    text = table(report.model_copy(update={"parts": (part.model_copy(update={"figures": (thin,)}),)}))
+    assert "~1500.00" in text
+    assert "~ rests on fewer than 1,000 requests" in text
+    assert "~" not in table(report)
+
+
 def test_a_latency_that_hides_waiting_is_not_printed(report: BenchReport) -> None:
     """Requests that were sent late have waited where no clock ran."""
     (line,) = (line for line in table(report).splitlines() if " slow " in line)
