@@ -181,14 +181,16 @@ def test_a_replica_that_grew_too_much_is_replaced(module_repository: Any) -> Non
 
 def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
     """Health checks fail once a run has taken twice what is waited for."""
+    leave = threading.Event()
 
     async def scenario() -> None:
-        leave = threading.Event()
         session: Any = SimpleNamespace(name="hangs", run=lambda _: leave.wait())
         replica = make_replica(module_repository / "linear" / "light", run_timeout_s=0.01)
         replica._host = Together(session)
         replica.check_health()
         running = asyncio.create_task(replica.run(ARRAYS))
+        while replica._host.since is None:
+            await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)
         with pytest.raises(VariantUnavailable, match=r"a run has taken over 0\.02 s"):
             replica.check_health()
@@ -196,4 +198,7 @@ def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
         await running
         replica.check_health()
 
-    asyncio.run(scenario())
+    try:
+        asyncio.run(scenario())
+    finally:
+        leave.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +109,11 @@ class Endpoint:
             self.call(self._stop())
         finally:
             self._end()
+
+    def wait_for_requests(self, count: int) -> None:
+        """Return once the models have taken so many that are not answered."""
+        while sum(load.in_flight for load in self.registry.loads().values()) < count:
+            time.sleep(0.001)
 
     def call(self, scenario: Coroutine[Any, Any, T]) -> T:
         """What the scenario returns, played on the server's own event loop."""

@@ -5,7 +5,9 @@ import asyncio
 import numpy as np
 
 from serve.batching import Outputs
+from serve.catalog import LoadedVariant
 from serve.errors import ModelFailed, VariantUnavailable
+from serve.placement import Placement
 from serve.tensor import Arrays
 from tests.conftest import CLASSES
 
@@ -67,3 +69,22 @@ class Host:
         """Be there again."""
         self._up = True
         self._gone = asyncio.Event()
+
+
+class Stuck:
+    """Hosts whose runs end when they are let go."""
+
+    def __init__(self) -> None:
+        self._hosts: list[Host] = []
+
+    async def place(self, version: LoadedVariant) -> Placement:
+        """As `serve.registry.Place` has it."""
+        host = Host()
+        host.leave.clear()
+        self._hosts.append(host)
+        return host
+
+    async def let_go(self) -> None:
+        """Every run ends."""
+        for host in self._hosts:
+            host.leave.set()

@@ -95,6 +95,22 @@ def test_refuses_at_the_door_when_too_many_rows_wait() -> None:
     assert run(scenario()) == 1
 
 
+def test_who_has_left_keeps_nobody_out() -> None:
+    """Rows that nobody waits for any more do not count as waiting."""
+
+    async def scenario() -> int:
+        queue = queue_of(Host(run_s=1), full_rows=2, max_queue_rows=5)
+        _, *left = [ask(queue, rows(1, count)) for count in (1, 3, 3)]
+        await settle()
+        for each in left:
+            each.cancel()
+        await settle()
+        queue.refuse_if_full()
+        return queue.waiting_rows
+
+    assert run(scenario()) == 0
+
+
 def test_refuses_at_the_door_when_the_wait_would_be_too_long() -> None:
     """Going by how long runs take: here half a second each, so that the fifth full batch would wait 2 s."""
 

@@ -1,10 +1,13 @@
 """A variant in this process."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Event, active_count
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +15,6 @@ import pytest
 from serve.errors import ModelFailed
 from serve.placement import Together
 from serve.session import Session, open_session
-from serve.tensor import Arrays
 from tests.conftest import make_lookup
 from tests.serve.queues import rows
 
@@ -51,16 +53,9 @@ def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
 def test_the_event_loop_stays_free_during_a_run() -> None:
     """And it is not ready while its only thread is taken: a probe takes as long as the run."""
     leave = Event()
-
-    class Slow:
-        name = "slow"
-
-        def run(self, arrays: Arrays) -> Arrays:
-            leave.wait()
-            return arrays
+    session: Any = SimpleNamespace(name="slow", run=lambda _: leave.wait())
 
     async def scenario() -> tuple[bool, bool]:
-        session: Session = Slow()  # type: ignore[assignment]
         async with placed(session) as placement:
             running = asyncio.create_task(placement.run(rows(1)))
             probe = asyncio.create_task(placement.ready())
@@ -70,7 +65,34 @@ def test_the_event_loop_stays_free_during_a_run() -> None:
             await running
             return waits, await probe
 
-    assert asyncio.run(scenario()) == (True, True)
+    try:
+        assert asyncio.run(scenario()) == (True, True)
+    finally:
+        leave.set()
+
+
+def test_a_run_under_way_is_known_by_its_beginning() -> None:
+    """Also when nobody waits for it any more; then there is none."""
+    leave = Event()
+    session: Any = SimpleNamespace(name="slow", run=lambda _: leave.wait())
+
+    async def scenario() -> None:
+        async with placed(session) as placement:
+            assert placement.since is None
+            running = asyncio.create_task(placement.run(rows(1)))
+            while placement.since is None:
+                await asyncio.sleep(0.001)
+            running.cancel()
+            await asyncio.sleep(0.01)
+            assert placement.since <= time.monotonic()
+            leave.set()
+            await placement.ready()
+            assert placement.since is None
+
+    try:
+        asyncio.run(scenario())
+    finally:
+        leave.set()
 
 
 def test_it_is_never_lost(module_repository: Path) -> None:

@@ -40,6 +40,13 @@ def make_loop(request: pytest.FixtureRequest) -> MakeLoop:
 
 @pytest.fixture(scope="module")
 def server(make_loop: MakeLoop) -> Iterator[Running]:
-    """One over `tests.serve.http.echo.Echo`, impatient and with short headers."""
-    with running(Settings(max_header_bytes=2000, receive_timeout_s=0.5), make_loop) as server:
+    """One over `tests.serve.http.echo.Echo` that takes 2,000 bytes of headers."""
+    with running(Settings(max_header_bytes=2000), make_loop) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def impatient(make_loop: MakeLoop) -> Iterator[Running]:
+    """One that waits for half a second."""
+    with running(Settings(receive_timeout_s=0.5), make_loop) as server:
         yield server

@@ -19,7 +19,8 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
 class Echo:
-    """An application that answers the size of the body, or waits for ever where the path is /wait."""
+    """An application that answers the size of the body, which it does not read where the path is /refuse; at
+    /wait it waits for ever."""
 
     def __init__(self) -> None:
         self.waiting = threading.Event()
@@ -27,7 +28,7 @@ class Echo:
         self.name = "one"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        size, more = 0, True
+        size, more = 0, scope["path"] != "/refuse"
         while more:
             message = await receive()
             size += len(message.get("body", b""))

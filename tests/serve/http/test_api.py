@@ -1,6 +1,5 @@
 """The endpoint as a client sees it: the same with variants in this process and elsewhere."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +12,7 @@ from serve.placement import Placement
 from serve.settings import Settings
 from tests.conftest import fill_repository, make_lookup
 from tests.serve.endpoint import Endpoint, together
-from tests.serve.host import Host
+from tests.serve.host import Host, Stuck
 from tests.serve.remote import Cluster
 
 INFER = "/v2/models/linear/infer"
@@ -36,13 +35,6 @@ def endpoint(request: pytest.FixtureRequest, two_models: Path) -> Iterator[Endpo
     weights = {"linear": {"base": 1.0, "light": 0.0}}
     with Endpoint(repository=two_models, weights=weights, settings=settings, place=place) as endpoint:
         yield endpoint
-
-
-async def stuck(version: LoadedVariant) -> Placement:
-    """A host whose runs never end."""
-    host = Host()
-    host.leave.clear()
-    return host
 
 
 async def broken(version: LoadedVariant) -> Placement:
@@ -168,23 +160,24 @@ def test_the_baseline_answers_for_a_host_that_is_lost(two_models: Path) -> None:
 
 def test_a_request_whose_time_is_up_is_504(two_models: Path) -> None:
     """By its header, or by its parameter in microseconds."""
-    settings = Settings(run_timeout_s=1)
-    with Endpoint(repository=two_models, place=stuck, settings=settings) as endpoint:
+    stuck = Stuck()
+    with Endpoint(repository=two_models, place=stuck.place) as endpoint:
         by_header = endpoint.client.post(INFER, json=BODY, headers={"x-request-timeout-seconds": "0.05"})
         by_parameter = endpoint.client.post(INFER, json=BODY | {"parameters": {"timeout": 50_000}})
+        endpoint.call(stuck.let_go())
     assert (by_header.status_code, by_parameter.status_code) == (504, 504)
 
 
 def test_a_full_queue_is_503_before_the_body_is_read(two_models: Path) -> None:
     """With the seconds after which another try may pay."""
-    settings = Settings(max_queue_rows=1, max_batch_rows=1, request_timeout_s=0.5, run_timeout_s=1)
-    with Endpoint(repository=two_models, place=stuck, settings=settings) as endpoint:
+    stuck, settings = Stuck(), Settings(max_queue_rows=1, max_batch_rows=1)
+    with Endpoint(repository=two_models, place=stuck.place, settings=settings) as endpoint:
         with ThreadPoolExecutor() as clients:
             waiting = [clients.submit(endpoint.client.post, INFER, json=BODY) for _ in range(2)]
-            while endpoint.registry.loads()["linear", "base"].in_flight < 2:
-                time.sleep(0.001)
+            endpoint.wait_for_requests(2)
             refused = endpoint.client.post(INFER, content=b"not even JSON")
-        assert [answer.result().status_code for answer in waiting] == [504, 504]
+            endpoint.call(stuck.let_go())
+        assert [answer.result().status_code for answer in waiting] == [200, 200]
     assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
     assert "1 rows are waiting already" in refused.json()["error"]
 

