@@ -120,8 +120,9 @@ class Gateway:
             if not await placement.ready():
                 raise VariantUnavailable(f"{version.host} does not answer")
             return placement
-        threads = self._plan.settings.threads
-        return Together(await asyncio.to_thread(open_session, Path(version.folder), threads=threads))
+        settings = self._plan.settings
+        session = await asyncio.to_thread(open_session, Path(version.folder), threads=settings.threads)
+        return Together(session, settings.max_runs)
 
 
 class RemoteRepository:

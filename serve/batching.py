@@ -6,38 +6,19 @@ import contextvars
 import math
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from serve.errors import CounterweightError, DeadlineExceeded, ModelFailed, Overloaded, VariantUnavailable
+from serve.joining import Joining, Outputs
 from serve.placement import Placement
 from serve.rollout.tally import Tally
 from serve.settings import Settings
-from serve.tensor import Arrays, Signature
+from serve.tensor import Arrays
 
-Outputs = dict[str, NDArray[np.generic]]
-_SMALLEST_LENGTH = 16
 # How much the last run weighs in what a run is expected to take.
 _NEWEST = 0.2
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Joining:
-    """How requests of one model share a run."""
-
-    signature: Signature
-    # More rows in a run than this no longer pay.
-    full_rows: int
-    # Input -> what pads its second dimension, where lengths may differ; empty: they may not.
-    pads: Mapping[str, int]
-
-    def rows_of(self, arrays: Arrays) -> int:
-        """How many rows a request brings."""
-        return len(arrays[self.signature.inputs[0].name]) if self.signature.batches else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +35,7 @@ class Ran:
 class _Waiting:
     """One request in the queue."""
 
-    __slots__ = ("answer", "arrays", "entered", "expiry", "key", "length", "rows", "started", "waits")
+    __slots__ = ("answer", "arrays", "entered", "expiry", "key", "rows", "started", "waits")
 
     def __init__(self, arrays: Arrays, joining: Joining, answer: "asyncio.Future[Outputs]") -> None:
         self.arrays = arrays
@@ -62,16 +43,9 @@ class _Waiting:
         self.entered = self.started = time.perf_counter()
         self.expiry: asyncio.TimerHandle | None = None
         self.waits = True
-        inputs = joining.signature.inputs
         self.rows = joining.rows_of(arrays)
-        self.length = arrays[inputs[0].name].shape[1] if joining.pads else 0
-        # Only requests with the same key share a run: equal in every dimension but the rows, or, where
-        # padding makes them so, of nearly one length, so that at most half of what is computed is padding.
-        self.key: object = (
-            (max(self.length, _SMALLEST_LENGTH) - 1).bit_length()
-            if joining.pads
-            else tuple(arrays[spec.name].shape[1:] for spec in inputs)
-        )
+        # Only requests with the same key share a run.
+        self.key = joining.key_of(arrays)
 
 
 class Queue:
@@ -236,10 +210,11 @@ class Queue:
             _fail(batch, error)
 
     async def _run(self, batch: list[_Waiting]) -> None:
+        requests = [member.arrays for member in batch]
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self.settings.run_timeout_s):
-                outputs = await self._placement.run(_join(batch, self._joining))
+                outputs = await self._placement.run(self._joining.join(requests))
         except TimeoutError:
             raise VariantUnavailable(
                 f"a run of {sum(member.rows for member in batch)} rows took over "
@@ -247,7 +222,7 @@ class Queue:
             ) from None
         run_s = time.perf_counter() - start
         self._run_s += (run_s - self._run_s) * _NEWEST
-        shares = _split(batch, outputs, self._joining)
+        shares = self._joining.split(requests, outputs)
         rows = sum(member.rows for member in batch)
         self.tally.rows += rows
         self.tally.runs[rows] += 1
@@ -270,47 +245,3 @@ def _fail(batch: "list[_Waiting] | deque[_Waiting]", error: Exception) -> None:
     for member in batch:
         if not member.answer.done():
             member.answer.set_exception(error)
-
-
-def _join(batch: list[_Waiting], joining: Joining) -> Arrays:
-    if len(batch) == 1:
-        return batch[0].arrays
-    longest = max(member.length for member in batch)
-    return {
-        spec.name: np.concatenate(
-            [_pad(member, spec.name, longest, joining.pads) for member in batch]
-            if joining.pads
-            else [member.arrays[spec.name] for member in batch]
-        )
-        for spec in joining.signature.inputs
-    }
-
-
-def _pad(member: _Waiting, name: str, length: int, pads: Mapping[str, int]) -> NDArray[np.generic]:
-    array = member.arrays[name]
-    if member.length == length:
-        return array
-    missing = [(0, 0), (0, length - member.length), *[(0, 0)] * (array.ndim - 2)]
-    return np.pad(array, missing, constant_values=pads[name])
-
-
-def _split(batch: list[_Waiting], outputs: Outputs, joining: Joining) -> list[Outputs]:
-    """Each member's own rows, cut to its own length. Raises ModelFailed when it is unclear whose."""
-    if len(batch) == 1:
-        return [outputs]
-    ends = list(accumulate(member.rows for member in batch))
-    if strange := {name for name, rows in outputs.items() if len(rows) != ends[-1]}:
-        raise ModelFailed(f"{', '.join(sorted(strange))}: not one row of output for each of input")
-    starts = [0, *ends[:-1]]
-    shares = [
-        {name: rows[start:end] for name, rows in outputs.items()}
-        for start, end in zip(starts, ends, strict=True)
-    ]
-    if joining.pads:
-        length = joining.signature.inputs[0].shape[1]
-        long = [spec for spec in joining.signature.outputs if length in spec.shape]
-        for member, share in zip(batch, shares, strict=True):
-            for spec in long:
-                own = tuple(slice(member.length if dim == length else None) for dim in spec.shape)
-                share[spec.name] = share[spec.name][own]
-    return shares

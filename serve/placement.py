@@ -1,6 +1,7 @@
 """Placement: where a variant runs. One seam for both: arrays in, arrays out."""
 
 import asyncio
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -36,23 +37,28 @@ class Placement(Protocol):
 
 
 class Together:
-    """A session in this process, on a thread of its own so that the event loop stays free."""
+    """A session in this process, on threads of its own, one for each of its runs, so that the event loop
+    stays free."""
 
-    runs = 1
-
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, runs: int = 1) -> None:
+        self.runs = runs
         self._session = session
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"onnx-{session.name}")
-        # When the run that is under way began, on the clock of time.monotonic; None: there is none.
-        self.since: float | None = None
+        self._threads = ThreadPoolExecutor(runs, thread_name_prefix=f"onnx-{session.name}")
+        # Thread -> when the run that it is at began, on the clock of time.monotonic.
+        self._began: dict[int, float] = {}
+
+    @property
+    def since(self) -> float | None:
+        """When the oldest run under way began, on the clock of time.monotonic; None: there is none."""
+        return min(self._began.copy().values(), default=None)
 
     async def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
         """The model's outputs. Raises ModelFailed."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, arrays)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, arrays)
 
     async def ready(self) -> bool:
-        """Whether the thread is free to take a run."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, _nothing)
+        """Whether a thread is free to take a run."""
+        await asyncio.get_running_loop().run_in_executor(self._threads, _nothing)
         return True
 
     async def lost(self) -> None:
@@ -60,16 +66,17 @@ class Together:
         await asyncio.Event().wait()
 
     def close(self) -> None:
-        """Let the thread end, and with it the session go."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Let the threads end, and with them the session go."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
         # In the thread: who waits may give up, and the run goes on.
-        self.since = time.monotonic()
+        thread = threading.get_ident()
+        self._began[thread] = time.monotonic()
         try:
             return self._session.run(arrays)
         finally:
-            self.since = None
+            del self._began[thread]
 
 
 def _nothing() -> None:

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
-from serve.batching import Joining, Queue
+from serve.batching import Queue
 from serve.bundle import read_labels
 from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.errors import CounterweightError
+from serve.joining import Joining
 from serve.model import ServedModel
 from serve.placement import Placement
 from serve.rollout.tally import Load, Loads, Tally, add_loads

@@ -27,6 +27,8 @@ class Settings(Record):
     max_run_rows: Count = 512
     # While another run is under way, a batch that is not full waits for company at most so long.
     max_wait_s: Seconds = 0.002
+    # So many runs of a variant at once in a gateway; apart, it is one for each replica.
+    max_runs: Count = 2
     # A request that finds so many rows waiting is refused with 503.
     max_queue_rows: Count = 1024
     # So is one that would wait longer than this, going by how long runs take, unless it fits into the next.

@@ -170,7 +170,7 @@ def test_a_change_is_told_when_the_old_version_has_answered(
     """The keeper ends its host then, and not while it still has something to do."""
     hosts: list[Host] = []
 
-    def make_host(session: Session) -> Host:
+    def make_host(session: Session, runs: int) -> Host:
         hosts.append(Host())
         return hosts[-1]
 

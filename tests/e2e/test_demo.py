@@ -51,9 +51,8 @@ def processes_of(checkout: Path) -> list[psutil.Process]:
     return found
 
 
-@pytest.mark.parametrize("moment", ["2/5", "3/5"], ids=["during the export", "while Ray starts"])
-def test_ctrl_c_leaves_nothing_running_and_nothing_half_written(checkout: Path, moment: str) -> None:
-    """Whatever the demo is at when the key is pressed."""
+def interrupt_demo(checkout: Path, moment: str) -> None:
+    """Press Ctrl-C some seconds into the part of the demo whose line begins so."""
     with start_demo(checkout) as demo:
         try:
             assert demo.stderr is not None
@@ -64,14 +63,19 @@ def test_ctrl_c_leaves_nothing_running_and_nothing_half_written(checkout: Path, 
             demo.communicate(timeout=60)
             assert demo.returncode == 130
             assert processes_of(checkout) == []
-            made = (checkout / "models").glob("digits/*")
-            # Beside bundles: finished work for the next export, and the report.
-            bundles = [path for path in made if path.name not in (".work", "report.html")]
-            assert all((bundle / "bundle.json").exists() for bundle in bundles)
-            assert not [bundle for bundle in bundles if bundle.name.startswith(".")]
         finally:
             for process in processes_of(checkout):
                 process.kill()
+
+
+def test_ctrl_c_during_the_export_leaves_nothing_half_written(checkout: Path) -> None:
+    """Nothing runs on, and every bundle that is there is whole."""
+    interrupt_demo(checkout, "2/5")
+    made = (checkout / "models").glob("digits/*")
+    # Beside bundles: finished work for the next export, and the report.
+    bundles = [path for path in made if path.name not in (".work", "report.html")]
+    assert all((bundle / "bundle.json").exists() for bundle in bundles)
+    assert not [bundle for bundle in bundles if bundle.name.startswith(".")]
 
 
 def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
@@ -124,3 +128,8 @@ def test_a_second_export_builds_nothing(checkout: Path) -> None:
     )
     shown = {row["variant"]: (row["status"], row["digest"]) for row in json.loads(done.stdout)["variants"]}
     assert shown == {name: ("unchanged", digest) for name, digest in before.items()}
+
+
+def test_ctrl_c_while_ray_starts_leaves_nothing_running(checkout: Path) -> None:
+    """The export is done already."""
+    interrupt_demo(checkout, "3/5")

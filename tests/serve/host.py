@@ -4,9 +4,9 @@ import asyncio
 
 import numpy as np
 
-from serve.batching import Outputs
 from serve.catalog import LoadedVariant
 from serve.errors import ModelFailed, VariantUnavailable
+from serve.joining import Outputs
 from serve.placement import Placement
 from serve.tensor import Arrays
 from tests.conftest import CLASSES

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from serve.batching import Joining, Queue, Ran
+from serve.batching import Queue, Ran
+from serve.joining import Joining
 from serve.placement import Placement
 from serve.rollout.tally import Tally
 from serve.settings import Settings

@@ -5,8 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from serve.batching import Joining, Queue
+from serve.batching import Queue
 from serve.catalog import LoadedVariant
+from serve.joining import Joining
 from serve.model import Answer, ServedModel
 from serve.oip.request import InferRequest, Wanted
 from serve.rollout.tally import Tally

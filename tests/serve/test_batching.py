@@ -6,8 +6,8 @@ import contextvars
 import numpy as np
 import pytest
 
-from serve.batching import Outputs
 from serve.errors import ModelFailed
+from serve.joining import Outputs
 from serve.tensor import Arrays, Signature, TensorSpec
 from tests.conftest import SIGNATURE
 from tests.serve.clock import now, run, settle

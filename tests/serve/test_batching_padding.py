@@ -5,7 +5,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from serve.batching import Outputs, Queue
+from serve.batching import Queue
+from serve.joining import Outputs
 from serve.tensor import Arrays, Signature, TensorSpec
 from tests.serve.clock import run
 from tests.serve.host import Host

@@ -7,8 +7,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.batching import Outputs, Queue, Ran
+from serve.batching import Queue, Ran
 from serve.errors import DeadlineExceeded, ModelFailed, Overloaded, VariantUnavailable
+from serve.joining import Outputs
 from serve.tensor import Arrays, Signature, TensorSpec
 from tests.serve.clock import now, run
 from tests.serve.queues import queue_of

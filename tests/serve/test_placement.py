@@ -20,8 +20,8 @@ from tests.serve.queues import rows
 
 
 @asynccontextmanager
-async def placed(session: Session) -> AsyncIterator[Together]:
-    placement = Together(session)
+async def placed(session: Session, runs: int = 1) -> AsyncIterator[Together]:
+    placement = Together(session, runs)
     try:
         yield placement
     finally:
@@ -91,6 +91,32 @@ def test_a_run_under_way_is_known_by_its_beginning() -> None:
 
     try:
         asyncio.run(scenario())
+    finally:
+        leave.set()
+
+
+def test_as_many_runs_go_at_once_as_it_may_have() -> None:
+    """Two, of three."""
+    leave = Event()
+    begun: list[object] = []
+
+    def run(_: object) -> None:
+        begun.append(None)
+        leave.wait()
+
+    session: Any = SimpleNamespace(name="slow", run=run)
+
+    async def scenario() -> int:
+        async with placed(session, runs=2) as placement:
+            running = [asyncio.create_task(placement.run(rows(1))) for _ in range(3)]
+            await asyncio.sleep(0.05)
+            under_way = len(begun)
+            leave.set()
+            await asyncio.gather(*running)
+            return under_way
+
+    try:
+        assert asyncio.run(scenario()) == 2
     finally:
         leave.set()
 

@@ -1,0 +1,244 @@
+"""What can happen to a server while requests come: its processes are killed, its models come and go."""
+
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import Server, running_server, wait_until
+from tests.e2e.graphs import body, fails, make_numbers, times
+from tests.e2e.steady import Ask, Steady, steady
+
+WHERE = ("apart", "together")
+LOOPBACK = {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
+RESCUED, RETRIED = {"rescued_from": "light"}, {"retried": True}
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two models, named after where they are placed, each with two variants."""
+    repository = tmp_path_factory.mktemp("repository")
+    for model in WHERE:
+        make_numbers(repository, "base", times(1), model)
+        make_numbers(repository, "light", times(2), model)
+    return repository
+
+
+@pytest.fixture(scope="module")
+def server(repository: Path) -> Iterator[Server]:
+    """Two gateways; the variants of a model share its traffic."""
+    placements = ("--placement", "together", "--placement", "apart=apart")
+    weights = [word for model in WHERE for word in ("--weights", f"{model}:base=50,light=50")]
+    with running_server(repository, "--gateways", "2", *placements, *weights) as server:
+        yield server
+
+
+@pytest.fixture(params=WHERE)
+def model(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+def infer(model: str, variant: str | None = None) -> Ask:
+    version = "" if variant is None else f"/versions/{variant}"
+    return Ask(f"/v2/models/{model}{version}/infer", body(10))
+
+
+def answer(server: Server, model: str, variant: str) -> int:
+    """What the variant makes of 10."""
+    ask = infer(model, variant)
+    number: int = server.post(ask.path, ask.body).json["outputs"][0]["data"][0]
+    return number
+
+
+def variants(load: Steady, since: float) -> set[str | None]:
+    """Who has answered what was meant to start after that moment."""
+    return {sample.variant for sample in load.samples if sample.due > since}
+
+
+def kill(server: Server, title: str) -> None:
+    """kill -9 of the only replica of that title; return when another has taken its place."""
+    [replica] = server.replicas(title)
+    replica.send_signal(signal.SIGKILL)
+    psutil.wait_procs([replica], timeout=10)
+    wait_until(lambda: len(server.replicas(title)) == 1)
+
+
+def test_the_baseline_answers_for_a_killed_candidate(server: Server) -> None:
+    """No request fails. What the routes gave to the candidate, the baseline answers, and says for whom; who
+    asked for the candidate itself waits for it; another model is not touched; then all is as it was.
+
+    A rescued request waits for nobody: Ray alone needs the 2 s between two of its looks to miss a replica."""
+    with (
+        steady(server.port, infer("apart"), rate=100, threads=8) as routed,
+        steady(server.port, infer("apart", "light"), rate=20) as pinned,
+        steady(server.port, infer("together"), rate=20) as other,
+    ):
+        routed.wait_for(100)
+        kill(server, "apart.light.")
+        wait_until(lambda: server.ready("/v2/models/apart/versions/light"))
+        back = time.monotonic()
+        routed.wait_for(200)
+    assert [*routed.failed(), *pinned.failed(), *other.failed()] == []
+    rescued, retried = routed.marked(), pinned.marked()
+    assert rescued
+    assert all(sample.variant == "base" and sample.parameters == RESCUED for sample in rescued)
+    assert max(sample.took_s for sample in rescued) < 2
+    assert retried
+    assert all(sample.variant == "light" and sample.parameters == RETRIED for sample in retried)
+    assert other.marked() == []
+    assert all(sample.due < back + 1 for sample in [*rescued, *retried])
+    assert variants(routed, back) == {"base", "light"}
+
+
+def test_requests_wait_for_a_killed_baseline(server: Server) -> None:
+    """No request fails: those that only the baseline may answer are held until it is back, and say so."""
+    with steady(server.port, infer("apart"), rate=50, threads=32) as load:
+        load.wait_for(25)
+        kill(server, "apart.base.")
+        wait_until(lambda: server.ready("/v2/models/apart/versions/base"))
+        back = time.monotonic()
+        load.wait_for(100)
+    assert load.failed() == []
+    assert load.marked()
+    assert all(sample.variant == "base" and sample.parameters == RETRIED for sample in load.marked())
+    assert variants(load, back) == {"base", "light"}
+
+
+def connections(server: Server, gateway: psutil.Process, status: str) -> int:
+    """How many of the gateway's ends of TCP connections on the port of HTTP are in that state."""
+    return sum(
+        end.laddr.port == server.port and end.status == status for end in gateway.net_connections("tcp")
+    )
+
+
+def test_a_killed_gateway_takes_along_only_what_was_on_its_connections(server: Server) -> None:
+    """At most one request of each connection that it held fails, the other one answers from then on, and it
+    comes back. Of eight connections, each dealt to one of two, the fuller gateway has at least four."""
+    title = "counterweight:gateway"
+    with steady(server.port, infer("apart"), rate=80, threads=8) as load:
+        load.wait_for(80)
+        held = {each: connections(server, each, "ESTABLISHED") for each in server.replicas(title)}
+        fuller = max(held, key=lambda gateway: held[gateway])
+        assert held[fuller] >= 4
+        fuller.send_signal(signal.SIGKILL)
+        killed = time.monotonic()
+        load.wait_for(160)
+        wait_until(lambda: sum(connections(server, each, "LISTEN") for each in server.replicas(title)) == 2)
+        load.wait_for(80)
+    assert len(load.failed()) <= held[fuller]
+    assert all(sample.due < killed + 1 for sample in load.failed())
+
+
+def test_nobody_misses_a_killed_keeper(server: Server) -> None:
+    """No request fails while it is away; when it is back it knows what is loaded."""
+    with steady(server.port, infer("apart"), rate=50) as load:
+        load.wait_for(25)
+        kill(server, "counterweight:keeper")
+        wait_until(lambda: server.post("/v2/repository/index", {}).status == 200)
+        assert {state for state, _ in server.index().values()} == {"READY"}
+        assert server.load("together").status == 200
+        load.wait_for(25)
+    assert load.failed() == []
+    assert load.marked() == []
+
+
+def test_nothing_is_open_to_other_machines(server: Server) -> None:
+    """Every socket of every process, Ray's own among them, is on the loopback interface."""
+    ends = [end for process in server.tree() for end in process.net_connections("inet")]
+    assert len([end for end in ends if end.status == "LISTEN"]) > 10
+    assert {end.laddr.ip for end in ends} <= LOOPBACK
+
+
+def test_a_new_version_takes_over(server: Server, repository: Path, model: str) -> None:
+    """Of a candidate and of the baseline, under the names of the old ones, and no request fails."""
+    with steady(server.port, infer(model), rate=50) as load:
+        for variant, factor in (("light", 5), ("base", 7)):
+            make_numbers(repository, variant, times(factor), model)
+            assert server.load(model, variant).status == 200
+            assert answer(server, model, variant) == 10 * factor
+        load.wait_for(25)
+    assert load.failed() == []
+    assert load.marked() == []
+
+
+def test_a_variant_goes_and_comes(server: Server, model: str) -> None:
+    """Its share goes to the baseline, which can never be taken away alone, and no request fails."""
+    with steady(server.port, infer(model), rate=50) as load:
+        assert server.unload(model, "light").status == 200
+        gone = time.monotonic()
+        assert server.post(infer(model, "light").path, body(10)).status == 404
+        assert server.index()[f"{model}/light"] == ("UNAVAILABLE", "it was unloaded")
+        assert server.unload(model, "base").status == 400
+        load.wait_for(25)
+        back = time.monotonic()
+        assert server.load(model, "light").status == 200
+        assert server.index()[f"{model}/light"] == ("READY", "")
+    assert load.failed() == []
+    assert {sample.variant for sample in load.samples if gone < sample.due < back} == {"base"}
+
+
+def test_a_bad_version_gets_no_traffic(server: Server, repository: Path, model: str) -> None:
+    """One that is not what its manifest says, then one that fails its warm-up: each is refused, the index
+    says why, and the old one answers on; a good one after them is loaded."""
+
+    def refused(reason: str) -> None:
+        refusal = server.load(model, "base")
+        assert refusal.status == 400
+        assert reason in refusal.json["error"]
+        state, told = server.index()[f"{model}/base"]
+        assert state == "READY"
+        assert reason in told
+        assert answer(server, model, "base") == old
+
+    old = answer(server, model, "base")
+    with steady(server.port, infer(model), rate=50) as load:
+        make_numbers(repository, "base", times(8), model)
+        graph = repository / model / "base" / "model.onnx"
+        graph.write_bytes(graph.read_bytes()[:-1] + b"?")
+        refused("has SHA-256")
+        make_numbers(repository, "base", fails(0), model)
+        refused("failed on a valid input")
+        make_numbers(repository, "base", times(9), model)
+        assert server.load(model, "base").status == 200
+        assert server.index()[f"{model}/base"] == ("READY", "")
+        assert answer(server, model, "base") == 90
+    assert load.failed() == []
+    assert load.marked() == []
+
+
+def test_a_whole_model_goes_and_comes(server: Server, model: str) -> None:
+    """It is not known in between, when requests to it get 404; nothing else fails, and nothing of another."""
+    other = WHERE[1 - WHERE.index(model)]
+    with (
+        steady(server.port, infer(model), rate=50) as load,
+        steady(server.port, infer(other), rate=20) as untouched,
+    ):
+        load.wait_for(25)
+        going = time.monotonic()
+        assert server.unload(model).status == 200
+        gone = time.monotonic()
+        load.wait_for(25)
+        coming = time.monotonic()
+        assert server.load(model).status == 200
+        back = time.monotonic()
+        load.wait_for(25)
+    assert untouched.failed() == []
+    assert all(sample.status == 404 for sample in load.failed())
+    assert all(going < sample.ended and sample.due < back for sample in load.failed())
+    between = [sample.status for sample in load.samples if gone < sample.due and sample.ended < coming]
+    assert set(between) == {404}
+
+
+def test_a_new_model_is_loaded_on_demand(server: Server, repository: Path) -> None:
+    """What was put into the repository since the start is in the index, and answers once it is loaded."""
+    make_numbers(repository, "base", times(9), "late")
+    assert server.index()["late/base"] == ("UNAVAILABLE", "it was never loaded")
+    assert server.load("late").status == 200
+    assert answer(server, "late", "base") == 90
+    assert server.unload("late").status == 200
+    shutil.rmtree(repository / "late")
