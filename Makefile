@@ -29,10 +29,10 @@ check: setup ## ruff, mypy --strict, hadolint
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 
-test: setup ## the whole suite, fast tests first; those of export, which only compute, two at a time
-	$(BIN)/python -m pytest tests/house tests/serve tests/deployments tests/loadtests
+test: setup ## the whole suite, two files at a time, fast tests first
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/house tests/serve tests/deployments tests/loadtests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/export
-	$(BIN)/python -m pytest tests/e2e
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/e2e
 
 digits: setup ## train the digits model and export its variants to models/; so do tabular, sequence, digits-resnet
 	$(BIN)/python -m export.recipes.digits
@@ -42,11 +42,16 @@ digits-resnet tabular sequence: setup
 	$(BIN)/python -m export.recipes.$(subst -,_,$@)
 	$(BIN)/counterweight export export/recipes/$(subst -,_,$@).yaml
 
-minilm: setup ## export all-MiniLM-L6-v2, as installed, or FROM=the folder it was downloaded to
-	$(BIN)/python -m export.recipes.minilm $(if $(FROM),--from $(FROM))
+minilm: build/minilm ## export all-MiniLM-L6-v2, as installed, or FROM=the folder it was downloaded to
 	$(BIN)/counterweight export export/recipes/minilm.yaml
 
-bench-serving: digits minilm ## our endpoint beside FastAPI, MLServer, LitServe, BentoML and plain Ray Serve; needs wrk
+build/minilm: setup
+	$(BIN)/python -m export.recipes.minilm $(if $(FROM),--from $(FROM))
+
+models/minilm/fp32: build/minilm
+	$(BIN)/counterweight export export/recipes/minilm.yaml --only fp32
+
+bench-serving: digits models/minilm/fp32 ## our endpoint beside FastAPI, MLServer, LitServe, BentoML and plain Ray Serve; needs wrk
 	$(BIN)/python -m loadtests.peers.bench models --json build/bench-serving.json --picture build/bench-serving.svg
 
 bench-export: minilm digits-resnet ## compression beside Olive, NNCF and plain onnxruntime, in one run

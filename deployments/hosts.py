@@ -111,7 +111,8 @@ class Hosts:
                 application,
                 name=version.host,
                 route_prefix=None,
-                logging_config={"enable_access_log": False},
+                # Ray words a line of log for every call, and only then leaves it out.
+                logging_config={"enable_access_log": False, "log_level": "WARNING"},
             )
         except (RuntimeError, RayError) as error:
             await asyncio.to_thread(ray_serve.delete, version.host)

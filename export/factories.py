@@ -52,7 +52,7 @@ def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
     """SHA-256 over the code that decides a result: the factories' modules, what these import from
     `folders`, and this room. Installed packages count by their versions instead."""
     # This checkout too, so that a shipped recipe means the same from any current folder.
-    finder = ModuleFinder(path=[str(folder) for folder in (*folders, _ROOM.parent)])
+    finder = _Finder(path=[str(folder) for folder in (*folders, _ROOM.parent)])
     files: dict[str, Path] = {}
     for factory in factories:
         name = factory.partition(":")[0]
@@ -71,6 +71,19 @@ def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
         if place.parts[0] not in _UNDECISIVE:
             files[f"export/{place.as_posix()}"] = path
     return sha256("".join(f"{name} {sha256(files[name].read_bytes())}\n" for name in sorted(files)).encode())
+
+
+class _Finder(ModuleFinder):
+    """One that follows packages without an `__init__.py`, as Python does."""
+
+    def import_module(self, partname: str, fqname: str, parent: Any) -> Any:
+        path = parent.__path__ if parent else self.path
+        if path is not None and fqname not in self.modules:
+            spec = importlib.machinery.PathFinder.find_spec(partname, path)
+            if spec is not None and spec.origin is None and spec.submodule_search_locations is not None:
+                package: Any = self.add_module(fqname)
+                package.__path__ = list(spec.submodule_search_locations)
+        return super().import_module(partname, fqname, parent)
 
 
 def _import_function(factory: str) -> Callable[..., Any]:

@@ -14,14 +14,11 @@ from export.errors import ExportFailed
 from export.factories import importable
 from export.progress import progress
 from export.proof.floor import require_measurable
-from export.proof.report import write_report
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
-from export.scale import Scale
 from export.shelf import Shelf
 from export.sources.read import read_trained
-from export.workshop import Workshop
 from serve.bundle import Provenance, read_bundle, read_file
 from serve.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.record import nearest
@@ -85,6 +82,10 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         due = [name for name in wanted if force or not _is_unchanged(home / name, provenance[name])]
         failed: dict[str, str] = {}
         if due:
+            # An export that finds nothing due needs none of it.
+            from export.scale import Scale
+            from export.workshop import Workshop
+
             shelf = Shelf(home / SHELF, digest_origin(origin))
             workshop = Workshop(recipe, trained, data, shelf, say)
             scale = Scale(recipe, trained, data, shelf, home)
@@ -101,6 +102,8 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
                 shelf.sweep({*workshop.torch_keys, *scale.keys})
         model = read_model(home)
         if due or not (home / REPORT).exists():
+            from export.proof.report import write_report
+
             write_report(home / REPORT, recipe, model.bundles, failed, data)
     return Outcome(
         model=model,

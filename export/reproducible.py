@@ -14,13 +14,14 @@ def reproducible(threads: int = 1) -> Iterator[None]:
 
     Sums are split by thread, so their number is part of the result and never the machine's own."""
     before = torch.get_num_threads()
-    strict = torch.are_deterministic_algorithms_enabled()
+    mode = torch.get_deterministic_debug_mode()
     torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True)
+    # As torch.use_deterministic_algorithms(True), which imports torch's compiler for a second.
+    torch.set_deterministic_debug_mode("error")
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(strict)
+        torch.set_deterministic_debug_mode(mode)
         torch.set_num_threads(before)
 
 

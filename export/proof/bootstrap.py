@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 CONFIDENCE = 0.95
 _DRAWS = 2000
@@ -37,8 +37,8 @@ def share_interval(hits: Floats, counts: Floats) -> Interval:
     independent = min(total, share * (1 - share) / variance) if variance > 0 else rows
     seen = share * independent
     tail = (1 - CONFIDENCE) / 2
-    low = float(beta.ppf(tail, seen, independent - seen + 1)) if share > 0 else 0.0
-    high = float(beta.ppf(1 - tail, seen + 1, independent - seen)) if share < 1 else 1.0
+    low = float(betaincinv(seen, independent - seen + 1, tail)) if share > 0 else 0.0
+    high = float(betaincinv(seen + 1, independent - seen, 1 - tail)) if share < 1 else 1.0
     return low, high
 
 

@@ -2,7 +2,6 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from export.proof.bootstrap import CONFIDENCE, Floats, Interval, mean_intervals
 from serve.figures import Estimate
@@ -36,9 +35,9 @@ def rank_correlation(baseline: Floats, variant: Floats, seed: int) -> Estimate |
     if rows < 3:
         return None
     chosen = np.sort(random.choice(rows, min(rows, _MOST_ROWS), replace=False))
-    similar = [_similarities(embeddings[chosen]) for embeddings in (baseline, variant)]
-    value = _spearman(similar, np.arange(len(chosen)))
-    drawn = [_spearman(similar, random.integers(0, len(chosen), len(chosen))) for _ in range(_DRAWS)]
+    orders = [_order(_similarities(embeddings[chosen])) for embeddings in (baseline, variant)]
+    value = _spearman(orders, np.arange(len(chosen)))
+    drawn = [_spearman(orders, random.integers(0, len(chosen), len(chosen))) for _ in range(_DRAWS)]
     low, high = _percentiles(np.array(drawn))
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
@@ -50,12 +49,24 @@ def _similarities(embeddings: Floats) -> Floats:
     return similar
 
 
-def _spearman(similar: list[Floats], rows: NDArray[np.int64]) -> float:
+def _order(similar: Floats) -> NDArray[np.intp]:
+    """Each value's place among the different values: sorted once, any draw of them is ranked by counting."""
+    return np.unique(similar, return_inverse=True)[1].reshape(similar.shape)
+
+
+def _rank(places: NDArray[np.intp]) -> Floats:
+    """From 1; equal values share the mean of their ranks."""
+    counts = np.bincount(places)
+    ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    return ranks
+
+
+def _spearman(orders: list[NDArray[np.intp]], rows: NDArray[np.int64]) -> float:
     """Over the pairs of these rows; a row that was drawn twice is no pair with itself."""
     one, other = np.triu_indices(len(rows), 1)
     first, second = rows[one], rows[other]
     pairs = first != second
-    ranks = [rankdata(item[first[pairs], second[pairs]]) for item in similar]
+    ranks = [_rank(order[first[pairs], second[pairs]]) for order in orders]
     centred = [item - item.mean() for item in ranks]
     scale = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
     # Nothing varies: all pairs are alike to one of the two, which says nothing of the other.

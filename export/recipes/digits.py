@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from export.data.datasets import read_data
 from export.recipes.leave import leave, parse_out
@@ -55,6 +53,10 @@ def digits_model(widths: Sequence[int] = (32, 64, 128), hidden: int = 112) -> Di
 
 def digits_data(seed: int = 0) -> dict[str, Rows]:
     """The four splits, stratified by digit; exact duplicates are dropped first."""
+    # The model needs none of it.
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
     pixels, labels = load_digits(return_X_y=True)
     _, firsts = np.unique(pixels, axis=0, return_index=True)
     rest = np.sort(firsts)

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.datasets import load_breast_cancer
-from sklearn.model_selection import train_test_split
 
 from export.data.datasets import read_data
 from export.recipes.leave import leave, parse_out
@@ -58,6 +56,10 @@ def tabular_model(widths: Sequence[int] = (256, 256, 128)) -> TabularNet:
 
 def tabular_data(seed: int = 0) -> dict[str, Rows]:
     """The four splits, stratified by class."""
+    # The model needs none of it.
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.model_selection import train_test_split
+
     measured, labels = load_breast_cancer(return_X_y=True)
     rest = np.arange(len(labels))
     splits: dict[str, Rows] = {}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,17 @@ RecipeWriter = Callable[..., Path]
 def _one_thread() -> None:
     """As an export has it. Threads that wait for each other on shared cores wait long."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_registry() -> Iterator[None]:
+    """torch reads its five hundred translations to ONNX anew for every export, for most of a second. Exports
+    in a process of their own, such as the guide's, do it as always."""
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(cache(ONNXRegistry.from_torchlib)))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -55,19 +67,16 @@ def outcome(digits_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Ou
 
 
 @pytest.fixture(scope="session")
-def float_graph(outcome: Outcome) -> bytes:
-    """The baseline's graph."""
-    return (outcome.model.folder / "fp32" / "model.onnx").read_bytes()
-
-
-@pytest.fixture(scope="session")
-def tiny_checkpoint(data: Data) -> bytes:
+def tiny_checkpoint() -> bytes:
     """A network of a few hundred parameters that was trained just enough to have opinions."""
+    from export.data.datasets import read_data
     from export.recipes.digits import digits_model
     from export.reproducible import reproducible, seed_everything
     from export.step import Training
     from export.training.train import fit
+    from tests.export.tiny_data import make
 
+    data = read_data(make(), "tiny_data:make")
     with reproducible():
         seed_everything(0)
         settings = Training(epochs=3, learning_rate=0.01, batch_size=64)
@@ -82,6 +91,8 @@ def write_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: byte
     def write(**changes: Any) -> Path:
         folder = tmp_path_factory.mktemp("tiny")
         (folder / "tiny.safetensors").write_bytes(tiny_checkpoint)
+        # One and the same file for all recipes of a process, or it would be another module of that name.
+        (folder / "tiny_data.py").symlink_to(Path("tests/export/tiny_data.py").resolve())
         content: dict[str, Any] = {
             "model": "tiny",
             "source": {
@@ -89,7 +100,7 @@ def write_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: byte
                 "arguments": {"widths": [4, 4, 4], "hidden": 8},
                 "checkpoint": "tiny.safetensors",
             },
-            "data": {"factory": "export.recipes.digits:digits_data"},
+            "data": {"factory": "tiny_data:make"},
             "outputs": ["logits"],
             "floor": {"accuracy_drop": 0, "macro_f1_drop": 0, "agreement": 1},
             "variants": {"fp32": []},
@@ -99,6 +110,28 @@ def write_recipe(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint: byte
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(write_recipe: RecipeWriter) -> Path:
+    """A recipe of all kinds of steps, whose floor accepts whatever they make."""
+    quantize = {"step": "quantize", "method": "static"}
+    slim = [
+        {"step": "prune", "remove": "channels", "ratio": 0.5},
+        {"step": "finetune", "epochs": 3, "learning_rate": 0.01, "batch_size": 64},
+    ]
+    return write_recipe(
+        floor={"accuracy_drop": 1},
+        variants={"fp32": [], "int8": [quantize], "slim": slim, "slim-int8": [*slim, quantize]},
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """That recipe, exported once. Tests look at it, or copy it."""
+    from export.pipeline import run
+
+    return run(tiny_recipe, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="session")

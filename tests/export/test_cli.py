@@ -11,9 +11,9 @@ from export.cli import export
 from export.pipeline import Outcome
 
 
-def test_prints_the_table(digits_recipe: Path, outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_the_table(tiny_recipe: Path, tiny: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
     """One row per variant, and 0 because the floor accepts all; what was kept is said on the side."""
-    assert export([str(digits_recipe), "--out", str(outcome.model.folder.parent)]) == 0
+    assert export([str(tiny_recipe), "--out", str(tiny.model.folder.parent)]) == 0
     captured = capsys.readouterr()
     assert [line.split()[0] for line in captured.out.splitlines()[2:6]] == [
         "fp32",
@@ -24,10 +24,10 @@ def test_prints_the_table(digits_recipe: Path, outcome: Outcome, capsys: pytest.
     assert "not built again: fp32, int8, slim, slim-int8" in captured.err
 
 
-def test_prints_json_alone(digits_recipe: Path, outcome: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_json_alone(tiny_recipe: Path, tiny: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
     """Standard output is one JSON document with the status of the variants that were asked for."""
-    out = str(outcome.model.folder.parent)
-    assert export([str(digits_recipe), "--out", out, "--only", "slim", "--json"]) == 0
+    out = str(tiny.model.folder.parent)
+    assert export([str(tiny_recipe), "--out", out, "--only", "slim", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema_version"] == 2
     statuses = {item["variant"]: item["status"] for item in document["variants"]}

@@ -46,6 +46,16 @@ def test_digest_covers_what_the_factory_imports(tmp_path: Path) -> None:
     assert digest_code(["a_factory:make"], [tmp_path]) != before
 
 
+def test_digest_covers_folders_that_are_no_packages(tmp_path: Path) -> None:
+    """Python imports from a folder without `__init__.py`, and so does the factory's module."""
+    (tmp_path / "plain" / "inner").mkdir(parents=True)
+    (tmp_path / "plain" / "factory.py").write_text("from plain.inner.helper import make\n")
+    (tmp_path / "plain" / "inner" / "helper.py").write_text("def make(): return 1\n")
+    before = digest_code(["plain.factory:make"], [tmp_path])
+    (tmp_path / "plain" / "inner" / "helper.py").write_text("def make(): return 2\n")
+    assert digest_code(["plain.factory:make"], [tmp_path]) != before
+
+
 def test_digest_does_not_depend_on_the_current_folder(tmp_path: Path) -> None:
     """A shipped recipe means the same wherever it is started from."""
     factory = "export.recipes.digits:digits_model"

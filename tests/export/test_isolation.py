@@ -9,7 +9,7 @@ from export.errors import ExportFailed, InvalidSource
 from export.isolation import export_apart
 from serve.errors import InvalidRecord
 
-FACTORY = "from export.recipes.digits import digits_data\n\n\ndef make():\n    {}\n    return digits_data()\n"
+FACTORY = "import tiny_data\n\n\ndef make():\n    {}\n    return tiny_data.make()\n"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from serve.bundle import Cpu, Provenance, sha256
 def describe(recipe: Recipe, data: Data, weights: str = "weights") -> dict[str, Provenance]:
     """Where the recipe's variants come from, were it trained weights with this digest."""
     trained = Trained(name="tiny", sha256=sha256(weights.encode()), assets={})
-    return describe_variants(recipe, describe_origin(recipe, Path(), trained, data))
+    return describe_variants(recipe, describe_origin(recipe, Path("tests/export"), trained, data))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,80 @@
+"""An export that is killed, or whose disk is full, leaves nothing that is half there."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export.errors import ExportFailed
+from export.pipeline import Outcome, run
+from serve.bundle import read_bundle, read_file
+
+# For each size, exports to a file system of so many KiB and prints what came of it.
+FULL_DISKS = """
+import json, subprocess, sys
+from pathlib import Path
+from export.errors import ExportFailed
+from export.pipeline import run
+
+recipe, place, *sizes = sys.argv[1:]
+for size in sizes:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}k", "none", place], check=True)
+    try:
+        run(Path(recipe), Path(place, "models"))
+    except ExportFailed as error:
+        bundles = [sorted(path.name for path in folder.iterdir())
+                   for folder in Path(place, "models", "tiny").glob("[a-z]*/")]
+        print(json.dumps({"exit_code": error.exit_code, "error": str(error), "bundles": bundles}))
+    subprocess.run(["umount", place], check=True)
+"""
+
+
+def test_killed_with_9_it_goes_on_and_ends_the_same(tiny_recipe: Path, tiny: Outcome, tmp_path: Path) -> None:
+    """Killed twice and then let through: its graphs are those of one that was left in peace, and no bundle
+    was ever half there."""
+    home = tmp_path / "tiny"
+    request = {"recipe": str(tiny_recipe), "out": str(tmp_path), "only": "slim-int8", "force": False}
+    for last_words in ("slim-int8: step 2, finetune", "slim-int8: weigh and write"):
+        with subprocess.Popen(
+            # The pipe for its answer is the standard error, which tells what it is doing.
+            [sys.executable, "-m", "export.worker", "2"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stderr is not None
+            process.stdin.write(json.dumps(request) + "\n")
+            process.stdin.flush()
+            assert any(line.endswith(f"{last_words}\n") for line in process.stderr)
+            process.kill()
+        for folder in home.glob("[a-z]*/"):
+            read_file(folder, read_bundle(folder), "model.onnx")
+    made = run(tiny_recipe, tmp_path, only="slim-int8").model.bundles
+    assert {name: bundle.digest for name, bundle in made.items()} == {
+        name: tiny.model.bundles[name].digest for name in ("fp32", "slim-int8")
+    }
+
+
+def test_a_folder_that_cannot_be_written_is_named(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """A file stands where the repository should be."""
+    (tmp_path / "models").write_text("")
+    with pytest.raises(ExportFailed, match=r"models.*: Not a directory; mend that and export again"):
+        run(write_recipe(), tmp_path / "models")
+
+
+def test_a_full_disk_leaves_no_half_bundle(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
+    """On file systems of so little space the export says what is full, and every bundle there is whole."""
+    alone = ["unshare", "--map-root-user", "--mount"]
+    if subprocess.run([*alone, "mount", "-t", "tmpfs", "none", "/mnt"], check=False).returncode:
+        pytest.skip("this kernel mounts no file system for an ordinary user")
+    recipe = write_recipe(variants={"fp32": [], "int8": [{"step": "quantize", "method": "static"}]})
+    command = [*alone, sys.executable, "-c", FULL_DISKS, str(recipe), str(tmp_path), "16", "48", "96"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    ends = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [end["exit_code"] for end in ends] == [2, 2, 2]
+    assert all("No space left on device; mend that and export again" in end["error"] for end in ends)
+    assert all(files == ["bundle.json", "model.onnx"] for end in ends for files in end["bundles"])
