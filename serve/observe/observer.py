@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from serve.batching import Ran
 from serve.observe.access_log import AccessLog
-from serve.observe.tracing import RequestSpan, child, header, parse_traceparent
+from serve.observe.context import RequestSpan, child, header, parse_traceparent
 
 if TYPE_CHECKING:
     from serve.observe.spans import Tracer

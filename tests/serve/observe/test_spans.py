@@ -9,7 +9,8 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from serve.observe.tracing import RequestSpan, TraceContext, make_tracer
+from serve.observe.context import RequestSpan, TraceContext
+from serve.observe.tracing import make_tracer
 
 CALLER = TraceContext("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", 1)
 REQUEST = RequestSpan(
