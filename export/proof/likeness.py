@@ -62,10 +62,12 @@ def _rank(places: NDArray[np.intp]) -> Floats:
 
 
 def _spearman(orders: list[NDArray[np.intp]], rows: NDArray[np.int64]) -> float:
-    """Over the pairs of these rows; a row that was drawn twice is no pair with itself."""
+    """Over the pairs of these rows; a row that was drawn twice is no pair with itself. Of no pair: 0."""
     one, other = np.triu_indices(len(rows), 1)
     first, second = rows[one], rows[other]
     pairs = first != second
+    if not pairs.any():
+        return 0.0
     ranks = [_rank(order[first[pairs], second[pairs]]) for order in orders]
     centred = [item - item.mean() for item in ranks]
     scale = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))

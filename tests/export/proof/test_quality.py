@@ -152,3 +152,12 @@ def test_embeddings_are_compared_by_direction_and_by_order() -> None:
     assert quality.rank_correlation.value == pytest.approx(expected)
     assert quality.rank_correlation.low < expected < quality.rank_correlation.high
     assert quality.agreement is None
+
+
+def test_of_three_rows_nothing_is_certain() -> None:
+    """A draw may hold one row three times, which makes no pair."""
+    random = np.random.default_rng(0)
+    rows = random.normal(size=(3, 8)).astype(np.float32)
+    quality = measure("embedding", rows, rows * np.float32(1.001), None, seed=0)
+    assert quality.rank_correlation
+    assert quality.rank_correlation.low < quality.rank_correlation.value == pytest.approx(1)
