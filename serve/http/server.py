@@ -23,7 +23,7 @@ class HttpServer:
     def __init__(self, app: ASGIApp, settings: Settings) -> None:
         config = uvicorn.Config(
             _cancellable(app),
-            http=_bounded(settings),
+            http=type("_Bounded", (_Bounded,), {"settings": settings}),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -82,104 +82,104 @@ def _cancellable(app: ASGIApp) -> ASGIApp:
     return call
 
 
-def _bounded(settings: Settings) -> type[HttpToolsProtocol]:
+class _Bounded(HttpToolsProtocol):
     """uvicorn's protocol, which alone would read headers without end and wait for them forever, and goes on
     with requests whose client has gone."""
 
-    class Bounded(HttpToolsProtocol):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._header_bytes = 0
-            # Of headers that came in further pieces and have not ended yet.
-            self._open_bytes = 0
-            self._receiving = False
-            self._late: asyncio.TimerHandle | None = None
-            # Of the requests that came over the connection, the one that is being answered.
-            self._task: asyncio.Task[None] | None = None
-            self._cycle: Any = None
-            # The connection's last request, while its body still comes.
-            self._last: Any = None
+    # Of a subclass for each server: uvicorn makes its protocols itself.
+    settings: Settings
 
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)  # type: ignore[arg-type]
-            self._late = self.loop.call_later(settings.receive_timeout_s, self.transport.close)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._header_bytes = 0
+        # Of headers that came in further pieces and have not ended yet.
+        self._open_bytes = 0
+        self._receiving = False
+        self._late: asyncio.TimerHandle | None = None
+        # Of the requests that came over the connection, the one that is being answered.
+        self._task: asyncio.Task[None] | None = None
+        self._cycle: Any = None
+        # The connection's last request, while its body still comes.
+        self._last: Any = None
 
-        def data_received(self, data: bytes) -> None:
-            before = self._reads_headers
-            super().data_received(data)
-            if before and self._reads_headers and not self.transport.is_closing():
-                # A header is counted when it ends; this one does not.
-                self._open_bytes += len(data)
-                if self._open_bytes > settings.max_header_bytes:
-                    self._header_bytes += self._open_bytes
-                    self.send_400_response("")
-                    return
-            # A timer only for a request that did not come in one piece.
-            if self._receiving:
-                if self._late is None:
-                    self._late = self.loop.call_later(settings.receive_timeout_s, self.transport.close)
-            elif self._late is not None:
-                self._late.cancel()
-                self._late = None
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)  # type: ignore[arg-type]
+        self._late = self.loop.call_later(self.settings.receive_timeout_s, self.transport.close)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            super().connection_lost(exc)
-            if self._late is not None:
-                self._late.cancel()
-            if self._task is not None and not self._cycle.response_complete:
-                self._cycle.disconnected = True
-                self._task.cancel()
-
-        def on_message_begin(self) -> None:
-            super().on_message_begin()
-            self._header_bytes = self._open_bytes = 0
-            self._receiving = True
-
-        def on_message_complete(self) -> None:
-            super().on_message_complete()
-            self._receiving = False
-            if self._last is not None:
-                self._last.keep_alive = False
-                if self._last.response_complete:
-                    self.transport.close()
-
-        def on_url(self, url: bytes) -> None:
-            self._count(len(url))
-            super().on_url(url)
-
-        def on_header(self, name: bytes, value: bytes) -> None:
-            # As they stand on the wire, with ": " and the end of the line.
-            self._count(len(name) + len(value) + 4)
-            super().on_header(name, value)
-
-        def send_400_response(self, msg: str) -> None:
-            if self._header_bytes <= settings.max_header_bytes:
-                super().send_400_response(msg)
+    def data_received(self, data: bytes) -> None:
+        before = self._reads_headers
+        super().data_received(data)
+        if before and self._reads_headers and not self.transport.is_closing():
+            # A header is counted when it ends; this one does not.
+            self._open_bytes += len(data)
+            if self._open_bytes > self.settings.max_header_bytes:
+                self._header_bytes += self._open_bytes
+                self.send_400_response("")
                 return
-            body = b'{"error":"the headers are over %d bytes"}' % settings.max_header_bytes
-            head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
-            self.transport.write(STATUS_LINE[431] + head % len(body) + body)
-            self.transport.close()
+        # A timer only for a request that did not come in one piece.
+        if self._receiving:
+            if self._late is None:
+                self._late = self.loop.call_later(self.settings.receive_timeout_s, self.transport.close)
+        elif self._late is not None:
+            self._late.cancel()
+            self._late = None
 
-        def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-            if self._receiving and not cycle.keep_alive:
-                # An early answer must not close it before the body has come: that would reset the connection,
-                # and the client would never read why it was refused.
-                cycle.keep_alive = True
-                self._last = cycle
-            self._cycle = cycle
-            self._task = self.loop.create_task(cycle.run_asgi(app))
-            self._task.add_done_callback(self.tasks.discard)
-            self.tasks.add(self._task)
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._late is not None:
+            self._late.cancel()
+        if self._task is not None and not self._cycle.response_complete:
+            self._cycle.disconnected = True
+            self._task.cancel()
 
-        @property
-        def _reads_headers(self) -> bool:
-            # uvicorn writes the method into the scope when the headers are complete.
-            return self._receiving and "method" not in self.scope
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._header_bytes = self._open_bytes = 0
+        self._receiving = True
 
-        def _count(self, size: int) -> None:
-            self._header_bytes += size
-            if self._header_bytes > settings.max_header_bytes:
-                raise ValueError("stops the parser")
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._receiving = False
+        if self._last is not None:
+            self._last.keep_alive = False
+            if self._last.response_complete:
+                self.transport.close()
 
-    return Bounded
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        # As they stand on the wire, with ": " and the end of the line.
+        self._count(len(name) + len(value) + 4)
+        super().on_header(name, value)
+
+    def send_400_response(self, msg: str) -> None:
+        if self._header_bytes <= self.settings.max_header_bytes:
+            super().send_400_response(msg)
+            return
+        body = b'{"error":"the headers are over %d bytes"}' % self.settings.max_header_bytes
+        head = b"content-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"
+        self.transport.write(STATUS_LINE[431] + head % len(body) + body)
+        self.transport.close()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if self._receiving and not cycle.keep_alive:
+            # An early answer must not close it before the body has come: that would reset the connection,
+            # and the client would never read why it was refused.
+            cycle.keep_alive = True
+            self._last = cycle
+        self._cycle = cycle
+        self._task = self.loop.create_task(cycle.run_asgi(app))
+        self._task.add_done_callback(self.tasks.discard)
+        self.tasks.add(self._task)
+
+    @property
+    def _reads_headers(self) -> bool:
+        # uvicorn writes the method into the scope when the headers are complete.
+        return self._receiving and "method" not in self.scope
+
+    def _count(self, size: int) -> None:
+        self._header_bytes += size
+        if self._header_bytes > self.settings.max_header_bytes:
+            raise ValueError("stops the parser")
