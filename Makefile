@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo serve check test bench-serving bench-export digits digits-resnet tabular sequence minilm proto lock clean
+.PHONY: help setup demo serve check test bench bench-serving bench-export digits digits-resnet tabular sequence minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -50,6 +50,8 @@ build/minilm: setup
 
 models/minilm/fp32: build/minilm
 	$(BIN)/counterweight export export/recipes/minilm.yaml --only fp32
+
+bench: bench-serving bench-export ## bench-serving and bench-export
 
 bench-serving: digits models/minilm/fp32 ## our endpoint beside FastAPI, MLServer, LitServe, BentoML and plain Ray Serve; needs wrk
 	$(BIN)/python -m loadtests.peers.bench models --json build/bench-serving.json --picture build/bench-serving.svg

@@ -74,7 +74,6 @@ def make_gateways(models: Path, scratch: Path) -> Part:
 
 
 PARTS = {"digits": make_digits, "minilm": make_minilm, "models": make_models, "gateways": make_gateways}
-_DEFAULT_PARTS = "digits,minilm"
 
 
 def measure(models: Path, name: str, *, rounds: int, seconds: float) -> PartReport:
@@ -120,8 +119,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("models", type=Path, help="the repository, with digits (fp32, slim-int8) and minilm (fp32)")
     add(
         "--parts",
-        default=_DEFAULT_PARTS,
-        help=f"some of {','.join(PARTS)} (default: {_DEFAULT_PARTS})",
+        default=",".join(PARTS),
+        help=f"some of {','.join(PARTS)} (default: all)",
     )
     add("--rounds", type=int, default=3, help="medians are over these (default: 3)")
     add("--seconds", type=float, default=2, help="of one closed run (default: 2)")
