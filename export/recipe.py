@@ -1,18 +1,17 @@
 """Recipe: what a person writes: which model, which data, which variants to make, and the quality floor."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-import yaml
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from export.order import refuse_order
 from export.step import ImportPath, NotNegative, Positive, Share, Steps
 from serve.bundle import Name
-from serve.errors import InvalidRecord
 from serve.figures import Task
 from serve.record import Record
+from serve.yaml_file import read_yaml
 
 Relative = Annotated[str, Field(min_length=1)]
 
@@ -161,36 +160,5 @@ class Recipe(Record):
 
 def load_recipe(path: Path) -> Recipe:
     """The recipe in the YAML file `path`. Raises InvalidRecord, which names the place of every fault."""
-    try:
-        loader = _UniqueKeyLoader(path.read_bytes())
-        try:
-            data = loader.get_single_data()
-        finally:
-            loader.dispose()
-    except OSError as error:
-        raise InvalidRecord(
-            f"{path}: {error.strerror}; give the path of a recipe, such as export/recipes/digits.yaml"
-        ) from None
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InvalidRecord(f"{path}{line}: {error.problem}; correct the YAML there") from None
-    except yaml.YAMLError as error:
-        raise InvalidRecord(f"{path} is no YAML: {error}") from None
+    data = read_yaml(path, "a recipe, such as export/recipes/digits.yaml")
     return Recipe.parse(data, str(path))
-
-
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader, which by itself lets the last of two equal keys win in silence."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                continue  # the safe loader refuses it itself, with the place
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here a second time", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)

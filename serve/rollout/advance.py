@@ -1,0 +1,73 @@
+"""Advance: what a verdict, or a person, makes of a rollout. Pure; one step at a time, and an end is one."""
+
+from serve.errors import CounterweightError
+from serve.rollout.judge import Kind, Verdict
+from serve.rollout.rollout import Phase, Rollout
+
+
+class RefusedAction(CounterweightError):
+    """What a person asked for does not fit the rollout's phase."""
+
+    status = 409
+    grpc = "FAILED_PRECONDITION"
+
+
+def advance(rollout: Rollout, verdict: Verdict, now_s: float) -> Rollout:
+    """The rollout after `verdict`; the same object when nothing changes."""
+    assert not rollout.phase.over
+    change = {"by": "judge", "reason": verdict.reason}
+    if verdict.kind is Kind.ROLLBACK:
+        return rollout.model_copy(update={**change, "phase": Phase.ROLLED_BACK})
+    if verdict.kind is Kind.INCONCLUSIVE:
+        pauses = rollout.policy.inconclusive == "pause"
+        if pauses and rollout.phase is Phase.PAUSED:
+            return rollout
+        phase = Phase.PAUSED if pauses else Phase.INCONCLUSIVE
+        return rollout.model_copy(update={**change, "phase": phase})
+    if verdict.kind is Kind.CONTINUE or rollout.phase not in (Phase.SHADOW, Phase.STEP):
+        return rollout
+    following = rollout.policy.steps[rollout.step : rollout.step + 1]
+    if following and following[0].approval:
+        return rollout.model_copy(update={**change, "phase": Phase.WAITING_APPROVAL})
+    return _next(rollout, now_s, **change)
+
+
+def pause(rollout: Rollout, by: str) -> Rollout:
+    """Stand still at the present share. Raises RefusedAction."""
+    _refuse(rollout, "pause", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL)
+    return rollout.model_copy(update={"phase": Phase.PAUSED, "by": by, "reason": "paused"})
+
+
+def resume(rollout: Rollout, by: str) -> Rollout:
+    """Go on where it was paused; an approval that was due is asked for again. Raises RefusedAction."""
+    _refuse(rollout, "resume", Phase.PAUSED)
+    phase = Phase.STEP if rollout.step else Phase.SHADOW
+    return rollout.model_copy(update={"phase": phase, "by": by, "reason": "resumed"})
+
+
+def promote(rollout: Rollout, by: str, now_s: float) -> Rollout:
+    """One step further without the evidence, or with the approval that was due. Raises RefusedAction."""
+    _refuse(rollout, "promote", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED)
+    reason = "approved" if rollout.phase is Phase.WAITING_APPROVAL else "promoted"
+    return _next(rollout, now_s, by=by, reason=reason)
+
+
+def abort(rollout: Rollout, by: str) -> Rollout:
+    """All traffic to the baseline. Raises RefusedAction."""
+    _refuse(rollout, "abort", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED)
+    return rollout.model_copy(update={"phase": Phase.ROLLED_BACK, "by": by, "reason": "aborted"})
+
+
+def _next(rollout: Rollout, now_s: float, *, by: str, reason: str) -> Rollout:
+    if rollout.step == len(rollout.policy.steps):
+        return rollout.model_copy(update={"phase": Phase.DONE, "by": by, "reason": reason})
+    update = {"phase": Phase.STEP, "step": rollout.step + 1, "entered_s": now_s, "by": by, "reason": reason}
+    return rollout.model_copy(update=update)
+
+
+def _refuse(rollout: Rollout, action: str, *phases: Phase) -> None:
+    if rollout.phase not in phases:
+        raise RefusedAction(
+            f"cannot {action} rollout {rollout.rollout} in phase {rollout.phase}; "
+            f"that is possible in {', '.join(phases)}"
+        )

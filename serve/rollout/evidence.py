@@ -1,0 +1,168 @@
+"""Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from serve.record import Record
+
+Sum = Annotated[int, Field(ge=0)]
+Total = Annotated[float, Field(ge=0)]
+
+
+class Sums(Record):
+    """Numbers that add up field by field, over ticks, gateways and outputs."""
+
+    def __add__(self, other: Self) -> Self:
+        return type(self)(
+            **{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields}
+        )
+
+
+class Pair(Sums):
+    """One count of each variant."""
+
+    baseline: Sum = 0
+    candidate: Sum = 0
+
+    @property
+    def both(self) -> int:
+        """The two together."""
+        return self.baseline + self.candidate
+
+
+class Events(Pair):
+    """Something bad of each variant, and over the ticks the sums that tell whether it came in bursts."""
+
+    # Ticks with an event of the candidate.
+    candidate_ticks: Sum = 0
+    # Per tick: the candidate's events squared, times those of both, and those of both squared.
+    candidate_squares: Sum = 0
+    products: Sum = 0
+    squares: Sum = 0
+
+    @classmethod
+    def tick(cls, baseline: int, candidate: int) -> "Events":
+        """What happened in one tick."""
+        both = baseline + candidate
+        return cls(
+            baseline=baseline,
+            candidate=candidate,
+            candidate_ticks=int(candidate > 0),
+            candidate_squares=candidate**2,
+            products=candidate * both,
+            squares=both**2,
+        )
+
+
+class Cost(Sums):
+    """What one variant's runs cost; a block is one tick in which it ran."""
+
+    blocks: Sum = 0
+    rows: Sum = 0
+    run_ms: Total = 0.0
+    rows_squares: Sum = 0
+    run_ms_squares: Total = 0.0
+    products: Total = 0.0
+
+    @classmethod
+    def tick(cls, rows: int, run_ms: float) -> "Cost":
+        """What ran in one tick."""
+        return cls(
+            blocks=int(rows > 0),
+            rows=rows,
+            run_ms=run_ms,
+            rows_squares=rows**2,
+            run_ms_squares=run_ms**2,
+            products=rows * run_ms,
+        )
+
+
+class Moments(Sums):
+    """How many figures, their sum, and the sum of their squares."""
+
+    count: Sum = 0
+    total: float = 0.0
+    squares: Total = 0.0
+
+
+class Segment(Record):
+    """A stretch of time in one step, with one split in force.
+
+    A request belongs to the segment of the split under which it was *chosen*, whenever it ended, and to the
+    variant that was chosen, whoever answered. Pinned and shadowed requests belong to none."""
+
+    step: Annotated[int, Field(ge=1)]
+    # The candidate's share asked, 0 to 1.
+    split: Annotated[float, Field(ge=0, le=1)]
+    # True: keys were drawn, not requests; one key's requests all go the same way.
+    sticky: bool = False
+    started_s: float
+    ended_s: float
+    requests: Pair = Pair()
+    errors: Events = Events()
+    over_limit: Events = Events()
+    # By the feedback on these requests, whenever it came.
+    labelled: Pair = Pair()
+    wrong: Events = Events()
+    baseline_cost: Cost = Cost()
+    candidate_cost: Cost = Cost()
+
+    @property
+    def key(self) -> tuple[int, float, bool]:
+        """What two segments must share for their sums to be added."""
+        return self.step, self.split, self.sticky
+
+    def __add__(self, other: "Segment") -> "Segment":
+        assert self.key == other.key, "segments with different splits must stay apart"
+        sums = {
+            name: getattr(self, name) + getattr(other, name)
+            for name, field in type(self).model_fields.items()
+            if isinstance(field.default, Sums)
+        }
+        started_s = min(self.started_s, other.started_s)
+        ended_s = max(self.ended_s, other.ended_s)
+        return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
+
+
+class Comparison(Record):
+    """Candidate and baseline on the same inputs. Where a pair has several outputs, the worst one counts."""
+
+    pairs: Sum = 0
+    # Pairs whose top answer differed.
+    disagreements: Sum = 0
+    cosine: Moments = Moments()
+    # Of the candidate's distribution from the baseline's, in nats.
+    kl: Moments = Moments()
+    largest_difference: Total = 0.0
+    # Pairs with feedback in which one of the two was right.
+    only_baseline_right: Sum = 0
+    only_candidate_right: Sum = 0
+
+    def __add__(self, other: "Comparison") -> "Comparison":
+        sums = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in type(self).model_fields
+            if name != "largest_difference"
+        }
+        largest_difference = max(self.largest_difference, other.largest_difference)
+        return Comparison(**sums, largest_difference=largest_difference)
+
+
+class Evidence(Record):
+    """All of one rollout so far: one segment for each split that was in force, in order."""
+
+    segments: tuple[Segment, ...] = ()
+    shadow: Comparison = Comparison()
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if len({segment.key for segment in self.segments}) < len(self.segments):
+            raise ValueError("two segments of the same split; add them up, so that cuts in time mean nothing")
+        return self
+
+    def with_tick(self, tick: Segment) -> "Evidence":
+        """This and what happened in `tick`; late feedback too is a tick, with the split of its request."""
+        segments = {segment.key: segment for segment in self.segments}
+        segments[tick.key] = segments[tick.key] + tick if tick.key in segments else tick
+        return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})

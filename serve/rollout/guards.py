@@ -1,0 +1,143 @@
+"""Guards: events among live requests that the candidate must not have more of than the baseline."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from serve.rollout.evidence import Events, Pair, Segment
+from serve.rollout.figure import Figure, tidy
+from serve.rollout.policy import AccuracyGuard, ErrorGuard, LatencyGuard
+from serve.rollout.sequential import (
+    Array,
+    Bursts,
+    dispersion,
+    log_rate_above,
+    log_rate_below,
+    log_ratio_above,
+    log_ratio_below,
+)
+
+# Ratios that an interval can end at: three decades either way, 20 to a factor of 10.
+_RATIOS = np.logspace(-3, 3, 121)
+_INTERVAL = np.log(2 / 0.05)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Events of one kind. Shapes: [..., segment], `shares` [segment], `trials` [...]."""
+
+    candidate: Array
+    both: Array
+    shares: Array
+    # The candidate's requests that could have become one.
+    trials: Array
+    dispersion: Array
+
+    @property
+    def drawn(self) -> tuple[Array, Array, Array]:
+        """The events as draws of a label: the candidate's, both's, and the shares they were drawn with."""
+        return self.candidate / self.dispersion, self.both / self.dispersion, self.shares
+
+
+def harm(guard: ErrorGuard | LatencyGuard | AccuracyGuard, counts: Counts) -> Array:
+    """Log evidence that the candidate's rate is above both `harm` times the baseline's and `allowed`.
+
+    Harm is one only if both are so; the weaker of the two e-values is one against its absence."""
+    ratio = log_ratio_above(*counts.drawn, guard.harm)
+    return np.minimum(ratio, log_rate_above(counts.candidate.sum(-1), counts.trials, guard.allowed))
+
+
+def safety(guard: ErrorGuard | LatencyGuard | AccuracyGuard, counts: Counts) -> Array:
+    """Log evidence that the rate is below `tolerance` times the baseline's, or below `allowed`.
+
+    Either is enough, so the mean of the two e-values is one."""
+    ratio = log_ratio_below(*counts.drawn, guard.tolerance)
+    rate = log_rate_below(counts.candidate.sum(-1), counts.trials, guard.allowed)
+    return np.asarray(np.logaddexp(ratio, rate) - np.log(2))
+
+
+def shares_of(segments: Sequence[Segment]) -> Array:
+    """The candidate's share per segment: as asked, or where keys were drawn, as it came.
+
+    A few busy keys make the share of requests another than the share of keys. Then labels are no fair draws
+    either: what sticks to one key, such as an input that always fails, can look like the variant's fault."""
+    return np.array(
+        [
+            segment.requests.candidate / max(segment.requests.both, 1) if segment.sticky else segment.split
+            for segment in segments
+        ]
+    )
+
+
+def counts_of(segments: Sequence[Segment], events: Sequence[Events], trials: Sequence[Pair]) -> Counts:
+    """The sums of one kind of event as arrays."""
+    candidate = np.array([event.candidate for event in events], float)
+    both = np.array([event.both for event in events], float)
+    return Counts(
+        candidate=candidate,
+        both=both,
+        shares=shares_of(segments),
+        trials=np.array(sum(pair.candidate for pair in trials), float),
+        dispersion=dispersion(
+            candidate,
+            both,
+            Bursts(
+                np.array([event.candidate_ticks for event in events], float),
+                np.array([event.candidate_squares for event in events], float),
+                np.array([event.products for event in events], float),
+                np.array([event.squares for event in events], float),
+            ),
+        ),
+    )
+
+
+def watch(
+    name: str,
+    guard: ErrorGuard | LatencyGuard | AccuracyGuard,
+    segments: Sequence[Segment],
+    events: Sequence[Events],
+    trials: Sequence[Pair],
+) -> Figure:
+    """What `guard` finds in the segments; the figure still lacks what its evidence must reach."""
+    counts = counts_of(segments, events, trials)
+    low, high = _interval(counts)
+    ratio = _estimate(counts)
+    rates = [
+        sum(getattr(event, arm) for event in events) / max(sum(getattr(pair, arm) for pair in trials), 1)
+        for arm in ("candidate", "baseline")
+    ]
+    span = f"[{low:.3g}, {f'{high:.3g}' if np.isfinite(high) else 'no bound'}]"
+    times = f"{ratio:.3g} times" if np.isfinite(ratio) else "? times"
+    return Figure(
+        guard=name,
+        seen=f"{rates[0]:.2%} of the candidate's, {rates[1]:.2%} of the baseline's, {times} {span}",
+        estimate=tidy(ratio),
+        low=tidy(low),
+        high=tidy(high),
+        harm=tidy(min(float(harm(guard, counts)), 1e6)),
+        safe=tidy(min(float(safety(guard, counts)), 1e6)),
+    )
+
+
+def _estimate(counts: Counts) -> float:
+    """The ratio under which the candidate's events are as many as came: one root, found by bisection."""
+    candidate, both, shares = counts.candidate.sum(), counts.both, counts.shares
+    informative = (shares > 0) & (shares < 1)
+    both, shares = both[informative], shares[informative]
+    candidate = counts.candidate[informative].sum()
+    if not both.sum() or candidate in (0, both.sum()):
+        return 0.0 if both.sum() and not candidate else float("nan")
+    low, high = -20.0, 20.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        expected = (both * shares / (shares + (1 - shares) * np.exp(-middle))).sum()
+        low, high = (middle, high) if expected < candidate else (low, middle)
+    return float(np.exp(low))
+
+
+def _interval(counts: Counts) -> tuple[float, float]:
+    """The ratios that are not shown to be too low or too high, each side at half of 5 %."""
+    too_low = _RATIOS[log_ratio_above(*counts.drawn, _RATIOS) >= _INTERVAL]
+    too_high = _RATIOS[log_ratio_below(*counts.drawn, _RATIOS) >= _INTERVAL]
+    return too_low.max(initial=0.0), too_high.min(initial=np.inf)

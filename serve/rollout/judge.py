@@ -1,0 +1,159 @@
+"""Judge: from the evidence so far to a verdict with its reason. Pure: no clock, no I/O."""
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import chain
+
+import numpy as np
+
+from serve.record import Record
+from serve.rollout.cost import weigh_cost
+from serve.rollout.evidence import Cost, Evidence, Segment
+from serve.rollout.figure import Figure, tidy
+from serve.rollout.guards import shares_of, watch
+from serve.rollout.likeness import compare
+from serve.rollout.policy import Policy, Step
+from serve.rollout.rollout import Rollout
+from serve.rollout.sequential import log_mismatch
+
+# A split that is kept looks broken once in so many rollouts.
+_MISMATCH_ODDS = 1000
+
+
+class Kind(StrEnum):
+    """What to do."""
+
+    PROMOTE = "PROMOTE"
+    ROLLBACK = "ROLLBACK"
+    CONTINUE = "CONTINUE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Verdict(Record):
+    """What to do, why, and what was found. PROMOTE means one step further."""
+
+    kind: Kind
+    reason: str
+    figures: tuple[Figure, ...]
+
+
+def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
+    """The verdict on a rollout that is not over. It may be asked for as often as one likes."""
+    assert not rollout.phase.over
+    figures = find(rollout, evidence)
+    kind, reason = _decide(rollout, evidence, figures, now_s)
+    return Verdict(kind=kind, reason=reason, figures=figures)
+
+
+def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
+    """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
+    policy, segments = rollout.policy, evidence.segments
+    guards = policy.guards
+    requests = [segment.requests for segment in segments]
+    confident: list[tuple[Figure, float]] = [
+        (
+            watch(name, guard, segments, [getattr(segment, events) for segment in segments], trials),
+            guard.confidence,
+        )
+        for name, guard, events, trials in (
+            ("errors", guards.errors, "errors", requests),
+            ("latency", guards.latency, "over_limit", requests),
+            ("accuracy", guards.accuracy, "wrong", [segment.labelled for segment in segments]),
+        )
+        if guard is not None
+    ]
+    if not policy.shadow.skip:
+        likeness = compare(policy.shadow, evidence.shadow, feedback=guards.accuracy is not None)
+        confident += [(figure, policy.shadow.confidence) for figure in likeness]
+    safe_at = tidy(-math.log(1 - policy.proof))
+    judged = [
+        figure.model_copy(
+            update={"harm_at": tidy(math.log(len(confident) / (1 - confidence))), "safe_at": safe_at}
+        )
+        for figure, confidence in confident
+    ]
+    return (*judged, _cost(rollout, segments, safe_at), _mismatch(segments))
+
+
+def _decide(
+    rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], now_s: float
+) -> tuple[Kind, str]:
+    """The order matters: harm before everything, and the end of time before any further step."""
+    share = f"at {rollout.share:.4g} of the traffic" if rollout.step else "in the shadow"
+    *guards, mismatch = figures
+    if harmful := [figure.harm_said() for figure in guards if figure.harmful]:
+        return Kind.ROLLBACK, f"harm shown {share}: {'; '.join(harmful)}"
+    if mismatch.harmful:
+        return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
+    elapsed_s = now_s - rollout.started_s
+    missing = list(chain(_too_early(rollout, evidence, now_s), _unproven(rollout, guards)))
+    if elapsed_s >= rollout.policy.maximum_s:
+        return Kind.INCONCLUSIVE, (
+            f"{elapsed_s:,.0f} s are over, {rollout.policy.maximum_s:,.0f} s were allowed, {share}; "
+            f"{'; '.join(missing) or 'nothing was missing'}"
+        )
+    if missing:
+        return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
+    seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
+    return Kind.PROMOTE, f"nothing stands against more than {share}: {seen}"
+
+
+def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
+    """What this step still lacks in time and traffic."""
+    if not rollout.step:
+        pairs, least = evidence.shadow.pairs, rollout.policy.shadow.minimum_pairs
+        return [f"{pairs:,} of {least:,} pairs"] if pairs < least else []
+    step = rollout.policy.steps[rollout.step - 1]
+    requests = sum(segment.requests.both for segment in _of_step(rollout, evidence.segments))
+    missing = []
+    if (stayed_s := now_s - rollout.entered_s) < step.minimum_s:
+        missing.append(f"{stayed_s:,.0f} of {step.minimum_s:,.0f} s")
+    if requests < step.minimum_requests:
+        missing.append(f"{requests:,} of {step.minimum_requests:,} requests")
+    return missing
+
+
+def _unproven(rollout: Rollout, figures: Sequence[Figure]) -> list[str]:
+    """What forbids the next step: a suspicion always, a missing proof where the policy asks for one."""
+    missing = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
+    if rollout.limit_ms is None:
+        missing.append("no latency limit yet, because the baseline's quantile is not known")
+    live = [figure for figure in figures if figure.guard in ("errors", "latency", "accuracy", "cost")]
+    asked = live if rollout.step else [figure for figure in figures if figure not in live]
+    if _needs_proof(rollout.policy, rollout.step):
+        missing += [figure.safe_said() for figure in asked if figure.safe is not None and not figure.proven]
+    return missing
+
+
+def _needs_proof(policy: Policy, step: int) -> bool:
+    """Whether leaving `step` asks for the whole proof. At all traffic nothing is left to compare with."""
+    following: tuple[Step, ...] = policy.steps[step : step + 1]
+    return step == 0 or bool(following and following[0].share > policy.proof_above)
+
+
+def _of_step(rollout: Rollout, segments: Sequence[Segment]) -> list[Segment]:
+    return [segment for segment in segments if segment.step == rollout.step]
+
+
+def _cost(rollout: Rollout, segments: Sequence[Segment], safe_at: float | None) -> Figure:
+    """Cost in this step only: at another split the batches were others."""
+    here = _of_step(rollout, segments)
+    baseline = sum((segment.baseline_cost for segment in here), Cost())
+    candidate = sum((segment.candidate_cost for segment in here), Cost())
+    return weigh_cost(baseline, candidate, rollout.policy.cheaper_by).model_copy(update={"safe_at": safe_at})
+
+
+def _mismatch(segments: Sequence[Segment]) -> Figure:
+    """Whether the candidate got another share of the requests than asked; keys that stick cannot tell."""
+    drawn = [segment for segment in segments if not segment.sticky]
+    candidate = np.array([segment.requests.candidate for segment in drawn], float)
+    both = np.array([segment.requests.both for segment in drawn], float)
+    shares = shares_of(drawn)
+    return Figure(
+        guard="split",
+        seen=f"the candidate got {candidate.sum():,.0f} of {both.sum():,.0f} requests where "
+        f"{shares @ both:,.0f} were asked",
+        harm=tidy(min(float(log_mismatch(candidate, both, shares)), 1e6)),
+        harm_at=tidy(math.log(_MISMATCH_ODDS)),
+    )

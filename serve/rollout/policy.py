@@ -1,0 +1,162 @@
+"""Policy: what a person asks of a rollout. Every value has a safe default; an empty file is a policy."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from serve.record import Record
+from serve.yaml_file import read_yaml
+
+Share = Annotated[float, Field(gt=0, le=1)]
+Confidence = Annotated[float, Field(ge=0.5, lt=1)]
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Guard(Record):
+    """How much worse than the baseline is harm, and how much worse would still be safe.
+
+    A rate is a share of the candidate's requests, 0 to 1; a ratio is that rate over the baseline's."""
+
+    # Rolled back when the ratio is shown to be above this, and the rate above `allowed`.
+    harm: Annotated[float, Field(ge=1)] = 1.0
+    # How sure that must be, over the whole rollout and however often one looks.
+    confidence: Confidence = 0.99
+    # Safe when the ratio is shown to be below this, or the rate below `allowed`.
+    tolerance: Annotated[float, Field(gt=1)] = 1.5
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.tolerance <= self.harm:
+            raise ValueError(
+                f"tolerance {self.tolerance:g} is not above harm {self.harm:g}: what is safe would be harm; "
+                f"give a tolerance above {self.harm:g}"
+            )
+        return self
+
+
+class ErrorGuard(Guard):
+    """Failed requests."""
+
+    # This rate of errors is fine, whatever the baseline's; it also lets two faultless variants pass.
+    allowed: Rate = 0.001
+
+
+class LatencyGuard(Guard):
+    """Requests over the limit; a rate of 1 - `quantile` is allowed, so that quantile may lie at the limit."""
+
+    quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
+    # None: `times_baseline` says it.
+    limit_ms: Annotated[float, Field(gt=0)] | None = None
+    # The limit as a multiple of the baseline's own quantile when the rollout starts.
+    times_baseline: Annotated[float, Field(ge=1)] = 1.25
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.limit_ms is not None and "times_baseline" in self.model_fields_set:
+            raise ValueError(
+                f"limit_ms {self.limit_ms:g} and times_baseline {self.times_baseline:g} are two limits; "
+                "drop one"
+            )
+        return self
+
+    @property
+    def allowed(self) -> float:
+        """The rate of requests that may be over the limit."""
+        return 1 - self.quantile
+
+
+class AccuracyGuard(Guard):
+    """Wrong answers, by the feedback that came; compared where feedback is as likely for either variant."""
+
+    tolerance: Annotated[float, Field(gt=1)] = 1.2
+    # This rate of wrong answers among those with feedback is fine, whatever the baseline's.
+    allowed: Rate = 0.0
+
+
+class Guards(Record):
+    """What a rollout watches. Errors and latency always; accuracy only when asked for."""
+
+    errors: ErrorGuard = ErrorGuard()
+    latency: LatencyGuard = LatencyGuard()
+    # None: feedback is not looked at.
+    accuracy: AccuracyGuard | None = None
+
+
+class Shadow(Record):
+    """The phase before any user sees the candidate: it gets copies, and its answers are compared."""
+
+    # True: go to the first step at once, without a comparison.
+    skip: bool = False
+    # The share of requests that are copied to the candidate.
+    share: Share = 1.0
+    minimum_pairs: Count = 1000
+    # The share of pairs that must agree. Harm when shown to be lower, safe when shown to be higher.
+    agreement: Annotated[float, Field(gt=0, lt=1)] = 0.98
+    confidence: Confidence = 0.99
+    # The mean cosine of the outputs must be above, their mean KL divergence in nats below. None: not asked.
+    cosine: Annotated[float, Field(gt=-1, lt=1)] | None = None
+    kl: Annotated[float, Field(gt=0)] | None = None
+
+
+class Step(Record):
+    """A stretch of the rollout with one share of the requests for the candidate."""
+
+    share: Share
+    minimum_s: Seconds = 60.0
+    # Of both variants together: the baseline's events count in the comparison as much as the candidate's.
+    minimum_requests: Count = 1000
+    # True: a person must approve before this step begins.
+    approval: bool = False
+
+
+class Policy(Record):
+    """The whole of it."""
+
+    shadow: Shadow = Shadow()
+    steps: tuple[Step, ...] = tuple(Step(share=share) for share in (0.01, 0.05, 0.25, 0.5, 1.0))
+    guards: Guards = Guards()
+    # The candidate's run time per row must be shown to be lower by this share; below 0: it may cost more.
+    cheaper_by: Annotated[float, Field(gt=-10, lt=1)] = 0.0
+    # After the first, a step with a share above this begins only when everything is shown to be safe. The
+    # steps up to it begin while nothing looks harmful. 0 asks for the whole proof after every step.
+    proof_above: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    # How sure "shown to be safe" and "shown to be cheaper" must be.
+    proof: Confidence = 0.95
+    # From the start; then the rollout ends without a decision.
+    maximum_s: Annotated[float, Field(gt=0)] = 86_400.0
+    # What an end without a decision does: all traffic to the baseline, or stand still until somebody comes.
+    inconclusive: Literal["baseline", "pause"] = "baseline"
+    # Gets a POST on each change. None: nobody is told.
+    webhook: Annotated[str, Field(pattern="^https?://.")] | None = None
+
+    @model_validator(mode="after")
+    def _feasible(self) -> Self:
+        _refuse_disorder([step.share for step in self.steps])
+        least_s = sum(step.minimum_s for step in self.steps)
+        if least_s >= self.maximum_s:
+            raise ValueError(
+                f"maximum_s {self.maximum_s:g} is over before the steps' minimum_s, {least_s:g} together; "
+                f"give a maximum_s above {least_s:g}"
+            )
+        return self
+
+
+def _refuse_disorder(shares: Sequence[float]) -> None:
+    for lower, higher in pairwise(shares):
+        if higher <= lower:
+            raise ValueError(f"steps: the share {higher:g} follows {lower:g}; write shares in rising order")
+    if len(shares) < 2:
+        raise ValueError("steps: one share alone leaves nothing to compare with; put a smaller one before it")
+    if shares[-1] != 1:
+        raise ValueError(f"steps: the last share is {shares[-1]:g}; end with share: 1, all traffic")
+
+
+def load_policy(path: Path) -> Policy:
+    """The policy in the YAML file `path`; an empty file is the default. Raises InvalidRecord."""
+    data = read_yaml(path, "a policy; `{}` in it is the default one")
+    return Policy.parse({} if data is None else data, str(path))

@@ -1,0 +1,115 @@
+"""Rollout: the machine's record of moving traffic from the baseline to the candidate."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from serve.record import Record
+from serve.rollout.policy import Policy
+
+
+class Phase(StrEnum):
+    """Where a rollout is."""
+
+    SHADOW = "SHADOW"
+    STEP = "STEP"
+    # Both stand still at the share they had; harm still rolls back, and the time still runs out.
+    WAITING_APPROVAL = "WAITING_APPROVAL"
+    PAUSED = "PAUSED"
+    # The ends.
+    DONE = "DONE"
+    ROLLED_BACK = "ROLLED_BACK"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing follows."""
+        return self in (Phase.DONE, Phase.ROLLED_BACK, Phase.INCONCLUSIVE)
+
+
+class Plan(Record):
+    """What a person asked for. The machine never changes it."""
+
+    model: str
+    baseline: str
+    candidate: str
+    policy: Policy = Policy()
+
+    @model_validator(mode="after")
+    def _two_variants(self) -> Self:
+        if self.baseline == self.candidate:
+            raise ValueError(f"the candidate {self.candidate!r} is the baseline; name another variant")
+        return self
+
+
+class Rollout(Record):
+    """Moments are seconds since 1970."""
+
+    rollout: str
+    plan: Plan
+    started_s: float
+    # Fixed at the start; None: the baseline's quantile was not known, and nothing is promoted before it is.
+    limit_ms: Annotated[float, Field(gt=0)] | None = None
+    phase: Phase
+    # 0 is the shadow, 1 the first of the policy's steps.
+    step: Annotated[int, Field(ge=0)]
+    # When this step began.
+    entered_s: float
+    # Who changed it last and why; "judge" is the machine.
+    by: str
+    reason: str
+
+    @model_validator(mode="after")
+    def _on_a_step(self) -> Self:
+        if self.step > (steps := len(self.policy.steps)):
+            raise ValueError(f"step {self.step} of a policy with {steps}; give 0 (shadow) to {steps}")
+        return self
+
+    @property
+    def policy(self) -> Policy:
+        """The plan's."""
+        return self.plan.policy
+
+    @property
+    def share(self) -> float:
+        """The candidate's share of the requests that should be in force, 0 to 1."""
+        if self.phase is Phase.DONE:
+            return 1.0
+        return 0.0 if self.phase.over or not self.step else self.policy.steps[self.step - 1].share
+
+    @property
+    def weights(self) -> Mapping[str, float]:
+        """The routes' weights that should be in force."""
+        return {self.plan.baseline: 1 - self.share, self.plan.candidate: self.share}
+
+    @property
+    def shadow_share(self) -> float:
+        """The share of requests that should be copied to the candidate, 0 to 1."""
+        return 0.0 if self.step or self.phase.over else self.policy.shadow.share
+
+
+def start(rollout: str, plan: Plan, baseline_quantile_ms: float | None, by: str, now_s: float) -> Rollout:
+    """A rollout at its beginning. `baseline_quantile_ms` is at the latency guard's; None: not known."""
+    skip = plan.policy.shadow.skip
+    begun = Rollout(
+        rollout=rollout,
+        plan=plan,
+        started_s=now_s,
+        phase=Phase.STEP if skip else Phase.SHADOW,
+        step=int(skip),
+        entered_s=now_s,
+        by=by,
+        reason="started",
+    )
+    return fix_limit(begun, baseline_quantile_ms)
+
+
+def fix_limit(rollout: Rollout, baseline_quantile_ms: float | None) -> Rollout:
+    """The rollout with its latency limit; one that is fixed stays, or it would drift with the traffic."""
+    latency = rollout.policy.guards.latency
+    limit_ms = latency.limit_ms
+    if limit_ms is None and baseline_quantile_ms is not None:
+        limit_ms = latency.times_baseline * baseline_quantile_ms
+    return rollout if rollout.limit_ms is not None else rollout.model_copy(update={"limit_ms": limit_ms})

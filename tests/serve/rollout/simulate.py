@@ -1,0 +1,193 @@
+"""Many rollouts at once against seeded traffic: what the guards do to good and to bad candidates.
+
+The sums and the e-values are those of serve/rollout; only the loop over rollouts is arrays instead of
+objects (`test_simulation.py` holds the two against each other). One tick is one second, and one look."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.rollout.guards import Counts, harm, safety
+from serve.rollout.policy import ErrorGuard, LatencyGuard, Policy
+from serve.rollout.sequential import Array, Bursts, dispersion, log_mean
+
+Whole = NDArray[np.int64]
+KINDS = ("errors", "over_limit")
+# A second in so many is bad, and then this share of the requests fails; the mean stays.
+BURST_EVERY, BURST_RATE = 60, 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """Traffic and the truth about both variants; rates are (baseline, candidate)."""
+
+    requests_per_s: float
+    seconds: int
+    errors: tuple[float, float] = (0.02, 0.02)
+    # An equal candidate, latencies lognormal with sigma 0.5, and the limit 1.25 times the baseline's p99.
+    over_limit: tuple[float, float] = (0.0028, 0.0028)
+    # Seconds in which much goes wrong: for both variants at once, or for one of them alone.
+    bursts: Literal["none", "shared", "apart"] = "none"
+    # The candidate's run time per row over the baseline's.
+    cost: float = 1.0
+    # A share that never changes instead of the policy's steps.
+    split: float | None = None
+
+
+@dataclass
+class Runs:
+    """Where each run stands; arrays [run], and the sums [sum, run, step]."""
+
+    scenario: Scenario
+    policy: Policy
+    rng: np.random.Generator
+    count: int
+    step: Whole = field(init=False)
+    # -1: not yet.
+    rolled_back_s: Whole = field(init=False)
+    done_s: Whole = field(init=False)
+
+    def __post_init__(self) -> None:
+        split = self.scenario.split
+        self.shares = np.array([step.share for step in self.policy.steps] if split is None else [split])
+        shape = (self.count, len(self.shares))
+        self.requests = np.zeros((2, *shape))
+        self.events = {kind: np.zeros((6, *shape)) for kind in KINDS}
+        self.costs = np.zeros((2, 2, self.count))
+        self.step = np.zeros(self.count, np.int64)
+        self.entered_s = np.zeros(self.count, np.int64)
+        self.rolled_back_s = np.full(self.count, -1)
+        self.done_s = np.full(self.count, -1)
+
+    @property
+    def alive(self) -> Whole:
+        """The runs that are not over."""
+        return np.flatnonzero((self.rolled_back_s < 0) & (self.done_s < 0))
+
+    def tick(self, now_s: int) -> dict[str, Whole]:
+        """One second of traffic for the runs that are alive, then a look. Returns what was counted."""
+        alive = self.alive
+        counted = self._draw(alive)
+        at = (alive, self.step[alive])
+        self.requests[:, *at] += counted["requests"]
+        for kind in KINDS:
+            candidate, both = counted[kind][1], counted[kind].sum(0)
+            self.events[kind][:, *at] += [
+                candidate,
+                both,
+                candidate > 0,
+                candidate**2,
+                candidate * both,
+                both**2,
+            ]
+        self._run(alive, counted["requests"])
+        self._look(alive, now_s)
+        return counted
+
+    def _draw(self, alive: Whole) -> dict[str, Whole]:
+        """Requests and events [variant, run] of one second."""
+        scenario, rng = self.scenario, self.rng
+        total = rng.poisson(scenario.requests_per_s, len(alive))
+        candidate = rng.binomial(total, self.shares[self.step[alive]])
+        requests = np.array([total - candidate, candidate])
+        counted = {"requests": requests}
+        for kind in KINDS:
+            rates = np.array(getattr(scenario, kind))[:, None] * np.ones(requests.shape)
+            if scenario.bursts != "none":
+                bad = rng.random(requests.shape) < 1 / BURST_EVERY
+                bad = bad if scenario.bursts == "apart" else np.array([bad[0], bad[0]])
+                # In a bad second the rate is BURST_RATE; between, what leaves a third of the mean.
+                rates = np.where(bad, BURST_RATE, rates / 3)
+            counted[kind] = rng.binomial(requests, rates)
+        return counted
+
+    def _run(self, alive: Whole, requests: Whole) -> None:
+        """Run time per row, noisy by a fifth: the gain in logs and its variance, in this step only."""
+        ran = requests > 0
+        self.costs[0][:, alive] += np.where(ran, self.rng.normal(0, 0.2, requests.shape), 0)
+        self.costs[1][:, alive] += ran
+
+    def _look(self, alive: Whole, now_s: int) -> None:
+        guards = self.policy.guards
+        pairs = ((guards.errors, "errors"), (guards.latency, "over_limit"))
+        counts = {kind: self._counts(alive, kind) for kind in KINDS}
+        evidence = np.array([harm(guard, counts[kind]) for guard, kind in pairs])
+        # The third guard is the shadow's.
+        harmful = (evidence >= [[math.log(3 / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
+        self.rolled_back_s[alive[harmful]] = now_s
+        if self.scenario.split is not None:
+            return
+        calm = (evidence < -math.log(1 - self.policy.proof)).all(0) & ~harmful
+        ready = np.flatnonzero(calm & self._due(alive, now_s))
+        proven = self._proven(alive[ready], {kind: counts[kind] for kind in KINDS}, ready, pairs)
+        self._promote(alive[ready[proven]], now_s)
+
+    def _due(self, alive: Whole, now_s: int) -> NDArray[np.bool_]:
+        minimum_s = np.array([step.minimum_s for step in self.policy.steps])
+        minimum = np.array([step.minimum_requests for step in self.policy.steps])
+        step = self.step[alive]
+        long_enough = now_s - self.entered_s[alive] >= minimum_s[step]
+        return np.asarray(long_enough & (self.requests[:, alive, step].sum(0) >= minimum[step]))
+
+    def _proven(
+        self,
+        runs: Whole,
+        counts: dict[str, Counts],
+        ready: Whole,
+        pairs: tuple[tuple[ErrorGuard | LatencyGuard, str], ...],
+    ) -> NDArray[np.bool_]:
+        """Whether nothing is left to prove before the next step."""
+        following = np.append(self.shares, 0.0)[self.step[runs] + 1]
+        needed = following > self.policy.proof_above
+        least = -math.log(1 - self.policy.proof)
+        proven = self._cost_evidence(runs) >= least
+        for guard, kind in pairs:
+            proven &= safety(guard, _of(counts[kind], ready)) >= least
+        return ~needed | proven
+
+    def _cost_evidence(self, runs: Whole) -> Array:
+        blocks = np.maximum(self.costs[1][:, runs], 1)
+        noise = self.costs[0][:, runs] / blocks
+        gain = math.log1p(-self.policy.cheaper_by) - math.log(self.scenario.cost) + noise[0] - noise[1]
+        evidence = log_mean(np.maximum(gain, 0), (0.2**2 / blocks).sum(0), 0.2)
+        return np.where(blocks.min(0) >= 30, evidence, 0.0)
+
+    def _promote(self, runs: Whole, now_s: int) -> None:
+        last = self.step[runs] == len(self.shares) - 1
+        self.done_s[runs[last]] = now_s
+        self.step[runs[~last]] += 1
+        self.entered_s[runs[~last]] = now_s
+        self.costs[:, :, runs] = 0
+
+    def _counts(self, alive: Whole, kind: str) -> Counts:
+        candidate, both, *bursts = self.events[kind][:, alive]
+        return Counts(
+            candidate=candidate,
+            both=both,
+            shares=self.shares,
+            trials=self.requests[1, alive].sum(-1),
+            dispersion=dispersion(candidate, both, Bursts(*bursts)),
+        )
+
+
+def _of(counts: Counts, runs: Whole) -> Counts:
+    return Counts(
+        candidate=counts.candidate[runs],
+        both=counts.both[runs],
+        shares=counts.shares,
+        trials=counts.trials[runs],
+        dispersion=counts.dispersion[runs],
+    )
+
+
+def simulate(scenario: Scenario, policy: Policy, *, runs: int, seed: int) -> Runs:
+    """`runs` rollouts of `scenario`, each until it is over or the time is."""
+    simulated = Runs(scenario, policy, np.random.default_rng(seed), runs)
+    for now_s in range(1, scenario.seconds + 1):
+        if not len(simulated.alive):
+            break
+        simulated.tick(now_s)
+    return simulated
