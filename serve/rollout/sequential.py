@@ -26,6 +26,9 @@ _MISMATCH_PRIOR = 1000.0
 _LEAST_FIGURES = 30
 # So many ticks with an event of the candidate weigh as much as the caution before there were any.
 _FEW_TICKS = 10
+# Few large bursts stray further than their variance says. By simulation: with 1, equal variants that each
+# stall once a minute are rolled back in 4 % of rollouts at a confidence of 99 %; with 2, in less than 1 %.
+_HEAVY_TAILS = 2.0
 
 
 def log_rate(events: Number, trials: Number, rate: Number) -> Array:
@@ -102,7 +105,8 @@ def dispersion(candidate: Array, both: Array, bursts: Bursts) -> Array:
     measured = np.maximum(1.0, pearson)
     ticks = bursts.candidate_ticks
     assumed = np.maximum(measured, 2 * candidate / np.maximum(ticks, 1) - 1)
-    return np.asarray((ticks * measured + _FEW_TICKS * assumed) / (ticks + _FEW_TICKS))
+    together = (ticks * measured + _FEW_TICKS * assumed) / (ticks + _FEW_TICKS)
+    return np.asarray(1 + _HEAVY_TAILS * (together - 1))
 
 
 def log_mismatch(candidate: Array, both: Array, shares: Array) -> Array:

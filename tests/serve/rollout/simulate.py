@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from serve.rollout.guards import Counts, harm, safety
 from serve.rollout.policy import ErrorGuard, LatencyGuard, Policy
-from serve.rollout.sequential import Array, Bursts, dispersion, log_mean
+from serve.rollout.sequential import Array, Bursts, dispersion, log_mean, log_rate_above, log_rate_below
 
 Whole = NDArray[np.int64]
 KINDS = ("errors", "over_limit")
@@ -191,3 +191,18 @@ def simulate(scenario: Scenario, policy: Policy, *, runs: int, seed: int) -> Run
             break
         simulated.tick(now_s)
     return simulated
+
+
+def simulate_shadow(
+    policy: Policy, disagreement: float, *, pairs_per_s: int, runs: int, seed: int
+) -> tuple[Array, Array]:
+    """How many pairs each run had seen when it was rolled back, and when let on; infinite: it was not."""
+    rng, shadow = np.random.default_rng(seed), policy.shadow
+    differ = rng.binomial(pairs_per_s, disagreement, (runs, 600)).cumsum(1).astype(float)
+    pairs: Array = np.arange(1.0, 601.0) * pairs_per_s
+    limit = 1 - shadow.agreement
+    harmful = log_rate_above(differ, pairs, limit) >= math.log(3 / (1 - shadow.confidence))
+    safe = log_rate_below(differ, pairs, limit) >= -math.log(1 - policy.proof)
+    safe &= pairs >= shadow.minimum_pairs
+    back, on = (np.where(shown, pairs, np.inf).min(1) for shown in (harmful, safe))
+    return np.where(back <= on, back, np.inf), np.where(on < back, on, np.inf)

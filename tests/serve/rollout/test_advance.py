@@ -1,0 +1,161 @@
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve.errors import CounterweightError
+from serve.rollout.advance import RefusedAction, abort, advance, pause, promote, resume
+from serve.rollout.judge import Kind, Verdict
+from serve.rollout.policy import Policy, Step
+from serve.rollout.rollout import Phase, Rollout
+from tests.serve.rollout.rollouts import at_step, begun
+
+Move = Callable[[Rollout], Rollout]
+GATED = Policy(steps=(Step(share=0.1), Step(share=0.5, approval=True), Step(share=1.0)))
+
+
+def verdict(kind: Kind) -> Verdict:
+    return Verdict(kind=kind, reason=f"a reason to {kind}", figures=())
+
+
+def given_verdict(kind: Kind, now_s: float = 7.0) -> Move:
+    return lambda rollout: advance(rollout, verdict(kind), now_s)
+
+
+def person(action: Move) -> Move:
+    """What the person asked for, or nothing when it was refused."""
+
+    def act(rollout: Rollout) -> Rollout:
+        try:
+            return action(rollout)
+        except RefusedAction:
+            return rollout
+
+    return act
+
+
+MOVES: list[Move] = [
+    *(given_verdict(kind) for kind in Kind),
+    person(lambda rollout: pause(rollout, "ann")),
+    person(lambda rollout: resume(rollout, "ann")),
+    person(lambda rollout: promote(rollout, "ann", 7.0)),
+    person(lambda rollout: abort(rollout, "ann")),
+]
+
+
+@given(moves=st.lists(st.sampled_from(MOVES), max_size=40), gated=st.booleans())
+def test_no_sequence_of_moves_jumps_a_step_or_leaves_an_end(moves: list[Move], gated: bool) -> None:
+    """Whatever comes: the step rises by one or stays, and DONE is reached from the last one alone."""
+    rollout = begun(GATED if gated else None)
+    for move in moves:
+        if rollout.phase.over:
+            break
+        following = move(rollout)
+        assert following.step - rollout.step in (0, 1)
+        assert following.share <= rollout.policy.steps[following.step - 1].share or not following.step
+        if following.phase is Phase.DONE:
+            assert rollout.step == len(rollout.policy.steps)
+        rollout = following
+
+
+def test_promoted_at_every_look_it_visits_every_step() -> None:
+    """Shadow, 1, 5, 25, 50 and 100 %, and then the end."""
+    rollout, shares = begun(), []
+    while not rollout.phase.over:
+        shares.append(rollout.share)
+        rollout = given_verdict(Kind.PROMOTE)(rollout)
+    assert shares == [0, 0.01, 0.05, 0.25, 0.5, 1.0]
+    assert rollout.phase is Phase.DONE
+
+
+def test_a_step_notes_when_it_began_and_why() -> None:
+    """Its minimum time counts from then."""
+    rollout = given_verdict(Kind.PROMOTE, 99.0)(at_step(1))
+    assert (rollout.entered_s, rollout.by, rollout.reason) == (99.0, "judge", "a reason to PROMOTE")
+
+
+def test_a_rollback_takes_all_traffic_back_from_any_phase() -> None:
+    """Harm does not wait for a person."""
+    for phase in (Phase.SHADOW, Phase.STEP, Phase.PAUSED, Phase.WAITING_APPROVAL):
+        rollout = at_step(2).model_copy(update={"phase": phase})
+        rollout = given_verdict(Kind.ROLLBACK)(rollout)
+        assert (rollout.phase, rollout.share) == (Phase.ROLLED_BACK, 0.0)
+
+
+def test_continue_changes_nothing() -> None:
+    """The very same rollout."""
+    rollout = at_step(2)
+    assert given_verdict(Kind.CONTINUE)(rollout) is rollout
+
+
+def test_without_a_decision_the_baseline_stays() -> None:
+    """Inconclusive is not a pass."""
+    rollout = given_verdict(Kind.INCONCLUSIVE)(at_step(4))
+    assert (rollout.phase, rollout.share) == (Phase.INCONCLUSIVE, 0.0)
+
+
+def test_without_a_decision_it_may_wait_for_a_person() -> None:
+    """When the policy says so; asked again, it still waits."""
+    rollout = given_verdict(Kind.INCONCLUSIVE)(at_step(4, Policy(inconclusive="pause")))
+    assert (rollout.phase, rollout.share) == (Phase.PAUSED, 0.5)
+    assert given_verdict(Kind.INCONCLUSIVE)(rollout) is rollout
+
+
+def test_a_gate_waits_for_an_approval() -> None:
+    """Traffic stays where it is, further evidence opens nothing, and the name of who approved is kept."""
+    waiting = given_verdict(Kind.PROMOTE)(at_step(1, GATED))
+    assert (waiting.phase, waiting.share) == (Phase.WAITING_APPROVAL, 0.1)
+    assert given_verdict(Kind.PROMOTE)(waiting) is waiting
+    approved = promote(waiting, "ann", 50.0)
+    assert (approved.phase, approved.share, approved.by, approved.reason) == (
+        Phase.STEP,
+        0.5,
+        "ann",
+        "approved",
+    )
+
+
+def test_paused_means_that_no_evidence_moves_it_on() -> None:
+    """Until somebody resumes it, at the same step."""
+    paused = pause(at_step(3), "ann")
+    assert given_verdict(Kind.PROMOTE)(paused) is paused
+    assert resume(paused, "bob").model_copy(update={"by": "ann", "reason": "started"}) == at_step(
+        3
+    ).model_copy(update={"by": "ann", "reason": "started"})
+
+
+def test_a_pause_does_not_lose_an_approval_gate() -> None:
+    """After it the evidence has to ask for the approval again."""
+    waiting = given_verdict(Kind.PROMOTE)(at_step(1, GATED))
+    resumed = resume(pause(waiting, "ann"), "ann")
+    assert given_verdict(Kind.PROMOTE)(resumed).phase is Phase.WAITING_APPROVAL
+
+
+def test_an_abort_gives_everything_back() -> None:
+    """And says who."""
+    rollout = abort(at_step(4), "ann")
+    assert (rollout.phase, rollout.share, rollout.by, rollout.reason) == (
+        Phase.ROLLED_BACK,
+        0.0,
+        "ann",
+        "aborted",
+    )
+
+
+@pytest.mark.parametrize(
+    ("action", "phase"),
+    [
+        (lambda rollout: pause(rollout, "ann"), Phase.PAUSED),
+        (lambda rollout: resume(rollout, "ann"), Phase.STEP),
+        (lambda rollout: promote(rollout, "ann", 1.0), Phase.DONE),
+        (lambda rollout: abort(rollout, "ann"), Phase.ROLLED_BACK),
+    ],
+)
+def test_what_does_not_fit_the_phase_is_refused(action: Move, phase: Phase) -> None:
+    """With the phase, and those in which it is possible."""
+    rollout = at_step(2).model_copy(update={"phase": phase})
+    with pytest.raises(RefusedAction, match=f"in phase {phase}; that is possible in") as refused:
+        action(rollout)
+    assert isinstance(refused.value, CounterweightError)
+    assert refused.value.status == 409

@@ -1,0 +1,64 @@
+from pathlib import Path
+
+import pytest
+
+from serve.errors import InvalidRecord
+from serve.rollout.policy import Policy, load_policy
+
+
+def test_an_empty_file_is_the_default_policy(tmp_path: Path) -> None:
+    """It begins in the shadow, and ends at all traffic."""
+    path = tmp_path / "policy.yaml"
+    path.write_text("")
+    policy = load_policy(path)
+    assert policy == Policy()
+    assert not policy.shadow.skip
+    assert [step.share for step in policy.steps] == [0.01, 0.05, 0.25, 0.5, 1.0]
+
+
+def test_what_a_person_writes_is_read(tmp_path: Path) -> None:
+    """A policy as in the handbook."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(
+        "shadow: {agreement: 0.99, cosine: 0.98}\n"
+        "steps: [{share: 0.1, minimum_s: 300}, {share: 1, approval: true}]\n"
+        "guards: {latency: {quantile: 0.95, limit_ms: 40}, accuracy: {allowed: 0.1}}\n"
+        "inconclusive: pause\n"
+    )
+    policy = load_policy(path)
+    assert policy.steps[1].approval
+    assert policy.guards.latency.limit_ms == 40
+    assert policy.guards.latency.allowed == pytest.approx(0.05)
+    assert policy.guards.accuracy is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        ({"stpes": []}, "did you mean 'steps'"),
+        (
+            {"steps": [{"share": 0.1}, {"share": 0.05}, {"share": 1}]},
+            "0.05 follows 0.1; write shares in rising",
+        ),
+        ({"steps": [{"share": 0.1}, {"share": 0.5}]}, "last share is 0.5; end with share: 1"),
+        ({"steps": [{"share": 1}]}, "nothing to compare with; put a smaller one before"),
+        ({"steps": []}, "put a smaller one before"),
+        ({"steps": [{"share": 0}, {"share": 1}]}, r"greater than 0 \(came: 0"),
+        ({"guards": {"errors": {"harm": 2, "tolerance": 1.5}}}, "tolerance 1.5 is not above harm 2"),
+        ({"guards": {"latency": {"limit_ms": 5, "times_baseline": 2}}}, "are two limits; drop one"),
+        ({"guards": {"errors": None}}, "guards.errors"),
+        ({"shadow": None}, "shadow"),
+        ({"maximum_s": 100}, "maximum_s 100 is over before the steps' minimum_s, 300"),
+        ({"webhook": "mail"}, "webhook"),
+        ({"proof": 1}, "proof"),
+    ],
+)
+def test_a_fault_is_named_with_its_value_and_its_place(content: dict[str, object], fault: str) -> None:
+    """Nothing is guessed, and a key left empty by accident switches no guard off."""
+    with pytest.raises(InvalidRecord, match=fault):
+        Policy.parse(content, "policy.yaml")
+
+
+def test_a_policy_survives_json() -> None:
+    """It is stored and read back as it was, also a limit that was left to its default."""
+    assert Policy.model_validate_json(Policy().model_dump_json(exclude_unset=True)) == Policy()

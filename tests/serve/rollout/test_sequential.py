@@ -1,0 +1,255 @@
+import itertools
+import math
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.integrate import quad
+from scipy.special import beta
+from scipy.stats import beta as beta_law
+from scipy.stats import binom, norm
+
+from serve.rollout.sequential import (
+    Bursts,
+    dispersion,
+    log_mean,
+    log_mean_above,
+    log_mismatch,
+    log_rate,
+    log_rate_above,
+    log_rate_below,
+    log_ratio_above,
+    log_ratio_below,
+    rate_interval,
+)
+
+Labels = tuple[int, ...]
+# The split in force at each of nine events: a ramp.
+SPLITS = (0.01,) * 2 + (0.05,) * 2 + (0.25,) * 3 + (0.5,) * 2
+
+
+def by_segment(labels: Labels, splits: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The candidate's events, both's, and the shares, per split."""
+    shares = sorted(set(splits))
+    candidate = [
+        sum(label for label, split in zip(labels, splits, strict=True) if split == s) for s in shares
+    ]
+    return np.array(candidate, float), np.array([splits.count(s) for s in shares], float), np.array(shares)
+
+
+def chance(labels: Labels, ratio: float) -> float:
+    """The probability of these labels when the candidate's rate is `ratio` times the baseline's."""
+    product = 1.0
+    for label, split in zip(labels, SPLITS, strict=True):
+        odds = split * ratio / (1 - split)
+        product *= odds / (1 + odds) if label else 1 / (1 + odds)
+    return product
+
+
+def sequences() -> Iterator[Labels]:
+    return itertools.product((0, 1), repeat=len(SPLITS))
+
+
+@pytest.mark.parametrize(
+    ("events", "trials", "rate"), [(0, 10, 0.1), (3, 10, 0.1), (10, 10, 0.5), (7, 400, 0.02)]
+)
+def test_the_rate_mixture_is_an_integral_over_the_arcsine_law(events: int, trials: int, rate: float) -> None:
+    """F1 in closed form equals the likelihood ratio integrated numerically over Beta(1/2, 1/2)."""
+
+    def integrand(angle: float) -> float:
+        # p = sin(angle)^2 turns the arcsine law into a uniform one.
+        p = math.sin(angle) ** 2
+        return float(binom.pmf(events, trials, p) / binom.pmf(events, trials, rate)) * 2 / math.pi
+
+    assert math.exp(log_rate(events, trials, rate)) == pytest.approx(quad(integrand, 0, math.pi / 2)[0])
+
+
+def test_nothing_in_1450_shows_less_than_half_a_percent() -> None:
+    """The figure of the house's notes: about 1,450 faultless pairs exclude 0.5 % at 5 %."""
+    needed = next(n for n in range(1, 5000) if log_rate_below(0, n, 0.005) >= math.log(20))
+    assert 1400 < needed < 1500
+
+
+@pytest.mark.parametrize(("lost", "won"), [(0, 0), (5, 1), (30, 12)])
+def test_discordant_pairs_are_mcnemars_at_every_look(lost: int, won: int) -> None:
+    """The rate mixture at one half is the formula 2^(b+c) B(a+b, a+c) / B(a, a)."""
+    formula = 2.0 ** (lost + won) * beta(0.5 + lost, 0.5 + won) / beta(0.5, 0.5)
+    assert math.exp(log_rate(lost, lost + won, 0.5)) == pytest.approx(formula)
+
+
+def test_one_sided_evidence_never_counts_for_the_other_side() -> None:
+    """A rate seen below the limit is no evidence that it is above, and the other way round."""
+    assert log_rate_above(1, 1000, 0.01) <= 0
+    assert log_rate_below(50, 1000, 0.01) <= 0
+
+
+def test_an_interval_ends_where_the_evidence_does() -> None:
+    """Both ends of the interval have an e-value of exactly 1/alpha, and what was seen lies between."""
+    low, high = rate_interval(30, 1000, 0.05)
+    assert low < 0.03 < high
+    assert log_rate(30, 1000, np.array([low, high])) == pytest.approx(math.log(20))
+
+
+def test_the_ratio_mixture_is_a_mean_over_products_event_by_event() -> None:
+    """F2 from sums equals the definition: one factor an event, with the split in force at that event."""
+    for labels in itertools.islice(sequences(), 0, None, 37):
+        depths = (np.arange(48) + 0.5) * 0.15
+        weights = np.exp(-depths) / np.exp(-depths).sum()
+        plain = sum(
+            weight * chance(labels, 2 * math.exp(depth)) / chance(labels, 2)
+            for depth, weight in zip(depths, weights, strict=True)
+        )
+        assert math.exp(log_ratio_above(*by_segment(labels, SPLITS), 2)) == pytest.approx(plain)
+
+
+@pytest.mark.parametrize(("truth", "null"), [(1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (2.0, 2.0)])
+def test_a_candidate_within_the_null_earns_nothing_on_average(truth: float, null: float) -> None:
+    """Over all 512 label sequences of a ramp the expected e-value is at most 1, and 1 at the null's edge."""
+    mean = sum(
+        chance(labels, truth) * math.exp(log_ratio_above(*by_segment(labels, SPLITS), null))
+        for labels in sequences()
+    )
+    assert mean == pytest.approx(1) if truth == null else mean < 1
+
+
+@pytest.mark.parametrize("truth", [2.0, 5.0])
+def test_a_candidate_that_is_unsafe_earns_no_safety_on_average(truth: float) -> None:
+    """The same for the other side, against "at least twice"."""
+    mean = sum(
+        chance(labels, truth) * math.exp(log_ratio_below(*by_segment(labels, SPLITS), 2.0))
+        for labels in sequences()
+    )
+    assert mean == pytest.approx(1) if truth == 2 else mean < 1
+
+
+@pytest.mark.parametrize("odds", [2.0, 5.0, 20.0])
+def test_looking_after_every_event_keeps_the_promise(odds: float) -> None:
+    """Exact: over all sequences of an equal candidate, evidence ever at `odds` has probability <= 1/odds."""
+    ever = 0.0
+    for labels in sequences():
+        looks = (
+            float(log_ratio_above(*by_segment(labels[:n], SPLITS[:n]), 1.0))
+            for n in range(1, len(labels) + 1)
+        )
+        ever += chance(labels, 1.0) * (max(looks) >= math.log(odds))
+    assert 0 < ever <= 1 / odds
+
+
+def test_errors_where_the_baseline_has_none_are_evidence() -> None:
+    """No ratio of rates has to be formed: four errors of the candidate at 1 % and none of 99 % are enough."""
+    four = np.array([4.0])
+    assert log_ratio_above(four, four, np.array([0.01]), 1.0) > math.log(300)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_split_without_a_comparison_says_nothing(share: float) -> None:
+    """With one variant alone its events carry no label: the e-value is 1."""
+    events = np.array([50.0])
+    candidate = events * share
+    assert log_ratio_above(candidate, events, np.array([share]), 1.0) == pytest.approx(0, abs=1e-9)
+    assert log_mismatch(candidate, events, np.array([share])) == 0
+
+
+counts = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40)), min_size=1, max_size=6)
+
+
+@given(pieces=counts, share=st.floats(0.01, 0.99))
+def test_a_segment_may_be_cut_anywhere(pieces: list[tuple[int, int]], share: float) -> None:
+    """Sums suffice: the evidence of pieces with one split is that of their sum."""
+    candidate = np.array([piece[0] for piece in pieces], float)
+    both = candidate + [piece[1] for piece in pieces]
+    apart = log_ratio_above(candidate, both, np.full(len(pieces), share), 1.0)
+    together = log_ratio_above(candidate.sum(keepdims=True), both.sum(keepdims=True), np.array([share]), 1.0)
+    assert apart == pytest.approx(together, abs=1e-6)
+
+
+def test_many_rollouts_at_once_are_each_by_itself() -> None:
+    """An axis before the segments changes no number."""
+    candidate, both = np.array([[1.0, 4.0], [0.0, 9.0]]), np.array([[30.0, 20.0], [2.0, 11.0]])
+    shares = np.array([0.05, 0.5])
+    alone = [log_ratio_below(*row, shares, 1.5) for row in zip(candidate, both, strict=True)]
+    assert log_ratio_below(candidate, both, shares, 1.5) == pytest.approx(np.array(alone))
+
+
+def bursts(candidate: list[int], baseline: list[int]) -> tuple[np.ndarray, np.ndarray, Bursts]:
+    """One segment from the events of each tick."""
+    mine = np.array(candidate, float)
+    both = mine + baseline
+    sums = (mine > 0).sum(), (mine**2).sum(), (mine * both).sum(), (both**2).sum()
+    return mine.sum(keepdims=True), both.sum(keepdims=True), Bursts(*(np.array([float(s)]) for s in sums))
+
+
+def test_labels_drawn_one_by_one_are_hardly_dispersed() -> None:
+    """Bursts of both variants at once leave the labels fair: the factor stays near 1.
+
+    Pearson's statistic over 2,000 ticks has a standard deviation of about 0.03, and twice that here."""
+    rng = np.random.default_rng(3)
+    both = np.where(rng.random(2000) < 0.1, 40, 2)
+    candidate = rng.binomial(both, 0.3)
+    assert 1 <= dispersion(*bursts(list(candidate), list(both - candidate)))[0] < 1.25
+
+
+def test_stalls_of_one_variant_at_a_time_count_as_one_event_each() -> None:
+    """When all eight events of a tick share their label, eight count at most as one."""
+    rng = np.random.default_rng(3)
+    mine = rng.random(2000) < 0.3
+    assert dispersion(*bursts(list(8 * mine), list(8 * ~mine)))[0] >= 8
+
+
+def test_a_first_stall_is_not_evidence_of_twenty_events() -> None:
+    """One tick with twenty events of the candidate, and none yet of the baseline, shows no harm at 99 %."""
+    candidate, both, sums = bursts([0, 20, 0], [0, 0, 0])
+    factor = dispersion(candidate, both, sums)
+    assert log_ratio_above(candidate, both, np.array([0.1]), 1.0) > math.log(1e9)
+    assert log_ratio_above(candidate / factor, both / factor, np.array([0.1]), 1.0) < math.log(100)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.25])
+def test_a_kept_split_earns_no_mismatch_on_average(share: float) -> None:
+    """Exact over all outcomes of two segments of 40 requests: the expected e-value is 1."""
+    outcomes = np.arange(41)
+    weights = binom.pmf(outcomes, 40, share)
+    one = [
+        math.exp(log_mismatch(np.array([float(n)]), np.array([40.0]), np.array([share]))) for n in outcomes
+    ]
+    assert weights @ one == pytest.approx(1)
+
+
+def test_the_mismatch_mixture_is_an_integral_over_its_prior() -> None:
+    """In closed form and by numerical integration over Beta(100, 900)."""
+    law = beta_law(100, 900)
+    integral = quad(lambda p: law.pdf(p) * binom.pmf(70, 500, p), 0, 1, points=[0.1])[0] / binom.pmf(
+        70, 500, 0.1
+    )
+    assert math.exp(log_mismatch(np.array([70.0]), np.array([500.0]), np.array([0.1]))) == pytest.approx(
+        integral
+    )
+
+
+def test_a_split_that_is_not_kept_is_found() -> None:
+    """2 % instead of 1 % of 5,000 requests are a mismatch at odds of 1,000."""
+    assert log_mismatch(np.array([100.0]), np.array([5000.0]), np.array([0.01])) > math.log(1000)
+
+
+@pytest.mark.parametrize(
+    ("difference", "variance", "scale"), [(0.0, 0.1, 0.2), (0.3, 0.01, 0.2), (-0.1, 1.0, 3.0)]
+)
+def test_the_mean_mixture_is_an_integral_over_a_normal_prior(
+    difference: float, variance: float, scale: float
+) -> None:
+    """F5 in closed form equals the normal likelihood ratio integrated over N(0, scale^2)."""
+
+    def integrand(truth: float) -> float:
+        return float(norm.pdf(difference, truth, variance**0.5) * norm.pdf(truth, 0, scale))
+
+    integral = quad(integrand, -12 * scale, 12 * scale, points=[0, difference])[0]
+    ratio = integral / norm.pdf(difference, 0, variance**0.5)
+    assert math.exp(log_mean(difference, variance, scale)) == pytest.approx(ratio)
+
+
+def test_equal_figures_prove_a_mean_only_in_time() -> None:
+    """Thirty equal figures above the limit are finite evidence; twenty-nine are none."""
+    assert log_mean_above(29, 29.0, 29.0, 0.9, 0.1) == 0
+    assert 3 < log_mean_above(30, 30.0, 30.0, 0.9, 0.1) < 1e4

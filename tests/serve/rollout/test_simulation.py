@@ -1,0 +1,90 @@
+"""Reduced runs of the table in tests/serve/rollout/table.py. Bounds are those of the full table, widened by
+what so few runs can stray: of n runs with a true rate p, more than p + 4 sqrt(p / n) come once in 10,000."""
+
+import numpy as np
+import pytest
+
+from serve.rollout.advance import advance, promote
+from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
+from serve.rollout.judge import judge
+from serve.rollout.policy import Policy
+from serve.rollout.rollout import Phase, Rollout
+from tests.serve.rollout.rollouts import SHARES, begun
+from tests.serve.rollout.simulate import Runs, Scenario, Whole, simulate, simulate_shadow
+
+
+@pytest.mark.parametrize("bursts", ["none", "shared", "apart"])
+@pytest.mark.parametrize("split", [0.1, None])
+def test_an_equal_candidate_is_hardly_ever_rolled_back(bursts: str, split: float | None) -> None:
+    """A look a second for ten minutes, 200 runs: at most 1 % plus 4 sqrt(0.01 / 200) are 7 runs."""
+    scenario = Scenario(requests_per_s=100, seconds=600, bursts=bursts, split=split)  # type: ignore[arg-type]
+    assert (simulate(scenario, Policy(), runs=200, seed=2).rolled_back_s >= 0).sum() <= 7
+
+
+def test_three_times_the_errors_are_caught_soon() -> None:
+    """2 % to 6 %: all 300 runs, median within 3,500 requests of the start (5 % more for so few runs)."""
+    runs = simulate(
+        Scenario(requests_per_s=10, seconds=3600, errors=(0.02, 0.06)), Policy(), runs=300, seed=2
+    )
+    requests = runs.requests.sum((0, 2))
+    assert (runs.rolled_back_s >= 0).all()
+    assert np.median(requests) <= 3500 * 1.05
+    assert runs.requests[1].sum() / requests.sum() < 0.25
+
+
+def test_twice_the_latency_limit_is_caught() -> None:
+    """A p99 at twice the limit: all runs, most before the candidate has had 50 requests."""
+    scenario = Scenario(requests_per_s=10, seconds=3600, over_limit=(0.0028, 0.174))
+    runs = simulate(scenario, Policy(), runs=300, seed=2)
+    assert (runs.rolled_back_s >= 0).all()
+    assert np.median(runs.requests[1].sum(-1)) < 50
+
+
+def test_an_equal_and_cheaper_candidate_gets_there() -> None:
+    """At least 95 % of 200 runs; four standard deviations of 200 draws at 98 % are 4 %."""
+    runs = simulate(Scenario(requests_per_s=100, seconds=3600, cost=0.7), Policy(), runs=200, seed=2)
+    assert (runs.done_s >= 0).mean() >= 0.95
+
+
+def test_disagreement_is_caught_in_the_shadow() -> None:
+    """5 % never gets past it, 0.5 % always does, where 2 % may."""
+    back, on = simulate_shadow(Policy(), 0.05, pairs_per_s=10, runs=300, seed=2)
+    assert np.isfinite(back).all()
+    assert not np.isfinite(on).any()
+    assert np.isfinite(simulate_shadow(Policy(), 0.005, pairs_per_s=10, runs=300, seed=2)[1]).all()
+
+
+def tick(at: int, now_s: int, counted: dict[str, Whole], run: int) -> Segment:
+    """What one run counted in a second, as the rollout stores it; the candidate costs half."""
+    baseline, candidate = (int(count) for count in counted["requests"][:, run])
+    return Segment(
+        step=at,
+        split=SHARES[at - 1],
+        started_s=now_s - 1.0,
+        ended_s=float(now_s),
+        requests=Pair(baseline=baseline, candidate=candidate),
+        errors=Events.tick(*(int(count) for count in counted["errors"][:, run])),
+        over_limit=Events.tick(*(int(count) for count in counted["over_limit"][:, run])),
+        baseline_cost=Cost.tick(baseline, 2.0 * baseline),
+        candidate_cost=Cost.tick(candidate, 1.0 * candidate),
+    )
+
+
+@pytest.mark.parametrize("errors", [0.02, 0.05])
+def test_the_simulation_is_the_rollout(errors: float) -> None:
+    """Second by second, judge and advance do with stored sums what the arrays do, to good and to bad."""
+    scenario = Scenario(requests_per_s=500, seconds=400, errors=(0.02, errors), cost=0.5)
+    runs = Runs(scenario, Policy(), np.random.default_rng(4), 3)
+    rollouts: list[Rollout] = [promote(begun(), "ann", 0.0) for _ in range(3)]
+    evidence = [Evidence()] * 3
+    for now_s in range(1, scenario.seconds + 1):
+        alive = runs.alive
+        counted = runs.tick(now_s)
+        for place, run in enumerate(alive):
+            evidence[run] = evidence[run].with_tick(tick(rollouts[run].step, now_s, counted, place))
+            rollouts[run] = advance(rollouts[run], judge(rollouts[run], evidence[run], now_s), now_s)
+        ends = {Phase.ROLLED_BACK: runs.rolled_back_s, Phase.DONE: runs.done_s}
+        for run, rollout in enumerate(rollouts):
+            assert all((ended_s[run] >= 0) == (rollout.phase is phase) for phase, ended_s in ends.items())
+            assert rollout.step == runs.step[run] + 1
+    assert all(rollout.phase is (Phase.DONE if errors == 0.02 else Phase.ROLLED_BACK) for rollout in rollouts)
