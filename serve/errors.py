@@ -98,5 +98,12 @@ class RejectedBundle(CounterweightError):
     grpc = "FAILED_PRECONDITION"
 
 
+class RefusedAction(CounterweightError):
+    """What a person asked for does not fit the phase that the rollout is in."""
+
+    status = 409
+    grpc = "FAILED_PRECONDITION"
+
+
 class ServerFailed(CounterweightError):
     """The server could not start or did not answer."""

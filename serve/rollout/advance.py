@@ -1,15 +1,8 @@
 """Advance: what a verdict, or a person, makes of a rollout. Pure; one step at a time, and an end is one."""
 
-from serve.errors import CounterweightError
+from serve.errors import RefusedAction
 from serve.rollout.judge import Kind, Verdict
 from serve.rollout.rollout import Phase, Rollout
-
-
-class RefusedAction(CounterweightError):
-    """What a person asked for does not fit the rollout's phase."""
-
-    status = 409
-    grpc = "FAILED_PRECONDITION"
 
 
 def advance(rollout: Rollout, verdict: Verdict, now_s: float) -> Rollout:

@@ -1,5 +1,6 @@
 """Guards: events among live requests that the candidate must not have more of than the baseline."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,8 @@ def harm(guard: ErrorGuard | LatencyGuard | AccuracyGuard, counts: Counts) -> Ar
 def safety(guard: ErrorGuard | LatencyGuard | AccuracyGuard, counts: Counts) -> Array:
     """Log evidence that the rate is below `tolerance` times the baseline's, or below `allowed`.
 
-    Either is enough, so the mean of the two e-values is one."""
+    Either is enough, so the mean of the two e-values is one. The second takes requests as independent: a calm
+    stretch between bursts may pass, which is what a step's minimum time is for."""
     ratio = log_ratio_below(*counts.drawn, guard.tolerance)
     rate = log_rate_below(counts.candidate.sum(-1), counts.trials, guard.allowed)
     return np.asarray(np.logaddexp(ratio, rate) - np.log(2))
@@ -103,21 +105,26 @@ def watch(
     counts = counts_of(segments, events, trials)
     low, high = _interval(counts)
     ratio = _estimate(counts)
-    rates = [
-        sum(getattr(event, arm) for event in events) / max(sum(getattr(pair, arm) for pair in trials), 1)
-        for arm in ("candidate", "baseline")
-    ]
-    span = f"[{low:.3g}, {f'{high:.3g}' if np.isfinite(high) else 'no bound'}]"
-    times = f"{ratio:.3g} times" if np.isfinite(ratio) else "? times"
+    seen = (
+        f"{_rate(events, trials, 'candidate')} against {_rate(events, trials, 'baseline')} of the baseline's"
+    )
+    if math.isfinite(ratio):
+        seen += f", {ratio:.3g} times as often [{low:.3g}, {high:.3g}]"
     return Figure(
         guard=name,
-        seen=f"{rates[0]:.2%} of the candidate's, {rates[1]:.2%} of the baseline's, {times} {span}",
+        seen=seen,
         estimate=tidy(ratio),
         low=tidy(low),
         high=tidy(high),
         harm=tidy(min(float(harm(guard, counts)), 1e6)),
         safe=tidy(min(float(safety(guard, counts)), 1e6)),
     )
+
+
+def _rate(events: Sequence[Events], trials: Sequence[Pair], variant: str) -> str:
+    happened = sum(getattr(event, variant) for event in events)
+    among = sum(getattr(pair, variant) for pair in trials)
+    return f"{happened:,} of {among:,} ({happened / max(among, 1):.2%})"
 
 
 def _estimate(counts: Counts) -> float:

@@ -80,7 +80,7 @@ def _decide(
     rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], now_s: float
 ) -> tuple[Kind, str]:
     """The order matters: harm before everything, and the end of time before any further step."""
-    share = f"at {rollout.share:.4g} of the traffic" if rollout.step else "in the shadow"
+    share = f"at {100 * rollout.share:.4g} % of the traffic" if rollout.step else "in the shadow"
     *guards, mismatch = figures
     if harmful := [figure.harm_said() for figure in guards if figure.harmful]:
         return Kind.ROLLBACK, f"harm shown {share}: {'; '.join(harmful)}"
@@ -96,7 +96,7 @@ def _decide(
     if missing:
         return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
     seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
-    return Kind.PROMOTE, f"nothing stands against more than {share}: {seen}"
+    return Kind.PROMOTE, f"safe to go on {share}: {seen}"
 
 
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:

@@ -127,7 +127,7 @@ class Policy(Record):
     proof_above: Annotated[float, Field(ge=0, lt=1)] = 0.5
     # How sure "shown to be safe" and "shown to be cheaper" must be.
     proof: Confidence = 0.95
-    # From the start; then the rollout ends without a decision.
+    # From the start, pauses included; then the rollout ends without a decision.
     maximum_s: Annotated[float, Field(gt=0)] = 86_400.0
     # What an end without a decision does: all traffic to the baseline, or stand still until somebody comes.
     inconclusive: Literal["baseline", "pause"] = "baseline"

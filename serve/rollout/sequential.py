@@ -74,6 +74,9 @@ def _mix(candidate: Array, both: Array, shares: Array, ratio: Number, depths: Ar
     """The mixture over depths of the products of p(label; ratio * exp(depth)) / p(label; ratio).
 
     The log of one event's factor is depth if it is the candidate's, plus `shift` in any case."""
+    # With one variant alone there is no label, and what is counted for the other is a mistake.
+    drawn = (shares > 0) & (shares < 1)
+    candidate, both = np.where(drawn, candidate, 0.0), np.where(drawn, both, 0.0)
     null, share = np.asarray(ratio, float)[..., None, None], shares[..., None]
     shift = np.log1p(share * (null - 1)) - np.log1p(share * (null * np.exp(depths) - 1))
     paths = candidate.sum(-1)[..., None] * depths + (both[..., None, :] @ shift)[..., 0, :]
@@ -114,13 +117,13 @@ def log_mismatch(candidate: Array, both: Array, shares: Array) -> Array:
 
     A Beta mixture round the share for each segment, multiplied; the two-arm case of Lindon & Malek,
     arXiv:2011.03567, section 3."""
-    inside = (shares > 0) & (shares < 1)
-    share = np.where(inside, shares, 0.5)
+    drawn = (shares > 0) & (shares < 1)
+    share = np.where(drawn, shares, 0.5)
     first, second = _MISMATCH_PRIOR * share, _MISMATCH_PRIOR * (1 - share)
     rest = both - candidate
     mixture = betaln(first + candidate, second + rest) - betaln(first, second)
     path = mixture - xlogy(candidate, share) - xlog1py(rest, -share)
-    return np.asarray(np.where(inside, path, 0.0).sum(-1))
+    return np.asarray(np.where(drawn, path, 0.0).sum(-1))
 
 
 def log_mean(difference: Number, variance: Number, scale: Number) -> Array:

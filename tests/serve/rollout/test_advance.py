@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.errors import CounterweightError
-from serve.rollout.advance import RefusedAction, abort, advance, pause, promote, resume
+from serve.errors import RefusedAction
+from serve.rollout.advance import abort, advance, pause, promote, resume
 from serve.rollout.judge import Kind, Verdict
 from serve.rollout.policy import Policy, Step
 from serve.rollout.rollout import Phase, Rollout
@@ -157,5 +157,4 @@ def test_what_does_not_fit_the_phase_is_refused(action: Move, phase: Phase) -> N
     rollout = at_step(2).model_copy(update={"phase": phase})
     with pytest.raises(RefusedAction, match=f"in phase {phase}; that is possible in") as refused:
         action(rollout)
-    assert isinstance(refused.value, CounterweightError)
     assert refused.value.status == 409

@@ -31,7 +31,7 @@ def test_enough_of_everything_promotes(step: int) -> None:
 def test_a_step_lasts_its_minimum_time() -> None:
     """However much traffic there was."""
     verdict = judge(at_step(2), proven(), 59.0)
-    assert (verdict.kind, verdict.reason) == (Kind.CONTINUE, "at 0.05 of the traffic: 59 of 60 s")
+    assert (verdict.kind, verdict.reason) == (Kind.CONTINUE, "at 5 % of the traffic: 59 of 60 s")
 
 
 def test_a_step_needs_its_own_minimum_of_requests() -> None:
@@ -47,8 +47,9 @@ def test_harm_rolls_back_and_says_why_in_numbers() -> None:
     verdict = judge(at_step(2), BAD, 30.0)
     assert verdict.kind is Kind.ROLLBACK
     assert verdict.reason.startswith(
-        "harm shown at 0.05 of the traffic: errors: 11.96% of the candidate's, 2.0"
+        "harm shown at 5 % of the traffic: errors: 61 of 510 (11.96%) against 210 "
     )
+    assert verdict.reason.endswith(" where 300 show harm")
     errors = verdict.figures[0]
     assert errors.low is not None
     assert errors.estimate is not None
@@ -209,7 +210,7 @@ def test_the_end_of_time_is_no_pass() -> None:
     verdict = judge(at_step(4), Evidence(segments=(segment(4, 2000, errors=(10, 10)),)), 86_400.0)
     assert verdict.kind is Kind.INCONCLUSIVE
     assert verdict.reason.startswith(
-        "86,400 s are over, 86,400 s were allowed, at 0.5 of the traffic; errors unp"
+        "86,400 s are over, 86,400 s were allowed, at 50 % of the traffic; errors unp"
     )
 
 

@@ -59,6 +59,14 @@ def test_a_fault_is_named_with_its_value_and_its_place(content: dict[str, object
         Policy.parse(content, "policy.yaml")
 
 
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """The second of two guards would silently win."""
+    path = tmp_path / "policy.yaml"
+    path.write_text("proof: 0.9\nproof: 0.99\n")
+    with pytest.raises(InvalidRecord, match="policy.yaml:2: the key 'proof' stands here a second time"):
+        load_policy(path)
+
+
 def test_a_policy_survives_json() -> None:
     """It is stored and read back as it was, also a limit that was left to its default."""
     assert Policy.model_validate_json(Policy().model_dump_json(exclude_unset=True)) == Policy()

@@ -145,11 +145,12 @@ def test_errors_where_the_baseline_has_none_are_evidence() -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_split_without_a_comparison_says_nothing(share: float) -> None:
-    """With one variant alone its events carry no label: the e-value is 1."""
+    """With one variant alone its events carry no label, nor do strays: the e-value is 1."""
     events = np.array([50.0])
-    candidate = events * share
-    assert log_ratio_above(candidate, events, np.array([share]), 1.0) == pytest.approx(0, abs=1e-9)
-    assert log_mismatch(candidate, events, np.array([share])) == 0
+    for candidate in (events * share, events / 2):
+        assert log_ratio_above(candidate, events, np.array([share]), 1.0) == pytest.approx(0)
+        assert log_ratio_below(candidate, events, np.array([share]), 1.0) == pytest.approx(0)
+        assert log_mismatch(candidate, events, np.array([share])) == 0
 
 
 counts = st.lists(st.tuples(st.integers(0, 20), st.integers(0, 40)), min_size=1, max_size=6)
