@@ -63,7 +63,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     """The second of two guards would silently win."""
     path = tmp_path / "policy.yaml"
     path.write_text("proof: 0.9\nproof: 0.99\n")
-    with pytest.raises(InvalidRecord, match="policy.yaml:2: the key 'proof' stands here a second time"):
+    with pytest.raises(InvalidRecord, match="2: the key 'proof' stands here a second time"):
         load_policy(path)
 
 
