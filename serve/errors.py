@@ -105,5 +105,40 @@ class RefusedAction(CounterweightError):
     grpc = "FAILED_PRECONDITION"
 
 
+class StaleRevision(CounterweightError):
+    """What was to be changed has changed since it was read; `current` is its number now."""
+
+    status = 409
+    grpc = "ABORTED"
+
+    def __init__(self, message: str, current: int) -> None:
+        super().__init__(message, current)
+        self.current = current
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnknownRollout(CounterweightError):
+    """No rollout of that name is in the store."""
+
+    status = 404
+    grpc = "NOT_FOUND"
+
+
+class LostLease(CounterweightError):
+    """Another keeper acts; this one must not write."""
+
+    status = 503
+    grpc = "UNAVAILABLE"
+
+
+class StoreFailed(CounterweightError):
+    """The store cannot be reached, read or written, or is of a newer schema."""
+
+    status = 503
+    grpc = "UNAVAILABLE"
+
+
 class ServerFailed(CounterweightError):
     """The server could not start or did not answer."""

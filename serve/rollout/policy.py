@@ -57,7 +57,9 @@ class LatencyGuard(Guard):
 
     @model_validator(mode="after")
     def _one_limit(self) -> Self:
-        if self.limit_ms is not None and "times_baseline" in self.model_fields_set:
+        # A policy that was stored names its defaults too, and must read back.
+        default = type(self).model_fields["times_baseline"].default
+        if self.limit_ms is not None and self.times_baseline != default:
             raise ValueError(
                 f"limit_ms {self.limit_ms:g} and times_baseline {self.times_baseline:g} are two limits; "
                 "drop one"

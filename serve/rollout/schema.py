@@ -1,0 +1,127 @@
+"""Schema: the store's tables and their versions, in a SQLite file or in PostgreSQL."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Double,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from serve.errors import InvalidRecord, StoreFailed
+
+_TABLES = MetaData()
+# Only appended to; see serve/rollout/trail.py.
+TRAIL = Table(
+    "trail",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("rollout", Text),
+    Column("revision", Integer),
+    Column("content", Text),
+    Column("digest", Text),
+)
+# What each rollout has seen so far: one row, replaced. What a verdict was computed from is in the trail.
+EVIDENCE = Table("evidence", _TABLES, Column("rollout", Text, primary_key=True), Column("content", Text))
+# One row.
+LEASE = Table("lease", _TABLES, Column("keeper", Text), Column("until_s", Double))
+_VERSION = Table("schema_version", _TABLES, Column("version", Integer))
+
+# What leads from each version to the next, in words that both databases know. Only appended to.
+MIGRATIONS: tuple[tuple[str, ...], ...] = (
+    (
+        "CREATE TABLE trail (model TEXT NOT NULL, number INTEGER NOT NULL, rollout TEXT, revision INTEGER, "
+        "content TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (model, number))",
+        "CREATE INDEX trail_rollout ON trail (rollout)",
+        "CREATE TABLE evidence (rollout TEXT PRIMARY KEY, content TEXT NOT NULL)",
+        "CREATE TABLE lease (keeper TEXT NOT NULL, until_s DOUBLE PRECISION NOT NULL)",
+        "INSERT INTO lease VALUES ('', 0)",
+    ),
+)
+# Of two keepers that start at once, one migrates and the other waits.
+_MIGRATING = 7_205_759
+
+
+def open_engine(url: str) -> Engine:
+    """The database at `url`, migrated to the newest version. Raises InvalidRecord and StoreFailed."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    if parsed is None or parsed.drivername not in ("sqlite", "postgresql") or not parsed.database:
+        raise InvalidRecord(
+            "a store's URL is sqlite:////FOLDER/FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE; "
+            f"{parsed.drivername + ':' if parsed else 'something else'} came"
+        )
+    if parsed.drivername == "sqlite":
+        engine = create_engine(parsed)
+        # Python's driver begins late; transactions are begun here, and with the lock at once.
+        event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    else:
+        # A keeper that hangs in the middle must not hold up the one that takes over.
+        limits = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=10s -c statement_timeout=30s"
+        try:
+            engine = create_engine(
+                parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5, "options": limits}
+            )
+        except ModuleNotFoundError as error:
+            raise StoreFailed(f"{error}; pip install 'counterweight[postgres]'") from None
+    try:
+        _migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """What is done inside is done together or not at all. Raises StoreFailed."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", error)
+        raise StoreFailed(f"the store {name_of(engine)} failed: {str(cause).strip()}") from error
+
+
+def name_of(engine: Engine) -> str:
+    """The URL without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _migrate(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
+        if not inspect(connection).has_table(_VERSION.name):
+            connection.execute(text("CREATE TABLE schema_version (version INTEGER NOT NULL)"))
+            connection.execute(insert(_VERSION).values(version=0))
+        version = connection.execute(select(_VERSION.c.version)).scalar_one()
+        if version > len(MIGRATIONS):
+            raise StoreFailed(
+                f"the store {name_of(engine)} has schema version {version}, this program knows "
+                f"{len(MIGRATIONS)}; use the newer one that wrote it"
+            )
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(text(statement))
+        if version < len(MIGRATIONS):
+            connection.execute(update(_VERSION).values(version=len(MIGRATIONS)))

@@ -1,0 +1,175 @@
+"""Store: what one keeper writes down, so that a kill at any moment loses nothing that was decided.
+
+A step is one row of the trail: the verdict, the rollout and the routes after it cannot come apart, and
+nothing else says what is in force. Several keepers may read; the one with the lease writes."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
+
+from serve.errors import LostLease, StaleRevision, UnknownRollout
+from serve.record import Record
+from serve.rollout.evidence import Evidence
+from serve.rollout.rollout import Rollout
+from serve.rollout.schema import EVIDENCE, LEASE, TRAIL, name_of, open_engine, transaction
+from serve.rollout.trail import Change, Entry, seal
+from serve.routing import Routes
+
+# A keeper that was silent for so long may be replaced. Every write is a sign of life.
+LEASE_S = 5.0
+
+
+class Lease(Record):
+    """Which keeper may write, and until when at least, in seconds since 1970."""
+
+    keeper: str
+    until_s: float
+
+
+class Present(Record):
+    """What is in force for one model."""
+
+    # The trail's last entry; 0: nothing was ever written.
+    number: int
+    # None: there never were any.
+    routes: Routes | None
+    # The last one, over or not, and what it has seen so far.
+    rollout: Rollout | None
+    evidence: Evidence
+
+
+class Store:
+    """One open store. Its methods wait for the database and may be called from any thread; all raise
+    StoreFailed, and those that write raise LostLease until `renew` has said True."""
+
+    def __init__(self, url: str, keeper: str) -> None:
+        """Open, and if need be make or migrate, the store at `url`. Raises InvalidRecord and StoreFailed."""
+        self._engine = open_engine(url)
+        # Two keepers of one name are still two.
+        self.keeper = f"{keeper}-{secrets.token_hex(4)}"
+
+    def close(self) -> None:
+        """Let go of the lease and of the database."""
+        with transaction(self._engine) as connection:
+            connection.execute(update(LEASE).where(LEASE.c.keeper == self.keeper).values(until_s=0.0))
+        self._engine.dispose()
+
+    def renew(self, now_s: float) -> bool:
+        """Take the lease, or keep it, for LEASE_S more. False: another keeper has it."""
+        free = or_(LEASE.c.keeper == self.keeper, LEASE.c.until_s <= now_s)
+        with transaction(self._engine) as connection:
+            return self._hold(connection, free, now_s)
+
+    def lease(self) -> Lease:
+        """Who acts."""
+        with transaction(self._engine) as connection:
+            return Lease(**connection.execute(select(LEASE)).one()._mapping)
+
+    def models(self) -> tuple[str, ...]:
+        """Every model that was ever written of, by name."""
+        with transaction(self._engine) as connection:
+            names = select(TRAIL.c.model).distinct().order_by(TRAIL.c.model)
+            return tuple(connection.execute(names).scalars())
+
+    def read(self, model: str) -> Present:
+        """What is in force for `model`."""
+        with transaction(self._engine) as connection:
+            # First, so that whatever is written meanwhile makes it stale.
+            last = _last(connection, TRAIL.c.model == model)
+            routed = _last(connection, TRAIL.c.model == model, TRAIL.c.revision.is_not(None))
+            rolled = _last(connection, TRAIL.c.model == model, TRAIL.c.rollout.is_not(None))
+            seen = select(EVIDENCE.c.content).where(EVIDENCE.c.rollout == (rolled and rolled.rollout))
+            evidence = connection.execute(seen).scalar_one_or_none()
+        return Present(
+            number=last.number if last else 0,
+            routes=routed.change.routes if routed else None,
+            rollout=rolled.change.rollout if rolled else None,
+            evidence=Evidence.model_validate_json(evidence) if evidence else Evidence(),
+        )
+
+    def trail(self, model: str) -> tuple[Entry, ...]:
+        """Everything that was ever done to `model`, from the first."""
+        with transaction(self._engine) as connection:
+            rows = connection.execute(select(TRAIL).where(TRAIL.c.model == model).order_by(TRAIL.c.number))
+            return tuple(_entry(row) for row in rows)
+
+    def model_of(self, rollout: str) -> str:
+        """The model that `rollout` is of. Raises UnknownRollout."""
+        with transaction(self._engine) as connection:
+            entry = _last(connection, TRAIL.c.rollout == rollout)
+        if entry is None:
+            raise UnknownRollout(f"no rollout {rollout!r} in the store; `history` lists those of a model")
+        return entry.model
+
+    def keep(self, rollout: str, evidence: Evidence, now_s: float) -> None:
+        """Replace what `rollout` has seen so far. Raises LostLease."""
+        with self._writing(now_s) as connection:
+            _replace(connection, rollout, evidence)
+
+    def append(self, change: Change, after: int) -> int:
+        """Write one step, decided on what `read` gave with the number `after`; the number of its entry.
+
+        Raises StaleRevision when something was written since, and LostLease."""
+        with self._writing(change.at_s) as connection:
+            last = _last(connection, TRAIL.c.model == change.model)
+            number = last.number if last else 0
+            if after != number:
+                raise StaleRevision(
+                    f"{change.model}: entry {after} came, {number} is the current one; "
+                    "read it and decide again",
+                    number,
+                )
+            _refuse_old_routes(connection, change)
+            entry = seal(change, number + 1, last.digest if last else "")
+            connection.execute(insert(TRAIL).values(**entry.model_dump()))
+            if change.rollout is not None and change.judged is not None:
+                _replace(connection, change.rollout.rollout, change.judged.evidence)
+        return entry.number
+
+    @contextmanager
+    def _writing(self, now_s: float) -> Iterator[Connection]:
+        """A transaction of the keeper that acts; whoever else wants to write waits for its end."""
+        with transaction(self._engine) as connection:
+            # The lease's row is the lock: written first, always.
+            if not self._hold(connection, LEASE.c.keeper == self.keeper, now_s):
+                holder = Lease(**connection.execute(select(LEASE)).one()._mapping)
+                raise LostLease(
+                    f"keeper {self.keeper} may not write to {name_of(self._engine)}: "
+                    f"{holder.keeper or 'nobody'} has the lease; stop one of the two keepers"
+                )
+            yield connection
+
+    def _hold(self, connection: Connection, mine: ColumnElement[bool], now_s: float) -> bool:
+        held = update(LEASE).where(mine).values(keeper=self.keeper, until_s=now_s + LEASE_S)
+        return connection.execute(held).rowcount == 1
+
+
+def _refuse_old_routes(connection: Connection, change: Change) -> None:
+    """Revisions rise, or a gateway could take old routes for new ones. Raises StaleRevision."""
+    if change.routes is None:
+        return
+    routed = _last(connection, TRAIL.c.model == change.model, TRAIL.c.revision.is_not(None))
+    current = routed.revision if routed else None
+    if current is not None and change.routes.revision <= current:
+        raise StaleRevision(
+            f"{change.model}: routes with revision {change.routes.revision} came, {current} is in force; "
+            "read them and decide again",
+            current,
+        )
+
+
+def _replace(connection: Connection, rollout: str, evidence: Evidence) -> None:
+    connection.execute(delete(EVIDENCE).where(EVIDENCE.c.rollout == rollout))
+    connection.execute(insert(EVIDENCE).values(rollout=rollout, content=evidence.model_dump_json()))
+
+
+def _last(connection: Connection, *where: ColumnElement[bool]) -> Entry | None:
+    rows = select(TRAIL).where(*where).order_by(TRAIL.c.number.desc()).limit(1)
+    row = connection.execute(rows).one_or_none()
+    return None if row is None else _entry(row)
+
+
+def _entry(row: Row[tuple[object, ...]]) -> Entry:
+    return Entry.model_construct(**row._mapping)

@@ -1,0 +1,125 @@
+"""Trail: everything that happened to one model's traffic, in order, each entry sealed with the one before."""
+
+import hashlib
+import json
+from enum import StrEnum
+from itertools import pairwise
+from typing import Annotated, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from serve.errors import InvalidRecord
+from serve.record import Record, explain
+from serve.rollout.evidence import Evidence
+from serve.rollout.judge import Verdict
+from serve.rollout.rollout import Rollout
+from serve.routing import Routes
+
+
+class Action(StrEnum):
+    """What was done."""
+
+    START = "start"
+    # The judge's, with what followed from it.
+    VERDICT = "verdict"
+    # The latency limit was fixed, now that the baseline's quantile is known.
+    LIMIT = "limit"
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    ABORT = "abort"
+    # Routes alone, without a rollout.
+    ROUTES = "routes"
+
+
+class Judged(Record):
+    """A verdict and what it was computed from."""
+
+    evidence: Evidence
+    verdict: Verdict
+
+
+class Change(Record):
+    """One step: what was done, by whom, when, and all that is in force afterwards."""
+
+    model: str
+    action: Action
+    # A person, or "judge".
+    by: str
+    # Seconds since 1970; for a verdict the moment that it was asked for.
+    at_s: float
+    # None: as they were.
+    rollout: Rollout | None = None
+    routes: Routes | None = None
+    # Of a verdict only.
+    judged: Judged | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.judged is None) == (self.action is Action.VERDICT):
+            raise ValueError(f"action {self.action}: a verdict comes with `judged`, and nothing else does")
+        if (self.rollout is None) == (self.action is not Action.ROUTES):
+            raise ValueError(f"action {self.action}: everything but routes comes with its rollout")
+        if self.action is Action.ROUTES and self.routes is None:
+            raise ValueError("action routes: give the routes")
+        models = {self.rollout and self.rollout.plan.model, self.routes and self.routes.model} - {None}
+        if models - {self.model}:
+            raise ValueError(f"a change of model {self.model!r} with parts of {sorted(map(str, models))}")
+        return self
+
+
+class Entry(Record):
+    """A change as it is stored."""
+
+    model: str
+    # Counts up from 1 for each model, without gaps.
+    number: Annotated[int, Field(ge=1)]
+    # The rollout's name and the routes' revision, to find them by.
+    rollout: str | None
+    revision: int | None
+    # The change as JSON, to the byte.
+    content: str
+    digest: str
+
+    @property
+    def change(self) -> Change:
+        """The change itself. Raises InvalidRecord."""
+        try:
+            return Change.model_validate_json(self.content)
+        except ValidationError as error:
+            raise InvalidRecord(f"entry {self.number} of {self.model}: {explain(error)}") from None
+
+
+def seal(change: Change, number: int, previous: str) -> Entry:
+    """`change` as the entry that follows the one with the digest `previous`; the first follows ""."""
+    entry = Entry(
+        model=change.model,
+        number=number,
+        rollout=change.rollout.rollout if change.rollout else None,
+        revision=change.routes.revision if change.routes else None,
+        content=change.model_dump_json(),
+        digest="",
+    )
+    return entry.model_copy(update={"digest": digest_of(entry, previous)})
+
+
+def digest_of(entry: Entry, previous: str) -> str:
+    """The SHA-256 over `previous` and everything in `entry` but its own digest."""
+    parts = [previous, entry.model, entry.number, entry.rollout, entry.revision, entry.content]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def broken_seals(trail: tuple[Entry, ...]) -> tuple[str, ...]:
+    """What was changed, lost or put in between since it was written; an end cut off leaves no sign.
+
+    Found is damage, and a careless hand: whoever can write the store can seal it anew, so keep the last
+    digest elsewhere if that matters."""
+    faults = []
+    if trail and (trail[0].number != 1 or trail[0].digest != digest_of(trail[0], "")):
+        faults.append(f"entry {trail[0].number} is not what was written first")
+    for before, entry in pairwise(trail):
+        if entry.number != before.number + 1:
+            faults.append(f"entry {entry.number} follows {before.number}; what was between is lost")
+        elif entry.digest != digest_of(entry, before.digest):
+            faults.append(f"entry {entry.number} is not what was written, or the one before it is not")
+    return tuple(faults)

@@ -1,0 +1,42 @@
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from serve.rollout.store import Store
+from tests.serve.rollout.stores import postgres, postgres_folder
+
+_DATABASES = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL, for all tests of the session."""
+    programs = postgres_folder()
+    if programs is None:
+        pytest.skip("no initdb here; apt-get install postgresql")
+    with postgres(programs) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/rollouts.db"
+    server: str = request.getfixturevalue("postgres_url")
+    name = f"test{next(_DATABASES)}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}".encode())
+    return f"{server}/{name}"
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[Store]:
+    """A new store, whose keeper has the lease."""
+    store = Store(url, "keeper")
+    assert store.renew(0.0)
+    yield store
+    store.close()

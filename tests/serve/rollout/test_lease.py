@@ -1,0 +1,64 @@
+import threading
+
+import pytest
+
+from serve.errors import LostLease
+from serve.rollout.store import LEASE_S, Store
+from tests.serve.rollout.rollouts import begun, proven
+from tests.serve.rollout.stores import judged, started
+
+
+def test_of_two_keepers_one_acts(store: Store, url: str) -> None:
+    """The second is refused the lease, and every write."""
+    other = Store(url, "keeper")
+    assert not other.renew(LEASE_S - 0.1)
+    with pytest.raises(LostLease, match="has the lease; stop one of the two keepers"):
+        other.append(started(), 0)
+    assert store.read("digits").number == 0
+    other.close()
+
+
+def test_a_keeper_that_was_silent_is_replaced_and_may_not_write(store: Store, url: str) -> None:
+    """It hung for longer than the lease; when it wakes up, the other one's word holds."""
+    store.append(started(), 0)
+    other = Store(url, "other")
+    assert other.renew(LEASE_S)
+    with pytest.raises(LostLease, match="other-"):
+        store.keep("r1", proven(), LEASE_S)
+    with pytest.raises(LostLease):
+        store.append(judged(begun(), 60, 2), 1)
+    assert store.lease().keeper == other.keeper
+    other.close()
+
+
+def test_every_write_renews_the_lease(store: Store) -> None:
+    """A keeper that works is alive."""
+    store.append(started(at_s=3), 0)
+    assert store.lease().until_s == 3 + LEASE_S
+
+
+def test_a_keeper_that_closes_leaves_the_lease_to_the_next(store: Store, url: str) -> None:
+    """A restart waits for nothing."""
+    store.close()
+    other = Store(url, "other")
+    assert other.renew(0.1)
+    other.close()
+
+
+def test_of_many_keepers_at_once_one_gets_the_lease(url: str) -> None:
+    """Each opens, migrates and asks at the same moment."""
+    stores: list[Store] = []
+    won: list[bool] = []
+
+    def start() -> None:
+        stores.append(Store(url, "keeper"))
+        won.append(stores[-1].renew(1.0))
+
+    threads = [threading.Thread(target=start) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for store in stores:
+        store.close()
+    assert sorted(won) == [False, False, False, True]

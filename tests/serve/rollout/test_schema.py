@@ -1,0 +1,65 @@
+import pytest
+from sqlalchemy import create_engine, text
+
+from serve.errors import InvalidRecord, StoreFailed
+from serve.rollout import schema
+from serve.rollout.store import Store
+from tests.serve.rollout.stores import go_on
+
+
+def execute(url: str, statement: str) -> None:
+    """Do something behind the store's back."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
+    """An old program must not write into what it does not know."""
+    execute(url, "UPDATE schema_version SET version = 99")
+    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 1; use the newer one"):
+        Store(url, "keeper")
+
+
+def test_a_store_of_an_older_schema_is_migrated_with_all_that_is_in_it(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next version's statements are run once, whoever opens it."""
+    go_on(store, 0.0)
+    newer = (*schema.MIGRATIONS, ("ALTER TABLE lease ADD COLUMN place TEXT",))
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)
+    for _ in range(2):
+        other = Store(url, "keeper")
+        assert other.read("digits").number == 1
+        other.close()
+    execute(url, "UPDATE lease SET place = 'here'")
+
+
+def test_a_migration_that_fails_changes_nothing(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the version nor the tables, so that the old program still works."""
+    with monkeypatch.context() as patch:
+        statements = ("ALTER TABLE lease ADD COLUMN place TEXT", "no such statement")
+        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, statements))
+        with pytest.raises(StoreFailed):
+            Store(url, "keeper")
+    assert go_on(store, 0.0) == 1
+    other = Store(url, "keeper")
+    other.close()
+
+
+@pytest.mark.parametrize("wrong", ["mysql://ann:secret@host/db", "rollouts.db", "sqlite://"])
+def test_a_url_of_something_else_is_refused(wrong: str) -> None:
+    """With what it should look like, and without its password."""
+    with pytest.raises(InvalidRecord, match="a store's URL is sqlite:") as refused:
+        Store(wrong, "keeper")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_store_that_is_out_of_reach_is_named_without_its_password() -> None:
+    """Nobody listens there."""
+    with pytest.raises(StoreFailed, match=r"127\.0\.0\.1") as refused:
+        Store("postgresql://ann:secret@127.0.0.1:1/rollouts", "keeper")
+    assert "secret" not in str(refused.value)

@@ -1,0 +1,28 @@
+"""A keeper that writes one step after the other until it is killed, and says each that it has written."""
+
+import itertools
+import os
+import signal
+import sys
+
+from serve.rollout import store as stores
+from serve.rollout.store import Store
+from tests.serve.rollout.stores import go_on
+
+
+def write(url: str, steps: int) -> None:
+    """Its clock goes a minute further with each step, so that every verdict is one step further.
+
+    After so many steps it kills itself in the middle of the next."""
+    store = Store(url, "writer")
+    # The one that was killed is silent for long enough by now.
+    began_s = store.lease().until_s + 1
+    assert store.renew(began_s)
+    for tick in itertools.count(1):
+        if tick > steps:
+            stores._replace = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        print(go_on(store, began_s + 61 * tick), flush=True)
+
+
+if __name__ == "__main__":
+    write(sys.argv[1], int(sys.argv[2]))
