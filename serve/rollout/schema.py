@@ -64,15 +64,15 @@ def open_engine(url: str) -> Engine:
         parsed = make_url(url)
     except ArgumentError:
         parsed = None
-    if parsed is None or parsed.drivername not in ("sqlite", "postgresql") or not parsed.database:
+    kept = parsed is not None and parsed.database not in (None, "", ":memory:")
+    if parsed is None or not kept or parsed.drivername not in ("sqlite", "postgresql"):
         raise InvalidRecord(
             "a store's URL is sqlite:////FOLDER/FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE; "
             f"{parsed.drivername + ':' if parsed else 'something else'} came"
         )
     if parsed.drivername == "sqlite":
         engine = create_engine(parsed)
-        # Python's driver begins late; transactions are begun here, and with the lock at once.
-        event.listen(engine, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
+        # Python's driver would begin late: the lock comes first, so that who reads may write what follows.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     else:
         # A keeper that hangs in the middle must not hold up the one that takes over.

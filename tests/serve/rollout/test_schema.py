@@ -50,7 +50,9 @@ def test_a_migration_that_fails_changes_nothing(
     other.close()
 
 
-@pytest.mark.parametrize("wrong", ["mysql://ann:secret@host/db", "rollouts.db", "sqlite://"])
+@pytest.mark.parametrize(
+    "wrong", ["mysql://ann:secret@host/db", "rollouts.db", "sqlite://", "sqlite:///:memory:"]
+)
 def test_a_url_of_something_else_is_refused(wrong: str) -> None:
     """With what it should look like, and without its password."""
     with pytest.raises(InvalidRecord, match="a store's URL is sqlite:") as refused:
@@ -63,3 +65,11 @@ def test_a_store_that_is_out_of_reach_is_named_without_its_password() -> None:
     with pytest.raises(StoreFailed, match=r"127\.0\.0\.1") as refused:
         Store("postgresql://ann:secret@127.0.0.1:1/rollouts", "keeper")
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_connections_that_were_cut_are_made_anew(store: Store, url: str) -> None:
+    """As by a restart of the database between two ticks."""
+    go_on(store, 0.0)
+    execute(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    assert go_on(store, 61.0) == 2
