@@ -14,6 +14,11 @@ from pydantic import Field, model_validator
 from serve.errors import InvalidRecord
 from serve.record import Record
 
+Weight = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, le=1)]
+# The header, and on gRPC the metadata key, whose value always gets the same variant.
+STICKY_KEY = "x-counterweight-key"
+
 
 class Routes(Record):
     """Weights are relative; the share of a variant is its weight over their sum.
@@ -25,7 +30,12 @@ class Routes(Record):
     model: str
     baseline: str
     # Variant -> weight; the baseline is always named, and 0 means no request at all.
-    weights: Mapping[str, Annotated[float, Field(ge=0)]]
+    weights: Mapping[str, Weight]
+    # Variant -> the share of the requests that the baseline answered which it gets too; its answers to them
+    # are compared and reach nobody.
+    shadows: Mapping[str, Share] = {}
+    # The header whose value is the sticky key, in lower case.
+    sticky: Annotated[str, Field(pattern="^[a-z0-9-]{1,64}$")] = STICKY_KEY
     # Counts up with each change, so that two sets of routes can be told apart.
     revision: Annotated[int, Field(ge=1)] = 1
 
@@ -35,6 +45,11 @@ class Routes(Record):
             raise ValueError(f"weights name no baseline {self.baseline!r}; give it one (0 is allowed)")
         if not 0 < math.fsum(self.weights.values()) < math.inf:
             raise ValueError("the weights sum to nothing; at least one must be above 0")
+        for variant in self.shadows:
+            if variant == self.baseline or self.weights.get(variant):
+                raise ValueError(
+                    f"shadows: {variant!r} answers requests itself; a shadow is no baseline and has weight 0"
+                )
         return self
 
     def share(self, variant: str) -> float:

@@ -16,8 +16,9 @@ from serve.errors import CounterweightError, InvalidRequest, ModelFailed, Unknow
 from serve.http.reader import Reader
 from serve.model import Models, Parameters, ServedModel, find_model
 from serve.observe.observer import Exchange
-from serve.oip.request import STICKY_KEY, InferRequest, Wanted
+from serve.oip.request import InferRequest, Wanted
 from serve.oip.wording import kind, name_kind, shorten
+from serve.routing import STICKY_KEY
 from serve.tensor import TensorSpec
 from serve.text import Encoded, TextInput
 

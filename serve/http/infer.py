@@ -8,7 +8,7 @@ from serve.model import Models, find_model
 from serve.observe.observer import Exchange
 from serve.oip.compression import compress
 from serve.oip.http_codec import JSON_BYTES_HEADER, decode_request, encode_answer, read_json_bytes
-from serve.oip.request import STICKY_KEY
+from serve.routing import STICKY_KEY
 from serve.settings import Settings
 
 

@@ -19,10 +19,10 @@ from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_codec import decode_request, encode_answer, read_map
 from serve.oip.metadata import model_config, model_metadata, server_metadata
 from serve.oip.parameters import read_variant
-from serve.oip.request import STICKY_KEY
 from serve.oip.statistics import model_statistics
 from serve.oip.wording import shorten
 from serve.registry import Registry
+from serve.routing import STICKY_KEY
 from serve.settings import Settings
 
 # On the wire; our own messages live in a package of another name.

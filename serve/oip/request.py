@@ -4,9 +4,6 @@ from dataclasses import dataclass
 
 from serve.tensor import Arrays
 
-# The header, and on gRPC the metadata key, whose value always gets the same variant.
-STICKY_KEY = "x-counterweight-key"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:

@@ -1,5 +1,6 @@
 """Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
 
+from collections.abc import Mapping
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -129,8 +130,10 @@ class Comparison(Record):
     """Candidate and baseline on the same inputs. Where a pair has several outputs, the worst one counts."""
 
     pairs: Sum = 0
-    # Pairs whose top answer differed.
+    # Pairs that differ: another top answer, too low a cosine, too large a difference, or no answer at all.
     disagreements: Sum = 0
+    # Of these, pairs in which the candidate failed where the baseline did not.
+    failures: Sum = 0
     cosine: Moments = Moments()
     # Of the candidate's distribution from the baseline's, in nats.
     kl: Moments = Moments()
@@ -154,6 +157,11 @@ class Evidence(Record):
 
     segments: tuple[Segment, ...] = ()
     shadow: Comparison = Comparison()
+    # The same by output, and by the slice that a request named.
+    outputs: Mapping[str, Comparison] = {}
+    slices: Mapping[str, Comparison] = {}
+    # Copies that were dropped, because the shadow could not keep up or was not there.
+    dropped: Sum = 0
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

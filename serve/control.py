@@ -1,0 +1,194 @@
+"""Control: what people and programs may ask of the keeper, and what it answers, as JSON carries it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field
+
+from serve.record import Record
+from serve.rollout.evidence import Evidence
+from serve.rollout.judge import Kind, Verdict
+from serve.rollout.policy import Policy
+from serve.rollout.replay import Replay
+from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.trail import Action
+from serve.routing import Routes, Share, Weight
+
+# What a person may do to a rollout that runs.
+Act = Literal["pause", "resume", "promote", "abort"]
+
+
+class RoutesWanted(Record):
+    """Other routes for a model. What is None stays as it is."""
+
+    weights: Mapping[str, Weight] | None = None
+    # Variant -> the share of requests that are copied to it.
+    shadows: Mapping[str, Share] | None = None
+    # The header whose value is the sticky key.
+    sticky: str | None = None
+    # Of the routes that were read before; None: whatever they are now.
+    revision: int | None = None
+
+
+class RolloutWanted(Record):
+    """A rollout to be started, from the model's baseline to the candidate."""
+
+    candidate: str
+    policy: Policy = Policy()
+
+
+class ActWanted(Record):
+    """What comes with a pause, resume, promote or abort."""
+
+    # Of the trail's entry on which it was decided; None: whatever happened since.
+    number: int | None = None
+
+
+class Outcome(Record):
+    """What is known now of an answer that was given then."""
+
+    # As the answer's header x-request-id told it.
+    request_id: Annotated[str, Field(min_length=1, max_length=128)]
+    correct: bool
+
+
+class Outcomes(Record):
+    """Feedback on some requests."""
+
+    outcomes: Annotated[tuple[Outcome, ...], Field(max_length=1000)]
+
+
+class Feedback(Record):
+    """What became of the outcomes: how many count now, and the ids of those that do not."""
+
+    counted: int
+    # Already told before; the first stands.
+    double: tuple[str, ...]
+    # The rollout in which they were answered is over.
+    late: tuple[str, ...]
+    # Answered outside of a rollout that asks for feedback, or too long ago, or never.
+    unknown: tuple[str, ...]
+
+
+class Disagreement(Record):
+    """A pair of answers that differ, in short words."""
+
+    at_s: float
+    request_id: str
+    # What the request's header x-counterweight-slice says.
+    slice: str | None
+    output: str
+    # Such as `7 (0.61)`, `cosine 0.83` or `ModelFailed: ...`.
+    baseline: str
+    candidate: str
+
+
+class RolloutView(Record):
+    """A rollout as it stands."""
+
+    rollout: Rollout
+    # Of the trail's last entry: what one sends along with an act.
+    number: int
+    routes: Routes
+    evidence: Evidence
+    # The last one, and the time it was asked for; None: none yet.
+    verdict: Verdict | None
+    judged_s: float | None
+    # The candidate's share of the requests as they came, since the last change of the split.
+    served: float | None
+    # The last pairs that differ, newest first.
+    disagreements: tuple[Disagreement, ...]
+
+
+class RolloutLine(Record):
+    """A rollout in a list."""
+
+    rollout: str
+    candidate: str
+    phase: Phase
+    step: int
+    started_s: float
+    # Who changed it last, when, and why.
+    by: str
+    changed_s: float
+    reason: str
+
+
+class TrailLine(Record):
+    """An entry of the trail, without the evidence."""
+
+    number: int
+    action: Action
+    by: str
+    at_s: float
+    digest: str
+    rollout: str | None
+    phase: Phase | None
+    step: int | None
+    # The candidate's share after it, 0 to 1.
+    share: float | None
+    routes: Routes | None
+    kind: Kind | None
+    # Why; of a verdict its reason.
+    reason: str
+    verdict: Verdict | None
+
+
+class Curve(Record):
+    """One variant over time; None where it had no requests."""
+
+    requests_per_s: tuple[float, ...]
+    errors_per_s: tuple[float, ...]
+    p50_ms: tuple[float | None, ...]
+    p99_ms: tuple[float | None, ...]
+
+
+class Curves(Record):
+    """A model's variants over the last ten minutes."""
+
+    # The ends of the stretches, in seconds since 1970, oldest first.
+    at_s: tuple[float, ...]
+    variants: Mapping[str, Curve]
+
+
+class Control(Protocol):
+    """The keeper, to whoever speaks to people. All raise StoreFailed, and what writes raises LostLease."""
+
+    async def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
+        """Other routes. Raises UnknownModel, UnknownVariant, InvalidRequest, StaleRevision; RefusedAction
+        while a rollout of the model runs."""
+        ...
+
+    async def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
+        """Start a rollout. Raises UnknownModel, UnknownVariant, InvalidRequest; RefusedAction while another
+        runs."""
+        ...
+
+    async def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
+        """What a person does. Raises UnknownRollout, RefusedAction, StaleRevision."""
+        ...
+
+    async def view(self, rollout: str) -> RolloutView:
+        """A rollout as it stands. Raises UnknownRollout."""
+        ...
+
+    async def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
+        """All of a model's, newest first. Raises UnknownModel."""
+        ...
+
+    async def trail(self, model: str, after: int) -> tuple[TrailLine, ...]:
+        """What happened to a model's traffic after the entry of that number, at most 500 entries, oldest
+        first. Raises UnknownModel."""
+        ...
+
+    async def replay(self, rollout: str) -> Replay:
+        """Every verdict computed once more. Raises UnknownRollout."""
+        ...
+
+    async def curves(self, model: str) -> Curves:
+        """The last ten minutes. Raises UnknownModel."""
+        ...
+
+    async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
+        """Outcomes of requests that were answered before. Raises UnknownModel."""
+        ...
