@@ -16,6 +16,7 @@ from serve.control import Control
 from serve.docs.page import docs_routes
 from serve.errors import CounterweightError, StaleRevision
 from serve.http.control.paths import control_routes
+from serve.http.dashboard import dashboard_routes
 from serve.http.embeddings import embeddings_route
 from serve.http.infer import InferEndpoint
 from serve.http.metrics import metrics_route
@@ -51,6 +52,7 @@ def create_app(
             *control_routes(registry, control, reader),
             metrics_route(registry),
             *docs_routes(),
+            *dashboard_routes(),
         ],
         exception_handlers={
             CounterweightError: _answer_ours,
