@@ -71,11 +71,16 @@ function startButton(model, detail, desk) {
 function verdictCard(view, now_s) {
   const { verdict, judged_s, rollout } = view;
   if (!verdict) return card("Evidence", h("p.empty", null, "No verdict yet: the first one comes with the first counts."));
-  const waits = verdict.kind === "CONTINUE" ? missing(verdict) : [verdict.reason];
   return card(
     "Evidence",
     h("p.verdict", null, h(`b.kind-${verdict.kind}`, null, verdict.kind), h("time.soft", { title: moment(judged_s) }, over(rollout.phase) ? ` the last verdict, ${ago(judged_s, now_s)}` : ` ${ago(judged_s, now_s)}`)),
-    h("ul.waits", null, waits.map((item) => h("li", null, said(item)))),
+    h("ul.waits", null, because(verdict).map((item) => h("li", null, said(item)))),
     evidence(verdict, rollout.plan.policy),
   );
+}
+
+/** Why, in pieces; what a PROMOTE rests on stands in the figures below. */
+function because(verdict) {
+  if (verdict.kind === "CONTINUE") return missing(verdict);
+  return [verdict.kind === "PROMOTE" ? verdict.reason.replace(/:.*/s, "") : verdict.reason];
 }

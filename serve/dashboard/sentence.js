@@ -7,7 +7,7 @@ import { duration, list, many, percent, said } from "./words.js";
 
 /** {tone, main, rest}: the tone for colour and mark, what is, and what else there is to say. */
 export function sentence(detail, view) {
-  if (!view) return { tone: "NONE", main: capital(`${present(detail)}.`), rest: "No rollout has run yet." };
+  if (!view) return { tone: "NONE", main: `${present(detail)}.`, rest: "No rollout has run yet." };
   return { tone: view.rollout.phase, ...SENTENCES[view.rollout.phase](view, detail) };
 }
 
