@@ -33,6 +33,8 @@ class Settings(Record):
     max_queue_rows: Count = 1024
     # So is one that would wait longer than this, going by how long runs take, unless it fits into the next.
     max_queue_wait_s: Seconds = 1.0
+    # A shadow has at most so many rows waiting; a copy that does not fit is dropped.
+    max_shadow_rows: Count = 256
     # A request is answered within this time, or with 504; its client may allow less.
     request_timeout_s: Seconds = 30
     # A variant whose run takes longer counts as hanging: nobody waits for it any more.

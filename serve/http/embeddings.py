@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from serve.model import Models, Parameters, ServedModel, find_model
 from serve.observe.observer import Exchange
 from serve.oip.request import InferRequest, Wanted
 from serve.oip.wording import kind, name_kind, shorten
-from serve.routing import STICKY_KEY
+from serve.routing import SLICE
 from serve.tensor import TensorSpec
 from serve.text import Encoded, TextInput
 
@@ -122,7 +123,7 @@ def embeddings_route(models: Models, reader: Reader) -> Route:
         try:
             timeout_s = reader.timeout_s(request)
             asked = decode_embeddings(await reader.body(request))
-            body = await _answer(models, asked, request.headers.get(STICKY_KEY), timeout_s, exchange)
+            body = await _answer(models, asked, request.headers, timeout_s, exchange)
         except CounterweightError as error:
             exchange.error = type(error).__name__
             return _refuse(error)
@@ -132,12 +133,22 @@ def embeddings_route(models: Models, reader: Reader) -> Route:
 
 
 async def _answer(
-    models: Models, asked: EmbeddingsRequest, key: str | None, timeout_s: float | None, exchange: Exchange
+    models: Models,
+    asked: EmbeddingsRequest,
+    headers: Mapping[str, str],
+    timeout_s: float | None,
+    exchange: Exchange,
 ) -> bytes:
     exchange.model = asked.model
     model = find_model(models, asked.model)
     text, output = _check_fit(model, asked)
-    ticket = model.admit(pinned=asked.variant, key=key, timeout_s=timeout_s)
+    ticket = model.admit(
+        pinned=asked.variant,
+        key=headers.get(model.routes.sticky),
+        timeout_s=timeout_s,
+        request_id=exchange.request_id,
+        slice_=headers.get(SLICE),
+    )
     exchange.variant = ticket.variant
     encoded = await _encode(asked, text)
     wanted = (Wanted(name=output.name),)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict
 from operator import methodcaller
 from typing import Any
@@ -22,7 +22,7 @@ from serve.oip.parameters import read_variant
 from serve.oip.statistics import model_statistics
 from serve.oip.wording import shorten
 from serve.registry import Registry
-from serve.routing import STICKY_KEY
+from serve.routing import SLICE
 from serve.settings import Settings
 
 # On the wire; our own messages live in a package of another name.
@@ -119,7 +119,7 @@ class _Service:
         exchange.status = grpc.StatusCode.CANCELLED.name
         exchange.bytes_in = request.ByteSize()
         try:
-            answer = await self._answer(request, context, metadata.get(STICKY_KEY), exchange)
+            answer = await self._answer(request, context, metadata, exchange)
         except Exception as error:
             exchange.status, exchange.error = code_of(error).name, type(error).__name__
             raise
@@ -130,12 +130,20 @@ class _Service:
             self._observer.note(exchange)
 
     async def _answer(
-        self, request: wire.ModelInferRequest, context: _Context, key: str | None, exchange: Exchange
+        self,
+        request: wire.ModelInferRequest,
+        context: _Context,
+        metadata: Mapping[str, str],
+        exchange: Exchange,
     ) -> wire.ModelInferResponse:
         model = self._model(request.model_name)
         exchange.model = model.name
         ticket = model.admit(
-            pinned=shorten(request.model_version) or None, key=key, timeout_s=context.time_remaining()
+            pinned=shorten(request.model_version) or None,
+            key=metadata.get(model.routes.sticky),
+            timeout_s=context.time_remaining(),
+            request_id=exchange.request_id,
+            slice_=metadata.get(SLICE),
         )
         exchange.variant = ticket.variant
         asked = decode_request(request, model.forms, self._settings.max_elements)

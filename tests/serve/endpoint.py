@@ -72,7 +72,9 @@ def load_all(repository: Path, weights: Mapping[str, Mapping[str, float]]) -> Ca
             for variant, bundle in stored.servable.items()
         }
         routes = Routes(model=name, baseline=stored.baseline, weights=given)
-        models[name] = LoadedModel(name=name, signature=stored.signature, routes=routes, variants=versions)
+        models[name] = LoadedModel(
+            name=name, signature=stored.signature, task="classification", routes=routes, variants=versions
+        )
     return Catalog(revision=1, models=models)
 
 

@@ -80,7 +80,9 @@ def loaded(folder: Path) -> LoadedModel:
     }
     bundle = next(iter(bundles.values()))
     routes = Routes(model=folder.name, baseline=bundle.baseline, weights={bundle.baseline: 1})
-    return LoadedModel(name=folder.name, signature=bundle.signature, routes=routes, variants=variants)
+    return LoadedModel(
+        name=folder.name, signature=bundle.signature, task="classification", routes=routes, variants=variants
+    )
 
 
 async def place(version: LoadedVariant) -> Placement:
