@@ -8,6 +8,7 @@ from serve.record import Record
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
 
 
 class Settings(Record):
@@ -43,3 +44,7 @@ class Settings(Record):
     threads: Count = 1
     # A variant's replica (apart) that grows by more resident memory than this is replaced.
     max_growth_bytes: Count = 2 * 2**30
+    # More changes over the control API are refused with 429, in each gateway; twice as many may come at once.
+    control_writes_per_s: Rate = 10
+    # The same for feedback, which carries up to 1,000 outcomes at a time.
+    feedback_per_s: Rate = 100

@@ -14,7 +14,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.errors import CounterweightError, InvalidRequest, ModelFailed, UnknownModel, UnknownVariant
+from serve.http.gate import Gate
 from serve.http.reader import Reader
+from serve.http.refusal import headers_of
 from serve.model import Models, Parameters, ServedModel, find_model
 from serve.observe.observer import Exchange
 from serve.oip.request import InferRequest, Wanted
@@ -115,21 +117,25 @@ def openai_error(error: CounterweightError) -> dict[str, Any]:
     }
 
 
-def embeddings_route(models: Models, reader: Reader) -> Route:
+def embeddings_route(models: Models, gate: Gate, reader: Reader) -> Route:
     """POST /v1/embeddings over `models`. Every CounterweightError is answered in OpenAI's form."""
 
     async def embed(request: Request) -> Response:
-        exchange: Exchange = request.state.exchange
-        try:
-            timeout_s = reader.timeout_s(request)
-            asked = decode_embeddings(await reader.body(request))
-            body = await _answer(models, asked, request.headers, timeout_s, exchange)
-        except CounterweightError as error:
-            exchange.error = type(error).__name__
-            return _refuse(error)
+        timeout_s = reader.timeout_s(request)
+        asked = decode_embeddings(await reader.body(request))
+        body = await _answer(models, asked, request.headers, timeout_s, request.state.exchange)
         return Response(body, media_type="application/json")
 
-    return Route("/v1/embeddings", embed, methods=["POST"])
+    guarded = gate.infer(embed)
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await guarded(request)
+        except CounterweightError as error:
+            request.state.exchange.error = type(error).__name__
+            return _refuse(error)
+
+    return Route("/v1/embeddings", answer, methods=["POST"])
 
 
 async def _answer(
@@ -188,8 +194,8 @@ def _refuse(error: CounterweightError) -> Response:
     # The rest is the client's, or comes by the thousand under overload: the metrics count it.
     if error.status == 500:
         _log.error("/v1/embeddings: %s", error)
-    headers = {"retry-after": str(getattr(error, "retry_after_s", 1))} if error.status == 503 else None
-    return Response(orjson.dumps(openai_error(error)), error.status, headers, "application/json")
+    content = orjson.dumps(openai_error(error))
+    return Response(content, error.status, headers_of(error), "application/json")
 
 
 def _read_input(given: Any) -> tuple[NDArray[np.generic] | None, list[list[int]] | None]:

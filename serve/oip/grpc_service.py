@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 
+from serve.access import Access, Role
 from serve.catalog import Repository
 from serve.errors import CounterweightError, InvalidRequest, UnknownModel, UnknownVariant
 from serve.model import ServedModel, find_model
@@ -28,19 +29,29 @@ from serve.settings import Settings
 # On the wire; our own messages live in a package of another name.
 SERVICE = "inference.GRPCInferenceService"
 _MAX_DETAILS_BYTES = 2000
+# Who may make a call; health and the index are for everybody, and an inference is refused where it is noted.
+_ROLES: Mapping[str, Role] = {
+    "ServerMetadata": "infer",
+    "ModelMetadata": "infer",
+    "ModelConfig": "infer",
+    "ModelStatistics": "infer",
+    "RepositoryModelLoad": "operate",
+    "RepositoryModelUnload": "operate",
+}
 _log = logging.getLogger("counterweight.grpc")
 
 _Context = grpc.aio.ServicerContext[bytes, Any]
 
 
 def grpc_handler(
-    registry: Registry, repository: Repository, settings: Settings, observer: Observer
+    registry: Registry, repository: Repository, access: Access, settings: Settings, observer: Observer
 ) -> grpc.GenericRpcHandler:
     """The service over the registry's models, for `add_generic_rpc_handlers` of a grpc.aio server."""
-    service = _Service(registry, repository, settings, observer)
+    service = _Service(registry, repository, access, settings, observer)
     calls: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         name: grpc.unary_unary_rpc_method_handler(
-            _guard(request, call), response_serializer=methodcaller("SerializeToString")
+            _guard(request, call, access, _ROLES.get(name)),
+            response_serializer=methodcaller("SerializeToString"),
         )
         for name, (request, call) in service.calls.items()
     }
@@ -70,9 +81,15 @@ def code_of(error: Exception) -> grpc.StatusCode:
 
 class _Service:
     def __init__(
-        self, registry: Registry, repository: Repository, settings: Settings, observer: Observer
+        self,
+        registry: Registry,
+        repository: Repository,
+        access: Access,
+        settings: Settings,
+        observer: Observer,
     ) -> None:
         self._registry = registry
+        self._access = access
         self._models = registry.models
         self._observer = observer
         self._repository = repository
@@ -95,6 +112,10 @@ class _Service:
         self, requests: AsyncIterator[bytes], context: _Context
     ) -> AsyncIterator[wire.ModelStreamInferResponse]:
         """One answer for each request, in their order; a request that fails does not end the stream."""
+        try:
+            _admit(self._access, "infer", context)
+        except CounterweightError as error:
+            await context.abort(*status_of(error))
         async for content in requests:
             request = wire.ModelInferRequest()
             try:
@@ -119,6 +140,7 @@ class _Service:
         exchange.status = grpc.StatusCode.CANCELLED.name
         exchange.bytes_in = request.ByteSize()
         try:
+            self._access.admit("infer", metadata.get("authorization"))
             answer = await self._answer(request, context, metadata, exchange)
         except Exception as error:
             exchange.status, exchange.error = code_of(error).name, type(error).__name__
@@ -237,15 +259,21 @@ class _Service:
 
 
 def _guard(
-    request: Any, call: Callable[[Any, _Context], Awaitable[Any]]
+    request: Any, call: Callable[[Any, _Context], Awaitable[Any]], access: Access, role: Role | None
 ) -> Callable[[bytes, _Context], Awaitable[Any]]:
     async def guarded(content: bytes, context: _Context) -> Any:
         try:
+            if role is not None:
+                _admit(access, role, context)
             return await call(_parse(request, content), context)
         except Exception as error:
             await context.abort(*status_of(error))
 
     return guarded
+
+
+def _admit(access: Access, role: Role, context: _Context) -> None:
+    access.admit(role, _metadata(context).get("authorization"))
 
 
 def _parse(request: Any, content: bytes) -> Any:
