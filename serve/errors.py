@@ -34,6 +34,13 @@ class UnsupportedEncoding(CounterweightError):
     grpc = "INVALID_ARGUMENT"
 
 
+class UnsupportedMediaType(CounterweightError):
+    """The body is not of the kind that is taken here."""
+
+    status = 415
+    grpc = "INVALID_ARGUMENT"
+
+
 class UnknownModel(CounterweightError):
     """No model of that name is served here."""
 

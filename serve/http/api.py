@@ -12,11 +12,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from serve.catalog import Repository
+from serve.control import Control
 from serve.docs.page import docs_routes
-from serve.errors import CounterweightError
-from serve.http.control import control_routes
+from serve.errors import CounterweightError, StaleRevision
+from serve.http.control.paths import control_routes
 from serve.http.embeddings import embeddings_route
 from serve.http.infer import InferEndpoint
+from serve.http.metrics import metrics_route
 from serve.http.models import model_routes
 from serve.http.observed import Observed
 from serve.http.reader import Reader
@@ -31,6 +33,7 @@ _log = logging.getLogger("counterweight.api")
 def create_app(
     registry: Registry,
     repository: Repository,
+    control: Control,
     settings: Settings,
     observer: Observer,
 ) -> ASGIApp:
@@ -45,7 +48,8 @@ def create_app(
             *model_routes(registry, settings),
             *repository_routes(repository, reader),
             embeddings_route(registry.models, reader),
-            *control_routes(registry),
+            *control_routes(registry, control, reader),
+            metrics_route(registry),
             *docs_routes(),
         ],
         exception_handlers={
@@ -67,7 +71,8 @@ async def _answer_ours(request: Request, error: Exception) -> Response:
     headers = {}
     if error.status == 503:
         headers["retry-after"] = str(getattr(error, "retry_after_s", 1))
-    return _answer(str(error), error.status, headers)
+    more = {"current": error.current} if isinstance(error, StaleRevision) else {}
+    return _answer(str(error), error.status, headers, **more)
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:
@@ -85,6 +90,5 @@ async def _answer_bug(request: Request, error: Exception) -> Response:
     return _answer(f"internal error: {type(error).__name__}; the server's log says more", 500, {})
 
 
-def _answer(message: str, status: int, headers: dict[str, str]) -> Response:
-    content: dict[str, Any] = {"error": message}
-    return Response(orjson.dumps(content), status, headers, "application/json")
+def _answer(message: str, status: int, headers: dict[str, str], **more: Any) -> Response:
+    return Response(orjson.dumps({"error": message, **more}), status, headers, "application/json")

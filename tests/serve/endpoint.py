@@ -21,6 +21,7 @@ from serve.repository import read_repository
 from serve.routing import Routes
 from serve.session import open_session
 from serve.settings import Settings
+from tests.serve.desk import Desk
 
 T = TypeVar("T")
 Told = list[tuple[str, str, str | None]]
@@ -86,6 +87,7 @@ class Endpoint:
     place: Place = together
     observer: Observer = field(default_factory=Observer)
     shelf: Shelf = field(default_factory=Shelf)
+    desk: Desk = field(default_factory=Desk)
     make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 
     def __enter__(self) -> Self:
@@ -122,7 +124,7 @@ class Endpoint:
     async def _start(self) -> None:
         assert await self.registry.apply(load_all(self.repository, self.weights)) == {}
         self._server = HttpServer(
-            create_app(self.registry, self.shelf, self.settings, self.observer), self.settings
+            create_app(self.registry, self.shelf, self.desk, self.settings, self.observer), self.settings
         )
         self._server.start("127.0.0.1", self.port)
 

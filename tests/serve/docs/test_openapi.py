@@ -30,6 +30,7 @@ from serve.session import open_session
 from serve.settings import Settings
 from serve.tensor import Signature, TensorSpec
 from tests.conftest import make_bundle
+from tests.serve.desk import Desk
 from tests.serve.texts import make_text_bundle
 
 DOCUMENT = openapi()
@@ -37,6 +38,7 @@ DIGITS = Signature(
     inputs=(TensorSpec(name="image", datatype="FP32", shape=("batch", 1, 8, 8)),),
     outputs=(TensorSpec(name="logits", datatype="FP32", shape=("batch", 10)),),
 )
+DESK = Desk(model="digits", baseline="fp32", candidate="int8")
 # Method, path, and what the example shows, if it has a body.
 Asked = tuple[str, str, str | None]
 
@@ -94,7 +96,7 @@ async def ask_everything(repository: Path) -> dict[Asked, httpx2.Response]:
     assert await registry.apply(Catalog(revision=1, models=models)) == {}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = HttpServer(create_app(registry, Index(), Settings(), Observer()), Settings())
+    server = HttpServer(create_app(registry, Index(), DESK, Settings(), Observer()), Settings())
     server.start("127.0.0.1", port)
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -156,7 +158,7 @@ def test_every_answer_is_as_documented(asked: Asked, answers: Mapping[Asked, htt
 
 def test_every_path_of_the_server_is_documented() -> None:
     """And no other is."""
-    app: Any = create_app(Registry(place, Settings()), Index(), Settings(), Observer())
+    app: Any = create_app(Registry(place, Settings()), Index(), DESK, Settings(), Observer())
     assert {route.path for route in app._app.routes} == set(DOCUMENT["paths"])
 
 

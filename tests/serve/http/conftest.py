@@ -22,11 +22,12 @@ def endpoint(module_repository: Path) -> Iterator[Endpoint]:
 
 @pytest.fixture(autouse=True)
 def _forget(request: pytest.FixtureRequest) -> None:
-    """What one test told the repository is not the next one's."""
+    """What one test told the repository and the keeper is not the next one's."""
     if "endpoint" in request.fixturenames:
         endpoint: Endpoint = request.getfixturevalue("endpoint")
         endpoint.shelf.told.clear()
         endpoint.shelf.error = None
+        endpoint.desk.forget()
 
 
 LOOPS: dict[str, MakeLoop] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

@@ -1,0 +1,19 @@
+"""Feedback: labels that come later than the answers that they are of."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serve.control import Control, Outcomes
+from serve.http.control.records import answer_record, read_record
+from serve.http.reader import Reader
+
+
+def feedback_route(control: Control, reader: Reader) -> Route:
+    """`/control/models/{model}/feedback`."""
+
+    async def tell(request: Request) -> Response:
+        told = await read_record(reader, request, Outcomes)
+        return answer_record(await control.feedback(request.path_params["model"], told.outcomes))
+
+    return Route("/control/models/{model}/feedback", tell, methods=["POST"])

@@ -1,0 +1,51 @@
+"""What is served, how it is split, and what was counted; the last minutes as curves."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from serve.control import Control
+from serve.http.control.records import answer_record
+from serve.http.models import answer_json
+from serve.model import ServedModel, find_model
+from serve.registry import Registry
+from serve.rollout.tally import Loads
+
+
+def model_routes(registry: Registry, control: Control) -> list[Route]:
+    """`/control/models`, and what can be seen of one model. All gateways' counts together."""
+
+    async def list_models(request: Request) -> Response:
+        return answer_json({"models": sorted(registry.models)})
+
+    async def show_model(request: Request) -> Response:
+        model = find_model(registry.models, request.path_params["model"])
+        lines = await control.rollouts(model.name)
+        running = next((line.rollout for line in lines if not line.phase.over), None)
+        return answer_json({**_describe(model, registry.counted()), "rollout": running})
+
+    async def show_curves(request: Request) -> Response:
+        return answer_record(await control.curves(request.path_params["model"]))
+
+    return [
+        Route("/control/models", list_models),
+        Route("/control/models/{model}", show_model),
+        Route("/control/models/{model}/curves", show_curves),
+    ]
+
+
+def _describe(model: ServedModel, loads: Loads) -> dict[str, Any]:
+    variants = {}
+    for name in model.variants:
+        tally = loads[model.name, name].tally
+        variants[name] = {
+            "share": model.routes.share(name),
+            "requests": tally.requests,
+            "errors": tally.errors,
+            "p50_ms": tally.latency.quantile_ms(0.5),
+            "p99_ms": tally.latency.quantile_ms(0.99),
+            "ready": model.served[name].up,
+        }
+    return {"routes": model.routes.model_dump(), "variants": variants}

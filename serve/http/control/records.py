@@ -1,0 +1,44 @@
+"""Records on the wire: a body read as one, and one as an answer."""
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from serve.errors import InvalidRequest, UnsupportedMediaType
+from serve.http.models import answer_json
+from serve.http.reader import Reader
+from serve.oip.wording import shorten
+from serve.record import Record, explain
+
+_JSON = "application/json"
+R = TypeVar("R", bound=Record)
+
+
+async def read_record(reader: Reader, request: Request, kind: type[R], *, empty: bool = False) -> R:
+    """The body as a record of that kind; `empty`: no body is `{}`. Raises UnsupportedMediaType,
+    InvalidRequest with every fault, and what the reader raises."""
+    # Not for form's sake: a page of another site can send a form, but JSON only if it was allowed to.
+    media_type = request.headers.get("content-type", "")
+    if media_type.partition(";")[0].strip().lower() != _JSON:
+        came = f"is {shorten(media_type)!r}" if media_type else "is missing"
+        raise UnsupportedMediaType(f"the header content-type {came}; send JSON, and content-type: {_JSON}")
+    body = await reader.body(request)
+    if empty and not body:
+        body = b"{}"
+    try:
+        return kind.model_validate_json(body, strict=True)
+    except ValidationError as error:
+        raise InvalidRequest(f"the body: {explain(error)}") from None
+
+
+def answer_record(record: Record, status: int = 200) -> Response:
+    """`record` as a response."""
+    return Response(record.model_dump_json(), status, media_type=_JSON)
+
+
+def answer_records(name: str, records: Sequence[Record]) -> Response:
+    """`records` as a response, in a list of that name."""
+    return answer_json({name: [record.model_dump(mode="json") for record in records]})

@@ -1,0 +1,208 @@
+"""Desk: the control API's other end, in memory, for tests."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from serve.control import (
+    Act,
+    ActWanted,
+    Curve,
+    Curves,
+    Disagreement,
+    Feedback,
+    Outcome,
+    RolloutLine,
+    RolloutView,
+    RolloutWanted,
+    RoutesWanted,
+    TrailLine,
+)
+from serve.errors import RefusedAction, StaleRevision, UnknownModel, UnknownRollout, UnknownVariant
+from serve.rollout import advance
+from serve.rollout.judge import judge
+from serve.rollout.replay import Replay, replay
+from serve.rollout.rollout import Plan, Rollout
+from serve.rollout.trail import Action
+from serve.routing import Routes
+from tests.serve.story import NOW_S, Stage, line_of, tell
+
+_ACTS: Mapping[Act, Callable[[Rollout, str], Rollout]] = {
+    "pause": advance.pause,
+    "resume": advance.resume,
+    "promote": lambda rollout, by: advance.promote(rollout, by, NOW_S),
+    "abort": advance.abort,
+}
+
+
+class Desk:
+    """A Control over one model and a story of rollouts. It notes what it was told, and does it."""
+
+    def __init__(
+        self,
+        stage: Stage = "step",
+        *,
+        model: str = "linear",
+        baseline: str = "base",
+        candidate: str = "light",
+    ) -> None:
+        self._plan = Plan(model=model, baseline=baseline, candidate=candidate)
+        self._stage: Stage = stage
+        self.forget()
+
+    def forget(self) -> None:
+        """As at the beginning."""
+        self.story = tell(self._plan, self._stage)
+        # What changed anything, as it was called.
+        self.told: list[tuple[Any, ...]] = []
+        # What every call ends with, if anything.
+        self.error: Exception | None = None
+
+    async def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
+        """Other routes."""
+        self._expect(model, "set_routes", model, wanted, by)
+        routes = self.story.routes
+        if wanted.revision not in (None, routes.revision):
+            raise StaleRevision(
+                f"revision {wanted.revision} came, {routes.revision} is in force", routes.revision
+            )
+        self._refuse_if_running()
+        update = wanted.model_dump(exclude_none=True, exclude={"revision"})
+        changed = Routes.model_validate(routes.model_dump() | update | {"revision": routes.revision + 1})
+        self.story.set_routes(changed, by)
+        return changed
+
+    async def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
+        """A new rollout, in its shadow."""
+        self._expect(model, "start", model, wanted, by)
+        if wanted.candidate != self._plan.candidate:
+            raise UnknownVariant(f"model {model!r} serves no variant {wanted.candidate!r}")
+        self._refuse_if_running()
+        plan = self._plan.model_copy(update={"policy": wanted.policy})
+        return self._view(self.story.begin(f"{model}-20261122-153000-{len(self.told):04x}", plan, by))
+
+    async def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
+        """What a person does."""
+        number, before = self._find(rollout)
+        self.told.append(("act", rollout, act, wanted, by))
+        if wanted.number not in (None, number):
+            raise StaleRevision(f"entry {wanted.number} came, {number} is the current one", number)
+        return self._view(self.story.note(_ACTS[act](before, by), Action(act), by))
+
+    async def view(self, rollout: str) -> RolloutView:
+        """A rollout as it stands."""
+        return self._view(self._find(rollout)[1])
+
+    async def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
+        """All of them, newest first."""
+        self._expect(model)
+        return tuple(
+            RolloutLine(
+                rollout=name,
+                candidate=rollout.plan.candidate,
+                phase=rollout.phase,
+                step=rollout.step,
+                started_s=rollout.started_s,
+                by=rollout.by,
+                changed_s=self.story.entries[number - 1].change.at_s,
+                reason=rollout.reason,
+            )
+            for name, (number, rollout) in reversed(self.story.rollouts.items())
+        )
+
+    async def trail(self, model: str, after: int) -> tuple[TrailLine, ...]:
+        """What was done after that entry."""
+        self._expect(model)
+        return tuple(line_of(entry) for entry in self.story.entries[after : after + 500])
+
+    async def replay(self, rollout: str) -> Replay:
+        """The real one's findings."""
+        self._find(rollout)
+        return replay(tuple(self.story.entries), rollout)
+
+    async def curves(self, model: str) -> Curves:
+        """Ten minutes by five seconds; the candidate gets its first requests in the third minute."""
+        self._expect(model)
+        at_s = tuple(NOW_S - 5 * ago for ago in reversed(range(120)))
+        return Curves(
+            at_s=at_s,
+            variants={
+                self._plan.baseline: _curve([20 - 5 * (point > 60) for point in range(120)], 6.1),
+                self._plan.candidate: _curve([5 * (point > 60) for point in range(120)], 3.2),
+            },
+        )
+
+    async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
+        """Outcomes whose ids say what is wrong: `late-...`, `unknown-...`; a second one is double."""
+        self._expect(model, "feedback", model, outcomes)
+        ids = [outcome.request_id for outcome in outcomes]
+        late = tuple(name for name in ids if name.startswith("late"))
+        unknown = tuple(name for name in ids if name.startswith("unknown"))
+        sound = [name for name in ids if name not in (*late, *unknown)]
+        double = tuple(name for place, name in enumerate(sound) if name in sound[:place])
+        return Feedback(counted=len(sound) - len(double), double=double, late=late, unknown=unknown)
+
+    def _expect(self, model: str, *told: Any) -> None:
+        if self.error is not None:
+            raise self.error
+        if model != self._plan.model:
+            raise UnknownModel(f"no model {model!r} is served here; known: {self._plan.model}")
+        if told:
+            self.told.append(told)
+
+    def _find(self, rollout: str) -> tuple[int, Rollout]:
+        if self.error is not None:
+            raise self.error
+        if rollout not in self.story.rollouts:
+            raise UnknownRollout(f"no rollout {rollout!r} in the store; `history` lists those of a model")
+        return self.story.rollouts[rollout]
+
+    def _refuse_if_running(self) -> None:
+        for name, (_, rollout) in self.story.rollouts.items():
+            if not rollout.phase.over:
+                raise RefusedAction(f"rollout {name} is in phase {rollout.phase}; abort it first")
+
+    def _view(self, rollout: Rollout) -> RolloutView:
+        evidence = self.story.evidence[rollout.rollout]
+        number, _ = self.story.rollouts[rollout.rollout]
+        judged = [entry.change.judged for entry in self.story.entries if entry.rollout == rollout.rollout]
+        last = next((each.verdict for each in reversed(judged) if each), None)
+        verdict = last if rollout.phase.over else judge(rollout, evidence, NOW_S)
+        requests = evidence.segments[-1].requests if evidence.segments else None
+        return RolloutView(
+            rollout=rollout,
+            number=number,
+            routes=self.story.routes,
+            evidence=evidence,
+            verdict=verdict,
+            judged_s=None if verdict is None else NOW_S,
+            served=requests.candidate / requests.both if requests else None,
+            disagreements=_disagreements(evidence.shadow.disagreements),
+        )
+
+
+def _curve(requests_per_s: Sequence[float], p50_ms: float) -> Curve:
+    swing = [1 + 0.1 * math.sin(point / 5) for point in range(len(requests_per_s))]
+    busy = [(rate * each, each) for rate, each in zip(requests_per_s, swing, strict=True)]
+    return Curve(
+        requests_per_s=tuple(rate for rate, _ in busy),
+        errors_per_s=tuple(0.2 * (rate > 0 and place % 17 == 0) for place, (rate, _) in enumerate(busy)),
+        p50_ms=tuple(p50_ms * each if rate else None for rate, each in busy),
+        p99_ms=tuple(2.5 * p50_ms * each if rate else None for rate, each in busy),
+    )
+
+
+def _disagreements(count: int) -> tuple[Disagreement, ...]:
+    return tuple(
+        Disagreement(
+            at_s=NOW_S - 550 - 7 * place,
+            request_id=f"{place:02x}af61c4d2",
+            slice=("eu", "us", None)[place % 3],
+            output="y",
+            baseline=f"{place % 10} (0.{61 - place % 9})",
+            candidate=f"{(3 * place + 7) % 10} (0.{55 - place % 9})"
+            if place % 5
+            else "ModelFailed: it broke",
+        )
+        for place in range(min(count, 20))
+    )

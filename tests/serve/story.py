@@ -1,0 +1,145 @@
+"""A story for tests: what happened to one model's traffic, each verdict by the real judge."""
+
+from typing import Literal
+
+from serve.control import TrailLine
+from serve.rollout.advance import advance, pause, resume
+from serve.rollout.evidence import Comparison, Evidence
+from serve.rollout.judge import judge
+from serve.rollout.rollout import Plan, Rollout, start
+from serve.rollout.trail import Action, Change, Entry, Judged, seal
+from serve.routing import Routes
+from tests.serve.rollout.rollouts import segment, shadowed
+
+# 2026-11-22, half past three in the afternoon, UTC.
+NOW_S = 1_795_361_400.0
+# How far the last rollout of a story has come.
+Stage = Literal["shadow", "step", "done", "rolled back"]
+# Of the baseline and of the candidate, at each step.
+_HARMLESS = ((12, 0), (14, 1), (12, 2), (14, 1), (0, 4))
+
+
+class Story:
+    """A model's trail, written entry by entry; every moment is so many seconds before now."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.entries: list[Entry] = []
+        # What each rollout has seen so far.
+        self.evidence: dict[str, Evidence] = {}
+        routes = Routes(model=plan.model, baseline=plan.baseline, weights={plan.baseline: 1})
+        self.set_routes(routes, "ann", 7200)
+
+    @property
+    def routes(self) -> Routes:
+        """Those in force."""
+        changes = (entry.change for entry in reversed(self.entries))
+        return next(change.routes for change in changes if change.routes)
+
+    @property
+    def rollouts(self) -> dict[str, tuple[int, Rollout]]:
+        """Every rollout as it stands, and the number of its last entry; newest last."""
+        return {
+            entry.rollout: (entry.number, rollout)
+            for entry in self.entries
+            if entry.rollout and (rollout := entry.change.rollout)
+        }
+
+    def set_routes(self, routes: Routes, by: str, ago_s: float = 0) -> None:
+        """Other routes."""
+        at_s = NOW_S - ago_s
+        self._write(Change(model=self.plan.model, action=Action.ROUTES, by=by, at_s=at_s, routes=routes))
+
+    def begin(self, name: str, plan: Plan, by: str, ago_s: float = 0) -> Rollout:
+        """A rollout starts."""
+        rollout = start(name, plan, 8.4, by, NOW_S - ago_s)
+        self.evidence[name] = Evidence()
+        return self.note(rollout, Action.START, by, ago_s)
+
+    def judge(self, rollout: Rollout, evidence: Evidence, ago_s: float) -> Rollout:
+        """The rollout after the verdict on this evidence."""
+        verdict = judge(rollout, evidence, NOW_S - ago_s)
+        self.evidence[rollout.rollout] = evidence
+        after = advance(rollout, verdict, NOW_S - ago_s)
+        return self.note(after, Action.VERDICT, "judge", ago_s, Judged(evidence=evidence, verdict=verdict))
+
+    def note(
+        self, after: Rollout, action: Action, by: str, ago_s: float = 0, judged: Judged | None = None
+    ) -> Rollout:
+        """The rollout after `action`, and the routes that follow from it."""
+        shadows = {after.plan.candidate: after.shadow_share} if after.shadow_share else {}
+        same = (after.weights, shadows) == (self.routes.weights, self.routes.shadows)
+        update = {"weights": after.weights, "shadows": shadows, "revision": self.routes.revision + 1}
+        change = Change(
+            model=self.plan.model,
+            action=action,
+            by=by,
+            at_s=NOW_S - ago_s,
+            rollout=after,
+            routes=None if same else self.routes.model_copy(update=update),
+            judged=judged,
+        )
+        self._write(change)
+        return after
+
+    def _write(self, change: Change) -> None:
+        last = self.entries[-1].digest if self.entries else ""
+        self.entries.append(seal(change, len(self.entries) + 1, last))
+
+
+def tell(plan: Plan, stage: Stage) -> Story:
+    """A rollout that failed in the shadow, and ten minutes ago another, which has come to `stage`."""
+    story = Story(plan)
+    failed = story.begin(f"{plan.model}-20261122-140000-81c0", plan, "ann", 5400)
+    story.judge(failed, Evidence(shadow=shadowed(2000, 104)), 5280)
+    rollout = story.begin(f"{plan.model}-20261122-152000-3f9a", plan, "ann", 600)
+    shadow = Evidence(shadow=_compared(1000, 3), outputs={"y": _compared(1000, 3)}, dropped=4)
+    if stage == "shadow":
+        few = _compared(640, 9)
+        slices = {"eu": _compared(420, 2), "us": _compared(220, 7)}
+        story.evidence[rollout.rollout] = Evidence(shadow=few, outputs={"y": few}, slices=slices, dropped=17)
+        return story
+    rollout = story.judge(rollout, shadow, 540)
+    rollout = story.note(pause(rollout, "bob"), Action.PAUSE, "bob", 500)
+    rollout = story.note(resume(rollout, "bob"), Action.RESUME, "bob", 440)
+    segments = [segment(step, 20_000, errors=errors) for step, errors in enumerate(_HARMLESS, 1)]
+    for steps, ago_s in ((1, 330), (2, 260)):
+        rollout = story.judge(rollout, shadow.model_copy(update={"segments": tuple(segments[:steps])}), ago_s)
+    if stage == "done":
+        for steps, ago_s in ((3, 190), (4, 120), (5, 50)):
+            seen = shadow.model_copy(update={"segments": tuple(segments[:steps])})
+            rollout = story.judge(rollout, seen, ago_s)
+        return story
+    few_errors, many_errors = (4, 2), (4, 31)
+    third = segment(3, 780, errors=few_errors if stage == "step" else many_errors)
+    seen = shadow.model_copy(update={"segments": (*segments[:2], third)})
+    story.evidence[rollout.rollout] = seen
+    if stage == "rolled back":
+        story.judge(rollout, seen, 20)
+    return story
+
+
+def _compared(pairs: int, disagreements: int) -> Comparison:
+    return shadowed(pairs, disagreements) + Comparison(largest_difference=0.41)
+
+
+def line_of(entry: Entry) -> TrailLine:
+    """An entry as the control API tells it."""
+    change = entry.change
+    verdict = change.judged.verdict if change.judged else None
+    after = change.rollout
+    return TrailLine(
+        number=entry.number,
+        action=change.action,
+        by=change.by,
+        at_s=change.at_s,
+        digest=entry.digest,
+        rollout=entry.rollout,
+        phase=after.phase if after else None,
+        step=after.step if after else None,
+        share=after.share if after else None,
+        routes=change.routes,
+        kind=verdict.kind if verdict else None,
+        reason=verdict.reason if verdict else after.reason if after else "routes set",
+        verdict=verdict,
+    )
