@@ -93,7 +93,7 @@ def parse_weights(text: str) -> tuple[str, dict[str, float]]:
 
 
 def parse_pairs(text: str, source: str, form: str) -> dict[str, float]:
-    """`fp32=90,slim-int8=10` as numbers by variant. Raises InvalidRecord: `source` does not have the `form`."""
+    """`fp32=90,slim-int8=10` as numbers by variant. Raises InvalidRecord, with the right `form`."""
     numbers: dict[str, float] = {}
     for pair in text.split(","):
         variant, equals, written = pair.partition("=")

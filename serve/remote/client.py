@@ -4,7 +4,7 @@ import http.client
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import quote, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from serve.control import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, RoutesWanted
 from serve.errors import InvalidRecord, Refused, ServerFailed
@@ -26,10 +26,7 @@ class Client:
     def __init__(self, url: str, token: str | None = None) -> None:
         """`url` such as http://127.0.0.1:8000. Raises InvalidRecord."""
         self.url = url.rstrip("/")
-        parts = _split(self.url)
-        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connect = lambda: make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
-        self._prefix = parts.path
+        self._parts = _split(self.url)
         self._token = token
 
     def models(self) -> list[str]:
@@ -99,9 +96,10 @@ class Client:
         self, method: str, path: str, headers: Mapping[str, str], body: str | None
     ) -> tuple[int, bytes]:
         """Status and body. A connection of its own each time: there may be a minute between two."""
-        connection = self._connect()
+        make = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        connection = make(self._parts.hostname or "", self._parts.port, timeout=_TIMEOUT_S)
         try:
-            connection.request(method, self._prefix + path, body, dict(headers))
+            connection.request(method, self._parts.path + path, body, dict(headers))
             answer = connection.getresponse()
             return answer.status, answer.read(_LIMIT_BYTES)
         except (OSError, http.client.HTTPException) as error:
@@ -113,7 +111,7 @@ class Client:
             connection.close()
 
 
-def _split(url: str) -> Any:
+def _split(url: str) -> SplitResult:
     """The URL's parts. Raises InvalidRecord."""
     try:
         parts = urlsplit(url)

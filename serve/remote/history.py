@@ -39,7 +39,7 @@ def history(lines: Sequence[RolloutLine], now_s: float, width: int) -> list[str]
     shown: list[str] = []
     for line in lines:
         times = f"{duration(now_s - line.started_s)} ago, for {duration(line.changed_s - line.started_s)}"
-        if line.phase not in (Phase.DONE, Phase.ROLLED_BACK, Phase.INCONCLUSIVE):
+        if not line.phase.over:
             times = f"for {duration(now_s - line.started_s)} until now"
         shown.append(f"{line.rollout}  to {line.candidate}: {_place(line)}")
         shown.append(f"    started {times}; last changed by {line.by}")

@@ -9,7 +9,7 @@ def percent(share: float | None) -> str:
 def duration(seconds: float) -> str:
     """The two largest units of a time, such as `3 min 5 s`; another machine's clock may be ahead of ours."""
     left = max(round(seconds), 0)
-    parts = []
+    parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         count, left = divmod(left, size)
         if count or (unit == "s" and not parts):
