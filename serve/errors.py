@@ -177,3 +177,7 @@ class StoreFailed(CounterweightError):
 
 class ServerFailed(CounterweightError):
     """The server could not start or did not answer."""
+
+
+class Refused(CounterweightError):
+    """The server turned down what a command asked of it; the message is the server's."""
