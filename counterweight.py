@@ -8,6 +8,8 @@ COMMANDS = {
     "export": ("export.cli:export", "make the variants of a recipe, each with its proof"),
     "show": ("serve.show:show", "show a model's bundles side by side"),
     "serve": ("deployments.cli:serve", "serve a repository behind one endpoint, traffic split by weights"),
+    "routes": ("serve.remote.routes:routes", "show or change how a server splits a model's traffic"),
+    "rollout": ("serve.remote.rollout:rollout", "move traffic to a variant while the evidence allows it"),
     "loadtest": ("loadtests.cli:loadtest", "measure the variants behind a URL"),
     "demo": ("deployments.demo.cli:demo", "the whole chain on handwritten digits, in a few minutes"),
 }

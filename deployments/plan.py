@@ -34,6 +34,8 @@ class Plan(Record):
     gateways: Annotated[int, Field(ge=1)] = 1
     replicas: Annotated[int, Field(ge=1)] = 1
     access_log: Path | None = None
+    # Where rollouts are written down.
+    store: str
     settings: Settings = Settings()
 
     @property

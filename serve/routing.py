@@ -18,6 +18,8 @@ Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 # The header, and on gRPC the metadata key, whose value always gets the same variant.
 STICKY_KEY = "x-counterweight-key"
+# Says which part of all inputs a request belongs to, such as a country: shadows are compared by it, too.
+SLICE = "x-counterweight-slice"
 
 
 class Routes(Record):
@@ -86,17 +88,24 @@ def point_of(model: str, key: str | None) -> float:
 def parse_weights(text: str) -> tuple[str, dict[str, float]]:
     """`digits:fp32=90,slim-int8=10` as the model's name and its weights. Raises InvalidRecord."""
     model, colon, pairs = text.partition(":")
-    weights: dict[str, float] = {}
-    for pair in pairs.split(","):
-        variant, equals, number = pair.partition("=")
+    form = "MODEL:VARIANT=WEIGHT,... such as digits:fp32=90,slim-int8=10"
+    if not (model and colon):
+        raise InvalidRecord(f"weights {text!r} name no model; write {form}")
+    return model, parse_pairs(pairs, f"weights {text!r}", form)
+
+
+def parse_pairs(text: str, source: str, form: str) -> dict[str, float]:
+    """`fp32=90,slim-int8=10` as numbers by variant. Raises InvalidRecord, with the right `form`."""
+    numbers: dict[str, float] = {}
+    for pair in text.split(","):
+        variant, equals, written = pair.partition("=")
         try:
-            weight = float(number)
+            number = float(written)
         except ValueError:
-            weight = math.nan
-        if not (model and colon and variant and equals and 0 <= weight < math.inf) or variant in weights:
+            number = math.nan
+        if not (variant and equals and 0 <= number < math.inf) or variant in numbers:
             raise InvalidRecord(
-                f"weights {text!r}: {pair!r} does not fit; write MODEL:VARIANT=WEIGHT,... with each variant "
-                "once and weights from 0 up, such as digits:fp32=90,slim-int8=10"
+                f"{source}: {pair!r} does not fit; write each variant once, with a number from 0 up: {form}"
             )
-        weights[variant] = weight
-    return model, weights
+        numbers[variant] = number
+    return numbers

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import (
+    Boolean,
     Column,
     Connection,
     Double,
     Engine,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -41,6 +43,20 @@ TRAIL = Table(
 EVIDENCE = Table("evidence", _TABLES, Column("rollout", Text, primary_key=True), Column("content", Text))
 # One row.
 LEASE = Table("lease", _TABLES, Column("keeper", Text), Column("until_s", Double))
+# What a person may say of later: one row for each request of a rollout that asks for feedback.
+ANSWERED = Table(
+    "answered",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("id", LargeBinary, primary_key=True),
+    Column("rollout", Text),
+    Column("step", Integer),
+    Column("split", Double),
+    Column("sticky", Boolean),
+    Column("candidate", Boolean),
+    Column("at_s", Double),
+    Column("outcome", Boolean),
+)
 _VERSION = Table("schema_version", _TABLES, Column("version", Integer))
 
 # What leads from each version to the next, in words that both databases know. Only appended to.
@@ -52,6 +68,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE TABLE evidence (rollout TEXT PRIMARY KEY, content TEXT NOT NULL)",
         "CREATE TABLE lease (keeper TEXT NOT NULL, until_s DOUBLE PRECISION NOT NULL)",
         "INSERT INTO lease VALUES ('', 0)",
+    ),
+    (
+        "CREATE TABLE answered (model TEXT NOT NULL, id BYTEA NOT NULL, rollout TEXT NOT NULL, "
+        "step INTEGER NOT NULL, split DOUBLE PRECISION NOT NULL, sticky BOOLEAN NOT NULL, "
+        "candidate BOOLEAN NOT NULL, at_s DOUBLE PRECISION NOT NULL, outcome BOOLEAN, "
+        "PRIMARY KEY (model, id))",
+        "CREATE INDEX answered_age ON answered (model, at_s)",
     ),
 )
 # Of two keepers that start at once, one migrates and the other waits.

@@ -3,29 +3,17 @@
 A step is one row of the trail: the verdict, the rollout and the routes after it cannot come apart, and
 nothing else says what is in force. Several keepers may read; the one with the lease writes."""
 
-import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, or_, select, update
-
-from serve.errors import LostLease, StaleRevision, UnknownRollout
+from serve.errors import StaleRevision, UnknownRollout
 from serve.record import Record
+from serve.rollout.answered import Answered
 from serve.rollout.evidence import Evidence
+from serve.rollout.lease import Lease, Writer, lease_of
 from serve.rollout.rollout import Rollout
-from serve.rollout.schema import EVIDENCE, LEASE, TRAIL, name_of, open_engine, transaction
+from serve.rollout.schema import EVIDENCE, TRAIL, open_engine, transaction
 from serve.rollout.trail import Change, Entry, seal
 from serve.routing import Routes
-
-# A keeper that was silent for so long may be replaced. Every write is a sign of life.
-LEASE_S = 5.0
-
-
-class Lease(Record):
-    """Which keeper may write, and until when at least, in seconds since 1970."""
-
-    keeper: str
-    until_s: float
 
 
 class Present(Record):
@@ -47,25 +35,24 @@ class Store:
     def __init__(self, url: str, keeper: str) -> None:
         """Open, and if need be make or migrate, the store at `url`. Raises InvalidRecord and StoreFailed."""
         self._engine = open_engine(url)
-        # Two keepers of one name are still two.
-        self.keeper = f"{keeper}-{secrets.token_hex(4)}"
+        self._writer = Writer(self._engine, keeper)
+        self.keeper = self._writer.keeper
+        # Which variant was chosen for a request, and what is known of its answer.
+        self.answered = Answered(self._writer)
 
     def close(self) -> None:
         """Let go of the lease and of the database."""
-        with transaction(self._engine) as connection:
-            connection.execute(update(LEASE).where(LEASE.c.keeper == self.keeper).values(until_s=0.0))
+        self._writer.release()
         self._engine.dispose()
 
     def renew(self, now_s: float) -> bool:
         """Take the lease, or keep it, for LEASE_S more. False: another keeper has it."""
-        free = or_(LEASE.c.keeper == self.keeper, LEASE.c.until_s <= now_s)
-        with transaction(self._engine) as connection:
-            return self._hold(connection, free, now_s)
+        return self._writer.renew(now_s)
 
     def lease(self) -> Lease:
         """Who acts."""
         with transaction(self._engine) as connection:
-            return Lease(**connection.execute(select(LEASE)).one()._mapping)
+            return lease_of(connection)
 
     def models(self) -> tuple[str, ...]:
         """Every model that was ever written of, by name."""
@@ -105,14 +92,14 @@ class Store:
 
     def keep(self, rollout: str, evidence: Evidence, now_s: float) -> None:
         """Replace what `rollout` has seen so far. Raises LostLease."""
-        with self._writing(now_s) as connection:
+        with self._writer.writing(now_s) as connection:
             _replace(connection, rollout, evidence)
 
     def append(self, change: Change, after: int) -> int:
         """Write one step, decided on what `read` gave with the number `after`; the number of its entry.
 
         Raises StaleRevision when something was written since, and LostLease."""
-        with self._writing(change.at_s) as connection:
+        with self._writer.writing(change.at_s) as connection:
             last = _last(connection, TRAIL.c.model == change.model)
             number = last.number if last else 0
             if after != number:
@@ -127,23 +114,6 @@ class Store:
             if change.rollout is not None and change.judged is not None:
                 _replace(connection, change.rollout.rollout, change.judged.evidence)
         return entry.number
-
-    @contextmanager
-    def _writing(self, now_s: float) -> Iterator[Connection]:
-        """A transaction of the keeper that acts; whoever else wants to write waits for its end."""
-        with transaction(self._engine) as connection:
-            # The lease's row is the lock: written first, always.
-            if not self._hold(connection, LEASE.c.keeper == self.keeper, now_s):
-                holder = Lease(**connection.execute(select(LEASE)).one()._mapping)
-                raise LostLease(
-                    f"keeper {self.keeper} may not write to {name_of(self._engine)}: "
-                    f"{holder.keeper or 'nobody'} has the lease; stop one of the two keepers"
-                )
-            yield connection
-
-    def _hold(self, connection: Connection, mine: ColumnElement[bool], now_s: float) -> bool:
-        held = update(LEASE).where(mine).values(keeper=self.keeper, until_s=now_s + LEASE_S)
-        return connection.execute(held).rowcount == 1
 
 
 def _refuse_old_routes(connection: Connection, change: Change) -> None:

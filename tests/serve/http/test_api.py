@@ -11,9 +11,9 @@ from serve.catalog import LoadedVariant
 from serve.placement import Placement
 from serve.settings import Settings
 from tests.conftest import fill_repository, make_lookup
+from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint, together
 from tests.serve.host import Host, Stuck
-from tests.serve.remote import Cluster
 
 INFER = "/v2/models/linear/infer"
 BODY = {"id": "a", "inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}

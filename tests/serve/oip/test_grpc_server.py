@@ -22,9 +22,9 @@ from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_server import GrpcServer
 from serve.oip.grpc_service import SERVICE, grpc_handler
 from serve.settings import Settings
+from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
 from tests.serve.host import Stuck
-from tests.serve.remote import Cluster
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 ROWS = np.ones((2, 4), np.float32)
@@ -35,7 +35,9 @@ def grpc_beside(endpoint: Endpoint, port: int) -> Iterator[str]:
     """The gRPC service over the endpoint's registry; its address."""
 
     async def start() -> GrpcServer:
-        handler = grpc_handler(endpoint.registry, endpoint.shelf, endpoint.settings, endpoint.observer)
+        handler = grpc_handler(
+            endpoint.registry, endpoint.shelf, endpoint.access, endpoint.settings, endpoint.observer
+        )
         server = GrpcServer(handler, endpoint.settings)
         await server.start("127.0.0.1", port)
         return server

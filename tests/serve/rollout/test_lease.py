@@ -3,7 +3,8 @@ import threading
 import pytest
 
 from serve.errors import LostLease
-from serve.rollout.store import LEASE_S, Store
+from serve.rollout.lease import LEASE_S
+from serve.rollout.store import Store
 from tests.serve.rollout.rollouts import begun, proven
 from tests.serve.rollout.stores import judged, started
 

@@ -1,10 +1,13 @@
 import pytest
 from sqlalchemy import create_engine, text
 
+from serve.control import Feedback
 from serve.errors import InvalidRecord, StoreFailed
 from serve.rollout import schema
 from serve.rollout.store import Store
 from tests.serve.rollout.stores import go_on
+
+NOTHING = Feedback(counted=0, double=(), late=(), unknown=())
 
 
 def execute(url: str, statement: str) -> None:
@@ -18,7 +21,7 @@ def execute(url: str, statement: str) -> None:
 def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
     """An old program must not write into what it does not know."""
     execute(url, "UPDATE schema_version SET version = 99")
-    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 1; use the newer one"):
+    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 2; use the newer one"):
         Store(url, "keeper")
 
 
@@ -34,6 +37,21 @@ def test_a_store_of_an_older_schema_is_migrated_with_all_that_is_in_it(
         assert other.read("digits").number == 1
         other.close()
     execute(url, "UPDATE lease SET place = 'here'")
+
+
+def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was made before there was any; its trail stays."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        old = Store(url, "keeper")
+        assert old.renew(0.0)
+        go_on(old, 0.0)
+        old.close()
+    store = Store(url, "keeper")
+    assert store.renew(1.0)
+    assert store.answered.tell("digits", (), None, 1.0) == (NOTHING, [])
+    assert store.read("digits").number == 1
+    store.close()
 
 
 def test_a_migration_that_fails_changes_nothing(

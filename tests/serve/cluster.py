@@ -1,4 +1,4 @@
-"""Remote: a placement that does what `apart` does, without Ray: its host is elsewhere, and can be lost."""
+"""Cluster: a placement that does what `apart` does, without Ray: its host is elsewhere, and can be lost."""
 
 import asyncio
 from pathlib import Path

@@ -1,0 +1,143 @@
+"""The `rollout` command: start, watch and steer a rollout on a server."""
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from shutil import get_terminal_size
+
+from serve.control import ActWanted, RolloutView, RolloutWanted
+from serve.errors import InvalidRecord
+from serve.record import nearest
+from serve.remote.address import open_client
+from serve.remote.client import Client
+from serve.remote.follow import follow
+from serve.remote.history import history, overview
+from serve.remote.parser import rollout_parser
+from serve.remote.terminal import open_screen
+from serve.remote.view import render, summary
+from serve.rollout.policy import Policy, load_policy
+from serve.rollout.rollout import Phase
+
+# How the server names rollouts.
+_NAME = re.compile(r".+-\d{8}-\d{6}-[0-9a-f]{4}")
+
+
+def rollout(arguments: list[str]) -> int:
+    """Exit code 0: done, or it runs; 1: rolled back, ended without a decision, or the replay differs.
+
+    Raises InvalidRecord, Refused and ServerFailed."""
+    options = rollout_parser().parse_args(arguments)
+    return _COMMANDS[options.command](open_client(options), options)
+
+
+def _start(client: Client, options: argparse.Namespace) -> int:
+    policy = load_policy(options.policy) if options.policy else Policy()
+    view = client.start(options.model, RolloutWanted(candidate=options.to, policy=policy))
+    if options.watch:
+        return _watch(client, view)
+    _say([summary(view), f"watch it: counterweight rollout status {options.model} --watch"])
+    return 0
+
+
+def _status(client: Client, options: argparse.Namespace) -> int:
+    if options.name is None and options.watch:
+        raise InvalidRecord("--watch came alone; say whose rollout: a MODEL, or a ROLLOUT")
+    if options.name is None:
+        return _overview(client, as_json=options.json)
+    view = client.view(_find(client, options.name))
+    if options.watch:
+        return _watch(client, view)
+    if options.json:
+        _say([view.model_dump_json(indent=2)])
+    else:
+        _say(render(view, time.time(), _width()))
+    return _code(view)
+
+
+def _overview(client: Client, *, as_json: bool) -> int:
+    newest = {model: next(iter(client.rollouts(model)), None) for model in client.models()}
+    if as_json:
+        lines = {model: line and line.model_dump(mode="json") for model, line in newest.items()}
+        _say([json.dumps({"models": lines}, indent=2)])
+    else:
+        _say(overview(newest, time.time(), _width()))
+    return 0
+
+
+def _act(client: Client, options: argparse.Namespace) -> int:
+    name = _find(client, options.name)
+    # What was known when this was decided: the server refuses when it has changed since.
+    number = client.view(name).number
+    _say([summary(client.act(name, options.command, ActWanted(number=number)))])
+    return 0
+
+
+def _history(client: Client, options: argparse.Namespace) -> int:
+    lines = client.rollouts(options.model)
+    if options.json:
+        _say([json.dumps({"rollouts": [line.model_dump(mode="json") for line in lines]}, indent=2)])
+    else:
+        _say(history(lines, time.time(), _width()) or [_none(options.model)])
+    return 0
+
+
+def _replay(client: Client, options: argparse.Namespace) -> int:
+    found = client.replay(_find(client, options.name))
+    if options.json:
+        _say([found.model_dump_json(indent=2)])
+    else:
+        outcome = f"{len(found.faults)} faults" if found.faults else "every one comes out the same"
+        _say([f"{found.rollout}: {found.verdicts} verdicts computed again, {outcome}"])
+        _say([f"  {fault}" for fault in found.faults])
+    return 1 if found.faults else 0
+
+
+def _watch(client: Client, view: RolloutView) -> int:
+    with open_screen(sys.stdout) as screen:
+        return _code(follow(client, view, screen))
+
+
+def _find(client: Client, name: str) -> str:
+    """The rollout that a person means. Raises InvalidRecord."""
+    models = client.models()
+    if name not in models:
+        if not _NAME.fullmatch(name):
+            raise InvalidRecord(
+                f"{name!r} is no model that is served, and no rollout; {nearest(name, models)}"
+            )
+        return name
+    lines = client.rollouts(name)
+    if not lines:
+        raise InvalidRecord(_none(name))
+    return lines[0].rollout
+
+
+def _none(model: str) -> str:
+    return f"{model} has had no rollout; start one: counterweight rollout start {model} --to VARIANT"
+
+
+def _code(view: RolloutView) -> int:
+    return 1 if view.rollout.phase in (Phase.ROLLED_BACK, Phase.INCONCLUSIVE) else 0
+
+
+def _say(lines: Sequence[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _width() -> int:
+    return get_terminal_size().columns
+
+
+_COMMANDS: Mapping[str, Callable[[Client, argparse.Namespace], int]] = {
+    "start": _start,
+    "status": _status,
+    "pause": _act,
+    "resume": _act,
+    "promote": _act,
+    "abort": _act,
+    "history": _history,
+    "replay": _replay,
+}

@@ -1,0 +1,149 @@
+"""View: a rollout as it stands, in lines for a terminal of so many columns. Pure."""
+
+import textwrap
+from collections.abc import Iterator
+
+from serve.control import Disagreement, RolloutView
+from serve.remote.words import duration, percent, printable
+from serve.rollout.figure import Figure
+from serve.rollout.rollout import Phase, Rollout
+
+_BAR = 10
+# Where the text of labelled lines begins.
+_INDENT = 12
+# While a rollout runs its reasons must not push the rest off the screen.
+_MOST_LINES = 4
+
+
+def render(view: RolloutView, now_s: float, width: int) -> list[str]:
+    """Everything that one wants to know at a glance; `now_s` is seconds since 1970."""
+    rollout = view.rollout
+    lines = [
+        *_head(view, now_s, width),
+        "",
+        *_figures(view, width),
+        *_shadow(view, now_s),
+        *_words(view, now_s, width),
+    ]
+    if rollout.phase.over:
+        lines += _labelled("decided by", rollout.by, width)
+    return [_fit(printable(line), width) for line in lines]
+
+
+def summary(view: RolloutView) -> str:
+    """The same in one line, which changes only when something happened."""
+    rollout = view.rollout
+    asked = f"{percent(rollout.share)} asked"
+    return printable(f"{rollout.rollout}: {place(rollout)}, {asked}; {rollout.by}: {rollout.reason}")
+
+
+def place(rollout: Rollout) -> str:
+    """The phase, and where it matters the step."""
+    if rollout.phase in (Phase.SHADOW, Phase.DONE) or not rollout.step:
+        return str(rollout.phase)
+    return f"{rollout.phase} {rollout.step} of {len(rollout.policy.steps)}"
+
+
+def _head(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
+    rollout = view.rollout
+    plan = rollout.plan
+    title = f"{plan.model}: {plan.baseline} -> {plan.candidate}"
+    yield f"{title}{rollout.rollout:>{max(width - len(title), len(rollout.rollout) + 2)}}"
+    split = f"{percent(rollout.share)} asked, {percent(view.served)} served"
+    if rollout.phase is Phase.SHADOW:
+        split = f"{percent(rollout.shadow_share)} of requests copied, no user sees it"
+    if rollout.phase.over:
+        split = f"all traffic to {plan.candidate if rollout.phase is Phase.DONE else plan.baseline}"
+    here = duration(now_s - rollout.entered_s)
+    ran = duration(now_s - rollout.started_s)
+    times = "" if rollout.phase.over else f"   for {here}, of {ran} in all"
+    yield f"{place(rollout)}   {split}{times}"
+    for line in textwrap.wrap(_steps(rollout), width, subsequent_indent="  "):
+        yield line.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def _steps(rollout: Rollout) -> str:
+    """All steps, the present one in brackets; a star where somebody must approve."""
+    policy = rollout.policy
+    names = ["no shadow" if policy.shadow.skip else "shadow"]
+    names += [f"{percent(step.share)}{'*' if step.approval else ''}" for step in policy.steps]
+    names[rollout.step] = f"[{names[rollout.step]}]"
+    star = "   (* asks first)" if any(step.approval for step in policy.steps) else ""
+    # A step must not be broken over two lines.
+    return " > ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names) + star
+
+
+def _figures(view: RolloutView, width: int) -> Iterator[str]:
+    if view.verdict is None:
+        return
+    yield f"  {'guard':<15} {'harm':<{_BAR}}  {'proof':<{_BAR}}  seen"
+    for figure in view.verdict.figures:
+        harm = bar(figure.harm, figure.harm_at, "!" if figure.suspicious or figure.harmful else "#")
+        proof = bar(figure.safe, figure.safe_at, "#")
+        yield _fit(f"  {figure.guard:<15} {harm}  {proof}  {_seen(figure)}", width)
+    yield ""
+
+
+def bar(evidence: float | None, line: float | None, mark: str) -> str:
+    """How far the evidence is towards its line; blank where there is none to have."""
+    if evidence is None or line is None:
+        return " " * _BAR
+    filled = min(max(int(_BAR * evidence / line), 0), _BAR)
+    return (mark * filled).ljust(_BAR, ".")
+
+
+def _seen(figure: Figure) -> str:
+    return figure.seen.replace(" of the baseline's", "")
+
+
+def _shadow(view: RolloutView, now_s: float) -> Iterator[str]:
+    seen = view.evidence.shadow
+    if not seen.pairs and not view.evidence.dropped:
+        return
+    agree = seen.pairs - seen.disagreements
+    text = f"{agree:,} of {seen.pairs:,} pairs agree ({agree / max(seen.pairs, 1):.2%})"
+    text += f", the candidate failed in {seen.failures:,}" if seen.failures else ""
+    yield f"{'shadow':<{_INDENT}}{text}; {view.evidence.dropped:,} copies dropped"
+    for pair in view.disagreements[:3]:
+        yield " " * _INDENT + _pair(pair, now_s)
+    yield ""
+
+
+def _pair(pair: Disagreement, now_s: float) -> str:
+    sort = f", slice {pair.slice}" if pair.slice else ""
+    ago = duration(now_s - pair.at_s)
+    return f"{pair.output}: {pair.baseline} became {pair.candidate}{sort}, {ago} ago"
+
+
+def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
+    """Why it stands where it stands, and what it waits for."""
+    rollout, verdict = view.rollout, view.verdict
+    if rollout.phase.over:
+        yield from _labelled("because", rollout.reason, width)
+        return
+    yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 2)
+    if rollout.phase is Phase.WAITING_APPROVAL:
+        following = percent(rollout.policy.steps[rollout.step].share)
+        text = f"approval of {following}: counterweight rollout promote {rollout.plan.model}"
+    elif rollout.phase is Phase.PAUSED:
+        text = f"somebody: counterweight rollout resume {rollout.plan.model} (or promote, or abort)"
+    else:
+        text = "the first verdict" if verdict is None else verdict.reason
+        if view.judged_s is not None and verdict is not None:
+            text = f"{text} (judged {duration(now_s - view.judged_s)} ago)"
+    yield from _labelled("waits for", text, width, _MOST_LINES)
+
+
+def _labelled(label: str, text: str, width: int, most: int | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=f"{label:<{_INDENT}}",
+        subsequent_indent=" " * _INDENT,
+        max_lines=most,
+        placeholder=" ...",
+    )
+
+
+def _fit(line: str, width: int) -> str:
+    return line if len(line) <= width else line[: width - 3] + "..."

@@ -1,0 +1,65 @@
+"""Lease: of all keepers that have the store open, the one that may write."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import ColumnElement, Connection, Engine, or_, select, update
+
+from serve.errors import LostLease
+from serve.record import Record
+from serve.rollout.schema import LEASE, name_of, transaction
+
+# A keeper that was silent for so long may be replaced. Every write is a sign of life.
+LEASE_S = 5.0
+
+
+class Lease(Record):
+    """Which keeper may write, and until when at least, in seconds since 1970."""
+
+    keeper: str
+    until_s: float
+
+
+class Writer:
+    """One keeper at the store's database. All methods raise StoreFailed."""
+
+    def __init__(self, engine: Engine, keeper: str) -> None:
+        self.engine = engine
+        # Two keepers of one name are still two.
+        self.keeper = f"{keeper}-{secrets.token_hex(4)}"
+
+    def renew(self, now_s: float) -> bool:
+        """Take the lease, or keep it, for LEASE_S more. False: another keeper has it."""
+        free = or_(LEASE.c.keeper == self.keeper, LEASE.c.until_s <= now_s)
+        with transaction(self.engine) as connection:
+            return self._hold(connection, free, now_s)
+
+    def release(self) -> None:
+        """Leave the lease to whoever wants it."""
+        with transaction(self.engine) as connection:
+            connection.execute(update(LEASE).where(LEASE.c.keeper == self.keeper).values(until_s=0.0))
+
+    @contextmanager
+    def writing(self, now_s: float) -> Iterator[Connection]:
+        """A transaction of the keeper that acts; whoever else wants to write waits for its end.
+
+        Raises LostLease."""
+        with transaction(self.engine) as connection:
+            # The lease's row is the lock: written first, always.
+            if not self._hold(connection, LEASE.c.keeper == self.keeper, now_s):
+                holder = lease_of(connection)
+                raise LostLease(
+                    f"keeper {self.keeper} may not write to {name_of(self.engine)}: "
+                    f"{holder.keeper or 'nobody'} has the lease; stop one of the two keepers"
+                )
+            yield connection
+
+    def _hold(self, connection: Connection, mine: ColumnElement[bool], now_s: float) -> bool:
+        held = update(LEASE).where(mine).values(keeper=self.keeper, until_s=now_s + LEASE_S)
+        return connection.execute(held).rowcount == 1
+
+
+def lease_of(connection: Connection) -> Lease:
+    """Who acts."""
+    return Lease(**connection.execute(select(LEASE)).one()._mapping)
