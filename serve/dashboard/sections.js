@@ -37,7 +37,7 @@ export function sections(picture, desk, now_s) {
       h(
         "div.side",
         null,
-        card("Routes", routes(model, detail, desk)),
+        card("Routes", routes(model, detail, running, desk)),
         card("Timeline", trail(entries, now_s, picture.trail.after > 0 && desk.earlier), view && h("div.replay", null, replay(view.rollout.rollout, desk.replay(), desk.startReplay))),
         card("Rollouts", history(model, rollouts, view?.rollout.rollout, now_s)),
       ),
@@ -50,7 +50,7 @@ function card(title, ...content) {
   return h("section.card", { "data-key": title, "aria-labelledby": id }, h("h3", { id }, title), content);
 }
 
-function hero({ model, detail, view }, desk, now_s, newest) {
+function hero({ model, detail, view, running }, desk, now_s, newest) {
   const { tone, main, rest } = sentence(detail, view);
   return h(
     `section.hero.tone-${tone}`,
@@ -59,7 +59,7 @@ function hero({ model, detail, view }, desk, now_s, newest) {
     h("h2", { id: "state" }, main, " ", h("span.rest", null, rest)),
     view && stepper(view),
     view && meters(view, now_s),
-    h("div.acts", null, view && acts(view, desk), newest && !detail.rollout && startButton(model, detail, desk)),
+    h("div.acts", null, view && acts(view, desk), newest && !running && startButton(model, detail, desk)),
   );
 }
 

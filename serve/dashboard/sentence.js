@@ -14,7 +14,7 @@ export function sentence(detail, view) {
 /** Who answers a model now: somebody may have set other routes since its last rollout. */
 function present({ routes }) {
   const names = Object.keys(routes.weights).filter((name) => routes.weights[name] > 0);
-  return names.length === 1 ? `${names[0]} answers all of ${routes.model}` : `${routes.model} is split, ${split(routes)}`;
+  return names.length === 1 ? `${names[0]} answers all of ${routes.model}` : `${routes.model} is split now, ${split(routes)}`;
 }
 
 const SENTENCES = {
