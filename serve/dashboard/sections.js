@@ -17,7 +17,7 @@ import { ago, moment, said } from "./words.js";
 
 /** All sections of a picture with a model. */
 export function sections(picture, desk, now_s) {
-  const { model, detail, view, rollouts, curves: found } = picture;
+  const { model, detail, view, rollouts, running, curves: found } = picture;
   const newest = !view || rollouts[0]?.rollout === view.rollout.rollout;
   const entries = entriesOf(picture.trail.entries, view, newest);
   return [
