@@ -54,7 +54,7 @@ VisitDesk = Callable[..., Visit]
 
 @pytest.fixture(scope="module")
 def page() -> Iterator[Page]:
-    """A tab of Debian's chromium. Of one module only: while it runs, no other test could run an event loop."""
+    """A tab of Debian's chromium, for one module only: while it runs, no other test can run an event loop."""
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("no chromium here; apt-get install chromium")

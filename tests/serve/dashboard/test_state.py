@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from serve.catalog import Catalog
 from tests.serve.dashboard.conftest import VisitDesk
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
@@ -105,9 +106,10 @@ def test_a_model_without_traffic_says_so(visit: VisitDesk) -> None:
     assert visit(Desk("step")).page.evaluate(script) == "No request in the last ten minutes."
 
 
-def test_a_server_without_a_model_says_so(page: Page, tmp_path: Path) -> None:
+def test_a_server_without_a_model_says_so(page: Page, module_repository: Path) -> None:
     """And what to do."""
-    with Endpoint(repository=tmp_path) as endpoint:
+    with Endpoint(repository=module_repository) as endpoint:
+        endpoint.call(endpoint.registry.apply(Catalog(revision=2)))
         page.goto(endpoint.url)
         expect(page.get_by_role("heading", level=2)).to_contain_text("No model is served here yet.")
 
