@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from serve.access import Access
 from serve.errors import InvalidRecord, UnknownModel
 from serve.record import Record, nearest
 from serve.repository import StoredModel, read_repository
@@ -36,6 +37,7 @@ class Plan(Record):
     access_log: Path | None = None
     # Where rollouts are written down.
     store: str
+    access: Access = Access(loopback=True)
     settings: Settings = Settings()
 
     @property

@@ -3,8 +3,9 @@
 import textwrap
 from collections.abc import Iterator
 
-from serve.control import Disagreement, RolloutView
+from serve.control import RolloutView
 from serve.remote.words import duration, percent, printable
+from serve.rollout.census import Disagreement
 from serve.rollout.figure import Figure
 from serve.rollout.rollout import Phase, Rollout
 
