@@ -184,6 +184,7 @@ class Keeper:
         model = LoadedModel(
             name=stored.name,
             signature=stored.signature,
+            task=stored.bundles[stored.baseline].figures.quality.task,
             routes=self._routes(stored, before, variants),
             variants=variants,
         )

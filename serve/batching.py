@@ -53,7 +53,7 @@ class Queue:
 
     def __init__(self, placement: Placement, joining: Joining, settings: Settings, tally: Tally) -> None:
         self._placement = placement
-        self._joining = joining
+        self.joining = joining
         self.settings = settings
         self.tally = tally
         self._full_rows = min(settings.max_batch_rows, joining.full_rows)
@@ -89,7 +89,7 @@ class Queue:
 
         Raises DeadlineExceeded, Overloaded, ModelFailed or VariantUnavailable."""
         most = self.settings.max_run_rows
-        rows = self._joining.rows_of(arrays)
+        rows = self.joining.rows_of(arrays)
         if rows <= most:
             return await self._infer(arrays, deadline)
         # One after the other: a large request must not fill the queue for everybody else.
@@ -120,7 +120,7 @@ class Queue:
             raise _too_late()
         self.refuse_if_full()
         answer: asyncio.Future[Outputs] = loop.create_future()
-        member = _Waiting(arrays, self._joining, answer)
+        member = _Waiting(arrays, self.joining, answer)
         member.expiry = loop.call_at(deadline, _expire, answer)
         self._waiting.append(member)
         self.waiting_rows += member.rows
@@ -172,7 +172,7 @@ class Queue:
         while self._waiting:
             member = self._waiting[0]
             if batch and not (
-                self._joining.signature.batches
+                self.joining.signature.batches
                 and rows + member.rows <= self._full_rows
                 and member.key == batch[0].key
             ):
@@ -214,7 +214,7 @@ class Queue:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self.settings.run_timeout_s):
-                outputs = await self._placement.run(self._joining.join(requests))
+                outputs = await self._placement.run(self.joining.join(requests))
         except TimeoutError:
             raise VariantUnavailable(
                 f"a run of {sum(member.rows for member in batch)} rows took over "
@@ -222,7 +222,7 @@ class Queue:
             ) from None
         run_s = time.perf_counter() - start
         self._run_s += (run_s - self._run_s) * _NEWEST
-        shares = self._joining.split(requests, outputs)
+        shares = self.joining.split(requests, outputs)
         rows = sum(member.rows for member in batch)
         self.tally.rows += rows
         self.tally.runs[rows] += 1

@@ -8,7 +8,9 @@ from pydantic import Field
 
 from serve.bundle import Name, Sha256
 from serve.errors import InvalidRequest
+from serve.figures import Task
 from serve.record import Record
+from serve.rollout.census import Watch
 from serve.routing import Routes
 from serve.tensor import Signature
 
@@ -33,7 +35,11 @@ class LoadedModel(Record):
 
     name: Name
     signature: Signature
+    # What its outputs are, and so how a shadow's are compared with them.
+    task: Task
     routes: Routes
+    # None: no rollout of it runs.
+    watch: Watch | None = None
     variants: Mapping[str, LoadedVariant]
 
     @property

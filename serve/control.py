@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Protocol
 from pydantic import Field
 
 from serve.record import Record
+from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Evidence
 from serve.rollout.judge import Kind, Verdict
 from serve.rollout.policy import Policy
@@ -68,19 +69,6 @@ class Feedback(Record):
     late: tuple[str, ...]
     # Answered outside of a rollout that asks for feedback, or too long ago, or never.
     unknown: tuple[str, ...]
-
-
-class Disagreement(Record):
-    """A pair of answers that differ, in short words."""
-
-    at_s: float
-    request_id: str
-    # What the request's header x-counterweight-slice says.
-    slice: str | None
-    output: str
-    # Such as `7 (0.61)`, `cosine 0.83` or `ModelFailed: ...`.
-    baseline: str
-    candidate: str
 
 
 class RolloutView(Record):

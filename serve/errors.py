@@ -34,6 +34,34 @@ class UnsupportedEncoding(CounterweightError):
     grpc = "INVALID_ARGUMENT"
 
 
+class UnknownToken(CounterweightError):
+    """No token came, or one that is not known here."""
+
+    status = 401
+    grpc = "UNAUTHENTICATED"
+
+
+class RefusedAccess(CounterweightError):
+    """The token's role does not suffice, nobody may do it here, or a page of another site asks."""
+
+    status = 403
+    grpc = "PERMISSION_DENIED"
+
+
+class TooManyWrites(CounterweightError):
+    """More changes are asked for than people and their programs make."""
+
+    status = 429
+    grpc = "RESOURCE_EXHAUSTED"
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class UnsupportedMediaType(CounterweightError):
     """The body is not of the kind that is taken here."""
 

@@ -2,21 +2,31 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serve.batching import Ran
-from serve.errors import ModelFailed, Overloaded, UnknownModel, UnknownVariant, VariantUnavailable
+from serve.errors import (
+    InvalidRequest,
+    ModelFailed,
+    Overloaded,
+    UnknownModel,
+    UnknownVariant,
+    VariantUnavailable,
+)
+from serve.figures import Task
 from serve.oip.request import InferRequest
 from serve.record import nearest
-from serve.rollout.tally import Tally
+from serve.rollout.census import Census, Choice, Sheet, Watch
+from serve.rollout.tally import Tally, counted
 from serve.routing import Routes, choose, point_of
 from serve.settings import Settings
-from serve.tensor import Signature
+from serve.shadow import Copy, Shadow
+from serve.tensor import Arrays, Signature
 from serve.text import TEXT, TextInput
 from serve.variant import ServedVariant
 
+_LONGEST_SLICE = 64
 Parameters = dict[str, str | int | float | bool]
 
 
@@ -38,6 +48,13 @@ class Ticket:
     # Whether it must be this variant.
     pinned: bool
     deadline: float
+    request_id: str
+    # The part of all inputs that the client says it belongs to.
+    slice: str | None
+    # How the routes chose; who answers may be another, where that one is not served.
+    choice: Choice
+    # Where the request counts; None: no rollout looks at it.
+    census: Census | None
 
 
 class ServedModel:
@@ -49,19 +66,24 @@ class ServedModel:
         routes: Routes,
         settings: Settings,
         text: TextInput | None = None,
-        labels: tuple[str, ...] = (),
+        task: Task = "classification",
     ) -> None:
         """Without variants yet: they come and go by `serve`."""
         self.name = routes.model
         self.signature = signature
         self.routes = routes
         self.text = text
-        self.labels = labels
+        self.labels: tuple[str, ...] = ()
         # What a request may consist of; the first is what the metadata tells.
         self.forms = (signature,) if text is None else (text.form, signature)
         self.served: Mapping[str, ServedVariant] = {}
         # A variant's counts outlive its versions.
         self.tallies: dict[str, Tally] = {}
+        # The variants that get copies, each once it is served.
+        self.shadows: dict[str, Shadow] = {}
+        # None: no rollout of the model runs.
+        self.census: Census | None = None
+        self._task = task
         self._settings = settings
 
     @property
@@ -73,9 +95,40 @@ class ServedModel:
         """From now on these variants and routes; returned are the variants that are to be retired."""
         gone = [old for name, old in self.served.items() if served.get(name) is not old]
         self.served = dict(served)
-        self.routes = routes
         self.tallies |= {name: variant.queue.tally for name, variant in served.items()}
+        self.route(routes, None if self.census is None else self.census.watch)
         return gone
+
+    def route(self, routes: Routes, watch: Watch | None) -> None:
+        """From now on these routes, counted for the rollout that watches."""
+        self.routes = routes
+        if self.census is not None and watch is not None and self.census.watch.rollout == watch.rollout:
+            self.census.watch = watch
+        else:
+            self.census = None if watch is None else Census(watch)
+        for name, shadow in list(self.shadows.items()):
+            if name not in routes.shadows or self.served.get(name) is not shadow.variant:
+                self.shadows.pop(name).close()
+        for name, share in routes.shadows.items():
+            if name in self.served and name not in self.shadows:
+                self.shadows[name] = Shadow(self.served[name], self._task, self._settings)
+            if name in self.shadows:
+                self.shadows[name].share = share
+                watched = watch is not None and watch.candidate == name
+                self.shadows[name].census = self.census if watched else None
+
+    def close(self) -> None:
+        """Drop the copies that wait; variants are retired by themselves."""
+        for shadow in self.shadows.values():
+            shadow.close()
+        self.shadows = {}
+
+    def sheet(self) -> Sheet | None:
+        """What the rollout that watches is to be told of this gateway; None: nothing."""
+        if self.census is None:
+            return None
+        ran = {name: (tally.rows, sum(tally.run_ms.values())) for name, tally in self.tallies.items()}
+        return self.census.sheet(self.routes.revision, ran)
 
     def require(self, variant: str) -> ServedVariant:
         """The variant of that name, if it is served. Raises UnknownVariant."""
@@ -85,21 +138,35 @@ class ServedModel:
             )
         return self.served[variant]
 
-    def admit(self, *, pinned: str | None, key: str | None, timeout_s: float | None) -> Ticket:
+    def admit(
+        self,
+        *,
+        pinned: str | None,
+        key: str | None,
+        timeout_s: float | None,
+        request_id: str = "",
+        slice_: str | None = None,
+    ) -> Ticket:
         """Who is to answer a request: the pinned variant, or the routes' choice for this sticky key.
 
         Raises UnknownVariant, or Overloaded before anything was done for the request."""
-        chosen = choose(self.routes, point_of(self.name, key)) if pinned is None else pinned
+        routes = self.routes
+        chosen = choose(routes, point_of(self.name, key)) if pinned is None else pinned
+        choice = (routes.revision, key is not None, chosen)
+        census = self.census if pinned is None else None
         variant = self._find(chosen, pinned=pinned is not None)
         try:
             variant.refuse_if_full()
         except Overloaded:
             variant.queue.tally.sheds += 1
+            if census is not None:
+                census.count(choice, failed=True, ms=0.0, request_id="")
             raise
         allowed_s = self._settings.request_timeout_s
         if timeout_s is not None:
             allowed_s = min(allowed_s, timeout_s)
-        return Ticket(variant.name, pinned is not None, asyncio.get_running_loop().time() + allowed_s)
+        deadline = asyncio.get_running_loop().time() + allowed_s
+        return Ticket(variant.name, pinned is not None, deadline, request_id, slice_, choice, census)
 
     async def ready(self, variant: str | None = None) -> bool:
         """Whether the variant, or else every variant, would answer now. Raises UnknownVariant."""
@@ -111,6 +178,27 @@ class ServedModel:
         that must have this variant waits for a lost host to come back and is tried once more.
 
         Raises InvalidRequest, DeadlineExceeded, Overloaded, ModelFailed or VariantUnavailable."""
+        census = ticket.census
+        if census is None:
+            return await self._answer(request, ticket)
+        start = time.perf_counter()
+        failed, request_id = True, ""
+        try:
+            answer = await self._answer(request, ticket)
+            # A rescue is the failure of the variant that was chosen, and a second try is one as well.
+            failed = answer.variant != ticket.choice[2] or "retried" in answer.parameters
+            request_id = "" if failed else ticket.request_id
+            return answer
+        except (InvalidRequest, asyncio.CancelledError):
+            # The client's doing.
+            census = None
+            raise
+        finally:
+            if census is not None:
+                ms = (time.perf_counter() - start) * 1e3
+                census.count(ticket.choice, failed=failed, ms=ms, request_id=request_id)
+
+    async def _answer(self, request: InferRequest, ticket: Ticket) -> Answer:
         deadline = ticket.deadline
         if request.timeout_s is not None:
             deadline = min(deadline, asyncio.get_running_loop().time() + request.timeout_s)
@@ -121,8 +209,10 @@ class ServedModel:
             parameters |= encoded.parameters
         first = self._find(ticket.variant, pinned=ticket.pinned)
         try:
-            with _counted(first.queue.tally):
+            with counted(first.queue.tally):
                 ran = await first.infer(arrays, deadline)
+            if self.shadows and not ticket.pinned and first.name == self.routes.baseline:
+                self._copy(arrays, ran, ticket)
             return Answer(variant=first.name, ran=ran, parameters=parameters)
         except (VariantUnavailable, ModelFailed) as error:
             if not ticket.pinned and first.name != self.routes.baseline:
@@ -134,10 +224,17 @@ class ServedModel:
                 parameters["retried"] = True
             else:
                 raise
-        with _counted(second.queue.tally):
+        with counted(second.queue.tally):
             ran = await second.infer(arrays, deadline)
         first.queue.tally.rescues += 1
         return Answer(variant=second.name, ran=ran, parameters=parameters)
+
+    def _copy(self, arrays: Arrays, ran: Ran, ticket: Ticket) -> None:
+        named = None if ticket.slice is None else ticket.slice[:_LONGEST_SLICE]
+        copy = Copy(arrays, ran.outputs, ran.rows, ticket.request_id, named)
+        backlog_rows = sum(variant.queue.waiting_rows for variant in self.served.values())
+        for shadow in self.shadows.values():
+            shadow.offer(copy, backlog_rows)
 
     def _find(self, variant: str, *, pinned: bool) -> ServedVariant:
         # One that the routes chose may not have been loaded here, or have been unloaded since.
@@ -153,26 +250,3 @@ def find_model(models: Models, name: str) -> ServedModel:
     if name not in models:
         raise UnknownModel(f"no model {name!r} is served here; {nearest(name, models)}")
     return models[name]
-
-
-@contextmanager
-def _counted(tally: Tally) -> Iterator[None]:
-    """Count what happens inside as one request."""
-    start = time.perf_counter()
-    try:
-        yield
-    except Overloaded:
-        tally.sheds += 1
-        raise
-    except Exception as error:
-        tally.failures[type(error).__name__] += 1
-        _count(tally, start)
-        raise
-    # A client that went away is nobody's error: a cancelled request passes here uncounted.
-    _count(tally, start)
-
-
-def _count(tally: Tally, start: float) -> None:
-    tally.requests += 1
-    tally.latency.record((time.perf_counter() - start) * 1e3)
-    tally.last_s = time.time()

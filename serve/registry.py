@@ -11,6 +11,7 @@ from serve.errors import CounterweightError
 from serve.joining import Joining
 from serve.model import ServedModel
 from serve.placement import Placement
+from serve.rollout.census import Sheet
 from serve.rollout.tally import Load, Loads, Tally, add_loads
 from serve.settings import Settings
 from serve.tensor import Signature
@@ -47,6 +48,7 @@ class Registry:
                 failures[f"{loaded.name}/{loaded.routes.baseline}"] = str(error)
         for name in [name for name in self.models if name not in catalog.models]:
             self._versions.pop(name, None)
+            self.models[name].close()
             retired += self.models.pop(name).served.values()
         self.revision = catalog.revision
         await asyncio.gather(*(variant.retire() for variant in retired))
@@ -64,6 +66,11 @@ class Registry:
             for name, variant in model.served.items()
         }
 
+    def sheets(self) -> dict[str, Sheet]:
+        """By model, what the rollouts that watch are to be told of this gateway."""
+        sheets = {name: model.sheet() for name, model in self.models.items()}
+        return {name: sheet for name, sheet in sheets.items() if sheet is not None}
+
     def counted(self) -> Loads:
         """The same, in all gateways."""
         return add_loads([self.loads(), self.others])
@@ -71,16 +78,22 @@ class Registry:
     async def _update(self, loaded: LoadedModel, failures: dict[str, str]) -> list[ServedVariant]:
         """Serve one model as it is loaded; the variants that are to be retired. Raises CounterweightError
         when it has no baseline here."""
-        if self._versions.get(loaded.name) == loaded:
+        before = self._versions.get(loaded.name)
+        if before == loaded:
             return []
         old = self.models.get(loaded.name)
+        if old is not None and before is not None and _runs_alike(before, loaded):
+            # Who answers has changed, and nobody that could: nothing to be read, nothing to wait for.
+            old.route(loaded.routes, loaded.watch)
+            self._versions[loaded.name] = loaded
+            return []
         folder = Path(loaded.baseline.folder)
         text = await asyncio.to_thread(open_text, folder)
         labels = await asyncio.to_thread(read_labels, folder)
         if old is not None and _same_form(old, loaded.signature, text):
             model = old
         else:
-            model = ServedModel(loaded.signature, loaded.routes, self._settings, text)
+            model = ServedModel(loaded.signature, loaded.routes, self._settings, text, loaded.task)
             model.tallies = {} if old is None else old.tallies
         failed = len(failures)
         served = await self._variants(model, loaded, failures)
@@ -88,8 +101,10 @@ class Registry:
             await asyncio.gather(*(variant.retire() for variant in served.values()))
             raise CounterweightError(failures[f"{loaded.name}/{loaded.routes.baseline}"])
         gone = model.serve(served, loaded.routes)
+        model.route(loaded.routes, loaded.watch)
         model.labels = labels
         if old is not None and old is not model:
+            old.close()
             gone = list(old.served.values())
         self.models[loaded.name] = model
         if len(failures) == failed:
@@ -121,6 +136,11 @@ class Registry:
             queue = Queue(placement, joining, self._settings, tally)
             served[name] = ServedVariant(name, version, placement, queue)
         return served
+
+
+def _runs_alike(before: LoadedModel, after: LoadedModel) -> bool:
+    """Whether the two differ in nothing but who gets the traffic and who watches."""
+    return before == after.model_copy(update={"routes": before.routes, "watch": before.watch})
 
 
 def _same_form(model: ServedModel, signature: Signature, text: TextInput | None) -> bool:

@@ -18,6 +18,8 @@ Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 # The header, and on gRPC the metadata key, whose value always gets the same variant.
 STICKY_KEY = "x-counterweight-key"
+# Says which part of all inputs a request belongs to, such as a country: shadows are compared by it, too.
+SLICE = "x-counterweight-slice"
 
 
 class Routes(Record):

@@ -8,6 +8,7 @@ from serve.record import Record
 
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0)]
 
 
 class Settings(Record):
@@ -33,6 +34,8 @@ class Settings(Record):
     max_queue_rows: Count = 1024
     # So is one that would wait longer than this, going by how long runs take, unless it fits into the next.
     max_queue_wait_s: Seconds = 1.0
+    # A shadow has at most so many rows waiting; a copy that does not fit is dropped.
+    max_shadow_rows: Count = 256
     # A request is answered within this time, or with 504; its client may allow less.
     request_timeout_s: Seconds = 30
     # A variant whose run takes longer counts as hanging: nobody waits for it any more.
@@ -41,3 +44,7 @@ class Settings(Record):
     threads: Count = 1
     # A variant's replica (apart) that grows by more resident memory than this is replaced.
     max_growth_bytes: Count = 2 * 2**30
+    # More changes over the control API are refused with 429, in each gateway; twice as many may come at once.
+    control_writes_per_s: Rate = 10
+    # The same for feedback, which carries up to 1,000 outcomes at a time.
+    feedback_per_s: Rate = 100

@@ -6,6 +6,7 @@ import logging
 from serve.batching import Queue, Ran
 from serve.catalog import LoadedVariant
 from serve.errors import CounterweightError, Overloaded, VariantUnavailable
+from serve.joining import Outputs
 from serve.placement import Placement
 from serve.tensor import Arrays
 
@@ -53,6 +54,22 @@ class ServedVariant:
             raise VariantUnavailable(f"variant {self.name!r} does not answer; try again in a moment")
         try:
             return await self.queue.infer(arrays, deadline)
+        except VariantUnavailable as error:
+            self._go_down(error)
+            raise
+
+    async def run_aside(self, arrays: Arrays) -> Outputs:
+        """The outputs to arrays that no request waits for, past the queue. Raises ModelFailed, or
+        VariantUnavailable, which counts as for requests."""
+        if self._retired or not self.up:
+            raise VariantUnavailable(f"variant {self.name!r} does not answer")
+        try:
+            async with asyncio.timeout(self.queue.settings.run_timeout_s):
+                return await self._placement.run(arrays)
+        except TimeoutError:
+            late = VariantUnavailable(f"a run took over {self.queue.settings.run_timeout_s:g} s")
+            self._go_down(late)
+            raise late from None
         except VariantUnavailable as error:
             self._go_down(error)
             raise

@@ -9,8 +9,9 @@ import yaml
 from serve.errors import InvalidRecord
 
 
-def read_yaml(path: Path, what: str) -> Any:
-    """What the YAML file `path` says. Raises InvalidRecord; `what` names what the path should be of."""
+def read_yaml(path: Path, what: str, *, secret: bool = False) -> Any:
+    """What the YAML file `path` says. Raises InvalidRecord; `what` names what the path should be of; of a
+    `secret` file nothing is quoted."""
     try:
         loader = _UniqueKeyLoader(path.read_bytes())
         try:
@@ -21,9 +22,10 @@ def read_yaml(path: Path, what: str) -> Any:
         raise InvalidRecord(f"{path}: {error.strerror}; give the path of {what}") from None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InvalidRecord(f"{path}{line}: {error.problem}; correct the YAML there") from None
+        problem = "this is no YAML" if secret else error.problem
+        raise InvalidRecord(f"{path}{line}: {problem}; correct the YAML there") from None
     except yaml.YAMLError as error:
-        raise InvalidRecord(f"{path} is no YAML: {error}") from None
+        raise InvalidRecord(f"{path} is no YAML{'' if secret else f': {error}'}") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -11,17 +11,20 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from serve.access import Access
 from serve.catalog import Repository
 from serve.control import Control
 from serve.docs.page import docs_routes
 from serve.errors import CounterweightError, StaleRevision
 from serve.http.control.paths import control_routes
 from serve.http.embeddings import embeddings_route
+from serve.http.gate import Gate
 from serve.http.infer import InferEndpoint
 from serve.http.metrics import metrics_route
 from serve.http.models import model_routes
 from serve.http.observed import Observed
 from serve.http.reader import Reader
+from serve.http.refusal import headers_of
 from serve.http.repository import repository_routes
 from serve.observe.observer import Observer
 from serve.registry import Registry
@@ -30,26 +33,28 @@ from serve.settings import Settings
 _log = logging.getLogger("counterweight.api")
 
 
-def create_app(
+def create_app(  # noqa: PLR0913, PLR0917 - a server has so many parts
     registry: Registry,
     repository: Repository,
     control: Control,
+    access: Access,
     settings: Settings,
     observer: Observer,
 ) -> ASGIApp:
     """The endpoint over the registry's models, as an ASGI application."""
     reader = Reader(settings)
-    infer = InferEndpoint(registry.models, reader, settings).infer
+    gate = Gate(access)
+    infer = gate.infer(InferEndpoint(registry.models, reader, settings).infer)
     app = Starlette(
         routes=[
             # The first is the hot path, and routes are tried in order.
             Route("/v2/models/{model}/infer", infer, methods=["POST"]),
             Route("/v2/models/{model}/versions/{variant}/infer", infer, methods=["POST"]),
-            *model_routes(registry, settings),
-            *repository_routes(repository, reader),
-            embeddings_route(registry.models, reader),
-            *control_routes(registry, control, reader),
-            metrics_route(registry),
+            *model_routes(registry, gate, settings),
+            *repository_routes(repository, gate, reader),
+            embeddings_route(registry.models, gate, reader),
+            *control_routes(registry, control, gate, settings, reader),
+            metrics_route(registry, gate),
             *docs_routes(),
         ],
         exception_handlers={
@@ -68,11 +73,8 @@ async def _answer_ours(request: Request, error: Exception) -> Response:
     # The rest is the client's, or comes by the thousand under overload: the metrics count it.
     if error.status == 500:
         _log.error("%s: %s", request.url.path, error)
-    headers = {}
-    if error.status == 503:
-        headers["retry-after"] = str(getattr(error, "retry_after_s", 1))
     more = {"current": error.current} if isinstance(error, StaleRevision) else {}
-    return _answer(str(error), error.status, headers, **more)
+    return _answer(str(error), error.status, headers_of(error), **more)
 
 
 async def _answer_http(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import base64
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,12 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.errors import CounterweightError, InvalidRequest, ModelFailed, UnknownModel, UnknownVariant
+from serve.http.gate import Gate
 from serve.http.reader import Reader
+from serve.http.refusal import headers_of
 from serve.model import Models, Parameters, ServedModel, find_model
 from serve.observe.observer import Exchange
 from serve.oip.request import InferRequest, Wanted
 from serve.oip.wording import kind, name_kind, shorten
-from serve.routing import STICKY_KEY
+from serve.routing import SLICE
 from serve.tensor import TensorSpec
 from serve.text import Encoded, TextInput
 
@@ -114,30 +117,44 @@ def openai_error(error: CounterweightError) -> dict[str, Any]:
     }
 
 
-def embeddings_route(models: Models, reader: Reader) -> Route:
+def embeddings_route(models: Models, gate: Gate, reader: Reader) -> Route:
     """POST /v1/embeddings over `models`. Every CounterweightError is answered in OpenAI's form."""
 
     async def embed(request: Request) -> Response:
-        exchange: Exchange = request.state.exchange
-        try:
-            timeout_s = reader.timeout_s(request)
-            asked = decode_embeddings(await reader.body(request))
-            body = await _answer(models, asked, request.headers.get(STICKY_KEY), timeout_s, exchange)
-        except CounterweightError as error:
-            exchange.error = type(error).__name__
-            return _refuse(error)
+        timeout_s = reader.timeout_s(request)
+        asked = decode_embeddings(await reader.body(request))
+        body = await _answer(models, asked, request.headers, timeout_s, request.state.exchange)
         return Response(body, media_type="application/json")
 
-    return Route("/v1/embeddings", embed, methods=["POST"])
+    guarded = gate.infer(embed)
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await guarded(request)
+        except CounterweightError as error:
+            request.state.exchange.error = type(error).__name__
+            return _refuse(error)
+
+    return Route("/v1/embeddings", answer, methods=["POST"])
 
 
 async def _answer(
-    models: Models, asked: EmbeddingsRequest, key: str | None, timeout_s: float | None, exchange: Exchange
+    models: Models,
+    asked: EmbeddingsRequest,
+    headers: Mapping[str, str],
+    timeout_s: float | None,
+    exchange: Exchange,
 ) -> bytes:
     exchange.model = asked.model
     model = find_model(models, asked.model)
     text, output = _check_fit(model, asked)
-    ticket = model.admit(pinned=asked.variant, key=key, timeout_s=timeout_s)
+    ticket = model.admit(
+        pinned=asked.variant,
+        key=headers.get(model.routes.sticky),
+        timeout_s=timeout_s,
+        request_id=exchange.request_id,
+        slice_=headers.get(SLICE),
+    )
     exchange.variant = ticket.variant
     encoded = await _encode(asked, text)
     wanted = (Wanted(name=output.name),)
@@ -177,8 +194,8 @@ def _refuse(error: CounterweightError) -> Response:
     # The rest is the client's, or comes by the thousand under overload: the metrics count it.
     if error.status == 500:
         _log.error("/v1/embeddings: %s", error)
-    headers = {"retry-after": str(getattr(error, "retry_after_s", 1))} if error.status == 503 else None
-    return Response(orjson.dumps(openai_error(error)), error.status, headers, "application/json")
+    content = orjson.dumps(openai_error(error))
+    return Response(content, error.status, headers_of(error), "application/json")
 
 
 def _read_input(given: Any) -> tuple[NDArray[np.generic] | None, list[list[int]] | None]:

@@ -8,7 +8,7 @@ from serve.model import Models, find_model
 from serve.observe.observer import Exchange
 from serve.oip.compression import compress
 from serve.oip.http_codec import JSON_BYTES_HEADER, decode_request, encode_answer, read_json_bytes
-from serve.routing import STICKY_KEY
+from serve.routing import SLICE
 from serve.settings import Settings
 
 
@@ -26,10 +26,13 @@ class InferEndpoint:
         exchange: Exchange = request.state.exchange
         exchange.model = name
         # Refused before its body is read, if it must be.
-        ticket = find_model(self._models, name).admit(
+        model = find_model(self._models, name)
+        ticket = model.admit(
             pinned=pinned,
-            key=request.headers.get(STICKY_KEY),
+            key=request.headers.get(model.routes.sticky),
             timeout_s=self._reader.timeout_s(request),
+            request_id=exchange.request_id,
+            slice_=request.headers.get(SLICE),
         )
         exchange.variant = ticket.variant
         body = await self._reader.body(request)

@@ -6,12 +6,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serve.http.gate import Gate
 from serve.observe.metrics import ModelView, VariantView, render
 from serve.registry import Registry
 from serve.rollout.tally import Loads
 
 
-def metrics_route(registry: Registry) -> Route:
+def metrics_route(registry: Registry, gate: Gate) -> Route:
     """`/metrics`."""
 
     async def metrics(request: Request) -> Response:
@@ -19,7 +20,7 @@ def metrics_route(registry: Registry) -> Route:
         content, media_type = render(views, request.headers.get("accept", ""))
         return Response(content, media_type=media_type)
 
-    return Route("/metrics", metrics)
+    return Route("/metrics", gate.view(metrics))
 
 
 def _views(registry: Registry, loads: Loads) -> Iterator[ModelView]:

@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serve.http.gate import Gate
 from serve.model import ServedModel, find_model
 from serve.oip.metadata import model_config, model_metadata, server_metadata
 from serve.oip.statistics import model_statistics
@@ -14,20 +15,22 @@ from serve.registry import Registry
 from serve.settings import Settings
 
 
-def model_routes(registry: Registry, settings: Settings) -> list[Route]:
-    """The routes under `/v2`, but for inference and the repository."""
+def model_routes(registry: Registry, gate: Gate, settings: Settings) -> list[Route]:
+    """The routes under `/v2`, but for inference and the repository. Health is open to everybody."""
     api = _ModelsApi(registry, settings)
+    metadata, config = gate.infer(api.model_metadata), gate.infer(api.model_config)
+    statistics = gate.infer(api.statistics)
     model = "/v2/models/{model}"
     versioned = f"{model}/versions/{{variant}}"
     return [
-        Route("/v2", api.metadata),
+        Route("/v2", gate.infer(api.metadata)),
         Route("/v2/health/live", api.live),
         Route("/v2/health/ready", api.ready),
-        Route("/v2/models/stats", api.statistics),
-        *(Route(path, api.model_metadata) for path in (model, versioned)),
+        Route("/v2/models/stats", statistics),
+        *(Route(path, metadata) for path in (model, versioned)),
         *(Route(f"{path}/ready", api.model_ready) for path in (model, versioned)),
-        *(Route(f"{path}/config", api.model_config) for path in (model, versioned)),
-        *(Route(f"{path}/stats", api.statistics) for path in (model, versioned)),
+        *(Route(f"{path}/config", config) for path in (model, versioned)),
+        *(Route(f"{path}/stats", statistics) for path in (model, versioned)),
     ]
 
 

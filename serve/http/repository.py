@@ -11,13 +11,14 @@ from starlette.routing import Route
 
 from serve.catalog import Repository
 from serve.errors import InvalidRequest
+from serve.http.gate import Gate
 from serve.http.models import answer_json
 from serve.http.reader import Reader
 from serve.oip.parameters import read_variant
 from serve.oip.wording import kind
 
 
-def repository_routes(repository: Repository, reader: Reader) -> list[Route]:
+def repository_routes(repository: Repository, gate: Gate, reader: Reader) -> list[Route]:
     """The routes under `/v2/repository`."""
 
     async def index(request: Request) -> Response:
@@ -38,9 +39,10 @@ def repository_routes(repository: Repository, reader: Reader) -> list[Route]:
         return answer_json({})
 
     return [
+        # Open: the command that starts the server asks it which variants could not be loaded.
         Route("/v2/repository/index", index, methods=["POST"]),
-        Route("/v2/repository/models/{model}/load", load, methods=["POST"]),
-        Route("/v2/repository/models/{model}/unload", unload, methods=["POST"]),
+        Route("/v2/repository/models/{model}/load", gate.operate(load), methods=["POST"]),
+        Route("/v2/repository/models/{model}/unload", gate.operate(unload), methods=["POST"]),
     ]
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import asdict
 from operator import methodcaller
 from typing import Any
@@ -11,6 +11,7 @@ import grpc
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import DecodeError
 
+from serve.access import Access, Role
 from serve.catalog import Repository
 from serve.errors import CounterweightError, InvalidRequest, UnknownModel, UnknownVariant
 from serve.model import ServedModel, find_model
@@ -22,25 +23,35 @@ from serve.oip.parameters import read_variant
 from serve.oip.statistics import model_statistics
 from serve.oip.wording import shorten
 from serve.registry import Registry
-from serve.routing import STICKY_KEY
+from serve.routing import SLICE
 from serve.settings import Settings
 
 # On the wire; our own messages live in a package of another name.
 SERVICE = "inference.GRPCInferenceService"
 _MAX_DETAILS_BYTES = 2000
+# Who may make a call; health and the index are for everybody, and an inference is refused where it is noted.
+_ROLES: Mapping[str, Role] = {
+    "ServerMetadata": "infer",
+    "ModelMetadata": "infer",
+    "ModelConfig": "infer",
+    "ModelStatistics": "infer",
+    "RepositoryModelLoad": "operate",
+    "RepositoryModelUnload": "operate",
+}
 _log = logging.getLogger("counterweight.grpc")
 
 _Context = grpc.aio.ServicerContext[bytes, Any]
 
 
 def grpc_handler(
-    registry: Registry, repository: Repository, settings: Settings, observer: Observer
+    registry: Registry, repository: Repository, access: Access, settings: Settings, observer: Observer
 ) -> grpc.GenericRpcHandler:
     """The service over the registry's models, for `add_generic_rpc_handlers` of a grpc.aio server."""
-    service = _Service(registry, repository, settings, observer)
+    service = _Service(registry, repository, access, settings, observer)
     calls: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
         name: grpc.unary_unary_rpc_method_handler(
-            _guard(request, call), response_serializer=methodcaller("SerializeToString")
+            _guard(request, call, access, _ROLES.get(name)),
+            response_serializer=methodcaller("SerializeToString"),
         )
         for name, (request, call) in service.calls.items()
     }
@@ -70,9 +81,15 @@ def code_of(error: Exception) -> grpc.StatusCode:
 
 class _Service:
     def __init__(
-        self, registry: Registry, repository: Repository, settings: Settings, observer: Observer
+        self,
+        registry: Registry,
+        repository: Repository,
+        access: Access,
+        settings: Settings,
+        observer: Observer,
     ) -> None:
         self._registry = registry
+        self._access = access
         self._models = registry.models
         self._observer = observer
         self._repository = repository
@@ -95,6 +112,10 @@ class _Service:
         self, requests: AsyncIterator[bytes], context: _Context
     ) -> AsyncIterator[wire.ModelStreamInferResponse]:
         """One answer for each request, in their order; a request that fails does not end the stream."""
+        try:
+            _admit(self._access, "infer", context)
+        except CounterweightError as error:
+            await context.abort(*status_of(error))
         async for content in requests:
             request = wire.ModelInferRequest()
             try:
@@ -119,7 +140,8 @@ class _Service:
         exchange.status = grpc.StatusCode.CANCELLED.name
         exchange.bytes_in = request.ByteSize()
         try:
-            answer = await self._answer(request, context, metadata.get(STICKY_KEY), exchange)
+            self._access.admit("infer", metadata.get("authorization"))
+            answer = await self._answer(request, context, metadata, exchange)
         except Exception as error:
             exchange.status, exchange.error = code_of(error).name, type(error).__name__
             raise
@@ -130,12 +152,20 @@ class _Service:
             self._observer.note(exchange)
 
     async def _answer(
-        self, request: wire.ModelInferRequest, context: _Context, key: str | None, exchange: Exchange
+        self,
+        request: wire.ModelInferRequest,
+        context: _Context,
+        metadata: Mapping[str, str],
+        exchange: Exchange,
     ) -> wire.ModelInferResponse:
         model = self._model(request.model_name)
         exchange.model = model.name
         ticket = model.admit(
-            pinned=shorten(request.model_version) or None, key=key, timeout_s=context.time_remaining()
+            pinned=shorten(request.model_version) or None,
+            key=metadata.get(model.routes.sticky),
+            timeout_s=context.time_remaining(),
+            request_id=exchange.request_id,
+            slice_=metadata.get(SLICE),
         )
         exchange.variant = ticket.variant
         asked = decode_request(request, model.forms, self._settings.max_elements)
@@ -229,15 +259,21 @@ class _Service:
 
 
 def _guard(
-    request: Any, call: Callable[[Any, _Context], Awaitable[Any]]
+    request: Any, call: Callable[[Any, _Context], Awaitable[Any]], access: Access, role: Role | None
 ) -> Callable[[bytes, _Context], Awaitable[Any]]:
     async def guarded(content: bytes, context: _Context) -> Any:
         try:
+            if role is not None:
+                _admit(access, role, context)
             return await call(_parse(request, content), context)
         except Exception as error:
             await context.abort(*status_of(error))
 
     return guarded
+
+
+def _admit(access: Access, role: Role, context: _Context) -> None:
+    access.admit(role, _metadata(context).get("authorization"))
 
 
 def _parse(request: Any, content: bytes) -> Any:

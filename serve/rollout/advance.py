@@ -45,10 +45,10 @@ def promote(rollout: Rollout, by: str, now_s: float) -> Rollout:
     return _next(rollout, now_s, by=by, reason=reason)
 
 
-def abort(rollout: Rollout, by: str) -> Rollout:
+def abort(rollout: Rollout, by: str, reason: str = "aborted") -> Rollout:
     """All traffic to the baseline. Raises RefusedAction."""
     _refuse(rollout, "abort", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED)
-    return rollout.model_copy(update={"phase": Phase.ROLLED_BACK, "by": by, "reason": "aborted"})
+    return rollout.model_copy(update={"phase": Phase.ROLLED_BACK, "by": by, "reason": reason})
 
 
 def _next(rollout: Rollout, now_s: float, *, by: str, reason: str) -> Rollout:

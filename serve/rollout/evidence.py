@@ -162,6 +162,8 @@ class Evidence(Record):
     slices: Mapping[str, Comparison] = {}
     # Copies that were dropped, because the shadow could not keep up or was not there.
     dropped: Sum = 0
+    # Gateway -> the number of its last sheet that is in here.
+    sheets: Mapping[str, int] = {}
 
     @model_validator(mode="after")
     def _apart(self) -> Self:

@@ -14,7 +14,7 @@ _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
     Action.PAUSE: lambda before, change: pause(before, change.by),
     Action.RESUME: lambda before, change: resume(before, change.by),
     Action.PROMOTE: lambda before, change: promote(before, change.by, change.at_s),
-    Action.ABORT: lambda before, change: abort(before, change.by),
+    Action.ABORT: lambda before, change: abort(before, change.by, _reason(change)),
 }
 
 
@@ -72,6 +72,11 @@ def _compare(before: Rollout | None, change: Change) -> list[str]:
     if after != expected:
         faults.append(f"{change.action} led to {_place(after)}, and leads to {_place(expected)}")
     return faults
+
+
+def _reason(change: Change) -> str:
+    assert change.rollout is not None
+    return change.rollout.reason
 
 
 def _place(rollout: Rollout | None) -> str:

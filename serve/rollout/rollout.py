@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from serve.record import Record
 from serve.rollout.policy import Policy
+from serve.routing import Routes
 
 
 class Phase(StrEnum):
@@ -35,6 +36,8 @@ class Plan(Record):
     model: str
     baseline: str
     candidate: str
+    # Of the bundles of both: evidence about one version says nothing about the next.
+    digests: Mapping[str, str] = {}
     policy: Policy = Policy()
 
     @model_validator(mode="after")
@@ -104,6 +107,20 @@ def start(rollout: str, plan: Plan, baseline_quantile_ms: float | None, by: str,
         reason="started",
     )
     return fix_limit(begun, baseline_quantile_ms)
+
+
+def routes_of(rollout: Rollout, before: Routes) -> Routes:
+    """The routes that should be in force after `before`, which are returned when they are right already.
+
+    Everything goes to the two of the rollout; shadows that are not its candidate stay."""
+    candidate = rollout.plan.candidate
+    shadows = {name: share for name, share in before.shadows.items() if name != candidate}
+    if rollout.shadow_share:
+        shadows[candidate] = rollout.shadow_share
+    if before.weights == rollout.weights and before.shadows == shadows:
+        return before
+    update = {"weights": rollout.weights, "shadows": shadows, "revision": before.revision + 1}
+    return before.model_copy(update=update)
 
 
 def fix_limit(rollout: Rollout, baseline_quantile_ms: float | None) -> Rollout:

@@ -1,10 +1,14 @@
 """Tally: what was counted for one variant. Tallies of several gateways add up."""
 
+import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
+
+from serve.errors import Overloaded
 
 # Upper edges of the latency buckets in ms: 0.1 ms to 100 s, 24 to a decade, so a quantile is within 10.1 %.
 EDGES_MS = tuple(10 ** (step / 24 - 1) for step in range(6 * 24 + 1))
@@ -127,3 +131,26 @@ def add_loads(gateways: Iterable[Loads]) -> Loads:
         for key, load in loads.items():
             total[key] = total[key] + load if key in total else load
     return total
+
+
+@contextmanager
+def counted(tally: Tally) -> Iterator[None]:
+    """Count what happens inside as one request."""
+    start = time.perf_counter()
+    try:
+        yield
+    except Overloaded:
+        tally.sheds += 1
+        raise
+    except Exception as error:
+        tally.failures[type(error).__name__] += 1
+        _count(tally, start)
+        raise
+    # A client that went away is nobody's error: a cancelled request passes here uncounted.
+    _count(tally, start)
+
+
+def _count(tally: Tally, start: float) -> None:
+    tally.requests += 1
+    tally.latency.record((time.perf_counter() - start) * 1e3)
+    tally.last_s = time.time()

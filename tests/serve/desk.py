@@ -9,7 +9,6 @@ from serve.control import (
     ActWanted,
     Curve,
     Curves,
-    Disagreement,
     Feedback,
     Outcome,
     RolloutLine,
@@ -20,6 +19,7 @@ from serve.control import (
 )
 from serve.errors import RefusedAction, StaleRevision, UnknownModel, UnknownRollout, UnknownVariant
 from serve.rollout import advance
+from serve.rollout.census import Disagreement
 from serve.rollout.judge import judge
 from serve.rollout.replay import Replay, replay
 from serve.rollout.rollout import Plan, Rollout

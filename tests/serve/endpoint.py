@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx2
 
 from deployments.ports import free_ports
+from serve.access import Access
 from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.http.api import create_app
 from serve.http.server import HttpServer
@@ -73,7 +74,9 @@ def load_all(repository: Path, weights: Mapping[str, Mapping[str, float]]) -> Ca
             for variant, bundle in stored.servable.items()
         }
         routes = Routes(model=name, baseline=stored.baseline, weights=given)
-        models[name] = LoadedModel(name=name, signature=stored.signature, routes=routes, variants=versions)
+        models[name] = LoadedModel(
+            name=name, signature=stored.signature, task="classification", routes=routes, variants=versions
+        )
     return Catalog(revision=1, models=models)
 
 
@@ -87,6 +90,7 @@ class Endpoint:
     place: Place = together
     observer: Observer = field(default_factory=Observer)
     shelf: Shelf = field(default_factory=Shelf)
+    access: Access = field(default_factory=lambda: Access(loopback=True))
     desk: Desk = field(default_factory=Desk)
     make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 
@@ -123,9 +127,8 @@ class Endpoint:
 
     async def _start(self) -> None:
         assert await self.registry.apply(load_all(self.repository, self.weights)) == {}
-        self._server = HttpServer(
-            create_app(self.registry, self.shelf, self.desk, self.settings, self.observer), self.settings
-        )
+        app = create_app(self.registry, self.shelf, self.desk, self.access, self.settings, self.observer)
+        self._server = HttpServer(app, self.settings)
         self._server.start("127.0.0.1", self.port)
 
     async def _stop(self) -> None:

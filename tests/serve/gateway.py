@@ -46,6 +46,7 @@ class Gateway:
             loaded = LoadedModel(
                 name="linear",
                 signature=signature or self._signature,
+                task="classification",
                 routes=Routes(model="linear", baseline="base", weights=weights, revision=revision),
                 variants={name: self._version(name, number) for name, number in versions.items()},
             )

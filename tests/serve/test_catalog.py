@@ -17,6 +17,7 @@ def model(weights: dict[str, float], *variants: str, name: str = "linear") -> Lo
     return LoadedModel(
         name=name,
         signature=SIGNATURE,
+        task="classification",
         routes=Routes(model=name, baseline="base", weights=weights),
         variants={variant: version(1) for variant in ("base", *variants)},
     )

@@ -59,7 +59,13 @@ def test_one_model_that_fails_holds_up_no_other(gateway: Gateway) -> None:
         lost = LoadedVariant(digest="0" * 64, folder="nowhere", host="base", full_rows=8)
         routes = Routes(model="lost", baseline="base", weights={"base": 1})
         models = {
-            name: LoadedModel(name=name, signature=sound.signature, routes=routes, variants={"base": version})
+            name: LoadedModel(
+                name=name,
+                signature=sound.signature,
+                task="classification",
+                routes=routes,
+                variants={"base": version},
+            )
             for name, version in {"lost": lost, "linear": sound.served["base"].version}.items()
         }
         failures = await gateway.registry.apply(Catalog(revision=2, models=models))

@@ -5,15 +5,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.control import Control, Outcomes
+from serve.http.bucket import Bucket
 from serve.http.control.records import answer_record, read_record
+from serve.http.gate import Gate
 from serve.http.reader import Reader
 
 
-def feedback_route(control: Control, reader: Reader) -> Route:
+def feedback_route(control: Control, gate: Gate, writes: Bucket, reader: Reader) -> Route:
     """`/control/models/{model}/feedback`."""
 
     async def tell(request: Request) -> Response:
         told = await read_record(reader, request, Outcomes)
         return answer_record(await control.feedback(request.path_params["model"], told.outcomes))
 
-    return Route("/control/models/{model}/feedback", tell, methods=["POST"])
+    path = "/control/models/{model}/feedback"
+    return Route(path, gate.operate(tell, writes), methods=["POST"])

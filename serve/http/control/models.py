@@ -8,13 +8,14 @@ from starlette.routing import Route
 
 from serve.control import Control
 from serve.http.control.records import answer_record
+from serve.http.gate import Gate
 from serve.http.models import answer_json
 from serve.model import ServedModel, find_model
 from serve.registry import Registry
 from serve.rollout.tally import Loads
 
 
-def model_routes(registry: Registry, control: Control) -> list[Route]:
+def model_routes(registry: Registry, control: Control, gate: Gate) -> list[Route]:
     """`/control/models`, and what can be seen of one model. All gateways' counts together."""
 
     async def list_models(request: Request) -> Response:
@@ -30,9 +31,9 @@ def model_routes(registry: Registry, control: Control) -> list[Route]:
         return answer_record(await control.curves(request.path_params["model"]))
 
     return [
-        Route("/control/models", list_models),
-        Route("/control/models/{model}", show_model),
-        Route("/control/models/{model}/curves", show_curves),
+        Route("/control/models", gate.view(list_models)),
+        Route("/control/models/{model}", gate.view(show_model)),
+        Route("/control/models/{model}/curves", gate.view(show_curves)),
     ]
 
 

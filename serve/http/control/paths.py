@@ -3,19 +3,25 @@
 from starlette.routing import Route
 
 from serve.control import Control
+from serve.http.bucket import Bucket
 from serve.http.control.feedback import feedback_route
 from serve.http.control.models import model_routes
 from serve.http.control.rollouts import rollout_routes
 from serve.http.control.routes import routes_routes
+from serve.http.gate import Gate
 from serve.http.reader import Reader
 from serve.registry import Registry
+from serve.settings import Settings
 
 
-def control_routes(registry: Registry, control: Control, reader: Reader) -> list[Route]:
+def control_routes(
+    registry: Registry, control: Control, gate: Gate, settings: Settings, reader: Reader
+) -> list[Route]:
     """The routes under `/control`."""
+    writes, feedback = Bucket(settings.control_writes_per_s), Bucket(settings.feedback_per_s)
     return [
-        *model_routes(registry, control),
-        *routes_routes(registry, control, reader),
-        *rollout_routes(control, reader),
-        feedback_route(control, reader),
+        *model_routes(registry, control, gate),
+        *routes_routes(registry, control, gate, writes, reader),
+        *rollout_routes(control, gate, writes, reader),
+        feedback_route(control, gate, feedback, reader),
     ]

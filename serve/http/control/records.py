@@ -29,7 +29,7 @@ async def read_record(reader: Reader, request: Request, kind: type[R], *, empty:
     if empty and not body:
         body = b"{}"
     try:
-        return kind.model_validate_json(body, strict=True)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         raise InvalidRequest(f"the body: {explain(error)}") from None
 

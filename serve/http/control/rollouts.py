@@ -1,6 +1,5 @@
 """Rollouts: started, looked at, acted on; their trail, and their verdicts computed once more."""
 
-from collections.abc import Awaitable, Callable
 from typing import get_args
 
 from starlette.requests import Request
@@ -9,12 +8,14 @@ from starlette.routing import Route
 
 from serve.control import Act, ActWanted, Control, RolloutWanted
 from serve.errors import InvalidRequest
+from serve.http.bucket import Bucket
 from serve.http.control.records import answer_record, answer_records, read_record
+from serve.http.gate import Endpoint, Gate
 from serve.http.reader import Reader
 from serve.oip.wording import shorten
 
 
-def rollout_routes(control: Control, reader: Reader) -> list[Route]:
+def rollout_routes(control: Control, gate: Gate, writes: Bucket, reader: Reader) -> list[Route]:
     """A model's rollouts and its trail, and each rollout under its own name."""
 
     async def list_rollouts(request: Request) -> Response:
@@ -22,7 +23,7 @@ def rollout_routes(control: Control, reader: Reader) -> list[Route]:
 
     async def start(request: Request) -> Response:
         wanted = await read_record(reader, request, RolloutWanted)
-        view = await control.start(request.path_params["model"], wanted, "local")
+        view = await control.start(request.path_params["model"], wanted, request.state.by)
         return answer_record(view, 201)
 
     async def show(request: Request) -> Response:
@@ -35,21 +36,25 @@ def rollout_routes(control: Control, reader: Reader) -> list[Route]:
         entries = await control.trail(request.path_params["model"], _read_after(request))
         return answer_records("entries", entries)
 
-    def act(verb: Act) -> Callable[[Request], Awaitable[Response]]:
+    def act(verb: Act) -> Endpoint:
         async def do(request: Request) -> Response:
             wanted = await read_record(reader, request, ActWanted, empty=True)
-            return answer_record(await control.act(request.path_params["rollout"], verb, wanted, "local"))
+            rollout, by = request.path_params["rollout"], request.state.by
+            return answer_record(await control.act(rollout, verb, wanted, by))
 
         return do
 
     of_model, one = "/control/models/{model}/rollouts", "/control/rollouts/{rollout}"
     return [
-        Route(of_model, list_rollouts),
-        Route(of_model, start, methods=["POST"]),
-        Route("/control/models/{model}/trail", show_trail),
-        Route(one, show),
-        *(Route(f"{one}/{verb}", act(verb), methods=["POST"]) for verb in get_args(Act)),
-        Route(f"{one}/replay", replay),
+        Route(of_model, gate.view(list_rollouts)),
+        Route(of_model, gate.operate(start, writes), methods=["POST"]),
+        Route("/control/models/{model}/trail", gate.view(show_trail)),
+        Route(one, gate.view(show)),
+        *(
+            Route(f"{one}/{verb}", gate.operate(act(verb), writes), methods=["POST"])
+            for verb in get_args(Act)
+        ),
+        Route(f"{one}/replay", gate.view(replay)),
     ]
 
 

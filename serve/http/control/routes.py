@@ -5,13 +5,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.control import Control, RoutesWanted
+from serve.http.bucket import Bucket
 from serve.http.control.records import answer_record, read_record
+from serve.http.gate import Gate
 from serve.http.reader import Reader
 from serve.model import find_model
 from serve.registry import Registry
 
 
-def routes_routes(registry: Registry, control: Control, reader: Reader) -> list[Route]:
+def routes_routes(
+    registry: Registry, control: Control, gate: Gate, writes: Bucket, reader: Reader
+) -> list[Route]:
     """`/control/models/{model}/routes`."""
 
     async def show(request: Request) -> Response:
@@ -19,7 +23,8 @@ def routes_routes(registry: Registry, control: Control, reader: Reader) -> list[
 
     async def change(request: Request) -> Response:
         wanted = await read_record(reader, request, RoutesWanted)
-        return answer_record(await control.set_routes(request.path_params["model"], wanted, "local"))
+        model, by = request.path_params["model"], request.state.by
+        return answer_record(await control.set_routes(model, wanted, by))
 
     path = "/control/models/{model}/routes"
-    return [Route(path, show), Route(path, change, methods=["PUT"])]
+    return [Route(path, gate.view(show)), Route(path, gate.operate(change, writes), methods=["PUT"])]

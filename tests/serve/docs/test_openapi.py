@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 from onnx import TensorProto, helper, numpy_helper
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
+from serve.access import Access
 from serve.bundle import read_bundle
 from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.docs.openapi import openapi
@@ -38,6 +39,7 @@ DIGITS = Signature(
     inputs=(TensorSpec(name="image", datatype="FP32", shape=("batch", 1, 8, 8)),),
     outputs=(TensorSpec(name="logits", datatype="FP32", shape=("batch", 10)),),
 )
+OPEN = Access(loopback=True)
 DESK = Desk(model="digits", baseline="fp32", candidate="int8")
 # Method, path, and what the example shows, if it has a body.
 Asked = tuple[str, str, str | None]
@@ -82,7 +84,9 @@ def loaded(folder: Path) -> LoadedModel:
     }
     bundle = next(iter(bundles.values()))
     routes = Routes(model=folder.name, baseline=bundle.baseline, weights={bundle.baseline: 1})
-    return LoadedModel(name=folder.name, signature=bundle.signature, routes=routes, variants=variants)
+    return LoadedModel(
+        name=folder.name, signature=bundle.signature, task="classification", routes=routes, variants=variants
+    )
 
 
 async def place(version: LoadedVariant) -> Placement:
@@ -96,7 +100,7 @@ async def ask_everything(repository: Path) -> dict[Asked, httpx2.Response]:
     assert await registry.apply(Catalog(revision=1, models=models)) == {}
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = HttpServer(create_app(registry, Index(), DESK, Settings(), Observer()), Settings())
+    server = HttpServer(create_app(registry, Index(), DESK, OPEN, Settings(), Observer()), Settings())
     server.start("127.0.0.1", port)
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -158,7 +162,7 @@ def test_every_answer_is_as_documented(asked: Asked, answers: Mapping[Asked, htt
 
 def test_every_path_of_the_server_is_documented() -> None:
     """And no other is."""
-    app: Any = create_app(Registry(place, Settings()), Index(), DESK, Settings(), Observer())
+    app: Any = create_app(Registry(place, Settings()), Index(), DESK, OPEN, Settings(), Observer())
     assert {route.path for route in app._app.routes} == set(DOCUMENT["paths"])
 
 

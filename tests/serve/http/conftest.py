@@ -15,7 +15,7 @@ from tests.serve.http.echo import MakeLoop, Running, running
 @pytest.fixture(scope="module")
 def endpoint(module_repository: Path) -> Iterator[Endpoint]:
     weights = {"linear": {"base": 9.0, "light": 1.0}}
-    settings = Settings(max_body_bytes=4000, max_batch_rows=16)
+    settings = Settings(max_body_bytes=4000, max_batch_rows=16, control_writes_per_s=1e6)
     with Endpoint(repository=module_repository, weights=weights, settings=settings) as endpoint:
         yield endpoint
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
+from serve.access import Access
 from serve.catalog import IndexEntry
 from serve.errors import (
     DeadlineExceeded,
@@ -124,9 +125,9 @@ def address(repository_told: list[tuple[str, str, str | None]]) -> Iterator[str]
         registry = cast("Registry", FakeRegistry())
         server = grpc.aio.server()
         repository = FakeRepository(repository_told)
-        server.add_generic_rpc_handlers(
-            (grpc_handler(registry, repository, Settings(max_batch_rows=8), Observer()),)
-        )
+        access, settings = Access(loopback=True), Settings(max_batch_rows=8)
+        handler = grpc_handler(registry, repository, access, settings, Observer())
+        server.add_generic_rpc_handlers((handler,))
         ports.put(server.add_insecure_port("127.0.0.1:0"))
         await server.start()
         await done.wait()

@@ -35,7 +35,9 @@ def grpc_beside(endpoint: Endpoint, port: int) -> Iterator[str]:
     """The gRPC service over the endpoint's registry; its address."""
 
     async def start() -> GrpcServer:
-        handler = grpc_handler(endpoint.registry, endpoint.shelf, endpoint.settings, endpoint.observer)
+        handler = grpc_handler(
+            endpoint.registry, endpoint.shelf, endpoint.access, endpoint.settings, endpoint.observer
+        )
         server = GrpcServer(handler, endpoint.settings)
         await server.start("127.0.0.1", port)
         return server

@@ -1,0 +1,84 @@
+"""Gathering: from the sheets of all gateways to one tick of evidence. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from serve.rollout.census import Copies, Count, Sheet, add_copies
+from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
+from serve.rollout.rollout import Plan
+
+# Revision of routes -> the step and the candidate's share that they stand for.
+Splits = Mapping[int, tuple[int, float]]
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What came in under one split, of the baseline and of the candidate."""
+
+    counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
+    rows: list[int] = field(default_factory=lambda: [0, 0])
+    run_ms: list[float] = field(default_factory=lambda: [0.0, 0.0])
+
+
+def gather(
+    evidence: Evidence,
+    sheets: Iterable[tuple[str, Sheet]],
+    plan: Plan,
+    splits: Splits,
+    span: tuple[float, float],
+) -> Evidence:
+    """The evidence with what these gateways' sheets hold, as one tick that lasted from `span[0]` to
+    `span[1]`. What was chosen by routes of no step of the rollout is left out."""
+    sums: defaultdict[tuple[int, float, bool], _Sums] = defaultdict(_Sums)
+    copies = Copies(
+        pairs=evidence.shadow,
+        outputs=dict(evidence.outputs),
+        slices=dict(evidence.slices),
+        dropped=evidence.dropped,
+    )
+    seen = dict(evidence.sheets)
+    sides = {plan.baseline: 0, plan.candidate: 1}
+    for gateway, sheet in sheets:
+        seen[gateway] = sheet.number
+        add_copies(copies, sheet.copies)
+        for (revision, sticky, variant), count in sheet.counts.items():
+            step, split = splits.get(revision, (0, 0.0))
+            if step and variant in sides:
+                total = sums[step, split, sticky].counts[sides[variant]]
+                total.requests += count.requests
+                total.errors += count.errors
+                total.over_limit += count.over_limit
+        for variant, run in sheet.runs.items():
+            step, split = splits.get(run.revision, (0, 0.0))
+            if step and variant in sides:
+                whole = sums[step, split, False]
+                whole.rows[sides[variant]] += run.rows
+                whole.run_ms[sides[variant]] += run.run_ms
+    for key, part in sums.items():
+        evidence = evidence.with_tick(_tick(key, part, span))
+    update = {
+        "shadow": copies.pairs,
+        "outputs": copies.outputs,
+        "slices": copies.slices,
+        "dropped": copies.dropped,
+        "sheets": seen,
+    }
+    return evidence.model_copy(update=update)
+
+
+def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) -> Segment:
+    step, split, sticky = key
+    baseline, candidate = sums.counts
+    return Segment(
+        step=step,
+        split=split,
+        sticky=sticky,
+        started_s=span[0],
+        ended_s=span[1],
+        requests=Pair(baseline=baseline.requests, candidate=candidate.requests),
+        errors=Events.tick(baseline.errors, candidate.errors),
+        over_limit=Events.tick(baseline.over_limit, candidate.over_limit),
+        baseline_cost=Cost.tick(sums.rows[0], sums.run_ms[0]),
+        candidate_cost=Cost.tick(sums.rows[1], sums.run_ms[1]),
+    )

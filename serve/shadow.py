@@ -1,0 +1,188 @@
+"""Shadow: copies of requests for a variant that answers nobody, and how its answers compare.
+
+A copy is offered when the baseline's answer is on its way. It waits in a queue of its own that is short and
+drops what does not fit; nothing that happens to it can reach a request."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.comparing import compare, describe, worst
+from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
+from serve.figures import Task
+from serve.joining import Outputs
+from serve.rollout.census import Census, Copies, Disagreement, add_copies
+from serve.rollout.evidence import Comparison
+from serve.settings import Settings
+from serve.tensor import Arrays
+from serve.variant import ServedVariant
+
+_log = logging.getLogger("counterweight.shadow")
+# Nobody waits for a copy: more of them in a run cost less.
+_LINGER_S = 0.05
+# While so many batches of live requests wait, copies stand back.
+_BACKLOG = 2
+# Pairs of a batch that are shown.
+_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One request, and what the baseline answered to it."""
+
+    arrays: Arrays
+    outputs: Outputs
+    rows: int
+    request_id: str
+    slice: str | None
+
+
+class Shadow:
+    """The copies for one variant in one gateway."""
+
+    def __init__(self, variant: ServedVariant, task: Task, settings: Settings) -> None:
+        self.variant = variant
+        # Of the requests that are offered, 0 to 1.
+        self.share = 1.0
+        # Where it counts; None: no rollout looks at this shadow.
+        self.census: Census | None = None
+        # Since it was begun, for the metrics.
+        self.total = Copies()
+        self._task = task
+        self._joining = variant.queue.joining
+        self._settings = settings
+        self._waiting: deque[Copy] = deque()
+        self._rows = 0
+        self._filled = asyncio.Event()
+        self._working = asyncio.create_task(self._work())
+
+    def offer(self, copy: Copy, backlog_rows: int) -> None:
+        """Take a copy, or drop it; `backlog_rows` of live requests wait for a run."""
+        if self.share < 1 and random.random() >= self.share:  # noqa: S311 - a fair draw, not a secret
+            return
+        full = self._rows + copy.rows > self._settings.max_shadow_rows
+        if full or not self.variant.up or backlog_rows >= _BACKLOG * self._joining.full_rows:
+            self._tell(Copies(dropped=copy.rows))
+            return
+        self._waiting.append(copy)
+        self._rows += copy.rows
+        self._filled.set()
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self._working.cancel()
+
+    async def _work(self) -> None:
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(_LINGER_S)
+            while batch := self._take():
+                try:
+                    await self._run(batch)
+                except Exception:  # a shadow must never end because of one copy
+                    _log.exception("a copy for %s was lost", self.variant.name)
+            self._filled.clear()
+
+    def _take(self) -> list[Copy]:
+        batch: list[Copy] = []
+        rows = 0
+        while self._waiting:
+            copy = self._waiting[0]
+            if batch and not (
+                self._joining.signature.batches
+                and rows + copy.rows <= self._joining.full_rows
+                and self._joining.key_of(copy.arrays) == self._joining.key_of(batch[0].arrays)
+            ):
+                break
+            batch.append(self._waiting.popleft())
+            rows += copy.rows
+            self._rows -= copy.rows
+        return batch
+
+    async def _run(self, batch: list[Copy]) -> None:
+        requests = [copy.arrays for copy in batch]
+        try:
+            outputs = await self.variant.run_aside(self._joining.join(requests))
+            shares = self._joining.split(requests, outputs)
+        except ModelFailed as error:
+            if len(batch) > 1:
+                # Whose input it was cannot be told from the batch.
+                for copy in batch:
+                    await self._run([copy])
+                return
+            self._fail(batch, error)
+        except VariantUnavailable as error:
+            self._fail(batch, error)
+        else:
+            for copies, answers in self._groups(batch, shares):
+                self._compare(copies, answers)
+
+    def _groups(
+        self, batch: Sequence[Copy], shares: Sequence[Outputs]
+    ) -> Sequence[tuple[Sequence[Copy], Sequence[Outputs]]]:
+        """What can be compared at once: everything, unless outputs have lengths of their own."""
+        if self._joining.pads:
+            return [([copy], [share]) for copy, share in zip(batch, shares, strict=True)]
+        return [(batch, shares)]
+
+    def _compare(self, batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
+        mine = {name: self._rowed([copy.outputs[name] for copy in batch]) for name in batch[0].outputs}
+        theirs = {name: self._rowed([answer[name] for answer in answers]) for name in mine}
+        outputs = {name: compare(self._task, mine[name], theirs[name]) for name in mine}
+        whole = worst(list(outputs.values()))
+        copies = Copies(pairs=whole.sums(), outputs={name: part.sums() for name, part in outputs.items()})
+        shown: list[Disagreement] = []
+        start = 0
+        for copy in batch:
+            rows = slice(start, start + copy.rows)
+            start += copy.rows
+            if copy.slice is not None:
+                add_copies(copies, Copies(slices={copy.slice: whole.part(rows).sums()}))
+            if len(shown) < _SHOWN:
+                for name, differences in outputs.items():
+                    for row in np.flatnonzero(differences.differ[rows])[:1] + rows.start:
+                        cosine = None if differences.cosine is None else float(differences.cosine[row])
+                        words = [
+                            describe(self._task, array[name][row], against)
+                            for array, against in ((mine, 1.0), (theirs, cosine))
+                        ]
+                        shown.append(self._pair(copy, name, *words))
+        self._tell(copies, shown)
+
+    def _rowed(self, outputs: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
+        """Outputs of several requests as rows; an answer without a batch dimension is one row."""
+        if not self._joining.signature.batches:
+            outputs = [output[None] for output in outputs]
+        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+
+    def _fail(self, batch: Sequence[Copy], error: CounterweightError) -> None:
+        """The baseline could answer these, and the shadow could not."""
+        words = f"{type(error).__name__}: {error}"[:200]
+        for copy in batch:
+            sums = Comparison(pairs=copy.rows, disagreements=copy.rows, failures=copy.rows)
+            slices = {} if copy.slice is None else {copy.slice: sums}
+            copies = Copies(pairs=sums, outputs=dict.fromkeys(copy.outputs, sums), slices=slices)
+            self._tell(copies, [self._pair(copy, ", ".join(copy.outputs), "answered", words)])
+
+    def _pair(self, copy: Copy, output: str, baseline: str, candidate: str) -> Disagreement:
+        return Disagreement(
+            at_s=time.time(),
+            request_id=copy.request_id,
+            slice=copy.slice,
+            output=output,
+            baseline=baseline,
+            candidate=candidate,
+        )
+
+    def _tell(self, copies: Copies, shown: Sequence[Disagreement] = ()) -> None:
+        add_copies(self.total, copies)
+        if self.census is not None:
+            add_copies(self.census.copies, copies)
+            self.census.disagreements.extend(shown)
