@@ -4,8 +4,9 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from serve.control import Disagreement, RolloutView
+from serve.control import RolloutView
 from serve.remote.words import duration, percent, printable
+from serve.rollout.census import Disagreement
 from serve.rollout.rollout import Phase, Rollout
 
 _BAR = 8

@@ -141,7 +141,9 @@ def test_a_replay_without_a_difference_is_0(type: Type) -> None:
 def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None:
     """Each fault with its entry."""
     entries = endpoint.desk.story.entries
-    entries[-1] = entries[-1].model_copy(update={"content": entries[-1].content.replace("judge", "jugde")})
+    entries[-1] = entries[-1].model_copy(
+        update={"content": entries[-1].content.replace('"judge"', '"jugde"')}
+    )
     code, shown = type("rollout", "replay", RUNS)
     assert code == 1
     assert f"entry {entries[-1].number}" in shown

@@ -2,8 +2,8 @@ from pathlib import Path
 
 from serve.control import Curves
 from serve.rollout.tally import Load, Tally
+from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
-from tests.serve.remote import Cluster
 
 LATE = {"x-request-timeout-seconds": "1e-9"}
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
