@@ -1,6 +1,8 @@
 import io
 import os
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TextIO
 
 import pytest
@@ -101,11 +103,28 @@ def test_a_pipe_gets_a_line_for_each_change() -> None:
 
 @pytest.fixture
 def tty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tty]:
-    """A real terminal: where to write to, and what came out of it."""
+    """A real terminal, which may be read once."""
     monkeypatch.setenv("TERM", "xterm")
     reader, writer = os.openpty()
+    shown: list[bytes] = []
+
+    def collect() -> None:
+        # At the end of a terminal there is an error.
+        with suppress(OSError):
+            while piece := os.read(reader, 4096):
+                shown.append(piece)
+
+    thread = threading.Thread(target=collect)
+    thread.start()
+
+    def read() -> str:
+        stream.close()
+        thread.join()
+        return b"".join(shown).decode()
+
     with open(writer, "w", encoding="utf-8") as stream:
-        yield stream, lambda: os.read(reader, 1 << 20).decode()
+        yield stream, read
+    thread.join()
     os.close(reader)
 
 
