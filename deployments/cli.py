@@ -7,8 +7,12 @@ from pathlib import Path
 
 from deployments.plan import Plan, parse_all_weights, parse_placements
 from deployments.processes import go_on_guarded, stop_if_asked
-from serve.errors import InvalidRecord
+from serve.access import read_grants
+from serve.errors import InvalidRecord, StoreFailed
+from serve.rollout.store import Store
 from serve.settings import Settings
+
+_STORE = ".rollouts.db"
 
 
 def serve(arguments: list[str]) -> int:
@@ -25,6 +29,8 @@ def serve(arguments: list[str]) -> int:
             "gateways": options.gateways,
             "replicas": options.replicas,
             "access_log": None if options.access_log is None else options.access_log.absolute(),
+            "grants": None if options.tokens is None else read_grants(options.tokens),
+            "store": options.store or f"sqlite:///{options.repository.resolve() / _STORE}",
             "settings": _parse_settings(options.set),
         },
         "serve",
@@ -32,6 +38,7 @@ def serve(arguments: list[str]) -> int:
     models = plan.read()
     for model in models:
         plan.routes_of(model)
+    _try_store(plan.store)
     go_on_guarded()
     # Only now, when nothing that a person wrote can be wrong any more: ray takes seconds.
     from deployments.server import running
@@ -82,6 +89,19 @@ def _parser() -> argparse.ArgumentParser:
     add("--replicas", type=int, default=1, help="processes per variant that is placed apart; default: 1")
     add("--access-log", type=Path, metavar="FILE", help="append a JSON line for every request")
     add(
+        "--tokens",
+        type=Path,
+        metavar="FILE",
+        help="YAML: a list of {name, role, token}; role view or operate opens /control and /metrics, infer "
+        "closes inference to everybody else; without it this machine may do everything, any other only infer",
+    )
+    add(
+        "--store",
+        metavar="URL",
+        help="where rollouts are written down: sqlite:////FOLDER/FILE.db or "
+        f"postgresql://USER:PASSWORD@HOST/DATABASE; default: {_STORE} in the repository",
+    )
+    add(
         "--set",
         action="append",
         default=[],
@@ -89,6 +109,14 @@ def _parser() -> argparse.ArgumentParser:
         help="a limit of serve/settings.py: " + ", ".join(Settings.model_fields),
     )
     return parser
+
+
+def _try_store(url: str) -> None:
+    """Raise StoreFailed when nothing can be written down there."""
+    try:
+        Store(url, "door").close()
+    except StoreFailed as error:
+        raise StoreFailed(f"{error}; name another place with --store") from None
 
 
 def _parse_settings(texts: list[str]) -> Settings:
@@ -109,6 +137,11 @@ def _welcome(plan: Plan) -> str:
         routes = plan.routes_of(model)
         split = ", ".join(f"{routes.share(variant):.4g} {variant}" for variant in routes.weights)
         lines.append(f"  {model.name}: {split}   POST {plan.url}/v2/models/{model.name}/infer")
+    if plan.access.closed:
+        lines.append(
+            f"  closed: /control, /metrics, load and unload, for {plan.host} is not this machine alone; "
+            "open them with --tokens FILE"
+        )
     return "\n".join(lines)
 
 

@@ -5,17 +5,18 @@ import logging
 import time
 import uuid
 from pathlib import Path
-from typing import Any
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.doors import close_doors
-from deployments.keeper import Keeper, Report
+from deployments.gateways import Report
+from deployments.keeper import Keeper
 from deployments.plan import Plan
+from deployments.remote import RemoteControl, RemoteRepository
 from deployments.variant import Apart
-from serve.catalog import Catalog, IndexEntry, LoadedVariant
+from serve.catalog import Catalog, LoadedVariant
 from serve.errors import CounterweightError, VariantUnavailable
 from serve.http.api import create_app
 from serve.http.server import HttpServer
@@ -59,15 +60,12 @@ class Gateway:
         access_log = None if plan.access_log is None else AccessLog(plan.access_log)
         observer = Observer(access_log, make_tracer())
         app = create_app(
-            self._registry,
-            repository,
-            plan.settings,
-            observer,
+            self._registry, repository, RemoteControl(keeper), plan.access, plan.settings, observer
         )
         self._http = HttpServer(app, plan.settings)
         self._http.start(plan.host, plan.port)
         self._grpc = GrpcServer(
-            grpc_handler(self._registry, repository, plan.settings, observer), plan.settings
+            grpc_handler(self._registry, repository, plan.access, plan.settings, observer), plan.settings
         )
         await self._grpc.start(plan.host, plan.grpc_port)
         self._syncing = asyncio.create_task(self._sync_forever())
@@ -93,9 +91,11 @@ class Gateway:
             revision=self._revision,
             failures=self._failures,
             loads=self._registry.loads(),
+            sheets=self._registry.sheets(),
         )
         reply = await self._keeper.sync.remote(report)
         self._registry.others = reply.others
+        self._registry.acknowledge(reply.written)
         if self._applying is not None and not self._applying.done():
             # A large model takes longer than the keeper would wait to hear of us.
             return
@@ -123,34 +123,3 @@ class Gateway:
         settings = self._plan.settings
         session = await asyncio.to_thread(open_session, Path(version.folder), threads=settings.threads)
         return Together(session, settings.max_runs)
-
-
-class RemoteRepository:
-    """The keeper's end of `serve.catalog.Repository`."""
-
-    def __init__(self, keeper: "DeploymentHandle[Keeper]") -> None:
-        self._keeper = keeper
-
-    async def index(self) -> list[IndexEntry]:
-        """Every variant of every model in the repository, by name."""
-        entries: list[IndexEntry] = await _asked(self._keeper.index.remote())
-        return entries
-
-    async def load(self, model: str, variant: str | None) -> None:
-        """Load as it stands on disk now."""
-        await _asked(self._keeper.load.remote(model, variant))
-
-    async def unload(self, model: str, variant: str | None) -> None:
-        """Stop serving."""
-        await _asked(self._keeper.unload.remote(model, variant))
-
-
-async def _asked(call: Any) -> Any:
-    """The keeper's answer, or its error as it raised it. Raises CounterweightError."""
-    try:
-        return await call
-    except CounterweightError as error:
-        # Ray's wrapper prints the replica's traceback.
-        raise getattr(error, "cause", error) from None
-    except (RayError, RayServeException) as error:
-        raise VariantUnavailable(f"the keeper does not answer ({type(error).__name__}); try again") from None

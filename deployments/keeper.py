@@ -1,12 +1,16 @@
-"""Keeper: one replica that knows what is loaded. It tells the gateways; they tell it what they counted."""
+"""Keeper: one replica that knows what is loaded and who gets the traffic. It tells the gateways; they tell
+it what they counted."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 from deployments.doors import close_doors
+from deployments.gateways import Gateways, Reply, Report
 from deployments.hosts import Hosts
 from deployments.plan import Plan
 from serve.bundle import Bundle
@@ -14,40 +18,21 @@ from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.errors import CounterweightError, InvalidBundle, UnknownModel, UnknownVariant
 from serve.record import nearest
 from serve.repository import StoredModel, list_models, read_model
-from serve.rollout.tally import Loads, add_loads
+from serve.rollout.commands import Commands
+from serve.rollout.controller import Controller
+from serve.rollout.store import Store
+from serve.rollout.timeline import Timeline
 from serve.routing import Routes
 
-# A gateway that has not been heard of for so long is gone.
-_GONE_AFTER_S = 5.0
-_REMEMBERED = 16
-_SETTLE_TIMEOUT_S = 60.0
-_SETTLE_EVERY_S = 0.05
+T = TypeVar("T")
+_TICK_EVERY_S = 1.0
 _UNLOADED = "it was unloaded"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
-    """What a gateway says, about twice a second."""
-
-    gateway: str
-    # The catalog that it serves, and which variants of it (`model/variant`) it could not have, and why.
-    revision: int
-    failures: dict[str, str]
-    loads: Loads
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reply:
-    """What it hears in return."""
-
-    # The newest one, unless it has it; None, too, while nothing is loaded yet.
-    catalog: Catalog | None
-    # What all other gateways, those that are gone among them, have counted.
-    others: Loads
+_log = logging.getLogger("counterweight.keeper")
 
 
 class Keeper:
-    """Loads, unloads and publishes. One change at a time; a change is done when every gateway serves it."""
+    """Loads, unloads and publishes; keeps the store, and moves traffic by what it says. One change of what is
+    loaded at a time; it is done when every gateway serves it."""
 
     async def __init__(self, plan: Plan, scratch: str) -> None:  # type: ignore[misc]
         close_doors()
@@ -58,36 +43,52 @@ class Keeper:
         # `model/variant` -> why it is not served.
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
-        self._heard: dict[str, tuple[float, Report]] = {}
-        # What gateways had counted that are gone, the last few by name: one may only have been silent.
-        self._gone: dict[str, Loads] = {}
-        self._long_gone: Loads = {}
+        self._gateways = Gateways()
         self._change = asyncio.Lock()
+        # All that waits for the database does it here, one after the other.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
+        self._store = await self._wait(Store, plan.store, "keeper")
+        self._timeline = Timeline()
+        self._controller = Controller(self._store, self._timeline, lambda url, line: None)
+        self._commands = Commands(self._controller, self._store, self._timeline)
         if self._saved.exists():
             self._catalog = Catalog.model_validate_json(self._saved.read_bytes())
+            for model in self._catalog.models.values():
+                await self._settle(model.routes.baseline, model.name, model.variants)
+            self._refresh()
         else:
             await self._load_plan()
+        self._ticking = asyncio.create_task(self._tick_forever())
+
+    def __del__(self) -> None:
+        """Ray's way to say goodbye: the next keeper need not wait for the lease to run out."""
+        # It may not have come so far.
+        if (store := getattr(self, "_store", None)) is not None:
+            store.close()
+
+    def check_health(self) -> None:
+        """Raise when it no longer looks."""
+        if self._ticking.done():
+            raise CounterweightError("the keeper no longer looks at its rollouts")
 
     async def sync(self, report: Report) -> Reply:
         """Take a gateway's report."""
-        now = time.monotonic()
-        self._heard[report.gateway] = (now, report)
-        self._gone.pop(report.gateway, None)
-        for name in [name for name, (at, _) in self._heard.items() if now - at > _GONE_AFTER_S]:
-            self._give_up(name)
-        others = [heard.loads for name, (_, heard) in self._heard.items() if name != report.gateway]
+        self._gateways.hear(report)
+        for model, sheet in report.sheets.items():
+            self._controller.take(model, report.gateway, sheet)
         newer = report.revision != self._catalog.revision
         return Reply(
             catalog=self._catalog if newer else None,
-            others=add_loads([self._long_gone, *self._gone.values(), *others]),
+            others=self._gateways.loads(without=report.gateway),
+            written=self._controller.written(report.gateway),
         )
 
-    def _give_up(self, gateway: str) -> None:
-        _, last = self._heard.pop(gateway)
-        self._gone[gateway] = _without_work(last.loads)
-        if len(self._gone) > _REMEMBERED:
-            oldest = next(iter(self._gone))
-            self._long_gone = add_loads([self._long_gone, self._gone.pop(oldest)])
+    async def command(self, name: str, *arguments: Any) -> Any:
+        """Do one of `Commands`, and tell the gateways what follows from it."""
+        try:
+            return await self._wait(getattr(self._commands, name), *arguments)
+        finally:
+            self._refresh()
 
     async def index(self) -> list[IndexEntry]:
         """Every variant of every model in the repository, by name."""
@@ -138,13 +139,16 @@ class Keeper:
             current = self._require_loaded(model)
             if variant is None:
                 gone = list(current.variants)
+                await self._wait(self._controller.forget, model)
                 await self._publish(self._catalog.drop(model))
             else:
                 if variant not in current.variants:
                     hint = nearest(variant, current.variants)
                     raise UnknownVariant(f"model {model!r} serves no variant {variant!r}; {hint}")
                 gone = [variant]
-                await self._publish(self._catalog.put(current.without(variant)))
+                left = current.without(variant)
+                await self._settle(left.routes.baseline, model, left.variants)
+                await self._publish(self._catalog.put(self._in_force(left)))
             self._reasons |= {f"{model}/{name}": _UNLOADED for name in gone}
             await self._hosts.remove([current.variants[name] for name in gone])
 
@@ -181,11 +185,15 @@ class Keeper:
             await self._hosts.remove(loaded.values())
             return failures
         before = self._catalog.models.get(stored.name)
+        start = self._plan.routes_of(stored) if before is None else None
+        await self._settle(stored.baseline, stored.name, variants, start)
+        situation = self._controller.situations[stored.name]
         model = LoadedModel(
             name=stored.name,
             signature=stored.signature,
             task=stored.bundles[stored.baseline].figures.quality.task,
-            routes=self._routes(stored, before, variants),
+            routes=situation.routes,
+            watch=situation.watch,
             variants=variants,
         )
         failures |= await self._publish(self._catalog.put(model))
@@ -195,42 +203,57 @@ class Keeper:
             )
         return failures
 
-    def _routes(
-        self, stored: StoredModel, before: LoadedModel | None, variants: dict[str, LoadedVariant]
-    ) -> Routes:
-        if before is None:
-            return self._plan.routes_of(stored)
-        routes = before.routes
-        if lost := set(routes.weights) - set(variants):
-            weights = {name: weight for name, weight in routes.weights.items() if name not in lost}
-            if not any(weights.values()):
-                weights = {stored.baseline: 100.0}
-            routes = Routes(
-                model=stored.name, baseline=stored.baseline, weights=weights, revision=routes.revision + 1
-            )
-        return routes
+    async def _settle(
+        self,
+        baseline: str,
+        model: str,
+        variants: Mapping[str, LoadedVariant],
+        start: Routes | None = None,
+    ) -> None:
+        """Tell the controller what is loaded of a model; `start`: and how its traffic starts out."""
+        digests = {name: version.digest for name, version in variants.items()}
+        weights = None if start is None else start.weights
+        await self._wait(self._controller.settle, model, baseline, digests, weights)
+
+    async def _tick_forever(self) -> None:
+        while True:
+            await asyncio.sleep(_TICK_EVERY_S)
+            try:
+                await self._wait(self._timeline.note, time.time(), self._gateways.loads())
+                await self._wait(self._controller.tick)
+            except CounterweightError as error:
+                # What was decided last stays in force, and the next look may find the store again.
+                _log.error("%s", error)
+            except Exception:
+                _log.exception("a look at the rollouts failed")
+            self._refresh()
+
+    async def _wait(self, call: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+
+    def _refresh(self) -> None:
+        """Let the gateways hear of routes that have changed."""
+        catalog = self._catalog
+        for model in self._catalog.models.values():
+            if model.name in self._controller.situations and (now := self._in_force(model)) != model:
+                catalog = catalog.put(now)
+        if catalog is not self._catalog:
+            self._save(catalog)
+
+    def _in_force(self, model: LoadedModel) -> LoadedModel:
+        situation = self._controller.situations[model.name]
+        return model.model_copy(update={"routes": situation.routes, "watch": situation.watch})
 
     async def _publish(self, catalog: Catalog) -> dict[str, str]:
         """Make this the newest catalog; return once all gateways serve it, with what they could not have."""
+        self._save(catalog)
+        return await self._gateways.settle(catalog.revision)
+
+    def _save(self, catalog: Catalog) -> None:
         self._catalog = catalog
         temporary = self._saved.with_suffix(".new")
         temporary.write_text(catalog.model_dump_json())
         temporary.replace(self._saved)
-        until = time.monotonic() + _SETTLE_TIMEOUT_S
-        while behind := [
-            name for name, (_, heard) in self._heard.items() if heard.revision < catalog.revision
-        ]:
-            now = time.monotonic()
-            if now > until:
-                raise CounterweightError(f"{len(behind)} gateways did not take the change within a minute")
-            for name in behind:
-                if now - self._heard[name][0] > _GONE_AFTER_S:
-                    self._give_up(name)
-            await asyncio.sleep(_SETTLE_EVERY_S)
-        failures: dict[str, str] = {}
-        for _, heard in self._heard.values():
-            failures |= heard.failures
-        return failures
 
     def _require_name(self, model: str) -> None:
         known = list_models(self._plan.repository)
@@ -241,8 +264,3 @@ class Keeper:
         if model not in self._catalog.models:
             raise UnknownModel(f"no model {model!r} is served here; {nearest(model, self._catalog.models)}")
         return self._catalog.models[model]
-
-
-def _without_work(loads: Loads) -> Loads:
-    """The counts of a gateway that is gone; what it had in hand is gone with it."""
-    return {key: type(load)(tally=load.tally, in_flight=0, waiting_rows=0) for key, load in loads.items()}

@@ -47,26 +47,15 @@ class LoadedModel(Record):
         """The variant that the others are weighed against; without it no model is loaded."""
         return self.variants[self.routes.baseline]
 
-    def with_variants(self, loaded: Mapping[str, LoadedVariant]) -> "LoadedModel":
-        """The model with these variants too, in the place of their older versions."""
-        return self.model_copy(update={"variants": {**self.variants, **loaded}})
-
     def without(self, variant: str) -> "LoadedModel":
-        """The model without a variant, whose traffic goes to the others, or else to the baseline. Raises
-        InvalidRequest for the baseline."""
-        baseline = self.routes.baseline
-        if variant == baseline:
+        """The model without a variant; its routes are the caller's to mend. Raises InvalidRequest for the
+        baseline."""
+        if variant == self.routes.baseline:
             raise InvalidRequest(
                 f"{variant!r} is the baseline of {self.name!r}, which others rely on; unload the whole model"
             )
         left = {name: loaded for name, loaded in self.variants.items() if name != variant}
-        routes = self.routes
-        if variant in routes.weights:
-            weights = {name: weight for name, weight in routes.weights.items() if name != variant}
-            if not any(weights.values()):
-                weights[baseline] = 100.0
-            routes = routes.model_copy(update={"weights": weights, "revision": routes.revision + 1})
-        return self.model_copy(update={"variants": left, "routes": routes})
+        return self.model_copy(update={"variants": left})
 
 
 class Catalog(Record):

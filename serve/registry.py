@@ -71,6 +71,12 @@ class Registry:
         sheets = {name: model.sheet() for name, model in self.models.items()}
         return {name: sheet for name, sheet in sheets.items() if sheet is not None}
 
+    def acknowledge(self, written: Mapping[str, int]) -> None:
+        """By model, the number of the last sheet that is written down."""
+        for name, number in written.items():
+            if name in self.models and (census := self.models[name].census) is not None:
+                census.acknowledge(number)
+
     def counted(self) -> Loads:
         """The same, in all gateways."""
         return add_loads([self.loads(), self.others])

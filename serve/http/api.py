@@ -17,6 +17,7 @@ from serve.control import Control
 from serve.docs.page import docs_routes
 from serve.errors import CounterweightError, StaleRevision
 from serve.http.control.paths import control_routes
+from serve.http.dashboard import dashboard_routes
 from serve.http.embeddings import embeddings_route
 from serve.http.gate import Gate
 from serve.http.infer import InferEndpoint
@@ -56,6 +57,7 @@ def create_app(  # noqa: PLR0913, PLR0917 - a server has so many parts
             *control_routes(registry, control, gate, settings, reader),
             metrics_route(registry, gate),
             *docs_routes(),
+            *dashboard_routes(),
         ],
         exception_handlers={
             CounterweightError: _answer_ours,

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from deployments.keeper import Keeper, Reply, Report
+from deployments.gateways import Reply, Report
+from deployments.keeper import Keeper
 from deployments.plan import Plan
 from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.repository import StoredModel
@@ -63,7 +64,13 @@ class Reporting:
         load = Load(tally=deepcopy(self.tally), in_flight=self.in_flight, waiting_rows=0)
         loads: Loads = {("linear", "base"): load}
         reply = await self.keeper.sync(
-            Report(gateway=self.name, revision=self.catalog.revision, failures=self.failures, loads=loads)
+            Report(
+                gateway=self.name,
+                revision=self.catalog.revision,
+                failures=self.failures,
+                loads=loads,
+                sheets={},
+            )
         )
         if apply and reply.catalog is not None:
             self.catalog = reply.catalog
@@ -89,6 +96,7 @@ async def make_keeper(repository: Path, scratch: Path, **plan: Any) -> tuple[Kee
         "host": "127.0.0.1",
         "port": 8000,
         "grpc_port": 8001,
+        "store": f"sqlite:///{scratch}/rollouts.db",
     }
     made: list[NotedHosts] = []
 

@@ -13,10 +13,11 @@ import httpx2
 import pytest
 from ray.exceptions import ActorDiedError
 
-from deployments.gateway import Gateway, RemoteRepository
-from deployments.keeper import Reply, Report
+from deployments.gateway import Gateway
+from deployments.gateways import Reply, Report
 from deployments.plan import Plan
 from deployments.ports import free_ports
+from deployments.remote import RemoteRepository
 from serve.catalog import Catalog
 from serve.errors import InvalidBundle, RejectedBundle, VariantUnavailable
 from serve.oip.grpc_service import SERVICE
@@ -44,7 +45,7 @@ class Sync:
         if self.error is not None:
             raise self.error
         newer = report.revision != self.catalog.revision
-        return Reply(catalog=self.catalog if newer else None, others={})
+        return Reply(catalog=self.catalog if newer else None, others={}, written={})
 
     async def settle(self) -> None:
         """Return once the gateway serves the newest catalog."""
@@ -71,6 +72,7 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
         "host": "127.0.0.1",
         "port": port,
         "grpc_port": grpc_port,
+        "store": "sqlite:////nowhere",
     }
     sync = Sync(load_all(repository, {}))
     keeper: Any = SimpleNamespace(sync=sync)

@@ -17,6 +17,7 @@ def make_plan(repository: Path, weights: tuple[str, ...] = (), placements: tuple
         "host": "127.0.0.1",
         "port": 8000,
         "grpc_port": 8001,
+        "store": "sqlite:////nowhere",
     }
     return Plan.parse(fields, "serve")
 

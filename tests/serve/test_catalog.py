@@ -43,37 +43,6 @@ def test_drop_takes_a_model_away() -> None:
     assert (catalog.revision, list(catalog.models)) == (3, ["other"])
 
 
-def test_with_variants_replaces_and_adds() -> None:
-    """Older versions of the same variants go, the others stay."""
-    changed = model({"base": 1}, "light").with_variants({"light": version(2), "slim": version(3)})
-    numbers = {name: int(loaded.digest, 16) for name, loaded in changed.variants.items()}
-    assert numbers == {"base": 1, "light": 2, "slim": 3}
-
-
-@pytest.mark.parametrize(
-    ("weights", "left"),
-    [
-        ({"base": 60, "light": 30, "slim": 10}, {"base": 60, "slim": 10}),
-        ({"base": 0, "light": 90, "slim": 10}, {"base": 0, "slim": 10}),
-        ({"base": 0, "light": 100}, {"base": 100}),
-        ({"base": 0, "light": 100, "slim": 0}, {"base": 100, "slim": 0}),
-    ],
-    ids=["to both others", "to the other candidate", "to the baseline", "never to one at weight 0"],
-)
-def test_the_traffic_of_a_variant_that_goes_goes_to_the_others(
-    weights: dict[str, float], left: dict[str, float]
-) -> None:
-    """In their proportion; the routes are a new revision."""
-    routes = model(weights, "light", "slim").without("light").routes
-    assert (dict(routes.weights), routes.revision) == (left, 2)
-
-
-def test_routes_that_do_not_name_the_variant_stay() -> None:
-    """Nothing changed for anybody."""
-    changed = model({"base": 1}, "light").without("light")
-    assert (changed.routes.revision, list(changed.variants)) == (1, ["base"])
-
-
 def test_the_baseline_goes_only_with_its_model() -> None:
     """The others are weighed against it."""
     with pytest.raises(InvalidRequest, match=r"'base' is the baseline of 'linear'.*unload the whole model"):

@@ -23,8 +23,7 @@ def model_routes(registry: Registry, control: Control, gate: Gate) -> list[Route
 
     async def show_model(request: Request) -> Response:
         model = find_model(registry.models, request.path_params["model"])
-        lines = await control.rollouts(model.name)
-        running = next((line.rollout for line in lines if not line.phase.over), None)
+        running = None if model.census is None else model.census.watch.rollout
         return answer_json({**_describe(model, registry.counted()), "rollout": running})
 
     async def show_curves(request: Request) -> Response:

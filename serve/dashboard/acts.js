@@ -1,0 +1,84 @@
+// Acts: what a person can do to the rollout that runs, each said before it is done.
+
+import { open } from "./dialog.js";
+import { h } from "./dom.js";
+import { nextStep, over, shareAt } from "./rollout.js";
+import { ask, control, Refused } from "./server.js";
+import { percent } from "./words.js";
+
+/** The buttons that fit the phase. `desk` has `view()`, the newest one, `look()` and `tell(message)`. */
+export function acts(view, desk) {
+  const { rollout } = view;
+  if (over(rollout.phase)) return [];
+  const paused = rollout.phase === "PAUSED";
+  const steady = paused
+    ? h("button", { type: "button", "data-key": "resume", onclick: () => act("resume", desk) }, "Resume")
+    : h("button", { type: "button", "data-key": "pause", onclick: () => act("pause", desk) }, "Pause");
+  return [
+    steady,
+    h("button", { type: "button", "data-key": "promote", onclick: () => promote(desk) }, `${promoteVerb(rollout)} …`),
+    h("button.grave", { type: "button", "data-key": "abort", onclick: () => abort(desk) }, "Abort …"),
+  ];
+}
+
+function promoteVerb(rollout) {
+  const next = nextStep(rollout);
+  if (next === null) return "Finish";
+  return `${rollout.phase === "WAITING_APPROVAL" ? "Approve" : "Promote to"} ${percent(shareAt(rollout, next))}`;
+}
+
+function promote(desk) {
+  const { rollout } = desk.view();
+  const { candidate, baseline } = rollout.plan;
+  const next = nextStep(rollout);
+  const from = rollout.step ? percent(shareAt(rollout, rollout.step)) : "the shadow";
+  const way = rollout.phase === "WAITING_APPROVAL" ? "The evidence for it is there." : "The evidence for it is not awaited.";
+  const what =
+    next === null
+      ? `The rollout ends: ${candidate} keeps all of the traffic, ${baseline} gets none.`
+      : `${candidate} goes from ${from} to ${percent(shareAt(rollout, next))} of the traffic. ${way}`;
+  return confirm("promote", `${promoteVerb(rollout)}?`, what, promoteVerb(rollout), "", desk);
+}
+
+function abort(desk) {
+  const { candidate, baseline } = desk.view().rollout.plan;
+  const what = `All traffic goes to ${baseline} at once, ${candidate} gets none, and the rollout is over. It cannot be resumed; a new one starts from the beginning.`;
+  return confirm("abort", "Abort the rollout?", what, "Abort", "grave", desk);
+}
+
+function confirm(verb, title, what, label, tone, desk) {
+  const seen = desk.view();
+  return open({
+    title,
+    content: h("p", null, what),
+    verb: label,
+    tone,
+    does: () => send(verb, numberFor(seen, desk.view()), seen.rollout.rollout, desk),
+    stays: () => false,
+  });
+}
+
+/** The newest number while the rollout stands where it stood when the person was asked; else the number of
+ * then, which the server refuses. */
+function numberFor(seen, now) {
+  const place = ({ rollout: { rollout, phase, step } }) => `${rollout} ${phase} ${step}`;
+  return now && place(seen) === place(now) ? now.number : seen.number;
+}
+
+async function act(verb, desk) {
+  const view = desk.view();
+  await send(verb, view.number, view.rollout.rollout, desk).catch(() => {});
+}
+
+async function send(verb, number, rollout, desk) {
+  try {
+    await ask(control("rollouts", rollout, verb), { body: { number } });
+    desk.tell(null);
+  } catch (error) {
+    const stale = error instanceof Refused && error.current !== undefined;
+    desk.fail(stale ? new Refused(409, `Nothing was done: the rollout has changed since you looked. This is how it stands now (entry ${error.current}).`) : error);
+    throw error;
+  } finally {
+    await desk.look();
+  }
+}

@@ -1,0 +1,77 @@
+// Curves: latency, errors and requests of each variant over the last ten minutes.
+
+import { chart } from "./chart.js";
+import { h } from "./dom.js";
+import { ago, duration, ms, percent, short } from "./words.js";
+import { looks, swatch } from "./variants.js";
+
+// One failure in a stretch of few requests would look like a catastrophe, so errors are shown as a mean over
+// this time.
+const ERRORS_S = 30;
+
+// The moment under the pointer, as a share of the width, in all charts at once.
+let pointed = null;
+
+/** The charts. `redraw` is called when the pointer moves. */
+export function curves(detail, view, found, trail, now_s, redraw) {
+  const names = found ? [...looks(detail, view)].filter(([name]) => busy(found.variants[name])) : [];
+  if (!names.length) return h("p.empty", null, "No request in the last ten minutes.");
+  const point = (share) => {
+    pointed = share;
+    redraw();
+  };
+  const at = pointed === null ? null : Math.round(pointed * (found.at_s.length - 1));
+  const lines = (values) => names.map(([name, look]) => ({ name, look, values: values(found.variants[name]) }));
+  const shared = { at_s: found.at_s, at, point, marks: marks(trail, found.at_s), limit: null };
+  const limit = limitOfP99(view);
+  return [
+    h("p.legend", null, names.map(([name, look]) => h("span", null, swatch(look), name)), h("span.when", null, when(found, at, now_s))),
+    h(
+      "div.charts",
+      { tabindex: 0, role: "group", "aria-label": "Curves; the arrow keys move through time", onkeydown: (event) => walk(event, found.at_s.length, point) },
+      chart({ ...shared, title: "p99", say: ms, lines: lines((curve) => curve.p99_ms), limit }),
+      chart({ ...shared, title: `Errors, mean of ${ERRORS_S}\u202fs`, say: percent, lines: lines((curve) => errorShare(curve, found.at_s)) }),
+      chart({ ...shared, title: "p50", say: ms, lines: lines((curve) => curve.p50_ms) }),
+      chart({ ...shared, title: "Requests per second", say: short, lines: lines((curve) => curve.requests_per_s) }),
+    ),
+    h("p.axis", { "aria-hidden": "true" }, h("span", null, ago(found.at_s[0], now_s)), h("span", null, "now")),
+  ];
+}
+
+function busy(curve) {
+  return curve && curve.requests_per_s.some((rate) => rate > 0);
+}
+
+function errorShare({ requests_per_s, errors_per_s }, at_s) {
+  const sumAt = (values, index) => values.reduce((sum, value, other) => sum + (near(at_s[other], at_s[index]) ? value : 0), 0);
+  return requests_per_s.map((_, index) => {
+    const requests = sumAt(requests_per_s, index);
+    return requests > 0 ? Math.min(1, sumAt(errors_per_s, index) / requests) : null;
+  });
+}
+
+function near(before_s, at_s) {
+  return before_s <= at_s && before_s > at_s - ERRORS_S;
+}
+
+/** The rollout's latency limit, if it is one on the quantile that is drawn. */
+function limitOfP99(view) {
+  return view && view.rollout.plan.policy.guards.latency.quantile === 0.99 ? view.rollout.limit_ms : null;
+}
+
+function marks(trail, at_s) {
+  const moved = trail.filter((entry) => entry.routes && entry.at_s >= at_s[0]);
+  return moved.map((entry) => ({ at_s: Math.min(entry.at_s, at_s.at(-1)), text: `${entry.action}: ${entry.reason}` }));
+}
+
+function when(found, at, now_s) {
+  return at === null ? "now" : `${duration(now_s - found.at_s[at])} ago`;
+}
+
+function walk(event, moments, point) {
+  const steps = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (event.key === "Escape") point(null);
+  if (!steps) return;
+  event.preventDefault();
+  point(Math.min(1, Math.max(0, (pointed ?? 1) + steps / Math.max(1, moments - 1))));
+}

@@ -1,0 +1,41 @@
+// Dialog: asks before something is done, and shows what the server says against it.
+
+import { h } from "./dom.js";
+
+/** Opens a dialog. `does` gets the form and resolves when all went well; what it throws is shown, and the
+ * dialog stays, unless it returns false from `stays`. Resolves when the dialog is closed. */
+export function open({ title, content, verb, tone = "", does, stays = () => true }) {
+  const fault = h("p.fault", { role: "alert" });
+  const submit = h(`button.main${tone && `.${tone}`}`, { type: "submit" }, verb);
+  const form = h(
+    "form",
+    null,
+    h("h2", null, title),
+    content,
+    fault,
+    h("div.choices", null, h("button", { type: "button", onclick: () => box.close() }, "Cancel"), submit),
+  );
+  const box = h("dialog", { "aria-label": title }, form);
+  form.onsubmit = async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    fault.textContent = "";
+    try {
+      await does(form);
+      box.close();
+    } catch (error) {
+      if (stays(error)) fault.textContent = error.message;
+      else box.close();
+    } finally {
+      submit.disabled = false;
+    }
+  };
+  document.body.append(box);
+  box.showModal();
+  return new Promise((resolve) => {
+    box.addEventListener("close", () => {
+      box.remove();
+      resolve();
+    });
+  });
+}

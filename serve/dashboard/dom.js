@@ -1,0 +1,69 @@
+// The page's elements: made from what is shown, then laid over what already stands there.
+
+const SVG = "http://www.w3.org/2000/svg";
+const HANDLERS = ["onclick", "onsubmit", "oninput", "onchange", "onpointermove", "onpointerleave", "onkeydown"];
+
+/** An HTML element. `tag` may bring classes, as in "div.card"; strings among `children` become text. */
+export function h(tag, props, ...children) {
+  const [name, ...classes] = tag.split(".");
+  return fill(document.createElement(name), classes, props, children);
+}
+
+/** The same for SVG. */
+export function s(tag, props, ...children) {
+  const [name, ...classes] = tag.split(".");
+  return fill(document.createElementNS(SVG, name), classes, props, children);
+}
+
+function fill(element, classes, props, children) {
+  for (const [name, value] of Object.entries(props ?? {})) {
+    if (value === null || value === undefined || value === false) continue;
+    if (HANDLERS.includes(name)) element[name] = value;
+    else element.setAttribute(name, value === true ? "" : String(value));
+  }
+  if (classes.length) element.classList.add(...classes);
+  // append() makes text nodes of strings: what the server said is never read as markup.
+  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+/** Makes `old` look like `fresh` and keeps its elements, so that focus, selection and open details stay. */
+export function morph(old, fresh) {
+  if (old.nodeType === Node.TEXT_NODE) {
+    if (old.data !== fresh.data) old.data = fresh.data;
+    return;
+  }
+  for (const { name } of [...old.attributes]) {
+    // Whoever opened a <details> closes it.
+    if (!fresh.hasAttribute(name) && !(name === "open" && old.localName === "details")) old.removeAttribute(name);
+  }
+  for (const { name, value } of fresh.attributes) {
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const name of HANDLERS) old[name] = fresh[name];
+  morphChildren(old, [...fresh.childNodes]);
+}
+
+function morphChildren(old, wanted) {
+  const keyed = new Map([...old.children].filter((child) => child.dataset.key).map((child) => [child.dataset.key, child]));
+  let here = old.firstChild;
+  for (const child of wanted) {
+    const same = child.dataset?.key ? keyed.get(child.dataset.key) : here;
+    if (!same || !alike(same, child)) {
+      old.insertBefore(child, here);
+      continue;
+    }
+    if (same === here) here = here.nextSibling;
+    else old.insertBefore(same, here);
+    morph(same, child);
+  }
+  while (here) {
+    const next = here.nextSibling;
+    here.remove();
+    here = next;
+  }
+}
+
+function alike(old, fresh) {
+  return old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && old.dataset?.key === fresh.dataset?.key;
+}

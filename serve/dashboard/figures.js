@@ -1,0 +1,32 @@
+// Figures: how far a guard's evidence is, in the same words as serve/rollout/figure.py.
+
+/** "harm", "suspicion", "proven", or "open" while the evidence has reached no line. */
+export function standing(figure) {
+  if (reached(figure.harm, figure.harm_at)) return "harm";
+  if (reached(figure.harm, figure.safe_at)) return "suspicion";
+  if (reached(figure.safe, figure.safe_at)) return "proven";
+  return "open";
+}
+
+function reached(evidence, line) {
+  return given(evidence) && given(line) && evidence >= line;
+}
+
+/** How far evidence is towards its line, 1 at the line; null where there is no such evidence. */
+export function progress(evidence, line) {
+  return given(evidence) && given(line) ? Math.max(0, evidence / line) : null;
+}
+
+function given(value) {
+  return value !== null && value !== undefined;
+}
+
+/** What the estimate is measured against, and the ratio that still counts as safe; null: nothing is known.
+ * A share of pairs is seen as a multiple of what the policy allows, so that 1 is the line for all. */
+export function scale(figure, policy) {
+  const { guard } = figure;
+  if (guard === "disagreement") return { per: 1 - policy.shadow.agreement, of: "times what may differ", safe: null };
+  if (guard === "cost") return { per: 1, of: "times the baseline's cost", safe: 1 - policy.cheaper_by };
+  const asked = policy.guards[guard];
+  return asked ? { per: 1, of: "times the baseline's rate", safe: asked.tolerance } : null;
+}

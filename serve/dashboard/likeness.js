@@ -1,0 +1,108 @@
+// Likeness: how the shadow's answers compare with the baseline's, and the latest pairs that differ.
+
+import { h, s } from "./dom.js";
+import { ago, count, exactPercent, many, moment, short } from "./words.js";
+
+// So many pairs that differ stand open; who wants more unfolds them.
+const FEW = 6;
+
+/** Agreement overall, per output and per slice. */
+export function likeness({ evidence, rollout }) {
+  const { shadow, outputs, slices, dropped } = evidence;
+  if (!shadow.pairs && !dropped) return h("p.empty", null, emptySaid(rollout));
+  const floor = rollout.plan.policy.shadow.agreement;
+  const groups = [["All pairs", [["", shadow]]], ["By output", Object.entries(outputs)], ["By slice", Object.entries(slices)]];
+  const heads = ["Pairs", "Agreement", "Differ", "Failed", "Cosine", "KL, nats", "Largest difference"];
+  return [
+    h(
+      "table.likeness",
+      null,
+      h("thead", null, h("tr", null, h("th", { scope: "col" }, h("span.unseen", null, "What")), heads.map((head, index) => h(index === 1 ? "th" : "th.number", { scope: "col" }, head)))),
+      groups.filter(([, entries]) => entries.length).map(([title, entries]) => group(title, entries, floor)),
+    ),
+    h("p.dropped", null, dropped ? `${many(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not there.` : "No copy was dropped."),
+  ];
+}
+
+function emptySaid({ plan, phase }) {
+  if (plan.policy.shadow.skip) return "The policy skips the shadow, so nothing is compared.";
+  return phase === "SHADOW" ? "No pair yet: it takes requests that the baseline answers." : "No pair was compared.";
+}
+
+function group(title, entries, floor) {
+  const rows = entries.map(([name, comparison]) => row(name || title, name ? "th.sub" : "th", comparison, floor));
+  const head = entries[0][0] ? h("tr.group", null, h("th", { colspan: 8, scope: "colgroup" }, title)) : null;
+  return h("tbody", { "data-key": title }, head, rows);
+}
+
+function row(name, tag, comparison, floor) {
+  const { pairs, disagreements, failures, cosine, kl, largest_difference } = comparison;
+  const number = (label, text) => h("td.number", { "data-label": label }, text);
+  return h(
+    "tr",
+    { "data-key": name },
+    h(tag, { scope: "row" }, name),
+    number("Pairs", count(pairs)),
+    h("td", { "data-label": "Agreement" }, pairs ? agreement(1 - disagreements / pairs, floor) : "–"),
+    number("Differ", count(disagreements)),
+    number("Failed", count(failures)),
+    number("Cosine", cosine.count ? (cosine.total / cosine.count).toFixed(4) : "–"),
+    number("KL, nats", kl.count ? short(kl.total / kl.count) : "–"),
+    number("Largest difference", pairs ? short(largest_difference) : "–"),
+  );
+}
+
+/** A dot on a rail that ends at 100 %, with the floor as a line; below the floor it also says so. */
+function agreement(share, floor) {
+  // The floor stands at two thirds, whatever it is.
+  const least = 1 - 3 * (1 - floor);
+  const place = (value) => `${(Math.max(0, (value - least) / (1 - least)) * 96 + 2).toFixed(1)}%`;
+  const below = share < floor;
+  return h(
+    "div.agreement",
+    null,
+    h("b", null, exactPercent(share)),
+    below && h("span.below", null, "below the floor"),
+    s(
+      "svg",
+      { role: "img", "aria-label": `${exactPercent(share)} agree, ${exactPercent(floor)} asked`, width: "100%", height: 12 },
+      s("rect.rail", { y: 5, width: "100%", height: 2 }),
+      s("line.floor", { x1: place(floor), x2: place(floor), y1: 0, y2: 12 }, s("title", null, `floor ${exactPercent(floor)}`)),
+      s(`circle.dot${below ? ".below" : ""}`, { cx: place(share), cy: 6, r: 4 }),
+    ),
+  );
+}
+
+/** The latest pairs that differ, newest first. */
+export function disagreements(found, now_s) {
+  if (!found.length) return h("p.empty", null, "No pair that differs.");
+  const [first, rest] = [found.slice(0, FEW), found.slice(FEW)];
+  return [
+    pairTable(first, now_s),
+    rest.length > 0 && h("details", null, h("summary", null, many(rest.length, "older one")), pairTable(rest, now_s)),
+  ];
+}
+
+function pairTable(pairs, now_s) {
+  const heads = ["When", "Slice", "Output", "Baseline said", "Candidate said", "Request"];
+  return h(
+    "table.pairs",
+    null,
+    h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col" }, head)))),
+    h("tbody", null, pairs.map((pair) => pairRow(pair, now_s))),
+  );
+}
+
+function pairRow(pair, now_s) {
+  const cell = (label, content) => h("td", { "data-label": label }, content);
+  return h(
+    "tr",
+    { "data-key": `${pair.request_id} ${pair.output}` },
+    cell("When", h("time", { title: moment(pair.at_s) }, ago(pair.at_s, now_s))),
+    cell("Slice", pair.slice ?? "–"),
+    cell("Output", pair.output),
+    cell("Baseline said", h("b", null, pair.baseline)),
+    cell("Candidate said", h("b", null, pair.candidate)),
+    cell("Request", h("code", null, pair.request_id)),
+  );
+}

@@ -1,0 +1,122 @@
+// Main: holds what was last seen and what was last done, and draws it.
+
+import { askForToken } from "./access.js";
+import { h, morph } from "./dom.js";
+import { address, replayed } from "./history.js";
+import { earlier, look } from "./picture.js";
+import { PHASES } from "./rollout.js";
+import { sections } from "./sections.js";
+import { title } from "./sentence.js";
+import { now_s, Refused } from "./server.js";
+import { Watch } from "./watch.js";
+import { duration, moment } from "./words.js";
+
+const page = { picture: null, seen_s: null, failure: null, notice: null, replay: null, asked: false };
+
+const desk = {
+  view: () => page.picture?.view ?? null,
+  replay: () => page.replay,
+  look: () => watch.now(),
+  draw: () => requestAnimationFrame(draw),
+  tell: (message) => show({ notice: message }),
+  fail: (error) => (error.status === 401 ? needToken(error) : show({ notice: error.message })),
+  stays: (error) => error.status !== 401 || (needToken(error), false),
+  earlier: async () => show({ picture: { ...page.picture, trail: await earlier(page.picture.model, page.picture.trail) } }),
+  startReplay: async (rollout) => {
+    show({ replay: { rollout, running: true } });
+    show({ replay: await replayed(rollout) });
+  },
+  go: async (model, rollout) => {
+    location.hash = address(model, rollout);
+    await watch.now();
+  },
+};
+
+const watch = new Watch(async () => {
+  const wanted = place();
+  try {
+    const picture = await look(wanted, page.picture);
+    // Somebody went elsewhere meanwhile.
+    if (JSON.stringify(wanted) !== JSON.stringify(place())) return true;
+    show({ picture, seen_s: now_s(), failure: null });
+  } catch (error) {
+    show({ failure: error });
+    if (error.status === 401 && !page.asked) needToken(error);
+  }
+  return page.failure === null;
+});
+
+function needToken(error) {
+  page.asked = true;
+  askForToken(error.message, async () => {
+    show({ notice: null });
+    await watch.now();
+    if (page.failure instanceof Refused) throw page.failure;
+  });
+}
+
+function place() {
+  const [model, rollout] = location.hash.slice(1).split("/").map(decodeURIComponent);
+  return { model: model || null, rollout: rollout ?? null };
+}
+
+function show(change) {
+  Object.assign(page, change);
+  draw();
+}
+
+function draw() {
+  const { picture, failure } = page;
+  morph(document.getElementById("models"), h("nav", { id: "models", "aria-label": "Models" }, tabs(picture)));
+  morph(document.getElementById("pulse"), pulse());
+  morph(document.getElementById("picture"), h("main", { id: "picture", class: failure ? "stale" : null }, content()));
+  document.title = picture?.model ? title(picture.model, picture.view) : "Counterweight";
+  speak();
+}
+
+function tabs(picture) {
+  const link = (model) => h("a", { href: address(model, null), "aria-current": model === picture.model ? "page" : null }, model);
+  return (picture?.models ?? []).map(link);
+}
+
+function pulse() {
+  const { failure, seen_s, picture } = page;
+  const said = failure ? (seen_s === null ? "no answer" : `as of ${duration(now_s() - seen_s)} ago`) : picture ? "live" : "asking";
+  return h("span", { id: "pulse", class: failure ? "off" : "on", title: seen_s === null ? null : moment(seen_s) }, said);
+}
+
+function content() {
+  const { picture, failure, notice } = page;
+  return [
+    failure && h("p.notice.bad", { role: "alert", "data-key": "failure" }, failureSaid(failure)),
+    notice && h("p.notice", { role: "alert", "data-key": "notice" }, notice, " ", h("button.quiet", { type: "button", onclick: () => show({ notice: null }) }, "Dismiss")),
+    h("div.body", { "data-key": "body" }, !picture ? !failure && h("p.empty", null, "Asking the server …") : picture.model ? sections(picture, desk, now_s()) : noModel()),
+  ];
+}
+
+function failureSaid(failure) {
+  const { seen_s } = page;
+  const kept = seen_s === null ? "" : ` This is the picture of ${moment(seen_s).slice(11)}, ${duration(now_s() - seen_s)} ago.`;
+  if (failure.status === 401) return [`${failure.message} `, h("button", { type: "button", onclick: () => needToken(failure) }, "Give the token …")];
+  const said = failure instanceof Refused ? `The server says: ${failure.message}` : `The server does not answer: ${failure.message}.`;
+  return `${said}${kept} Trying again.`;
+}
+
+function noModel() {
+  return h("section.hero.tone-NONE", null, h("h2", null, "No model is served here yet. ", h("span.rest", null, "Export one into the repository, and load it or start the server again.")));
+}
+
+/** For those who listen: only that the phase or the step changed, not every count. */
+function speak() {
+  const view = desk.view();
+  const said = view ? `${view.rollout.plan.candidate}: ${PHASES[view.rollout.phase]}${view.rollout.step ? `, step ${view.rollout.step}` : ""}` : "";
+  const spoken = document.getElementById("spoken");
+  if (spoken.textContent !== said) spoken.textContent = said;
+}
+
+document.getElementById("token").onclick = () =>
+  askForToken("What this server wants to see before it shows or does anything, if it wants anything.", () => watch.now());
+window.addEventListener("hashchange", () => watch.now());
+// Ages grow also while nothing comes.
+setInterval(draw, 1000);
+watch.now();

@@ -1,0 +1,65 @@
+// Rollout: where one is, computed from its view as serve/rollout/rollout.py does it.
+
+const OVER = ["DONE", "ROLLED_BACK", "INCONCLUSIVE"];
+
+/** The phases in words, for badges. */
+export const PHASES = {
+  SHADOW: "In the shadow",
+  STEP: "Rolling out",
+  WAITING_APPROVAL: "Waits for approval",
+  PAUSED: "Paused",
+  DONE: "Done",
+  ROLLED_BACK: "Rolled back",
+  INCONCLUSIVE: "No decision",
+};
+
+/** Whether nothing follows. */
+export function over(phase) {
+  return OVER.includes(phase);
+}
+
+/** The candidate's share of the requests in a step, 0 to 1; step 0 is the shadow. */
+export function shareAt(rollout, step) {
+  return step ? rollout.plan.policy.steps[step - 1].share : 0;
+}
+
+/** The step that a promotion leads to; null: it ends the rollout. */
+export function nextStep(rollout) {
+  return rollout.step < rollout.plan.policy.steps.length ? rollout.step + 1 : null;
+}
+
+/** What this step asks for and has: [{name, has, needs, unit}], the time counted up to `now_s`. */
+export function needs(view, now_s) {
+  const { rollout, evidence } = view;
+  if (!rollout.step) {
+    return [{ name: "Pairs", has: evidence.shadow.pairs, needs: rollout.plan.policy.shadow.minimum_pairs, unit: "" }];
+  }
+  const step = rollout.plan.policy.steps[rollout.step - 1];
+  const here = evidence.segments.filter((segment) => segment.step === rollout.step);
+  const requests = here.reduce((sum, { requests: { baseline, candidate } }) => sum + baseline + candidate, 0);
+  return [
+    { name: "Time", has: Math.max(0, now_s - rollout.entered_s), needs: step.minimum_s, unit: "s" },
+    { name: "Requests", has: requests, needs: step.minimum_requests, unit: "" },
+  ];
+}
+
+/** What a verdict says is missing, each in its full words. */
+export function missing(verdict) {
+  const [, items] = /^(?:at [\d.]+ % of the traffic|in the shadow): (.*)$/s.exec(verdict.reason) ?? [null, verdict.reason];
+  return items.split("; ");
+}
+
+/** The same for one sentence: counts as they are, what is unproven or suspected by the guard's name. */
+export function missingInShort(verdict) {
+  const counts = [];
+  const unproven = [];
+  const suspected = [];
+  for (const item of missing(verdict)) {
+    const proof = /^([\w ]+) unproven: /.exec(item);
+    const suspicion = /^suspicion, ([\w ]+): /.exec(item);
+    if (proof) unproven.push(proof[1]);
+    else if (suspicion) suspected.push(suspicion[1]);
+    else counts.push(item);
+  }
+  return { counts, unproven, suspected };
+}

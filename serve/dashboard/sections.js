@@ -1,0 +1,86 @@
+// Sections: the parts of the page in their places.
+
+import { acts } from "./acts.js";
+import { curves } from "./curves.js";
+import { h } from "./dom.js";
+import { evidence } from "./evidence.js";
+import { address, history, replay } from "./history.js";
+import { disagreements, likeness } from "./likeness.js";
+import { PHASES, missing, over } from "./rollout.js";
+import { routes } from "./routes.js";
+import { sentence } from "./sentence.js";
+import { start } from "./start.js";
+import { meters, stepper } from "./stepper.js";
+import { entriesOf, trail } from "./trail.js";
+import { variants } from "./variants.js";
+import { ago, moment, said } from "./words.js";
+
+/** All sections of a picture with a model. */
+export function sections(picture, desk, now_s) {
+  const { model, detail, view, rollouts, curves: found } = picture;
+  const newest = !view || rollouts[0]?.rollout === view.rollout.rollout;
+  const entries = entriesOf(picture.trail.entries, view, newest);
+  return [
+    !newest && h("p.notice", null, "This is an earlier rollout. ", h("a", { href: address(model, null) }, "Show the latest one")),
+    hero(picture, desk, now_s, newest),
+    h(
+      "div.columns",
+      null,
+      h(
+        "div.wide",
+        null,
+        card("Variants", variants(detail, view, found)),
+        view && verdictCard(view, now_s),
+        card("Last ten minutes", curves(detail, view, found, picture.trail.entries, now_s, desk.draw)),
+        view && card("Shadow", likeness(view), h("h4", null, "Latest pairs that differ"), disagreements(view.disagreements, now_s)),
+      ),
+      h(
+        "div.side",
+        null,
+        card("Routes", routes(model, detail, running, desk)),
+        card("Timeline", trail(entries, now_s, picture.trail.after > 0 && desk.earlier), view && h("div.replay", null, replay(view.rollout.rollout, desk.replay(), desk.startReplay))),
+        card("Rollouts", history(model, rollouts, view?.rollout.rollout, now_s)),
+      ),
+    ),
+  ];
+}
+
+function card(title, ...content) {
+  const id = `title-${title.toLowerCase().replaceAll(" ", "-")}`;
+  return h("section.card", { "data-key": title, "aria-labelledby": id }, h("h3", { id }, title), content);
+}
+
+function hero({ model, detail, view, running }, desk, now_s, newest) {
+  const { tone, main, rest } = sentence(detail, view);
+  return h(
+    `section.hero.tone-${tone}`,
+    { "data-key": "hero", "aria-label": "State" },
+    h("p.badge", null, h(`span.phase.phase-${tone}`, null, PHASES[tone] ?? "No rollout"), view && h("code", null, view.rollout.rollout)),
+    h("h2", { id: "state" }, main, " ", h("span.rest", null, rest)),
+    view && stepper(view),
+    view && meters(view, now_s),
+    h("div.acts", null, view && acts(view, desk), newest && !running && startButton(model, detail, desk)),
+  );
+}
+
+function startButton(model, detail, desk) {
+  if (Object.keys(detail.variants).length < 2) return h("p.soft", null, "There is no other variant to roll out; load one first.");
+  return h("button.main", { type: "button", "data-key": "start", onclick: () => start(model, detail, desk) }, "Start a rollout …");
+}
+
+function verdictCard(view, now_s) {
+  const { verdict, judged_s, rollout } = view;
+  if (!verdict) return card("Evidence", h("p.empty", null, "No verdict yet: the first one comes with the first counts."));
+  return card(
+    "Evidence",
+    h("p.verdict", null, h(`b.kind-${verdict.kind}`, null, verdict.kind), h("time.soft", { title: moment(judged_s) }, over(rollout.phase) ? ` the last verdict, ${ago(judged_s, now_s)}` : ` ${ago(judged_s, now_s)}`)),
+    h("ul.waits", null, because(verdict).map((item) => h("li", null, said(item)))),
+    evidence(verdict, rollout.plan.policy),
+  );
+}
+
+/** Why, in pieces; what a PROMOTE rests on stands in the figures below. */
+function because(verdict) {
+  if (verdict.kind === "CONTINUE") return missing(verdict);
+  return [verdict.kind === "PROMOTE" ? verdict.reason.replace(/:.*/s, "") : verdict.reason];
+}

@@ -1,0 +1,99 @@
+// Sentence: the state of a model in one, as a person would say it.
+
+import { standing } from "./figures.js";
+import { missingInShort, nextStep, over, shareAt } from "./rollout.js";
+import { split } from "./shares.js";
+import { duration, list, many, percent, said } from "./words.js";
+
+/** {tone, main, rest}: the tone for colour and mark, what is, and what else there is to say. */
+export function sentence(detail, view) {
+  if (!view) return { tone: "NONE", main: `${present(detail)}.`, rest: "No rollout has run yet." };
+  return { tone: view.rollout.phase, ...SENTENCES[view.rollout.phase](view, detail) };
+}
+
+/** Who answers a model now: somebody may have set other routes since its last rollout. */
+function present({ routes }) {
+  const names = Object.keys(routes.weights).filter((name) => routes.weights[name] > 0);
+  return names.length === 1 ? `${names[0]} answers all of ${routes.model}` : `${routes.model} is split now, ${split(routes)}`;
+}
+
+const SENTENCES = {
+  SHADOW(view) {
+    const { candidate, policy } = view.rollout.plan;
+    const main = `${candidate} is in the shadow: copies of ${percent(policy.shadow.share)} of the requests, no answers to users.`;
+    return { main, rest: outlook(view) };
+  },
+  STEP(view) {
+    const { rollout } = view;
+    const { candidate, policy } = rollout.plan;
+    const share = percent(shareAt(rollout, rollout.step));
+    return { main: `Rolling out ${candidate}: step ${rollout.step} of ${policy.steps.length}, ${share} of the traffic.`, rest: outlook(view) };
+  },
+  WAITING_APPROVAL(view) {
+    const { rollout } = view;
+    const next = nextStep(rollout);
+    const from = rollout.step ? percent(shareAt(rollout, rollout.step)) : "the shadow";
+    const main = `${rollout.plan.candidate} waits for your approval to go from ${from} to ${percent(shareAt(rollout, next))}.`;
+    return { main, rest: `${harmless(view.verdict)}. It stays where it is until somebody approves.` };
+  },
+  PAUSED(view) {
+    const { rollout } = view;
+    const where = rollout.step ? `at ${percent(shareAt(rollout, rollout.step))} of the traffic` : "in the shadow";
+    return { main: `${rollout.plan.candidate} is paused ${where}.`, rest: `${harmless(view.verdict)}. Harm still rolls it back.` };
+  },
+  DONE({ rollout }, detail) {
+    const { candidate, policy } = rollout.plan;
+    const rest = `All ${many(policy.steps.length, "step")} taken, the last one by ${who(rollout.by)}.`;
+    return { main: `${candidate} was promoted: ${present(detail)}.`, rest };
+  },
+  ROLLED_BACK({ rollout }, detail) {
+    const rest = rollout.by === "judge" ? capital(`${said(rollout.reason)}.`) : `${rollout.by} aborted it.`;
+    return { main: `${rollout.plan.candidate} was rolled back ${place(rollout)}: ${present(detail)}.`, rest };
+  },
+  INCONCLUSIVE({ rollout }, detail) {
+    return { main: `No decision on ${rollout.plan.candidate}: ${present(detail)}.`, rest: capital(`${said(rollout.reason)}.`) };
+  },
+};
+
+function place({ step, plan }) {
+  return step ? `in step ${step} of ${plan.policy.steps.length}` : "in the shadow";
+}
+
+function outlook({ verdict }) {
+  if (!verdict) return "No verdict yet.";
+  if (verdict.kind === "PROMOTE") return `${harmless(verdict)}, nothing missing.`;
+  const { counts, unproven } = missingInShort(verdict);
+  const waits = counts.map(said);
+  if (unproven.length) waits.push(`the proof of ${list(unproven)}`);
+  return `${harmless(verdict)}${waits.length ? `, waiting for: ${list(waits)}` : ""}.`;
+}
+
+function harmless(verdict) {
+  if (!verdict) return "No verdict yet";
+  const by = (kind) => verdict.figures.filter((figure) => standing(figure) === kind).map((figure) => figure.guard);
+  if (by("harm").length) return `Harm shown: ${list(by("harm"))}`;
+  return by("suspicion").length ? `A suspicion: ${list(by("suspicion"))}` : "Nothing harmful";
+}
+
+/** Who did it, in words; the judge is the machine. */
+export function who(by) {
+  return by === "judge" ? "the judge" : by;
+}
+
+function capital(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** For the tab's title: the least that tells a colleague what is going on. */
+export function title(model, view) {
+  if (!view || over(view.rollout.phase)) return `${model} · Counterweight`;
+  const share = view.rollout.step ? percent(shareAt(view.rollout, view.rollout.step)) : "shadow";
+  return `${share} ${view.rollout.plan.candidate} · ${model}`;
+}
+
+/** How much of its time a rollout has used. */
+export function timeSpent({ rollout }, now_s) {
+  const spent = `${duration(now_s - rollout.started_s)} of ${duration(rollout.plan.policy.maximum_s)}`;
+  return over(rollout.phase) ? null : spent;
+}
+

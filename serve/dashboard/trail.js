@@ -1,0 +1,111 @@
+// Trail: what happened to the model's traffic, newest first; verdicts that changed nothing lie together.
+
+import { h } from "./dom.js";
+import { PHASES } from "./rollout.js";
+import { who } from "./sentence.js";
+import { split } from "./shares.js";
+import { ago, count, many, moment, percent, said } from "./words.js";
+
+const PROOF = /^(.*?): (.*)$/s;
+const ACTIONS = ["started", "paused", "resumed", "promoted", "approved", "aborted"];
+
+/** The entries of the shown rollout, and what was done to the routes since, or all where none is shown. */
+export function entriesOf(trail, view, newest) {
+  if (!view) return trail;
+  const id = view.rollout.rollout;
+  const last = trail.findLastIndex((entry) => entry.rollout === id);
+  return trail.filter((entry, index) => entry.rollout === id || (newest && index > last && entry.rollout === null));
+}
+
+/** The list. `earlier` is called for more, null when there is none. */
+export function trail(entries, now_s, earlier) {
+  if (!entries.length) return h("p.empty", null, "Nothing has happened yet: the first rollout or change of routes will stand here.");
+  const folds = fold(entries).reverse();
+  return [
+    h("ol.trail", { reversed: true, tabindex: 0, "aria-label": "Trail, newest first" }, folds.map((entries) => item(entries, now_s))),
+    earlier && h("button.quiet", { type: "button", onclick: earlier }, "Show what came earlier"),
+  ];
+}
+
+/** Entries in stretches: verdicts of one kind in one step follow each other in the same stretch. */
+function fold(entries) {
+  const folds = [];
+  for (const entry of entries) {
+    const last = folds.at(-1)?.at(-1);
+    const goesOn = last?.kind === "CONTINUE" && entry.kind === "CONTINUE" && last.step === entry.step && last.phase === entry.phase;
+    if (goesOn) folds.at(-1).push(entry);
+    else folds.push([entry]);
+  }
+  return folds;
+}
+
+function item(entries, now_s) {
+  const entry = entries.at(-1);
+  return h(
+    `li.entry.did-${entry.kind ?? entry.action}`,
+    { "data-key": String(entries[0].number) },
+    h("div.head", null, h("b", null, what(entry)), entries.length > 1 && h("span.times", null, `× ${count(entries.length)}`), time(entry, now_s)),
+    h("p.reason", null, why(entry)),
+    entry.kind === "PROMOTE" && proof(entry),
+    entries.length > 1 && earlierOnes(entries, now_s),
+  );
+}
+
+/** By whom, and why unless the head has said it. */
+function why(entry) {
+  const told = entry.kind === "PROMOTE" || ACTIONS.includes(entry.reason);
+  return told ? `by ${who(entry.by)}` : `by ${who(entry.by)}: ${reason(entry)}`;
+}
+
+/** What a promotion rests on is long, and good news: it lies folded. */
+function proof(entry) {
+  const [, head, found] = PROOF.exec(entry.reason) ?? [null, entry.reason, ""];
+  return h("details", null, h("summary", null, said(head)), h("ul.earlier", null, found.split("; ").map((item) => h("li", null, said(item)))));
+}
+
+function earlierOnes(entries, now_s) {
+  const before = entries.slice(0, -1).reverse();
+  return h(
+    "details",
+    null,
+    h("summary", null, many(before.length, "earlier one like it", "earlier ones like it")),
+    h("ol.earlier", { reversed: true }, before.map((entry) => h("li", { "data-key": String(entry.number) }, time(entry, now_s), " ", reason(entry)))),
+  );
+}
+
+function time(entry, now_s) {
+  return h("time", { datetime: new Date(entry.at_s * 1000).toISOString(), title: `${moment(entry.at_s)}, entry ${entry.number}, ${entry.digest.slice(0, 12)}` }, ago(entry.at_s, now_s));
+}
+
+function what(entry) {
+  const where = entry.step ? percent(entry.share) : "the shadow";
+  const at = entry.step ? `at ${where}` : `in ${where}`;
+  switch (entry.action) {
+    case "verdict":
+      return entry.kind === "PROMOTE" && entry.phase === "STEP" ? `PROMOTE to ${where}` : `${entry.kind}${ending(entry.phase)}`;
+    case "start":
+      return "Started";
+    case "limit":
+      return "Latency limit fixed";
+    case "promote":
+      return entry.phase === "DONE" ? "Promoted: done" : `${entry.reason === "approved" ? "Approved" : "Promoted"} to ${where}`;
+    case "pause":
+      return `Paused ${at}`;
+    case "resume":
+      return `Resumed ${at}`;
+    case "abort":
+      return "Aborted";
+    default:
+      return "Routes set";
+  }
+}
+
+function ending(phase) {
+  return phase === "STEP" || phase === "SHADOW" ? "" : `: ${PHASES[phase].toLowerCase()}`;
+}
+
+function reason(entry) {
+  if (entry.action !== "routes" || !entry.routes) return said(entry.reason);
+  const shadows = Object.entries(entry.routes.shadows).map(([name, share]) => `, ${percent(share)} copied to ${name}`);
+  return split(entry.routes) + shadows.join("");
+}

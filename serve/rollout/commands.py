@@ -1,0 +1,191 @@
+"""Commands: what people and programs ask of the controller; `serve.control.Control`, without the network."""
+
+import secrets
+import time
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from serve.control import (
+    Act,
+    ActWanted,
+    Curves,
+    Feedback,
+    Outcome,
+    RolloutLine,
+    RolloutView,
+    RolloutWanted,
+    RoutesWanted,
+    TrailLine,
+)
+from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownModel, UnknownVariant
+from serve.record import explain, nearest
+from serve.rollout import advance
+from serve.rollout.controller import Controller
+from serve.rollout.replay import Replay, replay
+from serve.rollout.rollout import Plan, start
+from serve.rollout.situation import Situation
+from serve.rollout.store import Store
+from serve.rollout.timeline import Timeline
+from serve.rollout.trail import Action, Change
+from serve.rollout.views import lines_of, past, rollouts_of, view_of
+from serve.routing import Routes
+
+_MOST_ENTRIES = 500
+
+
+class Commands:
+    """Answers people. It waits for the database, and is called from the controller's thread."""
+
+    def __init__(self, controller: Controller, store: Store, timeline: Timeline) -> None:
+        self._controller = controller
+        self._store = store
+        self._timeline = timeline
+
+    def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
+        """Other routes."""
+        situation = self._at(model)
+        now = situation.routes
+        if wanted.revision is not None and wanted.revision != now.revision:
+            raise StaleRevision(
+                f"{model}: routes were read with revision {wanted.revision}, {now.revision} is in force; "
+                "read them and decide again",
+                now.revision,
+            )
+        if (rollout := situation.running) is not None:
+            raise RefusedAction(
+                f"rollout {rollout.rollout} moves the traffic of {model!r}; abort it before routes are set"
+            )
+        given = wanted.model_dump(exclude={"revision"}, exclude_none=True)
+        for variant in {**given.get("weights", {}), **given.get("shadows", {})}:
+            _require(variant, situation)
+        if "weights" in given:
+            given["weights"] = {situation.baseline: 0.0, **given["weights"]}
+        try:
+            routes = Routes.model_validate({**now.model_dump(), **given, "revision": now.revision + 1})
+        except ValidationError as error:
+            raise InvalidRequest(f"routes of {model!r}: {explain(error)}") from None
+        change = Change(model=model, action=Action.ROUTES, by=by, at_s=time.time(), routes=routes)
+        self._controller.append(situation, change)
+        return routes
+
+    def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
+        """Start a rollout."""
+        situation = self._at(model)
+        _require_startable(situation, wanted.candidate)
+        variants = (situation.baseline, wanted.candidate)
+        plan = Plan(
+            model=model,
+            baseline=variants[0],
+            candidate=variants[1],
+            digests={name: situation.digests[name] for name in variants},
+            policy=wanted.policy,
+        )
+        now_s = time.time()
+        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
+        name = f"{model}-{stamp}-{secrets.token_hex(2)}"
+        quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
+        self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
+        return _view(situation)
+
+    def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
+        """What a person does."""
+        situation = self._at(self._store.model_of(rollout))
+        before = situation.present.rollout
+        if before is None or before.rollout != rollout:
+            raise RefusedAction(f"rollout {rollout} is over; nothing can be done to it any more")
+        if wanted.number is not None and wanted.number < situation.changed:
+            raise StaleRevision(
+                f"entry {wanted.number} was read, and {situation.changed} has changed {rollout} since: "
+                f"it is {before.phase} at step {before.step}; look at it and decide again",
+                situation.changed,
+            )
+        now_s = time.time()
+        match act:
+            case "promote":
+                after = advance.promote(before, by, now_s)
+            case "pause":
+                after = advance.pause(before, by)
+            case "resume":
+                after = advance.resume(before, by)
+            case "abort":
+                after = advance.abort(before, by)
+        self._controller.change(situation, Action(act), after, now_s)
+        return _view(situation)
+
+    def view(self, rollout: str) -> RolloutView:
+        """A rollout as it stands."""
+        model = self._store.model_of(rollout)
+        situation = self._controller.situations.get(model)
+        last = None if situation is None else situation.present.rollout
+        if situation is not None and last is not None and last.rollout == rollout:
+            return _view(situation)
+        return past(self._store.trail(model), rollout)
+
+    def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
+        """All of a model's, newest first."""
+        self._require_known(model)
+        return rollouts_of(self._store.trail(model))
+
+    def trail(self, model: str, after: int) -> tuple[TrailLine, ...]:
+        """What happened to a model's traffic."""
+        self._require_known(model)
+        return lines_of(self._store.trail(model)[after : after + _MOST_ENTRIES])
+
+    def replay(self, rollout: str) -> Replay:
+        """Every verdict computed once more."""
+        return replay(self._store.trail(self._store.model_of(rollout)), rollout)
+
+    def curves(self, model: str) -> Curves:
+        """The last ten minutes."""
+        self._at(model)
+        return self._timeline.curves(model)
+
+    def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
+        """Outcomes of requests that were answered before."""
+        situation = self._at(model)
+        running = situation.running
+        name = None if running is None else running.rollout
+        feedback, segments = self._store.answered.tell(model, outcomes, name, time.time())
+        self._controller.add(situation, segments)
+        return feedback
+
+    def _at(self, model: str) -> Situation:
+        known = self._controller.situations
+        if model not in known:
+            raise UnknownModel(f"no model {model!r} is served here; {nearest(model, known)}")
+        return known[model]
+
+    def _require_known(self, model: str) -> None:
+        # What was unloaded still has its history.
+        if model not in self._store.models():
+            self._at(model)
+
+
+def _view(situation: Situation) -> RolloutView:
+    present = situation.present.model_copy(update={"number": situation.changed})
+    return view_of(present, situation.judged, situation.disagreements)
+
+
+def _require_startable(situation: Situation, candidate: str) -> None:
+    model, baseline = situation.model, situation.baseline
+    if (running := situation.running) is not None:
+        raise RefusedAction(
+            f"rollout {running.rollout} to {running.plan.candidate!r} of {model!r} runs already; "
+            "wait for its end, or abort it"
+        )
+    _require(candidate, situation)
+    if candidate == baseline:
+        raise InvalidRequest(f"the candidate {candidate!r} is the baseline; name another variant")
+    if (share := situation.routes.share(baseline)) < 1:
+        raise RefusedAction(
+            f"a rollout begins with all traffic of {model!r} at {baseline!r}, which gets {100 * share:.4g} % "
+            f"of it; set its routes first: counterweight routes {model} --set {baseline}=100"
+        )
+
+
+def _require(variant: str, situation: Situation) -> None:
+    if variant not in situation.digests:
+        raise UnknownVariant(
+            f"model {situation.model!r} serves no variant {variant!r}; {nearest(variant, situation.digests)}"
+        )

@@ -1,0 +1,99 @@
+"""Views: how a rollout and its trail are shown to people and programs. Pure."""
+
+from collections.abc import Iterable, Sequence
+
+from serve.control import RolloutLine, RolloutView, TrailLine
+from serve.rollout.census import Disagreement
+from serve.rollout.evidence import Evidence
+from serve.rollout.judge import Verdict
+from serve.rollout.rollout import Rollout
+from serve.rollout.store import Present
+from serve.rollout.trail import Change, Entry
+
+
+def view_of(
+    present: Present, judged: tuple[Verdict, float] | None, disagreements: Iterable[Disagreement] = ()
+) -> RolloutView:
+    """A rollout as it stands; `judged` is the last verdict and the time it was asked for."""
+    rollout, routes, evidence = present.rollout, present.routes, present.evidence
+    assert rollout is not None
+    assert routes is not None
+    here = [
+        segment.requests
+        for segment in evidence.segments
+        if (segment.step, segment.split) == (rollout.step, rollout.share)
+    ]
+    both = sum(pair.both for pair in here)
+    return RolloutView(
+        rollout=rollout,
+        number=present.number,
+        routes=routes,
+        evidence=evidence,
+        verdict=judged[0] if judged else None,
+        judged_s=judged[1] if judged else None,
+        served=sum(pair.candidate for pair in here) / both if both else None,
+        disagreements=tuple(disagreements),
+    )
+
+
+def line_of(number: int, digest: str, change: Change) -> TrailLine:
+    """A step of the trail without its evidence."""
+    rollout, judged = change.rollout, change.judged
+    reason = judged.verdict.reason if judged else rollout.reason if rollout else "routes were set"
+    return TrailLine(
+        number=number,
+        action=change.action,
+        by=change.by,
+        at_s=change.at_s,
+        digest=digest,
+        rollout=rollout.rollout if rollout else None,
+        phase=rollout.phase if rollout else None,
+        step=rollout.step if rollout else None,
+        share=rollout.share if rollout else None,
+        routes=change.routes,
+        kind=judged.verdict.kind if judged else None,
+        reason=reason,
+        verdict=judged.verdict if judged else None,
+    )
+
+
+def lines_of(trail: Iterable[Entry]) -> tuple[TrailLine, ...]:
+    """Entries of the trail without their evidence."""
+    return tuple(line_of(entry.number, entry.digest, entry.change) for entry in trail)
+
+
+def rollouts_of(trail: Iterable[Entry]) -> tuple[RolloutLine, ...]:
+    """Every rollout in a model's trail, newest first."""
+    last: dict[str, tuple[Rollout, float]] = {}
+    for entry in trail:
+        rollout, at_s = entry.change.rollout, entry.change.at_s
+        if rollout is None:
+            continue
+        known = last.pop(rollout.rollout, None)
+        same = known is not None and known[0] == rollout
+        last[rollout.rollout] = known if known is not None and same else (rollout, at_s)
+    return tuple(_line(rollout, at_s) for rollout, at_s in reversed(last.values()))
+
+
+def past(trail: Sequence[Entry], rollout: str) -> RolloutView:
+    """A rollout as its last entries tell it."""
+    mine = [(entry.number, entry.change) for entry in trail if entry.rollout == rollout]
+    routes = [change.routes for _, change in mine if change.routes is not None]
+    judged = [(change.judged, change.at_s) for _, change in mine if change.judged is not None]
+    number, last = mine[-1]
+    evidence = judged[-1][0].evidence if judged else Evidence()
+    present = Present(number=number, routes=routes[-1], rollout=last.rollout, evidence=evidence)
+    return view_of(present, (judged[-1][0].verdict, judged[-1][1]) if judged else None)
+
+
+def _line(rollout: Rollout, changed_s: float) -> RolloutLine:
+    return RolloutLine(
+        rollout=rollout.rollout,
+        candidate=rollout.plan.candidate,
+        phase=rollout.phase,
+        step=rollout.step,
+        started_s=rollout.started_s,
+        by=rollout.by,
+        changed_s=changed_s,
+        reason=rollout.reason,
+    )
