@@ -1,10 +1,11 @@
 from pathlib import Path
 
 from serve.control import Curves
+from serve.errors import StoreFailed
+from serve.rollout.census import Watch
 from serve.rollout.tally import Load, Tally
 from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
-from tests.serve.remote import Cluster
 
 LATE = {"x-request-timeout-seconds": "1e-9"}
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
@@ -53,11 +54,17 @@ def test_all_gateways_count_together(endpoint: Endpoint) -> None:
 
 
 def test_tells_which_rollout_runs(endpoint: Endpoint) -> None:
-    """Of the many that there were; null when all of them are over."""
-    running = endpoint.client.get("/control/models/linear").json()["rollout"]
-    assert running == "linear-20261122-152000-3f9a"
-    endpoint.client.post(f"/control/rollouts/{running}/abort", json={})
-    assert endpoint.client.get("/control/models/linear").json()["rollout"] is None
+    """Without asking the keeper: the one that this gateway counts for; null when it counts for none."""
+
+    async def count_for(watch: Watch | None) -> None:
+        model = endpoint.registry.models["linear"]
+        model.route(model.routes, watch)
+
+    watch = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
+    endpoint.desk.error = StoreFailed("it is not there")
+    for told, running in ((watch, "r1"), (None, None)):
+        endpoint.call(count_for(told))
+        assert endpoint.client.get("/control/models/linear").json()["rollout"] == running
 
 
 def test_a_variant_that_is_down_is_not_ready(module_repository: Path) -> None:
