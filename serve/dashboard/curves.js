@@ -2,8 +2,12 @@
 
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
-import { ago, duration, percent, short, unit } from "./words.js";
+import { ago, duration, ms, percent, short } from "./words.js";
 import { looks, swatch } from "./variants.js";
+
+// One failure in a stretch of few requests would look like a catastrophe, so errors are shown as a mean over
+// this time.
+const ERRORS_S = 30;
 
 // The moment under the pointer, as a share of the width, in all charts at once.
 let pointed = null;
@@ -25,9 +29,9 @@ export function curves(detail, view, found, trail, now_s, redraw) {
     h(
       "div.charts",
       { tabindex: 0, role: "group", "aria-label": "Curves; the arrow keys move through time", onkeydown: (event) => walk(event, found.at_s.length, point) },
-      chart({ ...shared, title: "p99", say: (value) => unit(value, "ms"), lines: lines((curve) => curve.p99_ms), limit }),
-      chart({ ...shared, title: "Errors", say: percent, lines: lines(errorShare) }),
-      chart({ ...shared, title: "p50", say: (value) => unit(value, "ms"), lines: lines((curve) => curve.p50_ms) }),
+      chart({ ...shared, title: "p99", say: ms, lines: lines((curve) => curve.p99_ms), limit }),
+      chart({ ...shared, title: `Errors, mean of ${ERRORS_S}\u202fs`, say: percent, lines: lines((curve) => errorShare(curve, found.at_s)) }),
+      chart({ ...shared, title: "p50", say: ms, lines: lines((curve) => curve.p50_ms) }),
       chart({ ...shared, title: "Requests per second", say: short, lines: lines((curve) => curve.requests_per_s) }),
     ),
     h("p.axis", { "aria-hidden": "true" }, h("span", null, ago(found.at_s[0], now_s)), h("span", null, "now")),
@@ -38,8 +42,16 @@ function busy(curve) {
   return curve && curve.requests_per_s.some((rate) => rate > 0);
 }
 
-function errorShare(curve) {
-  return curve.requests_per_s.map((rate, index) => (rate > 0 ? Math.min(1, curve.errors_per_s[index] / rate) : null));
+function errorShare({ requests_per_s, errors_per_s }, at_s) {
+  const sumAt = (values, index) => values.reduce((sum, value, other) => sum + (near(at_s[other], at_s[index]) ? value : 0), 0);
+  return requests_per_s.map((_, index) => {
+    const requests = sumAt(requests_per_s, index);
+    return requests > 0 ? Math.min(1, sumAt(errors_per_s, index) / requests) : null;
+  });
+}
+
+function near(before_s, at_s) {
+  return before_s <= at_s && before_s > at_s - ERRORS_S;
 }
 
 /** The rollout's latency limit, if it is one on the quantile that is drawn. */

@@ -16,6 +16,7 @@ export function evidence(verdict, policy) {
   return [
     h("div.rails", { "aria-hidden": "true" }, h("span", null, h("b.safe", null, "◂ proof of safety")), h("span", null, h("b.harm", null, "evidence for harm ▸"))),
     h("ul.figures", null, verdict.figures.map((figure) => row(figure, policy))),
+    h("p.key", null, "A bar that reaches its line decides; the numbers below it are odds, valid at every look. Dots are estimates with 95\u202f% intervals: 1× is the baseline, or what is allowed; short dashes stand where a suspicion begins, and where safety ends."),
   ];
 }
 
@@ -39,12 +40,16 @@ function standingSaid(figure, at) {
 
 function safeSaid({ safe, safe_at }) {
   if (safe === null || safe_at === null) return "";
-  return safe >= safe_at ? `odds ${odds(safe)}, beyond the line of ${odds(safe_at)}` : `odds ${odds(safe)} of ${odds(safe_at)}`;
+  return towards(safe, safe_at);
 }
 
 function harmSaid({ harm, harm_at }) {
   if (harm === null || harm_at === null) return "";
-  return harm >= harm_at ? `odds ${odds(harm)}, beyond the line of ${odds(harm_at)}` : `odds ${odds(harm)} of ${odds(harm_at)}`;
+  return towards(harm, harm_at);
+}
+
+function towards(evidence, line) {
+  return evidence >= line ? `${odds(evidence)}, beyond its line (${odds(line)})` : `${odds(evidence)} of ${odds(line)}`;
 }
 
 function bullet(figure) {
@@ -90,6 +95,7 @@ function interval(figure, policy) {
       s("line.one", upright(50, 1, 21)),
       (figure.low !== null || figure.high !== null) && s("line.whisker", { x1: `${place(low)}%`, x2: `${high === null ? 100 : place(high)}%`, y1: 11, y2: 11 }),
       s("circle.dot", { cx: `${place(estimate)}%`, cy: 11, r: 4 }),
+      [low, estimate, high].some((value) => value > 10) && s("text.over", { x: "100%", y: 15, dx: 3 }, "▸"),
     ),
     h("div.ticks", { "aria-hidden": "true" }, h("span", null, "⅒"), h("span", null, "1×"), h("span", null, "10×")),
     h("span.label", null, `${short(estimate)} ${measure.of}`),

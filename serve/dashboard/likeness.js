@@ -3,6 +3,9 @@
 import { h, s } from "./dom.js";
 import { ago, count, exactPercent, many, moment, short } from "./words.js";
 
+// So many pairs that differ stand open; who wants more unfolds them.
+const FEW = 6;
+
 /** Agreement overall, per output and per slice. */
 export function likeness({ evidence, rollout }) {
   const { shadow, outputs, slices, dropped } = evidence;
@@ -43,14 +46,10 @@ function row(name, tag, comparison, floor) {
     h("td", { "data-label": "Agreement" }, pairs ? agreement(1 - disagreements / pairs, floor) : "–"),
     number("Differ", count(disagreements)),
     number("Failed", count(failures)),
-    number("Cosine", mean(cosine)),
-    number("KL, nats", mean(kl)),
+    number("Cosine", cosine.count ? (cosine.total / cosine.count).toFixed(4) : "–"),
+    number("KL, nats", kl.count ? short(kl.total / kl.count) : "–"),
     number("Largest difference", pairs ? short(largest_difference) : "–"),
   );
-}
-
-function mean({ count: figures, total }) {
-  return figures ? Number(total / figures).toPrecision(4) : "–";
 }
 
 /** A dot on a rail that ends at 100 %, with the floor as a line; below the floor it also says so. */
@@ -77,12 +76,20 @@ function agreement(share, floor) {
 /** The latest pairs that differ, newest first. */
 export function disagreements(found, now_s) {
   if (!found.length) return h("p.empty", null, "No pair that differs.");
+  const [first, rest] = [found.slice(0, FEW), found.slice(FEW)];
+  return [
+    pairTable(first, now_s),
+    rest.length > 0 && h("details", null, h("summary", null, many(rest.length, "older one")), pairTable(rest, now_s)),
+  ];
+}
+
+function pairTable(pairs, now_s) {
   const heads = ["When", "Slice", "Output", "Baseline said", "Candidate said", "Request"];
   return h(
     "table.pairs",
     null,
     h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col" }, head)))),
-    h("tbody", null, found.map((pair) => pairRow(pair, now_s))),
+    h("tbody", null, pairs.map((pair) => pairRow(pair, now_s))),
   );
 }
 

@@ -22,10 +22,11 @@ export async function look(place, before) {
   ]);
   const moved = slow || detail.rollout !== same.detail.rollout;
   const rollouts = moved ? (await ask(control("models", model, "rollouts"))).rollouts : same.rollouts;
+  const running = detail.rollout ?? rollouts.find((line) => !over(line.phase))?.rollout ?? null;
   const known = rollouts.some((line) => line.rollout === place.rollout) ? place.rollout : null;
-  const shown = known ?? detail.rollout ?? rollouts[0]?.rollout ?? null;
+  const shown = known ?? running ?? rollouts[0]?.rollout ?? null;
   const view = shown ? await lookAt(shown, same, slow) : null;
-  return { turn, models, model, wanted: place, detail, curves, rollouts, view, trail: await follow(model, view, same) };
+  return { turn, models, model, wanted: place, detail, curves, rollouts, running, view, trail: await follow(model, view, same) };
 }
 
 async function lookAt(rollout, same, slow) {

@@ -7,13 +7,13 @@ import { split } from "./shares.js";
 import { list, percent } from "./words.js";
 
 /** The routes in words, and the button that changes them unless a rollout does. */
-export function routes(model, detail, desk) {
-  const { routes: now, rollout } = detail;
+export function routes(model, detail, running, desk) {
+  const { routes: now } = detail;
   const shadows = Object.entries(now.shadows).map(([name, share]) => `${percent(share)} to ${name}`);
   return [
     h("dl.facts", null, fact("Weights", split(now)), fact("Copies", shadows.length ? list(shadows) : "none"), fact("Sticky header", h("code", null, now.sticky)), fact("Revision", String(now.revision))),
-    rollout
-      ? h("p.soft", null, "A rollout moves them now; pause or abort it to stop that.")
+    running
+      ? h("p.soft", null, "A rollout moves them now. To set them by hand, abort it first.")
       : h("button", { type: "button", onclick: () => change(model, detail, desk) }, "Set routes …"),
   ];
 }
@@ -41,7 +41,7 @@ function change(model, detail, desk) {
 function fields(names, { weights, shadows, sticky }) {
   const input = (kind, index, label, value, most) => h("input", { type: "number", name: `${kind}-${index}`, "aria-label": label, min: 0, max: most, step: "any", required: true, value });
   const rows = names.map((name, index) =>
-    h("tr", null, h("th", { scope: "row" }, name), h("td", null, input("weight", index, `Weight of ${name}`, weights[name] ?? 0)), h("td", null, input("copies", index, `Percent copied to ${name}`, 100 * (shadows[name] ?? 0), 100))),
+    h("tr", null, h("th", { scope: "row" }, name), h("td", null, input("weight", index, `Weight of ${name}`, weights[name] ?? 0)), h("td", null, input("copies", index, `Percent copied to ${name}`, Number((100 * (shadows[name] ?? 0)).toPrecision(9)), 100))),
   );
   return [
     h("p.soft", null, "A variant's share is its weight over the sum of all. A shadow gets copies of the requests that the baseline answered, and has weight 0."),

@@ -37,7 +37,7 @@ export function sections(picture, desk, now_s) {
       h(
         "div.side",
         null,
-        card("Routes", routes(model, detail, desk)),
+        card("Routes", routes(model, detail, running, desk)),
         card("Timeline", trail(entries, now_s, picture.trail.after > 0 && desk.earlier), view && h("div.replay", null, replay(view.rollout.rollout, desk.replay(), desk.startReplay))),
         card("Rollouts", history(model, rollouts, view?.rollout.rollout, now_s)),
       ),
@@ -50,7 +50,7 @@ function card(title, ...content) {
   return h("section.card", { "data-key": title, "aria-labelledby": id }, h("h3", { id }, title), content);
 }
 
-function hero({ model, detail, view }, desk, now_s, newest) {
+function hero({ model, detail, view, running }, desk, now_s, newest) {
   const { tone, main, rest } = sentence(detail, view);
   return h(
     `section.hero.tone-${tone}`,
@@ -59,7 +59,7 @@ function hero({ model, detail, view }, desk, now_s, newest) {
     h("h2", { id: "state" }, main, " ", h("span.rest", null, rest)),
     view && stepper(view),
     view && meters(view, now_s),
-    h("div.acts", null, view && acts(view, desk), newest && !detail.rollout && startButton(model, detail, desk)),
+    h("div.acts", null, view && acts(view, desk), newest && !running && startButton(model, detail, desk)),
   );
 }
 
@@ -71,11 +71,16 @@ function startButton(model, detail, desk) {
 function verdictCard(view, now_s) {
   const { verdict, judged_s, rollout } = view;
   if (!verdict) return card("Evidence", h("p.empty", null, "No verdict yet: the first one comes with the first counts."));
-  const waits = verdict.kind === "CONTINUE" ? missing(verdict) : [verdict.reason];
   return card(
     "Evidence",
     h("p.verdict", null, h(`b.kind-${verdict.kind}`, null, verdict.kind), h("time.soft", { title: moment(judged_s) }, over(rollout.phase) ? ` the last verdict, ${ago(judged_s, now_s)}` : ` ${ago(judged_s, now_s)}`)),
-    h("ul.waits", null, waits.map((item) => h("li", null, said(item)))),
+    h("ul.waits", null, because(verdict).map((item) => h("li", null, said(item)))),
     evidence(verdict, rollout.plan.policy),
   );
+}
+
+/** Why, in pieces; what a PROMOTE rests on stands in the figures below. */
+function because(verdict) {
+  if (verdict.kind === "CONTINUE") return missing(verdict);
+  return [verdict.kind === "PROMOTE" ? verdict.reason.replace(/:.*/s, "") : verdict.reason];
 }

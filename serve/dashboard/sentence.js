@@ -7,14 +7,14 @@ import { duration, list, many, percent, said } from "./words.js";
 
 /** {tone, main, rest}: the tone for colour and mark, what is, and what else there is to say. */
 export function sentence(detail, view) {
-  if (!view) return { tone: "NONE", main: capital(`${present(detail)}.`), rest: "No rollout has run yet." };
+  if (!view) return { tone: "NONE", main: `${present(detail)}.`, rest: "No rollout has run yet." };
   return { tone: view.rollout.phase, ...SENTENCES[view.rollout.phase](view, detail) };
 }
 
 /** Who answers a model now: somebody may have set other routes since its last rollout. */
 function present({ routes }) {
   const names = Object.keys(routes.weights).filter((name) => routes.weights[name] > 0);
-  return names.length === 1 ? `${names[0]} answers all of ${routes.model}` : `${routes.model} is split, ${split(routes)}`;
+  return names.length === 1 ? `${names[0]} answers all of ${routes.model}` : `${routes.model} is split now, ${split(routes)}`;
 }
 
 const SENTENCES = {

@@ -6,6 +6,9 @@ import { who } from "./sentence.js";
 import { split } from "./shares.js";
 import { ago, count, many, moment, percent, said } from "./words.js";
 
+const PROOF = /^(.*?): (.*)$/s;
+const ACTIONS = ["started", "paused", "resumed", "promoted", "approved", "aborted"];
+
 /** The entries of the shown rollout, and what was done to the routes since, or all where none is shown. */
 export function entriesOf(trail, view, newest) {
   if (!view) return trail;
@@ -19,7 +22,7 @@ export function trail(entries, now_s, earlier) {
   if (!entries.length) return h("p.empty", null, "Nothing has happened yet: the first rollout or change of routes will stand here.");
   const folds = fold(entries).reverse();
   return [
-    h("ol.trail", { reversed: true }, folds.map((entries) => item(entries, now_s))),
+    h("ol.trail", { reversed: true, tabindex: 0, "aria-label": "Trail, newest first" }, folds.map((entries) => item(entries, now_s))),
     earlier && h("button.quiet", { type: "button", onclick: earlier }, "Show what came earlier"),
   ];
 }
@@ -41,10 +44,23 @@ function item(entries, now_s) {
   return h(
     `li.entry.did-${entry.kind ?? entry.action}`,
     { "data-key": String(entries[0].number) },
-    h("div.head", null, h("b", null, what(entry)), entries.length > 1 && h("span.times", null, `× ${count(entries.length)}`), h("span.by", null, `by ${who(entry.by)}`), time(entry, now_s)),
-    h("p.reason", null, reason(entry)),
+    h("div.head", null, h("b", null, what(entry)), entries.length > 1 && h("span.times", null, `× ${count(entries.length)}`), time(entry, now_s)),
+    h("p.reason", null, why(entry)),
+    entry.kind === "PROMOTE" && proof(entry),
     entries.length > 1 && earlierOnes(entries, now_s),
   );
+}
+
+/** By whom, and why unless the head has said it. */
+function why(entry) {
+  const told = entry.kind === "PROMOTE" || ACTIONS.includes(entry.reason);
+  return told ? `by ${who(entry.by)}` : `by ${who(entry.by)}: ${reason(entry)}`;
+}
+
+/** What a promotion rests on is long, and good news: it lies folded. */
+function proof(entry) {
+  const [, head, found] = PROOF.exec(entry.reason) ?? [null, entry.reason, ""];
+  return h("details", null, h("summary", null, said(head)), h("ul.earlier", null, found.split("; ").map((item) => h("li", null, said(item)))));
 }
 
 function earlierOnes(entries, now_s) {
@@ -62,20 +78,21 @@ function time(entry, now_s) {
 }
 
 function what(entry) {
-  const where = entry.step ? `step ${entry.step}, ${percent(entry.share)}` : "the shadow";
+  const where = entry.step ? percent(entry.share) : "the shadow";
+  const at = entry.step ? `at ${where}` : `in ${where}`;
   switch (entry.action) {
     case "verdict":
-      return entry.kind === "PROMOTE" && entry.phase === "STEP" ? `PROMOTE, to ${where}` : `${entry.kind}${ending(entry.phase)}`;
+      return entry.kind === "PROMOTE" && entry.phase === "STEP" ? `PROMOTE to ${where}` : `${entry.kind}${ending(entry.phase)}`;
     case "start":
       return "Started";
     case "limit":
       return "Latency limit fixed";
     case "promote":
-      return entry.phase === "DONE" ? "Promoted: done" : `Promoted to ${where}`;
+      return entry.phase === "DONE" ? "Promoted: done" : `${entry.reason === "approved" ? "Approved" : "Promoted"} to ${where}`;
     case "pause":
-      return `Paused in ${where}`;
+      return `Paused ${at}`;
     case "resume":
-      return `Resumed in ${where}`;
+      return `Resumed ${at}`;
     case "abort":
       return "Aborted";
     default:

@@ -2,7 +2,7 @@
 
 import { h, s } from "./dom.js";
 import { over } from "./rollout.js";
-import { count, exactPercent, percent, unit } from "./words.js";
+import { count, exactMs, exactPercent, percent } from "./words.js";
 
 const RECENT = 60;
 
@@ -33,14 +33,14 @@ export function served(detail, view, curves) {
   }
   const total = Object.values(sums).reduce((sum, rate) => sum + rate, 0);
   const shares = Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, total ? sum / total : null]));
-  return { shares, over: "of the last minute" };
+  return { shares, over: "in the last minute" };
 }
 
 /** The table. */
 export function variants(detail, view, curves) {
   const { shares, over: span } = served(detail, view, curves);
-  const rows = [...looks(detail, view)].map(([name, look]) => row(name, look, detail, view, shares[name], span));
-  const heads = ["Variant", "Share of the traffic", "Requests", "Errors", "p50", "p99"];
+  const rows = [...looks(detail, view)].map(([name, look]) => row(name, look, detail, view, shares[name]));
+  const heads = ["Variant", `Share of the traffic, ${span}`, "Requests", "Errors", "p50", "p99"];
   return h(
     "table.variants",
     null,
@@ -49,17 +49,17 @@ export function variants(detail, view, curves) {
   );
 }
 
-function row(name, look, { variants: all, routes }, view, share, span) {
+function row(name, look, { variants: all, routes }, view, share) {
   const variant = all[name] ?? { share: 0, requests: 0, errors: 0, p50_ms: null, p99_ms: null, ready: false };
   return h(
     "tr",
     { "data-key": name },
     h("th", { scope: "row" }, h("span.name", null, swatch(look), name), h("span.role", null, role(name, routes, view)), ready(variant.ready)),
-    h("td", { "data-label": "Share" }, shareBar(look, variant.share, share ?? null, span)),
+    h("td", { "data-label": "Share" }, shareBar(look, variant.share, share ?? null)),
     h("td.number", { "data-label": "Requests" }, count(variant.requests)),
     h("td.number", { "data-label": "Errors" }, errors(variant)),
-    h("td.number", { "data-label": "p50" }, unit(variant.p50_ms, "ms")),
-    h("td.number", { "data-label": "p99" }, unit(variant.p99_ms, "ms")),
+    h("td.number", { "data-label": "p50" }, exactMs(variant.p50_ms)),
+    h("td.number", { "data-label": "p99" }, exactMs(variant.p99_ms)),
   );
 }
 
@@ -80,12 +80,12 @@ function errors({ errors: failed, requests }) {
 }
 
 /** What is served as a bar, what is asked as a line across it, both also in words. */
-function shareBar(look, asked, share, span) {
+function shareBar(look, asked, share) {
   const words = share === null ? "nothing served" : `${percent(share)} served`;
   const at = `${(asked * 100).toFixed(2)}%`;
   return h(
     "div.sharebar",
-    { title: `served ${span}` },
+    null,
     s(
       "svg",
       { role: "img", "aria-label": `${percent(asked)} asked, ${words}`, width: "100%", height: 16 },

@@ -20,9 +20,15 @@ export function short(value) {
   return (value < 0 ? "−" : "") + (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 }
 
-/** A number with its unit. */
-export function unit(value, name) {
-  return value === null || value === undefined ? NONE : `${short(value)}${THIN}${name}`;
+/** Milliseconds with three significant digits. */
+export function ms(value) {
+  return value === null || value === undefined ? NONE : `${short(value)}${THIN}ms`;
+}
+
+/** The same with as many decimals for each, so that those below each other can be compared. */
+export function exactMs(value) {
+  if (value === null || value === undefined) return NONE;
+  return `${value < 100 ? value.toFixed(value < 10 ? 2 : 1) : count(value)}${THIN}ms`;
 }
 
 /** A share from 0 to 1 in percent. */
@@ -65,14 +71,22 @@ export function moment(at_s) {
 
 /** What an e-value says, from its natural log: odds, beyond 160,000 as a power of ten. */
 export function odds(log) {
-  if (log === null || log === undefined) return "none";
+  if (log < Math.log(0.01)) return "below 0.01";
   if (log < 12) return short(Math.exp(log));
-  return `10${[...String(Math.round(log / Math.LN10))].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("")}`;
+  const power = Math.round(log / Math.LN10);
+  return power > 99 ? "over 10⁹⁹" : `10${raised(power)}`;
 }
 
-/** What the server said in words, its thousands set as the page's are. */
+function raised(power) {
+  return [...String(power)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("");
+}
+
+/** What the server said in words, its numbers set as the page's are. */
 export function said(text) {
-  return text.replace(/(?<=\d),(?=\d{3}(?!\d))/g, THIN).replace(/(?<=\d) (?=(%|s|ms|min|h)(?![\w]))/g, THIN);
+  return text
+    .replace(/(?<=\d),(?=\d{3}(?!\d))/g, THIN)
+    .replace(/(?<=\d) (?=(%|s|ms)(?!\w))/g, THIN)
+    .replace(/\b10\^(\d+)\b/g, (_, power) => `10${raised(power)}`);
 }
 
 /** "a", "a and b", "a, b and c". */

@@ -177,6 +177,13 @@ def _control() -> dict[str, Any]:
             "Routes and counts of a model", one, "404", parameters=shared("Model")
         ),
         "/metrics": ask("Metrics for Prometheus", text),
+        "/": ask("The dashboard", answer("A page.", "text/html")),
+        "/dashboard/{file}": ask(
+            "A part of the dashboard",
+            answer("A file.", "text/javascript", "text/css", "image/svg+xml"),
+            "404",
+            parameters=shared("File"),
+        ),
         "/docs": ask("This page", answer("A page.", "text/html")),
         "/openapi.json": ask("The document behind this page", json_answer("OpenAPI 3.1.", "Document")),
     }

@@ -60,6 +60,14 @@ def _header(name: str, schema: Schema, description: str) -> dict[str, Any]:
 PARAMETERS = {
     "Model": _path("model", "The model.", "digits"),
     "Variant": _path("variant", "The variant, which is the protocol's version.", "fp32"),
+    "File": {
+        "name": "file",
+        "in": "path",
+        "required": True,
+        "schema": text(),
+        "description": "One of the files that the page asks for.",
+        "example": "main.js",
+    },
     "Key": _header(
         "x-counterweight-key",
         text(),

@@ -122,7 +122,7 @@ class Policy(Record):
     shadow: Shadow = Shadow()
     steps: tuple[Step, ...] = tuple(Step(share=share) for share in (0.01, 0.05, 0.25, 0.5, 1.0))
     guards: Guards = Guards()
-    # The candidate's run time per row must be shown to be lower by this share; below 0: it may cost more.
+    # The candidate's CPU time per row must be shown to be lower by this share; below 0: it may cost more.
     cheaper_by: Annotated[float, Field(gt=-10, lt=1)] = 0.0
     # After the first, a step with a share above this begins only when everything is shown to be safe. The
     # steps up to it begin while nothing looks harmful. 0 asks for the whole proof after every step.

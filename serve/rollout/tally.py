@@ -53,6 +53,7 @@ class Tally:
     """What one variant's requests came to, and what its runs cost. Counts only grow."""
 
     __slots__ = (
+        "cpu_ms",
         "failures",
         "last_s",
         "latency",
@@ -83,6 +84,8 @@ class Tally:
         # Rows in a run -> how many runs, and their time together.
         self.runs: Counter[int] = Counter()
         self.run_ms: defaultdict[int, float] = defaultdict(float)
+        # The CPU time of all runs, where they ran.
+        self.cpu_ms = 0.0
         # When the last request ended, in seconds since 1970; 0: there was none.
         self.last_s = 0.0
 

@@ -1,22 +1,13 @@
-"""What is served, how it is split, and what was counted."""
+from pathlib import Path
 
-import pytest
-from prometheus_client.parser import text_string_to_metric_families
-
+from serve.control import Curves
 from serve.rollout.tally import Load, Tally
+from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
+from tests.serve.remote import Cluster
 
+LATE = {"x-request-timeout-seconds": "1e-9"}
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
-
-
-def metrics(endpoint: Endpoint) -> dict[tuple[str, str], float]:
-    """Samples by name and variant."""
-    families = text_string_to_metric_families(endpoint.client.get("/metrics").text)
-    return {
-        (sample.name, sample.labels.get("variant", "")): sample.value
-        for family in families
-        for sample in family.samples
-    }
 
 
 def test_lists_the_models(endpoint: Endpoint) -> None:
@@ -30,8 +21,7 @@ def test_shows_the_split_and_the_counts(endpoint: Endpoint) -> None:
     path = "/control/models/linear"
     before = endpoint.client.get(path).json()["variants"]
     endpoint.client.post("/v2/models/linear/versions/base/infer", json=BODY)
-    late = {"x-request-timeout-seconds": "1e-9"}
-    endpoint.client.post("/v2/models/linear/versions/light/infer", json=BODY, headers=late)
+    endpoint.client.post("/v2/models/linear/versions/light/infer", json=BODY, headers=LATE)
     shown = endpoint.client.get(path).json()
     grown = {
         name: (entry["share"], *(entry[count] - before[name][count] for count in ("requests", "errors")))
@@ -49,34 +39,6 @@ def test_what_was_never_asked_has_no_latency(endpoint: Endpoint) -> None:
     assert (shown["p50_ms"], shown["p99_ms"]) == (None, None)
 
 
-def test_metrics_count_what_was_served(endpoint: Endpoint) -> None:
-    """By variant, in Prometheus' own format."""
-    before = metrics(endpoint)
-    for _ in range(3):
-        endpoint.client.post("/v2/models/linear/versions/base/infer", json=BODY)
-    after = metrics(endpoint)
-    key = ("counterweight_requests_total", "base")
-    assert after[key] - before[key] == 3
-    assert after["counterweight_route_share", "light"] == 0.1
-    assert after["counterweight_ready", "light"] == 1
-
-
-@pytest.mark.parametrize(
-    ("accept", "media_type", "end"),
-    [
-        ("", "text/plain; version=0.0.4", "\n"),
-        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0", "# EOF\n"),
-    ],
-)
-def test_metrics_come_as_they_are_asked_for(
-    endpoint: Endpoint, accept: str, media_type: str, end: str
-) -> None:
-    """Prometheus asks for OpenMetrics first."""
-    answer = endpoint.client.get("/metrics", headers={"accept": accept})
-    assert answer.headers["content-type"].startswith(media_type)
-    assert answer.text.endswith(end)
-
-
 def test_all_gateways_count_together(endpoint: Endpoint) -> None:
     """Whichever of them is asked."""
     alone = endpoint.client.get("/control/models/linear").json()["variants"]["base"]["requests"]
@@ -86,6 +48,31 @@ def test_all_gateways_count_together(endpoint: Endpoint) -> None:
     try:
         shown = endpoint.client.get("/control/models/linear").json()["variants"]["base"]
         assert shown["requests"] - alone == 1000
-        assert metrics(endpoint)["counterweight_in_flight", "base"] == 7
     finally:
         endpoint.registry.others = {}
+
+
+def test_tells_which_rollout_runs(endpoint: Endpoint) -> None:
+    """Of the many that there were; null when all of them are over."""
+    running = endpoint.client.get("/control/models/linear").json()["rollout"]
+    assert running == "linear-20261122-152000-3f9a"
+    endpoint.client.post(f"/control/rollouts/{running}/abort", json={})
+    assert endpoint.client.get("/control/models/linear").json()["rollout"] is None
+
+
+def test_a_variant_that_is_down_is_not_ready(module_repository: Path) -> None:
+    """As its gateway sees it."""
+    cluster = Cluster()
+    with Endpoint(repository=module_repository, place=cluster.place) as endpoint:
+        endpoint.call(cluster.hosts["linear/light"].kill())
+        endpoint.client.post("/v2/models/linear/versions/light/infer", json=BODY, headers=LATE)
+        variants = endpoint.client.get("/control/models/linear").json()["variants"]
+    assert {name: entry["ready"] for name, entry in variants.items()} == {"base": True, "light": False}
+
+
+def test_shows_the_last_minutes(endpoint: Endpoint) -> None:
+    """As the keeper tells them, to the last null."""
+    shown = endpoint.client.get("/control/models/linear/curves")
+    told = endpoint.call(endpoint.desk.curves("linear"))
+    assert Curves.model_validate_json(shown.content) == told
+    assert shown.json()["variants"]["light"]["p50_ms"][0] is None

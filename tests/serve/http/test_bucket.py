@@ -1,0 +1,38 @@
+import pytest
+
+from serve.errors import TooManyWrites
+from serve.http.bucket import Bucket
+
+
+def taken(bucket: Bucket, times: int, now_s: float) -> int:
+    """How many of so many tries succeed at that moment."""
+    succeeded = 0
+    for _ in range(times):
+        try:
+            bucket.take(now_s)
+        except TooManyWrites:
+            continue
+        succeeded += 1
+    return succeeded
+
+
+def test_what_comes_in_two_seconds_may_come_at_once() -> None:
+    """And not one more."""
+    assert taken(Bucket(10), 100, 5.0) == 20
+
+
+def test_it_fills_at_its_rate_and_no_higher_than_to_the_brim() -> None:
+    """After half a second five more; after a quiet hour twenty."""
+    bucket = Bucket(10)
+    assert [taken(bucket, 100, now_s) for now_s in (0.0, 0.5, 0.5, 3600.0)] == [20, 5, 0, 20]
+
+
+@pytest.mark.parametrize(("per_s", "seconds"), [(10, 1), (0.2, 5)])
+def test_a_refusal_says_when_to_try_again(per_s: float, seconds: int) -> None:
+    """In whole seconds, and then it is true."""
+    bucket = Bucket(per_s)
+    taken(bucket, 100, 0.0)
+    with pytest.raises(TooManyWrites, match=f"more than {per_s:g} changes a second") as refused:
+        bucket.take(0.0)
+    assert refused.value.retry_after_s == seconds
+    bucket.take(float(seconds))

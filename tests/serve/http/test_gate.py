@@ -1,0 +1,253 @@
+"""Who is let through to what, over the wire."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import yaml
+
+from serve.access import Access, read_grants
+from serve.observe.access_log import AccessLog
+from serve.observe.observer import Observer
+from serve.settings import Settings
+from tests.serve.endpoint import Endpoint
+
+TOKENS = {
+    "ann": ("operate", "operate-9f2c61d07be4"),
+    "eve": ("view", "view-3b8810ce47a9"),
+    "app": ("infer", "infer-77d1f0e2c3b5"),
+}
+ROW = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
+ROLLOUT = "linear-20261122-152000-3f9a"
+LOOK = [
+    "/control/models",
+    "/control/models/linear",
+    "/control/models/linear/routes",
+    "/control/models/linear/rollouts",
+    "/control/models/linear/trail",
+    "/control/models/linear/curves",
+    f"/control/rollouts/{ROLLOUT}",
+    f"/control/rollouts/{ROLLOUT}/replay",
+    "/metrics",
+]
+CHANGE: list[tuple[str, str, Any]] = [
+    ("PUT", "/control/models/linear/routes", {}),
+    ("POST", "/control/models/linear/rollouts", {"candidate": "light"}),
+    *(("POST", f"/control/rollouts/{ROLLOUT}/{act}", {}) for act in ("pause", "resume", "promote", "abort")),
+    ("POST", "/control/models/linear/feedback", {"outcomes": []}),
+    ("POST", "/v2/repository/models/linear/load", {}),
+    ("POST", "/v2/repository/models/linear/unload", {}),
+]
+ASK: list[tuple[str, str, Any]] = [
+    ("POST", "/v2/models/linear/infer", ROW),
+    ("POST", "/v2/models/linear/versions/base/infer", ROW),
+    ("POST", "/v1/embeddings", {"model": "linear", "input": "a"}),
+    ("GET", "/v2", None),
+    ("GET", "/v2/models/linear", None),
+    ("GET", "/v2/models/linear/config", None),
+    ("GET", "/v2/models/linear/stats", None),
+    ("GET", "/v2/models/stats", None),
+]
+OPEN = ["/v2/health/live", "/v2/health/ready", "/v2/models/linear/ready", "/docs", "/openapi.json"]
+
+
+def grants(folder: Path, *names: str) -> Any:
+    """The tokens of these people, as the server keeps them."""
+    path = folder / "tokens.yaml"
+    path.write_text(yaml.safe_dump([{"name": n, "role": TOKENS[n][0], "token": TOKENS[n][1]} for n in names]))
+    return read_grants(path)
+
+
+def of(name: str) -> dict[str, str]:
+    """The header that shows who asks."""
+    return {"authorization": f"Bearer {TOKENS[name][1]}"}
+
+
+@pytest.fixture(scope="module")
+def guarded(module_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
+    """Beyond this machine, with a token for each role."""
+    access = Access(grants=grants(tmp_path_factory.mktemp("tokens"), *TOKENS), loopback=False)
+    settings = Settings(control_writes_per_s=1e6)
+    with Endpoint(repository=module_repository, access=access, settings=settings) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(scope="module")
+def closed(module_repository: Path) -> Iterator[Endpoint]:
+    """Beyond this machine, without tokens."""
+    with Endpoint(repository=module_repository, access=Access(loopback=False)) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(autouse=True)
+def _forget(request: pytest.FixtureRequest) -> None:
+    if "guarded" in request.fixturenames:
+        request.getfixturevalue("guarded").desk.forget()
+
+
+def refused(answer: httpx2.Response, status: int) -> bool:
+    """Whether it is an error of that status, in our form."""
+    return answer.status_code == status and set(answer.json()) == {"error"}
+
+
+@pytest.mark.parametrize("path", LOOK)
+def test_looking_needs_a_token(guarded: Endpoint, path: str) -> None:
+    """To view or to operate; another is 403, and none, or a wrong one, 401."""
+    ask = guarded.client.get
+    assert [ask(path, headers=of(name)).status_code for name in ("eve", "ann")] == [200, 200]
+    assert refused(ask(path, headers=of("app")), 403)
+    assert refused(ask(path, headers={"authorization": "Bearer operate-9f2c61d07be5"}), 401)
+    assert refused(answer := ask(path), 401)
+    assert answer.headers["www-authenticate"] == 'Bearer realm="counterweight"'
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGE)
+def test_changing_needs_a_token_to_operate(guarded: Endpoint, method: str, path: str, body: Any) -> None:
+    """Whoever lacks it changes nothing."""
+    for headers, status in (({}, 401), (of("eve"), 403), (of("app"), 403)):
+        assert refused(guarded.client.request(method, path, json=body, headers=headers), status)
+    assert (guarded.desk.told, guarded.shelf.told) == ([], [])
+    # Whether it can be done now is another question.
+    assert guarded.client.request(method, path, json=body, headers=of("ann")).status_code in (200, 201, 409)
+    guarded.shelf.told.clear()
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ASK)
+def test_asking_needs_a_token_where_one_is_for_that(
+    guarded: Endpoint, method: str, path: str, body: Any
+) -> None:
+    """To infer or to operate; `linear` has no embeddings, and hears so only with a token."""
+    statuses = [
+        guarded.client.request(method, path, json=body, headers=headers).status_code
+        for headers in ({}, of("eve"), of("app"), of("ann"))
+    ]
+    known = 400 if path == "/v1/embeddings" else 200
+    assert statuses == [401, 403, known, known]
+
+
+def test_openais_clients_hear_it_in_their_form(guarded: Endpoint) -> None:
+    """With the header that asks for a token."""
+    answer = guarded.client.post("/v1/embeddings", json={"model": "linear", "input": "a"})
+    assert answer.json()["error"]["type"] == "invalid_request_error"
+    assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@pytest.mark.parametrize("path", OPEN)
+def test_health_and_documents_are_open(guarded: Endpoint, closed: Endpoint, path: str) -> None:
+    """A probe has no token."""
+    assert guarded.client.get(path).status_code == 200
+    assert closed.client.get(path).status_code == 200
+
+
+def test_who_did_it_is_told(guarded: Endpoint) -> None:
+    """By the token's name."""
+    guarded.client.post(f"/control/rollouts/{ROLLOUT}/pause", json={}, headers=of("ann"))
+    assert guarded.desk.told[0][-1] == "ann"
+
+
+@pytest.mark.parametrize("path", LOOK)
+def test_without_tokens_nobody_looks_from_elsewhere(closed: Endpoint, path: str) -> None:
+    """And it is said how to open it."""
+    answer = closed.client.get(path)
+    assert refused(answer, 403)
+    assert "start it with --tokens FILE" in answer.json()["error"]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), CHANGE)
+def test_without_tokens_nobody_changes_anything_from_elsewhere(
+    closed: Endpoint, method: str, path: str, body: Any
+) -> None:
+    """With whatever token."""
+    assert refused(closed.client.request(method, path, json=body, headers=of("ann")), 403)
+    assert (closed.desk.told, closed.shelf.told) == ([], [])
+
+
+def test_models_answer_everybody_all_the_same(closed: Endpoint) -> None:
+    """A closed control plane closes nothing else."""
+    assert closed.client.post("/v2/models/linear/infer", json=ROW).status_code == 200
+    assert closed.client.post("/v2/repository/index").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site"},
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://127.0.0.1:1"},
+        {"origin": ""},
+        {"host": "evil.example"},
+        {"host": "evil.example:8000", "origin": "http://evil.example:8000"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": "[127.0.0.1"},
+    ],
+    ids=str,
+)
+def test_a_page_of_another_site_gets_nothing(endpoint: Endpoint, headers: Mapping[str, str]) -> None:
+    """It could make a browser ask what its owner may, and a name of its own could lead here."""
+    answers = [endpoint.client.get(path, headers=headers) for path in LOOK]
+    answers += [
+        endpoint.client.request(verb, path, json=body, headers=headers) for verb, path, body in CHANGE
+    ]
+    assert all(refused(answer, 403) for answer in answers)
+    assert (endpoint.desk.told, endpoint.shelf.told) == ([], [])
+
+
+@pytest.mark.parametrize("site", ["same-origin", "none"])
+@pytest.mark.parametrize("host", ["localhost:9000", "127.0.0.1", "[::1]:8000", "LOCALHOST"])
+def test_our_own_page_may_ask(endpoint: Endpoint, host: str, site: str) -> None:
+    """Under any name of this machine, and also where a port is passed on."""
+    headers = {"host": host, "origin": f"http://{host.lower()}", "sec-fetch-site": site}
+    assert endpoint.client.get("/control/models", headers=headers).status_code == 200
+
+
+def test_with_tokens_the_server_may_have_any_name(guarded: Endpoint) -> None:
+    """But its pages must still be its own."""
+    ours = {"host": "models.example", "origin": "https://models.example"}
+    assert guarded.client.get("/control/models", headers=ours | of("eve")).status_code == 200
+    theirs = ours | {"origin": "https://evil.example"}
+    assert guarded.client.get("/control/models", headers=theirs | of("eve")).status_code == 403
+
+
+def test_inference_may_come_from_anywhere(endpoint: Endpoint) -> None:
+    """As it always did: it changes nothing."""
+    headers = {"host": "models.example", "origin": "http://other.example", "sec-fetch-site": "cross-site"}
+    assert endpoint.client.post("/v2/models/linear/infer", json=ROW, headers=headers).status_code == 200
+
+
+def test_too_many_changes_are_429(module_repository: Path) -> None:
+    """With the seconds to wait, and of the others none is held up; reading is free."""
+    settings = Settings(control_writes_per_s=0.1, feedback_per_s=0.1)
+    with Endpoint(repository=module_repository, settings=settings) as endpoint:
+        path = f"/control/rollouts/{ROLLOUT}"
+        first, second = (endpoint.client.post(f"{path}/pause", json={}) for _ in range(2))
+        told = endpoint.client.post("/control/models/linear/feedback", json={"outcomes": []})
+        read = endpoint.client.get(path)
+    assert [answer.status_code for answer in (first, second, told, read)] == [200, 429, 200, 200]
+    assert second.headers["retry-after"] == "10"
+    assert second.json() == {"error": "more than 0.1 changes a second came; try again in 10 s"}
+
+
+def test_strangers_use_up_nobodys_changes(module_repository: Path, tmp_path: Path) -> None:
+    """Who is refused is not counted."""
+    access = Access(grants=grants(tmp_path, "ann"), loopback=True)
+    settings = Settings(control_writes_per_s=0.1)
+    with Endpoint(repository=module_repository, access=access, settings=settings) as endpoint:
+        path = f"/control/rollouts/{ROLLOUT}/pause"
+        assert endpoint.client.post(path, json={}).status_code == 401
+        assert endpoint.client.post(path, json={}, headers=of("ann")).status_code == 200
+
+
+def test_no_token_is_in_the_access_log(module_repository: Path, tmp_path: Path) -> None:
+    """Who asked is, by the address."""
+    log = AccessLog(tmp_path / "log")
+    access = Access(grants=grants(tmp_path, "ann"), loopback=False)
+    with Endpoint(repository=module_repository, access=access, observer=Observer(log)) as endpoint:
+        endpoint.client.get("/control/models", headers=of("ann"))
+    log.close()
+    written = (tmp_path / "log").read_text()
+    assert "/control/models" in written
+    assert TOKENS["ann"][1] not in written

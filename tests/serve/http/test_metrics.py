@@ -1,0 +1,54 @@
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from serve.rollout.tally import Load, Tally
+from tests.serve.endpoint import Endpoint
+
+BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
+
+
+def metrics(endpoint: Endpoint) -> dict[tuple[str, str], float]:
+    """Samples by name and variant."""
+    families = text_string_to_metric_families(endpoint.client.get("/metrics").text)
+    return {
+        (sample.name, sample.labels.get("variant", "")): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def test_metrics_count_what_was_served(endpoint: Endpoint) -> None:
+    """By variant, in Prometheus' own format."""
+    before = metrics(endpoint)
+    for _ in range(3):
+        endpoint.client.post("/v2/models/linear/versions/base/infer", json=BODY)
+    after = metrics(endpoint)
+    key = ("counterweight_requests_total", "base")
+    assert after[key] - before[key] == 3
+    assert after["counterweight_route_share", "light"] == 0.1
+    assert after["counterweight_ready", "light"] == 1
+
+
+@pytest.mark.parametrize(
+    ("accept", "media_type", "end"),
+    [
+        ("", "text/plain; version=0.0.4", "\n"),
+        ("application/openmetrics-text", "application/openmetrics-text; version=1.0.0", "# EOF\n"),
+    ],
+)
+def test_metrics_come_as_they_are_asked_for(
+    endpoint: Endpoint, accept: str, media_type: str, end: str
+) -> None:
+    """Prometheus asks for OpenMetrics first."""
+    answer = endpoint.client.get("/metrics", headers={"accept": accept})
+    assert answer.headers["content-type"].startswith(media_type)
+    assert answer.text.endswith(end)
+
+
+def test_all_gateways_count_together(endpoint: Endpoint) -> None:
+    """Whichever of them is asked."""
+    endpoint.registry.others = {("linear", "base"): Load(tally=Tally(), in_flight=7, waiting_rows=0)}
+    try:
+        assert metrics(endpoint)["counterweight_in_flight", "base"] == 7
+    finally:
+        endpoint.registry.others = {}
