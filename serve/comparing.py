@@ -89,7 +89,7 @@ def describe(task: Task, output: NDArray[np.generic], cosine: float | None) -> s
 
 def _compare(task: Task, baseline: NDArray[np.generic], candidate: NDArray[np.generic]) -> Differences:
     rows = len(baseline)
-    if baseline.shape != candidate.shape:
+    if (baseline.shape, baseline.dtype.kind) != (candidate.shape, candidate.dtype.kind):
         return Differences(differ=np.ones(rows, np.bool_), largest=np.zeros(rows))
     if baseline.dtype.kind != "f":
         differ = np.asarray((baseline != candidate).reshape(rows, -1).any(axis=1))
@@ -140,8 +140,8 @@ def _kl(before: Floats, after: Floats) -> Floats:
 
 
 def _log_shares(scores: Floats) -> Floats:
-    """Logs of the classes' shares: of scores that are shares already, or of their softmax; each row by itself,
-    because what is no number in one says nothing of the others."""
+    """Logs of the classes' shares: of scores that are shares already, or of their softmax. Each row by
+    itself, because what is no number in one says nothing of the others."""
     total = scores.sum(axis=-1, keepdims=True)
     given = (scores >= 0).all(axis=-1, keepdims=True) & (np.abs(total - 1) <= _NEARLY)
     shifted = scores - scores.max(axis=-1, keepdims=True)
