@@ -53,8 +53,6 @@ class Shadow:
         self.share = 1.0
         # Where it counts; None: no rollout looks at this shadow.
         self.census: Census | None = None
-        # Since it was begun, for the metrics.
-        self.total = Copies()
         self._task = task
         self._joining = variant.queue.joining
         self._settings = settings
@@ -184,7 +182,10 @@ class Shadow:
         )
 
     def _tell(self, copies: Copies, shown: Sequence[Disagreement] = ()) -> None:
-        add_copies(self.total, copies)
+        tally = self.variant.queue.tally
+        tally.copies += copies.pairs.pairs
+        tally.disagreements += copies.pairs.disagreements
+        tally.drops += copies.dropped
         if self.census is not None:
             add_copies(self.census.copies, copies)
             self.census.disagreements.extend(shown)

@@ -86,7 +86,9 @@ def _figures(view: RolloutView) -> Iterator[str]:
     for figure in view.verdict.figures:
         harm = bar(figure.harm, figure.harm_at, "!" if figure.suspicious or figure.harmful else "#")
         proof = bar(figure.safe, figure.safe_at, "#")
-        yield f"{figure.guard:<{wide}}  {harm}  {proof}  {_shorten(figure.seen)}"
+        limited = figure.guard == "latency" and view.rollout.limit_ms is not None
+        seen = f"over {view.rollout.limit_ms:.3g} ms: {figure.seen}" if limited else figure.seen
+        yield f"{figure.guard:<{wide}}  {harm}  {proof}  {_shorten(seen)}"
     yield ""
 
 
@@ -145,7 +147,8 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
 def _labelled(label: str, text: str, width: int, most: int | None = None) -> list[str]:
     return textwrap.wrap(
         text,
-        width,
+        # In less there is no room for a word; what is too wide is cut off.
+        max(width, 2 * _INDENT),
         initial_indent=f"{label:<{_INDENT}}",
         subsequent_indent=" " * _INDENT,
         max_lines=most,
@@ -160,4 +163,4 @@ def _ends(left: str, right: str, width: int) -> str:
 
 
 def _fit(line: str, width: int) -> str:
-    return line if len(line) <= width else line[: width - 3] + "..."
+    return line if len(line) <= width else line[: max(width - 3, 0)] + "..."[:width]

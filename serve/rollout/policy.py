@@ -5,9 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from serve.record import Record
+from serve.url import parse_url
 from serve.yaml_file import read_yaml
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -116,6 +117,12 @@ class Step(Record):
     approval: bool = False
 
 
+def _url(url: str) -> str:
+    """Refused at the start, or nobody would be told and nobody would know."""
+    parse_url(url)
+    return url
+
+
 class Policy(Record):
     """The whole of it."""
 
@@ -134,7 +141,7 @@ class Policy(Record):
     # What an end without a decision does: all traffic to the baseline, or stand still until somebody comes.
     inconclusive: Literal["baseline", "pause"] = "baseline"
     # Gets a POST on each change. None: nobody is told.
-    webhook: Annotated[str, Field(pattern="^https?://.")] | None = None
+    webhook: Annotated[str, AfterValidator(_url)] | None = None
 
     @model_validator(mode="after")
     def _feasible(self) -> Self:

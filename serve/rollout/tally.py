@@ -53,7 +53,10 @@ class Tally:
     """What one variant's requests came to, and what its runs cost. Counts only grow."""
 
     __slots__ = (
+        "copies",
         "cpu_ms",
+        "disagreements",
+        "drops",
         "failures",
         "last_s",
         "latency",
@@ -86,6 +89,11 @@ class Tally:
         self.run_ms: defaultdict[int, float] = defaultdict(float)
         # The CPU time of all runs, where they ran.
         self.cpu_ms = 0.0
+        # As a shadow: rows whose answers were compared with the baseline's, those that differed, and rows that
+        # were dropped instead.
+        self.copies = 0
+        self.disagreements = 0
+        self.drops = 0
         # When the last request ended, in seconds since 1970; 0: there was none.
         self.last_s = 0.0
 

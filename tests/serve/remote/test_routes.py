@@ -20,7 +20,9 @@ def desk(endpoint: Endpoint) -> Desk:
 
 def test_routes_alone_are_shown(type: Type, endpoint: Endpoint) -> None:
     """The baseline first, each variant with its share; the server is told nothing."""
+    endpoint.watched(RUNS)
     code, shown = type("routes", "linear")
+    endpoint.watched(None)
     rows = [row.split() for row in shown.splitlines()[2:4]]
     assert (code, endpoint.desk.told) == (0, [])
     assert [row[:3] for row in rows] == [["base", "90", "%"], ["light", "10", "%"]]

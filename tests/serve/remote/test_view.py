@@ -50,7 +50,7 @@ def test_a_view_fits_a_small_terminal(stage: Stage) -> None:
     assert len(lines) <= 22
 
 
-@pytest.mark.parametrize("width", [20, 40, 200])
+@pytest.mark.parametrize("width", [1, 10, 20, 40, 200])
 def test_a_view_fits_any_terminal(width: int) -> None:
     """No line is wider than it."""
     assert max(map(len, render(view(), NOW_S, width))) <= width
@@ -83,6 +83,11 @@ def test_a_figure_keeps_its_point_in_80_columns() -> None:
     lines = render(view(), NOW_S, 80)
     assert line(lines, "errors").endswith("  0.22% against 0.08%, 1.34x [0.0631, 7.94]")
     assert line(lines, "disagreement").endswith("  0.30% [0.01%, 1.43%], where 2.00% may")
+
+
+def test_the_latency_limit_is_named() -> None:
+    """What a slow request is was fixed at the start."""
+    assert "  over 10.5 ms: 0.00% against 0.00%" in line(render(view(), NOW_S, 80), "latency")
 
 
 def test_the_shadow_has_its_agreement_and_its_drops() -> None:

@@ -70,3 +70,10 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_a_policy_survives_json() -> None:
     """It is stored and read back as it was, also a limit that was left to its default."""
     assert Policy.model_validate_json(Policy().model_dump_json(exclude_unset=True)) == Policy()
+
+
+def test_a_password_in_a_webhook_that_is_refused_is_not_said_again() -> None:
+    """The message goes into logs."""
+    with pytest.raises(InvalidRecord, match="webhook: an address with a password in it") as refused:
+        Policy.parse({"webhook": "ftp://ann:secret@host"}, "policy")
+    assert "secret" not in str(refused.value)
