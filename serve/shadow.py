@@ -86,6 +86,7 @@ class Shadow:
                     await self._run(batch)
                 except Exception:  # a shadow must never end because of one copy
                     _log.exception("a copy for %s was lost", self.variant.name)
+                    self._tell(Copies(dropped=sum(copy.rows for copy in batch)))
             self._filled.clear()
 
     def _take(self) -> list[Copy]:
@@ -109,6 +110,7 @@ class Shadow:
         try:
             outputs = await self.variant.run_aside(self._joining.join(requests))
             shares = self._joining.split(requests, outputs)
+            _require_whole(batch, shares)
         except ModelFailed as error:
             if len(batch) > 1:
                 # Whose input it was cannot be told from the batch.
@@ -187,3 +189,11 @@ class Shadow:
         if self.census is not None:
             add_copies(self.census.copies, copies)
             self.census.disagreements.extend(shown)
+
+
+def _require_whole(batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
+    """Raise ModelFailed unless there is something for every row that the baseline answered."""
+    for copy, answer in zip(batch, answers, strict=True):
+        for name, output in copy.outputs.items():
+            if name not in answer or answer[name].shape[:1] != output.shape[:1]:
+                raise ModelFailed(f"{name}: not one row of output for each of input")
