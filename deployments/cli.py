@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deployments.plan import Plan, parse_all_weights, parse_placements
 from deployments.processes import go_on_guarded, stop_if_asked
+from serve.access import read_grants
 from serve.errors import InvalidRecord, StoreFailed
 from serve.rollout.store import Store
 from serve.settings import Settings
@@ -28,6 +29,7 @@ def serve(arguments: list[str]) -> int:
             "gateways": options.gateways,
             "replicas": options.replicas,
             "access_log": None if options.access_log is None else options.access_log.absolute(),
+            "grants": None if options.tokens is None else read_grants(options.tokens),
             "store": options.store or f"sqlite:///{options.repository.resolve() / _STORE}",
             "settings": _parse_settings(options.set),
         },
@@ -87,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     add("--replicas", type=int, default=1, help="processes per variant that is placed apart; default: 1")
     add("--access-log", type=Path, metavar="FILE", help="append a JSON line for every request")
     add(
+        "--tokens",
+        type=Path,
+        metavar="FILE",
+        help="YAML: a list of {name, role, token}; role view or operate opens /control and /metrics, infer "
+        "closes inference to everybody else; without it this machine may do everything, any other only infer",
+    )
+    add(
         "--store",
         metavar="URL",
         help="where rollouts are written down: sqlite:////FOLDER/FILE.db or "
@@ -122,12 +131,23 @@ def _parse_settings(texts: list[str]) -> Settings:
 
 def _welcome(plan: Plan) -> str:
     lines = [
-        f"serving on {plan.url} (docs: {plan.url}/docs), gRPC on {plan.host}:{plan.grpc_port} (Ctrl-C stops)"
+        f"serving on {plan.url}, gRPC on {plan.host}:{plan.grpc_port} (Ctrl-C stops)",
+        f"  to look at: {plan.url}/, to read: {plan.url}/docs",
     ]
+    store = Store(plan.store, "door")
     for model in plan.read():
-        routes = plan.routes_of(model)
+        present = store.read(model.name)
+        routes = present.routes or plan.routes_of(model)
         split = ", ".join(f"{routes.share(variant):.4g} {variant}" for variant in routes.weights)
         lines.append(f"  {model.name}: {split}   POST {plan.url}/v2/models/{model.name}/infer")
+        if routes.weights != plan.routes_of(model).weights:
+            lines.append(f"    as it was decided before: counterweight rollout history {model.name}")
+    store.close()
+    if plan.access.closed:
+        lines.append(
+            f"  closed: /control, /metrics, load and unload, for {plan.host} is not this machine alone; "
+            "open them with --tokens FILE"
+        )
     return "\n".join(lines)
 
 

@@ -59,11 +59,13 @@ class Gateway:
         repository = RemoteRepository(keeper)
         access_log = None if plan.access_log is None else AccessLog(plan.access_log)
         observer = Observer(access_log, make_tracer())
-        app = create_app(self._registry, repository, RemoteControl(keeper), plan.settings, observer)
+        app = create_app(
+            self._registry, repository, RemoteControl(keeper), plan.access, plan.settings, observer
+        )
         self._http = HttpServer(app, plan.settings)
         self._http.start(plan.host, plan.port)
         self._grpc = GrpcServer(
-            grpc_handler(self._registry, repository, plan.settings, observer), plan.settings
+            grpc_handler(self._registry, repository, plan.access, plan.settings, observer), plan.settings
         )
         await self._grpc.start(plan.host, plan.grpc_port)
         self._syncing = asyncio.create_task(self._sync_forever())

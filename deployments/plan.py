@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from serve.access import Access, Grant, is_loopback
 from serve.errors import InvalidRecord, UnknownModel
 from serve.record import Record, nearest
 from serve.repository import StoredModel, read_repository
@@ -34,6 +35,8 @@ class Plan(Record):
     gateways: Annotated[int, Field(ge=1)] = 1
     replicas: Annotated[int, Field(ge=1)] = 1
     access_log: Path | None = None
+    # What the tokens are good for, which are not here themselves; None: there are none.
+    grants: tuple[Grant, ...] | None = None
     # Where rollouts are written down.
     store: str
     settings: Settings = Settings()
@@ -47,6 +50,11 @@ class Plan(Record):
     def local_url(self) -> str:
         """Where this machine finds the server."""
         return self._url_of(_ITSELF.get(self.host, self.host))
+
+    @property
+    def access(self) -> Access:
+        """Who may ask for what."""
+        return Access(grants=self.grants, loopback=is_loopback(self.host))
 
     def _url_of(self, host: str) -> str:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"

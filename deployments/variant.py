@@ -19,7 +19,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.doors import close_doors
 from serve.catalog import LoadedVariant
 from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
-from serve.placement import Together
+from serve.placement import Run, Together
 from serve.session import open_session
 from serve.settings import Settings
 from serve.tensor import Arrays
@@ -39,7 +39,7 @@ class VariantReplica:
         self._host = Together(open_session(Path(folder), threads=settings.threads))
         self._grown_from = _resident_bytes()
 
-    async def run(self, arrays: dict[str, NDArray[np.generic]]) -> dict[str, NDArray[np.generic]]:
+    async def run(self, arrays: dict[str, NDArray[np.generic]]) -> Run:
         """The model's outputs."""
         return await self._host.run(arrays)
 
@@ -74,12 +74,12 @@ class Apart:
         # Arrays and plain dicts need no cloudpickle.
         self._handle = handle.options(request_serialization="pickle", response_serialization="pickle")
 
-    async def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+    async def run(self, arrays: Arrays) -> Run:
         """The model's outputs, from a second replica where the first is lost. Raises what the session raised;
         VariantUnavailable."""
         for left in reversed(range(min(2, self.runs))):
             try:
-                outputs: dict[str, NDArray[np.generic]] = await self._handle.run.remote(dict(arrays))
+                run: Run = await self._handle.run.remote(dict(arrays))
             except (CounterweightError, RayTaskError) as error:
                 raise self._told(error) from None
             except (RayError, RayServeException) as error:
@@ -88,7 +88,7 @@ class Apart:
                         f"{self._name} did not answer: {type(error).__name__}; try again"
                     ) from error
             else:
-                return outputs
+                return run
         raise AssertionError("the last try answers or raises")
 
     async def ready(self) -> bool:

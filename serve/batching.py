@@ -214,7 +214,7 @@ class Queue:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self.settings.run_timeout_s):
-                outputs = await self._placement.run(self.joining.join(requests))
+                outputs, cpu_ms = await self._placement.run(self.joining.join(requests))
         except TimeoutError:
             raise VariantUnavailable(
                 f"a run of {sum(member.rows for member in batch)} rows took over "
@@ -227,6 +227,7 @@ class Queue:
         self.tally.rows += rows
         self.tally.runs[rows] += 1
         self.tally.run_ms[rows] += run_s * 1e3
+        self.tally.cpu_ms += cpu_ms
         for member, share in zip(batch, shares, strict=True):
             if not member.answer.done():
                 member.answer.set_result(share)

@@ -14,6 +14,10 @@ Floats = NDArray[np.float64]
 _ALIKE = 0.95
 # Two numbers that are further apart than this share of the larger one differ.
 _CLOSE = 0.05
+# A smaller share of a class counts as this one, so that a divergence is a number that can be added up.
+_LEAST_SHARE = 1e-12
+# Scores that sum to 1 but for this are shares; half precision rounds.
+_NEARLY = 1e-3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +89,7 @@ def describe(task: Task, output: NDArray[np.generic], cosine: float | None) -> s
 
 def _compare(task: Task, baseline: NDArray[np.generic], candidate: NDArray[np.generic]) -> Differences:
     rows = len(baseline)
-    if baseline.shape != candidate.shape:
+    if (baseline.shape, baseline.dtype.kind) != (candidate.shape, candidate.dtype.kind):
         return Differences(differ=np.ones(rows, np.bool_), largest=np.zeros(rows))
     if baseline.dtype.kind != "f":
         differ = np.asarray((baseline != candidate).reshape(rows, -1).any(axis=1))
@@ -94,7 +98,9 @@ def _compare(task: Task, baseline: NDArray[np.generic], candidate: NDArray[np.ge
     largest = _largest(before, after, rows)
     if before.ndim == 1 or before.shape[-1] == 1:
         scale = np.maximum(np.abs(before), np.abs(after))
-        close = (np.abs(before - after) <= _CLOSE * scale).reshape(rows, -1).all(axis=1)
+        # An infinity is within a twentieth of itself.
+        near = (np.abs(before - after) <= _CLOSE * scale) & np.isfinite(after)
+        close = near.reshape(rows, -1).all(axis=1)
         return Differences(differ=np.asarray(~close), largest=largest)
     cosine = _cosine(before.reshape(rows, -1), after.reshape(rows, -1))
     if task == "embedding":
@@ -107,7 +113,8 @@ def _compare(task: Task, baseline: NDArray[np.generic], candidate: NDArray[np.ge
         differ=np.asarray(other | lost),
         largest=largest,
         cosine=np.nan_to_num(cosine),
-        kl=np.nan_to_num(divergence),
+        # What is no number is nothing that would speak for the candidate.
+        kl=np.nan_to_num(divergence, nan=-np.log(_LEAST_SHARE)),
     )
 
 
@@ -133,11 +140,13 @@ def _kl(before: Floats, after: Floats) -> Floats:
 
 
 def _log_shares(scores: Floats) -> Floats:
-    """Logs of the classes' shares: of scores that are shares already, or of their softmax."""
-    if (scores >= 0).all() and np.allclose(scores.sum(axis=-1), 1.0, atol=1e-3):
-        return np.log(np.maximum(scores, 1e-12))
+    """Logs of the classes' shares: of scores that are shares already, or of their softmax. Each row by
+    itself, because what is no number in one says nothing of the others."""
+    total = scores.sum(axis=-1, keepdims=True)
+    given = (scores >= 0).all(axis=-1, keepdims=True) & (np.abs(total - 1) <= _NEARLY)
     shifted = scores - scores.max(axis=-1, keepdims=True)
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+    softmax = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return np.maximum(np.where(given, np.log(scores), softmax), np.log(_LEAST_SHARE))
 
 
 def _moments(values: Floats | None) -> Moments:

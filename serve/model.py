@@ -127,7 +127,7 @@ class ServedModel:
         """What the rollout that watches is to be told of this gateway; None: nothing."""
         if self.census is None:
             return None
-        ran = {name: (tally.rows, sum(tally.run_ms.values())) for name, tally in self.tallies.items()}
+        ran = {name: (tally.rows, tally.cpu_ms) for name, tally in self.tallies.items()}
         return self.census.sheet(self.routes.revision, ran)
 
     def require(self, variant: str) -> ServedVariant:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from serve.session import Session
 from serve.tensor import Arrays
 
+# The outputs of a run, and the milliseconds of CPU time of the thread that ran it.
+Run = tuple[dict[str, NDArray[np.generic]], float]
+
 
 class Placement(Protocol):
     """The host of one variant, wherever it is."""
@@ -19,7 +22,7 @@ class Placement(Protocol):
     # How many runs it can work on at once.
     runs: int
 
-    async def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+    async def run(self, arrays: Arrays) -> Run:
         """The model's outputs. Raises ModelFailed or VariantUnavailable."""
         ...
 
@@ -52,7 +55,7 @@ class Together:
         """When the oldest run under way began, on the clock of time.monotonic; None: there is none."""
         return min(self._began.copy().values(), default=None)
 
-    async def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+    async def run(self, arrays: Arrays) -> Run:
         """The model's outputs. Raises ModelFailed."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, arrays)
 
@@ -69,12 +72,14 @@ class Together:
         """Let the threads end, and with them the session go."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+    def _run(self, arrays: Arrays) -> Run:
         # In the thread: who waits may give up, and the run goes on.
         thread = threading.get_ident()
         self._began[thread] = time.monotonic()
         try:
-            return self._session.run(arrays)
+            start = time.thread_time()
+            outputs = self._session.run(arrays)
+            return outputs, (time.thread_time() - start) * 1e3
         finally:
             del self._began[thread]
 

@@ -53,8 +53,6 @@ class Shadow:
         self.share = 1.0
         # Where it counts; None: no rollout looks at this shadow.
         self.census: Census | None = None
-        # Since it was begun, for the metrics.
-        self.total = Copies()
         self._task = task
         self._joining = variant.queue.joining
         self._settings = settings
@@ -88,6 +86,7 @@ class Shadow:
                     await self._run(batch)
                 except Exception:  # a shadow must never end because of one copy
                     _log.exception("a copy for %s was lost", self.variant.name)
+                    self._tell(Copies(dropped=sum(copy.rows for copy in batch)))
             self._filled.clear()
 
     def _take(self) -> list[Copy]:
@@ -111,6 +110,7 @@ class Shadow:
         try:
             outputs = await self.variant.run_aside(self._joining.join(requests))
             shares = self._joining.split(requests, outputs)
+            _require_whole(batch, shares)
         except ModelFailed as error:
             if len(batch) > 1:
                 # Whose input it was cannot be told from the batch.
@@ -182,7 +182,18 @@ class Shadow:
         )
 
     def _tell(self, copies: Copies, shown: Sequence[Disagreement] = ()) -> None:
-        add_copies(self.total, copies)
+        tally = self.variant.queue.tally
+        tally.copies += copies.pairs.pairs
+        tally.disagreements += copies.pairs.disagreements
+        tally.drops += copies.dropped
         if self.census is not None:
             add_copies(self.census.copies, copies)
             self.census.disagreements.extend(shown)
+
+
+def _require_whole(batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
+    """Raise ModelFailed unless there is something for every row that the baseline answered."""
+    for copy, answer in zip(batch, answers, strict=True):
+        for name, output in copy.outputs.items():
+            if name not in answer or answer[name].shape[:1] != output.shape[:1]:
+                raise ModelFailed(f"{name}: not one row of output for each of input")

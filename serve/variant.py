@@ -65,7 +65,8 @@ class ServedVariant:
             raise VariantUnavailable(f"variant {self.name!r} does not answer")
         try:
             async with asyncio.timeout(self.queue.settings.run_timeout_s):
-                return await self._placement.run(arrays)
+                outputs, _ = await self._placement.run(arrays)
+                return outputs
         except TimeoutError:
             late = VariantUnavailable(f"a run took over {self.queue.settings.run_timeout_s:g} s")
             self._go_down(late)

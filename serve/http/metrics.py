@@ -29,6 +29,7 @@ def _views(registry: Registry, loads: Loads) -> Iterator[ModelView]:
             VariantView(
                 name=name,
                 share=model.routes.share(name),
+                shadow_share=model.routes.shadows.get(name, 0.0),
                 tally=(load := loads[model.name, name]).tally,
                 in_flight=load.in_flight,
                 waiting_rows=load.waiting_rows,

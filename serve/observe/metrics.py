@@ -25,6 +25,8 @@ class VariantView:
     name: str
     # Of requests, as the routes ask for it, 0 to 1.
     share: float
+    # Of the requests that the baseline answers, as the routes ask for copies of them, 0 to 1.
+    shadow_share: float
     tally: Tally
     # Requests taken and not yet answered.
     in_flight: int
@@ -72,11 +74,26 @@ _COUNTERS = (
         "Seconds that the model's runs took together.",
         lambda v: sum(v.tally.run_ms.values()) / 1e3,
     ),
+    _Family("run_cpu_seconds", "Seconds of CPU time of the model's runs.", lambda v: v.tally.cpu_ms / 1e3),
+    _Family(
+        "shadow_rows", "Rows answered as a shadow and compared with the baseline's.", lambda v: v.tally.copies
+    ),
+    _Family(
+        "shadow_disagreements",
+        "Rows of these whose answers differed, or that failed.",
+        lambda v: v.tally.disagreements,
+    ),
+    _Family("shadow_drops", "Rows that the shadow dropped instead.", lambda v: v.tally.drops),
 )
 _GAUGES = (
     _Family("in_flight", "Requests taken and not yet answered.", lambda v: v.in_flight),
     _Family("waiting_rows", "Rows in the queue.", lambda v: v.waiting_rows),
     _Family("ready", "1 when the variant would answer now, else 0.", lambda v: int(v.ready)),
+    _Family(
+        "shadow_share",
+        "Share of the baseline's requests that the routes copy to the variant, 0 to 1.",
+        lambda v: v.shadow_share,
+    ),
     _Family("route_share", "Share of requests that the routes ask for, 0 to 1.", lambda v: v.share),
 )
 # Shown from the start, or the first failure of a kind would not be seen as an increase.

@@ -4,7 +4,7 @@ import http.client
 import json
 from collections.abc import Mapping
 from typing import Any, TypeVar
-from urllib.parse import SplitResult, quote, urlsplit
+from urllib.parse import SplitResult, quote
 
 from serve.control import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, RoutesWanted
 from serve.errors import InvalidRecord, Refused, ServerFailed
@@ -12,6 +12,7 @@ from serve.record import Record
 from serve.remote.words import printable
 from serve.rollout.replay import Replay
 from serve.routing import Routes
+from serve.url import parse_url
 
 R = TypeVar("R", bound=Record)
 
@@ -26,7 +27,7 @@ class Client:
     def __init__(self, url: str, token: str | None = None) -> None:
         """`url` such as http://127.0.0.1:8000. Raises InvalidRecord."""
         self.url = url.rstrip("/")
-        self._parts = _split(self.url)
+        self._parts = _server_of(self.url)
         self._token = token
 
     def models(self) -> list[str]:
@@ -111,18 +112,17 @@ class Client:
             connection.close()
 
 
-def _split(url: str) -> SplitResult:
+def _server_of(url: str) -> SplitResult:
     """The URL's parts. Raises InvalidRecord."""
     try:
-        parts = urlsplit(url)
-        # Looked at only now.
-        sound = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        sound = False
-    # Somebody's password must not be said again.
-    if not sound or "@" in parts.netloc or parts.query or parts.fragment:
-        shown = "an address with a password in it" if "@" in url else repr(url)
-        raise InvalidRecord(f"{shown} is no server's URL; give one such as http://127.0.0.1:8000")
+        parts = parse_url(url)
+    except ValueError as error:
+        raise InvalidRecord(str(error)) from None
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidRecord(
+            "a server's URL has no name, password or query in it; give one such as http://127.0.0.1:8000, "
+            "and a token by --token-file"
+        )
     return parts
 
 

@@ -36,7 +36,7 @@ class Terminal:
         """Paint it over what was there."""
         width, height = shutil.get_terminal_size()
         self._last = render(view, time.time(), width)
-        hint = trouble or "Ctrl-C ends this view, not the rollout"
+        hint = trouble or "bars: the evidence towards its line. Ctrl-C ends this view, not the rollout."
         lines = [*self._last, "", hint[:width]][:height]
         self._write("\x1b[H" + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J")
 

@@ -1,32 +1,38 @@
 """View: a rollout as it stands, in lines for a terminal of so many columns. Pure."""
 
+import re
 import textwrap
 from collections.abc import Iterator
 
-from serve.control import Disagreement, RolloutView
+from serve.control import RolloutView
 from serve.remote.words import duration, percent, printable
-from serve.rollout.figure import Figure
+from serve.rollout.census import Disagreement
 from serve.rollout.rollout import Phase, Rollout
 
-_BAR = 10
+_BAR = 8
 # Where the text of labelled lines begins.
 _INDENT = 12
 # While a rollout runs its reasons must not push the rest off the screen.
 _MOST_LINES = 4
+# A figure's words, cut down to what one line can hold: counts are in the JSON.
+_SHORTER = (
+    (re.compile(r"[\d,]+ of [\d,]+ \(([\d.]+%)\)"), r"\1"),
+    (re.compile(r"^[\d,]+ of [\d,]+ pairs differ, "), ""),
+    (re.compile(" of the baseline's|^the candidate got "), ""),
+    (re.compile(r"(?<=\d) times( as often)?"), "x"),
+    (re.compile(" requests(?= where)"), ""),
+)
 
 
 def render(view: RolloutView, now_s: float, width: int) -> list[str]:
     """Everything that one wants to know at a glance; `now_s` is seconds since 1970."""
-    rollout = view.rollout
     lines = [
         *_head(view, now_s, width),
         "",
-        *_figures(view, width),
+        *_figures(view),
         *_shadow(view, now_s),
         *_words(view, now_s, width),
     ]
-    if rollout.phase.over:
-        lines += _labelled("decided by", rollout.by, width)
     return [_fit(printable(line), width) for line in lines]
 
 
@@ -47,19 +53,18 @@ def place(rollout: Rollout) -> str:
 def _head(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     rollout = view.rollout
     plan = rollout.plan
-    title = f"{plan.model}: {plan.baseline} -> {plan.candidate}"
-    yield f"{title}{rollout.rollout:>{max(width - len(title), len(rollout.rollout) + 2)}}"
+    yield _ends(f"{plan.model}: {plan.baseline} -> {plan.candidate}", rollout.rollout, width)
     split = f"{percent(rollout.share)} asked, {percent(view.served)} served"
     if rollout.phase is Phase.SHADOW:
-        split = f"{percent(rollout.shadow_share)} of requests copied, no user sees it"
+        split = f"gets copies of {percent(rollout.shadow_share)}, answers nobody"
     if rollout.phase.over:
         split = f"all traffic to {plan.candidate if rollout.phase is Phase.DONE else plan.baseline}"
-    here = duration(now_s - rollout.entered_s)
-    ran = duration(now_s - rollout.started_s)
-    times = "" if rollout.phase.over else f"   for {here}, of {ran} in all"
-    yield f"{place(rollout)}   {split}{times}"
-    for line in textwrap.wrap(_steps(rollout), width, subsequent_indent="  "):
-        yield line.replace("\N{NO-BREAK SPACE}", " ")
+    here = "" if rollout.phase.over else f"for {duration(now_s - rollout.entered_s)}"
+    yield _ends(f"{place(rollout)}   {split}", here, width)
+    *before, last = textwrap.wrap(_steps(rollout), width, subsequent_indent="  ")
+    ran, most = duration(now_s - rollout.started_s), duration(rollout.policy.maximum_s)
+    lines = [*before, last if rollout.phase.over else _ends(last, f"{ran} in all, at most {most}", width)]
+    yield from (line.replace("\N{NO-BREAK SPACE}", " ") for line in lines)
 
 
 def _steps(rollout: Rollout) -> str:
@@ -73,14 +78,17 @@ def _steps(rollout: Rollout) -> str:
     return " > ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names) + star
 
 
-def _figures(view: RolloutView, width: int) -> Iterator[str]:
+def _figures(view: RolloutView) -> Iterator[str]:
     if view.verdict is None:
         return
-    yield f"  {'guard':<15} {'harm':<{_BAR}}  {'proof':<{_BAR}}  seen"
+    wide = max(len(figure.guard) for figure in view.verdict.figures)
+    yield f"{'guard':<{wide}}  {'harm':<{_BAR}}  {'proof':<{_BAR}}  seen"
     for figure in view.verdict.figures:
         harm = bar(figure.harm, figure.harm_at, "!" if figure.suspicious or figure.harmful else "#")
         proof = bar(figure.safe, figure.safe_at, "#")
-        yield _fit(f"  {figure.guard:<15} {harm}  {proof}  {_seen(figure)}", width)
+        limited = figure.guard == "latency" and view.rollout.limit_ms is not None
+        seen = f"over {view.rollout.limit_ms:.3g} ms: {figure.seen}" if limited else figure.seen
+        yield f"{figure.guard:<{wide}}  {harm}  {proof}  {_shorten(seen)}"
     yield ""
 
 
@@ -92,8 +100,10 @@ def bar(evidence: float | None, line: float | None, mark: str) -> str:
     return (mark * filled).ljust(_BAR, ".")
 
 
-def _seen(figure: Figure) -> str:
-    return figure.seen.replace(" of the baseline's", "")
+def _shorten(seen: str) -> str:
+    for pattern, shorter in _SHORTER:
+        seen = pattern.sub(shorter, seen)
+    return seen
 
 
 def _shadow(view: RolloutView, now_s: float) -> Iterator[str]:
@@ -112,16 +122,16 @@ def _shadow(view: RolloutView, now_s: float) -> Iterator[str]:
 def _pair(pair: Disagreement, now_s: float) -> str:
     sort = f", slice {pair.slice}" if pair.slice else ""
     ago = duration(now_s - pair.at_s)
-    return f"{pair.output}: {pair.baseline} became {pair.candidate}{sort}, {ago} ago"
+    return f"{pair.output}: {pair.baseline} -> {pair.candidate}{sort}, {ago} ago"
 
 
 def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     """Why it stands where it stands, and what it waits for."""
     rollout, verdict = view.rollout, view.verdict
     if rollout.phase.over:
-        yield from _labelled("because", rollout.reason, width)
+        yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width)
         return
-    yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 2)
+    yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 1)
     if rollout.phase is Phase.WAITING_APPROVAL:
         following = percent(rollout.policy.steps[rollout.step].share)
         text = f"approval of {following}: counterweight rollout promote {rollout.plan.model}"
@@ -137,7 +147,8 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
 def _labelled(label: str, text: str, width: int, most: int | None = None) -> list[str]:
     return textwrap.wrap(
         text,
-        width,
+        # In less there is no room for a word; what is too wide is cut off.
+        max(width, 2 * _INDENT),
         initial_indent=f"{label:<{_INDENT}}",
         subsequent_indent=" " * _INDENT,
         max_lines=most,
@@ -145,5 +156,11 @@ def _labelled(label: str, text: str, width: int, most: int | None = None) -> lis
     )
 
 
+def _ends(left: str, right: str, width: int) -> str:
+    """The one at the left edge and the other at the right, where both fit."""
+    room = width - len(left) - 2
+    return f"{left}  {right:>{room}}" if right and len(right) <= room else left
+
+
 def _fit(line: str, width: int) -> str:
-    return line if len(line) <= width else line[: width - 3] + "..."
+    return line if len(line) <= width else line[: max(width - 3, 0)] + "..."[:width]

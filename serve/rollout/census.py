@@ -80,7 +80,7 @@ class Run:
 
     revision: int
     rows: int
-    run_ms: float
+    cpu_ms: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +127,8 @@ class Census:
     def sheet(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> Sheet | None:
         """What is to be told now: the sheet that was not acknowledged, or a new one; None: nothing happened.
 
-        `ran` are the rows and milliseconds of all runs so far, by variant, `revision` the routes in force."""
+        `ran` are the rows and the CPU milliseconds of all runs so far, by variant; `revision` is that of the
+        routes in force."""
         if self._sent is None and (self._counts or self._answered or self.copies != Copies()):
             self._number += 1
             self._sent = Sheet(
@@ -153,8 +154,8 @@ class Census:
         if revision != self._revision:
             return {}
         return {
-            variant: Run(revision=revision, rows=rows - before[0], run_ms=max(run_ms - before[1], 0.0))
-            for variant, (rows, run_ms) in ran.items()
+            variant: Run(revision=revision, rows=rows - before[0], cpu_ms=max(cpu_ms - before[1], 0.0))
+            for variant, (rows, cpu_ms) in ran.items()
             if (before := self._ran.get(variant)) is not None and rows > before[0]
         }
 

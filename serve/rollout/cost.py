@@ -1,4 +1,4 @@
-"""Cost: whether the candidate's runs take less time per row."""
+"""Cost: whether the candidate's runs take less CPU time per row."""
 
 import numpy as np
 
@@ -15,9 +15,9 @@ def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float) -> Figure:
     """Evidence for "a row costs the candidate less than 1 - `cheaper_by` of what it costs the baseline".
 
     Both must come from one stretch with a split that loads them alike: larger batches cost less per row."""
-    if not (baseline.run_ms and candidate.run_ms and min(baseline.rows, candidate.rows)):
+    if not (baseline.cpu_ms and candidate.cpu_ms and min(baseline.rows, candidate.rows)):
         return Figure(guard="cost", seen="nothing ran yet on one of the two", safe=0.0)
-    costs = (candidate.run_ms / candidate.rows, baseline.run_ms / baseline.rows)
+    costs = (candidate.cpu_ms / candidate.rows, baseline.cpu_ms / baseline.rows)
     ratio = costs[0] / costs[1]
     variance = _log_variance(candidate) + _log_variance(baseline)
     gain = max(np.log1p(-cheaper_by) - np.log(ratio), 0.0)
@@ -25,7 +25,7 @@ def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float) -> Figure:
     safe = min(float(log_mean(gain, variance, _SCALE)), 1e6) if enough else 0.0
     return Figure(
         guard="cost",
-        seen=f"{costs[0]:.3g} ms a row against {costs[1]:.3g}, {ratio:.3g} times; "
+        seen=f"{costs[0]:.3g} ms of CPU a row against {costs[1]:.3g}, {ratio:.3g} times; "
         f"below {1 - cheaper_by:.3g} times asked",
         estimate=tidy(ratio),
         safe=tidy(safe),
@@ -34,6 +34,6 @@ def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float) -> Figure:
 
 def _log_variance(cost: Cost) -> float:
     """The variance of the log of time per row, from the blocks' residuals (delta method for a ratio)."""
-    per_row = cost.run_ms / cost.rows
-    residuals = cost.run_ms_squares - 2 * per_row * cost.products + per_row**2 * cost.rows_squares
-    return max(residuals, 0.0) / cost.run_ms**2
+    per_row = cost.cpu_ms / cost.rows
+    residuals = cost.cpu_ms_squares - 2 * per_row * cost.products + per_row**2 * cost.rows_squares
+    return max(residuals, 0.0) / cost.cpu_ms**2

@@ -57,25 +57,25 @@ class Events(Pair):
 
 
 class Cost(Sums):
-    """What one variant's runs cost; a block is one tick in which it ran."""
+    """What one variant's runs cost in CPU time; a block is one tick in which it ran."""
 
     blocks: Sum = 0
     rows: Sum = 0
-    run_ms: Total = 0.0
+    cpu_ms: Total = 0.0
     rows_squares: Sum = 0
-    run_ms_squares: Total = 0.0
+    cpu_ms_squares: Total = 0.0
     products: Total = 0.0
 
     @classmethod
-    def tick(cls, rows: int, run_ms: float) -> "Cost":
+    def tick(cls, rows: int, cpu_ms: float) -> "Cost":
         """What ran in one tick."""
         return cls(
             blocks=int(rows > 0),
             rows=rows,
-            run_ms=run_ms,
+            cpu_ms=cpu_ms,
             rows_squares=rows**2,
-            run_ms_squares=run_ms**2,
-            products=rows * run_ms,
+            cpu_ms_squares=cpu_ms**2,
+            products=rows * cpu_ms,
         )
 
 

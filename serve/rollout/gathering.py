@@ -18,7 +18,7 @@ class _Sums:
 
     counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
     rows: list[int] = field(default_factory=lambda: [0, 0])
-    run_ms: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    cpu_ms: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
 
 def gather(
@@ -54,7 +54,7 @@ def gather(
             if step and variant in sides:
                 whole = sums[step, split, False]
                 whole.rows[sides[variant]] += run.rows
-                whole.run_ms[sides[variant]] += run.run_ms
+                whole.cpu_ms[sides[variant]] += run.cpu_ms
     for key, part in sums.items():
         evidence = evidence.with_tick(_tick(key, part, span))
     update = {
@@ -79,6 +79,6 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
         requests=Pair(baseline=baseline.requests, candidate=candidate.requests),
         errors=Events.tick(baseline.errors, candidate.errors),
         over_limit=Events.tick(baseline.over_limit, candidate.over_limit),
-        baseline_cost=Cost.tick(sums.rows[0], sums.run_ms[0]),
-        candidate_cost=Cost.tick(sums.rows[1], sums.run_ms[1]),
+        baseline_cost=Cost.tick(sums.rows[0], sums.cpu_ms[0]),
+        candidate_cost=Cost.tick(sums.rows[1], sums.cpu_ms[1]),
     )

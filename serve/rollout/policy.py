@@ -5,9 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from serve.record import Record
+from serve.url import parse_url
 from serve.yaml_file import read_yaml
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -116,13 +117,19 @@ class Step(Record):
     approval: bool = False
 
 
+def _url(url: str) -> str:
+    """Refused at the start, or nobody would be told and nobody would know."""
+    parse_url(url)
+    return url
+
+
 class Policy(Record):
     """The whole of it."""
 
     shadow: Shadow = Shadow()
     steps: tuple[Step, ...] = tuple(Step(share=share) for share in (0.01, 0.05, 0.25, 0.5, 1.0))
     guards: Guards = Guards()
-    # The candidate's run time per row must be shown to be lower by this share; below 0: it may cost more.
+    # The candidate's CPU time per row must be shown to be lower by this share; below 0: it may cost more.
     cheaper_by: Annotated[float, Field(gt=-10, lt=1)] = 0.0
     # After the first, a step with a share above this begins only when everything is shown to be safe. The
     # steps up to it begin while nothing looks harmful. 0 asks for the whole proof after every step.
@@ -134,7 +141,7 @@ class Policy(Record):
     # What an end without a decision does: all traffic to the baseline, or stand still until somebody comes.
     inconclusive: Literal["baseline", "pause"] = "baseline"
     # Gets a POST on each change. None: nobody is told.
-    webhook: Annotated[str, Field(pattern="^https?://.")] | None = None
+    webhook: Annotated[str, AfterValidator(_url)] | None = None
 
     @model_validator(mode="after")
     def _feasible(self) -> Self:

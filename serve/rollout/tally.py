@@ -53,6 +53,10 @@ class Tally:
     """What one variant's requests came to, and what its runs cost. Counts only grow."""
 
     __slots__ = (
+        "copies",
+        "cpu_ms",
+        "disagreements",
+        "drops",
         "failures",
         "last_s",
         "latency",
@@ -83,6 +87,13 @@ class Tally:
         # Rows in a run -> how many runs, and their time together.
         self.runs: Counter[int] = Counter()
         self.run_ms: defaultdict[int, float] = defaultdict(float)
+        # The CPU time of all runs, where they ran.
+        self.cpu_ms = 0.0
+        # As a shadow: rows whose answers were compared with the baseline's, those of them that differed, and
+        # rows that were dropped instead.
+        self.copies = 0
+        self.disagreements = 0
+        self.drops = 0
         # When the last request ended, in seconds since 1970; 0: there was none.
         self.last_s = 0.0
 

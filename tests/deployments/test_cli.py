@@ -61,7 +61,7 @@ def test_says_where_it_serves_and_how_traffic_is_split(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "starting Ray Serve for linear (apart) ..." in shown.err
-    assert "serving on http://127.0.0.1:8000 (docs: http://127.0.0.1:8000/docs)" in shown.err
+    assert "serving on http://127.0.0.1:8000, gRPC on 127.0.0.1:8001" in shown.err
     assert "linear: 0.9 base, 0.1 light   POST http://127.0.0.1:8000/v2/models/linear/infer" in shown.err
     assert shown.err.endswith("stopped\n")
 
@@ -82,6 +82,11 @@ def test_says_where_it_serves_and_how_traffic_is_split(
         (["--set", "max_batch_row=1"], InvalidRecord, "--set: unknown key.*did you mean 'max_batch_rows'"),
         (["--set", "max_batch_rows=0"], InvalidRecord, "--set: max_batch_rows: "),
         (["--set", "max_wait_s=soon"], InvalidRecord, "--set: max_wait_s: .*'soon'"),
+        (
+            ["--tokens", "none.yaml"],
+            InvalidRecord,
+            r"none\.yaml: No such file.* a list of \{name, role, token",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -92,6 +97,54 @@ def test_a_wrong_command_line_starts_nothing(
     with pytest.raises(error, match=message):
         serve([str(module_repository), *options])
     assert plans == []
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    """A file with one."""
+    path = tmp_path / "tokens.yaml"
+    path.write_text("- {name: ann, role: operate, token: correct-horse-battery}")
+    return path
+
+
+def test_what_tokens_are_good_for_is_part_of_the_plan(
+    plans: list[Plan], module_repository: Path, tokens: Path
+) -> None:
+    """They themselves are not: the plan goes to other processes, and into their logs."""
+    serve([str(module_repository), "--tokens", str(tokens)])
+    [plan] = plans
+    assert plan.access.admit("operate", "Bearer correct-horse-battery") == "ann"
+    assert "correct-horse" not in repr(plan) + plan.model_dump_json()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::"])
+def test_beyond_this_machine_without_tokens_says_what_is_closed(
+    plans: list[Plan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    """And how to open it; it is no failure."""
+    assert serve([str(module_repository), "--host", host]) == 0
+    assert plans[0].access.closed
+    said = capsys.readouterr().err
+    assert f"closed: /control, /metrics, load and unload, for {host} is not this machine alone" in said
+    assert "open them with --tokens FILE" in said
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_on_this_machine_nothing_is_closed(
+    plans: list[Plan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    """And nothing is said of it."""
+    serve([str(module_repository), "--host", host])
+    assert not plans[0].access.closed
+    assert "closed" not in capsys.readouterr().err
+
+
+def test_with_tokens_nothing_is_closed(
+    plans: list[Plan], module_repository: Path, tokens: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Wherever the server listens."""
+    serve([str(module_repository), "--host", "0.0.0.0", "--tokens", str(tokens)])
+    assert "closed" not in capsys.readouterr().err
 
 
 def test_a_repository_that_is_none_starts_nothing(plans: list[Plan], tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_replica_answers_and_is_healthy(module_repository: Any) -> None:
 
     async def scenario() -> tuple[float, tuple[str, int]]:
         replica = make_replica(module_repository / "linear" / "light")
-        outputs = await replica.run(ARRAYS)
+        outputs, _ = await replica.run(ARRAYS)
         replica.check_health()
         return float(outputs["y"][0, 0]), await replica.ready()
 

@@ -1,6 +1,5 @@
 """Whatever is sent, the server answers as it documents, lives on, and keeps nothing."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,10 +14,8 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.conftest import fill_repository
-from tests.e2e.conftest import Server, running_server
+from tests.e2e.conftest import Server
 from tests.e2e.raw import BATCHES, send_raw
-from tests.serve.texts import make_text_bundle
 
 # What a client hears when the server is busy; no other fault of the server's is to be had by asking.
 BUSY = (503, 504)
@@ -37,15 +34,6 @@ EXAMPLES = settings(
     suppress_health_check=list(HealthCheck),
 )
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}]}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    repository = tmp_path_factory.mktemp("malformed") / "models"
-    fill_repository(repository)
-    make_text_bundle(repository, "base")
-    with running_server(repository, "--placement", "together") as server:
-        yield server
 
 
 def read_document(server: Server) -> dict[str, Any]:
@@ -111,6 +99,7 @@ def ask_anything(server: Server, batches: int) -> int:
     return sent
 
 
+@pytest.mark.parametrize("server", ["together"], indirect=True)
 def test_nothing_that_is_sent_breaks_the_server(server: Server) -> None:
     """Over 5,000 requests, documented ones and broken ones: no fault of the server's but that it is busy, the
     same process at the end, and after a warm-up less than 20 % more memory."""
@@ -125,4 +114,4 @@ def test_nothing_that_is_sent_breaks_the_server(server: Server) -> None:
     assert sent > 5000
     assert server.replicas("counterweight:gateway") == [gateway]
     assert gateway.memory_info().rss < 1.2 * warm_bytes
-    assert server.post("/v2/models/linear/infer", BODY).json["outputs"][0]["data"] == [10.0] * 3
+    assert server.post("/v2/models/linear/versions/base/infer", BODY).json["outputs"][0]["data"] == [10.0] * 3

@@ -3,12 +3,9 @@
 import asyncio
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from serve.catalog import LoadedVariant
 from serve.errors import VariantUnavailable
-from serve.placement import Placement, Together
+from serve.placement import Placement, Run, Together
 from serve.session import open_session
 from serve.tensor import Arrays
 
@@ -22,13 +19,13 @@ class Remote:
         self._host = Together(open_session(Path(version.folder)))
         self._gone = asyncio.Event()
 
-    async def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+    async def run(self, arrays: Arrays) -> Run:
         """The model's outputs. Raises what the session raises; VariantUnavailable once the host is lost."""
         if not self._gone.is_set():
-            outputs = await self._host.run({name: array.copy() for name, array in arrays.items()})
+            outputs, cpu_ms = await self._host.run({name: array.copy() for name, array in arrays.items()})
         if self._gone.is_set():
             raise VariantUnavailable("the host did not answer: ActorDiedError; try again")
-        return {name: array.copy() for name, array in outputs.items()}
+        return {name: array.copy() for name, array in outputs.items()}, cpu_ms
 
     async def ready(self) -> bool:
         """Whether the host is there."""

@@ -19,6 +19,7 @@ from serve.observe.observer import Observer
 from serve.placement import Placement, Together
 from serve.registry import Place, Registry
 from serve.repository import read_repository
+from serve.rollout.census import Watch
 from serve.routing import Routes
 from serve.session import open_session
 from serve.settings import Settings
@@ -124,6 +125,18 @@ class Endpoint:
     def call(self, scenario: Coroutine[Any, Any, T]) -> T:
         """What the scenario returns, played on the server's own event loop."""
         return asyncio.run_coroutine_threadsafe(scenario, self._loop).result(30)
+
+    def watched(self, rollout: str | None) -> None:
+        """From now on this rollout of `linear` runs; None: none does."""
+        model = self.registry.models["linear"]
+        watch = None
+        if rollout is not None:
+            watch = Watch(rollout=rollout, baseline="base", candidate="light", limit_ms=None, feedback=False)
+
+        async def route() -> None:
+            model.route(model.routes, watch)
+
+        self.call(route())
 
     async def _start(self) -> None:
         assert await self.registry.apply(load_all(self.repository, self.weights)) == {}

@@ -6,8 +6,7 @@ import numpy as np
 
 from serve.catalog import LoadedVariant
 from serve.errors import ModelFailed, VariantUnavailable
-from serve.joining import Outputs
-from serve.placement import Placement
+from serve.placement import Placement, Run
 from serve.tensor import Arrays
 from tests.conftest import CLASSES
 
@@ -31,7 +30,7 @@ class Host:
         self._up = True
         self._gone = asyncio.Event()
 
-    async def run(self, arrays: Arrays) -> Outputs:
+    async def run(self, arrays: Arrays) -> Run:
         """As `serve.placement.Placement` has it."""
         assert not self.closed, "no run comes after the placement was let go"
         rows = arrays["x"].astype(np.float32)
@@ -45,7 +44,9 @@ class Host:
             raise self.error
         if np.isinf(rows).any():
             raise ModelFailed("asked to fail")
-        return {"y": np.repeat(self._scale * rows.sum(axis=1, keepdims=True), CLASSES, axis=1)}
+        # A row costs as much as it is scaled by.
+        cpu_ms = self._scale * len(rows)
+        return {"y": np.repeat(self._scale * rows.sum(axis=1, keepdims=True), CLASSES, axis=1)}, cpu_ms
 
     async def ready(self) -> bool:
         """Whether it is there."""

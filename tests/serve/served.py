@@ -34,9 +34,17 @@ def make_served(name: str, host: Host, settings: Settings) -> ServedVariant:
     return ServedVariant(name, _VERSION, host, Queue(host, joining, settings, Tally()))
 
 
-def routes(weights: Mapping[str, float]) -> Routes:
+def routes(
+    weights: Mapping[str, float], shadows: Mapping[str, float] | None = None, revision: int = 1
+) -> Routes:
     """Those of `linear`."""
-    return Routes(model="linear", baseline="base", weights={"base": 0, **weights})
+    return Routes(
+        model="linear",
+        baseline="base",
+        weights={"base": 0, **weights},
+        shadows=shadows or {},
+        revision=revision,
+    )
 
 
 @asynccontextmanager
@@ -51,6 +59,7 @@ async def serving(
         await settle()
         yield model
     finally:
+        model.close()
         await asyncio.gather(*(variant.retire() for variant in model.served.values()))
 
 
@@ -60,9 +69,9 @@ async def replace(model: ServedModel, weights: Mapping[str, float], **newer: Ser
         await gone.retire()
 
 
-def request_of(value: float = 1.0, timeout_s: float | None = None) -> InferRequest:
-    """A row, as both wires read it."""
-    return InferRequest(id=None, arrays=rows(value), outputs=(Wanted(name="y"),), timeout_s=timeout_s)
+def request_of(value: float = 1.0, timeout_s: float | None = None, count: int = 1) -> InferRequest:
+    """So many rows, as both wires read them."""
+    return InferRequest(id=None, arrays=rows(value, count), outputs=(Wanted(name="y"),), timeout_s=timeout_s)
 
 
 async def ask(
@@ -71,10 +80,11 @@ async def ask(
     *,
     pinned: str | None = None,
     header_s: float | None = None,
+    **headers: str | None,
 ) -> Answer:
-    """One request as both wires make it."""
-    ticket = model.admit(pinned=pinned, key=None, timeout_s=header_s)
-    return await model.answer(request or request_of(), ticket)
+    """One request as both wires make it; `headers` are key, request_id and slice_."""
+    told: Any = {"key": None, **headers}
+    return await model.answer(request or request_of(), model.admit(pinned=pinned, timeout_s=header_s, **told))
 
 
 def scale_of(answer: Answer) -> float:

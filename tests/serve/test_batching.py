@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serve.errors import ModelFailed
-from serve.joining import Outputs
+from serve.placement import Run
 from serve.tensor import Arrays, Signature, TensorSpec
 from tests.conftest import SIGNATURE
 from tests.serve.clock import now, run, settle
@@ -158,8 +158,9 @@ def test_a_batch_whose_rows_do_not_add_up_is_nobodys_answer() -> None:
     """A model that mixes rows does not hand one client another's answer, and its run counts as none."""
 
     class Summing(Host):
-        async def run(self, arrays: Arrays) -> Outputs:
-            return {name: array[:1] for name, array in (await super().run(arrays)).items()}
+        async def run(self, arrays: Arrays) -> Run:
+            outputs, cpu_ms = await super().run(arrays)
+            return {name: array[:1] for name, array in outputs.items()}, cpu_ms
 
     async def scenario() -> tuple[Outcomes, int]:
         queue = queue_of(Summing(run_s=0.01))
@@ -200,7 +201,7 @@ def test_a_run_knows_nothing_of_the_request_that_started_it() -> None:
     request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="none")
 
     class Peek(Host):
-        async def run(self, arrays: Arrays) -> Outputs:
+        async def run(self, arrays: Arrays) -> Run:
             seen.append(request.get())
             return await super().run(arrays)
 

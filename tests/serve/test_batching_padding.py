@@ -7,6 +7,7 @@ import pytest
 
 from serve.batching import Queue
 from serve.joining import Outputs
+from serve.placement import Run
 from serve.tensor import Arrays, Signature, TensorSpec
 from tests.serve.clock import run
 from tests.serve.host import Host
@@ -29,16 +30,17 @@ class Reader(Host):
         super().__init__(run_s=1)
         self.seen: list[Arrays] = []
 
-    async def run(self, arrays: Arrays) -> Outputs:
+    async def run(self, arrays: Arrays) -> Run:
         self.seen.append(arrays)
         ids, mask = arrays["ids"].astype(np.int64), arrays["mask"].astype(np.int64)
         await super().run({"x": ids})
         pairs = (ids * mask)[:, :, None] * np.ones_like(ids)[:, None, :]
-        return {
+        outputs: Outputs = {
             "vector": np.stack([(ids * mask).sum(1), mask.sum(1)], axis=1),
             "hidden": ids * mask,
             "attention": np.stack([pairs, pairs], axis=1),
         }
+        return outputs, 0.0
 
 
 def texts(*lengths: int) -> Arrays:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from serve.batching import Queue, Ran
 from serve.errors import DeadlineExceeded, ModelFailed, Overloaded, VariantUnavailable
-from serve.joining import Outputs
+from serve.placement import Run
 from serve.tensor import Arrays, Signature, TensorSpec
 from tests.serve.clock import now, run
 from tests.serve.queues import queue_of
@@ -86,7 +86,7 @@ class Doubler:
         self.busy = 0
         self._load = load
 
-    async def run(self, arrays: Arrays) -> Outputs:
+    async def run(self, arrays: Arrays) -> Run:
         number = len(self.shapes)
         self.shapes.append(arrays["x"].shape)
         self.busy += 1
@@ -100,7 +100,7 @@ class Doubler:
             raise VariantUnavailable("lost")
         if (arrays["x"] == POISON).any():
             raise ModelFailed("poisoned")
-        return {"y": 2 * arrays["x"].astype(np.int64)}
+        return {"y": 2 * arrays["x"].astype(np.int64)}, 0.0
 
     async def ready(self) -> bool:
         return True

@@ -29,11 +29,13 @@ async def placed(session: Session, runs: int = 1) -> AsyncIterator[Together]:
 
 
 def test_runs_the_session(module_repository: Path) -> None:
-    """`light` answers twice the row's sum."""
+    """`light` answers twice the row's sum, for some CPU time."""
 
     async def scenario() -> float:
         async with placed(open_session(module_repository / "linear" / "light")) as placement:
-            return float((await placement.run(rows(1)))["y"][0, 0])
+            outputs, cpu_ms = await placement.run(rows(1))
+            assert cpu_ms > 0
+            return float(outputs["y"][0, 0])
 
     assert asyncio.run(scenario()) == 8.0
 

@@ -12,7 +12,7 @@ Key = tuple[str, str | None, str | None]
 
 
 def view(name: str, tally: Tally, **changes: float) -> VariantView:
-    fields = {"share": 0.5, "in_flight": 0, "waiting_rows": 0, "ready": True} | changes
+    fields = {"share": 0.5, "shadow_share": 0.0, "in_flight": 0, "waiting_rows": 0, "ready": True} | changes
     return VariantView(name=name, tally=tally, **fields)  # type: ignore[arg-type]
 
 
@@ -56,6 +56,19 @@ def test_counts_stand_under_their_variant() -> None:
     assert found["counterweight_rescues_total", "light", None] == 1
     assert found["counterweight_sheds_total", "light", None] == 2
     assert found["counterweight_request_failures_total", "light", "ModelFailed"] == 2
+
+
+def test_a_shadow_is_counted_apart_from_requests() -> None:
+    """How much it got, how often it differed, and what was dropped."""
+    tally = Tally()
+    tally.copies, tally.disagreements, tally.drops, tally.cpu_ms = 90, 4, 10, 250.0
+    found = shown(model(view("light", tally, shadow_share=0.5)))
+    assert found["counterweight_shadow_rows_total", "light", None] == 90
+    assert found["counterweight_shadow_disagreements_total", "light", None] == 4
+    assert found["counterweight_shadow_drops_total", "light", None] == 10
+    assert found["counterweight_shadow_share", "light", None] == 0.5
+    assert found["counterweight_run_cpu_seconds_total", "light", None] == 0.25
+    assert found["counterweight_requests_total", "light", None] == 0
 
 
 def test_a_failure_that_never_happened_is_zero() -> None:

@@ -27,6 +27,7 @@ from serve.oip.grpc_service import grpc_handler
 from serve.oip.request import InferRequest
 from serve.registry import Registry
 from serve.rollout.tally import Load, Loads, Tally
+from serve.routing import Routes
 from serve.settings import Settings
 from tests.conftest import SIGNATURE
 
@@ -47,6 +48,7 @@ class FakeModel:
     forms = (SIGNATURE,)
     labels = ("a", "b", "c")
     variants = ("base", "light", *FAILURES)
+    routes = Routes(model="linear", baseline="base", weights={"base": 1})
 
     def __init__(self) -> None:
         self.tallies = {name: Tally() for name in self.variants}
@@ -57,7 +59,7 @@ class FakeModel:
             raise UnknownVariant(f"no {variant!r} here")
         return SimpleNamespace(name=variant)
 
-    def admit(self, *, pinned: str | None, key: str | None, timeout_s: float | None) -> Any:
+    def admit(self, *, pinned: str | None, key: str | None, timeout_s: float | None, **_: Any) -> Any:
         chosen = "light" if key == "somebody" else "base"
         return SimpleNamespace(variant=self.require(pinned or chosen).name, timeout_s=timeout_s)
 

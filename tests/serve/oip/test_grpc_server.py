@@ -3,8 +3,6 @@
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,55 +12,19 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from deployments.ports import free_ports
 from serve.errors import ServerFailed
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
 from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_server import GrpcServer
-from serve.oip.grpc_service import SERVICE, grpc_handler
+from serve.oip.grpc_service import SERVICE
 from serve.settings import Settings
 from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
 from tests.serve.host import Stuck
+from tests.serve.oip.calls import ROWS, grpc_beside, infer, running
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-ROWS = np.ones((2, 4), np.float32)
-
-
-@contextmanager
-def grpc_beside(endpoint: Endpoint, port: int) -> Iterator[str]:
-    """The gRPC service over the endpoint's registry; its address."""
-
-    async def start() -> GrpcServer:
-        handler = grpc_handler(
-            endpoint.registry, endpoint.shelf, endpoint.access, endpoint.settings, endpoint.observer
-        )
-        server = GrpcServer(handler, endpoint.settings)
-        await server.start("127.0.0.1", port)
-        return server
-
-    server = endpoint.call(start())
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        endpoint.call(server.stop())
-
-
-@contextmanager
-def running(repository: Path, **setup: Any) -> Iterator[tuple[Endpoint, str]]:
-    with (
-        Endpoint(repository=repository, **setup) as endpoint,
-        grpc_beside(endpoint, free_ports(1)[0]) as address,
-    ):
-        yield endpoint, address
-
-
-def infer(address: str, variant: str = "light", rows: Any = ROWS, **call: Any) -> Any:
-    """What Triton's client makes of the answer."""
-    tensor = triton.InferInput("x", list(rows.shape), "FP32").set_data_from_numpy(rows)
-    with triton.InferenceServerClient(address) as client:
-        return client.infer("linear", [tensor], model_version=variant, **call)
 
 
 def lines(path: Path) -> list[dict[str, Any]]:

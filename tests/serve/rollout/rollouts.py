@@ -42,9 +42,9 @@ def segment(step: int, requests: int, *, errors: tuple[int, int] = (0, 0), cost:
     )
 
 
-def costs(ticks: int, run_ms: float) -> Cost:
-    """Ticks with ten rows each, which take now a little more and now a little less than `run_ms`."""
-    return sum((Cost.tick(10, run_ms * (0.9 if tick % 2 else 1.1)) for tick in range(ticks)), Cost())
+def costs(ticks: int, cpu_ms: float) -> Cost:
+    """Ticks with ten rows each, which take now a little more and now a little less than `cpu_ms`."""
+    return sum((Cost.tick(10, cpu_ms * (0.9 if tick % 2 else 1.1)) for tick in range(ticks)), Cost())
 
 
 def shadowed(pairs: int, disagreements: int, cosine: float = 0.999) -> Comparison:

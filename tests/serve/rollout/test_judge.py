@@ -111,7 +111,7 @@ def test_a_candidate_that_is_no_cheaper_is_not_promoted() -> None:
     evidence = Evidence(segments=(segment(4, 60_000, errors=(4, 4), cost=1.0),))
     verdict = judge(at_step(4), evidence, 90.0)
     assert verdict.kind is Kind.CONTINUE
-    assert "cost unproven: 1 ms a row against 1" in verdict.reason
+    assert "cost unproven: 1 ms of CPU a row against 1" in verdict.reason
     assert judge(at_step(4, Policy(cheaper_by=-0.5)), evidence, 90.0).kind is Kind.PROMOTE
 
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 from serve.control import Curves
 from serve.rollout.tally import Load, Tally
+from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
-from tests.serve.remote import Cluster
 
 LATE = {"x-request-timeout-seconds": "1e-9"}
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
@@ -52,11 +52,12 @@ def test_all_gateways_count_together(endpoint: Endpoint) -> None:
 
 
 def test_tells_which_rollout_runs(endpoint: Endpoint) -> None:
-    """Of the many that there were; null when all of them are over."""
+    """And null when none does."""
+    endpoint.watched("linear-1")
     running = endpoint.client.get("/control/models/linear").json()["rollout"]
-    assert running == "linear-20261122-152000-3f9a"
-    endpoint.client.post(f"/control/rollouts/{running}/abort", json={})
-    assert endpoint.client.get("/control/models/linear").json()["rollout"] is None
+    endpoint.watched(None)
+    over = endpoint.client.get("/control/models/linear").json()["rollout"]
+    assert (running, over) == ("linear-1", None)
 
 
 def test_a_variant_that_is_down_is_not_ready(module_repository: Path) -> None:

@@ -1,0 +1,164 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from serve.control import ActWanted, RolloutView, RolloutWanted
+from serve.rollout.policy import Policy
+from tests.serve.desk import Desk
+from tests.serve.endpoint import Endpoint
+from tests.serve.remote.conftest import Type
+
+RUNS = "linear-20261122-152000-3f9a"
+FAILED = "linear-20261122-140000-81c0"
+ACTS = ["pause", "promote", "abort"]
+
+
+@pytest.fixture
+def idle(endpoint: Endpoint) -> Desk:
+    """The keeper after its rollout was aborted."""
+    desk = endpoint.desk
+    endpoint.call(desk.act(RUNS, "abort", ActWanted(), "ann"))
+    desk.told.clear()
+    return desk
+
+
+def test_start_sends_the_policy_that_was_written(type: Type, idle: Desk, tmp_path: Path) -> None:
+    """Checked here first, with all its defaults."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{cheaper_by: 0.2}")
+    code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
+    wanted = RolloutWanted(candidate="light", policy=Policy(cheaper_by=0.2))
+    assert (code, idle.told) == (0, [("start", "linear", wanted, "local")])
+    assert "SHADOW" in shown
+    assert "rollout status linear --watch" in shown
+
+
+def test_a_policy_with_a_fault_never_reaches_the_server(type: Type, idle: Desk, tmp_path: Path) -> None:
+    """The message names the file and the key."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{stepz: []}")
+    code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
+    assert (code, idle.told) == (2, [])
+    assert "policy.yaml: unknown key 'stepz'; did you mean 'steps'?" in shown
+
+
+def test_what_the_server_refuses_is_said_in_its_words(type: Type) -> None:
+    """One rollout at a time."""
+    code, shown = type("rollout", "start", "linear", "--to", "light")
+    assert code == 2
+    assert shown == f"counterweight: rollout {RUNS} is in phase STEP; abort it first\n"
+
+
+@pytest.mark.parametrize("name", ["linear", RUNS])
+def test_status_shows_the_rollout_of_that_name_or_the_models_newest(type: Type, name: str) -> None:
+    """With its steps and what it waits for."""
+    code, shown = type("rollout", "status", name)
+    assert code == 0
+    assert shown.splitlines()[0].split() == ["linear:", "base", "->", "light", RUNS]
+    assert "1 % > 5 % > [25 %] > 50 %" in shown
+    assert "waits for   at 25 % of the traffic: 780 of 1,000 requests" in shown
+
+
+def test_status_of_a_rollout_that_failed_is_1(type: Type) -> None:
+    """And says why it went back."""
+    code, shown = type("rollout", "status", FAILED)
+    assert code == 1
+    assert "because     judge: harm shown in the shadow: disagreement: 104 of 2,000" in shown
+
+
+def test_status_as_json_is_the_servers_view(type: Type, endpoint: Endpoint) -> None:
+    """All of it, as another program reads it."""
+    code, shown = type("rollout", "status", "linear", "--json")
+    assert code == 0
+    assert RolloutView.model_validate_json(shown) == endpoint.call(endpoint.desk.view(RUNS))
+
+
+def test_status_alone_lists_the_newest_rollout_of_every_model(type: Type) -> None:
+    """A line each."""
+    code, shown = type("rollout", "status")
+    [row] = shown.splitlines()[2:]
+    assert (code, row.split()[:4]) == (0, ["linear", "light", "STEP", "3"])
+
+
+def test_status_of_every_model_as_json(type: Type) -> None:
+    """By the model's name."""
+    _, shown = type("rollout", "status", "--json")
+    assert json.loads(shown)["models"]["linear"]["rollout"] == RUNS
+
+
+def test_watching_needs_a_name(type: Type) -> None:
+    """One cannot wait for the end of all."""
+    code, shown = type("rollout", "status", "--watch")
+    assert code == 2
+    assert "say whose rollout" in shown
+
+
+def test_a_name_that_is_neither_a_model_nor_a_rollout_is_refused(type: Type) -> None:
+    """With the model that was probably meant."""
+    code, shown = type("rollout", "status", "liner")
+    assert code == 2
+    assert "'liner' is no model that is served, and no rollout; did you mean 'linear'?" in shown
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act: str) -> None:
+    """The number that was read goes along, so that a person and the judge cannot both move it."""
+    number = endpoint.call(endpoint.desk.view(RUNS)).number
+    code, shown = type("rollout", act, "linear")
+    assert (code, endpoint.desk.told) == (0, [("act", RUNS, act, ActWanted(number=number), "local")])
+    assert shown.startswith(f"{RUNS}: ")
+
+
+def test_a_paused_rollout_is_resumed(type: Type) -> None:
+    """By the same name."""
+    type("rollout", "pause", "linear")
+    assert type("rollout", "status")[1].splitlines()[2].split()[2] == "PAUSED"
+    assert type("rollout", "resume", "linear") == (0, f"{RUNS}: STEP 3 of 5, 25 % asked; local: resumed\n")
+
+
+def test_history_gives_each_rollout_its_reason(type: Type) -> None:
+    """Newest first."""
+    code, shown = type("rollout", "history", "linear")
+    heads = [line for line in shown.splitlines() if not line.startswith(" ")]
+    assert code == 0
+    assert heads == [f"{RUNS}  to light: STEP 3", f"{FAILED}  to light: ROLLED_BACK"]
+    assert "harm shown in the shadow: disagreement" in shown
+
+
+def test_history_as_json(type: Type) -> None:
+    """The lines as the server gives them."""
+    _, shown = type("rollout", "history", "linear", "--json")
+    assert [line["rollout"] for line in json.loads(shown)["rollouts"]] == [RUNS, FAILED]
+
+
+def test_a_replay_without_a_difference_is_0(type: Type) -> None:
+    """With the number of verdicts."""
+    code, shown = type("rollout", "replay", RUNS)
+    assert (code, shown) == (0, f"{RUNS}: 3 verdicts computed again, every one comes out the same\n")
+
+
+def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None:
+    """Each fault with its entry."""
+    entries = endpoint.desk.story.entries
+    entries[-1] = entries[-1].model_copy(
+        update={"content": entries[-1].content.replace('"judge"', '"jugde"')}
+    )
+    code, shown = type("rollout", "replay", RUNS)
+    assert code == 1
+    assert f"entry {entries[-1].number}" in shown
+
+
+@pytest.mark.parametrize(
+    "command", ["start", "status", "pause", "resume", "promote", "abort", "history", "replay"]
+)
+def test_every_command_of_rollout_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Something to type."""
+    from serve.remote.rollout import rollout
+
+    with pytest.raises(SystemExit) as end:
+        rollout([command, "--help"])
+    assert end.value.code == 0
+    assert f"example: counterweight rollout {command}" in capsys.readouterr().out

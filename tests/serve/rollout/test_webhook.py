@@ -1,0 +1,137 @@
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from serve.control import TrailLine
+from serve.rollout import webhook
+from serve.rollout.webhook import Notice, Webhook
+from tests.serve.desk import Desk
+from tests.serve.receiver import Receiver, Reply
+
+WELL = Reply(status=204, body=b"")
+WRONG = Reply(status=500)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(webhook, "_PAUSES_S", (0.01, 0.02))
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name == "webhook"]
+
+
+def line(number: int = 1) -> TrailLine:
+    """The trail's line of a verdict, with another number."""
+    lines = asyncio.run(Desk("rolled back").trail("linear", 0))
+    return lines[-1].model_copy(update={"number": number})
+
+
+def test_a_change_is_posted_as_json() -> None:
+    """With its model, and everything that the trail says of it."""
+    with Receiver(WELL) as server, closing(Webhook(f"{server.url}/hook?key=1")) as hook:
+        hook.tell("linear", line())
+        [received] = server.wait_for(1)
+    assert (received.method, received.path) == ("POST", "/hook?key=1")
+    assert received.headers["content-type"] == "application/json"
+    assert Notice.model_validate_json(received.body) == Notice(model="linear", **dict(line()))
+
+
+def test_a_name_and_a_password_go_along_as_basic() -> None:
+    """As the URL has them, decoded."""
+    with Receiver(WELL) as server:
+        with closing(Webhook(server.url.replace("//", "//ann:p%40ss@"))) as hook:
+            hook.tell("linear", line())
+        assert server.received[0].headers["authorization"] == "Basic YW5uOnBAc3M="
+
+
+def test_a_failure_is_tried_again() -> None:
+    """Until the third try, and what comes after keeps its place."""
+    with Receiver(WRONG, WRONG, WELL) as server:
+        with closing(Webhook(server.url)) as hook:
+            hook.tell("linear", line(1))
+            hook.tell("linear", line(2))
+            received = server.wait_for(4)
+        numbers = [Notice.model_validate_json(each.body).number for each in received]
+    assert numbers == [1, 1, 1, 2]
+
+
+def test_after_three_tries_it_gives_up_and_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what was lost and why, and neither path nor query nor password."""
+    with Receiver(WRONG) as server:
+        url = server.url.replace("//", "//ann:secret@") + "/services/secret?key=secret"
+        with closing(Webhook(url)) as hook:
+            hook.tell("linear", line(7))
+            server.wait_for(3)
+    assert len(server.received) == 3
+    assert caplog.messages == [f"webhook {server.url}: gave up on entry 7 of linear: answered 500"]
+
+
+def test_a_redirect_is_not_followed(caplog: pytest.LogCaptureFixture) -> None:
+    """It could lead anywhere, with the password."""
+    with Receiver(WELL) as other, Receiver(Reply(status=307, headers={"location": other.url})) as server:
+        with closing(Webhook(server.url)) as hook:
+            hook.tell("linear", line())
+            server.wait_for(3)
+        assert other.received == []
+    assert "redirects are not followed" in caplog.text
+
+
+def test_nobody_there_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever tells it never knows."""
+    with closing(Webhook("http://127.0.0.1:1/secret")) as hook:
+        hook.tell("linear", line())
+    assert caplog.messages == [
+        "webhook http://127.0.0.1:1: gave up on entry 1 of linear: ConnectionRefusedError"
+    ]
+
+
+def test_telling_waits_for_nobody(caplog: pytest.LogCaptureFixture) -> None:
+    """Also while the other side hangs; what waits is bounded, and the newest is kept."""
+    told = line()
+    with Receiver(Reply(after_s=60)) as server:
+        hook = Webhook(server.url)
+        hook.tell("linear", line(0))
+        server.wait_for(1)
+        began_s = time.monotonic()
+        for number in range(1, 301):
+            hook.tell("linear", told.model_copy(update={"number": number}))
+        assert time.monotonic() - began_s < 1
+    hook.close()
+    dropped = [message for message in caplog.messages if "dropped" in message]
+    assert len(dropped) == 200
+    assert dropped[-1].endswith("dropped entry 200 of linear")
+
+
+def test_closing_sends_what_is_left() -> None:
+    """The last change of a rollout is the one that matters."""
+    told = line()
+    with Receiver(WELL) as server:
+        hook = Webhook(server.url)
+        for number in range(20):
+            hook.tell("linear", told.model_copy(update={"number": number}))
+        hook.close()
+        assert [Notice.model_validate_json(each.body).number for each in server.received] == [*range(20)]
+
+
+def test_closing_does_not_wait_for_ever(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What could not be sent is logged."""
+    monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.1)
+    with Receiver(Reply(after_s=60)) as server:
+        hook = Webhook(server.url)
+        hook.tell("linear", line(1))
+        server.wait_for(1)
+        hook.tell("linear", line(2))
+        hook.close()
+    assert caplog.messages[-1].endswith("not sent before the end: entry 2 of linear")
+
+
+def test_closing_with_nothing_to_send_is_quick() -> None:
+    """Most webhooks have nothing to do most of the time."""
+    began_s = time.monotonic()
+    Webhook("http://127.0.0.1:1").close()
+    assert time.monotonic() - began_s < 1

@@ -1,0 +1,96 @@
+"""Shadows for tests: a model that copies, and hosts with which something is wrong."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+
+from serve.errors import ModelFailed
+from serve.model import ServedModel
+from serve.placement import Run
+from serve.rollout.census import Copies, Watch
+from serve.tensor import Arrays
+from tests.serve.clock import run
+from tests.serve.host import Host
+from tests.serve.served import Hosts, ask, request_of, routes, serving
+
+WATCH = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
+# Longer than a shadow lingers, and than anything here takes.
+LATER_S = 60.0
+
+
+class Odd(Host):
+    """Answers what the test makes of the right outputs, and keeps what it was asked."""
+
+    def __init__(self, answer: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.asked: list[Arrays] = []
+        self._answer = answer
+
+    async def run(self, arrays: Arrays) -> Run:
+        """As `Host` has it."""
+        self.asked.append(arrays)
+        outputs, cpu_ms = await super().run(arrays)
+        answer = self._answer(outputs["y"])
+        return answer if isinstance(answer, dict) else {"y": answer}, cpu_ms
+
+
+def other(y: Any) -> Any:
+    """Another class on top, where the baseline's first one is."""
+    return y + np.array([0, 2, 0], np.float32)
+
+
+@asynccontextmanager
+async def shadowed(
+    hosts: Hosts, shadows: Mapping[str, float] | None = None, **settings: Any
+) -> AsyncIterator[ServedModel]:
+    """`linear` with all traffic at its baseline, and copies for `light` that a rollout looks at."""
+    async with serving(hosts, **settings) as model:
+        model.route(routes({"base": 1}, shadows or {"light": 1.0}), WATCH)
+        yield model
+
+
+def copies_of(model: ServedModel) -> Copies:
+    """What the rollout hears."""
+    assert model.census is not None
+    return model.census.copies
+
+
+def compared(light: Host, requests: int = 1) -> Copies:
+    """What became of the copies of so many requests, one after the other."""
+
+    async def scenario() -> Copies:
+        async with shadowed({"base": Host(), "light": light}) as model:
+            for number in range(requests):
+                answer = await ask(model, request_of(number))
+                assert (answer.variant, answer.parameters) == ("base", {})
+            await asyncio.sleep(LATER_S)
+            return copies_of(model)
+
+    return run(scenario())
+
+
+def faulty(fault: str) -> Host:
+    """A shadow with which something is wrong."""
+    if fault in _ANSWERS:
+        return Odd(_ANSWERS[fault])
+    light = Host(run_s=9 if fault == "is slow" else 0)
+    light.error = _ERRORS.get(fault)
+    if fault == "hangs":
+        light.leave.clear()
+    elif fault in ("is gone", "crashes"):
+        light.vanish(noticed=fault == "is gone")
+    return light
+
+
+_ANSWERS: Mapping[str, Callable[[Any], Any]] = {
+    "answers one row": lambda y: y[:1],
+    "answers other columns": lambda y: y[:, :2],
+    "answers strings": lambda y: y.astype("U"),
+    "answers nothing": lambda y: {},
+    "answers NaN": lambda y: y * np.nan,
+}
+_ERRORS = {"fails": ModelFailed("no idea"), "breaks": RuntimeError("a bug")}
+FAULTS = ("hangs", "is slow", "is gone", "crashes", *_ERRORS, *_ANSWERS)
