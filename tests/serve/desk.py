@@ -60,7 +60,7 @@ class Desk:
 
     def forget(self) -> None:
         """As at the beginning."""
-        self.story = tell(self._plan, self._stage)
+        self.story = tell(self._plan.model, self._plan.baseline, self._plan.candidate, self._stage)
         # What changed anything, as it was called.
         self.told: list[tuple[Any, ...]] = []
         # What every call ends with, if anything.

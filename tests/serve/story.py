@@ -92,16 +92,18 @@ class Story:
         self.entries.append(seal(change, len(self.entries) + 1, last))
 
 
-def tell(plan: Plan, stage: Stage) -> Story:
+def tell(model: str, baseline: str, candidate: str, stage: Stage) -> Story:
     """A rollout that failed in the shadow, and ten minutes ago another, which has come to `stage`."""
-    story = copy(_told(plan, stage))
+    story = copy(_told(model, baseline, candidate, stage))
     story.entries, story.changes = [*story.entries], [*story.changes]
     story.evidence = {**story.evidence}
     return story
 
 
+# Once: the judge takes his time.
 @cache
-def _told(plan: Plan, stage: Stage) -> Story:
+def _told(model: str, baseline: str, candidate: str, stage: Stage) -> Story:
+    plan = Plan(model=model, baseline=baseline, candidate=candidate)
     story = Story(plan)
     failed = story.begin(f"{plan.model}-20261122-140000-81c0", plan, "ann", 5400)
     story.judge(failed, Evidence(shadow=shadowed(2000, 104)), 5280)
