@@ -50,10 +50,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def keeping(tmp_path: Path, clock: Clock) -> Iterator[Keeping]:
-    """A keeper with a store in a file."""
+def file(tmp_path: Path) -> str:
+    """A store's URL in a folder of its own."""
     (tmp_path / "store").mkdir()
-    keeping = Keeping(f"sqlite:///{tmp_path}/store/rollouts.db", clock)
+    return f"sqlite:///{tmp_path}/store/rollouts.db"
+
+
+@pytest.fixture
+def keeping(file: str, clock: Clock) -> Iterator[Keeping]:
+    """A keeper with a store in a file."""
+    keeping = Keeping(file, clock)
     yield keeping
     keeping.kill()
 
