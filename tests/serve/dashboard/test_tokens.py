@@ -5,11 +5,11 @@ import hashlib
 import pytest
 from playwright.sync_api import expect
 
-from serve.access import Access, Grant
+from serve.access import Access, Grant, Role
 from tests.serve.dashboard.conftest import VisitDesk
 from tests.serve.desk import Desk
 
-TOKENS = {"operate": "0123456789abcdef-operate", "view": "0123456789abcdef-view"}
+TOKENS: dict[Role, str] = {"operate": "0123456789abcdef-operate", "view": "0123456789abcdef-view"}
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def access() -> Access:
     """Two people: one may look, the other may act."""
     grants = tuple(
         Grant(name=f"{role}r", role=role, digest=hashlib.sha256(token.encode()).hexdigest())
-        for role, token in (("operate", TOKENS["operate"]), ("view", TOKENS["view"]))
+        for role, token in TOKENS.items()
     )
     return Access(grants=grants, loopback=True)
 
