@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import onnx
 import pytest
@@ -22,6 +23,10 @@ from serve.bundle import (
 from serve.figures import Compared, Estimate, Figures, Parity, Quality, Speed, SpeedPoint
 from serve.tensor import Signature, TensorSpec
 from tests.schedule import Lines, arrange
+
+# How long an example takes is the machine's affair, which others share.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 FEATURES = 4
 CLASSES = 3

@@ -23,6 +23,14 @@ LINES = (
     ("export/test_guide.py",),
     ("export/test_isolation.py",),
     ("export/test_to_onnx.py",),
+    ("serve/rollout/test_simulation.py",),
+    ("serve/rollout/test_store.py",),
+    ("loadtests/test_user.py",),
+    ("loadtests/peers/test_bench.py",),
+    ("loadtests/peers/test_race.py",),
+    ("loadtests/test_cli.py",),
+    ("house/test_telemetry.py",),
+    ("serve/test_batching_property.py",),
 )
 _ROOM = PurePosixPath("tests")
 _PLACES = {

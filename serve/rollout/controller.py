@@ -85,9 +85,11 @@ class Controller:
         if acting != self._acting:
             _log.warning("this keeper %s", "acts from now on" if acting else "follows another one")
         for situation in self.situations.values():
-            if not acting or not self._acting:
+            if not acting:
                 self._follow(situation)
-            if acting and not self._acting:
+            elif not self._acting:
+                # Whole: evidence was kept since the last entry, and what was mended here was not written.
+                self._recall(situation)
                 self._mend(situation, now_s)
         self._acting = acting
         for situation in self.situations.values() if acting else ():

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from serve.rollout.store import Store
+from tests.serve.rollout.keeping import Clock, Gateway, Keeping
 from tests.serve.rollout.stores import postgres, postgres_folder
 
 _DATABASES = count(1)
@@ -40,3 +41,30 @@ def store(url: str) -> Iterator[Store]:
     assert store.renew(0.0)
     yield store
     store.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time, in our hands."""
+    return Clock(monkeypatch)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> str:
+    """A store's URL in a folder of its own."""
+    (tmp_path / "store").mkdir()
+    return f"sqlite:///{tmp_path}/store/rollouts.db"
+
+
+@pytest.fixture
+def keeping(file: str, clock: Clock) -> Iterator[Keeping]:
+    """A keeper with a store in a file."""
+    keeping = Keeping(file, clock)
+    yield keeping
+    keeping.kill()
+
+
+@pytest.fixture
+def gateway() -> Gateway:
+    """One that has counted nothing."""
+    return Gateway()

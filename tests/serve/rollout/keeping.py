@@ -1,0 +1,195 @@
+"""A keeper without a network, for tests: a controller over a real store; clock and gateways are ours."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from serve.control import ActWanted, RolloutView, RolloutWanted, TrailLine
+from serve.rollout.census import Census, Disagreement
+from serve.rollout.commands import Commands
+from serve.rollout.controller import Controller
+from serve.rollout.evidence import Comparison
+from serve.rollout.lease import LEASE_S
+from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow, Step
+from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.situation import Situation
+from serve.rollout.store import Store
+from serve.rollout.timeline import Timeline
+from serve.routing import Routes
+
+VERSIONS = {"fp32": "a" * 64, "int8": "b" * 64, "slim": "c" * 64}
+# Three steps that ask for little time, and a latency limit that need not be found out.
+POLICY = Policy(
+    shadow=Shadow(minimum_pairs=500),
+    steps=tuple(Step(share=share, minimum_s=0, minimum_requests=1000) for share in (0.1, 0.5, 1.0)),
+    guards=Guards(latency=LatencyGuard(limit_ms=50)),
+)
+
+
+class Clock:
+    """The time in seconds since 1970, which moves when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now_s = 1_000_000_000.0
+        monkeypatch.setattr("time.time", lambda: self.now_s)
+
+
+class Keeping:
+    """A keeper of `digits`, whose variants fp32, int8 and slim are loaded."""
+
+    def __init__(
+        self,
+        url: str,
+        clock: Clock,
+        *,
+        versions: Mapping[str, str] = VERSIONS,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        self.clock = clock
+        self.store = Store(url, "keeper")
+        self.timeline = Timeline()
+        # Who was told of what.
+        self.told: list[tuple[str, TrailLine]] = []
+        self.controller = Controller(self.store, self.timeline, lambda *told: self.told.append(told))
+        self.commands = Commands(self.controller, self.store, self.timeline)
+        try:
+            self.controller.settle("digits", "fp32", versions, weights)
+        except BaseException:
+            self.kill()
+            raise
+
+    @property
+    def situation(self) -> Situation:
+        """What it knows of `digits`."""
+        return self.controller.situations["digits"]
+
+    @property
+    def routes(self) -> Routes:
+        """Those in force."""
+        return self.situation.routes
+
+    @property
+    def rollout(self) -> Rollout:
+        """The last one."""
+        rollout = self.situation.present.rollout
+        assert rollout is not None
+        return rollout
+
+    @property
+    def place(self) -> tuple[Phase, int]:
+        """Where that one is."""
+        return self.rollout.phase, self.rollout.step
+
+    def start(self, policy: Policy = POLICY, candidate: str = "int8") -> RolloutView:
+        """Start a rollout."""
+        return self.commands.start("digits", RolloutWanted(candidate=candidate, policy=policy), "ann")
+
+    def promote(self) -> RolloutView:
+        """One step further by hand."""
+        return self.commands.act(self.rollout.rollout, "promote", ActWanted(), "ann")
+
+    def tick(self, seconds: float = 1.0) -> None:
+        """A look, so much later."""
+        self.clock.now_s += seconds
+        self.controller.tick()
+
+    def kill(self) -> None:
+        """As kill -9 does it: the lease stays with who is no more."""
+        self.store._engine.dispose()
+
+    def killed(self) -> "Keeping":
+        """Killed, and another one in its place as soon as it may act."""
+        self.kill()
+        self.clock.now_s += LEASE_S
+        return Keeping(str(self.store._engine.url), self.clock)
+
+
+@dataclass
+class Gateway:
+    """Counts requests as a gateway does, and splits them exactly as its routes say."""
+
+    name: str = "one"
+    census: Census | None = None
+    # What it counted since it began: by step and variant the requests, and the pairs.
+    counted: Counter[tuple[int, str]] = field(default_factory=Counter)
+    pairs: int = 0
+    _routes: Routes | None = None
+    _step: int = 0
+    # Variant -> rows and CPU time of all runs; the candidate's cost half as much.
+    _ran: dict[str, tuple[int, float]] = field(default_factory=dict)
+
+    def hear(self, keeping: Keeping) -> None:
+        """What is in force now."""
+        watch = keeping.situation.watch
+        self._routes, self._step = keeping.routes, keeping.rollout.step if watch else 0
+        if watch is None:
+            self.census = None
+        elif self.census is None or self.census.watch.rollout != watch.rollout:
+            self.census = Census(watch)
+        else:
+            self.census.watch = watch
+
+    def serve(
+        self,
+        requests: int,
+        *,
+        errors: tuple[int, int] = (0, 0),
+        slow: int = 0,
+        differ: int = 0,
+        request_id: str = "",
+    ) -> None:
+        """Answer so many; of them `errors` fail, of the baseline's and of the candidate's, and `slow` of the
+        candidate's are slow. While there are copies, `differ` of them do."""
+        routes, census = self._routes, self.census
+        assert routes is not None
+        assert census is not None
+        candidate = census.watch.candidate
+        share = routes.share(candidate)
+        for variant, count, failed in (
+            ("fp32", requests - round(requests * share), errors[0]),
+            (candidate, round(requests * share), errors[1]),
+        ):
+            choice = (routes.revision, False, variant)
+            for number in range(count):
+                late = variant == candidate and number < slow
+                told = f"{request_id}-{variant}-{number}" if request_id else ""
+                census.count(choice, failed=number < failed, ms=99.0 if late else 9.0, request_id=told)
+            self.counted[self._step, variant] += count
+            rows, cpu_ms = self._ran.get(variant, (0, 0.0))
+            # A little more and a little less in turn, as it is on any machine.
+            each_ms = (1.0 if variant == "fp32" else 0.5) * (0.9 if rows // 1000 % 2 else 1.1)
+            self._ran[variant] = rows + count, cpu_ms + each_ms * count
+        if candidate in routes.shadows:
+            pairs = Comparison(pairs=requests, disagreements=differ)
+            census.copies.pairs += pairs
+            self.pairs += requests
+            census.disagreements.extend(shown(number) for number in range(min(differ, 2)))
+
+    def report(self, keeping: Keeping) -> None:
+        """Say what was counted, and hear what is in force."""
+        if self.census is not None and self._routes is not None:
+            sheet = self.census.sheet(self._routes.revision, dict(self._ran))
+            if sheet is not None:
+                keeping.controller.take("digits", self.name, sheet)
+            if (number := keeping.controller.written(self.name).get("digits")) is not None:
+                self.census.acknowledge(number)
+        self.hear(keeping)
+
+
+def shown(number: int) -> Disagreement:
+    """A pair that differs."""
+    return Disagreement(
+        at_s=0.0, request_id=f"r{number}", slice=None, output="y", baseline="7 (0.61)", candidate="1 (0.55)"
+    )
+
+
+def turn(keeping: Keeping, gateway: Gateway, requests: int = 2000, **counts: Any) -> None:
+    """A second: the gateway answers so many requests and says so, and the keeper looks at them."""
+    gateway.report(keeping)
+    gateway.serve(requests, **counts)
+    gateway.report(keeping)
+    keeping.tick()
+    gateway.report(keeping)

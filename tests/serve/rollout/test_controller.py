@@ -1,0 +1,209 @@
+"""How traffic moves: by what gateways tell, one step at a time, and back at once."""
+
+from typing import Any
+
+import pytest
+
+from serve.control import ActWanted
+from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.replay import replay
+from serve.rollout.rollout import Phase
+from serve.rollout.tally import Load, Tally
+from serve.rollout.trail import Action
+from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+
+SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+
+
+def note(keeping: Keeping, *latencies_ms: float) -> None:
+    """Five seconds later the baseline has answered 2,000 requests in each of these times."""
+    tally = Tally()
+    for latency_ms in latencies_ms:
+        for _ in range(2000):
+            tally.latency.record(latency_ms)
+    keeping.clock.now_s += 5
+    loads = {("digits", "fp32"): Load(tally=tally, in_flight=0, waiting_rows=0)}
+    keeping.timeline.note(keeping.clock.now_s, loads)
+
+
+def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gateway: Gateway) -> None:
+    """By itself, through the shadow and each step, and every verdict computes again."""
+    view = keeping.start()
+    for _ in range(60):
+        turn(keeping, gateway)
+        if keeping.rollout.phase.over:
+            break
+    trail = keeping.store.trail("digits")
+    changes = [entry.change for entry in trail if entry.change.rollout]
+    places = [(change.rollout.phase, change.rollout.step) for change in changes if change.rollout]
+    assert list(dict.fromkeys(places)) == [
+        (Phase.SHADOW, 0),
+        (Phase.STEP, 1),
+        (Phase.STEP, 2),
+        (Phase.STEP, 3),
+        (Phase.DONE, 3),
+    ]
+    shares = [change.routes.share("int8") for change in changes if change.routes]
+    assert shares == [0.0, 0.1, 0.5, 1.0]
+    assert keeping.routes.weights == {"fp32": 0.0, "int8": 1.0}
+    assert replay(trail, view.rollout.rollout).faults == ()
+
+
+def test_a_new_share_is_in_force_with_the_verdict(keeping: Keeping, gateway: Gateway) -> None:
+    """The same look that finds the shadow alike says who gets traffic, and ends the copies."""
+    keeping.start()
+    assert keeping.routes.shadows == {"int8": 1.0}
+    turn(keeping, gateway)
+    assert (keeping.routes.weights, keeping.routes.shadows) == ({"fp32": 0.9, "int8": 0.1}, {})
+
+
+@pytest.mark.parametrize(
+    ("counts", "guard"), [({"errors": (0, 60)}, "errors"), ({"slow": 100}, "latency")], ids=str
+)
+def test_harm_rolls_back_at_the_look_that_shows_it(
+    keeping: Keeping, gateway: Gateway, counts: dict[str, Any], guard: str
+) -> None:
+    """All traffic is the baseline's with the same entry, whose reason names the guard; what all comes in one
+    second may be one stall, so it takes a few."""
+    keeping.start(POLICY.model_copy(update={"shadow": Shadow(skip=True), "steps": Policy().steps}))
+    keeping.promote()
+    keeping.promote()
+    looks = 0
+    while not keeping.rollout.phase.over:
+        turn(keeping, gateway, **counts)
+        looks += 1
+    assert (keeping.place, looks < 20) == ((Phase.ROLLED_BACK, 3), True)
+    change = keeping.store.trail("digits")[-1].change
+    assert change.routes is not None
+    assert change.routes.weights == {"fp32": 1.0, "int8": 0.0}
+    assert f"harm shown at 25 % of the traffic: {guard}: " in keeping.rollout.reason
+
+
+def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
+    keeping: Keeping, gateway: Gateway
+) -> None:
+    """One pair in ten differs, where one in fifty may; the last ones are shown."""
+    view = keeping.start()
+    turn(keeping, gateway, differ=200)
+    assert keeping.place == (Phase.ROLLED_BACK, 0)
+    shares = [
+        entry.change.routes.share("int8") for entry in keeping.store.trail("digits") if entry.change.routes
+    ]
+    assert set(shares) == {0.0}
+    shown = keeping.commands.view(view.rollout.rollout).disagreements
+    assert [each.request_id for each in shown] == ["r1", "r0"]
+
+
+def test_no_traffic_is_no_failure(keeping: Keeping) -> None:
+    """An hour of looks at nothing: it stands where it stood, and nothing was written."""
+    keeping.start(SKIP)
+    before = keeping.situation.present.number
+    for _ in range(60):
+        keeping.tick(60)
+    assert (keeping.place, keeping.situation.present.number) == ((Phase.STEP, 1), before)
+
+
+def test_time_that_runs_out_leaves_the_baseline(keeping: Keeping) -> None:
+    """Without a decision, and with the reason."""
+    keeping.start(SKIP.model_copy(update={"maximum_s": 100.0}))
+    keeping.tick(100)
+    assert keeping.place == (Phase.INCONCLUSIVE, 1)
+    assert keeping.routes.weights == {"fp32": 1.0, "int8": 0.0}
+
+
+def test_two_gateways_add_up(keeping: Keeping, gateway: Gateway) -> None:
+    """Neither alone has enough pairs."""
+    other = Gateway("two")
+    keeping.start()
+    for each in (gateway, other):
+        each.hear(keeping)
+        each.serve(400)
+        each.report(keeping)
+    keeping.tick()
+    assert keeping.situation.present.evidence.shadow.pairs == 800
+    assert keeping.place == (Phase.STEP, 1)
+
+
+def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: Keeping, gateway: Gateway) -> None:
+    """A gateway that has not heard of the new routes yet splits by the old ones."""
+    slow = Gateway("slow")
+    keeping.start(SKIP)
+    slow.hear(keeping)
+    turn(keeping, gateway)
+    assert keeping.place == (Phase.STEP, 2)
+    slow.serve(1000)
+    slow.report(keeping)
+    keeping.tick()
+    [segment] = keeping.situation.present.evidence.segments
+    assert (segment.key, segment.requests.both) == ((1, 0.1, False), 3000)
+
+
+def test_a_person_pauses_and_nothing_moves(keeping: Keeping, gateway: Gateway) -> None:
+    """What comes in still counts, and harm would still roll back."""
+    view = keeping.start()
+    keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
+    turn(keeping, gateway)
+    assert keeping.place == (Phase.PAUSED, 0)
+    assert keeping.situation.present.evidence.shadow.pairs == 2000
+
+
+def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
+    keeping: Keeping, gateway: Gateway
+) -> None:
+    """By a tenth since the one before: 1,050 and 1,090 pairs are too few after 1,000."""
+    keeping.start(POLICY.model_copy(update={"shadow": Shadow(minimum_pairs=10_000)}))
+    before = keeping.situation.present.number
+    for pairs in (1000, 50, 40, 20, 200):
+        turn(keeping, gateway, pairs)
+    verdicts = [entry.change.judged for entry in keeping.store.trail("digits")[before:]]
+    assert [judged.evidence.shadow.pairs for judged in verdicts if judged] == [1000, 1110, 1310]
+
+
+def test_the_latency_limit_is_fixed_once(keeping: Keeping, gateway: Gateway) -> None:
+    """When the baseline's quantile is known; later it does not drift with the traffic."""
+    policy = SKIP.model_copy(update={"guards": Guards(latency=LatencyGuard(times_baseline=2))})
+    keeping.start(policy)
+    note(keeping)
+    keeping.tick()
+    assert keeping.rollout.limit_ms is None
+    note(keeping, 10.0)
+    keeping.tick()
+    limit_ms = keeping.rollout.limit_ms
+    assert limit_ms is not None
+    assert 20 <= limit_ms <= 20 * 10 ** (1 / 24)
+    note(keeping, 10.0, 90.0)
+    keeping.tick()
+    assert keeping.rollout.limit_ms == limit_ms
+    actions = [entry.change.action for entry in keeping.store.trail("digits")]
+    assert actions.count(Action.LIMIT) == 1
+    assert keeping.situation.watch is not None
+    assert keeping.situation.watch.limit_ms == limit_ms
+
+
+def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway: Gateway) -> None:
+    """Of the start and each step; not of looks that changed nothing."""
+    keeping.start(POLICY.model_copy(update={"webhook": "http://example.com/told"}))
+    keeping.tick()
+    turn(keeping, gateway)
+    assert [(url, line.action, line.step) for url, line in keeping.told] == [
+        ("http://example.com/told", "start", 0),
+        ("http://example.com/told", "verdict", 1),
+    ]
+
+
+def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: Keeping, gateway: Gateway) -> None:
+    """The next one begins with nothing."""
+    first = keeping.start()
+    gateway.hear(keeping)
+    gateway.serve(100)
+    keeping.commands.act(first.rollout.rollout, "abort", ActWanted(), "ann")
+    keeping.start()
+    census = gateway.census
+    assert census is not None
+    sheet = census.sheet(1, {})
+    assert sheet is not None
+    keeping.controller.take("digits", "one", sheet)
+    keeping.controller.take("nobody", "one", sheet)
+    keeping.tick()
+    assert keeping.situation.present.evidence.shadow.pairs == 0
+    assert keeping.controller.written("one") == {}

@@ -1,0 +1,239 @@
+"""A rollout goes on where it was, whoever is killed when, and whatever the store does meanwhile."""
+
+from collections import Counter
+from collections.abc import Callable
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve.control import ActWanted, Outcome, RoutesWanted
+from serve.errors import LostLease, StaleRevision, StoreFailed
+from serve.rollout.answered import Answered
+from serve.rollout.lease import LEASE_S
+from serve.rollout.policy import AccuracyGuard, Shadow
+from serve.rollout.replay import replay
+from serve.rollout.rollout import Phase
+from serve.rollout.store import Store
+from tests.serve.rollout.keeping import POLICY, VERSIONS, Clock, Gateway, Keeping, turn
+
+SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+# Feedback is asked for, so that requests are noted as well.
+TOLD = POLICY.model_copy(update={"guards": POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})})
+
+
+class Killed(BaseException):
+    """kill -9: nothing that runs is asked."""
+
+
+def die_at_every_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first time before it, the second time after it; the third time is survived, and so on."""
+
+    def doom(write: Callable[..., Any]) -> Callable[..., Any]:
+        fates = cycle(("before", "after", "never"))
+
+        def doomed(*arguments: Any) -> Any:
+            fate = next(fates)
+            if fate == "before":
+                raise Killed
+            result = write(*arguments)
+            if fate == "after":
+                raise Killed
+            return result
+
+        return doomed
+
+    for owner, name in ((Store, "append"), (Store, "keep"), (Answered, "note")):
+        monkeypatch.setattr(owner, name, doom(getattr(owner, name)))
+
+
+class Lives:
+    """A keeper, and the next one whenever it is killed."""
+
+    def __init__(self, keeping: Keeping) -> None:
+        self.keeping = keeping
+        self.kills = 0
+
+    def live(self, call: Callable[[Keeping], object], done: Callable[[Keeping], bool]) -> None:
+        """Do it until it was survived, unless it turns out to be done."""
+        while not done(self.keeping):
+            try:
+                call(self.keeping)
+                return
+            except Killed:
+                self.kills += 1
+                self.keeping = self.keeping.killed()
+
+
+def look(lives: Lives, gateway: Gateway) -> None:
+    """What gateways told a keeper that was killed they tell the next one again."""
+
+    def listen_and_look(keeping: Keeping) -> None:
+        gateway.report(keeping)
+        keeping.tick()
+
+    lives.live(listen_and_look, lambda keeping: keeping.rollout.phase.over)
+
+
+def promote(lives: Lives) -> None:
+    """A person who does not know whether it was done looks before trying again."""
+    rollout, number = lives.keeping.rollout.rollout, lives.keeping.situation.changed
+    wanted = ActWanted(number=number)
+    lives.live(
+        lambda keeping: keeping.commands.act(rollout, "promote", wanted, "ann"),
+        lambda keeping: keeping.situation.changed > number,
+    )
+
+
+def test_a_keeper_killed_at_every_write_counts_all_once_and_jumps_no_step(
+    url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before each write and after each, on both databases: in the end it is as if nothing had been."""
+    lives, gateway = Lives(Keeping(url, clock)), Gateway()
+    die_at_every_write(monkeypatch)
+    try:
+        lives.live(lambda keeping: keeping.start(TOLD), lambda keeping: keeping.situation.running is not None)
+        for turns in range(6):
+            gateway.report(lives.keeping)
+            gateway.serve(1500, request_id=f"t{turns}")
+            look(lives, gateway)
+            if lives.keeping.rollout.phase.over:
+                break
+            if lives.keeping.place == (Phase.STEP, 2):
+                promote(lives)
+        assert lives.kills > 10
+        expect_whole(lives.keeping, gateway)
+    finally:
+        lives.keeping.kill()
+
+
+def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
+    """Every request counts once, every step was entered once, in order, and all of it computes again."""
+    trail = keeping.store.trail("digits")
+    steps = [entry.change.rollout.step for entry in trail if entry.change.rollout and entry.change.routes]
+    assert (steps, keeping.rollout.phase) == ([0, 1, 2, 3], Phase.DONE)
+    evidence = keeping.situation.present.evidence
+    seen: Counter[tuple[int, str]] = Counter()
+    for segment in evidence.segments:
+        seen[segment.step, "fp32"] += segment.requests.baseline
+        seen[segment.step, "int8"] += segment.requests.candidate
+    served = {key: count for key, count in gateway.counted.items() if key[0] and count}
+    assert {key: count for key, count in seen.items() if count} == served
+    assert evidence.shadow.pairs == gateway.pairs
+    assert replay(trail, keeping.rollout.rollout).faults == ()
+
+
+def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: Keeping, gateway: Gateway) -> None:
+    """And what they counted meanwhile is not lost."""
+    keeping.start(SKIP)
+    gateway.report(keeping)
+    gateway.serve(500)
+    gateway.serve(400)
+    keeping.kill()
+    keeping.clock.now_s += 60
+    another = keeping.killed()
+    gateway.report(another)
+    another.tick()
+    [segment] = another.situation.present.evidence.segments
+    assert segment.requests.both == 900
+    another.kill()
+
+
+def test_two_keepers_by_accident_are_one_that_acts(keeping: Keeping, gateway: Gateway, file: str) -> None:
+    """The other one follows its routes, and refuses what it is asked."""
+    other = Keeping(file, keeping.clock)
+    view = keeping.start(SKIP)
+    turn(keeping, gateway)
+    other.tick()
+    assert (other.place, other.routes) == ((Phase.STEP, 2), keeping.routes)
+    with pytest.raises(LostLease, match="stop one of the two keepers"):
+        other.commands.act(view.rollout.rollout, "abort", ActWanted(), "bob")
+    assert keeping.place == other.place == (Phase.STEP, 2)
+    other.kill()
+
+
+def test_the_other_keeper_takes_over_with_all_that_was_counted(
+    keeping: Keeping, gateway: Gateway, file: str
+) -> None:
+    """Also what came since the last verdict that was written."""
+    other = Keeping(file, keeping.clock)
+    keeping.start(POLICY.model_copy(update={"shadow": Shadow(minimum_pairs=10_000)}))
+    other.tick(0)
+    for pairs in (1000, 50, 30):
+        turn(keeping, gateway, pairs)
+        other.tick(0)
+    keeping.clock.now_s += LEASE_S
+    other.tick()
+    assert other.situation.present.evidence.shadow.pairs == 1080
+    gateway.report(other)
+    gateway.serve(100)
+    gateway.report(other)
+    other.tick()
+    assert other.situation.present.evidence.shadow.pairs == gateway.pairs == 1180
+    with pytest.raises(LostLease):
+        keeping.promote()
+    other.kill()
+
+
+def test_what_was_mended_without_the_lease_is_written_with_it(keeping: Keeping, file: str) -> None:
+    """A keeper without the lease has loaded less than the routes name: it follows at once, and says so when
+    it may write."""
+    keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "slim": 3}), "ann")
+    other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
+    assert other.routes.share("fp32") == 1
+    keeping.kill()
+    other.tick(LEASE_S)
+    written = other.store.read("digits").routes
+    assert written is not None
+    assert written.share("fp32") == 1
+    other.kill()
+
+
+def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gateway, tmp_path: Path) -> None:
+    """Its folder is gone: routes stay, nothing moves, and what was counted counts when it is back."""
+    keeping.start(SKIP)
+    gateway.report(keeping)
+    gateway.serve(1500)
+    gateway.report(keeping)
+    before = keeping.routes
+    (tmp_path / "store").rename(tmp_path / "away")
+    for _ in range(3):
+        with pytest.raises(StoreFailed):
+            keeping.tick()
+        gateway.report(keeping)
+    with pytest.raises(StoreFailed):
+        keeping.promote()
+    assert (keeping.place, keeping.routes) == ((Phase.STEP, 1), before)
+    (tmp_path / "away").rename(tmp_path / "store")
+    keeping.tick()
+    assert keeping.place == (Phase.STEP, 2)
+    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+
+
+def test_an_action_on_old_news_is_refused_after_a_restart_as_well(keeping: Keeping) -> None:
+    """Whoever read before the pause must read again."""
+    view = keeping.start(SKIP)
+    keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
+    another = keeping.killed()
+    with pytest.raises(StaleRevision, match="it is PAUSED at step 1"):
+        another.commands.act(view.rollout.rollout, "promote", ActWanted(number=view.number), "ann")
+    another.kill()
+
+
+def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gateway) -> None:
+    """For the variant that was chosen, in its step."""
+    keeping.start(TOLD.model_copy(update={"shadow": Shadow(skip=True)}))
+    gateway.report(keeping)
+    gateway.serve(100, request_id="a")
+    gateway.report(keeping)
+    keeping.tick()
+    outcomes = [Outcome(request_id=f"a-int8-{number}", correct=number > 2) for number in range(5)]
+    outcomes.append(Outcome(request_id="a-fp32-0", correct=True))
+    assert keeping.commands.feedback("digits", outcomes).counted == 6
+    another = keeping.killed()
+    assert len(another.commands.feedback("digits", outcomes).double) == 6
+    [segment] = another.situation.present.evidence.segments
+    assert (segment.labelled.baseline, segment.labelled.candidate) == (1, 5)
+    assert (segment.wrong.baseline, segment.wrong.candidate) == (0, 3)
+    another.kill()

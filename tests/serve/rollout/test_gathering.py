@@ -1,0 +1,125 @@
+"""From sheets to evidence."""
+
+from typing import Any
+
+from serve.rollout.census import Choice, Copies, Count, Run, Sheet
+from serve.rollout.evidence import Comparison, Cost, Events, Evidence, Pair, Segment
+from serve.rollout.gathering import gather
+from serve.rollout.rollout import Plan
+
+PLAN = Plan(model="digits", baseline="fp32", candidate="int8")
+# Revision 2 is the shadow; 3 and 4 are the first two steps, and 6 is the second one again after a pause.
+SPLITS = {2: (0, 0.0), 3: (1, 0.1), 4: (2, 0.5), 6: (2, 0.5)}
+
+
+def sheet(counts: dict[Choice, tuple[int, int, int]], number: int = 1, **fields: Any) -> Sheet:
+    """Requests, errors and those over the limit, by choice."""
+    given: dict[str, Any] = {"runs": {}, "copies": Copies(), "disagreements": (), "answered": ()}
+    counted = {
+        choice: Count(requests=requests, errors=errors, over_limit=over)
+        for choice, (requests, errors, over) in counts.items()
+    }
+    return Sheet(rollout="r1", number=number, counts=counted, **given | fields)
+
+
+def gathered(*sheets: Sheet, before: Evidence | None = None) -> Evidence:
+    """What they come to between second 5 and second 6; each is another gateway's."""
+    named = [(f"g{number}", each) for number, each in enumerate(sheets)]
+    return gather(before or Evidence(), named, PLAN, SPLITS, (5.0, 6.0))
+
+
+def test_counts_of_all_gateways_are_one_tick() -> None:
+    """What happened in one second is one draw when it comes to bursts, wherever it was counted."""
+    one = sheet({(3, False, "fp32"): (90, 2, 1), (3, False, "int8"): (10, 1, 0)})
+    other = sheet({(3, False, "fp32"): (80, 0, 0), (3, False, "int8"): (20, 2, 4)})
+    assert gathered(one, other).segments == (
+        Segment(
+            step=1,
+            split=0.1,
+            started_s=5.0,
+            ended_s=6.0,
+            requests=Pair(baseline=170, candidate=30),
+            errors=Events.tick(2, 3),
+            over_limit=Events.tick(1, 4),
+        ),
+    )
+
+
+def test_steps_and_keys_stay_apart() -> None:
+    """By the split that chose, and whether a key was drawn."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (3, False, "int8"): (1, 0, 0),
+        (4, False, "int8"): (2, 0, 0),
+        (4, True, "int8"): (3, 0, 0),
+    }
+    segments = gathered(sheet(counts)).segments
+    assert {segment.key: segment.requests.candidate for segment in segments} == {
+        (1, 0.1, False): 1,
+        (2, 0.5, False): 2,
+        (2, 0.5, True): 3,
+    }
+
+
+def test_two_revisions_of_one_split_are_one_tick() -> None:
+    """Somebody set a shadow in between: the split is the same."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (4, False, "int8"): (1, 1, 0),
+        (6, False, "int8"): (1, 1, 0),
+    }
+    [segment] = gathered(sheet(counts)).segments
+    assert segment.errors == Events.tick(0, 2)
+
+
+def test_what_no_step_chose_is_left_out() -> None:
+    """Requests in the shadow phase, of routes before the rollout, and of a third variant."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (2, False, "fp32"): (100, 0, 0),
+        (1, False, "int8"): (100, 0, 0),
+        (3, False, "slim"): (100, 0, 0),
+    }
+    assert gathered(sheet(counts)).segments == ()
+
+
+def test_ticks_add_up_to_what_was_there() -> None:
+    """The segment grows, and its ticks are remembered as such."""
+    one = sheet({(3, False, "int8"): (10, 2, 0)})
+    both = gathered(one, before=gathered(one))
+    [segment] = both.segments
+    assert (segment.errors, segment.requests.candidate) == (Events.tick(0, 2) + Events.tick(0, 2), 20)
+
+
+def test_runs_cost_in_the_step_that_was_in_force() -> None:
+    """Of all gateways together, one block a tick; a third variant's are nobody's business."""
+    runs = {
+        "fp32": Run(revision=3, rows=90, cpu_ms=180.0),
+        "int8": Run(revision=3, rows=10, cpu_ms=5.0),
+        "slim": Run(revision=3, rows=10, cpu_ms=5.0),
+    }
+    [segment] = gathered(sheet({}, runs=runs), sheet({}, runs=runs)).segments
+    assert (segment.baseline_cost, segment.candidate_cost) == (Cost.tick(180, 360.0), Cost.tick(20, 10.0))
+
+
+def test_copies_add_up() -> None:
+    """In all, by output, by slice, and those that were dropped."""
+    part = Comparison(pairs=3, disagreements=1)
+    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2)
+    evidence = gathered(sheet({}, copies=copies), sheet({}, copies=copies))
+    assert evidence.shadow == part + part
+    assert (evidence.outputs, evidence.slices) == ({"y": part + part}, {"de": part + part})
+    assert evidence.dropped == 4
+
+
+def test_the_evidence_before_stays_as_it_was() -> None:
+    """It is in force until the new one is written down."""
+    part = Comparison(pairs=3)
+    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part})
+    before = gathered(sheet({(3, False, "int8"): (1, 0, 0)}, copies=copies))
+    text = before.model_dump_json()
+    gathered(sheet({(3, False, "int8"): (1, 0, 0)}, copies=copies), before=before)
+    assert before.model_dump_json() == text
+
+
+def test_the_last_sheet_of_each_gateway_is_remembered() -> None:
+    """With the evidence, so that the two cannot come apart."""
+    before = gathered(sheet({}, 7), sheet({}, 3))
+    assert gathered(sheet({}, 8), before=before).sheets == {"g0": 8, "g1": 3}

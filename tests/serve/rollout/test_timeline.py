@@ -1,0 +1,108 @@
+"""The last ten minutes."""
+
+import pytest
+
+from serve.rollout.tally import EDGES_MS, Load, Loads, Tally
+from serve.rollout.timeline import Timeline
+
+DIGITS = ("digits", "fp32")
+
+
+def loads(*latencies_ms: float, errors: int = 0, key: tuple[str, str] = DIGITS) -> Loads:
+    """What one variant has come to."""
+    tally = Tally()
+    for latency_ms in latencies_ms:
+        tally.latency.record(latency_ms)
+    tally.requests = len(latencies_ms)
+    tally.failures["ModelFailed"] = errors
+    return {key: Load(tally=tally, in_flight=0, waiting_rows=0)}
+
+
+def edge(latency_ms: float) -> float:
+    """The upper edge of its bucket."""
+    return min(edge for edge in EDGES_MS if edge >= latency_ms)
+
+
+def test_curves_are_what_came_in_between() -> None:
+    """Ten requests in five seconds, one of which failed; then none."""
+    timeline = Timeline()
+    timeline.note(0.0, loads(*[1.0] * 5))
+    timeline.note(5.0, loads(*[1.0] * 5, *[20.0] * 10, errors=1))
+    timeline.note(10.0, loads(*[1.0] * 5, *[20.0] * 10, errors=1))
+    curves = timeline.curves("digits")
+    curve = curves.variants["fp32"]
+    assert curves.at_s == (5.0, 10.0)
+    assert (curve.requests_per_s, curve.errors_per_s) == ((2.0, 0.0), (0.2, 0.0))
+    assert (curve.p50_ms, curve.p99_ms) == ((edge(20), None), (edge(20), None))
+
+
+def test_a_variant_that_comes_later_has_no_requests_before() -> None:
+    """Its curve is as long as the others'; those of other models are not among them."""
+    timeline = Timeline()
+    other = loads(1.0, key=("minilm", "fp32"))
+    timeline.note(0.0, loads(1.0) | other)
+    timeline.note(5.0, loads(1.0) | other)
+    timeline.note(10.0, loads(1.0) | other | loads(1.0, 1.0, key=("digits", "int8")))
+    variants = timeline.curves("digits").variants
+    assert {name: curve.requests_per_s for name, curve in variants.items()} == {
+        "fp32": (0.0, 0.0),
+        "int8": (0.0, 0.4),
+    }
+
+
+def test_it_is_noted_every_five_seconds() -> None:
+    """Whoever looks more often adds nothing."""
+    timeline = Timeline()
+    for second in range(12):
+        timeline.note(float(second), loads())
+    assert timeline.curves("digits").at_s == (5.0, 10.0)
+
+
+def test_ten_minutes_are_kept() -> None:
+    """A server that runs for a day needs no more memory than that."""
+    timeline = Timeline()
+    for second in range(0, 3605, 5):
+        timeline.note(float(second), loads())
+    at_s = timeline.curves("digits").at_s
+    assert (len(at_s), at_s[0], at_s[-1]) == (120, 3005.0, 3600.0)
+
+
+def test_counts_that_fell_are_no_negative_requests() -> None:
+    """All gateways were started anew."""
+    timeline = Timeline()
+    timeline.note(0.0, loads(*[1.0] * 50, errors=9))
+    timeline.note(5.0, loads(1.0))
+    curve = timeline.curves("digits").variants["fp32"]
+    assert (curve.requests_per_s, curve.errors_per_s) == ((0.0,), (0.0,))
+
+
+def test_nothing_noted_is_no_curve() -> None:
+    """A server that has just been started."""
+    assert (Timeline().curves("digits").at_s, Timeline().curves("digits").variants) == ((), {})
+
+
+@pytest.mark.parametrize(("count", "known"), [(999, False), (1000, True)])
+def test_a_quantile_rests_on_ten_requests_beyond_it(count: int, known: bool) -> None:
+    """For the 99th that is a thousand."""
+    timeline = Timeline()
+    timeline.note(0.0, {})
+    timeline.note(5.0, loads(*[3.0] * count))
+    assert timeline.quantile_ms("digits", "fp32", 0.99) == (edge(3.0) if known else None)
+
+
+def test_a_quantile_is_of_the_last_ten_minutes() -> None:
+    """What was slow an hour ago says nothing of the limit for today."""
+    timeline = Timeline()
+    timeline.note(0.0, {})
+    slow = loads(*[900.0] * 2000)
+    for second in range(5, 3605, 5):
+        timeline.note(float(second), slow)
+    timeline.note(3605.0, loads(*[900.0] * 2000, *[3.0] * 2000))
+    assert timeline.quantile_ms("digits", "fp32", 0.99) == edge(3.0)
+
+
+def test_one_look_is_no_quantile() -> None:
+    """What was counted before it may be of any age."""
+    timeline = Timeline()
+    timeline.note(0.0, loads(*[3.0] * 2000))
+    assert timeline.quantile_ms("digits", "fp32", 0.99) is None
