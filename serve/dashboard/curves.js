@@ -21,46 +21,40 @@ export function curves(detail, view, found, trail, now_s, redraw) {
     redraw();
   };
   const at = pointed === null ? null : Math.round(pointed * (found.at_s.length - 1));
+  const shared = { at_s: found.at_s, at, point, marks: marks(trail, found.at_s), limit: null };
+  const swatches = names.map(([name, look]) => h("span", null, swatch(look), name));
+  const keys = {
+    tabindex: 0,
+    role: "group",
+    "aria-label": "Curves; the arrow keys move through time",
+    onkeydown: (event) => walk(event, found.at_s.length, point),
+  };
+  const began = ago(found.at_s[0], now_s);
+  return [
+    h("p.legend", null, swatches, h("span.when", null, when(found, at, now_s))),
+    h("div.charts", keys, charts(names, found, shared, limitOfP99(view))),
+    h("p.axis", { "aria-hidden": "true" }, h("span", null, began), h("span", null, "now")),
+  ];
+}
+
+function charts(names, found, shared, limit) {
   const lines = (values) =>
     names.map(([name, look]) => ({ name, look, values: values(found.variants[name]) }));
-  const shared = { at_s: found.at_s, at, point, marks: marks(trail, found.at_s), limit: null };
-  const limit = limitOfP99(view);
+  const errors = {
+    title: `Errors, mean of ${ERRORS_S}\u202fs`,
+    say: exactPercent,
+    lines: lines((curve) => errorShare(curve, found.at_s)),
+  };
+  const requests = {
+    title: "Requests per second",
+    say: short,
+    lines: lines((curve) => curve.requests_per_s),
+  };
   return [
-    h(
-      "p.legend",
-      null,
-      names.map(([name, look]) => h("span", null, swatch(look), name)),
-      h("span.when", null, when(found, at, now_s)),
-    ),
-    h(
-      "div.charts",
-      {
-        tabindex: 0,
-        role: "group",
-        "aria-label": "Curves; the arrow keys move through time",
-        onkeydown: (event) => walk(event, found.at_s.length, point),
-      },
-      chart({ ...shared, title: "p99", say: ms, lines: lines((curve) => curve.p99_ms), limit }),
-      chart({
-        ...shared,
-        title: `Errors, mean of ${ERRORS_S}\u202fs`,
-        say: exactPercent,
-        lines: lines((curve) => errorShare(curve, found.at_s)),
-      }),
-      chart({ ...shared, title: "p50", say: ms, lines: lines((curve) => curve.p50_ms) }),
-      chart({
-        ...shared,
-        title: "Requests per second",
-        say: short,
-        lines: lines((curve) => curve.requests_per_s),
-      }),
-    ),
-    h(
-      "p.axis",
-      { "aria-hidden": "true" },
-      h("span", null, ago(found.at_s[0], now_s)),
-      h("span", null, "now"),
-    ),
+    chart({ ...shared, title: "p99", say: ms, lines: lines((curve) => curve.p99_ms), limit }),
+    chart({ ...shared, ...errors }),
+    chart({ ...shared, title: "p50", say: ms, lines: lines((curve) => curve.p50_ms) }),
+    chart({ ...shared, ...requests }),
   ];
 }
 

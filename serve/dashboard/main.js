@@ -11,12 +11,21 @@ import { now_s, Refused } from "./server.js";
 import { Watch } from "./watch.js";
 import { duration, moment } from "./words.js";
 
-const page = { picture: null, seen_s: null, failure: null, notice: null, replay: null, asked: false };
+const page = {
+  picture: null,
+  seen_s: null,
+  failure: null,
+  notice: null,
+  replay: null,
+  // Whether the token was asked for, and whether something was done since the last look.
+  asked: false,
+  acted: false,
+};
 
 const desk = {
   view: () => page.picture?.view ?? null,
   replay: () => page.replay,
-  look: () => watch.now(),
+  look: lookAtAll,
   draw: () => requestAnimationFrame(draw),
   tell: (message) => show({ notice: message }),
   fail: (error) => (error.status === 401 ? needToken(error) : show({ notice: error.message })),
@@ -29,15 +38,18 @@ const desk = {
   },
   go: async (model, rollout) => {
     location.hash = address(model, rollout);
-    await watch.now();
+    await lookAtAll();
   },
 };
 
 const watch = new Watch(async () => {
   const wanted = place();
+  // On the first turn everything is asked for.
+  const before = page.acted && page.picture ? { ...page.picture, turn: -1 } : page.picture;
+  page.acted = false;
   let picture;
   try {
-    picture = await look(wanted, page.picture);
+    picture = await look(wanted, before);
   } catch (error) {
     show({ failure: error });
     if (error.status === 401 && !page.asked) needToken(error);
@@ -47,6 +59,12 @@ const watch = new Watch(async () => {
   if (JSON.stringify(wanted) === JSON.stringify(place())) show({ picture, seen_s: now_s(), failure: null });
   return true;
 });
+
+/** Also at what else is asked for less often: something was done. */
+function lookAtAll() {
+  page.acted = true;
+  return watch.now();
+}
 
 function needToken(error) {
   page.asked = true;
@@ -175,6 +193,7 @@ document.getElementById("token").onclick = () =>
     watch.now(),
   );
 window.addEventListener("hashchange", () => watch.now());
+window.addEventListener("online", () => watch.now());
 // Ages grow also while nothing comes.
 setInterval(draw, 1000);
 watch.now();

@@ -46,36 +46,9 @@ function change(model, detail, desk) {
 }
 
 function fields(names, { weights, shadows, sticky }) {
-  const input = (kind, index, label, value, most) =>
-    h("input", {
-      type: "number",
-      name: `${kind}-${index}`,
-      "aria-label": label,
-      min: 0,
-      max: most,
-      step: "any",
-      required: true,
-      value,
-    });
-  const rows = names.map((name, index) =>
-    h(
-      "tr",
-      null,
-      h("th", { scope: "row" }, name),
-      h("td", null, input("weight", index, `Weight of ${name}`, weights[name] ?? 0)),
-      h(
-        "td",
-        null,
-        input(
-          "copies",
-          index,
-          `Percent copied to ${name}`,
-          Number((100 * (shadows[name] ?? 0)).toPrecision(9)),
-          100,
-        ),
-      ),
-    ),
-  );
+  const heads = ["Variant", "Weight", "Copies, %"].map((head) => h("th", { scope: "col" }, head));
+  const rows = names.map((name, index) => row(name, index, weights[name] ?? 0, shadows[name] ?? 0));
+  const header = h("input", { name: "sticky", required: true, value: sticky, spellcheck: "false" });
   return [
     h(
       "p.soft",
@@ -83,27 +56,29 @@ function fields(names, { weights, shadows, sticky }) {
       "A variant's share is its weight over the sum of all. ",
       "A shadow gets copies of the requests that the baseline answered, and has weight 0.",
     ),
-    h(
-      "table.form",
-      null,
-      h(
-        "thead",
-        null,
-        h(
-          "tr",
-          null,
-          ["Variant", "Weight", "Copies, %"].map((head) => h("th", { scope: "col" }, head)),
-        ),
-      ),
-      h("tbody", null, rows),
-    ),
-    h(
-      "label",
-      null,
-      "Sticky header",
-      h("input", { name: "sticky", required: true, value: sticky, spellcheck: "false" }),
-    ),
+    h("table.form", null, h("thead", null, h("tr", null, heads)), h("tbody", null, rows)),
+    h("label", null, "Sticky header", header),
   ];
+}
+
+function row(name, index, weight, share) {
+  const shared = { type: "number", min: 0, step: "any", required: true };
+  const weights = { name: `weight-${index}`, "aria-label": `Weight of ${name}`, value: weight };
+  // 0.29 is 28.999999999999996 % otherwise.
+  const percent = Number((100 * share).toPrecision(9));
+  const copies = {
+    name: `copies-${index}`,
+    "aria-label": `Percent copied to ${name}`,
+    value: percent,
+    max: 100,
+  };
+  return h(
+    "tr",
+    null,
+    h("th", { scope: "row" }, name),
+    h("td", null, h("input", { ...shared, ...weights })),
+    h("td", null, h("input", { ...shared, ...copies })),
+  );
 }
 
 function wanted(names, form) {

@@ -17,47 +17,42 @@ import { ago, moment, said } from "./words.js";
 
 /** All sections of a picture with a model. */
 export function sections(picture, desk, now_s) {
-  const { model, detail, view, rollouts, running, curves: found } = picture;
+  const { model, view, rollouts } = picture;
   const newest = !view || rollouts[0]?.rollout === view.rollout.rollout;
-  const entries = entriesOf(picture.trail.entries, view, newest);
+  const latest = h("a", { href: address(model, null) }, "Show the latest one");
   return [
-    !newest &&
-      h(
-        "p.notice",
-        null,
-        "This is an earlier rollout. ",
-        h("a", { href: address(model, null) }, "Show the latest one"),
-      ),
+    !newest && h("p.notice", null, "This is an earlier rollout. ", latest),
     hero(picture, desk, now_s, newest),
     h(
       "div.columns",
       null,
-      h(
-        "div.wide",
-        null,
-        card("Variants", variants(detail, view, found)),
-        view && verdictCard(view, now_s),
-        card("Last ten minutes", curves(detail, view, found, picture.trail.entries, now_s, desk.draw)),
-        view &&
-          card(
-            "Shadow",
-            likeness(view),
-            h("h4", null, "Latest pairs that differ"),
-            disagreements(view, now_s),
-          ),
-      ),
-      h(
-        "div.side",
-        null,
-        card("Routes", routes(model, detail, running, desk)),
-        card(
-          "Timeline",
-          trail(entries, now_s, picture.trail.after > 0 && desk.earlier),
-          view && h("div.replay", null, replay(view.rollout.rollout, desk.replay(), desk.startReplay)),
-        ),
-        card("Rollouts", history(model, rollouts, view?.rollout.rollout, now_s)),
-      ),
+      h("div.wide", null, wide(picture, desk, now_s)),
+      h("div.side", null, side(picture, desk, now_s, newest)),
     ),
+  ];
+}
+
+function wide({ detail, view, curves: found, trail: { entries } }, desk, now_s) {
+  const pairs = () => [h("h4", null, "Latest pairs that differ"), disagreements(view, now_s)];
+  return [
+    card("Variants", variants(detail, view, found)),
+    view && verdictCard(view, now_s),
+    card("Last ten minutes", curves(detail, view, found, entries, now_s, desk.draw)),
+    view && card("Shadow", likeness(view), pairs()),
+  ];
+}
+
+function side({ model, detail, view, rollouts, running, trail: known }, desk, now_s, newest) {
+  const id = view?.rollout.rollout;
+  const entries = entriesOf(known.entries, view, newest);
+  return [
+    card("Routes", routes(model, detail, running, desk)),
+    card(
+      "Timeline",
+      trail(entries, now_s, known.after > 0 && desk.earlier),
+      view && h("div.replay", null, replay(id, desk.replay(), desk.startReplay)),
+    ),
+    card("Rollouts", history(model, rollouts, id, now_s)),
   ];
 }
 

@@ -28,6 +28,14 @@ export function start(model, detail, desk) {
 }
 
 function fields(baseline, candidates) {
+  const options = candidates.map((name) => h("option", null, name));
+  return [
+    h("label", null, `From ${baseline} to`, h("select", { name: "candidate", required: true }, options)),
+    policyFields(),
+  ];
+}
+
+function policyFields() {
   const policy = h("textarea", {
     name: "policy",
     rows: 8,
@@ -36,42 +44,22 @@ function fields(baseline, candidates) {
     "aria-label": "Policy as JSON",
     placeholder: '{"steps": [{"share": 0.1}, {"share": 1.0}]}',
   });
-  const own = (is) => () => {
-    policy.disabled = !is;
-    if (is) policy.focus();
+  const choice = (value, own, ...said) => {
+    const onchange = () => {
+      policy.disabled = !own;
+      if (own) policy.focus();
+    };
+    const radio = h("input", { type: "radio", name: "which", value, checked: !own, onchange });
+    return h("label.choice", null, radio, h("span", null, said));
   };
-  const radio = (value, is) =>
-    h("input", { type: "radio", name: "which", value, checked: !is, onchange: own(is) });
-  return [
-    h(
-      "label",
-      null,
-      `From ${baseline} to`,
-      h(
-        "select",
-        { name: "candidate", required: true },
-        candidates.map((name) => h("option", null, name)),
-      ),
-    ),
-    h(
-      "fieldset",
-      null,
-      h("legend", null, "Policy"),
-      h(
-        "label.choice",
-        null,
-        radio("default", false),
-        h("span", null, h("b", null, "The default. "), DEFAULT),
-      ),
-      h(
-        "label.choice",
-        null,
-        radio("own", true),
-        h("span", null, h("b", null, "My own, as JSON. "), "What it leaves out is as in the default."),
-      ),
-      policy,
-    ),
-  ];
+  return h(
+    "fieldset",
+    null,
+    h("legend", null, "Policy"),
+    choice("default", false, h("b", null, "The default. "), DEFAULT),
+    choice("own", true, h("b", null, "My own, as JSON. "), "What it leaves out is as in the default."),
+    policy,
+  );
 }
 
 function policyOf(form) {

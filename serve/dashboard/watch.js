@@ -8,28 +8,34 @@ export class Watch {
   #look;
   #timer = 0;
   #failed = 0;
-  #busy = null;
+  // The look that is under way or was the last, and the one that comes right after it, if any.
+  #present = Promise.resolve();
+  #next = null;
 
   constructor(look) {
     this.#look = look;
     document.addEventListener("visibilitychange", () => this.now());
   }
 
-  /** Look now, or again after the look that is under way; resolves when it is done. */
-  async now() {
+  /** Look now, or once after the look that is under way; resolves when it is done. */
+  now() {
     clearTimeout(this.#timer);
-    while (this.#busy) await this.#busy;
-    if (document.visibilityState !== "visible") return;
-    this.#busy = this.#once();
-    await this.#busy;
+    const begin = () => this.#once();
+    this.#next ??= this.#present.then(begin, begin);
+    return this.#next;
   }
 
   async #once() {
-    const well = await this.#look();
-    this.#failed = well ? 0 : this.#failed + 1;
-    clearTimeout(this.#timer);
-    const wait_ms = Math.min(SLOWEST_MS, EVERY_MS * 2 ** this.#failed);
-    this.#timer = setTimeout(() => this.now(), wait_ms);
-    this.#busy = null;
+    this.#present = this.#next;
+    this.#next = null;
+    if (document.visibilityState !== "visible") return;
+    let well = false;
+    try {
+      well = await this.#look();
+    } finally {
+      this.#failed = well ? 0 : this.#failed + 1;
+      clearTimeout(this.#timer);
+      this.#timer = setTimeout(() => this.now(), Math.min(SLOWEST_MS, EVERY_MS * 2 ** this.#failed));
+    }
   }
 }

@@ -83,7 +83,8 @@ def test_what_is_focused_stays_so_while_the_page_looks_again(visit: VisitDesk) -
     page = visit(Desk("step"))
     button = page.page.get_by_role("button", name="Pause")
     button.focus()
-    for _ in range(2):
-        with page.page.expect_request("**/control/models"):
-            pass
+    with page.page.expect_request("**/control/models"):
+        pass
+    with page.page.expect_response("**/trail?*"):
+        pass
     expect(button).to_be_focused()
