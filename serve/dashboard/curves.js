@@ -2,7 +2,7 @@
 
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
-import { ago, duration, ms, percent, short } from "./words.js";
+import { ago, duration, exactPercent, ms, short } from "./words.js";
 import { looks, swatch } from "./variants.js";
 
 // One failure in a stretch of few requests would look like a catastrophe, so errors are shown as a mean over
@@ -30,7 +30,7 @@ export function curves(detail, view, found, trail, now_s, redraw) {
       "div.charts",
       { tabindex: 0, role: "group", "aria-label": "Curves; the arrow keys move through time", onkeydown: (event) => walk(event, found.at_s.length, point) },
       chart({ ...shared, title: "p99", say: ms, lines: lines((curve) => curve.p99_ms), limit }),
-      chart({ ...shared, title: `Errors, mean of ${ERRORS_S}\u202fs`, say: percent, lines: lines((curve) => errorShare(curve, found.at_s)) }),
+      chart({ ...shared, title: `Errors, mean of ${ERRORS_S}\u202fs`, say: exactPercent, lines: lines((curve) => errorShare(curve, found.at_s)) }),
       chart({ ...shared, title: "p50", say: ms, lines: lines((curve) => curve.p50_ms) }),
       chart({ ...shared, title: "Requests per second", say: short, lines: lines((curve) => curve.requests_per_s) }),
     ),

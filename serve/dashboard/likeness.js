@@ -48,7 +48,7 @@ function row(name, tag, comparison, floor) {
     number("Failed", count(failures)),
     number("Cosine", cosine.count ? (cosine.total / cosine.count).toFixed(4) : "–"),
     number("KL, nats", kl.count ? short(kl.total / kl.count) : "–"),
-    number("Largest difference", pairs ? short(largest_difference) : "–"),
+    number("Largest", pairs ? short(largest_difference) : "–"),
   );
 }
 
@@ -74,8 +74,8 @@ function agreement(share, floor) {
 }
 
 /** The latest pairs that differ, newest first. */
-export function disagreements(found, now_s) {
-  if (!found.length) return h("p.empty", null, "No pair that differs.");
+export function disagreements({ disagreements: found, evidence }, now_s) {
+  if (!found.length) return h("p.empty", null, evidence.shadow.disagreements ? "They are kept while the rollout runs, not longer." : "No pair that differs.");
   const [first, rest] = [found.slice(0, FEW), found.slice(FEW)];
   return [
     pairTable(first, now_s),

@@ -57,8 +57,13 @@ function needToken(error) {
 }
 
 function place() {
-  const [model, rollout] = location.hash.slice(1).split("/").map(decodeURIComponent);
-  return { model: model || null, rollout: rollout ?? null };
+  try {
+    const [model, rollout] = location.hash.slice(1).split("/").map(decodeURIComponent);
+    return { model: model || null, rollout: rollout ?? null };
+  } catch {
+    // Whoever wrote the address by hand meant something else.
+    return { model: null, rollout: null };
+  }
 }
 
 function show(change) {

@@ -32,7 +32,7 @@ export function sections(picture, desk, now_s) {
         card("Variants", variants(detail, view, found)),
         view && verdictCard(view, now_s),
         card("Last ten minutes", curves(detail, view, found, picture.trail.entries, now_s, desk.draw)),
-        view && card("Shadow", likeness(view), h("h4", null, "Latest pairs that differ"), disagreements(view.disagreements, now_s)),
+        view && card("Shadow", likeness(view), h("h4", null, "Latest pairs that differ"), disagreements(view, now_s)),
       ),
       h(
         "div.side",

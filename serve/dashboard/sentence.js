@@ -48,7 +48,7 @@ const SENTENCES = {
     return { main: `${candidate} was promoted: ${present(detail)}.`, rest };
   },
   ROLLED_BACK({ rollout }, detail) {
-    const rest = rollout.by === "judge" ? capital(`${said(rollout.reason)}.`) : `${rollout.by} aborted it.`;
+    const rest = rollout.reason === "aborted" ? `${who(rollout.by)} aborted it.` : `${capital(said(rollout.reason))}.`;
     return { main: `${rollout.plan.candidate} was rolled back ${place(rollout)}: ${present(detail)}.`, rest };
   },
   INCONCLUSIVE({ rollout }, detail) {
@@ -76,9 +76,9 @@ function harmless(verdict) {
   return by("suspicion").length ? `Suspicion of harm in ${list(by("suspicion"))}, so it goes no further` : "Nothing harmful";
 }
 
-/** Who did it, in words; the judge is the machine. */
+/** Who did it, in words; some are machines. */
 export function who(by) {
-  return by === "judge" ? "the judge" : by;
+  return { judge: "the judge", keeper: "the keeper", serve: "the start of the server" }[by] ?? by;
 }
 
 function capital(text) {
