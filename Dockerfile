@@ -15,13 +15,14 @@ COPY Makefile pyproject.toml constraints.txt README.md LICENSE counterweight.py 
 FROM base AS serve
 COPY serve serve
 COPY deployments deployments
-RUN make setup EXTRAS=serve
+RUN make setup EXTRAS=serve,postgres && mkdir store && chown counterweight store
 USER 10001
-VOLUME /app/models
+# The bundles, and what is written down of rollouts.
+VOLUME /app/models /app/store
 EXPOSE 8000 8001
 HEALTHCHECK --interval=10s --timeout=3s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=2)"]
-CMD ["counterweight", "serve", "models", "--host", "0.0.0.0"]
+CMD ["counterweight", "serve", "models", "--host", "0.0.0.0", "--store", "sqlite:////app/store/rollouts.db"]
 
 # Where variants are made. Give PIP_EXTRA_INDEX_URL a CPU index of torch to keep CUDA out of the image.
 FROM base AS export

@@ -29,6 +29,8 @@ check: setup ## ruff, mypy --strict, hadolint
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 
+# Compiled once, not by each of the thousand processes that the tests start.
+test: export PYTHONDONTWRITEBYTECODE =
 test: setup ## the whole suite, two files at a time, fast tests first
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/house tests/serve tests/deployments tests/loadtests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/export

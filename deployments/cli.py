@@ -131,12 +131,18 @@ def _parse_settings(texts: list[str]) -> Settings:
 
 def _welcome(plan: Plan) -> str:
     lines = [
-        f"serving on {plan.url} (docs: {plan.url}/docs), gRPC on {plan.host}:{plan.grpc_port} (Ctrl-C stops)"
+        f"serving on {plan.url}, gRPC on {plan.host}:{plan.grpc_port} (Ctrl-C stops)",
+        f"  to look at: {plan.url}/, to read: {plan.url}/docs",
     ]
+    store = Store(plan.store, "door")
     for model in plan.read():
-        routes = plan.routes_of(model)
+        present = store.read(model.name)
+        routes = present.routes or plan.routes_of(model)
         split = ", ".join(f"{routes.share(variant):.4g} {variant}" for variant in routes.weights)
         lines.append(f"  {model.name}: {split}   POST {plan.url}/v2/models/{model.name}/infer")
+        if routes.weights != plan.routes_of(model).weights:
+            lines.append(f"    as it was decided before: counterweight rollout history {model.name}")
+    store.close()
     if plan.access.closed:
         lines.append(
             f"  closed: /control, /metrics, load and unload, for {plan.host} is not this machine alone; "

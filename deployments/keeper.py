@@ -22,6 +22,7 @@ from serve.rollout.commands import Commands
 from serve.rollout.controller import Controller
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
+from serve.rollout.webhook import Webhooks
 from serve.routing import Routes
 
 T = TypeVar("T")
@@ -49,7 +50,8 @@ class Keeper:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._store = await self._wait(Store, plan.store, "keeper")
         self._timeline = Timeline()
-        self._controller = Controller(self._store, self._timeline, lambda url, line: None)
+        self._webhooks = Webhooks()
+        self._controller = Controller(self._store, self._timeline, self._webhooks.tell)
         self._commands = Commands(self._controller, self._store, self._timeline)
         if self._saved.exists():
             self._catalog = Catalog.model_validate_json(self._saved.read_bytes())
@@ -65,6 +67,8 @@ class Keeper:
         # It may not have come so far.
         if (store := getattr(self, "_store", None)) is not None:
             store.close()
+        if (webhooks := getattr(self, "_webhooks", None)) is not None:
+            webhooks.close()
 
     def check_health(self) -> None:
         """Raise when it no longer looks."""

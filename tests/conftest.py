@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import onnx
 import pytest
@@ -21,6 +22,11 @@ from serve.bundle import (
 )
 from serve.figures import Compared, Estimate, Figures, Parity, Quality, Speed, SpeedPoint
 from serve.tensor import Signature, TensorSpec
+from tests.schedule import Lines, arrange
+
+# How long an example takes is the machine's affair, which others share.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 FEATURES = 4
 CLASSES = 3
@@ -137,6 +143,18 @@ def make_bundle(
     bundle = Bundle(**fields | changes)
     write_bundle(repository / bundle.model / variant, bundle, {MODEL: content})
     return bundle
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Once pytest itself has put them in order."""
+    arrange(items)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lines:
+    """For `--numprocesses`, whatever `--dist` says."""
+    config.option.loadscopereorder = False
+    return Lines(config, log)
 
 
 @pytest.fixture(name="make_bundle")

@@ -34,16 +34,17 @@ const desk = {
 
 const watch = new Watch(async () => {
   const wanted = place();
+  let picture;
   try {
-    const picture = await look(wanted, page.picture);
-    // Somebody went elsewhere meanwhile.
-    if (JSON.stringify(wanted) !== JSON.stringify(place())) return true;
-    show({ picture, seen_s: now_s(), failure: null });
+    picture = await look(wanted, page.picture);
   } catch (error) {
     show({ failure: error });
     if (error.status === 401 && !page.asked) needToken(error);
+    return false;
   }
-  return page.failure === null;
+  // Unless somebody went elsewhere meanwhile.
+  if (JSON.stringify(wanted) === JSON.stringify(place())) show({ picture, seen_s: now_s(), failure: null });
+  return true;
 });
 
 function needToken(error) {

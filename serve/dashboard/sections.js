@@ -17,7 +17,7 @@ import { ago, moment, said } from "./words.js";
 
 /** All sections of a picture with a model. */
 export function sections(picture, desk, now_s) {
-  const { model, detail, view, rollouts, curves: found } = picture;
+  const { model, detail, view, rollouts, running, curves: found } = picture;
   const newest = !view || rollouts[0]?.rollout === view.rollout.rollout;
   const entries = entriesOf(picture.trail.entries, view, newest);
   return [
@@ -55,12 +55,17 @@ function hero({ model, detail, view, running }, desk, now_s, newest) {
   return h(
     `section.hero.tone-${tone}`,
     { "data-key": "hero", "aria-label": "State" },
-    h("p.badge", null, h(`span.phase.phase-${tone}`, null, PHASES[tone] ?? "No rollout"), view && h("code", null, view.rollout.rollout)),
+    h("p.badge", null, badge(view), view && h("code", null, view.rollout.rollout)),
     h("h2", { id: "state" }, main, " ", h("span.rest", null, rest)),
     view && stepper(view),
     view && meters(view, now_s),
     h("div.acts", null, view && acts(view, desk), newest && !running && startButton(model, detail, desk)),
   );
+}
+
+function badge(view) {
+  const phase = view?.rollout.phase;
+  return h(`span.phase.phase-${phase ?? "NONE"}`, null, PHASES[phase] ?? "No rollout");
 }
 
 function startButton(model, detail, desk) {
@@ -73,7 +78,7 @@ function verdictCard(view, now_s) {
   if (!verdict) return card("Evidence", h("p.empty", null, "No verdict yet: the first one comes with the first counts."));
   return card(
     "Evidence",
-    h("p.verdict", null, h(`b.kind-${verdict.kind}`, null, verdict.kind), h("time.soft", { title: moment(judged_s) }, over(rollout.phase) ? ` the last verdict, ${ago(judged_s, now_s)}` : ` ${ago(judged_s, now_s)}`)),
+    h("p.verdict", null, h(`b.kind-${verdict.kind}`, null, verdict.kind), h("time.soft", { title: moment(judged_s) }, ` ${over(rollout.phase) ? "the last verdict, " : ""}${ago(judged_s, now_s)}`), verdict.kind === "CONTINUE" && h("span.soft", null, ", still missing:")),
     h("ul.waits", null, because(verdict).map((item) => h("li", null, said(item)))),
     evidence(verdict, rollout.plan.policy),
   );

@@ -8,7 +8,8 @@ import { duration, list, many, percent, said } from "./words.js";
 /** {tone, main, rest}: the tone for colour and mark, what is, and what else there is to say. */
 export function sentence(detail, view) {
   if (!view) return { tone: "NONE", main: `${present(detail)}.`, rest: "No rollout has run yet." };
-  return { tone: view.rollout.phase, ...SENTENCES[view.rollout.phase](view, detail) };
+  const suspicious = !over(view.rollout.phase) && view.verdict?.figures.some((figure) => standing(figure) === "suspicion");
+  return { tone: suspicious ? "SUSPICION" : view.rollout.phase, ...SENTENCES[view.rollout.phase](view, detail) };
 }
 
 /** Who answers a model now: somebody may have set other routes since its last rollout. */
@@ -64,7 +65,7 @@ function outlook({ verdict }) {
   if (verdict.kind === "PROMOTE") return `${harmless(verdict)}, nothing missing.`;
   const { counts, unproven } = missingInShort(verdict);
   const waits = counts.map(said);
-  if (unproven.length) waits.push(`the proof of ${list(unproven)}`);
+  if (unproven.length) waits.push(`proof of safety for ${list(unproven)}`);
   return `${harmless(verdict)}${waits.length ? `, waiting for: ${list(waits)}` : ""}.`;
 }
 
@@ -72,7 +73,7 @@ function harmless(verdict) {
   if (!verdict) return "No verdict yet";
   const by = (kind) => verdict.figures.filter((figure) => standing(figure) === kind).map((figure) => figure.guard);
   if (by("harm").length) return `Harm shown: ${list(by("harm"))}`;
-  return by("suspicion").length ? `A suspicion: ${list(by("suspicion"))}` : "Nothing harmful";
+  return by("suspicion").length ? `Suspicion of harm in ${list(by("suspicion"))}, so it goes no further` : "Nothing harmful";
 }
 
 /** Who did it, in words; the judge is the machine. */

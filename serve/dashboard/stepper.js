@@ -3,7 +3,7 @@
 import { h, s } from "./dom.js";
 import { needs, over } from "./rollout.js";
 import { timeSpent } from "./sentence.js";
-import { count, percent, short } from "./words.js";
+import { count, duration, percent, short } from "./words.js";
 
 const MARKS = {
   passed: "M3.5 8.5l3 3 6-7",
@@ -50,7 +50,7 @@ export function meters(view, now_s) {
 function meter({ name, has, needs: least, unit }) {
   const part = least ? Math.min(1, has / least) : 1;
   const tail = unit && `\u202f${unit}`;
-  const text = part < 1 ? `${count(has)} of ${count(least)}${tail}` : `${count(has)}${tail}, enough`;
+  const text = part < 1 ? `${count(has)} of ${count(least)}${tail}` : `${unit ? duration(has) : count(has)}, enough`;
   return h(
     "div.meter",
     null,

@@ -24,7 +24,7 @@ export function swatch(look) {
 export function served(detail, view, curves) {
   if (view && !over(view.rollout.phase) && view.served !== null) {
     const { baseline, candidate } = view.rollout.plan;
-    return { shares: { [baseline]: 1 - view.served, [candidate]: view.served }, over: "since the split last changed" };
+    return { shares: { [baseline]: 1 - view.served, [candidate]: view.served }, over: "since the last change" };
   }
   const since = curves ? curves.at_s.at(-1) - RECENT : 0;
   const sums = {};
@@ -40,7 +40,7 @@ export function served(detail, view, curves) {
 export function variants(detail, view, curves) {
   const { shares, over: span } = served(detail, view, curves);
   const rows = [...looks(detail, view)].map(([name, look]) => row(name, look, detail, view, shares[name]));
-  const heads = ["Variant", `Share of the traffic, ${span}`, "Requests", "Errors", "p50", "p99"];
+  const heads = ["Variant", `Share ${span}`, "Requests", "Errors", "p50", "p99"];
   return h(
     "table.variants",
     null,

@@ -34,7 +34,7 @@ _ANSWERED: tuple[type[Record], ...] = (
 class _Untitled(GenerateJsonSchema):
     """Without a title for each field, which would be its name once more."""
 
-    def field_title_should_be_set(self, schema: CoreSchema | core_schema.ModelField) -> bool:  # type: ignore[override]
+    def field_title_should_be_set(self, schema: CoreSchema | core_schema.ModelField) -> bool:
         return False
 
 

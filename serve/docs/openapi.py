@@ -3,9 +3,13 @@
 import importlib.metadata
 from typing import Any
 
+from serve.docs.control import control_paths
+from serve.docs.control_schemas import CONTROL
 from serve.docs.operations import (
     HEADERS,
     PARAMETERS,
+    SECURITY,
+    TOKEN,
     Operation,
     answer,
     error_responses,
@@ -25,6 +29,12 @@ its name in the path it is asked, whatever the routes say.
 Any request may carry `x-request-id` and `traceparent`, and every answer has both. An error is
 `{"error": "..."}` and says what came, what was expected, and what to do. A path that is not here is 404,
 another method is 405.
+
+Where the server was started with `--tokens`, the header `authorization: Bearer TOKEN` says who asks: the role
+`view` may look at everything, `operate` may change it, too, and if a token has the role `infer`, models
+answer only that one and `operate`. Without tokens everybody on the server's own machine may do everything; if
+others reach it, they may ask models, and Control, metrics, loading and unloading are closed. Health is always
+open.
 """
 _TAGS = {
     "Inference": "Arrays or texts in, arrays out.",
@@ -32,7 +42,9 @@ _TAGS = {
     "Models": "What is served, what it takes, and what it has done.",
     "Health": "Whether a request would be answered now.",
     "Repository": "Loading and unloading while requests come; none fails over it.",
-    "Control": "How traffic is split, and what was counted.",
+    "Control": "How traffic is split and moved, and what was counted. Looking takes the role `view`, "
+    "changing anything `operate`; a body is JSON and its `content-type` says so, even where it may be empty.",
+    "Server": "The dashboard, this page, and metrics.",
 }
 _BINARY = """
 The routes choose the variant, unless the path names one.
@@ -60,12 +72,21 @@ def openapi() -> dict[str, Any]:
         },
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in _TAGS.items()],
-        "paths": {**_infer(), **_embed(), **_models(), **_health(), **_repository(), **_control()},
+        "paths": {
+            **_infer(),
+            **_embed(),
+            **_models(),
+            **_health(),
+            **_repository(),
+            **control_paths(),
+            **_server(),
+        },
         "components": {
-            "schemas": {**REQUESTS, **ANSWERS},
+            "schemas": {**REQUESTS, **ANSWERS, **CONTROL},
             "parameters": PARAMETERS,
             "headers": HEADERS,
             "responses": error_responses(),
+            "securitySchemes": SECURITY,
         },
     }
 
@@ -79,7 +100,8 @@ def _infer() -> dict[str, Any]:
         "Inference",
         "Run a model",
         {"200": outputs},
-        ("400", "404", "413", "415", "500", "503", "504"),
+        ("400", "401", "403", "404", "413", "415", "500", "503", "504"),
+        **TOKEN,
         description=_BINARY.strip(),
         parameters=shared("Key", "Timeout", "RequestId", "Traceparent", "JsonBytes"),
         requestBody=body,
@@ -92,7 +114,8 @@ def _embed() -> dict[str, Any]:
         "Embeddings",
         "Embed texts",
         {"200": json_answer("A vector for each text.", "Embeddings", example=EMBEDDINGS_ANSWER)},
-        [f"OpenAI{status}" for status in (400, 404, 413, 415, 500, 503, 504)],
+        [f"OpenAI{status}" for status in (400, 401, 403, 404, 413, 415, 500, 503, 504)],
+        **TOKEN,
         description="For models with a tokenizer that answer embeddings. A text that is too long is cut.",
         parameters=shared("Key", "Timeout", "RequestId", "Traceparent"),
         requestBody=json_body("EmbeddingsRequest", EMBEDDINGS_EXAMPLES),
@@ -102,7 +125,8 @@ def _embed() -> dict[str, Any]:
 
 def _models() -> dict[str, Any]:
     def ask(summary: str, schema: str, *errors: str) -> Operation:
-        return operation("Models", summary, {"200": json_answer(f"{summary}.", schema)}, errors)
+        answers, refused = {"200": json_answer(f"{summary}.", schema)}, ("401", "403", *errors)
+        return operation("Models", summary, answers, refused, **TOKEN)
 
     return {
         "/v2": {"get": ask("Name, version and extensions of the server", "ServerMetadata")},
@@ -142,7 +166,8 @@ def _repository() -> dict[str, Any]:
             "Repository",
             f"{verb} a model, or one of its variants",
             {"200": json_answer("It is done.", "Done")},
-            ("400", "404", "413", "415", "503"),
+            ("400", "401", "403", "404", "413", "415", "503"),
+            **TOKEN,
             description=description,
             parameters=shared("Model"),
             requestBody=json_body(schema, examples, required=False),
@@ -165,18 +190,13 @@ def _repository() -> dict[str, Any]:
     }
 
 
-def _control() -> dict[str, Any]:
+def _server() -> dict[str, Any]:
     def ask(summary: str, given: dict[str, Any], *errors: str, **fields: Any) -> dict[str, Any]:
-        return {"get": operation("Control", summary, {"200": given}, errors, **fields)}
+        return {"get": operation("Server", summary, {"200": given}, errors, **fields)}
 
-    one = json_answer("Its routes, and its variants.", "ControlModel")
     text = answer("In Prometheus' text format.", "text/plain", "application/openmetrics-text")
     return {
-        "/control/models": ask("The models that are served", json_answer("Their names.", "ControlModels")),
-        "/control/models/{model}": ask(
-            "Routes and counts of a model", one, "404", parameters=shared("Model")
-        ),
-        "/metrics": ask("Metrics for Prometheus", text),
+        "/metrics": ask("Metrics for Prometheus", text, "401", "403", **TOKEN),
         "/": ask("The dashboard", answer("A page.", "text/html")),
         "/dashboard/{file}": ask(
             "A part of the dashboard",

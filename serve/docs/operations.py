@@ -8,6 +8,17 @@ from serve.docs.schemas import Schema, ref, text, whole
 Operation = dict[str, Any]
 
 _NAME = "^[a-z0-9][a-z0-9_.-]{0,62}$"
+# Beside the name of a model: a date, a time, and four digits.
+_ROLLOUT = "^[a-z0-9][a-z0-9_.-]{0,83}$"
+# Of operations that may ask who asks; whether they do is for each server to say.
+TOKEN: dict[str, Any] = {"security": [{"token": []}, {}]}
+SECURITY = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": "A token of the file that the server was started with (`--tokens`).",
+    }
+}
 # Of every answer.
 _TRACKED = ("x-request-id", "traceparent")
 
@@ -48,8 +59,8 @@ def json_body(schema: str, examples: Mapping[str, Any], *, required: bool = True
     return {"required": required, "content": {"application/json": {"schema": ref(schema), "examples": named}}}
 
 
-def _path(name: str, description: str, example: str) -> dict[str, Any]:
-    content = {"name": name, "in": "path", "required": True, "schema": text(pattern=_NAME)}
+def _path(name: str, description: str, example: str, pattern: str = _NAME) -> dict[str, Any]:
+    content = {"name": name, "in": "path", "required": True, "schema": text(pattern=pattern)}
     return content | {"description": description, "example": example}
 
 
@@ -67,6 +78,13 @@ PARAMETERS = {
         "schema": text(),
         "description": "One of the files that the page asks for.",
         "example": "main.js",
+    },
+    "Rollout": _path("rollout", "The rollout.", "digits-20261122-152000-3f9a", _ROLLOUT),
+    "After": {
+        "name": "after",
+        "in": "query",
+        "schema": whole() | {"maximum": 10**18 - 1},
+        "description": "The number of the last entry that is known already; 0: none is.",
     },
     "Key": _header(
         "x-counterweight-key",
@@ -92,18 +110,23 @@ PARAMETERS = {
     ),
 }
 HEADERS = {
+    "www-authenticate": {"description": "How to show who asks.", "schema": text()},
     "x-request-id": {"description": "The request's own, or a new one.", "schema": text()},
     "traceparent": {"description": "The server's span.", "schema": text()},
     "retry-after": {"description": "Seconds, after which another try may pay.", "schema": whole(1)},
 }
 _ERRORS = {
     "400": "The request does not fit the protocol or the model.",
-    "404": "There is no such model or variant.",
+    "401": "A token is needed here, and none came, or one that is not known.",
+    "403": "The token's role does not suffice, this is closed, or a page of another site asks.",
+    "404": "There is no such model, variant or rollout.",
+    "409": "It does not fit what is in force now.",
     "413": "The body, or what it unpacks to, is too large.",
-    "415": "The body is packed in a way that is not known here.",
+    "415": "The body is packed in a way that is not known here, or of a kind that is not taken.",
+    "429": "More changes came than are taken in a second.",
     "431": "The headers are too large.",
     "500": "The model failed.",
-    "503": "Too many requests wait, or the variant is not up.",
+    "503": "Too many requests wait, or the variant, the keeper or its store is not up.",
     "504": "The time was up before the answer was there.",
 }
 
@@ -114,6 +137,9 @@ def error_responses() -> dict[str, Any]:
     responses |= {
         f"OpenAI{status}": json_answer(description, "OpenAIError") for status, description in _ERRORS.items()
     }
-    for name in ("503", "OpenAI503"):
-        responses[name]["headers"]["retry-after"] = {"$ref": "#/components/headers/retry-after"}
+    responses["409"] = json_answer(_ERRORS["409"], "Conflict")
+    for prefix in ("", "OpenAI"):
+        for status, header in (("401", "www-authenticate"), ("429", "retry-after"), ("503", "retry-after")):
+            headers = responses[prefix + status]["headers"]
+            headers[header] = {"$ref": f"#/components/headers/{header}"}
     return responses

@@ -106,7 +106,8 @@ def _commands(document: Document, method: str, path: str, operation: Mapping[str
     for example in examples.values():
         # A quote ends a quoted word for the shell.
         body = write(example["value"]).replace("'", r"'\''")
-        command = f"curl {url} \\\n  -H 'content-type: application/json' -d '{body}'"
+        verb = "" if method == "post" else f"-X {method.upper()} "
+        command = f"curl {verb}{url} \\\n  -H 'content-type: application/json' -d '{body}'"
         yield f"<figure><figcaption>{escape(example['summary'])}</figcaption>"
         yield f"<pre>{escape(command, quote=False)}</pre></figure>"
 
@@ -123,8 +124,8 @@ def _parameters(document: Document, operation: Mapping[str, Any]) -> Iterator[st
 
 
 def _place(parameter: Mapping[str, Any]) -> str:
-    kind = escape(parameter["schema"]["type"])
-    return f"{kind} in the path" if parameter["in"] == "path" else f"{kind}, a header"
+    places = {"path": " in the path", "query": " in the query", "header": ", a header"}
+    return escape(parameter["schema"]["type"]) + places[parameter["in"]]
 
 
 def _body(document: Document, operation: Mapping[str, Any]) -> Iterator[str]:

@@ -168,30 +168,6 @@ ANSWERS: dict[str, Schema] = {
     ),
     "Done": {"type": "object"},
     "Document": {"type": "object"},
-    "ControlModels": record({"models": listed(text())}),
-    "ControlModel": record(
-        {
-            "routes": record(
-                {
-                    "model": text(),
-                    "baseline": text(),
-                    "weights": mapped(number(minimum=0)),
-                    "revision": whole(1, "Counts up with each change."),
-                }
-            ),
-            "variants": mapped(
-                record(
-                    {
-                        "share": number("Of the requests, as the routes ask for it."),
-                        "requests": whole(),
-                        "errors": whole(),
-                        "p50_ms": {"type": ["number", "null"]},
-                        "p99_ms": {"type": ["number", "null"]},
-                    }
-                )
-            ),
-        }
-    ),
 }
 
 # To the first examples of requests.

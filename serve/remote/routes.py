@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="counterweight routes",
         description="Show how a server splits one model's traffic and what its variants did; or change the "
         "split. What is not given stays as it is, and no request is lost.",
-        epilog="example: counterweight routes digits --set fp32=90,slim-int8=10 --shadow int8=1.0",
+        epilog="example: counterweight routes digits --set fp32=90,slim-int8=10",
         parents=[address_options()],
     )
     parser.add_argument("model", metavar="MODEL")

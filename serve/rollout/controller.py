@@ -23,8 +23,8 @@ from serve.rollout.trail import Action, Change, Judged
 from serve.rollout.views import line_of
 
 _log = logging.getLogger("counterweight.controller")
-# Who is told of a change, at the URL that its policy names.
-Tell = Callable[[str, TrailLine], None]
+# What is told of a change, at the URL that its policy names, of which model.
+Tell = Callable[[str, str, TrailLine], None]
 
 
 class Controller:
@@ -134,14 +134,15 @@ class Controller:
     def append(self, situation: Situation, change: Change) -> None:
         """Write down a change. Raises StaleRevision and LostLease."""
         try:
-            number = self._store.append(change, situation.present.number)
+            entry = self._store.append(change, situation.present.number)
         except StaleRevision:
             self._recall(situation)
             raise
         with self._taking:
-            moved = situation.put(number, change)
-        if moved and change.rollout is not None and change.rollout.policy.webhook is not None:
-            self._tell(change.rollout.policy.webhook, line_of(number, "", change))
+            moved = situation.put(entry.number, change)
+        webhook = change.rollout and change.rollout.policy.webhook
+        if moved and webhook:
+            self._tell(webhook, change.model, line_of(entry.number, entry.digest, change))
 
     def _look(self, situation: Situation, now_s: float) -> None:
         """Add what came in to the evidence of the rollout that runs, and do what follows from it."""

@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import betaln, logsumexp, xlog1py, xlogy
 
 Array = NDArray[np.float64]
@@ -148,6 +147,9 @@ def log_mean_above(count: Number, total: Number, squares: Number, limit: float, 
 
 def rate_interval(events: int, trials: int, alpha: float) -> tuple[float, float]:
     """The rates that log_rate does not reject at `alpha`: they hold the true one at every look."""
+    # Only here: it takes longer to import than everything else that a command over the control API needs.
+    from scipy.optimize import brentq
+
     seen = float(_seen(events, trials))
 
     def beyond(rate: float) -> float:

@@ -95,8 +95,8 @@ class Store:
         with self._writer.writing(now_s) as connection:
             _replace(connection, rollout, evidence)
 
-    def append(self, change: Change, after: int) -> int:
-        """Write one step, decided on what `read` gave with the number `after`; the number of its entry.
+    def append(self, change: Change, after: int) -> Entry:
+        """Write one step, decided on what `read` gave with the number `after`; its entry.
 
         Raises StaleRevision when something was written since, and LostLease."""
         with self._writer.writing(change.at_s) as connection:
@@ -113,7 +113,7 @@ class Store:
             connection.execute(insert(TRAIL).values(**entry.model_dump()))
             if change.rollout is not None and change.judged is not None:
                 _replace(connection, change.rollout.rollout, change.judged.evidence)
-        return entry.number
+        return entry
 
 
 def _refuse_old_routes(connection: Connection, change: Change) -> None:

@@ -89,8 +89,8 @@ class Tally:
         self.run_ms: defaultdict[int, float] = defaultdict(float)
         # The CPU time of all runs, where they ran.
         self.cpu_ms = 0.0
-        # As a shadow: rows whose answers were compared with the baseline's, those that differed, and rows that
-        # were dropped instead.
+        # As a shadow: rows whose answers were compared with the baseline's, those of them that differed, and
+        # rows that were dropped instead.
         self.copies = 0
         self.disagreements = 0
         self.drops = 0

@@ -9,6 +9,7 @@ from serve.rollout.judge import Verdict
 from serve.rollout.rollout import Rollout
 from serve.rollout.store import Present
 from serve.rollout.trail import Change, Entry
+from serve.url import parse_url
 
 
 def view_of(
@@ -25,7 +26,7 @@ def view_of(
     ]
     both = sum(pair.both for pair in here)
     return RolloutView(
-        rollout=rollout,
+        rollout=_discreet(rollout),
         number=present.number,
         routes=routes,
         evidence=evidence,
@@ -84,6 +85,15 @@ def past(trail: Sequence[Entry], rollout: str) -> RolloutView:
     evidence = judged[-1][0].evidence if judged else Evidence()
     present = Present(number=number, routes=routes[-1], rollout=last.rollout, evidence=evidence)
     return view_of(present, (judged[-1][0].verdict, judged[-1][1]) if judged else None)
+
+
+def _discreet(rollout: Rollout) -> Rollout:
+    """Without what may be secret in the webhook's URL."""
+    if (webhook := rollout.policy.webhook) is None:
+        return rollout
+    url = parse_url(webhook)
+    policy = rollout.policy.model_copy(update={"webhook": f"{url.scheme}://{url.netloc.rpartition('@')[2]}/"})
+    return rollout.model_copy(update={"plan": rollout.plan.model_copy(update={"policy": policy})})
 
 
 def _line(rollout: Rollout, changed_s: float) -> RolloutLine:

@@ -125,3 +125,21 @@ class Webhook:
 
 def _about(notice: Notice) -> str:
     return f"entry {notice.number} of {notice.model}"
+
+
+class Webhooks:
+    """A webhook for every URL that a policy has named."""
+
+    def __init__(self) -> None:
+        self._webhooks: dict[str, Webhook] = {}
+
+    def tell(self, url: str, model: str, line: TrailLine) -> None:
+        """Send it there. Never waits and never raises."""
+        if url not in self._webhooks:
+            self._webhooks[url] = Webhook(url)
+        self._webhooks[url].tell(model, line)
+
+    def close(self) -> None:
+        """Send what is left, for 5 s at most."""
+        for webhook in self._webhooks.values():
+            webhook.close()

@@ -61,7 +61,7 @@ def test_says_where_it_serves_and_how_traffic_is_split(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "starting Ray Serve for linear (apart) ..." in shown.err
-    assert "serving on http://127.0.0.1:8000 (docs: http://127.0.0.1:8000/docs)" in shown.err
+    assert "serving on http://127.0.0.1:8000, gRPC on 127.0.0.1:8001" in shown.err
     assert "linear: 0.9 base, 0.1 light   POST http://127.0.0.1:8000/v2/models/linear/infer" in shown.err
     assert shown.err.endswith("stopped\n")
 

@@ -20,7 +20,7 @@ from deployments.ports import free_ports
 from deployments.remote import RemoteRepository
 from serve.catalog import Catalog
 from serve.errors import InvalidBundle, RejectedBundle, VariantUnavailable
-from serve.oip.grpc_service import SERVICE
+from serve.oip.grpc_calls import SERVICE
 from serve.session import Session, open_session
 from tests.conftest import make_bundle
 from tests.deployments.replicas import raised_there

@@ -102,13 +102,13 @@ _ANYTHING: SearchStrategy[bytes] = _SPOILT | st.binary(max_size=200) | _NAMES.ma
 BATCHES = st.lists(_ANYTHING, min_size=BATCH, max_size=BATCH)
 
 
-def send_raw(port: int, contents: list[bytes]) -> list[list[int]]:
-    """Send each over a connection of its own, all at once; the statuses that came back over each.
+def send_raw(requests: list[tuple[int, bytes]]) -> list[list[int]]:
+    """Send each to its port over a connection of its own, all at once; the statuses that came back over each.
 
     Raises ConnectionRefusedError when nobody listens any more."""
-    came: list[bytes] = [b""] * len(contents)
+    came: list[bytes] = [b""] * len(requests)
     with selectors.DefaultSelector() as open_ones:
-        for number, content in enumerate(contents):
+        for number, (port, content) in enumerate(requests):
             connection = socket.create_connection(("127.0.0.1", port), timeout=10)
             open_ones.register(connection, selectors.EVENT_READ, number)
             try:

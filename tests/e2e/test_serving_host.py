@@ -1,17 +1,21 @@
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 from tests.e2e.conftest import running_server
+from tests.e2e.linked import link_environment
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_a_host_with_only_the_serving_extra_serves(tmp_path: Path, module_repository: Path) -> None:
-    """What the image `serve` copies and runs is enough, and brings neither torch nor locust."""
+    """What the image `serve` copies and installs is enough, and brings neither torch nor locust.
+
+    What pip would install is asked of make, and linked: the same versions are installed here."""
     dockerfile = (ROOT / "Dockerfile").read_text()
     base, serve = re.split(r"^FROM .*$", dockerfile, flags=re.MULTILINE)[1:3]
     for line in re.findall(r"^COPY (.*) \S+$", base + serve, re.MULTILINE):
@@ -19,17 +23,20 @@ def test_a_host_with_only_the_serving_extra_serves(tmp_path: Path, module_reposi
             copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
             copy(ROOT / source, tmp_path / source)
     [setup] = re.findall(r"^RUN (make .*)$", serve, re.MULTILINE)
-    # Most of what comes is never imported here: what is, is compiled then.
-    environment = os.environ | {"PIP_NO_COMPILE": "1"}
-    subprocess.run([*setup.split(), f"PYTHON={sys.executable}"], cwd=tmp_path, env=environment, check=True)
-    python = tmp_path / ".venv" / "bin" / "python"
-    installed = subprocess.run(
-        [python, "-m", "pip", "list", "--format=freeze"], capture_output=True, text=True, check=True
+    said = subprocess.run(
+        [*setup.split(), "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=True
+    ).stdout
+    [extra] = re.findall(
+        r"pip install --quiet --constraint constraints.txt --editable '\.\[(.*)\]'$", said, re.M
     )
-    names = {line.partition("==")[0] for line in installed.stdout.splitlines()}
-    assert {"ray", "onnxruntime"} <= names
-    assert not {"torch", "locust", "onnx"} & names
-    with running_server(module_repository, python=str(python), folder=tmp_path) as server:
+    versions = link_environment(tmp_path, extra)
+    assert {"ray", "onnxruntime"} <= set(versions)
+    assert not {"torch", "locust", "onnx"} & set(versions)
+    pins = map(Requirement, (tmp_path / "constraints.txt").read_text().splitlines())
+    pinned = {canonicalize_name(pin.name): str(pin.specifier) for pin in pins}
+    assert {name: f"=={version}" for name, version in versions.items()}.items() <= pinned.items()
+    python = str(tmp_path / ".venv" / "bin" / "python")
+    with running_server(module_repository, python=python, folder=tmp_path) as server:
         tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
         answer = server.post("/v2/models/linear/infer", {"inputs": [tensor]})
         assert answer.json["outputs"][0]["data"] == [10.0, 10.0, 10.0]

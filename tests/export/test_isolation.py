@@ -52,7 +52,8 @@ def test_a_factory_that_prints_does_not_spoil_the_figures(
     export_with: Callable[..., object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Standard output belongs to the command; foreign words go to standard error."""
-    export_with("print('hello from the factory')", "prints")
+    with pytest.raises(ExportFailed, match="no more digits"):
+        export_with("print('hello from the factory'); raise RuntimeError('no more digits')", "prints")
     captured = capfd.readouterr()
     assert captured.out == ""
     assert "hello from the factory" in captured.err

@@ -3,8 +3,6 @@
 import fcntl
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,17 +12,14 @@ import pytest
 from export.errors import ExportFailed, InvalidData, InvalidSource, StepFailed
 from export.pipeline import Outcome, run
 from serve import bundle as bundles
-from serve.bundle import Bundle
 from serve.errors import UnknownVariant
-from serve.figures import Estimate, Speed
-from serve.repository import read_model
+from serve.figures import Estimate
+from tests.export.conftest import timeless
 
 VARIANTS = ["fp32", "int8", "slim", "slim-int8"]
 PRUNE = {"step": "prune", "remove": "channels", "ratio": 0.5}
 QUANTIZE = {"step": "quantize", "method": "static"}
 FINETUNE = {"step": "finetune", "epochs": 3, "learning_rate": 0.01, "batch_size": 64}
-# The command, told what the test runner's own interpreter is told.
-EXPORT = "import sys; from counterweight import main; raise SystemExit(main(['export', *sys.argv[1:]]))"
 DIVERGE = {"step": "finetune", "epochs": 1, "learning_rate": 1e30, "batch_size": 64}
 
 
@@ -38,13 +33,6 @@ def finished_work(tiny: Outcome, tmp_path: Path) -> Path:
 def listing(folder: Path) -> list[str]:
     """Everything in a folder, hidden things too; nothing when there is none."""
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-
-
-def timeless(bundle: Bundle) -> Bundle:
-    """The bundle without what a clock has measured."""
-    speed = Speed(threads=1, session_bytes=0, points=(), knee_rows=1, warning=None)
-    figures = bundle.figures.model_copy(update={"speed": speed})
-    return bundle.model_copy(update={"figures": figures})
 
 
 def test_the_shipped_recipe_makes_four_sound_variants(outcome: Outcome) -> None:
@@ -80,16 +68,6 @@ def test_shipped_graphs_name_no_folder_of_this_machine(outcome: Outcome) -> None
         content = (outcome.model.folder / name / "model.onnx").read_bytes()
         assert b".py" not in content
         assert {item.domain for item in onnx.load_from_string(content).opset_import} == {""}
-
-
-def test_another_process_makes_the_same_bytes(tiny_recipe: Path, tiny: Outcome, tmp_path: Path) -> None:
-    """Same recipe, same seed, same versions: same digests, however the interpreter hashes."""
-    command = [sys.executable, "-c", EXPORT, str(tiny_recipe), "--out", str(tmp_path), "--only", "slim-int8"]
-    subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True, check=True)
-    made = read_model(tmp_path / "tiny").bundles
-    assert {name: timeless(bundle) for name, bundle in made.items()} == {
-        name: timeless(tiny.model.bundles[name]) for name in ("fp32", "slim-int8")
-    }
 
 
 def test_a_changed_file_is_built_again(tiny_recipe: Path, tiny: Outcome, tmp_path: Path) -> None:

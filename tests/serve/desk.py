@@ -17,7 +17,15 @@ from serve.control import (
     RoutesWanted,
     TrailLine,
 )
-from serve.errors import RefusedAction, StaleRevision, UnknownModel, UnknownRollout, UnknownVariant
+from serve.errors import (
+    InvalidRecord,
+    InvalidRequest,
+    RefusedAction,
+    StaleRevision,
+    UnknownModel,
+    UnknownRollout,
+    UnknownVariant,
+)
 from serve.rollout import advance
 from serve.rollout.census import Disagreement
 from serve.rollout.judge import judge
@@ -52,7 +60,7 @@ class Desk:
 
     def forget(self) -> None:
         """As at the beginning."""
-        self.story = tell(self._plan, self._stage)
+        self.story = tell(self._plan.model, self._plan.baseline, self._plan.candidate, self._stage)
         # What changed anything, as it was called.
         self.told: list[tuple[Any, ...]] = []
         # What every call ends with, if anything.
@@ -68,7 +76,11 @@ class Desk:
             )
         self._refuse_if_running()
         update = wanted.model_dump(exclude_none=True, exclude={"revision"})
-        changed = Routes.model_validate(routes.model_dump() | update | {"revision": routes.revision + 1})
+        fields = routes.model_dump() | update | {"revision": routes.revision + 1}
+        try:
+            changed = Routes.parse(fields, "the routes")
+        except InvalidRecord as error:
+            raise InvalidRequest(str(error)) from None
         self.story.set_routes(changed, by)
         return changed
 
@@ -104,7 +116,7 @@ class Desk:
                 step=rollout.step,
                 started_s=rollout.started_s,
                 by=rollout.by,
-                changed_s=self.story.entries[number - 1].change.at_s,
+                changed_s=self.story.changes[number - 1].at_s,
                 reason=rollout.reason,
             )
             for name, (number, rollout) in reversed(self.story.rollouts.items())
@@ -165,8 +177,12 @@ class Desk:
     def _view(self, rollout: Rollout) -> RolloutView:
         evidence = self.story.evidence[rollout.rollout]
         number, _ = self.story.rollouts[rollout.rollout]
-        judged = [entry.change.judged for entry in self.story.entries if entry.rollout == rollout.rollout]
-        last = next((each.verdict for each in reversed(judged) if each), None)
+        changes = [
+            change
+            for change in self.story.changes
+            if change.rollout is not None and change.rollout.rollout == rollout.rollout
+        ]
+        last = next((change.judged.verdict for change in reversed(changes) if change.judged), None)
         verdict = last if rollout.phase.over else judge(rollout, evidence, NOW_S)
         requests = evidence.segments[-1].requests if evidence.segments else None
         return RolloutView(

@@ -1,5 +1,7 @@
 """A story for tests: what happened to one model's traffic, each verdict by the real judge."""
 
+from copy import copy
+from functools import cache
 from typing import Literal
 
 from serve.control import TrailLine
@@ -24,7 +26,9 @@ class Story:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        # The trail, and the same before it was sealed.
         self.entries: list[Entry] = []
+        self.changes: list[Change] = []
         # What each rollout has seen so far.
         self.evidence: dict[str, Evidence] = {}
         routes = Routes(model=plan.model, baseline=plan.baseline, weights={plan.baseline: 1})
@@ -33,16 +37,16 @@ class Story:
     @property
     def routes(self) -> Routes:
         """Those in force."""
-        changes = (entry.change for entry in reversed(self.entries))
-        return next(change.routes for change in changes if change.routes)
+        return next(change.routes for change in reversed(self.changes) if change.routes)
 
     @property
     def rollouts(self) -> dict[str, tuple[int, Rollout]]:
         """Every rollout as it stands, and the number of its last entry; newest last."""
+        changes = enumerate(self.changes, 1)
         return {
-            entry.rollout: (entry.number, rollout)
-            for entry in self.entries
-            if entry.rollout and (rollout := entry.change.rollout)
+            rollout.rollout: (number, rollout)
+            for number, change in changes
+            if (rollout := change.rollout) is not None
         }
 
     def set_routes(self, routes: Routes, by: str, ago_s: float = 0) -> None:
@@ -84,11 +88,22 @@ class Story:
 
     def _write(self, change: Change) -> None:
         last = self.entries[-1].digest if self.entries else ""
+        self.changes.append(change)
         self.entries.append(seal(change, len(self.entries) + 1, last))
 
 
-def tell(plan: Plan, stage: Stage) -> Story:
+def tell(model: str, baseline: str, candidate: str, stage: Stage) -> Story:
     """A rollout that failed in the shadow, and ten minutes ago another, which has come to `stage`."""
+    story = copy(_told(model, baseline, candidate, stage))
+    story.entries, story.changes = [*story.entries], [*story.changes]
+    story.evidence = {**story.evidence}
+    return story
+
+
+# Once: the judge takes his time.
+@cache
+def _told(model: str, baseline: str, candidate: str, stage: Stage) -> Story:
+    plan = Plan(model=model, baseline=baseline, candidate=candidate)
     story = Story(plan)
     failed = story.begin(f"{plan.model}-20261122-140000-81c0", plan, "ann", 5400)
     story.judge(failed, Evidence(shadow=shadowed(2000, 104)), 5280)

@@ -75,10 +75,10 @@ def test_several_shadows_get_everything() -> None:
             for _ in range(5):
                 await ask(model)
             await asyncio.sleep(1)
-            light, early = model.shadows["light"].total.pairs.pairs, model.shadows["slim"].total.pairs.pairs
+            light, early = model.tallies["light"].copies, model.tallies["slim"].copies
             slim.leave.set()
             await asyncio.sleep(LATER_S)
-            assert model.shadows["slim"].total.pairs.pairs == 5
+            assert model.tallies["slim"].copies == 5
             return light, early, copies_of(model).pairs.pairs
 
     assert run(scenario()) == (5, 0, 5)
@@ -131,8 +131,8 @@ def test_only_what_the_baseline_was_chosen_for_is_copied() -> None:
             assert (await ask(model)).variant == "slim"
             await ask(model, pinned="base")
             await asyncio.sleep(LATER_S)
-            total = model.shadows["light"].total
-            return total.pairs.pairs + total.dropped
+            tally = model.tallies["light"]
+            return tally.copies + tally.drops
 
     assert run(scenario()) == 0
 

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from serve.access import Access, read_grants
+from serve.docs.openapi import openapi
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
 from serve.settings import Settings
@@ -90,6 +91,18 @@ def _forget(request: pytest.FixtureRequest) -> None:
 def refused(answer: httpx2.Response, status: int) -> bool:
     """Whether it is an error of that status, in our form."""
     return answer.status_code == status and set(answer.json()) == {"error"}
+
+
+def test_nothing_of_the_control_api_is_forgotten(guarded: Endpoint) -> None:
+    """Every operation that is documented, and every documented one is all there are, asks for a token."""
+    asked = [
+        guarded.client.request(method, path)
+        for path, methods in openapi()["paths"].items()
+        if path.startswith(("/control", "/metrics"))
+        for method in methods
+    ]
+    assert len(asked) == len(LOOK) + len(CHANGE) - 2
+    assert all(refused(answer, 401) for answer in asked)
 
 
 @pytest.mark.parametrize("path", LOOK)

@@ -12,7 +12,7 @@ from serve.access import Access, Role, read_grants
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
 from serve.oip import inference_pb2 as wire
-from serve.oip.grpc_service import SERVICE
+from serve.oip.grpc_calls import SERVICE
 from tests.serve.endpoint import Endpoint
 from tests.serve.oip.calls import infer, running
 

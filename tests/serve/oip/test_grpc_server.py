@@ -16,8 +16,8 @@ from serve.errors import ServerFailed
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
 from serve.oip import inference_pb2 as wire
+from serve.oip.grpc_calls import SERVICE
 from serve.oip.grpc_server import GrpcServer
-from serve.oip.grpc_service import SERVICE
 from serve.settings import Settings
 from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint

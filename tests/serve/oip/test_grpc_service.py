@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException
 
 from serve.errors import ModelFailed
 from serve.oip import inference_pb2 as wire
-from serve.oip.grpc_service import SERVICE, status_of
+from serve.oip.grpc_calls import SERVICE, status_of
 from serve.routing import STICKY_KEY
 
 X = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)

@@ -113,7 +113,7 @@ def go_on(store: Store, at_s: float) -> int:
         change = started(f"r{present.number + 1}", at_s, revision)
     else:
         change = judged(before, at_s, revision)
-    return store.append(change, present.number)
+    return store.append(change, present.number).number
 
 
 def sealed(*changes: Change) -> tuple[Entry, ...]:

@@ -3,7 +3,18 @@ from pathlib import Path
 import pytest
 
 from serve.errors import InvalidRecord
-from serve.rollout.policy import Policy, load_policy
+from serve.rollout.policy import (
+    AccuracyGuard,
+    ErrorGuard,
+    Guards,
+    LatencyGuard,
+    Policy,
+    Shadow,
+    Step,
+    load_policy,
+)
+
+GUIDE = Path(__file__).parents[3] / "serve" / "rollout" / "POLICY.md"
 
 
 def test_an_empty_file_is_the_default_policy(tmp_path: Path) -> None:
@@ -77,3 +88,19 @@ def test_a_password_in_a_webhook_that_is_refused_is_not_said_again() -> None:
     with pytest.raises(InvalidRecord, match="webhook: an address with a password in it") as refused:
         Policy.parse({"webhook": "ftp://ann:secret@host"}, "policy")
     assert "secret" not in str(refused.value)
+
+
+def test_the_guide_names_every_key() -> None:
+    """In the words of the file that a person writes."""
+    guide = GUIDE.read_text()
+    records = (Policy, Shadow, Step, Guards, ErrorGuard, LatencyGuard, AccuracyGuard)
+    missing = {key for record in records for key in record.model_fields if f"`{key}`" not in guide}
+    # These stand in the guide's own words.
+    assert missing <= {"shadow", "steps", "guards", "errors", "latency", "accuracy"}
+
+
+def test_the_guides_example_is_a_policy(tmp_path: Path) -> None:
+    """What it shows can be copied."""
+    path = tmp_path / "policy.yaml"
+    path.write_text(GUIDE.read_text().split("```yaml\n")[1].split("```")[0])
+    assert load_policy(path).steps[2].approval

@@ -39,9 +39,9 @@ def test_an_empty_store_has_nothing_in_force(store: Store) -> None:
 
 def test_a_step_reads_back_whole(store: Store) -> None:
     """Rollout, routes, verdict and evidence, to the last digit."""
-    number = store.append(started(), 0)
+    number = store.append(started(), 0).number
     change = judged(begun(), 1 / 3, 2)
-    assert store.append(change, number) == 2
+    assert store.append(change, number).number == 2
     present = store.read("digits")
     assert (present.number, present.routes, present.rollout) == (2, change.routes, change.rollout)
     assert present.evidence == proven()
@@ -60,7 +60,8 @@ def test_models_have_trails_of_their_own(store: Store) -> None:
     """The numbers of one say nothing of the other's."""
     routes = Routes(model="minilm", baseline="fp32", weights={"fp32": 1})
     store.append(started(), 0)
-    assert store.append(Change(model="minilm", action=Action.ROUTES, by="bob", at_s=1, routes=routes), 0) == 1
+    change = Change(model="minilm", action=Action.ROUTES, by="bob", at_s=1, routes=routes)
+    assert store.append(change, 0).number == 1
     assert store.models() == ("digits", "minilm")
     assert store.read("digits").number == 1
 

@@ -1,0 +1,60 @@
+"""Which worker runs which files, and in what order, when there are several workers."""
+
+from pathlib import PurePosixPath
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+# Long files start first, so that no worker is left with one when the other has nothing more to do. Files in
+# one line go to one worker, in this order: what a session makes for them it makes once.
+LINES = (
+    ("e2e/test_tritonclient.py", "e2e/test_serving.py", "e2e/test_malformed.py"),
+    ("e2e/test_demo.py",),
+    ("e2e/test_reliability.py",),
+    ("e2e/test_candidates.py",),
+    ("e2e/test_lifecycle.py",),
+    ("e2e/test_overload.py",),
+    (
+        "export/recipes/test_digits.py",
+        "export/test_pipeline.py",
+        "export/test_survival.py",
+        "export/test_cli.py",
+    ),
+    ("export/test_guide.py",),
+    ("export/test_isolation.py",),
+    ("export/test_to_onnx.py",),
+    ("serve/rollout/test_simulation.py",),
+    ("serve/rollout/test_store.py",),
+    ("loadtests/test_user.py",),
+    ("loadtests/peers/test_bench.py",),
+    ("loadtests/peers/test_race.py",),
+    ("loadtests/test_cli.py",),
+    ("house/test_telemetry.py",),
+    ("serve/test_batching_property.py",),
+)
+_ROOM = PurePosixPath("tests")
+_PLACES = {
+    str(_ROOM / file): (line, place) for line, files in enumerate(LINES) for place, file in enumerate(files)
+}
+_LAST = (len(LINES), 0)
+
+
+class Lines(LoadFileScheduling):  # type: ignore[misc] # has no types of its own
+    """Hands out whole lines, and files that stand in none, in the order of `arrange`."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        line, _ = _PLACES.get(file, _LAST)
+        return file if line == len(LINES) else LINES[line][0]
+
+
+def arrange(items: list[pytest.Item]) -> None:
+    """Put tests in the order of LINES, and those of other files after them; within a line by their server."""
+
+    def place_of(item: pytest.Item) -> tuple[int, str, int]:
+        line, place = _PLACES.get(item.nodeid.partition("::")[0], _LAST)
+        callspec = getattr(item, "callspec", None)
+        server = "" if callspec is None or line == len(LINES) else str(callspec.params.get("server", ""))
+        return line, server, place
+
+    items.sort(key=place_of)

@@ -1,0 +1,109 @@
+"""A real browser in front of the real HTTP side, with a Desk behind it."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect, sync_playwright
+
+from serve.access import Access
+from tests.serve.desk import Desk
+from tests.serve.endpoint import Endpoint
+
+# A second look comes after one second; what takes longer than this does not come.
+TIMEOUT_MS = 10_000
+# A broken content security policy is an error, too.
+LOUD = ("error", "warning")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Visit:
+    """Somebody who looks at the dashboard of a server."""
+
+    page: Page
+    endpoint: Endpoint
+    # What the browser complained of.
+    complaints: list[str] = field(default_factory=list)
+    # Every URL that was asked for.
+    asked: list[str] = field(default_factory=list)
+
+    @property
+    def desk(self) -> Desk:
+        """What the server asks."""
+        return self.endpoint.desk
+
+    @property
+    def state(self) -> Locator:
+        """The big sentence."""
+        return self.page.locator("#state")
+
+    def card(self, title: str) -> Locator:
+        """The part of the page with that title."""
+        return self.page.get_by_role("region", name=title, exact=True)
+
+    def press(self, name: str) -> None:
+        """Press the button with that name."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+
+VisitDesk = Callable[..., Visit]
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Page]:
+    """A tab of Debian's chromium, for one module only: while it runs, no other test can run an event loop."""
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium here; apt-get install chromium")
+    with sync_playwright() as playwright:
+        # Containers run as root, where its sandbox does not work.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page()
+        page.set_default_timeout(TIMEOUT_MS)
+        expect.set_options(timeout=TIMEOUT_MS)
+        yield page
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def access() -> Access:
+    """Everything is open."""
+    return Access(loopback=True)
+
+
+@pytest.fixture(scope="module")
+def endpoint(module_repository: Path, access: Access) -> Iterator[Endpoint]:
+    """A server over `linear`."""
+    with Endpoint(repository=module_repository, access=access) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def visit(page: Page, endpoint: Endpoint) -> Iterator[VisitDesk]:
+    """Opens the dashboard as if in a new tab, with the server asking a desk such as the given one."""
+    visit = Visit(page=page, endpoint=endpoint)
+    listeners: dict[Any, Callable[[Any], None]] = {
+        "console": lambda said: visit.complaints.extend([said.text] if said.type in LOUD else []),
+        "pageerror": lambda error: visit.complaints.append(str(error)),
+        "request": lambda request: visit.asked.append(request.url),
+    }
+    for event, listener in listeners.items():
+        page.on(event, listener)
+
+    def start(desk: Desk, *, width: int = 1280) -> Visit:
+        # The one that the server knows becomes that one.
+        vars(endpoint.desk).update(vars(desk))
+        page.set_viewport_size({"width": width, "height": 800})
+        page.goto(endpoint.url)
+        page.locator("#pulse.on, #pulse.off").wait_for()
+        return visit
+
+    yield start
+    for event, listener in listeners.items():
+        page.remove_listener(event, listener)
+    page.context.set_offline(False)
+    page.evaluate("sessionStorage.clear()")
+    page.goto("about:blank")

@@ -1,0 +1,122 @@
+"""What the page says of a model and its rollout."""
+
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from serve.catalog import Catalog
+from tests.serve.dashboard.conftest import VisitDesk
+from tests.serve.desk import Desk
+from tests.serve.endpoint import Endpoint
+from tests.serve.story import Stage, Story
+
+
+@pytest.mark.parametrize(
+    ("stage", "said"),
+    [
+        ("shadow", "light is in the shadow: copies of 100 % of the requests, no answers to users."),
+        ("step", "Rolling out light: step 3 of 5, 25 % of the traffic."),
+        ("done", "light was promoted: base answers all of linear."),
+        ("rolled back", "light was rolled back in step 3 of 5: base answers all of linear."),
+    ],
+)
+def test_the_phase_is_said_in_words(visit: VisitDesk, stage: Stage, said: str) -> None:
+    """One sentence tells how it stands; who answers now is what the routes of the server say."""
+    expect(visit(Desk(stage)).state).to_contain_text(said)
+
+
+def test_what_is_waited_for_is_said(visit: VisitDesk) -> None:
+    """In the sentence, as counts."""
+    expect(visit(Desk("step")).state).to_contain_text("Nothing harmful, waiting for: 780 of 1 000 requests")
+
+
+def test_a_verdict_gives_its_reason(visit: VisitDesk) -> None:
+    """As the judge wrote it."""
+    evidence = visit(Desk("rolled back")).card("Evidence")
+    expect(evidence).to_contain_text("ROLLBACK")
+    expect(evidence).to_contain_text("harm shown at 25 % of the traffic: errors: 32 of 1 395")
+
+
+def test_evidence_beyond_its_line_is_said(visit: VisitDesk) -> None:
+    """Colour and length alone would not reach everybody."""
+    errors = visit(Desk("rolled back")).page.locator("[data-key=errors]")
+    expect(errors).to_contain_text("harm shown")
+    expect(errors.locator(".odds")).to_contain_text("beyond its line (300)")
+
+
+def test_the_picture_has_words_for_those_who_listen(visit: VisitDesk) -> None:
+    """How far each kind of evidence is."""
+    picture = visit(Desk("rolled back")).page.locator("[data-key=split] .bullet")
+    expect(picture).to_have_attribute("aria-label", "evidence for harm at 0 percent of its line")
+
+
+def test_the_timeline_says_who_did_what(visit: VisitDesk) -> None:
+    """The newest first; when stands beside it."""
+    timeline = visit(Desk("step")).card("Timeline")
+    heads = [
+        "PROMOTE to 25 %",
+        "PROMOTE to 5 %",
+        "Resumed at 1 %",
+        "Paused at 1 %",
+        "PROMOTE to 1 %",
+        "Started",
+    ]
+    expect(timeline.locator(".head b")).to_have_text(heads)
+    expect(timeline.locator("li", has_text="Paused")).to_contain_text("by bob")
+
+
+def test_the_shadow_says_how_alike_they_are(visit: VisitDesk) -> None:
+    """Overall, by slice, what was dropped, and pairs that differ."""
+    shadow = visit(Desk("shadow")).card("Shadow")
+    expect(shadow.locator("[data-key='All pairs'] tr")).to_contain_text("98.59 %")
+    expect(shadow.locator("[data-key=us]")).to_contain_text("96.82 %below the floor")
+    expect(shadow).to_contain_text("17 copies dropped")
+    expect(shadow).to_contain_text("ModelFailed: it broke")
+
+
+def test_a_share_is_said_as_asked_and_as_served(visit: VisitDesk) -> None:
+    """The routes of the server ask for one variant; the rollout's counts say who answered."""
+    light = visit(Desk("step")).page.locator(".variants [data-key=light]")
+    expect(light).to_contain_text("0 % asked, 25 % served")
+
+
+def test_an_earlier_rollout_can_be_looked_at(visit: VisitDesk) -> None:
+    """Its address is a link to keep."""
+    page = visit(Desk("step"))
+    page.card("Rollouts").get_by_role("link").last.click()
+    expect(page.state).to_contain_text("light was rolled back in the shadow")
+    assert page.page.url.endswith("#linear/linear-20261122-140000-81c0")
+
+
+def test_a_model_without_a_rollout_says_so(visit: VisitDesk) -> None:
+    """And offers to start one."""
+    desk = Desk()
+    desk.story = Story(desk.story.plan)
+    page = visit(desk)
+    expect(page.state).to_have_text("base answers all of linear. No rollout has run yet.")
+    expect(page.page.get_by_role("button", name="Start a rollout …")).to_be_visible()
+
+
+def test_a_model_without_traffic_says_so(visit: VisitDesk) -> None:
+    """Instead of empty curves."""
+    script = (
+        "import('/dashboard/curves.js').then((all) => all.curves({}, null, null, [], 0, null).textContent)"
+    )
+    assert visit(Desk("step")).page.evaluate(script) == "No request in the last ten minutes."
+
+
+def test_a_server_without_a_model_says_so(page: Page, module_repository: Path) -> None:
+    """And what to do."""
+    with Endpoint(repository=module_repository) as endpoint:
+        endpoint.call(endpoint.registry.apply(Catalog(revision=2)))
+        page.goto(endpoint.url)
+        expect(page.get_by_role("heading", level=2)).to_contain_text("No model is served here yet.")
+
+
+def test_hostile_names_stay_text(visit: VisitDesk) -> None:
+    """What the server says is never markup."""
+    hostile = "<img src=x onerror=document.title='owned'>"
+    page = visit(Desk("step", candidate=hostile))
+    expect(page.state).to_contain_text(f"Rolling out {hostile}")
+    assert page.page.locator("main img").count() == 0
