@@ -185,7 +185,7 @@ def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway:
     keeping.start(POLICY.model_copy(update={"webhook": "http://example.com/told"}))
     keeping.tick()
     turn(keeping, gateway)
-    assert [(url, line.action, line.step) for url, line in keeping.told] == [
+    assert [(url, line.action, line.step) for url, _, line in keeping.told] == [
         ("http://example.com/told", "start", 0),
         ("http://example.com/told", "verdict", 1),
     ]
