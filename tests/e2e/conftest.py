@@ -9,7 +9,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,11 @@ _STOP_TIMEOUT_S = 60
 
 
 class Answer:
-    """A status and a decoded JSON body."""
+    """A status, headers and a decoded JSON body."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         self.status = status
+        self.headers = headers
         self.json: Any = json.loads(body)
 
 
@@ -113,9 +114,9 @@ class Server:
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return Answer(answer.status, answer.read())
+                return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.read())
+            return Answer(error.code, error.headers, error.read())
 
 
 def wait_until(met: Callable[[], bool], timeout_s: float = 60) -> None:
@@ -128,10 +129,15 @@ def wait_until(met: Callable[[], bool], timeout_s: float = 60) -> None:
 
 @contextmanager
 def running_server(
-    repository: Path, *options: str, python: str = sys.executable, folder: Path = ROOT, **env: str
+    repository: Path,
+    *options: str,
+    python: str = sys.executable,
+    folder: Path = ROOT,
+    ports: list[int] | None = None,
+    **env: str,
 ) -> Iterator[Server]:
     """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards."""
-    ports = free_ports(2)
+    ports = ports or free_ports(2)
     where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]
     # A short path: Ray puts sockets into it.
