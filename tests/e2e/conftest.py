@@ -9,8 +9,9 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _STOP_TIMEOUT_S = 60
 class Answer:
     """A status, headers and a decoded JSON body."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+    def __init__(self, status: int, headers: "Message[str, str]", body: bytes) -> None:
         self.status = status
         self.headers = headers
         self.json: Any = json.loads(body)
