@@ -68,19 +68,19 @@ class Answered:
         # Only now that it is written.
         self._noted[model] = 0 if forget else noted
 
+    @staticmethod
     def tell(
-        self, model: str, outcomes: Sequence[Outcome], running: str | None, now_s: float
+        connection: Connection, model: str, outcomes: Sequence[Outcome], running: str | None
     ) -> tuple[Feedback, list[Segment]]:
         """Join outcomes to the variants that were chosen, each once; and what counts, by its segment.
 
         Only requests of the rollout `running` count; None: none runs."""
         digests = [digest_of(outcome.request_id) for outcome in outcomes]
-        with self._writer.writing(now_s) as connection:
-            known = _find(connection, model, digests)
-            feedback, counted = _join(outcomes, known, running)
-            if counted:
-                changes = [{"of": model, "digest": row.id, "correct": correct} for row, correct in counted]
-                connection.execute(_TELL, changes)
+        known = _find(connection, model, digests)
+        feedback, counted = _join(outcomes, known, running)
+        if counted:
+            changes = [{"of": model, "digest": row.id, "correct": correct} for row, correct in counted]
+            connection.execute(_TELL, changes)
         return feedback, list(_segments(counted))
 
 

@@ -145,12 +145,7 @@ class Commands:
 
     def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
         """Outcomes of requests that were answered before."""
-        situation = self._at(model)
-        running = situation.running
-        name = None if running is None else running.rollout
-        feedback, segments = self._store.answered.tell(model, outcomes, name, time.time())
-        self._controller.add(situation, segments)
-        return feedback
+        return self._controller.learn(self._at(model), outcomes)
 
     def _at(self, model: str) -> Situation:
         known = self._controller.situations

@@ -7,12 +7,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from serve.control import TrailLine
+from serve.control import Feedback, Outcome, TrailLine
 from serve.errors import LostLease, StaleRevision
 from serve.rollout.advance import abort, advance
 from serve.rollout.answered import Answer
 from serve.rollout.census import Sheet
-from serve.rollout.evidence import Evidence, Segment
+from serve.rollout.evidence import Evidence
 from serve.rollout.gathering import gather
 from serve.rollout.judge import judge
 from serve.rollout.rollout import Rollout, fix_limit, routes_of
@@ -99,14 +99,13 @@ class Controller:
                 _log.warning("%s", error)
                 self._recall(situation)
 
-    def add(self, situation: Situation, segments: Sequence[Segment]) -> None:
-        """Add feedback to the evidence of the rollout that runs."""
-        rollout, evidence = situation.running, situation.present.evidence
-        if rollout is None or not segments:
-            return
-        for segment in segments:
-            evidence = evidence.with_tick(segment)
-        self._keep(situation, rollout, evidence, time.time())
+    def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
+        """Add feedback to the evidence of the rollout that runs. Raises LostLease."""
+        rollout, before = situation.running, situation.present.evidence
+        name = None if rollout is None else rollout.rollout
+        feedback, evidence = self._store.learn(situation.model, outcomes, name, before, time.time())
+        self._note(situation, evidence)
+        return feedback
 
     def change(
         self,
@@ -182,6 +181,10 @@ class Controller:
 
     def _keep(self, situation: Situation, rollout: Rollout, evidence: Evidence, now_s: float) -> None:
         self._store.keep(rollout.rollout, evidence, now_s)
+        self._note(situation, evidence)
+
+    def _note(self, situation: Situation, evidence: Evidence) -> None:
+        """It is written down."""
         with self._taking:
             situation.present = situation.present.model_copy(update={"evidence": evidence})
 

@@ -159,7 +159,9 @@ def mended(situation: Situation) -> Routes:
     if before is None:
         return Routes(model=situation.model, baseline=baseline, weights=weights)
     shadows = {
-        name: share for name, share in before.shadows.items() if name in loaded and not weights.get(name)
+        name: share
+        for name, share in before.shadows.items()
+        if name in loaded and name != baseline and not weights.get(name)
     }
     if (before.baseline, before.weights, before.shadows) == (baseline, weights, shadows):
         return before

@@ -3,8 +3,11 @@
 A step is one row of the trail: the verdict, the rollout and the routes after it cannot come apart, and
 nothing else says what is in force. Several keepers may read; the one with the lease writes."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
 
+from serve.control import Feedback, Outcome
 from serve.errors import StaleRevision, UnknownRollout
 from serve.record import Record
 from serve.rollout.answered import Answered
@@ -95,6 +98,19 @@ class Store:
         """Replace what `rollout` has seen so far. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
             _replace(connection, rollout, evidence)
+
+    def learn(
+        self, model: str, outcomes: Sequence[Outcome], running: str | None, evidence: Evidence, now_s: float
+    ) -> tuple[Feedback, Evidence]:
+        """Join outcomes to the requests of the rollout `running`, and add them to the `evidence` that it has
+        so far: both or neither, or a kill would lose what was told. None: none runs. Raises LostLease."""
+        with self._writer.writing(now_s) as connection:
+            feedback, segments = self.answered.tell(connection, model, outcomes, running)
+            for segment in segments:
+                evidence = evidence.with_tick(segment)
+            if running is not None and segments:
+                _replace(connection, running, evidence)
+        return feedback, evidence
 
     def append(self, change: Change, after: int) -> Entry:
         """Write one step, decided on what `read` gave with the number `after`; its entry.

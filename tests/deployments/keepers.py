@@ -13,6 +13,7 @@ from deployments.keeper import Keeper
 from deployments.plan import Plan
 from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.repository import StoredModel
+from serve.rollout.census import Sheet
 from serve.rollout.tally import Load, Loads, Tally
 
 
@@ -58,6 +59,7 @@ class Reporting:
         self.failures: dict[str, str] = {}
         self.tally = Tally()
         self.in_flight = 0
+        self.sheets: dict[str, Sheet] = {}
 
     async def report(self, *, apply: bool = True) -> Reply:
         """Say what was counted; `apply`: and serve at once what the keeper says."""
@@ -69,7 +71,7 @@ class Reporting:
                 revision=self.catalog.revision,
                 failures=self.failures,
                 loads=loads,
-                sheets={},
+                sheets=self.sheets,
             )
         )
         if apply and reply.catalog is not None:

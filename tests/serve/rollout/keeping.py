@@ -51,8 +51,8 @@ class Keeping:
         self.clock = clock
         self.store = Store(url, "keeper")
         self.timeline = Timeline()
-        # Who was told of what.
-        self.told: list[tuple[str, TrailLine]] = []
+        # At which URL was told what, and of which model.
+        self.told: list[tuple[str, str, TrailLine]] = []
         self.controller = Controller(self.store, self.timeline, lambda *told: self.told.append(told))
         self.commands = Commands(self.controller, self.store, self.timeline)
         try:

@@ -6,8 +6,9 @@ from serve.control import Feedback, Outcome
 from serve.errors import LostLease
 from serve.rollout import answered
 from serve.rollout.answered import Answer
-from serve.rollout.evidence import Events, Pair, Segment
+from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.store import Store
+from tests.serve.rollout.stores import started
 
 
 def answer(
@@ -32,7 +33,15 @@ def outcome(request_id: str, *, correct: bool = True) -> Outcome:
 
 def tell(store: Store, *request_ids: str, running: str | None = "r1") -> Feedback:
     """All of them were right."""
-    return store.answered.tell("digits", [outcome(each) for each in request_ids], running, 9.0)[0]
+    return learn(store, [outcome(each) for each in request_ids], running)[0]
+
+
+def learn(
+    store: Store, told: list[Outcome], running: str | None = "r1"
+) -> tuple[Feedback, tuple[Segment, ...]]:
+    """What counts of it, for a rollout that has seen nothing else."""
+    feedback, evidence = store.learn("digits", told, running, Evidence(), 9.0)
+    return feedback, evidence.segments
 
 
 def test_an_outcome_counts_for_the_variant_that_was_chosen(store: Store) -> None:
@@ -40,9 +49,9 @@ def test_an_outcome_counts_for_the_variant_that_was_chosen(store: Store) -> None
     answers = [answer("a", at_s=3), answer("b", candidate=True, at_s=4), answer("c", candidate=True)]
     store.answered.note("digits", answers, 6.0)
     told = [outcome("a"), outcome("b", correct=False), outcome("c")]
-    feedback, segments = store.answered.tell("digits", told, "r1", 9.0)
+    feedback, segments = learn(store, told)
     assert feedback == Feedback(counted=3, double=(), late=(), unknown=())
-    assert segments == [
+    assert list(segments) == [
         Segment(
             step=1,
             split=1 / 3,
@@ -57,7 +66,7 @@ def test_an_outcome_counts_for_the_variant_that_was_chosen(store: Store) -> None
 def test_outcomes_of_several_steps_stay_apart(store: Store) -> None:
     """Each is weighed with the split under which its request came."""
     store.answered.note("digits", [answer("a", step=1), answer("b", step=2)], 6.0)
-    _, segments = store.answered.tell("digits", [outcome("a"), outcome("b")], "r1", 9.0)
+    _, segments = learn(store, [outcome("a"), outcome("b")])
     assert sorted(segment.key for segment in segments) == [(1, 1 / 3, False), (2, 1 / 3, False)]
 
 
@@ -86,7 +95,7 @@ def test_an_id_that_comes_again_means_the_newer_request(store: Store) -> None:
     store.answered.note("digits", [answer("1")], 6.0)
     assert tell(store, "1").counted == 1
     store.answered.note("digits", [answer("1", candidate=True, rollout="r2", at_s=7)], 7.0)
-    _, [segment] = store.answered.tell("digits", [outcome("1")], "r2", 9.0)
+    _, [segment] = learn(store, [outcome("1")], "r2")
     assert segment.labelled == Pair(candidate=1)
 
 
@@ -118,7 +127,7 @@ def test_the_oldest_requests_are_forgotten(store: Store, monkeypatch: pytest.Mon
     feedback = tell(store, *map(str, range(300)))
     assert 198 <= feedback.counted <= 200
     assert feedback.unknown == tuple(map(str, range(300 - feedback.counted)))
-    assert store.answered.tell("minilm", [outcome("0")], "r1", 9.0)[0].counted == 1
+    assert store.learn("minilm", [outcome("0")], "r1", Evidence(), 9.0)[0].counted == 1
 
 
 def test_ids_are_not_stored(tmp_path: Path) -> None:
@@ -138,3 +147,22 @@ def test_only_the_keeper_that_acts_takes_feedback(store: Store, url: str) -> Non
     with pytest.raises(LostLease):
         tell(other, "a")
     other.close()
+
+
+def test_what_is_told_and_what_it_proves_are_written_together(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keeper that dies between the two has heard nothing: whoever told it may tell it again."""
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    store.append(started(), 0)
+    store.answered.note("digits", [answer("a")], 6.0)
+    with monkeypatch.context() as broken:
+        broken.setattr("serve.rollout.store._replace", fail)
+        with pytest.raises(OSError, match="no space left"):
+            tell(store, "a")
+    assert tell(store, "a").counted == 1
+    [segment] = store.read("digits").evidence.segments
+    assert segment.labelled.both == 1

@@ -185,9 +185,9 @@ def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway:
     keeping.start(POLICY.model_copy(update={"webhook": "http://example.com/told"}))
     keeping.tick()
     turn(keeping, gateway)
-    assert [(url, line.action, line.step) for url, line in keeping.told] == [
-        ("http://example.com/told", "start", 0),
-        ("http://example.com/told", "verdict", 1),
+    assert [(url, model, line.action, line.step) for url, model, line in keeping.told] == [
+        ("http://example.com/told", "digits", "start", 0),
+        ("http://example.com/told", "digits", "verdict", 1),
     ]
 
 

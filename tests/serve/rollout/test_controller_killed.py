@@ -44,7 +44,7 @@ def die_at_every_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return doomed
 
-    for owner, name in ((Store, "append"), (Store, "keep"), (Answered, "note")):
+    for owner, name in ((Store, "append"), (Store, "keep"), (Store, "learn"), (Answered, "note")):
         monkeypatch.setattr(owner, name, doom(getattr(owner, name)))
 
 
@@ -86,6 +86,12 @@ def promote(lives: Lives) -> None:
     )
 
 
+def tell(lives: Lives, request_id: str) -> None:
+    """Five answers of the baseline were right; a client that heard nothing says so again."""
+    told = [Outcome(request_id=f"{request_id}-fp32-{number}", correct=True) for number in range(5)]
+    lives.live(lambda keeping: keeping.commands.feedback("digits", told), lambda keeping: False)
+
+
 def test_a_keeper_killed_at_every_write_counts_all_once_and_jumps_no_step(
     url: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,10 +103,12 @@ def test_a_keeper_killed_at_every_write_counts_all_once_and_jumps_no_step(
         for turns in range(6):
             gateway.report(lives.keeping)
             gateway.serve(1500, request_id=f"t{turns}")
+            before = lives.keeping.place
             look(lives, gateway)
             if lives.keeping.rollout.phase.over:
                 break
-            if lives.keeping.place == (Phase.STEP, 2):
+            tell(lives, f"t{turns}")
+            if before == (Phase.STEP, 2):
                 promote(lives)
         assert lives.kills > 10
         expect_whole(lives.keeping, gateway)
@@ -121,6 +129,8 @@ def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
     served = {key: count for key, count in gateway.counted.items() if key[0] and count}
     assert {key: count for key, count in seen.items() if count} == served
     assert evidence.shadow.pairs == gateway.pairs
+    # Of the two steps in which the baseline answered.
+    assert sum(segment.labelled.baseline for segment in evidence.segments) == 10
     assert replay(trail, keeping.rollout.rollout).faults == ()
 
 

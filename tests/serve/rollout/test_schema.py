@@ -4,6 +4,7 @@ from sqlalchemy import create_engine, text
 from serve.control import Feedback
 from serve.errors import InvalidRecord, StoreFailed
 from serve.rollout import schema
+from serve.rollout.evidence import Evidence
 from serve.rollout.store import Store
 from tests.serve.rollout.stores import go_on
 
@@ -49,7 +50,7 @@ def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pyte
         old.close()
     store = Store(url, "keeper")
     assert store.renew(1.0)
-    assert store.answered.tell("digits", (), None, 1.0) == (NOTHING, [])
+    assert store.learn("digits", (), None, Evidence(), 1.0) == (NOTHING, Evidence())
     assert store.read("digits").number == 1
     store.close()
 

@@ -1,0 +1,245 @@
+"""A rollout in the keeper's hands, without Ray: what gateways hear, and when."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.keeper import Keeper
+from serve.catalog import LoadedModel
+from serve.control import ActWanted, RolloutView, RolloutWanted, RoutesWanted
+from serve.errors import CounterweightError, RefusedAction, StoreFailed
+from serve.rollout.census import Census
+from serve.rollout.evidence import Comparison
+from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.rollout import Phase
+from tests.conftest import make_bundle
+from tests.deployments.keepers import NotedHosts, Reporting, make_keeper, reporting
+
+POLICY = Policy(shadow=Shadow(minimum_pairs=500), guards=Guards(latency=LatencyGuard(limit_ms=50)))
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
+
+
+@asynccontextmanager
+async def keeping(
+    repository: Path, scratch: Path, **plan: Any
+) -> AsyncIterator[tuple[Keeper, Reporting, NotedHosts]]:
+    """A keeper that has loaded the repository, and a gateway that has heard of it."""
+    keeper, hosts = await make_keeper(repository, scratch, **plan)
+    gateway = Reporting(keeper, "one")
+    await gateway.report()
+    try:
+        yield keeper, gateway, hosts
+    finally:
+        keeper._ticking.cancel()
+        keeper._store.close()
+
+
+async def start(keeper: Keeper, candidate: str = "light") -> RolloutView:
+    """Start a rollout."""
+    wanted = RolloutWanted(candidate=candidate, policy=POLICY)
+    view: RolloutView = await keeper.command("start", "linear", wanted, "ann")
+    return view
+
+
+def linear(gateway: Reporting) -> LoadedModel:
+    """As the gateway knows it."""
+    return gateway.catalog.models["linear"]
+
+
+async def tell_pairs(gateway: Reporting, pairs: int, census: Census | None = None) -> Census:
+    """Say that so many pairs agreed."""
+    watch = linear(gateway).watch
+    assert watch is not None
+    census = census or Census(watch)
+    census.copies.pairs += Comparison(pairs=pairs)
+    sheet = census.sheet(linear(gateway).routes.revision, {})
+    assert sheet is not None
+    gateway.sheets = {"linear": sheet}
+    await gateway.report()
+    return census
+
+
+async def until_share(gateway: Reporting, share: float) -> None:
+    """Return when the candidate gets it."""
+    while linear(gateway).routes.share("light") != share:
+        await gateway.report()
+        await asyncio.sleep(0.005)
+
+
+def test_gateways_hear_of_a_rollout_with_their_next_report(repository: Path, tmp_path: Path) -> None:
+    """Who gets copies, and what is to be counted; nobody waits for a look."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with keeping(repository, tmp_path) as (keeper, gateway, _):
+            before = gateway.catalog.revision
+            view = await start(keeper)
+            await gateway.report()
+            watch = linear(gateway).watch
+            assert watch is not None
+            return (
+                watch.rollout == view.rollout.rollout,
+                linear(gateway).routes.shadows,
+                gateway.catalog.revision - before,
+            )
+
+    assert asyncio.run(scenario()) == (True, {"light": 1.0}, 1)
+
+
+def test_what_gateways_tell_moves_traffic(repository: Path, tmp_path: Path) -> None:
+    """The next look lets the candidate on, and the sheet is acknowledged."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with keeping(repository, tmp_path) as (keeper, gateway, _):
+            await start(keeper)
+            await gateway.report()
+            await tell_pairs(gateway, 2000)
+            await until_share(gateway, 0.01)
+            return linear(gateway).routes.shadows, (await gateway.report()).written
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == ({}, {"linear": 1})
+
+
+def test_a_sheet_is_acknowledged_when_it_is_written_down(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not when it came: until then the gateway must keep it."""
+    monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
+
+    async def scenario() -> Any:
+        async with keeping(repository, tmp_path) as (keeper, gateway, _):
+            await start(keeper)
+            await gateway.report()
+            await tell_pairs(gateway, 2000)
+            return (await gateway.report()).written
+
+    assert asyncio.run(scenario()) == {}
+
+
+def test_a_refused_command_changes_nothing(repository: Path, tmp_path: Path) -> None:
+    """Its error comes as it is, and no gateway hears of anything."""
+
+    async def scenario() -> int:
+        async with keeping(repository, tmp_path) as (keeper, gateway, _):
+            await start(keeper)
+            await gateway.report()
+            before = gateway.catalog.revision
+            with pytest.raises(RefusedAction, match="abort it before routes are set"):
+                await keeper.command("set_routes", "linear", RoutesWanted(weights={"light": 1}), "bob")
+            await gateway.report()
+            return gateway.catalog.revision - before
+
+    assert asyncio.run(scenario()) == 0
+
+
+def test_routes_that_are_set_are_heard_with_the_next_report(repository: Path, tmp_path: Path) -> None:
+    """And written into the store, for the next start."""
+
+    async def scenario() -> tuple[float, float]:
+        async with keeping(repository, tmp_path) as (keeper, gateway, _):
+            await keeper.command("set_routes", "linear", RoutesWanted(weights={"base": 1, "light": 3}), "bob")
+            await gateway.report()
+            heard = linear(gateway).routes.share("light")
+        # A new server on the same store, which has loaded nothing yet.
+        (tmp_path / "other").mkdir()
+        store = f"sqlite:///{tmp_path}/rollouts.db"
+        async with keeping(repository, tmp_path / "other", store=store) as (_, gateway, _):
+            return heard, linear(gateway).routes.share("light")
+
+    assert asyncio.run(scenario()) == (0.75, 0.75)
+
+
+def test_a_candidate_that_is_unloaded_ends_its_rollout(repository: Path, tmp_path: Path) -> None:
+    """The same change that takes it away says that nobody is to be asked but the baseline."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with keeping(repository, tmp_path) as (keeper, _, _), reporting(keeper) as gateway:
+            view = await start(keeper)
+            await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")
+            await keeper.unload("linear", "light")
+            after = await keeper.command("view", view.rollout.rollout)
+            return linear(gateway).watch, linear(gateway).routes.weights, after.rollout.reason
+
+    assert asyncio.run(scenario()) == (None, {"base": 1.0}, "light is not loaded any more")
+
+
+def test_a_new_version_of_the_candidate_ends_its_rollout(repository: Path, tmp_path: Path) -> None:
+    """What was seen of the old one says nothing of it."""
+
+    async def scenario() -> tuple[Phase, str]:
+        async with keeping(repository, tmp_path) as (keeper, _, _), reporting(keeper):
+            view = await start(keeper)
+            make_bundle(repository, "light", scale=5)
+            await keeper.load("linear", "light")
+            rollout = (await keeper.command("view", view.rollout.rollout)).rollout
+            return rollout.phase, rollout.reason
+
+    phase, reason = asyncio.run(scenario())
+    assert (phase, "another version" in reason) == (Phase.ROLLED_BACK, True)
+
+
+def test_a_keeper_that_is_made_anew_goes_on(repository: Path, tmp_path: Path) -> None:
+    """At the same step, with what was counted; what was not written down yet comes again and counts once."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with keeping(repository, tmp_path) as (keeper, gateway, _):
+            view = await start(keeper)
+            await gateway.report()
+            census = await tell_pairs(gateway, 300)
+            while not (written := (await gateway.report()).written):
+                await asyncio.sleep(0.005)
+            census.acknowledge(written["linear"])
+            keeper._ticking.cancel()
+            await tell_pairs(gateway, 50, census)
+        async with keeping(repository, tmp_path) as (keeper, _, _):
+            gateway.keeper = keeper
+            while (await gateway.report()).written != {"linear": 2}:
+                await asyncio.sleep(0.005)
+            after = await keeper.command("view", view.rollout.rollout)
+            return after.rollout == view.rollout, after.evidence.shadow.pairs, linear(gateway).routes.shadows
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == (True, 350, {"light": 1.0})
+
+
+def test_a_store_that_is_away_ends_nothing(repository: Path, tmp_path: Path) -> None:
+    """Routes stay, commands are refused, and looks go on; when it is back, so does the rollout."""
+    (tmp_path / "store").mkdir()
+
+    async def scenario() -> tuple[Any, ...]:
+        store = f"sqlite:///{tmp_path}/store/rollouts.db"
+        async with keeping(repository, tmp_path, store=store) as (keeper, gateway, _):
+            view = await start(keeper)
+            await gateway.report()
+            (tmp_path / "store").rename(tmp_path / "away")
+            await tell_pairs(gateway, 2000)
+            with pytest.raises(StoreFailed):
+                await keeper.command("act", view.rollout.rollout, "pause", ActWanted(), "ann")
+            await asyncio.sleep(0.1)
+            keeper.check_health()
+            away = (await gateway.report()).written, linear(gateway).routes.shadows
+            (tmp_path / "away").rename(tmp_path / "store")
+            await until_share(gateway, 0.01)
+            return away
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == ({}, {"light": 1.0})
+
+
+def test_a_keeper_that_no_longer_looks_is_not_healthy(repository: Path, tmp_path: Path) -> None:
+    """Somebody must start another one."""
+
+    async def scenario() -> None:
+        async with keeping(repository, tmp_path) as (keeper, _, _):
+            keeper.check_health()
+            keeper._ticking.cancel()
+            await asyncio.wait([keeper._ticking])
+            with pytest.raises(CounterweightError, match="no longer looks"):
+                keeper.check_health()
+
+    asyncio.run(scenario())
