@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import pytest
 from playwright.sync_api import expect
 
 from serve.rollout.policy import Policy
@@ -52,17 +51,15 @@ def test_the_default_policy_is_told_as_it_is(visit: VisitDesk) -> None:
     expect(said).to_contain_text("each for at least a minute and 1 000 requests")
 
 
-@pytest.mark.parametrize(
-    ("figure", "standing"),
-    [
-        ({"harm": 6.3, "harm_at": 6.2, "safe": 0.0, "safe_at": 3.0}, "harm"),
-        ({"harm": 3.1, "harm_at": 6.2, "safe": 0.0, "safe_at": 3.0}, "suspicion"),
-        ({"harm": 0.0, "harm_at": 6.2, "safe": 3.0, "safe_at": 3.0}, "proven"),
-        ({"harm": None, "harm_at": None, "safe": 1.0, "safe_at": 3.0}, "open"),
-    ],
-)
-def test_a_figure_stands_where_the_judge_sees_it(
-    visit: VisitDesk, figure: dict[str, float | None], standing: str
-) -> None:
-    """The same words as serve/rollout/figure.py has."""
-    assert call(visit(Desk()), "figures", "standing", figure) == standing
+def test_a_figure_stands_where_the_judge_sees_it(visit: VisitDesk) -> None:
+    """By the same rules as serve/rollout/figure.py: (harm, its line, safety, its line)."""
+    page = visit(Desk())
+    cases = {
+        (6.3, 6.2, 0.0, 3.0): "harm",
+        (3.1, 6.2, 0.0, 3.0): "suspicion",
+        (0.0, 6.2, 3.0, 3.0): "proven",
+        (None, None, 1.0, 3.0): "open",
+    }
+    names = ("harm", "harm_at", "safe", "safe_at")
+    found = {case: call(page, "figures", "standing", dict(zip(names, case, strict=True))) for case in cases}
+    assert found == cases
