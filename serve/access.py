@@ -21,7 +21,7 @@ _SHORTEST = 16
 _TOKEN = re.compile(rf"[!-~]{{{_SHORTEST},1024}}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
 # In the trail they are others.
-_TAKEN = (LOCAL, "judge")
+_TAKEN = (LOCAL, "judge", "keeper", "serve")
 # By the role that is asked for, those that suffice.
 _SUFFICE: Mapping[Role, tuple[Role, ...]] = {
     "view": ("view", "operate"),

@@ -7,7 +7,13 @@ import { token, useToken } from "./server.js";
 /** Asks for the token; `then` is called when it has changed. */
 export function askForToken(why, then) {
   const known = token();
-  const field = h("input", { type: "password", name: "token", autocomplete: "off", "aria-label": "Token", value: known });
+  const field = h("input", {
+    type: "password",
+    name: "token",
+    autocomplete: "off",
+    "aria-label": "Token",
+    value: known,
+  });
   return open({
     title: "Token",
     content: [

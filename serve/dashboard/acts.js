@@ -3,8 +3,10 @@
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
 import { nextStep, over, shareAt } from "./rollout.js";
-import { ask, control, Refused } from "./server.js";
+import { ask, control } from "./server.js";
 import { percent } from "./words.js";
+
+const STALE = "Nothing was done: the rollout has changed since you looked. This is how it stands now";
 
 /** The buttons that fit the phase. `desk` has `view()`, the newest one, `look()` and `tell(message)`. */
 export function acts(view, desk) {
@@ -16,7 +18,11 @@ export function acts(view, desk) {
     : h("button", { type: "button", "data-key": "pause", onclick: () => act("pause", desk) }, "Pause");
   return [
     steady,
-    h("button", { type: "button", "data-key": "promote", onclick: () => promote(desk) }, `${promoteVerb(rollout)} …`),
+    h(
+      "button",
+      { type: "button", "data-key": "promote", onclick: () => promote(desk) },
+      `${promoteVerb(rollout)} …`,
+    ),
     h("button.grave", { type: "button", "data-key": "abort", onclick: () => abort(desk) }, "Abort …"),
   ];
 }
@@ -24,7 +30,8 @@ export function acts(view, desk) {
 function promoteVerb(rollout) {
   const next = nextStep(rollout);
   if (next === null) return "Finish";
-  return `${rollout.phase === "WAITING_APPROVAL" ? "Approve" : "Promote to"} ${percent(shareAt(rollout, next))}`;
+  const verb = rollout.phase === "WAITING_APPROVAL" ? "Approve" : "Promote to";
+  return `${verb} ${percent(shareAt(rollout, next))}`;
 }
 
 function promote(desk) {
@@ -32,7 +39,10 @@ function promote(desk) {
   const { candidate, baseline } = rollout.plan;
   const next = nextStep(rollout);
   const from = rollout.step ? percent(shareAt(rollout, rollout.step)) : "the shadow";
-  const way = rollout.phase === "WAITING_APPROVAL" ? "The evidence for it is there." : "The evidence for it is not awaited.";
+  const way =
+    rollout.phase === "WAITING_APPROVAL"
+      ? "The evidence for it is there."
+      : "The evidence for it is not awaited.";
   const what =
     next === null
       ? `The rollout ends: ${candidate} keeps all of the traffic, ${baseline} gets none.`
@@ -42,8 +52,9 @@ function promote(desk) {
 
 function abort(desk) {
   const { candidate, baseline } = desk.view().rollout.plan;
-  const what = `All traffic goes to ${baseline} at once, ${candidate} gets none, and the rollout is over. It cannot be resumed; a new one starts from the beginning.`;
-  return confirm("abort", "Abort the rollout?", what, "Abort", "grave", desk);
+  const what = `All traffic goes to ${baseline} at once, ${candidate} gets none, and the rollout is over. `;
+  const then = "It cannot be resumed; a new one starts from the beginning.";
+  return confirm("abort", "Abort the rollout?", what + then, "Abort", "grave", desk);
 }
 
 function confirm(verb, title, what, label, tone, desk) {
@@ -75,8 +86,7 @@ async function send(verb, number, rollout, desk) {
     await ask(control("rollouts", rollout, verb), { body: { number } });
     desk.tell(null);
   } catch (error) {
-    const stale = error instanceof Refused && error.current !== undefined;
-    desk.fail(stale ? new Refused(409, `Nothing was done: the rollout has changed since you looked. This is how it stands now (entry ${error.current}).`) : error);
+    desk.fail(error.current === undefined ? error : new Error(`${STALE} (entry ${error.current}).`));
     throw error;
   } finally {
     await desk.look();

@@ -43,7 +43,9 @@ export function chart({ title, lines, at_s, say, at, limit, marks, point }) {
 }
 
 function readout(shown, say, limit) {
-  const values = shown.map((line) => h("span.reading", { title: line.name }, swatch(line.look), say(line.value)));
+  const values = shown.map((line) =>
+    h("span.reading", { title: line.name }, swatch(line.look), say(line.value)),
+  );
   if (limit !== null) values.push(h("span.reading.soft", null, `limit ${say(limit)}`));
   return h("span.readout", null, values);
 }

@@ -2,7 +2,7 @@
 
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
-import { ago, duration, ms, percent, short } from "./words.js";
+import { ago, duration, exactPercent, ms, short } from "./words.js";
 import { looks, swatch } from "./variants.js";
 
 // One failure in a stretch of few requests would look like a catastrophe, so errors are shown as a mean over
@@ -21,20 +21,46 @@ export function curves(detail, view, found, trail, now_s, redraw) {
     redraw();
   };
   const at = pointed === null ? null : Math.round(pointed * (found.at_s.length - 1));
-  const lines = (values) => names.map(([name, look]) => ({ name, look, values: values(found.variants[name]) }));
+  const lines = (values) =>
+    names.map(([name, look]) => ({ name, look, values: values(found.variants[name]) }));
   const shared = { at_s: found.at_s, at, point, marks: marks(trail, found.at_s), limit: null };
   const limit = limitOfP99(view);
   return [
-    h("p.legend", null, names.map(([name, look]) => h("span", null, swatch(look), name)), h("span.when", null, when(found, at, now_s))),
+    h(
+      "p.legend",
+      null,
+      names.map(([name, look]) => h("span", null, swatch(look), name)),
+      h("span.when", null, when(found, at, now_s)),
+    ),
     h(
       "div.charts",
-      { tabindex: 0, role: "group", "aria-label": "Curves; the arrow keys move through time", onkeydown: (event) => walk(event, found.at_s.length, point) },
+      {
+        tabindex: 0,
+        role: "group",
+        "aria-label": "Curves; the arrow keys move through time",
+        onkeydown: (event) => walk(event, found.at_s.length, point),
+      },
       chart({ ...shared, title: "p99", say: ms, lines: lines((curve) => curve.p99_ms), limit }),
-      chart({ ...shared, title: `Errors, mean of ${ERRORS_S}\u202fs`, say: percent, lines: lines((curve) => errorShare(curve, found.at_s)) }),
+      chart({
+        ...shared,
+        title: `Errors, mean of ${ERRORS_S}\u202fs`,
+        say: exactPercent,
+        lines: lines((curve) => errorShare(curve, found.at_s)),
+      }),
       chart({ ...shared, title: "p50", say: ms, lines: lines((curve) => curve.p50_ms) }),
-      chart({ ...shared, title: "Requests per second", say: short, lines: lines((curve) => curve.requests_per_s) }),
+      chart({
+        ...shared,
+        title: "Requests per second",
+        say: short,
+        lines: lines((curve) => curve.requests_per_s),
+      }),
     ),
-    h("p.axis", { "aria-hidden": "true" }, h("span", null, ago(found.at_s[0], now_s)), h("span", null, "now")),
+    h(
+      "p.axis",
+      { "aria-hidden": "true" },
+      h("span", null, ago(found.at_s[0], now_s)),
+      h("span", null, "now"),
+    ),
   ];
 }
 
@@ -43,7 +69,8 @@ function busy(curve) {
 }
 
 function errorShare({ requests_per_s, errors_per_s }, at_s) {
-  const sumAt = (values, index) => values.reduce((sum, value, other) => sum + (near(at_s[other], at_s[index]) ? value : 0), 0);
+  const sumAt = (values, index) =>
+    values.reduce((sum, value, other) => sum + (near(at_s[other], at_s[index]) ? value : 0), 0);
   return requests_per_s.map((_, index) => {
     const requests = sumAt(requests_per_s, index);
     return requests > 0 ? Math.min(1, sumAt(errors_per_s, index) / requests) : null;
@@ -61,7 +88,10 @@ function limitOfP99(view) {
 
 function marks(trail, at_s) {
   const moved = trail.filter((entry) => entry.routes && entry.at_s >= at_s[0]);
-  return moved.map((entry) => ({ at_s: Math.min(entry.at_s, at_s.at(-1)), text: `${entry.action}: ${entry.reason}` }));
+  return moved.map((entry) => ({
+    at_s: Math.min(entry.at_s, at_s.at(-1)),
+    text: `${entry.action}: ${entry.reason}`,
+  }));
 }
 
 function when(found, at, now_s) {

@@ -1,7 +1,15 @@
 // The page's elements: made from what is shown, then laid over what already stands there.
 
 const SVG = "http://www.w3.org/2000/svg";
-const HANDLERS = ["onclick", "onsubmit", "oninput", "onchange", "onpointermove", "onpointerleave", "onkeydown"];
+const HANDLERS = [
+  "onclick",
+  "onsubmit",
+  "oninput",
+  "onchange",
+  "onpointermove",
+  "onpointerleave",
+  "onkeydown",
+];
 
 /** An HTML element. `tag` may bring classes, as in "div.card"; strings among `children` become text. */
 export function h(tag, props, ...children) {
@@ -23,7 +31,9 @@ function fill(element, classes, props, children) {
   }
   if (classes.length) element.classList.add(...classes);
   // append() makes text nodes of strings: what the server said is never read as markup.
-  element.append(...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false));
+  element.append(
+    ...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false),
+  );
   return element;
 }
 
@@ -35,7 +45,8 @@ export function morph(old, fresh) {
   }
   for (const { name } of [...old.attributes]) {
     // Whoever opened a <details> closes it.
-    if (!fresh.hasAttribute(name) && !(name === "open" && old.localName === "details")) old.removeAttribute(name);
+    if (!fresh.hasAttribute(name) && !(name === "open" && old.localName === "details"))
+      old.removeAttribute(name);
   }
   for (const { name, value } of fresh.attributes) {
     if (old.getAttribute(name) !== value) old.setAttribute(name, value);
@@ -45,7 +56,9 @@ export function morph(old, fresh) {
 }
 
 function morphChildren(old, wanted) {
-  const keyed = new Map([...old.children].filter((child) => child.dataset.key).map((child) => [child.dataset.key, child]));
+  const keyed = new Map(
+    [...old.children].filter((child) => child.dataset.key).map((child) => [child.dataset.key, child]),
+  );
   let here = old.firstChild;
   for (const child of wanted) {
     const same = child.dataset?.key ? keyed.get(child.dataset.key) : here;
@@ -65,5 +78,9 @@ function morphChildren(old, wanted) {
 }
 
 function alike(old, fresh) {
-  return old.nodeType === fresh.nodeType && old.nodeName === fresh.nodeName && old.dataset?.key === fresh.dataset?.key;
+  return (
+    old.nodeType === fresh.nodeType &&
+    old.nodeName === fresh.nodeName &&
+    old.dataset?.key === fresh.dataset?.key
+  );
 }

@@ -8,15 +8,42 @@ import { odds, said, short } from "./words.js";
 // them is drawn up to this many times that far.
 const REACH = 36;
 const BEYOND = 1.3;
-const TITLES = { errors: "Errors", latency: "Latency", accuracy: "Accuracy", cost: "Cost", split: "Split", disagreement: "Disagreement", cosine: "Cosine", KL: "KL divergence", "shadow accuracy": "Accuracy of the shadow" };
+// Estimates are drawn from a tenth to this.
+const LARGEST = 10;
+const TITLES = {
+  errors: "Errors",
+  latency: "Latency",
+  accuracy: "Accuracy",
+  cost: "Cost",
+  split: "Split",
+  disagreement: "Disagreement",
+  cosine: "Cosine",
+  KL: "KL divergence",
+  "shadow accuracy": "Accuracy of the shadow",
+};
 const STANDINGS = { harm: "harm shown", suspicion: "suspicion", proven: "shown to be safe", open: "open" };
 
 /** A row for each figure of a verdict. */
 export function evidence(verdict, policy) {
   return [
-    h("div.rails", { "aria-hidden": "true" }, h("span", null, h("b.safe", null, "◂ proof of safety")), h("span", null, h("b.harm", null, "evidence for harm ▸"))),
-    h("ul.figures", null, verdict.figures.map((figure) => row(figure, policy))),
-    h("p.key", null, "A bar that reaches its line decides; the numbers below it are odds, valid at every look. Dots are estimates with 95\u202f% intervals: 1× is the baseline, or what is allowed; short dashes stand where a suspicion begins, and where safety ends."),
+    h(
+      "div.rails",
+      { "aria-hidden": "true" },
+      h("span", null, h("b.safe", null, "◂ proof of safety")),
+      h("span", null, h("b.harm", null, "evidence for harm ▸")),
+    ),
+    h(
+      "ul.figures",
+      null,
+      verdict.figures.map((figure) => row(figure, policy)),
+    ),
+    h(
+      "p.key",
+      null,
+      "A bar that reaches its line decides; the numbers below it are odds, valid at every look. ",
+      "Dots are estimates with 95\u202f% intervals: 1× is the baseline, or what is allowed; ",
+      "short dashes stand where a suspicion begins, and where safety ends.",
+    ),
   ];
 }
 
@@ -25,8 +52,23 @@ function row(figure, policy) {
   return h(
     `li.figure.is-${at}`,
     { "data-key": figure.guard },
-    h("div.guard", null, h("h4", null, TITLES[figure.guard] ?? figure.guard), h("span.standing", null, standingSaid(figure, at))),
-    h("div.weighing", null, bullet(figure), h("div.odds", null, h("span", null, safeSaid(figure)), h("span", null, harmSaid(figure)))),
+    h(
+      "div.guard",
+      null,
+      h("h4", null, TITLES[figure.guard] ?? figure.guard),
+      h("span.standing", null, standingSaid(figure, at)),
+    ),
+    h(
+      "div.weighing",
+      null,
+      bullet(figure),
+      h(
+        "div.odds",
+        null,
+        h("span", null, towards(figure.safe, figure.safe_at)),
+        h("span", null, towards(figure.harm, figure.harm_at)),
+      ),
+    ),
     h("div.estimate", null, interval(figure, policy)),
     h("p.seen", null, said(figure.seen)),
   );
@@ -38,18 +80,11 @@ function standingSaid(figure, at) {
   return STANDINGS[at];
 }
 
-function safeSaid({ safe, safe_at }) {
-  if (safe === null || safe_at === null) return "";
-  return towards(safe, safe_at);
-}
-
-function harmSaid({ harm, harm_at }) {
-  if (harm === null || harm_at === null) return "";
-  return towards(harm, harm_at);
-}
-
 function towards(evidence, line) {
-  return evidence >= line ? `${odds(evidence)}, beyond its line (${odds(line)})` : `${odds(evidence)} of ${odds(line)}`;
+  if (evidence === null || line === null) return "";
+  return evidence >= line
+    ? `${odds(evidence)}, beyond its line (${odds(line)})`
+    : `${odds(evidence)} of ${odds(line)}`;
 }
 
 function bullet(figure) {
@@ -58,10 +93,18 @@ function bullet(figure) {
   const parts = [s("rect.rail", { x: "2%", y: 8, width: "96%", height: 6, rx: 3 })];
   if (safe !== null) parts.push(...side("safe", safe, -1));
   if (harm !== null) parts.push(...side("harm", harm, 1));
-  if (harm !== null && figure.safe_at !== null) parts.push(tick(50 + (REACH * figure.safe_at) / figure.harm_at));
+  const suspicious = 50 + (REACH * figure.safe_at) / figure.harm_at;
+  if (harm !== null && figure.safe_at !== null) parts.push(tick(suspicious));
   parts.push(s("line.zero", { x1: "50%", x2: "50%", y1: 5, y2: 17 }));
-  const said = [safe === null ? "" : `proof of safety at ${short(safe * 100)} percent of its line`, harm === null ? "" : `evidence for harm at ${short(harm * 100)} percent of its line`];
-  return s("svg.bullet", { role: "img", "aria-label": said.filter(Boolean).join(", "), width: "100%", height: 22 }, parts);
+  const words = [
+    safe === null ? "" : `proof of safety at ${short(safe * 100)} percent of its line`,
+    harm === null ? "" : `evidence for harm at ${short(harm * 100)} percent of its line`,
+  ];
+  return s(
+    "svg.bullet",
+    { role: "img", "aria-label": words.filter(Boolean).join(", "), width: "100%", height: 22 },
+    parts,
+  );
 }
 
 /** The bar on one side of the middle, and its line. */
@@ -69,7 +112,12 @@ function side(name, part, direction) {
   const width = REACH * Math.min(BEYOND, part);
   const line = `${50 + direction * REACH}%`;
   return [
-    s(`rect.${name}`, { x: `${(direction < 0 ? 50 - width : 50).toFixed(2)}%`, y: 6, width: `${width.toFixed(2)}%`, height: 10 }),
+    s(`rect.${name}`, {
+      x: `${(direction < 0 ? 50 - width : 50).toFixed(2)}%`,
+      y: 6,
+      width: `${width.toFixed(2)}%`,
+      height: 10,
+    }),
     s(`line.decision.${name}`, { x1: line, x2: line, y1: 0, y2: 22 }),
   ];
 }
@@ -77,29 +125,46 @@ function side(name, part, direction) {
 /** From here on evidence for harm is a suspicion, and stops the next step. */
 function tick(percent) {
   const at = `${percent.toFixed(2)}%`;
-  return s("line.suspicious", { x1: at, x2: at, y1: 3, y2: 19 }, s("title", null, "from here on a suspicion: no further step"));
+  return s(
+    "line.suspicious",
+    { x1: at, x2: at, y1: 3, y2: 19 },
+    s("title", null, "from here on a suspicion: no further step"),
+  );
 }
 
 /** The estimate with its interval on a log scale from a tenth to ten times, against 1. */
 function interval(figure, policy) {
   const measure = scale(figure, policy);
   if (!measure || figure.estimate === null) return null;
-  const [low, estimate, high] = [figure.low, figure.estimate, figure.high].map((value) => (value === null ? null : value / measure.per));
-  const label = `${short(estimate)} ${measure.of}${figure.low === null && figure.high === null ? "" : `, between ${short(low ?? 0)} and ${high === null ? "any" : short(high)}`}`;
+  const [low, estimate, high] = [figure.low, figure.estimate, figure.high].map((value) =>
+    value === null ? null : value / measure.per,
+  );
+  const bounded = low !== null || high !== null;
+  const between = bounded ? `, between ${short(low ?? 0)} and ${high === null ? "any" : short(high)}` : "";
   return [
     s(
       "svg.interval",
-      { role: "img", "aria-label": label, width: "100%", height: 22 },
+      { role: "img", "aria-label": `${short(estimate)} ${measure.of}${between}`, width: "100%", height: 22 },
       s("rect.rail", { y: 10, width: "100%", height: 2 }),
-      measure.safe !== null && s("line.safe", upright(place(measure.safe), 4, 18), s("title", null, `safe below ${short(measure.safe)}`)),
+      measure.safe !== null && safeEnd(measure.safe),
       s("line.one", upright(50, 1, 21)),
-      (figure.low !== null || figure.high !== null) && s("line.whisker", { x1: `${place(low)}%`, x2: `${high === null ? 100 : place(high)}%`, y1: 11, y2: 11 }),
+      bounded &&
+        s("line.whisker", { x1: `${place(low)}%`, x2: `${place(high ?? LARGEST)}%`, y1: 11, y2: 11 }),
       s("circle.dot", { cx: `${place(estimate)}%`, cy: 11, r: 4 }),
-      [low, estimate, high].some((value) => value > 10) && s("text.over", { x: "100%", y: 15, dx: 3 }, "▸"),
+      Math.max(estimate, high ?? LARGEST) > LARGEST && s("text.over", { x: "100%", y: 15, dx: 3 }, "▸"),
     ),
-    h("div.ticks", { "aria-hidden": "true" }, h("span", null, "⅒"), h("span", null, "1×"), h("span", null, "10×")),
-    h("span.label", null, `${short(estimate)} ${measure.of}`),
+    h(
+      "div.ticks",
+      { "aria-hidden": "true" },
+      h("span", null, "⅒"),
+      h("span", null, "1×"),
+      h("span", null, "10×"),
+    ),
   ];
+}
+
+function safeEnd(ratio) {
+  return s("line.safe", upright(place(ratio), 4, 18), s("title", null, `safe below ${short(ratio)}`));
 }
 
 function place(ratio) {

@@ -25,7 +25,8 @@ function given(value) {
  * A share of pairs is seen as a multiple of what the policy allows, so that 1 is the line for all. */
 export function scale(figure, policy) {
   const { guard } = figure;
-  if (guard === "disagreement") return { per: 1 - policy.shadow.agreement, of: "times what may differ", safe: null };
+  if (guard === "disagreement")
+    return { per: 1 - policy.shadow.agreement, of: "times what may differ", safe: null };
   if (guard === "cost") return { per: 1, of: "times the baseline's cost", safe: 1 - policy.cheaper_by };
   const asked = policy.guards[guard];
   return asked ? { per: 1, of: "times the baseline's rate", safe: asked.tolerance } : null;

@@ -11,26 +11,49 @@ export function likeness({ evidence, rollout }) {
   const { shadow, outputs, slices, dropped } = evidence;
   if (!shadow.pairs && !dropped) return h("p.empty", null, emptySaid(rollout));
   const floor = rollout.plan.policy.shadow.agreement;
-  const groups = [["All pairs", [["", shadow]]], ["By output", Object.entries(outputs)], ["By slice", Object.entries(slices)]];
+  const groups = [
+    ["All pairs", [["", shadow]]],
+    ["By output", Object.entries(outputs)],
+    ["By slice", Object.entries(slices)],
+  ];
   const heads = ["Pairs", "Agreement", "Differ", "Failed", "Cosine", "KL, nats", "Largest difference"];
   return [
     h(
       "table.likeness",
       null,
-      h("thead", null, h("tr", null, h("th", { scope: "col" }, h("span.unseen", null, "What")), heads.map((head, index) => h(index === 1 ? "th" : "th.number", { scope: "col" }, head)))),
+      h(
+        "thead",
+        null,
+        h(
+          "tr",
+          null,
+          h("th", { scope: "col" }, h("span.unseen", null, "What")),
+          heads.map((head, index) => h(index === 1 ? "th" : "th.number", { scope: "col" }, head)),
+        ),
+      ),
       groups.filter(([, entries]) => entries.length).map(([title, entries]) => group(title, entries, floor)),
     ),
-    h("p.dropped", null, dropped ? `${many(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not there.` : "No copy was dropped."),
+    h(
+      "p.dropped",
+      null,
+      dropped
+        ? `${many(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not there.`
+        : "No copy was dropped.",
+    ),
   ];
 }
 
 function emptySaid({ plan, phase }) {
   if (plan.policy.shadow.skip) return "The policy skips the shadow, so nothing is compared.";
-  return phase === "SHADOW" ? "No pair yet: it takes requests that the baseline answers." : "No pair was compared.";
+  return phase === "SHADOW"
+    ? "No pair yet: it takes requests that the baseline answers."
+    : "No pair was compared.";
 }
 
 function group(title, entries, floor) {
-  const rows = entries.map(([name, comparison]) => row(name || title, name ? "th.sub" : "th", comparison, floor));
+  const rows = entries.map(([name, comparison]) =>
+    row(name || title, name ? "th.sub" : "th", comparison, floor),
+  );
   const head = entries[0][0] ? h("tr.group", null, h("th", { colspan: 8, scope: "colgroup" }, title)) : null;
   return h("tbody", { "data-key": title }, head, rows);
 }
@@ -48,7 +71,7 @@ function row(name, tag, comparison, floor) {
     number("Failed", count(failures)),
     number("Cosine", cosine.count ? (cosine.total / cosine.count).toFixed(4) : "–"),
     number("KL, nats", kl.count ? short(kl.total / kl.count) : "–"),
-    number("Largest difference", pairs ? short(largest_difference) : "–"),
+    number("Largest", pairs ? short(largest_difference) : "–"),
   );
 }
 
@@ -65,21 +88,38 @@ function agreement(share, floor) {
     below && h("span.below", null, "below the floor"),
     s(
       "svg",
-      { role: "img", "aria-label": `${exactPercent(share)} agree, ${exactPercent(floor)} asked`, width: "100%", height: 12 },
+      {
+        role: "img",
+        "aria-label": `${exactPercent(share)} agree, ${exactPercent(floor)} asked`,
+        width: "100%",
+        height: 12,
+      },
       s("rect.rail", { y: 5, width: "100%", height: 2 }),
-      s("line.floor", { x1: place(floor), x2: place(floor), y1: 0, y2: 12 }, s("title", null, `floor ${exactPercent(floor)}`)),
+      s(
+        "line.floor",
+        { x1: place(floor), x2: place(floor), y1: 0, y2: 12 },
+        s("title", null, `floor ${exactPercent(floor)}`),
+      ),
       s(`circle.dot${below ? ".below" : ""}`, { cx: place(share), cy: 6, r: 4 }),
     ),
   );
 }
 
 /** The latest pairs that differ, newest first. */
-export function disagreements(found, now_s) {
-  if (!found.length) return h("p.empty", null, "No pair that differs.");
+export function disagreements({ disagreements: found, evidence }, now_s) {
+  if (!found.length)
+    return h(
+      "p.empty",
+      null,
+      evidence.shadow.disagreements
+        ? "They are kept while the rollout runs, not longer."
+        : "No pair that differs.",
+    );
   const [first, rest] = [found.slice(0, FEW), found.slice(FEW)];
   return [
     pairTable(first, now_s),
-    rest.length > 0 && h("details", null, h("summary", null, many(rest.length, "older one")), pairTable(rest, now_s)),
+    rest.length > 0 &&
+      h("details", null, h("summary", null, many(rest.length, "older one")), pairTable(rest, now_s)),
   ];
 }
 
@@ -88,8 +128,20 @@ function pairTable(pairs, now_s) {
   return h(
     "table.pairs",
     null,
-    h("thead", null, h("tr", null, heads.map((head) => h("th", { scope: "col" }, head)))),
-    h("tbody", null, pairs.map((pair) => pairRow(pair, now_s))),
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        heads.map((head) => h("th", { scope: "col" }, head)),
+      ),
+    ),
+    h(
+      "tbody",
+      null,
+      pairs.map((pair) => pairRow(pair, now_s)),
+    ),
   );
 }
 

@@ -21,7 +21,8 @@ const desk = {
   tell: (message) => show({ notice: message }),
   fail: (error) => (error.status === 401 ? needToken(error) : show({ notice: error.message })),
   stays: (error) => error.status !== 401 || (needToken(error), false),
-  earlier: async () => show({ picture: { ...page.picture, trail: await earlier(page.picture.model, page.picture.trail) } }),
+  earlier: async () =>
+    show({ picture: { ...page.picture, trail: await earlier(page.picture.model, page.picture.trail) } }),
   startReplay: async (rollout) => {
     show({ replay: { rollout, running: true } });
     show({ replay: await replayed(rollout) });
@@ -57,8 +58,13 @@ function needToken(error) {
 }
 
 function place() {
-  const [model, rollout] = location.hash.slice(1).split("/").map(decodeURIComponent);
-  return { model: model || null, rollout: rollout ?? null };
+  try {
+    const [model, rollout] = location.hash.slice(1).split("/").map(decodeURIComponent);
+    return { model: model || null, rollout: rollout ?? null };
+  } catch {
+    // Whoever wrote the address by hand meant something else.
+    return { model: null, rollout: null };
+  }
 }
 
 function show(change) {
@@ -70,53 +76,104 @@ function draw() {
   const { picture, failure } = page;
   morph(document.getElementById("models"), h("nav", { id: "models", "aria-label": "Models" }, tabs(picture)));
   morph(document.getElementById("pulse"), pulse());
-  morph(document.getElementById("picture"), h("main", { id: "picture", class: failure ? "stale" : null }, content()));
+  morph(
+    document.getElementById("picture"),
+    h("main", { id: "picture", class: failure ? "stale" : null }, content()),
+  );
   document.title = picture?.model ? title(picture.model, picture.view) : "Counterweight";
   speak();
 }
 
 function tabs(picture) {
-  const link = (model) => h("a", { href: address(model, null), "aria-current": model === picture.model ? "page" : null }, model);
+  const link = (model) =>
+    h("a", { href: address(model, null), "aria-current": model === picture.model ? "page" : null }, model);
   return (picture?.models ?? []).map(link);
 }
 
 function pulse() {
   const { failure, seen_s, picture } = page;
-  const said = failure ? (seen_s === null ? "no answer" : `as of ${duration(now_s() - seen_s)} ago`) : picture ? "live" : "asking";
-  return h("span", { id: "pulse", class: failure ? "off" : "on", title: seen_s === null ? null : moment(seen_s) }, said);
+  const said = failure
+    ? seen_s === null
+      ? "no answer"
+      : `as of ${duration(now_s() - seen_s)} ago`
+    : picture
+      ? "live"
+      : "asking";
+  return h(
+    "span",
+    { id: "pulse", class: failure ? "off" : "on", title: seen_s === null ? null : moment(seen_s) },
+    said,
+  );
 }
 
 function content() {
   const { picture, failure, notice } = page;
   return [
     failure && h("p.notice.bad", { role: "alert", "data-key": "failure" }, failureSaid(failure)),
-    notice && h("p.notice", { role: "alert", "data-key": "notice" }, notice, " ", h("button.quiet", { type: "button", onclick: () => show({ notice: null }) }, "Dismiss")),
-    h("div.body", { "data-key": "body" }, !picture ? !failure && h("p.empty", null, "Asking the server …") : picture.model ? sections(picture, desk, now_s()) : noModel()),
+    notice &&
+      h(
+        "p.notice",
+        { role: "alert", "data-key": "notice" },
+        notice,
+        " ",
+        h("button.quiet", { type: "button", onclick: () => show({ notice: null }) }, "Dismiss"),
+      ),
+    h(
+      "div.body",
+      { "data-key": "body" },
+      !picture
+        ? !failure && h("p.empty", null, "Asking the server …")
+        : picture.model
+          ? sections(picture, desk, now_s())
+          : noModel(),
+    ),
   ];
 }
 
 function failureSaid(failure) {
   const { seen_s } = page;
-  const kept = seen_s === null ? "" : ` This is the picture of ${moment(seen_s).slice(11)}, ${duration(now_s() - seen_s)} ago.`;
-  if (failure.status === 401) return [`${failure.message} `, h("button", { type: "button", onclick: () => needToken(failure) }, "Give the token …")];
-  const said = failure instanceof Refused ? `The server says: ${failure.message}` : `The server does not answer: ${failure.message}.`;
+  const kept =
+    seen_s === null
+      ? ""
+      : ` This is the picture of ${moment(seen_s).slice(11)}, ${duration(now_s() - seen_s)} ago.`;
+  if (failure.status === 401)
+    return [
+      `${failure.message} `,
+      h("button", { type: "button", onclick: () => needToken(failure) }, "Give the token …"),
+    ];
+  const said =
+    failure instanceof Refused
+      ? `The server says: ${failure.message}`
+      : `The server does not answer: ${failure.message}.`;
   return `${said}${kept} Trying again.`;
 }
 
 function noModel() {
-  return h("section.hero.tone-NONE", null, h("h2", null, "No model is served here yet. ", h("span.rest", null, "Export one into the repository, and load it or start the server again.")));
+  return h(
+    "section.hero.tone-NONE",
+    null,
+    h(
+      "h2",
+      null,
+      "No model is served here yet. ",
+      h("span.rest", null, "Export one into the repository, and load it or start the server again."),
+    ),
+  );
 }
 
 /** For those who listen: only that the phase or the step changed, not every count. */
 function speak() {
   const view = desk.view();
-  const said = view ? `${view.rollout.plan.candidate}: ${PHASES[view.rollout.phase]}${view.rollout.step ? `, step ${view.rollout.step}` : ""}` : "";
+  const step = view?.rollout.step ? `, step ${view.rollout.step}` : "";
+  const said = view ? `${view.rollout.plan.candidate}: ${PHASES[view.rollout.phase]}${step}` : "";
   const spoken = document.getElementById("spoken");
   if (spoken.textContent !== said) spoken.textContent = said;
 }
 
 document.getElementById("token").onclick = () =>
-  askForToken("What this server wants to see before it shows or does anything, if it wants anything.", () => watch.now());
+  askForToken("What this server wants to see before it shows or does anything, if it wants anything.", () =>
+    watch.now(),
+  );
 window.addEventListener("hashchange", () => watch.now());
 // Ages grow also while nothing comes.
 setInterval(draw, 1000);

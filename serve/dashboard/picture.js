@@ -26,7 +26,18 @@ export async function look(place, before) {
   const known = rollouts.some((line) => line.rollout === place.rollout) ? place.rollout : null;
   const shown = known ?? running ?? rollouts[0]?.rollout ?? null;
   const view = shown ? await lookAt(shown, same, slow) : null;
-  return { turn, models, model, wanted: place, detail, curves, rollouts, running, view, trail: await follow(model, view, same) };
+  return {
+    turn,
+    models,
+    model,
+    wanted: place,
+    detail,
+    curves,
+    rollouts,
+    running,
+    view,
+    trail: await follow(model, view, same),
+  };
 }
 
 async function lookAt(rollout, same, slow) {
@@ -53,5 +64,9 @@ async function entriesAfter(model, number) {
 export async function earlier(model, trail) {
   const after = Math.max(0, trail.after - TRAIL_BACK);
   const entries = await entriesAfter(model, after);
-  return { ...trail, after, entries: [...entries.filter((entry) => entry.number <= trail.after), ...trail.entries] };
+  return {
+    ...trail,
+    after,
+    entries: [...entries.filter((entry) => entry.number <= trail.after), ...trail.entries],
+  };
 }

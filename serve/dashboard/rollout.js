@@ -32,7 +32,14 @@ export function nextStep(rollout) {
 export function needs(view, now_s) {
   const { rollout, evidence } = view;
   if (!rollout.step) {
-    return [{ name: "Pairs", has: evidence.shadow.pairs, needs: rollout.plan.policy.shadow.minimum_pairs, unit: "" }];
+    return [
+      {
+        name: "Pairs",
+        has: evidence.shadow.pairs,
+        needs: rollout.plan.policy.shadow.minimum_pairs,
+        unit: "",
+      },
+    ];
   }
   const step = rollout.plan.policy.steps[rollout.step - 1];
   const here = evidence.segments.filter((segment) => segment.step === rollout.step);
@@ -45,7 +52,10 @@ export function needs(view, now_s) {
 
 /** What a verdict says is missing, each in its full words. */
 export function missing(verdict) {
-  const [, items] = /^(?:at [\d.]+ % of the traffic|in the shadow): (.*)$/s.exec(verdict.reason) ?? [null, verdict.reason];
+  const [, items] = /^(?:at [\d.]+ % of the traffic|in the shadow): (.*)$/s.exec(verdict.reason) ?? [
+    null,
+    verdict.reason,
+  ];
   return items.split("; ");
 }
 

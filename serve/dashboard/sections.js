@@ -21,7 +21,13 @@ export function sections(picture, desk, now_s) {
   const newest = !view || rollouts[0]?.rollout === view.rollout.rollout;
   const entries = entriesOf(picture.trail.entries, view, newest);
   return [
-    !newest && h("p.notice", null, "This is an earlier rollout. ", h("a", { href: address(model, null) }, "Show the latest one")),
+    !newest &&
+      h(
+        "p.notice",
+        null,
+        "This is an earlier rollout. ",
+        h("a", { href: address(model, null) }, "Show the latest one"),
+      ),
     hero(picture, desk, now_s, newest),
     h(
       "div.columns",
@@ -32,13 +38,23 @@ export function sections(picture, desk, now_s) {
         card("Variants", variants(detail, view, found)),
         view && verdictCard(view, now_s),
         card("Last ten minutes", curves(detail, view, found, picture.trail.entries, now_s, desk.draw)),
-        view && card("Shadow", likeness(view), h("h4", null, "Latest pairs that differ"), disagreements(view.disagreements, now_s)),
+        view &&
+          card(
+            "Shadow",
+            likeness(view),
+            h("h4", null, "Latest pairs that differ"),
+            disagreements(view, now_s),
+          ),
       ),
       h(
         "div.side",
         null,
         card("Routes", routes(model, detail, running, desk)),
-        card("Timeline", trail(entries, now_s, picture.trail.after > 0 && desk.earlier), view && h("div.replay", null, replay(view.rollout.rollout, desk.replay(), desk.startReplay))),
+        card(
+          "Timeline",
+          trail(entries, now_s, picture.trail.after > 0 && desk.earlier),
+          view && h("div.replay", null, replay(view.rollout.rollout, desk.replay(), desk.startReplay)),
+        ),
         card("Rollouts", history(model, rollouts, view?.rollout.rollout, now_s)),
       ),
     ),
@@ -69,17 +85,37 @@ function badge(view) {
 }
 
 function startButton(model, detail, desk) {
-  if (Object.keys(detail.variants).length < 2) return h("p.soft", null, "There is no other variant to roll out; load one first.");
-  return h("button.main", { type: "button", "data-key": "start", onclick: () => start(model, detail, desk) }, "Start a rollout …");
+  if (Object.keys(detail.variants).length < 2)
+    return h("p.soft", null, "There is no other variant to roll out; load one first.");
+  return h(
+    "button.main",
+    { type: "button", "data-key": "start", onclick: () => start(model, detail, desk) },
+    "Start a rollout …",
+  );
 }
 
 function verdictCard(view, now_s) {
   const { verdict, judged_s, rollout } = view;
-  if (!verdict) return card("Evidence", h("p.empty", null, "No verdict yet: the first one comes with the first counts."));
+  if (!verdict)
+    return card("Evidence", h("p.empty", null, "No verdict yet: the first one comes with the first counts."));
   return card(
     "Evidence",
-    h("p.verdict", null, h(`b.kind-${verdict.kind}`, null, verdict.kind), h("time.soft", { title: moment(judged_s) }, ` ${over(rollout.phase) ? "the last verdict, " : ""}${ago(judged_s, now_s)}`), verdict.kind === "CONTINUE" && h("span.soft", null, ", still missing:")),
-    h("ul.waits", null, because(verdict).map((item) => h("li", null, said(item)))),
+    h(
+      "p.verdict",
+      null,
+      h(`b.kind-${verdict.kind}`, null, verdict.kind),
+      h(
+        "time.soft",
+        { title: moment(judged_s) },
+        ` ${over(rollout.phase) ? "the last verdict, " : ""}${ago(judged_s, now_s)}`,
+      ),
+      verdict.kind === "CONTINUE" && h("span.soft", null, ", still missing:"),
+    ),
+    h(
+      "ul.waits",
+      null,
+      because(verdict).map((item) => h("li", null, said(item))),
+    ),
     evidence(verdict, rollout.plan.policy),
   );
 }

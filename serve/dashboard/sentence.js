@@ -8,39 +8,53 @@ import { duration, list, many, percent, said } from "./words.js";
 /** {tone, main, rest}: the tone for colour and mark, what is, and what else there is to say. */
 export function sentence(detail, view) {
   if (!view) return { tone: "NONE", main: `${present(detail)}.`, rest: "No rollout has run yet." };
-  const suspicious = !over(view.rollout.phase) && view.verdict?.figures.some((figure) => standing(figure) === "suspicion");
-  return { tone: suspicious ? "SUSPICION" : view.rollout.phase, ...SENTENCES[view.rollout.phase](view, detail) };
+  const suspicious =
+    !over(view.rollout.phase) && view.verdict?.figures.some((figure) => standing(figure) === "suspicion");
+  return {
+    tone: suspicious ? "SUSPICION" : view.rollout.phase,
+    ...SENTENCES[view.rollout.phase](view, detail),
+  };
 }
 
 /** Who answers a model now: somebody may have set other routes since its last rollout. */
 function present({ routes }) {
   const names = Object.keys(routes.weights).filter((name) => routes.weights[name] > 0);
-  return names.length === 1 ? `${names[0]} answers all of ${routes.model}` : `${routes.model} is split now, ${split(routes)}`;
+  return names.length === 1
+    ? `${names[0]} answers all of ${routes.model}`
+    : `${routes.model} is split now, ${split(routes)}`;
 }
 
 const SENTENCES = {
   SHADOW(view) {
     const { candidate, policy } = view.rollout.plan;
-    const main = `${candidate} is in the shadow: copies of ${percent(policy.shadow.share)} of the requests, no answers to users.`;
+    const copied = `copies of ${percent(policy.shadow.share)} of the requests`;
+    const main = `${candidate} is in the shadow: ${copied}, no answers to users.`;
     return { main, rest: outlook(view) };
   },
   STEP(view) {
     const { rollout } = view;
     const { candidate, policy } = rollout.plan;
     const share = percent(shareAt(rollout, rollout.step));
-    return { main: `Rolling out ${candidate}: step ${rollout.step} of ${policy.steps.length}, ${share} of the traffic.`, rest: outlook(view) };
+    const step = `step ${rollout.step} of ${policy.steps.length}`;
+    return { main: `Rolling out ${candidate}: ${step}, ${share} of the traffic.`, rest: outlook(view) };
   },
   WAITING_APPROVAL(view) {
     const { rollout } = view;
     const next = nextStep(rollout);
     const from = rollout.step ? percent(shareAt(rollout, rollout.step)) : "the shadow";
-    const main = `${rollout.plan.candidate} waits for your approval to go from ${from} to ${percent(shareAt(rollout, next))}.`;
+    const way = `from ${from} to ${percent(shareAt(rollout, next))}`;
+    const main = `${rollout.plan.candidate} waits for your approval to go ${way}.`;
     return { main, rest: `${harmless(view.verdict)}. It stays where it is until somebody approves.` };
   },
   PAUSED(view) {
     const { rollout } = view;
-    const where = rollout.step ? `at ${percent(shareAt(rollout, rollout.step))} of the traffic` : "in the shadow";
-    return { main: `${rollout.plan.candidate} is paused ${where}.`, rest: `${harmless(view.verdict)}. Harm still rolls it back.` };
+    const where = rollout.step
+      ? `at ${percent(shareAt(rollout, rollout.step))} of the traffic`
+      : "in the shadow";
+    return {
+      main: `${rollout.plan.candidate} is paused ${where}.`,
+      rest: `${harmless(view.verdict)}. Harm still rolls it back.`,
+    };
   },
   DONE({ rollout }, detail) {
     const { candidate, policy } = rollout.plan;
@@ -48,11 +62,15 @@ const SENTENCES = {
     return { main: `${candidate} was promoted: ${present(detail)}.`, rest };
   },
   ROLLED_BACK({ rollout }, detail) {
-    const rest = rollout.by === "judge" ? capital(`${said(rollout.reason)}.`) : `${rollout.by} aborted it.`;
+    const rest =
+      rollout.reason === "aborted" ? `${who(rollout.by)} aborted it.` : `${capital(said(rollout.reason))}.`;
     return { main: `${rollout.plan.candidate} was rolled back ${place(rollout)}: ${present(detail)}.`, rest };
   },
   INCONCLUSIVE({ rollout }, detail) {
-    return { main: `No decision on ${rollout.plan.candidate}: ${present(detail)}.`, rest: capital(`${said(rollout.reason)}.`) };
+    return {
+      main: `No decision on ${rollout.plan.candidate}: ${present(detail)}.`,
+      rest: capital(`${said(rollout.reason)}.`),
+    };
   },
 };
 
@@ -71,14 +89,17 @@ function outlook({ verdict }) {
 
 function harmless(verdict) {
   if (!verdict) return "No verdict yet";
-  const by = (kind) => verdict.figures.filter((figure) => standing(figure) === kind).map((figure) => figure.guard);
+  const by = (kind) =>
+    verdict.figures.filter((figure) => standing(figure) === kind).map((figure) => figure.guard);
   if (by("harm").length) return `Harm shown: ${list(by("harm"))}`;
-  return by("suspicion").length ? `Suspicion of harm in ${list(by("suspicion"))}, so it goes no further` : "Nothing harmful";
+  return by("suspicion").length
+    ? `Suspicion of harm in ${list(by("suspicion"))}, so it goes no further`
+    : "Nothing harmful";
 }
 
-/** Who did it, in words; the judge is the machine. */
+/** Who did it, in words; some are machines. */
 export function who(by) {
-  return by === "judge" ? "the judge" : by;
+  return { judge: "the judge", keeper: "the keeper", serve: "the start of the server" }[by] ?? by;
 }
 
 function capital(text) {
@@ -97,4 +118,3 @@ export function timeSpent({ rollout }, now_s) {
   const spent = `${duration(now_s - rollout.started_s)} of ${duration(rollout.plan.policy.maximum_s)}`;
   return over(rollout.phase) ? null : spent;
 }
-

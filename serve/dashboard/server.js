@@ -58,7 +58,8 @@ export async function ask(path, { body, method, timeout_ms = TIMEOUT_MS } = {}) 
   }
   const content = parse(text);
   if (answer.ok && content !== undefined) return content;
-  const message = content?.error ?? `${options.method} ${path}: status ${answer.status} without a word of ours`;
+  const message =
+    content?.error ?? `${options.method} ${path}: status ${answer.status} without a word of ours`;
   throw new Refused(answer.status, message, content?.current);
 }
 

@@ -12,22 +12,39 @@ const MARKS = {
   failed: "M4.5 4.5l7 7M11.5 4.5l-7 7",
   undecided: "M4 8h8",
 };
-const SAID = { passed: "done", now: "now", paused: "paused", waiting: "waits", failed: "ended", undecided: "ended", ahead: "" };
+const SAID = {
+  passed: "done",
+  now: "now",
+  paused: "paused",
+  waiting: "waits",
+  failed: "ended",
+  undecided: "ended",
+  ahead: "",
+};
 
 /** The steps as a list, the present one marked. */
 export function stepper({ rollout }) {
   const { policy } = rollout.plan;
-  const stops = policy.steps.map((step, index) => stop(rollout, index + 1, percent(step.share), step.approval));
+  const stops = policy.steps.map((step, index) =>
+    stop(rollout, index + 1, percent(step.share), step.approval),
+  );
   const shadow = policy.shadow.skip ? [] : [stop(rollout, 0, "shadow", false)];
   return h("ol.stepper", { "aria-label": "Steps of the rollout" }, shadow, stops);
 }
 
 function stop(rollout, step, label, approval) {
   const state = stateOf(rollout, step);
-  const mark = MARKS[state] ? s("path", { d: MARKS[state] }) : state === "now" ? s("circle", { cx: 8, cy: 8, r: 3 }) : null;
+  const mark = MARKS[state]
+    ? s("path", { d: MARKS[state] })
+    : state === "now"
+      ? s("circle", { cx: 8, cy: 8, r: 3 })
+      : null;
   return h(
     `li.stop.${state}`,
-    { "aria-current": ["now", "paused", "waiting"].includes(state) ? "step" : null, title: approval ? "a person must approve before this step" : null },
+    {
+      "aria-current": ["now", "paused", "waiting"].includes(state) ? "step" : null,
+      title: approval ? "a person must approve before this step" : null,
+    },
     h("span.dot", null, s("svg", { viewBox: "0 0 16 16", "aria-hidden": "true" }, mark)),
     h("span.share", null, label),
     h("span.state", null, SAID[state] || (approval ? "approval" : "\u00a0")),
@@ -37,25 +54,50 @@ function stop(rollout, step, label, approval) {
 function stateOf({ phase, step: present }, step) {
   if (step < present || phase === "DONE") return "passed";
   if (step > present) return phase === "WAITING_APPROVAL" && step === present + 1 ? "waiting" : "ahead";
-  return { PAUSED: "paused", WAITING_APPROVAL: "passed", ROLLED_BACK: "failed", INCONCLUSIVE: "undecided" }[phase] ?? "now";
+  return (
+    { PAUSED: "paused", WAITING_APPROVAL: "passed", ROLLED_BACK: "failed", INCONCLUSIVE: "undecided" }[
+      phase
+    ] ?? "now"
+  );
 }
 
 /** What this step has of what it needs; nothing when the rollout is over. */
 export function meters(view, now_s) {
   if (over(view.rollout.phase)) return null;
   const asked = needs(view, now_s).map(meter);
-  return h("div.meters", null, asked, h("div.meter.soft", null, h("span", null, "Whole rollout"), h("span.value", null, timeSpent(view, now_s))));
+  return h(
+    "div.meters",
+    null,
+    asked,
+    h(
+      "div.meter.soft",
+      null,
+      h("span", null, "Whole rollout"),
+      h("span.value", null, timeSpent(view, now_s)),
+    ),
+  );
 }
 
 function meter({ name, has, needs: least, unit }) {
   const part = least ? Math.min(1, has / least) : 1;
   const tail = unit && `\u202f${unit}`;
-  const text = part < 1 ? `${count(has)} of ${count(least)}${tail}` : `${unit ? duration(has) : count(has)}, enough`;
+  const text =
+    part < 1 ? `${count(has)} of ${count(least)}${tail}` : `${unit ? duration(has) : count(has)}, enough`;
   return h(
     "div.meter",
     null,
     h("span", null, name),
     h("span.value", null, text),
-    s("svg.track", { role: "img", "aria-label": `${name}: ${short(part * 100)} percent of what this step needs`, width: "100%", height: 4 }, s("rect.rail", { width: "100%", height: 4, rx: 2 }), s("rect.level", { width: `${(part * 100).toFixed(1)}%`, height: 4, rx: 2 })),
+    s(
+      "svg.track",
+      {
+        role: "img",
+        "aria-label": `${name}: ${short(part * 100)} percent of what this step needs`,
+        width: "100%",
+        height: 4,
+      },
+      s("rect.rail", { width: "100%", height: 4, rx: 2 }),
+      s("rect.level", { width: `${(part * 100).toFixed(1)}%`, height: 4, rx: 2 }),
+    ),
   );
 }

@@ -14,15 +14,26 @@ export function entriesOf(trail, view, newest) {
   if (!view) return trail;
   const id = view.rollout.rollout;
   const last = trail.findLastIndex((entry) => entry.rollout === id);
-  return trail.filter((entry, index) => entry.rollout === id || (newest && index > last && entry.rollout === null));
+  return trail.filter(
+    (entry, index) => entry.rollout === id || (newest && index > last && entry.rollout === null),
+  );
 }
 
 /** The list. `earlier` is called for more, null when there is none. */
 export function trail(entries, now_s, earlier) {
-  if (!entries.length) return h("p.empty", null, "Nothing has happened yet: the first rollout or change of routes will stand here.");
+  if (!entries.length)
+    return h(
+      "p.empty",
+      null,
+      "Nothing has happened yet: the first rollout or change of routes will stand here.",
+    );
   const folds = fold(entries).reverse();
   return [
-    h("ol.trail", { reversed: true, tabindex: 0, "aria-label": "Trail, newest first" }, folds.map((entries) => item(entries, now_s))),
+    h(
+      "ol.trail",
+      { reversed: true, tabindex: 0, "aria-label": "Trail, newest first" },
+      folds.map((entries) => item(entries, now_s)),
+    ),
     earlier && h("button.quiet", { type: "button", onclick: earlier }, "Show what came earlier"),
   ];
 }
@@ -32,7 +43,11 @@ function fold(entries) {
   const folds = [];
   for (const entry of entries) {
     const last = folds.at(-1)?.at(-1);
-    const goesOn = last?.kind === "CONTINUE" && entry.kind === "CONTINUE" && last.step === entry.step && last.phase === entry.phase;
+    const goesOn =
+      last?.kind === "CONTINUE" &&
+      entry.kind === "CONTINUE" &&
+      last.step === entry.step &&
+      last.phase === entry.phase;
     if (goesOn) folds.at(-1).push(entry);
     else folds.push([entry]);
   }
@@ -44,7 +59,13 @@ function item(entries, now_s) {
   return h(
     `li.entry.did-${entry.kind ?? entry.action}`,
     { "data-key": String(entries[0].number) },
-    h("div.head", null, h("b", null, what(entry)), entries.length > 1 && h("span.times", null, `× ${count(entries.length)}`), time(entry, now_s)),
+    h(
+      "div.head",
+      null,
+      h("b", null, what(entry)),
+      entries.length > 1 && h("span.times", null, `× ${count(entries.length)}`),
+      time(entry, now_s),
+    ),
     h("p.reason", null, why(entry)),
     entry.kind === "PROMOTE" && proof(entry),
     entries.length > 1 && earlierOnes(entries, now_s),
@@ -60,7 +81,16 @@ function why(entry) {
 /** What a promotion rests on is long, and good news: it lies folded. */
 function proof(entry) {
   const [, head, found] = PROOF.exec(entry.reason) ?? [null, entry.reason, ""];
-  return h("details", null, h("summary", null, said(head)), h("ul.earlier", null, found.split("; ").map((item) => h("li", null, said(item)))));
+  return h(
+    "details",
+    null,
+    h("summary", null, said(head)),
+    h(
+      "ul.earlier",
+      null,
+      found.split("; ").map((item) => h("li", null, said(item))),
+    ),
+  );
 }
 
 function earlierOnes(entries, now_s) {
@@ -69,12 +99,25 @@ function earlierOnes(entries, now_s) {
     "details",
     null,
     h("summary", null, many(before.length, "earlier one like it", "earlier ones like it")),
-    h("ol.earlier", { reversed: true }, before.map((entry) => h("li", { "data-key": String(entry.number) }, time(entry, now_s), " ", reason(entry)))),
+    h(
+      "ol.earlier",
+      { reversed: true },
+      before.map((entry) =>
+        h("li", { "data-key": String(entry.number) }, time(entry, now_s), " ", reason(entry)),
+      ),
+    ),
   );
 }
 
 function time(entry, now_s) {
-  return h("time", { datetime: new Date(entry.at_s * 1000).toISOString(), title: `${moment(entry.at_s)}, entry ${entry.number}, ${entry.digest.slice(0, 12)}` }, ago(entry.at_s, now_s));
+  return h(
+    "time",
+    {
+      datetime: new Date(entry.at_s * 1000).toISOString(),
+      title: `${moment(entry.at_s)}, entry ${entry.number}, ${entry.digest.slice(0, 12)}`,
+    },
+    ago(entry.at_s, now_s),
+  );
 }
 
 function what(entry) {
@@ -82,13 +125,17 @@ function what(entry) {
   const at = entry.step ? `at ${where}` : `in ${where}`;
   switch (entry.action) {
     case "verdict":
-      return entry.kind === "PROMOTE" && entry.phase === "STEP" ? `PROMOTE to ${where}` : `${entry.kind}${ending(entry.phase)}`;
+      return entry.kind === "PROMOTE" && entry.phase === "STEP"
+        ? `PROMOTE to ${where}`
+        : `${entry.kind}${ending(entry.phase)}`;
     case "start":
       return "Started";
     case "limit":
       return "Latency limit fixed";
     case "promote":
-      return entry.phase === "DONE" ? "Promoted: done" : `${entry.reason === "approved" ? "Approved" : "Promoted"} to ${where}`;
+      return entry.phase === "DONE"
+        ? "Promoted: done"
+        : `${entry.reason === "approved" ? "Approved" : "Promoted"} to ${where}`;
     case "pause":
       return `Paused ${at}`;
     case "resume":
@@ -106,6 +153,8 @@ function ending(phase) {
 
 function reason(entry) {
   if (entry.action !== "routes" || !entry.routes) return said(entry.reason);
-  const shadows = Object.entries(entry.routes.shadows).map(([name, share]) => `, ${percent(share)} copied to ${name}`);
+  const shadows = Object.entries(entry.routes.shadows).map(
+    ([name, share]) => `, ${percent(share)} copied to ${name}`,
+  );
   return split(entry.routes) + shadows.join("");
 }

@@ -10,29 +10,45 @@ const RECENT = 60;
 export function looks(detail, view) {
   const { baseline } = detail.routes;
   const candidate = view && view.rollout.plan.candidate;
-  const rest = Object.keys(detail.variants).filter((name) => name !== baseline && name !== candidate).sort();
+  const rest = Object.keys(detail.variants)
+    .filter((name) => name !== baseline && name !== candidate)
+    .sort();
   const names = [baseline, ...(candidate && candidate !== baseline ? [candidate] : []), ...rest];
-  return new Map(names.map((name, index) => [name, `v${Math.min(candidate || !index ? index : index + 1, 5)}`]));
+  return new Map(
+    names.map((name, index) => [name, `v${Math.min(candidate || !index ? index : index + 1, 5)}`]),
+  );
 }
 
 /** A short stroke in a variant's colour and dashes. */
 export function swatch(look) {
-  return s("svg.swatch", { viewBox: "0 0 24 8", "aria-hidden": "true" }, s(`line.${look}`, { x1: 1, x2: 23, y1: 4, y2: 4 }));
+  return s(
+    "svg.swatch",
+    { viewBox: "0 0 24 8", "aria-hidden": "true" },
+    s(`line.${look}`, { x1: 1, x2: 23, y1: 4, y2: 4 }),
+  );
 }
 
 /** Each variant's share of the requests as they came, 0 to 1, and in words over what. */
 export function served(detail, view, curves) {
   if (view && !over(view.rollout.phase) && view.served !== null) {
     const { baseline, candidate } = view.rollout.plan;
-    return { shares: { [baseline]: 1 - view.served, [candidate]: view.served }, over: "since the last change" };
+    return {
+      shares: { [baseline]: 1 - view.served, [candidate]: view.served },
+      over: "since the last change",
+    };
   }
   const since = curves ? curves.at_s.at(-1) - RECENT : 0;
   const sums = {};
   for (const [name, curve] of Object.entries(curves?.variants ?? {})) {
-    sums[name] = curve.requests_per_s.reduce((sum, rate, index) => sum + (curves.at_s[index] > since ? rate : 0), 0);
+    sums[name] = curve.requests_per_s.reduce(
+      (sum, rate, index) => sum + (curves.at_s[index] > since ? rate : 0),
+      0,
+    );
   }
   const total = Object.values(sums).reduce((sum, rate) => sum + rate, 0);
-  const shares = Object.fromEntries(Object.entries(sums).map(([name, sum]) => [name, total ? sum / total : null]));
+  const shares = Object.fromEntries(
+    Object.entries(sums).map(([name, sum]) => [name, total ? sum / total : null]),
+  );
   return { shares, over: "in the last minute" };
 }
 
@@ -44,7 +60,15 @@ export function variants(detail, view, curves) {
   return h(
     "table.variants",
     null,
-    h("thead", null, h("tr", null, heads.map((head, index) => h(index > 1 ? "th.number" : "th", { scope: "col" }, head)))),
+    h(
+      "thead",
+      null,
+      h(
+        "tr",
+        null,
+        heads.map((head, index) => h(index > 1 ? "th.number" : "th", { scope: "col" }, head)),
+      ),
+    ),
     h("tbody", null, rows),
   );
 }
@@ -54,7 +78,13 @@ function row(name, look, { variants: all, routes }, view, share) {
   return h(
     "tr",
     { "data-key": name },
-    h("th", { scope: "row" }, h("span.name", null, swatch(look), name), h("span.role", null, role(name, routes, view)), ready(variant.ready)),
+    h(
+      "th",
+      { scope: "row" },
+      h("span.name", null, swatch(look), name),
+      h("span.role", null, role(name, routes, view)),
+      ready(variant.ready),
+    ),
     h("td", { "data-label": "Share" }, shareBar(look, variant.share, share ?? null)),
     h("td.number", { "data-label": "Requests" }, count(variant.requests)),
     h("td.number", { "data-label": "Errors" }, errors(variant)),

@@ -15,7 +15,14 @@ export function short(value) {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;
   const size = Math.abs(value);
   if (size >= 1000) return (value < 0 ? "−" : "") + count(size);
-  const digits = size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 || size === 0 ? 2 : Math.min(6, 2 - Math.floor(Math.log10(size)));
+  const digits =
+    size >= 100
+      ? 0
+      : size >= 10
+        ? 1
+        : size >= 1 || size === 0
+          ? 2
+          : Math.min(6, 2 - Math.floor(Math.log10(size)));
   const text = Math.abs(value).toFixed(digits);
   return (value < 0 ? "−" : "") + (text.includes(".") ? text.replace(/\.?0+$/, "") : text);
 }
@@ -47,7 +54,12 @@ export function exactPercent(share) {
 /** Seconds as the largest unit that says enough. */
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
-  const parts = [[86400, "d"], [3600, "h"], [60, "min"], [1, "s"]];
+  const parts = [
+    [86400, "d"],
+    [3600, "h"],
+    [60, "min"],
+    [1, "s"],
+  ];
   const first = parts.findIndex(([size]) => whole >= size);
   if (first < 0) return `0${THIN}s`;
   const [size, name] = parts[first];

@@ -75,7 +75,7 @@ PARAMETERS = {
         "name": "file",
         "in": "path",
         "required": True,
-        "schema": text(),
+        "schema": text(pattern=r"^[a-z]+\.(css|html|js|svg)$"),
         "description": "One of the files that the page asks for.",
         "example": "main.js",
     },

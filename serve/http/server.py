@@ -15,6 +15,9 @@ from serve.settings import Settings
 
 _BACKLOG = 2048
 _STOP_TIMEOUT_S = 10
+# Clients keep connections for a minute or so. A server that is quicker closes one that is just asked again,
+# and the client has no answer: after 5 s, uvicorn's own choice, that happens under steady load.
+_IDLE_TIMEOUT_S = 75
 
 
 class HttpServer:
@@ -33,6 +36,7 @@ class HttpServer:
             server_header=False,
             proxy_headers=False,
             backlog=_BACKLOG,
+            timeout_keep_alive=_IDLE_TIMEOUT_S,
             timeout_graceful_shutdown=_STOP_TIMEOUT_S,
         )
         self._server = uvicorn.Server(config)

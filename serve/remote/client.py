@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote
 
-from serve.control import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, RoutesWanted
+from serve.control import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, RoutesWanted, TrailLine
 from serve.errors import InvalidRecord, Refused, ServerFailed
 from serve.record import Record
 from serve.remote.words import printable
@@ -51,6 +51,16 @@ class Client:
         """All of a model's, newest first."""
         lines = self._ask("GET", f"{_model_path(model)}/rollouts")["rollouts"]
         return [self._parse(RolloutLine, line) for line in lines]
+
+    def trail(self, model: str) -> list[TrailLine]:
+        """Everything that was done to a model's traffic, oldest first."""
+        lines: list[TrailLine] = []
+        while True:
+            after = lines[-1].number if lines else 0
+            page = self._ask("GET", f"{_model_path(model)}/trail?after={after}")["entries"]
+            if not page:
+                return lines
+            lines += [self._parse(TrailLine, line) for line in page]
 
     def view(self, rollout: str) -> RolloutView:
         """A rollout as it stands."""

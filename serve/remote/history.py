@@ -1,15 +1,18 @@
 """History: rollouts in lists, for a terminal of so many columns. Pure."""
 
 import textwrap
+import time
 from collections.abc import Mapping, Sequence
 
 from tabulate import tabulate
 
-from serve.control import RolloutLine
-from serve.remote.words import duration, printable
+from serve.control import RolloutLine, TrailLine
+from serve.remote.words import duration, percent, printable
+from serve.rollout.judge import Kind
 from serve.rollout.rollout import Phase
 
 _LEAST_REASON = 20
+_INDENT = " " * 7
 
 
 def overview(newest: Mapping[str, RolloutLine | None], now_s: float, width: int) -> list[str]:
@@ -34,17 +37,28 @@ def overview(newest: Mapping[str, RolloutLine | None], now_s: float, width: int)
     ]
 
 
-def history(lines: Sequence[RolloutLine], now_s: float, width: int) -> list[str]:
-    """A model's rollouts, each with how it ended and why."""
+def history(lines: Sequence[TrailLine], width: int) -> list[str]:
+    """What was done to a model's traffic, oldest first; verdicts that only waited are left out."""
     shown: list[str] = []
     for line in lines:
-        times = f"{duration(now_s - line.started_s)} ago, for {duration(line.changed_s - line.started_s)}"
-        if not line.phase.over:
-            times = f"for {duration(now_s - line.started_s)} until now"
-        shown.append(f"{line.rollout}  to {line.candidate}: {_place(line)}")
-        shown.append(f"    started {times}; last changed by {line.by}")
-        shown += textwrap.wrap(line.reason, width, initial_indent="    ", subsequent_indent="    ")
+        if line.kind is Kind.CONTINUE:
+            continue
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line.at_s))
+        shown.append(f"{line.number:>5}  {when}  {line.by}: {line.kind or line.action}{_effect(line)}")
+        shown += textwrap.wrap(line.reason, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
     return [printable(line) for line in shown]
+
+
+def _effect(line: TrailLine) -> str:
+    """Where the rollout is then, and the split that came into force."""
+    words = []
+    if line.phase is not None:
+        words.append(f"{line.phase} {line.step}" if line.step else str(line.phase))
+    if line.routes is not None:
+        variants = [name for name, weight in line.routes.weights.items() if weight]
+        words += [f"{percent(line.routes.share(name))} {name}" for name in variants]
+        words += [f"copies of {percent(share)} to {name}" for name, share in line.routes.shadows.items()]
+    return f" -> {', '.join(words)}" if words else ""
 
 
 def _place(line: RolloutLine) -> str:

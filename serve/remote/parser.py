@@ -60,9 +60,11 @@ def _add_status(commands: Any) -> None:
 
 
 def _add_history(commands: Any) -> None:
-    parser = _add(commands, "history", "all rollouts of a model, newest first", "history digits")
+    parser = _add(
+        commands, "history", "what was done to a model's traffic, by whom and why", "history digits"
+    )
     parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("--json", action="store_true", help="print them as JSON")
+    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
 
 
 def _add_replay(commands: Any) -> None:

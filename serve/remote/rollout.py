@@ -76,11 +76,11 @@ def _act(client: Client, options: argparse.Namespace) -> int:
 
 
 def _history(client: Client, options: argparse.Namespace) -> int:
-    lines = client.rollouts(options.model)
+    lines = client.trail(options.model)
     if options.json:
-        _say([json.dumps({"rollouts": [line.model_dump(mode="json") for line in lines]}, indent=2)])
+        _say([json.dumps({"entries": [line.model_dump(mode="json") for line in lines]}, indent=2)])
     else:
-        _say(history(lines, time.time(), _width()) or [_none(options.model)])
+        _say(history(lines, _width()))
     return 0
 
 

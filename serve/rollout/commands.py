@@ -124,13 +124,15 @@ class Commands:
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
         """All of a model's, newest first."""
+        if (situation := self._controller.situations.get(model)) is not None:
+            return tuple(reversed(situation.lines.values()))
         self._require_known(model)
         return rollouts_of(self._store.trail(model))
 
     def trail(self, model: str, after: int) -> tuple[TrailLine, ...]:
         """What happened to a model's traffic."""
         self._require_known(model)
-        return lines_of(self._store.trail(model)[after : after + _MOST_ENTRIES])
+        return lines_of(self._store.trail(model, after, _MOST_ENTRIES))
 
     def replay(self, rollout: str) -> Replay:
         """Every verdict computed once more."""

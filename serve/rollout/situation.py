@@ -4,12 +4,14 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from serve.control import RolloutLine
 from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence
 from serve.rollout.judge import Verdict
 from serve.rollout.rollout import Rollout
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
+from serve.rollout.views import rollout_line
 from serve.routing import Routes
 
 _SHOWN = 20
@@ -35,6 +37,8 @@ class Situation:
     )
     # Revision of routes -> the rollout's step and the candidate's share that they stand for.
     splits: dict[int, tuple[int, float]] = field(default_factory=dict)
+    # Every rollout of the model there was, the newest last.
+    lines: dict[str, RolloutLine] = field(default_factory=dict)
     # The last entry that changed something: what a person decided on must not be older.
     changed: int = 0
     # The last verdict, and the time it was asked for.
@@ -88,7 +92,7 @@ class Situation:
     def recall(self, present: Present, trail: Iterable[Entry]) -> None:
         """What the store says. What had come and is in no evidence yet will come again."""
         self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
-        self.changed, self.decided = 0, False
+        self.changed, self.decided, self.lines = 0, False, {}
         for entry in trail:
             self.put(entry.number, entry.change)
         self.present = present
@@ -113,6 +117,8 @@ class Situation:
                 self.splits[change.routes.revision] = (change.rollout.step, change.rollout.share)
         if moved:
             self.changed = number
+            if (rollout := change.rollout) is not None:
+                self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(
             number=number,
             routes=change.routes or self.present.routes,

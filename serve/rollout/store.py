@@ -79,11 +79,12 @@ class Store:
             evidence=Evidence.model_validate_json(evidence) if evidence else Evidence(),
         )
 
-    def trail(self, model: str) -> tuple[Entry, ...]:
-        """Everything that was ever done to `model`, from the first."""
+    def trail(self, model: str, after: int = 0, most: int | None = None) -> tuple[Entry, ...]:
+        """Everything that was done to `model` after the entry of that number, oldest first; `most`: and no
+        more entries than that."""
+        rows = select(TRAIL).where(TRAIL.c.model == model, TRAIL.c.number > after).order_by(TRAIL.c.number)
         with transaction(self._engine) as connection:
-            rows = connection.execute(select(TRAIL).where(TRAIL.c.model == model).order_by(TRAIL.c.number))
-            return tuple(_entry(row) for row in rows)
+            return tuple(_entry(row) for row in connection.execute(rows.limit(most)))
 
     def model_of(self, rollout: str) -> str:
         """The model that `rollout` is of. Raises UnknownRollout."""

@@ -73,7 +73,7 @@ def rollouts_of(trail: Iterable[Entry]) -> tuple[RolloutLine, ...]:
         known = last.pop(rollout.rollout, None)
         same = known is not None and known[0] == rollout
         last[rollout.rollout] = known if known is not None and same else (rollout, at_s)
-    return tuple(_line(rollout, at_s) for rollout, at_s in reversed(last.values()))
+    return tuple(rollout_line(rollout, at_s) for rollout, at_s in reversed(last.values()))
 
 
 def past(trail: Sequence[Entry], rollout: str) -> RolloutView:
@@ -96,7 +96,8 @@ def _discreet(rollout: Rollout) -> Rollout:
     return rollout.model_copy(update={"plan": rollout.plan.model_copy(update={"policy": policy})})
 
 
-def _line(rollout: Rollout, changed_s: float) -> RolloutLine:
+def rollout_line(rollout: Rollout, changed_s: float) -> RolloutLine:
+    """A rollout in a list; `changed_s` is when it changed last."""
     return RolloutLine(
         rollout=rollout.rollout,
         candidate=rollout.plan.candidate,

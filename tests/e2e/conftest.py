@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,11 @@ _STOP_TIMEOUT_S = 60
 
 
 class Answer:
-    """A status and a decoded JSON body."""
+    """A status, headers and a decoded JSON body."""
 
-    def __init__(self, status: int, body: bytes) -> None:
+    def __init__(self, status: int, headers: "Message[str, str]", body: bytes) -> None:
         self.status = status
+        self.headers = headers
         self.json: Any = json.loads(body)
 
 
@@ -113,9 +115,9 @@ class Server:
     def _ask(self, request: urllib.request.Request) -> Answer:
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
-                return Answer(answer.status, answer.read())
+                return Answer(answer.status, answer.headers, answer.read())
         except urllib.error.HTTPError as error:
-            return Answer(error.code, error.read())
+            return Answer(error.code, error.headers, error.read())
 
 
 def wait_until(met: Callable[[], bool], timeout_s: float = 60) -> None:
@@ -128,10 +130,15 @@ def wait_until(met: Callable[[], bool], timeout_s: float = 60) -> None:
 
 @contextmanager
 def running_server(
-    repository: Path, *options: str, python: str = sys.executable, folder: Path = ROOT, **env: str
+    repository: Path,
+    *options: str,
+    python: str = sys.executable,
+    folder: Path = ROOT,
+    ports: list[int] | None = None,
+    **env: str,
 ) -> Iterator[Server]:
     """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards."""
-    ports = free_ports(2)
+    ports = ports or free_ports(2)
     where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]
     # A short path: Ray puts sockets into it.

@@ -42,12 +42,23 @@ def fails(at: int) -> bytes:
 
 
 def dies(at: int) -> bytes:
-    """The least number divided by -1: the processor traps, and the process is gone."""
+    """y = x, by way of the least number divided by -1: the processor traps, and the process is gone."""
     nodes = [
         helper.make_node("Sub", ["x", "one_more"], ["divisor"]),
-        helper.make_node("Div", ["least", "divisor"], ["y"]),
+        helper.make_node("Div", ["least", "divisor"], ["quotient"]),
+        helper.make_node("Mul", ["quotient", "zero"], ["nothing"]),
+        helper.make_node("Add", ["x", "nothing"], ["y"]),
     ]
-    return _graph(nodes, one_more=at + 1, least=_LEAST)
+    return _graph(nodes, one_more=at + 1, least=_LEAST, zero=0)
+
+
+def strays(at: int) -> bytes:
+    """y = x, and one more from this number on to its double."""
+    nodes = [
+        helper.make_node("Div", ["x", "at"], ["more"]),
+        helper.make_node("Add", ["x", "more"], ["y"]),
+    ]
+    return _graph(nodes, at=at)
 
 
 def hangs(at: int) -> bytes:

@@ -43,9 +43,9 @@ def test_a_factory_that_ends_the_process_is_named(
 
 
 def test_a_factory_that_hangs_is_ended(export_with: Callable[..., object]) -> None:
-    """After the recipe's own limit, not after a night."""
-    with pytest.raises(InvalidSource, match="hangs:make has not returned within 1 s and was ended"):
-        export_with("import time; time.sleep(60)", "hangs", time_limit_s=1.0)
+    """After the recipe's own limit, not after a night; the recipe's other factories are well within it."""
+    with pytest.raises(InvalidSource, match="hangs:make has not returned within 5 s and was ended"):
+        export_with("import time; time.sleep(60)", "hangs", time_limit_s=5.0)
 
 
 def test_a_factory_that_prints_does_not_spoil_the_figures(

@@ -79,6 +79,18 @@ def test_a_command_can_be_copied(page: Page) -> None:
     assert "curl http://127.0.0.1:8000/v2/models/digits/versions/fp32/stats" in page.text
 
 
+def test_a_command_names_the_method_that_is_not_its_default(page: Page) -> None:
+    """The shell's curl sends a body by POST."""
+    assert "curl -X PUT http://127.0.0.1:8000/control/models/digits/routes \\\n" in page.text
+
+
+def test_a_parameter_says_where_it_stands(page: Page) -> None:
+    """In the path, in the query, or as a header."""
+    assert "modelstring in the path" in page.text
+    assert "afterinteger in the query" in page.text
+    assert "x-counterweight-keystring, a header" in page.text
+
+
 def test_what_the_document_says_is_never_markup() -> None:
     """A description that looks like an element is shown as it was written."""
     document = openapi()

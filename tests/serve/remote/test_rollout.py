@@ -117,19 +117,21 @@ def test_a_paused_rollout_is_resumed(type: Type) -> None:
     assert type("rollout", "resume", "linear") == (0, f"{RUNS}: STEP 3 of 5, 25 % asked; local: resumed\n")
 
 
-def test_history_gives_each_rollout_its_reason(type: Type) -> None:
-    """Newest first."""
+def test_history_says_what_was_done_by_whom_and_why(type: Type) -> None:
+    """Oldest first, and nothing of the verdicts that only waited."""
     code, shown = type("rollout", "history", "linear")
-    heads = [line for line in shown.splitlines() if not line.startswith(" ")]
     assert code == 0
-    assert heads == [f"{RUNS}  to light: STEP 3", f"{FAILED}  to light: ROLLED_BACK"]
+    assert "judge: ROLLBACK -> ROLLED_BACK, 100 % base" in shown
     assert "harm shown in the shadow: disagreement" in shown
+    assert "CONTINUE" not in shown
 
 
-def test_history_as_json(type: Type) -> None:
-    """The lines as the server gives them."""
+def test_history_as_json_is_the_whole_trail(type: Type) -> None:
+    """The entries as the server gives them, their numbers without a gap."""
     _, shown = type("rollout", "history", "linear", "--json")
-    assert [line["rollout"] for line in json.loads(shown)["rollouts"]] == [RUNS, FAILED]
+    entries = json.loads(shown)["entries"]
+    assert [entry["number"] for entry in entries] == list(range(1, len(entries) + 1))
+    assert {entry["rollout"] for entry in entries} >= {RUNS, FAILED}
 
 
 def test_a_replay_without_a_difference_is_0(type: Type) -> None:

@@ -1,0 +1,71 @@
+"""Rollouts: begun over the control API, and what there is to say of one that is over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from serve.control import RolloutView, RolloutWanted, TrailLine
+from serve.remote.client import Client
+from serve.rollout.policy import Policy
+from serve.rollout.replay import Replay
+from serve.rollout.rollout import Phase
+from tests.e2e.conftest import Server
+from tests.e2e.swarm import Swarm
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """A rollout that is over, and the load that it was under."""
+
+    view: RolloutView
+    trail: tuple[TrailLine, ...]
+    replay: Replay
+    load: Swarm
+
+    @property
+    def moves(self) -> list[TrailLine]:
+        """The first entry of each phase and step."""
+        mine = [line for line in self.trail if line.rollout == self.view.rollout.rollout]
+        return [next(lines) for _, lines in groupby(mine, key=lambda line: (line.phase, line.step))]
+
+    @property
+    def places(self) -> list[tuple[Phase | None, int | None]]:
+        """Phases and steps in the order in which they came."""
+        return [(line.phase, line.step) for line in self.moves]
+
+    @property
+    def exposed(self) -> int:
+        """How many requests that users sent were given to the candidate, whatever became of them."""
+        return sum(segment.requests.candidate for segment in self.view.evidence.segments)
+
+    @property
+    def summary(self) -> str:
+        """One line about it."""
+        rollout, answered = self.view.rollout, self.load.answered()
+        took_s = self.moves[-1].at_s - rollout.started_s
+        return (
+            f"{rollout.plan.model}: {rollout.phase} after {took_s:.1f} s, {len(self.load.records)} requests, "
+            f"{self.exposed} of them given to the candidate, which answered {answered['light']}; "
+            f"{len(self.load.failed)} failed; {rollout.reason}"
+        )
+
+
+def begin(server: Server, model: str, policy: Mapping[str, Any]) -> str:
+    """Start a rollout to `light`; its name."""
+    wanted = RolloutWanted(candidate="light", policy=Policy.parse(policy, model))
+    return Client(server.url).start(model, wanted).rollout.rollout
+
+
+def trail_of(server: Server, model: str) -> tuple[TrailLine, ...]:
+    """Everything that happened to the model's traffic."""
+    entries = server.get(f"/control/models/{model}/trail?after=0").json["entries"]
+    return tuple(TrailLine.model_validate(entry) for entry in entries)
+
+
+def tell_of(server: Server, rollout: str, load: Swarm) -> Told:
+    """All that is known of it."""
+    client = Client(server.url)
+    view = client.view(rollout)
+    trail = trail_of(server, view.rollout.plan.model)
+    return Told(view=view, trail=trail, replay=client.replay(rollout), load=load)

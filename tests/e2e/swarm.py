@@ -1,0 +1,58 @@
+"""Swarm: load from `counterweight loadtest run` in a process of its own, which is Locust, and its records."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.e2e.conftest import ROOT
+
+# Ended by Ctrl-C, as it is meant to be.
+_INTERRUPTED = 130
+_LONGEST_S = 600
+# The inputs are the numbers from 0 up to this one.
+NUMBERS = 10
+
+
+@dataclass(kw_only=True)
+class Swarm:
+    """What came of the load, once it has ended: the records that `loadtests/sample.py` describes."""
+
+    records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def failed(self) -> list[str]:
+        """What was wrong with those requests that got no good answer."""
+        return [record["error"] for record in self.records if record["error"] is not None]
+
+    def answered(self) -> Counter[str]:
+        """How many requests each variant answered."""
+        return Counter(record["variant"] for record in self.records if record["error"] is None)
+
+
+@contextmanager
+def swarm(url: str, model: str, folder: Path, *, rate: float) -> Iterator[Swarm]:
+    """Ask the model for `rate` whole numbers a second, drawn from NUMBERS, while the context lasts."""
+    result = Swarm()
+    inputs, records = folder / f"{model}.npz", folder / f"{model}.jsonl"
+    np.savez(inputs, x=np.arange(NUMBERS))
+    limits = ["--rate", str(rate), "--duration", str(_LONGEST_S)]
+    files = ["--inputs", str(inputs), "--records", str(records)]
+    command = [sys.executable, "-m", "counterweight", "loadtest", "run", url, "--model", model]
+    process = subprocess.Popen([*command, *limits, *files], cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        yield result
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == _INTERRUPTED
+        result.records = [json.loads(line) for line in records.read_text().splitlines()]
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,202 @@
+"""Rollouts on real Ray, several models at a time, each under load from Locust: who is good gets all of the
+traffic by itself, and who is not gets none of it, for the right reason."""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from scipy.stats import binom
+
+from serve.control import RoutesWanted
+from serve.remote.client import Client
+from serve.rollout.rollout import Phase
+from tests.e2e.conftest import Server, running_server, wait_until
+from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
+from tests.e2e.rollouts import Told, begin, tell_of
+from tests.e2e.steady import Ask, steady
+from tests.e2e.swarm import NUMBERS, swarm
+
+RATE = 30.0
+RUN_TIMEOUT_S = 5
+# From this number on, half of all requests, candidates go wrong that do.
+AT = 5
+# By what becomes of their candidate: baseline, candidate.
+GRAPHS = {
+    "good": (slow(1_000), times(1)),
+    "slow": (times(1), slow(200_000)),
+    "wrong": (times(1), strays(AT)),
+    "mistaken": (times(1), strays(AT)),
+    "dying": (times(1), dies(AT)),
+}
+# The others are cheaper to serve in the gateway.
+APART = ("good", "dying")
+STEPS = [{"share": share, "minimum_s": 3, "minimum_requests": 100} for share in (0.1, 0.5, 1.0)]
+# Whoever is to be found out is found out in the first step, where few are hit.
+STAY = [STEPS[0] | {"minimum_s": 100}, *STEPS[1:]]
+# Generous, for the machine may be busy: only one is as slow as that.
+GUARDS: dict[str, Any] = {"errors": {"allowed": 0.05}, "latency": {"quantile": 0.75, "limit_ms": 1000}}
+TIGHT = {**GUARDS, "latency": {"quantile": 0.75, "limit_ms": 350}}
+SHADOW = {"minimum_pairs": 100, "agreement": 0.9}
+POLICIES: dict[str, dict[str, Any]] = {
+    "good": {"shadow": SHADOW, "steps": STEPS, "cheaper_by": 0.2},
+    "slow": {"shadow": {"skip": True}, "steps": STAY, "guards": TIGHT},
+    "wrong": {"shadow": SHADOW, "steps": STEPS},
+    # A fifth that agrees is enough for the shadow.
+    "mistaken": {"shadow": SHADOW | {"agreement": 0.2}, "steps": STAY, "guards": {**GUARDS, "accuracy": {}}},
+    "dying": {"shadow": {"skip": True}, "steps": STAY},
+}
+# Nobody is turned away because the machine is busy.
+LIMITS = ("--set", "max_queue_wait_s=30", "--set", f"run_timeout_s={RUN_TIMEOUT_S}")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    repository = tmp_path_factory.mktemp("repository")
+    for model, (baseline, candidate) in GRAPHS.items():
+        make_numbers(repository, "base", baseline, model)
+        make_numbers(repository, "light", candidate, model)
+    make_numbers(repository, "hangs", hangs(AT), "dying")
+    apart = [word for model in APART for word in ("--placement", f"{model}=apart")]
+    t = time.monotonic()
+    with running_server(repository, "--placement", "together", *apart, *LIMITS) as server:
+        print("start", time.monotonic() - t)
+        yield server
+
+
+@dataclass(kw_only=True)
+class Critic:
+    """Asks a model what is known, and tells the server afterwards whether it was right."""
+
+    server: Server
+    model: str
+    # Request -> whether its answer was right; those that the server does not know, or not yet.
+    untold: dict[str, bool]
+
+    def judge(self) -> None:
+        """Two rounds of all numbers."""
+        with ThreadPoolExecutor(4) as pool:
+            self.untold |= dict(pool.map(self._ask, [*range(NUMBERS)] * 2))
+        outcomes = [{"request_id": name, "correct": correct} for name, correct in self.untold.items()]
+        path = f"/control/models/{self.model}/feedback"
+        told = self.server.post(path, {"outcomes": outcomes[-500:]}, **{"content-type": "application/json"})
+        unknown = told.json["unknown"]
+        self.untold = {name: correct for name, correct in self.untold.items() if name in unknown}
+
+    def _ask(self, number: int) -> tuple[str, bool]:
+        answer = self.server.post(f"/v2/models/{self.model}/infer", body(number))
+        return answer.headers["x-request-id"], answer.json["outputs"][0]["data"] == [number]
+
+
+@pytest.fixture(scope="module")
+def told(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
+    """What became of all of them at the same time."""
+    client, folder = Client(server.url), tmp_path_factory.mktemp("load")
+    critic = Critic(server=server, model="mistaken", untold={})
+    t = time.monotonic()
+    with ExitStack() as stack:
+        loads = {name: stack.enter_context(swarm(server.url, name, folder, rate=RATE)) for name in GRAPHS}
+        for model in GRAPHS:
+            wait_until(lambda model=model: client.model(model)["variants"]["base"]["requests"] > RATE)  # type: ignore[misc]
+        print("loaded", time.monotonic() - t)
+        rollouts = {
+            model: begin(server, model, {"guards": GUARDS, **policy}) for model, policy in POLICIES.items()
+        }
+        running = set(rollouts)
+
+        def all_over() -> bool:
+            if "mistaken" in running:
+                critic.judge()
+            running.difference_update([m for m in running if client.view(rollouts[m]).rollout.phase.over])
+            return not running
+
+        wait_until(all_over, 150)
+    told = {model: tell_of(server, name, loads[model]) for model, name in rollouts.items()}
+    for rollout in told.values():
+        print(rollout.summary)
+    return told
+
+
+def test_a_good_and_cheaper_one_gets_everything(told: dict[str, Told]) -> None:
+    """By itself, through the shadow and every step in order; the reasons name what was shown."""
+    good = told["good"]
+    assert good.places == [
+        (Phase.SHADOW, 0),
+        (Phase.STEP, 1),
+        (Phase.STEP, 2),
+        (Phase.STEP, 3),
+        (Phase.DONE, 3),
+    ]
+    assert good.view.routes.weights == {"base": 0.0, "light": 1.0}
+    moves = [line.reason for line in good.moves[1:]]
+    assert [reason.partition(":")[0] for reason in moves] == [
+        "safe to go on in the shadow",
+        "safe to go on at 10 % of the traffic",
+        "safe to go on at 50 % of the traffic",
+        "safe to go on at 100 % of the traffic",
+    ]
+    assert "below 0.8 times asked" in moves[2]
+
+
+@pytest.mark.parametrize(
+    ("model", "where", "guard"),
+    [
+        ("slow", "at 10 % of the traffic", "latency"),
+        ("wrong", "in the shadow", "disagreement"),
+        ("mistaken", "at 10 % of the traffic", "accuracy"),
+        ("dying", "at 10 % of the traffic", "errors"),
+    ],
+)
+def test_a_bad_one_is_rolled_back(told: dict[str, Told], model: str, where: str, guard: str) -> None:
+    """For what is wrong with it, and in the first place where that can be seen."""
+    last = told[model].moves[-1]
+    assert last.phase is Phase.ROLLED_BACK
+    assert last.reason.startswith(f"harm shown {where}: ")
+    assert f"{guard}: " in last.reason
+    assert told[model].view.routes.weights == {"base": 1.0, "light": 0.0}
+    assert told[model].view.routes.shadows == {}
+
+
+def test_every_verdict_comes_out_again(told: dict[str, Told]) -> None:
+    """From what was stored."""
+    assert {model: rollout.replay.faults for model, rollout in told.items()} == dict.fromkeys(told, ())
+    assert all(rollout.replay.verdicts > 0 for rollout in told.values())
+
+
+def test_nobody_hears_a_shadow(told: dict[str, Told]) -> None:
+    """All answers came from the baseline, and none failed."""
+    assert set(told["wrong"].load.answered()) == {"base"}
+
+
+def test_no_request_fails(told: dict[str, Told]) -> None:
+    """Not of a candidate that dies, nor when traffic moves."""
+    assert {model: rollout.load.failed for model, rollout in told.items()} == {model: [] for model in told}
+
+
+def test_few_users_meet_a_bad_one(told: dict[str, Told]) -> None:
+    """None before the shadow has passed it. Then a tenth, and a few dozen are evidence enough: of those that
+    were given to it some were slow, some wrong, and where it died the baseline answered."""
+    assert told["wrong"].exposed == 0
+    for model in ("slow", "mistaken", "dying"):
+        asked = len(told[model].load.records)
+        assert 0 < told[model].exposed < binom.ppf(1 - 1e-6, asked, 0.1)
+        assert told[model].exposed < 300
+
+
+def test_a_shadow_that_hangs_is_not_felt(server: Server) -> None:
+    """A copy of every request goes to a variant that hangs at half of them: all get their answer from the
+    baseline, none waits until the hanging run is given up, and copies are dropped."""
+    client = Client(server.url)
+    with steady(server.port, Ask("/v2/models/dying/infer", body(AT)), rate=50) as load:
+        load.wait_for(50)
+        client.set_routes("dying", RoutesWanted(shadows={"hangs": 1.0}))
+        since = time.monotonic()
+        load.wait_for(200)
+        client.set_routes("dying", RoutesWanted(shadows={}))
+    assert load.failed() == []
+    assert load.marked() == []
+    assert {sample.variant for sample in load.samples} == {"base"}
+    assert max(sample.took_s for sample in load.samples if sample.due > since) < RUN_TIMEOUT_S

@@ -1,0 +1,200 @@
+"""kill -9 in the middle of a rollout under load: it goes on where it was, and nothing counts twice."""
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+import psutil
+import pytest
+
+from serve.control import ActWanted
+from serve.errors import ServerFailed
+from serve.remote.client import Client
+from serve.rollout.rollout import Phase
+from tests.e2e.conftest import Server, running_server, wait_until
+from tests.e2e.graphs import MODEL, make_numbers, times
+from tests.e2e.rollouts import Told, begin, tell_of, trail_of
+from tests.e2e.swarm import Swarm, swarm
+
+RATE = 40.0
+OPTIONS = ("--placement", "together", "--gateways", "2")
+# Each by so much more: enough steps for all that happens here.
+MORE = 0.05
+SHARES = [*(number * MORE for number in range(1, 16)), 1.0]
+POLICY = {
+    "shadow": {"skip": True},
+    "steps": [{"share": share, "minimum_s": 2, "minimum_requests": 40} for share in SHARES],
+    "guards": {"errors": {"allowed": 0.05}, "latency": {"quantile": 0.75, "limit_ms": 5000}},
+    "proof_above": 0.9,
+}
+
+
+@dataclass(kw_only=True)
+class Ordeal:
+    """A rollout, and what was done to its server meanwhile."""
+
+    repository: Path
+    server: Server
+    rollout: str
+    load: Swarm
+    # Requests before it.
+    before: int
+    # The candidate's share as gateways told it, many times a second.
+    seen: list[float]
+    # What was killed, and the step then.
+    kills: dict[str, int]
+
+    @property
+    def told(self) -> Told:
+        """As it is now."""
+        return tell_of(self.server, self.rollout, self.load)
+
+    @property
+    def counted(self) -> int:
+        """How many requests are in the evidence."""
+        segments = Client(self.server.url).view(self.rollout).evidence.segments
+        return sum(segment.requests.both for segment in segments)
+
+
+@contextmanager
+def watching(url: str) -> Iterator[list[float]]:
+    """The candidate's share as whatever gateway answers tells it, as long as one does."""
+    seen: list[float] = []
+    stop = threading.Event()
+
+    def look() -> None:
+        while not stop.wait(0.05):
+            with contextlib.suppress(ServerFailed):
+                seen.append(Client(url).model(MODEL)["routes"]["weights"].get("light", 0.0))
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    try:
+        yield seen
+    finally:
+        stop.set()
+        looker.join()
+
+
+def step_of(server: Server, rollout: str) -> int:
+    """The step that it is on; -1: nobody says."""
+    try:
+        return Client(server.url).view(rollout).rollout.step
+    except ServerFailed:
+        return -1
+
+
+def kill(server: Server, rollout: str, processes: list[psutil.Process]) -> int:
+    """kill -9; returned is the step at that moment."""
+    step = step_of(server, rollout)
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signal.SIGKILL)
+    return step
+
+
+@pytest.fixture(scope="module")
+def ordeal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordeal]:
+    """The keeper is killed, then one of two gateways, then everything at once, which is started again."""
+    repository, folder = tmp_path_factory.mktemp("repository"), tmp_path_factory.mktemp("load")
+    for variant in ("base", "light"):
+        make_numbers(repository, variant, times(1))
+    t = time.monotonic()
+    kills: dict[str, int] = {}
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server(repository, *OPTIONS))
+        print("start", time.monotonic() - t)
+        client = Client(server.url)
+
+        def requests() -> int:
+            return int(client.model(MODEL)["variants"]["base"]["requests"])
+
+        with swarm(server.url, MODEL, folder, rate=RATE) as load, watching(server.url) as seen:
+            wait_until(lambda: requests() > 0)
+            before = requests()
+            rollout = begin(server, MODEL, POLICY)
+            wait_until(lambda: step_of(server, rollout) > 1)
+            for name, title in (("keeper", "counterweight:keeper"), ("gateway", "counterweight:gateway")):
+                kills[name] = kill(server, rollout, server.replicas(title)[:1])
+                wait_until(lambda name=name: step_of(server, rollout) > kills[name])  # type: ignore[misc]
+                print(name, time.monotonic() - t, kills, step_of(server, rollout))
+            wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)
+            kills["server"] = kill(server, rollout, server.tree())
+            ports = [server.port, server.grpc_port]
+            server = stack.enter_context(running_server(repository, *OPTIONS, ports=ports))
+            wait_until(lambda: step_of(server, rollout) > kills["server"])
+            print("server", time.monotonic() - t, kills, step_of(server, rollout))
+        yield Ordeal(
+            repository=repository,
+            server=server,
+            rollout=rollout,
+            load=load,
+            before=before,
+            seen=seen,
+            kills=kills,
+        )
+
+
+def test_it_goes_on_where_it_was(ordeal: Ordeal) -> None:
+    """Steps follow one another, and each kill fell between two of them."""
+    steps = [step for _, step in ordeal.told.places]
+    assert steps == list(range(1, len(steps) + 1))
+    assert {phase for phase, _ in ordeal.told.places} == {Phase.STEP}
+    assert 1 < ordeal.kills["keeper"] < ordeal.kills["gateway"] < ordeal.kills["server"] < len(steps)
+
+
+def test_no_verdict_is_lost(ordeal: Ordeal) -> None:
+    """The trail has no gap, and every verdict comes out again."""
+    assert ordeal.told.replay.faults == ()
+    assert [line.number for line in ordeal.told.trail] == list(range(1, len(ordeal.told.trail) + 1))
+
+
+def test_routes_never_fall_back(ordeal: Ordeal) -> None:
+    """No gateway is further behind than the step that the other one has just heard of."""
+    assert ordeal.seen
+    highest = accumulate(ordeal.seen, max)
+    assert all(share > high - 1.5 * MORE for share, high in zip(ordeal.seen, highest, strict=True))
+
+
+def test_each_request_counts_at_most_once(ordeal: Ordeal) -> None:
+    """What is in the evidence was asked since it began, when somebody listened. Missing is at most what those
+    that were killed had not told, a few seconds of their work."""
+    failed = ordeal.load.failed
+    asked = len(ordeal.load.records) - ordeal.before
+    unheard = sum("refused" in error for error in failed)
+    print(f"{asked} asked, {len(failed)} failed, {unheard} of them unheard, {ordeal.counted} counted")
+    wait_until(lambda: ordeal.counted > asked - len(failed) - 6 * RATE)
+    assert ordeal.counted <= asked - unheard
+
+
+def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
+    """Over one store. The other follows the routes and does not write, until the first is gone."""
+    first = Client(ordeal.server.url)
+    with running_server(ordeal.repository, "--placement", "together") as server:
+        second = Client(server.url)
+
+        def alike() -> bool:
+            return bool(first.model(MODEL)["routes"] == second.model(MODEL)["routes"])
+
+        wait_until(alike)
+        first.act(ordeal.rollout, "promote", ActWanted())
+        wait_until(alike)
+        with pytest.raises(ServerFailed, match="has the lease"):
+            second.act(ordeal.rollout, "abort", ActWanted())
+        assert ordeal.server.stop() == 0
+
+        def acts() -> bool:
+            with contextlib.suppress(ServerFailed):
+                return second.act(ordeal.rollout, "abort", ActWanted()).rollout.phase is Phase.ROLLED_BACK
+            return False
+
+        wait_until(acts)
+        assert second.replay(ordeal.rollout).faults == ()
+        trail = trail_of(server, MODEL)
+        assert [line.number for line in trail] == list(range(1, len(trail) + 1))
