@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from serve.control import Feedback, Outcome, TrailLine
-from serve.errors import LostLease, StaleRevision
+from serve.errors import LostLease, StaleRevision, StoreFailed
 from serve.rollout.advance import abort, advance
 from serve.rollout.answered import Answer
 from serve.rollout.census import Sheet
@@ -98,6 +98,10 @@ class Controller:
             except (StaleRevision, LostLease) as error:
                 _log.warning("%s", error)
                 self._recall(situation)
+            except StoreFailed:
+                raise
+            except Exception:  # what is wrong with one model must not keep harm of another in force
+                _log.exception("a look at the rollout of %s failed", situation.model)
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
         """Add feedback to the evidence of the rollout that runs. Raises LostLease."""
