@@ -65,6 +65,20 @@ def test_what_was_mended_without_the_lease_is_written_with_it(keeping: Keeping, 
     other.kill()
 
 
+def test_a_lease_that_comes_while_models_are_settled_is_every_models(keeping: Keeping, file: str) -> None:
+    """The one that was killed had it while the first model was settled, and no more at the second: the first
+    one's rollout to what is not loaded ends all the same."""
+    keeping.start(SKIP)
+    keeping.kill()
+    other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
+    assert other.place == (Phase.STEP, 1)
+    keeping.clock.now_s += LEASE_S
+    other.controller.settle("minilm", "fp32", VERSIONS, None)
+    other.tick(0)
+    assert (other.place, other.store.read("digits").rollout) == ((Phase.ROLLED_BACK, 1), other.rollout)
+    other.kill()
+
+
 def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gateway, tmp_path: Path) -> None:
     """Its folder is gone: routes stay, nothing moves, and what was counted counts when it is back."""
     keeping.start(SKIP)
