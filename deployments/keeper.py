@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from deployments.doors import close_doors
 from deployments.gateways import Gateways, Reply, Report
 from deployments.hosts import Hosts
+from deployments.listing import list_variants
 from deployments.plan import Plan
-from serve.bundle import Bundle
 from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.errors import CounterweightError, InvalidBundle, UnknownModel, UnknownVariant
 from serve.record import nearest
@@ -96,34 +96,9 @@ class Keeper:
 
     async def index(self) -> list[IndexEntry]:
         """Every variant of every model in the repository, by name."""
-        entries = []
-        for name in sorted(
-            {*await asyncio.to_thread(list_models, self._plan.repository), *self._catalog.models}
-        ):
-            model = self._catalog.models.get(name)
-            loaded = {} if model is None else dict(model.variants)
-            try:
-                bundles = (await asyncio.to_thread(read_model, self._plan.repository / name)).bundles
-            except CounterweightError as error:
-                bundles = {}
-                if not loaded:
-                    entries.append(IndexEntry(name=name, version="", state="UNAVAILABLE", reason=str(error)))
-            entries += [self._entry(name, v, loaded, bundles) for v in sorted({*loaded, *bundles})]
-        return entries
-
-    def _entry(
-        self, model: str, variant: str, loaded: Mapping[str, LoadedVariant], bundles: Mapping[str, Bundle]
-    ) -> IndexEntry:
-        path = f"{model}/{variant}"
-        if path in self._loading:
-            return IndexEntry(name=model, version=variant, state="LOADING", reason="")
-        # One that is served can still say why its newer version is not.
-        reason = self._reasons.get(path, "")
-        if variant in loaded:
-            return IndexEntry(name=model, version=variant, state="READY", reason=reason)
-        rejected = bundles[variant].rejected
-        reason = f"it was rejected: {rejected}" if rejected else reason or "it was never loaded"
-        return IndexEntry(name=model, version=variant, state="UNAVAILABLE", reason=reason)
+        return await asyncio.to_thread(
+            list_variants, self._plan.repository, self._catalog, set(self._loading), dict(self._reasons)
+        )
 
     async def load(self, model: str, variant: str | None) -> None:
         """See `serve.catalog.Repository`."""

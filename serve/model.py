@@ -21,7 +21,7 @@ from serve.rollout.census import Census, Choice, Sheet, Watch
 from serve.rollout.tally import Tally, counted
 from serve.routing import Routes, choose, point_of
 from serve.settings import Settings
-from serve.shadow import Copy, Shadow
+from serve.shadow import Copy, Shadows
 from serve.tensor import Arrays, Signature
 from serve.text import TEXT, TextInput
 from serve.variant import ServedVariant
@@ -79,11 +79,10 @@ class ServedModel:
         self.served: Mapping[str, ServedVariant] = {}
         # A variant's counts outlive its versions.
         self.tallies: dict[str, Tally] = {}
-        # The variants that get copies, each once it is served.
-        self.shadows: dict[str, Shadow] = {}
+        # The variants that get copies.
+        self.shadows = Shadows(task, settings)
         # None: no rollout of the model runs.
         self.census: Census | None = None
-        self._task = task
         self._settings = settings
 
     @property
@@ -106,22 +105,11 @@ class ServedModel:
             self.census.watch = watch
         else:
             self.census = None if watch is None else Census(watch)
-        for name, shadow in list(self.shadows.items()):
-            if name not in routes.shadows or self.served.get(name) is not shadow.variant:
-                self.shadows.pop(name).close()
-        for name, share in routes.shadows.items():
-            if name in self.served and name not in self.shadows:
-                self.shadows[name] = Shadow(self.served[name], self._task, self._settings)
-            if name in self.shadows:
-                self.shadows[name].share = share
-                watched = watch is not None and watch.candidate == name
-                self.shadows[name].census = self.census if watched else None
+        self.shadows.cast(routes.shadows, self.served, self.census)
 
     def close(self) -> None:
         """Drop the copies that wait; variants are retired by themselves."""
-        for shadow in self.shadows.values():
-            shadow.close()
-        self.shadows = {}
+        self.shadows.cast({}, {}, None)
 
     def sheet(self) -> Sheet | None:
         """What the rollout that watches is to be told of this gateway; None: nothing."""
@@ -232,9 +220,7 @@ class ServedModel:
     def _copy(self, arrays: Arrays, ran: Ran, ticket: Ticket) -> None:
         named = None if ticket.slice is None else ticket.slice[:_LONGEST_SLICE]
         copy = Copy(arrays, ran.outputs, ran.rows, ticket.request_id, named)
-        backlog_rows = sum(variant.queue.waiting_rows for variant in self.served.values())
-        for shadow in self.shadows.values():
-            shadow.offer(copy, backlog_rows)
+        self.shadows.offer(copy, sum(variant.queue.waiting_rows for variant in self.served.values()))
 
     def _find(self, variant: str, *, pinned: bool) -> ServedVariant:
         # One that the routes chose may not have been loaded here, or have been unloaded since.

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -197,3 +197,36 @@ def _require_whole(batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
         for name, output in copy.outputs.items():
             if name not in answer or answer[name].shape[:1] != output.shape[:1]:
                 raise ModelFailed(f"{name}: not one row of output for each of input")
+
+
+class Shadows:
+    """All shadows of one model, by their variants."""
+
+    def __init__(self, task: Task, settings: Settings) -> None:
+        self._task = task
+        self._settings = settings
+        self._shadows: dict[str, Shadow] = {}
+
+    def __len__(self) -> int:
+        return len(self._shadows)
+
+    def cast(
+        self, shares: Mapping[str, float], served: Mapping[str, ServedVariant], census: Census | None
+    ) -> None:
+        """From now on these variants get these shares of what is offered, those that are served."""
+        for name, shadow in list(self._shadows.items()):
+            if name not in shares or served.get(name) is not shadow.variant:
+                self._shadows.pop(name).close()
+        for name, share in shares.items():
+            if name not in served:
+                continue
+            if name not in self._shadows:
+                self._shadows[name] = Shadow(served[name], self._task, self._settings)
+            watched = census is not None and census.watch.candidate == name
+            self._shadows[name].share = share
+            self._shadows[name].census = census if watched else None
+
+    def offer(self, copy: Copy, backlog_rows: int) -> None:
+        """Let each take a copy, or drop it."""
+        for shadow in self._shadows.values():
+            shadow.offer(copy, backlog_rows)

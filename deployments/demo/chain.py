@@ -53,6 +53,8 @@ def served(port: int, say: Say, *, keep: bool) -> Iterator[psutil.Process]:
     """The server with all variants of `models/`, ready; stopped at the end unless it is to be kept."""
     say(f"3/5  start Ray Serve: 90 % fp32, 10 % slim-int8, on http://127.0.0.1:{port}")
     OUT.mkdir(parents=True, exist_ok=True)
+    store = OUT.resolve() / "rollouts.db"
+    store.unlink(missing_ok=True)
     with (OUT / "server.log").open("wb") as log:
         command = _command(
             "serve",
@@ -63,6 +65,9 @@ def served(port: int, say: Say, *, keep: bool) -> Iterator[psutil.Process]:
             str(free_ports(1)[0]),
             "--weights",
             SPLIT,
+            # Of its own: what was decided about models/ before is not the demo's to know, or to change.
+            "--store",
+            f"sqlite:///{store}",
         )
         server = _start(command, stdout=log, stderr=log)
     try:

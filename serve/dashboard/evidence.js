@@ -19,7 +19,6 @@ const TITLES = {
   disagreement: "Disagreement",
   cosine: "Cosine",
   KL: "KL divergence",
-  "shadow accuracy": "Accuracy of the shadow",
 };
 const STANDINGS = { harm: "harm shown", suspicion: "suspicion", proven: "shown to be safe", open: "open" };
 

@@ -138,9 +138,6 @@ class Comparison(Record):
     # Of the candidate's distribution from the baseline's, in nats.
     kl: Moments = Moments()
     largest_difference: Total = 0.0
-    # Pairs with feedback in which one of the two was right.
-    only_baseline_right: Sum = 0
-    only_candidate_right: Sum = 0
 
     def __add__(self, other: "Comparison") -> "Comparison":
         sums = {

@@ -64,7 +64,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
         if guard is not None
     ]
     if not policy.shadow.skip:
-        likeness = compare(policy.shadow, evidence.shadow, feedback=guards.accuracy is not None)
+        likeness = compare(policy.shadow, evidence.shadow)
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
     safe_at = tidy(-math.log(1 - policy.proof))
     judged = [

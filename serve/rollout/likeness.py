@@ -8,15 +8,13 @@ from serve.rollout.policy import Shadow
 from serve.rollout.sequential import log_mean_above, log_rate_above, log_rate_below, rate_interval
 
 
-def compare(shadow: Shadow, comparison: Comparison, feedback: bool) -> tuple[Figure, ...]:
-    """A figure for each limit of `shadow`; with `feedback` also which of the two was right more often."""
+def compare(shadow: Shadow, comparison: Comparison) -> tuple[Figure, ...]:
+    """A figure for each limit of `shadow`."""
     figures = [_agreement(shadow, comparison)]
     if shadow.cosine is not None:
         figures.append(_drift("cosine", comparison.cosine, shadow.cosine, 1 - shadow.cosine, least=True))
     if shadow.kl is not None:
         figures.append(_drift("KL", comparison.kl, shadow.kl, shadow.kl, least=False))
-    if feedback:
-        figures.append(_correctness(comparison))
     return tuple(figures)
 
 
@@ -49,15 +47,4 @@ def _drift(name: str, moments: Moments, limit: float, scale: float, *, least: bo
         estimate=tidy(total / count) if count else None,
         harm=tidy(harm),
         safe=tidy(safe),
-    )
-
-
-def _correctness(comparison: Comparison) -> Figure:
-    """McNemar's test at every look, on the pairs of which feedback says that one alone was right."""
-    lost, won = comparison.only_baseline_right, comparison.only_candidate_right
-    return Figure(
-        guard="shadow accuracy",
-        seen=f"only the baseline right {lost:,} times, only the candidate {won:,} times",
-        estimate=tidy(lost / (lost + won)) if lost + won else None,
-        harm=tidy(float(log_rate_above(lost, lost + won, 0.5))),
     )

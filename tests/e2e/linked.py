@@ -1,4 +1,4 @@
-"""The environment of a host with one extra: linked from this one in seconds, not installed in minutes."""
+"""The environment of a host with few extras: linked from this one in seconds, not installed in minutes."""
 
 import subprocess
 import sys
@@ -13,9 +13,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 
-def link_environment(project: Path, extra: str) -> dict[str, str]:
-    """Make `.venv` in the project's folder: the project itself, what its extra names, and what that needs in
-    turn, as they are installed here; version by name.
+def link_environment(project: Path, extras: Iterable[str]) -> dict[str, str]:
+    """Make `.venv` in the project's folder: the project itself, what these extras name, and what that needs
+    in turn, as they are installed here; version by name.
 
     Raises PackageNotFoundError when something of it is not installed."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=project, check=True)
@@ -23,7 +23,11 @@ def link_environment(project: Path, extra: str) -> dict[str, str]:
     target = project / ".venv" / installed.relative_to(sys.prefix)
     about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
     _write_editable(target, project, about)
-    found = _closure(map(Requirement, [*about["dependencies"], *about["optional-dependencies"][extra]]))
+    wanted = [
+        *about["dependencies"],
+        *(need for extra in extras for need in about["optional-dependencies"][extra]),
+    ]
+    found = _closure(map(Requirement, wanted))
     # Commands lie elsewhere, and have this environment's interpreter in their first line.
     for file in {file for one in found.values() for file in one.files or () if ".." not in file.parts}:
         (target / file).parent.mkdir(parents=True, exist_ok=True)

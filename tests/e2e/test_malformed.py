@@ -51,6 +51,7 @@ def read_document(server: Server) -> dict[str, Any]:
     }
     schemas["EmbeddingsRequest"]["properties"]["model"] = {"enum": ["words", "words:base", "linear", "a"]}
     parameters["Model"]["schema"] = {"enum": ["linear", "words", "other"]}
+    parameters["File"]["schema"] = {"enum": ["main.js", "other"]}
     parameters["Variant"]["schema"] = {"enum": ["base", "light", "other"]}
     return document
 

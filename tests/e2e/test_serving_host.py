@@ -22,14 +22,14 @@ def test_a_host_with_only_the_serving_extra_serves(tmp_path: Path, module_reposi
         for source in line.split():
             copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
             copy(ROOT / source, tmp_path / source)
-    [setup] = re.findall(r"^RUN (make .*)$", serve, re.MULTILINE)
+    [setup] = re.findall(r"^RUN (make setup \S+)", serve, re.MULTILINE)
     said = subprocess.run(
         [*setup.split(), "--dry-run"], cwd=tmp_path, capture_output=True, text=True, check=True
     ).stdout
-    [extra] = re.findall(
+    [extras] = re.findall(
         r"pip install --quiet --constraint constraints.txt --editable '\.\[(.*)\]'$", said, re.M
     )
-    versions = link_environment(tmp_path, extra)
+    versions = link_environment(tmp_path, extras.split(","))
     assert {"ray", "onnxruntime"} <= set(versions)
     assert not {"torch", "locust", "onnx"} & set(versions)
     pins = map(Requirement, (tmp_path / "constraints.txt").read_text().splitlines())

@@ -59,6 +59,8 @@ def test_what_a_person_writes_is_read(tmp_path: Path) -> None:
         ({"guards": {"latency": {"limit_ms": 5, "times_baseline": 2}}}, "are two limits; drop one"),
         ({"guards": {"errors": None}}, "guards.errors"),
         ({"shadow": None}, "shadow"),
+        ({"guards": {"eror": {}}}, "guards: unknown key 'eror'; did you mean 'errors'"),
+        ({"guards": {"latency": {"limit": 5}}}, "unknown key 'limit'; did you mean 'limit_ms'"),
         ({"maximum_s": 100}, "maximum_s 100 is over before the steps' minimum_s, 300"),
         ({"webhook": "mail"}, "webhook"),
         ({"proof": 1}, "proof"),

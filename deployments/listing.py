@@ -1,0 +1,48 @@
+"""Listing: every variant of the repository, whether it is served, and why not."""
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from serve.bundle import Bundle
+from serve.catalog import Catalog, IndexEntry, LoadedVariant
+from serve.errors import CounterweightError
+from serve.repository import list_models, read_model
+
+
+def list_variants(
+    repository: Path, catalog: Catalog, loading: Collection[str], reasons: Mapping[str, str]
+) -> list[IndexEntry]:
+    """What is on disk and what is served, by name. `loading` holds `model/variant`, and so do `reasons`: why
+    one is not served, or its newer version is not."""
+    entries = []
+    for name in sorted({*list_models(repository), *catalog.models}):
+        model = catalog.models.get(name)
+        loaded = {} if model is None else dict(model.variants)
+        try:
+            bundles = read_model(repository / name).bundles
+        except CounterweightError as error:
+            bundles = {}
+            if not loaded:
+                entries.append(IndexEntry(name=name, version="", state="UNAVAILABLE", reason=str(error)))
+        for variant in sorted({*loaded, *bundles}):
+            path = f"{name}/{variant}"
+            if path in loading:
+                entries.append(IndexEntry(name=name, version=variant, state="LOADING", reason=""))
+            else:
+                entries.append(_entry(name, variant, loaded, bundles, reasons.get(path, "")))
+    return entries
+
+
+def _entry(
+    model: str,
+    variant: str,
+    loaded: Mapping[str, LoadedVariant],
+    bundles: Mapping[str, Bundle],
+    reason: str,
+) -> IndexEntry:
+    if variant in loaded:
+        # One that is served can still say why its newer version is not.
+        return IndexEntry(name=model, version=variant, state="READY", reason=reason)
+    rejected = bundles[variant].rejected
+    reason = f"it was rejected: {rejected}" if rejected else reason or "it was never loaded"
+    return IndexEntry(name=model, version=variant, state="UNAVAILABLE", reason=reason)
