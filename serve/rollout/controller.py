@@ -81,8 +81,7 @@ class Controller:
 
     def tick(self) -> None:
         """One look at everything."""
-        now_s = time.time()
-        self._renew(now_s)
+        self._renew(now_s := time.time())
         for situation in self.situations.values():
             if not self._acting:
                 self._follow(situation)
@@ -99,7 +98,8 @@ class Controller:
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
         """Add feedback to the evidence of the rollout that runs. Raises LostLease."""
-        running, before = situation.running and situation.running.rollout, situation.present.evidence
+        rollout, before = situation.running, situation.present.evidence
+        running = rollout.rollout if rollout else None
         feedback, evidence = self._store.learn(situation.model, outcomes, running, before, time.time())
         self._note(situation, evidence)
         return feedback
