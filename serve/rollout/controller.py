@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from serve.control import Feedback, Outcome, TrailLine
-from serve.errors import LostLease, StaleRevision
+from serve.errors import LostLease, StaleRevision, StoreFailed
 from serve.rollout.advance import abort, advance
 from serve.rollout.answered import Answer
 from serve.rollout.census import Sheet
@@ -60,12 +60,13 @@ class Controller:
     ) -> None:
         """These versions of a model are loaded now: its traffic goes on as the store says, as far as it can.
         `weights` is the split that it starts out with, if nobody has decided on another one; None: as is."""
+        now_s = time.time()
+        if not self._acting:
+            self._renew(now_s)
         situation = Situation(model=model, baseline=baseline, digests=digests, weights=weights)
         self._recall(situation)
         if known := self.situations.get(model):
             situation.judged = known.judged
-        now_s = time.time()
-        self._acting = self._acting or self._store.renew(now_s)
         self._mend(situation, now_s)
         with self._taking:
             self.situations[model] = situation
@@ -80,30 +81,26 @@ class Controller:
 
     def tick(self) -> None:
         """One look at everything."""
-        now_s = time.time()
-        acting = self._store.renew(now_s)
-        if acting != self._acting:
-            _log.warning("this keeper %s", "acts from now on" if acting else "follows another one")
+        self._renew(now_s := time.time())
         for situation in self.situations.values():
-            if not acting:
+            if not self._acting:
                 self._follow(situation)
-            elif not self._acting:
-                # Whole: evidence was kept since the last entry, and what was mended here was not written.
-                self._recall(situation)
-                self._mend(situation, now_s)
-        self._acting = acting
-        for situation in self.situations.values() if acting else ():
+                continue
             try:
                 self._look(situation, now_s)
             except (StaleRevision, LostLease) as error:
                 _log.warning("%s", error)
                 self._recall(situation)
+            except StoreFailed:
+                raise
+            except Exception:  # what is wrong with one model must not keep harm of another in force
+                _log.exception("a look at the rollout of %s failed", situation.model)
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
         """Add feedback to the evidence of the rollout that runs. Raises LostLease."""
         rollout, before = situation.running, situation.present.evidence
-        name = None if rollout is None else rollout.rollout
-        feedback, evidence = self._store.learn(situation.model, outcomes, name, before, time.time())
+        running = rollout.rollout if rollout else None
+        feedback, evidence = self._store.learn(situation.model, outcomes, running, before, time.time())
         self._note(situation, evidence)
         return feedback
 
@@ -142,6 +139,16 @@ class Controller:
         webhook = change.rollout and change.rollout.policy.webhook
         if moved and webhook:
             self._tell(webhook, change.model, line_of(entry.number, entry.digest, change))
+
+    def _renew(self, now_s: float) -> None:
+        acting = self._store.renew(now_s)
+        if acting != self._acting and self.situations:
+            _log.warning("this keeper %s", "acts from now on" if acting else "follows another one")
+        for situation in self.situations.values() if acting and not self._acting else ():
+            # Whole: evidence was kept since the last entry, and what was mended here was not written.
+            self._recall(situation)
+            self._mend(situation, now_s)
+        self._acting = acting
 
     def _look(self, situation: Situation, now_s: float) -> None:
         """Add what came in to the evidence of the rollout that runs, and do what follows from it."""
@@ -184,7 +191,6 @@ class Controller:
         self._note(situation, evidence)
 
     def _note(self, situation: Situation, evidence: Evidence) -> None:
-        """It is written down."""
         with self._taking:
             situation.present = situation.present.model_copy(update={"evidence": evidence})
 

@@ -4,13 +4,15 @@ from typing import Any
 
 import pytest
 
-from serve.control import ActWanted
+from serve.control import ActWanted, RolloutWanted
+from serve.rollout.evidence import Evidence
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase
+from serve.rollout.situation import Situation
 from serve.rollout.tally import Load, Tally
 from serve.rollout.trail import Action
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
 
@@ -207,3 +209,22 @@ def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: Keeping, gate
     keeping.tick()
     assert keeping.situation.present.evidence.shadow.pairs == 0
     assert keeping.controller.written("one") == {}
+
+
+def test_what_is_wrong_with_one_model_stops_no_other(
+    keeping: Keeping, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of the two cannot be looked at, and the second still goes on."""
+
+    def fail_for_another(situation: Situation, evidence: Evidence) -> bool:
+        if situation.model == "another":
+            raise ValueError("a bug of ours")
+        return True
+
+    keeping.controller.settle("another", "fp32", VERSIONS, None)
+    keeping.controller.situations = dict(sorted(keeping.controller.situations.items()))
+    keeping.commands.start("another", RolloutWanted(candidate="int8", policy=POLICY), "ann")
+    keeping.start()
+    monkeypatch.setattr(Situation, "notable", fail_for_another)
+    turn(keeping, gateway)
+    assert keeping.place == (Phase.STEP, 1)

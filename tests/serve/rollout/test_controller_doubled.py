@@ -1,0 +1,142 @@
+"""Two keepers over one store, and one whose store is away."""
+
+from pathlib import Path
+
+import pytest
+
+from serve.control import ActWanted, RoutesWanted
+from serve.errors import LostLease, StoreFailed
+from serve.rollout.lease import LEASE_S
+from serve.rollout.policy import Shadow
+from serve.rollout.rollout import Phase
+from serve.rollout.store import Store
+from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+
+SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+
+
+def test_two_keepers_by_accident_are_one_that_acts(keeping: Keeping, gateway: Gateway, file: str) -> None:
+    """The other one follows its routes, and refuses what it is asked."""
+    other = Keeping(file, keeping.clock)
+    view = keeping.start(SKIP)
+    turn(keeping, gateway)
+    other.tick()
+    assert (other.place, other.routes) == ((Phase.STEP, 2), keeping.routes)
+    with pytest.raises(LostLease, match="stop one of the two keepers"):
+        other.commands.act(view.rollout.rollout, "abort", ActWanted(), "bob")
+    assert keeping.place == other.place == (Phase.STEP, 2)
+    other.kill()
+
+
+def test_the_other_keeper_takes_over_with_all_that_was_counted(
+    keeping: Keeping, gateway: Gateway, file: str
+) -> None:
+    """Also what came since the last verdict that was written."""
+    other = Keeping(file, keeping.clock)
+    keeping.start(POLICY.model_copy(update={"shadow": Shadow(minimum_pairs=10_000)}))
+    other.tick(0)
+    for pairs in (1000, 50, 30):
+        turn(keeping, gateway, pairs)
+        other.tick(0)
+    keeping.clock.now_s += LEASE_S
+    other.tick()
+    assert other.situation.present.evidence.shadow.pairs == 1080
+    gateway.report(other)
+    gateway.serve(100)
+    gateway.report(other)
+    other.tick()
+    assert other.situation.present.evidence.shadow.pairs == gateway.pairs == 1180
+    with pytest.raises(LostLease):
+        keeping.promote()
+    other.kill()
+
+
+def test_what_was_mended_without_the_lease_is_written_with_it(keeping: Keeping, file: str) -> None:
+    """A keeper without the lease has loaded less than the routes name: it follows at once, and says so when
+    it may write."""
+    keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "slim": 3}), "ann")
+    other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
+    assert other.routes.share("fp32") == 1
+    keeping.kill()
+    other.tick(LEASE_S)
+    written = other.store.read("digits").routes
+    assert written is not None
+    assert written.share("fp32") == 1
+    other.kill()
+
+
+def test_a_lease_that_comes_while_models_are_settled_is_every_models(keeping: Keeping, file: str) -> None:
+    """The one that was killed had it while the first model was settled, and no more at the second: the first
+    one's rollout to what is not loaded ends all the same."""
+    keeping.start(SKIP)
+    keeping.kill()
+    other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
+    assert other.place == (Phase.STEP, 1)
+    keeping.clock.now_s += LEASE_S
+    other.controller.settle("minilm", "fp32", VERSIONS, None)
+    other.tick(0)
+    assert (other.place, other.store.read("digits").rollout) == ((Phase.ROLLED_BACK, 1), other.rollout)
+    other.kill()
+
+
+def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gateway, tmp_path: Path) -> None:
+    """Its folder is gone: routes stay, nothing moves, and what was counted counts when it is back."""
+    keeping.start(SKIP)
+    gateway.report(keeping)
+    gateway.serve(1500)
+    gateway.report(keeping)
+    before = keeping.routes
+    (tmp_path / "store").rename(tmp_path / "away")
+    for _ in range(3):
+        with pytest.raises(StoreFailed):
+            keeping.tick()
+        gateway.report(keeping)
+    with pytest.raises(StoreFailed):
+        keeping.promote()
+    assert (keeping.place, keeping.routes) == ((Phase.STEP, 1), before)
+    (tmp_path / "away").rename(tmp_path / "store")
+    keeping.tick()
+    assert keeping.place == (Phase.STEP, 2)
+    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+
+
+def test_a_write_that_fails_loses_nothing_that_came(
+    keeping: Keeping, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway has told it, and it was not written down: it counts at the next look."""
+
+    def fail(*_: object) -> None:
+        raise StoreFailed("the store failed: no space left")
+
+    keeping.start(SKIP)
+    gateway.report(keeping)
+    gateway.serve(1500)
+    gateway.report(keeping)
+    with monkeypatch.context() as broken:
+        broken.setattr(Store, "keep", fail)
+        with pytest.raises(StoreFailed):
+            keeping.tick()
+    gateway.report(keeping)
+    keeping.tick()
+    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+
+
+def test_news_of_another_keeper_loses_nothing_that_came(
+    keeping: Keeping, gateway: Gateway, file: str
+) -> None:
+    """A follower that had heard sheets drops them with its old news, and hears them again."""
+    other = Keeping(file, keeping.clock)
+    keeping.start(SKIP)
+    other.tick(0)
+    gateway.report(other)
+    gateway.serve(1500)
+    gateway.report(other)
+    keeping.commands.act(keeping.rollout.rollout, "pause", ActWanted(), "ann")
+    other.tick(0)
+    keeping.kill()
+    keeping.clock.now_s += LEASE_S
+    other.tick()
+    gateway.report(other)
+    other.tick()
+    assert other.situation.present.evidence.segments[0].requests.both == 1500
+    other.kill()
