@@ -5,13 +5,19 @@ import { swatch } from "./variants.js";
 
 const WIDTH = 1000;
 const HEIGHT = 100;
+const LIMIT_TIMES = 3;
+// So many stretches.
+const RECENT = 6;
 
 /** A chart of `lines` [{name, look, values}] over `at_s`. `say` writes a value; `at` is the index that is
- * pointed at or null; `limit` a level to draw or null; `marks` moments [{at_s, text}]; `point` takes a share
- * of the width, or null when the pointer leaves. */
-export function chart({ title, lines, at_s, say, at, limit, marks, point }) {
+ * pointed at or null; `limit` a level to draw or null; `least` what the scale ends at when all is 0; `marks`
+ * moments [{at_s, text}]; `point` takes a share of the width, or null when the pointer leaves. */
+export function chart({ title, lines, at_s, say, at, limit, least = 1, marks, point }) {
   const values = lines.flatMap((line) => line.values).filter((value) => value !== null);
-  const top = niceTop(Math.max(limit ?? 0, ...values, 0));
+  const highest = Math.max(...values, 0) || least;
+  // A limit far above would press all lines flat.
+  const near = limit !== null && limit <= LIMIT_TIMES * highest;
+  const top = niceTop(near ? Math.max(limit, highest) : highest);
   const shown = lines.map((line) => ({ ...line, value: line.values[at ?? lastKnown(line.values)] ?? null }));
   const said = shown.map((line) => `${line.name} ${say(line.value)}`).join(", ");
   return h(
@@ -34,7 +40,7 @@ export function chart({ title, lines, at_s, say, at, limit, marks, point }) {
         },
         grid(),
         marks.map((mark) => s("line.mark", vertical(x(mark.at_s, at_s)), s("title", null, mark.text))),
-        limit !== null && s("line.limit", horizontal(limit, top)),
+        near && s("line.limit", horizontal(limit, top)),
         lines.map((line) => s(`path.line.${line.look}`, { d: path(line.values, at_s, top) })),
         at !== null && s("line.pointed", vertical(x(at_s[at], at_s))),
       ),
@@ -50,9 +56,10 @@ function readout(shown, say, limit) {
   return h("span.readout", null, values);
 }
 
-/** The index of the last moment with a value; -1: none. */
-export function lastKnown(values) {
-  return values.findLastIndex((value) => value !== null);
+/** The index of the last value, if it is recent: a variant with little traffic has none in some stretches. */
+function lastKnown(values) {
+  const last = values.findLastIndex((value) => value !== null);
+  return values.length - last <= RECENT ? last : -1;
 }
 
 function shareOf(event) {

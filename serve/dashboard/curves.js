@@ -43,6 +43,7 @@ function charts(names, found, shared, limit) {
   const errors = {
     title: `Errors, mean of ${ERRORS_S}\u202fs`,
     say: exactPercent,
+    least: 0.01,
     lines: lines((curve) => errorShare(curve, found.at_s)),
   };
   const requests = {

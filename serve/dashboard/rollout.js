@@ -56,20 +56,20 @@ export function missing(verdict) {
     null,
     verdict.reason,
   ];
-  return items.split("; ");
+  // What a guard saw may hold a semicolon, too.
+  return items.split(
+    /; (?=[\d,]+ of [\d,]+ (?:s|pairs|requests)\b|suspicion, |no latency limit|[\w ]+ unproven: )/,
+  );
 }
 
-/** The same for one sentence: counts as they are, what is unproven or suspected by the guard's name. */
+/** The same for one sentence: counts as they are, and the guards of which a proof is missing. */
 export function missingInShort(verdict) {
   const counts = [];
   const unproven = [];
-  const suspected = [];
   for (const item of missing(verdict)) {
     const proof = /^([\w ]+) unproven: /.exec(item);
-    const suspicion = /^suspicion, ([\w ]+): /.exec(item);
     if (proof) unproven.push(proof[1]);
-    else if (suspicion) suspected.push(suspicion[1]);
-    else counts.push(item);
+    else if (!item.startsWith("suspicion, ")) counts.push(item);
   }
-  return { counts, unproven, suspected };
+  return { counts, unproven };
 }

@@ -17,7 +17,7 @@ export class Refused extends Error {
 }
 
 /** The server did not answer. */
-export class Silent extends Error {}
+class Silent extends Error {}
 
 /** The token of this tab; empty: none. It is gone when the tab is closed. */
 export function token() {

@@ -38,17 +38,13 @@ export function trail(entries, now_s, earlier) {
   ];
 }
 
-/** Entries in stretches: verdicts of one kind in one step follow each other in the same stretch. */
+/** Entries in stretches: verdicts that say the same and change nothing lie in one. */
 function fold(entries) {
   const folds = [];
   for (const entry of entries) {
     const last = folds.at(-1)?.at(-1);
-    const goesOn =
-      last?.kind === "CONTINUE" &&
-      entry.kind === "CONTINUE" &&
-      last.step === entry.step &&
-      last.phase === entry.phase;
-    if (goesOn) folds.at(-1).push(entry);
+    const same = last && ["kind", "step", "phase"].every((name) => last[name] === entry[name]);
+    if (same && entry.kind) folds.at(-1).push(entry);
     else folds.push([entry]);
   }
   return folds;
@@ -88,7 +84,7 @@ function proof(entry) {
     h(
       "ul.earlier",
       null,
-      found.split("; ").map((item) => h("li", null, said(item))),
+      found.split(/; (?=[\w ]+: )/).map((item) => h("li", null, said(item))),
     ),
   );
 }

@@ -51,6 +51,20 @@ def test_the_default_policy_is_told_as_it_is(visit: VisitDesk) -> None:
     expect(said).to_contain_text("each for at least a minute and 1 000 requests")
 
 
+def test_what_is_missing_is_told_apart(visit: VisitDesk) -> None:
+    """Counts, proofs and suspicions, though a guard may say a semicolon itself."""
+    items = [
+        "34 of 60 s",
+        "suspicion, errors: 12 of 1,540 (0.78%), odds 152 where 500 show harm",
+        "cost unproven: 0.24 ms a row against 0.263, 0.914 times; below 1 times asked, odds 1 of 20 needed",
+    ]
+    verdict = {"reason": f"at 2.5 % of the traffic: {'; '.join(items)}"}
+    page = visit(Desk())
+    assert call(page, "rollout", "missing", verdict) == items
+    short = {"counts": ["34 of 60 s"], "unproven": ["cost"]}
+    assert call(page, "rollout", "missingInShort", verdict) == short
+
+
 def test_a_figure_stands_where_the_judge_sees_it(visit: VisitDesk) -> None:
     """By the same rules as serve/rollout/figure.py: (harm, its line, safety, its line)."""
     page = visit(Desk())
