@@ -85,9 +85,11 @@ class Controller:
         if acting != self._acting:
             _log.warning("this keeper %s", "acts from now on" if acting else "follows another one")
         for situation in self.situations.values():
-            if not acting or not self._acting:
+            if not acting:
                 self._follow(situation)
-            if acting and not self._acting:
+            elif not self._acting:
+                # The other one may have counted since it last decided.
+                self._recall(situation)
                 self._mend(situation, now_s)
         self._acting = acting
         for situation in self.situations.values() if acting else ():
