@@ -96,6 +96,9 @@ class Gateway:
         reply = await self._keeper.sync.remote(report)
         self._registry.others = reply.others
         self._registry.acknowledge(reply.written)
+        if reply.catalog is not None:
+            # Whatever is being loaded or let go: traffic waits for none of it.
+            self._registry.route(reply.catalog)
         if self._applying is not None and not self._applying.done():
             # A large model takes longer than the keeper would wait to hear of us.
             return

@@ -35,10 +35,22 @@ class Registry:
         self._place = place
         self._settings = settings
         self._versions: dict[str, LoadedModel] = {}
+        # The newest that was heard of; what it loads may take a while.
+        self._newest = Catalog()
+
+    def route(self, catalog: Catalog) -> None:
+        """Let requests go where the catalog says, at once; the baseline answers for what is not here yet."""
+        self._newest = catalog
+        for name, model in self.models.items():
+            newest = catalog.models.get(name)
+            if newest is not None and newest.routes.baseline in model.served:
+                model.route(newest.routes, newest.watch)
 
     async def apply(self, catalog: Catalog) -> dict[str, str]:
         """Serve what the catalog says, and return once what it no longer says has been answered to the end:
         by `model/variant`, why one of them could not be had here. An older version goes on in its place."""
+        if catalog.revision > self._newest.revision:
+            self.route(catalog)
         failures: dict[str, str] = {}
         retired: list[ServedVariant] = []
         for loaded in catalog.models.values():
@@ -90,7 +102,7 @@ class Registry:
         old = self.models.get(loaded.name)
         if old is not None and before is not None and _runs_alike(before, loaded):
             # Who answers has changed, and nobody that could: nothing to be read, nothing to wait for.
-            old.route(loaded.routes, loaded.watch)
+            self._route(old, loaded)
             self._versions[loaded.name] = loaded
             return []
         folder = Path(loaded.baseline.folder)
@@ -107,7 +119,7 @@ class Registry:
             await asyncio.gather(*(variant.retire() for variant in served.values()))
             raise CounterweightError(failures[f"{loaded.name}/{loaded.routes.baseline}"])
         gone = model.serve(served, loaded.routes)
-        model.route(loaded.routes, loaded.watch)
+        self._route(model, loaded)
         model.labels = labels
         if old is not None and old is not model:
             old.close()
@@ -119,6 +131,12 @@ class Registry:
             # What failed is tried again with the next catalog.
             self._versions.pop(loaded.name, None)
         return gone
+
+    def _route(self, model: ServedModel, loaded: LoadedModel) -> None:
+        """The newest routes, which may have come while this was loaded."""
+        newest = self._newest.models.get(loaded.name, loaded)
+        now = newest if newest.routes.baseline in model.served else loaded
+        model.route(now.routes, now.watch)
 
     async def _variants(
         self, model: ServedModel, loaded: LoadedModel, failures: dict[str, str]

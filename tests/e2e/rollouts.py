@@ -35,19 +35,18 @@ class Told:
         return [(line.phase, line.step) for line in self.moves]
 
     @property
-    def exposed(self) -> int:
-        """How many requests that users sent were given to the candidate, whatever became of them."""
-        return sum(segment.requests.candidate for segment in self.view.evidence.segments)
+    def met(self) -> int:
+        """How many requests of the load the candidate answered, or nobody."""
+        return self.load.answered()["light"] + len(self.load.failed)
 
     @property
     def summary(self) -> str:
         """One line about it."""
-        rollout, answered = self.view.rollout, self.load.answered()
+        rollout, asked = self.view.rollout, len(self.load.records)
         took_s = self.moves[-1].at_s - rollout.started_s
         return (
-            f"{rollout.plan.model}: {rollout.phase} after {took_s:.1f} s, {len(self.load.records)} requests, "
-            f"{self.exposed} of them given to the candidate, which answered {answered['light']}; "
-            f"{len(self.load.failed)} failed; {rollout.reason}"
+            f"{rollout.plan.model}: {rollout.phase} after {took_s:.1f} s; of {asked:,} requests {self.met:,} "
+            f"({self.met / asked:.1%}) met the candidate, {len(self.load.failed)} failed; {rollout.reason}"
         )
 
 

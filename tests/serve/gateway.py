@@ -27,6 +27,9 @@ class Gateway:
         self.hosts: dict[tuple[str, int], Host] = {}
         # What cannot be had here, and why.
         self.broken: dict[str, Exception] = {}
+        # Unset: what is to be loaded takes its time.
+        self.loads = asyncio.Event()
+        self.loads.set()
         self.registry = Registry(self._place, Settings())
         self._folder = folder
         self._signature = signature
@@ -36,28 +39,36 @@ class Gateway:
         """`linear`, as it is served now."""
         return self.registry.models["linear"]
 
+    def catalog(
+        self, revision: int, *, signature: Signature | None = None, weight: float = 0, **versions: int
+    ) -> Catalog:
+        """These versions of the variants of `linear`; none: no model."""
+        if not versions:
+            return Catalog(revision=revision)
+        weights = {"base": 1, "light": weight} if "light" in versions else {"base": 1}
+        loaded = LoadedModel(
+            name="linear",
+            signature=signature or self._signature,
+            task="classification",
+            routes=Routes(model="linear", baseline="base", weights=weights, revision=revision),
+            variants={name: self._version(name, number) for name, number in versions.items()},
+        )
+        return Catalog(revision=revision, models={"linear": loaded})
+
     async def apply(
         self, revision: int, *, signature: Signature | None = None, weight: float = 0, **versions: int
     ) -> dict[str, str]:
-        """Serve these versions of the variants of `linear`; none: no model."""
-        catalog = Catalog(revision=revision)
-        if versions:
-            weights = {"base": 1, "light": weight} if "light" in versions else {"base": 1}
-            loaded = LoadedModel(
-                name="linear",
-                signature=signature or self._signature,
-                task="classification",
-                routes=Routes(model="linear", baseline="base", weights=weights, revision=revision),
-                variants={name: self._version(name, number) for name, number in versions.items()},
-            )
-            catalog = Catalog(revision=revision, models={"linear": loaded})
-        return await self.registry.apply(catalog)
+        """Serve such a catalog."""
+        return await self.registry.apply(
+            self.catalog(revision, signature=signature, weight=weight, **versions)
+        )
 
     async def ask(self, pinned: str | None = None) -> float:
         """The version of the variant that answers."""
         return scale_of(await ask(self.model, pinned=pinned))
 
     async def _place(self, version: LoadedVariant) -> Placement:
+        await self.loads.wait()
         name, number = version.host or "", int(version.digest, 16)
         if name in self.broken:
             raise self.broken[name]

@@ -79,6 +79,44 @@ def test_routes_change_alone(gateway: Gateway) -> None:
     assert run(gateway, scenario()) == (2, 0.75, 2)
 
 
+def test_other_routes_wait_for_nothing_that_is_loaded(gateway: Gateway) -> None:
+    """They are in force at once, and the older ones that come with what was loaded never are."""
+
+    async def scenario() -> tuple[int, int, float]:
+        await gateway.apply(1, base=1, light=2, weight=1)
+        gateway.loads.clear()
+        loading = asyncio.create_task(gateway.apply(2, base=1, light=3, weight=1))
+        await settle()
+        gateway.registry.route(gateway.catalog(3, base=1, light=3))
+        during = gateway.model.routes.revision
+        gateway.loads.set()
+        await loading
+        return during, gateway.model.routes.revision, await gateway.ask("light")
+
+    assert run(gateway, scenario()) == (3, 3, 3.0)
+
+
+def test_other_routes_wait_for_nothing_that_is_let_go(gateway: Gateway) -> None:
+    """A variant that goes answers first what it took."""
+
+    async def scenario() -> tuple[int, bool]:
+        await gateway.apply(1, base=1, light=2, weight=1)
+        old = gateway.hosts["light", 2]
+        old.leave.clear()
+        running = asyncio.create_task(gateway.ask("light"))
+        await settle()
+        changing = asyncio.create_task(gateway.apply(2, base=1, light=3, weight=1))
+        while gateway.registry.revision < 2:
+            await asyncio.sleep(0.001)
+        gateway.registry.route(gateway.catalog(3, base=1, light=3))
+        during = gateway.model.routes.revision, not changing.done()
+        old.leave.set()
+        await asyncio.gather(changing, running)
+        return during
+
+    assert run(gateway, scenario()) == (3, True)
+
+
 def test_an_unloaded_model_is_gone_once_it_has_answered(gateway: Gateway) -> None:
     """Nobody finds it any more, and what it took is answered first."""
 
