@@ -9,6 +9,8 @@ from xdist.scheduler import LoadFileScheduling
 # one line go to one worker, in this order: what a session makes for them it makes once.
 LINES = (
     ("e2e/test_tritonclient.py", "e2e/test_serving.py", "e2e/test_malformed.py"),
+    ("e2e/test_rollout.py",),
+    ("e2e/test_rollout_kills.py",),
     ("e2e/test_demo.py",),
     ("e2e/test_reliability.py",),
     ("e2e/test_candidates.py",),
@@ -23,11 +25,16 @@ LINES = (
     ("export/test_guide.py",),
     ("export/test_isolation.py",),
     ("export/test_to_onnx.py",),
+    ("loadtests/peers/test_race.py",),
     ("serve/rollout/test_simulation.py",),
+    ("serve/rollout/test_controller_killed.py",),
+    (
+        "serve/dashboard/test_frame.py",
+        "serve/dashboard/test_acts.py",
+    ),
     ("serve/rollout/test_store.py",),
     ("loadtests/test_user.py",),
     ("loadtests/peers/test_bench.py",),
-    ("loadtests/peers/test_race.py",),
     ("loadtests/test_cli.py",),
     ("house/test_telemetry.py",),
     ("serve/test_batching_property.py",),
