@@ -135,18 +135,17 @@ class ServedModel:
         request_id: str = "",
         slice_: str | None = None,
     ) -> Ticket:
-        """Who is to answer a request: the pinned variant, or the routes' choice for this sticky key.
+        """Who is to answer a request: the pinned variant, or the routes' choice for this sticky key, or the
+        baseline where the queue of that one is full.
 
         Raises UnknownVariant, or Overloaded before anything was done for the request."""
         routes = self.routes
         chosen = choose(routes, point_of(self.name, key)) if pinned is None else pinned
         choice = (routes.revision, key is not None, chosen)
         census = self.census if pinned is None else None
-        variant = self._find(chosen, pinned=pinned is not None)
         try:
-            variant.refuse_if_full()
+            variant = self._open(self._find(chosen, pinned=pinned is not None), pinned is not None)
         except Overloaded:
-            variant.queue.tally.sheds += 1
             if census is not None:
                 census.count(choice, failed=True, ms=0.0, request_id="")
             raise
@@ -195,14 +194,16 @@ class ServedModel:
             encoded = await self.text.encode_async(arrays[TEXT])
             arrays = encoded.arrays
             parameters |= encoded.parameters
+        if ticket.variant != ticket.choice[2]:
+            parameters["rescued_from"] = ticket.choice[2]
         first = self._find(ticket.variant, pinned=ticket.pinned)
         try:
             with counted(first.queue.tally):
                 ran = await first.infer(arrays, deadline)
-            if self.shadows and not ticket.pinned and first.name == self.routes.baseline:
+            if self.shadows and not ticket.pinned and ticket.choice[2] == first.name == self.routes.baseline:
                 self._copy(arrays, ran, ticket)
             return Answer(variant=first.name, ran=ran, parameters=parameters)
-        except (VariantUnavailable, ModelFailed) as error:
+        except (VariantUnavailable, ModelFailed, Overloaded) as error:
             if not ticket.pinned and first.name != self.routes.baseline:
                 second = self.require(self.routes.baseline)
                 parameters["rescued_from"] = first.name
@@ -221,6 +222,17 @@ class ServedModel:
         named = None if ticket.slice is None else ticket.slice[:_LONGEST_SLICE]
         copy = Copy(arrays, ran.outputs, ran.rows, ticket.request_id, named)
         self.shadows.offer(copy, sum(variant.queue.waiting_rows for variant in self.served.values()))
+
+    def _open(self, variant: ServedVariant, pinned: bool) -> ServedVariant:
+        """The variant, or the baseline where its queue is full. Raises Overloaded."""
+        try:
+            variant.refuse_if_full()
+        except Overloaded:
+            variant.queue.tally.sheds += 1
+            if pinned or variant.name == self.routes.baseline:
+                raise
+            return self._open(self.require(self.routes.baseline), pinned)
+        return variant
 
     def _find(self, variant: str, *, pinned: bool) -> ServedVariant:
         # One that the routes chose may not have been loaded here, or have been unloaded since.

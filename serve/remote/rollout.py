@@ -69,8 +69,9 @@ def _overview(client: Client, *, as_json: bool) -> int:
 
 def _act(client: Client, options: argparse.Namespace) -> int:
     name = _find(client, options.name)
-    # What was known when this was decided: the server refuses when it has changed since.
-    number = client.view(name).number
+    # What was known when this was decided: the server refuses when it has changed since. To stop is right
+    # wherever it has come to.
+    number = client.view(name).number if options.command in ("resume", "promote") else None
     _say([summary(client.act(name, options.command, ActWanted(number=number)))])
     return 0
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,8 +11,11 @@ from tabulate import tabulate
 
 from serve.control import RoutesWanted
 from serve.remote.address import address_options, open_client
+from serve.remote.client import Client
 from serve.remote.words import percent, printable
 from serve.routing import parse_pairs
+
+_HEARD_WITHIN_S = 3.0
 
 
 def routes(arguments: list[str]) -> int:
@@ -20,10 +24,17 @@ def routes(arguments: list[str]) -> int:
     client = open_client(options)
     wanted = _wanted(options)
     if wanted != RoutesWanted():
-        client.set_routes(options.model, wanted)
+        _await(client, options.model, client.set_routes(options.model, wanted).revision)
     shown = client.model(options.model)
     sys.stdout.write((json.dumps(shown, indent=2) if options.json else table(shown)) + "\n")
     return 0
+
+
+def _await(client: Client, model: str, revision: int) -> None:
+    """Return when the gateway that answers has heard of these routes, which takes it half a second."""
+    until = time.monotonic() + _HEARD_WITHIN_S
+    while client.model(model)["routes"]["revision"] < revision and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def table(shown: Mapping[str, Any]) -> str:

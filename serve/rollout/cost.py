@@ -16,7 +16,7 @@ def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float) -> Figure:
 
     Both must come from one stretch with a split that loads them alike: larger batches cost less per row."""
     if not (baseline.cpu_ms and candidate.cpu_ms and min(baseline.rows, candidate.rows)):
-        return Figure(guard="cost", seen="nothing ran yet on one of the two", safe=0.0)
+        return Figure(guard="cost", seen="only one of the two ran in this step", safe=0.0)
     costs = (candidate.cpu_ms / candidate.rows, baseline.cpu_ms / baseline.rows)
     ratio = costs[0] / costs[1]
     variance = _log_variance(candidate) + _log_variance(baseline)

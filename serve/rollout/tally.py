@@ -74,7 +74,8 @@ class Tally:
         self.requests = 0
         # Of these the failed ones, by cause: the name of the error's class.
         self.failures: Counter[str] = Counter()
-        # Of the failed ones, those that were answered after all: by the baseline, or by a second try.
+        # Of the failed ones and of those refused after the door, how many were answered after all: by the
+        # baseline, or by a second try.
         self.rescues = 0
         # Requests that were refused at the door because the queue was full; not among `requests`.
         self.sheds = 0

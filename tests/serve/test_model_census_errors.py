@@ -68,8 +68,8 @@ def test_a_second_try_is_an_error() -> None:
     assert run(scenario()) == {BASE: (1, 1)}
 
 
-def test_a_shed_is_an_error() -> None:
-    """It was refused at the door, because of whom the routes had chosen."""
+def test_a_candidate_whose_queue_is_full_is_rescued() -> None:
+    """The baseline answers, and it is the candidate's error."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -77,9 +77,30 @@ def test_a_shed_is_an_error() -> None:
         async with watched(hosts=hosts, max_queue_rows=1, max_batch_rows=1) as model:
             asked = [asyncio.create_task(ask(model)) for _ in range(2)]
             await settle()
+            answer = await ask(model)
+            assert (answer.variant, answer.parameters) == ("base", {"rescued_from": "light"})
+            hosts["light"].leave.set()
+            await asyncio.gather(*asked)
+            return counts_of(model)
+
+    assert run(scenario()) == {LIGHT: (3, 1)}
+
+
+def test_a_shed_is_an_error() -> None:
+    """Neither had room: it was refused at the door, because of whom the routes had chosen."""
+
+    async def scenario() -> Any:
+        hosts = two()
+        for host in hosts.values():
+            host.leave.clear()
+        async with watched(hosts=hosts, max_queue_rows=1, max_batch_rows=1) as model:
+            asked = [asyncio.create_task(ask(model)) for _ in range(2)]
+            asked += [asyncio.create_task(ask(model, pinned="base")) for _ in range(2)]
+            await settle()
             with pytest.raises(Overloaded):
                 await ask(model)
-            hosts["light"].leave.set()
+            for host in hosts.values():
+                host.leave.set()
             await asyncio.gather(*asked)
             return counts_of(model)
 

@@ -103,8 +103,9 @@ def test_a_name_that_is_neither_a_model_nor_a_rollout_is_refused(type: Type) -> 
 
 @pytest.mark.parametrize("act", ACTS)
 def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act: str) -> None:
-    """The number that was read goes along, so that a person and the judge cannot both move it."""
-    number = endpoint.call(endpoint.desk.view(RUNS)).number
+    """The number that was read goes along, so that a person and the judge cannot both move it; to stop it
+    is right whatever happened."""
+    number = endpoint.call(endpoint.desk.view(RUNS)).number if act in ("resume", "promote") else None
     code, shown = type("rollout", act, "linear")
     assert (code, endpoint.desk.told) == (0, [("act", RUNS, act, ActWanted(number=number), "local")])
     assert shown.startswith(f"{RUNS}: ")
