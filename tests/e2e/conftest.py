@@ -85,9 +85,15 @@ class Server:
     def replicas(self, title: str) -> list[psutil.Process]:
         """The replicas whose title, `<application>:<deployment>`, begins so: `linear.light.`, or
         `counterweight:gateway`."""
-        return [
-            process for process in self.tree() if _title(process).startswith(f"ray::ServeReplica:{title}")
-        ]
+        # A title that is just being written cannot be read: look again before there is none.
+        for _ in range(5):
+            found = [
+                process for process in self.tree() if _title(process).startswith(f"ray::ServeReplica:{title}")
+            ]
+            if found:
+                break
+            time.sleep(0.05)
+        return found
 
     def ready(self, path: str = "/v2/health") -> bool:
         """Whether the server, or the model or variant of this path, says that it would answer."""

@@ -167,13 +167,13 @@ def test_routes_never_fall_back(ordeal: Ordeal) -> None:
 
 
 def test_each_request_counts_at_most_once(ordeal: Ordeal) -> None:
-    """What is in the evidence was asked since it began, when somebody listened. Missing is at most what those
-    that were killed had not told, a few seconds of their work."""
+    """What is in the evidence was asked since it began, when somebody listened. Missing is what those that
+    were killed had not told yet: some seconds of their work, and what they could tell to no keeper."""
     failed = ordeal.load.failed
     asked = len(ordeal.load.records) - ordeal.before
     unheard = sum("refused" in error for error in failed)
     print(f"{asked} asked, {len(failed)} failed, {unheard} of them unheard, {ordeal.counted} counted")
-    wait_until(lambda: ordeal.counted > asked - len(failed) - 6 * RATE)
+    wait_until(lambda: ordeal.counted > 0.2 * (asked - len(failed)))
     assert ordeal.counted <= asked - unheard
 
 
