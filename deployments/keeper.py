@@ -1,5 +1,4 @@
-"""Keeper: one replica that knows what is loaded and who gets the traffic. It tells the gateways; they tell
-it what they counted."""
+"""Keeper: one replica that knows what is loaded and who gets the traffic."""
 
 import asyncio
 import logging
@@ -165,7 +164,13 @@ class Keeper:
             return failures
         before = self._catalog.models.get(stored.name)
         start = self._plan.routes_of(stored) if before is None else None
-        await self._settle(stored.baseline, stored.name, variants, start)
+        try:
+            await self._settle(stored.baseline, stored.name, variants, start)
+        except CounterweightError:
+            # It gets no traffic: nothing that came up for it stays.
+            served = before.variants.values() if before else []
+            await self._hosts.remove([new for new in loaded.values() if new not in served])
+            raise
         situation = self._controller.situations[stored.name]
         model = LoadedModel(
             name=stored.name,

@@ -13,6 +13,17 @@ class CounterweightError(Exception):
     exit_code = 2
 
 
+class _TryLater(Exception):
+    """Says after how many seconds another try may pay."""
+
+    def __init__(self, message: str, retry_after_s: int) -> None:
+        super().__init__(message, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class InvalidRequest(CounterweightError):
     """The request does not fit the protocol or the model's signature."""
 
@@ -48,18 +59,11 @@ class RefusedAccess(CounterweightError):
     grpc = "PERMISSION_DENIED"
 
 
-class TooManyWrites(CounterweightError):
+class TooManyWrites(_TryLater, CounterweightError):
     """More changes are asked for than people and their programs make."""
 
     status = 429
     grpc = "RESOURCE_EXHAUSTED"
-
-    def __init__(self, message: str, retry_after_s: int) -> None:
-        super().__init__(message, retry_after_s)
-        self.retry_after_s = retry_after_s
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class UnsupportedMediaType(CounterweightError):
@@ -94,18 +98,11 @@ class VariantUnavailable(CounterweightError):
     grpc = "UNAVAILABLE"
 
 
-class Overloaded(CounterweightError):
+class Overloaded(_TryLater, CounterweightError):
     """The variant's queue is full; nothing was done for this request."""
 
     status = 503
     grpc = "RESOURCE_EXHAUSTED"
-
-    def __init__(self, message: str, retry_after_s: int) -> None:
-        super().__init__(message, retry_after_s)
-        self.retry_after_s = retry_after_s
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class DeadlineExceeded(CounterweightError):

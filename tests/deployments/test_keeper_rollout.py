@@ -231,6 +231,29 @@ def test_a_store_that_is_away_ends_nothing(repository: Path, tmp_path: Path) -> 
     assert asyncio.run(asyncio.wait_for(scenario(), 10)) == ({}, {"light": 1.0})
 
 
+def test_what_cannot_be_written_down_is_not_loaded(repository: Path, tmp_path: Path) -> None:
+    """A new version would end the rollout of the old one, and nobody can write that down: it is let go again,
+    and the old one stays."""
+    (tmp_path / "store").mkdir()
+
+    async def scenario() -> bool:
+        store = f"sqlite:///{tmp_path}/store/rollouts.db"
+        async with keeping(repository, tmp_path, store=store) as (keeper, gateway, hosts):
+            await gateway.report()
+            await start(keeper)
+            before = gateway.catalog.models["linear"].variants
+            newer = make_bundle(repository, "light", scale=5.0)
+            (tmp_path / "store").rename(tmp_path / "away")
+            with pytest.raises(StoreFailed):
+                await keeper.load("linear", "light")
+            await gateway.report()
+            (tmp_path / "away").rename(tmp_path / "store")
+            assert gateway.catalog.models["linear"].variants == before
+            return [gone.digest for gone in hosts.removed] == [newer.digest]
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 10))
+
+
 def test_a_keeper_that_no_longer_looks_is_not_healthy(repository: Path, tmp_path: Path) -> None:
     """Somebody must start another one."""
 
