@@ -1,13 +1,17 @@
 """LoadPlan: what one load test shall do."""
 
-from typing import Annotated
+from itertools import pairwise
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from loadtests.errors import LoadTestError
 from loadtests.metadata import ModelMetadata
 from loadtests.record import Record, explain, nearest
+
+Rate = Annotated[float, Field(ge=0, le=100_000)]
+Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
 
 
 class LoadPlan(Record):
@@ -16,11 +20,46 @@ class LoadPlan(Record):
     # Scheme, host and port, without a slash at the end; a path before /v2 is kept.
     url: str
     model: Annotated[str, Field(min_length=1)]
-    rate_per_s: Annotated[float, Field(gt=0, le=100_000)] = 100
-    duration_s: Annotated[float, Field(gt=0, le=86_400)] = 20
+    # [second, requests per second], joined by straight lines; two points of one second are a jump.
+    profile: Annotated[tuple[tuple[Seconds, Rate], ...], Field(min_length=2)]
+    # poisson: at random, as users come; constant: evenly.
+    arrivals: Literal["poisson", "constant"] = "poisson"
+    # Sent before at the profile's first rate, and not counted.
+    warmup_s: Seconds = 2
     seed: Annotated[int, Field(ge=0)] = 0
     # Each request goes to one of these, drawn at random; empty: the server's split decides.
     pinned: tuple[str, ...] = ()
+    # Tensors travel as bytes instead of JSON.
+    binary: bool = False
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        times = [second for second, _ in self.profile]
+        if times[0] != 0 or any(later < earlier for earlier, later in pairwise(times)):
+            raise ValueError(f"the profile's seconds are {times}; begin with 0 and go on in rising order")
+        if not self.requests:
+            raise ValueError("the profile sends nothing; give it a rate and a duration above 0")
+        return self
+
+    @property
+    def duration_s(self) -> float:
+        """Of what is measured."""
+        return self.profile[-1][0]
+
+    @property
+    def requests(self) -> float:
+        """How many are to be expected."""
+        return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(self.profile))
+
+    @property
+    def rate_per_s(self) -> float:
+        """On average."""
+        return self.requests / self.duration_s
+
+
+def steady(rate_per_s: float, duration_s: float) -> tuple[tuple[float, float], ...]:
+    """The profile of one rate."""
+    return (0.0, rate_per_s), (duration_s, rate_per_s)
 
 
 def make_plan(*, url: str, **fields: object) -> LoadPlan:

@@ -1,37 +1,192 @@
-"""LoadReport: one JSON of what was measured, and the table made from it."""
+"""Report: the one JSON of a load test. Table, markdown, page and JUnit are made from it and from nothing else.
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+Moments count from the start of what was measured (the warm-up lies below 0), rates are per second, shares run
+from 0 to 1, and None means that nothing was measured.
+"""
 
-import numpy as np
-from numpy.typing import NDArray
-from tabulate import tabulate
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Literal
 
-from loadtests.metadata import ModelMetadata
+from pydantic import Field
+
+from loadtests.limits import Limits
 from loadtests.plan import LoadPlan
 from loadtests.record import Record
-from loadtests.sample import Measurement, Sample
 
-# The row of errors on requests that followed the split: nobody can say whose they are.
-UNKNOWN = "unknown"
-# A p99 of fewer rests on less than ten slow requests.
-_SAMPLES_FOR_P99 = 1000
+Kind = Literal["run", "compare", "capacity", "soak"]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Outcome(StrEnum):
+    """What became of a check, of a probe, or of the whole test."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    # Of a gate: the figures cannot be trusted. Of a guard: they do not decide it.
+    INVALID = "INVALID"
+
+
+class Check(Record):
+    """One thing that had to hold."""
+
+    # Such as "sender on time", or "errors of slim-int8".
+    name: str
+    # A gate asks whether the figures may be trusted, a guard whether they are good.
+    kind: Literal["gate", "guard"]
+    outcome: Outcome
+    # What was measured and what was wanted, in words, with figures and units.
+    seen: str
+    wanted: str
+    # How much of what is allowed was used: at 1 the limit is reached. None: it is no matter of degree.
+    used: float | None = None
+
+
+class Verdict(Record):
+    """What the checks come to: INVALID before FAIL before undecided before PASS."""
+
+    outcome: Outcome
+    # Every check that did not pass, in words; of PASS none.
+    reasons: tuple[str, ...]
+    # The name of the check that decided: the first that did not pass, or the one that came closest to not
+    # passing.
+    binding: str | None
+
+
+class Estimate(Record):
+    """A figure with its interval; None: too few samples for that bound."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+class Cost(Record):
+    """CPU seconds for 1,000 requests, by where they were spent."""
+
+    # The model's own runs.
+    model_s: float
+    # The gateways: the protocol, the queue, the routes.
+    gateway_s: float
+    # What stands between gateway and model: the variant's process around its runs, and Ray's own processes.
+    proxy_s: float
+    # The load generator, which the price leaves out.
+    client_s: float
+    # Money for a million requests, at the limits' price; None: they name none.
+    price_per_million: float | None
 
 
 class VariantReport(Record):
-    """One variant. Latency counts from the intended start, over answered requests; None: there were none."""
+    """One variant. Latency counts from the intended start, over right answers and over what was never
+    answered, which counts with the time that it had waited; a wrong answer counts as an error alone."""
 
     requests: int
     errors: int
-    # Share of all answered requests.
-    share_served: float
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
+    # Later than the limit, or never answered; None: no limit was asked.
+    over_limit: int | None
+    # Share of all rightly answered requests.
+    share_served: Share
     mean_ms: float | None
+    # With 95 % intervals by order statistics.
+    p50_ms: Estimate | None
+    p95_ms: Estimate | None
+    p99_ms: Estimate | None
     # [quantile, ms], ten to a decade of the tail (1 - quantile), as far as the samples reach.
     curve: tuple[tuple[float, float], ...]
+    cost: Cost | None = None
+
+
+class Ratio(Record):
+    """A latency of the candidate over the baseline's, with its 99 % interval by block bootstrap."""
+
+    figure: Literal["p50", "p95", "p99", "mean"]
+    value: float
+    low: float
+    high: float
+
+
+class Weighed(Record):
+    """How often something bad happened to the candidate against the baseline, by the test of the rollout."""
+
+    figure: Literal["errors", "over limit"]
+    # In words.
+    seen: str
+    # The ratio of the two rates and its interval; None: unbounded, or nothing happened.
+    value: float | None
+    low: float | None
+    high: float | None
+    # Log evidence of harm and of safety, and what each must reach.
+    harm: float
+    harm_at: float
+    safe: float
+    safe_at: float
+
+
+class Comparison(Record):
+    """A candidate beside the baseline."""
+
+    baseline: str
+    candidate: str
+    ratios: tuple[Ratio, ...]
+    weighed: tuple[Weighed, ...]
+
+
+class Probe(Record):
+    """One rate that was tried in a search for capacity. `undecided` probes are INVALID."""
+
+    variant: str
+    # What it was for.
+    stage: Literal["search", "confirm"]
+    rate_per_s: float
+    seed: int
+    duration_s: float
+    outcome: Outcome
+    reason: str
+    requests: int
+    errors: int
+    # The share that was over the limit, and its confidence sequence.
+    over_limit: Estimate
+    # Answers that came while it was sent, over arrivals.
+    completed: float
+    p50_ms: float | None
+    p99_ms: float | None
+
+
+class Capacity(Record):
+    """What a search found for one variant."""
+
+    # The highest rate that passed and was confirmed; None: none did.
+    rate_per_s: float | None
+    # The lowest rate that did not pass, and why; None: none was found.
+    infeasible_per_s: float | None
+    first_breach: str | None
+    # cliff: just above, answers pile up; smooth: the limit is crossed little by little.
+    boundary: Literal["smooth", "cliff"] | None
+    # Of the last confirmation, with fresh seeds.
+    confirmed: int
+    confirmations: int
+    cost: Cost | None = None
+
+
+class Curve(Record):
+    """One variant in each window; None where it had no requests."""
+
+    requests: tuple[int, ...]
+    errors: tuple[int, ...]
+    p50_ms: tuple[float | None, ...]
+    p99_ms: tuple[float | None, ...]
+
+
+class Timeline(Record):
+    """What happened when."""
+
+    # The ends of the windows in s.
+    at_s: tuple[float, ...]
+    # The most requests that were unanswered at once in each.
+    in_flight: tuple[int, ...]
+    variants: Mapping[str, Curve]
+    # Resident memory of the server's processes at the end of each window; empty: it does not tell.
+    memory_bytes: tuple[int | None, ...] = ()
 
 
 class SenderReport(Record):
@@ -40,183 +195,49 @@ class SenderReport(Record):
     # From the intended moment to the moment of sending; None: nothing was sent.
     lateness_p50_ms: float | None
     lateness_p99_ms: float | None
+    lateness_max_ms: float | None
     cpu_s: float
     # Of one core.
     cpu_share: float
+    # The most requests in flight, and how often the next had to wait because there was no room for more.
+    in_flight: int
+    pool_full: int
+
+
+class Environment(Record):
+    """Where the load came from. What it measured holds there."""
+
+    cpu: str
+    cores: int
+    python: str
+    locust: str
+    # Share of the machine's CPU time that its host gave to others meanwhile; None: it does not tell.
+    steal: Share | None
 
 
 class LoadReport(Record):
-    """What `counterweight loadtest run --json` prints, schema version 1."""
+    """What a load test measured, schema version 2."""
 
-    schema_version: Literal[1] = 1
-    url: str
-    model: str
-    seed: int
-    rate_per_s: float
-    duration_s: float
-    pinned: tuple[str, ...]
+    schema_version: Literal[2] = 2
+    kind: Kind
+    # When it began, in ISO 8601 with the time zone.
+    started_at: str
+    environment: Environment
+    # What was asked; of a search for capacity the rate is where it began, and the duration a probe's longest.
+    plan: LoadPlan
+    limits: Limits
     # False: it was ended early, and the figures are of the part that ran.
     complete: bool
+    verdict: Verdict
+    checks: tuple[Check, ...]
     requests: int
     errors: int
     errors_by_cause: Mapping[str, int]
     variants: Mapping[str, VariantReport]
+    comparisons: tuple[Comparison, ...] = ()
+    capacities: Mapping[str, Capacity] = {}
+    probes: tuple[Probe, ...] = ()
+    timeline: Timeline | None
     sender: SenderReport
-    # Why not to trust a figure.
-    warnings: tuple[str, ...]
-
-
-def make_report(plan: LoadPlan, metadata: ModelMetadata, measured: Measurement) -> LoadReport:
-    """The figures of one run."""
-    samples = measured.samples
-    causes = Counter(sample.error for sample in samples if sample.error is not None)
-    variants = _split_by_variant(samples, plan.pinned or metadata.versions)
-    answered = sum(sample.error is None for sample in samples)
-    sender = _describe_sender(measured)
-    reports = {name: _describe(mine, answered) for name, mine in variants.items()}
-    return LoadReport(
-        **plan.model_dump(),
-        complete=measured.complete,
-        requests=len(samples),
-        errors=causes.total(),
-        errors_by_cause=dict(causes.most_common()),
-        variants=reports,
-        sender=sender,
-        warnings=tuple(_warn(plan, measured, sender, reports)),
-    )
-
-
-def table(report: LoadReport) -> str:
-    """The report for people: a row per variant, then whatever takes trust from it."""
-    thin = _warn_thin(report.variants)
-    state = "" if report.complete else " (ended early)"
-    head = ["variant", "requests", "errors", "share %", "p50 ms", "p95 ms", "p99 ms", "mean ms"]
-    rows = [_row(name, variant) for name, variant in report.variants.items()]
-    late = report.sender
-    lines = [
-        f"{report.model} at {report.url}: {report.rate_per_s:g}/s for {report.duration_s:g} s, "
-        f"seed {report.seed}{state}",
-        tabulate(rows, head, disable_numparse=True, colalign=["left"] + ["right"] * 7),
-        f"sender: lateness p50 {_ms(late.lateness_p50_ms)} ms, p99 {_ms(late.lateness_p99_ms)} ms, "
-        f"{late.cpu_share:.0%} of one core",
-    ]
-    lines += [f"{'~' if warning in thin else 'warning:'} {warning}" for warning in report.warnings]
-    lines += [f"error: {count} x {cause}" for cause, count in report.errors_by_cause.items()]
-    return "\n".join(lines)
-
-
-def _split_by_variant(samples: Sequence[Sample], expected: Sequence[str]) -> dict[str, list[Sample]]:
-    variants: dict[str, list[Sample]] = {name: [] for name in expected}
-    for sample in samples:
-        variants.setdefault(sample.variant or sample.pinned or UNKNOWN, []).append(sample)
-    return variants
-
-
-def _describe(samples: Sequence[Sample], answered_by_all: int) -> VariantReport:
-    latencies = _latencies(samples)
-    p50, p95, p99 = (_quantile(latencies, q) for q in (0.5, 0.95, 0.99))
-    return VariantReport(
-        requests=len(samples),
-        errors=len(samples) - len(latencies),
-        share_served=len(latencies) / answered_by_all if answered_by_all else 0.0,
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
-        mean_ms=float(latencies.mean()) if len(latencies) else None,
-        curve=_curve(latencies),
-    )
-
-
-def _latencies(samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Latency in ms of what was answered rightly."""
-    return np.array(
-        [
-            (sample.done_s - sample.intended_s) * 1000
-            for sample in samples
-            if sample.error is None and sample.done_s is not None
-        ],
-        np.float64,
-    )
-
-
-def _quantile(values: NDArray[np.float64], q: float) -> float | None:
-    # A value that was measured, not one between two: the smallest that a share of q does not exceed.
-    return float(np.quantile(values, q, method="inverted_cdf")) if len(values) else None
-
-
-def _curve(latencies: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    if not len(latencies):
-        return ()
-    steps = int(10 * np.log10(len(latencies)) + 1e-9)
-    quantiles = 1 - 10 ** (-np.arange(steps + 1) / 10)
-    values = np.quantile(latencies, quantiles, method="inverted_cdf")
-    return tuple((float(q), float(ms)) for q, ms in zip(quantiles, values, strict=True))
-
-
-def _describe_sender(measured: Measurement) -> SenderReport:
-    lateness = np.array([sample.lateness_ms for sample in measured.samples], np.float64)
-    return SenderReport(
-        lateness_p50_ms=_quantile(lateness, 0.5),
-        lateness_p99_ms=_quantile(lateness, 0.99),
-        cpu_s=measured.cpu_s,
-        cpu_share=measured.cpu_s / measured.wall_s,
-    )
-
-
-def _warn(
-    plan: LoadPlan, measured: Measurement, sender: SenderReport, reports: Mapping[str, VariantReport]
-) -> list[str]:
-    warnings = []
-    p50_ms = _quantile(_latencies(measured.samples), 0.5) or 0.0
-    limit_ms = max(2.0, 0.05 * p50_ms)
-    if sender.lateness_p99_ms is not None and sender.lateness_p99_ms > limit_ms:
-        warnings.append(
-            f"the sender was late: p99 {sender.lateness_p99_ms:.1f} ms, at most {limit_ms:.1f} ms is fair; "
-            "latencies hold the load generator's own delay: lower the rate or use a quieter machine"
-        )
-    if sender.cpu_share > 0.7:
-        warnings.append(
-            f"the sender used {sender.cpu_share:.0%} of its core; lower the rate to trust latencies"
-        )
-    expected = plan.rate_per_s * plan.duration_s
-    if measured.complete and abs(len(measured.samples) - expected) > 3 * expected**0.5:
-        warnings.append(
-            f"arrivals are off schedule: {len(measured.samples)} came, {expected:.0f} were to be expected; "
-            "take another seed"
-        )
-    return warnings + _warn_thin(reports)
-
-
-def _warn_thin(reports: Mapping[str, VariantReport]) -> list[str]:
-    thin = [f"{name} ({_answered(report)})" for name, report in reports.items() if _thin(report)]
-    if not thin:
-        return []
-    return [
-        f"the p99 of {', '.join(thin)} rests on fewer than {_SAMPLES_FOR_P99:,} answers; "
-        "run longer to trust it"
-    ]
-
-
-def _thin(report: VariantReport) -> bool:
-    return 0 < _answered(report) < _SAMPLES_FOR_P99
-
-
-def _answered(report: VariantReport) -> int:
-    return report.requests - report.errors
-
-
-def _row(name: str, report: VariantReport) -> list[Any]:
-    return [
-        name,
-        f"{report.requests:,}",
-        f"{report.errors:,}",
-        f"{report.share_served:.1%}".removesuffix("%"),
-        _ms(report.p50_ms),
-        _ms(report.p95_ms),
-        ("~" if _thin(report) else "") + _ms(report.p99_ms),
-        _ms(report.mean_ms),
-    ]
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+    # What is to be known beside the figures, such as why there is no cost.
+    notes: tuple[str, ...] = ()
