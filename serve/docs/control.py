@@ -15,6 +15,8 @@ from serve.docs.control_examples import (
     ROUTES_EXAMPLES,
     TRAIL_ANSWER,
     VIEW_ANSWER,
+    WEIGH_ANSWER,
+    WEIGH_EXAMPLES,
     act_examples,
 )
 from serve.docs.operations import TOKEN, Operation, json_answer, json_body, operation, shared
@@ -31,7 +33,7 @@ _ACTS: Mapping[Act, tuple[str, str]] = {
 
 def control_paths() -> dict[str, Any]:
     """Every path under `/control`."""
-    return {**_models(), **_rollouts(), **_acts(), **_feedback()}
+    return {**_models(), **_rollouts(), **_acts(), **_feedback(), **_weigh()}
 
 
 def _look(summary: str, given: dict[str, Any], *errors: str, **fields: Any) -> Operation:
@@ -143,3 +145,19 @@ def _feedback() -> dict[str, Any]:
         requestBody=json_body("Outcomes", FEEDBACK_EXAMPLES),
     )
     return {"/control/models/{model}/feedback": {"post": tell}}
+
+
+def _weigh() -> dict[str, Any]:
+    ask = operation(
+        "Control",
+        "Compare two variants by your own counts",
+        {"200": json_answer("What each guard finds.", "Weighed", example=WEIGH_ANSWER)},
+        ("400", "401", "403", "413", "415"),
+        description="With the statistics of a rollout, which hold however often one looks: a load test that "
+        "pins each request to a variant drawn at random counts by itself and asks here. Harm is shown where "
+        "`harm` reaches `harm_at`, safety where `safe` reaches `safe_at`. Where the split shows harm, the "
+        "requests were not drawn as said, and no figure counts. It only looks, so `view` is enough.",
+        requestBody=json_body("Weighing", WEIGH_EXAMPLES),
+        **TOKEN,
+    )
+    return {"/control/weigh": {"post": ask}}

@@ -11,6 +11,7 @@ from serve.rollout.policy import Policy, Step
 from serve.rollout.replay import Replay
 from serve.rollout.rollout import Phase, Plan, Rollout, start
 from serve.rollout.trail import Action
+from serve.rollout.weighing import Weighing, weigh
 from serve.routing import Routes
 
 ROLLOUT = "digits-20261122-152000-3f9a"
@@ -44,6 +45,17 @@ FEEDBACK_EXAMPLES: dict[str, Any] = {
             {"request_id": "zero-1", "correct": False},
         ]
     }
+}
+WEIGH_EXAMPLES: dict[str, Any] = {
+    "Three seconds, half of the requests for the candidate": {
+        "share": 0.5,
+        "ticks": [[101, 0, 1, 98, 0, 0], [95, 0, 0, 107, 1, 2], [102, 1, 1, 99, 0, 0]],
+    },
+    "One request in twenty may be late; a tenth of them for the candidate": {
+        "share": 0.1,
+        "latency": {"quantile": 0.95, "harm": 1.0, "tolerance": 1.2},
+        "ticks": [[180, 0, 9, 21, 0, 1], [178, 0, 8, 19, 0, 0]],
+    },
 }
 
 
@@ -153,4 +165,5 @@ ROLLOUTS_ANSWER = {"rollouts": [_written(_line())]}
 TRAIL_ANSWER = {"entries": [_written(_trail_line())]}
 CURVES_ANSWER = _written(_curves())
 REPLAY_ANSWER = _written(Replay(rollout=ROLLOUT, verdicts=3, faults=()))
+WEIGH_ANSWER = _written(weigh(Weighing.model_validate(next(iter(WEIGH_EXAMPLES.values())))))
 FEEDBACK_ANSWER = _written(Feedback(counted=1, double=(), late=(), unknown=("zero-1",)))

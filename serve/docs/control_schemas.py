@@ -17,9 +17,10 @@ from serve.control import (
 from serve.docs.schemas import Schema, listed, mapped, number, record, ref, text, whole
 from serve.record import Record
 from serve.rollout.replay import Replay
+from serve.rollout.weighing import Weighed, Weighing
 from serve.routing import Routes
 
-_ASKED: tuple[type[Record], ...] = (RoutesWanted, RolloutWanted, ActWanted, Outcomes)
+_ASKED: tuple[type[Record], ...] = (RoutesWanted, RolloutWanted, ActWanted, Outcomes, Weighing)
 _ANSWERED: tuple[type[Record], ...] = (
     Routes,
     RolloutView,
@@ -28,6 +29,7 @@ _ANSWERED: tuple[type[Record], ...] = (
     Curves,
     Feedback,
     Replay,
+    Weighed,
 )
 
 

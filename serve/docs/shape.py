@@ -34,6 +34,8 @@ def shape_of(document: Document, schema: Mapping[str, Any], indent: str = "") ->
 
 
 def _shape_of_kind(document: Document, schema: Mapping[str, Any], kind: str, indent: str) -> str:
+    if kind == "array" and (places := schema.get("prefixItems")):
+        return f"[{', '.join(shape_of(document, place, indent) for place in places)}]"
     if kind == "array" and schema.get("items"):
         return f"[{shape_of(document, schema['items'], indent)}, ...]"
     if kind == "object":

@@ -1,6 +1,6 @@
 """Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -45,14 +45,18 @@ class Events(Pair):
     @classmethod
     def tick(cls, baseline: int, candidate: int) -> "Events":
         """What happened in one tick."""
-        both = baseline + candidate
+        return cls.ticks([(baseline, candidate)])
+
+    @classmethod
+    def ticks(cls, counts: Sequence[tuple[int, int]]) -> "Events":
+        """What happened in several ticks, by how often to the baseline and to the candidate."""
         return cls(
-            baseline=baseline,
-            candidate=candidate,
-            candidate_ticks=int(candidate > 0),
-            candidate_squares=candidate**2,
-            products=candidate * both,
-            squares=both**2,
+            baseline=sum(baseline for baseline, _ in counts),
+            candidate=sum(candidate for _, candidate in counts),
+            candidate_ticks=sum(candidate > 0 for _, candidate in counts),
+            candidate_squares=sum(candidate**2 for _, candidate in counts),
+            products=sum(candidate * (baseline + candidate) for baseline, candidate in counts),
+            squares=sum((baseline + candidate) ** 2 for baseline, candidate in counts),
         )
 
 

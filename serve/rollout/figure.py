@@ -1,6 +1,7 @@
 """Figure: what one guard found, in numbers: an estimate, its interval, and how far the evidence is."""
 
 import math
+from collections.abc import Sequence
 
 from serve.record import Record
 
@@ -44,6 +45,23 @@ class Figure(Record):
     def safe_said(self) -> str:
         """How far the proof of safety is."""
         return f"{self.guard} unproven: {self.seen}, odds {_odds(self.safe)} of {_odds(self.safe_at)} needed"
+
+
+def with_thresholds(found: Sequence[tuple[Figure, float]], proof: float) -> tuple[Figure, ...]:
+    """What was found, with what its evidence must reach. Each figure comes with how sure harm must be: over
+    all of them together, hence each one's odds times their number (Bonferroni)."""
+    return tuple(
+        figure.model_copy(
+            update={"harm_at": tidy(math.log(len(found) / (1 - confidence))), "safe_at": safe_at(proof)}
+        )
+        for figure, confidence in found
+    )
+
+
+def safe_at(proof: float) -> float | None:
+    """What evidence of safety must reach to be as sure as `proof`. All guards must reach it, so their number
+    needs no correction."""
+    return tidy(-math.log(1 - proof))
 
 
 def tidy(value: float) -> float | None:

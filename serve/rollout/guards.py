@@ -8,11 +8,12 @@ import numpy as np
 
 from serve.rollout.evidence import Events, Pair, Segment
 from serve.rollout.figure import Figure, tidy
-from serve.rollout.policy import AccuracyGuard, ErrorGuard, LatencyGuard
+from serve.rollout.policy import AccuracyGuard, ErrorGuard, QuantileGuard
 from serve.rollout.sequential import (
     Array,
     Bursts,
     dispersion,
+    log_mismatch,
     log_rate_above,
     log_rate_below,
     log_ratio_above,
@@ -22,6 +23,8 @@ from serve.rollout.sequential import (
 # Ratios that an interval can end at: three decades either way, 20 to a factor of 10.
 _RATIOS = np.logspace(-3, 3, 121)
 _INTERVAL = np.log(2 / 0.05)
+# A split that is kept looks broken once in so many rollouts.
+_MISMATCH_ODDS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class Counts:
         return self.candidate / self.dispersion, self.both / self.dispersion, self.shares
 
 
-def harm(guard: ErrorGuard | LatencyGuard | AccuracyGuard, counts: Counts) -> Array:
+def harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
     """Log evidence that the candidate's rate is above both `harm` times the baseline's and `allowed`.
 
     Harm is one only if both are so; the weaker of the two e-values is one against its absence."""
@@ -49,7 +52,7 @@ def harm(guard: ErrorGuard | LatencyGuard | AccuracyGuard, counts: Counts) -> Ar
     return np.minimum(ratio, log_rate_above(counts.candidate.sum(-1), counts.trials, guard.allowed))
 
 
-def safety(guard: ErrorGuard | LatencyGuard | AccuracyGuard, counts: Counts) -> Array:
+def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
     """Log evidence that the rate is below `tolerance` times the baseline's, or below `allowed`.
 
     Either is enough, so the mean of the two e-values is one. The second takes requests as independent: a calm
@@ -96,7 +99,7 @@ def counts_of(segments: Sequence[Segment], events: Sequence[Events], trials: Seq
 
 def watch(
     name: str,
-    guard: ErrorGuard | LatencyGuard | AccuracyGuard,
+    guard: ErrorGuard | QuantileGuard | AccuracyGuard,
     segments: Sequence[Segment],
     events: Sequence[Events],
     trials: Sequence[Pair],
@@ -118,6 +121,21 @@ def watch(
         high=tidy(high),
         harm=tidy(min(float(harm(guard, counts)), 1e6)),
         safe=tidy(min(float(safety(guard, counts)), 1e6)),
+    )
+
+
+def watch_split(segments: Sequence[Segment]) -> Figure:
+    """Whether the candidate got another share of the requests than asked; keys that stick cannot tell."""
+    drawn = [segment for segment in segments if not segment.sticky]
+    candidate = np.array([segment.requests.candidate for segment in drawn], float)
+    both = np.array([segment.requests.both for segment in drawn], float)
+    shares = shares_of(drawn)
+    return Figure(
+        guard="split",
+        seen=f"the candidate got {candidate.sum():,.0f} of {both.sum():,.0f} requests where "
+        f"{shares @ both:,.0f} were asked",
+        harm=tidy(min(float(log_mismatch(candidate, both, shares)), 1e6)),
+        harm_at=tidy(math.log(_MISMATCH_ODDS)),
     )
 
 

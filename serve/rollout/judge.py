@@ -1,24 +1,17 @@
 """Judge: from the evidence so far to a verdict with its reason. Pure: no clock, no I/O."""
 
-import math
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import chain
 
-import numpy as np
-
 from serve.record import Record
 from serve.rollout.cost import weigh_cost
 from serve.rollout.evidence import Cost, Evidence, Segment
-from serve.rollout.figure import Figure, tidy
-from serve.rollout.guards import shares_of, watch
+from serve.rollout.figure import Figure, safe_at, with_thresholds
+from serve.rollout.guards import watch, watch_split
 from serve.rollout.likeness import compare
 from serve.rollout.policy import Policy, Step
 from serve.rollout.rollout import Rollout
-from serve.rollout.sequential import log_mismatch
-
-# A split that is kept looks broken once in so many rollouts.
-_MISMATCH_ODDS = 1000
 
 
 class Kind(StrEnum):
@@ -66,14 +59,8 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     if not policy.shadow.skip:
         likeness = compare(policy.shadow, evidence.shadow)
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
-    safe_at = tidy(-math.log(1 - policy.proof))
-    judged = [
-        figure.model_copy(
-            update={"harm_at": tidy(math.log(len(confident) / (1 - confidence))), "safe_at": safe_at}
-        )
-        for figure, confidence in confident
-    ]
-    return (*judged, _cost(rollout, segments, safe_at), _mismatch(segments))
+    judged = with_thresholds(confident, policy.proof)
+    return (*judged, _cost(rollout, segments), watch_split(segments))
 
 
 def _decide(
@@ -136,24 +123,10 @@ def _of_step(rollout: Rollout, segments: Sequence[Segment]) -> list[Segment]:
     return [segment for segment in segments if segment.step == rollout.step]
 
 
-def _cost(rollout: Rollout, segments: Sequence[Segment], safe_at: float | None) -> Figure:
+def _cost(rollout: Rollout, segments: Sequence[Segment]) -> Figure:
     """Cost in this step only: at another split the batches were others."""
     here = _of_step(rollout, segments)
     baseline = sum((segment.baseline_cost for segment in here), Cost())
     candidate = sum((segment.candidate_cost for segment in here), Cost())
-    return weigh_cost(baseline, candidate, rollout.policy.cheaper_by).model_copy(update={"safe_at": safe_at})
-
-
-def _mismatch(segments: Sequence[Segment]) -> Figure:
-    """Whether the candidate got another share of the requests than asked; keys that stick cannot tell."""
-    drawn = [segment for segment in segments if not segment.sticky]
-    candidate = np.array([segment.requests.candidate for segment in drawn], float)
-    both = np.array([segment.requests.both for segment in drawn], float)
-    shares = shares_of(drawn)
-    return Figure(
-        guard="split",
-        seen=f"the candidate got {candidate.sum():,.0f} of {both.sum():,.0f} requests where "
-        f"{shares @ both:,.0f} were asked",
-        harm=tidy(min(float(log_mismatch(candidate, both, shares)), 1e6)),
-        harm_at=tidy(math.log(_MISMATCH_ODDS)),
-    )
+    figure = weigh_cost(baseline, candidate, rollout.policy.cheaper_by)
+    return figure.model_copy(update={"safe_at": safe_at(rollout.policy.proof)})

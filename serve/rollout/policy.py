@@ -47,10 +47,20 @@ class ErrorGuard(Guard):
     allowed: Rate = 0.001
 
 
-class LatencyGuard(Guard):
-    """Requests over the limit; a rate of 1 - `quantile` is allowed, so that quantile may lie at the limit."""
+class QuantileGuard(Guard):
+    """Requests over a limit; a rate of 1 - `quantile` is allowed, so that quantile may lie at the limit."""
 
     quantile: Annotated[float, Field(ge=0.5, lt=1)] = 0.99
+
+    @property
+    def allowed(self) -> float:
+        """The rate of requests that may be over the limit."""
+        return 1 - self.quantile
+
+
+class LatencyGuard(QuantileGuard):
+    """Requests that take longer than a limit."""
+
     # None: `times_baseline` says it.
     limit_ms: Annotated[float, Field(gt=0)] | None = None
     # The limit as a multiple of the baseline's own quantile when the rollout starts.
@@ -66,11 +76,6 @@ class LatencyGuard(Guard):
                 "drop one"
             )
         return self
-
-    @property
-    def allowed(self) -> float:
-        """The rate of requests that may be over the limit."""
-        return 1 - self.quantile
 
 
 class AccuracyGuard(Guard):

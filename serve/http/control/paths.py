@@ -8,6 +8,7 @@ from serve.http.control.feedback import feedback_route
 from serve.http.control.models import model_routes
 from serve.http.control.rollouts import rollout_routes
 from serve.http.control.routes import routes_routes
+from serve.http.control.weigh import weigh_route
 from serve.http.gate import Gate
 from serve.http.reader import Reader
 from serve.registry import Registry
@@ -24,4 +25,5 @@ def control_routes(
         *routes_routes(registry, control, gate, writes, reader),
         *rollout_routes(control, gate, writes, reader),
         feedback_route(control, gate, feedback, reader),
+        weigh_route(gate, reader),
     ]

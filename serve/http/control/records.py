@@ -20,14 +20,22 @@ R = TypeVar("R", bound=Record)
 async def read_record(reader: Reader, request: Request, kind: type[R], *, empty: bool = False) -> R:
     """The body as a record of that kind; `empty`: no body is `{}`. Raises UnsupportedMediaType,
     InvalidRequest with every fault, and what the reader raises."""
+    body = await read_json(reader, request)
+    return parse_record(b"{}" if empty and not body else body, kind)
+
+
+async def read_json(reader: Reader, request: Request) -> bytes:
+    """The body, which says that it is JSON. Raises UnsupportedMediaType, and what the reader raises."""
     # Not for form's sake: a page of another site can send a form, but JSON only if it was allowed to.
     media_type = request.headers.get("content-type", "")
     if media_type.partition(";")[0].strip().lower() != _JSON:
         came = f"is {shorten(media_type)!r}" if media_type else "is missing"
         raise UnsupportedMediaType(f"the header content-type {came}; send JSON, and content-type: {_JSON}")
-    body = await reader.body(request)
-    if empty and not body:
-        body = b"{}"
+    return await reader.body(request)
+
+
+def parse_record(body: bytes, kind: type[R]) -> R:
+    """The body as a record of that kind. Raises InvalidRequest with every fault."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:

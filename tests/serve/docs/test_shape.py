@@ -20,6 +20,7 @@ ALIAS = {"$ref": "#/components/schemas/Alias"}
         ({"enum": ["float", None]}, '"float" | null'),
         ({"type": "string", "const": "list"}, '"list"'),
         ({"type": "array", "items": {"type": "boolean"}}, "[boolean, ...]"),
+        ({"type": "array", "prefixItems": [{"type": "string"}, {"type": "null"}]}, "[string, null]"),
         ({"anyOf": [{"type": "string"}, {"type": "array"}]}, "string | array"),
         ({}, "anything"),
         ({"type": "object"}, "{}"),

@@ -1,6 +1,7 @@
 """Who is let through to what, over the wire."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,17 @@ TOKENS = {
 }
 ROW = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
 ROLLOUT = "linear-20261122-152000-3f9a"
-LOOK = [
-    "/control/models",
-    "/control/models/linear",
-    "/control/models/linear/routes",
-    "/control/models/linear/rollouts",
-    "/control/models/linear/trail",
-    "/control/models/linear/curves",
-    f"/control/rollouts/{ROLLOUT}",
-    f"/control/rollouts/{ROLLOUT}/replay",
-    "/metrics",
+LOOK: list[tuple[str, str, Any]] = [
+    ("GET", "/control/models", None),
+    ("GET", "/control/models/linear", None),
+    ("GET", "/control/models/linear/routes", None),
+    ("GET", "/control/models/linear/rollouts", None),
+    ("GET", "/control/models/linear/trail", None),
+    ("GET", "/control/models/linear/curves", None),
+    ("GET", f"/control/rollouts/{ROLLOUT}", None),
+    ("GET", f"/control/rollouts/{ROLLOUT}/replay", None),
+    ("POST", "/control/weigh", {"share": 0.5, "ticks": []}),
+    ("GET", "/metrics", None),
 ]
 CHANGE: list[tuple[str, str, Any]] = [
     ("PUT", "/control/models/linear/routes", {}),
@@ -105,14 +107,14 @@ def test_nothing_of_the_control_api_is_forgotten(guarded: Endpoint) -> None:
     assert all(refused(answer, 401) for answer in asked)
 
 
-@pytest.mark.parametrize("path", LOOK)
-def test_looking_needs_a_token(guarded: Endpoint, path: str) -> None:
+@pytest.mark.parametrize(("method", "path", "body"), LOOK)
+def test_looking_needs_a_token(guarded: Endpoint, method: str, path: str, body: Any) -> None:
     """To view or to operate; another is 403, and none, or a wrong one, 401."""
-    ask = guarded.client.get
-    assert [ask(path, headers=of(name)).status_code for name in ("eve", "ann")] == [200, 200]
-    assert refused(ask(path, headers=of("app")), 403)
-    assert refused(ask(path, headers={"authorization": "Bearer operate-9f2c61d07be5"}), 401)
-    assert refused(answer := ask(path), 401)
+    ask = partial(guarded.client.request, method, path, json=body)
+    assert [ask(headers=of(name)).status_code for name in ("eve", "ann")] == [200, 200]
+    assert refused(ask(headers=of("app")), 403)
+    assert refused(ask(headers={"authorization": "Bearer operate-9f2c61d07be5"}), 401)
+    assert refused(answer := ask(), 401)
     assert answer.headers["www-authenticate"] == 'Bearer realm="counterweight"'
 
 
@@ -160,10 +162,12 @@ def test_who_did_it_is_told(guarded: Endpoint) -> None:
     assert guarded.desk.told[0][-1] == "ann"
 
 
-@pytest.mark.parametrize("path", LOOK)
-def test_without_tokens_nobody_looks_from_elsewhere(closed: Endpoint, path: str) -> None:
+@pytest.mark.parametrize(("method", "path", "body"), LOOK)
+def test_without_tokens_nobody_looks_from_elsewhere(
+    closed: Endpoint, method: str, path: str, body: Any
+) -> None:
     """And it is said how to open it."""
-    answer = closed.client.get(path)
+    answer = closed.client.request(method, path, json=body)
     assert refused(answer, 403)
     assert "start it with --tokens FILE" in answer.json()["error"]
 
@@ -201,9 +205,8 @@ def test_models_answer_everybody_all_the_same(closed: Endpoint) -> None:
 )
 def test_a_page_of_another_site_gets_nothing(endpoint: Endpoint, headers: Mapping[str, str]) -> None:
     """It could make a browser ask what its owner may, and a name of its own could lead here."""
-    answers = [endpoint.client.get(path, headers=headers) for path in LOOK]
-    answers += [
-        endpoint.client.request(verb, path, json=body, headers=headers) for verb, path, body in CHANGE
+    answers = [
+        endpoint.client.request(verb, path, json=body, headers=headers) for verb, path, body in LOOK + CHANGE
     ]
     assert all(refused(answer, 403) for answer in answers)
     assert (endpoint.desk.told, endpoint.shelf.told) == ([], [])
