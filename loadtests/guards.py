@@ -14,12 +14,11 @@ OVER_LIMIT = 0.01
 COMPLETED = 0.98
 
 
-def guard_errors(name: str, requests: int, errors: int, limits: Limits) -> Check:
+def guard_errors(name: str, report: VariantReport, limits: Limits) -> Check:
     """The rate of failed requests."""
-    rate = bound_rate(errors, requests, ALPHA)
-    return _guard_rate(
-        f"errors of {name}", f"{errors:,} of {requests:,} failed", rate, limits.errors, "failed requests"
-    )
+    rate = bound_rate(report.errors, report.requests, ALPHA)
+    seen = f"{report.errors:,} of {report.requests:,} failed"
+    return _guard_rate(f"errors of {name}", seen, rate, limits.errors, "failed")
 
 
 def guard_latency(name: str, report: VariantReport, limits: Limits) -> Check:
@@ -43,7 +42,7 @@ def _guard_rate(name: str, seen: str, rate: Estimate, allowed: float, what: str)
         kind="guard",
         outcome=outcome,
         seen=f"{seen}: {rate.value:.2%} [{rate.low:.2%}, {rate.high:.2%}]",
-        wanted=f"at most {allowed:.4g} of them {what}" + _more(outcome),
+        wanted=f"at most {allowed:.2%} {what}" + _more(outcome),
         used=rate.high / allowed,
     )
 

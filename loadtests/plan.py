@@ -56,6 +56,11 @@ class LoadPlan(Record):
         """On average."""
         return self.requests / self.duration_s
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether it is one rate all the time."""
+        return len({rate for _, rate in self.profile}) == 1
+
 
 def steady(rate_per_s: float, duration_s: float) -> tuple[tuple[float, float], ...]:
     """The profile of one rate."""

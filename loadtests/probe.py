@@ -59,7 +59,7 @@ def judge_probe(trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurem
         requests=len(samples),
         errors=int((~samples.right).sum()),
         over_limit=late,
-        completed=1 - _unanswered(measured, measured.sent_until_s) / max(1, len(samples)),
+        completed=1 - samples.unanswered_at(measured.sent_until_s) / max(1, len(samples)),
         p50_ms=None if p50 is None else p50.value,
         p99_ms=None if p99 is None else p99.value,
     )
@@ -100,16 +100,11 @@ def _breach(limits: Limits, measured: Measurement, late: Estimate, *, blameless:
         late = bound_rate(slow, len(samples), ALPHA)
     if _above(late, OVER_LIMIT):
         return f"{late.value:.2%} over {limits.p99_ms:g} ms, {OVER_LIMIT:.0%} allowed"
-    half = _unanswered(measured, measured.sent_until_s / 2)
-    backlog = guard_backlog(len(samples), _unanswered(measured, measured.sent_until_s), half)
+    half = samples.unanswered_at(measured.sent_until_s / 2)
+    backlog = guard_backlog(len(samples), samples.unanswered_at(measured.sent_until_s), half)
     if backlog.outcome is Outcome.FAIL and not blameless:
         return f"answers pile up: {backlog.seen}, {COMPLETED:.0%} wanted"
     return None
-
-
-def _unanswered(measured: Measurement, at_s: float) -> int:
-    samples = measured.samples
-    return int(((samples.sent_s <= at_s) & (samples.done_s > at_s)).sum())
 
 
 def _first_cause(measured: Measurement) -> str:

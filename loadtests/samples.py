@@ -87,6 +87,10 @@ class Samples:
         """Those whose latency counts: right answers, and what was waited for in vain."""
         return self.right | self.unanswered
 
+    def unanswered_at(self, at_s: float) -> int:
+        """How many were in flight at that moment."""
+        return int(((self.sent_s <= at_s) & (self.done_s > at_s)).sum())
+
     def of(self, variant: str) -> "Samples":
         """What the variant answered, and what it was asked for and did not answer."""
         number = self._number(variant)
