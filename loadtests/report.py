@@ -221,7 +221,9 @@ class LoadReport(Record):
     schema_version: Literal[2] = 2
     kind: Kind
     # When it began, in ISO 8601 with the time zone.
-    started_at: str
+    started_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")]
+    # The words of the command line that started it, to run it again; empty: no command line did.
+    command: tuple[str, ...] = ()
     environment: Environment
     # What was asked; of a search for capacity the rate is where it began, and the duration a probe's longest.
     plan: LoadPlan
