@@ -1,7 +1,7 @@
 """Alarm: wakes a greenlet at each moment of a schedule, to a tenth of a millisecond.
 
-The event loop's own timers are rounded up to whole milliseconds, more than a small model takes. A thread sleeps
-with the system's clock instead, and rings."""
+The event loop's own timers are rounded up to whole milliseconds, more than a small model takes. A thread
+sleeps by the system's clock instead, and rings."""
 
 import time
 from collections.abc import Iterable

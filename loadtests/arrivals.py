@@ -62,7 +62,9 @@ def _times(points: Sequence[tuple[float, float]], rng: np.random.Generator | Non
     """Moments at the rates that straight lines through the points give: even, or at random by `rng`.
 
     Arrivals of rate 1 on the scale of requests to be expected, taken back to the scale of time."""
-    stretches = [(start, end, (end[0] - start[0]) * (start[1] + end[1]) / 2) for start, end in pairwise(points)]
+    stretches = [
+        (start, end, (end[0] - start[0]) * (start[1] + end[1]) / 2) for start, end in pairwise(points)
+    ]
     total = sum(requests for _, _, requests in stretches)
     counted = np.arange(0.5, total) if rng is None else _unit_arrivals(total, rng)
     parts, before = [], 0.0

@@ -1,4 +1,4 @@
-"""Cost: CPU time per request by where it was spent, from what the server's `/metrics` counts before and after."""
+"""Cost: CPU time per request by where it was spent, by what the server's `/metrics` counts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,10 +86,7 @@ def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> Timelin
     of_window = np.searchsorted(opened, edges)
     return Timeline(
         at_s=tuple(edges[1:].tolist()),
-        in_flight=tuple(
-            int(in_flight[start:end].max(initial=0))
-            for start, end in zip(of_window, of_window[1:], strict=False)
-        ),
+        in_flight=tuple(int(in_flight[start:end].max(initial=0)) for start, end in pairwise(of_window)),
         variants={name: _curve_of(samples, edges) for name, samples in variants.items()},
     )
 

@@ -67,10 +67,8 @@ def guard_ratio(candidate: str, ratio: Ratio, limits: Limits) -> Check:
     """The candidate's median over the baseline's: good where it is shown to be slower by no more than is
     allowed, bad where it is shown to be slower at all, and else undecided."""
     allowed = 1 + limits.slower_by
-    if ratio.high <= allowed:
-        outcome = Outcome.PASS
-    else:
-        outcome = Outcome.FAIL if ratio.low > 1 else Outcome.INVALID
+    bad = Outcome.FAIL if ratio.low > 1 else Outcome.INVALID
+    outcome = Outcome.PASS if ratio.high <= allowed else bad
     return Check(
         name=f"median of {candidate}",
         kind="guard",

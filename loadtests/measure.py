@@ -44,7 +44,9 @@ def measure(
     """Send the plan's requests and return what was measured; Ctrl-C ends the run early. `is_enough` is asked
     four times a second, with the seconds since the start, and ends it in order."""
     schedule = make_schedule(plan, target.payloads.count)
-    bodies = {int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)}
+    bodies = {
+        int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
+    }
     steal = StealClock()
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     with tqdm(
@@ -99,7 +101,11 @@ def _ready() -> Iterator[None]:
     """Nothing that this process does by itself shall make a request late, nor shall it run out of files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONCURRENCY + 256
-    if soft != resource.RLIM_INFINITY and soft < wanted and (hard == resource.RLIM_INFINITY or hard >= wanted):
+    if (
+        soft != resource.RLIM_INFINITY
+        and soft < wanted
+        and (hard == resource.RLIM_INFINITY or hard >= wanted)
+    ):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     gc.collect()
     # What there is already need not be searched for garbage during the run.

@@ -67,6 +67,20 @@ def steady(rate_per_s: float, duration_s: float) -> tuple[tuple[float, float], .
     return (0.0, rate_per_s), (duration_s, rate_per_s)
 
 
+def parse_profile(text: str) -> tuple[tuple[float, float], ...]:
+    """The profile that was written as `second:rate,...`. Raises LoadTestError."""
+    points = []
+    for word in text.split(","):
+        second, colon, rate = word.partition(":")
+        try:
+            points.append((float(second), float(rate)))
+        except ValueError:
+            colon = ""
+        if not colon:
+            raise LoadTestError(f"--profile: {word!r} is no point; write SECOND:RATE, such as 0:10,60:200")
+    return tuple(points)
+
+
 def make_plan(*, url: str, **fields: object) -> LoadPlan:
     """The plan of what a person asked for. Raises LoadTestError."""
     try:

@@ -12,6 +12,7 @@ from loadtests.live import Live
 from loadtests.measurement import Measurement
 from loadtests.plan import LoadPlan
 from loadtests.report import Estimate, Outcome, Probe
+from loadtests.samples import Samples
 from loadtests.search import Trial
 from loadtests.validity import check_sender
 
@@ -34,10 +35,13 @@ class Enough:
         overdue = live.overdue(now_s)
         late = bound_rate(live.over_limit + overdue, live.done + overdue, ALPHA)
         failed = bound_rate(live.errors, live.done, ALPHA)
+        if now_s < LEAST_S:
+            return False
         if _above(late, OVER_LIMIT) or _above(failed, self.limits.errors):
             return True
-        proven = _below(late, OVER_LIMIT) and _below(failed, self.limits.errors)
-        return now_s >= LEAST_S and (proven or (self.stage == "search" and now_s >= SEARCH_S))
+        if self.stage == "search" and now_s >= SEARCH_S:
+            return late.value <= OVER_LIMIT and failed.value <= self.limits.errors
+        return _below(late, OVER_LIMIT) and _below(failed, self.limits.errors)
 
 
 def judge_probe(trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement) -> Probe:
@@ -69,48 +73,46 @@ def _judge(
     trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Estimate
 ) -> tuple[Outcome, str]:
     samples = measured.samples.where(measured.samples.intended_s >= 0)
-    sender = describe_sender(measured)
-    gates = check_sender(plan, limits, sender, samples, complete=False)
+    gates = check_sender(plan, limits, describe_sender(measured), samples, complete=False)
     invalid = next((gate for gate in gates if gate.outcome is not Outcome.PASS), None)
-    # A sender without CPU reads answers late, and nobody can tell whose fault that is.
-    if invalid is not None and invalid.name == "sender's CPU":
-        return Outcome.INVALID, f"{invalid.name}: {invalid.seen}"
     failed = bound_rate(int((~samples.right).sum()), len(samples), ALPHA)
+    breach = None
     if _above(failed, limits.errors):
-        cause = _first_cause(measured)
-        return Outcome.FAIL, f"{failed.value:.2%} errors, {limits.errors:.4g} allowed: {cause}"
-    if breach := _breach(limits, measured, late, blameless=invalid is not None):
+        breach = f"{failed.value:.2%} errors, {limits.errors:.2%} allowed: {_first_cause(samples)}"
+    # A sender without CPU reads answers late, and nobody can tell whose fault that is.
+    elif invalid is None or invalid.name != "sender's CPU":
+        breach = _breach(limits, measured, late, excused=invalid is not None)
+    if breach is not None:
         return Outcome.FAIL, breach
     if invalid is not None:
         return Outcome.INVALID, f"{invalid.name}: {invalid.seen}"
+    said = f"{late.value:.2%} over {limits.p99_ms:g} ms"
     if _below(late, OVER_LIMIT) and _below(failed, limits.errors):
-        return Outcome.PASS, f"{late.value:.2%} over {limits.p99_ms:g} ms"
+        return Outcome.PASS, said
     if trial.stage == "search" and late.value <= OVER_LIMIT and failed.value <= limits.errors:
-        return Outcome.PASS, f"{late.value:.2%} over {limits.p99_ms:g} ms, not yet proven"
-    return Outcome.FAIL, f"not shown to be good: {late.value:.2%} over {limits.p99_ms:g} ms"
+        return Outcome.PASS, f"{said}, not yet proven"
+    return Outcome.FAIL, f"not shown to be good: {said}"
 
 
-def _breach(limits: Limits, measured: Measurement, late: Estimate, *, blameless: bool) -> str | None:
-    """Why the rate is too high; `blameless`: only where the sender's lateness is no excuse."""
+def _breach(limits: Limits, measured: Measurement, late: Estimate, *, excused: bool) -> str | None:
+    """Why the rate is too high; `excused`: only where the sender's lateness is no excuse."""
     assert limits.p99_ms is not None
     samples = measured.samples.where(measured.samples.intended_s >= 0)
-    if blameless:
-        since_sent = (samples.done_s - samples.sent_s) * 1000
-        slow = int((samples.unanswered | (samples.right & (since_sent > limits.p99_ms))).sum())
-        late = bound_rate(slow, len(samples), ALPHA)
+    if excused:
+        since_sent_ms = (samples.done_s - samples.sent_s) * 1000
+        slow = samples.unanswered | (samples.right & (since_sent_ms > limits.p99_ms))
+        late = bound_rate(int(slow.sum()), len(samples), ALPHA)
     if _above(late, OVER_LIMIT):
         return f"{late.value:.2%} over {limits.p99_ms:g} ms, {OVER_LIMIT:.0%} allowed"
-    half = samples.unanswered_at(measured.sent_until_s / 2)
-    backlog = guard_backlog(len(samples), samples.unanswered_at(measured.sent_until_s), half)
-    if backlog.outcome is Outcome.FAIL and not blameless:
+    end_s = measured.sent_until_s
+    backlog = guard_backlog(len(samples), samples.unanswered_at(end_s), samples.unanswered_at(end_s / 2))
+    if backlog.outcome is Outcome.FAIL and not excused:
         return f"answers pile up: {backlog.seen}, {COMPLETED:.0%} wanted"
     return None
 
 
-def _first_cause(measured: Measurement) -> str:
-    samples = measured.samples
-    wrong = samples.error[~samples.right]
-    return samples.words[int(np.bincount(wrong).argmax())]
+def _first_cause(samples: Samples) -> str:
+    return samples.words[int(np.bincount(samples.error[~samples.right]).argmax())]
 
 
 def _above(rate: Estimate, allowed: float) -> bool:

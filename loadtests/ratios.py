@@ -1,11 +1,11 @@
 """Ratios: a candidate's latency over the baseline's, measured in one run, by block bootstrap."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.report import Ratio
+from loadtests.report import Latency, Ratio
 from loadtests.samples import Samples
 
 _INTERVAL = 0.99
@@ -17,7 +17,7 @@ _BLOCK_S = 1.0
 _MOST_BLOCKS = 200
 # With fewer blocks their spread is not known.
 LEAST_BLOCKS = 10
-_QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
+_QUANTILES: dict[Latency, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 # A quantile with fewer samples beyond it is chance.
 BEYOND = 10
 
@@ -27,15 +27,19 @@ Array = NDArray[np.float64]
 def compare_latency(baseline: Samples, candidate: Samples, duration_s: float, seed: int) -> tuple[Ratio, ...]:
     """p50, p95, p99 and mean, as far as there are samples for them; none for less than LEAST_BLOCKS.
 
-    Requests close in time are slow together, so whole seconds are drawn, of both variants at once: what slowed
-    both is no difference between them."""
+    Requests close in time are slow together, so whole seconds are drawn, of both variants at once: what
+    slowed both is no difference between them."""
     block_s = max(_BLOCK_S, duration_s / _MOST_BLOCKS)
     blocks = int(duration_s / block_s)
-    sides = [samples.where(samples.timed & (samples.intended_s < blocks * block_s)) for samples in (baseline, candidate)]
+    sides = [
+        samples.where(samples.timed & (samples.intended_s < blocks * block_s))
+        for samples in (baseline, candidate)
+    ]
     if blocks < LEAST_BLOCKS or not all(map(len, sides)):
         return ()
     rng = np.random.default_rng(seed)
-    figures = ["p50", *(name for name in ("p95", "p99") if _enough(sides, _QUANTILES[name])), "mean"]
+    figures: list[Latency] = [name for name, q in _QUANTILES.items() if _enough(sides, q)]
+    figures.append("mean")
     drawn: list[Array] = []
     for weights in _draw(blocks, rng):
         below, above = (_figures(samples, block_s, weights, figures) for samples in sides)
@@ -60,7 +64,7 @@ def _draw(blocks: int, rng: np.random.Generator) -> Iterator[Array]:
         yield rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=_CHUNK).astype(float)
 
 
-def _figures(samples: Samples, block_s: float, weights: Array, figures: list[str]) -> Array:
+def _figures(samples: Samples, block_s: float, weights: Array, figures: Sequence[Latency]) -> Array:
     """The figures of the weighted blocks; shape [draws, figure]."""
     order = np.argsort(samples.latency_ms)
     values = samples.latency_ms[order]

@@ -75,12 +75,12 @@ class Samples:
     @property
     def unanswered(self) -> NDArray[np.bool_]:
         """Those that nobody answered in time."""
-        return self.error == self._number(UNANSWERED)
+        return np.equal(self.error, self._number(UNANSWERED))
 
     @property
     def right(self) -> NDArray[np.bool_]:
         """Those with a right answer."""
-        return self.error == NONE
+        return np.equal(self.error, NONE)
 
     @property
     def timed(self) -> NDArray[np.bool_]:

@@ -166,9 +166,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
             times_s=(at_s, sent_s, done_s), pinned=pinned, variant=variant, error=error, status=status
         )
 
-    def _post(
-        self, index: int, at_s: float, pinned: str | None
-    ) -> tuple[float, int, str | None, str | None]:
+    def _post(self, index: int, at_s: float, pinned: str | None) -> tuple[float, int, str | None, str | None]:
         """When the answer was there; its status, variant and error."""
         body = self.load.bodies[int(self.load.schedule.payload[index])]
         with self.client.post(

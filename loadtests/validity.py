@@ -13,8 +13,8 @@ from loadtests.report import Check, Estimate, Outcome, Ratio, SenderReport
 from loadtests.samples import Samples
 
 # Latency counts from the intended start, so what the sender is late stands in every figure. It may be a
-# twentieth of the median, or a tenth of the limit: what it adds then decides nothing. Below 2 ms timers and the
-# scheduler of any machine are that late.
+# twentieth of the median, or a tenth of the limit: what it adds then decides nothing. Below 2 ms the
+# scheduler of any machine is that late.
 LATE_MS, LATE_OF_MEDIAN, LATE_OF_LIMIT = 2.0, 0.05, 0.1
 # Above this share of its one core a sender has no room left for a burst, and reads answers late.
 CPU_SHARE = 0.7

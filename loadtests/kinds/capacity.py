@@ -72,7 +72,10 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
             break
         variant.probes.append(probe.model_copy(update={"variant": name}))
         variant.cost = cost or variant.cost
-        say(f"{name}: {trial.stage} {trial.rate_per_s:,.4g}/s: {probe.outcome} after {probe.duration_s:.0f} s, {probe.reason}")
+        say(
+            f"{name}: {trial.stage} {trial.rate_per_s:,.4g}/s: {probe.outcome} "
+            f"after {probe.duration_s:.0f} s, {probe.reason}"
+        )
     checks = [_check(name, variant.found) for name, variant in variants.items() if variant.found]
     causes = _causes(measured)
     return LoadReport(
@@ -89,7 +92,9 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
         errors_by_cause=dict(causes.most_common()),
         variants={},
         capacities={
-            name: _describe(variant.found, variant.cost) for name, variant in variants.items() if variant.found
+            name: _describe(variant.found, variant.cost)
+            for name, variant in variants.items()
+            if variant.found
         },
         probes=tuple(probe for variant in variants.values() for probe in variant.probes),
         timeline=None,
@@ -124,7 +129,9 @@ def _probe(
 def _describe(found: Found, cost: Cost | None) -> Capacity:
     passed, breach = found.passed, found.breach
     cliff = breach is not None and (
-        breach.over_limit.value >= _CLIFF or breach.completed < COMPLETED or breach.errors >= _CLIFF * breach.requests
+        breach.over_limit.value >= _CLIFF
+        or breach.completed < COMPLETED
+        or breach.errors >= _CLIFF * breach.requests
     )
     return Capacity(
         rate_per_s=None if passed is None else passed.rate_per_s,

@@ -34,9 +34,7 @@ def compare(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> t
         except LoadTestError as error:
             weighed = ()
             checks.append(_unweighed(candidate, error))
-        comparisons.append(
-            Comparison(baseline=baseline, candidate=candidate, ratios=ratios, weighed=weighed)
-        )
+        comparisons.append(Comparison(baseline=baseline, candidate=candidate, ratios=ratios, weighed=weighed))
         checks += [guard_ratio(candidate, ratio, limits) for ratio in ratios if ratio.figure == "p50"]
         checks += [guard_weighed(candidate, figure) for figure in weighed]
     return report_run("compare", run, [*checks, check_backlog(run)], comparisons), run.measured.samples

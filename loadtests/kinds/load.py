@@ -1,4 +1,4 @@
-"""Load: a run of one model, measured with what its server counts meanwhile; what run, compare and soak share."""
+"""Load: a run of one model, and what its server counts meanwhile: what run, compare and soak share."""
 
 import time
 from collections import Counter
