@@ -22,6 +22,7 @@ from serve.control import (
     TrailLine,
 )
 from serve.errors import CounterweightError, VariantUnavailable
+from serve.observe.usage import Usage
 from serve.rollout.replay import Replay
 from serve.routing import Routes
 
@@ -91,6 +92,11 @@ class RemoteControl:
         """The last ten minutes."""
         curves: Curves = await self._command("curves", model)
         return curves
+
+    async def usage(self) -> Usage:
+        """What the server's processes have cost so far."""
+        usage: Usage = await _asked(self._keeper.usage.remote())
+        return usage
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
         """Outcomes of requests that were answered before."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
+from serve.observe.usage import Usage
 from serve.record import Record
 from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Evidence
@@ -175,6 +176,10 @@ class Control(Protocol):
 
     async def curves(self, model: str) -> Curves:
         """The last ten minutes. Raises UnknownModel."""
+        ...
+
+    async def usage(self) -> Usage:
+        """What the server's processes have cost so far, at most a second old."""
         ...
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:

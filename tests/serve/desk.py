@@ -26,6 +26,7 @@ from serve.errors import (
     UnknownRollout,
     UnknownVariant,
 )
+from serve.observe.usage import Part, PartUsage, Usage
 from serve.rollout import advance
 from serve.rollout.census import Disagreement
 from serve.rollout.judge import judge
@@ -142,6 +143,18 @@ class Desk:
                 self._plan.baseline: _curve([20 - 5 * (point > 60) for point in range(120)], 6.1),
                 self._plan.candidate: _curve([5 * (point > 60) for point in range(120)], 3.2),
             },
+        )
+
+    async def usage(self) -> Usage:
+        """Of a gateway, and of a variant that is placed apart."""
+        if self.error is not None:
+            raise self.error
+        parts = ((Part("gateway"), 12.5, 2**27), (Part("variant", "linear", "base"), 4.25, 2**26))
+        return Usage(
+            read_s=NOW_S,
+            parts=tuple(
+                PartUsage(part=part, cpu_s=cpu_s, resident_bytes=size) for part, cpu_s, size in parts
+            ),
         )
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
