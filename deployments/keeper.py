@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from deployments.doors import close_doors
 from deployments.gateways import Gateways, Reply, Report
 from deployments.hosts import Hosts
-from deployments.listing import find_loaded, list_variants, read_stored
+from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.meter import Meter
 from deployments.plan import Plan
 from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
+from serve.control import Bundles
 from serve.errors import CounterweightError, InvalidBundle
 from serve.observe.usage import Usage
 from serve.repository import StoredModel
@@ -105,6 +106,11 @@ class Keeper:
         return await asyncio.to_thread(
             list_variants, self._plan.repository, self._catalog, set(self._loading), dict(self._reasons)
         )
+
+    async def bundles(self, model: str) -> Bundles:
+        """See `serve.control.Control`."""
+        stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
+        return describe_bundles(stored, self._catalog)
 
     async def load(self, model: str, variant: str | None) -> None:
         """See `serve.catalog.Repository`."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from serve.bundle import Bundle
 from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
+from serve.control import Bundles, BundleView
 from serve.errors import CounterweightError, UnknownModel, UnknownVariant
 from serve.record import nearest
 from serve.repository import StoredModel, list_models, read_model
@@ -41,6 +42,19 @@ def read_stored(repository: Path, model: str) -> StoredModel:
     if model not in known:
         raise UnknownModel(f"no model {model!r} in the repository; {nearest(model, known)}")
     return read_model(repository / model)
+
+
+def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
+    """What was measured of each variant, and which version of it is served."""
+    model = catalog.models.get(stored.name)
+    loaded = {} if model is None else {name: version.digest for name, version in model.variants.items()}
+    bundles = {
+        name: BundleView(
+            digest=bundle.digest, loaded=loaded.get(name), rejected=bundle.rejected, figures=bundle.figures
+        )
+        for name, bundle in stored.bundles.items()
+    }
+    return Bundles(baseline=stored.baseline, bundles=bundles)
 
 
 def find_loaded(catalog: Catalog, model: str, variant: str | None) -> LoadedModel:

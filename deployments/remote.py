@@ -12,6 +12,7 @@ from serve.catalog import IndexEntry
 from serve.control import (
     Act,
     ActWanted,
+    Bundles,
     Curves,
     Feedback,
     Outcome,
@@ -92,6 +93,11 @@ class RemoteControl:
         """The last ten minutes."""
         curves: Curves = await self._command("curves", model)
         return curves
+
+    async def bundles(self, model: str) -> Bundles:
+        """What is in the repository of a model."""
+        bundles: Bundles = await _asked(self._keeper.bundles.remote(model))
+        return bundles
 
     async def usage(self) -> Usage:
         """What the server's processes have cost so far."""

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
+from serve.figures import Figures
 from serve.observe.usage import Usage
 from serve.record import Record
 from serve.rollout.census import Disagreement
@@ -140,6 +141,24 @@ class Curves(Record):
     variants: Mapping[str, Curve]
 
 
+class BundleView(Record):
+    """A bundle in the repository."""
+
+    digest: str
+    # Of the version that is served; None: none is.
+    loaded: str | None
+    # Why it gets no traffic; None: it may.
+    rejected: str | None
+    figures: Figures
+
+
+class Bundles(Record):
+    """All of a model's, by variant."""
+
+    baseline: str
+    bundles: Mapping[str, BundleView]
+
+
 class Control(Protocol):
     """The keeper, to whoever speaks to people. All raise StoreFailed, and what writes raises LostLease."""
 
@@ -176,6 +195,10 @@ class Control(Protocol):
 
     async def curves(self, model: str) -> Curves:
         """The last ten minutes. Raises UnknownModel."""
+        ...
+
+    async def bundles(self, model: str) -> Bundles:
+        """What is in the repository of a model, served or not. Raises UnknownModel and InvalidBundle."""
         ...
 
     async def usage(self) -> Usage:
