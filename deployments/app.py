@@ -13,9 +13,9 @@ from deployments.plan import Plan
 _MAX_ONGOING = 10_000
 
 
-def build(plan: Plan, scratch: str) -> Application:
-    """The application that serves the plan."""
-    keeper = _deployment(Keeper, "keeper", 1).bind(plan, scratch)
+def build(plan: Plan, scratch: str, server: int) -> Application:
+    """The application that serves the plan; `server` is the process that starts it."""
+    keeper = _deployment(Keeper, "keeper", 1).bind(plan, scratch, server)
     application: Application = _deployment(Gateway, "gateway", plan.gateways).bind(plan, keeper)
     return application
 

@@ -11,12 +11,14 @@ from typing import Any, TypeVar
 from deployments.doors import close_doors
 from deployments.gateways import Gateways, Reply, Report
 from deployments.hosts import Hosts
-from deployments.listing import list_variants
+from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
+from deployments.meter import Meter
 from deployments.plan import Plan
 from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
-from serve.errors import CounterweightError, InvalidBundle, UnknownModel, UnknownVariant
-from serve.record import nearest
-from serve.repository import StoredModel, list_models, read_model
+from serve.control import Bundles
+from serve.errors import CounterweightError, InvalidBundle
+from serve.observe.usage import Usage
+from serve.repository import StoredModel
 from serve.rollout.commands import Commands
 from serve.rollout.controller import Controller
 from serve.rollout.store import Store
@@ -34,7 +36,8 @@ class Keeper:
     """Loads, unloads and publishes; keeps the store, and moves traffic by what it says. One change of what is
     loaded at a time; it is done when every gateway serves it."""
 
-    async def __init__(self, plan: Plan, scratch: str) -> None:  # type: ignore[misc]
+    async def __init__(self, plan: Plan, scratch: str, server: int) -> None:  # type: ignore[misc]
+        """`server` is the process that everything was started by."""
         close_doors()
         self._plan = plan
         self._hosts = Hosts(plan, Path(scratch))
@@ -44,6 +47,7 @@ class Keeper:
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
         self._gateways = Gateways()
+        self._meter = Meter(server)
         self._change = asyncio.Lock()
         # All that waits for the database does it here, one after the other.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
@@ -93,17 +97,25 @@ class Keeper:
         finally:
             self._refresh()
 
+    async def usage(self) -> Usage:
+        """What the server's processes have cost so far."""
+        return await asyncio.to_thread(self._meter.read, self._catalog, time.time())
+
     async def index(self) -> list[IndexEntry]:
         """Every variant of every model in the repository, by name."""
         return await asyncio.to_thread(
             list_variants, self._plan.repository, self._catalog, set(self._loading), dict(self._reasons)
         )
 
+    async def bundles(self, model: str) -> Bundles:
+        """See `serve.control.Control`."""
+        stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
+        return describe_bundles(stored, self._catalog)
+
     async def load(self, model: str, variant: str | None) -> None:
         """See `serve.catalog.Repository`."""
         async with self._change:
-            self._require_name(model)
-            stored = await asyncio.to_thread(read_model, self._plan.repository / model)
+            stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
             if variant is not None:
                 stored.require_servable(variant)
             wanted = list(stored.servable) if variant is None else [variant]
@@ -114,15 +126,12 @@ class Keeper:
     async def unload(self, model: str, variant: str | None) -> None:
         """See `serve.catalog.Repository`."""
         async with self._change:
-            current = self._require_loaded(model)
+            current = find_loaded(self._catalog, model, variant)
             if variant is None:
                 gone = list(current.variants)
                 await self._wait(self._controller.forget, model)
                 await self._publish(self._catalog.drop(model))
             else:
-                if variant not in current.variants:
-                    hint = nearest(variant, current.variants)
-                    raise UnknownVariant(f"model {model!r} serves no variant {variant!r}; {hint}")
                 gone = [variant]
                 left = current.without(variant)
                 await self._settle(left.routes.baseline, model, left.variants)
@@ -238,13 +247,3 @@ class Keeper:
         temporary = self._saved.with_suffix(".new")
         temporary.write_text(catalog.model_dump_json())
         temporary.replace(self._saved)
-
-    def _require_name(self, model: str) -> None:
-        known = list_models(self._plan.repository)
-        if model not in known:
-            raise UnknownModel(f"no model {model!r} in the repository; {nearest(model, known)}")
-
-    def _require_loaded(self, model: str) -> LoadedModel:
-        if model not in self._catalog.models:
-            raise UnknownModel(f"no model {model!r} is served here; {nearest(model, self._catalog.models)}")
-        return self._catalog.models[model]

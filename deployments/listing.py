@@ -1,12 +1,14 @@
-"""Listing: every variant of the repository, whether it is served, and why not."""
+"""Listing: what there is of the repository's models and variants, on disk and served."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from serve.bundle import Bundle
-from serve.catalog import Catalog, IndexEntry, LoadedVariant
-from serve.errors import CounterweightError
-from serve.repository import list_models, read_model
+from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
+from serve.control import Bundles, BundleView
+from serve.errors import CounterweightError, UnknownModel, UnknownVariant
+from serve.record import nearest
+from serve.repository import StoredModel, list_models, read_model
 
 
 def list_variants(
@@ -31,6 +33,39 @@ def list_variants(
             else:
                 entries.append(_entry(name, variant, loaded, bundles, reasons.get(path, "")))
     return entries
+
+
+def read_stored(repository: Path, model: str) -> StoredModel:
+    """What is on disk of a model. Raises UnknownModel and InvalidBundle."""
+    # First, because a name may be anything that a person sent.
+    known = list_models(repository)
+    if model not in known:
+        raise UnknownModel(f"no model {model!r} in the repository; {nearest(model, known)}")
+    return read_model(repository / model)
+
+
+def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
+    """What was measured of each variant, and which version of it is served."""
+    model = catalog.models.get(stored.name)
+    loaded = {} if model is None else {name: version.digest for name, version in model.variants.items()}
+    bundles = {
+        name: BundleView(
+            digest=bundle.digest, loaded=loaded.get(name), rejected=bundle.rejected, figures=bundle.figures
+        )
+        for name, bundle in stored.bundles.items()
+    }
+    return Bundles(baseline=stored.baseline, bundles=bundles)
+
+
+def find_loaded(catalog: Catalog, model: str, variant: str | None) -> LoadedModel:
+    """What is served of a model, with that variant among it. Raises UnknownModel and UnknownVariant."""
+    if model not in catalog.models:
+        raise UnknownModel(f"no model {model!r} is served here; {nearest(model, catalog.models)}")
+    loaded = catalog.models[model]
+    if variant is not None and variant not in loaded.variants:
+        hint = nearest(variant, loaded.variants)
+        raise UnknownVariant(f"model {model!r} serves no variant {variant!r}; {hint}")
+    return loaded
 
 
 def _entry(

@@ -12,6 +12,7 @@ from serve.catalog import IndexEntry
 from serve.control import (
     Act,
     ActWanted,
+    Bundles,
     Curves,
     Feedback,
     Outcome,
@@ -22,6 +23,7 @@ from serve.control import (
     TrailLine,
 )
 from serve.errors import CounterweightError, VariantUnavailable
+from serve.observe.usage import Usage
 from serve.rollout.replay import Replay
 from serve.routing import Routes
 
@@ -91,6 +93,16 @@ class RemoteControl:
         """The last ten minutes."""
         curves: Curves = await self._command("curves", model)
         return curves
+
+    async def bundles(self, model: str) -> Bundles:
+        """What is in the repository of a model."""
+        bundles: Bundles = await _asked(self._keeper.bundles.remote(model))
+        return bundles
+
+    async def usage(self) -> Usage:
+        """What the server's processes have cost so far."""
+        usage: Usage = await _asked(self._keeper.usage.remote())
+        return usage
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
         """Outcomes of requests that were answered before."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -78,7 +79,7 @@ def _start(plan: Plan, scratch: Path) -> None:
         ray_serve.start(proxy_location="Disabled")
         stop_if_asked()
         ray_serve.run(
-            build(plan, str(scratch)),
+            build(plan, str(scratch), os.getpid()),
             name=_APPLICATION,
             # The gateways listen themselves.
             route_prefix=None,

@@ -5,6 +5,8 @@ from typing import Annotated, Literal, Protocol
 
 from pydantic import Field
 
+from serve.figures import Figures
+from serve.observe.usage import Usage
 from serve.record import Record
 from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Evidence
@@ -139,6 +141,24 @@ class Curves(Record):
     variants: Mapping[str, Curve]
 
 
+class BundleView(Record):
+    """A bundle in the repository."""
+
+    digest: str
+    # Of the version that is served; None: none is.
+    loaded: str | None
+    # Why it gets no traffic; None: it may.
+    rejected: str | None
+    figures: Figures
+
+
+class Bundles(Record):
+    """All of a model's, by variant."""
+
+    baseline: str
+    bundles: Mapping[str, BundleView]
+
+
 class Control(Protocol):
     """The keeper, to whoever speaks to people. All raise StoreFailed, and what writes raises LostLease."""
 
@@ -175,6 +195,14 @@ class Control(Protocol):
 
     async def curves(self, model: str) -> Curves:
         """The last ten minutes. Raises UnknownModel."""
+        ...
+
+    async def bundles(self, model: str) -> Bundles:
+        """What is in the repository of a model, served or not. Raises UnknownModel and InvalidBundle."""
+        ...
+
+    async def usage(self) -> Usage:
+        """What the server's processes have cost so far, at most a second old."""
         ...
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:

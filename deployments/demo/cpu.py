@@ -1,19 +1,13 @@
 """CPU: what the server's processes cost, by role, and what of it a request costs."""
 
-import re
 from collections.abc import Mapping
 
-import psutil
-
-from deployments.processes import descendants
+from deployments.meter import read_processes
 from serve.record import Record
 
 GATEWAY = "gateway"
 # Everything else: the keeper, and what Ray runs: controller, raylet, agents.
 RAY = "ray"
-_GATEWAY = "ServeReplica:counterweight:gateway"
-# Of a version of a variant, such as ServeReplica:digits.slim-int8.0123456789ab:variant.
-_REPLICA = re.compile(r"ServeReplica:(.+)\.([0-9a-f]{12}):variant")
 
 
 class CpuReading(Record):
@@ -40,12 +34,11 @@ class CpuCost(Record):
 def read_cpu(pid: int, at_s: float) -> CpuReading:
     """The CPU time of the server `pid` and of all its processes, as of the moment `at_s`."""
     cpu_s: dict[str, float] = {}
-    for process in [psutil.Process(pid), *descendants(pid)]:
-        try:
-            role, times = _role(" ".join(process.cmdline())), process.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        cpu_s[role] = cpu_s.get(role, 0.0) + times.user + times.system
+    # The demo's names hold no dots.
+    for _, part, spent_s, _ in read_processes(pid, known={}):
+        role = f"{part.model}:{part.variant}" if part.name == "variant" else part.name
+        role = RAY if role == "keeper" else role
+        cpu_s[role] = cpu_s.get(role, 0.0) + spent_s
     return CpuReading(at_s=at_s, cpu_s=cpu_s)
 
 
@@ -74,12 +67,3 @@ def _spent_s(span: Span, role: str) -> float:
 
 def _length_s(span: Span) -> float:
     return span[1].at_s - span[0].at_s
-
-
-def _role(command: str) -> str:
-    if _GATEWAY in command:
-        return GATEWAY
-    if found := _REPLICA.search(command):
-        # The model's name and the variant's may hold dots themselves; here neither does.
-        return found[1].replace(".", ":", 1)
-    return RAY

@@ -75,6 +75,16 @@ def _models() -> dict[str, Any]:
         "/control/models/{model}/curves": {
             "get": _look("The last ten minutes of a model", curves, parameters=model)
         },
+        "/control/models/{model}/bundles": {
+            "get": _look(
+                "The bundles of a model",
+                json_answer("By variant, rejected ones too.", "Bundles"),
+                "400",
+                description="As they lie in the repository: `figures` is what was measured when they were "
+                "exported, `loaded` the digest of the version that is served now.",
+                parameters=model,
+            )
+        },
         "/control/models/{model}/trail": {
             "get": _look(
                 "What happened to a model's traffic",

@@ -5,6 +5,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from serve.control import (
     ActWanted,
+    Bundles,
     Curves,
     Feedback,
     Outcomes,
@@ -30,6 +31,7 @@ _ANSWERED: tuple[type[Record], ...] = (
     Feedback,
     Replay,
     Weighed,
+    Bundles,
 )
 
 

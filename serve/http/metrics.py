@@ -1,26 +1,43 @@
 """Metrics: `/metrics` for Prometheus, all gateways' counts together."""
 
+import asyncio
 from collections.abc import Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serve.control import Control
+from serve.errors import CounterweightError
 from serve.http.gate import Gate
 from serve.observe.metrics import ModelView, VariantView, render
+from serve.observe.usage import Usage
 from serve.registry import Registry
 from serve.rollout.tally import Loads
 
+# Far less than whoever scrapes would wait.
+_USAGE_TIMEOUT_S = 3.0
 
-def metrics_route(registry: Registry, gate: Gate) -> Route:
+
+def metrics_route(registry: Registry, control: Control, gate: Gate) -> Route:
     """`/metrics`."""
 
     async def metrics(request: Request) -> Response:
+        usage = await _usage(control)
         views = _views(registry, registry.counted())
-        content, media_type = render(views, request.headers.get("accept", ""))
+        content, media_type = render(views, usage, request.headers.get("accept", ""))
         return Response(content, media_type=media_type)
 
     return Route("/metrics", gate.view(metrics))
+
+
+async def _usage(control: Control) -> Usage | None:
+    """None while the keeper is away: what was counted is shown all the same."""
+    try:
+        async with asyncio.timeout(_USAGE_TIMEOUT_S):
+            return await control.usage()
+    except (CounterweightError, TimeoutError):
+        return None
 
 
 def _views(registry: Registry, loads: Loads) -> Iterator[ModelView]:

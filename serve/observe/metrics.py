@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from serve.errors import DeadlineExceeded, ModelFailed, VariantUnavailable
+from serve.observe.usage import Usage
 from serve.rollout.tally import EDGES_MS, Histogram, Tally
 
 _VERSION = importlib.metadata.version("counterweight")
@@ -103,10 +104,11 @@ _SECONDS = [(step, float(f"{EDGES_MS[step] / 1e3:.6g}")) for step in range(8, 12
 _ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
-def render(models: Iterable[ModelView], accept: str = "") -> tuple[bytes, str]:
-    """The metrics of these models and their content type: OpenMetrics where `accept` names it."""
+def render(models: Iterable[ModelView], usage: Usage | None = None, accept: str = "") -> tuple[bytes, str]:
+    """The metrics of these models, and of the processes as far as their usage is known, with their content
+    type: OpenMetrics where `accept` names it."""
     openmetrics = _OPENMETRICS in accept
-    text = "".join(_lines(list(models), openmetrics))
+    text = "".join([*_lines(list(models), openmetrics), *_processes(usage, openmetrics)])
     if openmetrics:
         return f"{text}# EOF\n".encode(), f"{_OPENMETRICS}; version=1.0.0; charset=utf-8"
     return text.encode(), _PLAIN
@@ -139,6 +141,25 @@ def _lines(models: list[ModelView], openmetrics: bool) -> Iterator[str]:
         yield f'counterweight_routes_revision{{model="{model.name}"}} {model.revision}\n'
     yield _head("build_info", "gauge", "Always 1; the version of the server is the label.")
     yield f'counterweight_build_info{{version="{_VERSION}"}} 1\n'
+
+
+def _processes(usage: Usage | None, openmetrics: bool) -> Iterator[str]:
+    if usage is None:
+        return
+    labelled = []
+    for part in usage.parts:
+        name, model, variant = part.part
+        rest = "" if model is None else f',model="{model}",variant="{variant}"'
+        labelled.append((f'part="{name}"{rest}', part))
+    counter = "" if openmetrics else "_total"
+    yield _head(f"process_cpu_seconds{counter}", "counter", "Seconds of CPU time of the server's processes.")
+    for labels, part in labelled:
+        yield f"counterweight_process_cpu_seconds_total{{{labels}}} {part.cpu_s}\n"
+    yield _head("process_resident_memory_bytes", "gauge", "Resident memory of the server's processes.")
+    for labels, part in labelled:
+        yield f"counterweight_process_resident_memory_bytes{{{labels}}} {part.resident_bytes}\n"
+    yield _head("process_read_timestamp_seconds", "gauge", "When these were read, in seconds since 1970.")
+    yield f"counterweight_process_read_timestamp_seconds {usage.read_s}\n"
 
 
 def _head(name: str, kind: str, help_text: str) -> str:

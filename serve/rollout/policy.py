@@ -24,11 +24,11 @@ class Guard(Record):
     A rate is a share of the candidate's requests, 0 to 1; a ratio is that rate over the baseline's."""
 
     # Rolled back when the ratio is shown to be above this, and the rate above `allowed`.
-    harm: Annotated[float, Field(ge=1)] = 1.0
+    harm: Annotated[float, Field(ge=1, le=1e9)] = 1.0
     # How sure that must be, over the whole rollout and however often one looks.
     confidence: Confidence = 0.99
     # Safe when the ratio is shown to be below this, or the rate below `allowed`.
-    tolerance: Annotated[float, Field(gt=1)] = 1.5
+    tolerance: Annotated[float, Field(gt=1, le=1e9)] = 1.5
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -81,7 +81,7 @@ class LatencyGuard(QuantileGuard):
 class AccuracyGuard(Guard):
     """Wrong answers, by the feedback that came; compared where feedback is as likely for either variant."""
 
-    tolerance: Annotated[float, Field(gt=1)] = 1.2
+    tolerance: Annotated[float, Field(gt=1, le=1e9)] = 1.2
     # This rate of wrong answers among those with feedback is fine, whatever the baseline's.
     allowed: Rate = 0.0
 

@@ -1,6 +1,7 @@
 """A keeper without Ray: its hosts are only noted, and its gateways are ours."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from copy import deepcopy
@@ -109,7 +110,7 @@ async def make_keeper(repository: Path, scratch: Path, **plan: Any) -> tuple[Kee
     with patch("deployments.keeper.Hosts", make_hosts), patch("deployments.keeper.close_doors"):
         keeper = Keeper.__new__(Keeper)
         # A class whose making is awaited is Ray's, not Python's.
-        await Keeper.__init__(keeper, Plan.parse(fields | plan, "test"), str(scratch))
+        await Keeper.__init__(keeper, Plan.parse(fields | plan, "test"), str(scratch), os.getpid())
     return keeper, made[0]
 
 

@@ -1,9 +1,12 @@
 import json
 import socket
+import time
+import urllib.request
 from collections import Counter
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from scipy.stats import binom
 
 from tests.e2e.conftest import Answer, Server, wait_until
@@ -114,6 +117,34 @@ def test_the_control_api_counts_what_was_served(server: Server) -> None:
     after = server.get("/control/models/linear").json["variants"]
     grown = {name: after[name]["requests"] - before[name]["requests"] for name in after}
     assert grown == {"base": served["base"], "light": served["light"]}
+
+
+def test_metrics_tell_what_each_part_costs(server: Server) -> None:
+    """After 200 requests the gateway and the variant that answered have spent more, the others not less."""
+
+    def read() -> dict[tuple[str, str], float]:
+        text = urllib.request.urlopen(f"{server.url}/metrics", timeout=60).read().decode()
+        return {
+            (sample.labels["part"], sample.labels.get("variant", "")): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "counterweight_process_cpu_seconds_total"
+            and sample.labels.get("model", "linear") == "linear"
+        }
+
+    before = read()
+    for _ in range(200):
+        server.post("/v2/models/linear/versions/light/infer", ONE)
+    # It is read at most once a second.
+    time.sleep(1)
+    after = read()
+    spent = {part: after[part] - before[part] for part in before}
+    assert min(spent.values()) >= 0
+    # Together, variants are the gateway's.
+    where = {("gateway", ""), ("variant", "light")} & set(spent)
+    # A request takes over 0.1 ms of either (see the README), and the system counts in steps of 10 ms.
+    assert all(spent[part] > 0.01 for part in where)
+    assert set(spent) >= {("gateway", ""), ("keeper", ""), ("ray", "")}
 
 
 def test_a_model_that_fails_answers_500_and_lives_on(server: Server) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 from serve.control import (
     Act,
     ActWanted,
+    Bundles,
+    BundleView,
     Curve,
     Curves,
     Feedback,
@@ -26,6 +28,7 @@ from serve.errors import (
     UnknownRollout,
     UnknownVariant,
 )
+from serve.observe.usage import Part, PartUsage, Usage
 from serve.rollout import advance
 from serve.rollout.census import Disagreement
 from serve.rollout.judge import judge
@@ -33,6 +36,7 @@ from serve.rollout.replay import Replay, replay
 from serve.rollout.rollout import Plan, Rollout
 from serve.rollout.trail import Action
 from serve.routing import Routes
+from tests.conftest import make_figures
 from tests.serve.story import NOW_S, Stage, line_of, tell
 
 _ACTS: Mapping[Act, Callable[[Rollout, str], Rollout]] = {
@@ -142,6 +146,28 @@ class Desk:
                 self._plan.baseline: _curve([20 - 5 * (point > 60) for point in range(120)], 6.1),
                 self._plan.candidate: _curve([5 * (point > 60) for point in range(120)], 3.2),
             },
+        )
+
+    async def bundles(self, model: str) -> Bundles:
+        """The baseline's, and a candidate's that was loaded before it was exported again."""
+        self._expect(model)
+        digests = {self._plan.baseline: ("a" * 64, "a" * 64), self._plan.candidate: ("b" * 64, "c" * 64)}
+        bundles = {
+            name: BundleView(digest=digest, loaded=loaded, rejected=None, figures=make_figures(4000))
+            for name, (digest, loaded) in digests.items()
+        }
+        return Bundles(baseline=self._plan.baseline, bundles=bundles)
+
+    async def usage(self) -> Usage:
+        """Of a gateway, and of a variant that is placed apart."""
+        if self.error is not None:
+            raise self.error
+        parts = ((Part("gateway"), 12.5, 2**27), (Part("variant", "linear", "base"), 4.25, 2**26))
+        return Usage(
+            read_s=NOW_S,
+            parts=tuple(
+                PartUsage(part=part, cpu_s=cpu_s, resident_bytes=size) for part, cpu_s, size in parts
+            ),
         )
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:

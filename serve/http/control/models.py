@@ -1,4 +1,4 @@
-"""What is served, how it is split, and what was counted; the last minutes as curves."""
+"""What is served, how it is split, and what was counted; the last minutes as curves; what lies on disk."""
 
 from typing import Any
 
@@ -29,10 +29,14 @@ def model_routes(registry: Registry, control: Control, gate: Gate) -> list[Route
     async def show_curves(request: Request) -> Response:
         return answer_record(await control.curves(request.path_params["model"]))
 
+    async def show_bundles(request: Request) -> Response:
+        return answer_record(await control.bundles(request.path_params["model"]))
+
     return [
         Route("/control/models", gate.view(list_models)),
         Route("/control/models/{model}", gate.view(show_model)),
         Route("/control/models/{model}/curves", gate.view(show_curves)),
+        Route("/control/models/{model}/bundles", gate.view(show_bundles)),
     ]
 
 

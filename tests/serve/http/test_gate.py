@@ -30,6 +30,7 @@ LOOK: list[tuple[str, str, Any]] = [
     ("GET", "/control/models/linear/rollouts", None),
     ("GET", "/control/models/linear/trail", None),
     ("GET", "/control/models/linear/curves", None),
+    ("GET", "/control/models/linear/bundles", None),
     ("GET", f"/control/rollouts/{ROLLOUT}", None),
     ("GET", f"/control/rollouts/{ROLLOUT}/replay", None),
     ("POST", "/control/weigh", {"share": 0.5, "ticks": []}),

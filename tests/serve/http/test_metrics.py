@@ -1,6 +1,7 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from serve.errors import VariantUnavailable
 from serve.rollout.tally import Load, Tally
 from tests.serve.endpoint import Endpoint
 
@@ -52,3 +53,13 @@ def test_all_gateways_count_together(endpoint: Endpoint) -> None:
         assert metrics(endpoint)["counterweight_in_flight", "base"] == 7
     finally:
         endpoint.registry.others = {}
+
+
+def test_what_the_processes_cost_is_the_keepers_to_say(endpoint: Endpoint) -> None:
+    """It is asked anew each time; while it is away, the counts are shown without."""
+    name = "counterweight_process_cpu_seconds_total"
+    assert metrics(endpoint)[name, "base"] == 4.25
+    endpoint.desk.error = VariantUnavailable("the keeper does not answer")
+    found = metrics(endpoint)
+    assert (name, "base") not in found
+    assert ("counterweight_requests_total", "base") in found

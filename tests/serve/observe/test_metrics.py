@@ -1,14 +1,22 @@
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pytest
 from prometheus_client import Metric, parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from serve.observe.metrics import ModelView, VariantView, render
+from serve.observe.usage import Part, PartUsage, Usage
 from serve.rollout.tally import EDGES_MS, Tally
 
 Key = tuple[str, str | None, str | None]
+USAGE = Usage(
+    read_s=1_795_361_400.5,
+    parts=(
+        PartUsage(part=Part("gateway"), cpu_s=12.5, resident_bytes=2**27),
+        PartUsage(part=Part("variant", "linear", "light"), cpu_s=0.25, resident_bytes=2**26),
+    ),
+)
 
 
 def view(name: str, tally: Tally, **changes: float) -> VariantView:
@@ -21,14 +29,16 @@ def model(*views: VariantView) -> ModelView:
 
 
 def samples(families: Iterable[Metric]) -> dict[Key, float]:
-    """Every sample by its name, its variant, and its edge or cause."""
+    """Every sample by its name, its variant, and its edge, cause or part."""
     return {
-        (sample.name, sample.labels.get("variant"), sample.labels.get("le") or sample.labels.get("cause")): (
-            sample.value
-        )
+        (sample.name, sample.labels.get("variant"), _other(sample.labels)): sample.value
         for family in families
         for sample in family.samples
     }
+
+
+def _other(labels: Mapping[str, str]) -> str | None:
+    return next((labels[name] for name in ("le", "cause", "part") if name in labels), None)
 
 
 def parse_plain(text: str) -> Iterable[Metric]:
@@ -131,8 +141,10 @@ def test_both_formats_say_the_same() -> None:
     tally.failures["VariantUnavailable"] = 1
     tally.latency.record(1.5)
     models = [model(view("base", tally))]
-    plain, plain_type = render(models)
-    openmetrics, openmetrics_type = render(models, "application/openmetrics-text;version=1.0.0,*/*;q=0.1")
+    plain, plain_type = render(models, USAGE)
+    openmetrics, openmetrics_type = render(
+        models, USAGE, "application/openmetrics-text;version=1.0.0,*/*;q=0.1"
+    )
     assert plain_type.startswith("text/plain; version=0.0.4")
     assert openmetrics_type.startswith("application/openmetrics-text; version=1.0.0")
     assert samples(parse_plain(plain.decode())) == samples(parse_openmetrics(openmetrics.decode()))
@@ -141,7 +153,7 @@ def test_both_formats_say_the_same() -> None:
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text"])
 def test_every_family_has_a_type_and_a_help_text(accept: str) -> None:
     """Nobody has to guess a unit."""
-    text = render([model(view("base", Tally()))], accept)[0].decode()
+    text = render([model(view("base", Tally()))], USAGE, accept)[0].decode()
     families = list(parse_openmetrics(text) if accept else parse_plain(text))
     for family in families:
         assert family.type in ("counter", "gauge", "histogram"), family.name
@@ -153,3 +165,12 @@ def test_without_models_nothing_but_the_build_is_shown() -> None:
     values = shown()
     assert [name for name, *_ in values] == ["counterweight_build_info"]
     assert not any(math.isnan(value) for value in values.values())
+
+
+def test_processes_stand_under_their_part() -> None:
+    """What they have spent and hold, and when that was read; a variant's under its own name."""
+    found = samples(parse_plain(render([], USAGE)[0].decode()))
+    cpu, resident = "counterweight_process_cpu_seconds_total", "counterweight_process_resident_memory_bytes"
+    assert (found[cpu, None, "gateway"], found[resident, None, "gateway"]) == (12.5, 2**27)
+    assert (found[cpu, "light", "variant"], found[resident, "light", "variant"]) == (0.25, 2**26)
+    assert found["counterweight_process_read_timestamp_seconds", None, None] == 1_795_361_400.5

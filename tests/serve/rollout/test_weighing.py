@@ -3,7 +3,7 @@ import pytest
 
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judge import find
-from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.policy import ErrorGuard, Guards, LatencyGuard, Policy, Shadow
 from serve.rollout.weighing import Tick, Weighing, weigh
 from tests.serve.rollout.rollouts import at_step
 
@@ -72,6 +72,13 @@ def test_nothing_shows_nothing() -> None:
     """No ticks are neither harm nor safety."""
     figures = weigh(weighing(())).figures
     assert not any(figure.harmful or figure.proven for figure in figures)
+
+
+def test_the_largest_ratios_can_be_asked() -> None:
+    """A guard that nothing can trip is no fault of anybody's arithmetic."""
+    guard = ErrorGuard(harm=9e8, tolerance=1e9)
+    asked = Weighing(share=0.999, errors=guard, ticks=drawn((0.5, 0.5), (0, 0)))
+    assert weigh(asked).figures[0].proven
 
 
 def test_events_come_as_often_tick_by_tick_or_at_once() -> None:

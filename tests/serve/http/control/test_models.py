@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from serve.control import Curves
+from serve.control import Bundles, Curves
 from serve.rollout.tally import Load, Tally
 from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
@@ -76,3 +76,11 @@ def test_shows_the_last_minutes(endpoint: Endpoint) -> None:
     told = endpoint.call(endpoint.desk.curves("linear"))
     assert Curves.model_validate_json(shown.content) == told
     assert shown.json()["variants"]["light"]["p50_ms"][0] is None
+
+
+def test_shows_what_was_measured_of_each_bundle(endpoint: Endpoint) -> None:
+    """As the keeper tells it, down to the figures."""
+    shown = endpoint.client.get("/control/models/linear/bundles")
+    assert Bundles.model_validate_json(shown.content) == endpoint.call(endpoint.desk.bundles("linear"))
+    assert shown.json()["bundles"]["base"]["figures"]["quality"]["accuracy"]["value"] == 0.9
+    assert endpoint.client.get("/control/models/other/bundles").status_code == 404

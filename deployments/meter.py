@@ -1,0 +1,82 @@
+"""Meter: reads what the server's processes have cost, and tells from their titles what they are for."""
+
+import re
+import threading
+from collections import defaultdict
+from collections.abc import Mapping
+
+import psutil
+
+from deployments.processes import descendants
+from serve.catalog import Catalog
+from serve.observe.usage import Part, PartUsage, Usage
+
+# Whoever asks more often hears the same again: a reading takes some 6 ms of CPU time.
+_EVERY_S = 1.0
+_OURS = re.compile(r"ServeReplica:counterweight:(gateway|keeper)")
+# Of a version of a variant, such as ServeReplica:digits.slim-int8.0123456789ab:variant.
+_APART = re.compile(r"ServeReplica:(.+)\.[0-9a-f]{12}:variant")
+# `model.variant` -> the two: either name may hold dots itself.
+Known = Mapping[str, tuple[str, str]]
+
+
+class Meter:
+    """Reads the process `server` and all below it, when it is asked and not before: it costs nothing while
+    nobody looks. What a process spends between a reading and its end is not seen."""
+
+    def __init__(self, server: int) -> None:
+        self._server = server
+        self._reading = threading.Lock()
+        self._last: Usage | None = None
+        # What each process had spent at the last reading, and what each part has come to.
+        self._spent: dict[psutil.Process, float] = {}
+        self._cpu_s: defaultdict[Part, float] = defaultdict(float)
+
+    def read(self, catalog: Catalog, now_s: float) -> Usage:
+        """The usage as of `now_s`, or of up to a second before; from any thread."""
+        with self._reading:
+            if self._last is None or not 0 <= now_s - self._last.read_s < _EVERY_S:
+                self._last = self._read(_known(catalog), now_s)
+            return self._last
+
+    def _read(self, known: Known, now_s: float) -> Usage:
+        before, self._spent = self._spent, {}
+        resident_bytes: defaultdict[Part, int] = defaultdict(int)
+        for process, part, cpu_s, bytes_ in read_processes(self._server, known):
+            # By what was added since: a worker of Ray's gets its title, and with it its part, only later.
+            self._cpu_s[part] += max(cpu_s - before.get(process, 0.0), 0.0)
+            self._spent[process] = cpu_s
+            resident_bytes[part] += bytes_
+        parts = tuple(
+            PartUsage(part=part, cpu_s=cpu_s, resident_bytes=resident_bytes[part])
+            for part, cpu_s in self._cpu_s.items()
+        )
+        return Usage(read_s=now_s, parts=parts)
+
+
+def _known(catalog: Catalog) -> Known:
+    versions = [(model.name, variant) for model in catalog.models.values() for variant in model.variants]
+    return {".".join(version): version for version in versions}
+
+
+def read_processes(server: int, known: Known) -> list[tuple[psutil.Process, Part, float, int]]:
+    """The process `server` and every one below it: its part, its CPU seconds and its resident bytes."""
+    found = []
+    for process in [psutil.Process(server), *descendants(server)]:
+        try:
+            with process.oneshot():
+                part = _part_of(" ".join(process.cmdline()), known)
+                times, memory = process.cpu_times(), process.memory_info()
+        except psutil.NoSuchProcess:
+            continue
+        found.append((process, part, times.user + times.system, memory.rss))
+    return found
+
+
+def _part_of(title: str, known: Known) -> Part:
+    if ours := _OURS.search(title):
+        return Part("gateway" if ours[1] == "gateway" else "keeper")
+    if apart := _APART.search(title):
+        model, _, variant = apart[1].partition(".")
+        return Part("variant", *known.get(apart[1], (model, variant)))
+    return Part("ray")

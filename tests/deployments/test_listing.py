@@ -1,0 +1,45 @@
+from pathlib import Path
+
+import pytest
+
+from deployments.listing import describe_bundles, find_loaded, read_stored
+from serve.catalog import Catalog
+from serve.errors import UnknownModel, UnknownVariant
+from tests.conftest import make_bundle
+from tests.serve.endpoint import load_all
+
+
+def test_a_bundle_is_told_beside_the_version_that_is_served(repository: Path) -> None:
+    """One is served as it lies there, one was exported again since, and one was rejected."""
+    catalog = load_all(repository, {})
+    light = make_bundle(repository, "light", scale=7.0)
+    told = describe_bundles(read_stored(repository, "linear"), catalog)
+    base, poor = told.bundles["base"], told.bundles["poor"]
+    assert (told.baseline, base.loaded, base.figures.quality.rows) == ("base", base.digest, 10)
+    assert told.bundles["light"].digest == light.digest
+    assert told.bundles["light"].loaded not in (None, light.digest)
+    assert poor.loaded is None
+    assert poor.rejected is not None
+
+
+def test_a_model_that_is_not_served_has_bundles_all_the_same(repository: Path) -> None:
+    """They lie there."""
+    told = describe_bundles(read_stored(repository, "linear"), Catalog())
+    assert {view.loaded for view in told.bundles.values()} == {None}
+
+
+@pytest.mark.parametrize("name", ["linea", "..", "", "linear/base"])
+def test_a_name_leads_to_no_other_folder(repository: Path, name: str) -> None:
+    """Only what is listed is read."""
+    with pytest.raises(UnknownModel, match=r"no model .* in the repository"):
+        read_stored(repository, name)
+
+
+def test_a_variant_must_be_served_to_be_found(repository: Path) -> None:
+    """One that was rejected is not."""
+    catalog = load_all(repository, {})
+    assert find_loaded(catalog, "linear", "light").name == "linear"
+    with pytest.raises(UnknownVariant, match="'linear' serves no variant 'poor'"):
+        find_loaded(catalog, "linear", "poor")
+    with pytest.raises(UnknownModel, match="no model 'other' is served here"):
+        find_loaded(catalog, "other", None)

@@ -1,0 +1,125 @@
+"""The CPU time and memory of processes, by their titles."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from deployments.meter import Meter, read_processes
+from serve.catalog import Catalog, LoadedModel, LoadedVariant
+from serve.observe.usage import Part, Usage
+from serve.routing import Routes
+from tests.conftest import SIGNATURE
+
+# Spends the seconds of CPU time that it is told, and says so; with a line it becomes another of that title.
+WORK = """
+import os, sys, time
+code, title, cpu_s = sys.argv[1:]
+while time.process_time() < float(cpu_s): pass
+print(flush=True)
+title = sys.stdin.readline().strip()
+os.execv(sys.executable, [sys.executable, "-c", code, code, title, cpu_s])
+"""
+
+
+@contextmanager
+def worker(title: str, cpu_s: float = 0) -> Iterator["subprocess.Popen[str]"]:
+    """A process below this one that has spent so much, with the title among its words."""
+    command = [sys.executable, "-c", WORK, WORK, title, str(cpu_s)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            wait_for(child)
+            yield child
+        finally:
+            child.kill()
+
+
+def wait_for(child: "subprocess.Popen[str]") -> None:
+    """Until it has spent what it should."""
+    assert child.stdout is not None
+    child.stdout.readline()
+
+
+def catalog(model: str, variant: str) -> Catalog:
+    """One that serves just this variant."""
+    version = LoadedVariant(digest="0" * 64, folder="/", host=None, full_rows=8)
+    routes = Routes(model=model, baseline=variant, weights={variant: 1})
+    loaded = LoadedModel(
+        name=model, signature=SIGNATURE, task="classification", routes=routes, variants={variant: version}
+    )
+    return Catalog(revision=1, models={model: loaded})
+
+
+def cpu_s(usage: Usage, part: Part) -> float:
+    return sum(found.cpu_s for found in usage.parts if found.part == part)
+
+
+@pytest.mark.parametrize(
+    ("title", "part"),
+    [
+        ("ray::ServeReplica:counterweight:gateway", Part("gateway")),
+        ("ray::ServeReplica:counterweight:keeper", Part("keeper")),
+        ("ray::ServeReplica:digits.slim-int8.0123456789ab:variant", Part("variant", "digits", "slim-int8")),
+        ("ray::ServeReplica:all.mini.v2.int8.0123456789ab:variant", Part("variant", "all.mini", "v2.int8")),
+        ("ray::ServeController", Part("ray")),
+    ],
+)
+def test_a_title_says_what_a_process_is_for(title: str, part: Part) -> None:
+    """Also where names hold dots, as far as it is known what is served."""
+    with worker(title) as child:
+        known = {"all.mini.v2.int8": ("all.mini", "v2.int8")}
+        [(process, found, _, resident_bytes)] = read_processes(child.pid, known)
+    assert (process.pid, found) == (child.pid, part)
+    assert resident_bytes > 2**20
+
+
+def test_what_is_spent_shows() -> None:
+    """Half a second of work, in the part whose it is; the system counts in steps of 10 ms."""
+    title = "ray::ServeReplica:a.b.c.0123456789ab:variant"
+    with worker(title, cpu_s=0.5):
+        usage = Meter(os.getpid()).read(catalog("a.b", "c"), 100.0)
+    assert usage.read_s == 100.0
+    assert 0.48 <= cpu_s(usage, Part("variant", "a.b", "c")) < 2
+
+
+def test_what_a_process_spent_outlives_it() -> None:
+    """As it was last read; what it held does not."""
+    meter, part = Meter(os.getpid()), Part("gateway")
+    with worker("ray::ServeReplica:counterweight:gateway", cpu_s=0.1):
+        before = meter.read(Catalog(), 100.0)
+    after = meter.read(Catalog(), 101.0)
+    assert cpu_s(after, part) == cpu_s(before, part) > 0
+    assert [found.resident_bytes for found in after.parts if found.part == part] == [0]
+
+
+def test_nothing_shrinks_when_a_process_gets_its_title() -> None:
+    """A worker that was nobody's yet becomes a gateway: what it spent before stays where it was."""
+    with worker("ray::IDLE", cpu_s=0.3) as child:
+        meter = Meter(child.pid)
+        idle = meter.read(Catalog(), 100.0)
+        assert child.stdin is not None
+        child.stdin.write("ray::ServeReplica:counterweight:gateway\n")
+        child.stdin.flush()
+        wait_for(child)
+        busy = meter.read(Catalog(), 101.0)
+    assert cpu_s(busy, Part("ray")) == cpu_s(idle, Part("ray")) >= 0.28
+    assert {found.part for found in busy.parts} == {Part("ray"), Part("gateway")}
+
+
+def test_it_reads_at_most_once_a_second() -> None:
+    """However many ask."""
+    meter = Meter(os.getpid())
+    first = meter.read(Catalog(), 100.0)
+    assert meter.read(Catalog(), 100.9) is first
+    assert meter.read(Catalog(), 101.0) is not first
+
+
+def test_a_clock_that_was_set_back_stops_nothing() -> None:
+    """A reading of the future is not taken for fresh."""
+    meter = Meter(os.getpid())
+    assert meter.read(Catalog(), time.time() - 50).read_s < meter.read(Catalog(), time.time()).read_s
+    assert meter.read(Catalog(), 100.0).read_s == 100.0
