@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from loadtests.render.canvas import INK, Key, Picture, draw, mark_limit
 from loadtests.report import LoadReport, Timeline
@@ -26,13 +27,13 @@ def draw_course(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     if memory:
         sizes = [None if size is None else size / 2**20 for size in line.memory_bytes]
         drawers.append(_server("memory, MiB", line, sizes))
-    drawers[-1] = _with_seconds(drawers[-1])
+    drawers[-1] = _with_seconds(drawers[-1], line)
     failed = sum(sum(curve.errors) for curve in line.variants.values())
     worst = [value for curve in line.variants.values() for value in curve.p99_ms if value is not None]
     alt = f"What happened when, in {len(line.at_s)} windows up to {line.at_s[-1]:g} s. {failed:,} errors"
     alt += f"; the highest p99 of a window is {max(worst):.1f} ms" if worst else "; no window has a p99"
     return Picture(
-        svg=draw(alt, drawers, height=0.6 + 1.35 * len(drawers)),
+        svg=draw(alt, drawers, height=0.6 + 1.25 * len(drawers)),
         keys=tuple(key for name, key in keys.items() if name in line.variants),
         caption="What happened when. Of latency the thick line is the p50 of a window, the thin one its p99. "
         "In flight is the most that was unanswered at once: if it rises to the end, the server could not "
@@ -76,6 +77,7 @@ def _errors(line: Timeline, keys: Mapping[str, Key]) -> Drawer:
         for name, curve in line.variants.items():
             _plot(axes, line, curve.errors, keys[name], 1.5)
         _from_zero(axes, "errors", 1)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
     return drawer
 
@@ -88,10 +90,10 @@ def _server(label: str, line: Timeline, values: Sequence[float | None]) -> Drawe
     return drawer
 
 
-def _with_seconds(drawer: Drawer) -> Drawer:
+def _with_seconds(drawer: Drawer, line: Timeline) -> Drawer:
     def labelled(axes: Axes) -> None:
         drawer(axes)
-        axes.set_xlabel("seconds")
+        axes.set(xlabel="seconds", xlim=(min(0, line.at_s[0]), line.at_s[-1]))
 
     return labelled
 
