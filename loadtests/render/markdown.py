@@ -109,4 +109,4 @@ def _describe(check: Check) -> tuple[str, ...]:
 
 
 def _fold(title: str, inner: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>\n\n{inner}\n\n</details>"
+    return f"<details><summary>{title}</summary>\n\n{inner}\n\n</details>"

@@ -129,5 +129,6 @@ def draw_costs(report: LoadReport) -> Picture | None:
     return Picture(
         svg=draw(f"CPU time for a request. {said}", [drawer], height=1.1 + 0.5 * len(costs)),
         keys=_PARTS,
-        caption="What the server spends on a request. A lighter variant can save of the model's part alone.",
+        caption="What the server spends on a request. A lighter variant lowers the model's part; the rest "
+        "is the way there and back.",
     )
