@@ -29,6 +29,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": INK,
     "grid.alpha": 0.12,
     "xtick.color": INK,
@@ -70,13 +71,13 @@ def make_keys(names: Iterable[str]) -> dict[str, Key]:
     }
 
 
-def draw(alt: str, drawers: list[Callable[[Axes], None]], *, height: float = 3.5) -> str:
+def draw(alt: str, drawers: list[Callable[[Axes], None]], *, height: float = 3.2) -> str:
     """One above the other, on one x axis; `alt` says in words what there is to see, `height` is in inches."""
     # The salt keeps ids apart: all pictures stand in one page.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
         # The reader's browser has glyphs for names that matplotlib's own font has none for.
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure = Figure(figsize=(5.6, height), layout="constrained")
+        figure = Figure(figsize=(5, height), layout="constrained")
         columns = figure.subplots(len(drawers), 1, squeeze=False, sharex=True)
         for (axes,), drawer in zip(columns, drawers, strict=True):
             drawer(axes)

@@ -36,6 +36,7 @@ def list_capacities(report: LoadReport) -> Grid:
     return Grid(
         title="The highest rate that keeps the limits",
         head=head,
+        worded=frozenset({"because"}),
         rows=tuple(rows),
         note="Confirmed: runs with fresh seeds that held. A cliff: just above, answers pile up; smooth: the "
         "limit is crossed little by little.",
@@ -77,6 +78,7 @@ def list_probes(report: LoadReport) -> Grid:
     return Grid(
         title="Every rate that was tried",
         head=(*head, "p50 ms", "p99 ms", "s", "seed", "because"),
+        worded=frozenset({"because"}),
         rows=rows,
         note="Each ran until the confidence sequence of its share over the limit decided, or time was up.",
     )
@@ -103,6 +105,7 @@ def compare_latency(report: LoadReport, comparison: Comparison) -> Grid:
     return Grid(
         title=f"Is {candidate} as fast as {baseline}?",
         head=("latency", baseline, candidate, "ratio", "99 % interval", f"{candidate} is"),
+        worded=frozenset({f"{candidate} is"}),
         rows=rows,
         note=f"The ratio is {candidate} over {baseline}: below 1 is faster.",
     )
@@ -135,6 +138,7 @@ def compare_rates(comparison: Comparison) -> Grid:
     return Grid(
         title=f"Does {comparison.candidate} fail more often, or come late more often?",
         head=("what", "seen", "ratio", "interval", "odds of harm", "odds of no harm", "so"),
+        worded=frozenset({"seen", "so"}),
         rows=rows,
         note="Odds are those reached of those needed, by the test that the rollout uses; ? is unbounded.",
     )

@@ -10,5 +10,7 @@ class Grid:
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    # The columns that hold words, which are read from the left.
+    worded: frozenset[str] = frozenset()
     # How to read it.
     note: str = ""

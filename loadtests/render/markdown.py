@@ -19,9 +19,9 @@ from loadtests.render.words import (
 from loadtests.report import Check, Comparison, LoadReport, Outcome, Ratio
 
 # What means something in markdown or in HTML.
-_MEANS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
+_MEANS = re.compile(r"([\\`*_\[\]<>~&$])")
 # What a forge would make a mention or a link of.
-_LINKS = re.compile(r"@|://|www\.", re.IGNORECASE)
+_LINKS = re.compile(r"@|#|://|www\.", re.IGNORECASE)
 
 
 def markdown(report: LoadReport) -> str:
@@ -31,6 +31,7 @@ def markdown(report: LoadReport) -> str:
     state = "" if report.complete else ", **ended early**"
     parts = [
         f"**{report.verdict.outcome.value}**: {escape(say_why(report))}",
+        "\n".join(f"- {escape(reason)}" for reason in report.verdict.reasons[1:]),
         f"`counterweight loadtest {report.kind}` of {_code(plan.model)} at {_code(plan.url)}: "
         f"{describe_load(report)}, seed {plan.seed}{state}.",
         *[_compare(report, comparison) for comparison in report.comparisons],
@@ -45,12 +46,14 @@ def markdown(report: LoadReport) -> str:
     listed = [f"- {escape(fact)}" for fact in facts]
     listed += [f"- error: {count:,} x {_code(cause)}" for count, cause in list_causes(report)]
     listed += [f"- again: {_code(command_line(report))}" for _ in report.command[:1]]
-    return "\n\n".join([*parts, "\n".join(listed)]) + "\n"
+    return "\n\n".join(part for part in [*parts, "\n".join(listed)] if part) + "\n"
 
 
 def escape(text: str) -> str:
     """Text as it is, on one line: no link, no mention of a person, no HTML, no end of a table's cell."""
-    return _LINKS.sub(lambda found: f"{found[0][0]}\u200b{found[0][1:]}", _MEANS.sub(r"\\\1", text))
+    text = _LINKS.sub(lambda found: f"{found[0][0]}\u200b{found[0][1:]}", _MEANS.sub(r"\\\1", text))
+    # A backslash before it would not count everywhere.
+    return text.replace("|", "&#124;")
 
 
 def _code(text: str) -> str:
@@ -72,7 +75,8 @@ def _compare(report: LoadReport, comparison: Comparison) -> str:
         for ratio in comparison.ratios
     )
     head = ("latency", baseline, candidate, "difference", "99 % interval", "significant?")
-    return "\n\n".join(_show([Grid(title=f"{candidate} against {baseline}", head=head, rows=rows)]))
+    title, worded = f"{candidate} against {baseline}", frozenset({"significant?"})
+    return "\n\n".join(_show([Grid(title=title, head=head, worded=worded, rows=rows)]))
 
 
 def _judge(ratio: Ratio) -> str:
@@ -86,17 +90,16 @@ def _show(grids: Sequence[Grid]) -> list[str]:
 
 
 def _rows(grid: Grid) -> str:
-    lines = [grid.head, (":--", *["--:"] * (len(grid.head) - 1)), *grid.rows]
-    shown = [lines[0], *lines[2:]]
-    head, *rows = (f"| {' | '.join(escape(cell) for cell in line)} |" for line in shown)
-    return "\n".join([head, f"| {' | '.join(lines[1])} |", *rows])
+    align = (":--" if name in (grid.head[0], *grid.worded) else "--:" for name in grid.head)
+    head, *rows = (f"| {' | '.join(escape(cell) for cell in line)} |" for line in (grid.head, *grid.rows))
+    return "\n".join([head, f"| {' | '.join(align)} |", *rows])
 
 
 def _fold_checks(report: LoadReport, kind: str, title: str) -> str:
     checks = [check for check in report.checks if check.kind == kind]
     held = sum(check.outcome is Outcome.PASS for check in checks)
-    head = ("check", "outcome", "seen", "wanted", "used")
-    grid = Grid(title=title, head=head, rows=tuple(_describe(check) for check in checks))
+    head, rows = ("check", "outcome", "seen", "wanted", "used"), tuple(map(_describe, checks))
+    grid = Grid(title=title, head=head, worded=frozenset({"outcome", "seen", "wanted"}), rows=rows)
     return _fold(f"{title} {held} of {len(checks)} held", _rows(grid)) if checks else ""
 
 
@@ -106,4 +109,4 @@ def _describe(check: Check) -> tuple[str, ...]:
 
 
 def _fold(title: str, inner: str) -> str:
-    return f"<details><summary>{escape(title)}</summary>\n\n{inner}\n\n</details>"
+    return f"<details><summary>{title}</summary>\n\n{inner}\n\n</details>"

@@ -11,27 +11,23 @@ from loadtests.report import Curve, LoadReport, Timeline, VariantReport
 def list_variants(report: LoadReport) -> Grid:
     """A row for each variant."""
     limit = report.limits.p99_ms
-    costs = find_costs(report)
     head = [
         "variant",
         "requests",
         "errors",
         "share %",
+        "mean ms",
         "p50 ms",
         "p95 ms",
         "p99 ms",
         "95 % interval",
-        "mean ms",
     ]
     head += [f"over {limit:g} ms"] if limit is not None else []
-    head += ["CPU ms/request"] if costs else []
     rows = []
     for name, variant in report.variants.items():
         row = _describe(name, variant)
         if limit is not None:
             row.append("-" if variant.over_limit is None else f"{variant.over_limit:,}")
-        if costs:
-            row.append(f"{server_s(costs[name]):.2f}" if name in costs else "-")
         rows.append(tuple(row))
     note = "Latency counts from the moment a request was meant to start; the interval is the p99's."
     return Grid(title="Latency of each variant", head=tuple(head), rows=tuple(rows), note=note)
@@ -44,11 +40,11 @@ def _describe(name: str, variant: VariantReport) -> list[str]:
         f"{variant.requests:,}",
         f"{variant.errors:,}",
         f"{variant.share_served * 100:.1f}",
+        ms(variant.mean_ms),
         value_ms(variant.p50_ms),
         value_ms(variant.p95_ms),
         ("~" if p99 is not None and is_thin(variant) else "") + value_ms(p99),
         "-" if p99 is None else interval(p99.low, p99.high),
-        ms(variant.mean_ms),
     ]
 
 

@@ -7,6 +7,7 @@ import jinja2
 from loadtests.render.canvas import Picture, make_keys
 from loadtests.render.course import draw_course
 from loadtests.render.decided import list_probes
+from loadtests.render.findings import list_findings
 from loadtests.render.grid import Grid
 from loadtests.render.grids import make_grids
 from loadtests.render.measured import list_windows
@@ -15,7 +16,6 @@ from loadtests.render.search import draw_search
 from loadtests.render.words import (
     command_line,
     describe_load,
-    describe_profile,
     describe_sender,
     find_binding,
     list_causes,
@@ -46,6 +46,7 @@ def page(report: LoadReport) -> str:
         asked=_ASKED[report.kind],
         load=describe_load(report),
         meaning=_say_meaning(report),
+        findings=list_findings(report),
         why=say_why(report),
         binding=find_binding(report),
         pictures=_draw(report),
@@ -81,14 +82,15 @@ def _say_meaning(report: LoadReport) -> str:
 def _draw(report: LoadReport) -> list[Picture]:
     """What decides first; a variant looks the same in all of them."""
     timed = report.timeline.variants if report.timeline is not None else {}
+    compared = [comparison.candidate for comparison in report.comparisons]
     probed = [probe.variant for probe in report.probes]
-    keys = make_keys(dict.fromkeys([*report.variants, *report.capacities, *probed, *timed]))
+    keys = make_keys(dict.fromkeys([*report.variants, *report.capacities, *probed, *timed, *compared]))
     found = [
         draw_search(report, keys),
-        draw_ratios(report),
+        draw_ratios(report, keys),
         draw_tail(report, keys),
-        draw_course(report, keys),
         draw_costs(report),
+        draw_course(report, keys),
     ]
     return [picture for picture in found if picture is not None]
 
@@ -109,13 +111,14 @@ def _list_facts(report: LoadReport) -> dict[str, str]:
     asked += f", a drift of {percent(limits.drift)}" if report.kind == "soak" else ""
     if limits.price_per_cpu_hour is not None:
         asked += f"; a core for an hour is {limits.price_per_cpu_hour:g} {limits.currency}"
+    turn = "one at a time" if report.kind == "capacity" else "in turn at random"
     return {
         "began": report.started_at,
         "server": plan.url,
         "model": plan.model,
-        "load": f"{describe_load(report)}: {describe_profile(report)}",
+        "load": describe_load(report),
         "arrivals": "at random, as users come (Poisson)" if plan.arrivals == "poisson" else "evenly spaced",
-        "variants": f"in turn at random: {', '.join(plan.pinned)}" if plan.pinned else "as the server splits",
+        "variants": f"{turn}: {', '.join(plan.pinned)}" if plan.pinned else "as the server splits",
         "tensors": "binary" if plan.binary else "JSON",
         "warm-up": f"{plan.warmup_s:g} s, not counted",
         "seed": str(plan.seed),

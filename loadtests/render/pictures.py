@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 
-from loadtests.render.canvas import COLOURS, INK, Key, Picture, draw, make_keys, mark_limit
+from loadtests.render.canvas import COLOURS, INK, Key, Picture, draw, mark_limit
 from loadtests.render.words import find_costs, interval, judge_ratio, ms, server_s
 from loadtests.report import LoadReport, VariantReport
 
@@ -72,9 +72,8 @@ def _draw_curve(axes: Axes, variant: VariantReport, key: Key) -> None:
         axes.errorbar(100, p99.value, yerr=ends, color=key.colour, marker="o", markersize=4, capsize=3)
 
 
-def draw_ratios(report: LoadReport) -> Picture | None:
+def draw_ratios(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     """Each latency of a candidate over the baseline's, with its interval; None: nothing was compared."""
-    keys = make_keys(comparison.candidate for comparison in report.comparisons)
     rows = [(comparison, ratio) for comparison in report.comparisons for ratio in comparison.ratios]
     if not rows:
         return None
@@ -100,7 +99,7 @@ def draw_ratios(report: LoadReport) -> Picture | None:
     )
     return Picture(
         svg=draw(f"Ratio of latencies. {said}", [drawer], height=1.2 + 0.4 * len(rows)),
-        keys=tuple(keys.values()),
+        keys=tuple(keys[comparison.candidate] for comparison in report.comparisons),
         caption="Latency over the baseline's, with 99 % intervals. One that touches the line at 1 shows no "
         "difference.",
     )
@@ -130,5 +129,6 @@ def draw_costs(report: LoadReport) -> Picture | None:
     return Picture(
         svg=draw(f"CPU time for a request. {said}", [drawer], height=1.1 + 0.5 * len(costs)),
         keys=_PARTS,
-        caption="What the server spends on a request. A lighter variant can save of the model's part alone.",
+        caption="What the server spends on a request. A lighter variant lowers the model's part; the rest "
+        "is the way there and back.",
     )

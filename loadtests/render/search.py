@@ -6,7 +6,6 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from loadtests.render.canvas import Key, Picture, draw, mark_limit
-from loadtests.render.words import ms
 from loadtests.report import LoadReport, Outcome, Probe
 
 # Above so many times the limit, latency says no more than that there is no end to it.
@@ -68,5 +67,9 @@ def _draw_probes(axes: Axes, probes: list[Probe], key: Key, edge_ms: float) -> N
         )
         if value > edge_ms:
             axes.annotate(
-                ms(value), (probe.rate_per_s, edge_ms), xytext=(6, -3), textcoords="offset points", fontsize=8
+                f"{value:,.0f}",
+                (probe.rate_per_s, edge_ms),
+                xytext=(6, -3),
+                textcoords="offset points",
+                fontsize=8,
             )

@@ -39,9 +39,5 @@ def table(report: LoadReport) -> str:
 
 
 def _tabulate(grid: Grid) -> str:
-    # Words are read from the left.
-    align = [
-        "left" if head in ("because", "seen", "so") or head.endswith(" is") else "right"
-        for head in grid.head[1:]
-    ]
+    align = ["left" if head in grid.worded else "right" for head in grid.head[1:]]
     return tabulate(grid.rows, grid.head, disable_numparse=True, colalign=["left", *align])

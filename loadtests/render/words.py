@@ -11,6 +11,8 @@ from loadtests.report import Check, Cost, Estimate, LoadReport, Outcome, Ratio, 
 SAMPLES_FOR_P99 = 1000
 # How many different causes of errors are told; the JSON has all of them.
 _MOST_CAUSES = 10
+# Of a profile; the JSON has all of them.
+_MOST_POINTS = 8
 # Of one cause: longer text came from a server, and nobody reads it to its end.
 _MOST_CHARACTERS = 400
 
@@ -41,14 +43,9 @@ def describe_load(report: LoadReport) -> str:
         return f"from {rates[0]:g}/s on, a probe at most {plan.duration_s:g} s"
     if min(rates) == max(rates):
         return f"{rates[0]:g}/s for {plan.duration_s:g} s"
-    return (
-        f"{min(rates):g} to {max(rates):g}/s, {plan.rate_per_s:.4g}/s on average, for {plan.duration_s:g} s"
-    )
-
-
-def describe_profile(report: LoadReport) -> str:
-    """Every point of the profile."""
-    return ", ".join(f"{rate:g}/s at {second:g} s" for second, rate in report.plan.profile)
+    points = ", ".join(f"{rate:g}/s at {second:g} s" for second, rate in plan.profile[:_MOST_POINTS])
+    more = ", ..." if len(plan.profile) > _MOST_POINTS else ""
+    return f"{plan.rate_per_s:.4g}/s on average for {plan.duration_s:g} s ({points}{more})"
 
 
 def describe_sender(report: LoadReport) -> str:
@@ -79,8 +76,8 @@ def say_why(report: LoadReport) -> str:
     nearest = find_binding(report)
     if nearest is None:
         return "nothing was asked" if not report.checks else f"all {len(report.checks)} checks held"
-    used = "" if nearest.used is None else f", {percent(nearest.used)} of what is allowed"
-    return f"closest to its limit: {nearest.name}: {nearest.seen}; {nearest.wanted} wanted{used}"
+    used = "" if nearest.used is None else f", {percent(nearest.used)} used"
+    return f"closest to its limit: {nearest.name}{used}: {nearest.seen}; wanted: {nearest.wanted}"
 
 
 def find_binding(report: LoadReport) -> Check | None:
@@ -161,7 +158,9 @@ def command_line(report: LoadReport) -> str:
 
 
 def interval(low: float | None, high: float | None, digits: str = ".2f") -> str:
-    """Two bounds; ? where there were too few samples for one."""
+    """Two bounds; ? where there were too few samples for one, - where there were for both."""
+    if low is None and high is None:
+        return "-"
     return f"[{', '.join('?' if end is None else format(end, digits) for end in (low, high))}]"
 
 
@@ -178,12 +177,8 @@ def value_ms(estimate: Estimate | None) -> str:
 
 
 def percent(share: float) -> str:
-    """A share in per cent, with a digit more where it is small."""
+    """A share in per cent, with more digits where it is small."""
     value = share * 100
-    return (
-        f"{value:.2g} %"
-        if 0 < abs(value) < 0.1
-        else f"{value:.1f} %"
-        if abs(value) < 10
-        else f"{value:,.0f} %"
-    )
+    if 0 < abs(value) < 0.1:
+        return f"{value:.2g} %"
+    return f"{value:.1f} %".replace(".0 %", " %") if abs(value) < 10 else f"{value:,.0f} %"

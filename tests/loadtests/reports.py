@@ -184,10 +184,10 @@ _CURVE = (
 _COST = Cost(model_s=0.42, gateway_s=1.1, proxy_s=0.9, client_s=1.4, price_per_million=0.034)
 _LIGHTER = Cost(model_s=0.11, gateway_s=1.12, proxy_s=0.88, client_s=1.41, price_per_million=0.029)
 _RATIOS = (
-    Ratio(figure="p50", value=0.931, low=0.905, high=0.958),
-    Ratio(figure="p95", value=0.97, low=0.921, high=1.024),
-    Ratio(figure="p99", value=1.012, low=0.88, high=1.164),
-    Ratio(figure="mean", value=0.948, low=0.92, high=0.977),
+    Ratio(figure="p50", value=0.93, low=0.905, high=0.958),
+    Ratio(figure="p95", value=0.93, low=0.885, high=1.011),
+    Ratio(figure="p99", value=0.93, low=0.802, high=1.078),
+    Ratio(figure="mean", value=0.93, low=0.902, high=0.957),
 )
 _WEIGHED = (
     Weighed(
