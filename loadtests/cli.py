@@ -67,8 +67,7 @@ def _run(
     from loadtests.kinds.soak import soak
     from loadtests.measure import Target
 
-    headers = {} if client.token is None else {"Authorization": f"Bearer {client.token}"}
-    target = Target(metadata=metadata, payloads=payloads, headers=headers)
+    target = Target(metadata=metadata, payloads=payloads, headers=client.headers)
     if options.command == "capacity":
         return find_capacity(client, target, plan, limits, _say)
     kind = {"run": run, "compare": compare, "soak": soak}[options.command]

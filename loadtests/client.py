@@ -45,6 +45,11 @@ class Client:
     # None: the server asks for none.
     token: str | None = field(default=None, repr=False)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What lets a request in."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
     def get(self, path: str) -> Any:
         """The JSON that stands there."""
         return self._ask("GET", path, None)
@@ -52,6 +57,10 @@ class Client:
     def post(self, path: str, content: Any) -> Any:
         """The JSON that answers `content`."""
         return self._ask("POST", path, json.dumps(content).encode())
+
+    def put(self, path: str, content: Any) -> Any:
+        """The JSON that answers `content` in the place of what stood there."""
+        return self._ask("PUT", path, json.dumps(content).encode())
 
     def text(self, path: str) -> str:
         """What stands there, as it is."""
@@ -90,11 +99,9 @@ class Client:
         parts = urlsplit(self.url)
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
-        headers = {"Accept": accept}
+        headers = {"Accept": accept, **self.headers}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token}"
         try:
             connection.request(method, parts.path + path, body, headers)
             answer = connection.getresponse()

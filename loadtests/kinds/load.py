@@ -34,6 +34,8 @@ class Run:
     samples: Samples
     by_variant: Mapping[str, Samples]
     variants: Mapping[str, VariantReport]
+    # All of them together.
+    total: VariantReport
     timeline: Timeline | None
     notes: tuple[str, ...]
 
@@ -43,17 +45,11 @@ def load(
     target: Target,
     plan: LoadPlan,
     limits: Limits,
-    each: Callable[[float], object] | None = None,
+    is_enough: Callable[[Live, float], bool] | None = None,
 ) -> Run:
-    """Send the plan's requests. `each` is called four times a second meanwhile, with the seconds so far."""
-
-    def look(live: Live, now_s: float) -> bool:
-        if each is not None:
-            each(now_s)
-        return False
-
+    """Send the plan's requests; see `loadtests.measure` for `is_enough`."""
     before = read_meter(client)
-    measured = measure(plan, target, limits.p99_ms, look)
+    measured = measure(plan, target, limits.p99_ms, is_enough)
     samples = measured.samples.where(measured.samples.intended_s >= 0)
     by_variant = split_by_variant(samples, plan.pinned or target.metadata.versions)
     costs = _costs(client, before, measured, plan, limits)
@@ -68,7 +64,8 @@ def load(
             name: describe(mine, limits.p99_ms, answered).model_copy(update={"cost": costs.get(name)})
             for name, mine in by_variant.items()
         },
-        timeline=make_timeline(by_variant, plan.duration_s),
+        total=describe(samples, limits.p99_ms, answered),
+        timeline=make_timeline(by_variant, min(plan.duration_s, measured.sent_until_s)),
         notes=() if costs else (NO_COST,),
     )
 
@@ -86,8 +83,7 @@ def check_run(run: Run) -> list[Check]:
     if plan.pinned:
         checks += [guard_errors(name, run.variants[name], limits) for name in plan.pinned]
     else:
-        answered = int(run.samples.right.sum())
-        checks.append(guard_errors("all", describe(run.samples, limits.p99_ms, answered), limits))
+        checks.append(guard_errors("all", run.total, limits))
     if limits.p99_ms is not None:
         checks += [guard_latency(name, run.variants[name], limits) for name in used]
     return [*checks, backlog]
