@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 
+from serve.bundle import sha256
 from serve.control import Curve
 from serve.observe.usage import Part, PartUsage, Usage
 from serve.rollout.census import Disagreement
+from serve.rollout.qualification import Outcome, Qualification, Stage
 from tests.serve.story import NOW_S
 
 # Of a gateway, and of a variant that is placed apart.
@@ -15,6 +17,15 @@ USAGE = Usage(
         PartUsage(part=Part("gateway"), cpu_s=12.5, resident_bytes=2**27),
         PartUsage(part=Part("variant", "linear", "base"), cpu_s=4.25, resident_bytes=2**26),
     ),
+)
+# Of the versions that a Desk serves.
+NOT_QUALIFIED = Qualification(
+    candidate="light",
+    baseline="base",
+    digests={variant: sha256(variant.encode()) for variant in ("base", "light")},
+    outcome=Outcome.NOT_QUALIFIED,
+    reasons=("capacity: 3/s of 4/s",),
+    stages=(Stage(name="capacity", outcome="FAIL"),),
 )
 
 
