@@ -81,6 +81,7 @@ def simulate_queue(rate_per_s: float, per_s: float, duration_s: float) -> NDArra
 
 
 def capacity_per_s(per_s: float) -> Bounds:
-    """The highest rate that a server of exactly `per_s` can be said to bear: within a twentieth, which is how
-    finely it is searched. Above, answers pile up without end; below, evenly sent requests do not wait."""
-    return Bounds(low=per_s / 1.05, high=per_s * 1.05)
+    """The highest rate that a server of exactly `per_s` can be said to bear. Above it answers pile up without
+    end; below it evenly sent requests do not wait. It is searched as finely as a twentieth, and one more
+    below is for a machine that now and then stands still."""
+    return Bounds(low=per_s / 1.05**2, high=per_s * 1.05)

@@ -20,7 +20,7 @@ MODEL = "known"
 STALL_S = 1.0
 # CPU milliseconds that /metrics reckons for each request, besides a variant's own.
 GATEWAY_MS, PROXY_MS, RAY_MS = 1.0, 0.5, 0.25
-# What every process of the server is said to hold.
+# What the server is said to hold, besides what leaks.
 MEMORY_BYTES = 100 * 2**20
 
 
@@ -43,8 +43,9 @@ class Behaviour:
     dies_at: int | None = None
     # A web page is all that it answers.
     html: bool = False
-    # CPU of the model's run that /metrics reckons for each request.
+    # CPU of the model's run, and memory that is never freed, that /metrics reckons for each request.
     cpu_ms: float = 0
+    leak_bytes: int = 0
 
 
 @contextmanager
@@ -148,6 +149,7 @@ class _Server:
     def _measure(self) -> str:
         """As serve/observe/metrics.py writes it."""
         lines, requests = [], sum(variant.requests for variant in self._variants.values())
+        leaked = sum(variant.requests * variant.behaviour.leak_bytes for variant in self._variants.values())
         parts = {'part="gateway"': requests * GATEWAY_MS, 'part="ray"': requests * RAY_MS, 'part="keeper"': 0}
         for name, variant in self._variants.items():
             labels, cpu_ms = f'model="{MODEL}",variant="{name}"', variant.requests * variant.behaviour.cpu_ms
@@ -156,9 +158,9 @@ class _Server:
             parts[f'part="variant",{labels}'] = cpu_ms + variant.requests * PROXY_MS
         for labels, cpu_ms in parts.items():
             lines.append(f"counterweight_process_cpu_seconds_total{{{labels}}} {cpu_ms / 1e3}")
-            lines.append(f"counterweight_process_resident_memory_bytes{{{labels}}} {MEMORY_BYTES}")
-        lines.append(f"counterweight_process_read_timestamp_seconds {time.time()}")
-        return "\n".join([*lines, ""])
+        memory = f'counterweight_process_resident_memory_bytes{{part="gateway"}} {MEMORY_BYTES + leaked}'
+        stamp = f"counterweight_process_read_timestamp_seconds {time.time()}"
+        return "\n".join([*lines, memory, stamp, ""])
 
     def _weigh(self, body: bytes) -> Any:
         """What the real server answers, from the very same function."""
