@@ -24,11 +24,15 @@ def qualify(arguments: list[str]) -> int:
     """Exit code 0: QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID; 130: ended early by Ctrl-C. Raises
     LoadTestError."""
     options = _parser().parse_args(arguments)
-    check_paths(json=options.json)
+    check_paths(json=options.json, html=options.html)
     client = Client(url=_url(options), token=read_token(options.token_file))
     found = _run(options, client).model_copy(update={"command": ("counterweight", "qualify", *arguments)})
     if options.json is not None:
         write_text(options.json, found.model_dump_json(indent=2) + "\n")
+    if options.html is not None:
+        from loadtests.qualify.page import page  # slow to import, since it draws
+
+        write_text(options.html, page(found))
     sys.stdout.write(table(found) + "\n")
     if not found.complete:
         return INTERRUPTED

@@ -11,6 +11,8 @@ from loadtests.limits import Limits
 from loadtests.record import Record
 from loadtests.report import Check, LoadReport, Outcome
 
+Name = Literal["quality", "capacity", "shadow", "canary"]
+
 
 class Fitness(StrEnum):
     """Whether the candidate may go to users."""
@@ -24,7 +26,7 @@ class Fitness(StrEnum):
 class Stage(Record):
     """One link of the chain."""
 
-    name: Literal["quality", "capacity", "shadow", "canary"]
+    name: Name
     outcome: Outcome
     # Every check that did not pass, in words.
     reasons: tuple[str, ...]
@@ -57,7 +59,7 @@ class Qualification(Record):
 
 
 def make_stage(
-    name: Literal["quality", "capacity", "shadow", "canary"],
+    name: Name,
     checks: Sequence[Check],
     report: LoadReport | None = None,
 ) -> Stage:

@@ -4,10 +4,12 @@ from tabulate import tabulate
 
 from loadtests.qualify.record import Qualification, Stage
 from loadtests.render.table import table as table_of
+from loadtests.render.words import make_plain
 
 
 def table(found: Qualification) -> str:
     """The outcome first, then the stages, each reason, and the load tests behind them."""
+    found = make_plain(found)
     rows = [[stage.name, stage.outcome.value, _say(stage)] for stage in found.stages]
     lines = [
         f"{found.outcome.value}: {found.candidate} against {found.baseline} of {found.model}"

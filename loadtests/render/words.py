@@ -3,9 +3,12 @@
 import math
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from loadtests.record import Record
 from loadtests.report import Check, Cost, Estimate, LoadReport, Outcome, Ratio, VariantReport, Weighed
+
+R = TypeVar("R", bound=Record)
 
 # A p99 of fewer rests on less than ten slow requests.
 SAMPLES_FOR_P99 = 1000
@@ -17,10 +20,10 @@ _MOST_POINTS = 8
 _MOST_CHARACTERS = 400
 
 
-def make_plain(report: LoadReport) -> LoadReport:
-    """The same report without a character that could steer a terminal or break a file: servers chose some of
+def make_plain(report: R) -> R:
+    """The same record without a character that could steer a terminal or break a file: servers chose some of
     its text. Such characters are shown as escapes."""
-    return LoadReport.model_validate(_plain(report.model_dump()))
+    return type(report).model_validate(_plain(report.model_dump()))
 
 
 def _plain(value: Any) -> Any:
