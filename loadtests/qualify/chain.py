@@ -33,6 +33,8 @@ class Subject:
     candidate: str
     limits: Limits
     seed: int
+    # Whether the inputs were made from the signature instead of read from a file.
+    made: bool
 
 
 def run_chain(subject: Subject, say: Say) -> Qualification:
@@ -84,7 +86,7 @@ def _try_out(subject: Subject) -> tuple[list[Stage], bool]:
     with trial(client, subject.model, subject.candidate, limits) as follower:
         plan = _plan(subject, limits.rate_per_s, longest_s(limits))
         run = load(client, subject.target, plan, limits, follower)
-    stages = [check_shadow(follower.view, limits)]
+    stages = [check_shadow(follower.view, limits, made=subject.made)]
     if (canary := check_canary(follower.view, run, subject.candidate)) is not None:
         stages.append(canary)
     return stages, run.measured.complete

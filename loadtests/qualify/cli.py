@@ -63,6 +63,7 @@ def _run(options: argparse.Namespace, client: Client) -> Qualification:
         candidate=options.to,
         limits=limits,
         seed=options.seed,
+        made=options.inputs is None,
     )
     return run_chain(subject, _say)
 

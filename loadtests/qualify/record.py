@@ -75,7 +75,9 @@ def conclude(stages: Sequence[Stage], *, complete: bool) -> tuple[Fitness, str |
 
     One stage that failed soundly is enough for a no, whatever became of the others."""
     by_outcome = {outcome: [stage for stage in stages if stage.outcome is outcome] for outcome in Outcome}
-    reasons = tuple(f"{stage.name}: {reason}" for stage in stages for reason in stage.reasons)
+    # What is bad before what is undecided.
+    worst = sorted(stages, key=lambda stage: stage.outcome is not Outcome.FAIL)
+    reasons = tuple(f"{stage.name}: {reason}" for stage in worst for reason in stage.reasons)
     if failed := by_outcome[Outcome.FAIL]:
         return Fitness.NOT_QUALIFIED, _binding(failed), reasons
     if invalid := by_outcome[Outcome.INVALID]:
