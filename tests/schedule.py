@@ -36,6 +36,7 @@ LINES = (
     ("loadtests/test_user.py",),
     ("loadtests/peers/test_bench.py",),
     ("loadtests/test_cli.py",),
+    ("loadtests/render/test_page.py",),
     ("house/test_telemetry.py",),
     ("serve/test_batching_property.py",),
 )

@@ -151,8 +151,11 @@ def judge_weighed(weighed: Weighed) -> str:
 
 def odds(log_evidence: float, needed: float) -> str:
     """Evidence as odds, beside what it must reach."""
-    reached = "over a million" if log_evidence > math.log(1e6) else f"{math.exp(log_evidence):.3g}"
-    return f"{reached} of {math.exp(needed):.4g}"
+    return f"{_odds(log_evidence)} of {_odds(needed)}"
+
+
+def _odds(log_evidence: float) -> str:
+    return "over a million" if log_evidence > math.log(1e6) else f"{math.exp(log_evidence):.3g}"
 
 
 def command_line(report: LoadReport) -> str:
