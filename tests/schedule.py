@@ -25,6 +25,8 @@ LINES = (
     ("export/test_guide.py",),
     ("export/test_isolation.py",),
     ("export/test_to_onnx.py",),
+    ("loadtests/test_tester_capacity.py",),
+    ("loadtests/test_tester.py",),
     ("loadtests/peers/test_race.py",),
     ("serve/rollout/test_simulation.py",),
     ("serve/rollout/test_controller_killed.py",),
