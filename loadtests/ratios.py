@@ -22,6 +22,7 @@ _QUANTILES: dict[Latency, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 BEYOND = 10
 
 Array = NDArray[np.float64]
+Weights = NDArray[np.int32]
 
 
 def compare_latency(baseline: Samples, candidate: Samples, duration_s: float, seed: int) -> tuple[Ratio, ...]:
@@ -44,7 +45,7 @@ def compare_latency(baseline: Samples, candidate: Samples, duration_s: float, se
     for weights in _draw(blocks, rng):
         below, above = (_figures(samples, block_s, weights, figures) for samples in sides)
         drawn.append(above / below)
-    one = np.ones((1, blocks))
+    one = np.ones((1, blocks), np.int32)
     below, above = (_figures(samples, block_s, one, figures)[0] for samples in sides)
     tail = (1 - _INTERVAL) / 2
     low, high = np.nanquantile(np.concatenate(drawn), (tail, 1 - tail), axis=0)
@@ -58,26 +59,23 @@ def _enough(sides: list[Samples], q: float) -> bool:
     return all(len(samples) * (1 - q) >= BEYOND for samples in sides)
 
 
-def _draw(blocks: int, rng: np.random.Generator) -> Iterator[Array]:
+def _draw(blocks: int, rng: np.random.Generator) -> Iterator[Weights]:
     """How often each block was drawn; shape [draws, block]."""
     for _ in range(_DRAWS // _CHUNK):
-        yield rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=_CHUNK).astype(float)
+        yield rng.multinomial(blocks, np.full(blocks, 1 / blocks), size=_CHUNK).astype(np.int32)
 
 
-def _figures(samples: Samples, block_s: float, weights: Array, figures: Sequence[Latency]) -> Array:
-    """The figures of the weighted blocks; shape [draws, figure]."""
+def _figures(samples: Samples, block_s: float, weights: Weights, figures: Sequence[Latency]) -> Array:
+    """The figures of the weighted blocks, the mean last; shape [draws, figure]."""
     order = np.argsort(samples.latency_ms)
     values = samples.latency_ms[order]
-    of_block = weights[:, (samples.intended_s[order] / block_s).astype(int)]
+    block = (samples.intended_s[order] / block_s).astype(int)
+    # In each draw, how many samples there are up to each value.
+    up_to = np.cumsum(weights.take(block, axis=1), axis=1, dtype=np.int32)
+    total = up_to[:, -1:]
+    wanted = total * [_QUANTILES[figure] for figure in figures if figure != "mean"]
+    places = [np.searchsorted(row, least) for row, least in zip(up_to, wanted, strict=True)]
+    sums = weights @ np.bincount(block, values, minlength=weights.shape[1])
+    found = np.column_stack([values[np.array(places)], sums / np.maximum(total[:, 0], 1)])
     # A draw without any sample has no figure.
-    below = np.cumsum(of_block, axis=1)
-    total = np.where(below[:, -1] > 0, below[:, -1], np.nan)
-    columns = []
-    for figure in figures:
-        if figure == "mean":
-            columns.append((of_block @ values) / total)
-        else:
-            wanted = np.nan_to_num(_QUANTILES[figure] * total)
-            place = (below < wanted[:, None]).sum(axis=1)
-            columns.append(np.where(np.isnan(total), np.nan, values[np.minimum(place, len(values) - 1)]))
-    return np.stack(columns, axis=1)
+    return np.where(total > 0, found, np.nan)
