@@ -2,49 +2,88 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loadtests.plan import LoadPlan
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Arrival:
-    """One request of the schedule."""
+# The pin of a request that follows the server's split.
+SPLIT = -1
 
-    # When to send it, counted from the start of the run.
-    at_s: float
-    # The variant to ask for; None: the server's split decides.
-    variant: str | None
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """Requests in order of time; arrays of one length."""
+
+    # When to send, counted from the start of what is measured; the warm-up lies below 0.
+    at_s: NDArray[np.float64]
+    # Index into the variants asked for, or SPLIT.
+    pin: NDArray[np.int64]
     # Which of the prepared inputs to send.
-    payload: int
+    payload: NDArray[np.int64]
+    # What `pin` points to.
+    variants: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.at_s)
+
+    def share(self, part: int, parts: int) -> "Schedule":
+        """Every `parts`-th request: what one of several senders takes, all of which send the whole."""
+        mine = slice(part, None, parts)
+        return Schedule(
+            at_s=self.at_s[mine], pin=self.pin[mine], payload=self.payload[mine], variants=self.variants
+        )
 
 
-def make_schedule(
-    *, rate_per_s: float, duration_s: float, pinned: Sequence[str], payloads: int, seed: int
-) -> list[Arrival]:
-    """Poisson arrivals at `rate_per_s` over `duration_s`, in order of time.
+def make_schedule(plan: LoadPlan, payloads: int) -> Schedule:
+    """The requests of the plan.
 
     Times, pins and payloads are drawn from streams of their own: another list of pins or another file of
     inputs leaves the times as they were, so two runs of one seed are loaded alike."""
-    streams = np.random.SeedSequence(seed).spawn(3)
+    streams = np.random.SeedSequence(plan.seed).spawn(3)
     of_times, of_pins, of_payloads = (np.random.default_rng(stream) for stream in streams)
-    times = _draw_times(rate_per_s, duration_s, of_times)
-    chosen = of_payloads.integers(payloads, size=len(times))
-    variants: list[str | None] = [None] * len(times)
-    if pinned:
-        variants = [pinned[index] for index in of_pins.integers(len(pinned), size=len(times))]
-    return [
-        Arrival(at_s=float(at_s), variant=variant, payload=int(payload))
-        for at_s, variant, payload in zip(times, variants, chosen, strict=True)
+    first = plan.profile[0][1]
+    points = [(-plan.warmup_s, first), *plan.profile] if plan.warmup_s else list(plan.profile)
+    at_s = _times(points, None if plan.arrivals == "constant" else of_times)
+    pins = np.full(len(at_s), SPLIT)
+    if plan.pinned:
+        pins = of_pins.integers(len(plan.pinned), size=len(at_s))
+    return Schedule(
+        at_s=at_s,
+        pin=pins,
+        payload=of_payloads.integers(payloads, size=len(at_s)),
+        variants=plan.pinned,
+    )
+
+
+def _times(points: Sequence[tuple[float, float]], rng: np.random.Generator | None) -> NDArray[np.float64]:
+    """Moments at the rates that straight lines through the points give: even, or at random by `rng`.
+
+    Arrivals of rate 1 on the scale of requests to be expected, taken back to the scale of time."""
+    stretches = [
+        (start, end, (end[0] - start[0]) * (start[1] + end[1]) / 2) for start, end in pairwise(points)
     ]
+    total = sum(requests for _, _, requests in stretches)
+    counted = np.arange(0.5, total) if rng is None else _unit_arrivals(total, rng)
+    parts, before = [], 0.0
+    for (start_s, start_rate), (end_s, end_rate), requests in stretches:
+        mine = counted[(counted >= before) & (counted < before + requests)] - before
+        before += requests
+        if requests:
+            # Where start_rate * t + slope * t**2 / 2 requests are to be expected, solved for t.
+            slope = (end_rate - start_rate) / (end_s - start_s)
+            root = np.sqrt(np.maximum(start_rate**2 + 2 * slope * mine, 0))
+            parts.append(start_s + 2 * mine / (start_rate + root))
+    return np.concatenate(parts)
 
 
-def _draw_times(rate_per_s: float, duration_s: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    expected = rate_per_s * duration_s
+def _unit_arrivals(until: float, rng: np.random.Generator) -> NDArray[np.float64]:
     # Six standard deviations above the mean, so that a second draw is all but never needed.
-    size = int(expected + 6 * expected**0.5) + 10
+    size = int(until + 6 * until**0.5) + 10
     times = np.zeros(0)
-    while not len(times) or times[-1] < duration_s:
-        last_s = times[-1] if len(times) else 0.0
-        times = np.append(times, last_s + np.cumsum(rng.exponential(1 / rate_per_s, size)))
-    return times[times < duration_s]
+    while not len(times) or times[-1] < until:
+        last = times[-1] if len(times) else 0.0
+        times = np.append(times, last + np.cumsum(rng.exponential(1, size)))
+    return times[times < until]

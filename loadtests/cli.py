@@ -4,70 +4,100 @@ import argparse
 import sys
 from pathlib import Path
 
-from loadtests.metadata import read_metadata
+from loadtests.client import Client, read_token
+from loadtests.errors import LoadTestError
+from loadtests.limits import Limits, load_limits
+from loadtests.metadata import ModelMetadata, read_metadata
+from loadtests.parser import loadtest_parser
 from loadtests.payloads import make_payloads, read_payloads
-from loadtests.plan import check_pins, make_plan
-from loadtests.report import make_report, table
-from loadtests.sample import check_records_path, write_records
+from loadtests.plan import LoadPlan, check_pins, check_url, make_plan, parse_profile, steady
+from loadtests.render.read import read_report
+from loadtests.render.table import table
+from loadtests.render.write import check_paths, write_all
+from loadtests.report import LoadReport, Outcome
+from loadtests.samples import check_path, write_records
 
 INTERRUPTED = 130
+_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INVALID: 3}
 
 
 def loadtest(arguments: list[str]) -> int:
-    """Exit code 0: every request was answered rightly; 1: some were not; 130: ended early by Ctrl-C.
+    """Exit code 0: PASS; 1: FAIL; 3: INVALID; 130: ended early by Ctrl-C. Raises LoadTestError."""
+    options = loadtest_parser().parse_args(arguments)
+    files = {name: getattr(options, name, None) for name in ("json", "html", "markdown", "junit")}
+    check_paths(**files)
+    if options.command == "report":
+        report = read_report(options.report)
+    else:
+        measured = _measure(options)
+        report = measured.model_copy(update={"command": ("counterweight", "loadtest", *arguments)})
+    write_all(report, **files)
+    sys.stdout.write(table(report) + "\n")
+    return _CODES[report.verdict.outcome] if report.complete else INTERRUPTED
 
-    Raises LoadTestError for what cannot be run."""
-    options = _parser().parse_args(arguments)
-    plan = make_plan(
-        url=options.url,
-        model=options.model,
-        rate_per_s=options.rate,
-        duration_s=options.duration,
-        seed=options.seed,
-        pinned=tuple(options.pin.split(",")) if options.pin is not None else (),
-    )
-    if options.records:
-        check_records_path(options.records)
-    metadata = read_metadata(plan.url, plan.model)
+
+def _measure(options: argparse.Namespace) -> LoadReport:
+    records: Path | None = getattr(options, "records", None)
+    if records is not None:
+        check_path(records)
+    limits = load_limits(options.limits, options.set)
+    if options.command == "capacity" and limits.p99_ms is None:
+        raise LoadTestError("a capacity is one under a limit; give it with --set p99_ms=50, or in --limits")
+    token = read_token(options.token_file)
+    # Refused before the server is asked for anything.
+    plan = _plan(options, _pins(options))
+    client = Client(url=plan.url, token=token)
+    metadata = read_metadata(client, plan.model)
     check_pins(plan.pinned, metadata)
+    if options.command == "capacity" and not plan.pinned:
+        plan = plan.model_copy(update={"pinned": metadata.versions})
+    return _run(options, client, metadata, plan, limits)
+
+
+def _run(
+    options: argparse.Namespace, client: Client, metadata: ModelMetadata, plan: LoadPlan, limits: Limits
+) -> LoadReport:
     payloads = (
         read_payloads(options.inputs, metadata) if options.inputs else make_payloads(metadata, plan.seed)
     )
+    # These import locust, which patches the process.
+    from loadtests.kinds.capacity import find_capacity
+    from loadtests.kinds.compare import compare
+    from loadtests.kinds.run import run
+    from loadtests.kinds.soak import soak
+    from loadtests.measure import Target
 
-    from loadtests.run import measure  # imports locust, which patches the process
-
-    measured = measure(plan, metadata, payloads)
-    if options.records:
-        write_records(options.records, measured.samples)
-    report = make_report(plan, metadata, measured)
-    sys.stdout.write((report.model_dump_json(indent=2) if options.json else table(report)) + "\n")
-    if not measured.complete:
-        return INTERRUPTED
-    return 1 if report.errors else 0
+    target = Target(metadata=metadata, payloads=payloads, headers=client.headers)
+    if options.command == "capacity":
+        return find_capacity(client, target, plan, limits, _say)
+    kind = {"run": run, "compare": compare, "soak": soak}[options.command]
+    report, samples = kind(client, target, plan, limits)
+    if options.records is not None:
+        write_records(options.records, samples)
+    return report
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="counterweight loadtest", description="Measure a served model from outside, by its URL."
+def _plan(options: argparse.Namespace, pinned: tuple[str, ...]) -> LoadPlan:
+    profile = getattr(options, "profile", None)
+    return make_plan(
+        url=check_url(options.url),
+        model=options.model,
+        profile=parse_profile(profile) if profile else steady(options.rate, options.duration),
+        arrivals=options.arrivals,
+        warmup_s=getattr(options, "warmup", 0),
+        seed=options.seed,
+        pinned=pinned,
+        binary=options.binary,
     )
-    run = parser.add_subparsers(metavar="COMMAND", required=True).add_parser(
-        "run",
-        help="send open-loop load to one model and report latency per variant",
-        description="Send seeded open-loop load to one model of any server that speaks the Open Inference "
-        "Protocol, check every answer, and report latency from the intended start, per variant.",
-        epilog="example: counterweight loadtest run http://127.0.0.1:8000 --model digits --pin fp32,int8",
-    )
-    run.add_argument("url", help="the server's address, such as http://127.0.0.1:8000")
-    run.add_argument("--model", required=True, help="the model's name")
-    run.add_argument("--rate", type=float, default=100, help="requests per second on average (default: 100)")
-    run.add_argument("--duration", type=float, default=20, help="seconds (default: 20)")
-    run.add_argument("--seed", type=int, default=0, help="the same seed sends the same load (default: 0)")
-    run.add_argument("--pin", help="ask for these variants in turn at random instead of following the split")
-    run.add_argument(
-        "--inputs", type=Path, metavar="FILE.npz", help="real rows, one array per input of the model"
-    )
-    run.add_argument(
-        "--records", type=Path, metavar="FILE.jsonl", help="write the raw record of every request"
-    )
-    run.add_argument("--json", action="store_true", help="print the report as JSON")
-    return parser
+
+
+def _pins(options: argparse.Namespace) -> tuple[str, ...]:
+    if options.command == "compare":
+        return (options.baseline, *options.candidates)
+    return tuple(options.pin.split(",")) if options.pin is not None else ()
+
+
+def _say(line: str) -> None:
+    # Progress is for people; a log of CI has the report.
+    if sys.stderr.isatty():
+        sys.stderr.write(f"{line}\n")

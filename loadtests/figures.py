@@ -1,222 +1,125 @@
-"""LoadReport: one JSON of what was measured, and the table made from it."""
+"""Figures: from the samples of a run to what is said of each variant, of the time, and of the sender."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import math
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from tabulate import tabulate
+from scipy.stats import binom
 
-from loadtests.metadata import ModelMetadata
-from loadtests.plan import LoadPlan
-from loadtests.record import Record
-from loadtests.sample import Measurement, Sample
+from loadtests.measurement import Measurement
+from loadtests.report import Curve, Estimate, SenderReport, Timeline, VariantReport
+from loadtests.samples import Samples
 
 # The row of errors on requests that followed the split: nobody can say whose they are.
 UNKNOWN = "unknown"
-# A p99 of fewer rests on less than ten slow requests.
-_SAMPLES_FOR_P99 = 1000
+_INTERVAL = 0.95
+_WINDOWS = 30
 
 
-class VariantReport(Record):
-    """One variant. Latency counts from the intended start, over answered requests; None: there were none."""
-
-    requests: int
-    errors: int
-    # Share of all answered requests.
-    share_served: float
-    p50_ms: float | None
-    p95_ms: float | None
-    p99_ms: float | None
-    mean_ms: float | None
-    # [quantile, ms], ten to a decade of the tail (1 - quantile), as far as the samples reach.
-    curve: tuple[tuple[float, float], ...]
+def split_by_variant(samples: Samples, expected: Iterable[str]) -> dict[str, Samples]:
+    """The samples of each variant; those that nobody can be blamed for are UNKNOWN's."""
+    names = dict.fromkeys([*expected, *samples.names])
+    variants = {name: samples.of(name) for name in names}
+    nobody = samples.where((samples.variant < 0) & (samples.pinned < 0))
+    return variants | ({UNKNOWN: nobody} if len(nobody) else {})
 
 
-class SenderReport(Record):
-    """Whether the load generator kept its own promise."""
-
-    # From the intended moment to the moment of sending; None: nothing was sent.
-    lateness_p50_ms: float | None
-    lateness_p99_ms: float | None
-    cpu_s: float
-    # Of one core.
-    cpu_share: float
-
-
-class LoadReport(Record):
-    """What `counterweight loadtest run --json` prints, schema version 1."""
-
-    schema_version: Literal[1] = 1
-    url: str
-    model: str
-    seed: int
-    rate_per_s: float
-    duration_s: float
-    pinned: tuple[str, ...]
-    # False: it was ended early, and the figures are of the part that ran.
-    complete: bool
-    requests: int
-    errors: int
-    errors_by_cause: Mapping[str, int]
-    variants: Mapping[str, VariantReport]
-    sender: SenderReport
-    # Why not to trust a figure.
-    warnings: tuple[str, ...]
-
-
-def make_report(plan: LoadPlan, metadata: ModelMetadata, measured: Measurement) -> LoadReport:
-    """The figures of one run."""
-    samples = measured.samples
-    causes = Counter(sample.error for sample in samples if sample.error is not None)
-    variants = _split_by_variant(samples, plan.pinned or metadata.versions)
-    answered = sum(sample.error is None for sample in samples)
-    sender = _describe_sender(measured)
-    reports = {name: _describe(mine, answered) for name, mine in variants.items()}
-    return LoadReport(
-        **plan.model_dump(),
-        complete=measured.complete,
-        requests=len(samples),
-        errors=causes.total(),
-        errors_by_cause=dict(causes.most_common()),
-        variants=reports,
-        sender=sender,
-        warnings=tuple(_warn(plan, measured, sender, reports)),
-    )
-
-
-def table(report: LoadReport) -> str:
-    """The report for people: a row per variant, then whatever takes trust from it."""
-    thin = _warn_thin(report.variants)
-    state = "" if report.complete else " (ended early)"
-    head = ["variant", "requests", "errors", "share %", "p50 ms", "p95 ms", "p99 ms", "mean ms"]
-    rows = [_row(name, variant) for name, variant in report.variants.items()]
-    late = report.sender
-    lines = [
-        f"{report.model} at {report.url}: {report.rate_per_s:g}/s for {report.duration_s:g} s, "
-        f"seed {report.seed}{state}",
-        tabulate(rows, head, disable_numparse=True, colalign=["left"] + ["right"] * 7),
-        f"sender: lateness p50 {_ms(late.lateness_p50_ms)} ms, p99 {_ms(late.lateness_p99_ms)} ms, "
-        f"{late.cpu_share:.0%} of one core",
-    ]
-    lines += [f"{'~' if warning in thin else 'warning:'} {warning}" for warning in report.warnings]
-    lines += [f"error: {count} x {cause}" for cause, count in report.errors_by_cause.items()]
-    return "\n".join(lines)
-
-
-def _split_by_variant(samples: Sequence[Sample], expected: Sequence[str]) -> dict[str, list[Sample]]:
-    variants: dict[str, list[Sample]] = {name: [] for name in expected}
-    for sample in samples:
-        variants.setdefault(sample.variant or sample.pinned or UNKNOWN, []).append(sample)
-    return variants
-
-
-def _describe(samples: Sequence[Sample], answered_by_all: int) -> VariantReport:
-    latencies = _latencies(samples)
-    p50, p95, p99 = (_quantile(latencies, q) for q in (0.5, 0.95, 0.99))
+def describe(samples: Samples, limit_ms: float | None, answered_by_all: int) -> VariantReport:
+    """What is to be said of one variant's samples."""
+    timed = np.sort(samples.latency_ms[samples.timed])
+    right = int(samples.right.sum())
+    p50_ms, p95_ms, p99_ms = (estimate_quantile(timed, q) for q in (0.5, 0.95, 0.99))
     return VariantReport(
         requests=len(samples),
-        errors=len(samples) - len(latencies),
-        share_served=len(latencies) / answered_by_all if answered_by_all else 0.0,
-        p50_ms=p50,
-        p95_ms=p95,
-        p99_ms=p99,
-        mean_ms=float(latencies.mean()) if len(latencies) else None,
-        curve=_curve(latencies),
+        errors=len(samples) - right,
+        over_limit=None if limit_ms is None else int((over_limit(samples, limit_ms)).sum()),
+        share_served=right / answered_by_all if answered_by_all else 0.0,
+        mean_ms=float(timed.mean()) if len(timed) else None,
+        p50_ms=p50_ms,
+        p95_ms=p95_ms,
+        p99_ms=p99_ms,
+        curve=_curve(timed),
     )
 
 
-def _latencies(samples: Sequence[Sample]) -> NDArray[np.float64]:
-    """Latency in ms of what was answered rightly."""
-    return np.array(
-        [
-            (sample.done_s - sample.intended_s) * 1000
-            for sample in samples
-            if sample.error is None and sample.done_s is not None
-        ],
-        np.float64,
+def over_limit(samples: Samples, limit_ms: float) -> NDArray[np.bool_]:
+    """Which of them were later than the limit, or never answered."""
+    return samples.unanswered | (samples.right & (samples.latency_ms > limit_ms))
+
+
+def estimate_quantile(values: NDArray[np.float64], q: float) -> Estimate | None:
+    """The q-quantile of sorted values, a value that was measured, with its interval by order statistics:
+    the number of values below the true one is binomial."""
+    n = len(values)
+    if not n:
+        return None
+    tail = (1 - _INTERVAL) / 2
+    low, high = int(binom.ppf(tail, n, q)), int(binom.ppf(1 - tail, n, q)) + 1
+    return Estimate(
+        value=float(values[max(1, math.ceil(q * n)) - 1]),
+        low=float(values[low - 1]) if low >= 1 else None,
+        high=float(values[high - 1]) if high <= n else None,
     )
 
 
-def _quantile(values: NDArray[np.float64], q: float) -> float | None:
-    # A value that was measured, not one between two: the smallest that a share of q does not exceed.
-    return float(np.quantile(values, q, method="inverted_cdf")) if len(values) else None
-
-
-def _curve(latencies: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
-    if not len(latencies):
+def _curve(values: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
+    if not len(values):
         return ()
-    steps = int(10 * np.log10(len(latencies)) + 1e-9)
+    steps = int(10 * np.log10(len(values)) + 1e-9)
     quantiles = 1 - 10 ** (-np.arange(steps + 1) / 10)
-    values = np.quantile(latencies, quantiles, method="inverted_cdf")
-    return tuple((float(q), float(ms)) for q, ms in zip(quantiles, values, strict=True))
+    found = np.quantile(values, quantiles, method="inverted_cdf")
+    return tuple((float(q), float(ms)) for q, ms in zip(quantiles, found, strict=True))
 
 
-def _describe_sender(measured: Measurement) -> SenderReport:
-    lateness = np.array([sample.lateness_ms for sample in measured.samples], np.float64)
-    return SenderReport(
-        lateness_p50_ms=_quantile(lateness, 0.5),
-        lateness_p99_ms=_quantile(lateness, 0.99),
-        cpu_s=measured.cpu_s,
-        cpu_share=measured.cpu_s / measured.wall_s,
+def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> Timeline | None:
+    """The run in windows of at least a second; None: it was shorter than two."""
+    windows = min(_WINDOWS, int(duration_s))
+    if windows < 2:
+        return None
+    edges = np.linspace(0, duration_s, windows + 1)
+    opened = np.sort(np.concatenate([samples.sent_s for samples in variants.values()]))
+    closed = np.sort(np.concatenate([samples.done_s for samples in variants.values()]))
+    # Just after each request was sent, which is when there are most.
+    in_flight = np.arange(1, len(opened) + 1) - np.searchsorted(closed, opened)
+    of_window = np.searchsorted(opened, edges)
+    return Timeline(
+        at_s=tuple(edges[1:].tolist()),
+        in_flight=tuple(int(in_flight[start:end].max(initial=0)) for start, end in pairwise(of_window)),
+        variants={name: _curve_of(samples, edges) for name, samples in variants.items()},
     )
 
 
-def _warn(
-    plan: LoadPlan, measured: Measurement, sender: SenderReport, reports: Mapping[str, VariantReport]
-) -> list[str]:
-    warnings = []
-    p50_ms = _quantile(_latencies(measured.samples), 0.5) or 0.0
-    limit_ms = max(2.0, 0.05 * p50_ms)
-    if sender.lateness_p99_ms is not None and sender.lateness_p99_ms > limit_ms:
-        warnings.append(
-            f"the sender was late: p99 {sender.lateness_p99_ms:.1f} ms, at most {limit_ms:.1f} ms is fair; "
-            "latencies hold the load generator's own delay: lower the rate or use a quieter machine"
-        )
-    if sender.cpu_share > 0.7:
-        warnings.append(
-            f"the sender used {sender.cpu_share:.0%} of its core; lower the rate to trust latencies"
-        )
-    expected = plan.rate_per_s * plan.duration_s
-    if measured.complete and abs(len(measured.samples) - expected) > 3 * expected**0.5:
-        warnings.append(
-            f"arrivals are off schedule: {len(measured.samples)} came, {expected:.0f} were to be expected; "
-            "take another seed"
-        )
-    return warnings + _warn_thin(reports)
-
-
-def _warn_thin(reports: Mapping[str, VariantReport]) -> list[str]:
-    thin = [f"{name} ({_answered(report)})" for name, report in reports.items() if _thin(report)]
-    if not thin:
-        return []
-    return [
-        f"the p99 of {', '.join(thin)} rests on fewer than {_SAMPLES_FOR_P99:,} answers; "
-        "run longer to trust it"
+def _curve_of(samples: Samples, edges: NDArray[np.float64]) -> Curve:
+    window = np.searchsorted(edges, samples.intended_s, side="right") - 1
+    latencies = [
+        np.sort(samples.latency_ms[(window == number) & samples.timed]) for number in range(len(edges) - 1)
     ]
+    return Curve(
+        requests=tuple(np.bincount(window, minlength=len(edges) - 1).tolist()),
+        errors=tuple(np.bincount(window[~samples.right], minlength=len(edges) - 1).tolist()),
+        p50_ms=tuple(_value(values, 0.5) for values in latencies),
+        p99_ms=tuple(_value(values, 0.99) for values in latencies),
+    )
 
 
-def _thin(report: VariantReport) -> bool:
-    return 0 < _answered(report) < _SAMPLES_FOR_P99
+def describe_sender(measured: Measurement) -> SenderReport:
+    """Whether it kept its promise, warm-up included: it has the same CPU to do it with."""
+    samples = measured.samples
+    lateness = np.sort(samples.lateness_ms)
+    opened, closed = np.sort(samples.sent_s), np.sort(samples.done_s)
+    in_flight = np.arange(1, len(opened) + 1) - np.searchsorted(closed, opened)
+    return SenderReport(
+        lateness_p50_ms=_value(lateness, 0.5),
+        lateness_p99_ms=_value(lateness, 0.99),
+        lateness_max_ms=_value(lateness, 1),
+        cpu_s=measured.cpu_s,
+        cpu_share=measured.cpu_s / measured.wall_s if measured.wall_s else 0.0,
+        in_flight=int(in_flight.max(initial=0)),
+        pool_full=measured.pool_full,
+    )
 
 
-def _answered(report: VariantReport) -> int:
-    return report.requests - report.errors
-
-
-def _row(name: str, report: VariantReport) -> list[Any]:
-    return [
-        name,
-        f"{report.requests:,}",
-        f"{report.errors:,}",
-        f"{report.share_served:.1%}".removesuffix("%"),
-        _ms(report.p50_ms),
-        _ms(report.p95_ms),
-        ("~" if _thin(report) else "") + _ms(report.p99_ms),
-        _ms(report.mean_ms),
-    ]
-
-
-def _ms(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _value(values: NDArray[np.float64], q: float) -> float | None:
+    return float(values[max(1, math.ceil(q * len(values))) - 1]) if len(values) else None

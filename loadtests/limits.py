@@ -70,7 +70,9 @@ def _read(path: Path) -> dict[str, Any]:
     if data is None:
         return {}
     if not isinstance(data, dict):
-        raise LoadTestError(f"{path} holds {type(data).__name__}, expected names with values, such as p99_ms: 50")
+        raise LoadTestError(
+            f"{path} holds {type(data).__name__}, expected names with values, such as p99_ms: 50"
+        )
     return data
 
 

@@ -1,17 +1,13 @@
 """Metadata: what a server says of one model (`GET /v2/models/<model>`, the Open Inference Protocol)."""
 
-import http.client
-import json
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from loadtests.client import Client
 from loadtests.errors import LoadTestError
 from loadtests.record import explain
-
-_TIMEOUT_S = 10
-_LIMIT_BYTES = 2**20
 
 
 class TensorMetadata(BaseModel):
@@ -48,43 +44,16 @@ def model_path(model: str, variant: str | None = None) -> str:
     return path if variant is None else f"{path}/versions/{quote(variant, safe='')}"
 
 
-def read_metadata(url: str, model: str) -> ModelMetadata:
-    """What the server at `url` says of `model`. Raises LoadTestError."""
-    place = f"{url}{model_path(model)}"
-    status, media_type, body = _get(place)
+def read_metadata(client: Client, model: str) -> ModelMetadata:
+    """What the server says of `model`. Raises LoadTestError."""
+    path = model_path(model)
+    place = f"{client.url}{path}"
     try:
-        content = json.loads(body)
-    except ValueError:
-        raise LoadTestError(
-            f"{place} answered {status} with {media_type or 'no content type'} instead of JSON; "
-            "is this the address of a server that speaks the Open Inference Protocol?"
-        ) from None
-    if status != http.client.OK:
-        said = content.get("error", content) if isinstance(content, dict) else content
-        raise LoadTestError(f"{place} answered {status}: {said!s:.300}; check --model and the URL")
-    try:
-        metadata = ModelMetadata.model_validate(content)
+        metadata = ModelMetadata.model_validate(client.get(path))
     except ValidationError as error:
-        raise LoadTestError(f"{place} is no model metadata of the protocol: {explain(error)}") from None
+        raise LoadTestError(
+            f"{place} is no model metadata of the protocol: {explain(error)}; check --model and the URL"
+        ) from None
     if metadata.name != model:
         raise LoadTestError(f"{place} describes {metadata.name!r}, expected {model!r}; check the URL")
     return metadata
-
-
-def _get(place: str) -> tuple[int, str, bytes]:
-    parts = urlsplit(place)
-    secure = parts.scheme == "https"
-    kind = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-    connection = kind(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
-    try:
-        connection.request("GET", parts.path, headers={"Accept": "application/json"})
-        response = connection.getresponse()
-        media_type = response.headers.get("content-type", "")
-        return response.status, media_type, response.read(_LIMIT_BYTES)
-    except (OSError, http.client.HTTPException) as error:
-        why = str(error) or type(error).__name__
-        raise LoadTestError(
-            f"{place} does not answer: {why}; is the server up, and is this its URL?"
-        ) from None
-    finally:
-        connection.close()

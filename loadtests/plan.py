@@ -56,10 +56,29 @@ class LoadPlan(Record):
         """On average."""
         return self.requests / self.duration_s
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether it is one rate all the time."""
+        return len({rate for _, rate in self.profile}) == 1
+
 
 def steady(rate_per_s: float, duration_s: float) -> tuple[tuple[float, float], ...]:
     """The profile of one rate."""
     return (0.0, rate_per_s), (duration_s, rate_per_s)
+
+
+def parse_profile(text: str) -> tuple[tuple[float, float], ...]:
+    """The profile that was written as `second:rate,...`. Raises LoadTestError."""
+    points = []
+    for word in text.split(","):
+        second, colon, rate = word.partition(":")
+        try:
+            points.append((float(second), float(rate)))
+        except ValueError:
+            colon = ""
+        if not colon:
+            raise LoadTestError(f"--profile: {word!r} is no point; write SECOND:RATE, such as 0:10,60:200")
+    return tuple(points)
 
 
 def make_plan(*, url: str, **fields: object) -> LoadPlan:

@@ -1,4 +1,4 @@
-"""Report: the one JSON of a load test. Table, markdown, page and JUnit are made from it and from nothing else.
+"""Report: the one JSON of a load test. Table, markdown, page and JUnit are made from it and nothing else.
 
 Moments count from the start of what was measured (the warm-up lies below 0), rates are per second, shares run
 from 0 to 1, and None means that nothing was measured.
@@ -14,6 +14,7 @@ from loadtests.limits import Limits
 from loadtests.plan import LoadPlan
 from loadtests.record import Record
 
+Latency = Literal["p50", "p95", "p99", "mean"]
 Kind = Literal["run", "compare", "capacity", "soak"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -21,7 +22,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 class Outcome(StrEnum):
     """What became of a check, of a probe, or of the whole test."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 - no password
     FAIL = "FAIL"
     # Of a gate: the figures cannot be trusted. Of a guard: they do not decide it.
     INVALID = "INVALID"
@@ -99,7 +100,7 @@ class VariantReport(Record):
 class Ratio(Record):
     """A latency of the candidate over the baseline's, with its 99 % interval by block bootstrap."""
 
-    figure: Literal["p50", "p95", "p99", "mean"]
+    figure: Latency
     value: float
     low: float
     high: float
@@ -155,14 +156,14 @@ class Probe(Record):
 class Capacity(Record):
     """What a search found for one variant."""
 
-    # The highest rate that passed and was confirmed; None: none did.
+    # The highest rate that passed; None: none did.
     rate_per_s: float | None
     # The lowest rate that did not pass, and why; None: none was found.
     infeasible_per_s: float | None
     first_breach: str | None
     # cliff: just above, answers pile up; smooth: the limit is crossed little by little.
     boundary: Literal["smooth", "cliff"] | None
-    # Of the last confirmation, with fresh seeds.
+    # How often it passed again with fresh seeds, and how often it had to.
     confirmed: int
     confirmations: int
     cost: Cost | None = None
@@ -221,7 +222,9 @@ class LoadReport(Record):
     schema_version: Literal[2] = 2
     kind: Kind
     # When it began, in ISO 8601 with the time zone.
-    started_at: str
+    started_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")]
+    # The words of the command line that started it, to run it again; empty: no command line did.
+    command: tuple[str, ...] = ()
     environment: Environment
     # What was asked; of a search for capacity the rate is where it began, and the duration a probe's longest.
     plan: LoadPlan

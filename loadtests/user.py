@@ -1,7 +1,7 @@
 """InferUser: one Locust user that walks a schedule of arrivals, whatever the server does."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -11,40 +11,57 @@ from gevent.pool import Pool
 from locust import FastHttpUser, task
 from locust.exception import StopUser
 
+from loadtests.alarm import Alarm
 from loadtests.answer import check_answer
-from loadtests.arrivals import Arrival
+from loadtests.arrivals import SPLIT, Schedule
+from loadtests.body import JSON_BYTES_HEADER, Body, make_id
 from loadtests.errors import WrongAnswer
+from loadtests.live import Live
 from loadtests.metadata import ModelMetadata, model_path
-from loadtests.payloads import with_id
-from loadtests.sample import Sample
+from loadtests.samples import UNANSWERED, Recorder
 
-# Requests in flight at once. Beyond it the sender waits, and its lateness shows it.
+# Requests in flight at once. Beyond it the sender waits, and the report says how often.
 CONCURRENCY = 1024
-UNANSWERED = "no answer by the end of the run"
-_HEADERS = {"Content-Type": "application/json"}
+_LOOK_EVERY_S = 0.25
 
 
 class Interrupted(Exception):
     """Thrown into the walk by Ctrl-C: it ends early, and keeps what it measured."""
 
 
+class Enough(Exception):
+    """Thrown into the walk by whoever has seen what he wanted to know."""
+
+
 @dataclass(kw_only=True)
 class Load:
     """What a user is to send, and what came of it."""
 
-    arrivals: Sequence[Arrival]
-    # Payload index -> encoded body.
-    bodies: Mapping[int, bytes]
+    schedule: Schedule
+    # By payload index.
+    bodies: Mapping[int, Body]
     metadata: ModelMetadata
+    # Sent with every request, beside the body's own.
+    headers: Mapping[str, str]
     # How long after the last arrival answers still count.
     drain_s: float
+    live: Live
     # Called once for each request sent.
     on_sent: Callable[[], object]
-    samples: list[Sample] = field(default_factory=list)
-    # Whether the whole schedule was walked; or the error that ended the walk.
+    # Asked four times a second whether more is to be sent.
+    is_enough: Callable[[Live, float], bool] | None = None
+    recorder: Recorder = field(default_factory=Recorder)
+    # Whether the schedule was walked to its end, or to where it was enough; or the error that ended the walk.
     finished: AsyncResult = field(default_factory=AsyncResult)
     # The greenlet of the walk, once it is under way.
     walker: gevent.Greenlet | None = None
+    # From the first moment of the schedule to the last answer, and the CPU time of this process over that.
+    wall_s: float = 0
+    cpu_s: float = 0
+    # When the last request was sent, or would have been.
+    sent_until_s: float = 0
+    # How often there was no room for one more in flight.
+    pool_full: int = 0
 
     def interrupt(self) -> None:
         """End the walk; a second time: end the wait for answers too."""
@@ -68,29 +85,54 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
     @task  # type: ignore[untyped-decorator]
     def walk(self) -> None:
         """Walk the schedule once, then wait a bounded time for the answers that are still out."""
+        load = self.load
         self._pool = Pool(CONCURRENCY)
-        self._open: dict[int, float] = {}
-        self._started = time.perf_counter()
-        self.load.walker = gevent.getcurrent()
+        first_s = min(0.0, float(load.schedule.at_s[0])) if len(load.schedule) else 0.0
+        self._started = time.perf_counter() - first_s
+        cpu_s = time.process_time()
+        load.walker = gevent.getcurrent()
+        watcher = gevent.spawn(self._watch) if load.is_enough else None
         try:
-            self.load.finished.set(self._send_all() and self._drain())
+            complete = self._send_all()
+            load.live.sending = False
+            load.sent_until_s = self._now_s()
+            load.finished.set(self._drain() and complete)
         except Exception as error:
-            self.load.finished.set_exception(error)
+            load.finished.set_exception(error)
         finally:
+            if watcher is not None:
+                watcher.kill()
+            load.wall_s = self._now_s() - first_s
+            load.cpu_s = time.process_time() - cpu_s
             self.client.client.close()
         raise StopUser
 
     def _send_all(self) -> bool:
+        schedule = self.load.schedule
+        alarm = Alarm((self._started + schedule.at_s).tolist())
         try:
-            for index, arrival in enumerate(self.load.arrivals):
-                # A timer of the event loop may fire a little early.
-                while (delay_s := arrival.at_s - self._now_s()) > 0:
-                    gevent.sleep(delay_s)
-                self._pool.spawn(self._send, index, arrival)
+            for index, at_s in enumerate(schedule.at_s.tolist()):
+                alarm.sleep_until(self._started + at_s)
+                if self._pool.full():
+                    self.load.pool_full += 1
+                self._pool.spawn(self._send, index, at_s)
         except Interrupted:
-            self._drain()
             return False
+        except Enough:
+            pass
+        finally:
+            alarm.stop()
         return True
+
+    def _watch(self) -> None:
+        """End the walk when it is enough."""
+        assert self.load.is_enough is not None
+        while self.load.live.sending:
+            gevent.sleep(_LOOK_EVERY_S)
+            if self.load.live.sending and self.load.is_enough(self.load.live, self._now_s()):
+                assert self.load.walker is not None
+                self.load.walker.kill(Enough, block=False)
+                return
 
     def _drain(self) -> bool:
         """Wait for answers; what stays open is a failure, for it may well be the slowest."""
@@ -100,62 +142,61 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
         except Interrupted:
             complete = False
         self._pool.kill()
-        for index, sent_s in self._open.items():
-            arrival = self.load.arrivals[index]
-            self.load.samples.append(
-                Sample(intended_s=arrival.at_s, sent_s=sent_s, pinned=arrival.variant, error=UNANSWERED)
-            )
+        now_s = self._now_s()
+        for at_s, sent_s, pinned in self.load.live.open.values():
+            self.load.live.note(at_s, now_s, right=False)
+            self.load.recorder.note(times_s=(at_s, sent_s, now_s), pinned=pinned, error=UNANSWERED)
         return complete
 
-    def _send(self, index: int, arrival: Arrival) -> None:
-        sent_s = self._open[index] = self._now_s()
+    def _send(self, index: int, at_s: float) -> None:
+        schedule, live = self.load.schedule, self.load.live
+        pin = int(schedule.pin[index])
+        pinned = None if pin == SPLIT else schedule.variants[pin]
+        sent_s = self._now_s()
+        live.open[index] = at_s, sent_s, pinned
         self.load.on_sent()
-        status, variant = None, None
         try:
-            status, variant, error = self._post(index, arrival)
+            done_s, status, variant, error = self._post(index, at_s, pinned)
         except Exception as failure:  # whatever goes wrong with an answer is that request's error
+            done_s, status, variant = self._now_s(), 0, None
             error = f"{type(failure).__name__}: {failure}"
-        del self._open[index]
-        self.load.samples.append(
-            Sample(
-                intended_s=arrival.at_s,
-                sent_s=sent_s,
-                done_s=self._now_s(),
-                pinned=arrival.variant,
-                variant=variant,
-                status=status,
-                error=error,
-            )
+        del live.open[index]
+        live.note(at_s, done_s, right=error is None)
+        self.load.recorder.note(
+            times_s=(at_s, sent_s, done_s), pinned=pinned, variant=variant, error=error, status=status
         )
 
-    def _post(self, index: int, arrival: Arrival) -> tuple[int | None, str | None, str | None]:
-        """Status, variant and error of one request."""
+    def _post(self, index: int, at_s: float, pinned: str | None) -> tuple[float, int, str | None, str | None]:
+        """When the answer was there; its status, variant and error."""
+        body = self.load.bodies[int(self.load.schedule.payload[index])]
         with self.client.post(
-            f"{model_path(self.load.metadata.name, arrival.variant)}/infer",
-            data=with_id(self.load.bodies[arrival.payload], str(index)),
-            headers=_HEADERS,
-            name=f"infer[{arrival.variant or 'split'}]",
+            f"{model_path(self.load.metadata.name, pinned)}/infer",
+            data=body.with_id(make_id(index)),
+            headers={**body.headers, **self.load.headers},
+            name=f"infer[{pinned or 'split'}]",
             catch_response=True,
-            context={"variant": arrival.variant, "payload": arrival.payload},
+            context={"variant": pinned},
         ) as response:
+            done_s = self._now_s()
             # Locust counts from the moment of sending; what the user waits counts from the intended one.
-            response.request_meta["response_time"] = (self._now_s() - arrival.at_s) * 1000
-            status = response.status_code or None
+            response.request_meta["response_time"] = (done_s - at_s) * 1000
+            status = response.status_code or 0
             try:
-                variant = self._check(response, str(index), arrival.variant)
+                variant = self._check(response, index, pinned)
             except WrongAnswer as wrong:
                 response.failure(str(wrong))
-                return status, None, str(wrong)
+                return done_s, status, None, str(wrong)
             response.success()
-            return status, variant, None
+            return done_s, status, variant, None
 
-    def _check(self, response: Any, request_id: str, pinned: str | None) -> str:
+    def _check(self, response: Any, index: int, pinned: str | None) -> str:
         if not response.status_code:
             raise WrongAnswer(f"{type(response.error).__name__}: {response.error}")
         return check_answer(
             response.status_code,
             response.content or b"",
-            request_id=request_id,
+            json_bytes=response.headers.get(JSON_BYTES_HEADER),
+            request_id=make_id(index),
             pinned=pinned,
             metadata=self.load.metadata,
         )

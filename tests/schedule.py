@@ -25,6 +25,8 @@ LINES = (
     ("export/test_guide.py",),
     ("export/test_isolation.py",),
     ("export/test_to_onnx.py",),
+    ("loadtests/test_tester_capacity.py",),
+    ("loadtests/test_tester.py",),
     ("loadtests/peers/test_race.py",),
     ("serve/rollout/test_simulation.py",),
     ("serve/rollout/test_controller_killed.py",),
@@ -36,6 +38,7 @@ LINES = (
     ("loadtests/test_user.py",),
     ("loadtests/peers/test_bench.py",),
     ("loadtests/test_cli.py",),
+    ("loadtests/render/test_page.py",),
     ("house/test_telemetry.py",),
     ("serve/test_batching_property.py",),
 )

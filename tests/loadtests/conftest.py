@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from loadtests.metadata import ModelMetadata
+from tests.loadtests.desk import Answers, open_desk
 
 Infer = Callable[[Request, dict[str, Any]], Response]
 
@@ -115,6 +117,13 @@ def _run(endpoint: Any) -> tuple[str, Callable[[], None]]:
         listener.close()
 
     return f"http://127.0.0.1:{listener.getsockname()[1]}", stop
+
+
+@pytest.fixture
+def desk() -> Iterator[Callable[[Answers], str]]:
+    """Opens desks, and closes them at the end."""
+    with ExitStack() as stack:
+        yield lambda answers: stack.enter_context(open_desk(answers))
 
 
 @dataclass

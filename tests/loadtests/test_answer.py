@@ -1,6 +1,7 @@
 import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from loadtests.answer import UNVERSIONED, check_answer
@@ -16,7 +17,25 @@ def _answer(**changes: Any) -> dict[str, Any]:
 
 def _check(metadata: ModelMetadata, body: Any, *, status: int = 200, pinned: str | None = None) -> str:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return check_answer(status, content, request_id="7", pinned=pinned, metadata=metadata)
+    return check_answer(status, content, json_bytes=None, request_id="7", pinned=pinned, metadata=metadata)
+
+
+def _check_binary(datatype: str, tail: bytes, **changes: Any) -> str:
+    """The check of an answer with one output `scores` of shape [1, 3], in `tail`."""
+    spec = {"name": "scores", "datatype": datatype, "shape": [-1, 3]}
+    metadata = ModelMetadata.model_validate({"name": "digits", "inputs": [], "outputs": [spec]})
+    size = changes.pop("size", len(tail))
+    tensor = {"name": "scores", "datatype": datatype, "shape": [1, 3]}
+    tensor |= {"parameters": {"binary_data_size": size}} | changes.pop("tensor", {})
+    content = json.dumps({"model_name": "digits", "id": "7", "outputs": [tensor]}).encode()
+    return check_answer(
+        200,
+        content + tail,
+        json_bytes=changes.pop("json_bytes", str(len(content))),
+        request_id="7",
+        pinned=None,
+        metadata=metadata,
+    )
 
 
 @pytest.mark.parametrize("data", [[0.5, 1, -2e3], [[0.5, 1, -2e3]]], ids=["flat", "nested"])
@@ -76,3 +95,68 @@ def test_without_versions_any_version_is_right(metadata: ModelMetadata) -> None:
     plain = metadata.model_copy(update={"versions": ()})
     assert _check(plain, _answer(model_version=None)) == UNVERSIONED
     assert _check(plain, _answer(model_version="3")) == "3"
+
+
+@pytest.mark.parametrize(
+    ("datatype", "tail"),
+    [
+        ("FP32", np.array([0.5, 1, -2e3], "<f4").tobytes()),
+        ("FP16", np.array([0.5, 1, -2e3], "<f2").tobytes()),
+        ("BF16", b"\x00\x3f\x80\x3f\xfa\xc4"),
+        ("INT64", np.array([1, 2, -3], "<i8").tobytes()),
+        ("BOOL", b"\0\1\0"),
+        ("BYTES", b"\0\0\0\0\1\0\0\0\xff\2\0\0\0ab"),
+    ],
+)
+def test_a_right_binary_answer_names_its_variant(datatype: str, tail: bytes) -> None:
+    """Every datatype may stand as bytes behind the JSON."""
+    assert _check_binary(datatype, tail) == UNVERSIONED
+
+
+_FLOATS = np.array([0.5, 1, 2], "<f4").tobytes()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "tail", "changes", "complaint"),
+    [
+        ("FP32", _FLOATS, {"json_bytes": None}, "the body is not JSON"),
+        ("FP32", _FLOATS, {"json_bytes": "9999"}, "Length is '9999', expected the JSON's size"),
+        ("FP32", _FLOATS, {"json_bytes": "-1"}, "Length is '-1', expected the JSON's size"),
+        ("FP32", _FLOATS, {"size": 8}, "has 2 elements, expected 3"),
+        ("FP32", _FLOATS, {"size": 16}, "has binary_data_size 16, but 12 bytes came for it"),
+        ("FP32", _FLOATS, {"size": True}, "has binary_data_size True"),
+        ("FP32", _FLOATS[:-1], {}, "has 11 bytes, which are no whole FP32s"),
+        ("FP32", _FLOATS + b"x", {"size": 12}, "1 bytes came behind the outputs, expected none"),
+        ("FP32", _FLOATS, {"tensor": {"data": [1, 2, 3]}}, "both 'data' and a binary_data_size"),
+        ("FP32", np.array([0.5, 1, np.nan], "<f4").tobytes(), {}, "elements that are not finite"),
+        ("BF16", b"\x00\x3f\x80\x3f\x80\x7f", {}, "elements that are not finite"),
+        ("FP16", b"", {"tensor": {"parameters": {}, "data": [1, 2, 3]}}, "is FP16 in JSON"),
+        ("BOOL", b"\0\1\2", {}, "elements that are no BOOL"),
+        ("BYTES", b"\0\0\0\0\0\0\0\0", {}, "has 2 elements, expected 3"),
+        ("BYTES", b"\0\0\0\0" * 2 + b"\2\0\0\0a", {}, "ends within an element"),
+        ("BYTES", b"\0\0\0\0" * 2 + b"\0\0", {}, "ends within an element"),
+    ],
+    ids=str,
+)
+def test_a_wrong_binary_answer_is_told(
+    datatype: str, tail: bytes, changes: dict[str, Any], complaint: str
+) -> None:
+    """Bytes are checked as strictly as JSON."""
+    with pytest.raises(WrongAnswer, match=complaint):
+        _check_binary(datatype, tail, **changes)
+
+
+def test_outputs_share_the_bytes_in_their_order() -> None:
+    """Each output takes its own bytes from behind those of the outputs before it."""
+    outputs = [{"name": name, "datatype": "INT8", "shape": [-1]} for name in ("a", "b")]
+    metadata = ModelMetadata.model_validate({"name": "digits", "inputs": [], "outputs": outputs})
+    tensors = [
+        {"name": "a", "datatype": "INT8", "shape": [2], "parameters": {"binary_data_size": 2}},
+        {"name": "b", "datatype": "INT8", "shape": [3], "parameters": {"binary_data_size": 3}},
+    ]
+    content = json.dumps({"model_name": "digits", "id": "7", "outputs": tensors}).encode()
+    size = str(len(content))
+    checked = check_answer(
+        200, content + b"abcde", json_bytes=size, request_id="7", pinned=None, metadata=metadata
+    )
+    assert checked == UNVERSIONED

@@ -1,32 +1,43 @@
+from typing import Any
+
 import numpy as np
+import pytest
 
-from loadtests.arrivals import Arrival, make_schedule
+from loadtests.arrivals import SPLIT, Schedule, make_schedule
+from loadtests.plan import LoadPlan, steady
 
 
-def _schedule(seed: int = 0, pinned: tuple[str, ...] = (), payloads: int = 7) -> list[Arrival]:
-    return make_schedule(rate_per_s=200, duration_s=50, pinned=pinned, payloads=payloads, seed=seed)
+def _schedule(payloads: int = 7, **changes: Any) -> Schedule:
+    fields = {"url": "http://host", "model": "digits", "profile": steady(200, 50), "warmup_s": 0}
+    return make_schedule(LoadPlan.model_validate(fields | changes), payloads)
+
+
+def _same(one: Schedule, other: Schedule) -> bool:
+    return all(
+        np.array_equal(getattr(one, name), getattr(other, name)) for name in ("at_s", "pin", "payload")
+    )
 
 
 def test_the_same_seed_gives_the_same_schedule() -> None:
     """A run can be repeated exactly."""
-    assert _schedule(seed=3, pinned=("a", "b")) == _schedule(seed=3, pinned=("a", "b"))
+    assert _same(_schedule(seed=3, pinned=("a", "b")), _schedule(seed=3, pinned=("a", "b")))
 
 
 def test_another_seed_gives_another_schedule() -> None:
     """The seed decides the arrivals."""
-    assert _schedule(seed=3) != _schedule(seed=4)
+    assert not np.array_equal(_schedule(seed=3).at_s[:50], _schedule(seed=4).at_s[:50])
 
 
 def test_pins_and_payloads_leave_the_times_alone() -> None:
     """Two variants measured one after the other get requests at the same times."""
-    plain = [arrival.at_s for arrival in _schedule()]
-    assert plain == [arrival.at_s for arrival in _schedule(pinned=("int8",), payloads=1000)]
+    assert np.array_equal(_schedule().at_s, _schedule(pinned=("int8",), payloads=1000).at_s)
 
 
-def test_times_are_in_order_and_within_the_duration() -> None:
+@pytest.mark.parametrize("arrivals", ["poisson", "constant"])
+def test_times_are_in_order_and_within_the_duration(arrivals: str) -> None:
     """Nothing is scheduled before the start, after the end, or out of turn."""
-    times = [arrival.at_s for arrival in _schedule()]
-    assert times == sorted(times)
+    times = _schedule(arrivals=arrivals).at_s
+    assert np.all(np.diff(times) >= 0)
     assert times[0] > 0
     assert times[-1] < 50
 
@@ -36,30 +47,77 @@ def test_the_number_of_arrivals_is_poisson() -> None:
 
     Their mean lies within 5 standard errors, 5 * 100 / sqrt(40) = 79. Their variance over 10,000 is
     chi-square with 39 degrees of freedom over 39, whose standard deviation is sqrt(2 / 39): within 5."""
-    counts = np.array([len(_schedule(seed)) for seed in range(40)])
+    counts = np.array([len(_schedule(seed=seed)) for seed in range(40)])
     assert abs(counts.mean() - 10_000) < 79
     assert abs(counts.var(ddof=1) / 10_000 - 1) < 5 * (2 / 39) ** 0.5
 
 
 def test_gaps_are_exponential() -> None:
     """The share of gaps above the mean gap is exp(-1), within 5 binomial standard deviations."""
-    gaps = np.diff([arrival.at_s for arrival in _schedule()])
+    gaps = np.diff(_schedule().at_s)
     share = (gaps > 1 / 200).mean()
     assert abs(share - np.exp(-1)) < 5 * (np.exp(-1) * (1 - np.exp(-1)) / len(gaps)) ** 0.5
 
 
+def test_constant_arrivals_are_even() -> None:
+    """One each 5 ms, the first after half of that."""
+    times = _schedule(arrivals="constant").at_s
+    assert len(times) == 10_000
+    assert times[0] == pytest.approx(0.0025)
+    assert np.diff(times) == pytest.approx(0.005)
+
+
+def test_a_ramp_is_the_integral_of_its_line() -> None:
+    """From 0 to 200/s within 50 s come 2 t^2 requests by t: at 25 s a quarter of all."""
+    times = _schedule(profile=((0, 0), (50, 200)), arrivals="constant").at_s
+    assert len(times) == 5000
+    assert 2 * times**2 == pytest.approx(np.arange(0.5, 5000))
+
+
+def test_a_spike_has_its_own_rate() -> None:
+    """Two points of one second are a jump: 10/s, for one second 1,000/s, and 10/s again."""
+    spike = ((0, 10), (10, 10), (10, 1000), (11, 1000), (11, 10), (20, 10))
+    times = _schedule(profile=spike, arrivals="constant").at_s
+    assert np.histogram(times, [0, 10, 11, 20])[0].tolist() == [100, 1000, 90]
+
+
+def test_a_pause_sends_nothing() -> None:
+    """At a rate of 0 there is silence, and what comes after is in its place."""
+    times = _schedule(profile=((0, 100), (10, 100), (10, 0), (20, 0), (20, 100), (30, 100))).at_s
+    assert not np.any((times > 10) & (times < 20))
+    assert times[-1] > 29
+
+
+def test_the_warmup_lies_below_0() -> None:
+    """It is sent at the first rate, and what is counted lasts as long as asked."""
+    times = _schedule(warmup_s=5, arrivals="constant").at_s
+    assert (times < 0).sum() == 1000
+    assert times[0] == pytest.approx(-5 + 0.0025)
+    assert times[-1] < 50
+
+
 def test_pins_are_drawn_evenly() -> None:
     """Each of two pins gets half of the requests, within 5 binomial standard deviations."""
-    variants = [arrival.variant for arrival in _schedule(pinned=("fp32", "int8"))]
-    assert set(variants) == {"fp32", "int8"}
-    assert abs(variants.count("fp32") - len(variants) / 2) < 5 * len(variants) ** 0.5 / 2
+    schedule = _schedule(pinned=("fp32", "int8"))
+    assert set(schedule.pin.tolist()) == {0, 1}
+    assert abs((schedule.pin == 0).sum() - len(schedule) / 2) < 5 * len(schedule) ** 0.5 / 2
 
 
 def test_without_pins_the_split_decides() -> None:
     """No variant is asked for."""
-    assert {arrival.variant for arrival in _schedule()} == {None}
+    assert set(_schedule().pin.tolist()) == {SPLIT}
 
 
 def test_every_payload_is_used() -> None:
     """10,000 draws from 7 miss one of them with a probability of 7 * (6/7)^10000, which is none."""
-    assert {arrival.payload for arrival in _schedule()} == set(range(7))
+    assert set(_schedule().payload.tolist()) == set(range(7))
+
+
+def test_shares_are_the_whole() -> None:
+    """What three senders take is what one would send, each request once."""
+    whole = _schedule(pinned=("a", "b"))
+    parts = [whole.share(part, 3) for part in range(3)]
+    assert sum(map(len, parts)) == len(whole)
+    times = np.concatenate([part.at_s for part in parts])
+    assert np.array_equal(np.sort(times), whole.at_s)
+    assert {part.variants for part in parts} == {("a", "b")}

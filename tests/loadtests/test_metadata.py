@@ -1,41 +1,30 @@
-import socket
 from typing import Any
 
 import pytest
 
+from loadtests.client import Client
 from loadtests.errors import LoadTestError
 from loadtests.metadata import ModelMetadata, model_path, read_metadata
 
 
 def test_reads_what_the_server_says(serve: Any, metadata: ModelMetadata) -> None:
     """Name, variants and signature come from the wire; the server's extra keys do no harm."""
-    assert read_metadata(serve().url, "digits") == metadata
+    assert read_metadata(Client(url=serve().url), "digits") == metadata
 
 
-def test_a_refused_connection_is_told() -> None:
-    """Where nobody listens, the message asks whether the server is up."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-    with pytest.raises(LoadTestError, match=r"does not answer: .*refused; is the server up"):
-        read_metadata(url, "digits")
-
-
-def test_html_is_told_from_the_protocol(serve: Any) -> None:
-    """A web page is no model server."""
-    with pytest.raises(LoadTestError, match="answered 200 with text/html; charset=utf-8 instead of JSON"):
-        read_metadata(f"{serve().url}/html", "digits")
-
-
-def test_an_unknown_model_is_told_in_the_servers_words(serve: Any) -> None:
-    """The 404's own text reaches the person."""
-    with pytest.raises(LoadTestError, match="answered 404: no such model; known: digits; check --model"):
-        read_metadata(serve().url, "digit")
-
-
-def test_a_plain_404_is_told(serve: Any) -> None:
-    """A wrong path on a web server is not mistaken for a missing model."""
-    with pytest.raises(LoadTestError, match="answered 404 with text/plain; charset=utf-8 instead of JSON"):
-        read_metadata(f"{serve().url}/elsewhere", "digits")
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ({"name": "digits"}, "is no model metadata of the protocol: inputs: Field required"),
+        ([], "is no model metadata of the protocol"),
+        ({"name": "other", "inputs": [], "outputs": []}, "describes 'other', expected 'digits'"),
+    ],
+    ids=str,
+)
+def test_other_json_is_told_from_metadata(desk: Any, content: Any, complaint: str) -> None:
+    """A server of something else is named before anything is sent."""
+    with pytest.raises(LoadTestError, match=complaint):
+        read_metadata(Client(url=desk({"/v2/models/digits": (200, content)})), "digits")
 
 
 def test_missing_versions_are_none() -> None:

@@ -1,8 +1,14 @@
+from typing import Any
+
 import pytest
 
 from loadtests.errors import LoadTestError
 from loadtests.metadata import ModelMetadata
-from loadtests.plan import check_pins, check_url, make_plan
+from loadtests.plan import LoadPlan, check_pins, check_url, make_plan, parse_profile, steady
+
+
+def _plan(**changes: Any) -> LoadPlan:
+    return make_plan(**({"url": "http://host", "model": "digits", "profile": steady(100, 20)} | changes))
 
 
 @pytest.mark.parametrize(
@@ -22,12 +28,56 @@ def test_a_slash_at_the_end_is_dropped() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("rate_per_s", 0), ("rate_per_s", float("nan")), ("duration_s", -1), ("seed", -1), ("model", "")],
+    [
+        ("profile", steady(float("nan"), 20)),
+        ("profile", steady(100, -1)),
+        ("profile", steady(1e6, 20)),
+        ("profile", ((0, 10),)),
+        ("warmup_s", -1),
+        ("seed", -1),
+        ("model", ""),
+        ("arrivals", "bursty"),
+    ],
 )
 def test_impossible_loads_are_refused(field: str, value: object) -> None:
     """The message names the setting and what came."""
-    with pytest.raises(LoadTestError, match=f"{field}: .*came: "):
-        make_plan(url="http://host", **{"model": "digits", field: value})
+    with pytest.raises(LoadTestError, match=rf"{field}.*came: "):
+        _plan(**{field: value})
+
+
+def test_a_plan_that_sends_nothing_is_refused() -> None:
+    """Neither a rate of 0 nor no time at all is a load."""
+    for profile in (steady(0, 20), steady(100, 0)):
+        with pytest.raises(LoadTestError, match="the profile sends nothing; give it a rate and a duration"):
+            _plan(profile=profile)
+
+
+@pytest.mark.parametrize("profile", [((1, 10), (2, 10)), ((0, 10), (5, 10), (4, 10))])
+def test_a_profile_out_of_order_is_refused(profile: object) -> None:
+    """It begins with 0, and time goes on."""
+    with pytest.raises(LoadTestError, match="begin with 0 and go on in rising order"):
+        _plan(profile=profile)
+
+
+def test_a_plan_knows_what_is_to_be_expected() -> None:
+    """A ramp from 0 to 100/s within 10 s sends 500, at 50/s on average."""
+    plan = _plan(profile=((0, 0), (10, 100)))
+    assert (plan.duration_s, plan.requests, plan.rate_per_s, plan.is_steady) == (10, 500, 50, False)
+    assert _plan().is_steady
+
+
+def test_a_profile_is_read_as_it_is_written() -> None:
+    """Points, joined by commas."""
+    assert parse_profile("0:10,60:200.5") == ((0, 10), (60, 200.5))
+
+
+@pytest.mark.parametrize(
+    ("text", "word"), [("0:10,60", "60"), ("0:10,a:b", "a:b"), ("", ""), ("0:1:2", "0:1:2")]
+)
+def test_a_bad_point_is_named(text: str, word: str) -> None:
+    """Together with how one is written."""
+    with pytest.raises(LoadTestError, match=rf"--profile: '{word}' is no point; write SECOND:RATE"):
+        parse_profile(text)
 
 
 def test_an_unknown_pin_names_the_nearest_variant(metadata: ModelMetadata) -> None:

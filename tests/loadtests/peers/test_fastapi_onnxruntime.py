@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.answer import check_answer
 from loadtests.metadata import ModelMetadata
-from loadtests.payloads import make_payloads, with_id
+from loadtests.payloads import make_payloads
 from loadtests.peers.fastapi_onnxruntime import create_app
 
 
@@ -16,11 +16,16 @@ async def test_the_peer_speaks_the_protocol(onnx_file: Path) -> None:
     transport = httpx2.ASGITransport(create_app(onnx_file))
     async with httpx2.AsyncClient(transport=transport, base_url="http://peer") as client:
         metadata = ModelMetadata.model_validate((await client.get("/v2/models/digits")).json())
-        body = with_id(make_payloads(metadata, seed=0).encode(0), "7")
-        kind = {"content-type": "application/json"}
-        answer = await client.post("/v2/models/digits/infer", content=body, headers=kind)
+        encoded = make_payloads(metadata, seed=0).encode(0, binary=False)
+        body = encoded.with_id("7")
+        answer = await client.post("/v2/models/digits/infer", content=body, headers=dict(encoded.headers))
     variant = check_answer(
-        answer.status_code, answer.content, request_id="7", pinned="fp32", metadata=metadata
+        answer.status_code,
+        answer.content,
+        json_bytes=None,
+        request_id="7",
+        pinned="fp32",
+        metadata=metadata,
     )
     assert variant == "fp32"
     (sent,), (got,) = json.loads(body)["inputs"], answer.json()["outputs"]

@@ -1,0 +1,123 @@
+"""Client: what a load test asks a server besides inference, over HTTP with the standard library alone."""
+
+import http.client
+import json
+import os
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from loadtests.errors import LoadTestError
+
+_TIMEOUT_S = 10
+_LIMIT_BYTES = 16 * 2**20
+_CLOSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+
+
+def read_token(path: Path | None) -> str | None:
+    """The token of a file, or else of the environment's COUNTERWEIGHT_TOKEN; None: there is none.
+
+    Raises LoadTestError, whose message never says the token."""
+    if path is None:
+        token, source = os.environ.get("COUNTERWEIGHT_TOKEN"), "COUNTERWEIGHT_TOKEN"
+        if not token:
+            return None
+    else:
+        try:
+            token, source = path.read_text("utf-8").strip(), str(path)
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            raise LoadTestError(f"{path}: {why}; give --token-file a file with a token in it") from None
+    if not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise LoadTestError(f"{source} holds no token; one is a word in ASCII, on one line, and nothing else")
+    return token
+
+
+@dataclass(frozen=True, kw_only=True)
+class Client:
+    """One server. All methods raise LoadTestError where it does not answer as it should.
+
+    Each has a connection of its own: there may be a minute between two."""
+
+    url: str
+    # None: the server asks for none.
+    token: str | None = field(default=None, repr=False)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What lets a request in."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
+    def get(self, path: str) -> Any:
+        """The JSON that stands there."""
+        return self._ask("GET", path, None)
+
+    def post(self, path: str, content: Any) -> Any:
+        """The JSON that answers `content`."""
+        return self._ask("POST", path, json.dumps(content).encode())
+
+    def put(self, path: str, content: Any) -> Any:
+        """The JSON that answers `content` in the place of what stood there."""
+        return self._ask("PUT", path, json.dumps(content).encode())
+
+    def text(self, path: str) -> str:
+        """What stands there, as it is."""
+        status, media_type, body = self._exchange("GET", path, None, "text/plain")
+        if status != HTTPStatus.OK:
+            raise LoadTestError(self._refusal(path, status, media_type, body))
+        return body.decode(errors="replace")
+
+    def _ask(self, method: str, path: str, body: bytes | None) -> Any:
+        status, media_type, answered = self._exchange(method, path, body, "application/json")
+        if status not in {HTTPStatus.OK, HTTPStatus.CREATED}:
+            raise LoadTestError(self._refusal(path, status, media_type, answered))
+        try:
+            return json.loads(answered)
+        except ValueError:
+            raise LoadTestError(self._stranger(path, status, media_type)) from None
+
+    def _refusal(self, path: str, status: int, media_type: str, body: bytes) -> str:
+        try:
+            content = json.loads(body)
+        except ValueError:
+            if status not in _CLOSED:
+                return self._stranger(path, status, media_type)
+            content = HTTPStatus(status).phrase
+        said = content.get("error", content) if isinstance(content, dict) else content
+        return f"{self.url}{path} answered {status}: {said!s:.300}; {_fix(status)}"
+
+    def _stranger(self, path: str, status: int, media_type: str) -> str:
+        return (
+            f"{self.url}{path} answered {status} with {media_type or 'no content type'} instead of JSON; "
+            "is this the address of a server that speaks the Open Inference Protocol?"
+        )
+
+    def _exchange(self, method: str, path: str, body: bytes | None, accept: str) -> tuple[int, str, bytes]:
+        """Status, media type and body."""
+        parts = urlsplit(self.url)
+        make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        connection = make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+        headers = {"Accept": accept, **self.headers}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(method, parts.path + path, body, headers)
+            answer = connection.getresponse()
+            return answer.status, answer.headers.get("content-type", ""), answer.read(_LIMIT_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            why = str(error) or type(error).__name__
+            raise LoadTestError(
+                f"{self.url}{path} does not answer: {why}; is the server up, and is this its URL?"
+            ) from None
+        finally:
+            connection.close()
+
+
+def _fix(status: int) -> str:
+    if status in _CLOSED:
+        return "give a token that may do this in COUNTERWEIGHT_TOKEN or with --token-file FILE"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return "look into the server's log, then try again"
+    return "check --model and the URL"

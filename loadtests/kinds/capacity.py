@@ -1,0 +1,186 @@
+"""Capacity: the highest rate of each variant under the limits, searched for in turn, so that a machine that
+slows down slows all of them."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+
+from loadtests.client import Client
+from loadtests.cost import read_meter, reckon
+from loadtests.environment import StealClock, read_environment
+from loadtests.figures import describe_sender
+from loadtests.guards import COMPLETED, decide
+from loadtests.kinds.load import NO_COST
+from loadtests.limits import Limits
+from loadtests.measure import Target, measure
+from loadtests.measurement import Measurement
+from loadtests.plan import LoadPlan, steady
+from loadtests.probe import Enough, judge_probe
+from loadtests.report import Capacity, Check, Cost, LoadReport, Outcome, Probe, SenderReport
+from loadtests.search import CONFIRMATIONS, Found, Trial, next_trial
+
+_WARMUP_S = 1.0
+# After a probe the server finishes what it has, and its metrics are fresh again.
+_REST_S = 1.5
+# Above the capacity by a twentieth: as many over the limit, or so few answered, are a cliff.
+_CLIFF = 0.1
+
+Say = Callable[[str], object]
+
+
+@dataclass(kw_only=True)
+class _Variant:
+    """The search for one variant so far."""
+
+    # What is asked for; empty: the model's variants cannot be told apart.
+    pinned: tuple[str, ...]
+    probes: list[Probe] = field(default_factory=list)
+    cost: Cost | None = None
+    found: Found | None = None
+
+
+def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits, say: Say) -> LoadReport:
+    """The capacity of each of the plan's pins. Its rate is the first that is tried, its duration the longest
+    that one probe takes; `say` hears of each."""
+    started_at, steal = datetime.now(UTC).isoformat(timespec="seconds"), StealClock()
+    names = plan.pinned or ("all",)
+    variants = {name: _Variant(pinned=(name,) if plan.pinned else ()) for name in names}
+    seeds = count(plan.seed)
+    measured: list[Measurement] = []
+    complete = True
+    for name in _turns(variants):
+        variant = variants[name]
+        trial = next_trial(variant.probes, plan.profile[0][1])
+        if isinstance(trial, Found):
+            variant.found = trial
+            continue
+        probe_plan = plan.model_copy(
+            update={
+                "profile": steady(trial.rate_per_s, plan.duration_s),
+                "pinned": variant.pinned,
+                "seed": next(seeds),
+                "warmup_s": _WARMUP_S,
+            }
+        )
+        probe, run, cost = _probe(client, target, trial, probe_plan, limits)
+        measured.append(run)
+        if not run.complete:
+            complete = False
+            break
+        variant.probes.append(probe.model_copy(update={"variant": name}))
+        variant.cost = cost or variant.cost
+        say(
+            f"{name}: {trial.stage} {trial.rate_per_s:,.4g}/s: {probe.outcome} "
+            f"after {probe.duration_s:.0f} s, {probe.reason}"
+        )
+    checks = [_check(name, variant.found) for name, variant in variants.items() if variant.found]
+    causes = _causes(measured)
+    return LoadReport(
+        kind="capacity",
+        started_at=started_at,
+        environment=read_environment(steal.share()),
+        plan=plan,
+        limits=limits,
+        complete=complete,
+        verdict=decide(checks),
+        checks=tuple(checks),
+        requests=sum(len(run.samples) for run in measured),
+        errors=causes.total(),
+        errors_by_cause=dict(causes.most_common()),
+        variants={},
+        capacities={
+            name: _describe(variant.found, variant.cost)
+            for name, variant in variants.items()
+            if variant.found
+        },
+        probes=tuple(probe for variant in variants.values() for probe in variant.probes),
+        timeline=None,
+        sender=_worst([describe_sender(run) for run in measured]),
+        notes=() if all(variant.cost for variant in variants.values()) else (NO_COST,),
+    )
+
+
+def _turns(variants: dict[str, _Variant]) -> Iterator[str]:
+    """The variants that are not found yet, there and back again: a b c c b a."""
+    forward = True
+    while left := [name for name, variant in variants.items() if variant.found is None]:
+        yield from left if forward else reversed(left)
+        forward = not forward
+
+
+def _probe(
+    client: Client, target: Target, trial: Trial, plan: LoadPlan, limits: Limits
+) -> tuple[Probe, Measurement, Cost | None]:
+    """One probe, and where it confirms, what its requests cost."""
+    before = read_meter(client) if trial.stage == "confirm" else None
+    run = measure(plan, target, limits.p99_ms, Enough(limits=limits, stage=trial.stage))
+    probe = judge_probe(trial, plan, limits, run)
+    time.sleep(_REST_S if run.complete else 0)
+    after = read_meter(client) if before is not None else None
+    if before is None or after is None or probe.outcome is not Outcome.PASS:
+        return probe, run, None
+    costs = reckon(before, after, plan.model, run.cpu_s / max(1, len(run.samples)), limits)
+    return probe, run, next((costs[name] for name in plan.pinned if name in costs), None)
+
+
+def _describe(found: Found, cost: Cost | None) -> Capacity:
+    passed, breach = found.passed, found.breach
+    cliff = breach is not None and (
+        breach.over_limit.value >= _CLIFF
+        or breach.completed < COMPLETED
+        or breach.errors >= _CLIFF * breach.requests
+    )
+    return Capacity(
+        rate_per_s=None if passed is None else passed.rate_per_s,
+        infeasible_per_s=None if breach is None else breach.rate_per_s,
+        first_breach=None if breach is None else breach.reason,
+        boundary=None if breach is None or passed is None else "cliff" if cliff else "smooth",
+        confirmed=found.confirmed,
+        confirmations=CONFIRMATIONS,
+        cost=cost,
+    )
+
+
+def _check(name: str, found: Found) -> Check:
+    if found.trouble is not None:
+        outcome, seen = Outcome.INVALID, found.trouble
+        if found.passed is not None:
+            seen += f"; at least {found.passed.rate_per_s:,.4g}/s passed"
+    elif found.passed is None:
+        reason = "" if found.breach is None else f": {found.breach.reason}"
+        outcome, seen = Outcome.FAIL, f"no rate keeps the limits{reason}"
+    else:
+        outcome, seen = Outcome.PASS, f"{found.passed.rate_per_s:,.4g} requests/s"
+    return Check(
+        name=f"capacity of {name}",
+        kind="gate" if found.trouble is not None else "guard",
+        outcome=outcome,
+        seen=seen,
+        wanted=f"a rate that keeps the limits, confirmed {CONFIRMATIONS} times",
+    )
+
+
+def _causes(measured: list[Measurement]) -> Counter[str]:
+    causes: Counter[str] = Counter()
+    for run in measured:
+        samples = run.samples
+        causes.update(samples.words[number] for number in samples.error[~samples.right])
+    return causes
+
+
+def _worst(senders: list[SenderReport]) -> SenderReport:
+    def most(values: list[float | None]) -> float | None:
+        return max((value for value in values if value is not None), default=None)
+
+    return SenderReport(
+        lateness_p50_ms=most([sender.lateness_p50_ms for sender in senders]),
+        lateness_p99_ms=most([sender.lateness_p99_ms for sender in senders]),
+        lateness_max_ms=most([sender.lateness_max_ms for sender in senders]),
+        cpu_s=sum(sender.cpu_s for sender in senders),
+        cpu_share=max((sender.cpu_share for sender in senders), default=0.0),
+        in_flight=max((sender.in_flight for sender in senders), default=0),
+        pool_full=sum(sender.pool_full for sender in senders),
+    )

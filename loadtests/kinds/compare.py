@@ -1,0 +1,113 @@
+"""Compare: variants side by side in one run, each request's drawn at random, so that noise hits all alike."""
+
+from typing import Any
+
+import numpy as np
+
+from loadtests.client import Client
+from loadtests.errors import LoadTestError
+from loadtests.figures import describe_sender, over_limit
+from loadtests.guards import guard_ratio, guard_weighed
+from loadtests.kinds.load import Run, check_backlog, load, report_run
+from loadtests.limits import Limits
+from loadtests.measure import Target
+from loadtests.plan import LoadPlan
+from loadtests.ratios import compare_latency
+from loadtests.report import Check, Comparison, LoadReport, Outcome, Ratio, Weighed
+from loadtests.samples import Samples
+from loadtests.validity import check_samples, check_sender, check_steady, check_twins
+
+_FIGURES = {"errors": "errors", "latency": "over limit"}
+
+
+def compare(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
+    """The first of the plan's pins is the baseline, the others are candidates."""
+    run = load(client, target, plan, limits)
+    baseline, *candidates = plan.pinned
+    checks = _check(run, baseline)
+    comparisons: list[Comparison] = []
+    for candidate in candidates:
+        sides = run.by_variant[baseline], run.by_variant[candidate]
+        ratios = compare_latency(*sides, run.measured.sent_until_s, plan.seed)
+        try:
+            weighed = _weigh(client, *sides, limits, plan.duration_s)
+        except LoadTestError as error:
+            weighed = ()
+            checks.append(_unweighed(candidate, error))
+        comparisons.append(Comparison(baseline=baseline, candidate=candidate, ratios=ratios, weighed=weighed))
+        checks += [guard_ratio(candidate, ratio, limits) for ratio in ratios if ratio.figure == "p50"]
+        checks += [guard_weighed(candidate, figure) for figure in weighed]
+    return report_run("compare", run, [*checks, check_backlog(run)], comparisons), run.measured.samples
+
+
+def _check(run: Run, baseline: str) -> list[Check]:
+    """The gates."""
+    checks = check_sender(
+        run.plan, run.limits, describe_sender(run.measured), run.samples, complete=run.measured.complete
+    )
+    checks.append(check_samples(run.by_variant, 0.5 if run.limits.p99_ms is None else 0.99))
+    if run.plan.is_steady:
+        checks.append(check_steady(run.by_variant[baseline], run.measured.sent_until_s))
+    checks.append(check_twins(_twins(run, baseline)))
+    return checks
+
+
+def _twins(run: Run, baseline: str) -> Ratio | None:
+    """The baseline's p50 over its own: two halves, drawn at random."""
+    samples = run.by_variant[baseline]
+    one = np.random.default_rng(run.plan.seed).random(len(samples)) < 0.5
+    ratios = compare_latency(
+        samples.where(one), samples.where(~one), run.measured.sent_until_s, run.plan.seed
+    )
+    return next((ratio for ratio in ratios if ratio.figure == "p50"), None)
+
+
+def _weigh(
+    client: Client, baseline: Samples, candidate: Samples, limits: Limits, duration_s: float
+) -> tuple[Weighed, ...]:
+    """What the rollout's own test says, which the server computes from counts. Raises LoadTestError."""
+    seconds = int(duration_s) + 1
+    columns = [column for side in (baseline, candidate) for column in _count(side, limits, seconds)]
+    answer = client.post(
+        "/control/weigh",
+        {
+            "share": 0.5,
+            "errors": {"allowed": limits.errors},
+            "ticks": [list(tick) for tick in zip(*columns, strict=True)],
+        },
+    )
+    asked = [name for name in _FIGURES if name == "errors" or limits.p99_ms is not None]
+    figures: dict[str, dict[str, Any]] = {figure["guard"]: figure for figure in answer["figures"]}
+    return tuple(_weighed(figures[name]) for name in asked)
+
+
+def _count(samples: Samples, limits: Limits, seconds: int) -> list[list[int]]:
+    """Requests, errors and those over the limit in each second. What was never answered is both."""
+    second = samples.intended_s.astype(int)
+    late = over_limit(samples, limits.p99_ms) if limits.p99_ms is not None else np.zeros(len(samples), bool)
+    chosen = [np.ones(len(samples), bool), ~samples.right, late]
+    return [np.bincount(second[rows], minlength=seconds).tolist() for rows in chosen]
+
+
+def _weighed(figure: dict[str, Any]) -> Weighed:
+    return Weighed(
+        figure="errors" if figure["guard"] == "errors" else "over limit",
+        seen=figure["seen"],
+        value=figure["estimate"],
+        low=figure["low"],
+        high=figure["high"],
+        harm=figure["harm"],
+        harm_at=figure["harm_at"],
+        safe=figure["safe"],
+        safe_at=figure["safe_at"],
+    )
+
+
+def _unweighed(candidate: str, error: LoadTestError) -> Check:
+    return Check(
+        name=f"errors of {candidate} against the baseline",
+        kind="gate",
+        outcome=Outcome.INVALID,
+        seen=f"not compared: {error}",
+        wanted="a server that compares rates as its rollouts do (POST /control/weigh)",
+    )

@@ -1,0 +1,139 @@
+"""Load: a run of one model, and what its server counts meanwhile: what run, compare and soak share."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from loadtests.client import Client
+from loadtests.cost import Meter, read_meter, reckon
+from loadtests.environment import read_environment
+from loadtests.figures import describe, describe_sender, make_timeline, split_by_variant
+from loadtests.guards import decide, guard_backlog, guard_errors, guard_latency
+from loadtests.limits import Limits
+from loadtests.live import Live
+from loadtests.measure import Target, measure
+from loadtests.measurement import Measurement
+from loadtests.plan import LoadPlan
+from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Timeline, VariantReport
+from loadtests.samples import Samples
+from loadtests.validity import check_samples, check_sender, check_steady
+
+# What a server counts in its metrics is this old at most.
+_SETTLE_S = 1.5
+NO_COST = "no cost: the server's /metrics does not say what its processes spend"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run and what is known of it, the warm-up left out of all but the sender's part."""
+
+    plan: LoadPlan
+    limits: Limits
+    measured: Measurement
+    samples: Samples
+    by_variant: Mapping[str, Samples]
+    variants: Mapping[str, VariantReport]
+    # All of them together.
+    total: VariantReport
+    timeline: Timeline | None
+    notes: tuple[str, ...]
+
+
+def load(
+    client: Client,
+    target: Target,
+    plan: LoadPlan,
+    limits: Limits,
+    is_enough: Callable[[Live, float], bool] | None = None,
+) -> Run:
+    """Send the plan's requests; see `loadtests.measure` for `is_enough`."""
+    before = read_meter(client)
+    measured = measure(plan, target, limits.p99_ms, is_enough)
+    samples = measured.samples.where(measured.samples.intended_s >= 0)
+    by_variant = split_by_variant(samples, plan.pinned or target.metadata.versions)
+    costs = _costs(client, before, measured, plan, limits)
+    answered = int(samples.right.sum())
+    return Run(
+        plan=plan,
+        limits=limits,
+        measured=measured,
+        samples=samples,
+        by_variant=by_variant,
+        variants={
+            name: describe(mine, limits.p99_ms, answered).model_copy(update={"cost": costs.get(name)})
+            for name, mine in by_variant.items()
+        },
+        total=describe(samples, limits.p99_ms, answered),
+        timeline=make_timeline(by_variant, min(plan.duration_s, measured.sent_until_s)),
+        notes=() if costs else (NO_COST,),
+    )
+
+
+def check_run(run: Run) -> list[Check]:
+    """The gates and guards of a run whose variants are judged each by itself."""
+    plan, limits, measured = run.plan, run.limits, run.measured
+    sender = describe_sender(measured)
+    used = {name: mine for name, mine in run.by_variant.items() if int(mine.timed.sum())}
+    checks = check_sender(plan, limits, sender, run.samples, complete=measured.complete)
+    checks.append(check_samples(used, 0.5 if limits.p99_ms is None else 0.99))
+    backlog = check_backlog(run)
+    if plan.is_steady and backlog.outcome == "PASS":
+        checks.append(check_steady(run.samples, measured.sent_until_s))
+    if plan.pinned:
+        checks += [guard_errors(name, run.variants[name], limits) for name in plan.pinned]
+    else:
+        checks.append(guard_errors("all", run.total, limits))
+    if limits.p99_ms is not None:
+        checks += [guard_latency(name, run.variants[name], limits) for name in used]
+    return [*checks, backlog]
+
+
+def check_backlog(run: Run) -> Check:
+    """Whether the answers kept up with the arrivals."""
+    end_s = run.measured.sent_until_s
+    return guard_backlog(
+        len(run.samples), run.samples.unanswered_at(end_s), run.samples.unanswered_at(end_s / 2)
+    )
+
+
+def report_run(
+    kind: Kind,
+    run: Run,
+    checks: Sequence[Check],
+    comparisons: Sequence[Comparison] = (),
+    notes: Sequence[str] = (),
+) -> LoadReport:
+    """The report of a run with these checks."""
+    samples = run.samples
+    causes = Counter(samples.words[number] for number in samples.error[~samples.right])
+    return LoadReport(
+        kind=kind,
+        started_at=run.measured.started_at,
+        environment=read_environment(run.measured.steal),
+        plan=run.plan,
+        limits=run.limits,
+        complete=run.measured.complete,
+        verdict=decide(checks),
+        checks=tuple(checks),
+        requests=len(samples),
+        errors=causes.total(),
+        errors_by_cause=dict(causes.most_common()),
+        variants=run.variants,
+        comparisons=tuple(comparisons),
+        timeline=run.timeline,
+        sender=describe_sender(run.measured),
+        notes=(*run.notes, *notes),
+    )
+
+
+def _costs(
+    client: Client, before: Meter | None, measured: Measurement, plan: LoadPlan, limits: Limits
+) -> dict[str, Cost]:
+    if before is None or not measured.complete or not len(measured.samples):
+        return {}
+    time.sleep(_SETTLE_S)
+    after = read_meter(client)
+    if after is None:
+        return {}
+    return reckon(before, after, plan.model, measured.cpu_s / len(measured.samples), limits)

@@ -1,0 +1,15 @@
+"""Run: one load, and every variant that answered judged by itself."""
+
+from loadtests.client import Client
+from loadtests.kinds.load import check_run, load, report_run
+from loadtests.limits import Limits
+from loadtests.measure import Target
+from loadtests.plan import LoadPlan
+from loadtests.report import LoadReport
+from loadtests.samples import Samples
+
+
+def run(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
+    """The report, and the raw record of every request, the warm-up's among them."""
+    loaded = load(client, target, plan, limits)
+    return report_run("run", loaded, check_run(loaded)), loaded.measured.samples

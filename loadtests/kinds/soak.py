@@ -1,0 +1,106 @@
+"""Soak: a long run at one rate, and whether anything grows: latency, errors, the server's memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from loadtests.client import Client
+from loadtests.cost import read_meter
+from loadtests.figures import estimate_quantile
+from loadtests.kinds.load import Run, check_run, load, report_run
+from loadtests.limits import Limits
+from loadtests.live import Live
+from loadtests.measure import Target
+from loadtests.plan import LoadPlan
+from loadtests.report import Check, Estimate, LoadReport, Outcome, Timeline
+from loadtests.samples import Samples
+
+NO_MEMORY = "no memory: the server's /metrics does not say how much its processes hold"
+
+
+class MemoryLog:
+    """The server's resident memory, read now and then during a run."""
+
+    def __init__(self, client: Client, every_s: float) -> None:
+        self._client = client
+        self._every_s = every_s
+        self._due_s = 0.0
+        # [second, bytes].
+        self.readings: list[tuple[float, int]] = []
+
+    def __call__(self, live: Live, now_s: float) -> bool:
+        """Read when it is time to; it never is enough."""
+        if now_s >= self._due_s:
+            self._due_s = now_s + self._every_s
+            if (meter := read_meter(self._client)) is not None and meter.memory_bytes:
+                self.readings.append((now_s, meter.memory_bytes))
+        return False
+
+
+def soak(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
+    """The report, and the raw record of every request."""
+    memory = MemoryLog(client, max(1.0, plan.duration_s / 60))
+    run = load(client, target, plan, limits, memory)
+    checks = [check for check in check_run(run) if check.name != "steady state"]
+    checks.append(_guard_latency(run))
+    if memory.readings:
+        checks.append(_guard_memory(memory.readings, run))
+    report = report_run("soak", run, checks, notes=() if memory.readings else (NO_MEMORY,))
+    if report.timeline is not None and memory.readings:
+        timeline = _with_memory(report.timeline, memory.readings)
+        report = report.model_copy(update={"timeline": timeline})
+    return report, run.measured.samples
+
+
+def _guard_latency(run: Run) -> Check:
+    """The median of the last third over the first's."""
+    samples, end_s = run.samples, run.measured.sent_until_s
+    first, last = (
+        estimate_quantile(np.sort(samples.latency_ms[samples.timed & chosen]), 0.5)
+        for chosen in (samples.intended_s < end_s / 3, samples.intended_s >= end_s * 2 / 3)
+    )
+    if first is None or last is None or None in (first.low, first.high, last.low, last.high):
+        return _drift("median", "too few answers", run.limits, None)
+    low, high = last.low / first.high, last.high / first.low  # type: ignore[operator] # looked at above
+    growth = Estimate(value=last.value / first.value, low=low, high=high)
+    return _drift("median", f"{first.value:.3g} to {last.value:.3g} ms", run.limits, growth)
+
+
+def _guard_memory(readings: Sequence[tuple[float, int]], run: Run) -> Check:
+    """The most of the last third over the first's."""
+    end_s = run.measured.sent_until_s
+    first = max((held for at_s, held in readings if at_s < end_s / 3), default=0)
+    last = max((held for at_s, held in readings if at_s >= end_s * 2 / 3), default=0)
+    if not first or not last:
+        return _drift("memory", "too few readings", run.limits, None)
+    growth = last / first
+    seen = f"{first / 2**20:,.0f} to {last / 2**20:,.0f} MiB"
+    return _drift("memory", seen, run.limits, Estimate(value=growth, low=growth, high=growth))
+
+
+def _drift(what: str, seen: str, limits: Limits, growth: Estimate | None) -> Check:
+    allowed = 1 + limits.drift
+    if growth is None or growth.low is None or growth.high is None:
+        outcome, used = Outcome.INVALID, None
+    else:
+        used = growth.high / allowed
+        seen += f": {growth.value:.3f} times [{growth.low:.3f}, {growth.high:.3f}]"
+        bad = Outcome.FAIL if growth.low > allowed else Outcome.INVALID
+        outcome = Outcome.PASS if growth.high <= allowed else bad
+    more = "; undecided: run longer" if outcome is Outcome.INVALID else ""
+    return Check(
+        name=f"drift of {what}",
+        kind="guard",
+        outcome=outcome,
+        seen=f"first third to last: {seen}",
+        wanted=f"at most {allowed:.3g} times{more}",
+        used=used,
+    )
+
+
+def _with_memory(timeline: Timeline, readings: Sequence[tuple[float, int]]) -> Timeline:
+    """The last reading before the end of each window."""
+    held = tuple(
+        next((size for at_s, size in reversed(readings) if at_s <= end_s), None) for end_s in timeline.at_s
+    )
+    return timeline.model_copy(update={"memory_bytes": held})

@@ -1,0 +1,116 @@
+"""Run: Locust as a library, in this process. Importing this file monkey-patches the process."""
+
+import contextlib
+import gc
+import resource
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import gevent
+from locust.env import Environment
+from tqdm import tqdm
+
+from loadtests.arrivals import make_schedule
+from loadtests.environment import StealClock
+from loadtests.live import Live
+from loadtests.measurement import Measurement
+from loadtests.metadata import ModelMetadata
+from loadtests.payloads import Payloads
+from loadtests.plan import LoadPlan
+from loadtests.user import CONCURRENCY, InferUser, Load
+
+# An answer that takes longer than this after the last arrival is a failure.
+DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is loaded: one model, what may be sent to it, and the headers that let it in."""
+
+    metadata: ModelMetadata
+    payloads: Payloads
+    headers: Mapping[str, str]
+
+
+def measure(
+    plan: LoadPlan,
+    target: Target,
+    limit_ms: float | None = None,
+    is_enough: Callable[[Live, float], bool] | None = None,
+    drain_s: float = DRAIN_S,
+) -> Measurement:
+    """Send the plan's requests and return what was measured; Ctrl-C ends the run early. `is_enough` is asked
+    four times a second, with the seconds since the start, and ends it in order."""
+    schedule = make_schedule(plan, target.payloads.count)
+    bodies = {
+        int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
+    }
+    steal = StealClock()
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    with tqdm(
+        total=len(schedule),
+        unit="request",
+        desc=f"load on {plan.model}",
+        leave=False,
+        mininterval=0.5,
+        disable=None,
+    ) as bar:
+        load = Load(
+            schedule=schedule,
+            bodies=bodies,
+            metadata=target.metadata,
+            headers=target.headers,
+            drain_s=drain_s,
+            live=Live(limit_ms=limit_ms),
+            on_sent=bar.update,
+            is_enough=is_enough,
+        )
+        complete = _walk(plan.url, load)
+    return Measurement(
+        samples=load.recorder.samples(),
+        started_at=started_at,
+        complete=complete,
+        sent_until_s=load.sent_until_s,
+        wall_s=load.wall_s,
+        cpu_s=load.cpu_s,
+        pool_full=load.pool_full,
+        steal=steal.share(),
+    )
+
+
+def _walk(url: str, load: Load) -> bool:
+    user_class = type("InferUser", (InferUser,), {"load": load})
+    environment = Environment(user_classes=[user_class], host=url, catch_exceptions=False)
+    runner = environment.create_local_runner()
+    before = signal.getsignal(signal.SIGINT)
+    on_interrupt = gevent.signal_handler(signal.SIGINT, load.interrupt)
+    try:
+        with _ready():
+            runner.start(1, spawn_rate=1)
+            return bool(load.finished.get())
+    finally:
+        on_interrupt.cancel()
+        signal.signal(signal.SIGINT, before)
+        runner.quit()
+
+
+@contextlib.contextmanager
+def _ready() -> Iterator[None]:
+    """Nothing that this process does by itself shall make a request late, nor shall it run out of files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONCURRENCY + 256
+    if (
+        soft != resource.RLIM_INFINITY
+        and soft < wanted
+        and (hard == resource.RLIM_INFINITY or hard >= wanted)
+    ):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    gc.collect()
+    # What there is already need not be searched for garbage during the run.
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

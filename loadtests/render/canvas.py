@@ -1,0 +1,102 @@
+"""Canvas: one picture as SVG that takes the page's own colour for its text and axes."""
+
+import html
+import io
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+# Colours that stay apart for colour-blind readers (after Okabe and Ito), on white and on black.
+COLOURS = ("#2f86c6", "#e69f00", "#0aa27a", "#cc79a7", "#d55e00", "#56b4e9", "#b8a200")
+# Dashes keep variants apart where colours cannot.
+_DASHES = ((), (5, 2), (1, 1.5), (6, 2, 1, 2))
+# Stands for the page's own colour until the picture is finished.
+INK = "#0a0b0c"
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",  # text stays text, so that the page can be searched and read aloud
+    "text.parse_math": False,  # a dollar in a variant's name is a dollar
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.facecolor": "none",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": INK,
+    "grid.alpha": 0.12,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """How one thing looks in a picture."""
+
+    name: str
+    colour: str
+    # On and off, in widths of the line; empty: solid.
+    dash: tuple[float, ...] = ()
+
+    @property
+    def line(self) -> dict[str, Any]:
+        """For matplotlib."""
+        return {"color": self.colour, "linestyle": (0, self.dash) if self.dash else "-"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """An SVG, what its colours mean, and what it shows."""
+
+    svg: str
+    keys: tuple[Key, ...]
+    caption: str
+
+
+def make_keys(names: Iterable[str]) -> dict[str, Key]:
+    """A colour and a dash for each name, the same in every picture of a page."""
+    return {
+        name: Key(name=name, colour=colour, dash=dash)
+        for name, colour, dash in zip(names, cycle(COLOURS), cycle(_DASHES))
+    }
+
+
+def draw(alt: str, drawers: list[Callable[[Axes], None]], *, height: float = 3.2) -> str:
+    """One above the other, on one x axis; `alt` says in words what there is to see, `height` is in inches."""
+    # The salt keeps ids apart: all pictures stand in one page.
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
+        # The reader's browser has glyphs for names that matplotlib's own font has none for.
+        warnings.filterwarnings("ignore", "Glyph .* missing")
+        figure = Figure(figsize=(5, height), layout="constrained")
+        columns = figure.subplots(len(drawers), 1, squeeze=False, sharex=True)
+        for (axes,), drawer in zip(columns, drawers, strict=True):
+            drawer(axes)
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    _, opening, rest = buffer.getvalue().partition("<svg")
+    return f'{opening} role="img" aria-label="{html.escape(alt)}"{rest}'.replace(INK, "currentColor")
+
+
+def mark_limit(axes: Axes, limit_ms: float | None) -> None:
+    """A dashed line where the limit is; None: there is none."""
+    if limit_ms is None:
+        return
+    axes.axhline(limit_ms, color=INK, linestyle=(0, (2, 2)), linewidth=1)
+    axes.annotate(
+        f"limit {limit_ms:g} ms",
+        (0, limit_ms),
+        xycoords=("axes fraction", "data"),
+        xytext=(4, 3),
+        textcoords="offset points",
+        fontsize=9,
+    )

@@ -1,0 +1,84 @@
+"""Findings: what a test found out, in sentences, for who reads nothing else."""
+
+from loadtests.render.words import (
+    find_costs,
+    interval,
+    is_thin,
+    judge_ratio,
+    judge_weighed,
+    ms,
+    percent,
+    server_s,
+)
+from loadtests.report import Comparison, LoadReport, VariantReport
+
+
+def list_findings(report: LoadReport) -> list[str]:
+    """What decides first; figures carry their intervals."""
+    found = _say_capacities(report)
+    for comparison in report.comparisons:
+        found += _say_comparison(comparison)
+    if report.kind in ("run", "soak"):
+        found += [_say_latency(name, variant) for name, variant in report.variants.items()]
+    return found + _say_costs(report)
+
+
+def _say_capacities(report: LoadReport) -> list[str]:
+    rates = {name: found.rate_per_s for name, found in report.capacities.items()}
+    first = next(iter(rates), "")
+    base = rates.get(first)
+    said = []
+    for name, found in report.capacities.items():
+        if found.rate_per_s is None:
+            said.append(f"{name}: no rate that was tried keeps the limits.")
+            continue
+        sentence = f"{name} bears {found.rate_per_s:.4g} requests per second within the limits"
+        if name != first and base:
+            sentence += f", {found.rate_per_s / base:.2f} times as many as {first}"
+        if found.first_breach is not None and found.infeasible_per_s is not None:
+            sentence += f"; at {found.infeasible_per_s:.4g} it does not: {found.first_breach}"
+        said.append(f"{sentence}.")
+    return said
+
+
+def _say_comparison(comparison: Comparison) -> list[str]:
+    baseline, candidate = comparison.baseline, comparison.candidate
+    said = []
+    for ratio in comparison.ratios:
+        if ratio.figure not in ("p50", "p99"):
+            continue
+        change = interval((ratio.low - 1) * 100, (ratio.high - 1) * 100, "+.1f")
+        shown = judge_ratio(ratio)
+        verb = f"is {shown} than {baseline}" if shown in ("faster", "slower") else "shows no difference"
+        said.append(
+            f"At the {ratio.figure} {candidate} {verb}: latency {(ratio.value - 1) * 100:+.1f} % {change}."
+        )
+    said += [
+        f"{candidate} is shown to be worse: {weighed.figure}: {weighed.seen}."
+        for weighed in comparison.weighed
+        if judge_weighed(weighed) == "harm shown"
+    ]
+    return said
+
+
+def _say_latency(name: str, variant: VariantReport) -> str:
+    failed = f"{variant.errors:,} of {variant.requests:,} requests failed"
+    if variant.p50_ms is None or variant.p99_ms is None:
+        return f"{name}: there is no latency to tell; {failed}."
+    p99 = variant.p99_ms
+    about = "about " if is_thin(variant) else ""
+    slow = f"of 100 requests 99 took at most {about}{ms(p99.value)} ms {interval(p99.low, p99.high)}"
+    return f"{name}: half of the requests took at most {ms(variant.p50_ms.value)} ms, {slow}; {failed}."
+
+
+def _say_costs(report: LoadReport) -> list[str]:
+    costs = {name: server_s(cost) for name, cost in find_costs(report).items()}
+    if len(costs) < 2:
+        return []
+    (first, base), *others = costs.items()
+    return [
+        f"A request to {name} costs the server {cost:.2f} ms of CPU, {percent(abs(cost / base - 1))} "
+        f"{'less' if cost < base else 'more'} than one to {first}."
+        for name, cost in others
+        if base
+    ]

@@ -1,0 +1,15 @@
+"""Grids: which of them a report is told with, and in which order."""
+
+from loadtests.render.decided import compare_latency, compare_rates, list_capacities
+from loadtests.render.grid import Grid
+from loadtests.render.measured import list_costs, list_drift, list_variants
+from loadtests.report import LoadReport
+
+
+def make_grids(report: LoadReport) -> list[Grid]:
+    """Every grid that has a row, what decides first."""
+    found = [list_capacities(report)]
+    for comparison in report.comparisons:
+        found += [compare_latency(report, comparison), compare_rates(comparison)]
+    found += [list_drift(report), list_variants(report), list_costs(report)]
+    return [grid for grid in found if grid.rows]

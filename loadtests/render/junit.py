@@ -1,0 +1,80 @@
+"""JUnit: a report as the XML that CI systems show, a test case for each check."""
+
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from loadtests.render.words import find_missed, make_plain, say_why
+from loadtests.report import Check, LoadReport, Outcome
+
+
+def junit(report: LoadReport) -> str:
+    """A FAIL is a failure, an INVALID an error: not the server is wrong then, but the measurement."""
+    report = make_plain(report)
+    plan = report.plan
+    checks = _list_checks(report)
+    counted = {outcome: sum(check.outcome is outcome for check in checks) for outcome in Outcome}
+    suites = Element("testsuites")
+    suite = SubElement(
+        suites,
+        "testsuite",
+        id="0",
+        package="counterweight",
+        name=f"counterweight.{report.kind}.{plan.model}",
+        # The schema knows neither time zones nor parts of a second.
+        timestamp=report.started_at[:19],
+        # What it asks for where none is told.
+        hostname="localhost",
+        tests=str(len(checks)),
+        failures=str(counted[Outcome.FAIL]),
+        errors=str(counted[Outcome.INVALID]),
+        time=f"{measured_s(report):.3f}",
+    )
+    properties = SubElement(suite, "properties")
+    for name, value in _properties(report).items():
+        SubElement(properties, "property", name=name, value=value)
+    for check in checks:
+        _add_case(suite, report, check)
+    SubElement(suite, "system-out").text = f"{report.verdict.outcome.value}: {say_why(report)}"
+    SubElement(suite, "system-err").text = "\n".join(report.notes)
+    indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suites, "unicode") + "\n"
+
+
+def measured_s(report: LoadReport) -> float:
+    """How long was measured."""
+    if report.probes:
+        return sum(probe.duration_s for probe in report.probes)
+    return report.timeline.at_s[-1] if report.timeline and report.timeline.at_s else report.plan.duration_s
+
+
+def _list_checks(report: LoadReport) -> tuple[Check, ...]:
+    """The checks; and the verdict too where none of them shows it, or a CI system would see only green."""
+    outcome = report.verdict.outcome
+    if outcome is Outcome.PASS or find_missed(report):
+        return report.checks
+    return (
+        *report.checks,
+        Check(name="verdict", kind="gate", outcome=outcome, seen=say_why(report), wanted="PASS"),
+    )
+
+
+def _properties(report: LoadReport) -> dict[str, str]:
+    steal = report.environment.steal
+    return {
+        "seed": str(report.plan.seed),
+        "url": report.plan.url,
+        "model": report.plan.model,
+        "steal": "unknown" if steal is None else f"{steal:g}",
+        "verdict": report.verdict.outcome.value,
+        "complete": str(report.complete).lower(),
+    }
+
+
+def _add_case(suite: Element, report: LoadReport, check: Check) -> None:
+    classname = f"counterweight.{report.kind}.{report.plan.model}.{check.kind}"
+    # The checks share one measurement, and its time is the suite's.
+    case = SubElement(suite, "testcase", classname=classname, name=check.name, time="0.000")
+    if check.outcome is Outcome.PASS:
+        return
+    verb = "failure" if check.outcome is Outcome.FAIL else "error"
+    message = f"{check.name}: {check.seen}; wanted: {check.wanted}"
+    SubElement(case, verb, message=message, type=f"{check.kind}.{check.outcome.value}").text = message

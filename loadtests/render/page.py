@@ -1,0 +1,141 @@
+"""Page: a report as one self-contained HTML file, made to be put before a sceptic."""
+
+from pathlib import Path
+
+import jinja2
+
+from loadtests.render.canvas import Picture, make_keys
+from loadtests.render.course import draw_course
+from loadtests.render.decided import list_probes
+from loadtests.render.findings import list_findings
+from loadtests.render.grid import Grid
+from loadtests.render.grids import make_grids
+from loadtests.render.measured import list_windows
+from loadtests.render.pictures import draw_costs, draw_ratios, draw_tail
+from loadtests.render.search import draw_search
+from loadtests.render.words import (
+    command_line,
+    describe_load,
+    describe_sender,
+    find_binding,
+    list_causes,
+    make_plain,
+    percent,
+    say_why,
+    warn_thin,
+)
+from loadtests.report import LoadReport, Outcome
+
+_FOLDER = Path(__file__).parent
+_ASKED = {
+    "run": "How fast does it answer, and how often is it wrong?",
+    "compare": "Is the candidate worse than the baseline?",
+    "capacity": "How much load does each variant bear within the limits?",
+    "soak": "Does it stay as it is for a long time?",
+}
+
+
+def page(report: LoadReport) -> str:
+    """The page: the verdict with its reasons, pictures, figures, every check, and how to do it again."""
+    report = make_plain(report)
+    return (
+        open_templates(_FOLDER)
+        .get_template("page.html.jinja")
+        .render(
+            report=report,
+            asked=_ASKED[report.kind],
+            load=describe_load(report),
+            meaning=_say_meaning(report),
+            findings=list_findings(report),
+            why=say_why(report),
+            binding=find_binding(report),
+            pictures=draw_all(report),
+            grids=make_grids(report),
+            thin=warn_thin(report),
+            folded=_fold(report),
+            checks=[
+                (
+                    "Gates: may the figures be trusted?",
+                    [check for check in report.checks if check.kind == "gate"],
+                ),
+                ("Guards: are they good?", [check for check in report.checks if check.kind == "guard"]),
+            ],
+            causes=list_causes(report),
+            percent=percent,
+            facts=_list_facts(report),
+            command=command_line(report),
+        )
+    )
+
+
+def open_templates(*folders: Path) -> jinja2.Environment:
+    """The templates in these folders, and what all pages share."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, _FOLDER]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+def _say_meaning(report: LoadReport) -> str:
+    """What the outcome means, for somebody who sees such a page for the first time."""
+    match report.verdict.outcome:
+        case Outcome.PASS:
+            return "The figures can be trusted, and all that was asked holds."
+        case Outcome.FAIL:
+            return "The figures can be trusted, and not all that was asked holds."
+    if any(check.kind == "gate" and check.outcome is Outcome.INVALID for check in report.checks):
+        return "The figures cannot be trusted, so they decide nothing. It is no verdict on the model."
+    return "The figures do not suffice for a decision. It is no verdict on the model."
+
+
+def draw_all(report: LoadReport) -> list[Picture]:
+    """What decides first; a variant looks the same in all of them."""
+    timed = report.timeline.variants if report.timeline is not None else {}
+    compared = [comparison.candidate for comparison in report.comparisons]
+    probed = [probe.variant for probe in report.probes]
+    keys = make_keys(dict.fromkeys([*report.variants, *report.capacities, *probed, *timed, *compared]))
+    found = [
+        draw_search(report, keys),
+        draw_ratios(report, keys),
+        draw_tail(report, keys),
+        draw_costs(report),
+        draw_course(report, keys),
+    ]
+    return [picture for picture in found if picture is not None]
+
+
+def _fold(report: LoadReport) -> list[Grid]:
+    """Long tables, which are closed at first."""
+    grids = [list_probes(report)]
+    if report.timeline is not None:
+        grids.append(list_windows(report.timeline))
+    return [grid for grid in grids if grid.rows]
+
+
+def _list_facts(report: LoadReport) -> dict[str, str]:
+    plan, limits, where = report.plan, report.limits, report.environment
+    asked = f"{percent(limits.errors)} errors"
+    asked += "" if limits.p99_ms is None else f", {limits.p99_ms:g} ms for 99 of 100 requests"
+    asked += f", slower by {percent(limits.slower_by)}" if report.kind == "compare" else ""
+    asked += f", a drift of {percent(limits.drift)}" if report.kind == "soak" else ""
+    if limits.price_per_cpu_hour is not None:
+        asked += f"; a core for an hour is {limits.price_per_cpu_hour:g} {limits.currency}"
+    turn = "one at a time" if report.kind == "capacity" else "in turn at random"
+    return {
+        "began": report.started_at,
+        "server": plan.url,
+        "model": plan.model,
+        "load": describe_load(report),
+        "arrivals": "at random, as users come (Poisson)" if plan.arrivals == "poisson" else "evenly spaced",
+        "variants": f"{turn}: {', '.join(plan.pinned)}" if plan.pinned else "as the server splits",
+        "tensors": "binary" if plan.binary else "JSON",
+        "warm-up": f"{plan.warmup_s:g} s, not counted",
+        "seed": str(plan.seed),
+        "limits": f"at most {asked}",
+        "sender": describe_sender(report),
+        "machine": f"{where.cpu}, {where.cores} cores; the figures hold there",
+        "versions": f"Python {where.python}, Locust {where.locust}; schema version {report.schema_version}",
+    }

@@ -1,0 +1,75 @@
+"""Search: the picture of a search for capacity, throughput against latency."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.axes import Axes
+
+from loadtests.render.canvas import Key, Picture, draw, mark_limit
+from loadtests.report import LoadReport, Outcome, Probe
+
+# Above so many times the limit, latency says no more than that there is no end to it.
+_TOP = 2.5
+
+
+def draw_search(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
+    """The p99 of every rate that was tried; None: there was no search."""
+    probes = [probe for probe in report.probes if probe.p99_ms is not None]
+    if not probes:
+        return None
+    limit_ms = report.limits.p99_ms
+    top_ms = 1.1 * (max(probe.p99_ms or 0 for probe in probes) or 1)
+    top_ms = top_ms if limit_ms is None else min(top_ms, _TOP * limit_ms)
+
+    def drawer(axes: Axes) -> None:
+        for name, key in keys.items():
+            mine = sorted(
+                (probe for probe in probes if probe.variant == name), key=lambda probe: probe.rate_per_s
+            )
+            _draw_probes(axes, mine, key, 0.97 * top_ms)
+            found = report.capacities.get(name)
+            if found is not None and found.rate_per_s is not None:
+                axes.axvline(found.rate_per_s, linewidth=1.4, ymax=0.9, **key.line)
+        axes.set_ylim(0, top_ms)
+        axes.set_xlim(0, 1.1 * max(probe.rate_per_s for probe in probes))
+        axes.set(xlabel="requests per second", ylabel="p99 latency, ms")
+        mark_limit(axes, limit_ms)
+
+    said = "; ".join(
+        f"{name}: {'none was found' if found.rate_per_s is None else f'{found.rate_per_s:.4g} per second'}"
+        for name, found in report.capacities.items()
+    )
+    caption = (
+        "Every rate that was tried. A dot passed, a cross failed, a ring stayed undecided; the upright "
+        "line is the capacity that was found. A figure beside a mark at the upper edge is the p99 in ms, too "
+        "high to show."
+    )
+    drawn = {probe.variant for probe in probes}
+    return Picture(
+        svg=draw(f"Throughput against latency. Capacity of {said}", [drawer]),
+        keys=tuple(key for name, key in keys.items() if name in drawn),
+        caption=caption,
+    )
+
+
+def _draw_probes(axes: Axes, probes: list[Probe], key: Key, edge_ms: float) -> None:
+    rates = [probe.rate_per_s for probe in probes]
+    axes.plot(rates, [probe.p99_ms or 0 for probe in probes], linewidth=0.9, alpha=0.45, **key.line)
+    for probe in probes:
+        value = probe.p99_ms or 0
+        looks: dict[Outcome, dict[str, Any]] = {
+            Outcome.PASS: {"marker": "o", "color": key.colour},
+            Outcome.FAIL: {"marker": "x", "color": key.colour, "linewidth": 2},
+            Outcome.INVALID: {"marker": "o", "facecolor": "none", "edgecolor": key.colour},
+        }
+        axes.scatter(
+            probe.rate_per_s, min(value, edge_ms), s=45, zorder=3, clip_on=False, **looks[probe.outcome]
+        )
+        if value > edge_ms:
+            axes.annotate(
+                f"{value:,.0f}",
+                (probe.rate_per_s, edge_ms),
+                xytext=(6, -3),
+                textcoords="offset points",
+                fontsize=8,
+            )

@@ -1,0 +1,77 @@
+"""Write what is made from a report to the files that were asked for."""
+
+import os
+from pathlib import Path
+
+from loadtests.errors import LoadTestError
+from loadtests.render.junit import junit as make_junit
+from loadtests.render.markdown import markdown as make_markdown
+from loadtests.report import LoadReport
+
+
+def check_paths(
+    *,
+    json: Path | None = None,
+    html: Path | None = None,
+    markdown: Path | None = None,
+    junit: Path | None = None,
+) -> None:
+    """Raises LoadTestError, before any load is sent, when one of the files could not be written."""
+    seen: dict[Path, str] = {}
+    for name, path in {"--json": json, "--html": html, "--markdown": markdown, "--junit": junit}.items():
+        if path is None:
+            continue
+        _check(name, path)
+        other = seen.setdefault(path.resolve(), name)
+        if other != name:
+            raise LoadTestError(f"{other} and {name} both name {path}; give each a file of its own")
+
+
+def _check(name: str, path: Path) -> None:
+    if not path.parent.is_dir():
+        raise LoadTestError(f"{name} {path}: there is no folder {path.parent}; make it, or name another file")
+    if path.exists() and not path.is_file():
+        raise LoadTestError(f"{name} {path} is no file that can be replaced; name a file")
+    if not os.access(path.resolve().parent, os.W_OK):
+        raise LoadTestError(
+            f"{name} {path}: nothing can be written in {path.resolve().parent}; name another file"
+        )
+
+
+def write_all(
+    report: LoadReport,
+    *,
+    json: Path | None = None,
+    html: Path | None = None,
+    markdown: Path | None = None,
+    junit: Path | None = None,
+) -> None:
+    """Each file whole or not at all, the JSON first: the others can be made from it again.
+
+    Raises LoadTestError when one cannot be written."""
+    if json is not None:
+        write_text(json, report.model_dump_json(indent=2) + "\n")
+    if markdown is not None:
+        write_text(markdown, make_markdown(report))
+    if junit is not None:
+        write_text(junit, make_junit(report))
+    if html is not None:
+        from loadtests.render.page import page  # slow to import, since it draws
+
+        write_text(html, page(report))
+
+
+def write_text(path: Path, text: str) -> None:
+    """The file whole or not at all. Raises LoadTestError."""
+    # A link stays a link.
+    path = path.resolve()
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        scratch.write_text(text, "utf-8")
+        scratch.replace(path)
+    except OSError as error:
+        raise LoadTestError(
+            f"cannot write {path}: {error.strerror}; make room, or name another file"
+        ) from None
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -1,0 +1,178 @@
+"""Samples: the raw record of every request, in columns, and the file of them."""
+
+import json
+import os
+import tempfile
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtests.errors import LoadTestError
+
+# There was no answer by the end of the run.
+UNANSWERED = "no answer by the end of the run"
+# The index of what there is none of: no pin, no variant that answered, no error.
+NONE = -1
+
+
+class Words:
+    """Strings by number, so that a million requests share the few that they speak of."""
+
+    def __init__(self) -> None:
+        self.known: list[str] = []
+        self._numbers: dict[str, int] = {}
+
+    def number(self, word: str | None) -> int:
+        """The word's; NONE for none."""
+        if word is None:
+            return NONE
+        if word not in self._numbers:
+            self._numbers[word] = len(self.known)
+            self.known.append(word)
+        return self._numbers[word]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """One row a request, in order of their intended moments; times count from the start of what is
+    measured, in seconds, so the warm-up's lie below 0."""
+
+    intended_s: NDArray[np.float64]
+    sent_s: NDArray[np.float64]
+    # When the answer was there, right or wrong; of what was never answered, when the wait was given up.
+    done_s: NDArray[np.float64]
+    # Indices of `words`, or NONE: the variant asked for, the one that answered, what was wrong.
+    pinned: NDArray[np.int64]
+    variant: NDArray[np.int64]
+    error: NDArray[np.int64]
+    # The HTTP status; 0: there was no answer.
+    status: NDArray[np.int64]
+    words: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.intended_s)
+
+    def where(self, chosen: NDArray[np.bool_]) -> "Samples":
+        """Those rows."""
+        columns = {name: getattr(self, name)[chosen] for name in _COLUMNS}
+        return Samples(**columns, words=self.words)
+
+    @property
+    def latency_ms(self) -> NDArray[np.float64]:
+        """From the intended start to the answer, or to the end of the wait."""
+        return (self.done_s - self.intended_s) * 1000
+
+    @property
+    def lateness_ms(self) -> NDArray[np.float64]:
+        """How long after its intended time each was sent."""
+        return (self.sent_s - self.intended_s) * 1000
+
+    @property
+    def unanswered(self) -> NDArray[np.bool_]:
+        """Those that nobody answered in time."""
+        return np.equal(self.error, self._number(UNANSWERED))
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Those with a right answer."""
+        return np.equal(self.error, NONE)
+
+    @property
+    def timed(self) -> NDArray[np.bool_]:
+        """Those whose latency counts: right answers, and what was waited for in vain."""
+        return self.right | self.unanswered
+
+    def unanswered_at(self, at_s: float) -> int:
+        """How many were in flight at that moment."""
+        return int(((self.sent_s <= at_s) & (self.done_s > at_s)).sum())
+
+    def of(self, variant: str) -> "Samples":
+        """What the variant answered, and what it was asked for and did not answer."""
+        number = self._number(variant)
+        return self.where((self.variant == number) | ((self.variant == NONE) & (self.pinned == number)))
+
+    @property
+    def names(self) -> list[str]:
+        """The variants that were asked for or answered."""
+        return [self.words[number] for number in np.union1d(self.variant, self.pinned) if number != NONE]
+
+    def _number(self, word: str) -> int:
+        return self.words.index(word) if word in self.words else NONE - 1
+
+
+_COLUMNS = ("intended_s", "sent_s", "done_s", "pinned", "variant", "error", "status")
+
+
+class Recorder:
+    """Takes down requests as they end."""
+
+    def __init__(self) -> None:
+        self._words = Words()
+        self._times = array("d")
+        self._numbers = array("q")
+
+    def __len__(self) -> int:
+        return len(self._times) // 3
+
+    def note(
+        self,
+        *,
+        times_s: tuple[float, float, float],
+        pinned: str | None,
+        variant: str | None = None,
+        error: str | None = None,
+        status: int = 0,
+    ) -> None:
+        """One request: intended, sent and done."""
+        self._times.extend(times_s)
+        number = self._words.number
+        self._numbers.extend((number(pinned), number(variant), number(error), status))
+
+    def samples(self) -> Samples:
+        """What was taken down so far."""
+        times = np.array(self._times).reshape(-1, 3)
+        numbers = np.array(self._numbers).reshape(-1, 4)
+        order = np.argsort(times[:, 0], kind="stable")
+        intended_s, sent_s, done_s = times[order].T
+        pinned, variant, error, status = numbers[order].T
+        return Samples(
+            intended_s=intended_s,
+            sent_s=sent_s,
+            done_s=done_s,
+            pinned=pinned,
+            variant=variant,
+            error=error,
+            status=status,
+            words=tuple(self._words.known),
+        )
+
+
+def check_path(path: Path) -> None:
+    """Raises LoadTestError, before the run, when no file can be written at `path`."""
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise LoadTestError(f"cannot write {path}; name a file in a folder that exists")
+
+
+def write_records(path: Path, samples: Samples) -> None:
+    """The samples as JSON Lines, whole or not at all."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.writelines(json.dumps(row) + "\n" for row in _rows(samples))
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink()
+        raise
+
+
+def _rows(samples: Samples) -> Iterator[dict[str, Any]]:
+    words = (*samples.words, None)
+    columns = {name: getattr(samples, name).tolist() for name in _COLUMNS}
+    for row in zip(*columns.values(), strict=True):
+        named = dict(zip(columns, row, strict=True))
+        yield named | {name: words[named[name]] for name in ("pinned", "variant", "error")}

@@ -1,0 +1,121 @@
+"""Search: which rate to try next, from what has been tried. Pure: it forgets nothing and keeps nothing.
+
+Rates double until one fails, then the gap is halved (geometrically) until it is a twentieth; the highest
+rate that passed is confirmed with fresh seeds. One failure may be a bad moment of the machine: a rate fails
+when it failed twice, and passes when it passed more often than it failed."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from loadtests.report import Outcome, Probe
+
+# The highest rate that passes and the lowest that fails are no further apart.
+GAP = 1.05
+CONFIRMATIONS = 3
+# At 0.5 requests per second a p99 takes half an hour.
+_LEAST_PER_S = 0.5
+_MOST_PER_S = 100_000.0
+# Around a boundary that moves there is nothing to be found.
+_MOST_PROBES = 50
+# What went wrong on our own side is tried again, no oftener in a row.
+_MOST_INVALID = 3
+_FAILURES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """What to try next."""
+
+    stage: Literal["search", "confirm"]
+    rate_per_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """Where a search ended. None: there is no such rate."""
+
+    passed: Probe | None
+    breach: Probe | None
+    confirmed: int
+    # Why the end is no answer; None: it is one.
+    trouble: str | None
+
+
+def next_trial(probes: Sequence[Probe], start_per_s: float) -> Trial | Found:
+    """What follows from the probes of one variant so far."""
+    breach = _breach(probes)
+    passed = _passed(probes, breach)
+    confirmed = 0 if passed is None else _confirmed(probes, passed)
+    trouble = _trouble(probes)
+    if trouble is not None or _is_over(passed, breach, confirmed):
+        return Found(passed=passed, breach=breach, confirmed=confirmed, trouble=trouble)
+    if probes and _fate(probes, probes[-1].rate_per_s) is None:
+        return Trial(stage=probes[-1].stage, rate_per_s=probes[-1].rate_per_s)
+    if passed is not None and breach is not None and breach.rate_per_s / passed.rate_per_s <= GAP:
+        return Trial(stage="confirm", rate_per_s=passed.rate_per_s)
+    return Trial(stage="search", rate_per_s=_next_rate(passed, breach, start_per_s))
+
+
+def _next_rate(passed: Probe | None, breach: Probe | None, start_per_s: float) -> float:
+    if passed is None:
+        return start_per_s if breach is None else breach.rate_per_s / 2
+    if breach is None:
+        return passed.rate_per_s * 2
+    return math.sqrt(breach.rate_per_s * passed.rate_per_s)
+
+
+def _is_over(passed: Probe | None, breach: Probe | None, confirmed: int) -> bool:
+    if passed is None:
+        return breach is not None and breach.rate_per_s / 2 < _LEAST_PER_S
+    if breach is None:
+        return passed.rate_per_s * 2 > _MOST_PER_S
+    return confirmed >= CONFIRMATIONS and breach.rate_per_s / passed.rate_per_s <= GAP
+
+
+def _fate(probes: Sequence[Probe], rate_per_s: float) -> Outcome | None:
+    """What became of a rate; None: it has to be tried again."""
+    outcomes = [probe.outcome for probe in probes if probe.rate_per_s == rate_per_s]
+    passes, failures = outcomes.count(Outcome.PASS), outcomes.count(Outcome.FAIL)
+    if failures >= _FAILURES:
+        return Outcome.FAIL
+    return Outcome.PASS if passes > failures and outcomes[-1] is not Outcome.INVALID else None
+
+
+def _breach(probes: Sequence[Probe]) -> Probe | None:
+    """The lowest rate that failed, as it failed last."""
+    failed = [
+        probe
+        for probe in probes
+        if probe.outcome is Outcome.FAIL and _fate(probes, probe.rate_per_s) is Outcome.FAIL
+    ]
+    return min(reversed(failed), key=lambda probe: probe.rate_per_s, default=None)
+
+
+def _passed(probes: Sequence[Probe], breach: Probe | None) -> Probe | None:
+    """The highest rate below that passed."""
+    below = [
+        probe
+        for probe in probes
+        if probe.outcome is Outcome.PASS
+        and _fate(probes, probe.rate_per_s) is not Outcome.FAIL
+        and (breach is None or probe.rate_per_s < breach.rate_per_s)
+    ]
+    return max(below, key=lambda probe: probe.rate_per_s, default=None)
+
+
+def _confirmed(probes: Sequence[Probe], passed: Probe) -> int:
+    return sum(
+        probe.stage == "confirm" and probe.outcome is Outcome.PASS and probe.rate_per_s == passed.rate_per_s
+        for probe in probes
+    )
+
+
+def _trouble(probes: Sequence[Probe]) -> str | None:
+    last = probes[-_MOST_INVALID:]
+    if len(last) == _MOST_INVALID and all(probe.outcome is Outcome.INVALID for probe in last):
+        return f"at {last[-1].rate_per_s:,.4g}/s: {last[-1].reason}"
+    if len(probes) >= _MOST_PROBES:
+        return f"{len(probes)} probes did not settle it: what the server can do changes meanwhile"
+    return None

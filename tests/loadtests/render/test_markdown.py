@@ -1,0 +1,85 @@
+import re
+
+import pytest
+from markdown_it import MarkdownIt
+
+from loadtests.render.markdown import markdown
+from loadtests.report import Kind
+from tests.loadtests.reports import make_failed, make_hostile, make_invalid, make_report
+
+
+def _html(text: str) -> str:
+    """What a forge makes of it."""
+    return str(MarkdownIt("gfm-like", {"html": True, "linkify": False}).render(text))
+
+
+def test_the_verdict_is_the_first_line() -> None:
+    """And its further reasons are a list below."""
+    lines = markdown(make_invalid()).splitlines()
+    assert lines[0].startswith("**INVALID**: sender late: lateness p99 7.3 ms")
+    assert lines[2].startswith("- p99 of fp32: 0.9 % over 50 ms")
+
+
+def test_a_comparison_has_the_columns_of_a_review() -> None:
+    """Baseline, candidate, difference in per cent, interval, and whether it is significant."""
+    html = _html(markdown(make_report("compare")))
+    heads = re.findall(r"<th[^>]*>(.*?)</th>", html)[:6]
+    assert heads == ["latency", "fp32", "slim-int8", "difference", "99 % interval", "significant?"]
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", html)[:6]
+    assert cells == ["p50 ms", "8.20", "7.63", "-7.0 %", "[-9.5, -4.2] %", "yes, faster"]
+
+
+def test_an_interval_round_nothing_is_not_significant() -> None:
+    """A p99 7 % lower, or as well 7.8 % higher."""
+    assert "| [-19.8, +7.8] % | no |".replace("[", "\\[").replace("]", "\\]") in markdown(
+        make_report("compare")
+    )
+
+
+def test_capacity_is_a_table_and_every_probe_is_folded() -> None:
+    """23 rates were tried; who wants to see them unfolds them."""
+    text = markdown(make_report("capacity"))
+    shown, _, folded = text.partition("<details>")
+    assert "| slim-int8 | 418 | 1.80x | 3 of 3 | 432 | smooth |" in shown
+    assert folded.count("| confirm |") == 6
+    assert folded.count("| UNDECIDED |") == 1
+
+
+def test_gates_and_guards_are_folded() -> None:
+    """With how many of them held."""
+    html = _html(markdown(make_failed()))
+    assert "<details><summary>Gates: may the figures be trusted? 3 of 3 held</summary>" in html
+    assert "<details><summary>Guards: are they good? 1 of 2 held</summary>" in html
+    assert html.count("</details>") == 2
+
+
+def test_it_says_what_to_run_again_and_what_went_wrong() -> None:
+    """As code, which no forge rewrites."""
+    text = markdown(make_report())
+    assert "- again: `counterweight loadtest run http://127.0.0.1:8000 --model digits`" in text
+    assert "- error: 2 x `status 503: the queue is full`" in text
+    assert "again" not in markdown(make_report(command=()))
+
+
+@pytest.mark.parametrize("kind", ["run", "compare", "capacity"])
+def test_a_server_cannot_write_the_comment(kind: Kind) -> None:
+    """Its text makes no tag, link, heading or mention, and ends no cell: all rows of a table are as long."""
+    text = markdown(make_hostile(kind))
+    html = _html(text)
+    assert "<script" not in html
+    assert "<a " not in html
+    assert "<h1" not in html
+    outside = re.sub(r"<code>.*?</code>", "", html)
+    assert "@admin" not in outside
+    assert "://evil" not in outside
+    for found in re.findall(r"<table>.*?</table>", html, re.DOTALL):
+        rows = [len(re.findall(r"<t[hd]", row)) for row in found.split("<tr>")[1:]]
+        assert len(set(rows)) == 1
+
+
+@pytest.mark.parametrize("kind", ["run", "compare", "capacity", "soak"])
+def test_what_is_shown_is_what_was_said(kind: Kind) -> None:
+    """Escapes vanish when it is read."""
+    html = _html(markdown(make_report(kind)))
+    assert "\\" not in html
+    assert "[0.2, 0.7]" in html

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from loadtests.errors import LoadTestError
+from loadtests.render.read import read_report
+from loadtests.render.write import check_paths, write_all
+from loadtests.report import LoadReport
+from tests.loadtests.reports import make_hostile, make_report
+
+
+def test_each_file_holds_what_its_name_says(tmp_path: Path) -> None:
+    """JSON, page, markdown and JUnit, and nothing besides."""
+    paths = {name: tmp_path / name for name in ("json", "html", "markdown", "junit")}
+    write_all(make_report(), **paths)
+    begins = {"json": "{", "html": "<!doctype html>", "markdown": "**PASS**", "junit": "<?xml version"}
+    assert all(path.read_text().startswith(begins[name]) for name, path in paths.items())
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(paths)
+
+
+def test_only_what_is_asked_is_written(tmp_path: Path) -> None:
+    """One name, one file."""
+    write_all(make_report(), markdown=tmp_path / "comment.md")
+    assert [path.name for path in tmp_path.iterdir()] == ["comment.md"]
+
+
+@pytest.mark.parametrize("report", [make_report("capacity"), make_hostile("compare")])
+def test_the_json_reads_back(tmp_path: Path, report: LoadReport) -> None:
+    """As the very same report, so that everything can be made from it again."""
+    path = tmp_path / "report.json"
+    write_all(report, json=path)
+    assert read_report(path) == report
+
+
+def test_a_file_is_replaced_whole(tmp_path: Path) -> None:
+    """A link stays a link, what it names is new."""
+    target, link = tmp_path / "real.json", tmp_path / "link.json"
+    target.write_text("old")
+    link.symlink_to(target)
+    write_all(make_report(), json=link)
+    assert link.is_symlink()
+    assert read_report(target) == make_report()
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    """The folder vanished meanwhile: told as a fault of the path, and no scrap is left."""
+    with pytest.raises(LoadTestError, match=r"cannot write .*No such file"):
+        write_all(make_report(), json=tmp_path / "gone" / "report.json")
+    folder = tmp_path / "report.md"
+    folder.mkdir()
+    with pytest.raises(LoadTestError, match="Is a directory"):
+        write_all(make_report(), markdown=folder)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_good_paths_pass(tmp_path: Path) -> None:
+    """New files, and such as are there already."""
+    there = tmp_path / "there.json"
+    there.write_text("old")
+    check_paths(json=there, html=tmp_path / "new.html", markdown=None, junit=None)
+    assert there.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [there]
+
+
+def test_a_missing_folder_is_refused_at_the_door(tmp_path: Path) -> None:
+    """Not after ten minutes of load."""
+    with pytest.raises(LoadTestError, match=r"--html .*page.html: there is no folder .*missing; make it"):
+        check_paths(html=tmp_path / "missing" / "page.html")
+
+
+@pytest.mark.parametrize("path", [Path(), Path("/dev/null")])
+def test_what_is_no_file_is_refused(path: Path) -> None:
+    """To rename something over a device would end it."""
+    with pytest.raises(LoadTestError, match=r"--junit .* is no file that can be replaced"):
+        check_paths(junit=path)
+
+
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fault that tests as root can only make up."""
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(LoadTestError, match=r"--json .* nothing can be written in"):
+        check_paths(json=tmp_path / "report.json")
+
+
+def test_two_outputs_need_two_files(tmp_path: Path) -> None:
+    """Else the second would replace the first."""
+    path = tmp_path / "report"
+    with pytest.raises(LoadTestError, match=r"--json and --markdown both name"):
+        check_paths(json=path, markdown=path.parent / "." / "report")

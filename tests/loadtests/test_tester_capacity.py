@@ -1,0 +1,29 @@
+import subprocess
+import sys
+from pathlib import Path
+
+from loadtests.report import LoadReport
+from tests.loadtests.bounds import capacity_per_s
+from tests.loadtests.known import MODEL, Behaviour, open_known
+
+
+def test_the_capacity_is_found(tmp_path: Path) -> None:
+    """Of a server that serves exactly 200/s, by a search that begins close below it, so that it is short.
+    Above it answers pile up, which is a cliff. The limit is wide, so that a busy machine may be late."""
+    path = tmp_path / "report.json"
+    with open_known(only=Behaviour(per_s=200)) as url:
+        options = ("--rate", "190", "--duration", "8", "--arrivals", "constant", "--set", "p99_ms=500")
+        command = ("loadtest", "capacity", url, "--model", MODEL, *options, "--json", str(path))
+        finished = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "counterweight", *command],
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert finished.returncode in {0, 3}, finished.stdout + finished.stderr
+    capacity = LoadReport.model_validate_json(path.read_text()).capacities["only"]
+    assert capacity.rate_per_s is not None
+    assert capacity.rate_per_s in capacity_per_s(200)
+    assert capacity.boundary == "cliff"
