@@ -51,7 +51,7 @@ def guard_backlog(sent: int, unanswered: int, unanswered_at_half: int) -> Check:
     """Whether the answers keep up with the arrivals, by what is unanswered when the sending ends."""
     completed = 1 - unanswered / sent if sent else 0.0
     # A slow server has many in flight, too, but no more at the end than in the middle; where answers pile up
-    # evenly, twice as many.
+    # evenly there are twice as many.
     growing = unanswered > 1.5 * unanswered_at_half + 10
     good = sent > 0 and (completed >= COMPLETED or not growing)
     return Check(

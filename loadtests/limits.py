@@ -49,7 +49,10 @@ def load_limits(path: Path | None, settings: Iterable[str]) -> Limits:
         name, equals, value = setting.partition("=")
         if not equals:
             raise LoadTestError(f"--set {setting!r} sets nothing; write --set NAME=VALUE, such as p99_ms=50")
-        data[name] = yaml.safe_load(value)
+        try:
+            data[name] = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError) as error:
+            raise LoadTestError(f"--set {setting!r}: the value is no YAML: {error}") from None
     where = str(path) if path is not None else "--set"
     for name in data:
         if name not in Limits.model_fields:
@@ -65,7 +68,8 @@ def _read(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise LoadTestError(f"cannot read the limits {path}: {error}") from None
-    except yaml.YAMLError as error:
+    # What looks like a date and is none is a ValueError.
+    except (yaml.YAMLError, ValueError) as error:
         raise LoadTestError(f"{path} is no YAML: {error}") from None
     if data is None:
         return {}

@@ -125,14 +125,19 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
         return True
 
     def _watch(self) -> None:
-        """End the walk when it is enough."""
-        assert self.load.is_enough is not None
-        while self.load.live.sending:
+        """End the walk when it is enough, or when that cannot be known."""
+        load = self.load
+        assert load.is_enough is not None
+        assert load.walker is not None
+        end: BaseException | None = None
+        while load.live.sending and end is None:
             gevent.sleep(_LOOK_EVERY_S)
-            if self.load.live.sending and self.load.is_enough(self.load.live, self._now_s()):
-                assert self.load.walker is not None
-                self.load.walker.kill(Enough, block=False)
-                return
+            try:
+                end = Enough() if load.is_enough(load.live, self._now_s()) else None
+            except Exception as error:
+                end = error
+        if load.live.sending:
+            load.walker.kill(end, block=False)
 
     def _drain(self) -> bool:
         """Wait for answers; what stays open is a failure, for it may well be the slowest."""

@@ -35,7 +35,15 @@ _ACTS: Mapping[Act, tuple[str, str]] = {
 
 def control_paths() -> dict[str, Any]:
     """Every path under `/control`."""
-    return {**_models(), **_qualifications(), **_rollouts(), **_acts(), **_feedback(), **_weigh()}
+    return {
+        **_models(),
+        **_records(),
+        **_qualifications(),
+        **_rollouts(),
+        **_acts(),
+        **_feedback(),
+        **_weigh(),
+    }
 
 
 def _look(summary: str, given: dict[str, Any], *errors: str, **fields: Any) -> Operation:
@@ -49,8 +57,6 @@ def _change(summary: str, answers: Mapping[str, Any], *errors: str, **fields: An
 def _models() -> dict[str, Any]:
     model = shared("Model")
     routes = json_answer("Those in force.", "Routes", example=ROUTES_ANSWER)
-    curves = json_answer("By variant.", "Curves", example=CURVES_ANSWER)
-    trail = json_answer("At most 500 entries.", "Trail", example=TRAIL_ANSWER)
     return {
         "/control/models": {
             "get": _look("The models that are served", json_answer("Their names.", "ControlModels"))
@@ -74,6 +80,14 @@ def _models() -> dict[str, Any]:
                 requestBody=json_body("RoutesWanted", ROUTES_EXAMPLES),
             ),
         },
+    }
+
+
+def _records() -> dict[str, Any]:
+    model = shared("Model")
+    curves = json_answer("By variant.", "Curves", example=CURVES_ANSWER)
+    trail = json_answer("At most 500 entries.", "Trail", example=TRAIL_ANSWER)
+    return {
         "/control/models/{model}/curves": {
             "get": _look("The last ten minutes of a model", curves, parameters=model)
         },

@@ -147,6 +147,25 @@ def test_metrics_tell_what_each_part_costs(server: Server) -> None:
     assert set(spent) >= {("gateway", ""), ("keeper", ""), ("ray", "")}
 
 
+def test_a_candidate_that_was_qualified_is_known(server: Server) -> None:
+    """The bundles name the versions that are served, and the keeper keeps what it is told of them."""
+    told = server.get("/control/models/linear/bundles").json
+    digests = {name: told["bundles"][name]["digest"] for name in ("base", "light")}
+    assert digests == {name: told["bundles"][name]["loaded"] for name in digests}
+    found = {
+        "candidate": "light",
+        "baseline": "base",
+        "digests": digests,
+        "outcome": "NOT_QUALIFIED",
+        "reasons": ["agreement: 0 % of 98 %"],
+        "stages": [{"name": "shadow", "outcome": "FAIL"}],
+    }
+    path = "/control/models/linear/qualifications"
+    view = server.post(path, found, **{"content-type": "application/json"})
+    assert (view.status, view.json["by"]) == (201, "local")
+    assert server.get(path).json["qualifications"][0] == view.json
+
+
 def test_a_model_that_fails_answers_500_and_lives_on(server: Server) -> None:
     """The client hears which variant failed and why, without a traceback; the next request is answered."""
 

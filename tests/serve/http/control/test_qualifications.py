@@ -38,6 +38,13 @@ def test_it_is_told_newest_first_and_in_the_trail(endpoint: Endpoint) -> None:
     )
 
 
+def test_any_json_comes_back(endpoint: Endpoint) -> None:
+    """Limits and checks are as whoever checked wrote them, down to numbers that no machine counts in."""
+    odd = {"x": [10**30, -0.5, None, {"": "\u0000"}]}
+    assert endpoint.client.post(PATH, json=FOUND | {"limits": odd}).json()["limits"] == odd
+    assert endpoint.client.get(PATH).json()["qualifications"][0]["limits"] == odd
+
+
 def test_what_was_found_of_another_version_is_409(endpoint: Endpoint) -> None:
     """It says nothing of what is loaded."""
     found = FOUND | {"digests": {"base": sha256(b"base"), "light": sha256(b"new")}}
