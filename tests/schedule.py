@@ -27,6 +27,8 @@ LINES = (
     ("export/test_to_onnx.py",),
     ("loadtests/test_tester_capacity.py",),
     ("loadtests/test_tester.py",),
+    ("loadtests/qualify/test_chain.py",),
+    ("loadtests/qualify/test_cli.py",),
     ("loadtests/peers/test_race.py",),
     ("serve/rollout/test_simulation.py",),
     ("serve/rollout/test_controller_killed.py",),
