@@ -99,8 +99,9 @@ def test_a_server_that_dies_is_the_first_error(qualify: Make, monkeypatch: pytes
     monkeypatch.setattr(Clockwork, "view", look)
     finished = mine.run()
     assert finished.code == 2
-    *_, put_back, error = finished.err.splitlines()
-    assert put_back.startswith("the routes of linear could not be put back: ")
+    *_, running, routes, error = finished.err.splitlines()
+    assert running.startswith("rollout linear-")
+    assert routes.startswith("the routes of linear could not be put back to ")
     assert error.startswith("counterweight: ")
     assert "the store is gone" in error
 
