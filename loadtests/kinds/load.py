@@ -14,6 +14,7 @@ from loadtests.limits import Limits
 from loadtests.live import Live
 from loadtests.measure import Target, measure
 from loadtests.measurement import Measurement
+from loadtests.metadata import ModelMetadata
 from loadtests.plan import LoadPlan
 from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Timeline, VariantReport
 from loadtests.samples import Samples
@@ -50,9 +51,21 @@ def load(
     """Send the plan's requests; see `loadtests.measure` for `is_enough`."""
     before = read_meter(client)
     measured = measure(plan, target, limits.p99_ms, is_enough)
+    return describe_run(
+        plan, limits, target.metadata, measured, find_costs(client, before, measured, plan, limits)
+    )
+
+
+def describe_run(
+    plan: LoadPlan,
+    limits: Limits,
+    metadata: ModelMetadata,
+    measured: Measurement,
+    costs: Mapping[str, Cost],
+) -> Run:
+    """What is known of a run from what was measured; no `costs`: they are not known."""
     samples = measured.samples.where(measured.samples.intended_s >= 0)
-    by_variant = split_by_variant(samples, plan.pinned or target.metadata.versions)
-    costs = _costs(client, before, measured, plan, limits)
+    by_variant = split_by_variant(samples, plan.pinned or metadata.versions)
     answered = int(samples.right.sum())
     return Run(
         plan=plan,
@@ -127,9 +140,10 @@ def report_run(
     )
 
 
-def _costs(
+def find_costs(
     client: Client, before: Meter | None, measured: Measurement, plan: LoadPlan, limits: Limits
 ) -> dict[str, Cost]:
+    """What the plan's variants cost since `before`; empty where that is not known."""
     if before is None or not measured.complete or not len(measured.samples):
         return {}
     time.sleep(_SETTLE_S)
