@@ -14,7 +14,7 @@ from loadtests.qualify.canary import check_canary, check_shadow
 from loadtests.qualify.capacity import check_capacity
 from loadtests.qualify.quality import check_quality, find_sides
 from loadtests.qualify.record import Qualification, Stage, conclude
-from loadtests.qualify.trial import longest_s, trial
+from loadtests.qualify.trial import longest_s, refuse_busy, trial
 
 # Where the search for capacity begins, and the longest that it tries one rate.
 _START_PER_S = 20.0
@@ -43,6 +43,7 @@ def run_chain(subject: Subject, say: Say) -> Qualification:
     client, model, candidate, limits = subject.client, subject.model, subject.candidate, subject.limits
     bundles = client.get(f"/control/models/{model}/bundles")
     baseline, digests = find_sides(bundles, model, candidate)
+    refuse_busy(client, model)
     say("1/4  quality: what the export measured")
     stages = [check_quality(bundles["bundles"][candidate], limits)]
     say(f"2/4  capacity of {baseline} and {candidate}: some minutes")
@@ -52,7 +53,7 @@ def run_chain(subject: Subject, say: Say) -> Qualification:
     complete = found.complete
     if complete:
         say(f"3/4  shadow under load, 4/4  canary under load: {limits.rate_per_s:g}/s for some minutes")
-        more, complete = _try_out(subject)
+        more, complete = _try_out(subject, say)
         stages += more
     outcome, binding, reasons = conclude(stages, complete=complete)
     return Qualification(
@@ -80,12 +81,13 @@ def write_down(client: Client, found: Qualification) -> None:
     client.post(f"/control/models/{found.model}/qualifications", {**content, "stages": stages})
 
 
-def _try_out(subject: Subject) -> tuple[list[Stage], bool]:
+def _try_out(subject: Subject, say: Say) -> tuple[list[Stage], bool]:
     """The last two stages, and whether they were not ended early."""
     client, limits = subject.client, subject.limits
-    with trial(client, subject.model, subject.candidate, limits) as follower:
+    with trial(client, subject.model, subject.candidate, limits, say) as follower:
         plan = _plan(subject, limits.rate_per_s, longest_s(limits))
         run = load(client, subject.target, plan, limits, follower)
+        follower.look()
     stages = [check_shadow(follower.view, limits, made=subject.made)]
     if (canary := check_canary(follower.view, run, subject.candidate)) is not None:
         stages.append(canary)

@@ -38,7 +38,12 @@ def qualify(arguments: list[str]) -> int:
         return INTERRUPTED
     from loadtests.qualify.chain import write_down
 
-    write_down(client, found)
+    try:
+        write_down(client, found)
+    except LoadTestError as error:
+        raise LoadTestError(
+            f"the record is not in the server's trail, and no rollout will find it there: {error}"
+        ) from None
     return _CODES[found.outcome]
 
 
