@@ -8,7 +8,7 @@ import numpy as np
 from loadtests.client import Client
 from loadtests.errors import LoadTestError
 from loadtests.figures import describe_sender, over_limit
-from loadtests.guards import guard_ratio, guard_weighed
+from loadtests.guards import guard_errors, guard_ratio, guard_weighed
 from loadtests.kinds.load import Run, check_backlog, load, report_run
 from loadtests.limits import Limits
 from loadtests.measure import Target
@@ -39,6 +39,7 @@ def compare(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> t
             weighed = _judged(figures, limits)
             checks.append(_check_split(candidate, figures["split"]))
         comparisons.append(Comparison(baseline=baseline, candidate=candidate, ratios=ratios, weighed=weighed))
+        checks.append(guard_errors(candidate, run.variants[candidate], limits))
         checks += [guard_ratio(candidate, ratio, limits) for ratio in ratios if ratio.figure == "p50"]
         checks += [guard_weighed(candidate, figure) for figure in weighed]
     return report_run("compare", run, [*checks, check_backlog(run)], comparisons), run.measured.samples

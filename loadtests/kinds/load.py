@@ -16,13 +16,21 @@ from loadtests.measure import Target, measure
 from loadtests.measurement import Measurement
 from loadtests.metadata import ModelMetadata
 from loadtests.plan import LoadPlan
-from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Timeline, VariantReport
+from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Outcome, Timeline, VariantReport
 from loadtests.samples import Samples
 from loadtests.validity import check_samples, check_sender, check_steady
 
 # What a server counts in its metrics is this old at most.
 _SETTLE_S = 1.5
 NO_COST = "no cost: the server's /metrics does not say what its processes spend"
+
+_EARLY = Check(
+    name="ran to its end",
+    kind="gate",
+    outcome=Outcome.INVALID,
+    seen="it was ended early",
+    wanted="all of the schedule: run again",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +125,10 @@ def report_run(
     comparisons: Sequence[Comparison] = (),
     notes: Sequence[str] = (),
 ) -> LoadReport:
-    """The report of a run with these checks."""
+    """The report of a run with these checks; one that was ended early decides nothing."""
     samples = run.samples
+    if not run.measured.complete:
+        checks = [_EARLY, *checks]
     causes = Counter(samples.words[number] for number in samples.error[~samples.right])
     return LoadReport(
         kind=kind,
@@ -146,8 +156,12 @@ def find_costs(
     """What the plan's variants cost since `before`; empty where that is not known."""
     if before is None or not measured.complete or not len(measured.samples):
         return {}
-    time.sleep(_SETTLE_S)
-    after = read_meter(client)
+    try:
+        time.sleep(_SETTLE_S)
+        after = read_meter(client)
+    except KeyboardInterrupt:
+        # The load is over: who is tired of waiting goes without the cost.
+        return {}
     if after is None:
         return {}
     return reckon(before, after, plan.model, measured.cpu_s / len(measured.samples), limits)
