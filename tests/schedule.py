@@ -27,6 +27,7 @@ LINES = (
     ("export/test_to_onnx.py",),
     ("loadtests/test_tester_capacity.py",),
     ("loadtests/test_tester.py",),
+    ("loadtests/swarm/test_locustfile.py", "loadtests/swarm/test_page.py"),
     ("loadtests/peers/test_race.py",),
     ("serve/rollout/test_simulation.py",),
     ("serve/rollout/test_controller_killed.py",),

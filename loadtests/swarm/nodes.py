@@ -137,7 +137,9 @@ class Master(Node):
 
     def _awaited(self) -> bool:
         """Whether a worker that is still there has not told what it did."""
-        return any(part is None and worker in self.runner.clients for worker, part in self._parts.items())
+        clients = self.runner.clients
+        there = {client.id for client in clients.ready + clients.spawning + clients.running}
+        return any(part is None and worker in there for worker, part in self._parts.items())
 
 
 class Worker(Node):

@@ -15,7 +15,7 @@ from loadtests.measurement import Measurement
 from loadtests.plan import steady
 from loadtests.render.table import table
 from loadtests.render.write import check_paths, write_all
-from loadtests.report import LoadReport, Outcome
+from loadtests.report import Check, LoadReport, Outcome
 from loadtests.samples import Samples
 from loadtests.swarm.asked import Asked
 from loadtests.swarm.sender import Part
@@ -46,20 +46,16 @@ class Reporter:
         if until_s <= 0:
             logging.error("Nothing was measured: the test was stopped within its warm-up")
             return EXIT_CODES[Outcome.INVALID]
-        report = self._report(told, until_s, complete=len(told) == len(parts))
+        report = self._report(told, until_s, of=len(parts))
         sys.stdout.write(f"{table(report)}\n\n")
-        if len(told) < len(parts):
-            logging.error(
-                "%d of %d senders are gone: the report is incomplete", len(parts) - len(told), len(parts)
-            )
         try:
             write_all(report, json=self._path)
         except LoadTestError as error:
             logging.error("%s", error)
             return error.exit_code
-        return EXIT_CODES[report.verdict.outcome if report.complete else Outcome.INVALID]
+        return EXIT_CODES[report.verdict.outcome]
 
-    def _report(self, parts: Sequence[Part], until_s: float, *, complete: bool) -> LoadReport:
+    def _report(self, parts: Sequence[Part], until_s: float, of: int) -> LoadReport:
         asked = self.asked
         plan = asked.plan.model_copy(update={"profile": steady(asked.plan.rate_per_s, until_s)})
         samples = join(self._samples)
@@ -69,7 +65,7 @@ class Reporter:
             # What some senders did after the first had stopped was no load of this rate.
             samples=samples.where(samples.intended_s < until_s),
             started_at=self._started_at,
-            complete=complete,
+            complete=len(parts) == of,
             sent_until_s=until_s,
             # The share of a core is to be the busiest sender's, and the cost that of all.
             wall_s=cpu_s / busiest,
@@ -79,4 +75,17 @@ class Reporter:
         )
         costs = find_costs(asked.client, self._meter, measured, plan, asked.limits)
         run = describe_run(plan, asked.limits, asked.target.metadata, measured, costs)
-        return report_run("run", run, check_run(run))
+        checks = check_run(run)
+        if of > 1:
+            checks.insert(0, _check_senders(len(parts), of))
+        return report_run("run", run, checks)
+
+
+def _check_senders(told: int, of: int) -> Check:
+    return Check(
+        name="senders",
+        kind="gate",
+        outcome=Outcome.PASS if told == of else Outcome.INVALID,
+        seen=f"{told} of {of} told what they sent",
+        wanted="all of them: look into the log of the one that is gone",
+    )

@@ -60,6 +60,22 @@ def test_ctrl_c_leaves_a_report(start_locust: Any, options: Any, tmp_path: Path)
     assert locust.returncode == VERDICTS[report["verdict"]["outcome"]]
 
 
+def test_a_worker_that_dies_makes_the_report_invalid(start_locust: Any, options: Any, tmp_path: Path) -> None:
+    """Whatever the others measured, the load was not what was asked for."""
+    port = _free_port()
+    master = ("--headless", "-t", "10s", "--master", "--expect-workers", "2", "--master-bind-port", port)
+    with open_known(only=Behaviour()) as url:
+        locust = start_locust(url, *options, *master)
+        doomed, _ = [start_locust(url, "--worker", "--master-port", port) for _ in range(2)]
+        _await_requests(url, locust)
+        doomed.kill()
+        said, _ = locust.communicate(timeout=90)
+    report = _read(tmp_path)
+    assert report["verdict"]["reasons"][0].startswith("senders: 1 of 2 told what they sent"), said
+    assert report["complete"] is False
+    assert locust.returncode == VERDICTS["INVALID"]
+
+
 @pytest.mark.parametrize(
     ("changed", "complaint"),
     [
