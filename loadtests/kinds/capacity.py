@@ -78,7 +78,7 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
         probes=tuple(probe for variant in variants.values() for probe in variant.probes),
         timeline=None,
         sender=_worst([describe_sender(run) for run in measured]),
-        notes=() if all(variant.cost for variant in variants.values()) else (NO_COST,),
+        notes=() if not complete or all(variant.cost for variant in variants.values()) else (NO_COST,),
     )
 
 

@@ -87,7 +87,7 @@ def describe_run(
         },
         total=describe(samples, limits.p99_ms, answered),
         timeline=make_timeline(by_variant, min(plan.duration_s, measured.sent_until_s)),
-        notes=() if costs else (NO_COST,),
+        notes=() if costs or not measured.complete else (NO_COST,),
     )
 
 
@@ -97,7 +97,9 @@ def check_run(run: Run) -> list[Check]:
     sender = describe_sender(measured)
     used = {name: mine for name, mine in run.by_variant.items() if int(mine.timed.sum())}
     checks = check_sender(plan, limits, sender, run.samples, complete=measured.complete)
-    checks.append(check_samples(used, 0.5 if limits.p99_ms is None else 0.99))
+    # Where nobody answered, no latency is judged, and that everything failed is sure.
+    if used:
+        checks.append(check_samples(used, 0.5 if limits.p99_ms is None else 0.99))
     backlog = check_backlog(run)
     if plan.is_steady and backlog.outcome == "PASS":
         checks.append(check_steady(run.samples, measured.sent_until_s))
