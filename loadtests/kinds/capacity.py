@@ -59,6 +59,7 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
     except KeyboardInterrupt:
         # It came between two probes, where nobody else takes it.
         pass
+    complete = all(variant.found for variant in variants.values())
     checks = [_check(name, variant) for name, variant in variants.items()]
     causes = _causes(measured)
     return LoadReport(
@@ -67,7 +68,7 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
         environment=read_environment(steal.share()),
         plan=plan,
         limits=limits,
-        complete=all(variant.found for variant in variants.values()),
+        complete=complete,
         verdict=decide(checks),
         checks=tuple(checks),
         requests=sum(len(run.samples) for run in measured),

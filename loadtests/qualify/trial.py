@@ -87,8 +87,8 @@ def refuse_busy(client: Client, model: str) -> None:
     for line in client.get(f"/control/models/{model}/rollouts")["rollouts"]:
         if line["phase"] not in OVER:
             raise LoadTestError(
-                f"rollout {line['rollout']} of {model} is in phase {line['phase']}; wait until it is over, or "
-                f"end it: counterweight rollout abort {line['rollout']} --url {client.url}"
+                f"rollout {line['rollout']} of {model} is in phase {line['phase']}; wait until it is over, "
+                f"or end it: counterweight rollout abort {line['rollout']} --url {client.url}"
             )
 
 
