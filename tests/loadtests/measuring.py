@@ -7,9 +7,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from loadtests import measure as measuring
 from loadtests.client import Client
 from loadtests.live import Live
-from loadtests import measure as measuring
 from loadtests.measure import Target, measure
 from loadtests.metadata import read_metadata
 from loadtests.payloads import make_payloads
