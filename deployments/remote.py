@@ -24,6 +24,7 @@ from serve.control import (
 )
 from serve.errors import CounterweightError, VariantUnavailable
 from serve.observe.usage import Usage
+from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay
 from serve.routing import Routes
 
@@ -68,6 +69,16 @@ class RemoteControl:
         """What a person does."""
         view: RolloutView = await self._command("act", rollout, act, wanted, by)
         return view
+
+    async def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
+        """Write down what was found of a candidate."""
+        view: QualificationView = await self._command("qualify", model, found, by)
+        return view
+
+    async def qualifications(self, model: str) -> tuple[QualificationView, ...]:
+        """All of a model's."""
+        views: tuple[QualificationView, ...] = await self._command("qualifications", model)
+        return views
 
     async def view(self, rollout: str) -> RolloutView:
         """A rollout as it stands."""

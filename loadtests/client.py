@@ -13,6 +13,8 @@ from loadtests.errors import LoadTestError
 
 _TIMEOUT_S = 10
 _LIMIT_BYTES = 16 * 2**20
+_CONTROL = "/control/"
+_NO_CONTROL = "only a server that was started by `counterweight serve` has a control API; is this one?"
 _CLOSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
@@ -45,6 +47,11 @@ class Client:
     # None: the server asks for none.
     token: str | None = field(default=None, repr=False)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What lets a request in."""
+        return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+
     def get(self, path: str) -> Any:
         """The JSON that stands there."""
         return self._ask("GET", path, None)
@@ -52,6 +59,10 @@ class Client:
     def post(self, path: str, content: Any) -> Any:
         """The JSON that answers `content`."""
         return self._ask("POST", path, json.dumps(content).encode())
+
+    def put(self, path: str, content: Any) -> Any:
+        """The JSON that answers `content` in the place of what stood there."""
+        return self._ask("PUT", path, json.dumps(content).encode())
 
     def text(self, path: str) -> str:
         """What stands there, as it is."""
@@ -77,24 +88,24 @@ class Client:
                 return self._stranger(path, status, media_type)
             content = HTTPStatus(status).phrase
         said = content.get("error", content) if isinstance(content, dict) else content
-        return f"{self.url}{path} answered {status}: {said!s:.300}; {_fix(status)}"
+        told = f"{self.url}{path} answered {status}: {said!s:.300}"
+        # What is refused for the state that the server is in says itself what to do.
+        return told if status == HTTPStatus.CONFLICT else f"{told}; {_fix(status, path)}"
 
     def _stranger(self, path: str, status: int, media_type: str) -> str:
-        return (
-            f"{self.url}{path} answered {status} with {media_type or 'no content type'} instead of JSON; "
-            "is this the address of a server that speaks the Open Inference Protocol?"
-        )
+        said = f"{self.url}{path} answered {status} with {media_type or 'no content type'} instead of JSON"
+        if path.startswith(_CONTROL):
+            return f"{said}; {_NO_CONTROL}"
+        return f"{said}; is this the address of a server that speaks the Open Inference Protocol?"
 
     def _exchange(self, method: str, path: str, body: bytes | None, accept: str) -> tuple[int, str, bytes]:
         """Status, media type and body."""
         parts = urlsplit(self.url)
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
-        headers = {"Accept": accept}
+        headers = {"Accept": accept, **self.headers}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if self.token is not None:
-            headers["Authorization"] = f"Bearer {self.token}"
         try:
             connection.request(method, parts.path + path, body, headers)
             answer = connection.getresponse()
@@ -108,9 +119,11 @@ class Client:
             connection.close()
 
 
-def _fix(status: int) -> str:
+def _fix(status: int, path: str) -> str:
     if status in _CLOSED:
         return "give a token that may do this in COUNTERWEIGHT_TOKEN or with --token-file FILE"
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return "look into the server's log, then try again"
+    if path.startswith(_CONTROL) and status == HTTPStatus.NOT_FOUND:
+        return _NO_CONTROL
     return "check --model and the URL"

@@ -1,4 +1,4 @@
-"""Run: Locust as a library, in this process. Importing this file monkey-patches the process."""
+"""Measure: Locust as a library, in this process. Importing this file monkey-patches the process."""
 
 import contextlib
 import gc
@@ -39,10 +39,9 @@ def measure(
     target: Target,
     limit_ms: float | None = None,
     is_enough: Callable[[Live, float], bool] | None = None,
-    drain_s: float = DRAIN_S,
 ) -> Measurement:
     """Send the plan's requests and return what was measured; Ctrl-C ends the run early. `is_enough` is asked
-    four times a second, with the seconds since the start, and ends it in order."""
+    four times a second, with the seconds since the start, and ends it in order; what it raises is raised."""
     schedule = make_schedule(plan, target.payloads.count)
     bodies = {
         int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
@@ -58,11 +57,12 @@ def measure(
         disable=None,
     ) as bar:
         load = Load(
-            schedule=schedule,
+            schedules=[schedule],
+            begin_s=-plan.warmup_s,
             bodies=bodies,
             metadata=target.metadata,
             headers=target.headers,
-            drain_s=drain_s,
+            drain_s=DRAIN_S,
             live=Live(limit_ms=limit_ms),
             on_sent=bar.update,
             is_enough=is_enough,

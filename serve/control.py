@@ -12,6 +12,7 @@ from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Evidence
 from serve.rollout.judge import Kind, Verdict
 from serve.rollout.policy import Policy
+from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay
 from serve.rollout.rollout import Phase, Rollout
 from serve.rollout.trail import Action
@@ -176,6 +177,15 @@ class Control(Protocol):
         """What a person does. Raises UnknownRollout, RefusedAction, StaleRevision."""
         ...
 
+    async def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
+        """Write down what was found of a candidate. Raises UnknownModel, UnknownVariant; RefusedAction when
+        it was found of other versions than are loaded."""
+        ...
+
+    async def qualifications(self, model: str) -> tuple[QualificationView, ...]:
+        """All of a model's, newest first. Raises UnknownModel."""
+        ...
+
     async def view(self, rollout: str) -> RolloutView:
         """A rollout as it stands. Raises UnknownRollout."""
         ...
@@ -202,7 +212,7 @@ class Control(Protocol):
         ...
 
     async def usage(self) -> Usage:
-        """What the server's processes have cost so far, at most a second old."""
+        """What the server's processes have cost so far, at most a quarter of a second old."""
         ...
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:

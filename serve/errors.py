@@ -131,7 +131,7 @@ class RejectedBundle(CounterweightError):
 
 
 class RefusedAction(CounterweightError):
-    """What a person asked for does not fit the phase that the rollout is in."""
+    """What a person asked for does not fit what is in force now."""
 
     status = 409
     grpc = "FAILED_PRECONDITION"

@@ -14,14 +14,23 @@ from loadtests.limits import Limits
 from loadtests.live import Live
 from loadtests.measure import Target, measure
 from loadtests.measurement import Measurement
+from loadtests.metadata import ModelMetadata
 from loadtests.plan import LoadPlan
-from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Timeline, VariantReport
+from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Outcome, Timeline, VariantReport
 from loadtests.samples import Samples
 from loadtests.validity import check_samples, check_sender, check_steady
 
 # What a server counts in its metrics is this old at most.
 _SETTLE_S = 1.5
 NO_COST = "no cost: the server's /metrics does not say what its processes spend"
+
+_EARLY = Check(
+    name="ran to its end",
+    kind="gate",
+    outcome=Outcome.INVALID,
+    seen="it was ended early",
+    wanted="all of the schedule: run again",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +43,8 @@ class Run:
     samples: Samples
     by_variant: Mapping[str, Samples]
     variants: Mapping[str, VariantReport]
+    # All of them together.
+    total: VariantReport
     timeline: Timeline | None
     notes: tuple[str, ...]
 
@@ -43,20 +54,26 @@ def load(
     target: Target,
     plan: LoadPlan,
     limits: Limits,
-    each: Callable[[float], object] | None = None,
+    is_enough: Callable[[Live, float], bool] | None = None,
 ) -> Run:
-    """Send the plan's requests. `each` is called four times a second meanwhile, with the seconds so far."""
-
-    def look(live: Live, now_s: float) -> bool:
-        if each is not None:
-            each(now_s)
-        return False
-
+    """Send the plan's requests; see `loadtests.measure` for `is_enough`."""
     before = read_meter(client)
-    measured = measure(plan, target, limits.p99_ms, look)
+    measured = measure(plan, target, limits.p99_ms, is_enough)
+    return describe_run(
+        plan, limits, target.metadata, measured, find_costs(client, before, measured, plan, limits)
+    )
+
+
+def describe_run(
+    plan: LoadPlan,
+    limits: Limits,
+    metadata: ModelMetadata,
+    measured: Measurement,
+    costs: Mapping[str, Cost],
+) -> Run:
+    """What is known of a run from what was measured; no `costs`: they are not known."""
     samples = measured.samples.where(measured.samples.intended_s >= 0)
-    by_variant = split_by_variant(samples, plan.pinned or target.metadata.versions)
-    costs = _costs(client, before, measured, plan, limits)
+    by_variant = split_by_variant(samples, plan.pinned or metadata.versions)
     answered = int(samples.right.sum())
     return Run(
         plan=plan,
@@ -68,7 +85,8 @@ def load(
             name: describe(mine, limits.p99_ms, answered).model_copy(update={"cost": costs.get(name)})
             for name, mine in by_variant.items()
         },
-        timeline=make_timeline(by_variant, plan.duration_s),
+        total=describe(samples, limits.p99_ms, answered),
+        timeline=make_timeline(by_variant, min(plan.duration_s, measured.sent_until_s)),
         notes=() if costs or not measured.complete else (NO_COST,),
     )
 
@@ -88,8 +106,7 @@ def check_run(run: Run) -> list[Check]:
     if plan.pinned:
         checks += [guard_errors(name, run.variants[name], limits) for name in plan.pinned]
     else:
-        answered = int(run.samples.right.sum())
-        checks.append(guard_errors("all", describe(run.samples, limits.p99_ms, answered), limits))
+        checks.append(guard_errors("all", run.total, limits))
     if limits.p99_ms is not None:
         checks += [guard_latency(name, run.variants[name], limits) for name in used]
     return [*checks, backlog]
@@ -110,8 +127,10 @@ def report_run(
     comparisons: Sequence[Comparison] = (),
     notes: Sequence[str] = (),
 ) -> LoadReport:
-    """The report of a run with these checks."""
+    """The report of a run with these checks; one that was ended early decides nothing."""
     samples = run.samples
+    if not run.measured.complete:
+        checks = [_EARLY, *checks]
     causes = Counter(samples.words[number] for number in samples.error[~samples.right])
     return LoadReport(
         kind=kind,
@@ -133,13 +152,18 @@ def report_run(
     )
 
 
-def _costs(
+def find_costs(
     client: Client, before: Meter | None, measured: Measurement, plan: LoadPlan, limits: Limits
 ) -> dict[str, Cost]:
+    """What the plan's variants cost since `before`; empty where that is not known."""
     if before is None or not measured.complete or not len(measured.samples):
         return {}
-    time.sleep(_SETTLE_S)
-    after = read_meter(client)
+    try:
+        time.sleep(_SETTLE_S)
+        after = read_meter(client)
+    except KeyboardInterrupt:
+        # The load is over: who is tired of waiting goes without the cost.
+        return {}
     if after is None:
         return {}
     return reckon(before, after, plan.model, measured.cpu_s / len(measured.samples), limits)

@@ -9,6 +9,7 @@ from loadtests.cost import read_meter
 from loadtests.figures import estimate_quantile
 from loadtests.kinds.load import Run, check_run, load, report_run
 from loadtests.limits import Limits
+from loadtests.live import Live
 from loadtests.measure import Target
 from loadtests.plan import LoadPlan
 from loadtests.report import Check, Estimate, LoadReport, Outcome, Timeline
@@ -27,18 +28,19 @@ class MemoryLog:
         # [second, bytes].
         self.readings: list[tuple[float, int]] = []
 
-    def look(self, now_s: float) -> None:
-        """Read when it is time to."""
+    def __call__(self, live: Live, now_s: float) -> bool:
+        """Read when it is time to; it never is enough."""
         if now_s >= self._due_s:
             self._due_s = now_s + self._every_s
             if (meter := read_meter(self._client)) is not None and meter.memory_bytes:
                 self.readings.append((now_s, meter.memory_bytes))
+        return False
 
 
 def soak(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
     """The report, and the raw record of every request."""
     memory = MemoryLog(client, max(1.0, plan.duration_s / 60))
-    run = load(client, target, plan, limits, memory.look)
+    run = load(client, target, plan, limits, memory)
     checks = [check for check in check_run(run) if check.name != "steady state"]
     checks.append(_guard_latency(run))
     if memory.readings:

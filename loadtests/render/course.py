@@ -101,7 +101,7 @@ def _server(label: str, line: Timeline, values: Sequence[float | None]) -> Drawe
 def _with_seconds(drawer: Drawer, line: Timeline) -> Drawer:
     def labelled(axes: Axes) -> None:
         drawer(axes)
-        axes.set(xlabel="seconds", xlim=(min(0, line.at_s[0]), line.at_s[-1]))
+        axes.set(xlabel="seconds", xlim=(min(0, line.at_s[0]), max(1e-9, line.at_s[-1])))
 
     return labelled
 

@@ -26,7 +26,7 @@ from loadtests.render.words import (
 )
 from loadtests.report import LoadReport, Outcome
 
-_TEMPLATE = Path(__file__).with_name("page.html.jinja")
+_FOLDER = Path(__file__).parent
 _ASKED = {
     "run": "How fast does it answer, and how often is it wrong?",
     "compare": "Is the candidate worse than the baseline?",
@@ -38,32 +38,44 @@ _ASKED = {
 def page(report: LoadReport) -> str:
     """The page: the verdict with its reasons, pictures, figures, every check, and how to do it again."""
     report = make_plain(report)
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    return (
+        open_templates(_FOLDER)
+        .get_template("page.html.jinja")
+        .render(
+            report=report,
+            asked=_ASKED[report.kind],
+            load=describe_load(report),
+            meaning=_say_meaning(report),
+            findings=list_findings(report),
+            why=say_why(report),
+            binding=find_binding(report),
+            pictures=draw_all(report),
+            grids=make_grids(report),
+            thin=warn_thin(report),
+            folded=_fold(report),
+            checks=[
+                (
+                    "Gates: may the figures be trusted?",
+                    [check for check in report.checks if check.kind == "gate"],
+                ),
+                ("Guards: are they good?", [check for check in report.checks if check.kind == "guard"]),
+            ],
+            causes=list_causes(report),
+            percent=percent,
+            facts=_list_facts(report),
+            command=command_line(report),
+        )
     )
-    return environment.from_string(_TEMPLATE.read_text("utf-8")).render(
-        report=report,
-        asked=_ASKED[report.kind],
-        load=describe_load(report),
-        meaning=_say_meaning(report),
-        findings=list_findings(report),
-        why=say_why(report),
-        binding=find_binding(report),
-        pictures=_draw(report),
-        grids=make_grids(report),
-        thin=warn_thin(report),
-        folded=_fold(report),
-        checks=[
-            (
-                "Gates: may the figures be trusted?",
-                [check for check in report.checks if check.kind == "gate"],
-            ),
-            ("Guards: are they good?", [check for check in report.checks if check.kind == "guard"]),
-        ],
-        causes=list_causes(report),
-        percent=percent,
-        facts=_list_facts(report),
-        command=command_line(report),
+
+
+def open_templates(*folders: Path) -> jinja2.Environment:
+    """The templates in these folders, and what all pages share."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([*folders, _FOLDER]),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
 
 
@@ -79,7 +91,7 @@ def _say_meaning(report: LoadReport) -> str:
     return "The figures do not suffice for a decision. It is no verdict on the model."
 
 
-def _draw(report: LoadReport) -> list[Picture]:
+def draw_all(report: LoadReport) -> list[Picture]:
     """What decides first; a variant looks the same in all of them."""
     timed = report.timeline.variants if report.timeline is not None else {}
     compared = [comparison.candidate for comparison in report.comparisons]

@@ -41,7 +41,7 @@ def draw_tail(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
             axes.set_yscale("log")
             axes.yaxis.set_major_formatter("{x:g}")
         else:
-            axes.set_ylim(0, 1.1 * max([*values, report.limits.p99_ms or 0]))
+            axes.set_ylim(0, 1.1 * (max([*values, report.limits.p99_ms or 0]) or 1))
         axes.set(xlabel="share of requests that were at least as fast", ylabel="latency, ms")
         mark_limit(axes, report.limits.p99_ms)
 
@@ -85,7 +85,8 @@ def draw_ratios(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
             colour = keys[comparison.candidate].colour
             axes.errorbar(ratio.value, place, xerr=ends, color=colour, marker="o", capsize=4, linewidth=1.8)
         axes.axvline(1, color=INK, linewidth=1)
-        reach = 1.15 * max(max(abs(ratio.low - 1), abs(ratio.high - 1)) for _, ratio in rows)
+        # An axis needs some width, also where nothing differs at all.
+        reach = 1.15 * max(0.01, *(max(abs(ratio.low - 1), abs(ratio.high - 1)) for _, ratio in rows))
         axes.set_xlim(1 - reach, 1 + reach)
         axes.set_ylim(0.3, len(rows) + 0.9)
         axes.set_yticks(places, [ratio.figure for _, ratio in rows])
@@ -119,7 +120,7 @@ def draw_costs(report: LoadReport) -> Picture | None:
                 axes.barh(place, part, left=left, color=key.colour, height=0.6)
                 left += part
             axes.annotate(f"{left:.2f}", (left, place), xytext=(4, -3), textcoords="offset points")
-        axes.set_xlim(0, 1.15 * max(server_s(cost) for cost in costs.values()))
+        axes.set_xlim(0, 1.15 * (max(server_s(cost) for cost in costs.values()) or 1))
         axes.set_ylim(0.4, len(costs) + 0.6)
         axes.set_yticks(places, [name[:_LONGEST] for name in costs])
         axes.grid(visible=False, axis="y")

@@ -18,7 +18,7 @@ def draw_search(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     if not probes:
         return None
     limit_ms = report.limits.p99_ms
-    top_ms = 1.1 * max(probe.p99_ms or 0 for probe in probes)
+    top_ms = 1.1 * (max(probe.p99_ms or 0 for probe in probes) or 1)
     top_ms = top_ms if limit_ms is None else min(top_ms, _TOP * limit_ms)
 
     def drawer(axes: Axes) -> None:

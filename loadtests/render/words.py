@@ -3,9 +3,12 @@
 import math
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from loadtests.record import Record
 from loadtests.report import Check, Cost, Estimate, LoadReport, Outcome, Ratio, VariantReport, Weighed
+
+R = TypeVar("R", bound=Record)
 
 # A p99 of fewer rests on less than ten slow requests.
 SAMPLES_FOR_P99 = 1000
@@ -17,10 +20,10 @@ _MOST_POINTS = 8
 _MOST_CHARACTERS = 400
 
 
-def make_plain(report: LoadReport) -> LoadReport:
-    """The same report without a character that could steer a terminal or break a file: servers chose some of
+def make_plain(report: R) -> R:
+    """The same record without a character that could steer a terminal or break a file: servers chose some of
     its text. Such characters are shown as escapes."""
-    return LoadReport.model_validate(_plain(report.model_dump()))
+    return type(report).model_validate(_plain(report.model_dump()))
 
 
 def _plain(value: Any) -> Any:
@@ -148,8 +151,11 @@ def judge_weighed(weighed: Weighed) -> str:
 
 def odds(log_evidence: float, needed: float) -> str:
     """Evidence as odds, beside what it must reach."""
-    reached = "over a million" if log_evidence > math.log(1e6) else f"{math.exp(log_evidence):.3g}"
-    return f"{reached} of {math.exp(needed):.4g}"
+    return f"{_odds(log_evidence)} of {_odds(needed)}"
+
+
+def _odds(log_evidence: float) -> str:
+    return "over a million" if log_evidence > math.log(1e6) else f"{math.exp(log_evidence):.3g}"
 
 
 def command_line(report: LoadReport) -> str:

@@ -1,7 +1,6 @@
 """Write what is made from a report to the files that were asked for."""
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
@@ -51,19 +50,19 @@ def write_all(
 
     Raises LoadTestError when one cannot be written."""
     if json is not None:
-        _write(json, lambda: report.model_dump_json(indent=2) + "\n")
+        write_text(json, report.model_dump_json(indent=2) + "\n")
     if markdown is not None:
-        _write(markdown, lambda: make_markdown(report))
+        write_text(markdown, make_markdown(report))
     if junit is not None:
-        _write(junit, lambda: make_junit(report))
+        write_text(junit, make_junit(report))
     if html is not None:
         from loadtests.render.page import page  # slow to import, since it draws
 
-        _write(html, lambda: page(report))
+        write_text(html, page(report))
 
 
-def _write(path: Path, make: Callable[[], str]) -> None:
-    text = make()
+def write_text(path: Path, text: str) -> None:
+    """The file whole or not at all. Raises LoadTestError."""
     # A link stays a link.
     path = path.resolve()
     scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -9,13 +9,19 @@ import { ago, count, many, moment, percent, said } from "./words.js";
 const PROOF = /^(.*?): (.*)$/s;
 const ACTIONS = ["started", "paused", "resumed", "promoted", "approved", "aborted"];
 
-/** The entries of the shown rollout, and what was done to the routes since, or all where none is shown. */
+/** The entries of the shown rollout, qualifications that came before it, and what was done to the routes
+ * since, or all where none is shown. */
 export function entriesOf(trail, view, newest) {
   if (!view) return trail;
   const id = view.rollout.rollout;
+  const first = trail.findIndex((entry) => entry.rollout === id);
   const last = trail.findLastIndex((entry) => entry.rollout === id);
+  const before = trail.findLastIndex((entry, index) => index < first && entry.rollout !== null);
   return trail.filter(
-    (entry, index) => entry.rollout === id || (newest && index > last && entry.rollout === null),
+    (entry, index) =>
+      entry.rollout === id ||
+      (entry.action === "qualify" && index > before && index < first) ||
+      (newest && index > last && entry.rollout === null),
   );
 }
 
@@ -138,6 +144,8 @@ function what(entry) {
       return `Resumed ${at}`;
     case "abort":
       return "Aborted";
+    case "qualify":
+      return "Qualification";
     default:
       return "Routes set";
   }

@@ -8,6 +8,8 @@ from serve.docs.control_examples import (
     CURVES_ANSWER,
     FEEDBACK_ANSWER,
     FEEDBACK_EXAMPLES,
+    QUALIFICATIONS_ANSWER,
+    QUALIFY_EXAMPLES,
     REPLAY_ANSWER,
     ROLLOUT_EXAMPLES,
     ROLLOUTS_ANSWER,
@@ -33,7 +35,15 @@ _ACTS: Mapping[Act, tuple[str, str]] = {
 
 def control_paths() -> dict[str, Any]:
     """Every path under `/control`."""
-    return {**_models(), **_rollouts(), **_acts(), **_feedback(), **_weigh()}
+    return {
+        **_models(),
+        **_records(),
+        **_qualifications(),
+        **_rollouts(),
+        **_acts(),
+        **_feedback(),
+        **_weigh(),
+    }
 
 
 def _look(summary: str, given: dict[str, Any], *errors: str, **fields: Any) -> Operation:
@@ -47,8 +57,6 @@ def _change(summary: str, answers: Mapping[str, Any], *errors: str, **fields: An
 def _models() -> dict[str, Any]:
     model = shared("Model")
     routes = json_answer("Those in force.", "Routes", example=ROUTES_ANSWER)
-    curves = json_answer("By variant.", "Curves", example=CURVES_ANSWER)
-    trail = json_answer("At most 500 entries.", "Trail", example=TRAIL_ANSWER)
     return {
         "/control/models": {
             "get": _look("The models that are served", json_answer("Their names.", "ControlModels"))
@@ -72,6 +80,14 @@ def _models() -> dict[str, Any]:
                 requestBody=json_body("RoutesWanted", ROUTES_EXAMPLES),
             ),
         },
+    }
+
+
+def _records() -> dict[str, Any]:
+    model = shared("Model")
+    curves = json_answer("By variant.", "Curves", example=CURVES_ANSWER)
+    trail = json_answer("At most 500 entries.", "Trail", example=TRAIL_ANSWER)
+    return {
         "/control/models/{model}/curves": {
             "get": _look("The last ten minutes of a model", curves, parameters=model)
         },
@@ -96,6 +112,22 @@ def _models() -> dict[str, Any]:
             )
         },
     }
+
+
+def _qualifications() -> dict[str, Any]:
+    views = json_answer("Those of versions long gone, too.", "Qualifications", example=QUALIFICATIONS_ANSWER)
+    add = _change(
+        "Write down what was found of a candidate",
+        {"201": json_answer("It stands in the trail.", "QualificationView")},
+        "409",
+        description="As `counterweight qualify` does at its end. A policy with `qualified: true` starts only "
+        "a candidate that was QUALIFIED in the version that is loaded. 409 when the digests are not those of "
+        "what is loaded now.",
+        parameters=shared("Model"),
+        requestBody=json_body("Qualification", QUALIFY_EXAMPLES),
+    )
+    look = _look("What was found of candidates", views, parameters=shared("Model"))
+    return {"/control/models/{model}/qualifications": {"get": look, "post": add}}
 
 
 def _rollouts() -> dict[str, Any]:

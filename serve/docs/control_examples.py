@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from serve.bundle import sha256
 from serve.control import Act, Curve, Curves, Feedback, RolloutLine, RolloutView, TrailLine
 from serve.record import Record
 from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Comparison, Cost, Evidence, Moments, Pair, Segment
 from serve.rollout.judge import judge
 from serve.rollout.policy import Policy, Step
+from serve.rollout.qualification import Qualification, QualificationView, view_of
 from serve.rollout.replay import Replay
 from serve.rollout.rollout import Phase, Plan, Rollout, start
 from serve.rollout.trail import Action
@@ -45,6 +47,28 @@ FEEDBACK_EXAMPLES: dict[str, Any] = {
             {"request_id": "zero-1", "correct": False},
         ]
     }
+}
+QUALIFY_EXAMPLES: dict[str, Any] = {
+    "It passed": {
+        "candidate": "slim-int8",
+        "baseline": "fp32",
+        "digests": {variant: sha256(variant.encode()) for variant in ("fp32", "slim-int8")},
+        "outcome": "QUALIFIED",
+        "binding": "agreement",
+        "limits": {"p99_ms": 50, "agreement": 0.98},
+        "stages": [
+            {"name": "capacity", "outcome": "PASS"},
+            {"name": "shadow", "outcome": "PASS", "checks": [{"name": "agreement", "seen": "99.6 %"}]},
+        ],
+    },
+    "It did not": {
+        "candidate": "slim-int8",
+        "baseline": "fp32",
+        "digests": {variant: sha256(variant.encode()) for variant in ("fp32", "slim-int8")},
+        "outcome": "NOT_QUALIFIED",
+        "reasons": ["capacity: 310 requests/s, at least 400 were asked"],
+        "stages": [{"name": "capacity", "outcome": "FAIL"}],
+    },
 }
 WEIGH_EXAMPLES: dict[str, Any] = {
     "Three seconds, half of the requests for the candidate": {
@@ -152,6 +176,11 @@ def _trail_line() -> TrailLine:
     )
 
 
+def _qualification() -> QualificationView:
+    found = Qualification.model_validate(next(iter(QUALIFY_EXAMPLES.values())))
+    return view_of(found, 1, "ann", _STARTED_S - 3600)
+
+
 def _curves() -> Curves:
     busy = Curve(requests_per_s=(82.0, 73.8), errors_per_s=(0.0, 0.0), p50_ms=(6.1, 6.2), p99_ms=(10.0, 9.1))
     new = Curve(requests_per_s=(0.0, 8.2), errors_per_s=(0.0, 0.0), p50_ms=(None, 5.5), p99_ms=(None, 8.3))
@@ -166,4 +195,5 @@ TRAIL_ANSWER = {"entries": [_written(_trail_line())]}
 CURVES_ANSWER = _written(_curves())
 REPLAY_ANSWER = _written(Replay(rollout=ROLLOUT, verdicts=3, faults=()))
 WEIGH_ANSWER = _written(weigh(Weighing.model_validate(next(iter(WEIGH_EXAMPLES.values())))))
+QUALIFICATIONS_ANSWER = {"qualifications": [_written(_qualification())]}
 FEEDBACK_ANSWER = _written(Feedback(counted=1, double=(), late=(), unknown=("zero-1",)))

@@ -17,11 +17,12 @@ from serve.control import (
 )
 from serve.docs.schemas import Schema, listed, mapped, number, record, ref, text, whole
 from serve.record import Record
+from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay
 from serve.rollout.weighing import Weighed, Weighing
 from serve.routing import Routes
 
-_ASKED: tuple[type[Record], ...] = (RoutesWanted, RolloutWanted, ActWanted, Outcomes, Weighing)
+_ASKED: tuple[type[Record], ...] = (RoutesWanted, RolloutWanted, ActWanted, Outcomes, Weighing, Qualification)
 _ANSWERED: tuple[type[Record], ...] = (
     Routes,
     RolloutView,
@@ -32,6 +33,7 @@ _ANSWERED: tuple[type[Record], ...] = (
     Replay,
     Weighed,
     Bundles,
+    QualificationView,
 )
 
 
@@ -83,5 +85,6 @@ CONTROL: dict[str, Schema] = {
         }
     ),
     "Rollouts": record({"rollouts": listed(ref("RolloutLine"), "Newest first.")}),
+    "Qualifications": record({"qualifications": listed(ref("QualificationView"), "Newest first.")}),
     "Trail": record({"entries": listed(ref("TrailLine"), "Oldest first.", maxItems=500)}),
 }

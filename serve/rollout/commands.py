@@ -22,13 +22,14 @@ from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownMo
 from serve.record import explain, nearest
 from serve.rollout import advance
 from serve.rollout.controller import Controller
+from serve.rollout.qualification import Qualification, QualificationView, unqualified
 from serve.rollout.replay import Replay, replay
 from serve.rollout.rollout import Plan, start
 from serve.rollout.situation import Situation
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
-from serve.rollout.views import lines_of, past, rollouts_of, view_of
+from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of, view_of
 from serve.routing import Routes
 
 _MOST_ENTRIES = 500
@@ -73,6 +74,8 @@ class Commands:
         """Start a rollout."""
         situation = self._at(model)
         _require_startable(situation, wanted.candidate)
+        if wanted.policy.qualified:
+            _require_qualified(situation, wanted.candidate)
         variants = (situation.baseline, wanted.candidate)
         plan = Plan(
             model=model,
@@ -87,6 +90,21 @@ class Commands:
         quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
         self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
         return _view(situation)
+
+    def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
+        """Write down what was found of a candidate."""
+        situation = self._at(model)
+        _require_loaded(situation, found)
+        change = Change(model=model, action=Action.QUALIFY, by=by, at_s=time.time(), qualification=found)
+        self._controller.append(situation, change)
+        return situation.qualifications[-1]
+
+    def qualifications(self, model: str) -> tuple[QualificationView, ...]:
+        """All of a model's, newest first."""
+        if (situation := self._controller.situations.get(model)) is not None:
+            return tuple(reversed(situation.qualifications))
+        self._require_known(model)
+        return tuple(reversed(qualifications_of(self._store.trail(model))))
 
     def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
         """What a person does."""
@@ -179,6 +197,33 @@ def _require_startable(situation: Situation, candidate: str) -> None:
             f"a rollout begins with all traffic of {model!r} at {baseline!r}, which gets {100 * share:.4g} % "
             f"of it; set its routes first: counterweight routes {model} --set {baseline}=100"
         )
+
+
+def _require_qualified(situation: Situation, candidate: str) -> None:
+    model, baseline = situation.model, situation.baseline
+    why = unqualified(situation.qualifications, candidate, baseline, situation.digests)
+    if why is not None:
+        raise RefusedAction(
+            f"the policy asks for a QUALIFIED candidate (qualified: true), and {why}; run: "
+            f"counterweight qualify {model} --to {candidate}"
+        )
+
+
+def _require_loaded(situation: Situation, found: Qualification) -> None:
+    """Raise RefusedAction unless it was found of what is loaded."""
+    for variant in (found.baseline, found.candidate):
+        _require(variant, situation)
+    if found.baseline != situation.baseline:
+        raise RefusedAction(
+            f"the baseline of {situation.model!r} is {situation.baseline!r}, {found.baseline!r} came; "
+            "weigh the candidate against that one"
+        )
+    for variant, digest in found.digests.items():
+        if (loaded := situation.digests[variant]) != digest:
+            raise RefusedAction(
+                f"{variant!r} of {situation.model!r} is loaded with the digest {loaded[:12]}..., and "
+                f"{digest[:12]}... was weighed; load that version, or weigh this one"
+            )
 
 
 def _require(variant: str, situation: Situation) -> None:

@@ -131,6 +131,9 @@ def _url(url: str) -> str:
 class Policy(Record):
     """The whole of it."""
 
+    # True: it starts only when the candidate, in the version that is loaded, was QUALIFIED against the
+    # baseline that is loaded.
+    qualified: bool = False
     shadow: Shadow = Shadow()
     steps: tuple[Step, ...] = tuple(Step(share=share) for share in (0.01, 0.05, 0.25, 0.5, 1.0))
     guards: Guards = Guards()

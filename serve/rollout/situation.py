@@ -8,6 +8,7 @@ from serve.control import RolloutLine
 from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence
 from serve.rollout.judge import Verdict
+from serve.rollout.qualification import QualificationView, view_of
 from serve.rollout.rollout import Rollout
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
@@ -39,6 +40,8 @@ class Situation:
     splits: dict[int, tuple[int, float]] = field(default_factory=dict)
     # Every rollout of the model there was, the newest last.
     lines: dict[str, RolloutLine] = field(default_factory=dict)
+    # Every qualification of the model, oldest first.
+    qualifications: list[QualificationView] = field(default_factory=list)
     # The last entry that changed something: what a person decided on must not be older.
     changed: int = 0
     # The last verdict, and the time it was asked for.
@@ -92,7 +95,7 @@ class Situation:
     def recall(self, present: Present, trail: Iterable[Entry]) -> None:
         """What the store says. What had come and is in no evidence yet will come again."""
         self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
-        self.changed, self.decided, self.lines = 0, False, {}
+        self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
         for entry in trail:
             self.put(entry.number, entry.change)
         self.present = present
@@ -102,6 +105,10 @@ class Situation:
         """A change is written down as this entry; whether it moved anything."""
         before = self.present.rollout
         moved = change.judged is None or change.rollout != before
+        if change.qualification is not None:
+            # What people decided on stands as it stood.
+            moved = False
+            self.qualifications.append(view_of(change.qualification, number, change.by, change.at_s))
         evidence = self.present.evidence
         if change.action is Action.START:
             evidence = Evidence()

@@ -12,6 +12,7 @@ from serve.errors import InvalidRecord
 from serve.record import Record, explain
 from serve.rollout.evidence import Evidence
 from serve.rollout.judge import Verdict
+from serve.rollout.qualification import Qualification
 from serve.rollout.rollout import Rollout
 from serve.routing import Routes
 
@@ -30,6 +31,8 @@ class Action(StrEnum):
     ABORT = "abort"
     # Routes alone, without a rollout.
     ROUTES = "routes"
+    # Nothing was changed: something was found out before a rollout.
+    QUALIFY = "qualify"
 
 
 class Judged(Record):
@@ -53,13 +56,22 @@ class Change(Record):
     routes: Routes | None = None
     # Of a verdict only.
     judged: Judged | None = None
+    # Of a qualification only.
+    qualification: Qualification | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.judged is None) == (self.action is Action.VERDICT):
             raise ValueError(f"action {self.action}: a verdict comes with `judged`, and nothing else does")
-        if (self.rollout is None) == (self.action is not Action.ROUTES):
-            raise ValueError(f"action {self.action}: everything but routes comes with its rollout")
+        if (self.qualification is None) == (self.action is Action.QUALIFY):
+            raise ValueError(
+                f"action {self.action}: `qualify` comes with its qualification, nothing else does"
+            )
+        alone = self.action in (Action.ROUTES, Action.QUALIFY)
+        if (self.rollout is None) != alone:
+            raise ValueError(f"action {self.action}: all but routes and qualify come with their rollout")
+        if self.action is Action.QUALIFY and self.routes is not None:
+            raise ValueError("action qualify: it changes no routes")
         if self.action is Action.ROUTES and self.routes is None:
             raise ValueError("action routes: give the routes")
         models = {self.rollout and self.rollout.plan.model, self.routes and self.routes.model} - {None}

@@ -6,6 +6,8 @@ from serve.control import RolloutLine, RolloutView, TrailLine
 from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Evidence
 from serve.rollout.judge import Verdict
+from serve.rollout.qualification import QualificationView
+from serve.rollout.qualification import view_of as qualification_view
 from serve.rollout.rollout import Rollout
 from serve.rollout.store import Present
 from serve.rollout.trail import Change, Entry
@@ -40,7 +42,6 @@ def view_of(
 def line_of(number: int, digest: str, change: Change) -> TrailLine:
     """A step of the trail without its evidence."""
     rollout, judged = change.rollout, change.judged
-    reason = judged.verdict.reason if judged else rollout.reason if rollout else "routes were set"
     return TrailLine(
         number=number,
         action=change.action,
@@ -53,9 +54,17 @@ def line_of(number: int, digest: str, change: Change) -> TrailLine:
         share=rollout.share if rollout else None,
         routes=change.routes,
         kind=judged.verdict.kind if judged else None,
-        reason=reason,
+        reason=_reason_of(change),
         verdict=judged.verdict if judged else None,
     )
+
+
+def _reason_of(change: Change) -> str:
+    if change.judged is not None:
+        return change.judged.verdict.reason
+    if change.qualification is not None:
+        return change.qualification.said()
+    return change.rollout.reason if change.rollout is not None else "routes were set"
 
 
 def lines_of(trail: Iterable[Entry]) -> tuple[TrailLine, ...]:
@@ -74,6 +83,16 @@ def rollouts_of(trail: Iterable[Entry]) -> tuple[RolloutLine, ...]:
         same = known is not None and known[0] == rollout
         last[rollout.rollout] = known if known is not None and same else (rollout, at_s)
     return tuple(rollout_line(rollout, at_s) for rollout, at_s in reversed(last.values()))
+
+
+def qualifications_of(trail: Iterable[Entry]) -> tuple[QualificationView, ...]:
+    """Every qualification in a model's trail, oldest first."""
+    changes = ((entry.number, entry.change) for entry in trail)
+    return tuple(
+        qualification_view(change.qualification, number, change.by, change.at_s)
+        for number, change in changes
+        if change.qualification is not None
+    )
 
 
 def past(trail: Sequence[Entry], rollout: str) -> RolloutView:

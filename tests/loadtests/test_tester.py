@@ -106,6 +106,7 @@ def test_both_modes_of_a_latency_show(mixed: LoadReport) -> None:
     """6 % of the answers take 800 ms more: so many are over a limit between, the median knows nothing of it,
     and the p99 is one of them, since more than 1 % of 400 requests are but for a chance of 1 in a million."""
     slow = mixed.variants["slow"]
+    assert slow.over_limit is not None
     assert slow.over_limit in events(0.06, slow.requests)
     assert _value(slow.p50_ms) in latency_ms(10)
     assert _value(slow.p99_ms) in latency_ms(810)

@@ -8,11 +8,11 @@ from tests.loadtests.known import MODEL, Behaviour, open_known
 
 
 def test_the_capacity_is_found(tmp_path: Path) -> None:
-    """Of a server that serves exactly 400/s, by a search that begins close below it, so that it is short.
-    Above it answers pile up, which is a cliff."""
+    """Of a server that serves exactly 200/s, by a search that begins close below it, so that it is short.
+    Above it answers pile up, which is a cliff. The limit is wide, so that a busy machine may be late."""
     path = tmp_path / "report.json"
-    with open_known(only=Behaviour(per_s=400)) as url:
-        options = ("--rate", "380", "--duration", "6", "--arrivals", "constant", "--set", "p99_ms=200")
+    with open_known(only=Behaviour(per_s=200)) as url:
+        options = ("--rate", "190", "--duration", "8", "--arrivals", "constant", "--set", "p99_ms=500")
         command = ("loadtest", "capacity", url, "--model", MODEL, *options, "--json", str(path))
         finished = subprocess.run(
             [sys.executable, "-W", "error", "-m", "counterweight", *command],
@@ -25,5 +25,5 @@ def test_the_capacity_is_found(tmp_path: Path) -> None:
     assert finished.returncode in {0, 3}, finished.stdout + finished.stderr
     capacity = LoadReport.model_validate_json(path.read_text()).capacities["only"]
     assert capacity.rate_per_s is not None
-    assert capacity.rate_per_s in capacity_per_s(400)
+    assert capacity.rate_per_s in capacity_per_s(200)
     assert capacity.boundary == "cliff"

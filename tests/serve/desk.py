@@ -1,15 +1,14 @@
 """Desk: the control API's other end, in memory, for tests."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from serve.bundle import sha256
 from serve.control import (
     Act,
     ActWanted,
     Bundles,
     BundleView,
-    Curve,
     Curves,
     Feedback,
     Outcome,
@@ -28,16 +27,18 @@ from serve.errors import (
     UnknownRollout,
     UnknownVariant,
 )
-from serve.observe.usage import Part, PartUsage, Usage
+from serve.observe.usage import Usage
 from serve.rollout import advance
-from serve.rollout.census import Disagreement
 from serve.rollout.judge import judge
+from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay, replay
 from serve.rollout.rollout import Plan, Rollout
 from serve.rollout.trail import Action
+from serve.rollout.views import lines_of, qualifications_of
 from serve.routing import Routes
 from tests.conftest import make_figures
-from tests.serve.story import NOW_S, Stage, line_of, tell
+from tests.serve.shown import USAGE, curve, disagreements
+from tests.serve.story import NOW_S, Stage, tell
 
 _ACTS: Mapping[Act, Callable[[Rollout, str], Rollout]] = {
     "pause": advance.pause,
@@ -59,6 +60,7 @@ class Desk:
         candidate: str = "light",
     ) -> None:
         self._plan = Plan(model=model, baseline=baseline, candidate=candidate)
+        self._digests = {variant: sha256(variant.encode()) for variant in (baseline, candidate)}
         self._stage: Stage = stage
         self.forget()
 
@@ -97,6 +99,18 @@ class Desk:
         plan = self._plan.model_copy(update={"policy": wanted.policy})
         return self._view(self.story.begin(f"{model}-20261122-153000-{len(self.told):04x}", plan, by))
 
+    async def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
+        """Written down, if it is of what is loaded."""
+        self._expect(model, "qualify", model, found, by)
+        if found.digests != self._digests:
+            raise RefusedAction(f"the digests of {model!r} are {self._digests}, {found.digests} came")
+        return self.story.qualify(found, by)
+
+    async def qualifications(self, model: str) -> tuple[QualificationView, ...]:
+        """All of them, newest first."""
+        self._expect(model)
+        return tuple(reversed(qualifications_of(self.story.entries)))
+
     async def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
         """What a person does."""
         number, before = self._find(rollout)
@@ -129,7 +143,7 @@ class Desk:
     async def trail(self, model: str, after: int) -> tuple[TrailLine, ...]:
         """What was done after that entry."""
         self._expect(model)
-        return tuple(line_of(entry) for entry in self.story.entries[after : after + 500])
+        return lines_of(self.story.entries[after : after + 500])
 
     async def replay(self, rollout: str) -> Replay:
         """The real one's findings."""
@@ -143,18 +157,17 @@ class Desk:
         return Curves(
             at_s=at_s,
             variants={
-                self._plan.baseline: _curve([20 - 5 * (point > 60) for point in range(120)], 6.1),
-                self._plan.candidate: _curve([5 * (point > 60) for point in range(120)], 3.2),
+                self._plan.baseline: curve([20 - 5 * (point > 60) for point in range(120)], 6.1),
+                self._plan.candidate: curve([5 * (point > 60) for point in range(120)], 3.2),
             },
         )
 
     async def bundles(self, model: str) -> Bundles:
-        """The baseline's, and a candidate's that was loaded before it was exported again."""
+        """Of both variants, each as it is served."""
         self._expect(model)
-        digests = {self._plan.baseline: ("a" * 64, "a" * 64), self._plan.candidate: ("b" * 64, "c" * 64)}
         bundles = {
-            name: BundleView(digest=digest, loaded=loaded, rejected=None, figures=make_figures(4000))
-            for name, (digest, loaded) in digests.items()
+            name: BundleView(digest=digest, loaded=digest, rejected=None, figures=make_figures(4000))
+            for name, digest in self._digests.items()
         }
         return Bundles(baseline=self._plan.baseline, bundles=bundles)
 
@@ -162,13 +175,7 @@ class Desk:
         """Of a gateway, and of a variant that is placed apart."""
         if self.error is not None:
             raise self.error
-        parts = ((Part("gateway"), 12.5, 2**27), (Part("variant", "linear", "base"), 4.25, 2**26))
-        return Usage(
-            read_s=NOW_S,
-            parts=tuple(
-                PartUsage(part=part, cpu_s=cpu_s, resident_bytes=size) for part, cpu_s, size in parts
-            ),
-        )
+        return USAGE
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
         """Outcomes whose ids say what is wrong: `late-...`, `unknown-...`; a second one is double."""
@@ -219,32 +226,5 @@ class Desk:
             verdict=verdict,
             judged_s=None if verdict is None else NOW_S,
             served=requests.candidate / requests.both if requests else None,
-            disagreements=_disagreements(evidence.shadow.disagreements),
+            disagreements=disagreements(evidence.shadow.disagreements),
         )
-
-
-def _curve(requests_per_s: Sequence[float], p50_ms: float) -> Curve:
-    swing = [1 + 0.1 * math.sin(point / 5) for point in range(len(requests_per_s))]
-    busy = [(rate * each, each) for rate, each in zip(requests_per_s, swing, strict=True)]
-    return Curve(
-        requests_per_s=tuple(rate for rate, _ in busy),
-        errors_per_s=tuple(0.2 * (rate > 0 and place % 17 == 0) for place, (rate, _) in enumerate(busy)),
-        p50_ms=tuple(p50_ms * each if rate else None for rate, each in busy),
-        p99_ms=tuple(2.5 * p50_ms * each if rate else None for rate, each in busy),
-    )
-
-
-def _disagreements(count: int) -> tuple[Disagreement, ...]:
-    return tuple(
-        Disagreement(
-            at_s=NOW_S - 550 - 7 * place,
-            request_id=f"{place:02x}af61c4d2",
-            slice=("eu", "us", None)[place % 3],
-            output="y",
-            baseline=f"{place % 10} (0.{61 - place % 9})",
-            candidate=f"{(3 * place + 7) % 10} (0.{55 - place % 9})"
-            if place % 5
-            else "ModelFailed: it broke",
-        )
-        for place in range(min(count, 20))
-    )

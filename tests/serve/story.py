@@ -4,10 +4,10 @@ from copy import copy
 from functools import cache
 from typing import Literal
 
-from serve.control import TrailLine
 from serve.rollout.advance import advance, pause, resume
 from serve.rollout.evidence import Comparison, Evidence
 from serve.rollout.judge import judge
+from serve.rollout.qualification import Qualification, QualificationView, view_of
 from serve.rollout.rollout import Plan, Rollout, start
 from serve.rollout.trail import Action, Change, Entry, Judged, seal
 from serve.routing import Routes
@@ -53,6 +53,14 @@ class Story:
         """Other routes."""
         at_s = NOW_S - ago_s
         self._write(Change(model=self.plan.model, action=Action.ROUTES, by=by, at_s=at_s, routes=routes))
+
+    def qualify(self, found: Qualification, by: str, ago_s: float = 0) -> QualificationView:
+        """What was found of the candidate."""
+        at_s = NOW_S - ago_s
+        self._write(
+            Change(model=self.plan.model, action=Action.QUALIFY, by=by, at_s=at_s, qualification=found)
+        )
+        return view_of(found, len(self.entries), by, at_s)
 
     def begin(self, name: str, plan: Plan, by: str, ago_s: float = 0) -> Rollout:
         """A rollout starts."""
@@ -136,25 +144,3 @@ def _told(model: str, baseline: str, candidate: str, stage: Stage) -> Story:
 
 def _compared(pairs: int, disagreements: int) -> Comparison:
     return shadowed(pairs, disagreements) + Comparison(largest_difference=0.41)
-
-
-def line_of(entry: Entry) -> TrailLine:
-    """An entry as the control API tells it."""
-    change = entry.change
-    verdict = change.judged.verdict if change.judged else None
-    after = change.rollout
-    return TrailLine(
-        number=entry.number,
-        action=change.action,
-        by=change.by,
-        at_s=change.at_s,
-        digest=entry.digest,
-        rollout=entry.rollout,
-        phase=after.phase if after else None,
-        step=after.step if after else None,
-        share=after.share if after else None,
-        routes=change.routes,
-        kind=verdict.kind if verdict else None,
-        reason=verdict.reason if verdict else after.reason if after else "routes set",
-        verdict=verdict,
-    )

@@ -6,6 +6,7 @@ from serve.control import Control
 from serve.http.bucket import Bucket
 from serve.http.control.feedback import feedback_route
 from serve.http.control.models import model_routes
+from serve.http.control.qualifications import qualification_routes
 from serve.http.control.rollouts import rollout_routes
 from serve.http.control.routes import routes_routes
 from serve.http.control.weigh import weigh_route
@@ -23,6 +24,7 @@ def control_routes(
     return [
         *model_routes(registry, control, gate),
         *routes_routes(registry, control, gate, writes, reader),
+        *qualification_routes(control, gate, writes, reader),
         *rollout_routes(control, gate, writes, reader),
         feedback_route(control, gate, feedback, reader),
         weigh_route(gate, reader),

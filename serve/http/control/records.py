@@ -8,7 +8,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.errors import InvalidRequest, UnsupportedMediaType
-from serve.http.models import answer_json
 from serve.http.reader import Reader
 from serve.oip.wording import shorten
 from serve.record import Record, explain
@@ -49,4 +48,5 @@ def answer_record(record: Record, status: int = 200) -> Response:
 
 def answer_records(name: str, records: Sequence[Record]) -> Response:
     """`records` as a response, in a list of that name."""
-    return answer_json({name: [record.model_dump(mode="json") for record in records]})
+    listed = ",".join(record.model_dump_json() for record in records)
+    return Response(f'{{"{name}":[{listed}]}}', media_type=_JSON)

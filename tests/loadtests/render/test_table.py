@@ -133,8 +133,8 @@ def test_a_slower_candidate_is_called_slower() -> None:
 def test_rates_carry_the_odds_of_the_sequential_test() -> None:
     """e^3.4 = 30 of e^3 = 20.1 needed is enough; where nothing happened there is no ratio."""
     text = table(make_report("compare"))
-    assert "30 of 20.09  shown safe" in text
-    assert _row(text, "errors")[-10:] == ["-", "-", "1", "of", "200.3", "1", "of", "20.09", "not", "decided"]
+    assert "30 of 20.1  shown safe" in text
+    assert _row(text, "errors")[-10:] == ["-", "-", "1", "of", "200", "1", "of", "20.1", "not", "decided"]
     assert "0 of 3,000 against 0 of 3,000" in text
 
 
@@ -144,7 +144,7 @@ def test_overwhelming_odds_are_not_counted_out() -> None:
     weighed = report.comparisons[0].weighed[1].model_copy(update={"harm": 2000})
     comparison = report.comparisons[0].model_copy(update={"weighed": (weighed,)})
     text = table(report.model_copy(update={"comparisons": (comparison,)}))
-    assert "over a million of 200.3" in text
+    assert "over a million of 200" in text
     assert "harm shown" in text
 
 

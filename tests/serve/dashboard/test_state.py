@@ -9,6 +9,7 @@ from serve.catalog import Catalog
 from tests.serve.dashboard.conftest import VisitDesk
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
+from tests.serve.shown import NOT_QUALIFIED
 from tests.serve.story import Stage, Story
 
 
@@ -64,6 +65,18 @@ def test_the_timeline_says_who_did_what(visit: VisitDesk) -> None:
     ]
     expect(timeline.locator(".head b")).to_have_text(heads)
     expect(timeline.locator("li", has_text="Paused")).to_contain_text("by bob")
+
+
+def test_the_timeline_tells_a_qualification_with_the_rollout_after_it(visit: VisitDesk) -> None:
+    """It is what the start rests on; one of an earlier rollout stands with that one."""
+    desk = Desk("done")
+    desk.story.qualify(NOT_QUALIFIED, "bob", 40)
+    desk.story.begin("linear-20261122-153000-0001", desk.story.plan, "ann", 30)
+    timeline = visit(desk).card("Timeline")
+    expect(timeline.locator(".head b")).to_have_text(["Started", "Qualification"])
+    expect(timeline.locator("li", has_text="Qualification")).to_contain_text(
+        "by bob: light against base: NOT_QUALIFIED (capacity FAIL); capacity: 3/s of 4/s"
+    )
 
 
 def test_the_shadow_says_how_alike_they_are(visit: VisitDesk) -> None:

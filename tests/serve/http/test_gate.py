@@ -22,6 +22,13 @@ TOKENS = {
     "app": ("infer", "infer-77d1f0e2c3b5"),
 }
 ROW = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
+QUALIFIED = {
+    "candidate": "light",
+    "baseline": "base",
+    "digests": {"base": "a" * 64, "light": "b" * 64},
+    "outcome": "QUALIFIED",
+    "stages": [{"name": "capacity", "outcome": "PASS"}],
+}
 ROLLOUT = "linear-20261122-152000-3f9a"
 LOOK: list[tuple[str, str, Any]] = [
     ("GET", "/control/models", None),
@@ -31,6 +38,7 @@ LOOK: list[tuple[str, str, Any]] = [
     ("GET", "/control/models/linear/trail", None),
     ("GET", "/control/models/linear/curves", None),
     ("GET", "/control/models/linear/bundles", None),
+    ("GET", "/control/models/linear/qualifications", None),
     ("GET", f"/control/rollouts/{ROLLOUT}", None),
     ("GET", f"/control/rollouts/{ROLLOUT}/replay", None),
     ("POST", "/control/weigh", {"share": 0.5, "ticks": []}),
@@ -40,6 +48,7 @@ CHANGE: list[tuple[str, str, Any]] = [
     ("PUT", "/control/models/linear/routes", {}),
     ("POST", "/control/models/linear/rollouts", {"candidate": "light"}),
     *(("POST", f"/control/rollouts/{ROLLOUT}/{act}", {}) for act in ("pause", "resume", "promote", "abort")),
+    ("POST", "/control/models/linear/qualifications", QUALIFIED),
     ("POST", "/control/models/linear/feedback", {"outcomes": []}),
     ("POST", "/v2/repository/models/linear/load", {}),
     ("POST", "/v2/repository/models/linear/unload", {}),

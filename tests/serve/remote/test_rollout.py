@@ -8,6 +8,7 @@ from serve.rollout.policy import Policy
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
 from tests.serve.remote.conftest import Type
+from tests.serve.shown import NOT_QUALIFIED
 
 RUNS = "linear-20261122-152000-3f9a"
 FAILED = "linear-20261122-140000-81c0"
@@ -125,6 +126,14 @@ def test_history_says_what_was_done_by_whom_and_why(type: Type) -> None:
     assert "judge: ROLLBACK -> ROLLED_BACK, 100 % base" in shown
     assert "harm shown in the shadow: disagreement" in shown
     assert "CONTINUE" not in shown
+
+
+def test_history_tells_a_qualification(type: Type, endpoint: Endpoint) -> None:
+    """What came of it, and why."""
+    endpoint.call(endpoint.desk.qualify("linear", NOT_QUALIFIED, "ann"))
+    head, reason = type("rollout", "history", "linear")[1].splitlines()[-2:]
+    assert head.endswith("  ann: qualify")
+    assert reason == "       light against base: NOT_QUALIFIED (capacity FAIL); capacity: 3/s of 4/s"
 
 
 def test_history_as_json_is_the_whole_trail(type: Type) -> None:

@@ -1,0 +1,1 @@
+"""Qualify: one chain of evidence about one candidate: quality, capacity, shadow, canary."""

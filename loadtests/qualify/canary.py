@@ -1,0 +1,114 @@
+"""Canary: the stages that a trial gives: the shadow's agreement, and the candidate among live requests."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loadtests.confidence import bound_rate
+from loadtests.figures import describe_sender
+from loadtests.guards import ALPHA, guard_errors, guard_latency
+from loadtests.kinds.load import Run, check_backlog, report_run
+from loadtests.limits import Limits
+from loadtests.qualify.record import Stage, make_stage
+from loadtests.qualify.trial import OVER, PROVEN
+from loadtests.report import Check, Outcome
+from loadtests.validity import check_sender
+
+# With more copies dropped, those that were compared are no fair sample: the shadow could not keep up.
+_DROPPED = 0.2
+
+
+def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stage:
+    """The third stage, from the last view of the rollout. `made`: the inputs were no real ones."""
+    shadow, dropped = view["evidence"]["shadow"], int(view["evidence"]["dropped"])
+    pairs, differ = int(shadow["pairs"]), int(shadow["disagreements"])
+    share = dropped / max(1, pairs + dropped)
+    rate = bound_rate(differ, pairs, ALPHA)
+    allowed = 1 - limits.agreement
+    assert rate.low is not None
+    assert rate.high is not None
+    bad = Outcome.FAIL if rate.low > allowed else Outcome.INVALID
+    checks = [
+        Check(
+            name="shadow kept up",
+            kind="gate",
+            outcome=Outcome.PASS if share <= _DROPPED else Outcome.INVALID,
+            seen=f"{dropped:,} of {pairs + dropped:,} copies were dropped",
+            wanted=f"at most {_DROPPED:.0%}: lower rate_per_s",
+            used=share / _DROPPED,
+        ),
+        Check(
+            name="agreement",
+            kind="guard",
+            outcome=Outcome.PASS if rate.high <= allowed else bad,
+            seen=f"{differ:,} of {pairs:,} pairs differ: {rate.value:.2%} [{rate.low:.2%}, {rate.high:.2%}]",
+            wanted=f"at most {allowed:.2%}{_fix(rate.high <= allowed, bad, made)}",
+            used=rate.high / allowed,
+        ),
+    ]
+    if view["rollout"]["phase"] in OVER and int(view["rollout"]["step"]) == 0 and rate.high <= allowed:
+        # It ended for another reason.
+        checks.append(_rollout_check(view))
+    return make_stage("shadow", checks)
+
+
+def check_canary(view: Mapping[str, Any], run: Run, candidate: str) -> Stage | None:
+    """The last stage; None: the rollout did not come so far."""
+    if int(view["rollout"]["step"]) == 0:
+        return None
+    measured, limits = run.measured, run.limits
+    checks = check_sender(run.plan, limits, describe_sender(measured), run.samples, complete=False)
+    checks += [_rollout_check(view), *_figures(view)]
+    if candidate in run.variants and run.variants[candidate].requests:
+        checks.append(guard_latency(candidate, run.variants[candidate], limits))
+    checks += [guard_errors("all", run.total, limits), check_backlog(run)]
+    return make_stage("canary", checks, report_run("run", run, checks))
+
+
+def _fix(good: bool, bad: Outcome, made: bool) -> str:
+    if good:
+        return ""
+    undecided = "; undecided: a longer duration_s" if bad is Outcome.INVALID else ""
+    # Variants that agree on what they were made for need not agree on noise.
+    return undecided + ("; these inputs were made up, so give real ones with --inputs" if made else "")
+
+
+def _rollout_check(view: Mapping[str, Any]) -> Check:
+    """What the rollout itself came to."""
+    phase = view["rollout"]["phase"]
+    outcome = {PROVEN: Outcome.PASS, "ROLLED_BACK": Outcome.FAIL}.get(phase, Outcome.INVALID)
+    # Of one that still runs the verdict says what is missing.
+    reason = (
+        view["rollout"]["reason"]
+        if phase in OVER
+        else (view["verdict"] or {"reason": "no verdict yet"})["reason"]
+    )
+    return Check(
+        name="rollout",
+        kind="guard",
+        outcome=outcome,
+        seen="everything was shown to be safe" if outcome is Outcome.PASS else f"{phase}: {reason}",
+        wanted="proof that errors and latency are no worse than the baseline's",
+    )
+
+
+def _figures(view: Mapping[str, Any]) -> list[Check]:
+    """What its guards found, one by one."""
+    figures = (view["verdict"] or {"figures": []})["figures"]
+    return [_figure_check(figure) for figure in figures if figure["guard"] in ("errors", "latency")]
+
+
+def _figure_check(figure: Mapping[str, Any]) -> Check:
+    harmful = _reached(figure, "harm")
+    proven = _reached(figure, "safe")
+    return Check(
+        name=f"{figure['guard']} against the baseline",
+        kind="guard",
+        outcome=Outcome.FAIL if harmful else Outcome.PASS if proven else Outcome.INVALID,
+        seen=figure["seen"],
+        wanted="shown to be no more than the rollout's guard allows",
+    )
+
+
+def _reached(figure: Mapping[str, Any], what: str) -> bool:
+    evidence, needed = figure[what], figure[f"{what}_at"]
+    return evidence is not None and needed is not None and evidence >= needed

@@ -1,0 +1,28 @@
+"""Capacity: what baseline and candidate can take, side by side."""
+
+from loadtests.limits import Limits
+from loadtests.qualify.record import Stage, make_stage
+from loadtests.report import Check, LoadReport, Outcome
+from loadtests.search import GAP
+
+
+def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Limits) -> Stage:
+    """The second stage, from a search for both."""
+    checks = list(report.checks)
+    found = [
+        report.capacities[name].rate_per_s for name in (baseline, candidate) if name in report.capacities
+    ]
+    if len(found) == 2 and found[0] is not None and found[1] is not None:
+        ratio, wanted = found[1] / found[0], limits.capacity_ratio
+        checks.append(
+            Check(
+                name="capacity ratio",
+                kind="guard",
+                # Each is found to a twentieth, so equal ones may come out that far apart.
+                outcome=Outcome.PASS if ratio * GAP >= wanted else Outcome.FAIL,
+                seen=f"{candidate} {found[1]:,.4g} requests/s, {baseline} {found[0]:,.4g}: {ratio:.2f}x",
+                wanted=f"at least {wanted:g}x, to a twentieth",
+                used=wanted / (ratio * GAP),
+            )
+        )
+    return make_stage("capacity", checks, report)

@@ -1,0 +1,103 @@
+"""Chain: quality, capacity, shadow and canary of one candidate, one after the other, into one record."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from loadtests.client import Client
+from loadtests.kinds.capacity import find_capacity
+from loadtests.kinds.load import load
+from loadtests.limits import Limits
+from loadtests.measure import Target
+from loadtests.plan import LoadPlan, make_plan, steady
+from loadtests.qualify.canary import check_canary, check_shadow
+from loadtests.qualify.capacity import check_capacity
+from loadtests.qualify.quality import check_quality, find_sides
+from loadtests.qualify.record import Qualification, Stage, conclude
+from loadtests.qualify.trial import longest_s, refuse_busy, trial
+
+# Where the search for capacity begins, and the longest that it tries one rate.
+_START_PER_S = 20.0
+_PROBE_S = 60.0
+
+Say = Callable[[str], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """Who is to be qualified, where, and by what measure."""
+
+    client: Client
+    target: Target
+    model: str
+    candidate: str
+    limits: Limits
+    seed: int
+    # Whether the inputs were made from the signature instead of read from a file.
+    made: bool
+
+
+def run_chain(subject: Subject, say: Say) -> Qualification:
+    """All stages; `say` hears where it is. Raises LoadTestError; the routes are then as they were."""
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    client, model, candidate, limits = subject.client, subject.model, subject.candidate, subject.limits
+    bundles = client.get(f"/control/models/{model}/bundles")
+    baseline, digests = find_sides(bundles, model, candidate)
+    refuse_busy(client, model)
+    say("1/4  quality: what the export measured")
+    stages = [check_quality(bundles["bundles"][candidate], limits)]
+    say(f"2/4  capacity of {baseline} and {candidate}: some minutes")
+    plan = _plan(subject, _START_PER_S, _PROBE_S).model_copy(update={"pinned": (baseline, candidate)})
+    found = find_capacity(client, subject.target, plan, limits, say)
+    stages.append(check_capacity(found, baseline, candidate, limits))
+    complete = found.complete
+    if complete:
+        say(f"3/4  shadow under load, 4/4  canary under load: {limits.rate_per_s:g}/s for some minutes")
+        more, complete = _try_out(subject, say)
+        stages += more
+    outcome, binding, reasons = conclude(stages, complete=complete)
+    return Qualification(
+        started_at=started_at,
+        url=client.url,
+        model=model,
+        baseline=baseline,
+        candidate=candidate,
+        digests=digests,
+        limits=limits,
+        complete=complete,
+        outcome=outcome,
+        binding=binding,
+        reasons=reasons,
+        stages=tuple(stages),
+    )
+
+
+def write_down(client: Client, found: Qualification) -> None:
+    """Tell the server, whose rollouts may ask for it. Raises LoadTestError."""
+    content = found.model_dump(
+        mode="json", include={"candidate", "baseline", "digests", "outcome", "binding", "reasons", "limits"}
+    )
+    stages = [stage.model_dump(mode="json", exclude={"report"}) for stage in found.stages]
+    client.post(f"/control/models/{found.model}/qualifications", {**content, "stages": stages})
+
+
+def _try_out(subject: Subject, say: Say) -> tuple[list[Stage], bool]:
+    """The last two stages, and whether they were not ended early."""
+    client, limits = subject.client, subject.limits
+    with trial(client, subject.model, subject.candidate, limits, say) as follower:
+        plan = _plan(subject, limits.rate_per_s, longest_s(limits))
+        run = load(client, subject.target, plan, limits, follower)
+        follower.look()
+    stages = [check_shadow(follower.view, limits, made=subject.made)]
+    if (canary := check_canary(follower.view, run, subject.candidate)) is not None:
+        stages.append(canary)
+    return stages, run.measured.complete
+
+
+def _plan(subject: Subject, rate_per_s: float, duration_s: float) -> LoadPlan:
+    return make_plan(
+        url=subject.client.url,
+        model=subject.model,
+        profile=steady(rate_per_s, duration_s),
+        seed=subject.seed,
+    )

@@ -1,0 +1,120 @@
+"""The `qualify` command."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from loadtests.client import Client, read_token
+from loadtests.errors import LoadTestError
+from loadtests.limits import load_limits
+from loadtests.metadata import read_metadata
+from loadtests.payloads import make_payloads, read_payloads
+from loadtests.plan import check_url
+from loadtests.qualify.record import Fitness, Qualification
+from loadtests.qualify.table import table
+from loadtests.render.write import check_paths, write_text
+
+INTERRUPTED = 130
+_DEFAULT = "http://127.0.0.1:8000"
+_CODES = {Fitness.QUALIFIED: 0, Fitness.NOT_QUALIFIED: 1, Fitness.INVALID: 3}
+
+
+def qualify(arguments: list[str]) -> int:
+    """Exit code 0: QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID; 130: ended early by Ctrl-C. Raises
+    LoadTestError."""
+    options = _parser().parse_args(arguments)
+    check_paths(json=options.json, html=options.html)
+    client = Client(url=_url(options), token=read_token(options.token_file))
+    found = _run(options, client).model_copy(update={"command": ("counterweight", "qualify", *arguments)})
+    if options.json is not None:
+        write_text(options.json, found.model_dump_json(indent=2) + "\n")
+    if options.html is not None:
+        from loadtests.qualify.page import page  # slow to import, since it draws
+
+        write_text(options.html, page(found))
+    sys.stdout.write(table(found) + "\n")
+    if not found.complete:
+        return INTERRUPTED
+    from loadtests.qualify.chain import write_down
+
+    try:
+        write_down(client, found)
+    except LoadTestError as error:
+        raise LoadTestError(
+            f"the record is not in the server's trail, and no rollout will find it there: {error}"
+        ) from None
+    return _CODES[found.outcome]
+
+
+def _run(options: argparse.Namespace, client: Client) -> Qualification:
+    limits = load_limits(options.limits, options.set)
+    if limits.p99_ms is None:
+        raise LoadTestError(
+            "nobody is qualified without a latency limit; give p99_ms in --limits, or --set p99_ms=50"
+        )
+    metadata = read_metadata(client, options.model)
+    payloads = (
+        read_payloads(options.inputs, metadata) if options.inputs else make_payloads(metadata, options.seed)
+    )
+    # These import locust, which patches the process.
+    from loadtests.measure import Target
+    from loadtests.qualify.chain import Subject, run_chain
+
+    subject = Subject(
+        client=client,
+        target=Target(metadata=metadata, payloads=payloads, headers=client.headers),
+        model=options.model,
+        candidate=options.to,
+        limits=limits,
+        seed=options.seed,
+        made=options.inputs is None,
+    )
+    return run_chain(subject, _say)
+
+
+def _url(options: argparse.Namespace) -> str:
+    return check_url(options.url or os.environ.get("COUNTERWEIGHT_URL") or _DEFAULT)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="counterweight qualify",
+        description="Weigh a variant by all the evidence there is: what the export measured, the capacity of "
+        "the baseline and of it, its agreement as a shadow under load, and a canary under load. The server "
+        "is driven to its limit, so let it be one without users. It keeps the record, and a rollout whose "
+        "policy says `qualified: true` starts only with one.",
+        epilog="example: counterweight qualify digits --to slim-int8 --limits limits.yaml. Exit code 0: "
+        "QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID, nothing is decided; 2: bad input; 130: Ctrl-C.",
+    )
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("--to", required=True, metavar="VARIANT", help="the candidate")
+    parser.add_argument(
+        "--limits", type=Path, metavar="FILE.yaml", help="what is asked of it (loadtests/LIMITS.md)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="one limit, such as p99_ms=50"
+    )
+    parser.add_argument("--url", help=f"the server's; default: COUNTERWEIGHT_URL, or {_DEFAULT}")
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the token that the server asks for; default: COUNTERWEIGHT_TOKEN, which is the token",
+    )
+    parser.add_argument(
+        "--inputs",
+        type=Path,
+        metavar="FILE",
+        help="real inputs: .npz, an array per input; or .txt, a text per line",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same load (default: 0)")
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="write the whole record")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE.html", help="write a page with pictures, in one file"
+    )
+    return parser
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

@@ -1,0 +1,125 @@
+"""Trial: a rollout under load, from the shadow through a canary to before all traffic, and back again."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from loadtests.client import Client
+from loadtests.errors import LoadTestError
+from loadtests.limits import Limits
+from loadtests.live import Live
+
+# Where a rollout of ours ends well: the last step, all traffic, is not for us to take.
+PROVEN = "WAITING_APPROVAL"
+OVER = ("DONE", "ROLLED_BACK", "INCONCLUSIVE")
+CANARY_SHARE = 0.5
+# How many times the shortest time it may take until everything is proven.
+_PATIENCE = 3
+_LOOK_EVERY_S = 1.0
+# So many looks in a row that nobody answers: the server is gone.
+_MOST_FAILURES = 3
+
+
+def longest_s(limits: Limits) -> float:
+    """How long a trial takes at most: the shadow and the canary, with patience."""
+    return _PATIENCE * 2 * limits.duration_s
+
+
+def policy_of(limits: Limits) -> dict[str, Any]:
+    """The policy of the trial: the limits, in the words of a rollout."""
+    requests = max(1, int(limits.rate_per_s * limits.duration_s / 2))
+    return {
+        "shadow": {"minimum_pairs": requests, "agreement": limits.agreement},
+        "steps": [
+            {"share": CANARY_SHARE, "minimum_s": limits.duration_s, "minimum_requests": requests},
+            {"share": 1.0, "minimum_s": 0, "minimum_requests": 1, "approval": True},
+        ],
+        "guards": {"errors": {"allowed": limits.errors}, "latency": {"limit_ms": limits.p99_ms}},
+        # What it costs is known from the capacity; here it need not be cheaper.
+        "cheaper_by": -9.0,
+        "maximum_s": longest_s(limits),
+    }
+
+
+class Follower:
+    """Looks once a second how the rollout stands; as `is_enough` of a load it ends it with the rollout, and
+    when the server answers no more."""
+
+    def __init__(self, client: Client, begun: Mapping[str, Any]) -> None:
+        self._client = client
+        self._path = f"/control/rollouts/{begun['rollout']['rollout']}"
+        self._due = 0.0
+        self._failures = 0
+        # Where it stood last, as the control API tells it.
+        self.view = begun
+
+    @property
+    def phase(self) -> str:
+        """Where it stood last."""
+        return str(self.view["rollout"]["phase"])
+
+    def __call__(self, live: Live, now_s: float) -> bool:
+        if (now := time.monotonic()) >= self._due:
+            self._due = now + _LOOK_EVERY_S
+            try:
+                self.look()
+            except LoadTestError:
+                # A server under load may miss one look. Of one that is gone `look` tells afterwards.
+                self._failures += 1
+            else:
+                self._failures = 0
+        return self.phase in (PROVEN, *OVER) or self._failures >= _MOST_FAILURES
+
+    def look(self) -> None:
+        """Bring the view up to date. Raises LoadTestError."""
+        self.view = self._client.get(self._path)
+
+    def abort(self) -> None:
+        """Give all traffic back to the baseline, unless it is over. Raises LoadTestError."""
+        # It may have ended since the last look, and what is over cannot be aborted.
+        if self._client.get(self._path)["rollout"]["phase"] not in OVER:
+            self._client.post(f"{self._path}/abort", {})
+
+
+def refuse_busy(client: Client, model: str) -> None:
+    """Raises LoadTestError while a rollout of the model runs: before the server is loaded for minutes."""
+    for line in client.get(f"/control/models/{model}/rollouts")["rollouts"]:
+        if line["phase"] not in OVER:
+            raise LoadTestError(
+                f"rollout {line['rollout']} of {model} is in phase {line['phase']}; wait until it is over, "
+                f"or end it: counterweight rollout abort {line['rollout']} --url {client.url}"
+            )
+
+
+@contextmanager
+def trial(
+    client: Client, model: str, candidate: str, limits: Limits, say: Callable[[str], object]
+) -> Iterator[Follower]:
+    """The rollout while the context lasts; afterwards the routes are as they were before. Raises
+    LoadTestError, also when another rollout of the model runs. Where the context failed already, `say` hears
+    of routes that could not be put back, since one error must not hide the other."""
+    routes = client.get(f"/control/models/{model}/routes")
+    wanted = {"candidate": candidate, "policy": policy_of(limits)}
+    follower = Follower(client, client.post(f"/control/models/{model}/rollouts", wanted))
+    try:
+        yield follower
+    except BaseException:
+        try:
+            _put_back(client, follower, model, routes)
+        except LoadTestError as error:
+            say(str(error))
+        raise
+    _put_back(client, follower, model, routes)
+
+
+def _put_back(client: Client, follower: Follower, model: str, routes: Mapping[str, Any]) -> None:
+    weights, shadows = routes["weights"], routes["shadows"]
+    try:
+        follower.abort()
+        client.put(f"/control/models/{model}/routes", {"weights": weights, "shadows": shadows})
+    except LoadTestError as error:
+        raise LoadTestError(
+            f"the routes of {model} could not be put back: {error}. They were {weights}, shadows "
+            f"{shadows or 'none'}; look with: counterweight routes {model} --url {client.url}"
+        ) from None
