@@ -105,7 +105,8 @@ def summarize(
                 macro_f1=quality.macro_f1.value,
                 agreement=quality.agreement.value,
                 share_asked=routes.share(variant),
-                cpu_per_request=_cpu_time(load["cost"]),
+                # Where all have equal traffic, so that what a process spends at rest weighs alike.
+                cpu_per_request=_cpu_time(pinned["variants"][variant]["cost"]),
                 **{
                     name: load[name]
                     for name in ("share_served", "requests", "errors", "p50_ms", "p95_ms", "p99_ms")
@@ -165,12 +166,18 @@ def notes(summary: Summary) -> list[str]:
         *(f"~  {_thin(row)}" for row in summary.variants if _is_thin(row)),
         *(f"!  {check['name']}: {check['seen']}; wanted: {check['wanted']}" for check in missed),
         *(f"!  {note}" for note in report["notes"]),
-        *(
-            f"CPU ms/request of {row.variant}: {cpu.model_ms:.2f} model, {cpu.gateway_ms:.2f} gateway, "
-            f"{cpu.proxy_ms:.2f} between them, Ray's own processes included"
-            for row in summary.variants
-            if (cpu := row.cpu_per_request) is not None
-        ),
+        *_costs(summary),
+    ]
+
+
+def _costs(summary: Summary) -> list[str]:
+    known = [(row.variant, cpu) for row in summary.variants if (cpu := row.cpu_per_request) is not None]
+    if not known:
+        return []
+    split = ", ".join(f"{variant} {cpu.model_ms:.2f} + {cpu.proxy_ms:.2f}" for variant, cpu in known)
+    return [
+        f"CPU ms/request, all asked in turn: {known[0][1].gateway_ms:.2f} gateway; then the model's run and "
+        f"what is between, Ray included: {split}"
     ]
 
 
