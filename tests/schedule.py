@@ -28,6 +28,8 @@ LINES = (
     ("loadtests/test_tester_capacity.py",),
     ("loadtests/test_tester.py",),
     ("loadtests/swarm/test_locustfile.py", "loadtests/swarm/test_page.py"),
+    ("loadtests/qualify/test_chain.py",),
+    ("loadtests/qualify/test_cli.py",),
     ("loadtests/peers/test_race.py",),
     ("serve/rollout/test_simulation.py",),
     ("serve/rollout/test_controller_killed.py",),

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from loadtests.client import Client
 from loadtests.cost import Meter, read_meter, reckon
@@ -12,13 +13,15 @@ from loadtests.figures import describe, describe_sender, make_timeline, split_by
 from loadtests.guards import decide, guard_backlog, guard_errors, guard_latency
 from loadtests.limits import Limits
 from loadtests.live import Live
-from loadtests.measure import Target, measure
 from loadtests.measurement import Measurement
 from loadtests.metadata import ModelMetadata
 from loadtests.plan import LoadPlan
 from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Outcome, Timeline, VariantReport
 from loadtests.samples import Samples
 from loadtests.validity import check_samples, check_sender, check_steady
+
+if TYPE_CHECKING:
+    from loadtests.measure import Target
 
 # What a server counts in its metrics is this old at most.
 _SETTLE_S = 1.5
@@ -51,12 +54,14 @@ class Run:
 
 def load(
     client: Client,
-    target: Target,
+    target: "Target",
     plan: LoadPlan,
     limits: Limits,
     is_enough: Callable[[Live, float], bool] | None = None,
 ) -> Run:
     """Send the plan's requests; see `loadtests.measure` for `is_enough`."""
+    from loadtests.measure import measure  # imports locust, which patches the process
+
     before = read_meter(client)
     measured = measure(plan, target, limits.p99_ms, is_enough)
     return describe_run(

@@ -87,7 +87,6 @@ def _try_out(subject: Subject, say: Say) -> tuple[list[Stage], bool]:
     with trial(client, subject.model, subject.candidate, limits, say) as follower:
         plan = _plan(subject, limits.rate_per_s, longest_s(limits))
         run = load(client, subject.target, plan, limits, follower)
-        follower.look()
     stages = [check_shadow(follower.view, limits, made=subject.made)]
     if (canary := check_canary(follower.view, run, subject.candidate)) is not None:
         stages.append(canary)

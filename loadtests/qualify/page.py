@@ -20,6 +20,8 @@ _MEANING = {
     Fitness.NOT_QUALIFIED: "At least one stage shows that somebody would be worse off.",
     Fitness.INVALID: "The evidence does not suffice, or cannot be trusted. Nothing is decided.",
 }
+# Those that are asked of a candidate; the others are for other load tests.
+_LIMITS = ("p99_ms", "errors", "rate_per_s", "duration_s", "agreement", "accuracy_drop", "capacity_ratio")
 
 
 def page(found: Qualification) -> str:
@@ -38,6 +40,9 @@ def page(found: Qualification) -> str:
             pictures={name: draw_all(report) for name, report in reports.items()},
             grids={name: make_grids(report) for name, report in reports.items()},
             percent=percent,
+            limits={
+                name: f"{value:g}" for name in _LIMITS if (value := getattr(found.limits, name)) is not None
+            },
             command=shlex.join(found.command),
         )
     )

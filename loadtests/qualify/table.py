@@ -29,4 +29,4 @@ def table(found: Qualification) -> str:
 
 def _say(stage: Stage) -> str:
     """What its guards saw."""
-    return "; ".join(check.seen for check in stage.checks if check.kind == "guard")
+    return "\n".join(f"{check.name}: {check.seen}" for check in stage.checks if check.kind == "guard")

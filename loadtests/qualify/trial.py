@@ -17,7 +17,7 @@ CANARY_SHARE = 0.5
 # How many times the shortest time it may take until everything is proven.
 _PATIENCE = 3
 _LOOK_EVERY_S = 1.0
-# So many looks in a row that nobody answers: the server is gone.
+# A server under load may miss a look; with so many in a row it is gone.
 _MOST_FAILURES = 3
 
 
@@ -43,8 +43,9 @@ def policy_of(limits: Limits) -> dict[str, Any]:
 
 
 class Follower:
-    """Looks once a second how the rollout stands; as `is_enough` of a load it ends it with the rollout, and
-    when the server answers no more."""
+    """Looks once a second how the rollout stands; as `is_enough` of a load it ends it with the rollout.
+
+    Raises LoadTestError when the server says no more how it stands."""
 
     def __init__(self, client: Client, begun: Mapping[str, Any]) -> None:
         self._client = client
@@ -63,17 +64,13 @@ class Follower:
         if (now := time.monotonic()) >= self._due:
             self._due = now + _LOOK_EVERY_S
             try:
-                self.look()
-            except LoadTestError:
-                # A server under load may miss one look. Of one that is gone `look` tells afterwards.
-                self._failures += 1
-            else:
+                self.view = self._client.get(self._path)
                 self._failures = 0
-        return self.phase in (PROVEN, *OVER) or self._failures >= _MOST_FAILURES
-
-    def look(self) -> None:
-        """Bring the view up to date. Raises LoadTestError."""
-        self.view = self._client.get(self._path)
+            except LoadTestError:
+                self._failures += 1
+                if self._failures == _MOST_FAILURES:
+                    raise
+        return self.phase in (PROVEN, *OVER)
 
     def abort(self) -> None:
         """Give all traffic back to the baseline, unless it is over. Raises LoadTestError."""

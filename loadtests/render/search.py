@@ -19,7 +19,9 @@ def draw_search(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
         return None
     limit_ms = report.limits.p99_ms
     top_ms = 1.1 * (max(probe.p99_ms or 0 for probe in probes) or 1)
-    top_ms = top_ms if limit_ms is None else min(top_ms, _TOP * limit_ms)
+    if limit_ms is not None:
+        # The limit is always in sight.
+        top_ms = min(max(top_ms, 1.2 * limit_ms), _TOP * limit_ms)
 
     def drawer(axes: Axes) -> None:
         for name, key in keys.items():

@@ -1,0 +1,115 @@
+"""The command in a process of its own, with short probes, and a server whose rollouts do what a test says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from serve.control import RolloutView
+from serve.rollout.evidence import Evidence
+from tests.loadtests.conftest import Finished
+from tests.serve.desk import Desk
+from tests.serve.endpoint import Endpoint
+
+# One rate is tried, for half a second, and found to be more than there is.
+_COMMAND = """
+import sys
+from loadtests import probe, search
+from loadtests.kinds import capacity, load
+from loadtests.qualify import trial
+probe.LEAST_S = probe.SEARCH_S = 0.5
+search._MOST_PER_S = 30
+capacity._WARMUP_S = capacity._REST_S = load._SETTLE_S = 0
+# The first look is before the warm-up, the second after it.
+trial._LOOK_EVERY_S = 2.5
+from counterweight import main
+sys.exit(main(["qualify", *sys.argv[1:]]))
+"""
+# Nothing in it can be missed on a busy machine.
+LIMITS = ("p99_ms=2000", "errors=0.5", "rate_per_s=50", "duration_s=2", "agreement=0.9")
+
+
+class Clockwork(Desk):
+    """A desk whose rollout is judged at each look, on the next evidence, four seconds later each time."""
+
+    def __init__(self, *evidence: Evidence) -> None:
+        super().__init__("done")
+        self._evidence = list(evidence)
+        self._ago_s = 0.0
+
+    async def view(self, rollout: str) -> RolloutView:
+        """As it stands after one more verdict."""
+        _, before = self.story.rollouts[rollout]
+        if self._evidence and not before.phase.over:
+            self._ago_s -= 4
+            self.story.judge(before, self._evidence.pop(0), self._ago_s)
+        return await super().view(rollout)
+
+
+@dataclass(kw_only=True)
+class Qualify:
+    """The command against one server."""
+
+    endpoint: Endpoint
+    folder: Path
+    limits: tuple[str, ...] = field(default=LIMITS)
+
+    def run(self, *arguments: str) -> Finished:
+        """To its end."""
+        with self.started(*arguments) as process:
+            out, err = process.communicate(timeout=50)
+        return Finished(process.returncode, out, err)
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+        """While the context lasts."""
+        command = [sys.executable, "-W", "error", "-c", _COMMAND, "linear", "--url", self.endpoint.url]
+        limits = [word for limit in self.limits for word in ("--set", limit)]
+        with subprocess.Popen(
+            [*command, "--to", "light", *limits, *arguments],
+            cwd=Path(__file__).parents[3],
+            env={name: value for name, value in os.environ.items() if not name.startswith("COUNTERWEIGHT")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def interrupted(self, *arguments: str) -> Finished:
+        """With Ctrl-C as soon as the rollout runs."""
+        with self.started(*arguments) as process:
+            while not self.is_running and process.poll() is None:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=50)
+        return Finished(process.returncode, out, err)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a rollout is."""
+        return any(not rollout.phase.over for _, rollout in self.endpoint.desk.story.rollouts.values())
+
+
+@pytest.fixture
+def qualify(module_repository: Path, tmp_path: Path) -> Iterator[Callable[..., Qualify]]:
+    """Against a server whose rollouts see this evidence."""
+    opened: list[Endpoint] = []
+
+    def make(*evidence: Evidence) -> Qualify:
+        endpoint = Endpoint(repository=module_repository, desk=Clockwork(*evidence))
+        opened.append(endpoint.__enter__())
+        return Qualify(endpoint=endpoint, folder=tmp_path)
+
+    yield make
+    for endpoint in opened:
+        endpoint.__exit__()

@@ -1,0 +1,52 @@
+"""Qualifications with figures that were thought up: one for each end, and odd ones."""
+
+from typing import Any
+
+from loadtests.limits import Limits
+from loadtests.qualify.record import Name, Qualification, Stage, conclude, make_stage
+from loadtests.report import Outcome
+from tests.loadtests.reports import HOSTILE, make_check, make_hostile, make_report
+
+_GOOD = (
+    make_stage(
+        "quality", [make_check("quality floor", seen="accuracy 0.9933", wanted="accepted", used=None)]
+    ),
+    make_stage("capacity", [make_check("capacity ratio", seen="1.80x", used=0.53)], make_report("capacity")),
+    make_stage("shadow", [make_check("agreement", seen="2 of 2,000 pairs differ", used=0.2)]),
+    make_stage("canary", [make_check("p99 of slim-int8", used=0.82)], make_report("run")),
+)
+
+
+def stage(name: Name, *outcomes: Outcome) -> Stage:
+    """A stage with one guard for each outcome."""
+    return make_stage(name, [make_check(f"guard {n}", outcome=o, used=n) for n, o in enumerate(outcomes)])
+
+
+def make_found(*stages: Stage, complete: bool = True, **changes: Any) -> Qualification:
+    """What these stages come to; none: four good ones."""
+    stages = stages or _GOOD
+    outcome, binding, reasons = conclude(stages, complete=complete)
+    fields: dict[str, Any] = {
+        "started_at": "2026-11-22T18:30:00+00:00",
+        "command": ("counterweight", "qualify", "digits", "--to", "slim-int8"),
+        "url": "http://127.0.0.1:8000",
+        "model": "digits",
+        "baseline": "fp32",
+        "candidate": "slim-int8",
+        "digests": {"fp32": "a" * 64, "slim-int8": "b" * 64},
+        "limits": Limits(p99_ms=50),
+        "complete": complete,
+        "outcome": outcome,
+        "binding": binding,
+        "reasons": reasons,
+        "stages": stages,
+    }
+    return Qualification(**(fields | changes))
+
+
+def make_strange() -> Qualification:
+    """Every text that a server can choose is hostile."""
+    check = make_check(HOSTILE, outcome=Outcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
+    stages = (make_stage("shadow", [check]), make_stage("canary", [check], make_hostile("run")))
+    digests = {HOSTILE: HOSTILE}
+    return make_found(*stages, model=HOSTILE, baseline=HOSTILE, candidate=HOSTILE, digests=digests)

@@ -1,0 +1,127 @@
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loadtests.figures import describe, split_by_variant
+from loadtests.kinds.load import Run
+from loadtests.plan import LoadPlan, steady
+from loadtests.qualify.canary import check_canary, check_shadow
+from loadtests.qualify.record import Stage
+from loadtests.report import Check, Outcome
+from tests.loadtests.made import join, make_measurement, make_samples
+from tests.loadtests.qualify.views import LIMITS, canary, canary_view, shadow_view
+
+
+def make_run(*, mine: int = 1000, late: int = 0) -> Run:
+    """A load of which int8, the candidate, answered so many, these too late, and fp32 a thousand."""
+    latency_ms = np.where(np.arange(mine) < late, 150.0, 5.0)
+    samples = join(make_samples(np.full(1000, 5.0)), make_samples(latency_ms, variant="int8"))
+    by_variant = split_by_variant(samples, ("fp32", "int8"))
+    return Run(
+        plan=LoadPlan(url="http://host", model="linear", profile=steady(20, 60)),
+        limits=LIMITS,
+        measured=make_measurement(samples),
+        samples=samples,
+        by_variant=by_variant,
+        variants={name: describe(mine, LIMITS.p99_ms, len(samples)) for name, mine in by_variant.items()},
+        total=describe(samples, LIMITS.p99_ms, len(samples)),
+        timeline=None,
+        notes=(),
+    )
+
+
+def find(stage: Stage | None, name: str) -> Check:
+    """The check of this name."""
+    assert stage is not None
+    return next(check for check in stage.checks if check.name == name)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "differ", "outcome"),
+    [(2000, 2, Outcome.PASS), (2000, 104, Outcome.FAIL), (100, 1, Outcome.INVALID), (0, 0, Outcome.INVALID)],
+)
+def test_the_shadow_must_be_shown_to_agree(pairs: int, differ: int, outcome: Outcome) -> None:
+    """Two in a hundred pairs may differ: 0.1 % is shown to be less, 5 % to be more, and a hundred pairs show
+    nothing."""
+    stage = check_shadow(shadow_view(pairs, differ), LIMITS, made=False)
+    assert (stage.outcome, find(stage, "agreement").outcome) == (outcome, outcome)
+    assert find(stage, "agreement").seen.startswith(f"{differ:,} of {pairs:,} pairs differ: ")
+
+
+def test_an_open_agreement_asks_for_more_time() -> None:
+    """Which brings more pairs."""
+    stage = check_shadow(shadow_view(100, 1), LIMITS, made=False)
+    assert find(stage, "agreement").wanted == "at most 2.00%; undecided: a longer duration_s"
+
+
+@pytest.mark.parametrize(("made", "said"), [(True, True), (False, False)])
+def test_disagreement_on_noise_asks_for_real_inputs(made: bool, said: bool) -> None:
+    """Only where the inputs were made up."""
+    stage = check_shadow(shadow_view(2000, 104), LIMITS, made=made)
+    assert ("give real ones with --inputs" in find(stage, "agreement").wanted) is said
+
+
+@pytest.mark.parametrize(("dropped", "outcome"), [(500, Outcome.PASS), (501, Outcome.INVALID)])
+def test_a_shadow_that_could_not_keep_up_is_no_fair_sample(dropped: int, outcome: Outcome) -> None:
+    """One copy in five may be dropped."""
+    stage = check_shadow(shadow_view(2000, 2, dropped=dropped), LIMITS, made=False)
+    assert find(stage, "shadow kept up").outcome is stage.outcome is outcome
+
+
+def test_a_trial_that_ends_in_its_shadow_for_another_reason_tells_it() -> None:
+    """All pairs agree, but they came too slowly: 600 were asked for within six minutes."""
+    stage = check_shadow(shadow_view(599, 0, lasting_s=400), LIMITS, made=False)
+    assert find(stage, "agreement").outcome is Outcome.PASS
+    assert stage.outcome is Outcome.INVALID
+    assert "INCONCLUSIVE: 400 s are over, 360 s were allowed" in find(stage, "rollout").seen
+
+
+def test_a_trial_that_fell_in_its_shadow_has_no_canary() -> None:
+    """Nobody got an answer of the candidate."""
+    assert check_canary(shadow_view(2000, 104), make_run(), "int8") is None
+
+
+def test_a_good_canary_passes() -> None:
+    """The rollout has proven everything, and so has the load test."""
+    stage = check_canary(canary_view(canary(20_000)), make_run(), "int8")
+    assert stage is not None
+    assert stage.outcome is Outcome.PASS, stage.reasons
+    assert find(stage, "rollout").seen == "everything was shown to be safe"
+    assert stage.report is not None
+    assert stage.report.requests == 2000
+
+
+@pytest.mark.parametrize(
+    ("view", "name", "outcome"),
+    [
+        (canary_view(canary(20_000, errors=(0, 300))), "errors against the baseline", Outcome.FAIL),
+        (canary_view(canary(20_000, late=(0, 300))), "latency against the baseline", Outcome.FAIL),
+        (canary_view(canary(50)), "latency against the baseline", Outcome.INVALID),
+    ],
+    ids=["errors", "latency", "too few"],
+)
+def test_each_guard_of_the_rollout_is_a_check(view: Mapping[str, Any], name: str, outcome: Outcome) -> None:
+    """Harm fails; what was not proven is undecided."""
+    stage = check_canary(view, make_run(), "int8")
+    assert find(stage, name).outcome is outcome
+    assert find(stage, "rollout").outcome is outcome
+    assert stage is not None
+    assert stage.outcome is outcome
+
+
+def test_a_rollout_that_still_runs_says_what_is_missing() -> None:
+    """Such as time and traffic."""
+    stage = check_canary(canary_view(canary(50)), make_run(), "int8")
+    assert find(stage, "rollout").seen.startswith("STEP: at 50 % of the traffic: 50 of 600 requests")
+
+
+@pytest.mark.parametrize(
+    ("mine", "late", "outcome"),
+    [(1000, 0, Outcome.PASS), (1000, 30, Outcome.FAIL), (100, 1, Outcome.INVALID)],
+)
+def test_the_limit_holds_for_the_candidate_by_itself(mine: int, late: int, outcome: Outcome) -> None:
+    """By what the load test measured of it, however slow the baseline is."""
+    stage = check_canary(canary_view(canary(20_000)), make_run(mine=mine, late=late), "int8")
+    assert find(stage, "p99 of int8").outcome is outcome

@@ -1,0 +1,96 @@
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from serve.rollout.evidence import Evidence
+from serve.rollout.rollout import Phase
+from tests.loadtests.conftest import Finished
+from tests.loadtests.qualify.conftest import Qualify
+from tests.loadtests.qualify.views import ALIKE, canary
+from tests.serve.rollout.rollouts import shadowed
+
+GOOD = (ALIKE, ALIKE.model_copy(update={"segments": (canary(20_000),)}))
+HARMFUL = (ALIKE, ALIKE.model_copy(update={"segments": (canary(20_000, late=(0, 300)),)}))
+STRAYS = (Evidence(shadow=shadowed(2000, 1500)),)
+
+Make = Callable[..., Qualify]
+
+
+def run(qualify: Qualify, *arguments: str) -> tuple[Finished, dict[str, Any]]:
+    """The command, and the record that it wrote."""
+    path = qualify.folder / "found.json"
+    finished = qualify.run("--json", str(path), *arguments)
+    return finished, json.loads(path.read_text())
+
+
+@pytest.fixture
+def good(qualify: Make) -> Qualify:
+    return qualify(*GOOD)
+
+
+def test_four_stages_that_pass_are_qualified(good: Qualify) -> None:
+    """With exit code 0; the trail has the record, and no rollout runs."""
+    finished, record = run(good)
+    assert finished.code == 0, finished.err
+    assert record["outcome"] == "QUALIFIED"
+    assert [(stage["name"], stage["outcome"]) for stage in record["stages"]] == [
+        (name, "PASS") for name in ("quality", "capacity", "shadow", "canary")
+    ]
+    [told] = [told for told in good.endpoint.desk.told if told[0] == "qualify"]
+    assert told[2].digests == record["digests"]
+    assert [stage.name for stage in told[2].stages] == ["quality", "capacity", "shadow", "canary"]
+    assert not good.is_running
+
+
+@pytest.mark.parametrize(
+    ("evidence", "stages", "reason"),
+    [(STRAYS, 3, "shadow: agreement: "), (HARMFUL, 4, "canary: rollout: ROLLED_BACK: harm shown")],
+    ids=["shadow", "canary"],
+)
+def test_one_stage_that_fails_is_enough(
+    qualify: Make, evidence: tuple[Evidence, ...], stages: int, reason: str
+) -> None:
+    """With exit code 1 and the reason; this stands in the trail, too."""
+    mine = qualify(*evidence)
+    finished, record = run(mine)
+    assert finished.code == 1, finished.err
+    assert finished.out.startswith("NOT_QUALIFIED: light against base of linear\n")
+    assert len(record["stages"]) == stages
+    assert record["reasons"][0].startswith(reason)
+    assert [told[2].outcome for told in mine.endpoint.desk.told if told[0] == "qualify"] == ["NOT_QUALIFIED"]
+
+
+def test_what_was_not_shown_is_invalid(qualify: Make) -> None:
+    """With exit code 3: ten pairs prove nothing, and the load ends before there are more."""
+    finished, record = run(qualify(Evidence(shadow=shadowed(10, 0))), "--set", "duration_s=0.2")
+    assert finished.code == 3, finished.err
+    assert record["complete"] is True
+    assert record["reasons"][0].startswith("shadow: agreement: 0 of 10 pairs differ")
+
+
+def test_ctrl_c_ends_it_with_what_there_is(qualify: Make) -> None:
+    """With exit code 130: the files are there, marked incomplete; the trail has nothing, and all traffic is
+    the baseline's again."""
+    mine = qualify()
+    path = mine.folder / "found.json"
+    finished = mine.interrupted("--json", str(path))
+    assert finished.code == 130, finished.err
+    assert "(ended early)" in finished.out
+    record = json.loads(path.read_text())
+    assert (record["complete"], record["outcome"]) == (False, "INVALID")
+    desk = mine.endpoint.desk
+    assert [told for told in desk.told if told[0] == "qualify"] == []
+    assert [rollout.phase for _, rollout in desk.story.rollouts.values()][-1] is Phase.ROLLED_BACK
+    assert desk.story.routes.weights == {"base": 1}
+
+
+def test_a_rollout_that_runs_is_not_disturbed(good: Qualify) -> None:
+    """Refused with 2 before any load."""
+    desk = good.endpoint.desk
+    desk.story.begin("theirs", desk.story.plan, "ann")
+    finished = good.run()
+    assert finished.code == 2
+    assert "rollout theirs of linear is in phase SHADOW" in finished.err
+    assert good.is_running

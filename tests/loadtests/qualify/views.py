@@ -1,0 +1,45 @@
+"""Views: what the control API tells of a trial, each verdict by the real judge."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from loadtests.limits import Limits
+from loadtests.qualify.trial import policy_of
+from serve.rollout.evidence import Events, Evidence, Segment
+from serve.rollout.policy import Policy
+from serve.rollout.rollout import Plan
+from tests.serve.desk import Desk
+from tests.serve.rollout.rollouts import segment, shadowed
+
+LIMITS = Limits(p99_ms=100)
+# A shadow that passes.
+ALIKE = Evidence(shadow=shadowed(2000, 2))
+
+
+def canary(requests: int, *, errors: tuple[int, int] = (0, 0), late: tuple[int, int] = (0, 0)) -> Segment:
+    """What happened at half of the traffic; of errors and late ones one in a tick, the baseline's first."""
+    over_limit = Events.ticks([(1, 0)] * late[0] + [(0, 1)] * late[1])
+    # The default policy has half of the traffic in its fourth step, this one in its first.
+    return segment(4, requests, errors=errors).model_copy(update={"step": 1, "over_limit": over_limit})
+
+
+def view_of(*evidence: Evidence, lasting_s: float = 200) -> Mapping[str, Any]:
+    """The JSON of a trial with these limits that began so long ago; each evidence was judged once."""
+    desk = Desk("done")
+    policy = Policy.parse(policy_of(LIMITS), "the policy")
+    plan = Plan(model="linear", baseline="base", candidate="light", policy=policy)
+    rollout = desk.story.begin("trial", plan, "ann", lasting_s)
+    for number, seen in enumerate(evidence, 1):
+        rollout = desk.story.judge(rollout, seen, lasting_s * (1 - number / len(evidence)))
+    return asyncio.run(desk.view("trial")).model_dump(mode="json")
+
+
+def shadow_view(pairs: int, differ: int, *, dropped: int = 0, lasting_s: float = 200) -> Mapping[str, Any]:
+    """A trial that was judged once, in its shadow."""
+    return view_of(Evidence(shadow=shadowed(pairs, differ), dropped=dropped), lasting_s=lasting_s)
+
+
+def canary_view(step: Segment, *, lasting_s: float = 200) -> Mapping[str, Any]:
+    """A trial that passed its shadow and was judged once more."""
+    return view_of(ALIKE, ALIKE.model_copy(update={"segments": (step,)}), lasting_s=lasting_s)
