@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from loadtests.client import Client
 from loadtests.report import Comparison, Estimate, LoadReport, Ratio
 from serve.rollout.weighing import Weighing, weigh
 from tests.loadtests.bounds import (
@@ -153,18 +152,6 @@ def test_a_server_that_dies_half_way_leaves_a_report(load: Test) -> None:
     assert time.monotonic() - began < 40
     assert 50 <= report.requests - report.errors <= 99
     assert report.requests in arrivals(100, 3)
-
-
-def _await_requests(url: str) -> None:
-    """Return when 100 requests were taken."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        lines = Client(url=url).text("/metrics").splitlines()
-        counted = next(line for line in lines if line.startswith("counterweight_requests_total"))
-        if float(counted.split()[-1]) >= 100:
-            return
-        time.sleep(0.1)
-    pytest.fail("no 100 requests came within 30 s")
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 
 from serve.control import RolloutView
 from serve.rollout.evidence import Evidence
-from tests.loadtests.conftest import Finished
+from tests.loadtests.command import Finished
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
 

@@ -11,7 +11,7 @@ from loadtests.errors import LoadTestError
 from loadtests.qualify.cli import qualify as command
 from serve.control import RolloutView
 from serve.errors import StoreFailed
-from tests.loadtests.conftest import METADATA
+from tests.loadtests.server import METADATA
 from tests.loadtests.qualify.conftest import Clockwork, Qualify
 from tests.loadtests.qualify.test_chain import GOOD
 
