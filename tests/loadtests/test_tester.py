@@ -4,7 +4,6 @@ follow from it (tests/loadtests/bounds.py).
 A machine may be too busy for a verdict, so what is looked at are figures, not verdicts that depend on it."""
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from loadtests.client import Client
 from loadtests.report import Comparison, Estimate, LoadReport, Ratio
 from serve.rollout.weighing import Weighing, weigh
 from tests.loadtests.bounds import (
@@ -154,33 +152,6 @@ def test_a_server_that_dies_half_way_leaves_a_report(load: Test) -> None:
     assert time.monotonic() - began < 40
     assert 50 <= report.requests - report.errors <= 99
     assert report.requests in arrivals(100, 3)
-
-
-def test_ctrl_c_leaves_a_report(tmp_path: Path) -> None:
-    """It is marked incomplete, holds what was measured, and the exit code is that of Ctrl-C."""
-    path = tmp_path / "report.json"
-    with open_known(only=Behaviour(service_ms=10)) as url:
-        options = ("--rate", "100", "--duration", "60", "--warmup", "0", "--json", str(path))
-        with _start("run", url, "--model", MODEL, *options) as process:
-            _await_requests(url)
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
-    report = json.loads(path.read_text())
-    assert process.returncode == 130
-    assert report["complete"] is False
-    assert 0 < report["requests"] < 3000
-
-
-def _await_requests(url: str) -> None:
-    """Return when 100 requests were taken."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        lines = Client(url=url).text("/metrics").splitlines()
-        counted = next(line for line in lines if line.startswith("counterweight_requests_total"))
-        if float(counted.split()[-1]) >= 100:
-            return
-        time.sleep(0.1)
-    pytest.fail("no 100 requests came within 30 s")
 
 
 @pytest.fixture(scope="module")
