@@ -11,6 +11,7 @@ LINES = (
     ("e2e/test_tritonclient.py", "e2e/test_serving.py", "e2e/test_malformed.py"),
     ("e2e/test_rollout.py",),
     ("e2e/test_rollout_kills.py",),
+    ("e2e/test_qualify.py",),
     ("e2e/test_demo.py",),
     ("e2e/test_reliability.py",),
     ("e2e/test_candidates.py",),

@@ -49,7 +49,8 @@ class Follower:
 
     def __init__(self, client: Client, begun: Mapping[str, Any]) -> None:
         self._client = client
-        self._path = f"/control/rollouts/{begun['rollout']['rollout']}"
+        self._name = begun["rollout"]["rollout"]
+        self._path = f"/control/rollouts/{self._name}"
         self._due = 0.0
         self._failures = 0
         # Where it stood last, as the control API tells it.
@@ -74,9 +75,15 @@ class Follower:
 
     def abort(self) -> None:
         """Give all traffic back to the baseline, unless it is over. Raises LoadTestError."""
-        # It may have ended since the last look, and what is over cannot be aborted.
-        if self._client.get(self._path)["rollout"]["phase"] not in OVER:
-            self._client.post(f"{self._path}/abort", {})
+        try:
+            # It may have ended since the last look, and what is over cannot be aborted.
+            if self._client.get(self._path)["rollout"]["phase"] not in OVER:
+                self._client.post(f"{self._path}/abort", {})
+        except LoadTestError as error:
+            raise LoadTestError(
+                f"rollout {self._name} may still run: {error}; end it with counterweight rollout abort "
+                f"{self._name} --url {self._client.url}"
+            ) from None
 
 
 def refuse_busy(client: Client, model: str) -> None:
@@ -94,29 +101,38 @@ def trial(
     client: Client, model: str, candidate: str, limits: Limits, say: Callable[[str], object]
 ) -> Iterator[Follower]:
     """The rollout while the context lasts; afterwards the routes are as they were before. Raises
-    LoadTestError, also when another rollout of the model runs. Where the context failed already, `say` hears
-    of routes that could not be put back, since one error must not hide the other."""
-    routes = client.get(f"/control/models/{model}/routes")
-    wanted = {"candidate": candidate, "policy": policy_of(limits)}
-    follower = Follower(client, client.post(f"/control/models/{model}/rollouts", wanted))
+    LoadTestError. `say` hears what could not be undone, where an error is on its way already."""
+    path = f"/control/models/{model}/routes"
+    before = client.get(path)
+    routes = {name: before[name] for name in ("weights", "shadows")}
+
+    def put_back() -> None:
+        try:
+            client.put(path, routes)
+        except LoadTestError as error:
+            raise LoadTestError(
+                f"the routes of {model} could not be put back to weights {routes['weights']} and shadows "
+                f"{routes['shadows'] or 'none'}: {error}"
+            ) from None
+
+    with _undone(put_back, say):
+        # A rollout begins with all traffic at the baseline.
+        client.put(path, {"weights": {before["baseline"]: 1.0}, "shadows": {}})
+        wanted = {"candidate": candidate, "policy": policy_of(limits)}
+        follower = Follower(client, client.post(f"/control/models/{model}/rollouts", wanted))
+        with _undone(follower.abort, say):
+            yield follower
+
+
+@contextmanager
+def _undone(undo: Callable[[], None], say: Callable[[str], object]) -> Iterator[None]:
+    """`undo` at the end, whatever happens; its error must not hide the one that came before."""
     try:
-        yield follower
+        yield
     except BaseException:
         try:
-            _put_back(client, follower, model, routes)
+            undo()
         except LoadTestError as error:
             say(str(error))
         raise
-    _put_back(client, follower, model, routes)
-
-
-def _put_back(client: Client, follower: Follower, model: str, routes: Mapping[str, Any]) -> None:
-    weights, shadows = routes["weights"], routes["shadows"]
-    try:
-        follower.abort()
-        client.put(f"/control/models/{model}/routes", {"weights": weights, "shadows": shadows})
-    except LoadTestError as error:
-        raise LoadTestError(
-            f"the routes of {model} could not be put back: {error}. They were {weights}, shadows "
-            f"{shadows or 'none'}; look with: counterweight routes {model} --url {client.url}"
-        ) from None
+    undo()

@@ -1,3 +1,4 @@
+import json
 import os
 import signal
 import socket
@@ -87,41 +88,55 @@ def test_a_long_temporary_folder_is_named(module_repository: Path, tmp_path: Pat
     assert "start with TMPDIR=/tmp" in shown
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["missing"], "export a recipe into it first"),
-        (["--weights", "other:base=1"], "no model 'other'"),
-        (["--weights", "linear:base=1,ligt=1"], "did you mean 'light'"),
-        (["--weights", "linear:base=1,poor=1"], "was rejected: accuracy 0.50"),
-        (["--weights", "linear:light=1"], "name no baseline 'base'"),
-        (["--port", "99999"], "port"),
-        (["--placement", "linaer=together"], "did you mean 'linear'"),
-        (["--placement", "elsewhere"], "'apart' or 'together'"),
-        (["--set", "max_batch_row=1"], "did you mean 'max_batch_rows'"),
-    ],
-    ids=[
-        "no repository",
-        "unknown model",
-        "unknown variant",
-        "rejected variant",
-        "no baseline",
-        "no port",
-        "nowhere",
-        "no placement",
-        "no setting",
-    ],
-)
-def test_a_wrong_command_line_ends_at_the_door(
-    module_repository: Path, options: list[str], message: str
-) -> None:
+WRONG = {
+    "no repository": (["missing"], "export a recipe into it first"),
+    "unknown model": (["--weights", "other:base=1"], "no model 'other'"),
+    "unknown variant": (["--weights", "linear:base=1,ligt=1"], "did you mean 'light'"),
+    "rejected variant": (["--weights", "linear:base=1,poor=1"], "was rejected: accuracy 0.50"),
+    "no baseline": (["--weights", "linear:light=1"], "name no baseline 'base'"),
+    "no port": (["--port", "99999"], "port"),
+    "nowhere": (["--placement", "linaer=together"], "did you mean 'linear'"),
+    "no placement": (["--placement", "elsewhere"], "'apart' or 'together'"),
+    "no setting": (["--set", "max_batch_row=1"], "did you mean 'max_batch_rows'"),
+}
+# Runs each command line in turn, and tells of each its exit code, what it said, and whether Ray was imported.
+_DOOR = """
+import contextlib, io, json, sys
+from counterweight import main
+told = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = main(["serve", *arguments])
+    told[name] = code, said.getvalue(), "ray" in sys.modules
+print(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="module")
+def told(module_repository: Path) -> dict[str, tuple[int, str, bool]]:
+    """What became of all wrong command lines, in one process: to import what they need takes a second."""
+    ports = dict(zip(("--port", "--grpc-port"), map(str, free_ports(2)), strict=True))
+    lines = {}
+    for name, (options, _) in WRONG.items():
+        where = [] if options == ["missing"] else [str(module_repository)]
+        lines[name] = [*(word for pair in ports.items() for word in pair), *where, *options]
+    done = subprocess.run(
+        [sys.executable, "-c", _DOOR, json.dumps(lines)],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_a_wrong_command_line_ends_at_the_door(told: dict[str, tuple[int, str, bool]], name: str) -> None:
     """Exit code 2 and a message, before Ray is even imported."""
-    where = [] if options == ["missing"] else [module_repository]
-    process = serve(*where, *options)
-    _, shown = process.communicate(timeout=60)
-    assert process.returncode == 2
-    assert message in shown
-    assert "starting Ray" not in shown
+    code, said, imported = told[name]
+    assert code == 2
+    assert WRONG[name][1] in said
+    assert not imported
 
 
 @pytest.mark.parametrize("option", ["--port", "--grpc-port"])

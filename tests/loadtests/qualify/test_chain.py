@@ -84,13 +84,3 @@ def test_ctrl_c_ends_it_with_what_there_is(qualify: Make) -> None:
     assert [told for told in desk.told if told[0] == "qualify"] == []
     assert [rollout.phase for _, rollout in desk.story.rollouts.values()][-1] is Phase.ROLLED_BACK
     assert desk.story.routes.weights == {"base": 1}
-
-
-def test_a_rollout_that_runs_is_not_disturbed(good: Qualify) -> None:
-    """Refused with 2 before any load."""
-    desk = good.endpoint.desk
-    desk.story.begin("theirs", desk.story.plan, "ann")
-    finished = good.run()
-    assert finished.code == 2
-    assert "rollout theirs of linear is in phase SHADOW" in finished.err
-    assert good.is_running

@@ -37,37 +37,41 @@ def test_bad_arguments_are_refused(arguments: list[str], complaint: str) -> None
     assert refused.value.exit_code == 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "complaint"),
-    [
-        (("--to", "ligth"), "linear has no variant 'ligth'; did you mean 'light'?"),
-        (("--to", "base"), "'base' is the baseline of linear; name another variant with --to"),
-        (("--inputs", "/missing.npz"), "No such file or directory: '/missing.npz'"),
-    ],
-    ids=["unknown", "baseline", "inputs"],
-)
-def test_who_cannot_be_weighed_is_refused(qualify: Make, arguments: tuple[str, ...], complaint: str) -> None:
-    """Nothing has been sent by then."""
-    mine = qualify(*GOOD)
-    finished = mine.run(*arguments)
-    assert finished.code == 2
-    assert complaint in finished.err
-    assert mine.endpoint.desk.told == []
+# Runs each command line in turn: to import what they need takes seconds.
+_DOOR = """
+import contextlib, io, json, sys
+from counterweight import main
+for arguments in json.loads(sys.argv[1]):
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = main(["qualify", *arguments, "--set", "p99_ms=50"])
+    print(json.dumps([code, said.getvalue()]))
+"""
 
 
-def test_a_server_without_a_control_api_is_told(desk: Any) -> None:
-    """Others speak the protocol too, and cannot qualify anybody."""
-    url = desk({"/v2/models/digits": (200, METADATA)})
-    arguments = ["digits", "--to", "int8", "--url", url, "--set", "p99_ms=50"]
-    with subprocess.Popen(
-        [sys.executable, "-m", "counterweight", "qualify", *arguments],
+def test_what_the_server_cannot_do_is_refused_at_the_door(qualify: Make, desk: Any) -> None:
+    """An unknown candidate, the baseline as one, a model whose rollout runs, and a server that speaks the
+    protocol but has no control API; nothing has been sent by then."""
+    endpoint = qualify().endpoint
+    endpoint.desk.story.begin("theirs", endpoint.desk.story.plan, "ann")
+    foreign = desk({"/v2/models/digits": (200, METADATA)})
+    lines = [["linear", "--url", endpoint.url, "--to", name] for name in ("ligth", "base", "light")]
+    lines.append(["digits", "--url", foreign, "--to", "int8"])
+    done = subprocess.run(
+        [sys.executable, "-c", _DOOR, json.dumps(lines)],
         cwd=Path(__file__).parents[3],
-        stderr=subprocess.PIPE,
+        capture_output=True,
         text=True,
-    ) as process:
-        _, err = process.communicate(timeout=50)
-    assert process.returncode == 2
-    assert "/control/models/digits/bundles answered 404: unknown; only a server that was started by" in err
+        check=True,
+        timeout=50,
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [code for code, _ in told] == [2, 2, 2, 2]
+    unknown, baseline, busy, stranger = [said.removeprefix("counterweight: ") for _, said in told]
+    assert unknown == "linear has no variant 'ligth'; did you mean 'light'?\n"
+    assert baseline == "'base' is the baseline of linear; name another variant with --to\n"
+    assert busy.startswith("rollout theirs of linear is in phase SHADOW; wait until it is over, or end it: ")
+    assert "/control/models/digits/bundles answered 404: unknown; only a server that was started" in stranger
+    assert endpoint.desk.told == []
 
 
 def test_a_record_that_the_server_does_not_take_is_an_error(qualify: Make) -> None:
@@ -99,8 +103,9 @@ def test_a_server_that_dies_is_the_first_error(qualify: Make, monkeypatch: pytes
     monkeypatch.setattr(Clockwork, "view", look)
     finished = mine.run()
     assert finished.code == 2
-    *_, put_back, error = finished.err.splitlines()
-    assert put_back.startswith("the routes of linear could not be put back: ")
+    *_, running, routes, error = finished.err.splitlines()
+    assert running.startswith("rollout linear-")
+    assert routes.startswith("the routes of linear could not be put back to ")
     assert error.startswith("counterweight: ")
     assert "the store is gone" in error
 
