@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo serve check test bench bench-serving bench-export digits digits-resnet tabular sequence minilm proto lock clean
+.PHONY: help setup demo serve check test bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -53,13 +53,16 @@ build/minilm: setup
 models/minilm/fp32: build/minilm
 	$(BIN)/counterweight export export/recipes/minilm.yaml --only fp32
 
-bench: bench-serving bench-export ## bench-serving and bench-export
+bench: bench-serving bench-export bench-loadtests ## all three
 
 bench-serving: digits models/minilm/fp32 ## our endpoint beside FastAPI, MLServer, LitServe, BentoML and plain Ray Serve; needs wrk
 	$(BIN)/python -m loadtests.peers.bench models --json build/bench-serving.json --picture build/bench-serving.svg
 
 bench-export: minilm digits-resnet ## compression beside Olive, NNCF and plain onnxruntime, in one run
 	$(BIN)/python -m export.bench models --json build/bench-export.json
+
+bench-loadtests: minilm digits-resnet ## capacity and latency of every variant of digits-resnet and MiniLM
+	$(BIN)/python -m loadtests.bench models
 
 proto: setup ## make serve/oip/inference_pb2.py from its .proto
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. serve/oip/inference.proto

@@ -1,16 +1,18 @@
 """Arrivals: seeded open-loop schedules. When a request is sent depends on nothing that the server does."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.plan import LoadPlan
+from loadtests.plan import LoadPlan, steady
 
 # The pin of a request that follows the server's split.
 SPLIT = -1
+# How much of an endless schedule is drawn at once.
+_CHUNK_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +30,14 @@ class Schedule:
 
     def __len__(self) -> int:
         return len(self.at_s)
+
+    def __iter__(self) -> Iterator[tuple[float, str | None, int]]:
+        """For each request: when to send it, the variant asked for or None for the split, and its input."""
+        pins = [*self.variants, None]
+        for at_s, pin, payload in zip(
+            self.at_s.tolist(), self.pin.tolist(), self.payload.tolist(), strict=True
+        ):
+            yield at_s, pins[pin], payload
 
     def share(self, part: int, parts: int) -> "Schedule":
         """Every `parts`-th request: what one of several senders takes, all of which send the whole."""
@@ -56,6 +66,22 @@ def make_schedule(plan: LoadPlan, payloads: int) -> Schedule:
         payload=of_payloads.integers(payloads, size=len(at_s)),
         variants=plan.pinned,
     )
+
+
+def make_endless(plan: LoadPlan, payloads: int) -> Iterator[Schedule]:
+    """Schedules at the rate with which the plan's profile begins, each from where the one before ends."""
+    first_per_s = plan.profile[0][1]
+    for number in count():
+        chunk = plan.model_copy(
+            update={
+                "profile": steady(first_per_s, _CHUNK_S),
+                "warmup_s": 0 if number else plan.warmup_s,
+                # The first is drawn like a run of this seed, the others like none that a person would choose.
+                "seed": plan.seed + (number << 64),
+            }
+        )
+        schedule = make_schedule(chunk, payloads)
+        yield replace(schedule, at_s=schedule.at_s + number * _CHUNK_S)
 
 
 def _times(points: Sequence[tuple[float, float]], rng: np.random.Generator | None) -> NDArray[np.float64]:

@@ -18,7 +18,7 @@ from loadtests.report import LoadReport, Outcome
 from loadtests.samples import check_path, write_records
 
 INTERRUPTED = 130
-_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INVALID: 3}
+EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INVALID: 3}
 
 
 def loadtest(arguments: list[str]) -> int:
@@ -33,7 +33,7 @@ def loadtest(arguments: list[str]) -> int:
         report = measured.model_copy(update={"command": ("counterweight", "loadtest", *arguments)})
     write_all(report, **files)
     sys.stdout.write(table(report) + "\n")
-    return _CODES[report.verdict.outcome] if report.complete else INTERRUPTED
+    return EXIT_CODES[report.verdict.outcome] if report.complete else INTERRUPTED
 
 
 def _measure(options: argparse.Namespace) -> LoadReport:

@@ -13,7 +13,7 @@ from loadtests.report import Environment
 def read_environment(steal: float | None) -> Environment:
     """This machine, whose host gave `steal` of its CPU time to others meanwhile."""
     return Environment(
-        cpu=_cpu(),
+        cpu=cpu_name(),
         cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         python=platform.python_version(),
         locust=importlib.metadata.version("locust"),
@@ -36,7 +36,8 @@ class StealClock:
         return max(0.0, min(1.0, (now.steal - self._before.steal) / total)) if total > 0 else None
 
 
-def _cpu() -> str:
+def cpu_name() -> str:
+    """The processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

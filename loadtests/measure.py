@@ -57,7 +57,8 @@ def measure(
         disable=None,
     ) as bar:
         load = Load(
-            schedule=schedule,
+            schedules=[schedule],
+            begin_s=-plan.warmup_s,
             bodies=bodies,
             metadata=target.metadata,
             headers=target.headers,

@@ -59,7 +59,7 @@ class Samples:
 
     def where(self, chosen: NDArray[np.bool_]) -> "Samples":
         """Those rows."""
-        columns = {name: getattr(self, name)[chosen] for name in _COLUMNS}
+        columns = {name: getattr(self, name)[chosen] for name in COLUMNS}
         return Samples(**columns, words=self.words)
 
     @property
@@ -105,7 +105,8 @@ class Samples:
         return self.words.index(word) if word in self.words else NONE - 1
 
 
-_COLUMNS = ("intended_s", "sent_s", "done_s", "pinned", "variant", "error", "status")
+# The fields of Samples that have a row a request.
+COLUMNS = ("intended_s", "sent_s", "done_s", "pinned", "variant", "error", "status")
 
 
 class Recorder:
@@ -172,7 +173,7 @@ def write_records(path: Path, samples: Samples) -> None:
 
 def _rows(samples: Samples) -> Iterator[dict[str, Any]]:
     words = (*samples.words, None)
-    columns = {name: getattr(samples, name).tolist() for name in _COLUMNS}
+    columns = {name: getattr(samples, name).tolist() for name in COLUMNS}
     for row in zip(*columns.values(), strict=True):
         named = dict(zip(columns, row, strict=True))
         yield named | {name: words[named[name]] for name in ("pinned", "variant", "error")}

@@ -45,17 +45,23 @@ class Found:
 
 def next_trial(probes: Sequence[Probe], start_per_s: float) -> Trial | Found:
     """What follows from the probes of one variant so far."""
-    breach = _breach(probes)
-    passed = _passed(probes, breach)
-    confirmed = 0 if passed is None else _confirmed(probes, passed)
-    trouble = _trouble(probes)
-    if trouble is not None or _is_over(passed, breach, confirmed):
-        return Found(passed=passed, breach=breach, confirmed=confirmed, trouble=trouble)
+    found = stand(probes)
+    passed, breach = found.passed, found.breach
+    if found.trouble is not None or _is_over(passed, breach, found.confirmed):
+        return found
     if probes and _fate(probes, probes[-1].rate_per_s) is None:
         return Trial(stage=probes[-1].stage, rate_per_s=probes[-1].rate_per_s)
     if passed is not None and breach is not None and breach.rate_per_s / passed.rate_per_s <= GAP:
         return Trial(stage="confirm", rate_per_s=passed.rate_per_s)
     return Trial(stage="search", rate_per_s=_next_rate(passed, breach, start_per_s))
+
+
+def stand(probes: Sequence[Probe]) -> Found:
+    """What is known so far."""
+    breach = _breach(probes)
+    passed = _passed(probes, breach)
+    confirmed = 0 if passed is None else _confirmed(probes, passed)
+    return Found(passed=passed, breach=breach, confirmed=confirmed, trouble=_trouble(probes))
 
 
 def _next_rate(passed: Probe | None, breach: Probe | None, start_per_s: float) -> float:

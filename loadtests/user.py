@@ -1,8 +1,9 @@
 """InferUser: one Locust user that walks a schedule of arrivals, whatever the server does."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, ClassVar
 
 import gevent
@@ -13,7 +14,7 @@ from locust.exception import StopUser
 
 from loadtests.alarm import Alarm
 from loadtests.answer import check_answer
-from loadtests.arrivals import SPLIT, Schedule
+from loadtests.arrivals import Schedule
 from loadtests.body import JSON_BYTES_HEADER, Body, make_id
 from loadtests.errors import WrongAnswer
 from loadtests.live import Live
@@ -37,7 +38,10 @@ class Enough(Exception):
 class Load:
     """What a user is to send, and what came of it."""
 
-    schedule: Schedule
+    # One after the other; there may be no last one.
+    schedules: Iterable[Schedule]
+    # When the first begins: below 0 where there is a warm-up.
+    begin_s: float
     # By payload index.
     bodies: Mapping[int, Body]
     metadata: ModelMetadata
@@ -84,11 +88,10 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
 
     @task  # type: ignore[untyped-decorator]
     def walk(self) -> None:
-        """Walk the schedule once, then wait a bounded time for the answers that are still out."""
+        """Walk the schedules once, then wait a bounded time for the answers that are still out."""
         load = self.load
         self._pool = Pool(CONCURRENCY)
-        first_s = min(0.0, float(load.schedule.at_s[0])) if len(load.schedule) else 0.0
-        self._started = time.perf_counter() - first_s
+        self._started = time.perf_counter() - load.begin_s
         cpu_s = time.process_time()
         load.walker = gevent.getcurrent()
         watcher = gevent.spawn(self._watch) if load.is_enough else None
@@ -102,27 +105,32 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
         finally:
             if watcher is not None:
                 watcher.kill()
-            load.wall_s = self._now_s() - first_s
+            load.wall_s = self._now_s() - load.begin_s
             load.cpu_s = time.process_time() - cpu_s
             self.client.client.close()
         raise StopUser
 
     def _send_all(self) -> bool:
-        schedule = self.load.schedule
-        alarm = Alarm((self._started + schedule.at_s).tolist())
+        numbers = count()
         try:
-            for index, at_s in enumerate(schedule.at_s.tolist()):
-                alarm.sleep_until(self._started + at_s)
-                if self._pool.full():
-                    self.load.pool_full += 1
-                self._pool.spawn(self._send, index, at_s)
+            for schedule in self.load.schedules:
+                self._send_each(schedule, numbers)
         except Interrupted:
             return False
         except Enough:
             pass
+        return True
+
+    def _send_each(self, schedule: Schedule, numbers: Iterator[int]) -> None:
+        alarm = Alarm((self._started + schedule.at_s).tolist())
+        try:
+            for at_s, pinned, payload in schedule:
+                alarm.sleep_until(self._started + at_s)
+                if self._pool.full():
+                    self.load.pool_full += 1
+                self._pool.spawn(self._send, next(numbers), at_s, pinned, payload)
         finally:
             alarm.stop()
-        return True
 
     def _watch(self) -> None:
         """End the walk when it is enough, or when that cannot be known."""
@@ -153,30 +161,30 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
             self.load.recorder.note(times_s=(at_s, sent_s, now_s), pinned=pinned, error=UNANSWERED)
         return complete
 
-    def _send(self, index: int, at_s: float) -> None:
-        schedule, live = self.load.schedule, self.load.live
-        pin = int(schedule.pin[index])
-        pinned = None if pin == SPLIT else schedule.variants[pin]
+    def _send(self, number: int, at_s: float, pinned: str | None, payload: int) -> None:
+        live = self.load.live
         sent_s = self._now_s()
-        live.open[index] = at_s, sent_s, pinned
+        live.open[number] = at_s, sent_s, pinned
         self.load.on_sent()
         try:
-            done_s, status, variant, error = self._post(index, at_s, pinned)
+            done_s, status, variant, error = self._post(number, at_s, pinned, payload)
         except Exception as failure:  # whatever goes wrong with an answer is that request's error
             done_s, status, variant = self._now_s(), 0, None
             error = f"{type(failure).__name__}: {failure}"
-        del live.open[index]
+        del live.open[number]
         live.note(at_s, done_s, right=error is None)
         self.load.recorder.note(
             times_s=(at_s, sent_s, done_s), pinned=pinned, variant=variant, error=error, status=status
         )
 
-    def _post(self, index: int, at_s: float, pinned: str | None) -> tuple[float, int, str | None, str | None]:
+    def _post(
+        self, number: int, at_s: float, pinned: str | None, payload: int
+    ) -> tuple[float, int, str | None, str | None]:
         """When the answer was there; its status, variant and error."""
-        body = self.load.bodies[int(self.load.schedule.payload[index])]
+        body = self.load.bodies[payload]
         with self.client.post(
             f"{model_path(self.load.metadata.name, pinned)}/infer",
-            data=body.with_id(make_id(index)),
+            data=body.with_id(make_id(number)),
             headers={**body.headers, **self.load.headers},
             name=f"infer[{pinned or 'split'}]",
             catch_response=True,
@@ -187,21 +195,23 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
             response.request_meta["response_time"] = (done_s - at_s) * 1000
             status = response.status_code or 0
             try:
-                variant = self._check(response, index, pinned)
+                variant = self._check(response, number, pinned)
             except WrongAnswer as wrong:
                 response.failure(str(wrong))
                 return done_s, status, None, str(wrong)
+            # Who answers a request that follows the split is known only now.
+            response.request_meta["name"] = f"infer[{variant}]"
             response.success()
             return done_s, status, variant, None
 
-    def _check(self, response: Any, index: int, pinned: str | None) -> str:
+    def _check(self, response: Any, number: int, pinned: str | None) -> str:
         if not response.status_code:
             raise WrongAnswer(f"{type(response.error).__name__}: {response.error}")
         return check_answer(
             response.status_code,
             response.content or b"",
             json_bytes=response.headers.get(JSON_BYTES_HEADER),
-            request_id=make_id(index),
+            request_id=make_id(number),
             pinned=pinned,
             metadata=self.load.metadata,
         )

@@ -212,7 +212,7 @@ class Control(Protocol):
         ...
 
     async def usage(self) -> Usage:
-        """What the server's processes have cost so far, at most a second old."""
+        """What the server's processes have cost so far, at most a quarter of a second old."""
         ...
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:

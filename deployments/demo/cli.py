@@ -26,13 +26,13 @@ def demo(arguments: list[str]) -> int:
     make_model(_say)
     port = _pick_port()
     with served(port, _say, keep=options.keep) as server:
-        summary = measure(server, port, _say)
+        summary = measure(port, _say)
         write(OUT / "summary.json", summary.model_dump_json(indent=2) + "\n")
         write(OUT / "report.html", render(summary))
     _say(f"done in {time.monotonic() - began:.0f} s: {_short(OUT)}/report.html, {_short(OUT)}/summary.json\n")
     sys.stdout.write((json.dumps(summary.model_dump(), indent=2) if options.json else table(summary)) + "\n")
     if options.keep:
-        _say(_how_to_talk(port, server.pid))
+        _say(_how_to_talk(port, server))
     return 1 if summary.split["errors"] or summary.pinned["errors"] else 0
 
 

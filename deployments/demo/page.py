@@ -51,11 +51,10 @@ def _svg(draw: Callable[[Axes], None]) -> str:
 def _draw_accuracy(axes: Axes, summary: Summary) -> None:
     largest = max(row.model_size_bytes for row in summary.variants)
     for row, colour in zip(summary.variants, cycle(_COLOURS)):
-        p50_ms = _reports(summary.pinned)[row.variant]["p50_ms"]
-        if p50_ms is not None:
+        if (p50_ms := _reports(summary.pinned)[row.variant]["p50_ms"]) is not None:
             area = 40 + 500 * row.model_size_bytes / largest
             label = f"{row.variant}, {row.model_size_bytes / 1024:.0f} KiB"
-            axes.scatter(p50_ms, row.accuracy, s=area, color=colour, alpha=0.75, label=label)
+            axes.scatter(p50_ms["value"], row.accuracy, s=area, color=colour, alpha=0.75, label=label)
     axes.margins(0.1, 0.3)
     # From zero: a difference that looks large is large.
     axes.set_xlim(0, 1.15 * axes.get_xlim()[1])

@@ -20,7 +20,7 @@ from loadtests.measurement import Measurement
 from loadtests.plan import LoadPlan, steady
 from loadtests.probe import Enough, judge_probe
 from loadtests.report import Capacity, Check, Cost, LoadReport, Outcome, Probe, SenderReport
-from loadtests.search import CONFIRMATIONS, Found, Trial, next_trial
+from loadtests.search import CONFIRMATIONS, Found, Trial, next_trial, stand
 
 _WARMUP_S = 1.0
 # After a probe the server finishes what it has, and its metrics are fresh again.
@@ -41,6 +41,10 @@ class _Variant:
     cost: Cost | None = None
     found: Found | None = None
 
+    def next(self, start_per_s: float) -> Trial | Found:
+        """What follows from what was tried."""
+        return next_trial(self.probes, start_per_s)
+
 
 def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits, say: Say) -> LoadReport:
     """The capacity of each of the plan's pins. Its rate is the first that is tried, its duration the longest
@@ -48,35 +52,15 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
     started_at, steal = datetime.now(UTC).isoformat(timespec="seconds"), StealClock()
     names = plan.pinned or ("all",)
     variants = {name: _Variant(pinned=(name,) if plan.pinned else ()) for name in names}
-    seeds = count(plan.seed)
     measured: list[Measurement] = []
-    complete = True
-    for name in _turns(variants):
-        variant = variants[name]
-        trial = next_trial(variant.probes, plan.profile[0][1])
-        if isinstance(trial, Found):
-            variant.found = trial
-            continue
-        probe_plan = plan.model_copy(
-            update={
-                "profile": steady(trial.rate_per_s, plan.duration_s),
-                "pinned": variant.pinned,
-                "seed": next(seeds),
-                "warmup_s": _WARMUP_S,
-            }
-        )
-        probe, run, cost = _probe(client, target, trial, probe_plan, limits)
-        measured.append(run)
-        if not run.complete:
-            complete = False
-            break
-        variant.probes.append(probe.model_copy(update={"variant": name}))
-        variant.cost = cost or variant.cost
-        say(
-            f"{name}: {trial.stage} {trial.rate_per_s:,.4g}/s: {probe.outcome} "
-            f"after {probe.duration_s:.0f} s, {probe.reason}"
-        )
-    checks = [_check(name, variant.found) for name, variant in variants.items() if variant.found]
+    try:
+        for run in _search(client, target, plan, limits, variants, say):
+            measured.append(run)
+    except KeyboardInterrupt:
+        # It came between two probes, where nobody else takes it.
+        pass
+    complete = all(variant.found for variant in variants.values())
+    checks = [_check(name, variant) for name, variant in variants.items()]
     causes = _causes(measured)
     return LoadReport(
         kind="capacity",
@@ -91,16 +75,41 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
         errors=causes.total(),
         errors_by_cause=dict(causes.most_common()),
         variants={},
-        capacities={
-            name: _describe(variant.found, variant.cost)
-            for name, variant in variants.items()
-            if variant.found
-        },
+        capacities={name: _describe(variant) for name, variant in variants.items()},
         probes=tuple(probe for variant in variants.values() for probe in variant.probes),
         timeline=None,
         sender=_worst([describe_sender(run) for run in measured]),
-        notes=() if all(variant.cost for variant in variants.values()) else (NO_COST,),
+        notes=() if not complete or all(variant.cost for variant in variants.values()) else (NO_COST,),
     )
+
+
+def _search(  # noqa: PLR0913, PLR0917 - what a test has, and the variants that it fills
+    client: Client, target: Target, plan: LoadPlan, limits: Limits, variants: dict[str, _Variant], say: Say
+) -> Iterator[Measurement]:
+    """Probe after probe, each written down in its variant, until all are found or Ctrl-C comes."""
+    seeds = count(plan.seed)
+    for name in _turns(variants):
+        variant = variants[name]
+        trial = variant.next(plan.profile[0][1])
+        if isinstance(trial, Found):
+            variant.found = trial
+            continue
+        update = {
+            "profile": steady(trial.rate_per_s, plan.duration_s),
+            "pinned": variant.pinned,
+            "seed": next(seeds),
+            "warmup_s": _WARMUP_S,
+        }
+        probe, run, cost = _probe(client, target, trial, plan.model_copy(update=update), limits)
+        yield run
+        if not run.complete:
+            return
+        variant.probes.append(probe.model_copy(update={"variant": name}))
+        variant.cost = cost or variant.cost
+        say(
+            f"{name}: {trial.stage} {trial.rate_per_s:,.4g}/s: {probe.outcome} "
+            f"after {probe.duration_s:.0f} s, {probe.reason}"
+        )
 
 
 def _turns(variants: dict[str, _Variant]) -> Iterator[str]:
@@ -126,7 +135,8 @@ def _probe(
     return probe, run, next((costs[name] for name in plan.pinned if name in costs), None)
 
 
-def _describe(found: Found, cost: Cost | None) -> Capacity:
+def _describe(variant: _Variant) -> Capacity:
+    found = variant.found or stand(variant.probes)
     passed, breach = found.passed, found.breach
     cliff = breach is not None and (
         breach.over_limit.value >= _CLIFF
@@ -140,13 +150,15 @@ def _describe(found: Found, cost: Cost | None) -> Capacity:
         boundary=None if breach is None or passed is None else "cliff" if cliff else "smooth",
         confirmed=found.confirmed,
         confirmations=CONFIRMATIONS,
-        cost=cost,
+        cost=variant.cost,
     )
 
 
-def _check(name: str, found: Found) -> Check:
-    if found.trouble is not None:
-        outcome, seen = Outcome.INVALID, found.trouble
+def _check(name: str, variant: _Variant) -> Check:
+    found = variant.found or stand(variant.probes)
+    trouble = found.trouble if variant.found else "the search was ended early"
+    if trouble is not None:
+        outcome, seen = Outcome.INVALID, trouble
         if found.passed is not None:
             seen += f"; at least {found.passed.rate_per_s:,.4g}/s passed"
     elif found.passed is None:
@@ -156,7 +168,7 @@ def _check(name: str, found: Found) -> Check:
         outcome, seen = Outcome.PASS, f"{found.passed.rate_per_s:,.4g} requests/s"
     return Check(
         name=f"capacity of {name}",
-        kind="gate" if found.trouble is not None else "guard",
+        kind="gate" if trouble is not None else "guard",
         outcome=outcome,
         seen=seen,
         wanted=f"a rate that keeps the limits, confirmed {CONFIRMATIONS} times",

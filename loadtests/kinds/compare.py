@@ -1,13 +1,14 @@
 """Compare: variants side by side in one run, each request's drawn at random, so that noise hits all alike."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 
 from loadtests.client import Client
 from loadtests.errors import LoadTestError
 from loadtests.figures import describe_sender, over_limit
-from loadtests.guards import guard_ratio, guard_weighed
+from loadtests.guards import guard_errors, guard_ratio, guard_weighed
 from loadtests.kinds.load import Run, check_backlog, load, report_run
 from loadtests.limits import Limits
 from loadtests.measure import Target
@@ -17,7 +18,7 @@ from loadtests.report import Check, Comparison, LoadReport, Outcome, Ratio, Weig
 from loadtests.samples import Samples
 from loadtests.validity import check_samples, check_sender, check_steady, check_twins
 
-_FIGURES = {"errors": "errors", "latency": "over limit"}
+_FIGURES: dict[str, Literal["errors", "over limit"]] = {"errors": "errors", "latency": "over limit"}
 
 
 def compare(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
@@ -30,11 +31,15 @@ def compare(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> t
         sides = run.by_variant[baseline], run.by_variant[candidate]
         ratios = compare_latency(*sides, run.measured.sent_until_s, plan.seed)
         try:
-            weighed = _weigh(client, *sides, limits, plan.duration_s)
+            figures = _weigh(client, *sides, limits, plan.duration_s)
         except LoadTestError as error:
-            weighed = ()
+            weighed: tuple[Weighed, ...] = ()
             checks.append(_unweighed(candidate, error))
+        else:
+            weighed = _judged(figures, limits)
+            checks.append(_check_split(candidate, figures["split"]))
         comparisons.append(Comparison(baseline=baseline, candidate=candidate, ratios=ratios, weighed=weighed))
+        checks.append(guard_errors(candidate, run.variants[candidate], limits))
         checks += [guard_ratio(candidate, ratio, limits) for ratio in ratios if ratio.figure == "p50"]
         checks += [guard_weighed(candidate, figure) for figure in weighed]
     return report_run("compare", run, [*checks, check_backlog(run)], comparisons), run.measured.samples
@@ -64,8 +69,9 @@ def _twins(run: Run, baseline: str) -> Ratio | None:
 
 def _weigh(
     client: Client, baseline: Samples, candidate: Samples, limits: Limits, duration_s: float
-) -> tuple[Weighed, ...]:
-    """What the rollout's own test says, which the server computes from counts. Raises LoadTestError."""
+) -> dict[str, dict[str, Any]]:
+    """What the rollout's own test says, which the server computes from counts, by guard. Raises
+    LoadTestError."""
     seconds = int(duration_s) + 1
     columns = [column for side in (baseline, candidate) for column in _count(side, limits, seconds)]
     answer = client.post(
@@ -76,9 +82,24 @@ def _weigh(
             "ticks": [list(tick) for tick in zip(*columns, strict=True)],
         },
     )
+    return {figure["guard"]: figure for figure in answer["figures"]}
+
+
+def _judged(figures: Mapping[str, dict[str, Any]], limits: Limits) -> tuple[Weighed, ...]:
+    """What there is a limit for."""
     asked = [name for name in _FIGURES if name == "errors" or limits.p99_ms is not None]
-    figures: dict[str, dict[str, Any]] = {figure["guard"]: figure for figure in answer["figures"]}
     return tuple(_weighed(figures[name]) for name in asked)
+
+
+def _check_split(candidate: str, figure: Mapping[str, Any]) -> Check:
+    good = figure["harm"] < figure["harm_at"]
+    return Check(
+        name=f"split of {candidate}",
+        kind="gate",
+        outcome=Outcome.PASS if good else Outcome.INVALID,
+        seen=figure["seen"],
+        wanted="half of each, as drawn: the server did not answer as it was asked",
+    )
 
 
 def _count(samples: Samples, limits: Limits, seconds: int) -> list[list[int]]:
@@ -91,7 +112,7 @@ def _count(samples: Samples, limits: Limits, seconds: int) -> list[list[int]]:
 
 def _weighed(figure: dict[str, Any]) -> Weighed:
     return Weighed(
-        figure="errors" if figure["guard"] == "errors" else "over limit",
+        figure=_FIGURES[figure["guard"]],
         seen=figure["seen"],
         value=figure["estimate"],
         low=figure["low"],

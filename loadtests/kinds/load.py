@@ -14,8 +14,9 @@ from loadtests.guards import decide, guard_backlog, guard_errors, guard_latency
 from loadtests.limits import Limits
 from loadtests.live import Live
 from loadtests.measurement import Measurement
+from loadtests.metadata import ModelMetadata
 from loadtests.plan import LoadPlan
-from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Timeline, VariantReport
+from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Outcome, Timeline, VariantReport
 from loadtests.samples import Samples
 from loadtests.validity import check_samples, check_sender, check_steady
 
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 # What a server counts in its metrics is this old at most.
 _SETTLE_S = 1.5
 NO_COST = "no cost: the server's /metrics does not say what its processes spend"
+
+_EARLY = Check(
+    name="ran to its end",
+    kind="gate",
+    outcome=Outcome.INVALID,
+    seen="it was ended early",
+    wanted="all of the schedule: run again",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,9 +64,21 @@ def load(
 
     before = read_meter(client)
     measured = measure(plan, target, limits.p99_ms, is_enough)
+    return describe_run(
+        plan, limits, target.metadata, measured, find_costs(client, before, measured, plan, limits)
+    )
+
+
+def describe_run(
+    plan: LoadPlan,
+    limits: Limits,
+    metadata: ModelMetadata,
+    measured: Measurement,
+    costs: Mapping[str, Cost],
+) -> Run:
+    """What is known of a run from what was measured; no `costs`: they are not known."""
     samples = measured.samples.where(measured.samples.intended_s >= 0)
-    by_variant = split_by_variant(samples, plan.pinned or target.metadata.versions)
-    costs = _costs(client, before, measured, plan, limits)
+    by_variant = split_by_variant(samples, plan.pinned or metadata.versions)
     answered = int(samples.right.sum())
     return Run(
         plan=plan,
@@ -71,7 +92,7 @@ def load(
         },
         total=describe(samples, limits.p99_ms, answered),
         timeline=make_timeline(by_variant, min(plan.duration_s, measured.sent_until_s)),
-        notes=() if costs else (NO_COST,),
+        notes=() if costs or not measured.complete else (NO_COST,),
     )
 
 
@@ -81,7 +102,9 @@ def check_run(run: Run) -> list[Check]:
     sender = describe_sender(measured)
     used = {name: mine for name, mine in run.by_variant.items() if int(mine.timed.sum())}
     checks = check_sender(plan, limits, sender, run.samples, complete=measured.complete)
-    checks.append(check_samples(used, 0.5 if limits.p99_ms is None else 0.99))
+    # Where nobody answered, no latency is judged, and that everything failed is sure.
+    if used:
+        checks.append(check_samples(used, 0.5 if limits.p99_ms is None else 0.99))
     backlog = check_backlog(run)
     if plan.is_steady and backlog.outcome == "PASS":
         checks.append(check_steady(run.samples, measured.sent_until_s))
@@ -109,8 +132,10 @@ def report_run(
     comparisons: Sequence[Comparison] = (),
     notes: Sequence[str] = (),
 ) -> LoadReport:
-    """The report of a run with these checks."""
+    """The report of a run with these checks; one that was ended early decides nothing."""
     samples = run.samples
+    if not run.measured.complete:
+        checks = [_EARLY, *checks]
     causes = Counter(samples.words[number] for number in samples.error[~samples.right])
     return LoadReport(
         kind=kind,
@@ -132,13 +157,18 @@ def report_run(
     )
 
 
-def _costs(
+def find_costs(
     client: Client, before: Meter | None, measured: Measurement, plan: LoadPlan, limits: Limits
 ) -> dict[str, Cost]:
+    """What the plan's variants cost since `before`; empty where that is not known."""
     if before is None or not measured.complete or not len(measured.samples):
         return {}
-    time.sleep(_SETTLE_S)
-    after = read_meter(client)
+    try:
+        time.sleep(_SETTLE_S)
+        after = read_meter(client)
+    except KeyboardInterrupt:
+        # The load is over: who is tired of waiting goes without the cost.
+        return {}
     if after is None:
         return {}
     return reckon(before, after, plan.model, measured.cpu_s / len(measured.samples), limits)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from loadtests.environment import cpu_name
 from loadtests.errors import LoadTestError
 from loadtests.peers.check import Onnxruntime
 from loadtests.peers.picture import draw
@@ -21,6 +22,7 @@ from loadtests.peers.server import Server, ours, peers
 from loadtests.peers.workload import DIGITS, MINILM, copy_repository
 from loadtests.peers.wrk import find_wrk
 from loadtests.record import nearest
+from loadtests.render.write import write_text
 
 _INTERRUPTED = 130
 _ENVIRONMENTS = Path(__file__).parents[2] / "build" / "peers"
@@ -103,13 +105,18 @@ def main(arguments: Sequence[str]) -> int:
     report = BenchReport(
         rounds=options.rounds,
         seconds=options.seconds,
-        cpu=_cpu_name(),
+        cpu=cpu_name(),
         cores=os.cpu_count() or 1,
         parts=tuple(parts),
     )
     sys.stdout.write(table(report) + "\n")
-    _write(options.json, report.model_dump_json(indent=2) + "\n")
-    _write(options.picture, draw(report))
+    for path, text in (
+        (options.json, report.model_dump_json(indent=2) + "\n"),
+        (options.picture, draw(report)),
+    ):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_text(path, text)
     return 0 if report.complete else 1
 
 
@@ -136,20 +143,6 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         if name not in PARTS:
             parser.error(f"no part {name!r}; {nearest(name, PARTS)}")
     return options
-
-
-def _cpu_name() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else "unnamed processor"
-
-
-def _write(path: Path | None, text: str) -> None:
-    if path is not None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}-{os.getpid()}")
-        temporary.write_text(text)
-        temporary.replace(path)
 
 
 if __name__ == "__main__":

@@ -107,9 +107,13 @@ def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
             # The count of a fair 10 % split; the bounds cut off one run in a million on each side.
             total, light = summary["split"]["requests"], rows["slim-int8"]["requests"]
             assert binom.ppf(1e-6, total, 0.1) <= light <= binom.ppf(1 - 1e-6, total, 0.1)
-            assert all(0 < rows[name]["cpu_ms_per_request"] < 100 for name in ("fp32", "slim-int8"))
+            for row in rows.values():
+                cpu = row["cpu_per_request"]
+                assert all(0 < cpu[part] < 100 for part in ("model_ms", "gateway_ms", "proxy_ms"))
             assert (checkout / "build" / "demo" / "report.html").read_text().count("<svg") == 3
-            assert len((checkout / "build" / "demo" / "records.jsonl").read_text().splitlines()) == total
+            lines = (checkout / "build" / "demo" / "records.jsonl").read_text().splitlines()
+            # The warm-up lies below 0.
+            assert sum(json.loads(line)["intended_s"] >= 0 for line in lines) == total
             url = next(word for word in said.split() if word.endswith("/v2/models/digits"))
             with urllib.request.urlopen(url, timeout=30) as answer:
                 assert json.load(answer)["versions"] == list(rows)

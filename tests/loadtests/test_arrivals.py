@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadtests.arrivals import SPLIT, Schedule, make_schedule
+from loadtests.arrivals import SPLIT, Schedule, make_endless, make_schedule
 from loadtests.plan import LoadPlan, steady
 
 
@@ -121,3 +121,31 @@ def test_shares_are_the_whole() -> None:
     times = np.concatenate([part.at_s for part in parts])
     assert np.array_equal(np.sort(times), whole.at_s)
     assert {part.variants for part in parts} == {("a", "b")}
+
+
+def test_an_endless_schedule_begins_like_one_that_ends() -> None:
+    """Whoever stops after 60 s has sent what a run of 60 s with this seed sends."""
+    plan = LoadPlan.model_validate(
+        {"url": "http://host", "model": "digits", "profile": steady(50, 1), "seed": 3}
+    )
+    first = next(make_endless(plan, payloads=7))
+    run = make_schedule(plan.model_copy(update={"profile": steady(50, 60)}), payloads=7)
+    assert np.allclose(first.at_s[: len(run)], run.at_s)
+    assert np.array_equal(first.payload[: len(run)], run.payload)
+
+
+def test_an_endless_schedule_goes_on_with_other_draws() -> None:
+    """The next part begins where the first ends, has no warm-up, and is not the first once more."""
+    plan = LoadPlan.model_validate({"url": "http://host", "model": "digits", "profile": steady(50, 1)})
+    parts = make_endless(plan, payloads=7)
+    first, second = next(parts), next(parts)
+    assert first.at_s[-1] < 600 <= second.at_s[0] < second.at_s[-1] < 1200
+    assert not np.allclose(first.at_s[first.at_s >= 0][:50], second.at_s[:50] - 600)
+
+
+def test_a_schedule_is_walked_request_by_request() -> None:
+    """Each with its moment, the variant to ask for, or None for the split, and its input."""
+    schedule = Schedule(
+        at_s=np.array([0.5, 1.5]), pin=np.array([1, SPLIT]), payload=np.array([4, 2]), variants=("a", "b")
+    )
+    assert list(schedule) == [(0.5, "b", 4), (1.5, None, 2)]

@@ -3,85 +3,183 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
-import numpy as np
 import pytest
 
-from loadtests.cli import loadtest as command
+from loadtests.cli import loadtest
+from loadtests.client import Client
 from loadtests.errors import LoadTestError
+from loadtests.report import LoadReport
+from tests.loadtests.command import ROOT, Finished, run_loadtest, start_loadtest
+from tests.loadtests.known import MODEL, Behaviour, open_known
+from tests.loadtests.reports import make_failed, make_invalid, make_report
+
+_FILES = ("json", "html", "markdown", "junit")
+# How busy the machine is decides nothing: neither it nor the sender is too late for such a limit, no steady
+# state is asked of a profile, and the few requests at its end cannot pile up.
+_LOAD = ("--warmup", "0", "--set", "p99_ms=100000", "--profile")
+# As many answers as a p99 needs.
+_LONG, _SHORT = "0:300,4.2:300,4.2:10,6:10", "0:100,0.5:100,0.5:1,1:1"
 
 
-def test_right_answers_end_with_0(serve: Any, loadtest: Any) -> None:
-    """The table has a row for each variant; standard error, which is no terminal here, stays empty."""
-    finished = loadtest(serve().url, "--model", "digits", "--duration", "0.3")
-    assert finished.code == 0
-    assert [line.split()[0] for line in finished.out.splitlines()[3:5]] == ["fp32", "int8"]
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """A server with a variant that is good, and one that fails."""
+    with open_known(good=Behaviour(), poor=Behaviour(error_share=1)) as url:
+        yield url
+
+
+def _files(folder: Path) -> list[str]:
+    return [word for name in _FILES for word in (f"--{name}", str(folder / name))]
+
+
+def _run(url: str, variant: str, *more: str) -> Finished:
+    return run_loadtest("run", url, "--model", MODEL, "--pin", variant, *_LOAD, *more)
+
+
+@pytest.fixture(scope="module")
+def passed(url: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+    """What a run left that found nothing wrong, and the folder of its files."""
+    folder = tmp_path_factory.mktemp("passed")
+    return _run(url, "good", _LONG, *_files(folder)), folder
+
+
+def test_a_pass_ends_with_0(passed: tuple[Finished, Path]) -> None:
+    """The verdict comes first; standard error, which is no terminal here, stays empty."""
+    finished, _ = passed
+    assert finished.code == 0, finished.out
+    assert finished.out.startswith("PASS: ")
     assert finished.err == ""
 
 
-def test_refused_bad_input_ends_with_2(serve: Any, loadtest: Any) -> None:
-    """An unknown pin is told together with what was probably meant, before anything is sent."""
-    server = serve()
-    finished = loadtest(server.url, "--model", "digits", "--pin", "fp23")
-    assert finished.code == 2
-    assert "did you mean 'fp32'?" in finished.err
-    assert server.bodies == []
+def test_a_fail_ends_with_1(url: str) -> None:
+    """Where every answer is an error there is no latency, and no doubt."""
+    finished = _run(url, "poor", _SHORT)
+    assert finished.code == 1, finished.out
+    assert finished.out.startswith("FAIL: errors of poor")
+
+
+def test_what_proves_nothing_ends_with_3(url: str) -> None:
+    """Half a second has too few answers for anything."""
+    finished = run_loadtest("run", url, "--model", MODEL, "--duration", "0.2", "--warmup", "0")
+    assert finished.code == 3, finished.out
+    assert finished.out.startswith("INVALID: ")
+
+
+def test_each_file_is_written(passed: tuple[Finished, Path]) -> None:
+    """All of them tell of the same run, and nothing else is left in the folder."""
+    _, folder = passed
+    assert sorted(path.name for path in folder.iterdir()) == sorted(_FILES)
+    report = LoadReport.model_validate_json((folder / "json").read_text())
+    assert report.kind == "run"
+    assert report.complete
+    assert f"{report.requests:,}" in (folder / "html").read_text()
+    assert "PASS" in (folder / "markdown").read_text()
+    assert len(ET.parse(folder / "junit").findall(".//testcase")) == len(report.checks)
+
+
+def test_the_report_says_how_it_was_made(passed: tuple[Finished, Path]) -> None:
+    """By a command that can be typed again."""
+    _, folder = passed
+    command = json.loads((folder / "json").read_text())["command"]
+    assert command[:3] == ["counterweight", "loadtest", "run"]
+    assert {"--set", "p99_ms=100000"} <= set(command)
+
+
+def test_a_report_renders_again(passed: tuple[Finished, Path], tmp_path: Path, capsys: Any) -> None:
+    """From the JSON alone come the same table and the same files."""
+    finished, folder = passed
+    more = [word for name in _FILES[1:] for word in (f"--{name}", str(tmp_path / name))]
+    assert loadtest(["report", str(folder / "json"), *more]) == 0
+    assert capsys.readouterr().out == finished.out
+    for name in _FILES[1:]:
+        assert (tmp_path / name).read_text() == (folder / name).read_text()
 
 
 @pytest.mark.parametrize(
-    ("arguments", "complaint"),
+    ("report", "code"),
+    [(make_report(), 0), (make_failed(), 1), (make_invalid(complete=True), 3), (make_invalid(), 130)],
+    ids=["passed", "failed", "invalid", "ended early"],
+)
+def test_a_report_ends_as_its_run_did(report: LoadReport, code: int, tmp_path: Path) -> None:
+    """So that a later step of CI can ask again."""
+    path = tmp_path / "report.json"
+    path.write_text(report.model_dump_json())
+    assert loadtest(["report", str(path)]) == code
+
+
+_MODEL = ("--model", MODEL)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "complaint"),
     [
-        (["host:80", "--model", "digits"], "is no server's address"),
-        (["http://host", "--model", "digits", "--rate", "0"], "rate_per_s: "),
-        (["http://host", "--model", "digits", "--duration", "inf"], "duration_s: "),
-        (["http://host", "--model", "digits", "--records", "/missing/x"], "cannot write the records"),
+        ("run", ["--pin", "god"], "cannot pin 'god': .*did you mean 'good'"),
+        ("compare", ["good", "good"], "'good' is pinned twice"),
+        ("run", ["--rate", "0"], "the profile sends nothing"),
+        ("run", ["--duration", "inf"], "profile.*came: inf"),
+        ("run", ["--profile", "0:10,60"], "--profile: '60' is no point"),
+        ("run", ["--profile", "5:10,60:10"], "begin with 0"),
+        ("run", ["--set", "p99=50"], "its unit is missing: write p99_ms"),
+        ("run", ["--json", "/missing/x"], "--json /missing/x: there is no folder /missing"),
+        ("soak", ["--records", "/missing/x"], "cannot write /missing/x"),
+        ("run", ["--html", "x", "--junit", "x"], "--html and --junit both name x"),
+        ("capacity", [], "a capacity is one under a limit; give it with --set p99_ms=50"),
+        ("run", ["--inputs", "/missing.npz"], "/missing.npz"),
+        ("run", ["--token-file", "/missing"], "/missing: .*--token-file"),
     ],
 )
-def test_bad_arguments_are_refused(arguments: list[str], complaint: str) -> None:
-    """Each has its sentence."""
+def test_bad_input_is_refused_at_the_door(
+    url: str, command: str, arguments: list[str], complaint: str
+) -> None:
+    """Each has its sentence and exit code 2, before anything is sent."""
     with pytest.raises(LoadTestError, match=complaint) as refused:
-        command(["run", *arguments])
+        loadtest([command, url, *_MODEL, *arguments])
     assert refused.value.exit_code == 2
+    assert "locust" not in sys.modules
 
 
-def test_records_hold_every_request(serve: Any, loadtest: Any, tmp_path: Path) -> None:
-    """The raw records and the report tell the same story."""
-    path = tmp_path / "records.jsonl"
-    arguments = ["--model", "digits", "--duration", "0.3", "--pin", "fp32,int8", "--json"]
-    report = loadtest(serve().url, *arguments, "--records", str(path)).report
-    records = [json.loads(line) for line in path.read_text().splitlines()]
-    assert len(records) == report["requests"] > 0
-    assert all(record["variant"] == record["pinned"] for record in records)
-    assert all(record["intended_s"] <= record["sent_s"] <= record["done_s"] for record in records)
-    assert [file.name for file in tmp_path.iterdir()] == ["records.jsonl"]
+def test_a_refusal_is_printed_and_ends_with_2() -> None:
+    """One line on standard error, and no traceback."""
+    finished = run_loadtest("run", "host:80", "--model", MODEL)
+    assert finished.code == 2
+    assert "'host:80' is no server's address" in finished.err
+    assert len(finished.err.splitlines()) == 1
 
 
-def test_real_rows_are_sent(serve: Any, loadtest: Any, tmp_path: Path) -> None:
-    """With a file, every input is one of its rows."""
-    rows = np.arange(12, dtype=np.float32).reshape(3, 2, 2)
-    np.savez(tmp_path / "rows.npz", image=rows)
-    server = serve()
-    loadtest(server.url, "--model", "digits", "--duration", "0.3", "--inputs", str(tmp_path / "rows.npz"))
-    sent = {tuple(body["inputs"][0]["data"]) for body in server.bodies}
-    assert sent <= {tuple(row.ravel().tolist()) for row in rows}
-    assert sent
-
-
-def test_ctrl_c_reports_what_was_measured(serve: Any, start_loadtest: Any) -> None:
-    """The run ends at once with 130, and its report says that it is not complete."""
-    server = serve()
-    with start_loadtest(server.url, "--model", "digits", "--duration", "60", "--json") as process:
-        while len(server.bodies) < 20 and process.poll() is None:
-            time.sleep(0.05)
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("run", ["--duration", "60"]), ("capacity", ["--set", "p99_ms=50", "--rate", "100"])],
+)
+def test_ctrl_c_reports_what_was_measured(tmp_path: Path, command: str, options: list[str]) -> None:
+    """It ends at once with 130; every file is there, and says that the run is not complete."""
+    words = (*_MODEL, *options, *_files(tmp_path))
+    with open_known(only=Behaviour()) as url, start_loadtest(command, url, *words) as process:
+        _await_requests(url, process)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    report = json.loads(out)
-    assert report["complete"] is False
-    assert report["errors"] == 0
-    assert 20 <= report["requests"] < 6000
+    assert "(ended early)" in out
+    report = LoadReport.model_validate_json((tmp_path / "json").read_text())
+    assert report.kind == command
+    assert not report.complete
+    assert report.requests > 0
+    assert report.notes == ()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(_FILES)
+
+
+def _await_requests(url: str, process: "subprocess.Popen[str]") -> None:
+    """Return when 300 requests were taken, which the warm-up does not have."""
+    while process.poll() is None:
+        lines = Client(url=url).text("/metrics").splitlines()
+        counted = next(line for line in lines if line.startswith("counterweight_requests_total"))
+        if float(counted.split()[-1]) >= 300:
+            return
+        time.sleep(0.05)
 
 
 def test_help_needs_no_locust() -> None:
@@ -92,11 +190,7 @@ def test_help_needs_no_locust() -> None:
         "except SystemExit: sys.exit('locust' in sys.modules or 'gevent' in sys.modules)"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert ended.returncode == 0
     assert "example: counterweight loadtest run" in ended.stdout

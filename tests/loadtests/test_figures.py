@@ -12,7 +12,7 @@ from loadtests.figures import (
 from loadtests.report import Estimate
 from tests.loadtests.made import join, make_failed, make_measurement, make_samples, make_unanswered
 
-_THOUSAND = np.arange(1, 1001)
+_THOUSAND = np.arange(1.0, 1001)
 
 
 def _estimate(estimate: Estimate | None) -> Estimate:

@@ -83,8 +83,8 @@ def test_answers_that_pile_up_fail() -> None:
     run = _run(make_samples((done - came) * 1000, at_s=came))
     probe = judge_probe(Trial(stage="search", rate_per_s=100), plan, limits, run)
     assert probe.outcome is Outcome.FAIL
-    assert probe.reason.startswith("answers pile up: 94.9% of the arrivals")
-    assert probe.completed == pytest.approx(0.949)
+    assert probe.reason.startswith("answers pile up: 95.0% of the arrivals")
+    assert probe.completed == pytest.approx(0.95)
 
 
 def test_what_was_never_answered_is_over_the_limit() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from loadtests import ratios
 from loadtests.ratios import compare_latency
 from loadtests.report import Ratio
 from loadtests.samples import Samples
@@ -42,10 +43,17 @@ def _arms(seed: int, draw: Draw, duration_s: float, slower: float = 1) -> tuple[
     )
 
 
-def _p50(ratios: tuple[Ratio, ...]) -> Ratio:
-    return next(ratio for ratio in ratios if ratio.figure == "p50")
+def _p50(found: tuple[Ratio, ...]) -> Ratio:
+    return next(ratio for ratio in found if ratio.figure == "p50")
 
 
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fifth of the draws make the ends of intervals noisier, but no narrower."""
+    monkeypatch.setattr(ratios, "_DRAWS", ratios._DRAWS // 5)
+
+
+@pytest.mark.usefixtures("few_draws")
 @pytest.mark.parametrize("draw", [_independent, _bursty])
 def test_equal_variants_are_found_equal(draw: Draw) -> None:
     """The interval holds 1 in at least 95 of 100 seeds, of 99 that are promised, also where whole seconds are
@@ -57,6 +65,7 @@ def test_equal_variants_are_found_equal(draw: Draw) -> None:
     assert held >= 95
 
 
+@pytest.mark.usefixtures("few_draws")
 def test_a_variant_that_is_slower_by_a_twentieth_is_found() -> None:
     """In at least 95 of 100 seeds, with 60 s at 50/s each, the whole interval lies above 1.
 
@@ -73,9 +82,9 @@ def test_a_ratio_is_the_candidates_over_the_baselines() -> None:
     """10 ms against 8 are 1.25 times as much, in every figure."""
     at_s = np.arange(0.005, 20, 0.01)
     sides = make_samples(np.full(2000, 8), at_s=at_s), make_samples(np.full(2000, 10), at_s=at_s)
-    ratios = compare_latency(*sides, 20, 0)
-    assert [ratio.figure for ratio in ratios] == ["p50", "p95", "p99", "mean"]
-    assert all((ratio.value, ratio.low, ratio.high) == pytest.approx((1.25,) * 3) for ratio in ratios)
+    found = compare_latency(*sides, 20, 0)
+    assert [ratio.figure for ratio in found] == ["p50", "p95", "p99", "mean"]
+    assert all((ratio.value, ratio.low, ratio.high) == pytest.approx((1.25,) * 3) for ratio in found)
 
 
 def test_errors_are_not_timed() -> None:

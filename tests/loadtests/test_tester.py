@@ -4,7 +4,6 @@ follow from it (tests/loadtests/bounds.py).
 A machine may be too busy for a verdict, so what is looked at are figures, not verdicts that depend on it."""
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from loadtests.client import Client
 from loadtests.report import Comparison, Estimate, LoadReport, Ratio
 from serve.rollout.weighing import Weighing, weigh
 from tests.loadtests.bounds import (
@@ -106,6 +104,7 @@ def test_both_modes_of_a_latency_show(mixed: LoadReport) -> None:
     """6 % of the answers take 800 ms more: so many are over a limit between, the median knows nothing of it,
     and the p99 is one of them, since more than 1 % of 400 requests are but for a chance of 1 in a million."""
     slow = mixed.variants["slow"]
+    assert slow.over_limit is not None
     assert slow.over_limit in events(0.06, slow.requests)
     assert _value(slow.p50_ms) in latency_ms(10)
     assert _value(slow.p99_ms) in latency_ms(810)
@@ -144,54 +143,29 @@ def test_a_stall_shows_in_the_p99(load: Test) -> None:
 
 
 def test_a_server_that_dies_half_way_leaves_a_report(load: Test) -> None:
-    """What it answered before stands in it, what it did not is an error, and nobody waits for it for long."""
+    """What it answered before its 100th request stands in it, what it did not is an error, and nobody waits
+    for it for long. Answers that were on their way died with it: of 99 half may have been, had the machine
+    stood still for half a second."""
     began = time.monotonic()
     with open_known(only=Behaviour(dies_at=100)) as url:
         report = load("run", url, "--rate", "100", "--duration", "3", "--warmup", "0")
     assert time.monotonic() - began < 40
-    assert 50 <= report.variants["only"].requests - report.variants["only"].errors < 100
-    assert report.errors == report.requests - 99
-
-
-def test_ctrl_c_leaves_a_report(tmp_path: Path) -> None:
-    """It is marked incomplete, holds what was measured, and the exit code is that of Ctrl-C."""
-    path = tmp_path / "report.json"
-    with open_known(only=Behaviour(service_ms=10)) as url:
-        options = ("--rate", "100", "--duration", "60", "--warmup", "0", "--json", str(path))
-        with _start("run", url, "--model", MODEL, *options) as process:
-            _await_requests(url)
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=30)
-    report = json.loads(path.read_text())
-    assert process.returncode == 130
-    assert report["complete"] is False
-    assert 0 < report["requests"] < 3000
-
-
-def _await_requests(url: str) -> None:
-    """Return when 100 requests were taken."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        lines = Client(url=url).text("/metrics").splitlines()
-        counted = next(line for line in lines if line.startswith("counterweight_requests_total"))
-        if float(counted.split()[-1]) >= 100:
-            return
-        time.sleep(0.1)
-    pytest.fail("no 100 requests came within 30 s")
+    assert 50 <= report.requests - report.errors <= 99
+    assert report.requests in arrivals(100, 3)
 
 
 @pytest.fixture(scope="module")
 def compared(load: Test, tmp_path_factory: pytest.TempPathFactory) -> Compared:
-    """A baseline of 40 ms, one that is exactly like it, and one that is slower by a twentieth and fails; and
+    """A baseline of 200 ms, one that is exactly like it, and one that is slower by a twentieth and fails; and
     the raw records."""
     behaviours = {
-        "base": Behaviour(service_ms=40, cpu_ms=4),
-        "twin": Behaviour(service_ms=40, cpu_ms=4),
-        "slow": Behaviour(service_ms=42, cpu_ms=3, error_share=0.2),
+        "base": Behaviour(service_ms=200, cpu_ms=4),
+        "twin": Behaviour(service_ms=200, cpu_ms=4),
+        "slow": Behaviour(service_ms=210, cpu_ms=3, error_share=0.2),
     }
     path = tmp_path_factory.mktemp("records") / "records.jsonl"
     with open_known(**behaviours) as url:
-        options = ("--rate", "120", "--duration", "12", "--warmup", "0", "--set", "p99_ms=500")
+        options = ("--rate", "120", "--duration", "12", "--warmup", "0", "--set", "p99_ms=600")
         report = load("compare", url, *behaviours, *options, "--records", str(path))
     return report, [json.loads(line) for line in path.read_text().splitlines()]
 
@@ -206,7 +180,7 @@ def _ratio(report: LoadReport, candidate: str) -> Ratio:
 
 def test_a_variant_that_is_slower_by_a_twentieth_is_found(compared: Compared) -> None:
     """Its median is shown to be above the baseline's, and not by much more than it is: what the way there
-    adds to both brings 42/40 nearer to 1, and a tenth is for noise."""
+    adds to both brings 210/200 nearer to 1, and a tenth is for noise."""
     ratio = _ratio(compared[0], "slow")
     assert ratio.low > 1
     assert ratio.value < 1.15
@@ -230,7 +204,7 @@ def test_errors_are_weighed_as_a_rollout_weighs_them(compared: Compared) -> None
             tick = ticks[int(record["intended_s"])]
             tick[first] += 1
             tick[first + 1] += record["error"] is not None
-            tick[first + 2] += record["error"] is None and record["done_s"] - record["intended_s"] > 0.5
+            tick[first + 2] += record["error"] is None and record["done_s"] - record["intended_s"] > 0.6
     expected = weigh(Weighing.model_validate({"share": 0.5, "errors": {"allowed": 0.01}, "ticks": ticks}))
     weighed = {each.figure: each for each in _comparison(report, "slow").weighed}
     assert [weighed["errors"].harm, weighed["over limit"].harm] == [

@@ -6,38 +6,46 @@ from typing import Any
 
 import pytest
 
-from deployments.demo.cpu import CpuCost
 from deployments.demo.page import render
-from deployments.demo.summary import Summary, summarize, table
+from deployments.demo.summary import Summary, cells, notes, summarize, table
 from serve.repository import read_model
 from serve.routing import Routes
 
+_LATE = {
+    "name": "sender on time",
+    "outcome": "INVALID",
+    "seen": "p99 of its lateness 7.30 ms",
+    "wanted": "at most 2 ms: lower the rate, use more senders or a quieter machine, " + "and so on, " * 9,
+}
+
 
 def load_report(base: int, light: int) -> dict[str, Any]:
-    """What `counterweight loadtest run --json` prints, as far as the demo reads it."""
+    """What `counterweight loadtest run --json` writes, as far as the demo reads it."""
 
     def row(requests: int) -> dict[str, Any]:
-        measured = (
-            {"p50_ms": 2.0, "p95_ms": 3.0, "p99_ms": 4.0}
-            if requests
-            else dict.fromkeys(("p50_ms", "p95_ms", "p99_ms"))
-        )
-        curve = [[0.0, 1.0], [0.5, 2.0], [0.99, 4.0]] if requests else []
+        found: dict[str, Any] = dict.fromkeys(("p50_ms", "p95_ms", "p99_ms", "cost"))
+        if requests:
+            found = {
+                "p50_ms": {"value": 2.0, "low": 1.9, "high": 2.1},
+                "p95_ms": {"value": 3.0, "low": 2.8, "high": 3.3},
+                "p99_ms": {"value": 4.0, "low": 3.5, "high": None},
+                "cost": {"model_s": 0.25, "gateway_s": 0.75, "proxy_s": 0.5, "client_s": 0.9},
+            }
         return {
             "requests": requests,
             "errors": 0,
             "share_served": requests / (base + light),
-            "curve": curve,
-            **measured,
+            "curve": [[0.0, 1.0], [0.5, 2.0], [0.99, 4.0]] if requests else [],
+            **found,
         }
 
-    variants = {"base": row(base), "light": row(light)}
     return {
+        "plan": {"profile": [[0, 100], [20, 100]]},
         "requests": base + light,
         "errors": 0,
-        "rate_per_s": 100.0,
-        "warnings": ["the sender was late"],
-        "variants": variants,
+        "checks": [_LATE, {"name": "arrivals", "outcome": "PASS", "seen": "2,000 sent", "wanted": "2,000"}],
+        "notes": ["no time to spare"],
+        "variants": {"base": row(base), "light": row(light)},
     }
 
 
@@ -46,7 +54,6 @@ def summary(module_repository: Path) -> Summary:
     return summarize(
         read_model(module_repository / "linear"),
         Routes(model="linear", baseline="base", weights={"base": 90, "light": 10}),
-        CpuCost(variants={"linear:base": 1.5}, gateway=0.5, ray_per_s=90),
         load_report(1800, 0),
         load_report(500, 500),
     )
@@ -57,20 +64,42 @@ def test_a_row_holds_quality_traffic_and_cost(summary: Summary) -> None:
     assert [row.variant for row in summary.variants] == ["base", "light"]
     base = summary.variants[0]
     assert (base.share_asked, base.share_served, base.requests) == (0.9, 1.0, 1800)
-    assert (base.accuracy, base.p95_ms, base.cpu_ms_per_request) == (0.9, 3.0, 1.5)
+    assert base.p95_ms is not None
+    assert base.cpu_per_request is not None
+    assert (base.accuracy, base.p95_ms.value, base.cpu_per_request.total_ms) == (0.9, 3.0, 1.5)
 
 
 def test_a_variant_without_traffic_has_dashes(summary: Summary) -> None:
-    """A latency that nobody measured is not printed as a number."""
+    """A latency that nobody measured is not printed as a number; what a request costs is known from the run
+    in which all were asked."""
     light = next(line for line in table(summary).splitlines() if line.startswith("light"))
-    assert light.split()[-4:] == ["-"] * 4
+    assert light.split()[-4:] == ["-", "-", "-", "1.50"]
 
 
-def test_the_table_fits_beside_itself_and_shows_the_warnings(summary: Summary) -> None:
-    """At most 120 columns, and what takes trust from a figure stands under it."""
-    lines = table(summary).splitlines()
-    assert max(map(len, lines)) <= 120
-    assert "!  the sender was late" in lines
+def test_the_table_fits_beside_itself(summary: Summary) -> None:
+    """At most 120 columns, however much there is to say."""
+    assert max(map(len, table(summary).splitlines())) <= 120
+
+
+def test_what_takes_trust_from_a_figure_stands_under_the_table(summary: Summary) -> None:
+    """Checks that did not pass, and no others; the load test's own notes; where the CPU time went."""
+    said = notes(summary)
+    assert any(note.startswith("!  sender on time: p99 of its lateness 7.30 ms; wanted: at") for note in said)
+    assert "!  no time to spare" in said
+    assert not any("arrivals" in note for note in said)
+    assert said[-1].startswith("CPU ms/request, all asked in turn: 0.75 gateway; ")
+    assert said[-1].endswith(": base 0.25 + 0.50, light 0.25 + 0.50")
+
+
+@pytest.mark.parametrize(("requests", "mark"), [(999, "~4.00"), (1000, "4.00")])
+def test_a_thin_p99_is_marked(module_repository: Path, requests: int, mark: str) -> None:
+    """With less than ten answers beyond it, and a note says as much as can be said."""
+    report = load_report(requests, 0)
+    routes = Routes(model="linear", baseline="base", weights={"base": 1})
+    summary = summarize(read_model(module_repository / "linear"), routes, report, report)
+    assert cells(summary)[1][-2] == mark
+    said = "999 answers of base say no more of its p99 than that it is above 3.50 ms"
+    assert (f"~  {said}" in notes(summary)) == (requests == 999)
 
 
 def test_the_summary_survives_json(summary: Summary) -> None:
@@ -89,6 +118,6 @@ def test_the_page_is_whole_and_needs_nothing_from_elsewhere(summary: Summary) ->
 
 
 def test_the_page_escapes_what_it_shows(summary: Summary) -> None:
-    """A warning is text, not markup."""
-    hostile = dict(summary.split) | {"warnings": ["<script>alert(1)</script>"]}
+    """A note is text, not markup."""
+    hostile = dict(summary.split) | {"notes": ["<script>alert(1)</script>"]}
     assert "<script>" not in render(summary.model_copy(update={"split": hostile}))

@@ -14,7 +14,7 @@ import pytest
 
 from serve.control import RolloutView
 from serve.rollout.evidence import Evidence
-from tests.loadtests.conftest import Finished
+from tests.loadtests.command import Finished
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
 
@@ -66,7 +66,7 @@ class Qualify:
         """To its end."""
         with self.started(*arguments) as process:
             out, err = process.communicate(timeout=50)
-        return Finished(process.returncode, out, err)
+        return Finished(code=process.returncode, out=out, err=err)
 
     @contextmanager
     def started(self, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
@@ -93,7 +93,7 @@ class Qualify:
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=50)
-        return Finished(process.returncode, out, err)
+        return Finished(code=process.returncode, out=out, err=err)
 
     @property
     def is_running(self) -> bool:

@@ -6,7 +6,7 @@ import pytest
 
 from serve.rollout.evidence import Evidence
 from serve.rollout.rollout import Phase
-from tests.loadtests.conftest import Finished
+from tests.loadtests.command import Finished
 from tests.loadtests.qualify.conftest import Qualify
 from tests.loadtests.qualify.views import ALIKE, canary
 from tests.serve.rollout.rollouts import shadowed

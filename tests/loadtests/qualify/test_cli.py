@@ -11,9 +11,9 @@ from loadtests.errors import LoadTestError
 from loadtests.qualify.cli import qualify as command
 from serve.control import RolloutView
 from serve.errors import StoreFailed
-from tests.loadtests.conftest import METADATA
 from tests.loadtests.qualify.conftest import Clockwork, Qualify
 from tests.loadtests.qualify.test_chain import GOOD
+from tests.loadtests.server import METADATA
 
 Make = Callable[..., Qualify]
 

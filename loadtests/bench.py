@@ -1,0 +1,135 @@
+"""Bench: what every variant of a model can take behind our own server, and how fast it answers beside the
+baseline: `make bench-loadtests`."""
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from loadtests.client import Client
+from loadtests.errors import LoadTestError
+from loadtests.metadata import read_metadata
+from loadtests.peers.process import ServerProcess
+from loadtests.render.read import read_report
+from loadtests.report import Estimate, LoadReport, Ratio
+
+_ROOT = Path(__file__).parents[1]
+# Model -> its real inputs and its baseline.
+_MODELS = {"digits-resnet": "build/digits-resnet/inputs.npz", "minilm": "build/minilm/inputs.npz"}
+_BASELINE = "fp32"
+_LIMIT = ("--set", "p99_ms=100")
+# The rate of the comparison, of what the baseline can take alone; and how long it is.
+_LOAD, _COMPARE_S = 0.5, 90
+_FOUND = {0, 1, 3}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit code 0; the figures say for themselves whether they can be trusted. Raises LoadTestError."""
+    options = _parser().parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    for model in options.only or _MODELS:
+        source = options.models / model
+        if not (source / _BASELINE / "bundle.json").exists():
+            raise LoadTestError(
+                f"{source} has no {_BASELINE}; run `make {model}`, or give another repository"
+            )
+        with tempfile.TemporaryDirectory(prefix="cw-bench-") as scratch:
+            shutil.copytree(source, Path(scratch) / model, ignore=shutil.ignore_patterns(".work"))
+            reports = _measure(model, Path(scratch), options.out)
+        sys.stdout.write(f"\n{model}, 99 of 100 requests within 100 ms\n{_table(*reports)}\n")
+    return 0
+
+
+def _measure(model: str, repository: Path, out: Path) -> tuple[LoadReport, LoadReport]:
+    """The search for capacity and the comparison, each through the command that a person would type."""
+    words = ["serve", str(repository), "--port", "{port}", "--grpc-port", "{grpc_port}"]
+    command = [sys.executable, "-m", "counterweight", *words]
+    with ServerProcess(model, command, {}) as server:
+        server.wait_until_ready()
+        url = f"http://127.0.0.1:{server.port}"
+        variants = read_metadata(Client(url=url), model).versions
+        order = [_BASELINE, *(name for name in variants if name != _BASELINE)]
+        options = ["--model", model, "--inputs", _MODELS[model], *_LIMIT]
+        capacity = _run(["capacity", url, "--pin", ",".join(order), *options], out / f"{model}-capacity")
+        baseline = capacity.capacities[_BASELINE].rate_per_s
+        if baseline is None:
+            raise LoadTestError(f"no rate keeps the limits of {model}: {capacity.verdict.reasons}")
+        load = ["--rate", f"{_LOAD * baseline:.0f}", "--duration", str(_COMPARE_S)]
+        return capacity, _run(["compare", url, *order, *load, *options], out / f"{model}-compare")
+
+
+def _run(words: Sequence[str], out: Path) -> LoadReport:
+    """The report of a `counterweight loadtest`, which is also left in `out` as JSON and as a page."""
+    files = ["--json", f"{out}.json", "--html", f"{out}.html"]
+    command = [sys.executable, "-m", "counterweight", "loadtest", *words, *files]
+    code = subprocess.run(command, cwd=_ROOT, stdout=sys.stderr, check=False).returncode
+    if code not in _FOUND:
+        raise LoadTestError(f"{' '.join(command[2:])} ended with exit code {code}; see above")
+    return read_report(out.with_name(f"{out.name}.json"))
+
+
+def _table(capacity: LoadReport, compared: LoadReport) -> str:
+    """In markdown: a row per variant."""
+    ratios: Mapping[str, Mapping[str, Ratio]] = {
+        comparison.candidate: {ratio.figure: ratio for ratio in comparison.ratios}
+        for comparison in compared.comparisons
+    }
+    first = capacity.capacities[_BASELINE].rate_per_s or 0.0
+    rows = []
+    for name, found in capacity.capacities.items():
+        rate = found.rate_per_s
+        report = compared.variants[name]
+        rows.append(
+            [
+                f"`{name}`",
+                "-" if rate is None else f"{rate:,.0f}",
+                "-" if not rate or not first else f"{rate / first:.2f}x",
+                f"{found.confirmed} of {found.confirmations}",
+                "-" if found.cost is None else f"{found.cost.model_s:.1f}",
+                "-" if found.cost is None else f"{found.cost.gateway_s + found.cost.proxy_s:.1f}",
+                _ms(report.p50_ms),
+                _ratio(ratios.get(name, {}).get("p50")),
+                _ms(report.p99_ms),
+                _ratio(ratios.get(name, {}).get("p99")),
+            ]
+        )
+    head = ["variant", "requests/s", "", "confirmed", "CPU ms: model", "the rest"]
+    head += [f"p50 at {compared.plan.rate_per_s:.0f}/s", "", "p99", ""]
+    verdicts = f"capacity: {capacity.verdict.outcome}, compare: {compared.verdict.outcome}"
+    return f"{tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n{verdicts}"
+
+
+def _ms(value: Estimate | None) -> str:
+    return "-" if value is None else f"{value.value:.1f} ms"
+
+
+def _ratio(ratio: Ratio | None) -> str:
+    return "" if ratio is None else f"{ratio.value:.2f}x [{ratio.low:.2f}, {ratio.high:.2f}]"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m loadtests.bench",
+        description="Find the capacity of every variant of digits-resnet and MiniLM behind our own server, "
+        "and compare their latencies at half of what the baseline can take.",
+        epilog="example: python -m loadtests.bench models --only digits-resnet",
+    )
+    parser.add_argument("models", type=Path, help="the repository")
+    parser.add_argument("--only", action="append", choices=tuple(_MODELS), help="this model")
+    parser.add_argument(
+        "--out", type=Path, default=Path("build/bench-loadtests"), help="folder of the reports"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except LoadTestError as error:
+        sys.stderr.write(f"{error}\n")
+        sys.exit(error.exit_code)

@@ -1,0 +1,91 @@
+"""Reporter: makes the report of what all senders did, and the exit code from its verdict."""
+
+import logging
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from loadtests.cli import EXIT_CODES
+from loadtests.cost import read_meter
+from loadtests.environment import StealClock
+from loadtests.errors import LoadTestError
+from loadtests.kinds.load import check_run, describe_run, find_costs, report_run
+from loadtests.measurement import Measurement
+from loadtests.plan import steady
+from loadtests.render.table import table
+from loadtests.render.write import check_paths, write_all
+from loadtests.report import Check, LoadReport, Outcome
+from loadtests.samples import Samples
+from loadtests.swarm.asked import Asked
+from loadtests.swarm.sender import Part
+from loadtests.swarm.shipping import join
+
+
+class Reporter:
+    """One test: what was sent in it so far."""
+
+    def __init__(self, asked: Asked, path: Path | None) -> None:
+        """`path`: of the JSON; None: it is not to be written. Raises LoadTestError."""
+        check_paths(json=path)
+        self.asked = asked
+        self._path = path
+        self._samples: list[Samples] = []
+        self._meter = read_meter(asked.client)
+        self._steal = StealClock()
+        self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
+
+    def add(self, samples: Samples) -> None:
+        """What one sender did since the last time."""
+        self._samples.append(samples)
+
+    def end(self, parts: Sequence[Part | None]) -> int:
+        """Print the report, write it, and return the exit code; None: a sender that did not answer."""
+        told = [part for part in parts if part is not None]
+        until_s = min((part.sent_until_s for part in told), default=0.0)
+        if until_s <= 0:
+            logging.error("Nothing was measured: the test was stopped within its warm-up")
+            return EXIT_CODES[Outcome.INVALID]
+        report = self._report(told, until_s, of=len(parts))
+        sys.stdout.write(f"{table(report)}\n\n")
+        try:
+            write_all(report, json=self._path)
+        except LoadTestError as error:
+            logging.error("%s", error)
+            return error.exit_code
+        return EXIT_CODES[report.verdict.outcome]
+
+    def _report(self, parts: Sequence[Part], until_s: float, of: int) -> LoadReport:
+        asked = self.asked
+        plan = asked.plan.model_copy(update={"profile": steady(asked.plan.rate_per_s, until_s)})
+        samples = join(self._samples)
+        cpu_s = sum(part.cpu_s for part in parts)
+        busiest = max(part.cpu_s / part.wall_s for part in parts)
+        measured = Measurement(
+            # What some senders did after the first had stopped was no load of this rate.
+            samples=samples.where(samples.intended_s < until_s),
+            started_at=self._started_at,
+            complete=len(parts) == of,
+            sent_until_s=until_s,
+            # The share of a core is to be the busiest sender's, and the cost that of all.
+            wall_s=cpu_s / busiest,
+            cpu_s=cpu_s,
+            pool_full=sum(part.pool_full for part in parts),
+            steal=self._steal.share(),
+        )
+        costs = find_costs(asked.client, self._meter, measured, plan, asked.limits)
+        run = describe_run(plan, asked.limits, asked.target.metadata, measured, costs)
+        checks = check_run(run)
+        if of > 1:
+            checks.insert(0, _check_senders(len(parts), of))
+        return report_run("run", run, checks)
+
+
+def _check_senders(told: int, of: int) -> Check:
+    return Check(
+        name="senders",
+        kind="gate",
+        outcome=Outcome.PASS if told == of else Outcome.INVALID,
+        seen=f"{told} of {of} told what they sent",
+        wanted="all of them: look into the log of the one that is gone",
+    )

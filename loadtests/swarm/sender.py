@@ -1,0 +1,70 @@
+"""Sender: what this process sends, as one of several that together send the whole."""
+
+from dataclasses import dataclass
+
+from loadtests.arrivals import make_endless
+from loadtests.live import Live
+from loadtests.measure import DRAIN_S
+from loadtests.samples import Recorder, Samples
+from loadtests.swarm.asked import Asked
+from loadtests.user import InferUser, Load
+
+# What the walk itself takes to end, beyond the wait for answers.
+_SPARE_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one sender did."""
+
+    sent_until_s: float
+    wall_s: float
+    cpu_s: float
+    pool_full: int
+
+
+class Sender:
+    """Gives users of a class something to send, and takes from them what came of it."""
+
+    def __init__(self, user_class: type[InferUser]) -> None:
+        self._user_class = user_class
+        self._load: Load | None = None
+
+    def prepare(self, asked: Asked, part: int, parts: int) -> None:
+        """The next user sends every `parts`-th request of the load, from number `part` on."""
+        payloads = asked.target.payloads
+        self._load = self._user_class.load = Load(
+            schedules=(schedule.share(part, parts) for schedule in make_endless(asked.plan, payloads.count)),
+            begin_s=-asked.plan.warmup_s,
+            bodies={
+                index: payloads.encode(index, binary=asked.plan.binary) for index in range(payloads.count)
+            },
+            metadata=asked.target.metadata,
+            headers=asked.target.headers,
+            drain_s=DRAIN_S,
+            live=Live(limit_ms=asked.limits.p99_ms),
+            on_sent=lambda: None,
+        )
+
+    def take(self) -> Samples:
+        """What was recorded since it was last taken."""
+        recorder = Recorder()
+        if self._load is not None:
+            recorder, self._load.recorder = self._load.recorder, recorder
+        return recorder.samples()
+
+    def finish(self) -> Part | None:
+        """End the sending, and wait a bounded time for answers; None: nothing was to be sent."""
+        load = self._load
+        if load is None:
+            return None
+        if not load.finished.ready():
+            load.interrupt()
+        load.finished.wait(DRAIN_S + _SPARE_S)
+        del self._user_class.load
+        return Part(
+            sent_until_s=load.sent_until_s,
+            wall_s=load.wall_s,
+            cpu_s=load.cpu_s,
+            pool_full=load.pool_full,
+        )
