@@ -79,7 +79,7 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
         probes=tuple(probe for variant in variants.values() for probe in variant.probes),
         timeline=None,
         sender=_worst([describe_sender(run) for run in measured]),
-        notes=() if not complete or all(variant.cost for variant in variants.values()) else (NO_COST,),
+        notes=(NO_COST,) if any(map(_lacks_cost, variants.values())) else (),
     )
 
 
@@ -110,6 +110,11 @@ def _search(  # noqa: PLR0913, PLR0917 - what a test has, and the variants that 
             f"{name}: {trial.stage} {trial.rate_per_s:,.4g}/s: {probe.outcome} "
             f"after {probe.duration_s:.0f} s, {probe.reason}"
         )
+
+
+def _lacks_cost(variant: _Variant) -> bool:
+    """Though a rate was confirmed, which is when it is measured."""
+    return variant.cost is None and variant.found is not None and variant.found.confirmed > 0
 
 
 def _turns(variants: dict[str, _Variant]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Chain: quality, capacity, shadow and canary of one candidate, one after the other, into one record."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -38,7 +39,8 @@ class Subject:
 
 
 def run_chain(subject: Subject, say: Say) -> Qualification:
-    """All stages; `say` hears where it is. Raises LoadTestError; the routes are then as they were."""
+    """All stages, or after Ctrl-C those that there are; `say` hears where it is. Raises LoadTestError; the
+    routes are as they were in any case."""
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     client, model, candidate, limits = subject.client, subject.model, subject.candidate, subject.limits
     bundles = client.get(f"/control/models/{model}/bundles")
@@ -46,15 +48,10 @@ def run_chain(subject: Subject, say: Say) -> Qualification:
     refuse_busy(client, model)
     say("1/4  quality: what the export measured")
     stages = [check_quality(bundles["bundles"][candidate], limits)]
-    say(f"2/4  capacity of {baseline} and {candidate}: some minutes")
-    plan = _plan(subject, _START_PER_S, _PROBE_S).model_copy(update={"pinned": (baseline, candidate)})
-    found = find_capacity(client, subject.target, plan, limits, say)
-    stages.append(check_capacity(found, baseline, candidate, limits))
-    complete = found.complete
-    if complete:
-        say(f"3/4  shadow under load, 4/4  canary under load: {limits.rate_per_s:g}/s for some minutes")
-        more, complete = _try_out(subject, say)
-        stages += more
+    complete = False
+    # Between two loads nobody else takes it.
+    with suppress(KeyboardInterrupt):
+        complete = _measure(subject, baseline, stages, say)
     outcome, binding, reasons = conclude(stages, complete=complete)
     return Qualification(
         started_at=started_at,
@@ -72,6 +69,25 @@ def run_chain(subject: Subject, say: Say) -> Qualification:
     )
 
 
+def _measure(subject: Subject, baseline: str, stages: list[Stage], say: Say) -> bool:
+    """Write down the stages that need load; whether they were not ended early."""
+    candidate, limits = subject.candidate, subject.limits
+    say(f"2/4  capacity of {baseline} and {candidate}: some minutes")
+    plan = _plan(subject, _START_PER_S, _PROBE_S).model_copy(update={"pinned": (baseline, candidate)})
+    found = find_capacity(subject.client, subject.target, plan, limits, say)
+    stages.append(check_capacity(found, baseline, candidate, limits))
+    if not found.complete:
+        return False
+    say(f"3/4  shadow under load, 4/4  canary under load: {limits.rate_per_s:g}/s for some minutes")
+    with trial(subject.client, subject.model, candidate, limits, say) as follower:
+        plan = _plan(subject, limits.rate_per_s, longest_s(limits))
+        run = load(subject.client, subject.target, plan, limits, follower)
+    stages.append(check_shadow(follower.view, limits, made=subject.made))
+    if (canary := check_canary(follower.view, run, candidate)) is not None:
+        stages.append(canary)
+    return run.measured.complete
+
+
 def write_down(client: Client, found: Qualification) -> None:
     """Tell the server, whose rollouts may ask for it. Raises LoadTestError."""
     content = found.model_dump(
@@ -79,18 +95,6 @@ def write_down(client: Client, found: Qualification) -> None:
     )
     stages = [stage.model_dump(mode="json", exclude={"report"}) for stage in found.stages]
     client.post(f"/control/models/{found.model}/qualifications", {**content, "stages": stages})
-
-
-def _try_out(subject: Subject, say: Say) -> tuple[list[Stage], bool]:
-    """The last two stages, and whether they were not ended early."""
-    client, limits = subject.client, subject.limits
-    with trial(client, subject.model, subject.candidate, limits, say) as follower:
-        plan = _plan(subject, limits.rate_per_s, longest_s(limits))
-        run = load(client, subject.target, plan, limits, follower)
-    stages = [check_shadow(follower.view, limits, made=subject.made)]
-    if (canary := check_canary(follower.view, run, subject.candidate)) is not None:
-        stages.append(canary)
-    return stages, run.measured.complete
 
 
 def _plan(subject: Subject, rate_per_s: float, duration_s: float) -> LoadPlan:

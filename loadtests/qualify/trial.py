@@ -1,8 +1,9 @@
 """Trial: a rollout under load, from the shadow through a canary to before all traffic, and back again."""
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from loadtests.client import Client
@@ -16,6 +17,8 @@ OVER = ("DONE", "ROLLED_BACK", "INCONCLUSIVE")
 CANARY_SHARE = 0.5
 # How many times the shortest time it may take until everything is proven.
 _PATIENCE = 3
+# Some of a rollout's proofs take half a minute, however short a person wants it.
+_LEAST_S = 120.0
 _LOOK_EVERY_S = 1.0
 # A server under load may miss a look; with so many in a row it is gone.
 _MOST_FAILURES = 3
@@ -23,7 +26,7 @@ _MOST_FAILURES = 3
 
 def longest_s(limits: Limits) -> float:
     """How long a trial takes at most: the shadow and the canary, with patience."""
-    return _PATIENCE * 2 * limits.duration_s
+    return max(_LEAST_S, _PATIENCE * 2 * limits.duration_s)
 
 
 def policy_of(limits: Limits) -> dict[str, Any]:
@@ -115,13 +118,14 @@ def trial(
                 f"{routes['shadows'] or 'none'}: {error}"
             ) from None
 
-    with _undone(put_back, say):
-        # A rollout begins with all traffic at the baseline.
-        client.put(path, {"weights": {before["baseline"]: 1.0}, "shadows": {}})
-        wanted = {"candidate": candidate, "policy": policy_of(limits)}
-        follower = Follower(client, client.post(f"/control/models/{model}/rollouts", wanted))
-        with _undone(follower.abort, say):
-            yield follower
+    with _undone(put_back, say), ExitStack() as stack:
+        with _patient():
+            # A rollout begins with all traffic at the baseline.
+            client.put(path, {"weights": {before["baseline"]: 1.0}, "shadows": {}})
+            wanted = {"candidate": candidate, "policy": policy_of(limits)}
+            follower = Follower(client, client.post(f"/control/models/{model}/rollouts", wanted))
+            stack.enter_context(_undone(follower.abort, say))
+        yield follower
 
 
 @contextmanager
@@ -131,8 +135,23 @@ def _undone(undo: Callable[[], None], say: Callable[[str], object]) -> Iterator[
         yield
     except BaseException:
         try:
-            undo()
+            with _patient():
+                undo()
         except LoadTestError as error:
             say(str(error))
         raise
-    undo()
+    with _patient():
+        undo()
+
+
+@contextmanager
+def _patient() -> Iterator[None]:
+    """Ctrl-C waits for the end of the context: what the server did must be known, or it cannot be undone."""
+    came: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if came:
+        raise KeyboardInterrupt

@@ -33,8 +33,9 @@ from counterweight import main
 sys.exit(main(["qualify", *sys.argv[1:]]))
 """
 # So generous that a busy machine misses none of them. The proof that one request in a hundred at most is late
-# takes some 750 of the candidate's, which is half of the requests.
-LIMITS = ("p99_ms=9000", "errors=0.5", "agreement=0.9", "rate_per_s=150", "duration_s=8")
+# takes some 750 of the candidate's, which gets half of the requests; the proof of what they cost takes half a
+# minute anyway.
+LIMITS = ("p99_ms=9000", "errors=0.5", "agreement=0.9", "rate_per_s=60", "duration_s=8")
 PATIENCE = ("--set", "max_queue_wait_s=30", "--set", "run_timeout_s=30")
 SPLIT = {"base": 0.8, "light": 0.2, "astray": 0.0}
 

@@ -71,8 +71,8 @@ def test_what_was_not_shown_is_invalid(qualify: Make) -> None:
 
 
 def test_ctrl_c_ends_it_with_what_there_is(qualify: Make) -> None:
-    """With exit code 130: the files are there, marked incomplete; the trail has nothing, and all traffic is
-    the baseline's again."""
+    """With exit code 130, also before the first request: the files are there, marked incomplete; the trail
+    has nothing, and all traffic is the baseline's again."""
     mine = qualify()
     path = mine.folder / "found.json"
     finished = mine.interrupted("--json", str(path))

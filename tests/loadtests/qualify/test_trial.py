@@ -1,4 +1,6 @@
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from loadtests.errors import LoadTestError
 from loadtests.limits import Limits
 from loadtests.live import Live
 from loadtests.qualify.trial import PROVEN, Follower, longest_s, policy_of, refuse_busy, trial
+from serve.control import RolloutView
 from serve.errors import StoreFailed
 from serve.rollout.policy import Policy
 from serve.rollout.rollout import Phase
@@ -78,7 +81,7 @@ def test_limits_are_a_policy_that_the_server_takes(limits: Limits) -> None:
     policy = Policy.parse(policy_of(limits), "the policy")
     assert [step.approval for step in policy.steps] == [False, True]
     assert policy.guards.latency.limit_ms == limits.p99_ms
-    assert policy.maximum_s == longest_s(limits)
+    assert policy.maximum_s == longest_s(limits) >= 120
 
 
 def test_the_rollout_runs_while_the_context_lasts(
@@ -111,6 +114,23 @@ def test_whatever_ends_the_load_the_routes_are_put_back(
         trial(client, "linear", "light", LIMITS, said.append),
     ):
         raise error
+    assert are_put_back(endpoint)
+
+
+def test_ctrl_c_while_the_rollout_begins_waits_for_it(
+    endpoint: Endpoint, client: Client, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could end a rollout whose name was never heard."""
+    start = Desk.start
+
+    async def interrupt(desk: Desk, *wanted: Any) -> RolloutView:
+        os.kill(os.getpid(), signal.SIGINT)
+        return await start(desk, *wanted)
+
+    monkeypatch.setattr(Desk, "start", interrupt)
+    with pytest.raises(KeyboardInterrupt), trial(client, "linear", "light", LIMITS, said.append):
+        pass
+    assert "start" in [told[0] for told in endpoint.desk.told]
     assert are_put_back(endpoint)
 
 
