@@ -9,14 +9,15 @@ from xdist.scheduler import LoadFileScheduling
 # one line go to one worker, in this order: what a session makes for them it makes once.
 LINES = (
     ("e2e/test_tritonclient.py", "e2e/test_serving.py", "e2e/test_malformed.py"),
+    ("e2e/test_demo.py",),
+    ("e2e/test_reliability.py",),
     ("e2e/test_rollout.py",),
     ("e2e/test_rollout_kills.py",),
     ("e2e/test_qualify.py",),
-    ("e2e/test_demo.py",),
-    ("e2e/test_reliability.py",),
     ("e2e/test_candidates.py",),
-    ("e2e/test_lifecycle.py",),
     ("e2e/test_overload.py",),
+    ("e2e/test_lifecycle.py",),
+    ("e2e/test_serving_host.py",),
     (
         "export/recipes/test_digits.py",
         "export/test_pipeline.py",
