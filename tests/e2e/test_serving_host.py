@@ -6,13 +6,14 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.conftest import MakeBundle
 from tests.e2e.conftest import running_server
 from tests.e2e.linked import link_environment
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_a_host_with_only_the_serving_extra_serves(tmp_path: Path, module_repository: Path) -> None:
+def test_a_host_with_only_the_serving_extra_serves(tmp_path: Path, make_bundle: MakeBundle) -> None:
     """What the image `serve` copies and installs is enough, and brings neither torch nor locust.
 
     What pip would install is asked of make, and linked: the same versions are installed here."""
@@ -36,7 +37,8 @@ def test_a_host_with_only_the_serving_extra_serves(tmp_path: Path, module_reposi
     pinned = {canonicalize_name(pin.name): str(pin.specifier) for pin in pins}
     assert {name: f"=={version}" for name, version in versions.items()}.items() <= pinned.items()
     python = str(tmp_path / ".venv" / "bin" / "python")
-    with running_server(module_repository, python=python, folder=tmp_path) as server:
+    make_bundle(tmp_path / "models", "base")
+    with running_server(tmp_path / "models", python=python, folder=tmp_path) as server:
         tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
         answer = server.post("/v2/models/linear/infer", {"inputs": [tensor]})
         assert answer.json["outputs"][0]["data"] == [10.0, 10.0, 10.0]
