@@ -56,6 +56,21 @@ def test_what_is_wrong_is_told(desk: Any, status: int, content: Any, complaint: 
         Client(url=desk({"/x": (status, content)})).get("/x")
 
 
+@pytest.mark.parametrize("content", ["Not Found", {"detail": "Not Found"}], ids=str)
+def test_a_server_without_a_control_api_is_told(desk: Any, content: Any) -> None:
+    """Others that speak the protocol have none."""
+    with pytest.raises(
+        LoadTestError, match=r"answered 404.*; only a server that was started by `counterweight"
+    ):
+        Client(url=desk({"/control/x": (404, content)})).get("/control/x")
+
+
+def test_what_is_refused_for_now_says_itself_what_to_do(desk: Any) -> None:
+    """There is nothing wrong with the address."""
+    with pytest.raises(LoadTestError, match=r"answered 409: r1 runs; abort it first$"):
+        Client(url=desk({"/x": (409, {"error": "r1 runs; abort it first"})})).get("/x")
+
+
 def test_text_is_read_as_it_is(desk: Any) -> None:
     """Metrics are no JSON."""
     assert Client(url=desk({"/metrics": (200, "requests 1\n")})).text("/metrics") == "requests 1\n"
