@@ -4,6 +4,7 @@ The master gives each of n workers a number when a test starts, and every n-th r
 send what they recorded with their regular reports, and the rest when the test is stopped, before all else."""
 
 import logging
+import signal
 from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
@@ -185,9 +186,12 @@ class Worker(Node):
 
 def join_swarm(environment: Environment, user_class: type[InferUser]) -> None:
     """Take part as what this process is."""
+    if isinstance(environment.runner, WorkerRunner):
+        Worker(environment, user_class)
+        return
+    # Ctrl-C would else strike whatever runs at the moment, such as the walk; Locust waits for it here.
+    gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
     if isinstance(environment.runner, MasterRunner):
         Master(environment)
-    elif isinstance(environment.runner, WorkerRunner):
-        Worker(environment, user_class)
     else:
         Local(environment, user_class)
