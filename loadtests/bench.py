@@ -23,8 +23,9 @@ _ROOT = Path(__file__).parents[1]
 _MODELS = {"digits-resnet": "build/digits-resnet/inputs.npz", "minilm": "build/minilm/inputs.npz"}
 _BASELINE = "fp32"
 _LIMIT = ("--set", "p99_ms=100")
-# The rate of the comparison, of what the baseline can take alone; and how long it is.
-_LOAD, _COMPARE_S = 0.5, 90
+# The rate of the comparison, of what the baseline can take alone; how long it is at least; and the answers of
+# each variant: a few more than a p99 needs.
+_LOAD, _LEAST_S, _ANSWERS = 0.5, 60, 1_100
 _FOUND = {0, 1, 3}
 
 
@@ -59,7 +60,9 @@ def _measure(model: str, repository: Path, out: Path) -> tuple[LoadReport, LoadR
         baseline = capacity.capacities[_BASELINE].rate_per_s
         if baseline is None:
             raise LoadTestError(f"no rate keeps the limits of {model}: {capacity.verdict.reasons}")
-        load = ["--rate", f"{_LOAD * baseline:.0f}", "--duration", str(_COMPARE_S)]
+        rate = round(_LOAD * baseline)
+        duration_s = max(_LEAST_S, round(_ANSWERS * len(order) / rate))
+        load = ["--rate", str(rate), "--duration", str(duration_s)]
         return capacity, _run(["compare", url, *order, *load, *options], out / f"{model}-compare")
 
 

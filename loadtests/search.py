@@ -1,8 +1,9 @@
 """Search: which rate to try next, from what has been tried. Pure: it forgets nothing and keeps nothing.
 
 Rates double until one fails, then the gap is halved (geometrically) until it is a twentieth; the highest
-rate that passed is confirmed with fresh seeds. One failure may be a bad moment of the machine: a rate fails
-when it failed twice, and passes when it passed more often than it failed."""
+rate that passed is confirmed with fresh seeds, and the lowest that failed is tried once more after that. One
+outcome may be a bad moment of the machine: of the last three trials of a rate two must agree, the last among
+them, though a first pass is believed until it is confirmed."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ _MOST_PER_S = 100_000.0
 _MOST_PROBES = 50
 # What went wrong on our own side is tried again, no oftener in a row.
 _MOST_INVALID = 3
-_FAILURES = 2
+# Of the last so many trials of a rate so many must agree.
+_LAST, _MOST = 3, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +49,13 @@ def next_trial(probes: Sequence[Probe], start_per_s: float) -> Trial | Found:
     """What follows from the probes of one variant so far."""
     found = stand(probes)
     passed, breach = found.passed, found.breach
-    if found.trouble is not None or _is_over(passed, breach, found.confirmed):
+    if found.trouble is not None or _is_over(probes, found):
         return found
     if probes and _fate(probes, probes[-1].rate_per_s) is None:
         return Trial(stage=probes[-1].stage, rate_per_s=probes[-1].rate_per_s)
     if passed is not None and breach is not None and breach.rate_per_s / passed.rate_per_s <= GAP:
+        if found.confirmed >= CONFIRMATIONS:
+            return Trial(stage="search", rate_per_s=breach.rate_per_s)
         return Trial(stage="confirm", rate_per_s=passed.rate_per_s)
     return Trial(stage="search", rate_per_s=_next_rate(passed, breach, start_per_s))
 
@@ -72,21 +76,32 @@ def _next_rate(passed: Probe | None, breach: Probe | None, start_per_s: float) -
     return math.sqrt(breach.rate_per_s * passed.rate_per_s)
 
 
-def _is_over(passed: Probe | None, breach: Probe | None, confirmed: int) -> bool:
+def _is_over(probes: Sequence[Probe], found: Found) -> bool:
+    passed, breach = found.passed, found.breach
     if passed is None:
         return breach is not None and breach.rate_per_s / 2 < _LEAST_PER_S
     if breach is None:
         return passed.rate_per_s * 2 > _MOST_PER_S
-    return confirmed >= CONFIRMATIONS and breach.rate_per_s / passed.rate_per_s <= GAP
+    settled = breach.rate_per_s / passed.rate_per_s <= GAP and found.confirmed >= CONFIRMATIONS
+    # The breach was seen again after the first confirmation.
+    confirms = [number for number, probe in enumerate(probes) if probe.stage == "confirm"]
+    return settled and any(
+        probe.rate_per_s == breach.rate_per_s and probe.outcome is Outcome.FAIL
+        for probe in probes[confirms[0] :]
+    )
 
 
 def _fate(probes: Sequence[Probe], rate_per_s: float) -> Outcome | None:
     """What became of a rate; None: it has to be tried again."""
     outcomes = [probe.outcome for probe in probes if probe.rate_per_s == rate_per_s]
-    passes, failures = outcomes.count(Outcome.PASS), outcomes.count(Outcome.FAIL)
-    if failures >= _FAILURES:
-        return Outcome.FAIL
-    return Outcome.PASS if passes > failures and outcomes[-1] is not Outcome.INVALID else None
+    sound = [outcome for outcome in outcomes if outcome is not Outcome.INVALID][-_LAST:]
+    if not sound or outcomes[-1] is Outcome.INVALID:
+        return None
+    last = sound[-1]
+    # A first pass is believed, since it is confirmed later; a first failure is not.
+    if sound.count(last) >= _MOST or sound == [Outcome.PASS]:
+        return last
+    return None
 
 
 def _breach(probes: Sequence[Probe]) -> Probe | None:

@@ -59,11 +59,18 @@ def test_a_cliff_is_found_within_a_twentieth(start_per_s: float) -> None:
 
 
 def test_a_search_is_short() -> None:
-    """20, 40, 80, then four times half of the gap until it is a twentieth; three failures are seen twice, and
-    three probes confirm: 13."""
+    """20, 40, 80, then four times half of the gap until it is a twentieth; three failures are seen twice,
+    three probes confirm, and the lowest failure is seen once more: 14."""
     _, probes = _search(_cliff(50))
-    assert len(probes) == 13
-    assert [probe.stage for probe in probes[-CONFIRMATIONS:]] == ["confirm"] * CONFIRMATIONS
+    assert len(probes) == 14
+    assert [probe.stage for probe in probes[-4:]] == ["confirm"] * CONFIRMATIONS + ["search"]
+
+
+def test_a_failure_in_a_bad_minute_is_taken_back() -> None:
+    """A server of 200/s that can do no more than 50 at first: what failed then passes when it is tried again,
+    and the search goes on upwards."""
+    found, _ = _search(lambda trial, number: _cliff(50 if number < 8 else 200)(trial, number))
+    assert 200 / GAP <= _rate(found.passed) <= 200
 
 
 def test_fresh_seeds_confirm() -> None:
