@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from loadtests.client import Client, read_token
 from loadtests.errors import LoadTestError
@@ -15,7 +14,7 @@ from loadtests.render.read import read_report
 from loadtests.render.table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import LoadReport, Outcome
-from loadtests.samples import check_path, write_records
+from loadtests.samples import write_records
 
 INTERRUPTED = 130
 EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INVALID: 3}
@@ -25,7 +24,7 @@ def loadtest(arguments: list[str]) -> int:
     """Exit code 0: PASS; 1: FAIL; 3: INVALID; 130: ended early by Ctrl-C. Raises LoadTestError."""
     options = loadtest_parser().parse_args(arguments)
     files = {name: getattr(options, name, None) for name in ("json", "html", "markdown", "junit")}
-    check_paths(**files)
+    check_paths(**files, records=getattr(options, "records", None))
     if options.command == "report":
         report = read_report(options.report)
     else:
@@ -37,9 +36,6 @@ def loadtest(arguments: list[str]) -> int:
 
 
 def _measure(options: argparse.Namespace) -> LoadReport:
-    records: Path | None = getattr(options, "records", None)
-    if records is not None:
-        check_path(records)
     limits = load_limits(options.limits, options.set)
     if options.command == "capacity" and limits.p99_ms is None:
         raise LoadTestError("a capacity is one under a limit; give it with --set p99_ms=50, or in --limits")

@@ -12,8 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.errors import LoadTestError
-
 # There was no answer by the end of the run.
 UNANSWERED = "no answer by the end of the run"
 # The index of what there is none of: no pin, no variant that answered, no error.
@@ -151,12 +149,6 @@ class Recorder:
             status=status,
             words=tuple(self._words.known),
         )
-
-
-def check_path(path: Path) -> None:
-    """Raises LoadTestError, before the run, when no file can be written at `path`."""
-    if path.is_dir() or not os.access(path.parent, os.W_OK):
-        raise LoadTestError(f"cannot write {path}; name a file in a folder that exists")
 
 
 def write_records(path: Path, samples: Samples) -> None:

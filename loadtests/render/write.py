@@ -15,10 +15,12 @@ def check_paths(
     html: Path | None = None,
     markdown: Path | None = None,
     junit: Path | None = None,
+    records: Path | None = None,
 ) -> None:
     """Raises LoadTestError, before any load is sent, when one of the files could not be written."""
     seen: dict[Path, str] = {}
-    for name, path in {"--json": json, "--html": html, "--markdown": markdown, "--junit": junit}.items():
+    files = {"--json": json, "--html": html, "--markdown": markdown, "--junit": junit, "--records": records}
+    for name, path in files.items():
         if path is None:
             continue
         _check(name, path)

@@ -126,7 +126,7 @@ _MODEL = ("--model", MODEL)
         ("run", ["--profile", "5:10,60:10"], "begin with 0"),
         ("run", ["--set", "p99=50"], "its unit is missing: write p99_ms"),
         ("run", ["--json", "/missing/x"], "--json /missing/x: there is no folder /missing"),
-        ("soak", ["--records", "/missing/x"], "cannot write /missing/x"),
+        ("soak", ["--records", "/missing/x"], "--records /missing/x: there is no folder /missing"),
         ("run", ["--html", "x", "--junit", "x"], "--html and --junit both name x"),
         ("capacity", [], "a capacity is one under a limit; give it with --set p99_ms=50"),
         ("run", ["--inputs", "/missing.npz"], "/missing.npz"),

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from loadtests.errors import LoadTestError
-from loadtests.samples import UNANSWERED, Recorder, check_path, write_records
+from loadtests.samples import UNANSWERED, Recorder, write_records
 from tests.loadtests.made import join, make_failed, make_samples, make_unanswered
 
 
@@ -92,10 +91,3 @@ def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: p
         write_records(path, _recorder().samples())
     assert [file.name for file in tmp_path.iterdir()] == ["records.jsonl"]
     assert path.read_text() == "old"
-
-
-def test_a_missing_folder_is_told_before_the_run(tmp_path: Path) -> None:
-    """Nobody loads a server for minutes to learn that there is no place for the records."""
-    for path in (tmp_path / "missing" / "records.jsonl", tmp_path):
-        with pytest.raises(LoadTestError, match=r"cannot write .*; name a file in a folder that exists"):
-            check_path(path)

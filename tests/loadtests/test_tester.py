@@ -4,11 +4,8 @@ follow from it (tests/loadtests/bounds.py).
 A machine may be too busy for a verdict, so what is looked at are figures, not verdicts that depend on it."""
 
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,23 +20,12 @@ from tests.loadtests.bounds import (
     queue_mean_ms,
     stalled_p99_ms,
 )
+from tests.loadtests.command import run_loadtest
 from tests.loadtests.known import GATEWAY_MS, MODEL, PROXY_MS, RAY_MS, STALL_S, Behaviour, open_known
-
-_ROOT = Path(__file__).parents[2]
 
 Test = Callable[..., LoadReport]
 Record = dict[str, Any]
 Compared = tuple[LoadReport, list[Record]]
-
-
-def _start(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "counterweight", "loadtest", *arguments],
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +34,8 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Test:
 
     def load(kind: str, url: str, *arguments: str) -> LoadReport:
         path = tmp_path_factory.mktemp("report") / "report.json"
-        with _start(kind, url, *arguments, "--model", MODEL, "--json", str(path)) as process:
-            said, complained = process.communicate(timeout=120)
-        assert process.returncode in {0, 1, 3}, said + complained
+        finished = run_loadtest(kind, url, *arguments, "--model", MODEL, "--json", str(path))
+        assert finished.code in {0, 1, 3}, finished.out + finished.err
         return LoadReport.model_validate_json(path.read_text())
 
     return load
