@@ -22,7 +22,7 @@ _ROOT = Path(__file__).parents[1]
 # Model -> its real inputs and its baseline.
 _MODELS = {"digits-resnet": "build/digits-resnet/inputs.npz", "minilm": "build/minilm/inputs.npz"}
 _BASELINE = "fp32"
-_LIMIT = ("--set", "p99_ms=100")
+_LIMIT = ("--set", "p99_ms=250")
 # The rate of the comparison, of what the baseline can take alone; how long it is at least; and the answers of
 # each variant: a few more than a p99 needs.
 _LOAD, _LEAST_S, _ANSWERS = 0.5, 60, 1_100
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with tempfile.TemporaryDirectory(prefix="cw-bench-") as scratch:
             shutil.copytree(source, Path(scratch) / model, ignore=shutil.ignore_patterns(".work"))
             reports = _measure(model, Path(scratch), options.out)
-        sys.stdout.write(f"\n{model}, 99 of 100 requests within 100 ms\n{_table(*reports)}\n")
+        sys.stdout.write(f"\n{model}, 99 of 100 requests within 250 ms\n{_table(*reports)}\n")
     return 0
 
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr, bdtrik
 
 from loadtests.measurement import Measurement
 from loadtests.report import Curve, Estimate, SenderReport, Timeline, VariantReport
@@ -56,12 +56,20 @@ def estimate_quantile(values: NDArray[np.float64], q: float) -> Estimate | None:
     if not n:
         return None
     tail = (1 - _INTERVAL) / 2
-    low, high = int(binom.ppf(tail, n, q)), int(binom.ppf(1 - tail, n, q)) + 1
+    low, high = _binomial_quantile(tail, n, q), _binomial_quantile(1 - tail, n, q) + 1
     return Estimate(
         value=float(values[max(1, math.ceil(q * n)) - 1]),
         low=float(values[low - 1]) if low >= 1 else None,
         high=float(values[high - 1]) if high <= n else None,
     )
+
+
+def _binomial_quantile(p: float, n: int, q: float) -> int:
+    """The least k at which Binomial(n, q) is at most k with probability p. scipy.stats has it, too, and takes
+    half a second to import."""
+    # The k of the continuous extension, which rounding may have lifted above a whole one.
+    above: int = math.ceil(bdtrik(p, n, q))
+    return above - 1 if above > 0 and bdtr(above - 1, n, q) >= p else above
 
 
 def _curve(values: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:

@@ -14,7 +14,7 @@ from loadtests.plan import LoadPlan
 from loadtests.report import Estimate, Outcome, Probe
 from loadtests.samples import Samples
 from loadtests.search import Trial
-from loadtests.validity import check_sender
+from loadtests.validity import check_sender, is_stolen
 
 # A search has some 16 probes, and all of them together may be wrong once in twenty.
 ALPHA = 0.05 / 16
@@ -71,6 +71,15 @@ def judge_probe(trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurem
 
 
 def _judge(
+    trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Estimate
+) -> tuple[Outcome, str]:
+    outcome, reason = _judge_load(trial, plan, limits, measured, late)
+    if outcome is Outcome.FAIL and is_stolen(measured.steal):
+        return Outcome.INVALID, f"others took {measured.steal:.0%} of this machine's CPU: {reason}"
+    return outcome, reason
+
+
+def _judge_load(
     trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Estimate
 ) -> tuple[Outcome, str]:
     samples = measured.samples.where(measured.samples.intended_s >= 0)

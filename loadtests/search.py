@@ -3,11 +3,13 @@
 Rates double until one fails, then the gap is halved (geometrically) until it is a twentieth; the highest
 rate that passed is confirmed with fresh seeds, and the lowest that failed is tried once more after that. One
 outcome may be a bad moment of the machine: of the last three trials of a rate two must agree, the last among
-them, though a first pass is believed until it is confirmed."""
+them, though a first pass is believed until it is confirmed. After an INVALID one the search waits, each time
+longer."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Literal
 
 from loadtests.report import Outcome, Probe
@@ -18,10 +20,11 @@ CONFIRMATIONS = 3
 # At 0.5 requests per second a p99 takes half an hour.
 _LEAST_PER_S = 0.5
 _MOST_PER_S = 100_000.0
-# Around a boundary that moves there is nothing to be found.
+# Around a boundary that moves there is nothing to be found; of those that are not INVALID.
 _MOST_PROBES = 50
-# What went wrong on our own side is tried again, no oftener in a row.
-_MOST_INVALID = 3
+# What went wrong on our own side, or on the machine's, may pass: how long to wait before it is tried again,
+# after the first INVALID in a row, the second, and so on; one more is trouble. A host is busy for minutes.
+PAUSES_S = (5.0, 15.0, 45.0, 135.0)
 # Of the last so many trials of a rate so many must agree.
 _LAST, _MOST = 3, 2
 
@@ -32,6 +35,8 @@ class Trial:
 
     stage: Literal["search", "confirm"]
     rate_per_s: float
+    # How long to wait before it.
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +57,8 @@ def next_trial(probes: Sequence[Probe], start_per_s: float) -> Trial | Found:
     if found.trouble is not None or _is_over(probes, found):
         return found
     if probes and _fate(probes, probes[-1].rate_per_s) is None:
-        return Trial(stage=probes[-1].stage, rate_per_s=probes[-1].rate_per_s)
+        pause_s = PAUSES_S[count - 1] if (count := _invalid_in_a_row(probes)) else 0.0
+        return Trial(stage=probes[-1].stage, rate_per_s=probes[-1].rate_per_s, pause_s=pause_s)
     if passed is not None and breach is not None and breach.rate_per_s / passed.rate_per_s <= GAP:
         if found.confirmed >= CONFIRMATIONS:
             return Trial(stage="search", rate_per_s=breach.rate_per_s)
@@ -134,9 +140,13 @@ def _confirmed(probes: Sequence[Probe], passed: Probe) -> int:
 
 
 def _trouble(probes: Sequence[Probe]) -> str | None:
-    last = probes[-_MOST_INVALID:]
-    if len(last) == _MOST_INVALID and all(probe.outcome is Outcome.INVALID for probe in last):
-        return f"at {last[-1].rate_per_s:,.4g}/s: {last[-1].reason}"
-    if len(probes) >= _MOST_PROBES:
-        return f"{len(probes)} probes did not settle it: what the server can do changes meanwhile"
+    if _invalid_in_a_row(probes) > len(PAUSES_S):
+        return f"at {probes[-1].rate_per_s:,.4g}/s: {probes[-1].reason}"
+    if sum(probe.outcome is not Outcome.INVALID for probe in probes) >= _MOST_PROBES:
+        return f"{_MOST_PROBES} probes did not settle it: what the server can do changes meanwhile"
     return None
+
+
+def _invalid_in_a_row(probes: Sequence[Probe]) -> int:
+    """How many of the last ones."""
+    return len(list(takewhile(lambda probe: probe.outcome is Outcome.INVALID, reversed(probes))))

@@ -94,6 +94,9 @@ def _search(  # noqa: PLR0913, PLR0917 - what a test has, and the variants that 
         if isinstance(trial, Found):
             variant.found = trial
             continue
+        if trial.pause_s:
+            say(f"{name}: again in {trial.pause_s:.0f} s, when the machine may be quieter")
+            time.sleep(trial.pause_s)
         update = {
             "profile": steady(trial.rate_per_s, plan.duration_s),
             "pinned": variant.pinned,

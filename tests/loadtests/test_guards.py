@@ -4,6 +4,7 @@ import pytest
 
 from loadtests.guards import (
     decide,
+    excuse,
     guard_backlog,
     guard_errors,
     guard_latency,
@@ -55,6 +56,20 @@ def test_answers_that_pile_up_fail(unanswered: int, at_half: int, outcome: Outco
 def test_a_run_that_sent_nothing_kept_up_with_nothing() -> None:
     """Nothing is no success."""
     assert guard_backlog(0, 0, 0).outcome is FAIL
+
+
+@pytest.mark.parametrize(
+    ("failed", "steal", "outcome"),
+    [(FAIL, 0.3, INVALID), (FAIL, 0.05, FAIL), (FAIL, None, FAIL), (PASS, 0.3, PASS)],
+    ids=["others had much", "others had little", "nobody knows", "it holds all the same"],
+)
+def test_a_limit_missed_while_others_have_the_cpu_is_undecided(
+    failed: Outcome, steal: float | None, outcome: Outcome
+) -> None:
+    """It may hold on a machine of one's own, and the fix is told."""
+    check = excuse(make_check("p99", outcome=failed), steal)
+    assert check.outcome is outcome
+    assert check.wanted.endswith("use a quieter machine") == (outcome is INVALID)
 
 
 @pytest.mark.parametrize(

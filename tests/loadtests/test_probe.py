@@ -116,6 +116,25 @@ def test_a_late_sender_does_not_excuse_a_slow_server() -> None:
     assert (probe.outcome, probe.reason) == (Outcome.FAIL, "100.00% over 50 ms, 1% allowed")
 
 
+@pytest.mark.parametrize(
+    ("steal", "outcome"),
+    [(None, Outcome.FAIL), (0.05, Outcome.FAIL), (0.3, Outcome.INVALID)],
+    ids=["unknown", "little", "much"],
+)
+def test_a_rate_that_fails_while_others_have_the_cpu_is_invalid(
+    steal: float | None, outcome: Outcome
+) -> None:
+    """The server lacked it, too; with what came of it, for who wonders."""
+    probe = _judge(_steady(150), steal=steal)
+    assert probe.outcome is outcome
+    assert probe.reason.endswith("100.00% over 50 ms, 1% allowed")
+
+
+def test_a_rate_that_passes_while_others_have_the_cpu_passes() -> None:
+    """With all of it, it would, too."""
+    assert _judge(_steady(8), steal=0.3).outcome is Outcome.PASS
+
+
 def test_a_sender_without_cpu_is_invalid_whatever_it_read() -> None:
     """It reads answers late, and nobody can tell whose fault that is."""
     probe = _judge(_steady(150), cpu_s=9.0)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from loadtests.report import Estimate, Outcome, Probe
-from loadtests.search import CONFIRMATIONS, GAP, Found, Trial, next_trial
+from loadtests.search import CONFIRMATIONS, GAP, PAUSES_S, Found, Trial, next_trial
 
 PASS, FAIL, INVALID = Outcome.PASS, Outcome.FAIL, Outcome.INVALID
 # What becomes of a trial, and the trials so far, the first of them counted 0.
@@ -35,7 +35,7 @@ def _search(server: Server, start_per_s: float = 20) -> tuple[Found, list[Probe]
     probes: list[Probe] = []
     while not isinstance(trial := next_trial(probes, start_per_s), Found):
         probes.append(_probe(trial, server(trial, len(probes)), len(probes)))
-        assert len(probes) <= 50
+        assert len(probes) <= 150
     return trial, probes
 
 
@@ -149,12 +149,25 @@ def test_our_own_trouble_is_tried_again() -> None:
     assert 50 / GAP <= _rate(found.passed) <= 50
 
 
-def test_three_times_invalid_in_a_row_is_trouble() -> None:
+def test_after_each_invalid_in_a_row_it_waits_longer() -> None:
+    """And not at all after one that was sound, in which the search begins anew."""
+    pauses: list[float] = []
+
+    def server(trial: Trial, number: int) -> Outcome:
+        pauses.append(trial.pause_s)
+        return INVALID if number in {1, 2, 4} else _cliff(50)(trial, number)
+
+    _search(server)
+    assert pauses[:7] == [0, 0, PAUSES_S[0], PAUSES_S[1], 0, PAUSES_S[0], 0]
+    assert list(PAUSES_S) == sorted(PAUSES_S)
+
+
+def test_more_invalid_in_a_row_than_it_waits_for_are_trouble() -> None:
     """It ends with the reason, and with what had passed before."""
     found, probes = _search(lambda trial, number: PASS if number < 2 else INVALID)
     assert found.trouble == "at 80/s: it is INVALID"
     assert _rate(found.passed) == 40
-    assert len(probes) == 5
+    assert len(probes) == 2 + len(PAUSES_S) + 1
 
 
 def test_a_boundary_that_moves_is_trouble_after_50_probes() -> None:
