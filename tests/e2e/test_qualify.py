@@ -21,13 +21,14 @@ from tests.e2e.graphs import MODEL, make_numbers, strays, times
 # elsewhere. And a moment in which the machine is busy with other things spoils nothing.
 _COMMAND = """
 import sys
-from loadtests import guards, probe, search
+from loadtests import guards, probe, search, validity
 from loadtests.kinds import capacity
 from loadtests.qualify import canary
 probe.LEAST_S = probe.SEARCH_S = 1.0
 search._MOST_PER_S = 30
 capacity._WARMUP_S = capacity._REST_S = 0
 guards.COMPLETED = 0.8
+validity.STOLEN = 1
 canary._DROPPED = 0.9
 from counterweight import main
 sys.exit(main(["qualify", *sys.argv[1:]]))
