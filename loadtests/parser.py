@@ -69,7 +69,10 @@ def _add_capacity(commands: Any) -> None:
     )
     parser.add_argument("--rate", type=float, default=20, help="the first that is tried (default: 20)")
     parser.add_argument(
-        "--duration", type=float, default=60, help="the longest that one rate is tried, s (default: 60)"
+        "--duration",
+        type=float,
+        default=60,
+        help="the longest that one rate is tried, s, unless its proof takes longer (default: 60)",
     )
     _add_pin(parser, "of these variants (default: all)")
 

@@ -18,7 +18,7 @@ from loadtests.limits import Limits
 from loadtests.measure import Target, measure
 from loadtests.measurement import Measurement
 from loadtests.plan import LoadPlan, steady
-from loadtests.probe import Enough, judge_probe
+from loadtests.probe import PROOF_REQUESTS, Enough, judge_probe
 from loadtests.report import Capacity, Check, Cost, LoadReport, Outcome, Probe, SenderReport
 from loadtests.search import CONFIRMATIONS, Found, Trial, next_trial, stand
 
@@ -97,8 +97,9 @@ def _search(  # noqa: PLR0913, PLR0917 - what a test has, and the variants that 
         if trial.pause_s:
             say(f"{name}: again in {trial.pause_s:.0f} s, when the machine may be quieter")
             time.sleep(trial.pause_s)
+        proof_s = PROOF_REQUESTS / trial.rate_per_s if trial.stage == "confirm" else 0.0
         update = {
-            "profile": steady(trial.rate_per_s, plan.duration_s),
+            "profile": steady(trial.rate_per_s, max(plan.duration_s, proof_s)),
             "pinned": variant.pinned,
             "seed": next(seeds),
             "warmup_s": _WARMUP_S,

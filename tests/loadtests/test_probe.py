@@ -3,11 +3,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtests.confidence import bound_rate
+from loadtests.guards import OVER_LIMIT
 from loadtests.limits import Limits
 from loadtests.live import Live
 from loadtests.measurement import Measurement
 from loadtests.plan import LoadPlan, steady
-from loadtests.probe import Enough, judge_probe
+from loadtests.probe import ALPHA, PROOF_REQUESTS, Enough, judge_probe
 from loadtests.report import Outcome, Probe
 from loadtests.samples import Samples
 from loadtests.search import Trial
@@ -62,6 +64,11 @@ def test_a_confirmation_passes_what_is_proven() -> None:
     """Two of 4,000 can be no more than 1 %, wherever one had looked."""
     probe = _judge(join(_steady(8, 3998), _steady(60, 2)), "confirm")
     assert (probe.outcome, probe.reason) == (Outcome.PASS, "0.05% over 50 ms")
+
+
+def test_half_of_the_requests_of_a_confirmation_are_a_proof() -> None:
+    """When none is over the limit: no rate is so low that it could not be confirmed."""
+    assert (bound_rate(0, PROOF_REQUESTS // 2, ALPHA).high or 1) <= OVER_LIMIT
 
 
 def test_a_stall_fails() -> None:
