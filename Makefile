@@ -29,11 +29,10 @@ check: setup ## ruff, mypy --strict, hadolint
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 
-# Compiled once, not by each of the thousand processes that the tests start. The rooms' tests wait more than they
-# work, for servers and for clocks, hence three at a time.
+# Compiled once, not by each of the thousand processes that the tests start.
 test: export PYTHONDONTWRITEBYTECODE =
-test: setup ## the whole suite, two or three files at a time, fast tests first
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile tests/house tests/serve tests/deployments tests/loadtests
+test: setup ## the whole suite, two files at a time, fast tests first
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/house tests/serve tests/deployments tests/loadtests
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/export
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/e2e
 

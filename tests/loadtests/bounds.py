@@ -13,6 +13,8 @@ from scipy.stats import binom, poisson
 CHANCE = 1e-6
 # What a crowded machine may add to any latency.
 SLACK_MS = 250.0
+# The share of its CPU that the host may take, beyond which nothing bounds what is added.
+CROWDED = 0.3
 _RUNS = 2000
 
 

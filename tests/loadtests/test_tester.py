@@ -1,7 +1,9 @@
 """The tester tested: against a server whose behaviour is known its figures must come out within bounds that
 follow from it (tests/loadtests/bounds.py).
 
-A machine may be too busy for a verdict, so what is looked at are figures, not verdicts that depend on it."""
+A machine may be too busy for a verdict, so what is looked at are figures, not verdicts that depend on it.
+What is measured while the host takes much of its CPU is measured again; if there is no quieter moment, upper
+bounds are not held against the tester."""
 
 import json
 import time
@@ -13,7 +15,9 @@ import pytest
 from loadtests.report import Comparison, Estimate, LoadReport, Ratio
 from serve.rollout.weighing import Weighing, weigh
 from tests.loadtests.bounds import (
+    CROWDED,
     SLACK_MS,
+    Bounds,
     arrivals,
     events,
     latency_ms,
@@ -41,6 +45,24 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Test:
     return load
 
 
+def _in_a_quiet_moment(measure: Callable[[], LoadReport]) -> LoadReport:
+    """The first of three reports whose machine was its own, or the last."""
+    for _ in range(2):
+        if not _is_crowded(report := measure()):
+            return report
+    return measure()
+
+
+def _is_crowded(report: LoadReport) -> bool:
+    """Whether the host took more than all upper bounds have room for."""
+    return (report.environment.steal or 0) > CROWDED
+
+
+def _assert_within(report: LoadReport, value: float, bounds: Bounds) -> None:
+    assert value >= bounds.low
+    assert value <= bounds.high or _is_crowded(report)
+
+
 def _value(estimate: Estimate | None) -> float:
     assert estimate is not None
     return estimate.value
@@ -61,9 +83,13 @@ def mixed(load: Test) -> LoadReport:
         "broken": Behaviour(error_share=1),
         "html": Behaviour(html=True),
     }
-    with open_known(**behaviours) as url:
-        options = ("--pin", ",".join(behaviours), "--rate", "300", "--set", "p99_ms=500")
-        return load("run", url, *options, "--duration", "8", "--warmup", "0")
+    options = ("--rate", "300", "--duration", "8", "--warmup", "0", "--set", "p99_ms=500")
+
+    def measure() -> LoadReport:
+        with open_known(**behaviours) as url:
+            return load("run", url, "--pin", ",".join(behaviours), *options)
+
+    return _in_a_quiet_moment(measure)
 
 
 def test_as_many_are_sent_as_a_poisson_stream_has(mixed: LoadReport) -> None:
@@ -75,14 +101,14 @@ def test_as_many_are_sent_as_a_poisson_stream_has(mixed: LoadReport) -> None:
 def test_what_is_served_in_30_ms_takes_30_ms(mixed: LoadReport) -> None:
     """The median is the service time."""
     assert mixed.variants["fixed"].errors == 0
-    assert _value(mixed.variants["fixed"].p50_ms) in latency_ms(30)
+    _assert_within(mixed, _value(mixed.variants["fixed"].p50_ms), latency_ms(30))
 
 
 def test_a_queue_waits_as_long_as_the_formula_says(mixed: LoadReport) -> None:
     """Poisson arrivals at 80 % of what one worker can do wait twice as long as they are served."""
     mean_ms = mixed.variants["queue"].mean_ms
     assert mean_ms is not None
-    assert mean_ms in queue_mean_ms(50, 62.5, 8)
+    _assert_within(mixed, mean_ms, queue_mean_ms(50, 62.5, 8))
 
 
 def test_both_modes_of_a_latency_show(mixed: LoadReport) -> None:
@@ -90,9 +116,9 @@ def test_both_modes_of_a_latency_show(mixed: LoadReport) -> None:
     and the p99 is one of them, since more than 1 % of 400 requests are but for a chance of 1 in a million."""
     slow = mixed.variants["slow"]
     assert slow.over_limit is not None
-    assert slow.over_limit in events(0.06, slow.requests)
-    assert _value(slow.p50_ms) in latency_ms(10)
-    assert _value(slow.p99_ms) in latency_ms(810)
+    _assert_within(mixed, slow.over_limit, events(0.06, slow.requests))
+    _assert_within(mixed, _value(slow.p50_ms), latency_ms(10))
+    _assert_within(mixed, _value(slow.p99_ms), latency_ms(810))
 
 
 def test_errors_are_counted(mixed: LoadReport) -> None:
@@ -121,10 +147,15 @@ def test_a_stall_shows_in_the_p99(load: Test) -> None:
     """The server stands still once for a second, and everybody who would have come then has waited."""
     bound_ms = stalled_p99_ms(100, 5, STALL_S)
     assert bound_ms > 700
-    with open_known(only=Behaviour(stall_at=200)) as url:
-        report = load("run", url, "--rate", "100", "--duration", "5", "--warmup", "0")
+
+    def measure() -> LoadReport:
+        with open_known(only=Behaviour(stall_at=200)) as url:
+            return load("run", url, "--rate", "100", "--duration", "5", "--warmup", "0")
+
+    report = _in_a_quiet_moment(measure)
     assert report.errors == 0
-    assert bound_ms <= _value(report.variants["only"].p99_ms) <= 1000 * STALL_S + SLACK_MS
+    bounds = Bounds(low=bound_ms, high=1000 * STALL_S + SLACK_MS)
+    _assert_within(report, _value(report.variants["only"].p99_ms), bounds)
 
 
 def test_a_server_that_dies_half_way_leaves_a_report(load: Test) -> None:
@@ -149,9 +180,13 @@ def compared(load: Test, tmp_path_factory: pytest.TempPathFactory) -> Compared:
         "slow": Behaviour(service_ms=210, cpu_ms=3, error_share=0.2),
     }
     path = tmp_path_factory.mktemp("records") / "records.jsonl"
-    with open_known(**behaviours) as url:
-        options = ("--rate", "120", "--duration", "12", "--warmup", "0", "--set", "p99_ms=600")
-        report = load("compare", url, *behaviours, *options, "--records", str(path))
+    options = ("--rate", "120", "--duration", "12", "--warmup", "0", "--set", "p99_ms=600")
+
+    def measure() -> LoadReport:
+        with open_known(**behaviours) as url:
+            return load("compare", url, *behaviours, *options, "--records", str(path))
+
+    report = _in_a_quiet_moment(measure)
     return report, [json.loads(line) for line in path.read_text().splitlines()]
 
 
@@ -166,6 +201,8 @@ def _ratio(report: LoadReport, candidate: str) -> Ratio:
 def test_a_variant_that_is_slower_by_a_twentieth_is_found(compared: Compared) -> None:
     """Its median is shown to be above the baseline's, and not by much more than it is: what the way there
     adds to both brings 210/200 nearer to 1, and a tenth is for noise."""
+    if _is_crowded(compared[0]):
+        pytest.skip(f"three times the host took more than {CROWDED:.0%} of this machine's CPU")
     ratio = _ratio(compared[0], "slow")
     assert ratio.low > 1
     assert ratio.value < 1.15

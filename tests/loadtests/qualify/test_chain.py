@@ -76,7 +76,7 @@ def test_ctrl_c_ends_it_with_what_there_is(qualify: Make) -> None:
     mine = qualify()
     path = mine.folder / "found.json"
     finished = mine.interrupted("--json", str(path))
-    assert finished.code == 130, finished.err
+    assert finished.code == 130, finished.out + finished.err
     assert "(ended early)" in finished.out
     record = json.loads(path.read_text())
     assert (record["complete"], record["outcome"]) == (False, "INVALID")

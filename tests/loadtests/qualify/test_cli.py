@@ -104,7 +104,7 @@ def test_a_server_that_dies_is_the_first_error(qualify: Make, monkeypatch: pytes
     finished = mine.run()
     assert finished.code == 2
     *_, running, routes, error = finished.err.splitlines()
-    assert running.startswith("rollout linear-")
+    assert running.startswith("rollout linear-"), finished.err
     assert routes.startswith("the routes of linear could not be put back to ")
     assert error.startswith("counterweight: ")
     assert "the store is gone" in error
