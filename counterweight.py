@@ -1,6 +1,7 @@
 """The front door: one command, which opens a room only when asked."""
 
 import importlib
+import signal
 import sys
 
 # Command -> the function that owns it, and what it does in a line.
@@ -26,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f"counterweight: no command {name!r}\n\n{_help()}")
         return 2
     module, function = COMMANDS[name][0].split(":")
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell that starts us in the background means the Ctrl-C for others; `kill -INT` is meant for us.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code: int = getattr(importlib.import_module(module), function)(rest)
     except KeyboardInterrupt:

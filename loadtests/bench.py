@@ -14,7 +14,7 @@ from tabulate import tabulate
 from loadtests.client import Client
 from loadtests.errors import LoadTestError
 from loadtests.metadata import read_metadata
-from loadtests.peers.process import ServerProcess
+from loadtests.peers.process import ServerProcess, end_in_order
 from loadtests.render.read import read_report
 from loadtests.report import Estimate, LoadReport, Ratio
 
@@ -131,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
+    end_in_order()
     try:
         sys.exit(main())
     except LoadTestError as error:

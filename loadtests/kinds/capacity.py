@@ -2,12 +2,12 @@
 slows down slows all of them."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
+from loadtests.causes import count_causes
 from loadtests.client import Client
 from loadtests.cost import read_meter, reckon
 from loadtests.environment import StealClock, read_environment
@@ -61,7 +61,7 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
         pass
     complete = all(variant.found for variant in variants.values())
     checks = [_check(name, variant) for name, variant in variants.items()]
-    causes = _causes(measured)
+    causes = count_causes([run.samples for run in measured])
     return LoadReport(
         kind="capacity",
         started_at=started_at,
@@ -72,8 +72,8 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
         verdict=decide(checks),
         checks=tuple(checks),
         requests=sum(len(run.samples) for run in measured),
-        errors=causes.total(),
-        errors_by_cause=dict(causes.most_common()),
+        errors=sum(causes.values()),
+        errors_by_cause=causes,
         variants={},
         capacities={name: _describe(variant) for name, variant in variants.items()},
         probes=tuple(probe for variant in variants.values() for probe in variant.probes),
@@ -182,14 +182,6 @@ def _check(name: str, variant: _Variant) -> Check:
         seen=seen,
         wanted=f"a rate that keeps the limits, confirmed {CONFIRMATIONS} times",
     )
-
-
-def _causes(measured: list[Measurement]) -> Counter[str]:
-    causes: Counter[str] = Counter()
-    for run in measured:
-        samples = run.samples
-        causes.update(samples.words[number] for number in samples.error[~samples.right])
-    return causes
 
 
 def _worst(senders: list[SenderReport]) -> SenderReport:

@@ -1,11 +1,11 @@
 """Load: a run of one model, and what its server counts meanwhile: what run, compare and soak share."""
 
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadtests.causes import count_causes
 from loadtests.client import Client
 from loadtests.cost import Meter, read_meter, reckon
 from loadtests.environment import read_environment
@@ -137,7 +137,7 @@ def report_run(
     samples = run.samples
     if not run.measured.complete:
         checks = [_EARLY, *checks]
-    causes = Counter(samples.words[number] for number in samples.error[~samples.right])
+    causes = count_causes([samples])
     return LoadReport(
         kind=kind,
         started_at=run.measured.started_at,
@@ -148,8 +148,8 @@ def report_run(
         verdict=decide(checks),
         checks=tuple(checks),
         requests=len(samples),
-        errors=causes.total(),
-        errors_by_cause=dict(causes.most_common()),
+        errors=sum(causes.values()),
+        errors_by_cause=causes,
         variants=run.variants,
         comparisons=tuple(comparisons),
         timeline=run.timeline,

@@ -16,6 +16,7 @@ from loadtests.environment import cpu_name
 from loadtests.errors import LoadTestError
 from loadtests.peers.check import Onnxruntime
 from loadtests.peers.picture import draw
+from loadtests.peers.process import end_in_order
 from loadtests.peers.race import Part, Race
 from loadtests.peers.report import BenchReport, PartReport, table
 from loadtests.peers.server import Server, ours, peers
@@ -146,4 +147,5 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
+    end_in_order()
     sys.exit(main(sys.argv[1:]))

@@ -41,6 +41,13 @@ def find_free_port() -> int:
             continue
 
 
+def end_in_order() -> None:
+    """Make a terminal that closes, and SIGTERM, raise KeyboardInterrupt as Ctrl-C does: servers that run as a
+    context are stopped then."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 class ServerProcess:
     """Runs one command in a scratch folder, as a context. In the command and the environment `{port}`,
     `{grpc_port}`, `{metrics_port}` and `{scratch}` stand for what it is given."""

@@ -38,6 +38,8 @@ sys.exit(main(["qualify", *sys.argv[1:]]))
 # minute anyway.
 LIMITS = ("p99_ms=9000", "errors=0.5", "agreement=0.9", "rate_per_s=60", "duration_s=8")
 PATIENCE = ("--set", "max_queue_wait_s=30", "--set", "run_timeout_s=30")
+MOST_RUNS = 3
+_NOT_SHOWN = 3
 SPLIT = {"base": 0.8, "light": 0.2, "astray": 0.0}
 
 
@@ -48,6 +50,8 @@ class Told:
     code: int
     err: str
     record: dict[str, Any]
+    # How often it ran until it said yes or no.
+    runs: int
 
 
 @pytest.fixture(scope="module")
@@ -62,20 +66,25 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def qualify(server: Server, candidate: str, folder: Path) -> Told:
-    """The command in a process of its own, to its end."""
+    """The command in a process of its own, to its end; again when the machine was too busy with other things
+    for it to show anything."""
     path = folder / f"{candidate}.json"
     limits = [word for limit in LIMITS for word in ("--set", limit)]
-    finished = subprocess.run(
-        [sys.executable, "-c", _COMMAND, MODEL, "--to", candidate, "--json", str(path), *limits],
-        cwd=ROOT,
-        env=os.environ | {"COUNTERWEIGHT_URL": server.url},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    command = [sys.executable, "-c", _COMMAND, MODEL, "--to", candidate, "--json", str(path), *limits]
+    code, err, runs = _NOT_SHOWN, "", 0
+    while code == _NOT_SHOWN and runs < MOST_RUNS:
+        finished = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"COUNTERWEIGHT_URL": server.url},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        code, err, runs = finished.returncode, finished.stderr, runs + 1
     record = json.loads(path.read_text()) if path.exists() else {}
-    return Told(code=finished.returncode, err=finished.stderr, record=record)
+    return Told(code=code, err=err, record=record, runs=runs)
 
 
 def set_weights(server: Server, weights: dict[str, float]) -> None:
@@ -146,17 +155,20 @@ def test_the_routes_are_as_they_were(server: Server, good: Told, stray: Told) ->
     """After a yes and after a no, though both began with all of the traffic at the baseline."""
     entries = server.get(f"/control/models/{MODEL}/trail?after=0").json["entries"]
     weights = [entry["routes"]["weights"] for entry in entries if entry["action"] == "routes"]
-    assert [sorted(mine.items()) for mine in weights].count(sorted(SPLIT.items())) == 3
+    back = [sorted(mine.items()) for mine in weights].count(sorted(SPLIT.items()))
+    assert back == 1 + good.runs + stray.runs
 
 
 def test_both_records_lie_in_the_trail(server: Server, good: Told, stray: Told) -> None:
     """Newest first, with the versions that they hold for."""
     kept = server.get(f"/control/models/{MODEL}/qualifications").json["qualifications"]
-    assert [(record["candidate"], record["outcome"]) for record in kept] == [
+    assert len(kept) == stray.runs + good.runs
+    last = [kept[0], kept[stray.runs]]
+    assert [(record["candidate"], record["outcome"]) for record in last] == [
         ("astray", "NOT_QUALIFIED"),
         ("light", "QUALIFIED"),
     ]
-    assert [record["digests"] for record in kept] == [stray.record["digests"], good.record["digests"]]
+    assert [record["digests"] for record in last] == [stray.record["digests"], good.record["digests"]]
 
 
 def test_only_the_qualified_one_may_start(server: Server, stray: Told) -> None:

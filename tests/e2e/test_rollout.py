@@ -4,7 +4,7 @@ traffic by itself, and who is not gets none of it, for the right reason."""
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ import pytest
 from scipy.stats import binom
 
 from serve.control import RoutesWanted
+from serve.errors import ServerFailed
 from serve.remote.client import Client
 from serve.rollout.rollout import Phase
 from tests.e2e.conftest import Server, running_server, wait_until
@@ -21,7 +22,7 @@ from tests.e2e.steady import Ask, steady
 from tests.e2e.swarm import NUMBERS, swarm
 
 RATE = 30.0
-RUN_TIMEOUT_S = 5
+RUN_TIMEOUT_S = 20
 # From this number on, half of all requests, candidates go wrong that do.
 AT = 5
 # By what becomes of their candidate: baseline, candidate.
@@ -110,7 +111,9 @@ def told(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         def all_over() -> bool:
             if "mistaken" in running:
                 critic.judge()
-            running.difference_update([m for m in running if client.view(rollouts[m]).rollout.phase.over])
+            # A server under load may be late with an answer about itself.
+            with suppress(ServerFailed):
+                running.difference_update([m for m in running if client.view(rollouts[m]).rollout.phase.over])
             return not running
 
         wait_until(all_over, 300)

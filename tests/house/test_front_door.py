@@ -39,6 +39,17 @@ def test_an_unknown_command_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert all(command in shown for command in COMMANDS)
 
 
+def test_ctrl_c_is_130_also_in_the_background() -> None:
+    """A shell starts what is to run there with the signal ignored."""
+    code = """
+import os, signal, counterweight
+def room(arguments): os.kill(os.getpid(), signal.SIGINT)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+counterweight.COMMANDS = {"room": ("__main__:room", "")}
+raise SystemExit(counterweight.main(["room"]))"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 130
+
+
 def test_an_error_of_ours_is_a_message_and_an_exit_code(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

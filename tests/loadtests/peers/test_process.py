@@ -1,5 +1,6 @@
 import os
 import signal
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -12,6 +13,7 @@ from loadtests.errors import LoadTestError
 from loadtests.peers.process import ServerProcess
 from loadtests.peers.server import Server
 from loadtests.peers.session import MODEL_VARIABLE
+from tests.loadtests.command import ROOT
 
 # Starts a grandchild in a session of its own, outlives requests to end, and answers nobody.
 _STUBBORN = """
@@ -35,6 +37,26 @@ def test_a_server_and_its_orphans_are_stopped(monkeypatch: pytest.MonkeyPatch) -
     # An orphan's entry stays until its new parent reads it.
     assert not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in found)
     assert server.processes() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_a_bench_that_is_ended_leaves_no_server(number: signal.Signals) -> None:
+    """Not when its terminal closes either."""
+    bench = """
+import sys, time
+from loadtests.peers.process import ServerProcess, end_in_order
+end_in_order()
+with ServerProcess("idle", [sys.executable, "-c", "import time; time.sleep(600)"], {}) as server:
+    print(*(process.pid for process in server.processes()), flush=True)
+    time.sleep(600)"""
+    with subprocess.Popen(
+        [sys.executable, "-c", bench], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        [server] = [psutil.Process(int(word)) for word in process.stdout.readline().split()]
+        process.send_signal(number)
+        process.wait(30)
+    assert not server.is_running()
 
 
 def test_a_server_that_dies_is_quoted(peer: Server, tmp_path: Path) -> None:
