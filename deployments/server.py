@@ -63,16 +63,7 @@ def _start(plan: Plan, scratch: Path) -> None:
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
-        ray.init(
-            address="local",
-            # Ray starts an idle worker for each CPU it is told of; ours reserve none.
-            num_cpus=1,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=str(scratch),
-        )
+        _start_ray(scratch)
         # Ray has put its own handler in the place of ours.
         stop_on_signals()
         stop_if_asked()
@@ -89,6 +80,28 @@ def _start(plan: Plan, scratch: Path) -> None:
     except (RuntimeError, ray.exceptions.RayError) as error:
         raise ServerFailed(f"Ray Serve could not start: {error}") from error
     _judge(plan)
+
+
+def _start_ray(scratch: Path) -> None:
+    import ray
+
+    try:
+        ray.init(
+            address="local",
+            # Ray starts an idle worker for each CPU it is told of; ours reserve none.
+            num_cpus=1,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=str(scratch),
+        )
+    except (
+        Exception
+    ) as error:  # of a machine that is too busy to start it in time Ray tells with no narrower one
+        raise ServerFailed(
+            f"Ray could not start: {error}; on a machine that is busy with other things, try again later"
+        ) from error
 
 
 def _judge(plan: Plan) -> None:

@@ -31,7 +31,7 @@ SPLIT = "digits:" + ",".join(f"{variant}={weight:g}" for variant, weight in WEIG
 _RATE_PER_S = 100
 _SPLIT_S = 20
 _PINNED_S = 10
-_START_TIMEOUT_S = 120
+_START_TIMEOUT_S = 300
 _STOP_TIMEOUT_S = 30
 
 Say = Callable[[str], None]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,8 +24,8 @@ from tests.conftest import fill_repository, make_lookup
 from tests.serve.texts import make_text_bundle
 
 ROOT = Path(__file__).parents[2]
-_START_TIMEOUT_S = 120
-_STOP_TIMEOUT_S = 60
+_START_TIMEOUT_S = 300
+_STOP_TIMEOUT_S = 120
 
 
 class Answer:
@@ -114,6 +115,17 @@ class Server:
         self.process.terminate()
         return self.process.wait(_STOP_TIMEOUT_S)
 
+    def stop_without_a_trace(self) -> None:
+        """After SIGTERM: exit code 0, no process, no port, no temporary file."""
+        tree = self.tree()
+        assert len(tree) > 5
+        assert self.stop() == 0
+        assert alive(tree) == []
+        assert list(self.scratch.iterdir()) == []
+        for port in (self.port, self.grpc_port):
+            with socket.socket() as probe:
+                assert probe.connect_ex(("127.0.0.1", port)) != 0
+
     def _change(self, verb: str, model: str, variant: str | None) -> Answer:
         parameters = {} if variant is None else {"variant": variant}
         return self.post(f"/v2/repository/models/{model}/{verb}", {"parameters": parameters})
@@ -126,7 +138,12 @@ class Server:
             return Answer(error.code, error.headers, error.read())
 
 
-def wait_until(met: Callable[[], bool], timeout_s: float = 60) -> None:
+def alive(tree: list[psutil.Process]) -> list[psutil.Process]:
+    """Those that still do something."""
+    return [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def wait_until(met: Callable[[], bool], timeout_s: float = 120) -> None:
     """Look four times a second until it is so."""
     deadline = time.monotonic() + timeout_s
     while not met():
@@ -143,7 +160,8 @@ def running_server(
     ports: list[int] | None = None,
     **env: str,
 ) -> Iterator[Server]:
-    """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards."""
+    """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards. If nothing
+    happens, that is its own doing."""
     ports = ports or free_ports(2)
     where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]
@@ -161,6 +179,8 @@ def running_server(
             server.wait_until_ready()
             tree = server.tree()
             yield server
+            if process.poll() is None:
+                server.stop_without_a_trace()
         finally:
             if process.poll() is None:
                 tree = server.tree()

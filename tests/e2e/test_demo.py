@@ -68,7 +68,7 @@ def interrupt_demo(checkout: Path, moment: str) -> None:
                 assert demo.poll() is None
             time.sleep(5)
             demo.send_signal(signal.SIGINT)
-            demo.communicate(timeout=60)
+            demo.communicate(timeout=120)
             assert demo.returncode == 130
             assert processes_of(checkout) == []
         finally:
@@ -90,7 +90,7 @@ def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
     """Four proven variants, served, loaded, side by side; `--keep` leaves an endpoint that answers."""
     with start_demo(checkout, "--keep", "--json") as demo:
         try:
-            shown, said = demo.communicate(timeout=300)
+            shown, said = demo.communicate(timeout=600)
             assert demo.returncode == 0, said
             summary = json.loads(shown)
             assert summary == json.loads((checkout / "build" / "demo" / "summary.json").read_text())
