@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.report import LoadReport
-from tests.loadtests.bounds import CROWDED, capacity_per_s
+from loadtests.validity import is_stolen
+from tests.loadtests.bounds import capacity_per_s
 from tests.loadtests.known import MODEL, Behaviour, open_known
 
 # The same search, with less patience: two seconds show what a server without any noise can take.
@@ -14,7 +15,7 @@ import sys
 from loadtests import probe, search
 from loadtests.kinds import capacity
 probe.LEAST_S = probe.SEARCH_S = 2
-search.PAUSES_S = (1, 2, 4, 8, 16, 32)
+search.PAUSES_S = (1, 2, 4, 8)
 search.CONFIRMATIONS = capacity.CONFIRMATIONS = 1
 capacity._WARMUP_S = capacity._REST_S = 0.3
 from counterweight import main
@@ -50,8 +51,10 @@ def test_the_capacity_is_found(tmp_path: Path) -> None:
         )
     assert finished.returncode in {0, 3}, finished.stdout + finished.stderr
     report = LoadReport.model_validate_json(path.read_text())
-    if finished.returncode == 3 and (report.environment.steal or 0) > CROWDED:
-        pytest.skip(f"the host took more than {CROWDED:.0%} of this machine's CPU, all the time")
+    if finished.returncode == 3 and is_stolen(report.environment.steal):
+        pytest.skip(
+            f"the host took {report.environment.steal:.0%} of this machine's CPU: nothing was decided"
+        )
     capacity = report.capacities["only"]
     assert capacity.rate_per_s is not None
     assert capacity.rate_per_s in capacity_per_s(200)
