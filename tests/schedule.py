@@ -8,7 +8,7 @@ from xdist.scheduler import LoadFileScheduling
 # Long files start first, so that no worker is left with one when the other has nothing more to do. Files in
 # one line go to one worker, in this order: what a session makes for them it makes once.
 LINES = (
-    ("e2e/test_tritonclient.py", "e2e/test_serving.py", "e2e/test_malformed.py"),
+    ("e2e/api/test_tritonclient.py", "e2e/api/test_serving.py", "e2e/api/test_malformed.py"),
     ("e2e/test_demo.py",),
     ("e2e/test_reliability.py",),
     ("e2e/test_rollout.py",),

@@ -10,7 +10,7 @@ from serve.remote.client import Client
 from serve.rollout.policy import Policy
 from serve.rollout.replay import Replay
 from serve.rollout.rollout import Phase
-from tests.e2e.conftest import Server
+from tests.e2e.server import Server
 from tests.e2e.swarm import Swarm
 
 

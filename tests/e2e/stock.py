@@ -12,7 +12,7 @@ import tritonclient.http
 import tritonclient.http.aio
 from tritonclient.utils import np_to_triton_dtype
 
-from tests.e2e.conftest import Server
+from tests.e2e.server import Server
 
 KINDS = {
     "http": tritonclient.http,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.e2e.conftest import ROOT
+from tests.e2e.server import ROOT
 
 # Ended by Ctrl-C, as it is meant to be.
 _INTERRUPTED = 130

@@ -5,14 +5,15 @@ from collections.abc import Iterator
 import pytest
 
 from serve.routing import Routes, choose, point_of
-from tests.e2e.conftest import Server, running_server, wait_until
 from tests.e2e.graphs import MODEL, body, dies, fails, grows, hangs, make_numbers, times
+from tests.e2e.server import Server, running_server, wait_until
 from tests.e2e.steady import Ask, steady
 
 # From this number on candidates go wrong.
 AT = 5
 MIB = 2**20
-RUN_TIMEOUT_S = 2.0
+# So long that a busy machine does not make good ones look as if they hung.
+RUN_TIMEOUT_S = 6.0
 WEIGHTS = {"base": 60.0, "dies": 10.0, "fails": 10.0, "grows": 10.0, "hangs": 10.0}
 ROUTES = Routes(model=MODEL, baseline="base", weights=WEIGHTS)
 
@@ -101,10 +102,10 @@ def test_one_that_dies_is_rescued_and_replaced(server: Server) -> None:
 
 def test_one_that_hangs_is_given_up_and_replaced(server: Server) -> None:
     """Nobody waits for it longer than a run may take; its replica, which would spin forever, goes. The bound
-    is that time and 2 s for the machine."""
+    is twice that time, for the machine."""
     [replica] = server.replicas(f"{MODEL}.hangs.")
     with steady(server.port, asked_of("base"), rate=50) as base:
-        with steady(server.port, asked_of("hangs"), rate=20, threads=48) as candidate:
+        with steady(server.port, asked_of("hangs"), rate=7, threads=48) as candidate:
             candidate.wait_for(40)
         wait_until(lambda: not replica.is_running())
         wait_until(lambda: server.ready(f"/v2/models/{MODEL}/versions/hangs"))
@@ -113,7 +114,7 @@ def test_one_that_hangs_is_given_up_and_replaced(server: Server) -> None:
     assert {(sample.variant, str(sample.parameters)) for sample in candidate.samples} == {
         ("base", "{'rescued_from': 'hangs'}")
     }
-    assert max(sample.took_s for sample in candidate.samples) < RUN_TIMEOUT_S + 2
+    assert max(sample.took_s for sample in candidate.samples) < 2 * RUN_TIMEOUT_S
     assert failures(server, "hangs", "VariantUnavailable") == len(candidate.samples)
     assert server.post(f"/v2/models/{MODEL}/versions/hangs/infer", body(1)).status == 200
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from deployments.ports import free_ports
-from tests.e2e.conftest import alive, running_server, wait_until
+from tests.e2e.server import alive, running_server, wait_until
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from serve.session import Session
-from tests.e2e.conftest import Server, running_server
 from tests.e2e.graphs import SIGNATURE, body, make_numbers, slow
+from tests.e2e.server import Server, running_server
 from tests.e2e.steady import Ask, Sample, steady
 
 WHERE = ("apart", "together")

@@ -14,8 +14,8 @@ import pytest
 
 from serve.control import RoutesWanted
 from serve.remote.client import Client
-from tests.e2e.conftest import ROOT, Answer, Server, running_server, wait_until
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
+from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 
 # One rate is tried, for a second, and found to be more than there is: how a capacity is found is tested
 # elsewhere. And a moment in which the machine is busy with other things spoils nothing.

@@ -16,8 +16,8 @@ import pytest
 
 from serve.control import RoutesWanted
 from serve.remote.client import Client
-from tests.e2e.conftest import ROOT, Server, running_server, wait_until
 from tests.e2e.graphs import body, fails, make_numbers, times
+from tests.e2e.server import ROOT, Server, running_server, wait_until
 from tests.e2e.steady import Ask, Steady, steady
 
 WHERE = ("apart", "together")

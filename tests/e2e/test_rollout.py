@@ -15,9 +15,9 @@ from serve.control import RoutesWanted
 from serve.errors import ServerFailed
 from serve.remote.client import Client
 from serve.rollout.rollout import Phase
-from tests.e2e.conftest import Server, running_server, wait_until
 from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
 from tests.e2e.rollouts import Told, begin, tell_of
+from tests.e2e.server import Server, running_server, wait_until
 from tests.e2e.steady import Ask, steady
 from tests.e2e.swarm import NUMBERS, swarm
 

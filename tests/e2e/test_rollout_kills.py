@@ -17,9 +17,9 @@ from serve.control import ActWanted
 from serve.errors import ServerFailed
 from serve.remote.client import Client
 from serve.rollout.rollout import Phase
-from tests.e2e.conftest import Server, running_server, wait_until
 from tests.e2e.graphs import MODEL, body, make_numbers, times
 from tests.e2e.rollouts import Told, begin, tell_of, trail_of
+from tests.e2e.server import Server, running_server, wait_until
 from tests.e2e.swarm import Swarm, swarm
 
 RATE = 40.0

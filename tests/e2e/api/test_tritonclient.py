@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tritonclient.utils import InferenceServerException
 
-from tests.e2e.conftest import Server
+from tests.e2e.server import Server
 from tests.e2e.stock import KINDS, Stock, stock_client
 
 ROWS = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32)

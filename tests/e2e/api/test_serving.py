@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from scipy.stats import binom
 
-from tests.e2e.conftest import Answer, Server, wait_until
+from tests.e2e.server import Answer, Server, wait_until
 
 INFER = "/v2/models/linear/infer"
 KEY = "x-counterweight-key"

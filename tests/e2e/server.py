@@ -17,11 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from deployments.ports import free_ports
-from tests.conftest import fill_repository, make_lookup
-from tests.serve.texts import make_text_bundle
 
 ROOT = Path(__file__).parents[2]
 _START_TIMEOUT_S = 300
@@ -188,18 +185,6 @@ def running_server(
             for leftover in tree:
                 if leftover.is_running():
                     leftover.kill()
-
-
-@pytest.fixture(scope="session", params=["apart", "together"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Three models in either placement, for tests that leave them as they were."""
-    repository = tmp_path_factory.mktemp("served") / "models"
-    fill_repository(repository)
-    make_lookup(repository)
-    make_text_bundle(repository, "base")
-    split = "linear:base=80,light=20"
-    with running_server(repository, "--placement", request.param, "--weights", split) as server:
-        yield server
 
 
 def _title(process: psutil.Process) -> str:

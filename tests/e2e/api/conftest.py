@@ -1,0 +1,21 @@
+"""One server for all that is asked of its API, gone when nothing more is."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conftest import fill_repository, make_lookup
+from tests.e2e.server import Server, running_server
+from tests.serve.texts import make_text_bundle
+
+
+@pytest.fixture(scope="package", params=["apart", "together"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Three models in either placement, for tests that leave them as they were."""
+    repository = tmp_path_factory.mktemp("served") / "models"
+    fill_repository(repository)
+    make_lookup(repository)
+    make_text_bundle(repository, "base")
+    split = "linear:base=80,light=20"
+    with running_server(repository, "--placement", request.param, "--weights", split) as server:
+        yield server
