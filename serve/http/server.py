@@ -2,6 +2,7 @@
 connection may cost."""
 
 import asyncio
+import select
 import socket
 from contextlib import suppress
 from typing import Any
@@ -76,6 +77,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _has_come(connection: socket.socket) -> bool:
+    """Whether there is something to read."""
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
 def _cancellable(app: ASGIApp) -> ASGIApp:
     """`app`, whose request ends quietly when it is cancelled because its client has gone."""
 
@@ -135,6 +143,11 @@ class _Bounded(HttpToolsProtocol):
         if self._task is not None and not self._cycle.response_complete:
             self._cycle.disconnected = True
             self._task.cancel()
+
+    def timeout_keep_alive_handler(self) -> None:
+        # A process that stood still learns of the time before it learns who has asked meanwhile.
+        if not _has_come(self.transport.get_extra_info("socket")):
+            super().timeout_keep_alive_handler()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -96,8 +96,10 @@ def running(settings: Settings, make_loop: MakeLoop, port: int | None = None) ->
     try:
         server = HttpServer(app, settings)
         call(lambda: server.start("127.0.0.1", port))
-        yield Running(app, port, call)
-        call(server.stop)
+        try:
+            yield Running(app, port, call)
+        finally:
+            call(server.stop)
         assert not server.running
     finally:
         loop.call_soon_threadsafe(loop.stop)

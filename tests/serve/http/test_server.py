@@ -9,7 +9,7 @@ import time
 import pytest
 
 from serve.errors import ServerFailed
-from serve.http.server import listen
+from serve.http.server import _Bounded, listen
 from serve.settings import Settings
 from tests.serve.http.echo import GET, MakeLoop, Running, read_answer, read_to_end, running
 
@@ -50,6 +50,28 @@ def test_answers_go_out_at_once(server: Running, make_loop: MakeLoop) -> None:
     with asyncio.Runner(loop_factory=make_loop) as runner:
         runner.run(ask())
     assert delays == [1]
+
+
+def test_who_asks_while_the_server_stands_still_is_answered(
+    make_loop: MakeLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though its connection had been idle for too long by the time the server could read again; here it was
+    busy with another one."""
+    on_url = _Bounded.on_url
+
+    def stand_still(protocol: _Bounded, url: bytes) -> None:
+        time.sleep(len(url) / 100)
+        on_url(protocol, url)
+
+    monkeypatch.setattr("serve.http.server._IDLE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(_Bounded, "on_url", stand_still)
+    with running(Settings(), make_loop) as server, server.connect() as idle, server.connect() as other:
+        idle.sendall(GET)
+        read_answer(idle)
+        other.sendall(b"GET /%b HTTP/1.1\r\n\r\n" % bytes(100 * [ord("a")]))
+        time.sleep(0.25)
+        idle.sendall(GET)
+        assert b"200 OK" in idle.recv(65536)
 
 
 def test_a_request_in_pieces_is_a_request(server: Running) -> None:
