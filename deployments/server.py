@@ -21,6 +21,8 @@ from serve.errors import ServerFailed
 _OBJECT_STORE_BYTES = 80 * 2**20
 _APPLICATION = "counterweight"
 _ASK_TIMEOUT_S = 30
+# Ray gives a start half a minute, which a busy machine may not have the first time.
+_STARTS = 3
 # The path of a socket ends at 107 characters, of which Ray's names below take some 80.
 _LONGEST_PARENT = 16
 
@@ -85,23 +87,30 @@ def _start(plan: Plan, scratch: Path) -> None:
 def _start_ray(scratch: Path) -> None:
     import ray
 
-    try:
-        ray.init(
-            address="local",
-            # Ray starts an idle worker for each CPU it is told of; ours reserve none.
-            num_cpus=1,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            _temp_dir=str(scratch),
-        )
-    except (
-        Exception
-    ) as error:  # of a machine that is too busy to start it in time Ray tells with no narrower one
-        raise ServerFailed(
-            f"Ray could not start: {error}; on a machine that is busy with other things, try again later"
-        ) from error
+    for left in reversed(range(_STARTS)):
+        try:
+            ray.init(
+                address="local",
+                # Ray starts an idle worker for each CPU it is told of; ours reserve none.
+                num_cpus=1,
+                include_dashboard=False,
+                object_store_memory=_OBJECT_STORE_BYTES,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=str(scratch),
+            )
+        except (
+            Exception
+        ) as error:  # Ray has no narrower one for a machine that is too busy to start it in time
+            if not left:
+                raise ServerFailed(
+                    f"Ray could not start: {error}; if this machine is busy, try again later"
+                ) from error
+            # What is half up is of no use to the next.
+            ray.shutdown()
+            stop(descendants(), timeout_s=5)
+        else:
+            return
 
 
 def _judge(plan: Plan) -> None:
