@@ -105,6 +105,8 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
         finally:
             if watcher is not None:
                 watcher.kill()
+            # Where an error ended the walk, some are still under way.
+            self._pool.kill()
             load.wall_s = self._now_s() - load.begin_s
             load.cpu_s = time.process_time() - cpu_s
             self.client.client.close()

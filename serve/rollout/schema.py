@@ -27,6 +27,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from serve.errors import InvalidRecord, StoreFailed
 
+# Where others use the disk, too, one who writes to a SQLite file may take seconds.
+_LOCK_TIMEOUT_S = 30
 _TABLES = MetaData()
 # Only appended to; see serve/rollout/trail.py.
 TRAIL = Table(
@@ -96,7 +98,7 @@ def open_engine(url: str) -> Engine:
             f"{parsed.drivername + ':' if parsed else 'something else'} came"
         )
     if parsed.drivername == "sqlite":
-        engine = create_engine(parsed)
+        engine = create_engine(parsed, connect_args={"timeout": _LOCK_TIMEOUT_S})
         # Python's driver would begin late: the lock comes first, so that who reads may write what follows.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     else:

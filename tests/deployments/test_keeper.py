@@ -136,7 +136,7 @@ def test_one_that_is_being_loaded_is_said_to_be(repository: Path, tmp_path: Path
         await loading
         return states(await keeper.index())["linear/light"][0]
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == "READY"
+    assert asyncio.run(asyncio.wait_for(scenario(), 60)) == "READY"
 
 
 def test_an_unloaded_variant_gives_its_traffic_to_the_others(repository: Path, tmp_path: Path) -> None:

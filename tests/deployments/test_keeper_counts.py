@@ -65,6 +65,6 @@ def test_a_gateway_that_is_gone_holds_up_nothing(repository: Path, tmp_path: Pat
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)
         await Reporting(keeper, "gone").report()
-        await asyncio.wait_for(keeper.unload("linear", None), 10)
+        await asyncio.wait_for(keeper.unload("linear", None), 60)
 
     asyncio.run(scenario())

@@ -33,7 +33,7 @@ def start_loadtest(*arguments: str) -> "subprocess.Popen[str]":
 def run_loadtest(*arguments: str) -> Finished:
     """The same, run to its end."""
     with start_loadtest(*arguments) as process:
-        out, err = process.communicate(timeout=100)
+        out, err = process.communicate(timeout=300)
     return Finished(code=process.returncode, out=out, err=err)
 
 
@@ -44,7 +44,7 @@ def run_python(script: str, *arguments: str) -> Any:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=300,
         check=False,
     )
     assert finished.returncode == 0, finished.stderr

@@ -161,7 +161,7 @@ def test_ctrl_c_reports_what_was_measured(tmp_path: Path, command: str, options:
     with open_known(only=Behaviour()) as url, start_loadtest(command, url, *words) as process:
         _await_requests(url, process)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "(ended early)" in out
     report = LoadReport.model_validate_json((tmp_path / "json").read_text())

@@ -31,7 +31,7 @@ def measured() -> Any:
             cwd=ROOT,
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=300,
             check=False,
         )
     assert finished.returncode == 0, finished.stderr

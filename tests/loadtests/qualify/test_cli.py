@@ -62,7 +62,7 @@ def test_what_the_server_cannot_do_is_refused_at_the_door(qualify: Make, desk: A
         capture_output=True,
         text=True,
         check=True,
-        timeout=50,
+        timeout=200,
     )
     told = [json.loads(line) for line in done.stdout.splitlines()]
     assert [code for code, _ in told] == [2, 2, 2, 2]
@@ -103,7 +103,9 @@ def test_a_server_that_dies_is_the_first_error(qualify: Make, monkeypatch: pytes
     monkeypatch.setattr(Clockwork, "view", look)
     finished = mine.run()
     assert finished.code == 2
-    *_, running, routes, error = finished.err.splitlines()
+    # What a process that ends in the middle of its requests leaves open Python names after all else.
+    said = [line for line in finished.err.splitlines() if "socket" not in line]
+    *_, running, routes, error = said
     assert running.startswith("rollout linear-"), finished.err
     assert routes.startswith("the routes of linear could not be put back to ")
     assert error.startswith("counterweight: ")

@@ -12,8 +12,8 @@ from loadtests.client import Client
 from loadtests.plan import make_plan, steady
 from tests.loadtests.known import MODEL, Behaviour, open_known
 
-# Requests in 0.4 s, by which the sender may be late on a busy machine.
-LATE = 24
+# Requests in a second, by which the sender may be late on a busy machine.
+LATE = 60
 VERDICTS = {"PASS": 0, "FAIL": 1, "INVALID": 3}
 
 
@@ -40,7 +40,7 @@ def test_two_workers_send_the_schedule_of_one(start_locust: Any, options: Any, t
     ports = ("--master-bind-port", port, "--master-port", port)
     with open_known(a=Behaviour(), b=Behaviour()) as url:
         locust = start_locust(url, *options, "--headless", "-t", "6s", "--processes", "2", *ports)
-        said, _ = locust.communicate(timeout=60)
+        said, _ = locust.communicate(timeout=200)
     report = _read(tmp_path)
     assert report["complete"], said
     assert abs(report["requests"] - _arrivals(report["plan"]["profile"][-1][0])) <= LATE
@@ -55,7 +55,7 @@ def test_ctrl_c_leaves_a_report(start_locust: Any, options: Any, tmp_path: Path)
         locust = start_locust(url, *options, "--headless")
         _await_requests(url, locust)
         locust.send_signal(signal.SIGINT)
-        said, _ = locust.communicate(timeout=60)
+        said, _ = locust.communicate(timeout=200)
     report = _read(tmp_path)
     assert report["errors"] == 0, said
     assert abs(report["requests"] - _arrivals(report["plan"]["profile"][-1][0])) <= LATE
@@ -71,7 +71,7 @@ def test_a_worker_that_dies_makes_the_report_invalid(start_locust: Any, options:
         doomed, _ = [start_locust(url, "--worker", "--master-port", port) for _ in range(2)]
         _await_requests(url, locust)
         doomed.kill()
-        said, _ = locust.communicate(timeout=90)
+        said, _ = locust.communicate(timeout=200)
     report = _read(tmp_path)
     assert "senders: 1 of 2 told what they sent" in "".join(report["verdict"]["reasons"]), said
     assert report["complete"] is False
@@ -94,7 +94,7 @@ def test_what_cannot_be_done_is_refused(
     """In our words, before anything is sent, and with the exit code of bad input."""
     with open_known(only=Behaviour()) as url:
         locust = start_locust(url, *options, *changed, "--headless", "-t", "20s")
-        said, _ = locust.communicate(timeout=60)
+        said, _ = locust.communicate(timeout=200)
         assert _requests(url) == 0
     assert complaint in said
     assert "Traceback" not in said
@@ -103,12 +103,12 @@ def test_what_cannot_be_done_is_refused(
 
 def _await_requests(url: str, locust: Any) -> None:
     """Return when 50 requests were taken."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and locust.poll() is None:
         if _requests(url) >= 50:
             return
         time.sleep(0.1)
-    pytest.fail("no 50 requests came within 30 s")
+    pytest.fail("no 50 requests came within two minutes")
 
 
 def _requests(url: str) -> float:

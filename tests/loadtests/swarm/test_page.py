@@ -13,7 +13,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from tests.loadtests.known import MODEL, Behaviour, open_known
 
-TIMEOUT_MS = 20_000
+TIMEOUT_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -57,20 +57,20 @@ def test_a_load_is_started_and_stopped_on_locusts_page(page: Page, start_locust:
 
 
 def _await_page(url: str) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         try:
             urlopen(url).close()
             return
         except URLError:
             time.sleep(0.1)
-    pytest.fail(f"{url} was not there within 30 s")
+    pytest.fail(f"{url} was not there within two minutes")
 
 
 def _await_file(path: Path) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         if path.exists():
             return
         time.sleep(0.1)
-    pytest.fail(f"{path} was not written within 30 s")
+    pytest.fail(f"{path} was not written within two minutes")

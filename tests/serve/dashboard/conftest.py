@@ -14,7 +14,7 @@ from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
 
 # A second look comes after one second; what takes longer than this does not come.
-TIMEOUT_MS = 10_000
+TIMEOUT_MS = 30_000
 # A broken content security policy is an error, too.
 LOUD = ("error", "warning")
 
