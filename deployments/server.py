@@ -99,9 +99,8 @@ def _start_ray(scratch: Path) -> None:
                 logging_level=logging.ERROR,
                 _temp_dir=str(scratch),
             )
-        except (
-            Exception
-        ) as error:  # Ray has no narrower one for a machine that is too busy to start it in time
+        # Ray has no narrower one for a start that was not up in time.
+        except Exception as error:
             if not left:
                 raise ServerFailed(
                     f"Ray could not start: {error}; if this machine is busy, try again later"
@@ -109,6 +108,7 @@ def _start_ray(scratch: Path) -> None:
             # What is half up is of no use to the next.
             ray.shutdown()
             stop(descendants(), timeout_s=5)
+            stop_if_asked()
         else:
             return
 

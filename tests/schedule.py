@@ -6,7 +6,7 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 # Long files start first, so that no worker is left with one when the other has nothing more to do. Files in
-# one line go to one worker, in this order: what a session makes for them it makes once.
+# one line go to one worker, in this order: what is made for all of them is made once.
 LINES = (
     ("e2e/api/test_tritonclient.py", "e2e/api/test_serving.py", "e2e/api/test_malformed.py"),
     ("e2e/test_demo.py",),

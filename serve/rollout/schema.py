@@ -27,8 +27,9 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from serve.errors import InvalidRecord, StoreFailed
 
-# Where others use the disk, too, one who writes to a SQLite file may take seconds.
-_LOCK_TIMEOUT_S = 30
+# Where others use the disk, too, one who writes to a SQLite file may take seconds. A command waits for 10 s
+# for its answer: with more than that nobody would hear what is wrong.
+_LOCK_TIMEOUT_S = 8
 _TABLES = MetaData()
 # Only appended to; see serve/rollout/trail.py.
 TRAIL = Table(

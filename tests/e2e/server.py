@@ -157,8 +157,8 @@ def running_server(
     ports: list[int] | None = None,
     **env: str,
 ) -> Iterator[Server]:
-    """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards. If nothing
-    happens, that is its own doing."""
+    """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards. One that
+    no test has ended is stopped here, and must leave nothing by itself."""
     ports = ports or free_ports(2)
     where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]

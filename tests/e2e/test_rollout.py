@@ -22,7 +22,7 @@ from tests.e2e.steady import Ask, steady
 from tests.e2e.swarm import NUMBERS, swarm
 
 RATE = 30.0
-# One that takes half a core a second for each request gets few, or there is nothing left for the others.
+# One that takes some 0.4 s of a core for each request gets few, or there is nothing left for the others.
 RATES = {"slow": 10.0}
 RUN_TIMEOUT_S = 20
 # From this number on, half of all requests, candidates go wrong that do.
