@@ -1,0 +1,186 @@
+"""Course: how events of one kind fell in time, for the baseline and the candidate, one second after another.
+
+A stall (a restart, a garbage collection, a busy neighbour) hits most requests of one variant for a while. Its
+events are one mishap, not as many as they are: they are set apart and named, and the rate is judged by what is
+left. Everything here is arrays: the axes before those in a comment are independent rollouts. The pair [2] is
+always the baseline and the candidate. Pure."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from serve.rollout.sequential import Array
+
+# Blocks of 1, 2, 4 ... 64 s.
+SCALES = 7
+# A variant's calm rate begins as one event in so many requests, shared with the other variant's.
+_PRIOR_REQUESTS = 200.0
+# How far a variant's own calm rate is drawn to that of both, in requests.
+_SHARED_REQUESTS = 200.0
+# A first guess of the calm rates is one from fewer requests than this.
+_FIRST_REQUESTS = 2000.0
+# Nor are the two calm rates further apart than this: a stall of a variant with few requests is no habit.
+_APART = 2.0
+# Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
+# calm rate is neutral, and so many events beyond that begin a stall.
+_NEUTRAL = 3.4
+_BEGINS = 4.0
+# The same sum the other way round: so many events fewer than neutral end it, or so many seconds without one.
+_ENDS = 2.0
+_LONGEST_END_S = 30.0
+# What goes on for so long is the variant's rate from now on.
+_LONGEST_S = 900.0
+
+
+class Course(NamedTuple):
+    """The sums so far; all zeros at the beginning."""
+
+    # Seconds counted: [].
+    seconds: Array
+    # Events and requests of the seconds that are judged: [2].
+    events: Array
+    requests: Array
+    # The same of all seconds, but in a stall no more events than would begin none: [2].
+    usual_events: Array
+    usual_requests: Array
+    # By scale, of the judged seconds: blocks closed, blocks with an event of the candidate, the candidate's
+    # events, both's, the candidate's squared, times both's, and both's squared: [7, 7].
+    blocks: Array
+    # By scale, the block that is not closed yet: events of the candidate and of both: [7, 2].
+    open: Array
+    # Of each variant, the cumulative sum, and the judged seconds since it left 0: events and requests of both
+    # variants, then as in `blocks` from the second column on without the sums: [2], [2, 8].
+    score: Array
+    window: Array
+    # The stall of each variant: seconds since it began (0: there is none), those of them in which the other
+    # variant had none, the sum that ends it, and its events: [2].
+    lasted: Array
+    alone: Array
+    quiet: Array
+    burst: Array
+    # Stalls of one variant alone that have ended, if the other variant's requests would have shown them: [2].
+    stalls: Array
+    # What was a stall for too long to be one: the variant's rate at least: [2].
+    settled: Array
+    # The stall with most events that has ended: its events, its seconds, and its variant, 0 or 1: [3].
+    worst: Array
+
+
+_SHAPES = ((), (2,), (2,), (2,), (2,), (SCALES, 7), (SCALES, 2), (2,), (2, 8), (2,), (2,), (2,), (2,), (2,), (2,), (3,))
+
+
+def begin(*runs: int) -> Course:
+    """A course without a second in it, for as many rollouts as the axes say."""
+    return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
+
+
+class Rates(NamedTuple):
+    """What is known of the calm rates: of each variant [2], and from how many requests []."""
+
+    calm: Array
+    requests: Array
+
+
+def calm_rates(events: Array, requests: Array) -> Rates:
+    """From the usual events and requests so far: [2]."""
+    total = requests.sum(-1)
+    both = ((events.sum(-1) + 1) / (total + _PRIOR_REQUESTS))[..., None]
+    own = (events + _SHARED_REQUESTS * both) / (requests + _SHARED_REQUESTS)
+    return Rates(np.clip(own, both / _APART, both * _APART), total)
+
+
+def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course:
+    """The course after one more second with these requests and events [2], at the `calm_rates` before it."""
+    neutral = _NEUTRAL * requests * np.maximum(rates.calm, course.settled)
+    before = course.lasted > 0
+    score = np.where(before, 0.0, np.maximum(course.score + events - neutral, 0))
+    begins = ~before & (score >= _BEGINS)
+    calmer = np.maximum(neutral, _ENDS / _LONGEST_END_S) - events
+    quiet = np.where(before, np.maximum(course.quiet + calmer, 0.0), 0.0)
+    ends = before & (quiet >= _ENDS)
+    stalling = before | begins
+    judged = ~stalling.any(-1)
+    alone = stalling & ~stalling[..., ::-1]
+    columns = _columns(requests, events) * judged[..., None]
+    # What came before a stall was noticed belongs to it; of two at once, the longer window holds the other.
+    taken = (course.window * begins[..., None]).max(-2)
+    sums = columns - taken
+    # What looks like a stall teaches the usual rate only at first, so that a wrong first guess mends itself.
+    teaches = ~stalling | (rates.requests < _FIRST_REQUESTS)[..., None]
+    usual_events = np.where(stalling, np.minimum(events, neutral), events) * teaches
+    blocks, opened = _grow(course, events * judged[..., None], taken)
+    lasted = np.where(stalling, course.lasted + 1, 0.0)
+    burst = np.where(stalling, course.burst + events + np.where(begins, _own(course.window), 0.0), 0.0)
+    alone_s = np.where(stalling, course.alone + alone, 0.0)
+    settles = stalling & ~ends & (lasted >= _LONGEST_S)
+    over = ends | settles
+    shown = burst * np.minimum(1.0, requests_ratio(course.requests + requests)) >= _BEGINS
+    counts = ends & shown & (2 * alone_s >= lasted)
+    return Course(
+        seconds=course.seconds + 1,
+        events=course.events + sums[..., 0:2],
+        requests=course.requests + sums[..., 2:4],
+        usual_events=np.maximum(course.usual_events + usual_events - taken[..., 0:2], 0.0),
+        usual_requests=course.usual_requests + requests * teaches - taken[..., 2:4],
+        blocks=blocks,
+        open=opened,
+        score=np.where(stalling, 0.0, score),
+        window=np.where(
+            (~stalling & (score > 0))[..., None],
+            # What one stall took cannot be taken by another.
+            np.maximum(course.window - taken[..., None, :], 0.0) + columns[..., None, :],
+            0.0,
+        ),
+        lasted=np.where(over, 0.0, lasted),
+        alone=np.where(over, 0.0, alone_s),
+        quiet=np.where(over, 0.0, quiet),
+        burst=np.where(over, 0.0, burst),
+        stalls=course.stalls + counts,
+        settled=np.where(settles, events / np.maximum(requests, 1), course.settled),
+        worst=_worst(course.worst, burst, lasted, ends & (alone_s > 0)),
+    )
+
+
+def requests_ratio(requests: Array) -> Array:
+    """The other variant's requests over a variant's own: [2] to [2]."""
+    return np.asarray(requests[..., ::-1] / np.maximum(requests, 1))
+
+
+def _own(window: Array) -> Array:
+    """Each variant's own events in its window."""
+    return np.stack([window[..., 0, 0], window[..., 1, 1]], -1)
+
+
+def _columns(requests: Array, events: Array) -> Array:
+    candidate, both = events[..., 1], events.sum(-1)
+    squares = [(candidate > 0) * 1.0, candidate**2, candidate * both, both**2]
+    return np.concatenate([events, requests, np.stack(squares, -1)], -1)
+
+
+def _grow(course: Course, events: Array, taken: Array) -> tuple[Array, Array]:
+    """The blocks of all scales after a second with these judged events. What is `taken` back leaves the first
+    scale; in the others it only makes the events look less even than they were."""
+    opened = course.open + np.stack([events[..., 1], events.sum(-1)], -1)[..., None, :]
+    closes = (course.seconds[..., None] + 1) % 2.0 ** np.arange(SCALES) == 0
+    candidate, both = opened[..., 0], opened[..., 1]
+    ones = np.ones_like(candidate)
+    closed = np.stack(
+        [ones, candidate > 0, candidate, both, candidate**2, candidate * both, both**2], -1
+    )
+    blocks = course.blocks + closed * closes[..., None]
+    back = np.stack(
+        [0 * taken[..., 0], taken[..., 4], taken[..., 1], taken[..., 0] + taken[..., 1], taken[..., 5], taken[..., 6], taken[..., 7]],
+        -1,
+    )
+    blocks[..., 0, :] -= back
+    return blocks, np.where(closes[..., None], 0.0, opened)
+
+
+def _worst(worst: Array, burst: Array, lasted: Array, ends: Array) -> Array:
+    for variant in (0, 1):
+        this = np.stack(
+            [burst[..., variant], lasted[..., variant], np.full_like(burst[..., variant], variant)], -1
+        )
+        larger = ends[..., variant] & (burst[..., variant] > worst[..., 0])
+        worst = np.where(larger[..., None], this, worst)
+    return worst
