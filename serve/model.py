@@ -20,7 +20,8 @@ from serve.rollout.census import Census, Choice, Sheet, Watch
 from serve.rollout.tally import Tally, counted
 from serve.routing import Routes, choose, point_of
 from serve.settings import Settings
-from serve.shadow import Copy, Shadows
+from serve.shadow import Shadows
+from serve.shadow_copy import Copy
 from serve.tensor import Arrays, Signature
 from serve.text import TEXT, TextInput
 from serve.unserved import require_served
