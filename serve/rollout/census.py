@@ -1,16 +1,17 @@
 """Census: what one gateway counts of a model while a rollout watches it, sheet by sheet."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serve.record import Record
-from serve.rollout.evidence import Comparison
+from serve.rollout.evidence import Comparison, Drop
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
 _MOST_DISAGREEMENTS = 20
-_MOST_SLICES = 32
+MOST_SLICES = 32
 _OTHER = "other"
 
 # The routes' revision by which a request was chosen, whether by a sticky key, and the variant that was.
@@ -44,11 +45,15 @@ class Watch(Record):
 
 @dataclass(kw_only=True, slots=True)
 class Count:
-    """Requests that were chosen alike."""
+    """Requests that were chosen alike. They count when they are admitted, and what became of them when they
+    end, which may be on a later sheet."""
 
     requests: int = 0
     errors: int = 0
+    # Answered too late, or never: the client left before.
     over_limit: int = 0
+    # The same for those that were chosen by a key, by the key's bucket (see `serve.routing.bucket_of`).
+    keys: "dict[int, Count]" = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -58,7 +63,9 @@ class Copies:
     pairs: Comparison = field(default_factory=Comparison)
     outputs: dict[str, Comparison] = field(default_factory=dict)
     slices: dict[str, Comparison] = field(default_factory=dict)
+    # Rows, in all and by why.
     dropped: int = 0
+    drops: dict[Drop, int] = field(default_factory=dict)
 
 
 def add_copies(total: Copies, more: Copies) -> None:
@@ -68,10 +75,12 @@ def add_copies(total: Copies, more: Copies) -> None:
     for name, part in more.outputs.items():
         total.outputs[name] = total.outputs.get(name, Comparison()) + part
     for name, part in more.slices.items():
-        known = name in total.slices or len(total.slices) < _MOST_SLICES
+        known = name in total.slices or len(total.slices) < MOST_SLICES
         kept = name if known else _OTHER
         total.slices[kept] = total.slices.get(kept, Comparison()) + part
     total.dropped += more.dropped
+    for why, rows in more.drops.items():
+        total.drops[why] = total.drops.get(why, 0) + rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,17 +121,41 @@ class Census:
         self._revision = 0
         self._clear()
 
-    def count(self, choice: Choice, *, failed: bool, ms: float, request_id: str) -> None:
-        """A request has ended."""
+    def count(
+        self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
+    ) -> None:
+        """A request has been admitted and has ended."""
+        self.admit(choice, bucket)
+        self.end(choice, bucket, failed=failed, ms=ms, request_id=request_id)
+
+    def admit(self, choice: Choice, bucket: int | None) -> None:
+        """A request has been admitted; `bucket` is that of its key, if it has one. Whatever becomes of it, it
+        was asked of the variant that was chosen."""
+        for count in self._counted(choice, bucket):
+            count.requests += 1
+
+    def end(self, choice: Choice, bucket: int | None, *, failed: bool, ms: float, request_id: str) -> None:
+        """A request that was admitted has ended after so many `ms`; infinity: its client left before the
+        answer was there, so it is over the limit, known or not."""
+        limit_ms = self.watch.limit_ms
+        over = ms == math.inf or (limit_ms is not None and ms > limit_ms)
+        if failed or over:
+            for count in self._counted(choice, bucket):
+                count.errors += failed
+                count.over_limit += over
+        if self.watch.feedback and request_id:
+            self._answered.append((request_id, choice))
+
+    def _counted(self, choice: Choice, bucket: int | None) -> tuple[Count, ...]:
         count = self._counts.get(choice)
         if count is None:
             count = self._counts[choice] = Count()
-        count.requests += 1
-        count.errors += failed
-        limit_ms = self.watch.limit_ms
-        count.over_limit += limit_ms is not None and ms > limit_ms
-        if self.watch.feedback and request_id:
-            self._answered.append((request_id, choice))
+        if bucket is None:
+            return (count,)
+        keyed = count.keys.get(bucket)
+        if keyed is None:
+            keyed = count.keys[bucket] = Count()
+        return count, keyed
 
     def sheet(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> Sheet | None:
         """What is to be told now: the sheet that was not acknowledged, or a new one; None: nothing happened.

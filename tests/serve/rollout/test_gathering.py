@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve.rollout.census import Choice, Copies, Count, Run, Sheet
-from serve.rollout.evidence import Comparison, Cost, Events, Evidence, Pair, Segment
+from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
 from serve.rollout.rollout import Plan
 
@@ -43,6 +43,13 @@ def test_counts_of_all_gateways_are_one_tick() -> None:
             over_limit=Events.tick(1, 4),
         ),
     )
+
+
+def test_what_is_known_late_counts_with_the_split_that_chose() -> None:
+    """A request is on the sheet of its admission, its error on the next one."""
+    admitted = gathered(sheet({(3, False, "int8"): (1, 0, 0)}))
+    [segment] = gathered(sheet({(3, False, "int8"): (0, 1, 0)}), before=admitted).segments
+    assert (segment.requests, segment.errors.candidate) == (Pair(candidate=1), 1)
 
 
 def test_steps_and_keys_stay_apart() -> None:
@@ -102,11 +109,11 @@ def test_runs_cost_in_the_step_that_was_in_force() -> None:
 def test_copies_add_up() -> None:
     """In all, by output, by slice, and those that were dropped."""
     part = Comparison(pairs=3, disagreements=1)
-    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2)
+    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2, drops={Drop.FULL: 2})
     evidence = gathered(sheet({}, copies=copies), sheet({}, copies=copies))
     assert evidence.shadow == part + part
     assert (evidence.outputs, evidence.slices) == ({"y": part + part}, {"de": part + part})
-    assert evidence.dropped == 4
+    assert (evidence.dropped, evidence.drops) == (4, {Drop.FULL: 4})
 
 
 def test_the_evidence_before_stays_as_it_was() -> None:
