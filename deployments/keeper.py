@@ -46,7 +46,7 @@ class Keeper:
         # `model/variant` -> why it is not served.
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
-        self._gateways = Gateways()
+        self._gateways = Gateways(Path(scratch))
         self._meter = Meter(server)
         self._change = asyncio.Lock()
         # All that waits for the database does it here, one after the other.
@@ -206,6 +206,7 @@ class Keeper:
             try:
                 await self._wait(self._timeline.note, time.time(), self._gateways.loads())
                 await self._wait(self._controller.tick)
+                await self._wait(self._gateways.leftovers.tell, self._controller.take)
             except CounterweightError as error:
                 # What was decided last stays in force, and the next look may find the store again.
                 _log.error("%s", error)

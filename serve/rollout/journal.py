@@ -2,14 +2,17 @@
 
 import fcntl
 import itertools
+import logging
 import mmap
 import os
 import struct
 import threading
 from pathlib import Path
 
+from serve.rollout.census import Census, Watch
 from serve.rollout.ledger import Account, Ledger, make_file, read_ledger
 
+_log = logging.getLogger("counterweight.journal")
 # The files of a gateway: its runs, locked as long as it lives, and a ledger for each rollout.
 _RUNS, _LEDGER = ".runs", ".ledger"
 # In the first: names, MODEL/VARIANT, each with the number of its runs under way. What comes after so many
@@ -60,11 +63,26 @@ class Journal:
             self._marks[name] = Mark(mapped, self._turn)
         return self._marks[name]
 
-    def ledger(self, model: str, rollout: str, baseline: str, candidate: str) -> Ledger:
-        """Where to count for a rollout. Raises OSError when there is no room."""
+    def census(self, model: str, watch: Watch) -> Census:
+        """What counts for a rollout from now on; where there is no room for a ledger, without one."""
         path = self._folder / f"{self._gateway}.{next(self._serial)}{_LEDGER}"
-        header = {"model": model, "rollout": rollout, "baseline": baseline, "candidate": candidate}
-        return Ledger(path, header)
+        header = {"model": model, **watch.model_dump(include={"rollout", "baseline", "candidate"})}
+        try:
+            return Census(watch, Ledger(path, header))
+        except OSError as error:
+            _log.warning(
+                "what is counted for rollout %s is lost if the gateway dies: %s", watch.rollout, error
+            )
+            return Census(watch)
+
+
+def open_journal(folder: Path, gateway: str) -> Journal | None:
+    """The gateway's new journal; None: there is no room for it."""
+    try:
+        return Journal(folder, gateway)
+    except OSError as error:
+        _log.warning("this gateway has no journal; if it dies, what it has not told is lost: %s", error)
+        return None
 
 
 def find_dead(folder: Path) -> list[str]:
@@ -93,7 +111,11 @@ def delete_journal(folder: Path, gateway: str) -> None:
 
 
 def _is_locked(path: Path) -> bool:
-    file = os.open(path, os.O_RDWR)
+    try:
+        file = os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        # Another keeper was there first.
+        return True
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

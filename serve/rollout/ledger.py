@@ -15,6 +15,7 @@ from pathlib import Path
 
 # How many requests were chosen by these routes' revision, by a sticky key or not, for this variant.
 _Choice = tuple[int, bool, str]
+_Numbers = Sequence[int]
 # The file: JSON that says whose counts these are, then cells, which are whole numbers. The first two are the
 # number of the sheet that is being counted, and of the last one that was acknowledged; then come rows.
 _HEADER_BYTES, _CELL_BYTES = 1024, 8
@@ -26,7 +27,7 @@ _ROWS, _RESERVED = 4096, 64
 _USED, _REVISION, _STICKY, _CANDIDATE, _BUCKET, _IN_FLIGHT, _PAGES = range(7)
 _PAGE_CELLS = 3
 _ROW_CELLS = _PAGES + 2 * _PAGE_CELLS
-_write = struct.Struct(f"{_PAGE_CELLS}q").pack_into
+_put = struct.Struct(f"{_PAGE_CELLS}q").pack_into
 _EMPTY = (0,) * _PAGE_CELLS
 # In the place of a bucket: all requests that were chosen alike, whatever their keys.
 _ALL = -1
@@ -51,21 +52,22 @@ class Ledger:
         self._rows: dict[tuple[_Choice, int | None], int] = {}
         self.turn(0)
 
-    def begin(self, choice: _Choice, bucket: int | None, numbers: Sequence[int]) -> None:
-        """A request was admitted, and all that were chosen like it come to these `numbers` now, on the sheet
-        that is being counted; `bucket`: all whose keys are in it."""
-        row = self._row(choice, bucket)
+    def begin(self, choice: _Choice, bucket: int | None, counts: Sequence[_Numbers]) -> None:
+        """A request was admitted. `counts` are what all that were chosen like it come to now, on the sheet
+        that is being counted, and if there is a `bucket`, what those come to whose keys are in it."""
+        rows = self._find(choice, bucket)
         # In this order: whenever the process is killed, nobody is in flight who was never counted.
-        _write(self._bytes, (row + self._page) * _CELL_BYTES, *numbers)
-        self._cells[row + _IN_FLIGHT] += 1
+        self._write(rows, counts)
+        for row in rows:
+            self._cells[row + _IN_FLIGHT] += 1
 
-    def end(self, choice: _Choice, bucket: int | None, numbers: Sequence[int] | None) -> None:
-        """A request has ended; `numbers` are those that follow from it, None: they stay as they are."""
-        row = self._row(choice, bucket)
+    def end(self, choice: _Choice, bucket: int | None, counts: Sequence[_Numbers]) -> None:
+        """A request has ended, and `counts` are what has followed from it; empty: they are as they were."""
+        rows = self._find(choice, bucket)
         # In this order: nobody fails twice, once by itself and once for being in flight.
-        self._cells[row + _IN_FLIGHT] -= 1
-        if numbers is not None:
-            _write(self._bytes, (row + self._page) * _CELL_BYTES, *numbers)
+        for row in rows:
+            self._cells[row + _IN_FLIGHT] -= 1
+        self._write(rows, counts)
 
     def turn(self, number: int) -> None:
         """The sheet of this number is whole: from now on the next one is counted."""
@@ -78,7 +80,7 @@ class Ledger:
         cells[_ACKNOWLEDGED] = number
         page = _page_of(number)
         for key, row in list(self._rows.items()):
-            _write(self._bytes, (row + page) * _CELL_BYTES, *_EMPTY)
+            _put(self._bytes, (row + page) * _CELL_BYTES, *_EMPTY)
             if not any(cells[row + _IN_FLIGHT : row + _ROW_CELLS]):
                 cells[row + _USED] = False
                 self._free.append(self._rows.pop(key))
@@ -87,9 +89,18 @@ class Ledger:
         """The rollout is over: nobody will ask."""
         self._path.unlink(missing_ok=True)
 
-    def _row(self, choice: _Choice, bucket: int | None) -> int:
-        if row := self._rows.get((choice, bucket)):
-            return row
+    def _write(self, rows: Sequence[int], counts: Sequence[_Numbers]) -> None:
+        for row, numbers in zip(rows, counts, strict=False):
+            _put(self._bytes, (row + self._page) * _CELL_BYTES, *numbers)
+
+    def _find(self, choice: _Choice, bucket: int | None) -> Sequence[int]:
+        known = self._rows
+        row = known.get((choice, None)) or self._new_row(choice, None)
+        if bucket is None:
+            return (row,)
+        return row, known.get((choice, bucket)) or self._new_row(choice, bucket)
+
+    def _new_row(self, choice: _Choice, bucket: int | None) -> int:
         revision, sticky, variant = choice
         room = len(self._free) > (0 if bucket is None else _RESERVED)
         if not room or variant not in self._variants:

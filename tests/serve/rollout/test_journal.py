@@ -1,43 +1,12 @@
 """What a gateway leaves when it is killed."""
 
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from serve.rollout.journal import Journal, delete_journal, find_dead, read_accounts, read_running
-from serve.rollout.ledger import Account
-
-ROOT = Path(__file__).parents[3]
-
-
-@contextmanager
-def counting(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """A gateway of its own process that counts all the time."""
-    command = [sys.executable, "-m", "tests.serve.rollout.diary", str(folder)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-def killed_after(folder: Path, counts: int) -> int:
-    """Kill -9 a gateway that has counted so often at least; how often it did."""
-    with counting(folder) as process:
-        assert process.stdout is not None
-        said = len(process.stdout.read(counts))
-        assert said == counts
-        process.kill()
-        return said + len(process.stdout.read())
-
-
-def total(account: Account, name: str) -> int:
-    return sum(getattr(line, name) for lines in account.sheets.values() for line in lines)
+from tests.serve.rollout.diary import WATCH, counting, killed_after
 
 
 @pytest.mark.parametrize("counts", [20, 120, 160, 3333])
@@ -46,12 +15,14 @@ def test_nothing_is_lost_when_a_gateway_is_killed(tmp_path: Path, counts: int) -
     the one that it had no time to say."""
     said = killed_after(tmp_path, counts)
     [account] = read_accounts(tmp_path, "one")
-    acknowledged = min(account.sheets) - 1
-    requests = total(account, "requests") + 100 * acknowledged
+    whole = [line for lines in account.sheets.values() for line in lines if line.bucket is None]
+    told = 100 * (min(account.sheets) - 1)
+    requests = told + sum(line.numbers[0] for line in whole)
     assert requests in (said, said + 1)
-    # Every third hangs, whatever sheet it was admitted in.
-    assert total(account, "in_flight") in (requests // 3, requests // 3 + 1)
-    assert abs(total(account, "errors") - (requests - 100 * acknowledged) / 3) < 2
+    # Of three one fails and one hangs, whatever sheet it was admitted on.
+    errors = sum(line.numbers[1] for line in whole)
+    assert abs(errors - (requests - told) / 3) < 2
+    assert abs(sum(line.in_flight for line in whole) - requests / 3) < 2
 
 
 def test_what_ran_when_it_was_killed_is_known(tmp_path: Path) -> None:
@@ -75,7 +46,7 @@ def test_of_a_deleted_journal_nothing_is_left(tmp_path: Path) -> None:
     """And what others have left stays."""
     killed_after(tmp_path, 10)
     other = Journal(tmp_path, "other")
-    other.ledger("digits", "r1", "fp32", "int8")
+    other.census("digits", WATCH)
     delete_journal(tmp_path, "one")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["other.1.ledger", "other.runs"]
 

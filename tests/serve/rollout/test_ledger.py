@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.rollout.ledger import Ledger, Line, read_ledger
+from serve.rollout.ledger import Ledger, read_ledger
 
 HEADER = {"model": "digits", "rollout": "r1", "baseline": "fp32", "candidate": "int8"}
 CANDIDATE = (2, False, "int8")
@@ -20,15 +20,39 @@ def ledger(path: Path) -> Ledger:
     return Ledger(path, HEADER)
 
 
-def count(ledger: Ledger, times: int = 1, *, failed: bool = False) -> None:
-    for _ in range(times):
-        ledger.end(ledger.begin(CANDIDATE), failed=failed, over_limit=False)
+class Counting:
+    """Counts one choice as a census does, sheet by sheet."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+        self.numbers = [0, 0, 0]
+
+    def begin(self) -> None:
+        """A request is admitted."""
+        self.numbers[0] += 1
+        self.ledger.begin(CANDIDATE, None, [self.numbers])
+
+    def fail(self) -> None:
+        """One that was admitted fails."""
+        self.numbers[1] += 1
+        self.ledger.end(CANDIDATE, None, [self.numbers])
+
+    def answer(self, times: int) -> None:
+        """So many are admitted and answered."""
+        for _ in range(times):
+            self.begin()
+            self.ledger.end(CANDIDATE, None, [])
+
+    def turn(self, number: int) -> None:
+        """A new sheet."""
+        self.ledger.turn(number)
+        self.numbers = [0, 0, 0]
 
 
 def requests(path: Path) -> dict[int, int]:
     """How many requests the ledger holds, by sheet."""
     return {
-        number: sum(line.requests for line in lines) for number, lines in read_ledger(path).sheets.items()
+        number: sum(line.numbers[0] for line in lines) for number, lines in read_ledger(path).sheets.items()
     }
 
 
@@ -39,58 +63,64 @@ def test_it_says_whose_counts_these_are(ledger: Ledger, path: Path) -> None:
     assert told == ("digits", "r1", "fp32", "int8")
 
 
-def test_requests_errors_and_those_in_flight_are_kept_apart(ledger: Ledger, path: Path) -> None:
-    """By choice and by bucket."""
-    ledger.begin((3, True, "fp32"), 1023)
-    ledger.begin((3, True, "fp32"), 1023)
-    ledger.end(ledger.begin((3, True, "fp32"), 1023), failed=True, over_limit=True)
-    ledger.end(ledger.begin(CANDIDATE), failed=False, over_limit=True)
-    assert sorted(read_ledger(path).sheets[1], key=lambda line: line.bucket) == [
-        Line(choice=CANDIDATE, bucket=-1, requests=1, errors=0, over_limit=1, in_flight=0),
-        Line(choice=(3, True, "fp32"), bucket=1023, requests=3, errors=1, over_limit=1, in_flight=2),
-    ]
+def test_numbers_stand_by_choice_and_by_bucket(ledger: Ledger, path: Path) -> None:
+    """As they were written last, with the requests that have not ended."""
+    sticky = (3, True, "fp32")
+    ledger.begin(sticky, 1023, [(7, 0, 0), (1, 0, 0)])
+    ledger.begin(sticky, 1023, [(8, 0, 0), (2, 0, 0)])
+    ledger.end(sticky, 1023, [(8, 1, 1), (2, 1, 1)])
+    ledger.begin(CANDIDATE, None, [(1, 0, 0)])
+    ledger.end(CANDIDATE, None, [])
+    lines = {(line.choice, line.bucket): line for line in read_ledger(path).sheets[1]}
+    assert {key: (line.numbers, line.in_flight) for key, line in lines.items()} == {
+        (sticky, None): ([8, 1, 1], 1),
+        (sticky, 1023): ([2, 1, 1], 1),
+        (CANDIDATE, None): ([1, 0, 0], 0),
+    }
 
 
 def test_a_sheet_is_kept_until_it_is_acknowledged(ledger: Ledger, path: Path) -> None:
     """Apart from the one that is counted meanwhile."""
-    seen = []
+    counting, seen = Counting(ledger), []
     for number in range(1, 4):
-        count(ledger, number)
-        ledger.turn(number)
-        count(ledger, 10)
+        counting.answer(number)
+        counting.turn(number)
+        counting.answer(10)
         seen.append(requests(path))
         ledger.acknowledge(number)
         seen.append(requests(path))
     assert seen == [{1: 1, 2: 10}, {2: 10}, {2: 12, 3: 10}, {3: 10}, {3: 13, 4: 10}, {4: 10}]
 
 
-def test_a_request_fails_in_the_sheet_that_is_counted_then(ledger: Ledger, path: Path) -> None:
-    """Long after the sheet in which it was admitted was acknowledged; until then it is in flight."""
-    row = ledger.begin(CANDIDATE)
-    ledger.turn(1)
+def test_a_request_is_in_flight_until_it_ends(ledger: Ledger, path: Path) -> None:
+    """Long after the sheet in which it was admitted was acknowledged; it fails on the sheet of that time."""
+    counting = Counting(ledger)
+    counting.begin()
+    counting.turn(1)
     ledger.acknowledge(1)
     [waits] = read_ledger(path).sheets[2]
-    ledger.end(row, failed=True, over_limit=False)
+    counting.fail()
     [failed] = read_ledger(path).sheets[2]
-    assert (waits.requests, waits.errors, waits.in_flight) == (0, 0, 1)
-    assert (failed.requests, failed.errors, failed.in_flight) == (0, 1, 0)
+    assert (waits.numbers, waits.in_flight) == ([0, 0, 0], 1)
+    assert (failed.numbers, failed.in_flight) == ([0, 1, 0], 0)
 
 
 def test_a_third_variant_counts_for_nobody(ledger: Ledger, path: Path) -> None:
     """It may still have requests from before the rollout."""
-    ledger.end(ledger.begin((1, False, "slim")), failed=True, over_limit=False)
+    ledger.begin((1, False, "slim"), None, [(1, 0, 0)])
     assert read_ledger(path).sheets == {1: []}
 
 
 def test_a_ledger_grows_with_neither_time_nor_keys(ledger: Ledger, path: Path) -> None:
-    """More buckets than there is room for are counted together; rows of acknowledged sheets serve again."""
+    """Where there is no room for more buckets the sums go on; rows of acknowledged sheets serve again."""
     size = path.stat().st_size
     for number in range(1, 4):
         for bucket in range(5000):
-            ledger.end(ledger.begin((number, True, "int8"), bucket), failed=False, over_limit=False)
-        lines = read_ledger(path).sheets[number]
-        together = [line.requests for line in lines if line.bucket == -1]
-        assert (sum(line.requests for line in lines), together) == (5000, [5000 - 4096 + 64])
+            choice = (number, True, "int8")
+            ledger.begin(choice, bucket, [(bucket + 1, 0, 0), (1, 0, 0)])
+            ledger.end(choice, bucket, [])
+        lines = {line.bucket: line.numbers[0] for line in read_ledger(path).sheets[number]}
+        assert (lines[None], len(lines)) == (5000, 4096 - 64)
         ledger.turn(number)
         ledger.acknowledge(number)
     assert path.stat().st_size == size < 500_000
@@ -105,7 +135,8 @@ def test_where_there_is_no_room_nothing_is_left(path: Path) -> None:
 
 def test_what_is_over_is_deleted(ledger: Ledger, path: Path) -> None:
     """And a request that ends after it harms nobody."""
-    row = ledger.begin(CANDIDATE)
+    counting = Counting(ledger)
+    counting.begin()
     ledger.close()
-    ledger.end(row, failed=True, over_limit=False)
+    counting.fail()
     assert list(path.parent.iterdir()) == []
