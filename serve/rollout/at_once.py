@@ -25,7 +25,7 @@ class AtOnce:
         if act != "abort" or situation is None:
             return None
         require_current(situation, wanted)
-        if self._controller.withdraw(rollout, by) is None:
+        if self._controller.withdraw(rollout, by, wanted.reason or "aborted") is None:
             return None
         return self._controller.view(situation)
 
