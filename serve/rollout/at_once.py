@@ -16,8 +16,7 @@ class AtOnce:
 
     def ask(self, name: str, *arguments: Any) -> Any:
         """The answer to a command of that name; None: ask `Commands`."""
-        answer = {"act": self.act, "view": self.view, "rollouts": self.rollouts}.get(name)
-        return None if answer is None else answer(*arguments)
+        return getattr(self, name)(*arguments) if name in ("act", "view", "rollouts") else None
 
     def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView | None:
         """An abort of a rollout that runs. Raises StaleRevision."""
