@@ -1,5 +1,6 @@
 """Census: what one gateway counts of a model while a rollout watches it, sheet by sheet."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,11 +45,15 @@ class Watch(Record):
 
 @dataclass(kw_only=True, slots=True)
 class Count:
-    """Requests that were chosen alike."""
+    """Requests that were chosen alike. They count when they are admitted, and what became of them when they
+    end, which may be on a later sheet."""
 
     requests: int = 0
     errors: int = 0
+    # Answered too late, or never: the client left before.
     over_limit: int = 0
+    # The same for those that were chosen by a key, by the key's bucket (see `serve.routing.bucket_of`).
+    keys: "dict[int, Count]" = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -116,17 +121,41 @@ class Census:
         self._revision = 0
         self._clear()
 
-    def count(self, choice: Choice, *, failed: bool, ms: float, request_id: str) -> None:
-        """A request has ended."""
+    def count(
+        self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
+    ) -> None:
+        """A request has been admitted and has ended."""
+        self.admit(choice, bucket)
+        self.end(choice, bucket, failed=failed, ms=ms, request_id=request_id)
+
+    def admit(self, choice: Choice, bucket: int | None) -> None:
+        """A request has been admitted; `bucket` is that of its key, if it has one. Whatever becomes of it, it
+        was asked of the variant that was chosen."""
+        for count in self._counted(choice, bucket):
+            count.requests += 1
+
+    def end(self, choice: Choice, bucket: int | None, *, failed: bool, ms: float, request_id: str) -> None:
+        """A request that was admitted has ended after so many `ms`; infinity: its client left before the
+        answer was there, so it is over the limit, known or not."""
+        limit_ms = self.watch.limit_ms
+        over = ms == math.inf or (limit_ms is not None and ms > limit_ms)
+        if failed or over:
+            for count in self._counted(choice, bucket):
+                count.errors += failed
+                count.over_limit += over
+        if self.watch.feedback and request_id:
+            self._answered.append((request_id, choice))
+
+    def _counted(self, choice: Choice, bucket: int | None) -> tuple[Count, ...]:
         count = self._counts.get(choice)
         if count is None:
             count = self._counts[choice] = Count()
-        count.requests += 1
-        count.errors += failed
-        limit_ms = self.watch.limit_ms
-        count.over_limit += limit_ms is not None and ms > limit_ms
-        if self.watch.feedback and request_id:
-            self._answered.append((request_id, choice))
+        if bucket is None:
+            return (count,)
+        keyed = count.keys.get(bucket)
+        if keyed is None:
+            keyed = count.keys[bucket] = Count()
+        return count, keyed
 
     def sheet(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> Sheet | None:
         """What is to be told now: the sheet that was not acknowledged, or a new one; None: nothing happened.

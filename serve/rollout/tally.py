@@ -1,5 +1,6 @@
 """Tally: what was counted for one variant. Tallies of several gateways add up."""
 
+import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -53,6 +54,7 @@ class Tally:
     """What one variant's requests came to, and what its runs cost. Counts only grow."""
 
     __slots__ = (
+        "abandoned",
         "copies",
         "cpu_ms",
         "disagreements",
@@ -79,7 +81,9 @@ class Tally:
         self.rescues = 0
         # Requests that were refused at the door because the queue was full; not among `requests`.
         self.sheds = 0
-        # From the decoded request to the outputs, of every request.
+        # Requests whose clients left before the answer was there; not among `requests`.
+        self.abandoned = 0
+        # From the decoded request to the encoded answer, of every request.
         self.latency = Histogram()
         # From the queue's entry to the start of the run, of every request that was run.
         self.queued = Histogram()
@@ -154,11 +158,14 @@ def counted(tally: Tally) -> Iterator[None]:
     except Overloaded:
         tally.sheds += 1
         raise
+    except asyncio.CancelledError:
+        # Its client went away: how long the answer would have taken is not known.
+        tally.abandoned += 1
+        raise
     except Exception as error:
         tally.failures[type(error).__name__] += 1
         _count(tally, start)
         raise
-    # A client that went away is nobody's error: a cancelled request passes here uncounted.
     _count(tally, start)
 
 

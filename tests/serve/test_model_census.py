@@ -18,7 +18,9 @@ from tests.serve.watched import LIGHT, counts_of, sheet_of, to, watch, watched
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Milliseconds are those of the loop's own clock."""
-    monkeypatch.setattr("serve.model.time", SimpleNamespace(perf_counter=clock.now))
+    ours = SimpleNamespace(perf_counter=clock.now)
+    monkeypatch.setattr("serve.model.time", ours)
+    monkeypatch.setattr("serve.admission.time", ours)
 
 
 @pytest.mark.parametrize("variant", ["base", "light"])

@@ -45,6 +45,13 @@ def test_counts_of_all_gateways_are_one_tick() -> None:
     )
 
 
+def test_what_is_known_late_counts_with_the_split_that_chose() -> None:
+    """A request is on the sheet of its admission, its error on the next one."""
+    admitted = gathered(sheet({(3, False, "int8"): (1, 0, 0)}))
+    [segment] = gathered(sheet({(3, False, "int8"): (0, 1, 0)}), before=admitted).segments
+    assert (segment.requests, segment.errors.candidate) == (Pair(candidate=1), 1)
+
+
 def test_steps_and_keys_stay_apart() -> None:
     """By the split that chose, and whether a key was drawn."""
     counts: dict[Choice, tuple[int, int, int]] = {
