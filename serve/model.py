@@ -17,7 +17,7 @@ from serve.figures import Task
 from serve.oip.request import InferRequest
 from serve.record import nearest
 from serve.rollout.census import Census, Sheet, Watch
-from serve.rollout.tally import Tally, counted
+from serve.rollout.tally import Tally, counted, ran_of
 from serve.routing import Routes, bucket_of, choose, point_of
 from serve.settings import Settings
 from serve.shadow import Shadows
@@ -92,8 +92,7 @@ class ServedModel:
         """What the rollout that watches is to be told of this gateway; None: nothing."""
         if self.census is None:
             return None
-        ran = {name: (tally.rows, tally.cpu_ms) for name, tally in self.tallies.items()}
-        return self.census.sheet(self.routes.revision, ran)
+        return self.census.sheet(self.routes.revision, *ran_of(self.tallies))
 
     def require(self, variant: str) -> ServedVariant:
         """The variant of that name, if it is served. Raises UnknownVariant."""

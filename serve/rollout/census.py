@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from serve.record import Record
 from serve.rollout.evidence import Comparison, Drop
+from serve.rollout.runs import Sizes, subtract_sizes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
@@ -90,6 +91,8 @@ class Run:
     revision: int
     rows: int
     cpu_ms: float
+    # The same by the size of a run; empty: it is not known.
+    sizes: Sizes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,6 +121,7 @@ class Census:
         self._sent: Sheet | None = None
         # Variant -> rows and time of its runs when the sheet was begun, and the revision then in force.
         self._ran: Mapping[str, tuple[int, float]] = {}
+        self._sizes: Mapping[str, Sizes] = {}
         self._revision = 0
         self._clear()
 
@@ -157,24 +161,26 @@ class Census:
             keyed = count.keys[bucket] = Count()
         return count, keyed
 
-    def sheet(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> Sheet | None:
+    def sheet(
+        self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes] | None = None
+    ) -> Sheet | None:
         """What is to be told now: the sheet that was not acknowledged, or a new one; None: nothing happened.
 
-        `ran` are the rows and the CPU milliseconds of all runs so far, by variant; `revision` is that of the
-        routes in force."""
+        `ran` are the rows and the CPU milliseconds of all runs so far, by variant, and `sizes` the same by
+        size of run; `revision` is that of the routes in force."""
         if self._sent is None and (self._counts or self._answered or self.copies != Copies()):
             self._number += 1
             self._sent = Sheet(
                 rollout=self.watch.rollout,
                 number=self._number,
                 counts=self._counts,
-                runs=self._runs_since(revision, ran),
+                runs=self._runs_since(revision, ran, sizes or {}),
                 copies=self.copies,
                 disagreements=tuple(self.disagreements),
                 answered=tuple(self._answered),
             )
             self._clear()
-            self._ran, self._revision = ran, revision
+            self._ran, self._sizes, self._revision = ran, sizes or {}, revision
         return self._sent
 
     def acknowledge(self, number: int) -> None:
@@ -182,12 +188,19 @@ class Census:
         if self._sent is not None and self._sent.number <= number:
             self._sent = None
 
-    def _runs_since(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> dict[str, Run]:
+    def _runs_since(
+        self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes]
+    ) -> dict[str, Run]:
         # Runs under other routes had other batches.
         if revision != self._revision:
             return {}
         return {
-            variant: Run(revision=revision, rows=rows - before[0], cpu_ms=max(cpu_ms - before[1], 0.0))
+            variant: Run(
+                revision=revision,
+                rows=rows - before[0],
+                cpu_ms=max(cpu_ms - before[1], 0.0),
+                sizes=subtract_sizes(sizes.get(variant, {}), self._sizes.get(variant, {})),
+            )
             for variant, (rows, cpu_ms) in ran.items()
             if (before := self._ran.get(variant)) is not None and rows > before[0]
         }
