@@ -24,14 +24,21 @@ class Leftovers:
 
     def tell(self, take: Take) -> None:
         """Say once more what the dead had not told."""
+        try:
+            self._find()
+            for gateway, sheets in list(self._sheets.items()):
+                # Every one, whatever becomes of the first.
+                again = [take(model, gateway, sheet) for model, sheet in sheets]
+                if not any(again):
+                    delete_journal(self._folder, gateway)
+                    del self._sheets[gateway]
+        except OSError as error:
+            _log.error("the journals of dead gateways wait for the next look: %s", error)
+
+    def _find(self) -> None:
         for gateway in find_dead(self._folder):
             if gateway not in self._sheets:
                 self._sheets[gateway] = self._read(gateway)
-        for gateway, sheets in list(self._sheets.items()):
-            again = [take(model, gateway, sheet) for model, sheet in sheets]
-            if not any(again):
-                delete_journal(self._folder, gateway)
-                del self._sheets[gateway]
 
     def _read(self, gateway: str) -> list[tuple[str, Sheet]]:
         try:

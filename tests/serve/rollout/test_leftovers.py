@@ -127,3 +127,21 @@ def test_a_journal_that_cannot_be_read_is_given_up(tmp_path: Path, caplog: pytes
     Leftovers(tmp_path).tell(lambda *told: pytest.fail(f"{told} was told"))
     assert "cannot be read" in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_journal_that_cannot_be_deleted_waits_for_the_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who looks for harm is not kept from it by a folder."""
+
+    def refuse(folder: Path, gateway: str) -> None:
+        raise OSError("read-only file system")
+
+    killed_after(tmp_path, 20)
+    leftovers = Leftovers(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("serve.rollout.leftovers.delete_journal", refuse)
+        leftovers.tell(lambda *_: False)
+    assert "read-only file system" in caplog.text
+    leftovers.tell(lambda *_: False)
+    assert list(tmp_path.iterdir()) == []
