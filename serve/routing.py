@@ -20,6 +20,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 STICKY_KEY = "x-counterweight-key"
 # Says which part of all inputs a request belongs to, such as a country: shadows are compared by it, too.
 SLICE = "x-counterweight-slice"
+# Sticky keys are counted in so many groups.
+BUCKETS = 1024
 
 
 class Routes(Record):
@@ -77,12 +79,23 @@ def choose(routes: Routes, point: float) -> str:
     return routes._order[bisect_right(routes._bounds, position)]
 
 
+def moved(before: Routes, after: Routes) -> float:
+    """The share of the requests that `after` gives to another variant than `before`, 0 to 1."""
+    return math.fsum(max(after.share(name) - before.share(name), 0.0) for name in after.weights)
+
+
 def point_of(model: str, key: str | None) -> float:
     """Where a request falls in [0, 1): by its sticky key, the same each time; without one, anywhere."""
     if key is None:
         return random.random()  # noqa: S311 - a fair draw, not a secret
     digest = hashlib.blake2b(key.encode(), digest_size=8, key=model.encode()[:64]).digest()
     return (int.from_bytes(digest) >> 11) / 2**53
+
+
+def bucket_of(point: float) -> int:
+    """The group, 0 to BUCKETS - 1, that the key of `point` is counted in. It is drawn with the key, but from
+    other bits than the variant, so that every variant has keys in every group, however small its share."""
+    return int(point * 2**53) % BUCKETS
 
 
 def parse_weights(text: str) -> tuple[str, dict[str, float]]:

@@ -18,9 +18,10 @@ from serve.control import (
     RoutesWanted,
     TrailLine,
 )
-from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownModel, UnknownVariant
+from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownModel
 from serve.record import explain, nearest
 from serve.rollout import advance
+from serve.rollout.at_once import require_current
 from serve.rollout.controller import Controller
 from serve.rollout.qualification import Qualification, QualificationView, unqualified
 from serve.rollout.replay import Replay, replay
@@ -29,8 +30,9 @@ from serve.rollout.situation import Situation
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
-from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of, view_of
+from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of
 from serve.routing import Routes
+from serve.unserved import require_served
 
 _MOST_ENTRIES = 500
 
@@ -66,7 +68,9 @@ class Commands:
             routes = Routes.model_validate({**now.model_dump(), **given, "revision": now.revision + 1})
         except ValidationError as error:
             raise InvalidRequest(f"routes of {model!r}: {explain(error)}") from None
-        change = Change(model=model, action=Action.ROUTES, by=by, at_s=time.time(), routes=routes)
+        change = Change(
+            model=model, action=Action.ROUTES, by=by, at_s=self._controller.clock.now_s(), routes=routes
+        )
         self._controller.append(situation, change)
         return routes
 
@@ -84,18 +88,24 @@ class Commands:
             digests={name: situation.digests[name] for name in variants},
             policy=wanted.policy,
         )
-        now_s = time.time()
+        now_s = self._controller.clock.now_s()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
         name = f"{model}-{stamp}-{secrets.token_hex(2)}"
         quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
         self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
-        return _view(situation)
+        return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
         """Write down what was found of a candidate."""
         situation = self._at(model)
         _require_loaded(situation, found)
-        change = Change(model=model, action=Action.QUALIFY, by=by, at_s=time.time(), qualification=found)
+        change = Change(
+            model=model,
+            action=Action.QUALIFY,
+            by=by,
+            at_s=self._controller.clock.now_s(),
+            qualification=found,
+        )
         self._controller.append(situation, change)
         return situation.qualifications[-1]
 
@@ -112,24 +122,22 @@ class Commands:
         before = situation.present.rollout
         if before is None or before.rollout != rollout:
             raise RefusedAction(f"rollout {rollout} is over; nothing can be done to it any more")
-        if wanted.number is not None and wanted.number < situation.changed:
-            raise StaleRevision(
-                f"entry {wanted.number} was read, and {situation.changed} has changed {rollout} since: "
-                f"it is {before.phase} at step {before.step}; look at it and decide again",
-                situation.changed,
-            )
-        now_s = time.time()
+        require_current(situation, wanted)
+        now_s = self._controller.clock.now_s()
         match act:
             case "promote":
-                after = advance.promote(before, by, now_s)
+                after = advance.promote(before, by, now_s, wanted.reason)
             case "pause":
-                after = advance.pause(before, by)
+                after = advance.pause(before, by, wanted.reason or "paused")
             case "resume":
-                after = advance.resume(before, by)
+                after = advance.resume(before, by, wanted.reason or "resumed")
             case "abort":
-                after = advance.abort(before, by)
+                after = advance.abort(before, by, reason := wanted.reason or "aborted")
+                if self._controller.withdraw(rollout, by, reason) is not None:
+                    self._controller.save()
+                    return self._controller.view(situation)
         self._controller.change(situation, Action(act), after, now_s)
-        return _view(situation)
+        return self._controller.view(situation)
 
     def view(self, rollout: str) -> RolloutView:
         """A rollout as it stands."""
@@ -137,7 +145,7 @@ class Commands:
         situation = self._controller.situations.get(model)
         last = None if situation is None else situation.present.rollout
         if situation is not None and last is not None and last.rollout == rollout:
-            return _view(situation)
+            return self._controller.view(situation)
         return past(self._store.trail(model), rollout)
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
@@ -177,11 +185,6 @@ class Commands:
             self._at(model)
 
 
-def _view(situation: Situation) -> RolloutView:
-    present = situation.present.model_copy(update={"number": situation.changed})
-    return view_of(present, situation.judged, situation.disagreements)
-
-
 def _require_startable(situation: Situation, candidate: str) -> None:
     model, baseline = situation.model, situation.baseline
     if (running := situation.running) is not None:
@@ -193,9 +196,12 @@ def _require_startable(situation: Situation, candidate: str) -> None:
     if candidate == baseline:
         raise InvalidRequest(f"the candidate {candidate!r} is the baseline; name another variant")
     if (share := situation.routes.share(baseline)) < 1:
+        others = [name for name, weight in situation.routes.weights.items() if weight and name != baseline]
+        weights = ",".join([f"{baseline}=100", *(f"{name}=0" for name in others)])
         raise RefusedAction(
             f"a rollout begins with all traffic of {model!r} at {baseline!r}, which gets {100 * share:.4g} % "
-            f"of it; set its routes first: counterweight routes {model} --set {baseline}=100"
+            f"of it; set its routes first: counterweight routes {model} --set {weights}"
+            f"{' --yes' if share < 0.5 else ''}"
         )
 
 
@@ -227,7 +233,4 @@ def _require_loaded(situation: Situation, found: Qualification) -> None:
 
 
 def _require(variant: str, situation: Situation) -> None:
-    if variant not in situation.digests:
-        raise UnknownVariant(
-            f"model {situation.model!r} serves no variant {variant!r}; {nearest(variant, situation.digests)}"
-        )
+    require_served(situation.model, variant, situation.digests, situation.rejected)

@@ -1,23 +1,14 @@
 """Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Self
+from enum import StrEnum
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from serve.record import Record
-
-Sum = Annotated[int, Field(ge=0)]
-Total = Annotated[float, Field(ge=0)]
-
-
-class Sums(Record):
-    """Numbers that add up field by field, over ticks, gateways and outputs."""
-
-    def __add__(self, other: Self) -> Self:
-        return type(self)(
-            **{name: getattr(self, name) + getattr(other, name) for name in type(self).model_fields}
-        )
+from serve.rollout.runs import Cost as Cost  # noqa: PLC0414  who reads evidence finds all of it here
+from serve.rollout.sums import Sum, Sums, Total
 
 
 class Pair(Sums):
@@ -60,35 +51,25 @@ class Events(Pair):
         )
 
 
-class Cost(Sums):
-    """What one variant's runs cost in CPU time; a block is one tick in which it ran."""
-
-    blocks: Sum = 0
-    rows: Sum = 0
-    cpu_ms: Total = 0.0
-    rows_squares: Sum = 0
-    cpu_ms_squares: Total = 0.0
-    products: Total = 0.0
-
-    @classmethod
-    def tick(cls, rows: int, cpu_ms: float) -> "Cost":
-        """What ran in one tick."""
-        return cls(
-            blocks=int(rows > 0),
-            rows=rows,
-            cpu_ms=cpu_ms,
-            rows_squares=rows**2,
-            cpu_ms_squares=cpu_ms**2,
-            products=rows * cpu_ms,
-        )
-
-
 class Moments(Sums):
     """How many figures, their sum, and the sum of their squares."""
 
     count: Sum = 0
     total: float = 0.0
     squares: Total = 0.0
+
+
+class Drop(StrEnum):
+    """Why a copy was dropped."""
+
+    # The shadow's queue was full.
+    FULL = "full"
+    # The shadow was not up.
+    DOWN = "down"
+    # Live requests were waiting, which come first.
+    BUSY = "busy"
+    # A fault of the server.
+    FAULT = "fault"
 
 
 class Segment(Record):
@@ -130,6 +111,18 @@ class Segment(Record):
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
 
+class Clusters(Sums):
+    """Pairs by the request that they came in, because rows of one request are alike."""
+
+    requests: Sum = 0
+    # Of these, requests with a pair that differs.
+    differing: Sum = 0
+    # Per request: the pairs that differ squared, times all its pairs, and all its pairs squared.
+    differ_squares: Sum = 0
+    products: Sum = 0
+    squares: Sum = 0
+
+
 class Comparison(Record):
     """Candidate and baseline on the same inputs. Where a pair has several outputs, the worst one counts."""
 
@@ -138,10 +131,22 @@ class Comparison(Record):
     disagreements: Sum = 0
     # Of these, pairs in which the candidate failed where the baseline did not.
     failures: Sum = 0
+    clusters: Clusters = Clusters()
+    # Over requests: of each the mean over its pairs.
     cosine: Moments = Moments()
     # Of the candidate's distribution from the baseline's, in nats.
     kl: Moments = Moments()
     largest_difference: Total = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, data: Any) -> Any:
+        """Where no requests are told, as in what was stored before they were, each pair came alone."""
+        if not isinstance(data, Mapping) or "clusters" in data:
+            return data
+        pairs, differ = data.get("pairs", 0), data.get("disagreements", 0)
+        alone = {"requests": pairs, "differing": differ, "squares": pairs}
+        return {**data, "clusters": alone | {"differ_squares": differ, "products": differ}}
 
     def __add__(self, other: "Comparison") -> "Comparison":
         sums = {
@@ -161,8 +166,11 @@ class Evidence(Record):
     # The same by output, and by the slice that a request named.
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
-    # Copies that were dropped, because the shadow could not keep up or was not there.
+    # Rows of copies that were dropped, because the shadow could not keep up or was not there; and by why.
     dropped: Sum = 0
+    drops: Mapping[Drop, Sum] = {}
+    # Gateways that died while the variant ran in their own process.
+    deaths: Pair = Pair()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
 

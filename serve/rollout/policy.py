@@ -95,6 +95,13 @@ class Guards(Record):
     accuracy: AccuracyGuard | None = None
 
 
+class Slices(Record):
+    """Parts of the inputs, as requests name them; each must agree for itself."""
+
+    # The share of a slice's pairs that must agree. None: as of all pairs.
+    agreement: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
 class Shadow(Record):
     """The phase before any user sees the candidate: it gets copies, and its answers are compared."""
 
@@ -103,12 +110,16 @@ class Shadow(Record):
     # The share of requests that are copied to the candidate.
     share: Share = 1.0
     minimum_pairs: Count = 1000
+    # Rows of one request are alike: pairs must come from so many requests, where that many pairs are asked.
+    minimum_requests: Count = 100
     # The share of pairs that must agree. Harm when shown to be lower, safe when shown to be higher.
     agreement: Annotated[float, Field(gt=0, lt=1)] = 0.98
     confidence: Confidence = 0.99
     # The mean cosine of the outputs must be above, their mean KL divergence in nats below. None: not asked.
     cosine: Annotated[float, Field(gt=-1, lt=1)] | None = None
     kl: Annotated[float, Field(gt=0)] | None = None
+    # None: no slice is judged by itself.
+    slices: Slices | None = Slices()
 
 
 class Step(Record):
@@ -137,8 +148,9 @@ class Policy(Record):
     shadow: Shadow = Shadow()
     steps: tuple[Step, ...] = tuple(Step(share=share) for share in (0.01, 0.05, 0.25, 0.5, 1.0))
     guards: Guards = Guards()
-    # The candidate's CPU time per row must be shown to be lower by this share; below 0: it may cost more.
-    cheaper_by: Annotated[float, Field(gt=-10, lt=1)] = 0.0
+    # At equal sizes of run the candidate's CPU time must be shown to be lower by this share; below 0: it may
+    # cost more. Two processes that run the same differ by some percent, which no look at them can see.
+    cheaper_by: Annotated[float, Field(gt=-10, lt=1)] = 0.05
     # After the first, a step with a share above this begins only when everything is shown to be safe. The
     # steps up to it begin while nothing looks harmful. 0 asks for the whole proof after every step.
     proof_above: Annotated[float, Field(ge=0, lt=1)] = 0.5
