@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from serve.rollout import blocks, marks
 from serve.rollout.sequential import Array
 
-# Blocks of 1, 2, 4 ... 64 s.
-SCALES = 7
 # A variant's calm rate begins as one event in so many requests, shared with the other variant's.
 _PRIOR_REQUESTS = 200.0
 # How far a variant's own calm rate is drawn to that of both, in requests.
@@ -43,11 +42,12 @@ class Course(NamedTuple):
     # The same of all seconds, but in a stall no more events than would begin none: [2].
     usual_events: Array
     usual_requests: Array
-    # By scale, of the judged seconds: blocks closed, blocks with an event of the candidate, the candidate's
-    # events, both's, the candidate's squared, times both's, and both's squared: [7, 7].
+    # Of the judged seconds, as in serve/rollout/blocks.py, and the blocks that are not closed yet: events of
+    # the candidate and of both: [7, 7], [7, 2].
     blocks: Array
-    # By scale, the block that is not closed yet: events of the candidate and of both: [7, 2].
     open: Array
+    # As in serve/rollout/marks.py: [5, 8, 4].
+    marks: Array
     # Of each variant, the cumulative sum, and the judged seconds since it left 0: events and requests of both
     # variants, then as in `blocks` from the second column on without the sums: [2], [2, 8].
     score: Array
@@ -66,7 +66,9 @@ class Course(NamedTuple):
     worst: Array
 
 
-_SHAPES = ((), (2,), (2,), (2,), (2,), (SCALES, 7), (SCALES, 2), (2,), (2, 8), (2,), (2,), (2,), (2,), (2,), (2,), (3,))
+_BLOCKS, _OPEN = (blocks.SCALES, blocks.COLUMNS), (blocks.SCALES, 2)
+_MARKS = (len(marks.EVERY_S), marks.KEPT, marks.COLUMNS)
+_SHAPES = ((), *[(2,)] * 4, _BLOCKS, _OPEN, _MARKS, (2,), (2, 8), *[(2,)] * 6, (3,))
 
 
 def begin(*runs: int) -> Course:
@@ -108,7 +110,9 @@ def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course
     # What looks like a stall teaches the usual rate only at first, so that a wrong first guess mends itself.
     teaches = ~stalling | (rates.requests < _FIRST_REQUESTS)[..., None]
     usual_events = np.where(stalling, np.minimum(events, neutral), events) * teaches
-    blocks, opened = _grow(course, events * judged[..., None], taken)
+    grown, opened = _grow(course, events * judged[..., None], taken)
+    total_events, total_requests = course.events + sums[..., 0:2], course.requests + sums[..., 2:4]
+    marked = np.concatenate([total_events, total_requests[..., 1:]], -1)
     lasted = np.where(stalling, course.lasted + 1, 0.0)
     burst = np.where(stalling, course.burst + events + np.where(begins, _own(course.window), 0.0), 0.0)
     alone_s = np.where(stalling, course.alone + alone, 0.0)
@@ -118,12 +122,13 @@ def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course
     counts = ends & shown & (2 * alone_s >= lasted)
     return Course(
         seconds=course.seconds + 1,
-        events=course.events + sums[..., 0:2],
-        requests=course.requests + sums[..., 2:4],
+        events=total_events,
+        requests=total_requests,
         usual_events=np.maximum(course.usual_events + usual_events - taken[..., 0:2], 0.0),
         usual_requests=course.usual_requests + requests * teaches - taken[..., 2:4],
-        blocks=blocks,
+        blocks=grown,
         open=opened,
+        marks=marks.note(course.marks, course.seconds + 1, marked),
         score=np.where(stalling, 0.0, score),
         window=np.where(
             (~stalling & (score > 0))[..., None],
@@ -158,22 +163,14 @@ def _columns(requests: Array, events: Array) -> Array:
 
 
 def _grow(course: Course, events: Array, taken: Array) -> tuple[Array, Array]:
-    """The blocks of all scales after a second with these judged events. What is `taken` back leaves the first
-    scale; in the others it only makes the events look less even than they were."""
+    """The blocks after a second with these judged events. What is `taken` back leaves the blocks of a second;
+    in the others it only makes the events look less even than they were."""
     opened = course.open + np.stack([events[..., 1], events.sum(-1)], -1)[..., None, :]
-    closes = (course.seconds[..., None] + 1) % 2.0 ** np.arange(SCALES) == 0
-    candidate, both = opened[..., 0], opened[..., 1]
-    ones = np.ones_like(candidate)
-    closed = np.stack(
-        [ones, candidate > 0, candidate, both, candidate**2, candidate * both, both**2], -1
-    )
-    blocks = course.blocks + closed * closes[..., None]
-    back = np.stack(
-        [0 * taken[..., 0], taken[..., 4], taken[..., 1], taken[..., 0] + taken[..., 1], taken[..., 5], taken[..., 6], taken[..., 7]],
-        -1,
-    )
-    blocks[..., 0, :] -= back
-    return blocks, np.where(closes[..., None], 0.0, opened)
+    closes = blocks.closing(course.seconds + 1)[..., None]
+    grown = course.blocks + blocks.close(opened) * closes
+    back = [0 * taken[..., 0], taken[..., 4], taken[..., 1], taken[..., 0] + taken[..., 1]]
+    grown[..., 0, :] -= np.stack([*back, *np.moveaxis(taken[..., 5:8], -1, 0)], -1)
+    return grown, np.where(closes, 0.0, opened)
 
 
 def _worst(worst: Array, burst: Array, lasted: Array, ends: Array) -> Array:
