@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serve.record import Record
+from serve.rollout.breaker import Breaker
 from serve.rollout.evidence import Comparison, Drop
+from serve.routing import Routes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
@@ -114,12 +116,17 @@ class Census:
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
+        self.breaker = Breaker()
         self._number = 0
         self._sent: Sheet | None = None
         # Variant -> rows and time of its runs when the sheet was begun, and the revision then in force.
         self._ran: Mapping[str, tuple[int, float]] = {}
         self._revision = 0
         self._clear()
+
+    def protected(self, routes: Routes) -> Routes:
+        """The routes, without the candidate once its breaker has opened."""
+        return routes if self.breaker.trip is None else routes.without(self.watch.candidate)
 
     def count(
         self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
