@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from serve.admission import Admission, Asked, Parameters, Ticket
@@ -17,7 +17,7 @@ from serve.oip.request import InferRequest
 from serve.record import nearest
 from serve.rollout.breaker import Trip
 from serve.rollout.census import Census, Sheet, Watch
-from serve.rollout.tally import Tally
+from serve.rollout.tally import Tally, ran_of
 from serve.routing import Routes, bucket_of, choose, point_of
 from serve.settings import Settings
 from serve.shadow import Shadows
@@ -59,6 +59,8 @@ class ServedModel:
         self.shadows = Shadows(task, settings)
         # None: no rollout of the model runs.
         self.census: Census | None = None
+        # What counts for one; that of a gateway with a journal outlives it.
+        self.begin_census: Callable[[Watch], Census] = Census
         self._settings = settings
 
     @property
@@ -79,7 +81,8 @@ class ServedModel:
         if self.census is not None and watch is not None and self.census.watch.rollout == watch.rollout:
             self.census.watch = watch
         else:
-            self.census = None if watch is None else Census(watch)
+            self._end_census()
+            self.census = None if watch is None else self.begin_census(watch)
         self.routes = routes if self.census is None else self.census.protected(routes)
         self.shadows.cast(routes.shadows, self.served, self.census)
 
@@ -98,13 +101,13 @@ class ServedModel:
     def close(self) -> None:
         """Drop the copies that wait; variants are retired by themselves."""
         self.shadows.cast({}, {}, None)
+        self._end_census()
 
     def sheet(self) -> Sheet | None:
         """What the rollout that watches is to be told of this gateway; None: nothing."""
         if self.census is None:
             return None
-        ran = {name: (tally.rows, tally.cpu_ms) for name, tally in self.tallies.items()}
-        return self.census.sheet(self.routes.revision, ran)
+        return self.census.sheet(self.routes.revision, *ran_of(self.tallies))
 
     def require(self, variant: str) -> ServedVariant:
         """The variant of that name, if it is served. Raises UnknownVariant."""
@@ -172,6 +175,10 @@ class ServedModel:
         with Admission(ticket.census, ticket, start) as admission:
             admission.answer, content = await respond(self, asked, parameters, encode)
         return content
+
+    def _end_census(self) -> None:
+        if self.census is not None:
+            self.census.close()
 
     def _open(self, variant: ServedVariant, pinned: bool) -> ServedVariant:
         """The variant, or the baseline where its queue is full. Raises Overloaded."""

@@ -1,9 +1,9 @@
 """Breaker: the circuit breaker of a rollout's candidate in one gateway. Pure: no clock, no I/O.
 
 It needs no statistics, because it only looks for total failure: each of the last RUN requests failed. A
-candidate of which a share f of the requests fails looks so by chance less than once in f^-RUN requests: with f = 0.1
-never (1e20), with f = 0.3 once in 3e10, and one that fails more often than that is nobody's equal. At 10
-requests/s a run takes two seconds, and at any higher rate less."""
+candidate of which a share f of the requests fails looks so by chance less than once in f^-RUN requests: with
+f = 0.1 never (1e20), with f = 0.3 once in 3e10, and one that fails more often than that is nobody's equal. At
+10 requests/s a run takes two seconds, and at any higher rate less."""
 
 from collections import Counter, deque
 from dataclasses import dataclass

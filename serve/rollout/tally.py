@@ -4,12 +4,13 @@ import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
 from serve.errors import Overloaded
+from serve.rollout.runs import Sizes, add_run, add_sizes
 
 # Upper edges of the latency buckets in ms: 0.1 ms to 100 s, 24 to a decade, so a quantile is within 10.1 %.
 EDGES_MS = tuple(10 ** (step / 24 - 1) for step in range(6 * 24 + 1))
@@ -69,6 +70,7 @@ class Tally:
         "run_ms",
         "runs",
         "sheds",
+        "sizes",
     )
 
     def __init__(self) -> None:
@@ -92,8 +94,9 @@ class Tally:
         # Rows in a run -> how many runs, and their time together.
         self.runs: Counter[int] = Counter()
         self.run_ms: defaultdict[int, float] = defaultdict(float)
-        # The CPU time of all runs, where they ran.
+        # The CPU time of all runs, where they ran, and the same by their size.
         self.cpu_ms = 0.0
+        self.sizes: Sizes = {}
         # As a shadow: rows whose answers were compared with the baseline's, those of them that differed, and
         # rows that were dropped instead.
         self.copies = 0
@@ -107,14 +110,23 @@ class Tally:
         """How many requests failed."""
         return self.failures.total()
 
+    def count_run(self, rows: int, run_ms: float, cpu_ms: float) -> None:
+        """A run of so many rows has ended well."""
+        self.rows += rows
+        self.runs[rows] += 1
+        self.run_ms[rows] += run_ms
+        self.cpu_ms += cpu_ms
+        add_run(self.sizes, rows, cpu_ms)
+
     def __add__(self, other: "Tally") -> "Tally":
         total = Tally()
         for name in Tally.__slots__:
-            if name not in ("last_s", "run_ms"):
+            if name not in ("last_s", "run_ms", "sizes"):
                 setattr(total, name, getattr(self, name) + getattr(other, name))
         for part in (self, other):
             for rows, run_ms in part.run_ms.items():
                 total.run_ms[rows] += run_ms
+        total.sizes = add_sizes([self.sizes, other.sizes])
         total.last_s = max(self.last_s, other.last_s)
         return total
 
@@ -147,6 +159,14 @@ def add_loads(gateways: Iterable[Loads]) -> Loads:
         for key, load in loads.items():
             total[key] = total[key] + load if key in total else load
     return total
+
+
+def ran_of(tallies: Mapping[str, Tally]) -> tuple[dict[str, tuple[int, float]], dict[str, Sizes]]:
+    """By variant, what all its runs so far came to: their rows and CPU milliseconds, and the same by size."""
+    return (
+        {variant: (tally.rows, tally.cpu_ms) for variant, tally in tallies.items()},
+        {variant: dict(tally.sizes) for variant, tally in tallies.items()},
+    )
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """From sheets to evidence."""
 
+import math
 from typing import Any
 
 from serve.rollout.census import Choice, Copies, Count, Run, Sheet
@@ -96,14 +97,18 @@ def test_ticks_add_up_to_what_was_there() -> None:
 
 
 def test_runs_cost_in_the_step_that_was_in_force() -> None:
-    """Of all gateways together, one block a tick; a third variant's are nobody's business."""
+    """Of all gateways together, by size; a third variant's are nobody's business."""
+    sizes = {1: (2, 3.0, 0.8), 4: (22, 177.0, 40.0)}
     runs = {
-        "fp32": Run(revision=3, rows=90, cpu_ms=180.0),
+        "fp32": Run(revision=3, rows=90, cpu_ms=180.0, sizes=sizes),
         "int8": Run(revision=3, rows=10, cpu_ms=5.0),
         "slim": Run(revision=3, rows=10, cpu_ms=5.0),
     }
     [segment] = gathered(sheet({}, runs=runs), sheet({}, runs=runs)).segments
-    assert (segment.baseline_cost, segment.candidate_cost) == (Cost.tick(180, 360.0), Cost.tick(20, 10.0))
+    both = {1: (4, 6.0, 1.6), 4: (44, 354.0, 80.0)}
+    assert segment.baseline_cost == Cost.tick(180, 360.0, both, 6.0)
+    # A gateway that does not tell the sizes: its rows count as one run.
+    assert segment.candidate_cost == Cost.tick(20, 10.0, {10: (2, 10.0, 2 * math.log(5))}, 6.0)
 
 
 def test_copies_add_up() -> None:
@@ -130,3 +135,10 @@ def test_the_last_sheet_of_each_gateway_is_remembered() -> None:
     """With the evidence, so that the two cannot come apart."""
     before = gathered(sheet({}, 7), sheet({}, 3))
     assert gathered(sheet({}, 8), before=before).sheets == {"g0": 8, "g1": 3}
+
+
+def test_a_death_counts_against_what_ran() -> None:
+    """By variant; where both ran, against both, and where nothing did, against nobody."""
+    before = gathered(sheet({}, died=("int8",)))
+    after = gathered(sheet({}, died=("fp32", "int8")), sheet({}, died=("fp32",)), sheet({}), before=before)
+    assert (before.deaths, after.deaths) == (Pair(candidate=1), Pair(baseline=2, candidate=2))

@@ -117,7 +117,7 @@ def test_a_candidate_that_is_no_cheaper_is_not_promoted() -> None:
 
 def test_cheaper_by_too_little_is_not_cheaper() -> None:
     """Half the cost is not a saving of 60 %."""
-    assert judge(at_step(4, Policy(cheaper_by=0.4)), proven(), 90.0).kind is Kind.PROMOTE
+    assert judge(at_step(4, Policy(cheaper_by=0.2)), proven(), 90.0).kind is Kind.PROMOTE
     assert judge(at_step(4, Policy(cheaper_by=0.6)), proven(), 90.0).kind is Kind.CONTINUE
 
 
@@ -202,3 +202,19 @@ def test_a_verdict_survives_json() -> None:
     """So that a replay can compare it with what it computes."""
     verdict = judge(at_step(4), proven(), 90.0)
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_the_third_gateway_that_dies_of_it_is_the_last(step: int) -> None:
+    """In the shadow as at any step, however good its answers were; two may be chance."""
+    twice, thrice = (proven().model_copy(update={"deaths": Pair(candidate=deaths)}) for deaths in (2, 3))
+    assert judge(at_step(step), twice, 60.0).kind is Kind.PROMOTE
+    verdict = judge(at_step(step), thrice, 60.0)
+    assert verdict.kind is Kind.ROLLBACK
+    assert verdict.reason.startswith("3 gateways died while running it")
+
+
+def test_gateways_that_die_of_the_baseline_are_not_held_against_the_candidate() -> None:
+    """However many."""
+    evidence = proven().model_copy(update={"deaths": Pair(baseline=9)})
+    assert judge(at_step(2), evidence, 60.0).kind is Kind.PROMOTE
