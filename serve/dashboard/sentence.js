@@ -56,6 +56,11 @@ const SENTENCES = {
       rest: `${harmless(view.verdict)}. Harm still rolls it back.`,
     };
   },
+  WATCHING({ rollout, verdict }) {
+    const { candidate, baseline, policy } = rollout.plan;
+    const rest = `${harmless(verdict)}. Harm still gives everything back to ${baseline}.`;
+    return { main: `${candidate} has all of the traffic and is watched for ${duration(policy.watch_s)}.`, rest };
+  },
   DONE({ rollout }, detail) {
     const { candidate, policy } = rollout.plan;
     const rest = `All ${many(policy.steps.length, "step")} taken, the last one by ${who(rollout.by)}.`;
@@ -109,7 +114,8 @@ function capital(text) {
 /** For the tab's title: the least that tells a colleague what is going on. */
 export function title(model, view) {
   if (!view || over(view.rollout.phase)) return `${model} · Counterweight`;
-  const share = view.rollout.step ? percent(shareAt(view.rollout, view.rollout.step)) : "shadow";
+  const { phase, step } = view.rollout;
+  const share = phase === "WATCHING" ? percent(1) : step ? percent(shareAt(view.rollout, step)) : "shadow";
   return `${share} ${view.rollout.plan.candidate} · ${model}`;
 }
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from serve.control import Feedback, Outcome, TrailLine
 from serve.errors import LostLease, StaleRevision, StoreFailed
-from serve.rollout.advance import abort, advance
+from serve.rollout.advance import abort, advance, end_watch
 from serve.rollout.answered import Answer
 from serve.rollout.census import Sheet
 from serve.rollout.evidence import Evidence
@@ -98,8 +98,8 @@ class Controller:
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
         """Add feedback to the evidence of the rollout that runs. Raises LostLease."""
-        rollout, before = situation.running, situation.present.evidence
-        running = rollout.rollout if rollout else None
+        before = situation.present.evidence
+        running = situation.running.rollout if situation.running else None
         feedback, evidence = self._store.learn(situation.model, outcomes, running, before, time.time())
         self._note(situation, evidence)
         return feedback
@@ -174,11 +174,10 @@ class Controller:
             sheets, situation.waiting = situation.waiting, []
         if not sheets:
             return
-        answers = list(_answers(situation, rollout, sheets, now_s))
         span = (situation.ticked_s or now_s, now_s)
         evidence = gather(situation.present.evidence, sheets, rollout.plan, situation.splits, span)
         try:
-            self._store.answered.note(situation.model, answers, now_s)
+            self._store.answered.note(situation.model, _answers(situation, rollout, sheets, now_s), now_s)
             self._keep(situation, rollout, evidence, now_s)
         except BaseException:
             with self._taking:
@@ -213,8 +212,9 @@ class Controller:
             situation.present = situation.present.model_copy(update={"routes": routes})
 
     def _stop(self, situation: Situation, rollout: Rollout, reason: str, now_s: float) -> None:
+        action, stop = (Action.PROMOTE, end_watch) if rollout.watched else (Action.ABORT, abort)
         try:
-            self.change(situation, Action.ABORT, abort(rollout, BY_KEEPER, reason), now_s)
+            self.change(situation, action, stop(rollout, BY_KEEPER, reason), now_s)
         except LostLease:
             _log.warning("%s, and another keeper has to end rollout %s", reason, rollout.rollout)
 

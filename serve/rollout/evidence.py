@@ -6,6 +6,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
+from serve.rollout.stretch import Stretch
 
 Sum = Annotated[int, Field(ge=0)]
 Total = Annotated[float, Field(ge=0)]
@@ -157,6 +158,8 @@ class Evidence(Record):
     """All of one rollout so far: one segment for each split that was in force, in order."""
 
     segments: tuple[Segment, ...] = ()
+    # Of the candidate in the last step and since, the newest stretches, in order.
+    lately: tuple[Stretch, ...] = ()
     shadow: Comparison = Comparison()
     # The same by output, and by the slice that a request named.
     outputs: Mapping[str, Comparison] = {}

@@ -10,8 +10,9 @@ from serve.rollout.evidence import Cost, Evidence, Segment
 from serve.rollout.figure import Figure, safe_at, with_thresholds
 from serve.rollout.guards import watch, watch_split
 from serve.rollout.likeness import compare
-from serve.rollout.policy import Policy, Step
+from serve.rollout.policy import Policy
 from serve.rollout.rollout import Rollout
+from serve.rollout.watching import watch_lately
 
 
 class Kind(StrEnum):
@@ -60,7 +61,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
         likeness = compare(policy.shadow, evidence.shadow)
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
     judged = with_thresholds(confident, policy.proof)
-    return (*judged, _cost(rollout, segments), watch_split(segments))
+    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, segments), watch_split(segments))
 
 
 def _decide(
@@ -71,6 +72,11 @@ def _decide(
     *guards, mismatch = figures
     if harmful := [figure.harm_said() for figure in guards if figure.harmful]:
         return Kind.ROLLBACK, f"harm shown {share}: {'; '.join(harmful)}"
+    seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
+    if rollout.watched:
+        watched_s, asked_s = now_s - rollout.entered_s, rollout.policy.watch_s
+        watched = f"{share}: watched for {watched_s:,.0f} of {asked_s:,.0f} s"
+        return (Kind.PROMOTE, f"{watched}; {seen}") if watched_s >= asked_s else (Kind.CONTINUE, watched)
     if mismatch.harmful:
         return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
     elapsed_s = now_s - rollout.started_s
@@ -82,7 +88,6 @@ def _decide(
         )
     if missing:
         return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
-    seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
     return Kind.PROMOTE, f"safe to go on {share}: {seen}"
 
 
@@ -106,7 +111,11 @@ def _unproven(rollout: Rollout, figures: Sequence[Figure]) -> list[str]:
     missing = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
     if rollout.limit_ms is None:
         missing.append("no latency limit yet, because the baseline's quantile is not known")
-    live = [figure for figure in figures if figure.guard in ("errors", "latency", "accuracy", "cost")]
+    names = ["errors", "latency", "accuracy"]
+    if rollout.step < len(rollout.policy.steps):
+        # It was shown before the last step, at a split that loads the two more alike.
+        names.append("cost")
+    live = [figure for figure in figures if figure.guard in names]
     asked = live if rollout.step else [figure for figure in figures if figure not in live]
     if _needs_proof(rollout.policy, rollout.step):
         missing += [figure.safe_said() for figure in asked if figure.safe is not None and not figure.proven]
@@ -115,8 +124,9 @@ def _unproven(rollout: Rollout, figures: Sequence[Figure]) -> list[str]:
 
 def _needs_proof(policy: Policy, step: int) -> bool:
     """Whether leaving `step` asks for the whole proof. At all traffic nothing is left to compare with."""
-    following: tuple[Step, ...] = policy.steps[step : step + 1]
-    return step == 0 or bool(following and following[0].share > policy.proof_above)
+    if step == len(policy.steps):
+        return policy.share_at(step) < 1
+    return step == 0 or policy.steps[step].share > policy.proof_above
 
 
 def _of_step(rollout: Rollout, segments: Sequence[Segment]) -> list[Segment]:

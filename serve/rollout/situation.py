@@ -121,7 +121,9 @@ class Situation:
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
             if change.rollout is not None:
-                self.splits[change.routes.revision] = (change.rollout.step, change.rollout.share)
+                # As routed, which is what the requests were drawn by.
+                share = change.routes.share(change.rollout.plan.candidate)
+                self.splits[change.routes.revision] = (change.rollout.step, share)
         if moved:
             self.changed = number
             if (rollout := change.rollout) is not None:
