@@ -4,23 +4,16 @@ from collections.abc import Callable, Mapping
 
 from serve.errors import CounterweightError
 from serve.record import Record
-from serve.rollout.advance import abort, advance, end_watch, pause, promote, resume
+from serve.rollout.advance import abort, advance, pause, promote, resume
 from serve.rollout.judge import judge
 from serve.rollout.rollout import Rollout
 from serve.rollout.trail import Action, Change, Entry, broken_seals
 
-
-def _promote(before: Rollout, change: Change) -> Rollout:
-    if before.watched:
-        return end_watch(before, change.by, _reason(change))
-    return promote(before, change.by, change.at_s)
-
-
 # What a person can do, as it is done again.
 _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
-    Action.PAUSE: lambda before, change: pause(before, change.by),
-    Action.RESUME: lambda before, change: resume(before, change.by),
-    Action.PROMOTE: _promote,
+    Action.PAUSE: lambda before, change: pause(before, change.by, _reason(change)),
+    Action.RESUME: lambda before, change: resume(before, change.by, _reason(change)),
+    Action.PROMOTE: lambda before, change: promote(before, change.by, change.at_s, _reason(change)),
     Action.ABORT: lambda before, change: abort(before, change.by, _reason(change)),
 }
 

@@ -109,7 +109,7 @@ def test_a_step_that_waits_for_approval_says_what_to_type() -> None:
     policy = Policy(steps=(Step(share=0.1), Step(share=1, approval=True)))
     lines = render(early(Phase.WAITING_APPROVAL, policy), 60.0, 80)
     assert lines[-1] == "waits for   approval of 95 %: counterweight rollout promote digits"
-    assert lines[2].startswith("shadow > [10 %] > 100 %*   (* asks first)")
+    assert lines[2].startswith("shadow > [10 %] > 95 %* > watch   (* asks first)")
 
 
 def test_a_paused_rollout_says_what_to_type() -> None:

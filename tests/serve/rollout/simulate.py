@@ -115,8 +115,8 @@ class Runs:
         pairs = ((guards.errors, "errors"), (guards.latency, "over_limit"))
         counts = {kind: self._counts(alive, kind) for kind in KINDS}
         evidence = np.array([harm(guard, counts[kind]) for guard, kind in pairs])
-        # The third guard is the shadow's.
-        harmful = (evidence >= [[math.log(3 / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
+        # The others are the shadow's: all its pairs, and its slices.
+        harmful = (evidence >= [[math.log(4 / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
         self.rolled_back_s[alive[harmful]] = now_s
         if self.scenario.split is not None:
             return
@@ -147,7 +147,7 @@ class Runs:
         proven = (self._cost_evidence(runs) >= least) | (self.step[runs] == len(self.shares) - 1)
         for guard, kind in pairs:
             proven &= safety(guard, _of(counts[kind], ready)) >= least
-        return ~needed | proven
+        return np.asarray(~needed | proven)
 
     def _cost_evidence(self, runs: Whole) -> Array:
         blocks = np.maximum(self.costs[1][:, runs], 1)
@@ -206,7 +206,7 @@ def simulate_shadow(
     differ = rng.binomial(pairs_per_s, disagreement, (runs, 600)).cumsum(1).astype(float)
     pairs: Array = np.arange(1.0, 601.0) * pairs_per_s
     limit = 1 - shadow.agreement
-    harmful = log_rate_above(differ, pairs, limit) >= math.log(3 / (1 - shadow.confidence))
+    harmful = log_rate_above(differ, pairs, limit) >= math.log(4 / (1 - shadow.confidence))
     safe = log_rate_below(differ, pairs, limit) >= -math.log(1 - policy.proof)
     safe &= pairs >= shadow.minimum_pairs
     back, on = (np.where(shown, pairs, np.inf).min(1) for shown in (harmful, safe))
