@@ -49,11 +49,10 @@ class Controller:
         # When the last look and the last save came to their end.
         self._looked_s = self._saved_s = self.clock.now_s()
 
-    def take(self, model: str, gateway: str, sheet: Sheet) -> None:
-        """What a gateway counted; from any thread, and without waiting."""
+    def take(self, model: str, gateway: str, sheet: Sheet) -> bool:
+        """What a gateway counted; whether it must be told again. From any thread, and without waiting."""
         with self._taking:
-            if model in self.situations:
-                self.situations[model].take(gateway, sheet)
+            return model in self.situations and self.situations[model].take(gateway, sheet)
 
     def written(self, gateway: str) -> dict[str, int]:
         """By model, the gateway's last sheet that is written down; from any thread."""

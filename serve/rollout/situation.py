@@ -105,14 +105,15 @@ class Situation:
             feedback=rollout.policy.guards.accuracy is not None,
         )
 
-    def take(self, gateway: str, sheet: Sheet) -> None:
-        """A gateway's sheet, which comes again until it is acknowledged."""
+    def take(self, gateway: str, sheet: Sheet) -> bool:
+        """A gateway's sheet, which comes again until it is acknowledged; whether it must."""
         if self.running is None or sheet.rollout != self.running.rollout:
-            return
+            return False
         if sheet.number > self.came.get(gateway, 0):
             self.came[gateway] = sheet.number
             self.waiting.append((gateway, sheet))
             self.disagreements.extendleft(sheet.disagreements)
+        return sheet.number > self.written.get(gateway, 0)
 
     @property
     def whole(self) -> Evidence:
