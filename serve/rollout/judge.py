@@ -88,11 +88,9 @@ def _decide(
 ) -> tuple[Kind, str]:
     """The order matters: harm before everything, and the end of time before any further step."""
     share = f"at {100 * rollout.share:.4g} % of the traffic" if rollout.step else "in the shadow"
-    if evidence.deaths.candidate >= _MOST_DEATHS:
-        return Kind.ROLLBACK, f"{evidence.deaths.candidate} gateways died while running it, {share}"
     *guards, mismatch = figures
-    if harmful := [figure.harm_said() for figure in guards if figure.harmful]:
-        return Kind.ROLLBACK, f"harm shown {share}: {'; '.join(harmful)}"
+    if harm := _harm(evidence, guards, share):
+        return Kind.ROLLBACK, harm
     seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
     if rollout.watched:
         watched_s, asked_s = now_s - rollout.entered_s, rollout.policy.watch_s
@@ -110,6 +108,14 @@ def _decide(
     if missing:
         return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
     return Kind.PROMOTE, f"safe to go on {share}: {seen}"
+
+
+def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
+    """The harm that is shown; None: there is none."""
+    if evidence.deaths.candidate >= _MOST_DEATHS:
+        return f"{evidence.deaths.candidate} gateways died while running it, {share}"
+    harmful = [figure.harm_said() for figure in guards if figure.harmful]
+    return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 
 
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
