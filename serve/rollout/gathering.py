@@ -1,7 +1,7 @@
 """Gathering: from the sheets of all gateways to one tick of evidence. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from serve.rollout.census import Copies, Count, Run, Sheet, add_copies
@@ -25,7 +25,7 @@ class _Sums:
 
 def gather(
     evidence: Evidence,
-    sheets: Iterable[tuple[str, Sheet]],
+    sheets: Sequence[tuple[str, Sheet]],
     plan: Plan,
     splits: Splits,
     span: tuple[float, float],
@@ -65,9 +65,19 @@ def gather(
         "slices": copies.slices,
         "dropped": copies.dropped,
         "drops": copies.drops,
+        "deaths": evidence.deaths + _deaths(sheets, plan),
         "sheets": seen,
     }
     return evidence.model_copy(update=update)
+
+
+def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: Plan) -> Pair:
+    """Gateways that died, by what ran in them; where both did, nobody can tell which of them it was."""
+    died = [sheet.died for _, sheet in sheets]
+    return Pair(
+        baseline=sum(plan.baseline in ran for ran in died),
+        candidate=sum(plan.candidate in ran for ran in died),
+    )
 
 
 def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) -> Segment:
