@@ -1,11 +1,11 @@
-"""Clusters: two variants compared by keys that stick. A key, not a request, was drawn, so the key is the unit.
+"""Clusters: two variants compared by keys that stick. A key was drawn, not a request, so it is the unit.
 
 What a bucket of keys did at the baseline before is what is expected of it now (CUPED: Deng, Xu, Kohavi &
-Walker, WSDM 2013); each variant's events are held against that, and the two quotients against each other. The
-variance is that between buckets (delta method for clusters: Deng, Knoblich & Lu, arXiv:1803.06336). The test is
-the normal mixture of an asymptotic confidence sequence (Waudby-Smith et al., arXiv:2103.06476), with Student's
-tails for as many buckets as carry the variance. Arrays, and pure: the axes before those in a comment are
-independent rollouts."""
+Walker, WSDM 2013). Each variant's events are held against that, and the two quotients against each other.
+The variance is that between buckets (delta method for clusters: Deng, Knoblich & Lu, arXiv:1803.06336). The
+test is the normal mixture of an asymptotic confidence sequence (Waudby-Smith et al., arXiv:2103.06476), with
+Student's tails for as many buckets as carry the variance. Arrays, and pure: the axes before those in a
+comment are independent rollouts."""
 
 from typing import NamedTuple
 
@@ -53,7 +53,11 @@ def compare(requests: Array, events: Array) -> Keyed:
     residual = (events - quotient[..., None] * expected) / np.maximum(seen, 1)[..., None]
     influence = (weights[..., None] * (residual[..., 1, :, :] - residual[..., 0, :, :])).sum(-2)
     squares = (influence**2).sum(-1)
-    buckets = np.divide(squares**2, (influence**4).sum(-1), out=np.zeros_like(squares), where=squares > 0)
+    # Of each variant, [variant]: the one with fewer buckets knows less.
+    apart = (weights[..., None, :, None] * residual).sum(-2)
+    apart_squares, fourths = (apart**2).sum(-1), (apart**4).sum(-1)
+    each = np.divide(apart_squares**2, fourths, out=np.zeros_like(fourths), where=fourths > 0)
+    buckets = each.min(-1)
     total = np.where(usable, seen[..., 0, :] * seen[..., 1, :], 0.0).sum(-1) > 0
     alone = (weights**2 * (1 / np.maximum(seen[..., 0, :], 1) + 1 / np.maximum(seen[..., 1, :], 1))).sum(-1)
     dispersion = np.maximum(1.0, squares / np.maximum(alone, 1e-12))

@@ -1,10 +1,12 @@
 """Course: how events of one kind fell in time, for the baseline and the candidate, one second after another.
 
 A stall (a restart, a garbage collection, a busy neighbour) hits most requests of one variant for a while. Its
-events are one mishap, not as many as they are: they are set apart and named, and the rate is judged by what is
-left. Everything here is arrays: the axes before those in a comment are independent rollouts. The pair [2] is
-always the baseline and the candidate. Pure."""
+events are one mishap, not as many as they are: they are set apart and named, and the rate is judged by what
+is left. Everything here is arrays: the axes before those in a comment are independent rollouts. The pair [2]
+is always the baseline and the candidate. Pure."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +78,20 @@ def begin(*runs: int) -> Course:
     return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
 
 
+def pack(course: Course) -> tuple[float, ...]:
+    """The numbers of one course, to be stored."""
+    return tuple(round(float(number), 6) for part in course for number in np.ravel(part))
+
+
+def unpack(numbers: Sequence[float]) -> Course:
+    """The course with these numbers; none: one that has not begun."""
+    if not numbers:
+        return begin()
+    ends = np.cumsum([math.prod(shape) for shape in _SHAPES])[:-1]
+    parts = np.split(np.array(numbers, float), ends)
+    return Course(*(part.reshape(shape) for part, shape in zip(parts, _SHAPES, strict=True)))
+
+
 class Rates(NamedTuple):
     """What is known of the calm rates: of each variant [2], and from how many requests []."""
 
@@ -91,64 +107,87 @@ def calm_rates(events: Array, requests: Array) -> Rates:
     return Rates(np.clip(own, both / _APART, both * _APART), total)
 
 
+class _Stalling(NamedTuple):
+    """The stalls after one more second; [2], and as in `Course` where they have its names."""
+
+    begins: Array
+    now: Array
+    score: Array
+    lasted: Array
+    alone: Array
+    quiet: Array
+    burst: Array
+    # Of one that ends and had seconds alone, its events and its seconds: [2, 2].
+    ends: Array
+    # Whether one ends that counts, and whether one has become the variant's rate.
+    counts: Array
+    settles: Array
+
+
 def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course:
     """The course after one more second with these requests and events [2], at the `calm_rates` before it."""
     neutral = _NEUTRAL * requests * np.maximum(rates.calm, course.settled)
-    before = course.lasted > 0
-    score = np.where(before, 0.0, np.maximum(course.score + events - neutral, 0))
-    begins = ~before & (score >= _BEGINS)
-    calmer = np.maximum(neutral, _ENDS / _LONGEST_END_S) - events
-    quiet = np.where(before, np.maximum(course.quiet + calmer, 0.0), 0.0)
-    ends = before & (quiet >= _ENDS)
-    stalling = before | begins
-    judged = ~stalling.any(-1)
-    alone = stalling & ~stalling[..., ::-1]
-    columns = _columns(requests, events) * judged[..., None]
+    stalls = _stall(course, requests, events, neutral)
+    columns = _columns(requests, events) * (1 - stalls.now.max(-1, keepdims=True))
     # What came before a stall was noticed belongs to it; of two at once, the longer window holds the other.
-    taken = (course.window * begins[..., None]).max(-2)
+    taken = (course.window * stalls.begins[..., None]).max(-2)
     sums = columns - taken
     # What looks like a stall teaches the usual rate only at first, so that a wrong first guess mends itself.
-    teaches = ~stalling | (rates.requests < _FIRST_REQUESTS)[..., None]
-    usual_events = np.where(stalling, np.minimum(events, neutral), events) * teaches
-    grown, opened = _grow(course, events * judged[..., None], taken)
-    total_events, total_requests = course.events + sums[..., 0:2], course.requests + sums[..., 2:4]
-    marked = np.concatenate([total_events, total_requests[..., 1:]], -1)
-    lasted = np.where(stalling, course.lasted + 1, 0.0)
-    burst = np.where(stalling, course.burst + events + np.where(begins, _own(course.window), 0.0), 0.0)
-    alone_s = np.where(stalling, course.alone + alone, 0.0)
-    settles = stalling & ~ends & (lasted >= _LONGEST_S)
-    over = ends | settles
-    shown = burst * np.minimum(1.0, requests_ratio(course.requests + requests)) >= _BEGINS
-    counts = ends & shown & (2 * alone_s >= lasted)
+    teaches = np.maximum(1 - stalls.now, (rates.requests < _FIRST_REQUESTS)[..., None])
+    usual_events = np.where(stalls.now > 0, np.minimum(events, neutral), events) * teaches
+    grown, opened = _grow(course, columns[..., 0:2], taken)
+    judged = course.events + sums[..., 0:2], course.requests + sums[..., 2:4]
+    marked = np.concatenate([judged[0], judged[1][..., 1:]], -1)
+    # What one stall took cannot be taken by another.
+    window = np.maximum(course.window - taken[..., None, :], 0.0) + columns[..., None, :]
     return Course(
         seconds=course.seconds + 1,
-        events=total_events,
-        requests=total_requests,
+        events=judged[0],
+        requests=judged[1],
         usual_events=np.maximum(course.usual_events + usual_events - taken[..., 0:2], 0.0),
         usual_requests=course.usual_requests + requests * teaches - taken[..., 2:4],
         blocks=grown,
         open=opened,
         marks=marks.note(course.marks, course.seconds + 1, marked),
-        score=np.where(stalling, 0.0, score),
-        window=np.where(
-            (~stalling & (score > 0))[..., None],
-            # What one stall took cannot be taken by another.
-            np.maximum(course.window - taken[..., None, :], 0.0) + columns[..., None, :],
-            0.0,
-        ),
-        lasted=np.where(over, 0.0, lasted),
-        alone=np.where(over, 0.0, alone_s),
-        quiet=np.where(over, 0.0, quiet),
-        burst=np.where(over, 0.0, burst),
-        stalls=course.stalls + counts,
-        settled=np.where(settles, events / np.maximum(requests, 1), course.settled),
-        worst=_worst(course.worst, burst, lasted, ends & (alone_s > 0)),
+        score=stalls.score,
+        window=np.where((stalls.score > 0)[..., None], window, 0.0),
+        lasted=stalls.lasted,
+        alone=stalls.alone,
+        quiet=stalls.quiet,
+        burst=stalls.burst,
+        stalls=course.stalls + stalls.counts,
+        settled=np.where(stalls.settles > 0, events / np.maximum(requests, 1), course.settled),
+        worst=_worst(course, stalls),
     )
 
 
-def requests_ratio(requests: Array) -> Array:
-    """The other variant's requests over a variant's own: [2] to [2]."""
-    return np.asarray(requests[..., ::-1] / np.maximum(requests, 1))
+def _stall(course: Course, requests: Array, events: Array, neutral: Array) -> _Stalling:
+    before = np.asarray(course.lasted > 0)
+    score = np.where(before, 0.0, np.maximum(course.score + events - neutral, 0))
+    begins = ~before & (score >= _BEGINS)
+    calmer = np.maximum(neutral, _ENDS / _LONGEST_END_S) - events
+    quiet = np.where(before, np.maximum(course.quiet + calmer, 0.0), 0.0)
+    ends = before & (quiet >= _ENDS)
+    now = before | begins
+    lasted = np.where(now, course.lasted + 1, 0.0)
+    alone = np.where(now, course.alone + ~now[..., ::-1], 0.0)
+    burst = np.where(now, course.burst + events + np.where(begins, _own(course.window), 0.0), 0.0)
+    settles = now & ~ends & (lasted >= _LONGEST_S)
+    total = course.requests + requests
+    shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS
+    goes_on = now & ~ends & ~settles
+    return _Stalling(
+        begins=begins * 1.0,
+        now=now * 1.0,
+        score=np.where(now, 0.0, score),
+        lasted=lasted * goes_on,
+        alone=alone * goes_on,
+        quiet=quiet * goes_on,
+        burst=burst * goes_on,
+        ends=np.stack([burst, lasted], -2) * (ends & (alone > 0))[..., None, :],
+        counts=(ends & shown & (2 * alone >= lasted)) * 1.0,
+        settles=settles * 1.0,
+    )
 
 
 def _own(window: Array) -> Array:
@@ -173,11 +212,10 @@ def _grow(course: Course, events: Array, taken: Array) -> tuple[Array, Array]:
     return grown, np.where(closes, 0.0, opened)
 
 
-def _worst(worst: Array, burst: Array, lasted: Array, ends: Array) -> Array:
+def _worst(course: Course, stalls: _Stalling) -> Array:
+    worst = course.worst
     for variant in (0, 1):
-        this = np.stack(
-            [burst[..., variant], lasted[..., variant], np.full_like(burst[..., variant], variant)], -1
-        )
-        larger = ends[..., variant] & (burst[..., variant] > worst[..., 0])
-        worst = np.where(larger[..., None], this, worst)
+        burst, lasted = stalls.ends[..., 0, variant], stalls.ends[..., 1, variant]
+        this = np.stack([burst, lasted, np.full_like(burst, variant)], -1)
+        worst = np.where((burst > worst[..., 0])[..., None], this, worst)
     return worst

@@ -4,9 +4,11 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from serve.record import Record
+from serve.rollout import course
 from serve.rollout.keys import Keys
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414  who reads evidence finds all of it here
 from serve.rollout.stretch import Stretch
@@ -98,6 +100,8 @@ class Segment(Record):
     # Where keys stick.
     baseline_keys: Keys = Keys()
     candidate_keys: Keys = Keys()
+    # How the events of a kind fell in time: the numbers of a `serve.rollout.course.Course`.
+    courses: Mapping[str, tuple[float, ...]] = {}
 
     @property
     def key(self) -> tuple[int, float, bool]:
@@ -114,6 +118,10 @@ class Segment(Record):
         started_s = min(self.started_s, other.started_s)
         ended_s = max(self.ended_s, other.ended_s)
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
+
+
+# Kind of event of live requests -> the requests that it could have happened to.
+TRIALS = {"errors": "requests", "over_limit": "requests"}
 
 
 class Clusters(Sums):
@@ -178,6 +186,8 @@ class Evidence(Record):
     drops: Mapping[Drop, Sum] = {}
     # Gateways that died while the variant ran in their own process.
     deaths: Pair = Pair()
+    # What keys did at the baseline before the first step.
+    past: Keys = Keys()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
 
@@ -190,5 +200,28 @@ class Evidence(Record):
     def with_tick(self, tick: Segment) -> "Evidence":
         """This and what happened in `tick`; late feedback too is a tick, with the split of its request."""
         segments = {segment.key: segment for segment in self.segments}
-        segments[tick.key] = segments[tick.key] + tick if tick.key in segments else tick
+        before = segments.get(tick.key)
+        after = tick if before is None else before + tick
+        if tick.requests.both:
+            courses = {kind: _go_on(kind, self.segments, before, tick) for kind in TRIALS}
+            after = after.model_copy(update={"courses": courses})
+            if any(course.unpack(numbers).lasted.any() for numbers in courses.values()):
+                # What happens to all keys of a variant at once is no property of the keys.
+                kept = tick if before is None else before
+                keys = {"baseline_keys": kept.baseline_keys, "candidate_keys": kept.candidate_keys}
+                after = after.model_copy(update=keys)
+        segments[tick.key] = after
         return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})
+
+
+def _go_on(
+    kind: str, segments: Sequence[Segment], before: Segment | None, tick: Segment
+) -> tuple[float, ...]:
+    """The course of one kind of event in the segment `before`, if there is one, after the tick as well."""
+    courses = [course.unpack(segment.courses.get(kind, ())) for segment in segments]
+    usual = [sum(each.usual_events for each in courses), sum(each.usual_requests for each in courses)]
+    rates = course.calm_rates(*(np.zeros(2) + part for part in usual))
+    trials, events = getattr(tick, TRIALS[kind]), getattr(tick, kind)
+    mine = course.unpack(() if before is None else before.courses.get(kind, ()))
+    requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
+    return course.pack(course.step(mine, requests, counts, rates))

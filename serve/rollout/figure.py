@@ -22,6 +22,8 @@ class Figure(Record):
     # For "the candidate is safe", or cheaper, and what it must reach.
     safe: float | None = None
     safe_at: float | None = None
+    # Why the rollout should go no further for now, whatever the evidence; None: it may.
+    waits: str | None = None
 
     @property
     def harmful(self) -> bool:

@@ -43,6 +43,7 @@ def gather(
     )
     seen = dict(evidence.sheets)
     sides = {plan.baseline: 0, plan.candidate: 1}
+    past = evidence.past
     for gateway, sheet in sheets:
         seen[gateway] = sheet.number
         add_copies(copies, sheet.copies)
@@ -54,6 +55,8 @@ def gather(
                 total.errors += count.errors
                 total.over_limit += count.over_limit
                 sums[step, split, sticky].keys[sides[variant]] += _keys(count)
+            elif not step and variant == plan.baseline:
+                past += _keys(count)
         for variant, run in sheet.runs.items():
             step, split = splits.get(run.revision, (0, 0.0))
             if step and variant in sides:
@@ -66,6 +69,7 @@ def gather(
             lately = extended(lately, _stretch(tick))
     update = {
         "lately": lately,
+        "past": past,
         "shadow": copies.pairs,
         "outputs": copies.outputs,
         "slices": copies.slices,
@@ -118,7 +122,11 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
 
 
 def _keys(count: Count) -> Keys:
-    return Keys(buckets={bucket: part.requests for bucket, part in count.keys.items() if part.requests})
+    return Keys(
+        buckets={bucket: part.requests for bucket, part in count.keys.items() if part.requests},
+        errors={bucket: part.errors for bucket, part in count.keys.items() if part.errors},
+        over_limit={bucket: part.over_limit for bucket, part in count.keys.items() if part.over_limit},
+    )
 
 
 def _cost(runs: Sequence[Run], at_s: float) -> Cost:

@@ -2,23 +2,25 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import logsumexp
 
-from serve.rollout.evidence import Events, Pair, Segment
+from serve.rollout import course
+from serve.rollout.clusters import log_above, log_below
+from serve.rollout.counts import UNNOTICED, Counts, Recent, counts_of, shares_of, trials_of
+from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.figure import Figure, tidy
 from serve.rollout.policy import AccuracyGuard, ErrorGuard, QuantileGuard
 from serve.rollout.sequential import (
     Array,
-    Bursts,
-    dispersion,
     log_mismatch,
     log_rate_above,
     log_rate_below,
     log_ratio_above,
     log_ratio_below,
 )
+from serve.rollout.stalls import log_endless, log_more, waits
 
 # Ratios that an interval can end at: three decades either way, 20 to a factor of 10.
 _RATIOS = np.logspace(-3, 3, 121)
@@ -27,29 +29,39 @@ _INTERVAL = np.log(2 / 0.05)
 _MISMATCH_ODDS = 1000
 
 
-@dataclass(frozen=True, kw_only=True)
-class Counts:
-    """Events of one kind. Shapes: [..., segment], `shares` [segment], `trials` [...]."""
-
-    candidate: Array
-    both: Array
-    shares: Array
-    # The candidate's requests that could have become one.
-    trials: Array
-    dispersion: Array
-
-    @property
-    def drawn(self) -> tuple[Array, Array, Array]:
-        """The events as draws of a label: the candidate's, both's, and the shares they were drawn with."""
-        return self.candidate / self.dispersion, self.both / self.dispersion, self.shares
-
-
 def harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
-    """Log evidence that the candidate's rate is above both `harm` times the baseline's and `allowed`.
+    """Log evidence that the candidate's rate is above both `harm` times the baseline's and `allowed`, or that
+    it stalls more often, or without end.
 
-    Harm is one only if both are so; the weaker of the two e-values is one against its absence."""
-    ratio = log_ratio_above(*counts.drawn, guard.harm)
-    return np.minimum(ratio, log_rate_above(counts.candidate.sum(-1), counts.trials, guard.allowed))
+    A rate does harm only if both are so; the weaker of the two e-values is one against its absence. Of
+    several kinds of evidence the mean is one."""
+    evidence = [_rate_harm(guard, counts)]
+    if counts.recent is not None:
+        evidence.append(_recent_harm(guard, counts.recent))
+    if counts.stalls is not None:
+        evidence += [log_more(counts.stalls), log_endless(counts.stalls)]
+    return np.asarray(logsumexp(np.stack(evidence), axis=0) - math.log(len(evidence)))
+
+
+def _rate_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
+    ratio = log_ratio_above(*counts.noticed, guard.harm)
+    together: Array | float = 1.0
+    if counts.keyed is not None:
+        ratio = ratio + log_above(counts.keyed, guard.harm)
+        together = counts.keyed.dispersion
+    events = counts.candidate.sum(-1) / together
+    return np.minimum(ratio, log_rate_above(events, counts.trials / together, guard.allowed))
+
+
+def _recent_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, recent: Recent) -> Array:
+    """The same since each of the marks, together."""
+    candidate = np.maximum(recent.candidate - UNNOTICED, 0.0)
+    both = recent.both - recent.candidate + candidate
+    drawn = [candidate / recent.dispersion, both / recent.dispersion, recent.share]
+    first, second, share = (each[..., None] for each in drawn)
+    rate = log_rate_above(recent.candidate, recent.trials, guard.allowed)
+    evidence = np.minimum(log_ratio_above(first, second, share, guard.harm), rate)
+    return np.asarray(logsumexp(evidence + recent.log_parts, axis=-1))
 
 
 def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
@@ -58,61 +70,30 @@ def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) ->
     Either is enough, so the mean of the two e-values is one. The second takes requests as independent: a calm
     stretch between bursts may pass, which is what a step's minimum time is for."""
     ratio = log_ratio_below(*counts.drawn, guard.tolerance)
-    rate = log_rate_below(counts.candidate.sum(-1), counts.trials, guard.allowed)
+    together: Array | float = 1.0
+    if counts.keyed is not None:
+        ratio = ratio + log_below(counts.keyed, guard.tolerance)
+        together = counts.keyed.dispersion
+    events = counts.candidate.sum(-1) / together
+    rate = log_rate_below(events, counts.trials / together, guard.allowed)
     return np.asarray(np.logaddexp(ratio, rate) - np.log(2))
-
-
-def shares_of(segments: Sequence[Segment]) -> Array:
-    """The candidate's share per segment: as asked, or where keys were drawn, as it came.
-
-    A few busy keys make the share of requests another than the share of keys. Then labels are no fair draws
-    either: what sticks to one key, such as an input that always fails, can look like the variant's fault."""
-    return np.array(
-        [
-            segment.requests.candidate / max(segment.requests.both, 1) if segment.sticky else segment.split
-            for segment in segments
-        ]
-    )
-
-
-def counts_of(segments: Sequence[Segment], events: Sequence[Events], trials: Sequence[Pair]) -> Counts:
-    """The sums of one kind of event as arrays."""
-    candidate = np.array([event.candidate for event in events], float)
-    both = np.array([event.both for event in events], float)
-    return Counts(
-        candidate=candidate,
-        both=both,
-        shares=shares_of(segments),
-        trials=np.array(sum(pair.candidate for pair in trials), float),
-        dispersion=dispersion(
-            candidate,
-            both,
-            Bursts(
-                np.array([event.candidate_ticks for event in events], float),
-                np.array([event.candidate_squares for event in events], float),
-                np.array([event.products for event in events], float),
-                np.array([event.squares for event in events], float),
-            ),
-        ),
-    )
 
 
 def watch(
     name: str,
     guard: ErrorGuard | QuantileGuard | AccuracyGuard,
-    segments: Sequence[Segment],
-    events: Sequence[Events],
-    trials: Sequence[Pair],
+    evidence: Evidence,
+    kind: str,
+    stall_s: float = 0.0,
 ) -> Figure:
-    """What `guard` finds in the segments; the figure still lacks what its evidence must reach."""
-    counts = counts_of(segments, events, trials)
+    """What `guard` finds among the events of this kind; what its evidence must reach is still open."""
+    counts = counts_of(evidence, kind, stall_s)
     low, high = _interval(counts)
     ratio = _estimate(counts)
-    seen = (
-        f"{_rate(events, trials, 'candidate')} against {_rate(events, trials, 'baseline')} of the baseline's"
-    )
+    seen = _seen(evidence.segments, kind)
     if math.isfinite(ratio):
         seen += f", {ratio:.3g} times as often [{low:.3g}, {high:.3g}]"
+    seen += _stall_said(evidence.segments, kind)
     return Figure(
         guard=name,
         seen=seen,
@@ -121,7 +102,31 @@ def watch(
         high=tidy(high),
         harm=tidy(min(float(harm(guard, counts)), 1e6)),
         safe=tidy(min(float(safety(guard, counts)), 1e6)),
+        waits=_waiting(counts),
     )
+
+
+def _waiting(counts: Counts) -> str | None:
+    """Why nothing should go further, though no harm is shown."""
+    stalls = counts.stalls
+    if stalls is None or not waits(stalls):
+        return None
+    if stalls.lasted_s > 0:
+        return f"the candidate has been stalling for {float(stalls.lasted_s):,.0f} s"
+    baseline, candidate = stalls.ended
+    return f"the candidate stalled {candidate:.0f} times, the baseline {baseline:.0f} times"
+
+
+def _stall_said(segments: Sequence[Segment], kind: str) -> str:
+    """The stall that was set apart with most events, in words."""
+    worst = [course.unpack(segment.courses.get(kind, ())).worst for segment in segments]
+    events, lasted_s, variant = max(worst, key=lambda each: float(each[0]), default=(0.0, 0.0, 0.0))
+    whose = ("baseline", "candidate")[int(variant)]
+    total = sum(getattr(getattr(segment, kind), whose) for segment in segments)
+    if not events or not total:
+        return ""
+    share = min(events / total, 1)
+    return f"; one burst of {lasted_s:,.0f} s holds {share:.0%} of the {whose}'s and is set apart"
 
 
 def watch_split(segments: Sequence[Segment]) -> Figure:
@@ -137,6 +142,12 @@ def watch_split(segments: Sequence[Segment]) -> Figure:
         harm=tidy(min(float(log_mismatch(candidate, both, shares)), 1e6)),
         harm_at=tidy(math.log(_MISMATCH_ODDS)),
     )
+
+
+def _seen(segments: Sequence[Segment], kind: str) -> str:
+    events, trials = ([getattr(segment, name) for segment in segments] for name in (kind, trials_of(kind)))
+    candidate, baseline = (_rate(events, trials, variant) for variant in ("candidate", "baseline"))
+    return f"{candidate} against {baseline} of the baseline's"
 
 
 def _rate(events: Sequence[Events], trials: Sequence[Pair], variant: str) -> str:

@@ -53,16 +53,12 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
     policy, segments = rollout.policy, evidence.segments
     guards = policy.guards
-    requests = [segment.requests for segment in segments]
     confident: list[tuple[Figure, float]] = [
-        (
-            watch(name, guard, segments, [getattr(segment, events) for segment in segments], trials),
-            guard.confidence,
-        )
-        for name, guard, events, trials in (
-            ("errors", guards.errors, "errors", requests),
-            ("latency", guards.latency, "over_limit", requests),
-            ("accuracy", guards.accuracy, "wrong", [segment.labelled for segment in segments]),
+        (watch(name, guard, evidence, kind, guards.stall_s), guard.confidence)
+        for name, guard, kind in (
+            ("errors", guards.errors, "errors"),
+            ("latency", guards.latency, "over_limit"),
+            ("accuracy", guards.accuracy, "wrong"),
         )
         if guard is not None
     ]
@@ -150,6 +146,7 @@ def _too_few_pairs(shadow: Shadow, evidence: Evidence) -> list[str]:
 def _unproven(rollout: Rollout, figures: Sequence[Figure]) -> list[str]:
     """What forbids the next step: a suspicion always, a missing proof where the policy asks for one."""
     missing = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
+    missing += [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
     if rollout.limit_ms is None:
         missing.append("no latency limit yet, because the baseline's quantile is not known")
     names = ["errors", "latency", "accuracy"]

@@ -1,4 +1,4 @@
-"""Keys: how the requests of one variant spread over the keys that stick to it."""
+"""Keys: what one variant's requests came to, by the keys that stick to it."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -8,15 +8,17 @@ from serve.routing import BUCKETS
 
 
 class Keys(Sums):
-    """Requests by the bucket of their key (see `serve.routing.bucket_of`)."""
+    """Requests by the bucket of their key (see `serve.routing.bucket_of`), and the bad ones among them where
+    there are any."""
 
     buckets: Mapping[int, Sum] = {}
+    errors: Mapping[int, Sum] = {}
+    over_limit: Mapping[int, Sum] = {}
 
     def __add__(self, other: Self) -> Self:
-        total = dict(self.buckets)
-        for bucket, requests in other.buckets.items():
-            total[bucket] = total.get(bucket, 0) + requests
-        return type(self)(buckets=dict(sorted(total.items())))
+        return type(self)(
+            **{name: _add(getattr(self, name), getattr(other, name)) for name in type(self).model_fields}
+        )
 
     @property
     def concentration(self) -> float:
@@ -27,3 +29,10 @@ class Keys(Sums):
             return 1.0
         alike = sum(count * (count - 1) for count in self.buckets.values()) / (requests * (requests - 1))
         return max((alike - 1 / BUCKETS) / (1 - 1 / BUCKETS), 0.0)
+
+
+def _add(first: Mapping[int, int], second: Mapping[int, int]) -> dict[int, int]:
+    total = dict(first)
+    for bucket, count in second.items():
+        total[bucket] = total.get(bucket, 0) + count
+    return dict(sorted(total.items()))

@@ -1,9 +1,9 @@
 """Marks: the sums as they stood at some moments, so that a change after a long calm is seen soon.
 
-The evidence since a mark is one more test that began there. Each gets a part of the odds that is fixed when it
-begins, 1 / ((n + 1)(n + 2)) for the n-th minute, and these sum to 1/2: so all of them together keep what one
-test promises (an e-detector of mixtures: Shin, Ramdas & Rinaldo, arXiv:2203.03532). Old marks are kept more
-and more sparsely; what is dropped only makes the evidence smaller. Arrays, and pure."""
+The evidence since a mark is one more test that began there. Each gets a part of the odds that is fixed when
+it begins, 1 / ((n + 1)(n + 2)) for the n-th minute, and these sum to 1/2: so all of them together keep what
+one test promises (an e-detector of mixtures: Shin, Ramdas & Rinaldo, arXiv:2203.03532). Old marks are kept
+more and more sparsely; what is dropped only makes the evidence smaller. Arrays, and pure."""
 
 import numpy as np
 
@@ -26,8 +26,8 @@ def note(marks: Array, seconds: Array, sums: Array) -> Array:
 
 
 def since(marks: Array, sums: Array) -> tuple[Array, Array]:
-    """What was counted since each mark [..., mark, 3], and the logs of the marks' parts of the odds [..., mark];
-    minus infinity where there is none."""
+    """What was counted since each mark [..., mark, 3], and the logs of the marks' parts of the odds
+    [..., mark]; minus infinity where there is none."""
     flat = marks.reshape(*marks.shape[:-3], -1, COLUMNS)
     number = flat[..., 0] / EVERY_S[0]
     parts = np.where(number > 0, -np.log((number + 1) * (number + 2)), -np.inf)

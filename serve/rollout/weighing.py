@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
-from serve.rollout.evidence import Events, Pair, Segment
+from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.figure import Figure, with_thresholds
 from serve.rollout.guards import watch, watch_split
 from serve.rollout.policy import Confidence, ErrorGuard, QuantileGuard
@@ -57,9 +57,10 @@ def weigh(weighing: Weighing) -> Weighed:
         errors=Events.ticks([(tick[1], tick[4]) for tick in ticks]),
         over_limit=Events.ticks([(tick[2], tick[5]) for tick in ticks]),
     )
+    evidence = Evidence(segments=(segment,))
     errors, latency = weighing.errors, weighing.latency
     found = (
-        (watch("errors", errors, [segment], [segment.errors], [segment.requests]), errors.confidence),
-        (watch("latency", latency, [segment], [segment.over_limit], [segment.requests]), latency.confidence),
+        (watch("errors", errors, evidence, "errors"), errors.confidence),
+        (watch("latency", latency, evidence, "over_limit"), latency.confidence),
     )
     return Weighed(figures=(*with_thresholds(found, weighing.proof), watch_split([segment])))
