@@ -1,7 +1,7 @@
 """Counts: the events of one kind in all that was seen, as the arrays that guards weigh."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,35 +66,46 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float) -> Counts:
     if kind not in TRIALS or not any(segment.courses for segment in segments):
         return _plain_counts(segments, kind)
     courses = [course.unpack(segment.courses.get(kind, ())) for segment in segments]
-    events = np.array([each.events for each in courses])
-    requests = np.array([each.requests for each in courses])
     # Labels of requests that stuck to keys were not drawn one by one: their keys are compared instead.
     shares = np.array([0.0 if segment.sticky else segment.split for segment in segments])
-    together = blocks.dispersion(np.array([each.blocks for each in courses]))
-    ended = sum((each.stalls for each in courses), np.zeros(2))
-    lasted = max(float(each.alone[1]) for each in courses)
+    stacked = course.Course(*(np.array(part) for part in zip(*courses, strict=True)))
+    counts = counts_in(stacked, shares, np.array(len(courses) - 1), stall_s)
+    return replace(counts, keyed=_keyed_of(evidence, kind))
+
+
+def counts_in(courses: course.Course, shares: Array, here: Array, stall_s: float) -> Counts:
+    """The events in courses [..., segment] with these shares [segment]; `here` [...] is the one that runs."""
+    together = blocks.dispersion(courses.blocks)
+    lasted_s = courses.alone[..., 1].max(-1)
+    last = course.Course(*(_at(part, here) for part in courses))
     return Counts(
-        candidate=events[:, 1],
-        both=events.sum(-1),
+        candidate=courses.events[..., 1],
+        both=courses.events.sum(-1),
         shares=shares,
-        trials=requests[:, 1].sum(),
+        trials=courses.requests[..., 1].sum(-1),
         dispersion=together,
-        keyed=_keyed_of(evidence, kind),
-        recent=_recent_of(segments[-1], courses[-1], shares[-1], together[-1]),
-        stalls=Stalls(ended, np.array(lasted), stall_s),
+        recent=_recent_of(last, shares[here], _at(together, here)),
+        stalls=Stalls(courses.stalls.sum(-2), lasted_s, stall_s),
     )
 
 
-def _recent_of(segment: Segment, last: course.Course, share: float, together: float) -> Recent:
+def _at(part: Array, here: Array) -> Array:
+    """The segment `here` [...] of what is [..., segment, ...]."""
+    place = here.reshape(here.shape + (1,) * (part.ndim - here.ndim))
+    return np.take_along_axis(part, place, axis=here.ndim).squeeze(here.ndim)
+
+
+def _recent_of(last: course.Course, share: Array, together: Array) -> Recent:
     """Since the marks of the segment that runs."""
-    sums = np.append(last.events, last.requests[1])
+    sums = np.concatenate([last.events, last.requests[..., 1:]], -1)
     window, log_parts = marks.since(last.marks, sums)
+    ones = np.ones_like(log_parts)
     return Recent(
-        candidate=window[:, 1],
-        both=window[:, 0] + window[:, 1],
-        share=np.full(len(window), share),
-        trials=window[:, 2],
-        dispersion=np.full(len(window), together),
+        candidate=window[..., 1],
+        both=window[..., 0] + window[..., 1],
+        share=np.asarray(share)[..., None] * ones,
+        trials=window[..., 2],
+        dispersion=together[..., None] * ones,
         log_parts=log_parts,
     )
 

@@ -34,13 +34,13 @@ def harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> A
     it stalls more often, or without end.
 
     A rate does harm only if both are so; the weaker of the two e-values is one against its absence. Of
-    several kinds of evidence the mean is one."""
-    evidence = [_rate_harm(guard, counts)]
-    if counts.recent is not None:
-        evidence.append(_recent_harm(guard, counts.recent))
-    if counts.stalls is not None:
-        evidence += [log_more(counts.stalls), log_endless(counts.stalls)]
-    return np.asarray(logsumexp(np.stack(evidence), axis=0) - math.log(len(evidence)))
+    several kinds of evidence a weighted mean is one: half is the rate's."""
+    rate = _rate_harm(guard, counts)
+    if counts.recent is None or counts.stalls is None:
+        return rate
+    others = [_recent_harm(guard, counts.recent), log_more(counts.stalls), log_endless(counts.stalls)]
+    other = logsumexp(np.stack(others), axis=0) - math.log(len(others))
+    return np.asarray(np.logaddexp(rate, other) - math.log(2))
 
 
 def _rate_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:

@@ -1,18 +1,21 @@
 """Many rollouts at once against seeded traffic: what the guards do to good and to bad candidates.
 
 The sums and the e-values are those of serve/rollout; only the loop over rollouts is arrays instead of
-objects (`test_simulation.py` holds the two against each other). One tick is one second, and one look."""
+objects (`test_simulation.py` holds the two against each other). One tick is one second."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.rollout.guards import Counts, harm, safety
+from serve.rollout import course
+from serve.rollout.counts import Counts, counts_in
+from serve.rollout.guards import harm, safety
 from serve.rollout.policy import ErrorGuard, LatencyGuard, Policy
-from serve.rollout.sequential import Array, Bursts, dispersion, log_mean, log_rate_above, log_rate_below
+from serve.rollout.sequential import Array, log_mean, log_rate_above, log_rate_below
+from serve.rollout.stalls import waits
 
 Whole = NDArray[np.int64]
 KINDS = ("errors", "over_limit")
@@ -35,6 +38,7 @@ class Scenario:
     cost: float = 1.0
     # A share that never changes instead of the policy's steps.
     split: float | None = None
+    look_every_s: int = 5
 
 
 @dataclass
@@ -55,7 +59,7 @@ class Runs:
         self.shares = np.array(_shares(self.policy) if split is None else [split])
         shape = (self.count, len(self.shares))
         self.requests = np.zeros((2, *shape))
-        self.events = {kind: np.zeros((6, *shape)) for kind in KINDS}
+        self.courses = {kind: course.begin(*shape) for kind in KINDS}
         self.costs = np.zeros((2, 2, self.count))
         self.step = np.zeros(self.count, np.int64)
         self.entered_s = np.zeros(self.count, np.int64)
@@ -74,18 +78,20 @@ class Runs:
         at = (alive, self.step[alive])
         self.requests[:, *at] += counted["requests"]
         for kind in KINDS:
-            candidate, both = counted[kind][1], counted[kind].sum(0)
-            self.events[kind][:, *at] += [
-                candidate,
-                both,
-                candidate > 0,
-                candidate**2,
-                candidate * both,
-                both**2,
-            ]
+            self._go_on(self.courses[kind], at, counted["requests"].T * 1.0, counted[kind].T * 1.0)
         self._run(alive, counted["requests"])
-        self._look(alive, now_s)
+        if now_s % self.scenario.look_every_s == 0:
+            self._look(alive, now_s)
         return counted
+
+    @staticmethod
+    def _go_on(courses: course.Course, at: tuple[Whole, Whole], requests: Array, events: Array) -> None:
+        usual = (courses.usual_events[at[0]].sum(1), courses.usual_requests[at[0]].sum(1))
+        now = course.Course(*(part[at] for part in courses))
+        for part, after in zip(
+            courses, course.step(now, requests, events, course.calm_rates(*usual)), strict=True
+        ):
+            part[at] = after
 
     def _draw(self, alive: Whole) -> dict[str, Whole]:
         """Requests and events [variant, run] of one second."""
@@ -121,6 +127,9 @@ class Runs:
         if self.scenario.split is not None:
             return
         calm = (evidence < -math.log(1 - self.policy.proof)).all(0) & ~harmful
+        for count in counts.values():
+            assert count.stalls is not None
+            calm &= ~waits(count.stalls)
         ready = np.flatnonzero(calm & self._due(alive, now_s))
         proven = self._proven(alive[ready], {kind: counts[kind] for kind in KINDS}, ready, pairs)
         self._promote(alive[ready[proven]], now_s)
@@ -164,14 +173,8 @@ class Runs:
         self.costs[:, :, runs] = 0
 
     def _counts(self, alive: Whole, kind: str) -> Counts:
-        candidate, both, *bursts = self.events[kind][:, alive]
-        return Counts(
-            candidate=candidate,
-            both=both,
-            shares=self.shares,
-            trials=self.requests[1, alive].sum(-1),
-            dispersion=dispersion(candidate, both, Bursts(*bursts)),
-        )
+        mine = course.Course(*(part[alive] for part in self.courses[kind]))
+        return counts_in(mine, self.shares, self.step[alive], self.policy.guards.stall_s)
 
 
 def _shares(policy: Policy) -> list[float]:
@@ -179,12 +182,14 @@ def _shares(policy: Policy) -> list[float]:
 
 
 def _of(counts: Counts, runs: Whole) -> Counts:
-    return Counts(
+    return replace(
+        counts,
         candidate=counts.candidate[runs],
         both=counts.both[runs],
-        shares=counts.shares,
         trials=counts.trials[runs],
         dispersion=counts.dispersion[runs],
+        recent=None,
+        stalls=None,
     )
 
 

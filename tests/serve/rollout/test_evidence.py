@@ -33,12 +33,18 @@ def gathered(parts: list[Segment]) -> Evidence:
     return reduce(Evidence.with_tick, parts, Evidence())
 
 
+def plain(evidence: Evidence) -> Evidence:
+    """Without the courses, which are about the order."""
+    segments = tuple(segment.model_copy(update={"courses": {}}) for segment in evidence.segments)
+    return evidence.model_copy(update={"segments": segments})
+
+
 @given(parts=st.lists(ticks, min_size=1, max_size=12), data=st.data())
 def test_the_order_in_which_ticks_come_means_nothing(parts: list[Segment], data: st.DataObject) -> None:
     """The sums, and so the verdict, are the same whatever gateway was heard first."""
     shuffled = data.draw(st.permutations(parts))
     one, other = gathered(parts), gathered(shuffled)
-    assert one == other
+    assert plain(one) == plain(other)
     assert judge(at_step(1), one, 90.0) == judge(at_step(1), other, 90.0)
 
 

@@ -16,7 +16,7 @@ from tests.serve.rollout.simulate import Runs, Scenario, Whole, simulate, simula
 @pytest.mark.parametrize("bursts", ["none", "shared", "apart"])
 @pytest.mark.parametrize("split", [0.1, None])
 def test_an_equal_candidate_is_hardly_ever_rolled_back(bursts: str, split: float | None) -> None:
-    """A look a second for ten minutes, 200 runs: at most 1 % plus 4 sqrt(0.01 / 200) are 7 runs."""
+    """A look every five seconds for ten minutes, 200 runs: at most 1 % plus 4 sqrt(0.01 / 200) are 7 runs."""
     scenario = Scenario(requests_per_s=100, seconds=600, bursts=bursts, split=split)  # type: ignore[arg-type]
     assert (simulate(scenario, Policy(), runs=200, seed=2).rolled_back_s >= 0).sum() <= 7
 
@@ -73,7 +73,7 @@ def tick(at: int, now_s: int, counted: dict[str, Whole], run: int) -> Segment:
 @pytest.mark.parametrize("errors", [0.02, 0.05])
 def test_the_simulation_is_the_rollout(errors: float) -> None:
     """Second by second, judge and advance do with stored sums what the arrays do, to good and to bad."""
-    scenario = Scenario(requests_per_s=500, seconds=400, errors=(0.02, errors), cost=0.5)
+    scenario = Scenario(requests_per_s=500, seconds=400, errors=(0.02, errors), cost=0.5, look_every_s=1)
     runs = Runs(scenario, Policy(), np.random.default_rng(4), 3)
     rollouts: list[Rollout] = [promote(begun(), "ann", 0.0) for _ in range(3)]
     evidence = [Evidence()] * 3
