@@ -25,6 +25,8 @@ _APART = 2.0
 # Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
 # calm rate is neutral, and so many events beyond that begin a stall.
 _NEUTRAL = 3.4
+# What hits less than this share of a variant's requests is a rate, however much above the calm one.
+_LEAST = 0.1
 _BEGINS = 4.0
 # The same sum the other way round: so many events fewer than neutral end it, or so many seconds without one.
 _ENDS = 2.0
@@ -126,7 +128,8 @@ class _Stalling(NamedTuple):
 
 def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course:
     """The course after one more second with these requests and events [2], at the `calm_rates` before it."""
-    neutral = _NEUTRAL * requests * np.maximum(rates.calm, course.settled)
+    calm = np.maximum(rates.calm, course.settled)
+    neutral = requests * np.maximum(_NEUTRAL * calm, _LEAST)
     stalls = _stall(course, requests, events, neutral)
     columns = _columns(requests, events) * (1 - stalls.now.max(-1, keepdims=True))
     # What came before a stall was noticed belongs to it; of two at once, the longer window holds the other.
