@@ -79,6 +79,8 @@ class Controller:
     def warnings(self, situation: Situation) -> tuple[str, ...]:
         """What people must know about `situation` that its rollout does not say; from any thread."""
         now_s, said = self.clock.now_s(), []
+        if situation.faults:
+            said.append(situation.distrusted)
         if (silent_s := now_s - self._saved_s) > _LATE_S:
             said.append(
                 f"nothing could be written down for {silent_s:,.0f} s: harm still takes traffic away, and "
@@ -180,6 +182,8 @@ class Controller:
 
     def _mend(self, situation: Situation) -> None:
         """Let traffic go only to what is loaded, and end a rollout of anything else."""
+        if situation.faults:
+            return
         if (rollout := situation.running) is not None:
             if (fault := situation.fault(rollout)) is None:
                 return
