@@ -50,7 +50,7 @@ def write(database: Database, entries: list[Entry], key: SealKey | None = None) 
         database.execute("INSERT INTO trail VALUES (?, ?, ?, ?, ?, ?)", tuple(dict(fresh).values()))
 
 
-def edit(change: Callable[[dict[str, Any]], object], *, sealed: bool = True) -> Callable[[Database], None]:
+def edit(change: Callable[[dict[str, Any]], object], *, sealed: bool = True) -> Callable[[Database], object]:
     """Change the content of every entry of the rollout; `sealed`: and seal all of it anew."""
 
     def tamper(database: Database) -> None:
@@ -93,18 +93,17 @@ def drop_waiting(database: Database) -> None:
     write(database, [entry for entry in entries if entry not in waiting])
 
 
-def cut(entries: int) -> Callable[[Database], None]:
-    return lambda database: (
-        database.execute("DELETE FROM trail WHERE number > (SELECT max(number) FROM trail) - ?", (entries,))
-        and None
+def cut(entries: int) -> Callable[[Database], object]:
+    return lambda database: database.execute(
+        "DELETE FROM trail WHERE number > (SELECT max(number) FROM trail) - ?", (entries,)
     )
 
 
-def run(statement: str) -> Callable[[Database], None]:
-    return lambda database: database.execute(statement) and None
+def run(statement: str) -> Callable[[Database], object]:
+    return lambda database: database.execute(statement)
 
 
-TAMPERINGS: dict[str, Callable[[Database], None]] = {
+TAMPERINGS: dict[str, Callable[[Database], object]] = {
     "two changed numbers": edit(revive, sealed=False),
     "the last entry cut off": cut(1),
     "half of the trail cut off": cut(3),

@@ -1,6 +1,6 @@
 import pytest
 
-from serve.rollout.advance import abort, pause, promote, resume
+from serve.rollout.advance import abort, end_watch, pause, promote, resume
 from serve.rollout.evidence import Pair
 from serve.rollout.policy import Guards, LatencyGuard, Policy
 from serve.rollout.replay import replay
@@ -14,9 +14,10 @@ from tests.serve.rollout.stores import judged, routes_of, sealed, started
 def whole() -> list[Change]:
     """A rollout from its start to its end, each step on the evidence."""
     changes = [started()]
-    while not (rollout := after(changes[-1])).phase.over:
+    while not (rollout := after(changes[-1])).watched:
         changes.append(judged(rollout, 61.0 * len(changes), len(changes) + 1))
-    return changes
+    ended = end_watch(rollout, "bob", "its watch ended, because routes were set")
+    return [*changes, acted(Action.PROMOTE, ended, 61.0 * len(changes))]
 
 
 def after(change: Change) -> Rollout:
@@ -32,7 +33,7 @@ def acted(action: Action, rollout: Rollout, at_s: float, revision: int | None = 
 
 
 def test_a_whole_rollout_comes_out_the_same() -> None:
-    """Six verdicts, through the file's text and back."""
+    """Six verdicts and an end of the watch, through the file's text and back."""
     again = replay(sealed(*whole()), "r1")
     assert (again.verdicts, again.faults) == (6, ())
 
