@@ -9,7 +9,7 @@ from serve.errors import BrokenTrail, StaleRevision
 from serve.rollout.clock import SteadyClock
 from serve.rollout.evidence import Evidence
 from serve.rollout.rollout import Rollout, fix_limit
-from serve.rollout.situation import Situation
+from serve.rollout.situation import Situation, distrusted
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
@@ -84,7 +84,7 @@ class Scribe:
         with self._taking:
             if situation.era == era and segments:
                 situation.learnt += segments
-                situation.keep(evidence)
+                situation.kept = evidence
         return feedback
 
     def recall(self, situation: Situation) -> None:
@@ -114,7 +114,7 @@ class Scribe:
         with self._taking:
             moved = situation.put(entry.number, change)
             if evidence is not None:
-                situation.keep(evidence)
+                situation.kept = evidence
         webhook = change.rollout and change.rollout.policy.webhook
         if moved and webhook:
             self._tell(webhook, change.model, line_of(entry.number, entry.digest, change))
@@ -127,7 +127,7 @@ class Scribe:
         self._store.keep(rollout.rollout, evidence, self._clock.now_s())
         with self._taking:
             if situation.era == era:
-                situation.keep(evidence)
+                situation.kept = evidence
 
     def _noted(self, situation: Situation) -> Evidence:
         """The evidence as it is now; the requests that feedback may come for are noted before it is written,
@@ -144,7 +144,7 @@ class Scribe:
 def require_whole(situation: Situation) -> None:
     """Raise BrokenTrail where nothing may be written, so that a person finds the trail as it is."""
     if situation.faults:
-        raise BrokenTrail(situation.distrusted)
+        raise BrokenTrail(distrusted(situation))
 
 
 def _limit(limited: Rollout, now_s: float) -> Change:

@@ -98,6 +98,10 @@ def started(name: str = "r1", at_s: float = 0.0, revision: int = 1) -> Change:
 def judged(before: Rollout, at_s: float, revision: int) -> Change:
     """The verdict on `before` with enough evidence for one step further, and what follows from it."""
     evidence = proven()
+    # In the rollout's own minute.
+    minute = {"started_s": before.started_s, "ended_s": before.started_s + 60}
+    segments = tuple(segment.model_copy(update=minute) for segment in evidence.segments)
+    evidence = evidence.model_copy(update={"segments": segments})
     verdict = judge(before, evidence, at_s)
     after = advance(before, verdict, at_s)
     moved = (after.weights, after.shadow_share) != (before.weights, before.shadow_share)
