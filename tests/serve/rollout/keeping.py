@@ -52,14 +52,19 @@ class Keeping:
         *,
         versions: Mapping[str, str] = VERSIONS,
         weights: Mapping[str, float] | None = None,
+        elsewhere: bool = False,
     ) -> None:
+        """`elsewhere`: on another machine than the keepers before, whose files it does not find."""
         self.clock = clock
         self.store = Store(url, "keeper")
         self.timeline = Timeline()
         # At which URL was told what, and of which model.
         self.told: list[tuple[str, str, TrailLine]] = []
         self.controller = Controller(
-            self.store, self.timeline, lambda *told: self.told.append(told), Outbox(_folder_of(url))
+            self.store,
+            self.timeline,
+            lambda *told: self.told.append(told),
+            Outbox(_folder_of("" if elsewhere else url)),
         )
         self.commands = Commands(self.controller, self.store, self.timeline)
         try:

@@ -228,7 +228,7 @@ def test_an_abort_is_put_on_top_of_what_another_keeper_wrote(
         abort(keeping)
         save_in_vain(keeping)
         keeping.clock.now_s += LEASE_S
-        other = Keeping(file, keeping.clock)
+        other = Keeping(file, keeping.clock, elsewhere=True)
         other.promote()
     keeping.tick(0)
     assert keeping.routes.share("int8") == 0
@@ -248,7 +248,7 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
         broken.setattr(keeping.store, "renew", fail)
         abort(keeping)
         keeping.clock.now_s += LEASE_S
-        other = Keeping(file, keeping.clock)
+        other = Keeping(file, keeping.clock, elsewhere=True)
         other.commands.act(other.rollout.rollout, "abort", ActWanted(), "eve")
     keeping.tick(0)
     assert (keeping.rollout.by, keeping.situation.ahead) == ("eve", None)
