@@ -36,9 +36,21 @@ def test_a_full_disk_is_logged_and_holds_up_nothing(caplog: pytest.LogCaptureFix
     assert "cannot be written" in caplog.text
 
 
+def test_half_a_line_spoils_no_other(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A disk was full in the middle of it: it is logged, and the next one stands by itself."""
+    path = tmp_path / "rollouts.anchor"
+    anchor = Anchor(path)
+    anchor.add(head(1))
+    with path.open("a") as file:
+        file.write('{"model":"dig')
+    anchor.add(head(3))
+    assert anchor.heads() == (head(1), head(3))
+    assert "has a line that is none" in caplog.text
+
+
 def test_an_anchor_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:
     """Going on without it would leave a cut unnoticed."""
     path = tmp_path / "rollouts.anchor"
-    path.write_text("{\n")
+    path.mkdir()
     with pytest.raises(StoreFailed, match=r"rollouts\.anchor cannot be read"):
         Anchor(path).heads()
