@@ -13,6 +13,10 @@ _MOST_DISAGREEMENTS = 20
 _MOST_SLICES = 32
 _OTHER = "other"
 
+# Milliseconds for the p50, the p95 and the p99; None: it is not known yet.
+Limits = tuple[float | None, float | None, float | None]
+NO_LIMITS: Limits = (None, None, None)
+
 # The routes' revision by which a request was chosen, whether by a sticky key, and the variant that was.
 Choice = tuple[int, bool, str]
 
@@ -38,6 +42,9 @@ class Watch(Record):
     candidate: str
     # Slower requests are over the limit; None: it is not known yet.
     limit_ms: float | None
+    # The same for both variants' quantiles, from the baseline's of the last minutes. They change by the
+    # minute; those count for a request that were in force when it was admitted.
+    quantile_limits_ms: Limits = NO_LIMITS
     # Whether the ids of answered requests are to be told.
     feedback: bool
 
@@ -49,6 +56,9 @@ class Count:
     requests: int = 0
     errors: int = 0
     over_limit: int = 0
+    # For the p50, the p95 and the p99: requests admitted while there was a limit, and of these those over it.
+    timed_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
+    over_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
 
 
 @dataclass(kw_only=True, slots=True)

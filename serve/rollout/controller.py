@@ -15,7 +15,8 @@ from serve.rollout.census import Sheet
 from serve.rollout.evidence import Evidence
 from serve.rollout.gathering import gather
 from serve.rollout.judge import judge
-from serve.rollout.rollout import Rollout, fix_limit, routes_of
+from serve.rollout.limits import refresh
+from serve.rollout.rollout import Rollout, routes_of
 from serve.rollout.situation import BY_KEEPER, BY_SERVE, Situation, mended
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
@@ -156,12 +157,10 @@ class Controller:
         if rollout is None:
             return
         self._gather(situation, rollout, now_s)
-        if rollout.limit_ms is None:
-            plan = rollout.plan
-            q = plan.policy.guards.latency.quantile
-            rollout = fix_limit(rollout, self._timeline.quantile_ms(plan.model, plan.baseline, q))
-            if rollout.limit_ms is not None:
-                self.change(situation, Action.LIMIT, rollout, now_s)
+        limited = refresh(situation, rollout, self._timeline, now_s)
+        if limited is not rollout:
+            self.change(situation, Action.LIMIT, limited, now_s)
+            rollout = limited
         evidence = situation.present.evidence
         verdict = judge(rollout, evidence, now_s)
         after = advance(rollout, verdict, now_s)

@@ -3,9 +3,11 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from serve.rollout.census import Copies, Count, Sheet, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
+from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Plan
 
 # Revision of routes -> the step and the candidate's share that they stand for.
@@ -49,6 +51,7 @@ def gather(
                 total.requests += count.requests
                 total.errors += count.errors
                 total.over_limit += count.over_limit
+                _add_quantiles(total, count)
         for variant, run in sheet.runs.items():
             step, split = splits.get(run.revision, (0, 0.0))
             if step and variant in sides:
@@ -67,6 +70,26 @@ def gather(
     return evidence.model_copy(update=update)
 
 
+def _add_quantiles(total: Count, count: Count) -> None:
+    for place in range(len(QUANTILES)):
+        total.timed_quantiles[place] += count.timed_quantiles[place]
+        total.over_quantiles[place] += count.over_quantiles[place]
+
+
+def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
+    """What a tick says of latency, as fields of its segment."""
+    fields: dict[str, Any] = {
+        "timed": Pair(baseline=baseline.requests, candidate=candidate.requests),
+        "over_limit": Events.tick(baseline.over_limit, candidate.over_limit),
+    }
+    for place, name in enumerate(NAMES):
+        timed = baseline.timed_quantiles[place], candidate.timed_quantiles[place]
+        over = baseline.over_quantiles[place], candidate.over_quantiles[place]
+        fields[f"timed_{name}"] = Pair(baseline=timed[0], candidate=timed[1])
+        fields[f"over_{name}"] = Events.tick(*over)
+    return fields
+
+
 def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) -> Segment:
     step, split, sticky = key
     baseline, candidate = sums.counts
@@ -78,7 +101,7 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
         ended_s=span[1],
         requests=Pair(baseline=baseline.requests, candidate=candidate.requests),
         errors=Events.tick(baseline.errors, candidate.errors),
-        over_limit=Events.tick(baseline.over_limit, candidate.over_limit),
+        **_latency(baseline, candidate),
         baseline_cost=Cost.tick(sums.rows[0], sums.cpu_ms[0]),
         candidate_cost=Cost.tick(sums.rows[1], sums.cpu_ms[1]),
     )

@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
+from serve.rollout.census import NO_LIMITS, Limits
 from serve.rollout.policy import Policy
 from serve.routing import Routes
 
@@ -53,8 +54,11 @@ class Rollout(Record):
     rollout: str
     plan: Plan
     started_s: float
-    # Fixed at the start; None: the baseline's quantile was not known, and nothing is promoted before it is.
+    # Fixed before the first step; None: the baseline's quantile was not known, or not steady. Then the two
+    # are only compared with each other.
     limit_ms: Annotated[float, Field(gt=0)] | None = None
+    # The baseline's own p50, p95 and p99 then, when it had all the traffic.
+    steady_ms: Limits = NO_LIMITS
     phase: Phase
     # 0 is the shadow, 1 the first of the policy's steps.
     step: Annotated[int, Field(ge=0)]
@@ -106,7 +110,7 @@ def start(rollout: str, plan: Plan, baseline_quantile_ms: float | None, by: str,
         by=by,
         reason="started",
     )
-    return fix_limit(begun, baseline_quantile_ms)
+    return fix_limits(begun, baseline_quantile_ms, NO_LIMITS)
 
 
 def routes_of(rollout: Rollout, before: Routes) -> Routes:
@@ -123,10 +127,15 @@ def routes_of(rollout: Rollout, before: Routes) -> Routes:
     return before.model_copy(update=update)
 
 
-def fix_limit(rollout: Rollout, baseline_quantile_ms: float | None) -> Rollout:
-    """The rollout with its latency limit; one that is fixed stays, or it would drift with the traffic."""
-    latency = rollout.policy.guards.latency
-    limit_ms = latency.limit_ms
+def fix_limits(rollout: Rollout, baseline_quantile_ms: float | None, steady_ms: Limits) -> Rollout:
+    """The rollout with what is known of its limits; what is fixed stays, or it would drift with traffic."""
+    latency, limit_ms = rollout.policy.guards.latency, rollout.limit_ms
+    if limit_ms is None:
+        limit_ms = latency.limit_ms
     if limit_ms is None and baseline_quantile_ms is not None:
         limit_ms = latency.times_baseline * baseline_quantile_ms
-    return rollout if rollout.limit_ms is not None else rollout.model_copy(update={"limit_ms": limit_ms})
+    fixed, now = rollout.steady_ms, steady_ms
+    steady = (fixed[0] or now[0], fixed[1] or now[1], fixed[2] or now[2])
+    if (limit_ms, steady) == (rollout.limit_ms, fixed):
+        return rollout
+    return rollout.model_copy(update={"limit_ms": limit_ms, "steady_ms": steady})

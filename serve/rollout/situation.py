@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from serve.control import RolloutLine
-from serve.rollout.census import Disagreement, Sheet, Watch
+from serve.rollout.census import NO_LIMITS, Disagreement, Limits, Sheet, Watch
 from serve.rollout.evidence import Evidence
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import QualificationView, view_of
@@ -55,6 +55,9 @@ class Situation:
     # Gateway -> the number of its last sheet that came, and those that are in no evidence yet.
     came: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[str, Sheet]] = field(default_factory=list)
+    # The limits that follow the baseline, and the step and the time they were last renewed at.
+    quantile_limits_ms: Limits = NO_LIMITS
+    limited: tuple[int, float] = (-1, 0.0)
     disagreements: deque[Disagreement] = field(default_factory=lambda: deque(maxlen=_SHOWN))
 
     @property
@@ -80,6 +83,7 @@ class Situation:
             baseline=rollout.plan.baseline,
             candidate=rollout.plan.candidate,
             limit_ms=rollout.limit_ms,
+            quantile_limits_ms=self.quantile_limits_ms,
             feedback=rollout.policy.guards.accuracy is not None,
         )
 
@@ -114,6 +118,7 @@ class Situation:
             evidence = Evidence()
             self.splits, self.came, self.waiting = {}, {}, []
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
+            self.quantile_limits_ms, self.limited = NO_LIMITS, (-1, 0.0)
             self.disagreements.clear()
         if change.judged is not None:
             self.weighed = weight_of(change.judged.evidence)

@@ -16,6 +16,8 @@ from serve.rollout.sequential import Array, Bursts, dispersion, log_mean, log_ra
 
 Whole = NDArray[np.int64]
 KINDS = ("errors", "over_limit")
+# A rollout with a shadow has so many.
+GUARDS = 6
 # A second in so many is bad, and then this share of the requests fails; the mean stays.
 BURST_EVERY, BURST_RATE = 60, 0.5
 
@@ -115,8 +117,8 @@ class Runs:
         pairs = ((guards.errors, "errors"), (guards.latency, "over_limit"))
         counts = {kind: self._counts(alive, kind) for kind in KINDS}
         evidence = np.array([harm(guard, counts[kind]) for guard, kind in pairs])
-        # The third guard is the shadow's.
-        harmful = (evidence >= [[math.log(3 / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
+        # The other guards are those of the three quantiles and the shadow's.
+        harmful = (evidence >= [[math.log(GUARDS / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
         self.rolled_back_s[alive[harmful]] = now_s
         if self.scenario.split is not None:
             return
@@ -201,7 +203,7 @@ def simulate_shadow(
     differ = rng.binomial(pairs_per_s, disagreement, (runs, 600)).cumsum(1).astype(float)
     pairs: Array = np.arange(1.0, 601.0) * pairs_per_s
     limit = 1 - shadow.agreement
-    harmful = log_rate_above(differ, pairs, limit) >= math.log(3 / (1 - shadow.confidence))
+    harmful = log_rate_above(differ, pairs, limit) >= math.log(GUARDS / (1 - shadow.confidence))
     safe = log_rate_below(differ, pairs, limit) >= -math.log(1 - policy.proof)
     safe &= pairs >= shadow.minimum_pairs
     back, on = (np.where(shown, pairs, np.inf).min(1) for shown in (harmful, safe))

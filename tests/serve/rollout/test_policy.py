@@ -56,7 +56,6 @@ def test_what_a_person_writes_is_read(tmp_path: Path) -> None:
         ({"steps": []}, "put a smaller one before"),
         ({"steps": [{"share": 0}, {"share": 1}]}, r"greater than 0 \(came: 0"),
         ({"guards": {"errors": {"harm": 2, "tolerance": 1.5}}}, "tolerance 1.5 is not above harm 2"),
-        ({"guards": {"latency": {"limit_ms": 5, "times_baseline": 2}}}, "are two limits; drop one"),
         ({"guards": {"errors": None}}, "guards.errors"),
         ({"shadow": None}, "shadow"),
         ({"guards": {"eror": {}}}, "guards: unknown key 'eror'; did you mean 'errors'"),
