@@ -14,7 +14,7 @@ from deployments.hosts import Hosts
 from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.meter import Meter
 from deployments.plan import Plan
-from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
+from serve.catalog import Catalog, IndexEntry, LoadedModel
 from serve.control import Bundles
 from serve.errors import CounterweightError, InvalidBundle
 from serve.observe.usage import Usage
@@ -59,7 +59,7 @@ class Keeper:
         if self._saved.exists():
             self._catalog = Catalog.model_validate_json(self._saved.read_bytes())
             for model in self._catalog.models.values():
-                await self._settle(model.routes.baseline, model.name, model.variants)
+                await self._settle(model)
             self._refresh()
         else:
             await self._load_plan()
@@ -134,7 +134,7 @@ class Keeper:
             else:
                 gone = [variant]
                 left = current.without(variant)
-                await self._settle(left.routes.baseline, model, left.variants)
+                await self._settle(left)
                 await self._publish(self._catalog.put(self._in_force(left)))
             self._reasons |= {f"{model}/{name}": _UNLOADED for name in gone}
             await self._hosts.remove([current.variants[name] for name in gone])
@@ -172,41 +172,33 @@ class Keeper:
             await self._hosts.remove(loaded.values())
             return failures
         before = self._catalog.models.get(stored.name)
-        start = self._plan.routes_of(stored) if before is None else None
+        model = LoadedModel(
+            name=stored.name,
+            signature=stored.signature,
+            task=stored.bundles[stored.baseline].figures.quality.task,
+            routes=Routes(model=stored.name, baseline=stored.baseline, weights={stored.baseline: 1}),
+            variants=variants,
+            rejected=stored.rejected,
+        )
         try:
-            await self._settle(stored.baseline, stored.name, variants, start)
+            await self._settle(model, self._plan.routes_of(stored).weights if before is None else None)
         except CounterweightError:
             # It gets no traffic: nothing that came up for it stays.
             served = before.variants.values() if before else []
             await self._hosts.remove([new for new in loaded.values() if new not in served])
             raise
-        situation = self._controller.situations[stored.name]
-        model = LoadedModel(
-            name=stored.name,
-            signature=stored.signature,
-            task=stored.bundles[stored.baseline].figures.quality.task,
-            routes=situation.routes,
-            watch=situation.watch,
-            variants=variants,
-        )
-        failures |= await self._publish(self._catalog.put(model))
+        failures |= await self._publish(self._catalog.put(self._in_force(model)))
         if before is not None:
             await self._hosts.remove(
                 [old for old in before.variants.values() if old not in variants.values()]
             )
         return failures
 
-    async def _settle(
-        self,
-        baseline: str,
-        model: str,
-        variants: Mapping[str, LoadedVariant],
-        start: Routes | None = None,
-    ) -> None:
-        """Tell the controller what is loaded of a model; `start`: and how its traffic starts out."""
-        digests = {name: version.digest for name, version in variants.items()}
-        weights = None if start is None else start.weights
-        await self._wait(self._controller.settle, model, baseline, digests, weights)
+    async def _settle(self, model: LoadedModel, weights: Mapping[str, float] | None = None) -> None:
+        """Tell the controller what is loaded of a model; `weights`: and how its traffic starts out."""
+        digests = {name: version.digest for name, version in model.variants.items()}
+        await self._wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
+        self._controller.situations[model.name].rejected = model.rejected
 
     async def _tick_forever(self) -> None:
         while True:

@@ -6,9 +6,10 @@ from pathlib import Path
 from serve.bundle import Bundle
 from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.control import Bundles, BundleView
-from serve.errors import CounterweightError, UnknownModel, UnknownVariant
+from serve.errors import CounterweightError, UnknownModel
 from serve.record import nearest
 from serve.repository import StoredModel, list_models, read_model
+from serve.unserved import require_served
 
 
 def list_variants(
@@ -62,9 +63,8 @@ def find_loaded(catalog: Catalog, model: str, variant: str | None) -> LoadedMode
     if model not in catalog.models:
         raise UnknownModel(f"no model {model!r} is served here; {nearest(model, catalog.models)}")
     loaded = catalog.models[model]
-    if variant is not None and variant not in loaded.variants:
-        hint = nearest(variant, loaded.variants)
-        raise UnknownVariant(f"model {model!r} serves no variant {variant!r}; {hint}")
+    if variant is not None:
+        require_served(model, variant, loaded.variants, loaded.rejected)
     return loaded
 
 

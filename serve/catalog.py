@@ -41,6 +41,8 @@ class LoadedModel(Record):
     # None: no rollout of it runs.
     watch: Watch | None = None
     variants: Mapping[str, LoadedVariant]
+    # Variants that may not be served, and why.
+    rejected: Mapping[str, str] = {}
 
     @property
     def baseline(self) -> LoadedVariant:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.figures import Task
-from serve.rollout.evidence import Comparison, Moments
+from serve.rollout.evidence import Clusters, Comparison, Moments
 
 Floats = NDArray[np.float64]
 # Two embeddings with a lower cosine differ.
@@ -40,13 +40,23 @@ class Differences:
             kl=None if self.kl is None else self.kl[rows],
         )
 
-    def sums(self) -> Comparison:
-        """All rows added up."""
+    def sums(self, sizes: Sequence[int]) -> Comparison:
+        """All rows added up; they come from requests of so many rows, one behind the other."""
+        rows = np.asarray(sizes)
+        starts = np.cumsum(rows) - rows
+        differ = np.add.reduceat(self.differ.astype(np.int64), starts)
         return Comparison(
             pairs=len(self.differ),
-            disagreements=int(self.differ.sum()),
-            cosine=_moments(self.cosine),
-            kl=_moments(self.kl),
+            disagreements=int(differ.sum()),
+            clusters=Clusters(
+                requests=len(rows),
+                differing=int((differ > 0).sum()),
+                differ_squares=int(differ @ differ),
+                products=int(differ @ rows),
+                squares=int(rows @ rows),
+            ),
+            cosine=_moments(self.cosine, starts, rows),
+            kl=_moments(self.kl, starts, rows),
             largest_difference=float(self.largest.max(initial=0.0)),
         )
 
@@ -149,7 +159,8 @@ def _log_shares(scores: Floats) -> Floats:
     return np.maximum(np.where(given, np.log(scores), softmax), np.log(_LEAST_SHARE))
 
 
-def _moments(values: Floats | None) -> Moments:
+def _moments(values: Floats | None, starts: NDArray[np.int64], rows: NDArray[np.int64]) -> Moments:
     if values is None:
         return Moments()
-    return Moments(count=len(values), total=float(values.sum()), squares=float((values**2).sum()))
+    means = np.add.reduceat(values, starts) / rows
+    return Moments(count=len(means), total=float(means.sum()), squares=float((means**2).sum()))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from serve.figures import Figures
 from serve.observe.usage import Usage
@@ -22,9 +22,13 @@ from serve.routing import Routes, Share, Weight
 Act = Literal["pause", "resume", "promote", "abort"]
 
 
+Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+
+
 class RoutesWanted(Record):
     """Other routes for a model. What is None stays as it is."""
 
+    # Of all variants: one that is not named gets no request.
     weights: Mapping[str, Weight] | None = None
     # Variant -> the share of requests that are copied to it.
     shadows: Mapping[str, Share] | None = None
@@ -46,6 +50,8 @@ class ActWanted(Record):
 
     # Of the trail's entry on which it was decided; None: whatever happened since.
     number: int | None = None
+    # In a person's words, for the trail; None: the act speaks for itself.
+    reason: Reason | None = None
 
 
 class Outcome(Record):

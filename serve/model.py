@@ -11,7 +11,6 @@ from serve.errors import (
     ModelFailed,
     Overloaded,
     UnknownModel,
-    UnknownVariant,
     VariantUnavailable,
 )
 from serve.figures import Task
@@ -21,9 +20,11 @@ from serve.rollout.census import Census, Choice, Sheet, Watch
 from serve.rollout.tally import Tally, counted
 from serve.routing import Routes, choose, point_of
 from serve.settings import Settings
-from serve.shadow import Copy, Shadows
+from serve.shadow import Shadows
+from serve.shadow_copy import Copy
 from serve.tensor import Arrays, Signature
 from serve.text import TEXT, TextInput
+from serve.unserved import require_served
 from serve.variant import ServedVariant
 
 _LONGEST_SLICE = 64
@@ -77,6 +78,8 @@ class ServedModel:
         # What a request may consist of; the first is what the metadata tells.
         self.forms = (signature,) if text is None else (text.form, signature)
         self.served: Mapping[str, ServedVariant] = {}
+        # Variants in the repository that may not be served, and why.
+        self.rejected: Mapping[str, str] = {}
         # A variant's counts outlive its versions.
         self.tallies: dict[str, Tally] = {}
         # The variants that get copies.
@@ -120,10 +123,7 @@ class ServedModel:
 
     def require(self, variant: str) -> ServedVariant:
         """The variant of that name, if it is served. Raises UnknownVariant."""
-        if variant not in self.served:
-            raise UnknownVariant(
-                f"model {self.name!r} serves no variant {variant!r}; {nearest(variant, self.served)}"
-            )
+        require_served(self.name, variant, self.served, self.rejected)
         return self.served[variant]
 
     def admit(

@@ -120,7 +120,7 @@ class Registry:
             raise CounterweightError(failures[f"{loaded.name}/{loaded.routes.baseline}"])
         gone = model.serve(served, loaded.routes)
         self._route(model, loaded)
-        model.labels = labels
+        model.labels, model.rejected = labels, loaded.rejected
         if old is not None and old is not model:
             old.close()
             gone = list(old.served.values())

@@ -24,6 +24,11 @@ class StoredModel(Record):
         return {name: self.bundles[name] for name in names if self.bundles[name].rejected is None}
 
     @property
+    def rejected(self) -> dict[str, str]:
+        """The variants that did not pass, and why."""
+        return {name: bundle.rejected for name, bundle in self.bundles.items() if bundle.rejected is not None}
+
+    @property
     def signature(self) -> Signature:
         """The inputs and outputs that all variants share."""
         return self.bundles[self.baseline].signature

@@ -77,6 +77,11 @@ def choose(routes: Routes, point: float) -> str:
     return routes._order[bisect_right(routes._bounds, position)]
 
 
+def moved(before: Routes, after: Routes) -> float:
+    """The share of the requests that `after` gives to another variant than `before`, 0 to 1."""
+    return math.fsum(max(after.share(name) - before.share(name), 0.0) for name in after.weights)
+
+
 def point_of(model: str, key: str | None) -> float:
     """Where a request falls in [0, 1): by its sticky key, the same each time; without one, anywhere."""
     if key is None:

@@ -9,7 +9,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +18,9 @@ from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
 from serve.figures import Task
 from serve.joining import Outputs
 from serve.rollout.census import Census, Copies, Disagreement, add_copies
-from serve.rollout.evidence import Comparison
+from serve.rollout.evidence import Clusters, Comparison, Drop
 from serve.settings import Settings
-from serve.tensor import Arrays
+from serve.shadow_copy import Copy
 from serve.variant import ServedVariant
 
 _log = logging.getLogger("counterweight.shadow")
@@ -31,17 +30,6 @@ _LINGER_S = 0.05
 _BACKLOG = 2
 # Pairs of a batch that are shown.
 _SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """One request, and what the baseline answered to it."""
-
-    arrays: Arrays
-    outputs: Outputs
-    rows: int
-    request_id: str
-    slice: str | None
 
 
 class Shadow:
@@ -65,13 +53,20 @@ class Shadow:
         """Take a copy, or drop it; `backlog_rows` of live requests wait for a run."""
         if self.share < 1 and random.random() >= self.share:  # noqa: S311 - a fair draw, not a secret
             return
-        full = self._rows + copy.rows > self._settings.max_shadow_rows
-        if full or not self.variant.up or backlog_rows >= _BACKLOG * self._joining.full_rows:
-            self._tell(Copies(dropped=copy.rows))
-            return
-        self._waiting.append(copy)
-        self._rows += copy.rows
-        self._filled.set()
+        most = self._settings.max_shadow_rows
+        free = most - self._rows
+        # What could never fit is compared in part, as long as that is worth a run.
+        taken = copy.rows if copy.rows <= most or free < most / 4 else free
+        if not self.variant.up:
+            self._drop(copy.rows, Drop.DOWN)
+        elif backlog_rows >= _BACKLOG * self._joining.full_rows:
+            self._drop(copy.rows, Drop.BUSY)
+        elif taken > free:
+            self._drop(copy.rows, Drop.FULL)
+        else:
+            self._waiting.append(copy if taken == copy.rows else copy.part(taken))
+            self._rows += taken
+            self._filled.set()
 
     def close(self) -> None:
         """Drop what waits."""
@@ -86,7 +81,7 @@ class Shadow:
                     await self._run(batch)
                 except Exception:  # a shadow must never end because of one copy
                     _log.exception("a copy for %s was lost", self.variant.name)
-                    self._tell(Copies(dropped=sum(copy.rows for copy in batch)))
+                    self._drop(sum(copy.rows for copy in batch), Drop.FAULT)
             self._filled.clear()
 
     def _take(self) -> list[Copy]:
@@ -137,14 +132,17 @@ class Shadow:
         theirs = {name: self._rowed([answer[name] for answer in answers]) for name in mine}
         outputs = {name: compare(self._task, mine[name], theirs[name]) for name in mine}
         whole = worst(list(outputs.values()))
-        copies = Copies(pairs=whole.sums(), outputs={name: part.sums() for name, part in outputs.items()})
+        sizes = [copy.rows for copy in batch]
+        copies = Copies(
+            pairs=whole.sums(sizes), outputs={name: part.sums(sizes) for name, part in outputs.items()}
+        )
         shown: list[Disagreement] = []
         start = 0
         for copy in batch:
             rows = slice(start, start + copy.rows)
             start += copy.rows
             if copy.slice is not None:
-                add_copies(copies, Copies(slices={copy.slice: whole.part(rows).sums()}))
+                add_copies(copies, Copies(slices={copy.slice: whole.part(rows).sums([copy.rows])}))
             if len(shown) < _SHOWN:
                 for name, differences in outputs.items():
                     for row in np.flatnonzero(differences.differ[rows])[:1] + rows.start:
@@ -166,7 +164,11 @@ class Shadow:
         """The baseline could answer these, and the shadow could not."""
         words = f"{type(error).__name__}: {error}"[:200]
         for copy in batch:
-            sums = Comparison(pairs=copy.rows, disagreements=copy.rows, failures=copy.rows)
+            rows, square = copy.rows, copy.rows**2
+            clusters = Clusters(
+                requests=1, differing=1, differ_squares=square, products=square, squares=square
+            )
+            sums = Comparison(pairs=rows, disagreements=rows, failures=rows, clusters=clusters)
             slices = {} if copy.slice is None else {copy.slice: sums}
             copies = Copies(pairs=sums, outputs=dict.fromkeys(copy.outputs, sums), slices=slices)
             self._tell(copies, [self._pair(copy, ", ".join(copy.outputs), "answered", words)])
@@ -180,6 +182,9 @@ class Shadow:
             baseline=baseline,
             candidate=candidate,
         )
+
+    def _drop(self, rows: int, why: Drop) -> None:
+        self._tell(Copies(dropped=rows, drops={why: rows}))
 
     def _tell(self, copies: Copies, shown: Sequence[Disagreement] = ()) -> None:
         tally = self.variant.queue.tally

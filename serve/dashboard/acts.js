@@ -59,12 +59,18 @@ function abort(desk) {
 
 function confirm(verb, title, what, label, tone, desk) {
   const seen = desk.view();
+  const reason = h("input", { name: "reason", maxlength: 500, autocomplete: "off" });
   return open({
     title,
-    content: h("p", null, what),
+    content: [h("p", null, what), h("label", null, "Why, for those who read the timeline (optional)", reason)],
     verb: label,
     tone,
-    does: () => send(verb, numberFor(seen, desk.view()), seen.rollout.rollout, desk),
+    careful: true,
+    does: (form) => {
+      const said = form.elements.reason.value.trim();
+      const body = { number: numberFor(seen, desk.view()), ...(said && { reason: said }) };
+      return send(verb, body, seen.rollout.rollout, desk);
+    },
     stays: () => false,
   });
 }
@@ -78,12 +84,12 @@ function numberFor(seen, now) {
 
 async function act(verb, desk) {
   const view = desk.view();
-  await send(verb, view.number, view.rollout.rollout, desk).catch(() => {});
+  await send(verb, { number: view.number }, view.rollout.rollout, desk).catch(() => {});
 }
 
-async function send(verb, number, rollout, desk) {
+async function send(verb, body, rollout, desk) {
   try {
-    await ask(control("rollouts", rollout, verb), { body: { number } });
+    await ask(control("rollouts", rollout, verb), { body });
     desk.tell(null);
   } catch (error) {
     desk.fail(error.current === undefined ? error : new Error(`${STALE} (entry ${error.current}).`));

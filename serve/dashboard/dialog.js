@@ -3,17 +3,23 @@
 import { h } from "./dom.js";
 
 /** Opens a dialog. `does` gets the form and resolves when all went well; what it throws is shown, and the
- * dialog stays, unless it returns false from `stays`. Resolves when the dialog is closed. */
-export function open({ title, content, verb, tone = "", does, stays = () => true }) {
+ * dialog stays, unless it returns false from `stays`. `careful`: Cancel has the focus, or else what comes
+ * first. Resolves when the dialog is closed. */
+export function open({ title, content, verb, tone = "", careful = false, does, stays = () => true }) {
   const fault = h("p.fault", { role: "alert" });
   const submit = h(`button.main${tone && `.${tone}`}`, { type: "submit" }, verb);
+  const cancel = h(
+    "button",
+    { type: "button", autofocus: careful, onclick: () => box.close() },
+    "Cancel",
+  );
   const form = h(
     "form",
     null,
     h("h2", null, title),
     content,
     fault,
-    h("div.choices", null, h("button", { type: "button", onclick: () => box.close() }, "Cancel"), submit),
+    h("div.choices", null, cancel, submit),
   );
   const box = h("dialog", { "aria-label": title }, form);
   form.onsubmit = async (event) => {

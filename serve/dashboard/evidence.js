@@ -17,6 +17,7 @@ const TITLES = {
   cost: "Cost",
   split: "Split",
   disagreement: "Disagreement",
+  slices: "Slices",
   cosine: "Cosine",
   KL: "KL divergence",
 };

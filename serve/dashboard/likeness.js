@@ -1,7 +1,8 @@
 // Likeness: how the shadow's answers compare with the baseline's, and the latest pairs that differ.
 
 import { h, s } from "./dom.js";
-import { ago, count, exactPercent, many, moment, short } from "./words.js";
+import { over } from "./rollout.js";
+import { ago, count, exactPercent, many, moment, percent, short } from "./words.js";
 
 // So many pairs that differ stand open; who wants more unfolds them.
 const FEW = 6;
@@ -43,8 +44,30 @@ export function likeness({ evidence, rollout }) {
   ];
 }
 
+/** What variants that get copies without a rollout have come to: nothing is decided by it. */
+export function aside({ routes, variants }, candidate) {
+  return Object.keys(routes.shadows)
+    .filter((name) => name !== candidate && variants[name])
+    .map((name) => h("p.aside", { "data-key": name }, asideSaid(name, routes.shadows[name], variants[name])));
+}
+
+function asideSaid(name, share, { compared, disagreements: differ, dropped }) {
+  const copied = `${name} gets copies of ${percent(share)} of the requests, without a rollout. `;
+  const lost = dropped ? `; ${many(dropped, "copy", "copies")} dropped` : "";
+  if (!compared) return `${copied}No pair yet: it takes requests that the baseline answers${lost}.`;
+  const agree = compared - differ;
+  return [
+    copied,
+    h("b", null, `${exactPercent(agree / compared)} agree`),
+    `: ${count(agree)} of ${many(compared, "pair")}${lost}.`,
+  ];
+}
+
 function emptySaid({ plan, phase }) {
-  if (plan.policy.shadow.skip) return "The policy skips the shadow, so nothing is compared.";
+  if (plan.policy.shadow.skip)
+    return over(phase)
+      ? "This rollout had no shadow, so nothing was compared in it."
+      : "The policy skips the shadow, so nothing is compared.";
   return phase === "SHADOW"
     ? "No pair yet: it takes requests that the baseline answers."
     : "No pair was compared.";

@@ -98,13 +98,19 @@ function draw() {
     document.getElementById("picture"),
     h("main", { id: "picture", class: failure ? "stale" : null }, content()),
   );
-  document.title = picture?.model ? title(picture.model, picture.view) : "Counterweight";
+  document.title = picture?.model ? title(picture.model, picture.view, picture.rolling) : "Counterweight";
   speak();
 }
 
 function tabs(picture) {
   const link = (model) =>
-    h("a", { href: address(model, null), "aria-current": model === picture.model ? "page" : null }, model);
+    h(
+      "a",
+      { "data-key": model, href: address(model, null), "aria-current": model === picture.model ? "page" : null },
+      model,
+      picture.rolling.includes(model) &&
+        h("span.rolling", { title: "a rollout runs" }, h("span.unseen", null, " (a rollout runs)")),
+    );
   return (picture?.models ?? []).map(link);
 }
 

@@ -10,10 +10,11 @@ const TRAIL_BACK = 200;
 /** The next picture of `place` {model, rollout}, whose parts may be empty. `before` is the last picture, or
  * null; what cannot have changed is taken from it. Throws what `ask` throws. */
 export async function look(place, before) {
-  const { models } = await ask(control("models"));
-  const model = models.includes(place.model) ? place.model : models[0];
+  const { models, rolling } = await ask(control("models"));
+  // Where nobody said which, the one that is rolling out; and then that one stays.
+  const model = [place.model, before?.model, rolling[0], models[0]].find((name) => models.includes(name));
   const turn = (before?.turn ?? -1) + 1;
-  if (model === undefined) return { turn, models, model: null, wanted: place };
+  if (model === undefined) return { turn, models, rolling, model: null, wanted: place };
   const same = before?.model === model ? before : null;
   const slow = !same || turn % SLOW === 0;
   const [detail, curves] = await Promise.all([
@@ -29,6 +30,7 @@ export async function look(place, before) {
   return {
     turn,
     models,
+    rolling,
     model,
     wanted: place,
     detail,

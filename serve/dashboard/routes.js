@@ -3,8 +3,11 @@
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
 import { ask, control } from "./server.js";
-import { split } from "./shares.js";
+import { moved, split } from "./shares.js";
 import { list, percent } from "./words.js";
+
+// More of the traffic than this is not moved at once, unless somebody says twice that it is meant.
+const MOST_AT_ONCE = 0.5;
 
 /** The routes in words, and the button that changes them unless a rollout does. */
 export function routes(model, detail, running, desk) {
@@ -31,6 +34,8 @@ function fact(name, value) {
 
 function change(model, detail, desk) {
   const names = Object.keys(detail.variants);
+  // What was said to move more than half of the traffic, and was not sent yet.
+  let asked = null;
   return open({
     title: `Routes of ${model}`,
     content: fields(names, detail.routes),
@@ -38,6 +43,12 @@ function change(model, detail, desk) {
     stays: desk.stays,
     does: async (form) => {
       const body = { ...wanted(names, form), revision: detail.routes.revision };
+      const much = moved(detail.routes.weights, body.weights);
+      const said = JSON.stringify(body.weights);
+      if (much > MOST_AT_ONCE && asked !== said) {
+        asked = said;
+        throw new Error(`This moves ${percent(much)} of the traffic at once. If it is meant, press once more.`);
+      }
       await ask(control("models", model, "routes"), { body, method: "PUT" });
       desk.tell(null);
       await desk.look();

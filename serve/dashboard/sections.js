@@ -5,7 +5,7 @@ import { curves } from "./curves.js";
 import { h } from "./dom.js";
 import { evidence } from "./evidence.js";
 import { address, history, replay } from "./history.js";
-import { disagreements, likeness } from "./likeness.js";
+import { aside, disagreements, likeness } from "./likeness.js";
 import { PHASES, missing, over } from "./rollout.js";
 import { routes } from "./routes.js";
 import { sentence } from "./sentence.js";
@@ -34,11 +34,13 @@ export function sections(picture, desk, now_s) {
 
 function wide({ detail, view, curves: found, trail: { entries } }, desk, now_s) {
   const pairs = () => [h("h4", null, "Latest pairs that differ"), disagreements(view, now_s)];
+  const candidate = view && !over(view.rollout.phase) ? view.rollout.plan.candidate : null;
+  const others = aside(detail, candidate);
   return [
     card("Variants", variants(detail, view, found)),
     view && verdictCard(view, now_s),
     card("Last ten minutes", curves(detail, view, found, entries, now_s, desk.draw)),
-    view && card("Shadow", likeness(view), pairs()),
+    (view || others.length > 0) && card("Shadow", others, ...(view ? [likeness(view), pairs()] : [])),
   ];
 }
 

@@ -51,9 +51,10 @@ const SENTENCES = {
     const where = rollout.step
       ? `at ${percent(shareAt(rollout, rollout.step))} of the traffic`
       : "in the shadow";
+    const why = rollout.reason === "paused" ? "" : `${capital(who(rollout.by))}: ${said(rollout.reason)}. `;
     return {
       main: `${rollout.plan.candidate} is paused ${where}.`,
-      rest: `${harmless(view.verdict)}. Harm still rolls it back.`,
+      rest: `${why}${harmless(view.verdict)}. Harm still rolls it back.`,
     };
   },
   DONE({ rollout }, detail) {
@@ -62,8 +63,9 @@ const SENTENCES = {
     return { main: `${candidate} was promoted: ${present(detail)}.`, rest };
   },
   ROLLED_BACK({ rollout }, detail) {
+    const why = rollout.reason === "aborted" ? "" : `: ${said(rollout.reason)}`;
     const rest =
-      rollout.reason === "aborted" ? `${who(rollout.by)} aborted it.` : `${capital(said(rollout.reason))}.`;
+      rollout.by === "judge" ? `${capital(said(rollout.reason))}.` : `${who(rollout.by)} aborted it${why}.`;
     return { main: `${rollout.plan.candidate} was rolled back ${place(rollout)}: ${present(detail)}.`, rest };
   },
   INCONCLUSIVE({ rollout }, detail) {
@@ -106,8 +108,12 @@ function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** For the tab's title: the least that tells a colleague what is going on. */
-export function title(model, view) {
+/** For the tab's title: the least that tells a colleague what is going on, marked while anything rolls out. */
+export function title(model, view, rolling) {
+  return `${rolling.length ? "● " : ""}${placed(model, view)}`;
+}
+
+function placed(model, view) {
   if (!view || over(view.rollout.phase)) return `${model} · Counterweight`;
   const share = view.rollout.step ? percent(shareAt(view.rollout, view.rollout.step)) : "shadow";
   return `${share} ${view.rollout.plan.candidate} · ${model}`;

@@ -8,3 +8,11 @@ export function split({ weights }) {
   const active = Object.entries(weights).filter(([, weight]) => weight > 0);
   return list(active.map(([name, weight]) => `${name} ${percent(weight / total)}`));
 }
+
+/** The share of the requests that other weights give to another variant, 0 to 1. */
+export function moved(before, after) {
+  const sum = (weights) => Object.values(weights).reduce((total, weight) => total + weight, 0);
+  const share = (weights, name) => (weights[name] ?? 0) / (sum(weights) || 1);
+  const names = Object.keys(after);
+  return names.reduce((total, name) => total + Math.max(0, share(after, name) - share(before, name)), 0);
+}

@@ -89,6 +89,7 @@ def act_examples(act: Act) -> dict[str, Any]:
     return {
         "Whatever has happened since": {},
         f"Only if the trail still ends with entry {number}": {"number": number},
+        "With a reason, for those who read the trail": {"reason": "wrong prices in the shop"},
     }
 
 

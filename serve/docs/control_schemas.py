@@ -65,7 +65,9 @@ CONTROL: dict[str, Schema] = {
         },
         optional=("current",),
     ),
-    "ControlModels": record({"models": listed(text())}),
+    "ControlModels": record(
+        {"models": listed(text()), "rolling": listed(text(), "Those of which a rollout runs.")}
+    ),
     "ControlModel": record(
         {
             "routes": ref("Routes"),
@@ -78,6 +80,9 @@ CONTROL: dict[str, Schema] = {
                         "p50_ms": {"type": ["number", "null"]},
                         "p99_ms": {"type": ["number", "null"]},
                         "ready": {"type": "boolean"},
+                        "compared": whole(0, "Rows that it answered as a shadow."),
+                        "disagreements": whole(0, "Those of them on which it and the baseline differ."),
+                        "dropped": whole(0, "Rows that it should have got as a shadow, and did not."),
                     }
                 )
             ),

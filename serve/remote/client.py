@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote
 
 from serve.control import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, RoutesWanted, TrailLine
-from serve.errors import InvalidRecord, Refused, ServerFailed
+from serve.errors import InvalidRecord, Refused, ServerFailed, StaleRevision
 from serve.record import Record
 from serve.remote.words import printable
 from serve.rollout.replay import Replay
@@ -21,8 +21,8 @@ _LIMIT_BYTES = 64 * 2**20
 
 
 class Client:
-    """One server. All methods raise Refused for what the server turns down, with its message, and
-    ServerFailed where it does not answer, or not as it should."""
+    """One server. All methods raise Refused for what the server turns down, with its message, StaleRevision
+    where it has changed since it was read, and ServerFailed where it does not answer, or not as it should."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """`url` such as http://127.0.0.1:8000. Raises InvalidRecord."""
@@ -87,7 +87,9 @@ class Client:
             headers["content-type"] = "application/json"
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
-        status, content = self._exchange(method, path, headers, body.model_dump_json() if body else None)
+        # What was not given is left out: a server of an older version may not know it.
+        text = body.model_dump_json(exclude_none=True) if body is not None else None
+        status, content = self._exchange(method, path, headers, text)
         try:
             answer = json.loads(content)
         except ValueError:
@@ -100,7 +102,8 @@ class Client:
         if status >= 500:
             raise ServerFailed(f"{self.url}: {printable(str(answer['error']))}")
         if status >= 300:
-            raise Refused(printable(str(answer["error"])))
+            said, current = printable(str(answer["error"])), answer.get("current")
+            raise StaleRevision(said, current) if isinstance(current, int) else Refused(said)
         return answer
 
     def _exchange(

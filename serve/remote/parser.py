@@ -27,9 +27,7 @@ def rollout_parser() -> argparse.ArgumentParser:
     _add_start(commands)
     _add_status(commands)
     for act, summary in _ACTS.items():
-        _add(commands, act, summary, f"{act} digits").add_argument(
-            "name", metavar="MODEL|ROLLOUT", help=_EITHER
-        )
+        _add_act(commands, act, summary)
     _add_history(commands)
     _add_replay(commands)
     return parser
@@ -57,6 +55,13 @@ def _add_status(commands: Any) -> None:
         help="follow it to its end; exit code 0: DONE, 1: ROLLED_BACK or INCONCLUSIVE",
     )
     shown.add_argument("--json", action="store_true", help="print it as JSON, with its evidence")
+
+
+def _add_act(commands: Any, act: str, summary: str) -> None:
+    example = f"{act} digits" + (' --reason "wrong prices in the shop"' if act == "abort" else "")
+    parser = _add(commands, act, summary, example)
+    parser.add_argument("name", metavar="MODEL|ROLLOUT", help=_EITHER)
+    parser.add_argument("--reason", metavar="TEXT", help="why, for those who read its history")
 
 
 def _add_history(commands: Any) -> None:

@@ -72,7 +72,8 @@ def _act(client: Client, options: argparse.Namespace) -> int:
     # What was known when this was decided: the server refuses when it has changed since. To stop is right
     # wherever it has come to.
     number = client.view(name).number if options.command in ("resume", "promote") else None
-    _say([summary(client.act(name, options.command, ActWanted(number=number)))])
+    wanted = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
+    _say([summary(client.act(name, options.command, wanted))])
     return 0
 
 

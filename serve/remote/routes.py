@@ -4,30 +4,72 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tabulate import tabulate
 
 from serve.control import RoutesWanted
+from serve.errors import InvalidRecord, StaleRevision
 from serve.remote.address import address_options, open_client
 from serve.remote.client import Client
 from serve.remote.words import percent, printable
-from serve.routing import parse_pairs
+from serve.routing import Routes, moved, parse_pairs
 
 _HEARD_WITHIN_S = 3.0
+# More of the traffic than this is not moved at once, unless somebody says that it is meant.
+_MOST_AT_ONCE = 0.5
 
 
 def routes(arguments: list[str]) -> int:
-    """Exit code 0. Raises InvalidRecord, Refused and ServerFailed."""
+    """Exit code 0. Raises InvalidRecord, Refused, StaleRevision and ServerFailed."""
     options = _parser().parse_args(arguments)
     client = open_client(options)
     wanted = _wanted(options)
     if wanted != RoutesWanted():
-        _await(client, options.model, client.set_routes(options.model, wanted).revision)
+        try:
+            revision = _change(client, options, wanted)
+        except StaleRevision as error:
+            # The gateway that was asked had not heard of the newest ones yet.
+            _await(client, options.model, error.current)
+            revision = _change(client, options, wanted)
+        _await(client, options.model, revision)
     shown = client.model(options.model)
     sys.stdout.write((json.dumps(shown, indent=2) if options.json else table(shown)) + "\n")
     return 0
+
+
+def _change(client: Client, options: argparse.Namespace, wanted: RoutesWanted) -> int:
+    """Set the routes that are wanted; the revision that they got. Raises InvalidRecord, Refused and
+    StaleRevision."""
+    if wanted.weights is not None:
+        shown = client.model(options.model)
+        before = Routes.parse(shown["routes"], client.url)
+        known = set(wanted.weights) <= set(shown["variants"])
+        # The server takes all weights together: those that were not named stay as they were read.
+        weights = {**before.weights, **wanted.weights}
+        wanted = wanted.model_copy(update={"weights": weights, "revision": before.revision})
+        # A variant that is not served is the server's to refuse.
+        if known:
+            _refuse_much(before, wanted, options)
+    return client.set_routes(options.model, wanted).revision
+
+
+def _refuse_much(before: Routes, wanted: RoutesWanted, options: argparse.Namespace) -> None:
+    """Raise InvalidRecord when much of the traffic would move and nobody said that it shall."""
+    given = wanted.model_dump(exclude={"revision"}, exclude_none=True)
+    after = Routes.parse({**before.model_dump(), **given}, f"routes of {options.model!r}")
+    if options.yes or (share := moved(before, after)) <= _MOST_AT_ONCE:
+        return
+    parts = ", ".join(
+        f"{name} from {percent(before.share(name))} to {percent(after.share(name))}"
+        for name in after.weights
+        if before.share(name) != after.share(name)
+    )
+    raise InvalidRecord(
+        f"--set {options.set} would move {percent(share)} of the traffic of {options.model} at once "
+        f"({parts}); add --yes if that is meant"
+    )
 
 
 def _await(client: Client, model: str, revision: int) -> None:
@@ -59,7 +101,19 @@ def table(shown: Mapping[str, Any]) -> str:
     running = f"; rollout {shown['rollout']} moves them" if shown["rollout"] else ""
     last = f"baseline {baseline}, sticky by {routes['sticky']}, revision {routes['revision']}{running}"
     lines = tabulate(rows, head, disable_numparse=True, colalign=align).splitlines()
-    return "\n".join(printable(line) for line in [*lines, last])
+    return "\n".join(printable(line) for line in [*lines, *_agreement(shown["variants"]), last])
+
+
+def _agreement(variants: Mapping[str, Any]) -> Iterator[str]:
+    """How alike the answers of each shadow are, of one that was a shadow too."""
+    for name, variant in variants.items():
+        # A server of an older version does not say.
+        compared, dropped = variant.get("compared", 0), variant.get("dropped", 0)
+        if compared or dropped:
+            agree = compared - variant["disagreements"]
+            share = f" ({agree / compared:.2%})" if compared else ""
+            found = f"{agree:,} of {compared:,} pairs agree{share}"
+            yield f"{name} as a shadow: {found}; {dropped:,} copies dropped"
 
 
 def _ms(duration_ms: float | None) -> str:
@@ -81,13 +135,20 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="counterweight routes",
         description="Show how a server splits one model's traffic and what its variants did; or change the "
-        "split. What is not given stays as it is, and no request is lost.",
+        "split. What is not given stays as it is, and so do the weights of variants that --set does not "
+        "name; no request is lost.",
         epilog="example: counterweight routes digits --set fp32=90,slim-int8=10",
         parents=[address_options()],
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument(
-        "--set", metavar="VARIANT=WEIGHT,...", help="weights, relative to each other; 0: no request at all"
+        "--set",
+        metavar="VARIANT=WEIGHT,...",
+        help="weights, relative to each other and to those that are not named, which stay: beside fp32=100, "
+        "int8=50 is a third of the requests; 0: no request at all",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="also where more than half of the traffic moves at once"
     )
     parser.add_argument(
         "--shadow",

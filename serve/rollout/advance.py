@@ -25,24 +25,25 @@ def advance(rollout: Rollout, verdict: Verdict, now_s: float) -> Rollout:
     return _next(rollout, now_s, **change)
 
 
-def pause(rollout: Rollout, by: str) -> Rollout:
+def pause(rollout: Rollout, by: str, reason: str = "paused") -> Rollout:
     """Stand still at the present share. Raises RefusedAction."""
     _refuse(rollout, "pause", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL)
-    return rollout.model_copy(update={"phase": Phase.PAUSED, "by": by, "reason": "paused"})
+    return rollout.model_copy(update={"phase": Phase.PAUSED, "by": by, "reason": reason})
 
 
-def resume(rollout: Rollout, by: str) -> Rollout:
+def resume(rollout: Rollout, by: str, reason: str = "resumed") -> Rollout:
     """Go on where it was paused; an approval that was due is asked for again. Raises RefusedAction."""
     _refuse(rollout, "resume", Phase.PAUSED)
     phase = Phase.STEP if rollout.step else Phase.SHADOW
-    return rollout.model_copy(update={"phase": phase, "by": by, "reason": "resumed"})
+    return rollout.model_copy(update={"phase": phase, "by": by, "reason": reason})
 
 
-def promote(rollout: Rollout, by: str, now_s: float) -> Rollout:
-    """One step further without the evidence, or with the approval that was due. Raises RefusedAction."""
+def promote(rollout: Rollout, by: str, now_s: float, reason: str | None = None) -> Rollout:
+    """One step further without the evidence, or with the approval that was due; `reason` None: it says which.
+    Raises RefusedAction."""
     _refuse(rollout, "promote", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED)
-    reason = "approved" if rollout.phase is Phase.WAITING_APPROVAL else "promoted"
-    return _next(rollout, now_s, by=by, reason=reason)
+    which = "approved" if rollout.phase is Phase.WAITING_APPROVAL else "promoted"
+    return _next(rollout, now_s, by=by, reason=reason or which)
 
 
 def abort(rollout: Rollout, by: str, reason: str = "aborted") -> Rollout:

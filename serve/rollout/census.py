@@ -5,12 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serve.record import Record
-from serve.rollout.evidence import Comparison
+from serve.rollout.evidence import Comparison, Drop
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
 _MOST_DISAGREEMENTS = 20
-_MOST_SLICES = 32
+MOST_SLICES = 32
 _OTHER = "other"
 
 # Milliseconds for the p50, the p95 and the p99; None: it is not known yet.
@@ -68,7 +68,9 @@ class Copies:
     pairs: Comparison = field(default_factory=Comparison)
     outputs: dict[str, Comparison] = field(default_factory=dict)
     slices: dict[str, Comparison] = field(default_factory=dict)
+    # Rows, in all and by why.
     dropped: int = 0
+    drops: dict[Drop, int] = field(default_factory=dict)
 
 
 def add_copies(total: Copies, more: Copies) -> None:
@@ -78,10 +80,12 @@ def add_copies(total: Copies, more: Copies) -> None:
     for name, part in more.outputs.items():
         total.outputs[name] = total.outputs.get(name, Comparison()) + part
     for name, part in more.slices.items():
-        known = name in total.slices or len(total.slices) < _MOST_SLICES
+        known = name in total.slices or len(total.slices) < MOST_SLICES
         kept = name if known else _OTHER
         total.slices[kept] = total.slices.get(kept, Comparison()) + part
     total.dropped += more.dropped
+    for why, rows in more.drops.items():
+        total.drops[why] = total.drops.get(why, 0) + rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from serve.control import (
     RoutesWanted,
     TrailLine,
 )
-from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownModel, UnknownVariant
+from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownModel
 from serve.record import explain, nearest
 from serve.rollout import advance
 from serve.rollout.controller import Controller
@@ -32,6 +32,7 @@ from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
 from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of, view_of
 from serve.routing import Routes
+from serve.unserved import require_served
 
 _MOST_ENTRIES = 500
 
@@ -122,13 +123,13 @@ class Commands:
         now_s = time.time()
         match act:
             case "promote":
-                after = advance.promote(before, by, now_s)
+                after = advance.promote(before, by, now_s, wanted.reason)
             case "pause":
-                after = advance.pause(before, by)
+                after = advance.pause(before, by, wanted.reason or "paused")
             case "resume":
-                after = advance.resume(before, by)
+                after = advance.resume(before, by, wanted.reason or "resumed")
             case "abort":
-                after = advance.abort(before, by)
+                after = advance.abort(before, by, wanted.reason or "aborted")
         self._controller.change(situation, Action(act), after, now_s)
         return _view(situation)
 
@@ -194,9 +195,12 @@ def _require_startable(situation: Situation, candidate: str) -> None:
     if candidate == baseline:
         raise InvalidRequest(f"the candidate {candidate!r} is the baseline; name another variant")
     if (share := situation.routes.share(baseline)) < 1:
+        others = [name for name, weight in situation.routes.weights.items() if weight and name != baseline]
+        weights = ",".join([f"{baseline}=100", *(f"{name}=0" for name in others)])
         raise RefusedAction(
             f"a rollout begins with all traffic of {model!r} at {baseline!r}, which gets {100 * share:.4g} % "
-            f"of it; set its routes first: counterweight routes {model} --set {baseline}=100"
+            f"of it; set its routes first: counterweight routes {model} --set {weights}"
+            f"{' --yes' if share < 0.5 else ''}"
         )
 
 
@@ -228,7 +232,4 @@ def _require_loaded(situation: Situation, found: Qualification) -> None:
 
 
 def _require(variant: str, situation: Situation) -> None:
-    if variant not in situation.digests:
-        raise UnknownVariant(
-            f"model {situation.model!r} serves no variant {variant!r}; {nearest(variant, situation.digests)}"
-        )
+    require_served(situation.model, variant, situation.digests, situation.rejected)

@@ -1,6 +1,7 @@
 """Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
@@ -91,6 +92,19 @@ class Moments(Sums):
     squares: Total = 0.0
 
 
+class Drop(StrEnum):
+    """Why a copy was dropped."""
+
+    # The shadow's queue was full.
+    FULL = "full"
+    # The shadow was not up.
+    DOWN = "down"
+    # Live requests were waiting, which come first.
+    BUSY = "busy"
+    # A fault of the server.
+    FAULT = "fault"
+
+
 class Segment(Record):
     """A stretch of time in one step, with one split in force.
 
@@ -147,6 +161,18 @@ class Segment(Record):
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
 
+class Clusters(Sums):
+    """Pairs by the request that they came in, because rows of one request are alike."""
+
+    requests: Sum = 0
+    # Of these, requests with a pair that differs.
+    differing: Sum = 0
+    # Per request: the pairs that differ squared, times all its pairs, and all its pairs squared.
+    differ_squares: Sum = 0
+    products: Sum = 0
+    squares: Sum = 0
+
+
 class Comparison(Record):
     """Candidate and baseline on the same inputs. Where a pair has several outputs, the worst one counts."""
 
@@ -155,10 +181,22 @@ class Comparison(Record):
     disagreements: Sum = 0
     # Of these, pairs in which the candidate failed where the baseline did not.
     failures: Sum = 0
+    clusters: Clusters = Clusters()
+    # Over requests: of each the mean over its pairs.
     cosine: Moments = Moments()
     # Of the candidate's distribution from the baseline's, in nats.
     kl: Moments = Moments()
     largest_difference: Total = 0.0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, data: Any) -> Any:
+        """Where no requests are told, as in what was stored before they were, each pair came alone."""
+        if not isinstance(data, Mapping) or "clusters" in data:
+            return data
+        pairs, differ = data.get("pairs", 0), data.get("disagreements", 0)
+        alone = {"requests": pairs, "differing": differ, "squares": pairs}
+        return {**data, "clusters": alone | {"differ_squares": differ, "products": differ}}
 
     def __add__(self, other: "Comparison") -> "Comparison":
         sums = {
@@ -178,8 +216,9 @@ class Evidence(Record):
     # The same by output, and by the slice that a request named.
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
-    # Copies that were dropped, because the shadow could not keep up or was not there.
+    # Rows of copies that were dropped, because the shadow could not keep up or was not there; and by why.
     dropped: Sum = 0
+    drops: Mapping[Drop, Sum] = {}
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
 

@@ -38,6 +38,7 @@ def gather(
         outputs=dict(evidence.outputs),
         slices=dict(evidence.slices),
         dropped=evidence.dropped,
+        drops=dict(evidence.drops),
     )
     seen = dict(evidence.sheets)
     sides = {plan.baseline: 0, plan.candidate: 1}
@@ -65,6 +66,7 @@ def gather(
         "outputs": copies.outputs,
         "slices": copies.slices,
         "dropped": copies.dropped,
+        "drops": copies.drops,
         "sheets": seen,
     }
     return evidence.model_copy(update=update)

@@ -6,14 +6,21 @@ from itertools import chain
 
 from serve.record import Record
 from serve.rollout.cost import weigh_cost
-from serve.rollout.evidence import Cost, Evidence, Segment
+from serve.rollout.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.figure import Figure, safe_at, with_thresholds
 from serve.rollout.guards import watch_split
 from serve.rollout.latency import nothing_known, watch_latencies
-from serve.rollout.likeness import compare
-from serve.rollout.policy import Policy, Step
+from serve.rollout.likeness import compare, compare_slices
+from serve.rollout.policy import Policy, Shadow, Step
 from serve.rollout.rollout import Rollout
 from serve.rollout.watched import Watched, about
+
+_DROPPED = {
+    Drop.FULL: "its queue was full (max_shadow_rows)",
+    Drop.DOWN: "the candidate was not up",
+    Drop.BUSY: "live requests were waiting",
+    Drop.FAULT: "of a fault, which the server's log tells",
+}
 
 
 class Kind(StrEnum):
@@ -48,9 +55,11 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
         (kind.figure(segments), kind.guard.confidence) for kind in _watched(rollout, segments)
     ]
     if not policy.shadow.skip:
-        likeness = compare(policy.shadow, evidence.shadow)
+        likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
     judged = with_thresholds(confident, policy.proof)
+    # They share the odds also while no request has named one, or all the lines would move when one does.
+    judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
     return (*judged, _cost(rollout, segments), watch_split(segments))
 
 
@@ -66,6 +75,14 @@ def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
         wrong, labelled = [segment.wrong for segment in segments], [segment.labelled for segment in segments]
         watched.append(Watched(name="accuracy", guard=guards.accuracy, events=wrong, trials=labelled))
     return watched
+
+
+def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
+    shadow = policy.shadow
+    if shadow.slices is None:
+        return ()
+    agreement = shadow.slices.agreement or shadow.agreement
+    return (compare_slices(agreement, evidence.slices, policy.proof),)
 
 
 def _decide(
@@ -94,8 +111,7 @@ def _decide(
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     """What this step still lacks in time and traffic."""
     if not rollout.step:
-        pairs, least = evidence.shadow.pairs, rollout.policy.shadow.minimum_pairs
-        return [f"{pairs:,} of {least:,} pairs"] if pairs < least else []
+        return _too_few_pairs(rollout.policy.shadow, evidence)
     step = rollout.policy.steps[rollout.step - 1]
     requests = sum(segment.requests.both for segment in _of_step(rollout, evidence.segments))
     missing = []
@@ -104,6 +120,21 @@ def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     if (least := step.minimum_requests) > requests:
         left = about(stayed_s * (least / requests - 1)) if requests else ""
         missing.append(f"{requests:,} of {least:,} requests{left}")
+    return missing
+
+
+def _too_few_pairs(shadow: Shadow, evidence: Evidence) -> list[str]:
+    """What the shadow lacks, and what became of the copies that could have been it."""
+    pairs, requests = evidence.shadow.pairs, evidence.shadow.clusters.requests
+    least = min(shadow.minimum_requests, shadow.minimum_pairs)
+    missing = []
+    if pairs < shadow.minimum_pairs:
+        missing.append(f"{pairs:,} of {shadow.minimum_pairs:,} pairs")
+    if requests < least:
+        missing.append(f"{requests:,} of {least:,} requests with pairs")
+    if missing and evidence.dropped:
+        why = ", ".join(f"{rows:,} because {_DROPPED[drop]}" for drop, rows in evidence.drops.items())
+        missing.append(f"{evidence.dropped:,} rows of copies were dropped{why and f': {why}'}")
     return missing
 
 

@@ -99,6 +99,13 @@ class Guards(Record):
     accuracy: AccuracyGuard | None = None
 
 
+class Slices(Record):
+    """Parts of the inputs, as requests name them; each must agree for itself."""
+
+    # The share of a slice's pairs that must agree. None: as of all pairs.
+    agreement: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+
 class Shadow(Record):
     """The phase before any user sees the candidate: it gets copies, and its answers are compared."""
 
@@ -107,12 +114,16 @@ class Shadow(Record):
     # The share of requests that are copied to the candidate.
     share: Share = 1.0
     minimum_pairs: Count = 1000
+    # Rows of one request are alike: pairs must come from so many requests, where that many pairs are asked.
+    minimum_requests: Count = 100
     # The share of pairs that must agree. Harm when shown to be lower, safe when shown to be higher.
     agreement: Annotated[float, Field(gt=0, lt=1)] = 0.98
     confidence: Confidence = 0.99
     # The mean cosine of the outputs must be above, their mean KL divergence in nats below. None: not asked.
     cosine: Annotated[float, Field(gt=-1, lt=1)] | None = None
     kl: Annotated[float, Field(gt=0)] | None = None
+    # None: no slice is judged by itself.
+    slices: Slices | None = Slices()
 
 
 class Step(Record):

@@ -11,9 +11,9 @@ from serve.rollout.trail import Action, Change, Entry, broken_seals
 
 # What a person can do, as it is done again.
 _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
-    Action.PAUSE: lambda before, change: pause(before, change.by),
-    Action.RESUME: lambda before, change: resume(before, change.by),
-    Action.PROMOTE: lambda before, change: promote(before, change.by, change.at_s),
+    Action.PAUSE: lambda before, change: pause(before, change.by, _reason(change)),
+    Action.RESUME: lambda before, change: resume(before, change.by, _reason(change)),
+    Action.PROMOTE: lambda before, change: promote(before, change.by, change.at_s, _reason(change)),
     Action.ABORT: lambda before, change: abort(before, change.by, _reason(change)),
 }
 

@@ -145,7 +145,7 @@ def log_mean_above(count: Number, total: Number, squares: Number, limit: float, 
     return np.where(count >= _LEAST_FIGURES, value, 0.0)
 
 
-def rate_interval(events: int, trials: int, alpha: float) -> tuple[float, float]:
+def rate_interval(events: float, trials: float, alpha: float) -> tuple[float, float]:
     """The rates that log_rate does not reject at `alpha`: they hold the true one at every look."""
     # Only here: it takes longer to import than everything else that a command over the control API needs.
     from scipy.optimize import brentq

@@ -31,6 +31,8 @@ class Situation:
     baseline: str
     # Variant -> the digest of the version that is loaded.
     digests: Mapping[str, str]
+    # Variants that may not be served, and why.
+    rejected: Mapping[str, str] = field(default_factory=dict)
     # What a person asked for when the server was started; None: nothing.
     weights: Mapping[str, float] | None = None
     present: Present = field(

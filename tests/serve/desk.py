@@ -40,11 +40,11 @@ from tests.conftest import make_figures
 from tests.serve.shown import USAGE, curve, disagreements
 from tests.serve.story import NOW_S, Stage, tell
 
-_ACTS: Mapping[Act, Callable[[Rollout, str], Rollout]] = {
-    "pause": advance.pause,
-    "resume": advance.resume,
-    "promote": lambda rollout, by: advance.promote(rollout, by, NOW_S),
-    "abort": advance.abort,
+_ACTS: Mapping[Act, Callable[[Rollout, str, str | None], Rollout]] = {
+    "pause": lambda rollout, by, reason: advance.pause(rollout, by, reason or "paused"),
+    "resume": lambda rollout, by, reason: advance.resume(rollout, by, reason or "resumed"),
+    "promote": lambda rollout, by, reason: advance.promote(rollout, by, NOW_S, reason),
+    "abort": lambda rollout, by, reason: advance.abort(rollout, by, reason or "aborted"),
 }
 
 
@@ -117,7 +117,7 @@ class Desk:
         self.told.append(("act", rollout, act, wanted, by))
         if wanted.number not in (None, number):
             raise StaleRevision(f"entry {wanted.number} came, {number} is the current one", number)
-        return self._view(self.story.note(_ACTS[act](before, by), Action(act), by))
+        return self._view(self.story.note(_ACTS[act](before, by, wanted.reason), Action(act), by))
 
     async def view(self, rollout: str) -> RolloutView:
         """A rollout as it stands."""

@@ -76,7 +76,12 @@ def load_all(repository: Path, weights: Mapping[str, Mapping[str, float]]) -> Ca
         }
         routes = Routes(model=name, baseline=stored.baseline, weights=given)
         models[name] = LoadedModel(
-            name=name, signature=stored.signature, task="classification", routes=routes, variants=versions
+            name=name,
+            signature=stored.signature,
+            task="classification",
+            routes=routes,
+            variants=versions,
+            rejected=stored.rejected,
         )
     return Catalog(revision=1, models=models)
 

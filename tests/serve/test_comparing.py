@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serve.comparing import compare, describe, worst
+from serve.comparing import Differences, compare, describe, worst
 from serve.figures import Task
+from serve.rollout.evidence import Clusters, Moments
 
 # KL((1/2, 1/2) || (1/4, 3/4)) in nats, by hand.
 KL = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
@@ -66,7 +67,7 @@ def test_what_is_no_score_must_be_equal(baseline: Any, candidate: Any) -> None:
 def test_outputs_of_another_shape_differ_in_every_row(shape: tuple[int, ...]) -> None:
     """As many rows as the baseline answered, whatever came."""
     differences = compare("classification", np.zeros((2, 3), np.float32), np.zeros(shape, np.float32))
-    assert differences.sums().disagreements == 2
+    assert differences.sums([1, 1]).disagreements == 2
 
 
 @pytest.mark.parametrize("shift", [None, 0.0, 700.0], ids=["shares", "logits", "large logits"])
@@ -137,7 +138,7 @@ def test_whatever_comes_can_be_added_up(rows: Any, wide: Any, task: Task) -> Non
     for output in (rows, wide, rows[:, :1], wide[:, 0]):
         fine = np.linspace(0, 1, output.size, dtype=output.dtype).reshape(output.shape)
         for pair in ((fine, output), (output, fine), (output, output)):
-            sums = compare(task, *pair).sums()
+            sums = compare(task, *pair).sums([1, 1])
             assert sums.kl.squares * 1000 < np.inf
             assert abs(sums.cosine.total) <= 2.001
 
@@ -149,14 +150,25 @@ def test_of_several_outputs_the_worst_counts() -> None:
     whole = worst([scores, count])
     assert (whole.differ.tolist(), whole.largest.tolist()) == ([True, True], [4.0, 7.0])
     assert (whole.cosine is scores.cosine) is False
-    assert whole.sums().kl == scores.sums().kl
+    assert whole.sums([1, 1]).kl == scores.sums([1, 1]).kl
 
 
 def test_a_part_is_of_its_own_rows() -> None:
     """As a slice of the requests needs it."""
     whole = compare("classification", array([[1, 5], [1, 5]]), array([[5, 1], [1, 5]]))
-    assert whole.part(slice(0, 1)).sums() + whole.part(slice(1, 2)).sums() == whole.sums()
-    assert (whole.part(slice(1, 2)).sums().pairs, whole.part(slice(1, 2)).sums().disagreements) == (1, 0)
+    first, second = (whole.part(slice(row, row + 1)).sums([1]) for row in (0, 1))
+    assert first + second == whole.sums([1, 1])
+    assert (second.pairs, second.disagreements) == (1, 0)
+
+
+def test_rows_are_summed_up_by_their_requests() -> None:
+    """Requests of one, three and two rows, of which none, two and one differ; the mean cosine of each is one
+    figure."""
+    differ = np.array([False, True, False, True, True, False])
+    cosine = np.array([1.0, 0.0, 0.5, 1.0, 0.5, 0.5])
+    sums = Differences(differ=differ, largest=np.zeros(6), cosine=cosine).sums([1, 3, 2])
+    assert sums.clusters == Clusters(requests=3, differing=2, differ_squares=5, products=8, squares=14)
+    assert sums.cosine == Moments(count=3, total=2.0, squares=1.5)
 
 
 @pytest.mark.parametrize(

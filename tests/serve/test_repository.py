@@ -67,3 +67,9 @@ def test_says_what_to_do_when_there_is_nothing(tmp_path: Path) -> None:
         read_repository(tmp_path / "missing")
     with pytest.raises(UnknownModel, match="counterweight export"):
         read_model(tmp_path)
+
+
+def test_what_was_rejected_is_told_with_the_reason(repository: Path) -> None:
+    """For whoever asks for it by its name."""
+    stored = read_model(repository / "linear")
+    assert stored.rejected == {"poor": "accuracy 0.50 is 0.40 below the baseline's, floor 0.02"}

@@ -13,7 +13,8 @@ from serve.placement import Run
 from serve.rollout.census import Census, Copies
 from serve.rollout.tally import Tally
 from serve.settings import Settings
-from serve.shadow import Copy, Shadow
+from serve.shadow import Shadow
+from serve.shadow_copy import Copy
 from serve.tensor import Arrays, Signature, TensorSpec
 from serve.variant import ServedVariant
 from tests.serve.clock import run

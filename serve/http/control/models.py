@@ -19,7 +19,8 @@ def model_routes(registry: Registry, control: Control, gate: Gate) -> list[Route
     """`/control/models`, and what can be seen of one model. All gateways' counts together."""
 
     async def list_models(request: Request) -> Response:
-        return answer_json({"models": sorted(registry.models)})
+        rolling = [name for name, model in registry.models.items() if model.census is not None]
+        return answer_json({"models": sorted(registry.models), "rolling": sorted(rolling)})
 
     async def show_model(request: Request) -> Response:
         model = find_model(registry.models, request.path_params["model"])
@@ -51,5 +52,9 @@ def _describe(model: ServedModel, loads: Loads) -> dict[str, Any]:
             "p50_ms": tally.latency.quantile_ms(0.5),
             "p99_ms": tally.latency.quantile_ms(0.99),
             "ready": model.served[name].up,
+            # As a shadow, with a rollout or without one; in rows.
+            "compared": tally.copies,
+            "disagreements": tally.disagreements,
+            "dropped": tally.drops,
         }
     return {"routes": model.routes.model_dump(), "variants": variants}

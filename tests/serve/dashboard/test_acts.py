@@ -36,6 +36,16 @@ def test_abort_is_sent_with_the_number(visit: VisitDesk) -> None:
     assert page.desk.told == [("act", ROLLOUT, "abort", ActWanted(number=number), "local")]
 
 
+def test_a_reason_for_an_abort_is_told(visit: VisitDesk) -> None:
+    """In the sentence and in the timeline, with who gave it."""
+    page = visit(Desk("step"))
+    page.press("Abort …")
+    page.page.get_by_label("Why, for those who read the timeline").fill("wrong prices")
+    page.press("Abort")
+    expect(page.state).to_contain_text("local aborted it: wrong prices.")
+    expect(page.card("Timeline")).to_contain_text("by local: wrong prices")
+
+
 def test_cancel_does_nothing(visit: VisitDesk) -> None:
     """The dialog closes, the rollout goes on."""
     page = visit(Desk("step"))
@@ -125,6 +135,21 @@ def test_routes_are_set_with_their_revision(visit: VisitDesk) -> None:
         weights={"base": 9.0, "light": 0.0}, shadows={"light": 0.07}, sticky="x-counterweight-key", revision=1
     )
     assert page.desk.told == [("set_routes", "linear", wanted, "local")]
+
+
+def test_much_traffic_moves_only_when_it_is_said_twice(visit: VisitDesk) -> None:
+    """The first press says how much it is."""
+    page = visit(Desk("done"))
+    page.press("Set routes …")
+    page.page.get_by_label("Weight of base").fill("1")
+    page.page.get_by_label("Weight of light").fill("3")
+    page.press("Set routes")
+    fault = page.page.get_by_role("dialog").get_by_role("alert")
+    expect(fault).to_contain_text("This moves 75\u202f% of the traffic at once.")
+    assert page.desk.told == []
+    page.press("Set routes")
+    expect(fault).to_contain_text("revision 1 came")
+    assert [told[0] for told in page.desk.told] == ["set_routes"]
 
 
 def test_a_replay_tells_its_result(visit: VisitDesk) -> None:

@@ -1,11 +1,17 @@
 """What the page says of a model and its rollout."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
 from serve.catalog import Catalog
+from serve.rollout.advance import abort
+from serve.rollout.policy import Policy, Shadow
+from serve.rollout.trail import Action
+from serve.routing import Routes
+from tests.conftest import make_bundle
 from tests.serve.dashboard.conftest import VisitDesk
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
@@ -88,6 +94,46 @@ def test_the_shadow_says_how_alike_they_are(visit: VisitDesk) -> None:
     expect(shadow).to_contain_text("ModelFailed: it broke")
 
 
+@pytest.fixture
+def aside(endpoint: Endpoint) -> Iterator[None]:
+    """`light` gets copies, and no rollout looks at it."""
+    model = endpoint.registry.models["linear"]
+    before, tally = model.routes, model.served["light"].queue.tally
+
+    async def route(routes: Routes) -> None:
+        model.route(routes, None)
+
+    endpoint.call(route(before.model_copy(update={"shadows": {"light": 0.5}})))
+    tally.copies, tally.disagreements, tally.drops = 640, 9, 17
+    yield
+    tally.copies = tally.disagreements = tally.drops = 0
+    endpoint.call(route(before))
+
+
+def test_a_shadow_without_a_rollout_says_how_alike_it_is(visit: VisitDesk, aside: None) -> None:
+    """It is what somebody set it up for."""
+    desk = Desk()
+    desk.story = Story(desk.story.plan)
+    shadow = visit(desk).card("Shadow")
+    expect(shadow).to_contain_text("light gets copies of 50 % of the requests, without a rollout.")
+    expect(shadow).to_contain_text("98.59 % agree: 631 of 640 pairs; 17 copies dropped.")
+
+
+def test_a_shadow_after_a_rollout_that_had_none_is_not_said_to_be_skipped(
+    visit: VisitDesk, aside: None
+) -> None:
+    """The policy is that of a rollout that is over."""
+    desk = Desk("done")
+    plan = desk.story.plan.model_copy(update={"policy": Policy(shadow=Shadow(skip=True))})
+    desk.story.note(
+        abort(desk.story.begin("linear-20261122-153000-0001", plan, "ann", 30), "bob"), Action.ABORT, "bob"
+    )
+    shadow = visit(desk).card("Shadow")
+    expect(shadow).to_contain_text("98.59 % agree")
+    expect(shadow).to_contain_text("This rollout had no shadow, so nothing was compared in it.")
+    expect(shadow).not_to_contain_text("skips")
+
+
 def test_a_share_is_said_as_asked_and_as_served(visit: VisitDesk) -> None:
     """The routes of the server ask for one variant; the rollout's counts say who answered."""
     light = visit(Desk("step")).page.locator(".variants [data-key=light]")
@@ -117,6 +163,30 @@ def test_a_model_without_traffic_says_so(visit: VisitDesk) -> None:
         "import('/dashboard/curves.js').then((all) => all.curves({}, null, null, [], 0, null).textContent)"
     )
     assert visit(Desk("step")).page.evaluate(script) == "No request in the last ten minutes."
+
+
+def test_the_page_opens_on_the_model_that_is_rolling_out(page: Page, repository: Path) -> None:
+    """Not on the first by name; and its tab and the title say that it is."""
+    make_bundle(repository, "base", model="another")
+    with Endpoint(repository=repository, desk=Desk("step")) as endpoint:
+        endpoint.watched("linear-20261122-152000-3f9a")
+        page.goto(endpoint.url)
+        expect(page.locator("#state")).to_contain_text("Rolling out light")
+        expect(page.locator("#models [aria-current]")).to_have_text("linear (a rollout runs)")
+        expect(page).to_have_title("● 25\u202f% light · linear")
+
+
+def test_the_page_stays_on_the_model_that_was_rolling_out(page: Page, repository: Path) -> None:
+    """Its end is what one waits for."""
+    make_bundle(repository, "base", model="another")
+    with Endpoint(repository=repository, desk=Desk("step")) as endpoint:
+        endpoint.watched("linear-20261122-152000-3f9a")
+        page.goto(endpoint.url)
+        expect(page.locator("#state")).to_contain_text("Rolling out light")
+        endpoint.watched(None)
+        endpoint.desk.story = Desk("done").story
+        expect(page.locator("#state")).to_contain_text("light was promoted")
+        expect(page).to_have_title("linear · Counterweight")
 
 
 def test_a_server_without_a_model_says_so(page: Page, module_repository: Path) -> None:

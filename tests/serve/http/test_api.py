@@ -86,7 +86,10 @@ def test_a_model_that_fails_is_500_and_lives_on(endpoint: Endpoint) -> None:
     [
         ("/v2/models/lineer/infer", "did you mean 'linear'"),
         ("/v2/models/linear/versions/ligt/infer", "did you mean 'light'"),
-        ("/v2/models/linear/versions/poor/infer", "serves no variant 'poor'"),
+        (
+            "/v2/models/linear/versions/poor/infer",
+            "variant 'poor': it was rejected: accuracy 0.50 is 0.40 below",
+        ),
     ],
     ids=["model", "variant", "rejected variant"],
 )

@@ -112,6 +112,22 @@ def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act:
     assert shown.startswith(f"{RUNS}: ")
 
 
+@pytest.mark.parametrize("act", ACTS)
+def test_a_reason_goes_along(type: Type, endpoint: Endpoint, act: str) -> None:
+    """And stands where the rollout is looked at."""
+    code, shown = type("rollout", act, "linear", "--reason", "wrong prices")
+    assert (code, endpoint.desk.told[0][3].reason) == (0, "wrong prices")
+    assert shown.endswith("local: wrong prices\n")
+    assert "local: wrong prices" in type("rollout", "status", "linear")[1]
+
+
+def test_a_reason_that_says_nothing_never_reaches_the_server(type: Type, endpoint: Endpoint) -> None:
+    """It was forgotten, and nobody could read it later."""
+    code, shown = type("rollout", "abort", "linear", "--reason", " ")
+    assert (code, endpoint.desk.told) == (2, [])
+    assert "rollout abort: reason: " in shown
+
+
 def test_a_paused_rollout_is_resumed(type: Type) -> None:
     """By the same name."""
     type("rollout", "pause", "linear")

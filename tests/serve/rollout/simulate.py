@@ -17,7 +17,7 @@ from serve.rollout.sequential import Array, Bursts, dispersion, log_mean, log_ra
 Whole = NDArray[np.int64]
 KINDS = ("errors", "over_limit")
 # A rollout with a shadow has so many.
-GUARDS = 6
+GUARDS = 7
 # A second in so many is bad, and then this share of the requests fails; the mean stays.
 BURST_EVERY, BURST_RATE = 60, 0.5
 
@@ -117,7 +117,7 @@ class Runs:
         pairs = ((guards.errors, "errors"), (guards.latency, "over_limit"))
         counts = {kind: self._counts(alive, kind) for kind in KINDS}
         evidence = np.array([harm(guard, counts[kind]) for guard, kind in pairs])
-        # The other guards are those of the three quantiles and the shadow's.
+        # The others are those of the three quantiles and the shadow's: all its pairs, and its slices.
         harmful = (evidence >= [[math.log(GUARDS / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
         self.rolled_back_s[alive[harmful]] = now_s
         if self.scenario.split is not None:

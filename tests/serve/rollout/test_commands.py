@@ -21,9 +21,12 @@ from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
 SLOW = POLICY.model_copy(update={"shadow": Shadow(minimum_pairs=1_000_000)})
 
 
-def act(keeping: Keeping, name: Any, number: int | None = None, rollout: str | None = None) -> Any:
+def act(
+    keeping: Keeping, name: Any, number: int | None = None, rollout: str | None = None, **more: Any
+) -> Any:
     """What bob does to the last rollout."""
-    return keeping.commands.act(rollout or keeping.rollout.rollout, name, ActWanted(number=number), "bob")
+    wanted = ActWanted(number=number, **more)
+    return keeping.commands.act(rollout or keeping.rollout.rollout, name, wanted, "bob")
 
 
 def set_routes(keeping: Keeping, model: str = "digits", **wanted: Any) -> Any:
@@ -125,7 +128,9 @@ def test_of_two_rollouts_one_runs(keeping: Keeping) -> None:
 def test_a_rollout_begins_with_all_traffic_at_the_baseline(keeping: Keeping) -> None:
     """Or it would take what somebody gave to another variant; it is said how to give it back."""
     set_routes(keeping, weights={"fp32": 3, "slim": 1})
-    with pytest.raises(RefusedAction, match=r"gets 75 % .*: counterweight routes digits --set fp32=100"):
+    with pytest.raises(
+        RefusedAction, match=r"gets 75 % .*: counterweight routes digits --set fp32=100,slim=0$"
+    ):
         keeping.start()
 
 
@@ -160,6 +165,28 @@ def test_a_person_goes_through_all_that_can_be_done(keeping: Keeping) -> None:
     assert (view.rollout.step, view.routes.share("int8"), view.routes.shadows) == (1, 0.1, {})
     view = act(keeping, "abort")
     assert (view.rollout.phase, view.rollout.by, view.routes.share("fp32")) == (Phase.ROLLED_BACK, "bob", 1.0)
+
+
+def test_more_than_half_of_the_traffic_is_given_back_by_a_line_that_works(keeping: Keeping) -> None:
+    """The command asks for --yes there."""
+    set_routes(keeping, weights={"fp32": 1, "slim": 3})
+    with pytest.raises(RefusedAction, match=r"--set fp32=100,slim=0 --yes$"):
+        keeping.start()
+
+
+@pytest.mark.parametrize("name", ["pause", "promote", "abort"])
+def test_a_reason_stands_in_the_trail(keeping: Keeping, name: str) -> None:
+    """In the person's words, beside the name; and so it does where a rollout is looked at."""
+    keeping.start()
+    view = act(keeping, name, reason=" wrong prices in the shop ")
+    assert (view.rollout.by, view.rollout.reason) == ("bob", "wrong prices in the shop")
+    assert keeping.commands.trail("digits", 0)[-1].reason == "wrong prices in the shop"
+
+
+def test_an_act_without_a_reason_says_what_was_done(keeping: Keeping) -> None:
+    """As before."""
+    keeping.start()
+    assert act(keeping, "abort").rollout.reason == "aborted"
 
 
 def test_what_was_decided_on_old_news_is_refused(keeping: Keeping) -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serve.rollout.evidence import Comparison, Cost, Events, Evidence, Moments, Pair, Segment
+from serve.rollout.evidence import Clusters, Comparison, Cost, Events, Evidence, Moments, Pair, Segment
 from serve.rollout.judge import judge
 from tests.serve.rollout.rollouts import SHARES, at_step, proven, segment
 
@@ -67,6 +67,12 @@ def test_evidence_survives_json() -> None:
     again = Evidence.model_validate_json(evidence.model_dump_json())
     assert again == evidence
     assert judge(at_step(4), again, 90.0) == judge(at_step(4), evidence, 90.0)
+
+
+def test_pairs_that_were_stored_before_requests_were_counted_came_alone() -> None:
+    """A rollout that runs while the program is replaced goes on."""
+    old = Comparison.model_validate_json('{"pairs": 1000, "disagreements": 4}')
+    assert old.clusters == Clusters(requests=1000, differing=4, differ_squares=4, products=4, squares=1000)
 
 
 def test_comparisons_add_up() -> None:

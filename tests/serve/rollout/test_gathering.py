@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve.rollout.census import Choice, Copies, Count, Run, Sheet
-from serve.rollout.evidence import Comparison, Cost, Events, Evidence, Pair, Segment
+from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
 from serve.rollout.rollout import Plan
 
@@ -102,11 +102,11 @@ def test_runs_cost_in_the_step_that_was_in_force() -> None:
 def test_copies_add_up() -> None:
     """In all, by output, by slice, and those that were dropped."""
     part = Comparison(pairs=3, disagreements=1)
-    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2)
+    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2, drops={Drop.FULL: 2})
     evidence = gathered(sheet({}, copies=copies), sheet({}, copies=copies))
     assert evidence.shadow == part + part
     assert (evidence.outputs, evidence.slices) == ({"y": part + part}, {"de": part + part})
-    assert evidence.dropped == 4
+    assert (evidence.dropped, evidence.drops) == (4, {Drop.FULL: 4})
 
 
 def test_the_evidence_before_stays_as_it_was() -> None:

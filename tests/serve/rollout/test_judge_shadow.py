@@ -1,8 +1,8 @@
 import pytest
 
-from serve.rollout.evidence import Comparison, Evidence, Moments
+from serve.rollout.evidence import Clusters, Comparison, Drop, Evidence, Moments
 from serve.rollout.judge import Kind, judge
-from serve.rollout.policy import Policy, Shadow
+from serve.rollout.policy import Policy, Shadow, Slices
 from tests.serve.rollout.rollouts import at_step, shadowed
 
 
@@ -24,6 +24,46 @@ def test_a_shadow_between_pass_and_fail_goes_on() -> None:
     verdict = judge(at_step(0), Evidence(shadow=shadowed(2000, 40)), 60.0)
     assert verdict.kind is Kind.CONTINUE
     assert "disagreement unproven" in verdict.reason
+
+
+def test_pairs_of_a_few_requests_are_not_enough() -> None:
+    """Sixty-four rows of one request are alike: a thousand pairs may be sixteen requests."""
+    few = Comparison(pairs=1024, clusters=Clusters(requests=16, squares=16 * 64**2))
+    verdict = judge(at_step(0), Evidence(shadow=few), 60.0)
+    assert verdict.reason.startswith("in the shadow: 16 of 100 requests with pairs; ")
+
+
+def test_copies_that_were_dropped_are_told_with_the_reason() -> None:
+    """Whoever waits for pairs should know why none come."""
+    evidence = Evidence(dropped=1300, drops={Drop.FULL: 1000, Drop.BUSY: 300})
+    assert (
+        "; 1,300 rows of copies were dropped: 1,000 because its queue was full (max_shadow_rows), 300 "
+        "because live requests were waiting; "
+    ) in judge(at_step(0), evidence, 60.0).reason
+
+
+def test_a_slice_that_disagrees_ends_it_by_name() -> None:
+    """30 % of one slice, which are 1 % of all pairs."""
+    slices = {"de": shadowed(9700, 0), "fr": shadowed(300, 90)}
+    verdict = judge(at_step(0), Evidence(shadow=shadowed(10_000, 90), slices=slices), 60.0)
+    assert verdict.kind is Kind.ROLLBACK
+    assert "slices: 'fr': 90 of 300 pairs differ, 30.00% [" in verdict.reason
+
+
+def test_a_suspicious_slice_holds_the_step() -> None:
+    """11 of 100 where 2 % may: that is not enough among as many slices as there can be."""
+    slices = {"fr": shadowed(100, 11), "de": shadowed(9900, 0)}
+    verdict = judge(at_step(0), Evidence(shadow=shadowed(10_000, 11), slices=slices), 60.0)
+    assert verdict.kind is Kind.CONTINUE
+    assert "suspicion, slices: 'fr': 11 of 100 pairs differ" in verdict.reason
+
+
+@pytest.mark.parametrize(("slices", "kind"), [(None, Kind.PROMOTE), (Slices(agreement=0.6), Kind.PROMOTE)])
+def test_slices_are_judged_as_the_policy_says(slices: Slices | None, kind: Kind) -> None:
+    """Not at all, or by a limit of their own."""
+    evidence = Evidence(shadow=shadowed(10_000, 90), slices={"fr": shadowed(300, 90)})
+    policy = Policy(shadow=Shadow(slices=slices))
+    assert judge(at_step(0, policy), evidence, 60.0).kind is kind
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-from serve.rollout.advance import pause, promote, resume
+from serve.rollout.advance import abort, pause, promote, resume
 from serve.rollout.policy import Guards, LatencyGuard, Policy
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Rollout
@@ -75,6 +75,20 @@ def test_what_people_did_comes_out_the_same() -> None:
         acted(Action.PAUSE, paused, 1.0),
         acted(Action.RESUME, resumed, 2.0),
         acted(Action.PROMOTE, promoted, 3.0),
+    )
+    assert replay(trail, "r1").faults == ()
+
+
+def test_what_people_gave_as_reasons_comes_out_the_same() -> None:
+    """Whatever they wrote."""
+    paused = pause(begun(), "bob", "lunch")
+    promoted = promote(resume(paused, "bob", "back"), "bob", 3.0, "it is fine")
+    trail = sealed(
+        started(),
+        acted(Action.PAUSE, paused, 1.0),
+        acted(Action.RESUME, resume(paused, "bob", "back"), 2.0),
+        acted(Action.PROMOTE, promoted, 3.0),
+        acted(Action.ABORT, abort(promoted, "bob", "it is not"), 4.0),
     )
     assert replay(trail, "r1").faults == ()
 

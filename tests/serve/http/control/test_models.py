@@ -11,8 +11,25 @@ BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1
 
 def test_lists_the_models(endpoint: Endpoint) -> None:
     """And knows no others."""
-    assert endpoint.client.get("/control/models").json() == {"models": ["linear"]}
+    assert endpoint.client.get("/control/models").json() == {"models": ["linear"], "rolling": []}
     assert endpoint.client.get("/control/models/other").status_code == 404
+
+
+def test_lists_the_models_that_are_rolling_out(endpoint: Endpoint) -> None:
+    """So that a page can open on one of them."""
+    endpoint.watched("linear-1")
+    shown = endpoint.client.get("/control/models").json()
+    endpoint.watched(None)
+    assert shown["rolling"] == ["linear"]
+
+
+def test_shows_what_a_shadow_has_come_to(endpoint: Endpoint) -> None:
+    """Also where no rollout looks at it."""
+    tally = endpoint.registry.models["linear"].served["light"].queue.tally
+    tally.copies, tally.disagreements, tally.drops = 640, 9, 17
+    shown = endpoint.client.get("/control/models/linear").json()["variants"]["light"]
+    tally.copies = tally.disagreements = tally.drops = 0
+    assert [shown[name] for name in ("compared", "disagreements", "dropped")] == [640, 9, 17]
 
 
 def test_shows_the_split_and_the_counts(endpoint: Endpoint) -> None:
