@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.rollout.guards import Counts, harm, safety
-from serve.rollout.policy import ErrorGuard, LatencyGuard, Policy
+from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
 from serve.rollout.sequential import Array, Bursts, dispersion, log_mean, log_rate_above, log_rate_below
 
 Whole = NDArray[np.int64]
-KINDS = ("errors", "over_limit")
+KINDS: tuple[str, ...] = ("errors", "over_limit")
 # A rollout with a shadow has so many.
 GUARDS = 7
 # A second in so many is bad, and then this share of the requests fails; the mean stays.
@@ -57,12 +57,17 @@ class Runs:
         self.shares = np.array([step.share for step in self.policy.steps] if split is None else [split])
         shape = (self.count, len(self.shares))
         self.requests = np.zeros((2, *shape))
-        self.events = {kind: np.zeros((6, *shape)) for kind in KINDS}
+        self.events = {kind: np.zeros((6, *shape)) for _, kind in self.pairs}
         self.costs = np.zeros((2, 2, self.count))
         self.step = np.zeros(self.count, np.int64)
         self.entered_s = np.zeros(self.count, np.int64)
         self.rolled_back_s = np.full(self.count, -1)
         self.done_s = np.full(self.count, -1)
+
+    @property
+    def pairs(self) -> tuple[tuple[ErrorGuard | QuantileGuard, str], ...]:
+        """The guards, each with what it counts."""
+        return (self.policy.guards.errors, "errors"), (self.policy.guards.latency, "over_limit")
 
     @property
     def alive(self) -> Whole:
@@ -75,7 +80,7 @@ class Runs:
         counted = self._draw(alive)
         at = (alive, self.step[alive])
         self.requests[:, *at] += counted["requests"]
-        for kind in KINDS:
+        for _, kind in self.pairs:
             candidate, both = counted[kind][1], counted[kind].sum(0)
             self.events[kind][:, *at] += [
                 candidate,
@@ -113,9 +118,8 @@ class Runs:
         self.costs[1][:, alive] += ran
 
     def _look(self, alive: Whole, now_s: int) -> None:
-        guards = self.policy.guards
-        pairs = ((guards.errors, "errors"), (guards.latency, "over_limit"))
-        counts = {kind: self._counts(alive, kind) for kind in KINDS}
+        pairs = self.pairs
+        counts = {kind: self._counts(alive, kind) for _, kind in pairs}
         evidence = np.array([harm(guard, counts[kind]) for guard, kind in pairs])
         # The others are those of the three quantiles and the shadow's: all its pairs, and its slices.
         harmful = (evidence >= [[math.log(GUARDS / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
@@ -124,7 +128,7 @@ class Runs:
             return
         calm = (evidence < -math.log(1 - self.policy.proof)).all(0) & ~harmful
         ready = np.flatnonzero(calm & self._due(alive, now_s))
-        proven = self._proven(alive[ready], {kind: counts[kind] for kind in KINDS}, ready, pairs)
+        proven = self._proven(alive[ready], counts, ready)
         self._promote(alive[ready[proven]], now_s)
 
     def _due(self, alive: Whole, now_s: int) -> NDArray[np.bool_]:
@@ -139,14 +143,13 @@ class Runs:
         runs: Whole,
         counts: dict[str, Counts],
         ready: Whole,
-        pairs: tuple[tuple[ErrorGuard | LatencyGuard, str], ...],
     ) -> NDArray[np.bool_]:
         """Whether nothing is left to prove before the next step."""
         following = np.append(self.shares, 0.0)[self.step[runs] + 1]
         needed = following > self.policy.proof_above
         least = -math.log(1 - self.policy.proof)
         proven = self._cost_evidence(runs) >= least
-        for guard, kind in pairs:
+        for guard, kind in self.pairs:
             proven &= safety(guard, _of(counts[kind], ready)) >= least
         return ~needed | proven
 
@@ -164,13 +167,17 @@ class Runs:
         self.entered_s[runs[~last]] = now_s
         self.costs[:, :, runs] = 0
 
+    def trials(self, kind: str) -> Array:
+        """The candidate's requests that could have become such an event: [run, step]."""
+        return np.asarray(self.requests[1])
+
     def _counts(self, alive: Whole, kind: str) -> Counts:
         candidate, both, *bursts = self.events[kind][:, alive]
         return Counts(
             candidate=candidate,
             both=both,
             shares=self.shares,
-            trials=self.requests[1, alive].sum(-1),
+            trials=self.trials(kind)[alive].sum(-1),
             dispersion=dispersion(candidate, both, Bursts(*bursts)),
         )
 

@@ -86,7 +86,7 @@ def test_the_limits_that_follow_the_baseline_are_announced(keeping: Keeping) -> 
     revision = keeping.routes.revision
     assert announced(keeping) == (None, None, None)
     baseline = Baseline(keeping)
-    baseline.serve(10, 10.0)
+    baseline.serve(15, 10.0)
     assert list(announced(keeping)) == [pytest.approx(2 * edge(10))] * 3
     baseline.serve(50, 30.0)
     assert announced(keeping)[0] == pytest.approx(2 * edge(10))
@@ -98,7 +98,7 @@ def test_the_limits_that_follow_the_baseline_are_announced(keeping: Keeping) -> 
 def test_another_step_has_other_limits_at_once(keeping: Keeping) -> None:
     """With most of the traffic the candidate is held against a baseline that had it all, if one is known."""
     keeping.start(SKIP)
-    Baseline(keeping).serve(10, 10.0)
+    Baseline(keeping).serve(15, 10.0)
     assert None not in announced(keeping)
     for _ in range(2):
         keeping.promote()
@@ -110,7 +110,7 @@ def test_another_step_has_other_limits_at_once(keeping: Keeping) -> None:
 def test_the_next_rollout_begins_without_limits(keeping: Keeping) -> None:
     """Until the first look at the baseline as it is then."""
     first = keeping.start(SKIP)
-    Baseline(keeping).serve(10, 10.0)
+    Baseline(keeping).serve(15, 10.0)
     keeping.commands.act(first.rollout.rollout, "abort", ActWanted(), "ann")
     keeping.start(SKIP)
     assert announced(keeping) == (None, None, None)
