@@ -1,11 +1,14 @@
 """Census: what one gateway counts of a model while a rollout watches it, sheet by sheet."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from serve.record import Record
 from serve.rollout.evidence import Comparison, Drop
+from serve.rollout.runs import Sizes, subtract_sizes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
@@ -51,14 +54,18 @@ class Watch(Record):
 
 @dataclass(kw_only=True, slots=True)
 class Count:
-    """Requests that were chosen alike."""
+    """Requests that were chosen alike. They count when they are admitted, and what became of them when they
+    end, which may be on a later sheet."""
 
     requests: int = 0
     errors: int = 0
+    # Answered too late, or never: the client left before.
     over_limit: int = 0
     # For the p50, the p95 and the p99: requests admitted while there was a limit, and of these those over it.
     timed_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
     over_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
+    # The same for those that were chosen by a key, by the key's bucket (see `serve.routing.bucket_of`).
+    keys: "dict[int, Count]" = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -95,6 +102,8 @@ class Run:
     revision: int
     rows: int
     cpu_ms: float
+    # The same by the size of a run; empty: it is not known.
+    sizes: Sizes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +123,15 @@ class Sheet:
     answered: tuple[tuple[str, Choice], ...]
 
 
+class Admitted(NamedTuple):
+    """What is to be known of a request when it ends."""
+
+    choice: Choice
+    bucket: int | None
+    # Those in force when it was admitted: what it is held against is known before how long it takes.
+    quantile_limits_ms: Limits
+
+
 class Census:
     """Counts for one rollout in one gateway."""
 
@@ -123,39 +141,72 @@ class Census:
         self._sent: Sheet | None = None
         # Variant -> rows and time of its runs when the sheet was begun, and the revision then in force.
         self._ran: Mapping[str, tuple[int, float]] = {}
+        self._sizes: Mapping[str, Sizes] = {}
         self._revision = 0
         self._clear()
 
-    def count(self, choice: Choice, *, failed: bool, ms: float, request_id: str) -> None:
-        """A request has ended."""
+    def count(
+        self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
+    ) -> None:
+        """A request has been admitted and has ended."""
+        self.end(self.admit(choice, bucket), failed=failed, ms=ms, request_id=request_id)
+
+    def admit(self, choice: Choice, bucket: int | None) -> Admitted:
+        """A request has been admitted; `bucket` is that of its key, if it has one. Whatever becomes of it, it
+        was asked of the variant that was chosen."""
+        limits_ms = self.watch.quantile_limits_ms
+        for count in self._counted(choice, bucket):
+            count.requests += 1
+            for place, limit_ms in enumerate(limits_ms):
+                count.timed_quantiles[place] += limit_ms is not None
+        return Admitted(choice, bucket, limits_ms)
+
+    def end(self, admitted: Admitted, *, failed: bool, ms: float, request_id: str) -> None:
+        """A request that was admitted has ended after so many `ms`; infinity: its client left before the
+        answer was there, so it is over the limit, known or not."""
+        limit_ms = self.watch.limit_ms
+        over = ms == math.inf or (limit_ms is not None and ms > limit_ms)
+        beyond = [limit_ms is not None and ms > limit_ms for limit_ms in admitted.quantile_limits_ms]
+        if failed or over or any(beyond):
+            for count in self._counted(admitted.choice, admitted.bucket):
+                count.errors += failed
+                count.over_limit += over
+                for place, yes in enumerate(beyond):
+                    count.over_quantiles[place] += yes
+        if self.watch.feedback and request_id:
+            self._answered.append((request_id, admitted.choice))
+
+    def _counted(self, choice: Choice, bucket: int | None) -> tuple[Count, ...]:
         count = self._counts.get(choice)
         if count is None:
             count = self._counts[choice] = Count()
-        count.requests += 1
-        count.errors += failed
-        limit_ms = self.watch.limit_ms
-        count.over_limit += limit_ms is not None and ms > limit_ms
-        if self.watch.feedback and request_id:
-            self._answered.append((request_id, choice))
+        if bucket is None:
+            return (count,)
+        keyed = count.keys.get(bucket)
+        if keyed is None:
+            keyed = count.keys[bucket] = Count()
+        return count, keyed
 
-    def sheet(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> Sheet | None:
+    def sheet(
+        self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes] | None = None
+    ) -> Sheet | None:
         """What is to be told now: the sheet that was not acknowledged, or a new one; None: nothing happened.
 
-        `ran` are the rows and the CPU milliseconds of all runs so far, by variant; `revision` is that of the
-        routes in force."""
+        `ran` are the rows and the CPU milliseconds of all runs so far, by variant, and `sizes` the same by
+        size of run; `revision` is that of the routes in force."""
         if self._sent is None and (self._counts or self._answered or self.copies != Copies()):
             self._number += 1
             self._sent = Sheet(
                 rollout=self.watch.rollout,
                 number=self._number,
                 counts=self._counts,
-                runs=self._runs_since(revision, ran),
+                runs=self._runs_since(revision, ran, sizes or {}),
                 copies=self.copies,
                 disagreements=tuple(self.disagreements),
                 answered=tuple(self._answered),
             )
             self._clear()
-            self._ran, self._revision = ran, revision
+            self._ran, self._sizes, self._revision = ran, sizes or {}, revision
         return self._sent
 
     def acknowledge(self, number: int) -> None:
@@ -163,12 +214,19 @@ class Census:
         if self._sent is not None and self._sent.number <= number:
             self._sent = None
 
-    def _runs_since(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> dict[str, Run]:
+    def _runs_since(
+        self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes]
+    ) -> dict[str, Run]:
         # Runs under other routes had other batches.
         if revision != self._revision:
             return {}
         return {
-            variant: Run(revision=revision, rows=rows - before[0], cpu_ms=max(cpu_ms - before[1], 0.0))
+            variant: Run(
+                revision=revision,
+                rows=rows - before[0],
+                cpu_ms=max(cpu_ms - before[1], 0.0),
+                sizes=subtract_sizes(sizes.get(variant, {}), self._sizes.get(variant, {})),
+            )
             for variant, (rows, cpu_ms) in ran.items()
             if (before := self._ran.get(variant)) is not None and rows > before[0]
         }
