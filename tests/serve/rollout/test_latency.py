@@ -2,14 +2,16 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from serve.rollout.advance import advance
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.figure import Figure
 from serve.rollout.judge import Kind, find, judge
 from serve.rollout.policy import Guards, LatencyGuard, Policy
-from serve.rollout.rollout import Rollout
-from tests.serve.rollout.rollouts import at_step, proven, segment
+from serve.rollout.rollout import Phase, Rollout
+from tests.serve.rollout.rollouts import at_step, costs, proven, segment
 
 MANY = 20_000
 
@@ -146,3 +148,43 @@ def test_a_segment_that_says_nothing_else_timed_all_its_requests() -> None:
     fields = {"step": 1, "split": 0.5, "started_s": 0.0, "ended_s": 1.0, "requests": pair}
     assert Segment.model_validate(fields).timed == pair
     assert Segment.model_validate({**fields, "timed": Pair()}).timed == Pair()
+
+
+def minute(rollout: Rollout, at_s: float, rng: np.random.Generator) -> Segment:
+    """What a minute at 1 request a second comes to with two equal variants. The baseline's p50 is known from
+    the first minute on, its p95 after 200 requests and its p99 after 1,000."""
+    share = rollout.share
+    mine = int(rng.binomial(60, share))
+    counted: dict[str, Any] = {}
+    for name, rate, known_s in (("p50", 0.33, 60), ("p95", 0.018, 240), ("p99", 0.0028, 1020)):
+        pair = Pair(baseline=60 - mine, candidate=mine) if at_s > known_s else Pair()
+        counted[f"timed_{name}"] = pair
+        over = rng.binomial((pair.baseline, pair.candidate), rate)
+        counted[f"over_{name}"] = Events.tick(int(over[0]), int(over[1]))
+    return Segment(
+        step=rollout.step,
+        split=share,
+        started_s=at_s - 60,
+        ended_s=at_s,
+        requests=Pair(baseline=60 - mine, candidate=mine),
+        baseline_cost=costs(1, rng.normal(10, 1)),
+        candidate_cost=costs(1, rng.normal(5, 1)),
+        **counted,
+    )
+
+
+def test_a_rollout_at_one_request_a_second_reaches_its_end() -> None:
+    """By itself within the day, though its latency limit never was known: out of the shadow with its pairs,
+    and then by the quantiles."""
+    rng, evidence = np.random.default_rng(5), Evidence(shadow=proven().shadow)
+    rollout, now_s, reasons = unfixed(0), 0.0, set[str]()
+    while not rollout.phase.over and now_s < 86_400:
+        now_s += 60
+        if rollout.step:
+            evidence = evidence.with_tick(minute(rollout, now_s, rng))
+        verdict = judge(rollout, evidence, now_s)
+        reasons |= {part.split(":")[0] for part in verdict.reason.split("; ")}
+        rollout = advance(rollout, verdict, now_s)
+    assert rollout.phase is Phase.DONE, rollout.reason
+    assert now_s < 43_200
+    assert "p99 unproven" in reasons
