@@ -18,6 +18,7 @@ _MOST_LINES = 4
 _SHORTER = (
     (re.compile(r"[\d,]+ of [\d,]+ \(([\d.]+%)\)"), r"\1"),
     (re.compile(r"^[\d,]+ of [\d,]+ pairs differ, "), ""),
+    (re.compile(r"^over ([\d.]+) times the baseline's p\d+"), r"over \1x"),
     (re.compile(" of the baseline's|^the candidate got "), ""),
     (re.compile(r"(?<=\d) times( as often)?"), "x"),
     (re.compile(" requests(?= where)"), ""),
