@@ -129,6 +129,8 @@ def _pair(pair: Disagreement, now_s: float) -> str:
 def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     """Why it stands where it stands, and what it waits for."""
     rollout, verdict = view.rollout, view.verdict
+    for warning in view.warnings:
+        yield from _labelled("warning", warning, width)
     if rollout.phase.over:
         yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width)
         return

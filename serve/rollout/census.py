@@ -2,23 +2,19 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from serve.record import Record
 from serve.rollout.evidence import Comparison, Drop
+from serve.rollout.ledger import Ledger
+from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.rollout.runs import Sizes, subtract_sizes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
 _MOST_DISAGREEMENTS = 20
-MOST_SLICES = 32
-_OTHER = "other"
-
-# Milliseconds for the p50, the p95 and the p99; None: it is not known yet.
-Limits = tuple[float | None, float | None, float | None]
-NO_LIMITS: Limits = (None, None, None)
 
 # The routes' revision by which a request was chosen, whether by a sticky key, and the variant that was.
 Choice = tuple[int, bool, str]
@@ -67,6 +63,17 @@ class Count:
     # The same for those that were chosen by a key, by the key's bucket (see `serve.routing.bucket_of`).
     keys: "dict[int, Count]" = field(default_factory=dict)
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """As a ledger keeps it. Counts by quantile may be lost with a gateway: it loses both variants'."""
+        return self.requests, self.errors, self.over_limit
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> "Count":
+        """What has these numbers."""
+        requests, errors, over_limit = numbers
+        return cls(requests=requests, errors=errors, over_limit=over_limit)
+
 
 @dataclass(kw_only=True, slots=True)
 class Copies:
@@ -78,21 +85,6 @@ class Copies:
     # Rows, in all and by why.
     dropped: int = 0
     drops: dict[Drop, int] = field(default_factory=dict)
-
-
-def add_copies(total: Copies, more: Copies) -> None:
-    """Add `more` to `total`. Of slices the first are kept apart, the rest goes together."""
-    if more.pairs.pairs:
-        total.pairs += more.pairs
-    for name, part in more.outputs.items():
-        total.outputs[name] = total.outputs.get(name, Comparison()) + part
-    for name, part in more.slices.items():
-        known = name in total.slices or len(total.slices) < MOST_SLICES
-        kept = name if known else _OTHER
-        total.slices[kept] = total.slices.get(kept, Comparison()) + part
-    total.dropped += more.dropped
-    for why, rows in more.drops.items():
-        total.drops[why] = total.drops.get(why, 0) + rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +113,8 @@ class Sheet:
     disagreements: tuple[Disagreement, ...]
     # The ids of requests and how they were chosen.
     answered: tuple[tuple[str, Choice], ...]
+    # The variants that ran in the gateway's own process when it died.
+    died: tuple[str, ...] = ()
 
 
 class Admitted(NamedTuple):
@@ -135,8 +129,10 @@ class Admitted(NamedTuple):
 class Census:
     """Counts for one rollout in one gateway."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, ledger: Ledger | None = None) -> None:
+        """What is counted stands in `ledger`, too, until it is acknowledged."""
         self.watch = watch
+        self._ledger = ledger
         self._number = 0
         self._sent: Sheet | None = None
         # Variant -> rows and time of its runs when the sheet was begun, and the revision then in force.
@@ -155,10 +151,13 @@ class Census:
         """A request has been admitted; `bucket` is that of its key, if it has one. Whatever becomes of it, it
         was asked of the variant that was chosen."""
         limits_ms = self.watch.quantile_limits_ms
-        for count in self._counted(choice, bucket):
+        counts = self._counted(choice, bucket)
+        for count in counts:
             count.requests += 1
             for place, limit_ms in enumerate(limits_ms):
                 count.timed_quantiles[place] += limit_ms is not None
+        if self._ledger is not None:
+            self._ledger.begin(choice, bucket, [count.numbers for count in counts])
         return Admitted(choice, bucket, limits_ms)
 
     def end(self, admitted: Admitted, *, failed: bool, ms: float, request_id: str) -> None:
@@ -167,14 +166,17 @@ class Census:
         limit_ms = self.watch.limit_ms
         over = ms == math.inf or (limit_ms is not None and ms > limit_ms)
         beyond = [limit_ms is not None and ms > limit_ms for limit_ms in admitted.quantile_limits_ms]
-        if failed or over or any(beyond):
-            for count in self._counted(admitted.choice, admitted.bucket):
-                count.errors += failed
-                count.over_limit += over
-                for place, yes in enumerate(beyond):
-                    count.over_quantiles[place] += yes
+        choice, bucket, _ = admitted
+        counts = self._counted(choice, bucket) if failed or over or any(beyond) else ()
+        for count in counts:
+            count.errors += failed
+            count.over_limit += over
+            for place, yes in enumerate(beyond):
+                count.over_quantiles[place] += yes
+        if self._ledger is not None:
+            self._ledger.end(choice, bucket, [count.numbers for count in counts])
         if self.watch.feedback and request_id:
-            self._answered.append((request_id, admitted.choice))
+            self._answered.append((request_id, choice))
 
     def _counted(self, choice: Choice, bucket: int | None) -> tuple[Count, ...]:
         count = self._counts.get(choice)
@@ -207,12 +209,21 @@ class Census:
             )
             self._clear()
             self._ran, self._sizes, self._revision = ran, sizes or {}, revision
+            if self._ledger is not None:
+                self._ledger.turn(self._number)
         return self._sent
 
     def acknowledge(self, number: int) -> None:
         """The sheet of this number is written down."""
         if self._sent is not None and self._sent.number <= number:
+            if self._ledger is not None:
+                self._ledger.acknowledge(self._sent.number)
             self._sent = None
+
+    def close(self) -> None:
+        """The rollout is over: nobody will ask for what was counted."""
+        if self._ledger is not None:
+            self._ledger.close()
 
     def _runs_since(
         self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes]

@@ -186,6 +186,8 @@ class Evidence(Record):
     # Rows of copies that were dropped, because the shadow could not keep up or was not there; and by why.
     dropped: Sum = 0
     drops: Mapping[Drop, Sum] = {}
+    # Gateways that died while the variant ran in their own process.
+    deaths: Pair = Pair()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
 

@@ -1,11 +1,12 @@
 """Gathering: from the sheets of all gateways to one tick of evidence. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve.rollout.census import Copies, Count, Run, Sheet, add_copies
+from serve.rollout.census import Copies, Count, Run, Sheet
+from serve.rollout.copies import add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Plan
@@ -25,7 +26,7 @@ class _Sums:
 
 def gather(
     evidence: Evidence,
-    sheets: Iterable[tuple[str, Sheet]],
+    sheets: Sequence[tuple[str, Sheet]],
     plan: Plan,
     splits: Splits,
     span: tuple[float, float],
@@ -65,6 +66,7 @@ def gather(
         "slices": copies.slices,
         "dropped": copies.dropped,
         "drops": copies.drops,
+        "deaths": evidence.deaths + _deaths(sheets, plan),
         "sheets": seen,
     }
     return evidence.model_copy(update=update)
@@ -88,6 +90,15 @@ def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
         fields[f"timed_{name}"] = Pair(baseline=timed[0], candidate=timed[1])
         fields[f"over_{name}"] = Events.tick(*over)
     return fields
+
+
+def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: Plan) -> Pair:
+    """Gateways that died, by what ran in them; where both did, nobody can tell which of them it was."""
+    died = [sheet.died for _, sheet in sheets]
+    return Pair(
+        baseline=sum(plan.baseline in ran for ran in died),
+        candidate=sum(plan.candidate in ran for ran in died),
+    )
 
 
 def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) -> Segment:

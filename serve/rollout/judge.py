@@ -21,6 +21,8 @@ _DROPPED = {
     Drop.BUSY: "live requests were waiting",
     Drop.FAULT: "of a fault, which the server's log tells",
 }
+# Of gateways, while the candidate ran in their process: each takes all its requests along, whoever waits.
+_MOST_DEATHS = 3
 
 
 class Kind(StrEnum):
@@ -90,6 +92,8 @@ def _decide(
 ) -> tuple[Kind, str]:
     """The order matters: harm before everything, and the end of time before any further step."""
     share = f"at {100 * rollout.share:.4g} % of the traffic" if rollout.step else "in the shadow"
+    if evidence.deaths.candidate >= _MOST_DEATHS:
+        return Kind.ROLLBACK, f"{evidence.deaths.candidate} gateways died while running it, {share}"
     *guards, mismatch = figures
     if harmful := [figure.harm_said() for figure in guards if figure.harmful]:
         return Kind.ROLLBACK, f"harm shown {share}: {'; '.join(harmful)}"

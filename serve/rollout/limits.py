@@ -1,7 +1,6 @@
 """Limits: which latencies the requests of a rollout are held against, and when these change."""
 
-from serve.rollout.census import Limits
-from serve.rollout.quantiles import QUANTILES, limits_of
+from serve.rollout.quantiles import QUANTILES, Limits, limits_of
 from serve.rollout.rollout import Plan, Rollout, fix_limits
 from serve.rollout.situation import Situation
 from serve.rollout.timeline import Timeline

@@ -5,9 +5,11 @@ A history is a variant's latencies so far at several times, oldest first; they o
 from collections.abc import Sequence
 from statistics import median
 
-from serve.rollout.census import Limits
 from serve.rollout.tally import Histogram
 
+# Milliseconds for the p50, the p95 and the p99; None: it is not known yet.
+Limits = tuple[float | None, float | None, float | None]
+NO_LIMITS: Limits = (None, None, None)
 History = Sequence[tuple[float, Histogram]]
 
 # What is compared of both variants at the same time.

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
-from serve.rollout.census import NO_LIMITS, Limits
 from serve.rollout.policy import Policy
+from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.routing import Routes
 
 

@@ -34,8 +34,10 @@ class Timeline:
 
     def curves(self, model: str) -> Curves:
         """What a model's variants did between one time and the next."""
-        variants = sorted({name for _, loads in self._noted for owner, name in loads if owner == model})
-        stretches = list(pairwise(self._noted))
+        # Another thread may note more meanwhile.
+        noted = tuple(self._noted)
+        variants = sorted({name for _, loads in noted for owner, name in loads if owner == model})
+        stretches = list(pairwise(noted))
         return Curves(
             at_s=tuple(after[0] for _, after in stretches),
             variants={name: _curve(stretches, (model, name)) for name in variants},
@@ -50,13 +52,15 @@ class Timeline:
         """A variant's latencies so far: of the last ten minutes closely, and roughly of the hours before."""
         minutes = self._minutes(model, variant)
         start_s = minutes[0][0] if minutes else 0.0
-        hours = ((at_s, latencies) for at_s, latencies in self._seldom if at_s < start_s)
+        hours = ((at_s, latencies) for at_s, latencies in tuple(self._seldom) if at_s < start_s)
         empty = Histogram()
         return [*((at_s, latencies.get((model, variant), empty)) for at_s, latencies in hours), *minutes]
 
     def _minutes(self, model: str, variant: str) -> History:
         empty, key = Histogram(), (model, variant)
-        return [(at_s, loads[key].tally.latency if key in loads else empty) for at_s, loads in self._noted]
+        # Copied at once: another thread may note while this one reads.
+        noted = tuple(self._noted)
+        return [(at_s, loads[key].tally.latency if key in loads else empty) for at_s, loads in noted]
 
 
 def _curve(

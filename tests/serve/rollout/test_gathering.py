@@ -151,3 +151,10 @@ def test_the_last_sheet_of_each_gateway_is_remembered() -> None:
     """With the evidence, so that the two cannot come apart."""
     before = gathered(sheet({}, 7), sheet({}, 3))
     assert gathered(sheet({}, 8), before=before).sheets == {"g0": 8, "g1": 3}
+
+
+def test_a_death_counts_against_what_ran() -> None:
+    """By variant; where both ran, against both, and where nothing did, against nobody."""
+    before = gathered(sheet({}, died=("int8",)))
+    after = gathered(sheet({}, died=("fp32", "int8")), sheet({}, died=("fp32",)), sheet({}), before=before)
+    assert (before.deaths, after.deaths) == (Pair(candidate=1), Pair(baseline=2, candidate=2))

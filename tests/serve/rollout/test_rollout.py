@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from serve.rollout.census import NO_LIMITS
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.quantiles import NO_LIMITS
 from serve.rollout.rollout import Phase, Plan, fix_limits, start
 from serve.routing import Routes
 from tests.serve.rollout.rollouts import at_step, begun
