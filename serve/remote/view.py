@@ -46,7 +46,7 @@ def summary(view: RolloutView) -> str:
 
 def place(rollout: Rollout) -> str:
     """The phase, and where it matters the step."""
-    if rollout.phase in (Phase.SHADOW, Phase.DONE) or not rollout.step:
+    if rollout.phase in (Phase.SHADOW, Phase.WATCHING, Phase.DONE) or not rollout.step:
         return str(rollout.phase)
     return f"{rollout.phase} {rollout.step} of {len(rollout.policy.steps)}"
 
@@ -72,8 +72,13 @@ def _steps(rollout: Rollout) -> str:
     """All steps, the present one in brackets; a star where somebody must approve."""
     policy = rollout.policy
     names = ["no shadow" if policy.shadow.skip else "shadow"]
-    names += [f"{percent(step.share)}{'*' if step.approval else ''}" for step in policy.steps]
-    names[rollout.step] = f"[{names[rollout.step]}]"
+    shares = [percent(policy.share_at(number)) for number in range(1, len(policy.steps) + 1)]
+    names += [
+        f"{share}{'*' if step.approval else ''}" for share, step in zip(shares, policy.steps, strict=True)
+    ]
+    names += ["watch"] if policy.watch_s else []
+    present = len(names) - 1 if rollout.share == 1 else rollout.step
+    names[present] = f"[{names[present]}]"
     star = "   (* asks first)" if any(step.approval for step in policy.steps) else ""
     # A step must not be broken over two lines.
     return " > ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names) + star
@@ -82,9 +87,11 @@ def _steps(rollout: Rollout) -> str:
 def _figures(view: RolloutView) -> Iterator[str]:
     if view.verdict is None:
         return
-    wide = max(len(figure.guard) for figure in view.verdict.figures)
+    # The others know nothing yet.
+    figures = [figure for figure in view.verdict.figures if (figure.harm, figure.safe) != (None, None)]
+    wide = max(len(figure.guard) for figure in figures)
     yield f"{'guard':<{wide}}  {'harm':<{_BAR}}  {'proof':<{_BAR}}  seen"
-    for figure in view.verdict.figures:
+    for figure in figures:
         harm = bar(figure.harm, figure.harm_at, "!" if figure.suspicious or figure.harmful else "#")
         proof = bar(figure.safe, figure.safe_at, "#")
         limited = figure.guard == "latency" and view.rollout.limit_ms is not None
@@ -136,7 +143,7 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
         return
     yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 1)
     if rollout.phase is Phase.WAITING_APPROVAL:
-        following = percent(rollout.policy.steps[rollout.step].share)
+        following = percent(rollout.policy.share_at(rollout.step + 1))
         text = f"approval of {following}: counterweight rollout promote {rollout.plan.model}"
     elif rollout.phase is Phase.PAUSED:
         text = f"somebody: counterweight rollout resume {rollout.plan.model} (or promote, or abort)"

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from serve.record import Record
-from serve.rollout.evidence import Comparison, Drop
+from serve.rollout.breaker import Breaker
+from serve.rollout.copies import Copies
 from serve.rollout.ledger import Ledger
 from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.rollout.runs import Sizes, subtract_sizes
+from serve.routing import Routes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
@@ -75,18 +77,6 @@ class Count:
         return cls(requests=requests, errors=errors, over_limit=over_limit)
 
 
-@dataclass(kw_only=True, slots=True)
-class Copies:
-    """What became of the copies for one shadow."""
-
-    pairs: Comparison = field(default_factory=Comparison)
-    outputs: dict[str, Comparison] = field(default_factory=dict)
-    slices: dict[str, Comparison] = field(default_factory=dict)
-    # Rows, in all and by why.
-    dropped: int = 0
-    drops: dict[Drop, int] = field(default_factory=dict)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
     """What a variant's runs came to while one set of routes was in force."""
@@ -132,6 +122,7 @@ class Census:
     def __init__(self, watch: Watch, ledger: Ledger | None = None) -> None:
         """What is counted stands in `ledger`, too, until it is acknowledged."""
         self.watch = watch
+        self.breaker = Breaker()
         self._ledger = ledger
         self._number = 0
         self._sent: Sheet | None = None
@@ -140,6 +131,10 @@ class Census:
         self._sizes: Mapping[str, Sizes] = {}
         self._revision = 0
         self._clear()
+
+    def protected(self, routes: Routes) -> Routes:
+        """The routes, without the candidate once its breaker has opened."""
+        return routes if self.breaker.trip is None else routes.without(self.watch.candidate)
 
     def count(
         self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from serve.control import Feedback, Outcome, RolloutView
 from serve.errors import LostLease, StaleRevision, StoreFailed
-from serve.rollout.advance import abort
+from serve.rollout.advance import abort, end_watch
 from serve.rollout.census import Sheet
 from serve.rollout.clock import SteadyClock
 from serve.rollout.look import look
@@ -197,8 +197,9 @@ class Controller:
             situation.present = situation.present.model_copy(update={"routes": routes})
 
     def _stop(self, situation: Situation, rollout: Rollout, reason: str) -> None:
+        action, stop = (Action.PROMOTE, end_watch) if rollout.watched else (Action.ABORT, abort)
         try:
-            self.change(situation, Action.ABORT, abort(rollout, BY_KEEPER, reason), self.clock.now_s())
+            self.change(situation, action, stop(rollout, BY_KEEPER, reason), self.clock.now_s())
         except LostLease:
             _log.warning("%s, and another keeper has to end rollout %s", reason, rollout.rollout)
 

@@ -1,10 +1,23 @@
 """Copies: what became of those for a shadow, added up over requests and gateways."""
 
-from serve.rollout.census import Copies
-from serve.rollout.evidence import Comparison
+from dataclasses import dataclass, field
+
+from serve.rollout.evidence import Comparison, Drop
 
 MOST_SLICES = 32
 _OTHER = "other"
+
+
+@dataclass(kw_only=True, slots=True)
+class Copies:
+    """What became of the copies for one shadow."""
+
+    pairs: Comparison = field(default_factory=Comparison)
+    outputs: dict[str, Comparison] = field(default_factory=dict)
+    slices: dict[str, Comparison] = field(default_factory=dict)
+    # Rows, in all and by why.
+    dropped: int = 0
+    drops: dict[Drop, int] = field(default_factory=dict)
 
 
 def add_copies(total: Copies, more: Copies) -> None:

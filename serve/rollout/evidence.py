@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from serve.record import Record
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414  who reads evidence finds all of it here
+from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum, Sums, Total
 
 
@@ -179,6 +180,8 @@ class Evidence(Record):
     """All of one rollout so far: one segment for each split that was in force, in order."""
 
     segments: tuple[Segment, ...] = ()
+    # Of the candidate in the last step and since, the newest stretches, in order.
+    lately: tuple[Stretch, ...] = ()
     shadow: Comparison = Comparison()
     # The same by output, and by the slice that a request named.
     outputs: Mapping[str, Comparison] = {}

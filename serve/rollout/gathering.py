@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve.rollout.census import Copies, Count, Run, Sheet
-from serve.rollout.copies import add_copies
+from serve.rollout.census import Count, Run, Sheet
+from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Plan
 from serve.rollout.runs import Sizes, add_run, add_sizes
+from serve.rollout.stretch import Stretch, extended
 
 # Revision of routes -> the step and the candidate's share that they stand for.
 Splits = Mapping[int, tuple[int, float]]
@@ -58,9 +59,14 @@ def gather(
             step, split = splits.get(run.revision, (0, 0.0))
             if step and variant in sides:
                 sums[step, split, False].runs[sides[variant]].append(run)
+    lately = evidence.lately
     for key, part in sums.items():
-        evidence = evidence.with_tick(_tick(key, part, span))
+        tick = _tick(key, part, span)
+        evidence = evidence.with_tick(tick)
+        if key[0] == len(plan.policy.steps):
+            lately = extended(lately, _stretch(tick))
     update = {
+        "lately": lately,
         "shadow": copies.pairs,
         "outputs": copies.outputs,
         "slices": copies.slices,
@@ -90,6 +96,18 @@ def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
         fields[f"timed_{name}"] = Pair(baseline=timed[0], candidate=timed[1])
         fields[f"over_{name}"] = Events.tick(*over)
     return fields
+
+
+def _stretch(tick: Segment) -> Stretch:
+    """What happened to the candidate's requests."""
+    return Stretch(
+        started_s=tick.started_s,
+        ended_s=tick.ended_s,
+        requests=tick.requests.candidate,
+        errors=tick.errors.candidate,
+        timed=tick.timed.candidate,
+        over_limit=tick.over_limit.candidate,
+    )
 
 
 def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: Plan) -> Pair:

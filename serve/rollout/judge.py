@@ -9,11 +9,12 @@ from serve.rollout.cost import weigh_cost
 from serve.rollout.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.figure import Figure, safe_at, with_thresholds
 from serve.rollout.guards import watch_split
-from serve.rollout.latency import nothing_known, watch_latencies
+from serve.rollout.latency import LATENCIES, nothing_known, watch_latencies
 from serve.rollout.likeness import compare, compare_slices
-from serve.rollout.policy import Policy, Shadow, Step
+from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
 from serve.rollout.watched import Watched, about
+from serve.rollout.watching import watch_lately
 
 _DROPPED = {
     Drop.FULL: "its queue was full (max_shadow_rows)",
@@ -59,10 +60,10 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
-    judged = with_thresholds(confident, policy.proof)
+    judged = with_thresholds(confident, policy.proof, LATENCIES)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
-    return (*judged, _cost(rollout, segments), watch_split(segments))
+    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, segments), watch_split(segments))
 
 
 def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
@@ -92,11 +93,14 @@ def _decide(
 ) -> tuple[Kind, str]:
     """The order matters: harm before everything, and the end of time before any further step."""
     share = f"at {100 * rollout.share:.4g} % of the traffic" if rollout.step else "in the shadow"
-    if evidence.deaths.candidate >= _MOST_DEATHS:
-        return Kind.ROLLBACK, f"{evidence.deaths.candidate} gateways died while running it, {share}"
     *guards, mismatch = figures
-    if harmful := [figure.harm_said() for figure in guards if figure.harmful]:
-        return Kind.ROLLBACK, f"harm shown {share}: {'; '.join(harmful)}"
+    if harm := _harm(evidence, guards, share):
+        return Kind.ROLLBACK, harm
+    seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
+    if rollout.watched:
+        watched_s, asked_s = now_s - rollout.entered_s, rollout.policy.watch_s
+        watched = f"{share}: watched for {watched_s:,.0f} of {asked_s:,.0f} s"
+        return (Kind.PROMOTE, f"{watched}; {seen}") if watched_s >= asked_s else (Kind.CONTINUE, watched)
     if mismatch.harmful:
         return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
     elapsed_s = now_s - rollout.started_s
@@ -108,8 +112,15 @@ def _decide(
         )
     if missing:
         return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
-    seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
     return Kind.PROMOTE, f"safe to go on {share}: {seen}"
+
+
+def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
+    """The harm that is shown; None: there is none."""
+    if evidence.deaths.candidate >= _MOST_DEATHS:
+        return f"{evidence.deaths.candidate} gateways died while running it, {share}"
+    harmful = [figure.harm_said() for figure in guards if figure.harmful]
+    return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 
 
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
@@ -150,7 +161,8 @@ def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], n
     watched = {kind.name: kind for kind in _watched(rollout, evidence.segments)}
     if rollout.step and nothing_known(watched.values()):
         missing.append("latency unproven: no request was compared, because the baseline's is not known")
-    live = (*watched, "cost")
+    # What it costs was shown before the last step, at a split that loads the two more alike.
+    live = [*watched, "cost"] if rollout.step < len(rollout.policy.steps) else [*watched]
     for figure in figures:
         if (figure.guard in live) != bool(rollout.step) or figure.safe is None or figure.proven:
             continue
@@ -164,8 +176,9 @@ def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], n
 
 def _needs_proof(policy: Policy, step: int) -> bool:
     """Whether leaving `step` asks for the whole proof. At all traffic nothing is left to compare with."""
-    following: tuple[Step, ...] = policy.steps[step : step + 1]
-    return step == 0 or bool(following and following[0].share > policy.proof_above)
+    if step == len(policy.steps):
+        return policy.share_at(step) < 1
+    return step == 0 or policy.steps[step].share > policy.proof_above
 
 
 def _of_step(rollout: Rollout, segments: Sequence[Segment]) -> list[Segment]:

@@ -18,6 +18,8 @@ from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Rollout
 from serve.rollout.watched import Watched
 
+# The guards of latency, which share the odds of one.
+LATENCIES = ("latency", *NAMES)
 # In units of the requests that it takes to see one beyond the quantile: what two equal variants need, half of
 # the requests each, to be shown safe against limits at 1.25 times the baseline's quantiles.
 _NEEDED = 60
@@ -42,7 +44,7 @@ def watch_latencies(rollout: Rollout, segments: Sequence[Segment]) -> list[Watch
 
 def nothing_known(watched: Iterable[Watched]) -> bool:
     """Whether nothing could be said of latency so far."""
-    return all(each.unknown for each in watched if each.name in ("latency", *NAMES))
+    return all(each.unknown for each in watched if each.name in LATENCIES)
 
 
 def _quantile(rollout: Rollout, segments: Sequence[Segment], name: str, q: float) -> Watched:

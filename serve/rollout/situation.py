@@ -201,7 +201,9 @@ class Situation:
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
             if change.rollout is not None:
-                self.splits[change.routes.revision] = (change.rollout.step, change.rollout.share)
+                # As routed, which is what the requests were drawn by.
+                share = change.routes.share(change.rollout.plan.candidate)
+                self.splits[change.routes.revision] = (change.rollout.step, share)
         if moved and (rollout := change.rollout) is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(

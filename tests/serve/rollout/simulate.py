@@ -16,8 +16,9 @@ from serve.rollout.sequential import Array, Bursts, dispersion, log_mean, log_ra
 
 Whole = NDArray[np.int64]
 KINDS: tuple[str, ...] = ("errors", "over_limit")
-# A rollout with a shadow has so many.
-GUARDS = 7
+# A rollout with a shadow has so many guards: errors, latency, and the shadow's pairs and slices. Those of
+# latency are four, which share the odds of one.
+GUARDS, LATENCIES = 4, 4
 # A second in so many is bad, and then this share of the requests fails; the mean stays.
 BURST_EVERY, BURST_RATE = 60, 0.5
 
@@ -54,7 +55,7 @@ class Runs:
 
     def __post_init__(self) -> None:
         split = self.scenario.split
-        self.shares = np.array([step.share for step in self.policy.steps] if split is None else [split])
+        self.shares = np.array(_shares(self.policy) if split is None else [split])
         shape = (self.count, len(self.shares))
         self.requests = np.zeros((2, *shape))
         self.events = {kind: np.zeros((6, *shape)) for _, kind in self.pairs}
@@ -121,8 +122,14 @@ class Runs:
         pairs = self.pairs
         counts = {kind: self._counts(alive, kind) for _, kind in pairs}
         evidence = np.array([harm(guard, counts[kind]) for guard, kind in pairs])
-        # The others are those of the three quantiles and the shadow's: all its pairs, and its slices.
-        harmful = (evidence >= [[math.log(GUARDS / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
+        guards = [GUARDS if kind == "errors" else GUARDS * LATENCIES for _, kind in pairs]
+        harmful = (
+            evidence
+            >= [
+                [math.log(number / (1 - guard.confidence))]
+                for number, (guard, _) in zip(guards, pairs, strict=True)
+            ]
+        ).any(0)
         self.rolled_back_s[alive[harmful]] = now_s
         if self.scenario.split is not None:
             return
@@ -145,13 +152,14 @@ class Runs:
         ready: Whole,
     ) -> NDArray[np.bool_]:
         """Whether nothing is left to prove before the next step."""
-        following = np.append(self.shares, 0.0)[self.step[runs] + 1]
+        following = np.append([step.share for step in self.policy.steps], 1.0)[self.step[runs] + 1]
         needed = following > self.policy.proof_above
         least = -math.log(1 - self.policy.proof)
-        proven = self._cost_evidence(runs) >= least
+        # Shown before the last step.
+        proven = (self._cost_evidence(runs) >= least) | (self.step[runs] == len(self.shares) - 1)
         for guard, kind in self.pairs:
             proven &= safety(guard, _of(counts[kind], ready)) >= least
-        return ~needed | proven
+        return np.asarray(~needed | proven)
 
     def _cost_evidence(self, runs: Whole) -> Array:
         blocks = np.maximum(self.costs[1][:, runs], 1)
@@ -180,6 +188,10 @@ class Runs:
             trials=self.trials(kind)[alive].sum(-1),
             dispersion=dispersion(candidate, both, Bursts(*bursts)),
         )
+
+
+def _shares(policy: Policy) -> list[float]:
+    return [policy.share_at(step) for step in range(1, len(policy.steps) + 1)]
 
 
 def _of(counts: Counts, runs: Whole) -> Counts:

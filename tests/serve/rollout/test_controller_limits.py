@@ -103,7 +103,7 @@ def test_another_step_has_other_limits_at_once(keeping: Keeping) -> None:
     for _ in range(2):
         keeping.promote()
     keeping.tick()
-    assert keeping.rollout.share == 1
+    assert keeping.rollout.share == 0.95
     assert announced(keeping) == (None, None, None)
 
 

@@ -4,10 +4,12 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from serve.rollout.census import Choice, Copies, Count, Run, Sheet
+from serve.rollout.census import Choice, Count, Run, Sheet
+from serve.rollout.copies import Copies
 from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
 from serve.rollout.rollout import Plan
+from serve.rollout.stretch import Stretch
 
 PLAN = Plan(model="digits", baseline="fp32", candidate="int8")
 # Revision 2 is the shadow; 3 and 4 are the first two steps, and 6 is the second one again after a pause.
@@ -135,6 +137,20 @@ def test_copies_add_up() -> None:
     assert evidence.shadow == part + part
     assert (evidence.outputs, evidence.slices) == ({"y": part + part}, {"de": part + part})
     assert (evidence.dropped, evidence.drops) == (4, {Drop.FULL: 4})
+
+
+def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() -> None:
+    """There is hardly anything left to compare them with."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (4, False, "int8"): (20, 1, 2),
+        (9, False, "fp32"): (5, 3, 3),
+        (9, False, "int8"): (95, 2, 4),
+        (10, True, "int8"): (100, 1, 0),
+    }
+    splits = {**SPLITS, 9: (5, 0.95), 10: (5, 1.0)}
+    evidence = gather(Evidence(), [("g", sheet(counts))], PLAN, splits, (5.0, 6.0))
+    stretch = Stretch(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
+    assert evidence.lately == (stretch,)
 
 
 def test_the_evidence_before_stays_as_it_was() -> None:

@@ -85,7 +85,7 @@ def test_a_limit_that_nearly_nobody_is_over_is_kept_whatever_the_ratio() -> None
 
 def test_a_baseline_with_little_traffic_is_no_measure_of_what_is_rarely_over_the_limit() -> None:
     """Beside a candidate with 95 % it has no queue: that it is five times as seldom over is no harm."""
-    counts = half(2 * MANY, over_limit=(0.001, 0.005)).segments[0]
+    counts = half(3 * MANY, over_limit=(0.001, 0.005)).segments[0]
     crowded = counts.model_copy(update={"split": 0.95})
     assert figure(at_step(4), Evidence(segments=(counts,)), "latency").harmful
     assert not figure(at_step(4), Evidence(segments=(crowded,)), "latency").harmful
