@@ -8,6 +8,7 @@ from typing import Any
 from serve.rollout.census import Count, Run, Sheet
 from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
+from serve.rollout.keys import Keys
 from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Plan
 from serve.rollout.runs import Sizes, add_run, add_sizes
@@ -23,6 +24,7 @@ class _Sums:
 
     counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
     runs: tuple[list[Run], list[Run]] = field(default_factory=lambda: ([], []))
+    keys: list[Keys] = field(default_factory=lambda: [Keys(), Keys()])
 
 
 def gather(
@@ -55,6 +57,7 @@ def gather(
                 total.errors += count.errors
                 total.over_limit += count.over_limit
                 _add_quantiles(total, count)
+                sums[step, split, sticky].keys[sides[variant]] += _keys(count)
         for variant, run in sheet.runs.items():
             step, split = splits.get(run.revision, (0, 0.0))
             if step and variant in sides:
@@ -133,7 +136,13 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
         **_latency(baseline, candidate),
         baseline_cost=_cost(sums.runs[0], span[1]),
         candidate_cost=_cost(sums.runs[1], span[1]),
+        baseline_keys=sums.keys[0],
+        candidate_keys=sums.keys[1],
     )
+
+
+def _keys(count: Count) -> Keys:
+    return Keys(buckets={bucket: part.requests for bucket, part in count.keys.items() if part.requests})
 
 
 def _cost(runs: Sequence[Run], at_s: float) -> Cost:
