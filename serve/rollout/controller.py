@@ -49,6 +49,11 @@ class Controller:
         # When the last look and the last save came to their end.
         self._looked_s = self._saved_s = self.clock.now_s()
 
+    @property
+    def acts(self) -> bool:
+        """Whether it has the store's lease."""
+        return self._acting
+
     def take(self, model: str, gateway: str, sheet: Sheet) -> bool:
         """What a gateway counted; whether it must be told again. From any thread, and without waiting."""
         with self._taking:
