@@ -58,7 +58,7 @@ class Keeper:
         self._meter = Meter(server)
         self._change = asyncio.Lock()
         self._thread = StoreThread()
-        self._store = await self._thread.wait(Store, plan.store, "keeper")
+        self._store = await self._thread.wait(Store, plan.store, "keeper", plan.seal_key)
         self._timeline = Timeline()
         self._webhooks = Webhooks()
         self._controller = Controller(self._store, self._timeline, self._webhooks.tell)
