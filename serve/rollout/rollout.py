@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
+from serve.rollout.census import Watch
 from serve.rollout.policy import Policy
 from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.routing import Routes
@@ -132,6 +133,18 @@ def routes_of(rollout: Rollout, before: Routes) -> Routes:
         return before
     update = {"weights": rollout.weights, "shadows": shadows, "revision": before.revision + 1}
     return before.model_copy(update=update)
+
+
+def watch_of(rollout: Rollout, quantile_limits_ms: Limits) -> Watch:
+    """What gateways are to count for it, with these limits that follow the baseline."""
+    return Watch(
+        rollout=rollout.rollout,
+        baseline=rollout.plan.baseline,
+        candidate=rollout.plan.candidate,
+        limit_ms=rollout.limit_ms,
+        quantile_limits_ms=quantile_limits_ms,
+        feedback=rollout.policy.guards.accuracy is not None,
+    )
 
 
 def fix_limits(rollout: Rollout, baseline_quantile_ms: float | None, steady_ms: Limits) -> Rollout:

@@ -12,7 +12,7 @@ from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import QualificationView, view_of
 from serve.rollout.quantiles import NO_LIMITS, Limits
-from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.rollout import Phase, Rollout, watch_of
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
@@ -98,17 +98,7 @@ class Situation:
     @property
     def watch(self) -> Watch | None:
         """What gateways are to count."""
-        rollout = self.running
-        if rollout is None:
-            return None
-        return Watch(
-            rollout=rollout.rollout,
-            baseline=rollout.plan.baseline,
-            candidate=rollout.plan.candidate,
-            limit_ms=rollout.limit_ms,
-            quantile_limits_ms=self.quantile_limits_ms,
-            feedback=rollout.policy.guards.accuracy is not None,
-        )
+        return None if self.running is None else watch_of(self.running, self.quantile_limits_ms)
 
     def take(self, gateway: str, sheet: Sheet) -> bool:
         """A gateway's sheet, which comes again until it is acknowledged; whether it must."""

@@ -58,7 +58,7 @@ def test_the_limit_that_stays_is_fixed_once(keeping: Keeping) -> None:
     assert keeping.rollout.limit_ms == pytest.approx(2 * edge(10))
     trail = keeping.store.trail("digits")
     assert [entry.change.action for entry in trail].count(Action.LIMIT) == 1
-    assert replay(trail, keeping.rollout.rollout).faults == ()
+    assert replay(trail, keeping.rollout.rollout, keeping.store.key).faults == ()
 
 
 def test_an_incident_before_the_start_is_in_no_limit(keeping: Keeping) -> None:
