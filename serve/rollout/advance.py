@@ -52,9 +52,23 @@ def abort(rollout: Rollout, by: str, reason: str = "aborted") -> Rollout:
     return rollout.model_copy(update={"phase": Phase.ROLLED_BACK, "by": by, "reason": reason})
 
 
+def accept(rollout: Rollout, by: str, reason: str = "accepted as the baseline") -> Rollout:
+    """The candidate is the model's baseline from now on. Raises RefusedAction."""
+    _refuse(rollout, "accept", Phase.DONE)
+    if rollout.accepted:
+        raise RefusedAction(
+            f"{rollout.plan.candidate!r} was made the baseline by rollout {rollout.rollout} already; "
+            "start the next rollout from it"
+        )
+    return rollout.model_copy(update={"accepted": True, "by": by, "reason": reason})
+
+
 def _next(rollout: Rollout, now_s: float, *, by: str, reason: str) -> Rollout:
     if rollout.step == len(rollout.policy.steps):
-        return rollout.model_copy(update={"phase": Phase.DONE, "by": by, "reason": reason})
+        accepted = rollout.policy.on_done == "become_baseline"
+        return rollout.model_copy(
+            update={"phase": Phase.DONE, "by": by, "reason": reason, "accepted": accepted}
+        )
     update = {"phase": Phase.STEP, "step": rollout.step + 1, "entered_s": now_s, "by": by, "reason": reason}
     return rollout.model_copy(update=update)
 

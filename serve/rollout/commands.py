@@ -27,6 +27,7 @@ from serve.rollout.replay import Replay, replay
 from serve.rollout.rollout import Plan, start
 from serve.rollout.situation import Situation
 from serve.rollout.store import Store
+from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
 from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of, view_of
@@ -129,6 +130,9 @@ class Commands:
                 after = advance.resume(before, by, wanted.reason or "resumed")
             case "abort":
                 after = advance.abort(before, by, wanted.reason or "aborted")
+            case "accept":
+                after = advance.accept(before, by, wanted.reason or "accepted as the baseline")
+                require_acceptable(situation, before)
         self._controller.change(situation, Action(act), after, now_s)
         return _view(situation)
 

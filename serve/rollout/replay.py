@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from serve.errors import CounterweightError
 from serve.record import Record
-from serve.rollout.advance import abort, advance, pause, promote, resume
+from serve.rollout.advance import abort, accept, advance, pause, promote, resume
 from serve.rollout.judge import judge
 from serve.rollout.rollout import Rollout
 from serve.rollout.trail import Action, Change, Entry, broken_seals
@@ -15,6 +15,7 @@ _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
     Action.RESUME: lambda before, change: resume(before, change.by, _reason(change)),
     Action.PROMOTE: lambda before, change: promote(before, change.by, change.at_s, _reason(change)),
     Action.ABORT: lambda before, change: abort(before, change.by, _reason(change)),
+    Action.ACCEPT: lambda before, change: accept(before, change.by, _reason(change)),
 }
 
 
@@ -53,7 +54,7 @@ def _compare(before: Rollout | None, change: Change) -> list[str]:
     assert after is not None
     if before is None:
         return [] if change.action is Action.START else [f"{change.action} before the start"]
-    if before.phase.over:
+    if before.phase.over and change.action is not Action.ACCEPT:
         return [f"{change.action} after the end, {before.phase}"]
     faults = []
     expected: Rollout | None = None

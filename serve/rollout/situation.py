@@ -28,6 +28,7 @@ class Situation:
     """One model: what the store says is in force, and what came in since."""
 
     model: str
+    # The repository's, or the one of the loaded variants that was accepted in its place last.
     baseline: str
     # Variant -> the digest of the version that is loaded.
     digests: Mapping[str, str]
@@ -58,6 +59,9 @@ class Situation:
     came: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[str, Sheet]] = field(default_factory=list)
     disagreements: deque[Disagreement] = field(default_factory=lambda: deque(maxlen=_SHOWN))
+
+    def __post_init__(self) -> None:
+        self._stored_baseline = self.baseline
 
     @property
     def running(self) -> Rollout | None:
@@ -98,6 +102,7 @@ class Situation:
         """What the store says. What had come and is in no evidence yet will come again."""
         self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
+        self.baseline = self._stored_baseline
         for entry in trail:
             self.put(entry.number, entry.change)
         self.present = present
@@ -120,6 +125,12 @@ class Situation:
         if change.judged is not None:
             self.weighed = weight_of(change.judged.evidence)
             self.judged = change.judged.verdict, change.at_s
+        if (
+            (rollout := change.rollout) is not None
+            and rollout.accepted
+            and rollout.plan.candidate in self.digests
+        ):
+            self.baseline = rollout.plan.candidate
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
             if change.rollout is not None:
