@@ -133,7 +133,9 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     """Why it stands where it stands, and what it waits for."""
     rollout, verdict = view.rollout, view.verdict
     if rollout.phase.over:
-        yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width)
+        # What it rests on when all is well stands in the figures.
+        most = _MOST_LINES if rollout.phase is Phase.DONE else None
+        yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width, most)
         return
     yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 1)
     if rollout.phase is Phase.WAITING_APPROVAL:
