@@ -3,22 +3,25 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from deployments.catalog_file import CatalogFile
 from deployments.doors import close_doors
 from deployments.gateways import Gateways, Reply, Report
 from deployments.hosts import Hosts
 from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.meter import Meter
 from deployments.plan import Plan
+from deployments.store_thread import StoreThread
 from serve.catalog import Catalog, IndexEntry, LoadedModel
 from serve.control import Bundles
 from serve.errors import CounterweightError, InvalidBundle
 from serve.observe.usage import Usage
 from serve.repository import StoredModel
+from serve.rollout.at_once import AtOnce
 from serve.rollout.commands import Commands
 from serve.rollout.controller import Controller
 from serve.rollout.store import Store
@@ -26,8 +29,9 @@ from serve.rollout.timeline import Timeline
 from serve.rollout.webhook import Webhooks
 from serve.routing import Routes
 
-T = TypeVar("T")
 _TICK_EVERY_S = 1.0
+# An abort is in force before it is written; who asked for it waits no longer for that.
+_WRITTEN_WITHIN_S = 0.5
 _UNLOADED = "it was unloaded"
 _log = logging.getLogger("counterweight.keeper")
 
@@ -41,7 +45,7 @@ class Keeper:
         close_doors()
         self._plan = plan
         self._hosts = Hosts(plan, Path(scratch))
-        self._saved = Path(scratch) / "catalog.json"
+        self._saved = CatalogFile(Path(scratch) / "catalog.json")
         self._catalog = Catalog()
         # `model/variant` -> why it is not served.
         self._reasons: dict[str, str] = {}
@@ -49,15 +53,15 @@ class Keeper:
         self._gateways = Gateways()
         self._meter = Meter(server)
         self._change = asyncio.Lock()
-        # All that waits for the database does it here, one after the other.
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._store = await self._wait(Store, plan.store, "keeper")
+        self._thread = StoreThread()
+        self._store = await self._thread.wait(Store, plan.store, "keeper")
         self._timeline = Timeline()
         self._webhooks = Webhooks()
         self._controller = Controller(self._store, self._timeline, self._webhooks.tell)
         self._commands = Commands(self._controller, self._store, self._timeline)
-        if self._saved.exists():
-            self._catalog = Catalog.model_validate_json(self._saved.read_bytes())
+        self._at_once = AtOnce(self._controller)
+        if (saved := self._saved.read()) is not None:
+            self._catalog = saved
             for model in self._catalog.models.values():
                 await self._settle(model)
             self._refresh()
@@ -68,10 +72,9 @@ class Keeper:
     def __del__(self) -> None:
         """Ray's way to say goodbye: the next keeper need not wait for the lease to run out."""
         # It may not have come so far.
-        if (store := getattr(self, "_store", None)) is not None:
-            store.close()
-        if (webhooks := getattr(self, "_webhooks", None)) is not None:
-            webhooks.close()
+        for name in ("_store", "_webhooks"):
+            if (held := getattr(self, name, None)) is not None:
+                held.close()
 
     def check_health(self) -> None:
         """Raise when it no longer looks."""
@@ -93,7 +96,13 @@ class Keeper:
     async def command(self, name: str, *arguments: Any) -> Any:
         """Do one of `Commands`, and tell the gateways what follows from it."""
         try:
-            return await self._wait(getattr(self._commands, name), *arguments)
+            if (answer := self._at_once.ask(name, *arguments)) is None:
+                return await self._thread.wait(getattr(self._commands, name), *arguments)
+            if name != "act":
+                return answer
+            self._refresh()
+            await self._thread.save(self._controller.save, _WRITTEN_WITHIN_S, again=True)
+            return self._at_once.view(arguments[0]) or answer
         finally:
             self._refresh()
 
@@ -129,7 +138,7 @@ class Keeper:
             current = find_loaded(self._catalog, model, variant)
             if variant is None:
                 gone = list(current.variants)
-                await self._wait(self._controller.forget, model)
+                await self._thread.wait(self._controller.forget, model)
                 await self._publish(self._catalog.drop(model))
             else:
                 gone = [variant]
@@ -201,24 +210,19 @@ class Keeper:
     async def _settle(self, model: LoadedModel, weights: Mapping[str, float] | None = None) -> None:
         """Tell the controller what is loaded of a model; `weights`: and how its traffic starts out."""
         digests = {name: version.digest for name, version in model.variants.items()}
-        await self._wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
+        await self._thread.wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
         self._controller.situations[model.name].rejected = model.rejected
 
     async def _tick_forever(self) -> None:
+        # Harm is looked for, and traffic taken away, whatever the store does.
+        judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
         while True:
             await asyncio.sleep(_TICK_EVERY_S)
-            try:
-                await self._wait(self._timeline.note, time.time(), self._gateways.loads())
-                await self._wait(self._controller.tick)
-            except CounterweightError as error:
-                # What was decided last stays in force, and the next look may find the store again.
-                _log.error("%s", error)
-            except Exception:
-                _log.exception("a look at the rollouts failed")
+            self._timeline.note(self._controller.clock.now_s(), self._gateways.loads())
+            await asyncio.get_running_loop().run_in_executor(judge, self._controller.look)
             self._refresh()
-
-    async def _wait(self, call: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+            await self._thread.save(self._controller.save, _TICK_EVERY_S)
+            self._refresh()
 
     def _refresh(self) -> None:
         """Let the gateways hear of routes that have changed."""
@@ -226,8 +230,9 @@ class Keeper:
         for model in self._catalog.models.values():
             if model.name in self._controller.situations and (now := self._in_force(model)) != model:
                 catalog = catalog.put(now)
-        if catalog is not self._catalog:
-            self._save(catalog)
+        if catalog is not self._catalog or self._saved.behind:
+            self._catalog = catalog
+            self._saved.save(catalog)
 
     def _in_force(self, model: LoadedModel) -> LoadedModel:
         situation = self._controller.situations[model.name]
@@ -235,11 +240,6 @@ class Keeper:
 
     async def _publish(self, catalog: Catalog) -> dict[str, str]:
         """Make this the newest catalog; return once all gateways serve it, with what they could not have."""
-        self._save(catalog)
-        return await self._gateways.settle(catalog.revision)
-
-    def _save(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        temporary = self._saved.with_suffix(".new")
-        temporary.write_text(catalog.model_dump_json())
-        temporary.replace(self._saved)
+        self._saved.save(catalog)
+        return await self._gateways.settle(catalog.revision)

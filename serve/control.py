@@ -95,6 +95,8 @@ class RolloutView(Record):
     served: float | None
     # The last pairs that differ, newest first.
     disagreements: tuple[Disagreement, ...]
+    # What does not work as it should: nobody judges, or what was decided is not written down.
+    warnings: tuple[str, ...] = ()
 
 
 class RolloutLine(Record):

@@ -22,6 +22,7 @@ export function sections(picture, desk, now_s) {
   const latest = h("a", { href: address(model, null) }, "Show the latest one");
   return [
     !newest && h("p.notice", null, "This is an earlier rollout. ", latest),
+    (view?.warnings ?? []).map((warning) => h("p.notice", null, warning)),
     hero(picture, desk, now_s, newest),
     h(
       "div.columns",

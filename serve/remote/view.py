@@ -132,6 +132,8 @@ def _pair(pair: Disagreement, now_s: float) -> str:
 def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     """Why it stands where it stands, and what it waits for."""
     rollout, verdict = view.rollout, view.verdict
+    for warning in view.warnings:
+        yield from _labelled("warning", warning, width)
     if rollout.phase.over:
         # What it rests on when all is well stands in the figures.
         most = _MOST_LINES if rollout.phase is Phase.DONE else None

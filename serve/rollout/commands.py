@@ -21,6 +21,7 @@ from serve.control import (
 from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownModel
 from serve.record import explain, nearest
 from serve.rollout import advance
+from serve.rollout.at_once import require_current
 from serve.rollout.controller import Controller
 from serve.rollout.qualification import Qualification, QualificationView, unqualified
 from serve.rollout.replay import Replay, replay
@@ -30,7 +31,7 @@ from serve.rollout.store import Store
 from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
-from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of, view_of
+from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of
 from serve.routing import Routes
 from serve.unserved import require_served
 
@@ -68,7 +69,9 @@ class Commands:
             routes = Routes.model_validate({**now.model_dump(), **given, "revision": now.revision + 1})
         except ValidationError as error:
             raise InvalidRequest(f"routes of {model!r}: {explain(error)}") from None
-        change = Change(model=model, action=Action.ROUTES, by=by, at_s=time.time(), routes=routes)
+        change = Change(
+            model=model, action=Action.ROUTES, by=by, at_s=self._controller.clock.now_s(), routes=routes
+        )
         self._controller.append(situation, change)
         return routes
 
@@ -86,18 +89,24 @@ class Commands:
             digests={name: situation.digests[name] for name in variants},
             policy=wanted.policy,
         )
-        now_s = time.time()
+        now_s = self._controller.clock.now_s()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
         name = f"{model}-{stamp}-{secrets.token_hex(2)}"
         quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
         self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
-        return _view(situation)
+        return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
         """Write down what was found of a candidate."""
         situation = self._at(model)
         _require_loaded(situation, found)
-        change = Change(model=model, action=Action.QUALIFY, by=by, at_s=time.time(), qualification=found)
+        change = Change(
+            model=model,
+            action=Action.QUALIFY,
+            by=by,
+            at_s=self._controller.clock.now_s(),
+            qualification=found,
+        )
         self._controller.append(situation, change)
         return situation.qualifications[-1]
 
@@ -114,13 +123,8 @@ class Commands:
         before = situation.present.rollout
         if before is None or before.rollout != rollout:
             raise RefusedAction(f"rollout {rollout} is over; nothing can be done to it any more")
-        if wanted.number is not None and wanted.number < situation.changed:
-            raise StaleRevision(
-                f"entry {wanted.number} was read, and {situation.changed} has changed {rollout} since: "
-                f"it is {before.phase} at step {before.step}; look at it and decide again",
-                situation.changed,
-            )
-        now_s = time.time()
+        require_current(situation, wanted)
+        now_s = self._controller.clock.now_s()
         match act:
             case "promote":
                 after = advance.promote(before, by, now_s, wanted.reason)
@@ -129,12 +133,15 @@ class Commands:
             case "resume":
                 after = advance.resume(before, by, wanted.reason or "resumed")
             case "abort":
-                after = advance.abort(before, by, wanted.reason or "aborted")
+                after = advance.abort(before, by, reason := wanted.reason or "aborted")
+                if self._controller.withdraw(rollout, by, reason) is not None:
+                    self._controller.save()
+                    return self._controller.view(situation)
             case "accept":
                 after = advance.accept(before, by, wanted.reason or "accepted as the baseline")
                 require_acceptable(situation, before)
         self._controller.change(situation, Action(act), after, now_s)
-        return _view(situation)
+        return self._controller.view(situation)
 
     def view(self, rollout: str) -> RolloutView:
         """A rollout as it stands."""
@@ -142,7 +149,7 @@ class Commands:
         situation = self._controller.situations.get(model)
         last = None if situation is None else situation.present.rollout
         if situation is not None and last is not None and last.rollout == rollout:
-            return _view(situation)
+            return self._controller.view(situation)
         return past(self._store.trail(model), rollout)
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
@@ -180,11 +187,6 @@ class Commands:
         # What was unloaded still has its history.
         if model not in self._store.models():
             self._at(model)
-
-
-def _view(situation: Situation) -> RolloutView:
-    present = situation.present.model_copy(update={"number": situation.changed})
-    return view_of(present, situation.judged, situation.disagreements)
 
 
 def _require_startable(situation: Situation, candidate: str) -> None:

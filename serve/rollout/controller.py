@@ -1,44 +1,53 @@
 """Controller: every second load, judge, advance, save.
 
-It waits for the database, and is called from one thread; only `take` and `written` may come from another."""
+Two threads share it. `look` gathers and judges in memory and never waits for the database; `save`, and most
+of what people ask for, waits for it in the other. So a store that hangs keeps nobody from taking traffic
+away: a withdrawal is in force at once, and is written first when the store is back. Everything else is in
+force when it is written. `_taking` guards what both see, and is never held during a wait."""
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from serve.control import Feedback, Outcome, TrailLine
+from serve.control import Feedback, Outcome, RolloutView
 from serve.errors import LostLease, StaleRevision, StoreFailed
-from serve.rollout.advance import abort, advance
-from serve.rollout.answered import Answer
+from serve.rollout.advance import abort
 from serve.rollout.census import Sheet
-from serve.rollout.evidence import Evidence
-from serve.rollout.gathering import gather
-from serve.rollout.judge import judge
-from serve.rollout.rollout import Rollout, fix_limit, routes_of
-from serve.rollout.situation import BY_KEEPER, BY_SERVE, Situation, mended
+from serve.rollout.clock import SteadyClock
+from serve.rollout.look import look
+from serve.rollout.mended import mended
+from serve.rollout.rollout import Rollout
+from serve.rollout.scribe import Scribe, Tell
+from serve.rollout.situation import BY_SERVE, Situation
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
-from serve.rollout.trail import Action, Change, Judged
-from serve.rollout.views import line_of
+from serve.rollout.trail import Action, Change
+from serve.rollout.views import view_of
+from serve.rollout.withdrawal import withdraw
 
 _log = logging.getLogger("counterweight.controller")
-# What is told of a change, at the URL that its policy names, of which model.
-Tell = Callable[[str, str, TrailLine], None]
+# Who takes out what is not loaded.
+BY_KEEPER = "keeper"
+# When nothing was written, or nobody looked, for longer, people are told.
+_LATE_S = 3.0
 
 
 class Controller:
     """Moves the traffic of all models while it holds the store's lease. A keeper without the lease follows
-    what the other one writes. Its methods raise StoreFailed, and then nothing has changed."""
+    what the other one writes. What waits for the store raises StoreFailed, and then nothing has changed."""
 
     def __init__(self, store: Store, timeline: Timeline, tell: Tell) -> None:
         # Model -> what is known of it; live.
         self.situations: dict[str, Situation] = {}
+        self.clock = SteadyClock()
         self._acting = False
+        # Whether another keeper has the lease, and has given a sign of life.
+        self._rival = False
         self._store = store
-        self._timeline = timeline
-        self._tell = tell
-        self._taking = threading.Lock()
+        self._taking = threading.RLock()
+        self._scribe = Scribe(store, timeline, tell, self.clock, self._taking)
+        # When the last look and the last save came to their end.
+        self._looked_s = self._saved_s = self.clock.now_s()
 
     def take(self, model: str, gateway: str, sheet: Sheet) -> None:
         """What a gateway counted; from any thread, and without waiting."""
@@ -50,161 +59,137 @@ class Controller:
         """By model, the gateway's last sheet that is written down; from any thread."""
         with self._taking:
             return {
-                name: situation.present.evidence.sheets[gateway]
+                name: situation.written[gateway]
                 for name, situation in self.situations.items()
-                if gateway in situation.present.evidence.sheets
+                if gateway in situation.written
             }
+
+    def withdraw(self, rollout: str, by: str, reason: str = "aborted") -> Situation | None:
+        """All traffic of a rollout back to its baseline, at once and from any thread; `save` writes it down.
+        None: that rollout does not run, or another keeper, which is alive, has it."""
+        with self._taking:
+            for situation in () if self._rival else self.situations.values():
+                running = situation.running
+                if running is not None and running.rollout == rollout:
+                    change = withdraw(running, situation.routes, by, reason, self.clock.now_s())
+                    situation.go_ahead(change)
+                    return situation
+        return None
+
+    def warnings(self, situation: Situation) -> tuple[str, ...]:
+        """What people must know about `situation` that its rollout does not say; from any thread."""
+        now_s, said = self.clock.now_s(), []
+        if (silent_s := now_s - self._saved_s) > _LATE_S:
+            said.append(
+                f"nothing could be written down for {silent_s:,.0f} s: harm still takes traffic away, and "
+                "nothing is promoted before the store is back"
+            )
+        if (blind_s := now_s - self._looked_s) > _LATE_S:
+            said.append(f"nobody has judged for {blind_s:,.0f} s")
+        if not self._acting:
+            said.append("another keeper has the store's lease: this one only follows")
+        if (ahead := situation.ahead) is not None:
+            said.append(f"the {ahead.action} by {ahead.by} is in force, and not written down yet")
+        return tuple(said)
 
     def settle(
         self, model: str, baseline: str, digests: Mapping[str, str], weights: Mapping[str, float] | None
     ) -> None:
         """These versions of a model are loaded now: its traffic goes on as the store says, as far as it can.
         `weights` is the split that it starts out with, if nobody has decided on another one; None: as is."""
-        now_s = time.time()
         if not self._acting:
-            self._renew(now_s)
+            self._renew()
         situation = Situation(model=model, baseline=baseline, digests=digests, weights=weights)
-        self._recall(situation)
+        self._scribe.recall(situation)
         if known := self.situations.get(model):
             situation.judged = known.judged
-        self._mend(situation, now_s)
+        self._mend(situation)
         with self._taking:
+            if known is not None:
+                situation.go_on_top(known.ahead, self.clock.now_s())
             self.situations[model] = situation
 
     def forget(self, model: str) -> None:
         """The model is not served any more."""
         situation = self.situations[model]
+        self._scribe.write_ahead(situation)
         if (rollout := situation.running) is not None:
-            self._stop(situation, rollout, f"{model} was unloaded", time.time())
+            self._stop(situation, rollout, f"{model} was unloaded")
         with self._taking:
             del self.situations[model]
 
-    def tick(self) -> None:
-        """One look at everything."""
-        self._renew(now_s := time.time())
-        for situation in self.situations.values():
+    def look(self) -> None:
+        """One look at everything that came in; it does not wait for the store."""
+        now_s = self.clock.now_s()
+        for situation in tuple(self.situations.values()) if self._acting else ():
+            try:
+                look(situation, self._taking, now_s)
+            except Exception:  # what is wrong with one model must not keep harm of another in force
+                _log.exception("a look at the rollout of %s failed", situation.model)
+        self._looked_s = self.clock.now_s()
+
+    def save(self) -> None:
+        """Write down what looks have found, and what went ahead."""
+        self._renew()
+        for situation in tuple(self.situations.values()):
             if not self._acting:
                 self._follow(situation)
                 continue
             try:
-                self._look(situation, now_s)
+                self._scribe.write(situation)
             except (StaleRevision, LostLease) as error:
                 _log.warning("%s", error)
-                self._recall(situation)
+                self._scribe.recall(situation)
             except StoreFailed:
                 raise
-            except Exception:  # what is wrong with one model must not keep harm of another in force
-                _log.exception("a look at the rollout of %s failed", situation.model)
+            except Exception:
+                _log.exception("what was found of %s could not be written", situation.model)
+        self._saved_s = self.clock.now_s()
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
         """Add feedback to the evidence of the rollout that runs. Raises LostLease."""
-        rollout, before = situation.running, situation.present.evidence
-        running = rollout.rollout if rollout else None
-        feedback, evidence = self._store.learn(situation.model, outcomes, running, before, time.time())
-        self._note(situation, evidence)
-        return feedback
+        return self._scribe.learn(situation, outcomes)
 
-    def change(
-        self,
-        situation: Situation,
-        action: Action,
-        rollout: Rollout,
-        now_s: float,
-        judged: Judged | None = None,
-    ) -> None:
+    def change(self, situation: Situation, action: Action, rollout: Rollout, now_s: float) -> None:
         """Write down one step of a rollout, with the routes that follow from it. Raises StaleRevision and
         LostLease."""
-        routes = routes_of(rollout, situation.routes)
-        machine = action in (Action.VERDICT, Action.LIMIT)
-        change = Change(
-            model=situation.model,
-            action=action,
-            by="judge" if machine else rollout.by,
-            at_s=now_s,
-            rollout=rollout,
-            routes=None if routes is situation.routes else routes,
-            judged=judged,
-        )
+        change = Change(model=situation.model, action=action, by=rollout.by, at_s=now_s, rollout=rollout)
         self.append(situation, change)
 
     def append(self, situation: Situation, change: Change) -> None:
         """Write down a change. Raises StaleRevision and LostLease."""
-        try:
-            entry = self._store.append(change, situation.present.number)
-        except StaleRevision:
-            self._recall(situation)
-            raise
-        with self._taking:
-            moved = situation.put(entry.number, change)
-        webhook = change.rollout and change.rollout.policy.webhook
-        if moved and webhook:
-            self._tell(webhook, change.model, line_of(entry.number, entry.digest, change))
+        self._scribe.append(situation, change)
 
-    def _renew(self, now_s: float) -> None:
-        acting = self._store.renew(now_s)
+    def view(self, situation: Situation) -> RolloutView:
+        """The last rollout of a model as it stands; from any thread."""
+        with self._taking:
+            present = situation.present.model_copy(update={"number": situation.changed})
+            shown = tuple(situation.disagreements)
+        view = view_of(present, situation.judged, shown)
+        return view.model_copy(update={"warnings": self.warnings(situation)})
+
+    def _renew(self) -> None:
+        acting = self._store.renew(self.clock.now_s())
         if acting != self._acting and self.situations:
             _log.warning("this keeper %s", "acts from now on" if acting else "follows another one")
         for situation in self.situations.values() if acting and not self._acting else ():
             # Whole: evidence was kept since the last entry, and what was mended here was not written.
-            self._recall(situation)
-            self._mend(situation, now_s)
-        self._acting = acting
+            self._scribe.recall(situation)
+            self._mend(situation)
+        self._acting, self._rival = acting, not acting and self._store.rival
 
-    def _look(self, situation: Situation, now_s: float) -> None:
-        """Add what came in to the evidence of the rollout that runs, and do what follows from it."""
-        rollout = situation.running
-        if rollout is None:
-            return
-        self._gather(situation, rollout, now_s)
-        if rollout.limit_ms is None:
-            plan = rollout.plan
-            q = plan.policy.guards.latency.quantile
-            rollout = fix_limit(rollout, self._timeline.quantile_ms(plan.model, plan.baseline, q))
-            if rollout.limit_ms is not None:
-                self.change(situation, Action.LIMIT, rollout, now_s)
-        evidence = situation.present.evidence
-        verdict = judge(rollout, evidence, now_s)
-        after = advance(rollout, verdict, now_s)
-        situation.judged = verdict, now_s
-        if after is not rollout or situation.notable(evidence):
-            self.change(situation, Action.VERDICT, after, now_s, Judged(evidence=evidence, verdict=verdict))
-
-    def _gather(self, situation: Situation, rollout: Rollout, now_s: float) -> None:
-        with self._taking:
-            sheets, situation.waiting = situation.waiting, []
-        if not sheets:
-            return
-        answers = list(_answers(situation, rollout, sheets, now_s))
-        span = (situation.ticked_s or now_s, now_s)
-        evidence = gather(situation.present.evidence, sheets, rollout.plan, situation.splits, span)
-        try:
-            self._store.answered.note(situation.model, answers, now_s)
-            self._keep(situation, rollout, evidence, now_s)
-        except BaseException:
-            with self._taking:
-                situation.waiting = sheets + situation.waiting
-            raise
-        situation.ticked_s = now_s
-
-    def _keep(self, situation: Situation, rollout: Rollout, evidence: Evidence, now_s: float) -> None:
-        self._store.keep(rollout.rollout, evidence, now_s)
-        self._note(situation, evidence)
-
-    def _note(self, situation: Situation, evidence: Evidence) -> None:
-        with self._taking:
-            situation.present = situation.present.model_copy(update={"evidence": evidence})
-
-    def _mend(self, situation: Situation, now_s: float) -> None:
+    def _mend(self, situation: Situation) -> None:
         """Let traffic go only to what is loaded, and end a rollout of anything else."""
         if (rollout := situation.running) is not None:
             if (fault := situation.fault(rollout)) is None:
                 return
-            self._stop(situation, rollout, fault, now_s)
+            self._stop(situation, rollout, fault)
         before = situation.present.routes
         routes = mended(situation)
         if routes == before:
             return
         by = BY_KEEPER if situation.decided else BY_SERVE
+        now_s = self.clock.now_s()
         change = Change(model=situation.model, action=Action.ROUTES, by=by, at_s=now_s, routes=routes)
         try:
             self.append(situation, change)
@@ -212,38 +197,13 @@ class Controller:
             # In force here for now, and written when the lease is ours.
             situation.present = situation.present.model_copy(update={"routes": routes})
 
-    def _stop(self, situation: Situation, rollout: Rollout, reason: str, now_s: float) -> None:
+    def _stop(self, situation: Situation, rollout: Rollout, reason: str) -> None:
         try:
-            self.change(situation, Action.ABORT, abort(rollout, BY_KEEPER, reason), now_s)
+            self.change(situation, Action.ABORT, abort(rollout, BY_KEEPER, reason), self.clock.now_s())
         except LostLease:
             _log.warning("%s, and another keeper has to end rollout %s", reason, rollout.rollout)
 
     def _follow(self, situation: Situation) -> None:
-        if self._store.read(situation.model).number != situation.present.number:
-            self._recall(situation)
-
-    def _recall(self, situation: Situation) -> None:
-        present, trail = self._store.read(situation.model), self._store.trail(situation.model)
-        with self._taking:
-            situation.recall(present, trail)
-
-
-def _answers(
-    situation: Situation, rollout: Rollout, sheets: Sequence[tuple[str, Sheet]], now_s: float
-) -> Sequence[Answer]:
-    """The requests of these sheets that feedback may come for."""
-    return [
-        Answer(
-            request_id=request_id,
-            rollout=rollout.rollout,
-            step=step,
-            split=split,
-            sticky=sticky,
-            candidate=variant == rollout.plan.candidate,
-            at_s=now_s,
-        )
-        for _, sheet in sheets
-        for request_id, (revision, sticky, variant) in sheet.answered
-        for step, split in [situation.splits.get(revision, (0, 0.0))]
-        if step
-    ]
+        behind = situation.behind or situation.present
+        if self._store.read(situation.model).number != behind.number:
+            self._scribe.recall(situation)

@@ -1,31 +1,36 @@
 """Situation: what a keeper knows of one model's traffic, between two looks at the store."""
 
+import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from serve.control import RolloutLine
+from serve.rollout.answered import Answer
 from serve.rollout.census import Disagreement, Sheet, Watch
-from serve.rollout.evidence import Evidence
+from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import QualificationView, view_of
 from serve.rollout.rollout import Rollout
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
+from serve.rollout.withdrawal import on_top
 from serve.routing import Routes
 
+_log = logging.getLogger("counterweight.controller")
 _SHOWN = 20
-# Who writes the split that a server starts out with, and who takes out what is not loaded.
+# Who writes the split that a server starts out with.
 BY_SERVE = "serve"
-BY_KEEPER = "keeper"
 # A verdict that changes nothing is kept when the evidence has grown by so much since the last that was.
 _GROWTH = 1.1
 
 
 @dataclass(kw_only=True)
 class Situation:
-    """One model: what the store says is in force, and what came in since."""
+    """One model: what is in force, as the store says it, and what came in since.
+
+    What takes traffic away is in force before the store has it (`ahead`); nothing else is."""
 
     model: str
     # The repository's, or the one of the loaded variants that was accepted in its place last.
@@ -59,6 +64,21 @@ class Situation:
     came: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[str, Sheet]] = field(default_factory=list)
     disagreements: deque[Disagreement] = field(default_factory=lambda: deque(maxlen=_SHOWN))
+    # What is in force here and not written yet, and what was in force without it.
+    ahead: Change | None = None
+    behind: Present | None = None
+    # What the last look makes of the rollout, where that is to be written.
+    found: Change | None = None
+    # Counts up whenever the evidence begins anew: what was gathered for another one counts nowhere.
+    era: int = 0
+    # Gateway -> the number of its last sheet that is in the store's evidence.
+    written: Mapping[str, int] = field(default_factory=dict)
+    # The evidence that the store has.
+    kept: Evidence = field(default_factory=Evidence)
+    # Requests that feedback may come for, which the store does not have yet.
+    unnoted: list[Answer] = field(default_factory=list)
+    # Feedback that the store's evidence has and the one in memory has not yet.
+    learnt: list[Segment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._stored_baseline = self.baseline
@@ -98,18 +118,68 @@ class Situation:
             self.waiting.append((gateway, sheet))
             self.disagreements.extendleft(sheet.disagreements)
 
-    def recall(self, present: Present, trail: Iterable[Entry]) -> None:
-        """What the store says. What had come and is in no evidence yet will come again."""
+    @property
+    def whole(self) -> Evidence:
+        """The evidence with the feedback that the next look will add to it."""
+        evidence = self.present.evidence
+        for segment in self.learnt:
+            evidence = evidence.with_tick(segment)
+        return evidence
+
+    def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
+        """What the store says. What had come and is in no evidence yet will come again, and what went ahead
+        is put on top."""
+        ahead, self.ahead, self.behind = self.ahead, None, None
         self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
         self.baseline = self._stored_baseline
         for entry in trail:
             self.put(entry.number, entry.change)
+        self._restart(present.evidence)
         self.present = present
-        self.came, self.waiting = dict(present.evidence.sheets), []
+        self.go_on_top(ahead, now_s)
 
     def put(self, number: int, change: Change) -> bool:
-        """A change is written down as this entry; whether it moved anything."""
+        """A change is written down as this entry; whether it moved anything. What went ahead of it meanwhile
+        stays in force."""
+        ahead, self.ahead = self.ahead, None
+        if self.behind is not None:
+            self.present = self.behind.model_copy(update={"evidence": self.present.evidence})
+            self.behind = None
+        moved = self._apply(number, change)
+        if moved:
+            self.changed = number
+        if ahead is not change:
+            self.go_on_top(ahead, change.at_s)
+        return moved
+
+    def go_ahead(self, change: Change) -> None:
+        """This takes traffic away: in force from now on, and still to be written."""
+        self.ahead, self.behind, self.found = change, self.present, None
+        self._apply(self.present.number, change)
+
+    def go_on_top(self, ahead: Change | None, now_s: float) -> None:
+        """What went ahead of an older state is put on top of this one, as far as there is anything to do."""
+        if ahead is None or self.present.routes is None:
+            return
+        change = on_top(ahead, self.present.rollout, self.present.routes, now_s)
+        if change is None:
+            _log.warning("%s: dropped %s by %s, for it is over", self.model, ahead.action, ahead.by)
+        else:
+            self.go_ahead(change)
+
+    def keep(self, evidence: Evidence) -> None:
+        """The store has this evidence."""
+        self.kept, self.written = evidence, evidence.sheets
+
+    def _restart(self, evidence: Evidence) -> None:
+        """Go on from this evidence, which is in the store."""
+        self.era += 1
+        self.came, self.waiting = dict(evidence.sheets), []
+        self.found, self.unnoted, self.learnt = None, [], []
+        self.keep(evidence)
+
+    def _apply(self, number: int, change: Change) -> bool:
         before = self.present.rollout
         moved = change.judged is None or change.rollout != before
         if change.qualification is not None:
@@ -119,26 +189,22 @@ class Situation:
         evidence = self.present.evidence
         if change.action is Action.START:
             evidence = Evidence()
-            self.splits, self.came, self.waiting = {}, {}, []
+            self._restart(evidence)
+            self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
             self.disagreements.clear()
         if change.judged is not None:
             self.weighed = weight_of(change.judged.evidence)
             self.judged = change.judged.verdict, change.at_s
-        if (
-            (rollout := change.rollout) is not None
-            and rollout.accepted
-            and rollout.plan.candidate in self.digests
-        ):
+        rollout = change.rollout
+        if rollout is not None and rollout.accepted and rollout.plan.candidate in self.digests:
             self.baseline = rollout.plan.candidate
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
-            if change.rollout is not None:
-                self.splits[change.routes.revision] = (change.rollout.step, change.rollout.share)
-        if moved:
-            self.changed = number
-            if (rollout := change.rollout) is not None:
-                self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
+            if rollout is not None:
+                self.splits[change.routes.revision] = (rollout.step, rollout.share)
+        if moved and rollout is not None:
+            self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(
             number=number,
             routes=change.routes or self.present.routes,
@@ -165,31 +231,3 @@ class Situation:
 def weight_of(evidence: Evidence) -> int:
     """How many requests and pairs the evidence holds."""
     return evidence.shadow.pairs + sum(segment.requests.both for segment in evidence.segments)
-
-
-def mended(situation: Situation) -> Routes:
-    """The routes that can be in force with what is loaded: those that somebody decided on, or else the split
-    that the server starts out with."""
-    baseline, loaded, before = situation.baseline, situation.digests, situation.present.routes
-    start = before is None or (not situation.decided and situation.weights is not None)
-    asked = situation.weights if start else before and before.weights
-    weights = {baseline: 0.0} | {name: weight for name, weight in (asked or {}).items() if name in loaded}
-    if not any(weights.values()):
-        weights[baseline] = 100.0
-    if before is None:
-        return Routes(model=situation.model, baseline=baseline, weights=weights)
-    shadows = {
-        name: share
-        for name, share in before.shadows.items()
-        if name in loaded and name != baseline and not weights.get(name)
-    }
-    if (before.baseline, before.weights, before.shadows) == (baseline, weights, shadows):
-        return before
-    return Routes(
-        model=situation.model,
-        baseline=baseline,
-        weights=weights,
-        shadows=shadows,
-        sticky=before.sticky,
-        revision=before.revision + 1,
-    )

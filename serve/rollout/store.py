@@ -11,7 +11,7 @@ from serve.control import Feedback, Outcome
 from serve.errors import StaleRevision, UnknownRollout
 from serve.record import Record
 from serve.rollout.answered import Answered
-from serve.rollout.evidence import Evidence
+from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.lease import Lease, Writer, lease_of
 from serve.rollout.rollout import Rollout
 from serve.rollout.schema import EVIDENCE, TRAIL, open_engine, transaction
@@ -51,6 +51,11 @@ class Store:
     def renew(self, now_s: float) -> bool:
         """Take the lease, or keep it, for LEASE_S more. False: another keeper has it."""
         return self._writer.renew(now_s)
+
+    @property
+    def rival(self) -> bool:
+        """Whether another keeper has the lease, and was alive when `renew` was last refused."""
+        return self._writer.rival
 
     def lease(self) -> Lease:
         """Who acts."""
@@ -101,22 +106,26 @@ class Store:
 
     def learn(
         self, model: str, outcomes: Sequence[Outcome], running: str | None, evidence: Evidence, now_s: float
-    ) -> tuple[Feedback, Evidence]:
+    ) -> tuple[Feedback, tuple[Segment, ...]]:
         """Join outcomes to the requests of the rollout `running`, and add them to the `evidence` that it has
-        so far: both or neither, or a kill would lose what was told. None: none runs. Raises LostLease."""
+        so far: both or neither, or a kill would lose what was told. None: none runs. What was added is
+        returned. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
             feedback, segments = self.answered.tell(connection, model, outcomes, running)
             for segment in segments:
                 evidence = evidence.with_tick(segment)
             if running is not None and segments:
                 _replace(connection, running, evidence)
-        return feedback, evidence
+        return feedback, tuple(segments)
 
-    def append(self, change: Change, after: int) -> Entry:
-        """Write one step, decided on what `read` gave with the number `after`; its entry.
+    def append(
+        self, change: Change, after: int, now_s: float | None = None, evidence: Evidence | None = None
+    ) -> Entry:
+        """Write one step, decided on what `read` gave with the number `after`; its entry. `now_s`: it was
+        decided earlier. `evidence`: there is more by now than the verdict was computed from.
 
         Raises StaleRevision when something was written since, and LostLease."""
-        with self._writer.writing(change.at_s) as connection:
+        with self._writer.writing(change.at_s if now_s is None else now_s) as connection:
             last = _last(connection, TRAIL.c.model == change.model)
             number = last.number if last else 0
             if after != number:
@@ -129,7 +138,7 @@ class Store:
             entry = seal(change, number + 1, last.digest if last else "")
             connection.execute(insert(TRAIL).values(**entry.model_dump()))
             if change.rollout is not None and change.judged is not None:
-                _replace(connection, change.rollout.rollout, change.judged.evidence)
+                _replace(connection, change.rollout.rollout, evidence or change.judged.evidence)
         return entry
 
 

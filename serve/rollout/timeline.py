@@ -26,8 +26,10 @@ class Timeline:
 
     def curves(self, model: str) -> Curves:
         """What a model's variants did between one time and the next."""
-        variants = sorted({name for _, loads in self._noted for owner, name in loads if owner == model})
-        stretches = list(pairwise(self._noted))
+        # Another thread may note more meanwhile.
+        noted = tuple(self._noted)
+        variants = sorted({name for _, loads in noted for owner, name in loads if owner == model})
+        stretches = list(pairwise(noted))
         return Curves(
             at_s=tuple(after[0] for _, after in stretches),
             variants={name: _curve(stretches, (model, name)) for name in variants},

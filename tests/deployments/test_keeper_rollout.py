@@ -1,6 +1,8 @@
 """A rollout in the keeper's hands, without Ray: what gateways hear, and when."""
 
 import asyncio
+import errno
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -229,6 +231,60 @@ def test_a_store_that_is_away_ends_nothing(repository: Path, tmp_path: Path) -> 
             return away
 
     assert asyncio.run(asyncio.wait_for(scenario(), 60)) == ({}, {"light": 1.0})
+
+
+def test_an_abort_is_heard_while_the_store_is_locked(repository: Path, tmp_path: Path) -> None:
+    """Somebody holds the file and keeps the keeper's thread waiting: gateways hear of it all the same, and it
+    is written afterwards."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with keeping(repository, tmp_path) as (keeper, gateway, _):
+            view = await start(keeper)
+            await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")
+            await gateway.report()
+            other = sqlite3.connect(tmp_path / "rollouts.db")
+            other.execute("BEGIN IMMEDIATE")
+            waits = asyncio.create_task(keeper.command("trail", "linear", 0))
+            aborted = await keeper.command("act", view.rollout.rollout, "abort", ActWanted(), "bob")
+            listed = await keeper.command("rollouts", "linear")
+            await gateway.report()
+            heard = waits.done(), linear(gateway).routes.share("light"), linear(gateway).watch
+            other.rollback()
+            other.close()
+            await waits
+            while (await keeper.command("view", view.rollout.rollout)).warnings:
+                await asyncio.sleep(0.01)
+            trail = await keeper.command("trail", "linear", 0)
+            return heard, aborted.rollout.phase, listed[0].phase, trail[-1].action
+
+    heard, phase, listed, action = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert heard == (False, 0.0, None)
+    assert (phase, listed, action) == (Phase.ROLLED_BACK, Phase.ROLLED_BACK, "abort")
+
+
+def test_a_full_disk_keeps_no_route_from_the_gateways(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file for the next keeper cannot be written: an abort is heard all the same, and the file follows
+    when there is room."""
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    async def scenario() -> tuple[Any, ...]:
+        async with keeping(repository, tmp_path) as (keeper, gateway, _):
+            view = await start(keeper)
+            with monkeypatch.context() as full:
+                full.setattr(Path, "write_text", fail)
+                await keeper.command("act", view.rollout.rollout, "abort", ActWanted(), "ann")
+                await gateway.report()
+                heard = linear(gateway).watch, linear(gateway).routes.shadows
+                behind = keeper._saved.behind
+            while keeper._saved.behind:
+                await asyncio.sleep(0.01)
+            return heard, behind, keeper._saved.read() == keeper._catalog
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 60)) == ((None, {}), True, True)
 
 
 def test_what_cannot_be_written_down_is_not_loaded(repository: Path, tmp_path: Path) -> None:

@@ -97,6 +97,13 @@ def test_the_shadow_has_its_agreement_and_its_drops() -> None:
     assert any("y: 1 (0.60) -> 0 (0.54), slice us, 9 min 17 s ago" in each for each in lines)
 
 
+def test_a_warning_stands_before_what_it_waits_for() -> None:
+    """That nothing can be written, or that nobody judges."""
+    warned = early().model_copy(update={"warnings": ("nobody has judged for 12 s",)})
+    lines = render(warned, 0.0, 80)
+    assert lines.index("warning     nobody has judged for 12 s") < lines.index(line(lines, "waits for"))
+
+
 def test_before_the_first_verdict_that_is_what_it_waits_for() -> None:
     """No guards, no shadow, no time of a verdict."""
     lines = render(early(), 60.0, 80)

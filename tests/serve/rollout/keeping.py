@@ -34,7 +34,10 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now_s = 1_000_000_000.0
-        monkeypatch.setattr("time.time", lambda: self.now_s)
+        # How far somebody has set the wall clock since.
+        self.set_s = 0.0
+        monkeypatch.setattr("time.time", lambda: self.now_s + self.set_s)
+        monkeypatch.setattr("serve.rollout.clock.monotonic", lambda: self.now_s)
 
 
 class Keeping:
@@ -94,7 +97,8 @@ class Keeping:
     def tick(self, seconds: float = 1.0) -> None:
         """A look, so much later."""
         self.clock.now_s += seconds
-        self.controller.tick()
+        self.controller.look()
+        self.controller.save()
 
     def kill(self) -> None:
         """As kill -9 does it: the lease stays with who is no more."""

@@ -127,6 +127,6 @@ def test_a_keeper_that_follows_hears_of_it(keeping: Keeping, file: str, clock: C
     """With its next look."""
     follower = Keeping(file, clock)
     view = qualify(keeping)
-    follower.controller.tick()
+    follower.tick(0)
     assert follower.commands.qualifications("digits") == (view,)
     follower.kill()

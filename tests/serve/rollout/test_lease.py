@@ -32,6 +32,26 @@ def test_a_keeper_that_was_silent_is_replaced_and_may_not_write(store: Store, ur
     other.close()
 
 
+def test_a_lease_of_an_hour_is_free_when_nobody_renews_it(store: Store, url: str) -> None:
+    """Its keeper's clock was an hour ahead, and then it was killed: its successor waits no longer than for
+    any other, by its own clock."""
+    assert store.renew(3600.0)
+    other = Store(url, "other")
+    assert [other.renew(float(now_s)) for now_s in range(7)] == [False] * 5 + [True] * 2
+    other.close()
+
+
+def test_a_keeper_that_renews_is_not_replaced_however_far_its_clock_is_behind(store: Store, url: str) -> None:
+    """What counts are its signs of life."""
+    other = Store(url, "other")
+    assert not other.renew(4.0)
+    for now_s in range(5, 20):
+        assert store.renew(now_s - 1000.0)
+        assert not other.renew(float(now_s))
+    assert other.rival
+    other.close()
+
+
 def test_every_write_renews_the_lease(store: Store) -> None:
     """A keeper that works is alive."""
     store.append(started(at_s=3), 0)

@@ -50,7 +50,7 @@ def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pyte
         old.close()
     store = Store(url, "keeper")
     assert store.renew(1.0)
-    assert store.learn("digits", (), None, Evidence(), 1.0) == (NOTHING, Evidence())
+    assert store.learn("digits", (), None, Evidence(), 1.0) == (NOTHING, ())
     assert store.read("digits").number == 1
     store.close()
 

@@ -6,9 +6,10 @@ import pytest
 
 from serve.control import RoutesWanted
 from serve.rollout.evidence import Evidence
+from serve.rollout.mended import mended
 from serve.rollout.policy import AccuracyGuard, Guards, Shadow
 from serve.rollout.rollout import Phase
-from serve.rollout.situation import Situation, mended
+from serve.rollout.situation import Situation
 from serve.rollout.store import Present
 from serve.rollout.trail import Action
 from serve.routing import Routes

@@ -1,0 +1,95 @@
+"""Look: what came in of one model, and what follows from it; in memory, whatever the store does."""
+
+from collections.abc import Sequence
+from threading import RLock
+
+from serve.rollout.advance import advance
+from serve.rollout.answered import Answer
+from serve.rollout.census import Sheet
+from serve.rollout.gathering import gather
+from serve.rollout.judge import judge
+from serve.rollout.rollout import Rollout
+from serve.rollout.situation import Situation
+from serve.rollout.trail import Action, Change, Judged
+from serve.rollout.withdrawal import takes_away, with_routes
+
+
+def look(situation: Situation, taking: RLock, now_s: float) -> None:
+    """Gather and judge. A verdict that takes traffic away is in force at once; any other one is `found`, and
+    comes into force when it is written. `taking` guards the situation; it is not held while judging."""
+    with taking:
+        rollout, before = situation.running, situation.era
+    if rollout is None or not _gather(situation, taking, rollout, now_s):
+        return
+    with taking:
+        rollout, evidence = situation.running, situation.present.evidence
+    if rollout is None:
+        return
+    verdict = judge(rollout, evidence, now_s)
+    after = advance(rollout, verdict, now_s)
+    with taking:
+        if situation.era != before or situation.running is not rollout:
+            # A person was faster; the next look judges what is now.
+            return
+        situation.judged = verdict, now_s
+        change = Change(
+            model=situation.model,
+            action=Action.VERDICT,
+            by="judge",
+            at_s=now_s,
+            rollout=after,
+            judged=Judged(evidence=evidence, verdict=verdict),
+        )
+        if takes_away(after):
+            situation.go_ahead(with_routes(change, situation.routes))
+        elif after is not rollout or situation.notable(evidence):
+            situation.found = change
+
+
+def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float) -> bool:
+    """Add what came in to the evidence in memory; False: the evidence has begun anew meanwhile."""
+    with taking:
+        era, evidence, learnt = situation.era, situation.present.evidence, tuple(situation.learnt)
+        splits, span = dict(situation.splits), (situation.ticked_s or now_s, now_s)
+        sheets, situation.waiting = situation.waiting, []
+    if not sheets and not learnt:
+        return True
+    try:
+        gathered = gather(evidence, sheets, rollout.plan, splits, span) if sheets else evidence
+        for segment in learnt:
+            gathered = gathered.with_tick(segment)
+        answers = _answers(situation, rollout, sheets, now_s)
+    except BaseException:
+        with taking:
+            situation.waiting = sheets + situation.waiting
+        raise
+    with taking:
+        if situation.era != era:
+            return False
+        situation.present = situation.present.model_copy(update={"evidence": gathered})
+        del situation.learnt[: len(learnt)]
+        situation.unnoted += answers
+        if sheets:
+            situation.ticked_s = now_s
+    return True
+
+
+def _answers(
+    situation: Situation, rollout: Rollout, sheets: Sequence[tuple[str, Sheet]], now_s: float
+) -> list[Answer]:
+    """The requests of these sheets that feedback may come for."""
+    return [
+        Answer(
+            request_id=request_id,
+            rollout=rollout.rollout,
+            step=step,
+            split=split,
+            sticky=sticky,
+            candidate=variant == rollout.plan.candidate,
+            at_s=now_s,
+        )
+        for _, sheet in sheets
+        for request_id, (revision, sticky, variant) in sheet.answered
+        for step, split in [situation.splits.get(revision, (0, 0.0))]
+        if step
+    ]

@@ -1,0 +1,32 @@
+"""Mended: routes that fit to what is loaded. Pure."""
+
+from serve.rollout.situation import Situation
+from serve.routing import Routes
+
+
+def mended(situation: Situation) -> Routes:
+    """The routes that can be in force with what is loaded: those that somebody decided on, or else the split
+    that the server starts out with."""
+    baseline, loaded, before = situation.baseline, situation.digests, situation.present.routes
+    start = before is None or (not situation.decided and situation.weights is not None)
+    asked = situation.weights if start else before and before.weights
+    weights = {baseline: 0.0} | {name: weight for name, weight in (asked or {}).items() if name in loaded}
+    if not any(weights.values()):
+        weights[baseline] = 100.0
+    if before is None:
+        return Routes(model=situation.model, baseline=baseline, weights=weights)
+    shadows = {
+        name: share
+        for name, share in before.shadows.items()
+        if name in loaded and name != baseline and not weights.get(name)
+    }
+    if (before.baseline, before.weights, before.shadows) == (baseline, weights, shadows):
+        return before
+    return Routes(
+        model=situation.model,
+        baseline=baseline,
+        weights=weights,
+        shadows=shadows,
+        sticky=before.sticky,
+        revision=before.revision + 1,
+    )

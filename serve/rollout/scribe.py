@@ -1,0 +1,136 @@
+"""Scribe: writes down what was decided, in order. Everything here waits for the database, in one thread."""
+
+from collections.abc import Callable, Sequence
+from threading import RLock
+
+from serve.control import Feedback, Outcome, TrailLine
+from serve.errors import StaleRevision
+from serve.rollout.clock import SteadyClock
+from serve.rollout.evidence import Evidence
+from serve.rollout.rollout import Rollout, fix_limit
+from serve.rollout.situation import Situation
+from serve.rollout.store import Store
+from serve.rollout.timeline import Timeline
+from serve.rollout.trail import Action, Change
+from serve.rollout.views import line_of
+from serve.rollout.withdrawal import with_routes
+
+# What is told of a change, at the URL that its policy names, of which model.
+Tell = Callable[[str, str, TrailLine], None]
+
+
+class Scribe:
+    """Writes to the store what situations say, and reads them from it. Its methods raise StoreFailed and
+    LostLease, and then nothing has changed."""
+
+    def __init__(
+        self, store: Store, timeline: Timeline, tell: Tell, clock: SteadyClock, taking: RLock
+    ) -> None:
+        """`taking` guards situations; it is never held during a wait."""
+        self._store = store
+        self._timeline = timeline
+        self._tell = tell
+        self._clock = clock
+        self._taking = taking
+
+    def write(self, situation: Situation) -> None:
+        """Everything that is to be written of one model: what went ahead before what was found."""
+        if (rollout := situation.present.rollout) is None:
+            return
+        self._keep(situation, rollout)
+        if self.write_ahead(situation) or rollout.phase.over:
+            return
+        if rollout.limit_ms is None:
+            plan = rollout.plan
+            q = plan.policy.guards.latency.quantile
+            limited = fix_limit(rollout, self._timeline.quantile_ms(plan.model, plan.baseline, q))
+            if limited.limit_ms is not None:
+                self.append(situation, _limit(limited, self._clock.now_s()))
+        with self._taking:
+            found, situation.found = situation.found, None
+            fresh = situation.running is rollout
+        if found is not None and fresh:
+            self.append(situation, found)
+
+    def append(self, situation: Situation, change: Change) -> None:
+        """Write down a change, with the routes that follow from it. Raises StaleRevision."""
+        if self.write_ahead(situation) and change.rollout is not None and change.action is not Action.START:
+            # It was decided before that came.
+            raise StaleRevision(
+                f"rollout {change.rollout.rollout} was taken back meanwhile; look at it and decide again",
+                situation.present.number,
+            )
+        self._append(situation, change)
+
+    def write_ahead(self, situation: Situation) -> bool:
+        """Write what went ahead; whether there was anything. Raises StaleRevision."""
+        if (ahead := situation.ahead) is None:
+            return False
+        self._append(situation, ahead)
+        return True
+
+    def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
+        """Add feedback to the evidence of the rollout that runs."""
+        with self._taking:
+            rollout, era = situation.running, situation.era
+        evidence = self._noted(situation)
+        running = rollout.rollout if rollout else None
+        now_s = self._clock.now_s()
+        feedback, segments = self._store.learn(situation.model, outcomes, running, evidence, now_s)
+        with self._taking:
+            if situation.era == era and segments:
+                situation.learnt += segments
+                situation.keep(evidence)
+        return feedback
+
+    def recall(self, situation: Situation) -> None:
+        """What the store says of a model."""
+        present, trail = self._store.read(situation.model), self._store.trail(situation.model)
+        if trail:
+            self._clock.not_before(trail[-1].change.at_s)
+        with self._taking:
+            situation.recall(present, trail, self._clock.now_s())
+
+    def _append(self, situation: Situation, change: Change) -> None:
+        evidence = self._noted(situation) if change.judged is not None else None
+        with self._taking:
+            written = situation.behind or situation.present
+            if change.routes is None and written.routes is not None:
+                change = with_routes(change, written.routes)
+        try:
+            entry = self._store.append(change, written.number, self._clock.now_s(), evidence)
+        except StaleRevision:
+            self.recall(situation)
+            raise
+        with self._taking:
+            moved = situation.put(entry.number, change)
+            if evidence is not None:
+                situation.keep(evidence)
+        webhook = change.rollout and change.rollout.policy.webhook
+        if moved and webhook:
+            self._tell(webhook, change.model, line_of(entry.number, entry.digest, change))
+
+    def _keep(self, situation: Situation, rollout: Rollout) -> None:
+        """Write down what came in."""
+        era, evidence = situation.era, self._noted(situation)
+        if evidence is situation.kept:
+            return
+        self._store.keep(rollout.rollout, evidence, self._clock.now_s())
+        with self._taking:
+            if situation.era == era:
+                situation.keep(evidence)
+
+    def _noted(self, situation: Situation) -> Evidence:
+        """The evidence as it is now; the requests that feedback may come for are noted before it is written,
+        because gateways forget them then."""
+        with self._taking:
+            era, evidence, answers = situation.era, situation.whole, tuple(situation.unnoted)
+        self._store.answered.note(situation.model, answers, self._clock.now_s())
+        with self._taking:
+            if situation.era == era:
+                del situation.unnoted[: len(answers)]
+        return evidence
+
+
+def _limit(limited: Rollout, now_s: float) -> Change:
+    return Change(model=limited.plan.model, action=Action.LIMIT, by="judge", at_s=now_s, rollout=limited)

@@ -1,0 +1,308 @@
+"""Taking traffic away never waits for the store: it is in force at once, and written later on."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from serve.control import ActWanted
+from serve.errors import StaleRevision, StoreFailed
+from serve.rollout.at_once import AtOnce
+from serve.rollout.lease import LEASE_S
+from serve.rollout.policy import Policy, Shadow
+from serve.rollout.replay import replay
+from serve.rollout.rollout import Phase
+from serve.rollout.store import Store
+from serve.rollout.trail import Action
+from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+
+SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+WIDE = POLICY.model_copy(update={"shadow": Shadow(skip=True), "steps": Policy().steps[3:]})
+
+
+def abort(keeping: Keeping) -> None:
+    """As a person does, without a look at the store."""
+    view = AtOnce(keeping.controller).act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
+    assert view is not None
+    assert view.rollout.phase is Phase.ROLLED_BACK
+
+
+def actions(keeping: Keeping) -> list[Action]:
+    """What the store says was done to the rollout."""
+    return [entry.change.action for entry in keeping.store.trail("digits") if entry.rollout]
+
+
+def expect_whole(keeping: Keeping) -> None:
+    """The store says what is in force, and all of it computes again."""
+    present = keeping.store.read("digits")
+    assert (present.rollout, present.routes) == (keeping.rollout, keeping.routes)
+    assert replay(keeping.store.trail("digits"), keeping.rollout.rollout).faults == ()
+    assert keeping.controller.view(keeping.situation).warnings == ()
+
+
+@contextmanager
+def away(keeping: Keeping) -> Iterator[None]:
+    """Its folder is gone."""
+    here = Path(str(keeping.store._engine.url.database)).parent
+    gone = here.rename(here.with_name("away"))
+    yield
+    gone.rename(here)
+
+
+def save_in_vain(keeping: Keeping) -> None:
+    """A second in which nothing can be written."""
+    keeping.clock.now_s += 1
+    keeping.controller.look()
+    with pytest.raises(StoreFailed):
+        keeping.controller.save()
+
+
+def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: Keeping) -> None:
+    """Somebody has the SQLite file locked, and the keeper's write waits for it: the abort is in force before
+    that wait is over, and is written after it."""
+    keeping.start(SKIP)
+    other = sqlite3.connect(str(keeping.store._engine.url.database))
+    other.execute("BEGIN IMMEDIATE")
+    writing = threading.Thread(target=keeping.controller.save)
+    writing.start()
+    abort(keeping)
+    assert writing.is_alive()
+    assert keeping.routes.weights == {"fp32": 1.0, "int8": 0.0}
+    assert keeping.situation.watch is None
+    other.rollback()
+    other.close()
+    writing.join()
+    keeping.tick()
+    assert actions(keeping) == [Action.START, Action.ABORT]
+    expect_whole(keeping)
+
+
+def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping, gateway: Gateway) -> None:
+    """By what comes in meanwhile; the verdict is written with its evidence when the store is back."""
+    keeping.start(WIDE)
+    with away(keeping):
+        while not keeping.rollout.phase.over:
+            gateway.report(keeping)
+            gateway.serve(4000, errors=(0, 900))
+            gateway.report(keeping)
+            save_in_vain(keeping)
+            gateway.census.acknowledge(99) if gateway.census else None
+        assert keeping.place == (Phase.ROLLED_BACK, 1)
+        assert keeping.routes.share("int8") == 0
+    keeping.tick()
+    assert actions(keeping)[-1] is Action.VERDICT
+    expect_whole(keeping)
+
+
+def test_nothing_is_promoted_while_the_store_is_away(keeping: Keeping, gateway: Gateway) -> None:
+    """However good it looks; and people are told why."""
+    keeping.start(SKIP)
+    gateway.report(keeping)
+    gateway.serve(3000)
+    gateway.report(keeping)
+    with away(keeping):
+        for _ in range(5):
+            save_in_vain(keeping)
+        assert keeping.place == (Phase.STEP, 1)
+        [warning] = keeping.controller.view(keeping.situation).warnings
+        assert warning.startswith("nothing could be written down for 5 s")
+    keeping.tick()
+    assert keeping.place == (Phase.STEP, 2)
+
+
+def test_what_is_not_written_is_not_acknowledged(keeping: Keeping, gateway: Gateway) -> None:
+    """A gateway that forgot it would lose it with this keeper."""
+    keeping.start(SKIP)
+    gateway.report(keeping)
+    gateway.serve(500)
+    gateway.report(keeping)
+    with away(keeping):
+        save_in_vain(keeping)
+        assert keeping.situation.present.evidence.segments[0].requests.both == 500
+        assert keeping.controller.written("one") == {}
+    keeping.tick()
+    assert keeping.controller.written("one") == {"digits": 1}
+    assert keeping.store.read("digits").evidence.segments[0].requests.both == 500
+
+
+def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
+    """SQLite says that it is full; the abort stands, is said to be unwritten, and is written when there is
+    room."""
+    keeping.start(SKIP)
+    engine = keeping.store._engine
+
+    def fill(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA max_page_count = 1")
+
+    event.listen(engine, "connect", fill)
+    engine.dispose()
+    abort(keeping)
+    # A small entry still finds room in the last page, and this one does not.
+    keeping.situation.ahead = keeping.situation.ahead and keeping.situation.ahead.model_copy(
+        update={"by": "b" * 100_000}
+    )
+    save_in_vain(keeping)
+    assert keeping.place == (Phase.ROLLED_BACK, 1)
+    assert "is in force, and not written down yet" in keeping.controller.warnings(keeping.situation)[-1]
+    event.remove(engine, "connect", fill)
+    engine.dispose()
+    keeping.tick()
+    assert actions(keeping)[-1] is Action.ABORT
+
+
+@pytest.mark.parametrize("act", ["pause", "promote"])
+def test_an_abort_that_comes_during_another_write_is_put_on_top(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch, act: Any
+) -> None:
+    """What was decided before it is written, and leads nowhere any more."""
+    keeping.start(SKIP)
+    write = Store.append
+
+    def slow(store: Store, *arguments: Any) -> Any:
+        entry = write(store, *arguments)
+        monkeypatch.setattr(Store, "append", write)
+        abort(keeping)
+        return entry
+
+    monkeypatch.setattr(Store, "append", slow)
+    keeping.commands.act(keeping.rollout.rollout, act, ActWanted(), "ann")
+    assert keeping.routes.share("int8") == 0
+    keeping.tick()
+    assert actions(keeping) == [Action.START, Action(act), Action.ABORT]
+    expect_whole(keeping)
+
+
+def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too late for the rollout, and not for the traffic."""
+    keeping.start(SKIP)
+    keeping.promote()
+    keeping.promote()
+    write = Store.append
+
+    def slow(store: Store, *arguments: Any) -> Any:
+        entry = write(store, *arguments)
+        monkeypatch.setattr(Store, "append", write)
+        abort(keeping)
+        return entry
+
+    monkeypatch.setattr(Store, "append", slow)
+    keeping.promote()
+    keeping.tick()
+    assert (keeping.place, keeping.routes.share("fp32")) == ((Phase.DONE, 3), 1.0)
+    expect_whole(keeping)
+
+
+def test_what_was_decided_before_an_abort_is_refused_after_it(keeping: Keeping) -> None:
+    """A step further would bring the traffic back."""
+    keeping.start(SKIP)
+    situation, before = keeping.situation, keeping.rollout
+    abort(keeping)
+    with pytest.raises(StaleRevision, match="taken back meanwhile"):
+        keeping.controller.change(situation, Action.PAUSE, before, keeping.clock.now_s)
+    expect_whole(keeping)
+
+
+def fail(*_: object) -> None:
+    """In the place of a store that one keeper cannot reach."""
+    raise StoreFailed("the store failed: no route to host")
+
+
+def test_an_abort_is_put_on_top_of_what_another_keeper_wrote(
+    keeping: Keeping, file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It took over and went a step further; the abort is still in force here, and is written as soon as that
+    may be."""
+    keeping.start(SKIP)
+    with monkeypatch.context() as broken:
+        broken.setattr(keeping.store, "renew", fail)
+        abort(keeping)
+        save_in_vain(keeping)
+        keeping.clock.now_s += LEASE_S
+        other = Keeping(file, keeping.clock)
+        other.promote()
+    keeping.tick(0)
+    assert keeping.routes.share("int8") == 0
+    other.kill()
+    for _ in range(2):
+        keeping.tick(LEASE_S)
+    assert actions(keeping) == [Action.START, Action.PROMOTE, Action.ABORT]
+    expect_whole(keeping)
+
+
+def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
+    keeping: Keeping, file: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a line in the log."""
+    keeping.start(SKIP)
+    with monkeypatch.context() as broken:
+        broken.setattr(keeping.store, "renew", fail)
+        abort(keeping)
+        keeping.clock.now_s += LEASE_S
+        other = Keeping(file, keeping.clock)
+        other.commands.act(other.rollout.rollout, "abort", ActWanted(), "eve")
+    keeping.tick(0)
+    assert (keeping.rollout.by, keeping.situation.ahead) == ("eve", None)
+    assert "digits: dropped abort by bob, for it is over" in caplog.text
+    other.kill()
+
+
+def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:
+    """Its clock was an hour ahead; its successor takes traffic away at once, and writes when the lease is
+    its own."""
+    keeping.start(SKIP)
+    keeping.kill()
+    with sqlite3.connect(str(keeping.store._engine.url.database)) as database:
+        database.execute("UPDATE lease SET until_s = until_s + 3600")
+    database.close()
+    other = Keeping(str(keeping.store._engine.url), keeping.clock)
+    abort(other)
+    assert other.routes.share("int8") == 0
+    other.tick(LEASE_S)
+    other.tick()
+    expect_whole(other)
+    other.kill()
+
+
+@pytest.mark.parametrize("set_s", [3600.0, -3600.0])
+@pytest.mark.parametrize("when", ["running", "restarted"])
+def test_a_clock_that_is_set_ends_nothing_and_begins_nothing(
+    keeping: Keeping, gateway: Gateway, set_s: float, when: str
+) -> None:
+    """An hour of the wall clock is no hour of the step. A new keeper trusts the clock it finds, unless that
+    lies before what was written."""
+    policy = SKIP.model_copy(
+        update={
+            "steps": (SKIP.steps[0].model_copy(update={"minimum_s": 1000.0}), *SKIP.steps[1:]),
+            "maximum_s": 2000.0,
+        }
+    )
+    keeping.start(policy)
+    keeping.clock.set_s = set_s
+    if when == "restarted" and set_s < 0:
+        keeping = keeping.killed()
+    turn(keeping, gateway, 3000)
+    assert keeping.place == (Phase.STEP, 1)
+    keeping.clock.now_s += 1000
+    turn(keeping, gateway)
+    assert keeping.place == (Phase.STEP, 2)
+    keeping.kill()
+
+
+def test_an_abort_answers_people_who_look_as_well(keeping: Keeping) -> None:
+    """The list and the view of a rollout need no store either."""
+    ask: Callable[..., Any] = AtOnce(keeping.controller).ask
+    view = keeping.start(SKIP)
+    with away(keeping):
+        abort(keeping)
+        [line] = ask("rollouts", "digits")
+        assert (line.phase, line.by) == (Phase.ROLLED_BACK, "bob")
+        assert ask("view", view.rollout.rollout).rollout.phase is Phase.ROLLED_BACK
+        assert ask("trail", "digits", 0) is None
+    keeping.tick()
