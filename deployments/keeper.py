@@ -177,7 +177,7 @@ class Keeper:
         if whole:
             kept = {name: version for name, version in kept.items() if name in wanted}
         variants = kept | loaded
-        routed = (await self._wait(self._store.read, stored.name)).routes
+        routed = (await self._thread.wait(self._store.read, stored.name)).routes
         # One that was accepted stands in where the repository's own is not there.
         known = [stored.baseline] if routed is None else [stored.baseline, routed.baseline]
         baseline = next((name for name in known if name in variants), None)
