@@ -117,10 +117,13 @@ async def ask_everything(repository: Path) -> dict[Asked, httpx2.Response]:
 
 
 async def prepare(path: str) -> None:
-    """Something that there is to resume, and nothing in the way of other routes and of a start."""
+    """Something that there is to resume or to accept, and nothing in the way of other routes and a start."""
     DESK.forget()
     if path.endswith("/resume"):
         await DESK.act(ROLLOUT, "pause", ActWanted(), "ann")
+    elif path.endswith("/accept"):
+        while not DESK.story.rollouts[ROLLOUT][1].phase.over:
+            await DESK.act(ROLLOUT, "promote", ActWanted(), "ann")
     elif path.endswith(("/routes", "/rollouts")):
         await DESK.act(ROLLOUT, "abort", ActWanted(), "ann")
 
