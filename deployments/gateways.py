@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from serve.catalog import Catalog
 from serve.errors import CounterweightError
 from serve.rollout.census import Sheet
+from serve.rollout.leftovers import Leftovers
 from serve.rollout.tally import Loads, add_loads
 
 # A gateway that has not been heard of for so long is gone.
@@ -42,10 +44,17 @@ class Reply:
     written: Mapping[str, int]
 
 
+def journals_of(scratch: Path) -> Path:
+    """Where gateways keep their journals, in the folder of their server."""
+    return scratch / "journals"
+
+
 class Gateways:
     """All gateways, by their names."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path) -> None:
+        """They were started with the same `scratch`."""
+        self.leftovers = Leftovers(journals_of(scratch))
         self._heard: dict[str, tuple[float, Report]] = {}
         # What gateways had counted that are gone, the last few by name: one may only have been silent.
         self._gone: dict[str, Loads] = {}

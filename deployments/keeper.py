@@ -50,7 +50,7 @@ class Keeper:
         # `model/variant` -> why it is not served.
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
-        self._gateways = Gateways()
+        self._gateways = Gateways(Path(scratch))
         self._meter = Meter(server)
         self._change = asyncio.Lock()
         self._thread = StoreThread()
@@ -216,10 +216,12 @@ class Keeper:
     async def _tick_forever(self) -> None:
         # Harm is looked for, and traffic taken away, whatever the store does.
         judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        loop, tell = asyncio.get_running_loop(), self._gateways.leftovers.tell
         while True:
             await asyncio.sleep(_TICK_EVERY_S)
             self._timeline.note(self._controller.clock.now_s(), self._gateways.loads())
-            await asyncio.get_running_loop().run_in_executor(judge, self._controller.look)
+            await loop.run_in_executor(judge, tell, self._controller.take)
+            await loop.run_in_executor(judge, self._controller.look)
             self._refresh()
             await self._thread.save(self._controller.save, _TICK_EVERY_S)
             self._refresh()

@@ -78,6 +78,7 @@ class Admission:
     ) -> None:
         if isinstance(error, InvalidRequest):
             # The client's doing: it was asked, and nothing happened.
+            self._census.end(self._ticket.choice, self._ticket.bucket, failed=False, ms=0.0, request_id="")
             return
         ticket, answer = self._ticket, self.answer
         failed, request_id = isinstance(error, Exception), ""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from serve.admission import Admission, Answer, Asked, Parameters, Ticket
@@ -60,6 +60,8 @@ class ServedModel:
         self.shadows = Shadows(task, settings)
         # None: no rollout of the model runs.
         self.census: Census | None = None
+        # What counts for one; that of a gateway with a journal outlives it.
+        self.begin_census: Callable[[Watch], Census] = Census
         self._settings = settings
 
     @property
@@ -81,12 +83,14 @@ class ServedModel:
         if self.census is not None and watch is not None and self.census.watch.rollout == watch.rollout:
             self.census.watch = watch
         else:
-            self.census = None if watch is None else Census(watch)
+            self._end_census()
+            self.census = None if watch is None else self.begin_census(watch)
         self.shadows.cast(routes.shadows, self.served, self.census)
 
     def close(self) -> None:
         """Drop the copies that wait; variants are retired by themselves."""
         self.shadows.cast({}, {}, None)
+        self._end_census()
 
     def sheet(self) -> Sheet | None:
         """What the rollout that watches is to be told of this gateway; None: nothing."""
@@ -206,6 +210,10 @@ class ServedModel:
     def _lost_alike(self, asked: Asked, *answers: Ran) -> bool:
         """Whether each has NaN or infinity: then the model is like that, or the input is."""
         return all(lost_outputs(self.signature, asked.outputs, ran.outputs) for ran in answers)
+
+    def _end_census(self) -> None:
+        if self.census is not None:
+            self.census.close()
 
     def _copy(self, arrays: Arrays, ran: Ran, ticket: Ticket) -> None:
         named = None if ticket.slice is None else ticket.slice[:_LONGEST_SLICE]

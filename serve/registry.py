@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from serve.batching import Queue
@@ -12,6 +13,7 @@ from serve.joining import Joining
 from serve.model import ServedModel
 from serve.placement import Placement
 from serve.rollout.census import Sheet
+from serve.rollout.journal import Journal
 from serve.rollout.tally import Load, Loads, Tally, add_loads
 from serve.settings import Settings
 from serve.tensor import Signature
@@ -25,7 +27,8 @@ Place = Callable[[LoadedVariant], Awaitable[Placement]]
 class Registry:
     """The models of one gateway. A change never takes a variant away before its successor is ready."""
 
-    def __init__(self, place: Place, settings: Settings) -> None:
+    def __init__(self, place: Place, settings: Settings, journal: Journal | None = None) -> None:
+        """`journal` keeps what rollouts count here, if this process is killed."""
         # Live: what is looked up here is what is served now.
         self.models: dict[str, ServedModel] = {}
         # Of the catalog that is served; 0: none yet.
@@ -34,6 +37,7 @@ class Registry:
         self.others: Loads = {}
         self._place = place
         self._settings = settings
+        self._journal = journal
         self._versions: dict[str, LoadedModel] = {}
         # The newest that was heard of; what it loads may take a while.
         self._newest = Catalog()
@@ -112,6 +116,8 @@ class Registry:
             model = old
         else:
             model = ServedModel(loaded.signature, loaded.routes, self._settings, text, loaded.task)
+            if self._journal is not None:
+                model.begin_census = partial(self._journal.census, loaded.name)
             model.tallies = {} if old is None else old.tallies
         failed = len(failures)
         served = await self._variants(model, loaded, failures)

@@ -28,6 +28,7 @@ from serve.http.server import HttpServer
 from serve.observe.observer import Observer
 from serve.placement import Placement, Together
 from serve.registry import Registry
+from serve.rollout.rollout import Phase
 from serve.routing import Routes
 from serve.session import open_session
 from serve.settings import Settings
@@ -122,7 +123,7 @@ async def prepare(path: str) -> None:
     if path.endswith("/resume"):
         await DESK.act(ROLLOUT, "pause", ActWanted(), "ann")
     elif path.endswith("/accept"):
-        while not DESK.story.rollouts[ROLLOUT][1].phase.over:
+        while DESK.story.rollouts[ROLLOUT][1].phase is not Phase.WATCHING:
             await DESK.act(ROLLOUT, "promote", ActWanted(), "ann")
     elif path.endswith(("/routes", "/rollouts")):
         await DESK.act(ROLLOUT, "abort", ActWanted(), "ann")

@@ -35,6 +35,15 @@ def test_who_won_is_the_baseline_once_somebody_says_so(keeping: Keeping) -> None
     assert (view.routes.baseline, view.routes.weights) == ("int8", {"fp32": 0.0, "int8": 1.0})
 
 
+def test_who_is_watched_is_the_baseline_as_soon_as_somebody_says_so(keeping: Keeping) -> None:
+    """Nothing is left to go back to, so the watch ends."""
+    keeping.start(POLICY)
+    while keeping.rollout.phase is not Phase.WATCHING:
+        keeping.promote()
+    view = accept(keeping)
+    assert (view.rollout.phase, view.routes.baseline, keeping.situation.running) == (Phase.DONE, "int8", None)
+
+
 def test_the_next_rollout_starts_there(keeping: Keeping) -> None:
     """Production need not go back to the old one first."""
     accept(won(keeping))
