@@ -97,6 +97,7 @@ class Gateway:
             failures=self._failures,
             loads=self._registry.loads(),
             sheets=self._registry.sheets(),
+            trips=self._registry.trips(),
         )
         reply = await self._keeper.sync.remote(report)
         self._registry.others = reply.others

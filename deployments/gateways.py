@@ -3,11 +3,12 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from serve.catalog import Catalog
 from serve.errors import CounterweightError
+from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
 from serve.rollout.leftovers import Leftovers
 from serve.rollout.tally import Loads, add_loads
@@ -30,6 +31,8 @@ class Report:
     loads: Loads
     # By model, what the rollouts that watch are to be told; again and again, until it is written down.
     sheets: Mapping[str, Sheet]
+    # By model, that the candidate of its rollout fails totally; again and again, until the rollout is over.
+    trips: Mapping[str, Trip] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

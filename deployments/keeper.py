@@ -33,6 +33,8 @@ _TICK_EVERY_S = 1.0
 # An abort is in force before it is written; who asked for it waits no longer for that.
 _WRITTEN_WITHIN_S = 0.5
 _UNLOADED = "it was unloaded"
+# Who ends a rollout whose candidate fails totally.
+_BREAKER = "circuit breaker"
 _log = logging.getLogger("counterweight.keeper")
 
 
@@ -86,6 +88,9 @@ class Keeper:
         self._gateways.hear(report)
         for model, sheet in report.sheets.items():
             self._controller.take(model, report.gateway, sheet)
+        for trip in report.trips.values():
+            if self._controller.withdraw(trip.rollout, _BREAKER, trip.reason) is not None:
+                self._refresh()
         newer = report.revision != self._catalog.revision
         return Reply(
             catalog=self._catalog if newer else None,
