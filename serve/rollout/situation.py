@@ -34,6 +34,7 @@ class Situation:
     What takes traffic away is in force before the store has it (`ahead`); nothing else is."""
 
     model: str
+    # The repository's, or the one of the loaded variants that was accepted in its place last.
     baseline: str
     # Variant -> the digest of the version that is loaded.
     digests: Mapping[str, str]
@@ -83,6 +84,9 @@ class Situation:
     # Feedback that the store has and the evidence in memory has not yet.
     learnt: list[Segment] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._stored_baseline = self.baseline
+
     @property
     def running(self) -> Rollout | None:
         """The rollout that is not over."""
@@ -124,6 +128,7 @@ class Situation:
         ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
         self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
+        self.baseline = self._stored_baseline
         for entry in trail:
             self.put(entry.number, entry.change)
         self._restart(present.evidence)
@@ -204,13 +209,18 @@ class Situation:
         if change.judged is not None:
             self.weighed = weight_of(change.judged.evidence)
             self.judged = change.judged.verdict, change.at_s
+        rollout = change.rollout
+        if rollout is not None and rollout.accepted and rollout.plan.candidate in self.digests:
+            self.baseline = rollout.plan.candidate
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
-            if change.rollout is not None:
+            if rollout is not None:
                 # As routed, which is what the requests were drawn by.
-                share = change.routes.share(change.rollout.plan.candidate)
-                self.splits[change.routes.revision] = (change.rollout.step, share)
-        if moved and (rollout := change.rollout) is not None:
+                self.splits[change.routes.revision] = (
+                    rollout.step,
+                    change.routes.share(rollout.plan.candidate),
+                )
+        if moved and rollout is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(
             number=number,
