@@ -88,6 +88,9 @@ class Segment(Record):
     ended_s: float
     requests: Pair = Pair()
     errors: Events = Events()
+    # Of the requests, those that count for latency; all of them, unless it is said.
+    timed: Pair = Pair()
+    # Of these, those over the limit that stays.
     over_limit: Events = Events()
     # By the feedback on these requests, whenever it came.
     labelled: Pair = Pair()
@@ -95,10 +98,27 @@ class Segment(Record):
     baseline_cost: Cost = Cost()
     candidate_cost: Cost = Cost()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _all_timed(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "timed" not in data and "requests" in data:
+            return {**data, "timed": data["requests"]}
+        return data
+
     @property
     def key(self) -> tuple[int, float, bool]:
         """What two segments must share for their sums to be added."""
         return self.step, self.split, self.sticky
+
+    @property
+    def settling(self) -> "Segment":
+        """The same, as far as it counts while a variant warms up: without latency and cost."""
+        update = {
+            name: field.default
+            for name, field in type(self).model_fields.items()
+            if name.startswith(("timed", "over_")) or name.endswith("_cost")
+        }
+        return self.model_copy(update=update)
 
     def __add__(self, other: "Segment") -> "Segment":
         assert self.key == other.key, "segments with different splits must stay apart"

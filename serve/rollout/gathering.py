@@ -58,6 +58,8 @@ def gather(
     lately = evidence.lately
     for key, part in sums.items():
         tick = _tick(key, part, span)
+        if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
+            tick = tick.settling
         evidence = evidence.with_tick(tick)
         if key[0] == len(plan.policy.steps):
             lately = extended(lately, _stretch(tick))
@@ -74,6 +76,13 @@ def gather(
     return evidence.model_copy(update=update)
 
 
+def _begun_s(evidence: Evidence, tick: Segment) -> float:
+    """When the first tick with the split of this one began."""
+    place = tick.step, tick.split
+    begun = (seen.started_s for seen in evidence.segments if (seen.step, seen.split) == place)
+    return min(begun, default=tick.started_s)
+
+
 def _stretch(tick: Segment) -> Stretch:
     """What happened to the candidate's requests."""
     return Stretch(
@@ -81,7 +90,7 @@ def _stretch(tick: Segment) -> Stretch:
         ended_s=tick.ended_s,
         requests=tick.requests.candidate,
         errors=tick.errors.candidate,
-        timed=tick.requests.candidate,
+        timed=tick.timed.candidate,
         over_limit=tick.over_limit.candidate,
     )
 

@@ -61,7 +61,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
         )
         for name, guard, events, trials in (
             ("errors", guards.errors, "errors", requests),
-            ("latency", guards.latency, "over_limit", requests),
+            ("latency", guards.latency, "over_limit", [segment.timed for segment in segments]),
             ("accuracy", guards.accuracy, "wrong", [segment.labelled for segment in segments]),
         )
         if guard is not None
