@@ -22,6 +22,7 @@ from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownMo
 from serve.record import explain, nearest
 from serve.rollout import advance
 from serve.rollout.at_once import require_current
+from serve.rollout.carry import begin
 from serve.rollout.controller import Controller
 from serve.rollout.qualification import Qualification, QualificationView, unqualified
 from serve.rollout.replay import Replay, replay
@@ -89,13 +90,16 @@ class Commands:
             candidate=variants[1],
             digests={name: situation.digests[name] for name in variants},
             policy=wanted.policy,
+            trial=wanted.trial,
         )
         now_s = self._controller.clock.now_s()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
         name = f"{model}-{stamp}-{secrets.token_hex(2)}"
         quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
+        begun = start(name, plan, quantile_ms, by, now_s)
+        change = begin(begun, self._store.trail(model), fresh=wanted.fresh)
         self._end_watch(situation, by, f"its watch ended, because {name} was started")
-        self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
+        self._controller.append(situation, change)
         return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:

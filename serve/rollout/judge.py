@@ -51,7 +51,8 @@ def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
 
 def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
-    policy, segments = rollout.policy, evidence.segments
+    policy, own, evidence = rollout.policy, evidence.segments, evidence.known
+    segments = evidence.segments
     guards = policy.guards
     requests = [segment.requests for segment in segments]
     confident: list[tuple[Figure, float]] = [
@@ -72,7 +73,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     judged = with_thresholds(confident, policy.proof)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
-    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, segments), watch_split(segments))
+    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, own), watch_split(own))
 
 
 def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
@@ -112,8 +113,8 @@ def _decide(
 
 def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
     """The harm that is shown; None: there is none."""
-    if evidence.deaths.candidate >= _MOST_DEATHS:
-        return f"{evidence.deaths.candidate} gateways died while running it, {share}"
+    if (died := evidence.known.deaths.candidate) >= _MOST_DEATHS:
+        return f"{died} gateways died while running it, {share}"
     harmful = [figure.harm_said() for figure in guards if figure.harmful]
     return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 

@@ -41,6 +41,8 @@ class Plan(Record):
     # Of the bundles of both: evidence about one version says nothing about the next.
     digests: Mapping[str, str] = {}
     policy: Policy = Policy()
+    # True: the traffic is made up, and what is seen of it says nothing to other rollouts.
+    trial: bool = False
 
     @model_validator(mode="after")
     def _two_variants(self) -> Self:

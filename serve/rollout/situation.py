@@ -184,7 +184,7 @@ class Situation:
             self.qualifications.append(view_of(change.qualification, number, change.by, change.at_s))
         evidence = self.present.evidence
         if change.action is Action.START:
-            evidence = Evidence()
+            evidence = Evidence(carried=change.carried)
             self._restart(evidence)
             self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s

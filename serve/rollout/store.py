@@ -139,6 +139,8 @@ class Store:
             connection.execute(insert(TRAIL).values(**entry.model_dump()))
             if change.rollout is not None and change.judged is not None:
                 _replace(connection, change.rollout.rollout, evidence or change.judged.evidence)
+            if change.rollout is not None and change.carried is not None:
+                _replace(connection, change.rollout.rollout, Evidence(carried=change.carried))
         return entry
 
 
