@@ -12,6 +12,7 @@ from serve.errors import CounterweightError
 from serve.joining import Joining
 from serve.model import ServedModel
 from serve.placement import Placement
+from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
 from serve.rollout.journal import Journal
 from serve.rollout.tally import Load, Loads, Tally, add_loads
@@ -86,6 +87,11 @@ class Registry:
         """By model, what the rollouts that watch are to be told of this gateway."""
         sheets = {name: model.sheet() for name, model in self.models.items()}
         return {name: sheet for name, sheet in sheets.items() if sheet is not None}
+
+    def trips(self) -> dict[str, Trip]:
+        """By model, that its rollout's candidate fails totally and gets nothing here any more."""
+        trips = {name: model.protect() for name, model in self.models.items()}
+        return {name: trip for name, trip in trips.items() if trip is not None}
 
     def acknowledge(self, written: Mapping[str, int]) -> None:
         """By model, the number of the last sheet that is written down."""

@@ -82,8 +82,8 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
     if verdict.kind is Kind.ROLLBACK:
         raise RefusedAction(
             f"rollout {earlier.rollout.rollout} has seen enough of the same two versions: {verdict.reason}; "
-            "load a better candidate or, if something else was the cause, start with --fresh, which leaves it "
-            "out and says so in the trail"
+            "load a better candidate or, if something else was the cause, start with --fresh, which leaves "
+            "it out and says so in the trail"
         )
     return carried if carried.segments or carried.shadow.pairs else None
 

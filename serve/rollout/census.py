@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from serve.record import Record
+from serve.rollout.breaker import Breaker
 from serve.rollout.evidence import Comparison, Drop
 from serve.rollout.ledger import Ledger
 from serve.rollout.runs import Sizes, subtract_sizes
+from serve.routing import Routes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
@@ -132,6 +134,7 @@ class Census:
     def __init__(self, watch: Watch, ledger: Ledger | None = None) -> None:
         """What is counted stands in `ledger`, too, until it is acknowledged."""
         self.watch = watch
+        self.breaker = Breaker()
         self._ledger = ledger
         self._number = 0
         self._sent: Sheet | None = None
@@ -140,6 +143,10 @@ class Census:
         self._sizes: Mapping[str, Sizes] = {}
         self._revision = 0
         self._clear()
+
+    def protected(self, routes: Routes) -> Routes:
+        """The routes, without the candidate once its breaker has opened."""
+        return routes if self.breaker.trip is None else routes.without(self.watch.candidate)
 
     def count(
         self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None

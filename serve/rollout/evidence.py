@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
+from serve.rollout.keys import Keys
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414  who reads evidence finds all of it here
 from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum, Sums, Total
@@ -97,6 +98,9 @@ class Segment(Record):
     wrong: Events = Events()
     baseline_cost: Cost = Cost()
     candidate_cost: Cost = Cost()
+    # Where keys stick.
+    baseline_keys: Keys = Keys()
+    candidate_keys: Keys = Keys()
 
     @model_validator(mode="before")
     @classmethod
@@ -241,6 +245,4 @@ class Evidence(Record):
 
 
 def _together(one: Mapping[str, Comparison], other: Mapping[str, Comparison]) -> Mapping[str, Comparison]:
-    return {
-        name: one.get(name, Comparison()) + other.get(name, Comparison()) for name in sorted({*one, *other})
-    }
+    return {key: one.get(key, Comparison()) + other.get(key, Comparison()) for key in sorted({*one, *other})}
