@@ -170,6 +170,6 @@ def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gatewa
         trail = another.store.trail("digits")
         [start] = [entry.change for entry in trail if entry.change.action is Action.START][1:]
         assert start.carried == carried
-        assert replay(trail, another.rollout.rollout).faults == ()
+        assert replay(trail, another.rollout.rollout, another.store.key).faults == ()
     finally:
         another.kill()
