@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from serve.errors import RefusedAction
 from serve.record import Record
-from serve.rollout.evidence import Carried, Evidence
+from serve.rollout.evidence import Carried, Events, Evidence, Pair
 from serve.rollout.judge import Kind, judge
 from serve.rollout.rollout import Phase, Rollout
 from serve.rollout.trail import Action, Change, Entry
@@ -67,10 +67,11 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
     """What counts of `earlier` in the rollout that begins; None: nothing does. Raises RefusedAction when it
     shows harm: the rollout would end with its first look."""
     known = earlier.evidence.known
-    same_limit = earlier.rollout.limit_ms == begun.limit_ms
-    segments = tuple(
-        segment if same_limit else segment.settling for segment in known.segments if segment.split < 1
-    )
+    segments = tuple(segment for segment in known.segments if segment.split < 1)
+    if earlier.rollout.limit_ms != begun.limit_ms:
+        # What was over one limit may be within another; the quantiles' limits move anyway.
+        update = {"timed": Pair(), "over_limit": Events()}
+        segments = tuple(segment.model_copy(update=update) for segment in segments)
     carried = Carried(
         segments=segments,
         shadow=known.shadow,

@@ -93,6 +93,13 @@ class Segment(Record):
     timed: Pair = Pair()
     # Of these, those over the limit that stays.
     over_limit: Events = Events()
+    # Requests that were admitted while a limit for this quantile was announced, and of these those over it.
+    timed_p50: Pair = Pair()
+    timed_p95: Pair = Pair()
+    timed_p99: Pair = Pair()
+    over_p50: Events = Events()
+    over_p95: Events = Events()
+    over_p99: Events = Events()
     # By the feedback on these requests, whenever it came.
     labelled: Pair = Pair()
     wrong: Events = Events()
@@ -113,16 +120,6 @@ class Segment(Record):
     def key(self) -> tuple[int, float, bool]:
         """What two segments must share for their sums to be added."""
         return self.step, self.split, self.sticky
-
-    @property
-    def settling(self) -> "Segment":
-        """The same, as far as it counts while a variant warms up: without latency and cost."""
-        update = {
-            name: field.default
-            for name, field in type(self).model_fields.items()
-            if name.startswith(("timed", "over_")) or name.endswith("_cost")
-        }
-        return self.model_copy(update=update)
 
     def __add__(self, other: "Segment") -> "Segment":
         assert self.key == other.key, "segments with different splits must stay apart"

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from serve.rollout.census import Copies, Count, Run, Sheet, add_copies
+from serve.rollout.census import Count, Run, Sheet
+from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
+from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Plan
 from serve.rollout.runs import Sizes, add_run, add_sizes
 from serve.rollout.stretch import Stretch, extended
@@ -53,6 +56,7 @@ def gather(
                 total.requests += count.requests
                 total.errors += count.errors
                 total.over_limit += count.over_limit
+                _add_quantiles(total, count)
                 sums[step, split, sticky].keys[sides[variant]] += _keys(count)
         for variant, run in sheet.runs.items():
             step, split = splits.get(run.revision, (0, 0.0))
@@ -62,7 +66,7 @@ def gather(
     for key, part in sums.items():
         tick = _tick(key, part, span)
         if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
-            tick = tick.settling
+            tick = _settling(tick)
         evidence = evidence.with_tick(tick)
         if key[0] == len(plan.policy.steps):
             lately = extended(lately, _stretch(tick))
@@ -79,11 +83,41 @@ def gather(
     return evidence.model_copy(update=update)
 
 
+def _settling(tick: Segment) -> Segment:
+    """What counts of a tick while a variant warms up: all but latency and cost."""
+    update = {
+        name: field.default
+        for name, field in Segment.model_fields.items()
+        if name.startswith(("timed", "over_")) or name.endswith("_cost")
+    }
+    return tick.model_copy(update=update)
+
+
 def _begun_s(evidence: Evidence, tick: Segment) -> float:
     """When the first tick with the split of this one began."""
     place = tick.step, tick.split
     begun = (seen.started_s for seen in evidence.segments if (seen.step, seen.split) == place)
     return min(begun, default=tick.started_s)
+
+
+def _add_quantiles(total: Count, count: Count) -> None:
+    for place in range(len(QUANTILES)):
+        total.timed_quantiles[place] += count.timed_quantiles[place]
+        total.over_quantiles[place] += count.over_quantiles[place]
+
+
+def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
+    """What a tick says of latency, as fields of its segment."""
+    fields: dict[str, Any] = {
+        "timed": Pair(baseline=baseline.requests, candidate=candidate.requests),
+        "over_limit": Events.tick(baseline.over_limit, candidate.over_limit),
+    }
+    for place, name in enumerate(NAMES):
+        timed = baseline.timed_quantiles[place], candidate.timed_quantiles[place]
+        over = baseline.over_quantiles[place], candidate.over_quantiles[place]
+        fields[f"timed_{name}"] = Pair(baseline=timed[0], candidate=timed[1])
+        fields[f"over_{name}"] = Events.tick(*over)
+    return fields
 
 
 def _stretch(tick: Segment) -> Stretch:
@@ -118,7 +152,7 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
         ended_s=span[1],
         requests=Pair(baseline=baseline.requests, candidate=candidate.requests),
         errors=Events.tick(baseline.errors, candidate.errors),
-        over_limit=Events.tick(baseline.over_limit, candidate.over_limit),
+        **_latency(baseline, candidate),
         baseline_cost=_cost(sums.runs[0], span[1]),
         candidate_cost=_cost(sums.runs[1], span[1]),
         baseline_keys=sums.keys[0],
