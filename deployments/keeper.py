@@ -10,7 +10,7 @@ from typing import Any
 
 from deployments.catalog_file import CatalogFile
 from deployments.doors import close_doors
-from deployments.gateways import Gateways, Reply, Report
+from deployments.gateways import Gateways, Reply, Report, journals_of
 from deployments.hosts import Hosts
 from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.meter import Meter
@@ -24,6 +24,8 @@ from serve.repository import StoredModel
 from serve.rollout.at_once import AtOnce
 from serve.rollout.commands import Commands
 from serve.rollout.controller import Controller
+from serve.rollout.leftovers import Leftovers
+from serve.rollout.outbox import Outbox
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.webhook import Webhooks
@@ -52,14 +54,15 @@ class Keeper:
         # `model/variant` -> why it is not served.
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
-        self._gateways = Gateways(Path(scratch))
+        self._gateways = Gateways()
+        self._leftovers = Leftovers(journals_of(plan.store, Path(scratch)).parent)
         self._meter = Meter(server)
         self._change = asyncio.Lock()
         self._thread = StoreThread()
-        self._store = await self._thread.wait(Store, plan.store, "keeper")
+        self._store = await self._thread.wait(Store, plan.store, "keeper", plan.seal_key)
         self._timeline = Timeline()
         self._webhooks = Webhooks()
-        self._controller = Controller(self._store, self._timeline, self._webhooks.tell)
+        self._controller = Controller(self._store, self._timeline, self._webhooks.tell, Outbox(Path(scratch)))
         self._commands = Commands(self._controller, self._store, self._timeline)
         self._at_once = AtOnce(self._controller)
         if (saved := self._saved.read()) is not None:
@@ -72,8 +75,7 @@ class Keeper:
         self._ticking = asyncio.create_task(self._tick_forever())
 
     def __del__(self) -> None:
-        """Ray's way to say goodbye: the next keeper need not wait for the lease to run out."""
-        # It may not have come so far.
+        """Ray's way to say goodbye, however far it has come: the next keeper need not wait for the lease."""
         for name in ("_store", "_webhooks"):
             if (held := getattr(self, name, None)) is not None:
                 held.close()
@@ -91,9 +93,8 @@ class Keeper:
         for trip in report.trips.values():
             if self._controller.withdraw(trip.rollout, _BREAKER, trip.reason) is not None:
                 self._refresh()
-        newer = report.revision != self._catalog.revision
         return Reply(
-            catalog=self._catalog if newer else None,
+            catalog=None if report.revision == self._catalog.revision else self._catalog,
             others=self._gateways.loads(without=report.gateway),
             written=self._controller.written(report.gateway),
         )
@@ -182,7 +183,11 @@ class Keeper:
         if whole:
             kept = {name: version for name, version in kept.items() if name in wanted}
         variants = kept | loaded
-        if stored.baseline not in variants:
+        routed = (await self._thread.wait(self._store.read, stored.name)).routes
+        # One that was accepted stands in where the repository's own is not there.
+        known = [stored.baseline] if routed is None else [stored.baseline, routed.baseline]
+        baseline = next((name for name in known if name in variants), None)
+        if baseline is None:
             await self._hosts.remove(loaded.values())
             return failures
         before = self._catalog.models.get(stored.name)
@@ -190,7 +195,7 @@ class Keeper:
             name=stored.name,
             signature=stored.signature,
             task=stored.bundles[stored.baseline].figures.quality.task,
-            routes=Routes(model=stored.name, baseline=stored.baseline, weights={stored.baseline: 1}),
+            routes=Routes(model=stored.name, baseline=baseline, weights={baseline: 1}),
             variants=variants,
             rejected=stored.rejected,
         )
@@ -216,12 +221,12 @@ class Keeper:
 
     async def _tick_forever(self) -> None:
         # Harm is looked for, and traffic taken away, whatever the store does.
-        judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        loop, tell = asyncio.get_running_loop(), self._gateways.leftovers.tell
+        loop, judge = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="judge")
         while True:
             await asyncio.sleep(_TICK_EVERY_S)
             self._timeline.note(self._controller.clock.now_s(), self._gateways.loads())
-            await loop.run_in_executor(judge, tell, self._controller.take)
+            if self._controller.acts:
+                await loop.run_in_executor(judge, self._leftovers.tell, self._controller.take)
             await loop.run_in_executor(judge, self._controller.look)
             self._refresh()
             await self._thread.save(self._controller.save, _TICK_EVERY_S)

@@ -12,6 +12,7 @@ _ACTS = {
     "resume": "go on where it was paused",
     "promote": "one step further without the evidence, or with the approval that is due",
     "abort": "all traffic back to the baseline, for good",
+    "accept": "make the candidate of a rollout that is DONE the baseline, from which the next one starts",
 }
 
 
@@ -39,6 +40,9 @@ def _add_start(commands: Any) -> None:
     parser.add_argument("--to", required=True, metavar="VARIANT", help="the candidate")
     parser.add_argument(
         "--policy", type=Path, metavar="FILE.yaml", help="what is asked of it; without: safe defaults"
+    )
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget what earlier rollouts of the same two versions have seen"
     )
     parser.add_argument("--watch", action="store_true", help="follow it to its end, as `status --watch` does")
 

@@ -35,7 +35,9 @@ def rollout(arguments: list[str]) -> int:
 
 def _start(client: Client, options: argparse.Namespace) -> int:
     policy = load_policy(options.policy) if options.policy else Policy()
-    view = client.start(options.model, RolloutWanted(candidate=options.to, policy=policy))
+    view = client.start(
+        options.model, RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
+    )
     if options.watch:
         return _watch(client, view)
     _say([summary(view), f"watch it: counterweight rollout status {options.model} --watch"])
@@ -71,7 +73,7 @@ def _act(client: Client, options: argparse.Namespace) -> int:
     name = _find(client, options.name)
     # What was known when this was decided: the server refuses when it has changed since. To stop is right
     # wherever it has come to.
-    number = client.view(name).number if options.command in ("resume", "promote") else None
+    number = client.view(name).number if options.command in ("resume", "promote", "accept") else None
     wanted = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
     _say([summary(client.act(name, options.command, wanted))])
     return 0
@@ -92,7 +94,8 @@ def _replay(client: Client, options: argparse.Namespace) -> int:
         _say([found.model_dump_json(indent=2)])
     else:
         outcome = f"{len(found.faults)} faults" if found.faults else "every one comes out the same"
-        _say([f"{found.rollout}: {found.verdicts} verdicts computed again, {outcome}"])
+        older = f"; {found.older} by an older method are taken as they are" if found.older else ""
+        _say([f"{found.rollout}: {found.verdicts} verdicts computed again, {outcome}{older}"])
         _say([f"  {fault}" for fault in found.faults])
     return 1 if found.faults else 0
 
@@ -140,6 +143,7 @@ _COMMANDS: Mapping[str, Callable[[Client, argparse.Namespace], int]] = {
     "resume": _act,
     "promote": _act,
     "abort": _act,
+    "accept": _act,
     "history": _history,
     "replay": _replay,
 }

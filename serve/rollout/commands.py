@@ -1,7 +1,5 @@
 """Commands: what people and programs ask of the controller; `serve.control.Control`, without the network."""
 
-import secrets
-import time
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -22,12 +20,15 @@ from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownMo
 from serve.record import explain, nearest
 from serve.rollout import advance
 from serve.rollout.at_once import require_current
+from serve.rollout.carry import begin
 from serve.rollout.controller import Controller
+from serve.rollout.limits import steady_of
 from serve.rollout.qualification import Qualification, QualificationView, unqualified
 from serve.rollout.replay import Replay, replay
-from serve.rollout.rollout import Plan, start
+from serve.rollout.rollout import Plan, fix_limits, new_name, start
 from serve.rollout.situation import Situation
 from serve.rollout.store import Store
+from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
 from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of
@@ -89,13 +90,13 @@ class Commands:
             candidate=variants[1],
             digests={name: situation.digests[name] for name in variants},
             policy=wanted.policy,
+            trial=wanted.trial,
         )
         now_s = self._controller.clock.now_s()
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
-        name = f"{model}-{stamp}-{secrets.token_hex(2)}"
-        quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
-        self._end_watch(situation, by, f"its watch ended, because {name} was started")
-        self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
+        name = new_name(model, now_s)
+        begun = fix_limits(start(name, plan, None, by, now_s), *steady_of(self._timeline, plan))
+        change = begin(begun, self._store.trail(model), fresh=wanted.fresh)
+        self._controller.append(situation, change)
         return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
@@ -139,6 +140,9 @@ class Commands:
                 if self._controller.withdraw(rollout, by, reason) is not None:
                     self._controller.save()
                     return self._controller.view(situation)
+            case "accept":
+                after = advance.accept(before, by, wanted.reason or "accepted as the baseline")
+                require_acceptable(situation, before)
         self._controller.change(situation, Action(act), after, now_s)
         return self._controller.view(situation)
 
@@ -165,7 +169,7 @@ class Commands:
 
     def replay(self, rollout: str) -> Replay:
         """Every verdict computed once more."""
-        return replay(self._store.trail(self._store.model_of(rollout)), rollout)
+        return replay(self._store.trail(self._store.model_of(rollout)), rollout, self._store.key)
 
     def curves(self, model: str) -> Curves:
         """The last ten minutes."""

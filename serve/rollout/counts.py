@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from serve.rollout import blocks, clusters, course, marks
 from serve.rollout.evidence import TRIALS, Events, Evidence, Pair, Segment
@@ -12,6 +13,7 @@ from serve.rollout.sequential import Array, Bursts, dispersion
 from serve.rollout.stalls import Stalls
 from serve.routing import BUCKETS
 
+Places = NDArray[np.int64]
 # So many events of the candidate a stall may have before it is noticed.
 UNNOTICED = 3.0
 
@@ -50,6 +52,12 @@ class Counts:
         return self.candidate / self.dispersion, self.both / self.dispersion, self.shares
 
     @property
+    def single(self) -> tuple[Array, Array]:
+        """The candidate's events and its requests, where several come as one by the key, as one."""
+        together = 1.0 if self.keyed is None else self.keyed.dispersion
+        return self.candidate.sum(-1) / together, self.trials / together
+
+    @property
     def noticed(self) -> tuple[Array, Array, Array]:
         """The same without as many of the candidate's as a stall has before it is noticed."""
         if self.stalls is None:
@@ -73,7 +81,7 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float) -> Counts:
     return replace(counts, keyed=_keyed_of(evidence, kind))
 
 
-def counts_in(courses: course.Course, shares: Array, here: Array, stall_s: float) -> Counts:
+def counts_in(courses: course.Course, shares: Array, here: Places, stall_s: float) -> Counts:
     """The events in courses [..., segment] with these shares [segment]; `here` [...] is the one that runs."""
     together = blocks.dispersion(courses.blocks)
     lasted_s = courses.alone[..., 1].max(-1)
@@ -89,7 +97,7 @@ def counts_in(courses: course.Course, shares: Array, here: Array, stall_s: float
     )
 
 
-def _at(part: Array, here: Array) -> Array:
+def _at(part: Array, here: Places) -> Array:
     """The segment `here` [...] of what is [..., segment, ...]."""
     place = here.reshape(here.shape + (1,) * (part.ndim - here.ndim))
     return np.take_along_axis(part, place, axis=here.ndim).squeeze(here.ndim)

@@ -80,6 +80,15 @@ def begin(*runs: int) -> Course:
     return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
 
 
+def add(course: Course, earlier: Course) -> Course:
+    """The course with the judged sums and the stalls of another one that ended before it began."""
+    sums = ("events", "requests", "usual_events", "usual_requests", "blocks", "stalls")
+    shift = np.concatenate([[0.0], earlier.events, earlier.requests[1:]])
+    marked = np.where(course.marks[..., :1] > 0, course.marks + shift, course.marks)
+    total = {name: getattr(course, name) + getattr(earlier, name) for name in sums}
+    return course._replace(**total, marks=marked)
+
+
 def pack(course: Course) -> tuple[float, ...]:
     """The numbers of one course, to be stored."""
     return tuple(round(float(number), 6) for part in course for number in np.ravel(part))
@@ -180,16 +189,16 @@ def _stall(course: Course, requests: Array, events: Array, neutral: Array) -> _S
     shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS
     goes_on = now & ~ends & ~settles
     return _Stalling(
-        begins=begins * 1.0,
-        now=now * 1.0,
+        begins=begins.astype(float),
+        now=now.astype(float),
         score=np.where(now, 0.0, score),
         lasted=lasted * goes_on,
         alone=alone * goes_on,
         quiet=quiet * goes_on,
         burst=burst * goes_on,
         ends=np.stack([burst, lasted], -2) * (ends & (alone > 0))[..., None, :],
-        counts=(ends & shown & (2 * alone >= lasted)) * 1.0,
-        settles=settles * 1.0,
+        counts=(ends & shown & (2 * alone >= lasted)).astype(float),
+        settles=settles.astype(float),
     )
 
 

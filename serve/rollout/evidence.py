@@ -91,7 +91,17 @@ class Segment(Record):
     ended_s: float
     requests: Pair = Pair()
     errors: Events = Events()
+    # Of the requests, those that count for latency; all of them, unless it is said.
+    timed: Pair = Pair()
+    # Of these, those over the limit that stays.
     over_limit: Events = Events()
+    # Requests that were admitted while a limit for this quantile was announced, and of these those over it.
+    timed_p50: Pair = Pair()
+    timed_p95: Pair = Pair()
+    timed_p99: Pair = Pair()
+    over_p50: Events = Events()
+    over_p95: Events = Events()
+    over_p99: Events = Events()
     # By the feedback on these requests, whenever it came.
     labelled: Pair = Pair()
     wrong: Events = Events()
@@ -102,6 +112,13 @@ class Segment(Record):
     candidate_keys: Keys = Keys()
     # How the events of a kind fell in time: the numbers of a `serve.rollout.course.Course`.
     courses: Mapping[str, tuple[float, ...]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_timed(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "timed" not in data and "requests" in data:
+            return {**data, "timed": data["requests"]}
+        return data
 
     @property
     def key(self) -> tuple[int, float, bool]:
@@ -121,7 +138,13 @@ class Segment(Record):
 
 
 # Kind of event of live requests -> the requests that it could have happened to.
-TRIALS = {"errors": "requests", "over_limit": "requests"}
+TRIALS = {
+    "errors": "requests",
+    "over_limit": "timed",
+    "over_p50": "timed_p50",
+    "over_p95": "timed_p95",
+    "over_p99": "timed_p99",
+}
 
 
 class Clusters(Sums):
@@ -171,6 +194,16 @@ class Comparison(Record):
         return Comparison(**sums, largest_difference=largest_difference)
 
 
+class Carried(Record):
+    """What earlier rollouts of the same two versions have seen."""
+
+    segments: tuple[Segment, ...] = ()
+    shadow: Comparison = Comparison()
+    outputs: Mapping[str, Comparison] = {}
+    slices: Mapping[str, Comparison] = {}
+    deaths: Pair = Pair()
+
+
 class Evidence(Record):
     """All of one rollout so far: one segment for each split that was in force, in order."""
 
@@ -190,6 +223,26 @@ class Evidence(Record):
     past: Keys = Keys()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
+    # None: nothing that was seen earlier counts here.
+    carried: Carried | None = None
+
+    @property
+    def known(self) -> "Evidence":
+        """This together with what was carried."""
+        if self.carried is None:
+            return self
+        whole = self.model_copy(
+            update={
+                "carried": None,
+                "shadow": self.shadow + self.carried.shadow,
+                "outputs": _together(self.outputs, self.carried.outputs),
+                "slices": _together(self.slices, self.carried.slices),
+                "deaths": self.deaths + self.carried.deaths,
+            }
+        )
+        for segment in self.carried.segments:
+            whole = whole.with_tick(segment)
+        return whole
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -202,7 +255,11 @@ class Evidence(Record):
         segments = {segment.key: segment for segment in self.segments}
         before = segments.get(tick.key)
         after = tick if before is None else before + tick
-        if tick.requests.both:
+        if tick.courses:
+            # It is more than a tick: what another rollout has seen.
+            courses = {kind: _together_in_time(kind, before, tick) for kind in tick.courses}
+            after = after.model_copy(update={"courses": courses})
+        elif tick.requests.both:
             courses = {kind: _go_on(kind, self.segments, before, tick) for kind in TRIALS}
             after = after.model_copy(update={"courses": courses})
             if any(course.unpack(numbers).lasted.any() for numbers in courses.values()):
@@ -212,6 +269,11 @@ class Evidence(Record):
                 after = after.model_copy(update=keys)
         segments[tick.key] = after
         return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})
+
+
+def _together_in_time(kind: str, before: Segment | None, earlier: Segment) -> tuple[float, ...]:
+    mine = course.unpack(() if before is None else before.courses.get(kind, ()))
+    return course.pack(course.add(mine, course.unpack(earlier.courses[kind])))
 
 
 def _go_on(
@@ -225,3 +287,7 @@ def _go_on(
     mine = course.unpack(() if before is None else before.courses.get(kind, ()))
     requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
     return course.pack(course.step(mine, requests, counts, rates))
+
+
+def _together(one: Mapping[str, Comparison], other: Mapping[str, Comparison]) -> Mapping[str, Comparison]:
+    return {key: one.get(key, Comparison()) + other.get(key, Comparison()) for key in sorted({*one, *other})}

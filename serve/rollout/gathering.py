@@ -1,12 +1,15 @@
 """Gathering: from the sheets of all gateways to one tick of evidence. Pure."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from serve.rollout.census import Copies, Count, Run, Sheet, add_copies
+from serve.rollout.census import Count, Run, Sheet
+from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
+from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Plan
 from serve.rollout.runs import Sizes, add_run, add_sizes
 from serve.rollout.stretch import Stretch, extended
@@ -54,6 +57,7 @@ def gather(
                 total.requests += count.requests
                 total.errors += count.errors
                 total.over_limit += count.over_limit
+                _add_quantiles(total, count)
                 sums[step, split, sticky].keys[sides[variant]] += _keys(count)
             elif not step and variant == plan.baseline:
                 past += _keys(count)
@@ -64,6 +68,8 @@ def gather(
     lately = evidence.lately
     for key, part in sums.items():
         tick = _tick(key, part, span)
+        if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
+            tick = _settling(tick)
         evidence = evidence.with_tick(tick)
         if key[0] == len(plan.policy.steps):
             lately = extended(lately, _stretch(tick))
@@ -81,6 +87,43 @@ def gather(
     return evidence.model_copy(update=update)
 
 
+def _settling(tick: Segment) -> Segment:
+    """What counts of a tick while a variant warms up: all but latency and cost."""
+    update = {
+        name: field.default
+        for name, field in Segment.model_fields.items()
+        if name.startswith(("timed", "over_")) or name.endswith("_cost")
+    }
+    return tick.model_copy(update=update)
+
+
+def _begun_s(evidence: Evidence, tick: Segment) -> float:
+    """When the first tick with the split of this one began."""
+    place = tick.step, tick.split
+    begun = (seen.started_s for seen in evidence.segments if (seen.step, seen.split) == place)
+    return min(begun, default=tick.started_s)
+
+
+def _add_quantiles(total: Count, count: Count) -> None:
+    for place in range(len(QUANTILES)):
+        total.timed_quantiles[place] += count.timed_quantiles[place]
+        total.over_quantiles[place] += count.over_quantiles[place]
+
+
+def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
+    """What a tick says of latency, as fields of its segment."""
+    fields: dict[str, Any] = {
+        "timed": Pair(baseline=baseline.requests, candidate=candidate.requests),
+        "over_limit": Events.tick(baseline.over_limit, candidate.over_limit),
+    }
+    for place, name in enumerate(NAMES):
+        timed = baseline.timed_quantiles[place], candidate.timed_quantiles[place]
+        over = baseline.over_quantiles[place], candidate.over_quantiles[place]
+        fields[f"timed_{name}"] = Pair(baseline=timed[0], candidate=timed[1])
+        fields[f"over_{name}"] = Events.tick(*over)
+    return fields
+
+
 def _stretch(tick: Segment) -> Stretch:
     """What happened to the candidate's requests."""
     return Stretch(
@@ -88,7 +131,7 @@ def _stretch(tick: Segment) -> Stretch:
         ended_s=tick.ended_s,
         requests=tick.requests.candidate,
         errors=tick.errors.candidate,
-        timed=tick.requests.candidate,
+        timed=tick.timed.candidate,
         over_limit=tick.over_limit.candidate,
     )
 
@@ -113,7 +156,7 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
         ended_s=span[1],
         requests=Pair(baseline=baseline.requests, candidate=candidate.requests),
         errors=Events.tick(baseline.errors, candidate.errors),
-        over_limit=Events.tick(baseline.over_limit, candidate.over_limit),
+        **_latency(baseline, candidate),
         baseline_cost=_cost(sums.runs[0], span[1]),
         candidate_cost=_cost(sums.runs[1], span[1]),
         baseline_keys=sums.keys[0],
@@ -122,10 +165,16 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
 
 
 def _keys(count: Count) -> Keys:
+    def by_bucket(number: Callable[[Count], int]) -> dict[int, int]:
+        return {bucket: many for bucket, part in count.keys.items() if (many := number(part))}
+
     return Keys(
-        buckets={bucket: part.requests for bucket, part in count.keys.items() if part.requests},
-        errors={bucket: part.errors for bucket, part in count.keys.items() if part.errors},
-        over_limit={bucket: part.over_limit for bucket, part in count.keys.items() if part.over_limit},
+        buckets=by_bucket(lambda part: part.requests),
+        errors=by_bucket(lambda part: part.errors),
+        over_limit=by_bucket(lambda part: part.over_limit),
+        over_p50=by_bucket(lambda part: part.over_quantiles[0]),
+        over_p95=by_bucket(lambda part: part.over_quantiles[1]),
+        over_p99=by_bucket(lambda part: part.over_quantiles[2]),
     )
 
 

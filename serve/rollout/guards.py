@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy.special import logsumexp
@@ -11,7 +12,7 @@ from serve.rollout.clusters import log_above, log_below
 from serve.rollout.counts import UNNOTICED, Counts, Recent, counts_of, shares_of, trials_of
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.figure import Figure, tidy
-from serve.rollout.policy import AccuracyGuard, ErrorGuard, QuantileGuard
+from serve.rollout.policy import AccuracyGuard, ErrorGuard, LatencyGuard, QuantileGuard
 from serve.rollout.sequential import (
     Array,
     log_mismatch,
@@ -44,13 +45,24 @@ def harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> A
 
 
 def _rate_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
-    ratio = log_ratio_above(*counts.noticed, guard.harm)
-    together: Array | float = 1.0
-    if counts.keyed is not None:
-        ratio = ratio + log_above(counts.keyed, guard.harm)
-        together = counts.keyed.dispersion
-    events = counts.candidate.sum(-1) / together
-    return np.minimum(ratio, log_rate_above(events, counts.trials / together, guard.allowed))
+    """For the limit that stays, a rate above both `excess` times the baseline's and `rare` is harm as well:
+    of these two, the mean of the e-values is one."""
+    events, trials = counts.single
+    evidence = np.minimum(_above(counts, guard.harm), log_rate_above(events, trials, guard.allowed))
+    if not isinstance(guard, LatencyGuard):
+        return evidence
+    often = np.minimum(_above(alike(counts), _excess(guard)), log_rate_above(events, trials, guard.rare))
+    return np.asarray(np.logaddexp(evidence, often) - np.log(2))
+
+
+def _above(counts: Counts, ratio: float) -> Array:
+    evidence = log_ratio_above(*counts.noticed, ratio)
+    return evidence if counts.keyed is None else evidence + log_above(counts.keyed, ratio)
+
+
+def _below(counts: Counts, ratio: float) -> Array:
+    evidence = log_ratio_below(*counts.drawn, ratio)
+    return evidence if counts.keyed is None else evidence + log_below(counts.keyed, ratio)
 
 
 def _recent_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, recent: Recent) -> Array:
@@ -68,15 +80,29 @@ def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) ->
     """Log evidence that the rate is below `tolerance` times the baseline's, or below `allowed`.
 
     Either is enough, so the mean of the two e-values is one. The second takes requests as independent: a calm
-    stretch between bursts may pass, which is what a step's minimum time is for."""
-    ratio = log_ratio_below(*counts.drawn, guard.tolerance)
-    together: Array | float = 1.0
-    if counts.keyed is not None:
-        ratio = ratio + log_below(counts.keyed, guard.tolerance)
-        together = counts.keyed.dispersion
-    events = counts.candidate.sum(-1) / together
-    rate = log_rate_below(events, counts.trials / together, guard.allowed)
-    return np.asarray(np.logaddexp(ratio, rate) - np.log(2))
+    stretch between bursts may pass, which is what a step's minimum time is for. For the limit that stays, a
+    rate below `allowed` must be below `excess` times the baseline's too, unless it is below `rare`."""
+    events, trials = counts.single
+    ratio = _below(counts, guard.tolerance)
+    rate = log_rate_below(events, trials, guard.allowed)
+    if not isinstance(guard, LatencyGuard):
+        return np.asarray(np.logaddexp(ratio, rate) - np.log(2))
+    rate = np.minimum(rate, _below(alike(counts), _excess(guard)))
+    rare = log_rate_below(events, trials, guard.rare)
+    return np.asarray(np.logaddexp(np.logaddexp(ratio, rate), rare) - np.log(3))
+
+
+def alike(counts: Counts) -> Counts:
+    """The counts of the segments in which the candidate had no more of the traffic than the baseline: who has
+    more has the longer queue, and few requests over a limit are soon three times as many."""
+    even = counts.shares <= 1 / 2
+    return replace(
+        counts, candidate=np.where(even, counts.candidate, 0.0), both=np.where(even, counts.both, 0.0)
+    )
+
+
+def _excess(guard: LatencyGuard) -> float:
+    return max(guard.excess, guard.tolerance)
 
 
 def watch(

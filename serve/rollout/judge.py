@@ -8,10 +8,12 @@ from serve.record import Record
 from serve.rollout.cost import concentration, weigh_cost
 from serve.rollout.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.figure import Figure, safe_at, with_thresholds
-from serve.rollout.guards import watch, watch_split
+from serve.rollout.guards import watch_split
+from serve.rollout.latency import LATENCIES, nothing_known, watch_latencies
 from serve.rollout.likeness import compare, compare_slices
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
+from serve.rollout.watched import Watched, about
 from serve.rollout.watching import watch_lately
 
 _DROPPED = {
@@ -51,24 +53,31 @@ def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
 
 def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
-    policy, segments = rollout.policy, evidence.segments
-    guards = policy.guards
+    policy, own, evidence = rollout.policy, evidence.segments, evidence.known
+    stall_s = policy.guards.stall_s
     confident: list[tuple[Figure, float]] = [
-        (watch(name, guard, evidence, kind, guards.stall_s), guard.confidence)
-        for name, guard, kind in (
-            ("errors", guards.errors, "errors"),
-            ("latency", guards.latency, "over_limit"),
-            ("accuracy", guards.accuracy, "wrong"),
-        )
-        if guard is not None
+        (kind.figure(evidence, stall_s), kind.guard.confidence)
+        for kind in _watched(rollout, evidence.segments)
     ]
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
-    judged = with_thresholds(confident, policy.proof)
+    judged = with_thresholds(confident, policy.proof, LATENCIES)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
-    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, segments), watch_split(segments))
+    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, own), watch_split(own))
+
+
+def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
+    """All kinds of events among live requests that the policy guards against."""
+    guards = rollout.policy.guards
+    watched = [
+        Watched(name="errors", guard=guards.errors, kind="errors"),
+        *watch_latencies(rollout, segments),
+    ]
+    if guards.accuracy is not None:
+        watched.append(Watched(name="accuracy", guard=guards.accuracy, kind="wrong"))
+    return watched
 
 
 def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
@@ -95,7 +104,7 @@ def _decide(
     if mismatch.harmful:
         return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
     elapsed_s = now_s - rollout.started_s
-    missing = list(chain(_too_early(rollout, evidence, now_s), _unproven(rollout, guards)))
+    missing = list(chain(_too_early(rollout, evidence, now_s), _unproven(rollout, evidence, guards, now_s)))
     if elapsed_s >= rollout.policy.maximum_s:
         return Kind.INCONCLUSIVE, (
             f"{elapsed_s:,.0f} s are over, {rollout.policy.maximum_s:,.0f} s were allowed, {share}; "
@@ -108,8 +117,8 @@ def _decide(
 
 def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
     """The harm that is shown; None: there is none."""
-    if evidence.deaths.candidate >= _MOST_DEATHS:
-        return f"{evidence.deaths.candidate} gateways died while running it, {share}"
+    if (died := evidence.known.deaths.candidate) >= _MOST_DEATHS:
+        return f"{died} gateways died while running it, {share}"
     harmful = [figure.harm_said() for figure in guards if figure.harmful]
     return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 
@@ -123,8 +132,9 @@ def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     missing = []
     if (stayed_s := now_s - rollout.entered_s) < step.minimum_s:
         missing.append(f"{stayed_s:,.0f} of {step.minimum_s:,.0f} s")
-    if requests < step.minimum_requests:
-        missing.append(f"{requests:,} of {step.minimum_requests:,} requests")
+    if (least := step.minimum_requests) > requests:
+        left = about(stayed_s * (least / requests - 1)) if requests else ""
+        missing.append(f"{requests:,} of {least:,} requests{left}")
     return missing
 
 
@@ -143,20 +153,25 @@ def _too_few_pairs(shadow: Shadow, evidence: Evidence) -> list[str]:
     return missing
 
 
-def _unproven(rollout: Rollout, figures: Sequence[Figure]) -> list[str]:
+def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], now_s: float) -> list[str]:
     """What forbids the next step: a suspicion always, a missing proof where the policy asks for one."""
     missing = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
     missing += [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
-    if rollout.limit_ms is None:
-        missing.append("no latency limit yet, because the baseline's quantile is not known")
-    names = ["errors", "latency", "accuracy"]
-    if rollout.step < len(rollout.policy.steps):
-        # It was shown before the last step, at a split that loads the two more alike.
-        names.append("cost")
-    live = [figure for figure in figures if figure.guard in names]
-    asked = live if rollout.step else [figure for figure in figures if figure not in live]
-    if _needs_proof(rollout.policy, rollout.step):
-        missing += [figure.safe_said() for figure in asked if figure.safe is not None and not figure.proven]
+    if not _needs_proof(rollout.policy, rollout.step):
+        return missing
+    watched = {kind.name: kind for kind in _watched(rollout, evidence.segments)}
+    if rollout.step and nothing_known(watched.values()):
+        missing.append("latency unproven: no request was compared, because the baseline's is not known")
+    # What it costs was shown before the last step, at a split that loads the two more alike.
+    live = [*watched, "cost"] if rollout.step < len(rollout.policy.steps) else [*watched]
+    for figure in figures:
+        if (figure.guard in live) != bool(rollout.step) or figure.safe is None or figure.proven:
+            continue
+        left = ""
+        if (kind := watched.get(figure.guard)) is not None and figure.safe_at is not None:
+            growth = kind.growth(evidence, rollout.step, figure.safe_at)
+            left = about(None if growth is None else growth * (now_s - rollout.entered_s))
+        missing.append(f"{figure.safe_said()}{left}")
     return missing
 
 

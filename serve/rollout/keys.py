@@ -14,6 +14,9 @@ class Keys(Sums):
     buckets: Mapping[int, Sum] = {}
     errors: Mapping[int, Sum] = {}
     over_limit: Mapping[int, Sum] = {}
+    over_p50: Mapping[int, Sum] = {}
+    over_p95: Mapping[int, Sum] = {}
+    over_p99: Mapping[int, Sum] = {}
 
     def __add__(self, other: Self) -> Self:
         return type(self)(

@@ -11,7 +11,8 @@ from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import QualificationView, view_of
-from serve.rollout.rollout import Rollout
+from serve.rollout.quantiles import NO_LIMITS, Limits
+from serve.rollout.rollout import Phase, Rollout, watch_of
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
@@ -20,6 +21,7 @@ from serve.routing import Routes
 
 _log = logging.getLogger("counterweight.controller")
 _SHOWN = 20
+_NOTHING = Present(number=0, routes=None, rollout=None, evidence=Evidence())
 # Who writes the split that a server starts out with.
 BY_SERVE = "serve"
 # A verdict that changes nothing is kept when the evidence has grown by so much since the last that was.
@@ -33,6 +35,7 @@ class Situation:
     What takes traffic away is in force before the store has it (`ahead`); nothing else is."""
 
     model: str
+    # The repository's, or the one of the loaded variants that was accepted in its place last.
     baseline: str
     # Variant -> the digest of the version that is loaded.
     digests: Mapping[str, str]
@@ -40,9 +43,7 @@ class Situation:
     rejected: Mapping[str, str] = field(default_factory=dict)
     # What a person asked for when the server was started; None: nothing.
     weights: Mapping[str, float] | None = None
-    present: Present = field(
-        default_factory=lambda: Present(number=0, routes=None, rollout=None, evidence=Evidence())
-    )
+    present: Present = _NOTHING
     # Revision of routes -> the rollout's step and the candidate's share that they stand for.
     splits: dict[int, tuple[int, float]] = field(default_factory=dict)
     # Every rollout of the model there was, the newest last.
@@ -62,22 +63,28 @@ class Situation:
     # Gateway -> the number of its last sheet that came, and those that are in no evidence yet.
     came: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[str, Sheet]] = field(default_factory=list)
+    # The limits that follow the baseline, and the step and the time they were last renewed at.
+    quantile_limits_ms: Limits = NO_LIMITS
+    limited: tuple[int, float] = (-1, 0.0)
     disagreements: deque[Disagreement] = field(default_factory=lambda: deque(maxlen=_SHOWN))
     # What is in force here and not written yet, and what was in force without it.
     ahead: Change | None = None
     behind: Present | None = None
-    # What the last look makes of the rollout, where that is to be written.
+    # What the last look makes of the rollout, to be written.
     found: Change | None = None
-    # Counts up whenever the evidence begins anew: what was gathered for another one counts nowhere.
+    # Why the trail is not to be trusted; while there is anything, all traffic is the baseline's.
+    faults: tuple[str, ...] = ()
+    # Counts up whenever the evidence begins anew.
     era: int = 0
-    # Gateway -> the number of its last sheet that is in the store's evidence.
-    written: Mapping[str, int] = field(default_factory=dict)
     # The evidence that the store has.
-    kept: Evidence = field(default_factory=Evidence)
+    kept: Evidence = _NOTHING.evidence
     # Requests that feedback may come for, which the store does not have yet.
     unnoted: list[Answer] = field(default_factory=list)
-    # Feedback that the store's evidence has and the one in memory has not yet.
+    # Feedback that the store has and the evidence in memory has not yet.
     learnt: list[Segment] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._stored_baseline = self.baseline
 
     @property
     def running(self) -> Rollout | None:
@@ -94,16 +101,7 @@ class Situation:
     @property
     def watch(self) -> Watch | None:
         """What gateways are to count."""
-        rollout = self.running
-        if rollout is None:
-            return None
-        return Watch(
-            rollout=rollout.rollout,
-            baseline=rollout.plan.baseline,
-            candidate=rollout.plan.candidate,
-            limit_ms=rollout.limit_ms,
-            feedback=rollout.policy.guards.accuracy is not None,
-        )
+        return None if self.running is None else watch_of(self.running, self.quantile_limits_ms)
 
     def take(self, gateway: str, sheet: Sheet) -> bool:
         """A gateway's sheet, which comes again until it is acknowledged; whether it must."""
@@ -126,14 +124,30 @@ class Situation:
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
         is put on top."""
-        ahead, self.ahead, self.behind = self.ahead, None, None
-        self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
+        ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
+        self.present = _NOTHING
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
+        self.baseline = self._stored_baseline
         for entry in trail:
             self.put(entry.number, entry.change)
         self._restart(present.evidence)
         self.present = present
         self.go_on_top(ahead, now_s)
+
+    def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
+        """What the store says is not what was written: all traffic to the baseline, and nothing else until a
+        person has looked."""
+        before = present or _NOTHING
+        self.faults, self.ahead, self.behind, self.changed = faults, None, None, before.number
+        if (rollout := before.rollout) is not None:
+            update = {"phase": Phase.ROLLED_BACK, "by": "keeper", "reason": distrusted(self)}
+            rollout = rollout.model_copy(update=update)
+            self.lines = {rollout.rollout: rollout_line(rollout, rollout.entered_s)}
+        revision = before.routes.revision + 1 if before.routes else 1
+        weights = {self.baseline: 100.0}
+        routes = Routes(model=self.model, baseline=self.baseline, weights=weights, revision=revision)
+        self._restart(before.evidence)
+        self.present = before.model_copy(update={"routes": routes, "rollout": rollout})
 
     def put(self, number: int, change: Change) -> bool:
         """A change is written down as this entry; whether it moved anything. What went ahead of it meanwhile
@@ -164,16 +178,17 @@ class Situation:
         else:
             self.go_ahead(change)
 
-    def keep(self, evidence: Evidence) -> None:
-        """The store has this evidence."""
-        self.kept, self.written = evidence, evidence.sheets
+    @property
+    def written(self) -> Mapping[str, int]:
+        """Gateway -> the number of its last sheet that is in the store's evidence."""
+        return self.kept.sheets
 
     def _restart(self, evidence: Evidence) -> None:
         """Go on from this evidence, which is in the store."""
         self.era += 1
         self.came, self.waiting = dict(evidence.sheets), []
         self.found, self.unnoted, self.learnt = None, [], []
-        self.keep(evidence)
+        self.kept = evidence
 
     def _apply(self, number: int, change: Change) -> bool:
         before = self.present.rollout
@@ -184,21 +199,24 @@ class Situation:
             self.qualifications.append(view_of(change.qualification, number, change.by, change.at_s))
         evidence = self.present.evidence
         if change.action is Action.START:
-            evidence = Evidence()
+            evidence = Evidence(carried=change.carried)
             self._restart(evidence)
             self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
+            self.quantile_limits_ms, self.limited = NO_LIMITS, (-1, 0.0)
             self.disagreements.clear()
         if change.judged is not None:
             self.weighed = weight_of(change.judged.evidence)
             self.judged = change.judged.verdict, change.at_s
+        rollout = change.rollout
+        if rollout is not None and rollout.accepted and rollout.plan.candidate in self.digests:
+            self.baseline = rollout.plan.candidate
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
-            if change.rollout is not None:
-                # As routed, which is what the requests were drawn by.
-                share = change.routes.share(change.rollout.plan.candidate)
-                self.splits[change.routes.revision] = (change.rollout.step, share)
-        if moved and (rollout := change.rollout) is not None:
+            if rollout is not None:
+                share = change.routes.share(rollout.plan.candidate)
+                self.splits[change.routes.revision] = (rollout.step, share)
+        if moved and rollout is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(
             number=number,
@@ -221,6 +239,14 @@ class Situation:
         """Whether a verdict on this evidence is to be written down, though it changes nothing."""
         weight = weight_of(evidence)
         return weight > 0 and weight >= _GROWTH * self.weighed
+
+
+def distrusted(situation: Situation) -> str:
+    """Why its trail is not to be trusted, in a sentence, with what to do."""
+    return (
+        f"the trail of {situation.model} is not what was written ({'; '.join(situation.faults[:3])}): the "
+        "baseline has all traffic and nothing is written until a person has looked: counterweight verify"
+    )
 
 
 def weight_of(evidence: Evidence) -> int:

@@ -8,6 +8,7 @@ exp(-t / stall_s). Arrays, and pure."""
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from serve.rollout.sequential import Array, log_ratio_above
 
@@ -41,6 +42,6 @@ def log_endless(stalls: Stalls) -> Array:
     return np.asarray(stalls.lasted_s / stalls.stall_s - np.log(nth * (nth + 1)))
 
 
-def waits(stalls: Stalls) -> Array:
+def waits(stalls: Stalls) -> NDArray[np.bool_]:
     """Whether nothing should go further for now."""
     return np.asarray((stalls.lasted_s > 0) | (log_more(stalls) >= np.log(_WAIT)))

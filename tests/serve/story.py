@@ -9,7 +9,7 @@ from serve.rollout.evidence import Comparison, Evidence
 from serve.rollout.judge import judge
 from serve.rollout.qualification import Qualification, QualificationView, view_of
 from serve.rollout.rollout import Plan, Rollout, start
-from serve.rollout.trail import Action, Change, Entry, Judged, seal
+from serve.rollout.trail import METHOD, Action, Change, Entry, Judged, seal
 from serve.routing import Routes
 from tests.serve.rollout.rollouts import segment, shadowed
 
@@ -73,22 +73,26 @@ class Story:
         verdict = judge(rollout, evidence, NOW_S - ago_s)
         self.evidence[rollout.rollout] = evidence
         after = advance(rollout, verdict, NOW_S - ago_s)
-        return self.note(after, Action.VERDICT, "judge", ago_s, Judged(evidence=evidence, verdict=verdict))
+        return self.note(
+            after, Action.VERDICT, "judge", ago_s, Judged(evidence=evidence, verdict=verdict, method=METHOD)
+        )
 
     def note(
         self, after: Rollout, action: Action, by: str, ago_s: float = 0, judged: Judged | None = None
     ) -> Rollout:
         """The rollout after `action`, and the routes that follow from it."""
         shadows = {after.plan.candidate: after.shadow_share} if after.shadow_share else {}
-        same = (after.weights, shadows) == (self.routes.weights, self.routes.shadows)
-        update = {"weights": after.weights, "shadows": shadows, "revision": self.routes.revision + 1}
+        before = self.routes
+        baseline = after.plan.candidate if after.accepted else before.baseline
+        same = (baseline, after.weights, shadows) == (before.baseline, before.weights, before.shadows)
+        update = {"baseline": baseline, "weights": after.weights, "shadows": shadows}
         change = Change(
             model=self.plan.model,
             action=action,
             by=by,
             at_s=NOW_S - ago_s,
             rollout=after,
-            routes=None if same else self.routes.model_copy(update=update),
+            routes=None if same else before.model_copy(update={**update, "revision": before.revision + 1}),
             judged=judged,
         )
         self._write(change)

@@ -13,12 +13,15 @@ from numpy.typing import NDArray
 from serve.rollout import course
 from serve.rollout.counts import Counts, counts_in
 from serve.rollout.guards import harm, safety
-from serve.rollout.policy import ErrorGuard, LatencyGuard, Policy
+from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
 from serve.rollout.sequential import Array, log_mean, log_rate_above, log_rate_below
 from serve.rollout.stalls import waits
 
 Whole = NDArray[np.int64]
-KINDS = ("errors", "over_limit")
+KINDS: tuple[str, ...] = ("errors", "over_limit")
+# A rollout with a shadow has so many guards: errors, latency, and the shadow's pairs and slices. Those of
+# latency are four, which share the odds of one.
+GUARDS, LATENCIES = 4, 4
 # A second in so many is bad, and then this share of the requests fails; the mean stays.
 BURST_EVERY, BURST_RATE = 60, 0.5
 
@@ -59,12 +62,17 @@ class Runs:
         self.shares = np.array(_shares(self.policy) if split is None else [split])
         shape = (self.count, len(self.shares))
         self.requests = np.zeros((2, *shape))
-        self.courses = {kind: course.begin(*shape) for kind in KINDS}
+        self.courses = {kind: course.begin(*shape) for _, kind in self.pairs}
         self.costs = np.zeros((2, 2, self.count))
         self.step = np.zeros(self.count, np.int64)
         self.entered_s = np.zeros(self.count, np.int64)
         self.rolled_back_s = np.full(self.count, -1)
         self.done_s = np.full(self.count, -1)
+
+    @property
+    def pairs(self) -> tuple[tuple[ErrorGuard | QuantileGuard, str], ...]:
+        """The guards, each with what it counts."""
+        return (self.policy.guards.errors, "errors"), (self.policy.guards.latency, "over_limit")
 
     @property
     def alive(self) -> Whole:
@@ -77,8 +85,9 @@ class Runs:
         counted = self._draw(alive)
         at = (alive, self.step[alive])
         self.requests[:, *at] += counted["requests"]
-        for kind in KINDS:
-            self._go_on(self.courses[kind], at, counted["requests"].T * 1.0, counted[kind].T * 1.0)
+        for _, kind in self.pairs:
+            trials = counted.get(f"timed_{kind}", counted["requests"])
+            self._go_on(self.courses[kind], at, trials.T.astype(float), counted[kind].T.astype(float))
         self._run(alive, counted["requests"])
         if now_s % self.scenario.look_every_s == 0:
             self._look(alive, now_s)
@@ -117,21 +126,26 @@ class Runs:
         self.costs[1][:, alive] += ran
 
     def _look(self, alive: Whole, now_s: int) -> None:
-        guards = self.policy.guards
-        pairs = ((guards.errors, "errors"), (guards.latency, "over_limit"))
-        counts = {kind: self._counts(alive, kind) for kind in KINDS}
+        pairs = self.pairs
+        counts = {kind: self._counts(alive, kind) for _, kind in pairs}
         evidence = np.array([harm(guard, counts[kind]) for guard, kind in pairs])
-        # The others are the shadow's: all its pairs, and its slices.
-        harmful = (evidence >= [[math.log(4 / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
+        guards = [GUARDS if kind == "errors" else GUARDS * LATENCIES for _, kind in pairs]
+        harmful = (
+            evidence
+            >= [
+                [math.log(number / (1 - guard.confidence))]
+                for number, (guard, _) in zip(guards, pairs, strict=True)
+            ]
+        ).any(0)
         self.rolled_back_s[alive[harmful]] = now_s
         if self.scenario.split is not None:
             return
         calm = (evidence < -math.log(1 - self.policy.proof)).all(0) & ~harmful
         for count in counts.values():
             assert count.stalls is not None
-            calm &= ~waits(count.stalls)
+            calm &= np.logical_not(waits(count.stalls))
         ready = np.flatnonzero(calm & self._due(alive, now_s))
-        proven = self._proven(alive[ready], {kind: counts[kind] for kind in KINDS}, ready, pairs)
+        proven = self._proven(alive[ready], counts, ready)
         self._promote(alive[ready[proven]], now_s)
 
     def _due(self, alive: Whole, now_s: int) -> NDArray[np.bool_]:
@@ -146,7 +160,6 @@ class Runs:
         runs: Whole,
         counts: dict[str, Counts],
         ready: Whole,
-        pairs: tuple[tuple[ErrorGuard | LatencyGuard, str], ...],
     ) -> NDArray[np.bool_]:
         """Whether nothing is left to prove before the next step."""
         following = np.append([step.share for step in self.policy.steps], 1.0)[self.step[runs] + 1]
@@ -154,7 +167,7 @@ class Runs:
         least = -math.log(1 - self.policy.proof)
         # Shown before the last step.
         proven = (self._cost_evidence(runs) >= least) | (self.step[runs] == len(self.shares) - 1)
-        for guard, kind in pairs:
+        for guard, kind in self.pairs:
             proven &= safety(guard, _of(counts[kind], ready)) >= least
         return np.asarray(~needed | proven)
 
@@ -211,7 +224,7 @@ def simulate_shadow(
     differ = rng.binomial(pairs_per_s, disagreement, (runs, 600)).cumsum(1).astype(float)
     pairs: Array = np.arange(1.0, 601.0) * pairs_per_s
     limit = 1 - shadow.agreement
-    harmful = log_rate_above(differ, pairs, limit) >= math.log(4 / (1 - shadow.confidence))
+    harmful = log_rate_above(differ, pairs, limit) >= math.log(GUARDS / (1 - shadow.confidence))
     safe = log_rate_below(differ, pairs, limit) >= -math.log(1 - policy.proof)
     safe &= pairs >= shadow.minimum_pairs
     back, on = (np.where(shown, pairs, np.inf).min(1) for shown in (harmful, safe))

@@ -2,16 +2,19 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 from typing import Any
 
-from serve.rollout.census import Choice, Copies, Count, Run, Sheet
+from serve.rollout.census import Choice, Count, Run, Sheet
+from serve.rollout.copies import Copies
 from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
 from serve.rollout.keys import Keys
+from serve.rollout.policy import Policy
 from serve.rollout.rollout import Plan
 from serve.rollout.stretch import Stretch
 
-PLAN = Plan(model="digits", baseline="fp32", candidate="int8")
+PLAN = Plan(model="digits", baseline="fp32", candidate="int8", policy=Policy(settle_s=0))
 # Revision 2 is the shadow; 3 and 4 are the first two steps, and 6 is the second one again after a pause.
 SPLITS = {2: (0, 0.0), 3: (1, 0.1), 4: (2, 0.5), 6: (2, 0.5)}
 
@@ -54,6 +57,21 @@ def test_what_is_known_late_counts_with_the_split_that_chose() -> None:
     admitted = gathered(sheet({(3, False, "int8"): (1, 0, 0)}))
     [segment] = gathered(sheet({(3, False, "int8"): (0, 1, 0)}), before=admitted).segments
     assert (segment.requests, segment.errors.candidate) == (Pair(candidate=1), 1)
+
+
+def test_slow_requests_are_counted_by_quantile() -> None:
+    """Those of all gateways, each with the requests that had a limit."""
+    counts = {
+        (3, False, "fp32"): Count(requests=9, timed_quantiles=[9, 5, 0], over_quantiles=[4, 1, 0]),
+        (3, False, "int8"): Count(requests=2, timed_quantiles=[2, 1, 0], over_quantiles=[1, 1, 0]),
+    }
+    told = sheet({})
+    both = [replace(told, counts=counts), replace(told, counts=counts)]
+    [segment] = gathered(*both).segments
+    assert segment.timed == Pair(baseline=18, candidate=4)
+    assert (segment.timed_p50, segment.over_p50) == (Pair(baseline=18, candidate=4), Events.tick(8, 2))
+    assert (segment.timed_p95, segment.over_p95) == (Pair(baseline=10, candidate=2), Events.tick(2, 2))
+    assert (segment.timed_p99, segment.over_p99) == (Pair(), Events())
 
 
 def test_steps_and_keys_stay_apart() -> None:
@@ -147,6 +165,33 @@ def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() 
     evidence = gather(Evidence(), [("g", sheet(counts))], PLAN, splits, (5.0, 6.0))
     stretch = Stretch(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
     assert evidence.lately == (stretch,)
+
+
+def test_latency_and_cost_of_a_warm_up_count_nowhere() -> None:
+    """Errors do, from the first second of a step; after its half minute all does."""
+    plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
+    runs = {"int8": Run(revision=3, rows=10, cpu_ms=5.0)}
+    evidence = Evidence()
+    for second in range(100, 140):
+        one = sheet({(3, False, "int8"): (10, 1, 3)}, runs=runs)
+        evidence = gather(evidence, [("g", one)], plan, SPLITS, (second, second + 1.0))
+    [segment] = evidence.segments
+    assert (segment.requests.candidate, segment.errors.candidate) == (400, 40)
+    assert (segment.timed.candidate, segment.over_limit.candidate) == (200, 60)
+    assert (segment.candidate_cost.rows, segment.candidate_cost.blocks) == (200, 20)
+
+
+def test_each_step_has_a_warm_up_of_its_own() -> None:
+    """And a key that comes late in it has none: it is the variant that warms up."""
+    plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
+    evidence = gathered(sheet({(3, False, "int8"): (10, 0, 3)}))
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (3, True, "int8"): (10, 0, 3),
+        (4, False, "int8"): (5, 0, 3),
+    }
+    evidence = gather(evidence, [("g", sheet(counts))], plan, SPLITS, (25.0, 26.0))
+    timed = {segment.key: segment.timed.candidate for segment in evidence.segments}
+    assert timed == {(1, 0.1, False): 10, (1, 0.1, True): 10, (2, 0.5, False): 0}
 
 
 def test_the_evidence_before_stays_as_it_was() -> None:

@@ -57,7 +57,6 @@ def test_what_a_person_writes_is_read(tmp_path: Path) -> None:
         ({"steps": []}, "put a smaller one before"),
         ({"steps": [{"share": 0}, {"share": 1}]}, r"greater than 0 \(came: 0"),
         ({"guards": {"errors": {"harm": 2, "tolerance": 1.5}}}, "tolerance 1.5 is not above harm 2"),
-        ({"guards": {"latency": {"limit_ms": 5, "times_baseline": 2}}}, "are two limits; drop one"),
         ({"holdback": 0.6}, r"holdback: .*less than or equal to 0.5"),
         ({"guards": {"errors": None}}, "guards.errors"),
         ({"shadow": None}, "shadow"),
@@ -94,6 +93,12 @@ def test_the_last_step_holds_something_back(before: float, holdback: float, shar
     """As much as is asked, but never so much that the share would fall; nothing where nothing is asked."""
     policy = Policy(steps=(Step(share=before), Step(share=1)), holdback=holdback)
     assert [policy.share_at(step) for step in range(3)] == [0, before, pytest.approx(share, abs=1e-12)]
+
+
+def test_a_short_step_settles_in_half_of_its_time() -> None:
+    """Or it would end before its latency was ever looked at."""
+    policy = Policy(steps=(Step(share=0.1, minimum_s=3), Step(share=1, minimum_s=600)))
+    assert [policy.settle_at(step) for step in (1, 2)] == [1.5, 30]
 
 
 def test_a_policy_of_before_the_holdback_reads() -> None:
