@@ -4,6 +4,7 @@ import math
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import NamedTuple
 
 from serve.batching import Ran
 from serve.errors import InvalidRequest, ModelFailed, Overloaded, VariantUnavailable
@@ -49,8 +50,7 @@ class Ticket:
     census: Census | None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request as the variants get it."""
 
     arrays: Arrays
