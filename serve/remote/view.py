@@ -18,6 +18,7 @@ _MOST_LINES = 4
 _SHORTER = (
     (re.compile(r"[\d,]+ of [\d,]+ \(([\d.]+%)\)"), r"\1"),
     (re.compile(r"^[\d,]+ of [\d,]+ pairs differ, "), ""),
+    (re.compile(r"^over ([\d.]+) times the baseline's p\d+"), r"over \1x"),
     (re.compile(" of the baseline's|^the candidate got "), ""),
     (re.compile(r"(?<=\d) times( as often)?"), "x"),
     (re.compile(" requests(?= where)"), ""),
@@ -60,6 +61,10 @@ def _head(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     if rollout.phase.over:
         split = f"all traffic to {plan.candidate if rollout.phase is Phase.DONE else plan.baseline}"
     here = "" if rollout.phase.over else f"for {duration(now_s - rollout.entered_s)}"
+    if rollout.phase is Phase.DONE:
+        # The next rollout starts from the baseline.
+        offered = f"new baseline: counterweight rollout accept {plan.model}"
+        here = "it is the baseline now" if rollout.accepted else offered
     yield _ends(f"{place(rollout)}   {split}", here, width)
     *before, last = textwrap.wrap(_steps(rollout), width, subsequent_indent="  ")
     ran, most = duration(now_s - rollout.started_s), duration(rollout.policy.maximum_s)
@@ -86,9 +91,11 @@ def _steps(rollout: Rollout) -> str:
 def _figures(view: RolloutView) -> Iterator[str]:
     if view.verdict is None:
         return
-    wide = max(len(figure.guard) for figure in view.verdict.figures)
+    # The others know nothing yet.
+    figures = [figure for figure in view.verdict.figures if (figure.harm, figure.safe) != (None, None)]
+    wide = max(len(figure.guard) for figure in figures)
     yield f"{'guard':<{wide}}  {'harm':<{_BAR}}  {'proof':<{_BAR}}  seen"
-    for figure in view.verdict.figures:
+    for figure in figures:
         harm = bar(figure.harm, figure.harm_at, "!" if figure.suspicious or figure.harmful else "#")
         proof = bar(figure.safe, figure.safe_at, "#")
         limited = figure.guard == "latency" and view.rollout.limit_ms is not None
@@ -136,7 +143,9 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     for warning in view.warnings:
         yield from _labelled("warning", warning, width)
     if rollout.phase.over:
-        yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width)
+        # What it rests on when all is well stands in the figures.
+        most = _MOST_LINES if rollout.phase is Phase.DONE else None
+        yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width, most)
         return
     yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 1)
     if rollout.phase is Phase.WAITING_APPROVAL:

@@ -23,11 +23,13 @@ from serve.record import explain, nearest
 from serve.rollout import advance
 from serve.rollout.at_once import require_current
 from serve.rollout.controller import Controller
+from serve.rollout.limits import steady_of
 from serve.rollout.qualification import Qualification, QualificationView, unqualified
 from serve.rollout.replay import Replay, replay
-from serve.rollout.rollout import Plan, start
+from serve.rollout.rollout import Plan, fix_limits, start
 from serve.rollout.situation import Situation
 from serve.rollout.store import Store
+from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
 from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of
@@ -93,9 +95,9 @@ class Commands:
         now_s = self._controller.clock.now_s()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
         name = f"{model}-{stamp}-{secrets.token_hex(2)}"
-        quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
+        begun = fix_limits(start(name, plan, None, by, now_s), *steady_of(self._timeline, plan))
         self._end_watch(situation, by, f"its watch ended, because {name} was started")
-        self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
+        self._controller.change(situation, Action.START, begun, now_s)
         return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
@@ -139,6 +141,9 @@ class Commands:
                 if self._controller.withdraw(rollout, by, reason) is not None:
                     self._controller.save()
                     return self._controller.view(situation)
+            case "accept":
+                after = advance.accept(before, by, wanted.reason or "accepted as the baseline")
+                require_acceptable(situation, before)
         self._controller.change(situation, Action(act), after, now_s)
         return self._controller.view(situation)
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from serve.errors import CounterweightError
 from serve.record import Record
-from serve.rollout.advance import abort, advance, pause, promote, resume
+from serve.rollout.advance import abort, accept, advance, pause, promote, resume
 from serve.rollout.growth import shrunk
 from serve.rollout.judge import judge
 from serve.rollout.rollout import Rollout, routes_of
@@ -18,6 +18,7 @@ _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
     Action.RESUME: lambda before, change: resume(before, change.by, _reason(change)),
     Action.PROMOTE: lambda before, change: promote(before, change.by, change.at_s, _reason(change)),
     Action.ABORT: lambda before, change: abort(before, change.by, _reason(change)),
+    Action.ACCEPT: lambda before, change: accept(before, change.by, _reason(change)),
 }
 
 
@@ -75,7 +76,7 @@ def _compare(last: Change | None, change: Change, routes: Routes | None) -> list
     if last is None or last.rollout is None:
         return faults if change.action is Action.START else [f"{change.action} before the start", *faults]
     before = last.rollout
-    if before.phase.over:
+    if before.phase.over and change.action is not Action.ACCEPT:
         return [f"{change.action} after the end, {before.phase}"]
     expected: Rollout | None = None
     if (judged := change.judged) is not None:
@@ -92,11 +93,20 @@ def _compare(last: Change | None, change: Change, routes: Routes | None) -> list
         expected = advance(before, verdict, change.at_s)
     elif change.action in _ACTIONS:
         expected = _ACTIONS[change.action](before, change)
-    elif change.action is Action.LIMIT and before.limit_ms is None:
-        expected = before.model_copy(update={"limit_ms": after.limit_ms})
+    elif change.action is Action.LIMIT:
+        expected = _limited(before, after)
     if after != expected:
         faults.append(f"{change.action} led to {_place(after)}, and leads to {_place(expected)}")
     return faults
+
+
+def _limited(before: Rollout, after: Rollout) -> Rollout:
+    """`before` with those limits of `after` that it lacked."""
+    limit_ms = after.limit_ms if before.limit_ms is None else before.limit_ms
+    steady_ms = tuple(
+        now if fixed is None else fixed for fixed, now in zip(before.steady_ms, after.steady_ms, strict=True)
+    )
+    return before.model_copy(update={"limit_ms": limit_ms, "steady_ms": steady_ms})
 
 
 def _routes(change: Change, after: Rollout, before: Routes | None) -> list[str]:

@@ -11,7 +11,8 @@ from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import QualificationView, view_of
-from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.quantiles import NO_LIMITS, Limits
+from serve.rollout.rollout import Phase, Rollout, watch_of
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
@@ -33,6 +34,7 @@ class Situation:
     What takes traffic away is in force before the store has it (`ahead`); nothing else is."""
 
     model: str
+    # The repository's, or the one of the loaded variants that was accepted in its place last.
     baseline: str
     # Variant -> the digest of the version that is loaded.
     digests: Mapping[str, str]
@@ -62,6 +64,9 @@ class Situation:
     # Gateway -> the number of its last sheet that came, and those that are in no evidence yet.
     came: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[str, Sheet]] = field(default_factory=list)
+    # The limits that follow the baseline, and the step and the time they were last renewed at.
+    quantile_limits_ms: Limits = NO_LIMITS
+    limited: tuple[int, float] = (-1, 0.0)
     disagreements: deque[Disagreement] = field(default_factory=lambda: deque(maxlen=_SHOWN))
     # What is in force here and not written yet, and what was in force without it.
     ahead: Change | None = None
@@ -79,6 +84,9 @@ class Situation:
     # Feedback that the store has and the evidence in memory has not yet.
     learnt: list[Segment] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self._stored_baseline = self.baseline
+
     @property
     def running(self) -> Rollout | None:
         """The rollout that is not over."""
@@ -94,16 +102,7 @@ class Situation:
     @property
     def watch(self) -> Watch | None:
         """What gateways are to count."""
-        rollout = self.running
-        if rollout is None:
-            return None
-        return Watch(
-            rollout=rollout.rollout,
-            baseline=rollout.plan.baseline,
-            candidate=rollout.plan.candidate,
-            limit_ms=rollout.limit_ms,
-            feedback=rollout.policy.guards.accuracy is not None,
-        )
+        return None if self.running is None else watch_of(self.running, self.quantile_limits_ms)
 
     def take(self, gateway: str, sheet: Sheet) -> bool:
         """A gateway's sheet, which comes again until it is acknowledged; whether it must."""
@@ -129,6 +128,7 @@ class Situation:
         ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
         self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
+        self.baseline = self._stored_baseline
         for entry in trail:
             self.put(entry.number, entry.change)
         self._restart(present.evidence)
@@ -204,17 +204,23 @@ class Situation:
             self._restart(evidence)
             self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
+            self.quantile_limits_ms, self.limited = NO_LIMITS, (-1, 0.0)
             self.disagreements.clear()
         if change.judged is not None:
             self.weighed = weight_of(change.judged.evidence)
             self.judged = change.judged.verdict, change.at_s
+        rollout = change.rollout
+        if rollout is not None and rollout.accepted and rollout.plan.candidate in self.digests:
+            self.baseline = rollout.plan.candidate
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
-            if change.rollout is not None:
+            if rollout is not None:
                 # As routed, which is what the requests were drawn by.
-                share = change.routes.share(change.rollout.plan.candidate)
-                self.splits[change.routes.revision] = (change.rollout.step, share)
-        if moved and (rollout := change.rollout) is not None:
+                self.splits[change.routes.revision] = (
+                    rollout.step,
+                    change.routes.share(rollout.plan.candidate),
+                )
+        if moved and rollout is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(
             number=number,
