@@ -51,10 +51,12 @@ def test_a_candidate_that_hangs_is_rolled_back(
 def test_what_a_hanging_candidate_was_asked_shows(keeping: Keeping, gateway: Gateway) -> None:
     """Its share of the requests is the one that was asked for, though it answered none of them."""
     keeping.start(SKIP)
+    serve(keeping, gateway, hangs=1, sticky=False)
+    view = keeping.commands.view(keeping.rollout.rollout)
+    assert view.served == pytest.approx(0.1)
     while not keeping.rollout.phase.over:
         serve(keeping, gateway, hangs=1, sticky=False)
     view = keeping.commands.view(keeping.rollout.rollout)
-    assert view.served == pytest.approx(0.1)
     assert view.verdict is not None
     latency = next(figure for figure in view.verdict.figures if figure.guard == "latency")
     assert "(100.00%) against 0 of" in latency.seen
