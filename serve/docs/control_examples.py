@@ -3,10 +3,11 @@
 from typing import Any
 
 from serve.bundle import sha256
-from serve.control import Act, Curve, Curves, Feedback, RolloutLine, RolloutView, TrailLine
+from serve.control import Act, Curve, Curves, RolloutLine, RolloutView, TrailLine
 from serve.record import Record
 from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Comparison, Cost, Evidence, Moments, Pair, Segment
+from serve.rollout.feedback import Feedback
 from serve.rollout.judge import judge
 from serve.rollout.policy import Policy, Step
 from serve.rollout.qualification import Qualification, QualificationView, view_of

@@ -7,8 +7,6 @@ from serve.control import (
     ActWanted,
     Bundles,
     Curves,
-    Feedback,
-    Outcomes,
     RolloutLine,
     RolloutView,
     RolloutWanted,
@@ -17,6 +15,7 @@ from serve.control import (
 )
 from serve.docs.schemas import Schema, listed, mapped, number, record, ref, text, whole
 from serve.record import Record
+from serve.rollout.feedback import Feedback, Outcomes
 from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay
 from serve.rollout.weighing import Weighed, Weighing

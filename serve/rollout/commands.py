@@ -10,8 +10,6 @@ from serve.control import (
     Act,
     ActWanted,
     Curves,
-    Feedback,
-    Outcome,
     RolloutLine,
     RolloutView,
     RolloutWanted,
@@ -23,6 +21,7 @@ from serve.record import explain, nearest
 from serve.rollout import advance
 from serve.rollout.at_once import require_current
 from serve.rollout.controller import Controller
+from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.qualification import Qualification, QualificationView, unqualified
 from serve.rollout.replay import Replay, replay
 from serve.rollout.rollout import Plan, start

@@ -1,6 +1,6 @@
 """Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -143,6 +143,10 @@ class Segment(Record):
         ended_s = max(self.ended_s, other.ended_s)
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
+    def with_labels(self, told: "Segment") -> "Segment":
+        """This with the labels of `told`, which has the same key, instead of its own."""
+        return self.model_copy(update={"labelled": told.labelled, "wrong": told.wrong})
+
 
 class Clusters(Sums):
     """Pairs by the request that they came in, because rows of one request are alike."""
@@ -212,7 +216,16 @@ class Evidence(Record):
         return self
 
     def with_tick(self, tick: Segment) -> "Evidence":
-        """This and what happened in `tick`; late feedback too is a tick, with the split of its request."""
+        """This and what happened in `tick`."""
         segments = {segment.key: segment for segment in self.segments}
         segments[tick.key] = segments[tick.key] + tick if tick.key in segments else tick
         return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})
+
+    def with_labels(self, labels: Iterable[Segment]) -> "Evidence":
+        """This with `labels`, which are all of the rollout so far, instead of those that it had."""
+        segments = {segment.key: segment for segment in self.segments}
+        for told in labels:
+            known = segments.get(told.key)
+            segments[told.key] = told if known is None else known.with_labels(told)
+        after = tuple(segments[key] for key in sorted(segments))
+        return self if after == self.segments else self.model_copy(update={"segments": after})

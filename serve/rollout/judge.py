@@ -12,6 +12,7 @@ from serve.rollout.guards import watch, watch_split
 from serve.rollout.likeness import compare, compare_slices
 from serve.rollout.policy import Policy, Shadow, Step
 from serve.rollout.rollout import Rollout
+from serve.rollout.trust import trusted
 
 _DROPPED = {
     Drop.FULL: "its queue was full (max_shadow_rows)",
@@ -66,7 +67,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
-    judged = with_thresholds(confident, policy.proof)
+    judged = trusted(with_thresholds(confident, policy.proof), segments)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
     return (*judged, _cost(rollout, segments), watch_split(segments))

@@ -49,15 +49,12 @@ def look(situation: Situation, taking: RLock, now_s: float) -> None:
 def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float) -> bool:
     """Add what came in to the evidence in memory; False: the evidence has begun anew meanwhile."""
     with taking:
-        era, evidence, learnt = situation.era, situation.present.evidence, tuple(situation.learnt)
+        era, evidence, labels = situation.era, situation.present.evidence, situation.labels
         splits, span = dict(situation.splits), (situation.ticked_s or now_s, now_s)
         sheets, situation.waiting = situation.waiting, []
-    if not sheets and not learnt:
-        return True
     try:
         gathered = gather(evidence, sheets, rollout.plan, splits, span) if sheets else evidence
-        for segment in learnt:
-            gathered = gathered.with_tick(segment)
+        gathered = gathered.with_labels(labels)
         answers = _answers(situation, rollout, sheets, now_s)
     except BaseException:
         with taking:
@@ -67,7 +64,6 @@ def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float)
         if situation.era != era:
             return False
         situation.present = situation.present.model_copy(update={"evidence": gathered})
-        del situation.learnt[: len(learnt)]
         situation.unnoted += answers
         if sheets:
             situation.ticked_s = now_s

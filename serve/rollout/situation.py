@@ -76,8 +76,9 @@ class Situation:
     kept: Evidence = field(default_factory=Evidence)
     # Requests that feedback may come for, which the store does not have yet.
     unnoted: list[Answer] = field(default_factory=list)
-    # Feedback that the store's evidence has and the one in memory has not yet.
-    learnt: list[Segment] = field(default_factory=list)
+    # All labels of the rollout, as the store had them when they were read last; and whether it has more.
+    labels: tuple[Segment, ...] = ()
+    labels_due: bool = True
 
     @property
     def running(self) -> Rollout | None:
@@ -116,11 +117,8 @@ class Situation:
 
     @property
     def whole(self) -> Evidence:
-        """The evidence with the feedback that the next look will add to it."""
-        evidence = self.present.evidence
-        for segment in self.learnt:
-            evidence = evidence.with_tick(segment)
-        return evidence
+        """The evidence with the labels that the next look will add to it."""
+        return self.present.evidence.with_labels(self.labels)
 
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
@@ -171,7 +169,7 @@ class Situation:
         """Go on from this evidence, which is in the store."""
         self.era += 1
         self.came, self.waiting = dict(evidence.sheets), []
-        self.found, self.unnoted, self.learnt = None, [], []
+        self.found, self.unnoted, self.labels, self.labels_due = None, [], (), True
         self.keep(evidence)
 
     def _apply(self, number: int, change: Change) -> bool:

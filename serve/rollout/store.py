@@ -7,11 +7,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
 
-from serve.control import Feedback, Outcome
 from serve.errors import StaleRevision, UnknownRollout
 from serve.record import Record
 from serve.rollout.answered import Answered
 from serve.rollout.evidence import Evidence, Segment
+from serve.rollout.feedback import Feedback, Outcome
+from serve.rollout.label_sums import read_labels
+from serve.rollout.labels import Running, join_labels
 from serve.rollout.lease import Lease, Writer, lease_of
 from serve.rollout.rollout import Rollout
 from serve.rollout.schema import EVIDENCE, TRAIL, open_engine, transaction
@@ -105,18 +107,16 @@ class Store:
             _replace(connection, rollout, evidence)
 
     def learn(
-        self, model: str, outcomes: Sequence[Outcome], running: str | None, evidence: Evidence, now_s: float
-    ) -> tuple[Feedback, tuple[Segment, ...]]:
-        """Join outcomes to the requests of the rollout `running`, and add them to the `evidence` that it has
-        so far: both or neither, or a kill would lose what was told. None: none runs. What was added is
-        returned. Raises LostLease."""
+        self, model: str, outcomes: Sequence[Outcome], running: Running | None, now_s: float
+    ) -> Feedback:
+        """Join outcomes to the requests of the rollout `running`; None: none runs. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
-            feedback, segments = self.answered.tell(connection, model, outcomes, running)
-            for segment in segments:
-                evidence = evidence.with_tick(segment)
-            if running is not None and segments:
-                _replace(connection, running, evidence)
-        return feedback, tuple(segments)
+            return join_labels(connection, model, outcomes, running, now_s)
+
+    def labels(self, rollout: str) -> tuple[Segment, ...]:
+        """All labels of `rollout` so far."""
+        with transaction(self._engine) as connection:
+            return read_labels(connection, rollout)
 
     def append(
         self, change: Change, after: int, now_s: float | None = None, evidence: Evidence | None = None

@@ -4,11 +4,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.control import Control, Outcomes
+from serve.control import Control
 from serve.http.bucket import Bucket
 from serve.http.control.records import answer_record, read_record
 from serve.http.gate import Gate
 from serve.http.reader import Reader
+from serve.rollout.feedback import Outcomes
 
 
 def feedback_route(control: Control, gate: Gate, writes: Bucket, reader: Reader) -> Route:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from serve.control import ActWanted, Outcome
+from serve.control import ActWanted
 from serve.errors import StaleRevision
 from serve.rollout.answered import Answered
+from serve.rollout.feedback import Outcome
 from serve.rollout.policy import AccuracyGuard, Shadow
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase

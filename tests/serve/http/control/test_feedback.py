@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from serve.control import Outcome
+from serve.rollout.feedback import Outcome
 from tests.serve.endpoint import Endpoint
 
 PATH = "/control/models/linear/feedback"
