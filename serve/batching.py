@@ -224,10 +224,7 @@ class Queue:
         self._run_s += (run_s - self._run_s) * _NEWEST
         shares = self.joining.split(requests, outputs)
         rows = sum(member.rows for member in batch)
-        self.tally.rows += rows
-        self.tally.runs[rows] += 1
-        self.tally.run_ms[rows] += run_s * 1e3
-        self.tally.cpu_ms += cpu_ms
+        self.tally.count_run(rows, run_s * 1e3, cpu_ms)
         for member, share in zip(batch, shares, strict=True):
             if not member.answer.done():
                 member.answer.set_result(share)

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import TypeVar
 
+from serve.admission import Admission, Answer, Asked, Parameters, Ticket
 from serve.batching import Ran
 from serve.errors import (
-    InvalidRequest,
     ModelFailed,
     Overloaded,
     UnknownModel,
@@ -16,46 +16,20 @@ from serve.errors import (
 from serve.figures import Task
 from serve.oip.request import InferRequest
 from serve.record import nearest
-from serve.rollout.census import Census, Choice, Sheet, Watch
-from serve.rollout.tally import Tally, counted
-from serve.routing import Routes, choose, point_of
+from serve.rollout.census import Census, Sheet, Watch
+from serve.rollout.tally import Tally, counted, ran_of
+from serve.routing import Routes, bucket_of, choose, point_of
 from serve.settings import Settings
 from serve.shadow import Shadows
 from serve.shadow_copy import Copy
+from serve.sound import Encode, encode_sound, lost_outputs
 from serve.tensor import Arrays, Signature
 from serve.text import TEXT, TextInput
 from serve.unserved import require_served
 from serve.variant import ServedVariant
 
 _LONGEST_SLICE = 64
-Parameters = dict[str, str | int | float | bool]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """What a model answered, and which variant did."""
-
-    variant: str
-    ran: Ran
-    # What the client should know besides, such as who was asked first.
-    parameters: Parameters = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """Leave to be answered: by which variant, and until when on the event loop's clock."""
-
-    variant: str
-    # Whether it must be this variant.
-    pinned: bool
-    deadline: float
-    request_id: str
-    # The part of all inputs that the client says it belongs to.
-    slice: str | None
-    # How the routes chose; who answers may be another, where that one is not served.
-    choice: Choice
-    # Where the request counts; None: no rollout looks at it.
-    census: Census | None
+T = TypeVar("T")
 
 
 class ServedModel:
@@ -118,8 +92,7 @@ class ServedModel:
         """What the rollout that watches is to be told of this gateway; None: nothing."""
         if self.census is None:
             return None
-        ran = {name: (tally.rows, tally.cpu_ms) for name, tally in self.tallies.items()}
-        return self.census.sheet(self.routes.revision, ran)
+        return self.census.sheet(self.routes.revision, *ran_of(self.tallies))
 
     def require(self, variant: str) -> ServedVariant:
         """The variant of that name, if it is served. Raises UnknownVariant."""
@@ -140,83 +113,99 @@ class ServedModel:
 
         Raises UnknownVariant, or Overloaded before anything was done for the request."""
         routes = self.routes
-        chosen = choose(routes, point_of(self.name, key)) if pinned is None else pinned
+        point = point_of(self.name, key)
+        chosen = choose(routes, point) if pinned is None else pinned
         choice = (routes.revision, key is not None, chosen)
+        bucket = None if key is None else bucket_of(point)
         census = self.census if pinned is None else None
         try:
             variant = self._open(self._find(chosen, pinned=pinned is not None), pinned is not None)
         except Overloaded:
             if census is not None:
-                census.count(choice, failed=True, ms=0.0, request_id="")
+                census.count(choice, failed=True, ms=0.0, request_id="", bucket=bucket)
             raise
         allowed_s = self._settings.request_timeout_s
         if timeout_s is not None:
             allowed_s = min(allowed_s, timeout_s)
         deadline = asyncio.get_running_loop().time() + allowed_s
-        return Ticket(variant.name, pinned is not None, deadline, request_id, slice_, choice, census)
+        return Ticket(variant.name, pinned is not None, deadline, request_id, slice_, choice, bucket, census)
 
     async def ready(self, variant: str | None = None) -> bool:
         """Whether the variant, or else every variant, would answer now. Raises UnknownVariant."""
         asked = self.served.values() if variant is None else [self.require(variant)]
         return all(await asyncio.gather(*(served.ready() for served in asked)))
 
-    async def answer(self, request: InferRequest, ticket: Ticket) -> Answer:
-        """The variant's answer. When it fails, a request that is not pinned is answered by the baseline; one
-        that must have this variant waits for a lost host to come back and is tried once more.
+    async def answer(self, request: InferRequest, ticket: Ticket, encode: Encode[T]) -> T:
+        """The variant's answer, encoded. When it fails, or cannot be encoded, or has NaN or infinity in it, a
+        request that is not pinned is answered by the baseline; one that must have this variant waits for a
+        lost host to come back and is tried once more.
 
         Raises InvalidRequest, DeadlineExceeded, Overloaded, ModelFailed or VariantUnavailable."""
-        census = ticket.census
-        if census is None:
-            return await self._answer(request, ticket)
-        start = time.perf_counter()
-        failed, request_id = True, ""
-        try:
-            answer = await self._answer(request, ticket)
-            # A rescue is the failure of the variant that was chosen, and a second try is one as well.
-            failed = answer.variant != ticket.choice[2] or "retried" in answer.parameters
-            request_id = "" if failed else ticket.request_id
-            return answer
-        except (InvalidRequest, asyncio.CancelledError):
-            # The client's doing.
-            census = None
-            raise
-        finally:
-            if census is not None:
-                ms = (time.perf_counter() - start) * 1e3
-                census.count(ticket.choice, failed=failed, ms=ms, request_id=request_id)
-
-    async def _answer(self, request: InferRequest, ticket: Ticket) -> Answer:
-        deadline = ticket.deadline
+        start, now = time.perf_counter(), asyncio.get_running_loop().time()
+        deadline, arrays, parameters = ticket.deadline, request.arrays, Parameters()
         if request.timeout_s is not None:
-            deadline = min(deadline, asyncio.get_running_loop().time() + request.timeout_s)
-        arrays, parameters = request.arrays, Parameters()
+            deadline = min(deadline, now + request.timeout_s)
         if self.text is not None and self.text.takes(arrays):
             encoded = await self.text.encode_async(arrays[TEXT])
             arrays = encoded.arrays
             parameters |= encoded.parameters
-        if ticket.variant != ticket.choice[2]:
-            parameters["rescued_from"] = ticket.choice[2]
+        asked = Asked(arrays, request.outputs, deadline, ticket)
+        if ticket.census is None:
+            return (await self._answer(asked, parameters, encode))[1]
+        with Admission(ticket.census, ticket, start) as admission:
+            admission.answer, content = await self._answer(asked, parameters, encode)
+        return content
+
+    async def _answer(self, asked: Asked, parameters: Parameters, encode: Encode[T]) -> tuple[Answer, T]:
+        ticket = asked.ticket
         first = self._find(ticket.variant, pinned=ticket.pinned)
+        rescuable = self._rescuable(first, ticket)
+        failure = ""
+        if first.name != ticket.choice[2]:
+            parameters["rescued_from"] = ticket.choice[2]
+            failure = VariantUnavailable.__name__
+        answer: Answer | None = None
         try:
             with counted(first.queue.tally):
-                ran = await first.infer(arrays, deadline)
-            if self.shadows and not ticket.pinned and ticket.choice[2] == first.name == self.routes.baseline:
-                self._copy(arrays, ran, ticket)
-            return Answer(variant=first.name, ran=ran, parameters=parameters)
+                ran = await first.infer(asked.arrays, asked.deadline)
+                answer = Answer(variant=first.name, ran=ran, parameters=parameters, failure=failure)
+                if rescuable:
+                    return answer, encode_sound(self.signature, asked.outputs, answer, encode)
+                content = encode(answer)
         except (VariantUnavailable, ModelFailed, Overloaded) as error:
-            if not ticket.pinned and first.name != self.routes.baseline:
-                second = self.require(self.routes.baseline)
-                parameters["rescued_from"] = first.name
-            elif isinstance(error, VariantUnavailable) and await first.recovered(deadline):
-                # By its name: a version that is gone may have a successor.
-                second = self.require(first.name)
-                parameters["retried"] = True
-            else:
-                raise
+            failure = type(error).__name__
+            second, mark = await self._stand_in(first, asked, error)
+        else:
+            if self.shadows and not ticket.pinned and ticket.choice[2] == first.name:
+                self._copy(asked.arrays, ran, ticket)
+            return answer, content
         with counted(second.queue.tally):
-            ran = await second.infer(arrays, deadline)
+            ran = await second.infer(asked.arrays, asked.deadline)
+            if rescuable and answer is not None and self._lost_alike(asked, answer.ran, ran):
+                return answer, encode(answer)
+            rescue = Answer(variant=second.name, ran=ran, parameters=parameters | mark, failure=failure)
+            content = encode(rescue)
         first.queue.tally.rescues += 1
-        return Answer(variant=second.name, ran=ran, parameters=parameters)
+        return rescue, content
+
+    def _rescuable(self, variant: ServedVariant, ticket: Ticket) -> bool:
+        return not ticket.pinned and variant.name != self.routes.baseline
+
+    async def _stand_in(
+        self, first: ServedVariant, asked: Asked, error: Exception
+    ) -> tuple[ServedVariant, Parameters]:
+        """Who answers instead of `first`, which met `error`, and how the answer says so. Raises it when there
+        is nobody."""
+        if self._rescuable(first, asked.ticket):
+            return self.require(self.routes.baseline), {"rescued_from": first.name}
+        if isinstance(error, VariantUnavailable) and await first.recovered(asked.deadline):
+            # By its name: a version that is gone may have a successor.
+            return self.require(first.name), {"retried": True}
+        raise error
+
+    def _lost_alike(self, asked: Asked, *answers: Ran) -> bool:
+        """Whether each has NaN or infinity: then the model is like that, or the input is."""
+        return all(lost_outputs(self.signature, asked.outputs, ran.outputs) for ran in answers)
 
     def _copy(self, arrays: Arrays, ran: Ran, ticket: Ticket) -> None:
         named = None if ticket.slice is None else ticket.slice[:_LONGEST_SLICE]

@@ -20,6 +20,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 STICKY_KEY = "x-counterweight-key"
 # Says which part of all inputs a request belongs to, such as a country: shadows are compared by it, too.
 SLICE = "x-counterweight-slice"
+# Sticky keys are counted in so many groups.
+BUCKETS = 1024
 
 
 class Routes(Record):
@@ -88,6 +90,12 @@ def point_of(model: str, key: str | None) -> float:
         return random.random()  # noqa: S311 - a fair draw, not a secret
     digest = hashlib.blake2b(key.encode(), digest_size=8, key=model.encode()[:64]).digest()
     return (int.from_bytes(digest) >> 11) / 2**53
+
+
+def bucket_of(point: float) -> int:
+    """The group, 0 to BUCKETS - 1, that the key of `point` is counted in. It is drawn with the key, but from
+    other bits than the variant, so that every variant has keys in every group, however small its share."""
+    return int(point * 2**53) % BUCKETS
 
 
 def parse_weights(text: str) -> tuple[str, dict[str, float]]:

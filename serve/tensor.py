@@ -30,6 +30,8 @@ DATATYPES: dict[str, np.dtype[np.generic]] = {
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(np.object_),
 }
+# All its bits are set in NaN and in infinity, and in no number.
+_BF16_EXPONENT = np.uint16(0x7F80)
 _NAMES = {dtype: name for name, dtype in DATATYPES.items() if name != "BF16"}
 
 
@@ -57,6 +59,12 @@ class TensorSpec(Record):
     def dtype(self) -> np.dtype[np.generic]:
         """The numpy type of the tensor's elements."""
         return DATATYPES[self.datatype]
+
+    def is_finite(self, array: NDArray[np.generic]) -> bool:
+        """Whether `array`, held as this tensor, has neither NaN nor infinity in it."""
+        if self.datatype == "BF16":
+            return not bool(((array.astype(np.uint16) & _BF16_EXPONENT) == _BF16_EXPONENT).any())
+        return array.dtype.kind != "f" or bool(np.isfinite(array).all())
 
     @property
     def wire_shape(self) -> list[int]:

@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serve.admission import Answer, Parameters
 from serve.errors import CounterweightError, InvalidRequest, ModelFailed, UnknownModel, UnknownVariant
 from serve.http.gate import Gate
 from serve.http.reader import Reader
 from serve.http.refusal import headers_of
-from serve.model import Models, Parameters, ServedModel, find_model
+from serve.model import Models, ServedModel, find_model
 from serve.observe.observer import Exchange
 from serve.oip.request import InferRequest, Wanted
 from serve.oip.wording import kind, name_kind, shorten
@@ -158,14 +159,17 @@ async def _answer(
     exchange.variant = ticket.variant
     encoded = await _encode(asked, text)
     wanted = (Wanted(name=output.name),)
-    answer = await model.answer(
-        InferRequest(id=None, arrays=encoded.arrays, outputs=wanted, timeout_s=None), ticket
-    )
-    exchange.variant, exchange.ran = answer.variant, answer.ran
-    # As OpenAI answers with the version behind an alias: who asks for this name gets the same variant again.
-    name = f"{model.name}:{answer.variant}"
-    parameters = {**encoded.parameters, **answer.parameters}
-    return encode_embeddings(asked, answer.ran.outputs[output.name], name, encoded.tokens, parameters)
+    request = InferRequest(id=None, arrays=encoded.arrays, outputs=wanted, timeout_s=None)
+
+    def encode(answer: Answer) -> bytes:
+        exchange.variant, exchange.ran = answer.variant, answer.ran
+        # As OpenAI answers with the version behind an alias: who asks for this name gets the same variant
+        # again.
+        name = f"{model.name}:{answer.variant}"
+        parameters = {**encoded.parameters, **answer.parameters}
+        return encode_embeddings(asked, answer.ran.outputs[output.name], name, encoded.tokens, parameters)
+
+    return await model.answer(request, ticket, encode)
 
 
 def _check_fit(model: ServedModel, asked: EmbeddingsRequest) -> tuple[TextInput, TensorSpec]:

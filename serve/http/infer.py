@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from serve.admission import Answer
 from serve.http.reader import Reader
 from serve.model import Models, find_model
 from serve.observe.observer import Exchange
@@ -40,12 +41,17 @@ class InferEndpoint:
         model = find_model(self._models, name)
         json_bytes = read_json_bytes(request.headers.get(JSON_BYTES_HEADER))
         asked = decode_request(body, json_bytes, model.forms, self._max_elements)
-        answer = await model.answer(asked, ticket)
-        exchange.variant, exchange.ran = answer.variant, answer.ran
-        content, json_bytes = encode_answer(
-            name, answer.variant, asked, answer.ran.outputs, model.signature, answer.parameters, model.labels
-        )
-        return _respond(content, json_bytes, request.headers.get("accept-encoding"))
+        accept = request.headers.get("accept-encoding")
+
+        def encode(answer: Answer) -> Response:
+            exchange.variant, exchange.ran = answer.variant, answer.ran
+            outputs, parameters = answer.ran.outputs, answer.parameters
+            content, json_bytes = encode_answer(
+                name, answer.variant, asked, outputs, model.signature, parameters, model.labels
+            )
+            return _respond(content, json_bytes, accept)
+
+        return await model.answer(asked, ticket, encode)
 
 
 def _respond(content: bytes, json_bytes: int | None, accept: str | None) -> Response:

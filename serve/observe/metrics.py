@@ -68,6 +68,11 @@ _COUNTERS = (
         "Failed requests that were answered after all: by the baseline, or by a second try.",
         lambda v: v.tally.rescues,
     ),
+    _Family(
+        "abandoned",
+        "Requests whose clients left before the answer was there.",
+        lambda v: v.tally.abandoned,
+    ),
     _Family("sheds", "Requests refused at the door because the queue was full.", lambda v: v.tally.sheds),
     _Family("inferred_rows", "Rows of the runs that ended well.", lambda v: v.tally.rows),
     _Family(
@@ -131,7 +136,9 @@ def _lines(models: list[ModelView], openmetrics: bool) -> Iterator[str]:
         yield _head(family.name, "gauge", family.help)
         for labels, view in labelled:
             yield f"counterweight_{family.name}{{{labels}}} {family.value(view)}\n"
-    yield _head("request_duration_seconds", "histogram", "Seconds from the decoded request to its outputs.")
+    yield _head(
+        "request_duration_seconds", "histogram", "Seconds from the decoded request to the encoded answer."
+    )
     yield from _durations("request_duration_seconds", labelled, lambda view: view.tally.latency)
     yield _head("queue_duration_seconds", "histogram", "Seconds from the queue's entry to the run's start.")
     yield from _durations("queue_duration_seconds", labelled, lambda view: view.tally.queued)

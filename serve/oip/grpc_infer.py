@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 import grpc
 
 from serve.access import Access
+from serve.admission import Answer
 from serve.errors import CounterweightError
 from serve.model import Models, find_model
 from serve.observe.observer import Exchange, Observer
@@ -64,7 +65,7 @@ class GrpcInfer:
             exchange.status, exchange.error = code_of(error).name, type(error).__name__
             raise
         else:
-            exchange.status, exchange.bytes_out = grpc.StatusCode.OK.name, answer.ByteSize()
+            exchange.status = grpc.StatusCode.OK.name
             return answer
         finally:
             self._observer.note(exchange)
@@ -87,14 +88,14 @@ class GrpcInfer:
         )
         exchange.variant = ticket.variant
         asked = decode_request(request, model.forms, self._max_elements)
-        answer = await model.answer(asked, ticket)
-        exchange.variant, exchange.ran = answer.variant, answer.ran
-        return encode_answer(
-            model.name,
-            answer.variant,
-            asked,
-            answer.ran.outputs,
-            model.signature,
-            answer.parameters,
-            model.labels,
-        )
+
+        def encode(answer: Answer) -> wire.ModelInferResponse:
+            exchange.variant, exchange.ran = answer.variant, answer.ran
+            outputs, parameters = answer.ran.outputs, answer.parameters
+            message = encode_answer(
+                model.name, answer.variant, asked, outputs, model.signature, parameters, model.labels
+            )
+            exchange.bytes_out = message.ByteSize()
+            return message
+
+        return await model.answer(asked, ticket, encode)

@@ -1,11 +1,13 @@
 """Census: what one gateway counts of a model while a rollout watches it, sheet by sheet."""
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from serve.record import Record
 from serve.rollout.evidence import Comparison, Drop
+from serve.rollout.runs import Sizes, subtract_sizes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
@@ -44,11 +46,15 @@ class Watch(Record):
 
 @dataclass(kw_only=True, slots=True)
 class Count:
-    """Requests that were chosen alike."""
+    """Requests that were chosen alike. They count when they are admitted, and what became of them when they
+    end, which may be on a later sheet."""
 
     requests: int = 0
     errors: int = 0
+    # Answered too late, or never: the client left before.
     over_limit: int = 0
+    # The same for those that were chosen by a key, by the key's bucket (see `serve.routing.bucket_of`).
+    keys: "dict[int, Count]" = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -85,6 +91,8 @@ class Run:
     revision: int
     rows: int
     cpu_ms: float
+    # The same by the size of a run; empty: it is not known.
+    sizes: Sizes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,39 +121,66 @@ class Census:
         self._sent: Sheet | None = None
         # Variant -> rows and time of its runs when the sheet was begun, and the revision then in force.
         self._ran: Mapping[str, tuple[int, float]] = {}
+        self._sizes: Mapping[str, Sizes] = {}
         self._revision = 0
         self._clear()
 
-    def count(self, choice: Choice, *, failed: bool, ms: float, request_id: str) -> None:
-        """A request has ended."""
-        count = self._counts.get(choice)
-        if count is None:
-            count = self._counts[choice] = Count()
-        count.requests += 1
-        count.errors += failed
+    def count(
+        self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
+    ) -> None:
+        """A request has been admitted and has ended."""
+        self.admit(choice, bucket)
+        self.end(choice, bucket, failed=failed, ms=ms, request_id=request_id)
+
+    def admit(self, choice: Choice, bucket: int | None) -> None:
+        """A request has been admitted; `bucket` is that of its key, if it has one. Whatever becomes of it, it
+        was asked of the variant that was chosen."""
+        for count in self._counted(choice, bucket):
+            count.requests += 1
+
+    def end(self, choice: Choice, bucket: int | None, *, failed: bool, ms: float, request_id: str) -> None:
+        """A request that was admitted has ended after so many `ms`; infinity: its client left before the
+        answer was there, so it is over the limit, known or not."""
         limit_ms = self.watch.limit_ms
-        count.over_limit += limit_ms is not None and ms > limit_ms
+        over = ms == math.inf or (limit_ms is not None and ms > limit_ms)
+        if failed or over:
+            for count in self._counted(choice, bucket):
+                count.errors += failed
+                count.over_limit += over
         if self.watch.feedback and request_id:
             self._answered.append((request_id, choice))
 
-    def sheet(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> Sheet | None:
+    def _counted(self, choice: Choice, bucket: int | None) -> tuple[Count, ...]:
+        count = self._counts.get(choice)
+        if count is None:
+            count = self._counts[choice] = Count()
+        if bucket is None:
+            return (count,)
+        keyed = count.keys.get(bucket)
+        if keyed is None:
+            keyed = count.keys[bucket] = Count()
+        return count, keyed
+
+    def sheet(
+        self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes] | None = None
+    ) -> Sheet | None:
         """What is to be told now: the sheet that was not acknowledged, or a new one; None: nothing happened.
 
-        `ran` are the rows and the CPU milliseconds of all runs so far, by variant; `revision` is that of the
-        routes in force."""
+        `ran` are the rows and the CPU milliseconds of all runs so far, by variant, and `sizes` the same by
+        size of run; `revision` is that of the routes in force."""
         if self._sent is None and (self._counts or self._answered or self.copies != Copies()):
             self._number += 1
             self._sent = Sheet(
                 rollout=self.watch.rollout,
                 number=self._number,
                 counts=self._counts,
-                runs=self._runs_since(revision, ran),
+                runs=self._runs_since(revision, ran, sizes or {}),
                 copies=self.copies,
                 disagreements=tuple(self.disagreements),
                 answered=tuple(self._answered),
             )
             self._clear()
-            self._ran, self._revision = ran, revision
+            self._ran, self._sizes, self._revision = ran, sizes or {}, revision
         return self._sent
 
     def acknowledge(self, number: int) -> None:
@@ -153,12 +188,19 @@ class Census:
         if self._sent is not None and self._sent.number <= number:
             self._sent = None
 
-    def _runs_since(self, revision: int, ran: Mapping[str, tuple[int, float]]) -> dict[str, Run]:
+    def _runs_since(
+        self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes]
+    ) -> dict[str, Run]:
         # Runs under other routes had other batches.
         if revision != self._revision:
             return {}
         return {
-            variant: Run(revision=revision, rows=rows - before[0], cpu_ms=max(cpu_ms - before[1], 0.0))
+            variant: Run(
+                revision=revision,
+                rows=rows - before[0],
+                cpu_ms=max(cpu_ms - before[1], 0.0),
+                sizes=subtract_sizes(sizes.get(variant, {}), self._sizes.get(variant, {})),
+            )
             for variant, (rows, cpu_ms) in ran.items()
             if (before := self._ran.get(variant)) is not None and rows > before[0]
         }

@@ -1,12 +1,13 @@
 """Gathering: from the sheets of all gateways to one tick of evidence. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from serve.rollout.census import Copies, Count, Sheet, add_copies
+from serve.rollout.census import Copies, Count, Run, Sheet, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.rollout import Plan
+from serve.rollout.runs import Sizes, add_run, add_sizes
 
 # Revision of routes -> the step and the candidate's share that they stand for.
 Splits = Mapping[int, tuple[int, float]]
@@ -17,8 +18,7 @@ class _Sums:
     """What came in under one split, of the baseline and of the candidate."""
 
     counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
-    rows: list[int] = field(default_factory=lambda: [0, 0])
-    cpu_ms: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    runs: tuple[list[Run], list[Run]] = field(default_factory=lambda: ([], []))
 
 
 def gather(
@@ -53,9 +53,7 @@ def gather(
         for variant, run in sheet.runs.items():
             step, split = splits.get(run.revision, (0, 0.0))
             if step and variant in sides:
-                whole = sums[step, split, False]
-                whole.rows[sides[variant]] += run.rows
-                whole.cpu_ms[sides[variant]] += run.cpu_ms
+                sums[step, split, False].runs[sides[variant]].append(run)
     for key, part in sums.items():
         evidence = evidence.with_tick(_tick(key, part, span))
     update = {
@@ -81,6 +79,19 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
         requests=Pair(baseline=baseline.requests, candidate=candidate.requests),
         errors=Events.tick(baseline.errors, candidate.errors),
         over_limit=Events.tick(baseline.over_limit, candidate.over_limit),
-        baseline_cost=Cost.tick(sums.rows[0], sums.cpu_ms[0]),
-        candidate_cost=Cost.tick(sums.rows[1], sums.cpu_ms[1]),
+        baseline_cost=_cost(sums.runs[0], span[1]),
+        candidate_cost=_cost(sums.runs[1], span[1]),
     )
+
+
+def _cost(runs: Sequence[Run], at_s: float) -> Cost:
+    """What all gateways' runs of one variant cost in this tick."""
+    sizes = add_sizes(run.sizes or _alone(run) for run in runs)
+    return Cost.tick(sum(run.rows for run in runs), sum(run.cpu_ms for run in runs), sizes, at_s)
+
+
+def _alone(run: Run) -> Sizes:
+    # Of a gateway that does not tell the sizes: as if it were one run.
+    sizes: Sizes = {}
+    add_run(sizes, run.rows, run.cpu_ms)
+    return sizes

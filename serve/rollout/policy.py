@@ -148,8 +148,9 @@ class Policy(Record):
     shadow: Shadow = Shadow()
     steps: tuple[Step, ...] = tuple(Step(share=share) for share in (0.01, 0.05, 0.25, 0.5, 1.0))
     guards: Guards = Guards()
-    # The candidate's CPU time per row must be shown to be lower by this share; below 0: it may cost more.
-    cheaper_by: Annotated[float, Field(gt=-10, lt=1)] = 0.0
+    # At equal sizes of run the candidate's CPU time must be shown to be lower by this share; below 0: it may
+    # cost more. Two processes that run the same differ by some percent, which no look at them can see.
+    cheaper_by: Annotated[float, Field(gt=-10, lt=1)] = 0.05
     # After the first, a step with a share above this begins only when everything is shown to be safe. The
     # steps up to it begin while nothing looks harmful. 0 asks for the whole proof after every step.
     proof_above: Annotated[float, Field(ge=0, lt=1)] = 0.5

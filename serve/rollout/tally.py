@@ -1,14 +1,16 @@
 """Tally: what was counted for one variant. Tallies of several gateways add up."""
 
+import asyncio
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate
 
 from serve.errors import Overloaded
+from serve.rollout.runs import Sizes, add_run, add_sizes
 
 # Upper edges of the latency buckets in ms: 0.1 ms to 100 s, 24 to a decade, so a quantile is within 10.1 %.
 EDGES_MS = tuple(10 ** (step / 24 - 1) for step in range(6 * 24 + 1))
@@ -53,6 +55,7 @@ class Tally:
     """What one variant's requests came to, and what its runs cost. Counts only grow."""
 
     __slots__ = (
+        "abandoned",
         "copies",
         "cpu_ms",
         "disagreements",
@@ -67,6 +70,7 @@ class Tally:
         "run_ms",
         "runs",
         "sheds",
+        "sizes",
     )
 
     def __init__(self) -> None:
@@ -79,7 +83,9 @@ class Tally:
         self.rescues = 0
         # Requests that were refused at the door because the queue was full; not among `requests`.
         self.sheds = 0
-        # From the decoded request to the outputs, of every request.
+        # Requests whose clients left before the answer was there; not among `requests`.
+        self.abandoned = 0
+        # From the decoded request to the encoded answer, of every request.
         self.latency = Histogram()
         # From the queue's entry to the start of the run, of every request that was run.
         self.queued = Histogram()
@@ -88,8 +94,9 @@ class Tally:
         # Rows in a run -> how many runs, and their time together.
         self.runs: Counter[int] = Counter()
         self.run_ms: defaultdict[int, float] = defaultdict(float)
-        # The CPU time of all runs, where they ran.
+        # The CPU time of all runs, where they ran, and the same by their size.
         self.cpu_ms = 0.0
+        self.sizes: Sizes = {}
         # As a shadow: rows whose answers were compared with the baseline's, those of them that differed, and
         # rows that were dropped instead.
         self.copies = 0
@@ -103,14 +110,23 @@ class Tally:
         """How many requests failed."""
         return self.failures.total()
 
+    def count_run(self, rows: int, run_ms: float, cpu_ms: float) -> None:
+        """A run of so many rows has ended well."""
+        self.rows += rows
+        self.runs[rows] += 1
+        self.run_ms[rows] += run_ms
+        self.cpu_ms += cpu_ms
+        add_run(self.sizes, rows, cpu_ms)
+
     def __add__(self, other: "Tally") -> "Tally":
         total = Tally()
         for name in Tally.__slots__:
-            if name not in ("last_s", "run_ms"):
+            if name not in ("last_s", "run_ms", "sizes"):
                 setattr(total, name, getattr(self, name) + getattr(other, name))
         for part in (self, other):
             for rows, run_ms in part.run_ms.items():
                 total.run_ms[rows] += run_ms
+        total.sizes = add_sizes([self.sizes, other.sizes])
         total.last_s = max(self.last_s, other.last_s)
         return total
 
@@ -145,6 +161,14 @@ def add_loads(gateways: Iterable[Loads]) -> Loads:
     return total
 
 
+def ran_of(tallies: Mapping[str, Tally]) -> tuple[dict[str, tuple[int, float]], dict[str, Sizes]]:
+    """By variant, what all its runs so far came to: their rows and CPU milliseconds, and the same by size."""
+    return (
+        {variant: (tally.rows, tally.cpu_ms) for variant, tally in tallies.items()},
+        {variant: dict(tally.sizes) for variant, tally in tallies.items()},
+    )
+
+
 @contextmanager
 def counted(tally: Tally) -> Iterator[None]:
     """Count what happens inside as one request."""
@@ -154,11 +178,14 @@ def counted(tally: Tally) -> Iterator[None]:
     except Overloaded:
         tally.sheds += 1
         raise
+    except asyncio.CancelledError:
+        # Its client went away: how long the answer would have taken is not known.
+        tally.abandoned += 1
+        raise
     except Exception as error:
         tally.failures[type(error).__name__] += 1
         _count(tally, start)
         raise
-    # A client that went away is nobody's error: a cancelled request passes here uncounted.
     _count(tally, start)
 
 

@@ -1,6 +1,7 @@
 """Host: a placement for tests, which can wait, fail, vanish and come back as a remote one does."""
 
 import asyncio
+import math
 
 import numpy as np
 
@@ -25,6 +26,8 @@ class Host:
         # What every run ends with, if anything.
         self.error: BaseException | None = None
         self.closed = False
+        # Rows of this value are answered with NaN.
+        self.spoilt = math.inf
         self._scale = scale
         self._run_s = run_s
         self._up = True
@@ -46,7 +49,8 @@ class Host:
             raise ModelFailed("asked to fail")
         # A row costs as much as it is scaled by.
         cpu_ms = self._scale * len(rows)
-        return {"y": np.repeat(self._scale * rows.sum(axis=1, keepdims=True), CLASSES, axis=1)}, cpu_ms
+        sums = np.where(rows[:, :1] == self.spoilt, np.nan, rows.sum(axis=1, keepdims=True))
+        return {"y": np.repeat(self._scale * sums, CLASSES, axis=1).astype(np.float32)}, cpu_ms
 
     async def ready(self) -> bool:
         """Whether it is there."""

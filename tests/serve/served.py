@@ -5,14 +5,16 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
+from serve.admission import Answer
 from serve.batching import Queue
 from serve.catalog import LoadedVariant
 from serve.joining import Joining
-from serve.model import Answer, ServedModel
+from serve.model import ServedModel
 from serve.oip.request import InferRequest, Wanted
 from serve.rollout.tally import Tally
 from serve.routing import Routes
 from serve.settings import Settings
+from serve.sound import Encode
 from serve.variant import ServedVariant
 from tests.conftest import FEATURES, SIGNATURE
 from tests.serve.clock import settle
@@ -74,17 +76,24 @@ def request_of(value: float = 1.0, timeout_s: float | None = None, count: int = 
     return InferRequest(id=None, arrays=rows(value, count), outputs=(Wanted(name="y"),), timeout_s=timeout_s)
 
 
+def as_is(answer: Answer) -> Answer:
+    """The encoding of a wire that carries everything."""
+    return answer
+
+
 async def ask(
     model: ServedModel,
     request: InferRequest | None = None,
     *,
     pinned: str | None = None,
     header_s: float | None = None,
+    encode: Encode[Answer] = as_is,
     **headers: str | None,
 ) -> Answer:
     """One request as both wires make it; `headers` are key, request_id and slice_."""
     told: Any = {"key": None, **headers}
-    return await model.answer(request or request_of(), model.admit(pinned=pinned, timeout_s=header_s, **told))
+    ticket = model.admit(pinned=pinned, timeout_s=header_s, **told)
+    return await model.answer(request or request_of(), ticket, encode)
 
 
 def scale_of(answer: Answer) -> float:

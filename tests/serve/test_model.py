@@ -8,7 +8,7 @@ from serve.errors import DeadlineExceeded, Overloaded, UnknownModel, UnknownVari
 from serve.model import find_model
 from tests.serve.clock import now, run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, replace, request_of, scale_of, serving, two
+from tests.serve.served import as_is, ask, replace, request_of, scale_of, serving, two
 
 
 def test_the_routes_choose() -> None:
@@ -78,7 +78,7 @@ def test_the_baseline_answers_for_a_variant_that_was_unloaded_meanwhile(pinned: 
             ticket = model.admit(pinned=pinned, key=None, timeout_s=None)
             await replace(model, {"base": 1})
             try:
-                return (await model.answer(request_of(), ticket)).variant
+                return (await model.answer(request_of(), ticket, as_is)).variant
             except UnknownVariant:
                 return "nobody"
 

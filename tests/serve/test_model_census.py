@@ -1,6 +1,7 @@
 """What a rollout hears of a model's requests."""
 
 import asyncio
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,9 @@ from tests.serve.watched import LIGHT, counts_of, sheet_of, to, watch, watched
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
     """Milliseconds are those of the loop's own clock."""
-    monkeypatch.setattr("serve.model.time", SimpleNamespace(perf_counter=clock.now))
+    ours = SimpleNamespace(perf_counter=clock.now)
+    monkeypatch.setattr("serve.model.time", ours)
+    monkeypatch.setattr("serve.admission.time", ours)
 
 
 @pytest.mark.parametrize("variant", ["base", "light"])
@@ -175,7 +178,7 @@ def test_ids_are_told_only_for_feedback(feedback: bool) -> None:
 
 
 def test_runs_cost_what_they_cost_since_the_sheet_before() -> None:
-    """In rows and CPU time; the tests' candidate costs two milliseconds a row."""
+    """In rows and CPU time, by size of run; the tests' candidate costs two milliseconds a row."""
 
     async def scenario() -> Any:
         async with watched() as model:
@@ -185,4 +188,4 @@ def test_runs_cost_what_they_cost_since_the_sheet_before() -> None:
             await ask(model, request_of(count=3))
             return sheet_of(model).runs
 
-    assert run(scenario()) == {"light": Run(revision=3, rows=3, cpu_ms=6.0)}
+    assert run(scenario()) == {"light": Run(revision=3, rows=3, cpu_ms=6.0, sizes={3: (1, 6.0, math.log(6))})}

@@ -120,7 +120,7 @@ def test_a_deadline_is_an_error() -> None:
 
 
 def test_a_bad_request_is_the_clients() -> None:
-    """It counts for nobody."""
+    """It was asked of the candidate, and is nobody's error."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -130,24 +130,7 @@ def test_a_bad_request_is_the_clients() -> None:
                 await ask(model)
             return counts_of(model)
 
-    assert run(scenario()) == {}
-
-
-def test_a_client_that_leaves_is_not_counted() -> None:
-    """Neither as an answer nor as an error."""
-
-    async def scenario() -> Any:
-        hosts = two()
-        hosts["light"].leave.clear()
-        async with watched(hosts=hosts) as model:
-            asked = asyncio.create_task(ask(model))
-            await settle()
-            asked.cancel()
-            await asyncio.wait([asked])
-            hosts["light"].leave.set()
-            return counts_of(model)
-
-    assert run(scenario()) == {}
+    assert run(scenario()) == {LIGHT: (1, 0)}
 
 
 def test_what_breaks_in_no_way_that_is_known_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

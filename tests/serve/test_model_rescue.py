@@ -5,8 +5,8 @@ import asyncio
 import numpy as np
 import pytest
 
+from serve.admission import Answer
 from serve.errors import InvalidRequest, ModelFailed, Overloaded, VariantUnavailable
-from serve.model import Answer
 from serve.rollout.tally import Tally
 from serve.settings import Settings
 from tests.serve.clock import now, run, settle

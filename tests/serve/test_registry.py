@@ -12,7 +12,7 @@ from serve.tensor import Signature, TensorSpec
 from tests.conftest import SIGNATURE, linear_graph, make_bundle
 from tests.serve.clock import settle
 from tests.serve.gateway import Gateway, run
-from tests.serve.served import request_of, scale_of
+from tests.serve.served import as_is, request_of, scale_of
 from tests.serve.texts import SIGNATURE as TEXT_SIGNATURE
 from tests.serve.texts import make_text_bundle
 
@@ -179,7 +179,7 @@ def test_a_new_version_of_the_baseline_is_no_new_model(gateway: Gateway) -> None
         before = gateway.model
         ticket = before.admit(pinned=None, key=None, timeout_s=None)
         await gateway.apply(2, base=2)
-        return gateway.model is before, scale_of(await before.answer(request_of(), ticket))
+        return gateway.model is before, scale_of(await before.answer(request_of(), ticket, as_is))
 
     assert run(gateway, scenario()) == (True, 2.0)
 

@@ -1,7 +1,9 @@
+import asyncio
+
 import numpy as np
 import pytest
 
-from serve.rollout.tally import Histogram, Tally
+from serve.rollout.tally import Histogram, Tally, counted
 
 
 def filled(durations_ms: list[float]) -> Histogram:
@@ -61,6 +63,14 @@ def test_quantiles_are_within_a_buckets_width() -> None:
         measured = histogram.quantile_ms(q)
         assert measured is not None
         assert true <= measured <= true * 10 ** (1 / 24)
+
+
+def test_a_client_that_left_is_counted_apart() -> None:
+    """How long its answer would have taken is not known, so it is among no durations."""
+    tally = Tally()
+    with pytest.raises(asyncio.CancelledError), counted(tally):
+        raise asyncio.CancelledError
+    assert (tally.abandoned, tally.requests, tally.errors) == (1, 0, 0)
 
 
 def test_without_durations_there_is_no_quantile() -> None:

@@ -63,13 +63,13 @@ class FakeModel:
         chosen = "light" if key == "somebody" else "base"
         return SimpleNamespace(variant=self.require(pinned or chosen).name, timeout_s=timeout_s)
 
-    async def answer(self, request: InferRequest, ticket: Any) -> Any:
+    async def answer(self, request: InferRequest, ticket: Any, encode: Any) -> Any:
         if failure := FAILURES.get(ticket.variant):
             raise failure
         sums = np.add(request.arrays["x"].astype(np.float32).sum(axis=1, keepdims=True), [0, 1, 2])
         parameters = {"asked_s": request.timeout_s or 0.0, "left_s": ticket.timeout_s or 0.0}
         ran = SimpleNamespace(outputs={"y": sums.astype(np.float32)})
-        return SimpleNamespace(variant=ticket.variant, ran=ran, parameters=parameters)
+        return encode(SimpleNamespace(variant=ticket.variant, ran=ran, parameters=parameters))
 
     async def ready(self, variant: str | None = None) -> bool:
         return (variant is None or self.require(variant)) and variant != "down"

@@ -1,11 +1,12 @@
 """What a gateway tells, sheet by sheet, and that each count arrives once."""
 
+import math
 from collections import Counter
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.rollout.census import Census, Choice, Copies, Run, Sheet, Watch, add_copies
+from serve.rollout.census import Census, Choice, Copies, Count, Run, Sheet, Watch, add_copies
 from serve.rollout.evidence import Comparison, Evidence
 from serve.rollout.gathering import gather
 from serve.rollout.rollout import Plan
@@ -70,6 +71,33 @@ def test_a_sheet_has_all_that_was_counted() -> None:
     }
     assert (sheet.answered, sheet.copies.dropped) == ((("a", CHOICE),), 3)
     assert sheet.disagreements == (shown(1),)
+
+
+def test_a_request_counts_when_it_is_admitted() -> None:
+    """What becomes of it is told when it is known, on a later sheet if need be."""
+    census = Census(WATCH)
+    census.admit(CHOICE, None)
+    first = sheet_of(census)
+    census.acknowledge(first.number)
+    census.end(CHOICE, None, failed=True, ms=10.1, request_id="")
+    assert first.counts == {CHOICE: Count(requests=1)}
+    assert sheet_of(census).counts == {CHOICE: Count(errors=1, over_limit=1)}
+
+
+def test_what_was_never_answered_is_over_every_limit() -> None:
+    """Also while the limit is not known."""
+    census = Census(WATCH.model_copy(update={"limit_ms": None}))
+    census.count(CHOICE, failed=False, ms=math.inf, request_id="")
+    assert sheet_of(census).counts == {CHOICE: Count(requests=1, over_limit=1)}
+
+
+def test_keys_are_counted_by_their_buckets_too() -> None:
+    """The same requests once more, so that what sticks to one key can be told from the variant."""
+    census = Census(WATCH)
+    for bucket, failed in ((7, False), (7, True), (9, False)):
+        census.count((2, True, "int8"), failed=failed, ms=1.0, request_id="", bucket=bucket)
+    keys = {7: Count(requests=2, errors=1), 9: Count(requests=1)}
+    assert sheet_of(census).counts == {(2, True, "int8"): Count(requests=3, errors=1, keys=keys)}
 
 
 def test_copies_alone_are_worth_a_sheet() -> None:

@@ -1,5 +1,6 @@
 """From sheets to evidence."""
 
+import math
 from typing import Any
 
 from serve.rollout.census import Choice, Copies, Count, Run, Sheet
@@ -43,6 +44,13 @@ def test_counts_of_all_gateways_are_one_tick() -> None:
             over_limit=Events.tick(1, 4),
         ),
     )
+
+
+def test_what_is_known_late_counts_with_the_split_that_chose() -> None:
+    """A request is on the sheet of its admission, its error on the next one."""
+    admitted = gathered(sheet({(3, False, "int8"): (1, 0, 0)}))
+    [segment] = gathered(sheet({(3, False, "int8"): (0, 1, 0)}), before=admitted).segments
+    assert (segment.requests, segment.errors.candidate) == (Pair(candidate=1), 1)
 
 
 def test_steps_and_keys_stay_apart() -> None:
@@ -89,14 +97,18 @@ def test_ticks_add_up_to_what_was_there() -> None:
 
 
 def test_runs_cost_in_the_step_that_was_in_force() -> None:
-    """Of all gateways together, one block a tick; a third variant's are nobody's business."""
+    """Of all gateways together, by size; a third variant's are nobody's business."""
+    sizes = {1: (2, 3.0, 0.8), 4: (22, 177.0, 40.0)}
     runs = {
-        "fp32": Run(revision=3, rows=90, cpu_ms=180.0),
+        "fp32": Run(revision=3, rows=90, cpu_ms=180.0, sizes=sizes),
         "int8": Run(revision=3, rows=10, cpu_ms=5.0),
         "slim": Run(revision=3, rows=10, cpu_ms=5.0),
     }
     [segment] = gathered(sheet({}, runs=runs), sheet({}, runs=runs)).segments
-    assert (segment.baseline_cost, segment.candidate_cost) == (Cost.tick(180, 360.0), Cost.tick(20, 10.0))
+    both = {1: (4, 6.0, 1.6), 4: (44, 354.0, 80.0)}
+    assert segment.baseline_cost == Cost.tick(180, 360.0, both, 6.0)
+    # A gateway that does not tell the sizes: its rows count as one run.
+    assert segment.candidate_cost == Cost.tick(20, 10.0, {10: (2, 10.0, 2 * math.log(5))}, 6.0)
 
 
 def test_copies_add_up() -> None:

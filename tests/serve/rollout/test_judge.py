@@ -117,7 +117,7 @@ def test_a_candidate_that_is_no_cheaper_is_not_promoted() -> None:
 
 def test_cheaper_by_too_little_is_not_cheaper() -> None:
     """Half the cost is not a saving of 60 %."""
-    assert judge(at_step(4, Policy(cheaper_by=0.4)), proven(), 90.0).kind is Kind.PROMOTE
+    assert judge(at_step(4, Policy(cheaper_by=0.2)), proven(), 90.0).kind is Kind.PROMOTE
     assert judge(at_step(4, Policy(cheaper_by=0.6)), proven(), 90.0).kind is Kind.CONTINUE
 
 

@@ -1,0 +1,179 @@
+"""What the cost guard says of equal, cheaper and dearer candidates: python -m tests.serve.rollout.cost_table
+
+Many rollouts at once, each looked at every second. Traffic and costs are drawn here and know nothing of the
+code under test; the blocks are arrays (`test_cost_table.py` holds them against `Cost` and `weigh_cost`)."""
+
+import math
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.rollout.cost import Contrast, contrast, log_cheaper
+from serve.rollout.policy import Policy
+from serve.rollout.sequential import Array
+
+_MOST_BLOCKS = 32
+_SHOWN = -math.log(1 - Policy().proof)
+# As measured: a run costs so many milliseconds, and so many more for each row.
+_RUN_MS, _ROW_MS = 0.12, 0.012
+_AT_ONCE, _TIMES_PER_S = 10, 7
+_ROWS = np.arange(1.0, _AT_ONCE + 1)
+
+
+class Second(NamedTuple):
+    """What ran in a second; arrays [rollout, variant, size], the sizes being 1 to 10 rows."""
+
+    runs: Array
+    logs: Array
+    ms: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Traffic, and the truth about what both cost."""
+
+    share: float
+    # The candidate's cost at equal sizes over the baseline's.
+    ratio: float = 1.0
+    # Runs of one row with these costs, or batches of what comes at once.
+    costs: Literal["lognormal", "pareto", "batches"] = "lognormal"
+    sigma: float = 0.1
+    runs_per_s: float = 50.0
+    # Each variant's cost drifts by itself: AR(1) by the second, with this correlation and deviation.
+    rho: float = 0.0
+    drift: float = 0.0
+
+
+@dataclass
+class Rollouts:
+    """Where each rollout stands."""
+
+    world: World
+    rng: np.random.Generator
+    count: int
+    cheaper_by: float = Policy().cheaper_by
+    block_s: int = 1
+    # When "cheaper" was first shown, in seconds; infinite: not yet.
+    shown_s: Array = field(init=False)
+    evidence: Array = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.shown_s = np.full(self.count, np.inf)
+        self._blocks: list[Second] = []
+        self._drift = self.rng.normal(0, self.world.drift, (self.count, 2))
+        self._found: list[Contrast] = []
+
+    def tick(self, second: int) -> Second:
+        """A second of traffic, and a look."""
+        drawn = self._draw()
+        if second // self.block_s >= _MOST_BLOCKS:
+            self.block_s *= 2
+            self._blocks = [_sum(self._blocks[at : at + 2]) for at in range(0, len(self._blocks), 2)]
+            self._found = [_contrast(block) for block in self._blocks]
+        if second % self.block_s == 0:
+            self._blocks.append(drawn)
+            self._found.append(_contrast(drawn))
+        else:
+            self._blocks[-1] = _sum([self._blocks[-1], drawn])
+            self._found[-1] = _contrast(self._blocks[-1])
+        found = Contrast(*(np.concatenate(part, -1) for part in zip(*self._found, strict=True)))
+        _, self.evidence = log_cheaper(found, self.block_s, self.cheaper_by)
+        self.shown_s[(self.evidence >= _SHOWN) & np.isinf(self.shown_s)] = second + 1
+        return drawn
+
+    def _draw(self) -> Second:
+        world, rng = self.world, self.rng
+        stays = math.sqrt(1 - world.rho**2)
+        self._drift = world.rho * self._drift + stays * rng.normal(0, world.drift, self._drift.shape)
+        factors = np.exp(self._drift) * [1, world.ratio]
+        if world.costs == "batches":
+            return _batches(world, rng, factors)
+        runs = rng.poisson(world.runs_per_s * np.array([1 - world.share, world.share]), factors.shape)
+        there = np.arange(runs.max(initial=1)) < runs[..., None]
+        shape = there.shape
+        ms = rng.pareto(1.3, shape) + 1 if world.costs == "pareto" else rng.lognormal(0, world.sigma, shape)
+        ms = ms * factors[..., None]
+        return _of_one_row(runs, np.where(there, np.log(ms), 0).sum(-1), np.where(there, ms, 0).sum(-1))
+
+
+def _contrast(block: Second) -> Contrast:
+    runs, logs, ms = (part[:, :, None, :] for part in block)
+    return contrast(runs, logs, ms, _ROWS)
+
+
+def _of_one_row(runs: NDArray[Any], logs: Array, ms: Array) -> Second:
+    return Second(*(part[..., None] * (_ROWS == 1) for part in (runs, logs, ms)))
+
+
+def _batches(world: World, rng: np.random.Generator, factors: Array) -> Second:
+    """Ten requests at once, seven times a second: of each variant's the first goes alone, the others go
+    together."""
+    found = Second(*(np.zeros((*factors.shape, len(_ROWS))) for _ in range(3)))
+    candidate = rng.binomial(_AT_ONCE, world.share, (_TIMES_PER_S, len(factors)))
+    for mine in candidate:
+        requests = np.stack([_AT_ONCE - mine, mine], -1)
+        for rows in (np.minimum(requests, 1), np.maximum(requests - 1, 0)):
+            ms = (_RUN_MS + _ROW_MS * rows) * factors * rng.lognormal(0, world.sigma, rows.shape)
+            at = rows[..., None] == _ROWS
+            for whole, value in zip(found, (np.ones_like(ms), np.log(ms), ms), strict=True):
+                whole[...] += at * value[..., None]
+    return found
+
+
+def _sum(blocks: list[Second]) -> Second:
+    return Second(*(sum(part[1:], part[0]) for part in zip(*blocks, strict=True)))
+
+
+def simulate(
+    world: World, seconds: int, *, rollouts: int, seed: int, cheaper_by: float | None = None
+) -> Array:
+    """When "cheaper" was first shown in each rollout, in seconds; infinite: never."""
+    margin = Policy().cheaper_by if cheaper_by is None else cheaper_by
+    simulated = Rollouts(world, np.random.default_rng(seed), rollouts, margin)
+    for second in range(seconds):
+        simulated.tick(second)
+    return simulated.shown_s
+
+
+def cells() -> Iterator[tuple[World, int]]:
+    """What the full table holds, each with the seconds of looking."""
+    kinds: list[dict[str, Any]] = [
+        {"rho": 0.8, "drift": 0.1},
+        {"rho": 0.95, "drift": 0.1},
+        {"sigma": 1.0, "runs_per_s": 20.0},
+        {"sigma": 2.0, "runs_per_s": 20.0},
+        {"costs": "pareto", "runs_per_s": 20.0},
+        {"costs": "batches", "sigma": 0.3},
+        {"costs": "batches", "sigma": 0.3, "rho": 0.95, "drift": 0.1},
+    ]
+    for ratio, kind, share in product((1.0, 1.05, 1.5, 0.7), kinds, (0.1, 0.5, 0.95)):
+        yield World(share=share, ratio=ratio, **kind), 3600
+    for kind in kinds[:2] + kinds[4:5]:
+        yield World(share=0.5, **kind), 6 * 3600
+
+
+def describe(world: World, seconds: int, shown_s: Array) -> str:
+    """One line: how often "cheaper" was shown, and after how long."""
+    shown = np.isfinite(shown_s)
+    asked = ">= 95 %" if world.ratio < 0.8 else "<= 5 %"
+    line = f'{world}\n    "cheaper" shown in {seconds / 3600:g} h: {shown.mean():.2%} (asked {asked})'
+    if shown.mean() > 0.5:
+        median, late = np.quantile(shown_s, (0.5, 0.95), method="higher")
+        line += f", after {median:,.0f} s (median), {late:,.0f} s (p95)"
+    return line
+
+
+def main(rollouts: int) -> None:
+    """Print the table with `rollouts` rollouts a line."""
+    for world, seconds in cells():
+        shown_s = simulate(world, seconds, rollouts=rollouts, seed=5)
+        print(describe(world, seconds, shown_s), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

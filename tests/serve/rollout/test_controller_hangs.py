@@ -1,0 +1,59 @@
+"""A candidate that hangs while clients give up: nobody ever has an answer, or an error, to count."""
+
+import math
+
+import pytest
+
+from serve.rollout.policy import Shadow, Step
+from serve.rollout.replay import replay
+from serve.rollout.rollout import Phase
+from tests.serve.rollout.keeping import POLICY, Gateway, Keeping
+
+USERS = 1000
+# A minute at 10 %.
+SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True), "steps": (Step(share=0.1), Step(share=1.0))})
+
+
+def serve(keeping: Keeping, gateway: Gateway, *, hangs: int, sticky: bool) -> None:
+    """A second with a request of each user; each `hangs`-th of the candidate's is not answered before its
+    client leaves."""
+    gateway.hear(keeping)
+    census, routes = gateway.census, keeping.routes
+    assert census is not None
+    candidates = round(USERS * routes.share("int8"))
+    for user in range(USERS):
+        variant = "int8" if user < candidates else "fp32"
+        choice = (routes.revision, sticky, variant)
+        late = variant == "int8" and user % hangs == 0
+        bucket = user if sticky else None
+        census.count(choice, failed=False, ms=math.inf if late else 9.0, request_id="", bucket=bucket)
+    gateway.report(keeping)
+    keeping.tick()
+    gateway.report(keeping)
+
+
+@pytest.mark.parametrize("sticky", [False, True], ids=["requests", "keys"])
+@pytest.mark.parametrize("hangs", [1, 5], ids=["all", "a fifth"])
+def test_a_candidate_that_hangs_is_rolled_back(
+    keeping: Keeping, gateway: Gateway, hangs: int, sticky: bool
+) -> None:
+    """At the first step, by the latency guard, and the trail computes again."""
+    view = keeping.start(SKIP)
+    for _ in range(60):
+        serve(keeping, gateway, hangs=hangs, sticky=sticky)
+        if keeping.rollout.phase.over:
+            break
+    assert keeping.place == (Phase.ROLLED_BACK, 1)
+    assert "latency" in keeping.rollout.reason
+    assert replay(keeping.store.trail("digits"), view.rollout.rollout).faults == ()
+
+
+def test_what_a_hanging_candidate_was_asked_shows(keeping: Keeping, gateway: Gateway) -> None:
+    """Its share of the requests is the one that was asked for, though it answered none of them."""
+    keeping.start(SKIP)
+    serve(keeping, gateway, hangs=1, sticky=False)
+    view = keeping.commands.view(keeping.rollout.rollout)
+    assert view.served == pytest.approx(0.1)
+    assert view.verdict is not None
+    latency = next(figure for figure in view.verdict.figures if figure.guard == "latency")
+    assert latency.seen.startswith("100 of 100 (100.00%)")
