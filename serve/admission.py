@@ -10,6 +10,7 @@ from serve.errors import InvalidRequest
 from serve.oip.request import Wanted
 from serve.rollout.census import Census, Choice
 from serve.tensor import Arrays
+from serve.top_class import top_class
 
 Parameters = dict[str, str | int | float | bool]
 
@@ -90,3 +91,7 @@ class Admission:
             # Neither an answer nor an error: the client did not wait for it.
             ms = math.inf
         self._census.end(ticket.choice, ticket.bucket, failed=failed, ms=ms, request_id=request_id)
+        if answer is not None and request_id and self._census.watch.feedback:
+            top = top_class(answer.ran.outputs)
+            if top is not None:
+                self._census.tell_class(request_id, top)

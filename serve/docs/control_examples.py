@@ -47,7 +47,8 @@ FEEDBACK_EXAMPLES: dict[str, Any] = {
             {"request_id": "4bf92f3577b34da6a3ce929d0e0e4736", "correct": True},
             {"request_id": "zero-1", "correct": False},
         ]
-    }
+    },
+    "The right class, by its number": {"outcomes": [{"request_id": "zero-2", "label": 7}]},
 }
 QUALIFY_EXAMPLES: dict[str, Any] = {
     "It passed": {

@@ -110,6 +110,8 @@ class Sheet:
     disagreements: tuple[Disagreement, ...]
     # The ids of requests and how they were chosen.
     answered: tuple[tuple[str, Choice], ...]
+    # The id of a request -> the class on top of its answer, where it says one class.
+    tops: Mapping[str, int] = field(default_factory=dict)
 
 
 class Census:
@@ -150,6 +152,11 @@ class Census:
         if self.watch.feedback and request_id:
             self._answered.append((request_id, choice))
 
+    def tell_class(self, request_id: str, top: int) -> None:
+        """The class on top of the answer to a request that has ended."""
+        if self.watch.feedback and len(self._tops) < _MOST_ANSWERED:
+            self._tops[request_id] = top
+
     def _counted(self, choice: Choice, bucket: int | None) -> tuple[Count, ...]:
         count = self._counts.get(choice)
         if count is None:
@@ -178,6 +185,7 @@ class Census:
                 copies=self.copies,
                 disagreements=tuple(self.disagreements),
                 answered=tuple(self._answered),
+                tops=self._tops,
             )
             self._clear()
             self._ran, self._sizes, self._revision = ran, sizes or {}, revision
@@ -208,5 +216,6 @@ class Census:
     def _clear(self) -> None:
         self._counts: dict[Choice, Count] = {}
         self._answered: deque[tuple[str, Choice]] = deque(maxlen=_MOST_ANSWERED)
+        self._tops: dict[str, int] = {}
         self.copies = Copies()
         self.disagreements: deque[Disagreement] = deque(maxlen=_MOST_DISAGREEMENTS)

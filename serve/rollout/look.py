@@ -83,6 +83,7 @@ def _answers(
             sticky=sticky,
             candidate=variant == rollout.plan.candidate,
             at_s=now_s,
+            top=sheet.tops.get(request_id),
         )
         for _, sheet in sheets
         for request_id, (revision, sticky, variant) in sheet.answered
