@@ -171,6 +171,8 @@ def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gatewa
     assert keeping.commands.feedback("digits", outcomes).counted == 6
     another = keeping.killed()
     assert len(another.commands.feedback("digits", outcomes).double) == 6
+    another.tick()
+    another.tick()
     [segment] = another.situation.present.evidence.segments
     assert (segment.labelled.baseline, segment.labelled.candidate) == (1, 5)
     assert (segment.wrong.baseline, segment.wrong.candidate) == (0, 3)
