@@ -16,7 +16,7 @@ _MAX_ONGOING = 10_000
 def build(plan: Plan, scratch: str, server: int) -> Application:
     """The application that serves the plan; `server` is the process that starts it."""
     keeper = _deployment(Keeper, "keeper", 1).bind(plan, scratch, server)
-    application: Application = _deployment(Gateway, "gateway", plan.gateways).bind(plan, keeper)
+    application: Application = _deployment(Gateway, "gateway", plan.gateways).bind(plan, keeper, scratch)
     return application
 
 

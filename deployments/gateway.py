@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 import uuid
+from contextlib import nullcontext
 from pathlib import Path
 
 from ray.exceptions import RayError
@@ -11,7 +12,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.doors import close_doors
-from deployments.gateways import Report
+from deployments.gateways import Report, journals_of
 from deployments.keeper import Keeper
 from deployments.plan import Plan
 from deployments.remote import RemoteControl, RemoteRepository
@@ -27,6 +28,7 @@ from serve.oip.grpc_server import GrpcServer
 from serve.oip.grpc_service import grpc_handler
 from serve.placement import Placement, Together
 from serve.registry import Registry
+from serve.rollout.journal import open_journal
 from serve.session import open_session
 
 _SYNC_EVERY_S = 0.5
@@ -39,12 +41,15 @@ _log = logging.getLogger("counterweight.gateway")
 class Gateway:
     """One gateway. It exists only once it serves the keeper's catalog."""
 
-    async def __init__(self, plan: Plan, keeper: "DeploymentHandle[Keeper]") -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self, plan: Plan, keeper: "DeploymentHandle[Keeper]", scratch: str
+    ) -> None:
         close_doors()
         self._plan = plan
         self._keeper = keeper
         self._name = uuid.uuid4().hex
-        self._registry = Registry(self._place, plan.settings)
+        self._journal = open_journal(journals_of(Path(scratch)), self._name)
+        self._registry = Registry(self._place, plan.settings, self._journal)
         # The newest catalog heard of; the revision of the one that is served, which no older one's requests
         # wait for any more; and what of it could not be had, and why.
         self._catalog = Catalog()
@@ -92,6 +97,7 @@ class Gateway:
             failures=self._failures,
             loads=self._registry.loads(),
             sheets=self._registry.sheets(),
+            trips=self._registry.trips(),
         )
         reply = await self._keeper.sync.remote(report)
         self._registry.others = reply.others
@@ -125,4 +131,5 @@ class Gateway:
             return placement
         settings = self._plan.settings
         session = await asyncio.to_thread(open_session, Path(version.folder), threads=settings.threads)
-        return Together(session, settings.max_runs)
+        mark = nullcontext() if self._journal is None else self._journal.mark(session.name)
+        return Together(session, settings.max_runs, mark)

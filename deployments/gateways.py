@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from serve.catalog import Catalog
 from serve.errors import CounterweightError
+from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
+from serve.rollout.leftovers import Leftovers
 from serve.rollout.tally import Loads, add_loads
 
 # A gateway that has not been heard of for so long is gone.
@@ -28,6 +31,8 @@ class Report:
     loads: Loads
     # By model, what the rollouts that watch are to be told; again and again, until it is written down.
     sheets: Mapping[str, Sheet]
+    # By model, that the candidate of its rollout fails totally; again and again, until the rollout is over.
+    trips: Mapping[str, Trip] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,10 +47,17 @@ class Reply:
     written: Mapping[str, int]
 
 
+def journals_of(scratch: Path) -> Path:
+    """Where gateways keep their journals, in the folder of their server."""
+    return scratch / "journals"
+
+
 class Gateways:
     """All gateways, by their names."""
 
-    def __init__(self) -> None:
+    def __init__(self, scratch: Path) -> None:
+        """They were started with the same `scratch`."""
+        self.leftovers = Leftovers(journals_of(scratch))
         self._heard: dict[str, tuple[float, Report]] = {}
         # What gateways had counted that are gone, the last few by name: one may only have been silent.
         self._gone: dict[str, Loads] = {}

@@ -33,6 +33,8 @@ _TICK_EVERY_S = 1.0
 # An abort is in force before it is written; who asked for it waits no longer for that.
 _WRITTEN_WITHIN_S = 0.5
 _UNLOADED = "it was unloaded"
+# Who ends a rollout whose candidate fails totally.
+_BREAKER = "circuit breaker"
 _log = logging.getLogger("counterweight.keeper")
 
 
@@ -50,7 +52,7 @@ class Keeper:
         # `model/variant` -> why it is not served.
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
-        self._gateways = Gateways()
+        self._gateways = Gateways(Path(scratch))
         self._meter = Meter(server)
         self._change = asyncio.Lock()
         self._thread = StoreThread()
@@ -86,6 +88,9 @@ class Keeper:
         self._gateways.hear(report)
         for model, sheet in report.sheets.items():
             self._controller.take(model, report.gateway, sheet)
+        for trip in report.trips.values():
+            if self._controller.withdraw(trip.rollout, _BREAKER, trip.reason) is not None:
+                self._refresh()
         newer = report.revision != self._catalog.revision
         return Reply(
             catalog=self._catalog if newer else None,
@@ -212,10 +217,12 @@ class Keeper:
     async def _tick_forever(self) -> None:
         # Harm is looked for, and traffic taken away, whatever the store does.
         judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
+        loop, tell = asyncio.get_running_loop(), self._gateways.leftovers.tell
         while True:
             await asyncio.sleep(_TICK_EVERY_S)
             self._timeline.note(self._controller.clock.now_s(), self._gateways.loads())
-            await asyncio.get_running_loop().run_in_executor(judge, self._controller.look)
+            await loop.run_in_executor(judge, tell, self._controller.take)
+            await loop.run_in_executor(judge, self._controller.look)
             self._refresh()
             await self._thread.save(self._controller.save, _TICK_EVERY_S)
             self._refresh()

@@ -6,12 +6,16 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 from serve.batching import Ran
-from serve.errors import InvalidRequest
+from serve.errors import InvalidRequest, ModelFailed, Overloaded, VariantUnavailable
 from serve.oip.request import Wanted
 from serve.rollout.census import Census, Choice
 from serve.tensor import Arrays
 from serve.top_class import top_class
 
+# A client that waited for less does not show that the variant hangs.
+_PATIENCE_MS = 1000.0
+# What a request ends with that the baseline could not rescue.
+_BOTH = (ModelFailed, VariantUnavailable, Overloaded)
 Parameters = dict[str, str | int | float | bool]
 
 
@@ -79,19 +83,34 @@ class Admission:
     ) -> None:
         if isinstance(error, InvalidRequest):
             # The client's doing: it was asked, and nothing happened.
+            self._census.end(self._ticket.choice, self._ticket.bucket, failed=False, ms=0.0, request_id="")
             return
         ticket, answer = self._ticket, self.answer
-        failed, request_id = isinstance(error, Exception), ""
         ms = (time.perf_counter() - self._start) * 1e3
-        if answer is not None:
-            failed = bool(answer.failure)
-            if answer.variant == ticket.choice[2] and not failed:
-                request_id = ticket.request_id
-        elif not failed:
-            # Neither an answer nor an error: the client did not wait for it.
-            ms = math.inf
-        self._census.end(ticket.choice, ticket.bucket, failed=failed, ms=ms, request_id=request_id)
-        if answer is not None and request_id and self._census.watch.feedback:
-            top = top_class(answer.ran.outputs)
-            if top is not None:
-                self._census.tell_class(request_id, top)
+        failed = isinstance(error, Exception) if answer is None else bool(answer.failure)
+        left = answer is None and not failed
+        own = answer is not None and not failed and answer.variant == ticket.choice[2]
+        self._census.end(
+            ticket.choice,
+            ticket.bucket,
+            failed=failed,
+            ms=math.inf if left else ms,
+            request_id=ticket.request_id if own else "",
+        )
+        if answer is not None and own and self._census.watch.feedback:
+            self._tell_class(answer)
+        watch, breaker = self._census.watch, self._census.breaker
+        if left and ms < max(_PATIENCE_MS, watch.limit_ms or 0.0):
+            # Too soon to say that no answer would have come.
+            return
+        if ticket.choice[2] == watch.baseline:
+            breaker.hear_baseline(failed=failed or left)
+        elif ticket.variant == watch.candidate and not isinstance(error, _BOTH):
+            failure = type(error).__name__ if answer is None else answer.failure
+            if failure != Overloaded.__name__:
+                breaker.hear_candidate("abandoned" if left else failure, ticket.bucket)
+
+    def _tell_class(self, answer: Answer) -> None:
+        top, request_id = top_class(answer.ran.outputs), self._ticket.request_id
+        if top is not None and request_id:
+            self._census.tell_class(request_id, top)

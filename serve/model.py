@@ -1,34 +1,33 @@
 """ServedModel: one model being served: its variants, its routes and its tallies."""
 
 import asyncio
+import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from serve.admission import Admission, Answer, Asked, Parameters, Ticket
-from serve.batching import Ran
+from serve.admission import Admission, Asked, Parameters, Ticket
+from serve.answering import respond
 from serve.errors import (
-    ModelFailed,
     Overloaded,
     UnknownModel,
-    VariantUnavailable,
 )
 from serve.figures import Task
 from serve.oip.request import InferRequest
 from serve.record import nearest
+from serve.rollout.breaker import Trip
 from serve.rollout.census import Census, Sheet, Watch
-from serve.rollout.tally import Tally, counted, ran_of
+from serve.rollout.tally import Tally, ran_of
 from serve.routing import Routes, bucket_of, choose, point_of
 from serve.settings import Settings
 from serve.shadow import Shadows
-from serve.shadow_copy import Copy
-from serve.sound import Encode, encode_sound, lost_outputs
-from serve.tensor import Arrays, Signature
+from serve.sound import Encode
+from serve.tensor import Signature
 from serve.text import TEXT, TextInput
 from serve.unserved import require_served
 from serve.variant import ServedVariant
 
-_LONGEST_SLICE = 64
+_log = logging.getLogger("counterweight.model")
 T = TypeVar("T")
 
 
@@ -60,6 +59,8 @@ class ServedModel:
         self.shadows = Shadows(task, settings)
         # None: no rollout of the model runs.
         self.census: Census | None = None
+        # What counts for one; that of a gateway with a journal outlives it.
+        self.begin_census: Callable[[Watch], Census] = Census
         self._settings = settings
 
     @property
@@ -77,16 +78,30 @@ class ServedModel:
 
     def route(self, routes: Routes, watch: Watch | None) -> None:
         """From now on these routes, counted for the rollout that watches."""
-        self.routes = routes
         if self.census is not None and watch is not None and self.census.watch.rollout == watch.rollout:
             self.census.watch = watch
         else:
-            self.census = None if watch is None else Census(watch)
+            self._end_census()
+            self.census = None if watch is None else self.begin_census(watch)
+        self.routes = routes if self.census is None else self.census.protected(routes)
         self.shadows.cast(routes.shadows, self.served, self.census)
+
+    def protect(self) -> Trip | None:
+        """As soon as all of the candidate's requests fail, give them to the baseline, if that is there, for
+        as long as the same rollout watches. Returned is what is to be told of it; None: nothing."""
+        census = self.census
+        if census is None:
+            return None
+        if census.breaker.due and (served := self.served.get(census.watch.baseline)) and served.up:
+            census.breaker.open(census.watch.rollout)
+            _log.warning("%s/%s: %s", self.name, census.watch.candidate, census.breaker.trip)
+            self.route(self.routes, census.watch)
+        return census.breaker.trip
 
     def close(self) -> None:
         """Drop the copies that wait; variants are retired by themselves."""
         self.shadows.cast({}, {}, None)
+        self._end_census()
 
     def sheet(self) -> Sheet | None:
         """What the rollout that watches is to be told of this gateway; None: nothing."""
@@ -98,6 +113,11 @@ class ServedModel:
         """The variant of that name, if it is served. Raises UnknownVariant."""
         require_served(self.name, variant, self.served, self.rejected)
         return self.served[variant]
+
+    def find(self, variant: str, *, pinned: bool) -> ServedVariant:
+        """The variant of that name, or the baseline for one that the routes chose and that is not served: it
+        may not have been loaded here, or have been unloaded since. Raises UnknownVariant."""
+        return self.require(variant if pinned or variant in self.served else self.routes.baseline)
 
     def admit(
         self,
@@ -112,14 +132,14 @@ class ServedModel:
         baseline where the queue of that one is full.
 
         Raises UnknownVariant, or Overloaded before anything was done for the request."""
+        census = None if pinned is not None or self.protect() is not None else self.census
         routes = self.routes
         point = point_of(self.name, key)
         chosen = choose(routes, point) if pinned is None else pinned
         choice = (routes.revision, key is not None, chosen)
         bucket = None if key is None else bucket_of(point)
-        census = self.census if pinned is None else None
         try:
-            variant = self._open(self._find(chosen, pinned=pinned is not None), pinned is not None)
+            variant = self._open(self.find(chosen, pinned=pinned is not None), pinned is not None)
         except Overloaded:
             if census is not None:
                 census.count(choice, failed=True, ms=0.0, request_id="", bucket=bucket)
@@ -151,66 +171,14 @@ class ServedModel:
             parameters |= encoded.parameters
         asked = Asked(arrays, request.outputs, deadline, ticket)
         if ticket.census is None:
-            return (await self._answer(asked, parameters, encode))[1]
+            return (await respond(self, asked, parameters, encode))[1]
         with Admission(ticket.census, ticket, start) as admission:
-            admission.answer, content = await self._answer(asked, parameters, encode)
+            admission.answer, content = await respond(self, asked, parameters, encode)
         return content
 
-    async def _answer(self, asked: Asked, parameters: Parameters, encode: Encode[T]) -> tuple[Answer, T]:
-        ticket = asked.ticket
-        first = self._find(ticket.variant, pinned=ticket.pinned)
-        rescuable = self._rescuable(first, ticket)
-        failure = ""
-        if first.name != ticket.choice[2]:
-            parameters["rescued_from"] = ticket.choice[2]
-            failure = VariantUnavailable.__name__
-        answer: Answer | None = None
-        try:
-            with counted(first.queue.tally):
-                ran = await first.infer(asked.arrays, asked.deadline)
-                answer = Answer(variant=first.name, ran=ran, parameters=parameters, failure=failure)
-                if rescuable:
-                    return answer, encode_sound(self.signature, asked.outputs, answer, encode)
-                content = encode(answer)
-        except (VariantUnavailable, ModelFailed, Overloaded) as error:
-            failure = type(error).__name__
-            second, mark = await self._stand_in(first, asked, error)
-        else:
-            if self.shadows and not ticket.pinned and ticket.choice[2] == first.name:
-                self._copy(asked.arrays, ran, ticket)
-            return answer, content
-        with counted(second.queue.tally):
-            ran = await second.infer(asked.arrays, asked.deadline)
-            if rescuable and answer is not None and self._lost_alike(asked, answer.ran, ran):
-                return answer, encode(answer)
-            rescue = Answer(variant=second.name, ran=ran, parameters=parameters | mark, failure=failure)
-            content = encode(rescue)
-        first.queue.tally.rescues += 1
-        return rescue, content
-
-    def _rescuable(self, variant: ServedVariant, ticket: Ticket) -> bool:
-        return not ticket.pinned and variant.name != self.routes.baseline
-
-    async def _stand_in(
-        self, first: ServedVariant, asked: Asked, error: Exception
-    ) -> tuple[ServedVariant, Parameters]:
-        """Who answers instead of `first`, which met `error`, and how the answer says so. Raises it when there
-        is nobody."""
-        if self._rescuable(first, asked.ticket):
-            return self.require(self.routes.baseline), {"rescued_from": first.name}
-        if isinstance(error, VariantUnavailable) and await first.recovered(asked.deadline):
-            # By its name: a version that is gone may have a successor.
-            return self.require(first.name), {"retried": True}
-        raise error
-
-    def _lost_alike(self, asked: Asked, *answers: Ran) -> bool:
-        """Whether each has NaN or infinity: then the model is like that, or the input is."""
-        return all(lost_outputs(self.signature, asked.outputs, ran.outputs) for ran in answers)
-
-    def _copy(self, arrays: Arrays, ran: Ran, ticket: Ticket) -> None:
-        named = None if ticket.slice is None else ticket.slice[:_LONGEST_SLICE]
-        copy = Copy(arrays, ran.outputs, ran.rows, ticket.request_id, named)
-        self.shadows.offer(copy, sum(variant.queue.waiting_rows for variant in self.served.values()))
+    def _end_census(self) -> None:
+        if self.census is not None:
+            self.census.close()
 
     def _open(self, variant: ServedVariant, pinned: bool) -> ServedVariant:
         """The variant, or the baseline where its queue is full. Raises Overloaded."""
@@ -222,10 +190,6 @@ class ServedModel:
                 raise
             return self._open(self.require(self.routes.baseline), pinned)
         return variant
-
-    def _find(self, variant: str, *, pinned: bool) -> ServedVariant:
-        # One that the routes chose may not have been loaded here, or have been unloaded since.
-        return self.require(variant if pinned or variant in self.served else self.routes.baseline)
 
 
 # Live: models come and go.

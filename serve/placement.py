@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +15,7 @@ from serve.tensor import Arrays
 
 # The outputs of a run, and the milliseconds of CPU time of the thread that ran it.
 Run = tuple[dict[str, NDArray[np.generic]], float]
+_NO_MARK = nullcontext()
 
 
 class Placement(Protocol):
@@ -43,8 +45,12 @@ class Together:
     """A session in this process, on threads of its own, one for each of its runs, so that the event loop
     stays free."""
 
-    def __init__(self, session: Session, runs: int = 1) -> None:
+    def __init__(
+        self, session: Session, runs: int = 1, mark: AbstractContextManager[None] = _NO_MARK
+    ) -> None:
+        """`mark` is held during each run."""
         self.runs = runs
+        self._mark = mark
         self._session = session
         self._threads = ThreadPoolExecutor(runs, thread_name_prefix=f"onnx-{session.name}")
         # Thread -> when the run that it is at began, on the clock of time.monotonic.
@@ -77,9 +83,10 @@ class Together:
         thread = threading.get_ident()
         self._began[thread] = time.monotonic()
         try:
-            start = time.thread_time()
-            outputs = self._session.run(arrays)
-            return outputs, (time.thread_time() - start) * 1e3
+            with self._mark:
+                start = time.thread_time()
+                outputs = self._session.run(arrays)
+                return outputs, (time.thread_time() - start) * 1e3
         finally:
             del self._began[thread]
 

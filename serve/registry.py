@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from serve.batching import Queue
@@ -11,7 +12,9 @@ from serve.errors import CounterweightError
 from serve.joining import Joining
 from serve.model import ServedModel
 from serve.placement import Placement
+from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
+from serve.rollout.journal import Journal
 from serve.rollout.tally import Load, Loads, Tally, add_loads
 from serve.settings import Settings
 from serve.tensor import Signature
@@ -25,7 +28,8 @@ Place = Callable[[LoadedVariant], Awaitable[Placement]]
 class Registry:
     """The models of one gateway. A change never takes a variant away before its successor is ready."""
 
-    def __init__(self, place: Place, settings: Settings) -> None:
+    def __init__(self, place: Place, settings: Settings, journal: Journal | None = None) -> None:
+        """`journal` keeps what rollouts count here, if this process is killed."""
         # Live: what is looked up here is what is served now.
         self.models: dict[str, ServedModel] = {}
         # Of the catalog that is served; 0: none yet.
@@ -34,6 +38,7 @@ class Registry:
         self.others: Loads = {}
         self._place = place
         self._settings = settings
+        self._journal = journal
         self._versions: dict[str, LoadedModel] = {}
         # The newest that was heard of; what it loads may take a while.
         self._newest = Catalog()
@@ -83,6 +88,11 @@ class Registry:
         sheets = {name: model.sheet() for name, model in self.models.items()}
         return {name: sheet for name, sheet in sheets.items() if sheet is not None}
 
+    def trips(self) -> dict[str, Trip]:
+        """By model, that its rollout's candidate fails totally and gets nothing here any more."""
+        trips = {name: model.protect() for name, model in self.models.items()}
+        return {name: trip for name, trip in trips.items() if trip is not None}
+
     def acknowledge(self, written: Mapping[str, int]) -> None:
         """By model, the number of the last sheet that is written down."""
         for name, number in written.items():
@@ -112,6 +122,8 @@ class Registry:
             model = old
         else:
             model = ServedModel(loaded.signature, loaded.routes, self._settings, text, loaded.task)
+            if self._journal is not None:
+                model.begin_census = partial(self._journal.census, loaded.name)
             model.tallies = {} if old is None else old.tallies
         failed = len(failures)
         served = await self._variants(model, loaded, failures)

@@ -60,6 +60,14 @@ class Routes(Record):
         """The share of requests asked for `variant`, 0 to 1."""
         return self.weights.get(variant, 0.0) / math.fsum(self.weights.values())
 
+    def without(self, variant: str) -> "Routes":
+        """These routes with all requests of a variant at the baseline."""
+        weight = self.weights.get(variant, 0.0)
+        if not weight or variant == self.baseline:
+            return self
+        moved = {variant: 0.0, self.baseline: self.weights[self.baseline] + weight}
+        return Routes.model_validate({**self.model_dump(), "weights": {**self.weights, **moved}})
+
     @cached_property
     def _order(self) -> list[str]:
         # By name: the order in which somebody wrote the weights must not move anybody.

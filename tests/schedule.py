@@ -15,6 +15,8 @@ LINES = (
     ("e2e/test_rollout_kills.py",),
     ("e2e/test_qualify.py",),
     ("e2e/test_candidates.py",),
+    ("e2e/test_breaker.py",),
+    ("e2e/test_gateway_deaths.py",),
     ("e2e/test_overload.py",),
     ("e2e/test_lifecycle.py",),
     ("e2e/test_serving_host.py",),

@@ -14,6 +14,8 @@ from loadtests.live import Live
 # Where a rollout of ours ends well: the last step, all traffic, is not for us to take.
 PROVEN = "WAITING_APPROVAL"
 OVER = ("DONE", "ROLLED_BACK", "INCONCLUSIVE")
+# It has moved all traffic, and whoever sets routes ends it.
+_WATCHING = "WATCHING"
 CANARY_SHARE = 0.5
 # How many times the shortest time it may take until everything is proven.
 _PATIENCE = 3
@@ -92,7 +94,7 @@ class Follower:
 def refuse_busy(client: Client, model: str) -> None:
     """Raises LoadTestError while a rollout of the model runs: before the server is loaded for minutes."""
     for line in client.get(f"/control/models/{model}/rollouts")["rollouts"]:
-        if line["phase"] not in OVER:
+        if line["phase"] not in (*OVER, _WATCHING):
             raise LoadTestError(
                 f"rollout {line['rollout']} of {model} is in phase {line['phase']}; wait until it is over, "
                 f"or end it: counterweight rollout abort {line['rollout']} --url {client.url}"

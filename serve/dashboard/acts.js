@@ -2,7 +2,7 @@
 
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
-import { nextStep, over, shareAt } from "./rollout.js";
+import { finish, nextStep, over, shareAt } from "./rollout.js";
 import { ask, control } from "./server.js";
 import { percent } from "./words.js";
 
@@ -13,7 +13,10 @@ export function acts(view, desk) {
   const { rollout } = view;
   if (over(rollout.phase)) return [];
   const paused = rollout.phase === "PAUSED";
-  const steady = paused
+  const watched = rollout.phase === "WATCHING";
+  const steady = watched
+    ? null
+    : paused
     ? h("button", { type: "button", "data-key": "resume", onclick: () => act("resume", desk) }, "Resume")
     : h("button", { type: "button", "data-key": "pause", onclick: () => act("pause", desk) }, "Pause");
   return [
@@ -29,7 +32,7 @@ export function acts(view, desk) {
 
 function promoteVerb(rollout) {
   const next = nextStep(rollout);
-  if (next === null) return "Finish";
+  if (next === null) return finish(rollout) === "watch" ? `Promote to ${percent(1)}` : "Finish";
   const verb = rollout.phase === "WAITING_APPROVAL" ? "Approve" : "Promote to";
   return `${verb} ${percent(shareAt(rollout, next))}`;
 }
@@ -45,7 +48,9 @@ function promote(desk) {
       : "The evidence for it is not awaited.";
   const what =
     next === null
-      ? `The rollout ends: ${candidate} keeps all of the traffic, ${baseline} gets none.`
+      ? finish(rollout) === "watch"
+        ? `${candidate} gets all of the traffic, ${baseline} gets none, and harm still rolls back. ${way}`
+        : `The rollout ends: ${candidate} keeps all of the traffic, ${baseline} gets none.`
       : `${candidate} goes from ${from} to ${percent(shareAt(rollout, next))} of the traffic. ${way}`;
   return confirm("promote", `${promoteVerb(rollout)}?`, what, promoteVerb(rollout), "", desk);
 }

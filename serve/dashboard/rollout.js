@@ -8,6 +8,7 @@ export const PHASES = {
   STEP: "Rolling out",
   WAITING_APPROVAL: "Waits for approval",
   PAUSED: "Paused",
+  WATCHING: "Watched",
   DONE: "Done",
   ROLLED_BACK: "Rolled back",
   INCONCLUSIVE: "No decision",
@@ -20,7 +21,15 @@ export function over(phase) {
 
 /** The candidate's share of the requests in a step, 0 to 1; step 0 is the shadow. */
 export function shareAt(rollout, step) {
-  return step ? rollout.plan.policy.steps[step - 1].share : 0;
+  const { steps, holdback } = rollout.plan.policy;
+  if (!step) return 0;
+  if (step < steps.length) return steps[step - 1].share;
+  return 1 - Math.min(holdback, (1 - steps[steps.length - 2].share) / 2);
+}
+
+/** Where a promotion at the last step, or in the watch, leads to. */
+export function finish(rollout) {
+  return rollout.phase !== "WATCHING" && rollout.plan.policy.watch_s ? "watch" : "end";
 }
 
 /** The step that a promotion leads to; null: it ends the rollout. */
@@ -40,6 +49,10 @@ export function needs(view, now_s) {
         unit: "",
       },
     ];
+  }
+  if (rollout.phase === "WATCHING") {
+    const watched_s = Math.max(0, now_s - rollout.entered_s);
+    return [{ name: "Watch", has: watched_s, needs: rollout.plan.policy.watch_s, unit: "s" }];
   }
   const step = rollout.plan.policy.steps[rollout.step - 1];
   const here = evidence.segments.filter((segment) => segment.step === rollout.step);

@@ -57,6 +57,11 @@ const SENTENCES = {
       rest: `${why}${harmless(view.verdict)}. Harm still rolls it back.`,
     };
   },
+  WATCHING({ rollout, verdict }) {
+    const { candidate, baseline, policy } = rollout.plan;
+    const rest = `${harmless(verdict)}. Harm still gives everything back to ${baseline}.`;
+    return { main: `${candidate} has all of the traffic and is watched for ${duration(policy.watch_s)}.`, rest };
+  },
   DONE({ rollout }, detail) {
     const { candidate, policy } = rollout.plan;
     const rest = `All ${many(policy.steps.length, "step")} taken, the last one by ${who(rollout.by)}.`;
@@ -115,7 +120,8 @@ export function title(model, view, rolling) {
 
 function placed(model, view) {
   if (!view || over(view.rollout.phase)) return `${model} · Counterweight`;
-  const share = view.rollout.step ? percent(shareAt(view.rollout, view.rollout.step)) : "shadow";
+  const { phase, step } = view.rollout;
+  const share = phase === "WATCHING" ? percent(1) : step ? percent(shareAt(view.rollout, step)) : "shadow";
   return `${share} ${view.rollout.plan.candidate} · ${model}`;
 }
 

@@ -1,7 +1,7 @@
 // Stepper: the shadow and the steps of a rollout in a row, and what the present one still asks for.
 
 import { h, s } from "./dom.js";
-import { needs, over } from "./rollout.js";
+import { needs, over, shareAt } from "./rollout.js";
 import { timeSpent } from "./sentence.js";
 import { count, duration, percent, short } from "./words.js";
 
@@ -26,8 +26,9 @@ const SAID = {
 export function stepper({ rollout }) {
   const { policy } = rollout.plan;
   const stops = policy.steps.map((step, index) =>
-    stop(rollout, index + 1, percent(step.share), step.approval),
+    stop(rollout, index + 1, percent(shareAt(rollout, index + 1)), step.approval),
   );
+  if (policy.watch_s) stops.push(stop(rollout, policy.steps.length + 1, "watch", false));
   const shadow = policy.shadow.skip ? [] : [stop(rollout, 0, "shadow", false)];
   return h("ol.stepper", { "aria-label": "Steps of the rollout" }, shadow, stops);
 }
@@ -51,7 +52,8 @@ function stop(rollout, step, label, approval) {
   );
 }
 
-function stateOf({ phase, step: present }, step) {
+function stateOf({ phase, step: taken }, step) {
+  const present = phase === "WATCHING" ? taken + 1 : taken;
   if (step < present || phase === "DONE") return "passed";
   if (step > present) return phase === "WAITING_APPROVAL" && step === present + 1 ? "waiting" : "ahead";
   return (

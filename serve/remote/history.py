@@ -62,4 +62,5 @@ def _effect(line: TrailLine) -> str:
 
 
 def _place(line: RolloutLine) -> str:
-    return f"{line.phase} {line.step}" if line.step and line.phase is not Phase.DONE else str(line.phase)
+    whole = line.phase in (Phase.WATCHING, Phase.DONE)
+    return f"{line.phase} {line.step}" if line.step and not whole else str(line.phase)

@@ -52,7 +52,7 @@ def _add_status(commands: Any) -> None:
     shown.add_argument(
         "--watch",
         action="store_true",
-        help="follow it to its end; exit code 0: DONE, 1: ROLLED_BACK or INCONCLUSIVE",
+        help="follow it to its end, past the watch; exit code 0: DONE, 1: ROLLED_BACK or INCONCLUSIVE",
     )
     shown.add_argument("--json", action="store_true", help="print it as JSON, with its evidence")
 

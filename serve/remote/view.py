@@ -45,7 +45,7 @@ def summary(view: RolloutView) -> str:
 
 def place(rollout: Rollout) -> str:
     """The phase, and where it matters the step."""
-    if rollout.phase in (Phase.SHADOW, Phase.DONE) or not rollout.step:
+    if rollout.phase in (Phase.SHADOW, Phase.WATCHING, Phase.DONE) or not rollout.step:
         return str(rollout.phase)
     return f"{rollout.phase} {rollout.step} of {len(rollout.policy.steps)}"
 
@@ -71,8 +71,13 @@ def _steps(rollout: Rollout) -> str:
     """All steps, the present one in brackets; a star where somebody must approve."""
     policy = rollout.policy
     names = ["no shadow" if policy.shadow.skip else "shadow"]
-    names += [f"{percent(step.share)}{'*' if step.approval else ''}" for step in policy.steps]
-    names[rollout.step] = f"[{names[rollout.step]}]"
+    shares = [percent(policy.share_at(number)) for number in range(1, len(policy.steps) + 1)]
+    names += [
+        f"{share}{'*' if step.approval else ''}" for share, step in zip(shares, policy.steps, strict=True)
+    ]
+    names += ["watch"] if policy.watch_s else []
+    present = len(names) - 1 if rollout.share == 1 else rollout.step
+    names[present] = f"[{names[present]}]"
     star = "   (* asks first)" if any(step.approval for step in policy.steps) else ""
     # A step must not be broken over two lines.
     return " > ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names) + star
@@ -135,7 +140,7 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
         return
     yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 1)
     if rollout.phase is Phase.WAITING_APPROVAL:
-        following = percent(rollout.policy.steps[rollout.step].share)
+        following = percent(rollout.policy.share_at(rollout.step + 1))
         text = f"approval of {following}: counterweight rollout promote {rollout.plan.model}"
     elif rollout.phase is Phase.PAUSED:
         text = f"somebody: counterweight rollout resume {rollout.plan.model} (or promote, or abort)"

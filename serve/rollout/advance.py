@@ -17,7 +17,7 @@ def advance(rollout: Rollout, verdict: Verdict, now_s: float) -> Rollout:
             return rollout
         phase = Phase.PAUSED if pauses else Phase.INCONCLUSIVE
         return rollout.model_copy(update={**change, "phase": phase})
-    if verdict.kind is Kind.CONTINUE or rollout.phase not in (Phase.SHADOW, Phase.STEP):
+    if verdict.kind is Kind.CONTINUE or rollout.phase not in (Phase.SHADOW, Phase.STEP, Phase.WATCHING):
         return rollout
     following = rollout.policy.steps[rollout.step : rollout.step + 1]
     if following and following[0].approval:
@@ -39,23 +39,35 @@ def resume(rollout: Rollout, by: str, reason: str = "resumed") -> Rollout:
 
 
 def promote(rollout: Rollout, by: str, now_s: float, reason: str | None = None) -> Rollout:
-    """One step further without the evidence, or with the approval that was due; `reason` None: it says which.
-    Raises RefusedAction."""
-    _refuse(rollout, "promote", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED)
+    """One step further without the evidence, or with the approval that was due; while all traffic is watched,
+    the end of that. `reason` None: it says which. Raises RefusedAction."""
+    _refuse(
+        rollout, "promote", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED, Phase.WATCHING
+    )
     which = "approved" if rollout.phase is Phase.WAITING_APPROVAL else "promoted"
     return _next(rollout, now_s, by=by, reason=reason or which)
 
 
+def end_watch(rollout: Rollout, by: str, reason: str) -> Rollout:
+    """DONE before the watch is over, because something else begins. Raises RefusedAction."""
+    _refuse(rollout, "end the watch of", Phase.WATCHING)
+    return rollout.model_copy(update={"phase": Phase.DONE, "by": by, "reason": reason})
+
+
 def abort(rollout: Rollout, by: str, reason: str = "aborted") -> Rollout:
     """All traffic to the baseline. Raises RefusedAction."""
-    _refuse(rollout, "abort", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED)
+    _refuse(rollout, "abort", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED, Phase.WATCHING)
     return rollout.model_copy(update={"phase": Phase.ROLLED_BACK, "by": by, "reason": reason})
 
 
 def _next(rollout: Rollout, now_s: float, *, by: str, reason: str) -> Rollout:
-    if rollout.step == len(rollout.policy.steps):
-        return rollout.model_copy(update={"phase": Phase.DONE, "by": by, "reason": reason})
-    update = {"phase": Phase.STEP, "step": rollout.step + 1, "entered_s": now_s, "by": by, "reason": reason}
+    update: dict[str, object] = {"by": by, "reason": reason}
+    if rollout.step < len(rollout.policy.steps):
+        update |= {"phase": Phase.STEP, "step": rollout.step + 1, "entered_s": now_s}
+    elif rollout.policy.watch_s and not rollout.watched:
+        update |= {"phase": Phase.WATCHING, "entered_s": now_s}
+    else:
+        update["phase"] = Phase.DONE
     return rollout.model_copy(update=update)
 
 

@@ -2,12 +2,15 @@
 
 import math
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from serve.record import Record
+from serve.rollout.breaker import Breaker
 from serve.rollout.evidence import Comparison, Drop
+from serve.rollout.ledger import Ledger
 from serve.rollout.runs import Sizes, subtract_sizes
+from serve.routing import Routes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
@@ -55,6 +58,17 @@ class Count:
     over_limit: int = 0
     # The same for those that were chosen by a key, by the key's bucket (see `serve.routing.bucket_of`).
     keys: "dict[int, Count]" = field(default_factory=dict)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """All but the keys, as a ledger keeps it."""
+        return self.requests, self.errors, self.over_limit
+
+    @classmethod
+    def of(cls, numbers: Sequence[int]) -> "Count":
+        """What has these numbers."""
+        requests, errors, over_limit = numbers
+        return cls(requests=requests, errors=errors, over_limit=over_limit)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -112,13 +126,18 @@ class Sheet:
     answered: tuple[tuple[str, Choice], ...]
     # The id of a request -> the class on top of its answer, where it says one class.
     tops: Mapping[str, int] = field(default_factory=dict)
+    # The variants that ran in the gateway's own process when it died.
+    died: tuple[str, ...] = ()
 
 
 class Census:
     """Counts for one rollout in one gateway."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: Watch, ledger: Ledger | None = None) -> None:
+        """What is counted stands in `ledger`, too, until it is acknowledged."""
         self.watch = watch
+        self.breaker = Breaker()
+        self._ledger = ledger
         self._number = 0
         self._sent: Sheet | None = None
         # Variant -> rows and time of its runs when the sheet was begun, and the revision then in force.
@@ -126,6 +145,10 @@ class Census:
         self._sizes: Mapping[str, Sizes] = {}
         self._revision = 0
         self._clear()
+
+    def protected(self, routes: Routes) -> Routes:
+        """The routes, without the candidate once its breaker has opened."""
+        return routes if self.breaker.trip is None else routes.without(self.watch.candidate)
 
     def count(
         self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
@@ -137,18 +160,23 @@ class Census:
     def admit(self, choice: Choice, bucket: int | None) -> None:
         """A request has been admitted; `bucket` is that of its key, if it has one. Whatever becomes of it, it
         was asked of the variant that was chosen."""
-        for count in self._counted(choice, bucket):
+        counts = self._counted(choice, bucket)
+        for count in counts:
             count.requests += 1
+        if self._ledger is not None:
+            self._ledger.begin(choice, bucket, [count.numbers for count in counts])
 
     def end(self, choice: Choice, bucket: int | None, *, failed: bool, ms: float, request_id: str) -> None:
         """A request that was admitted has ended after so many `ms`; infinity: its client left before the
         answer was there, so it is over the limit, known or not."""
         limit_ms = self.watch.limit_ms
         over = ms == math.inf or (limit_ms is not None and ms > limit_ms)
-        if failed or over:
-            for count in self._counted(choice, bucket):
-                count.errors += failed
-                count.over_limit += over
+        counts = self._counted(choice, bucket) if failed or over else ()
+        for count in counts:
+            count.errors += failed
+            count.over_limit += over
+        if self._ledger is not None:
+            self._ledger.end(choice, bucket, [count.numbers for count in counts])
         if self.watch.feedback and request_id:
             self._answered.append((request_id, choice))
 
@@ -189,12 +217,21 @@ class Census:
             )
             self._clear()
             self._ran, self._sizes, self._revision = ran, sizes or {}, revision
+            if self._ledger is not None:
+                self._ledger.turn(self._number)
         return self._sent
 
     def acknowledge(self, number: int) -> None:
         """The sheet of this number is written down."""
         if self._sent is not None and self._sent.number <= number:
+            if self._ledger is not None:
+                self._ledger.acknowledge(self._sent.number)
             self._sent = None
+
+    def close(self) -> None:
+        """The rollout is over: nobody will ask for what was counted."""
+        if self._ledger is not None:
+            self._ledger.close()
 
     def _runs_since(
         self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes]

@@ -54,7 +54,8 @@ class Commands:
                 "read them and decide again",
                 now.revision,
             )
-        if (rollout := situation.running) is not None:
+        rollout = situation.running
+        if rollout is not None and not rollout.watched:
             raise RefusedAction(
                 f"rollout {rollout.rollout} moves the traffic of {model!r}; abort it before routes are set"
             )
@@ -67,6 +68,7 @@ class Commands:
             routes = Routes.model_validate({**now.model_dump(), **given, "revision": now.revision + 1})
         except ValidationError as error:
             raise InvalidRequest(f"routes of {model!r}: {explain(error)}") from None
+        self._end_watch(situation, by, "its watch ended, because routes were set")
         change = Change(
             model=model, action=Action.ROUTES, by=by, at_s=self._controller.clock.now_s(), routes=routes
         )
@@ -91,6 +93,7 @@ class Commands:
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
         name = f"{model}-{stamp}-{secrets.token_hex(2)}"
         quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
+        self._end_watch(situation, by, f"its watch ended, because {name} was started")
         self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
         return self._controller.view(situation)
 
@@ -172,6 +175,12 @@ class Commands:
         """Outcomes of requests that were answered before."""
         return self._controller.learn(self._at(model), outcomes)
 
+    def _end_watch(self, situation: Situation, by: str, reason: str) -> None:
+        """Nobody watches any more what all traffic goes to, because something else begins."""
+        if (rollout := situation.running) is not None and rollout.watched:
+            after = advance.end_watch(rollout, by, reason)
+            self._controller.change(situation, Action.PROMOTE, after, self._controller.clock.now_s())
+
     def _at(self, model: str) -> Situation:
         known = self._controller.situations
         if model not in known:
@@ -186,7 +195,7 @@ class Commands:
 
 def _require_startable(situation: Situation, candidate: str) -> None:
     model, baseline = situation.model, situation.baseline
-    if (running := situation.running) is not None:
+    if (running := situation.running) is not None and not running.watched:
         raise RefusedAction(
             f"rollout {running.rollout} to {running.plan.candidate!r} of {model!r} runs already; "
             "wait for its end, or abort it"

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from serve.control import RolloutView
 from serve.errors import LostLease, StaleRevision, StoreFailed
-from serve.rollout.advance import abort
+from serve.rollout.advance import abort, end_watch
 from serve.rollout.census import Sheet
 from serve.rollout.clock import SteadyClock
 from serve.rollout.feedback import Feedback, Outcome
@@ -50,11 +50,10 @@ class Controller:
         # When the last look and the last save came to their end.
         self._looked_s = self._saved_s = self.clock.now_s()
 
-    def take(self, model: str, gateway: str, sheet: Sheet) -> None:
-        """What a gateway counted; from any thread, and without waiting."""
+    def take(self, model: str, gateway: str, sheet: Sheet) -> bool:
+        """What a gateway counted; whether it must be told again. From any thread, and without waiting."""
         with self._taking:
-            if model in self.situations:
-                self.situations[model].take(gateway, sheet)
+            return model in self.situations and self.situations[model].take(gateway, sheet)
 
     def written(self, gateway: str) -> dict[str, int]:
         """By model, the gateway's last sheet that is written down; from any thread."""
@@ -199,8 +198,9 @@ class Controller:
             situation.present = situation.present.model_copy(update={"routes": routes})
 
     def _stop(self, situation: Situation, rollout: Rollout, reason: str) -> None:
+        action, stop = (Action.PROMOTE, end_watch) if rollout.watched else (Action.ABORT, abort)
         try:
-            self.change(situation, Action.ABORT, abort(rollout, BY_KEEPER, reason), self.clock.now_s())
+            self.change(situation, action, stop(rollout, BY_KEEPER, reason), self.clock.now_s())
         except LostLease:
             _log.warning("%s, and another keeper has to end rollout %s", reason, rollout.rollout)
 

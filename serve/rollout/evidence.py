@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from serve.record import Record
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414  who reads evidence finds all of it here
+from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum, Sums, Total
 
 
@@ -166,6 +167,8 @@ class Evidence(Record):
     """All of one rollout so far: one segment for each split that was in force, in order."""
 
     segments: tuple[Segment, ...] = ()
+    # Of the candidate in the last step and since, the newest stretches, in order.
+    lately: tuple[Stretch, ...] = ()
     shadow: Comparison = Comparison()
     # The same by output, and by the slice that a request named.
     outputs: Mapping[str, Comparison] = {}
@@ -173,6 +176,8 @@ class Evidence(Record):
     # Rows of copies that were dropped, because the shadow could not keep up or was not there; and by why.
     dropped: Sum = 0
     drops: Mapping[Drop, Sum] = {}
+    # Gateways that died while the variant ran in their own process.
+    deaths: Pair = Pair()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
 

@@ -1,13 +1,14 @@
 """Gathering: from the sheets of all gateways to one tick of evidence. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from serve.rollout.census import Copies, Count, Run, Sheet, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.rollout import Plan
 from serve.rollout.runs import Sizes, add_run, add_sizes
+from serve.rollout.stretch import Stretch, extended
 
 # Revision of routes -> the step and the candidate's share that they stand for.
 Splits = Mapping[int, tuple[int, float]]
@@ -23,7 +24,7 @@ class _Sums:
 
 def gather(
     evidence: Evidence,
-    sheets: Iterable[tuple[str, Sheet]],
+    sheets: Sequence[tuple[str, Sheet]],
     plan: Plan,
     splits: Splits,
     span: tuple[float, float],
@@ -54,17 +55,44 @@ def gather(
             step, split = splits.get(run.revision, (0, 0.0))
             if step and variant in sides:
                 sums[step, split, False].runs[sides[variant]].append(run)
+    lately = evidence.lately
     for key, part in sums.items():
-        evidence = evidence.with_tick(_tick(key, part, span))
+        tick = _tick(key, part, span)
+        evidence = evidence.with_tick(tick)
+        if key[0] == len(plan.policy.steps):
+            lately = extended(lately, _stretch(tick))
     update = {
+        "lately": lately,
         "shadow": copies.pairs,
         "outputs": copies.outputs,
         "slices": copies.slices,
         "dropped": copies.dropped,
         "drops": copies.drops,
+        "deaths": evidence.deaths + _deaths(sheets, plan),
         "sheets": seen,
     }
     return evidence.model_copy(update=update)
+
+
+def _stretch(tick: Segment) -> Stretch:
+    """What happened to the candidate's requests."""
+    return Stretch(
+        started_s=tick.started_s,
+        ended_s=tick.ended_s,
+        requests=tick.requests.candidate,
+        errors=tick.errors.candidate,
+        timed=tick.requests.candidate,
+        over_limit=tick.over_limit.candidate,
+    )
+
+
+def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: Plan) -> Pair:
+    """Gateways that died, by what ran in them; where both did, nobody can tell which of them it was."""
+    died = [sheet.died for _, sheet in sheets]
+    return Pair(
+        baseline=sum(plan.baseline in ran for ran in died),
+        candidate=sum(plan.candidate in ran for ran in died),
+    )
 
 
 def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) -> Segment:

@@ -10,9 +10,10 @@ from serve.rollout.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.figure import Figure, safe_at, with_thresholds
 from serve.rollout.guards import watch, watch_split
 from serve.rollout.likeness import compare, compare_slices
-from serve.rollout.policy import Policy, Shadow, Step
+from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
 from serve.rollout.trust import trusted
+from serve.rollout.watching import watch_lately
 
 _DROPPED = {
     Drop.FULL: "its queue was full (max_shadow_rows)",
@@ -20,6 +21,8 @@ _DROPPED = {
     Drop.BUSY: "live requests were waiting",
     Drop.FAULT: "of a fault, which the server's log tells",
 }
+# Of gateways, while the candidate ran in their process: each takes all its requests along, whoever waits.
+_MOST_DEATHS = 3
 
 
 class Kind(StrEnum):
@@ -70,7 +73,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     judged = trusted(with_thresholds(confident, policy.proof), segments)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
-    return (*judged, _cost(rollout, segments), watch_split(segments))
+    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, segments), watch_split(segments))
 
 
 def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
@@ -87,8 +90,13 @@ def _decide(
     """The order matters: harm before everything, and the end of time before any further step."""
     share = f"at {100 * rollout.share:.4g} % of the traffic" if rollout.step else "in the shadow"
     *guards, mismatch = figures
-    if harmful := [figure.harm_said() for figure in guards if figure.harmful]:
-        return Kind.ROLLBACK, f"harm shown {share}: {'; '.join(harmful)}"
+    if harm := _harm(evidence, guards, share):
+        return Kind.ROLLBACK, harm
+    seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
+    if rollout.watched:
+        watched_s, asked_s = now_s - rollout.entered_s, rollout.policy.watch_s
+        watched = f"{share}: watched for {watched_s:,.0f} of {asked_s:,.0f} s"
+        return (Kind.PROMOTE, f"{watched}; {seen}") if watched_s >= asked_s else (Kind.CONTINUE, watched)
     if mismatch.harmful:
         return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
     elapsed_s = now_s - rollout.started_s
@@ -100,8 +108,15 @@ def _decide(
         )
     if missing:
         return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
-    seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
     return Kind.PROMOTE, f"safe to go on {share}: {seen}"
+
+
+def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
+    """The harm that is shown; None: there is none."""
+    if evidence.deaths.candidate >= _MOST_DEATHS:
+        return f"{evidence.deaths.candidate} gateways died while running it, {share}"
+    harmful = [figure.harm_said() for figure in guards if figure.harmful]
+    return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 
 
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
@@ -138,7 +153,11 @@ def _unproven(rollout: Rollout, figures: Sequence[Figure]) -> list[str]:
     missing = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
     if rollout.limit_ms is None:
         missing.append("no latency limit yet, because the baseline's quantile is not known")
-    live = [figure for figure in figures if figure.guard in ("errors", "latency", "accuracy", "cost")]
+    names = ["errors", "latency", "accuracy"]
+    if rollout.step < len(rollout.policy.steps):
+        # It was shown before the last step, at a split that loads the two more alike.
+        names.append("cost")
+    live = [figure for figure in figures if figure.guard in names]
     asked = live if rollout.step else [figure for figure in figures if figure not in live]
     if _needs_proof(rollout.policy, rollout.step):
         missing += [figure.safe_said() for figure in asked if figure.safe is not None and not figure.proven]
@@ -147,8 +166,9 @@ def _unproven(rollout: Rollout, figures: Sequence[Figure]) -> list[str]:
 
 def _needs_proof(policy: Policy, step: int) -> bool:
     """Whether leaving `step` asks for the whole proof. At all traffic nothing is left to compare with."""
-    following: tuple[Step, ...] = policy.steps[step : step + 1]
-    return step == 0 or bool(following and following[0].share > policy.proof_above)
+    if step == len(policy.steps):
+        return policy.share_at(step) < 1
+    return step == 0 or policy.steps[step].share > policy.proof_above
 
 
 def _of_step(rollout: Rollout, segments: Sequence[Segment]) -> list[Segment]:

@@ -154,6 +154,11 @@ class Policy(Record):
     # After the first, a step with a share above this begins only when everything is shown to be safe. The
     # steps up to it begin while nothing looks harmful. 0 asks for the whole proof after every step.
     proof_above: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    # In the last step this share of the requests stays at the baseline, so that something is left to compare
+    # with; but at most half of what the step before left there. 0: nothing is held back.
+    holdback: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    # After the last step the candidate gets everything, and is watched for so long before it is DONE.
+    watch_s: Seconds = 3600.0
     # How sure "shown to be safe" and "shown to be cheaper" must be.
     proof: Confidence = 0.95
     # From the start, pauses included; then the rollout ends without a decision.
@@ -173,6 +178,14 @@ class Policy(Record):
                 f"give a maximum_s above {least_s:g}"
             )
         return self
+
+    def share_at(self, step: int) -> float:
+        """The candidate's share of the requests in a step, 0 to 1; step 0 is the shadow."""
+        if not step:
+            return 0.0
+        if step < len(self.steps):
+            return self.steps[step - 1].share
+        return 1 - min(self.holdback, (1 - self.steps[-2].share) / 2)
 
 
 def _refuse_disorder(shares: Sequence[float]) -> None:

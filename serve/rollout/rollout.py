@@ -19,6 +19,8 @@ class Phase(StrEnum):
     # Both stand still at the share they had; harm still rolls back, and the time still runs out.
     WAITING_APPROVAL = "WAITING_APPROVAL"
     PAUSED = "PAUSED"
+    # After the last step: the candidate has all traffic, and harm still rolls back.
+    WATCHING = "WATCHING"
     # The ends.
     DONE = "DONE"
     ROLLED_BACK = "ROLLED_BACK"
@@ -76,11 +78,16 @@ class Rollout(Record):
         return self.plan.policy
 
     @property
+    def watched(self) -> bool:
+        """Whether it was promoted to all traffic, and only time and the absence of harm are awaited."""
+        return self.phase is Phase.WATCHING
+
+    @property
     def share(self) -> float:
         """The candidate's share of the requests that should be in force, 0 to 1."""
-        if self.phase is Phase.DONE:
+        if self.watched or self.phase is Phase.DONE:
             return 1.0
-        return 0.0 if self.phase.over or not self.step else self.policy.steps[self.step - 1].share
+        return 0.0 if self.phase.over else self.policy.share_at(self.step)
 
     @property
     def weights(self) -> Mapping[str, float]:

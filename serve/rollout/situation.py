@@ -106,14 +106,15 @@ class Situation:
             feedback=rollout.policy.guards.accuracy is not None,
         )
 
-    def take(self, gateway: str, sheet: Sheet) -> None:
-        """A gateway's sheet, which comes again until it is acknowledged."""
+    def take(self, gateway: str, sheet: Sheet) -> bool:
+        """A gateway's sheet, which comes again until it is acknowledged; whether it must."""
         if self.running is None or sheet.rollout != self.running.rollout:
-            return
+            return False
         if sheet.number > self.came.get(gateway, 0):
             self.came[gateway] = sheet.number
             self.waiting.append((gateway, sheet))
             self.disagreements.extendleft(sheet.disagreements)
+        return sheet.number > self.written.get(gateway, 0)
 
     @property
     def whole(self) -> Evidence:
@@ -192,7 +193,9 @@ class Situation:
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
             if change.rollout is not None:
-                self.splits[change.routes.revision] = (change.rollout.step, change.rollout.share)
+                # As routed, which is what the requests were drawn by.
+                share = change.routes.share(change.rollout.plan.candidate)
+                self.splits[change.routes.revision] = (change.rollout.step, share)
         if moved and (rollout := change.rollout) is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(

@@ -14,6 +14,7 @@ from deployments.keeper import Keeper
 from deployments.plan import Plan
 from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.repository import StoredModel
+from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
 from serve.rollout.tally import Load, Loads, Tally
 
@@ -61,6 +62,7 @@ class Reporting:
         self.tally = Tally()
         self.in_flight = 0
         self.sheets: dict[str, Sheet] = {}
+        self.trips: dict[str, Trip] = {}
 
     async def report(self, *, apply: bool = True) -> Reply:
         """Say what was counted; `apply`: and serve at once what the keeper says."""
@@ -73,6 +75,7 @@ class Reporting:
                 failures=self.failures,
                 loads=loads,
                 sheets=self.sheets,
+                trips=self.trips,
             )
         )
         if apply and reply.catalog is not None:

@@ -1,6 +1,7 @@
 """A gateway on its own sockets, its keeper in our hands."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,13 +15,14 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from deployments.gateway import Gateway
-from deployments.gateways import Reply, Report
+from deployments.gateways import Reply, Report, journals_of
 from deployments.plan import Plan
 from deployments.ports import free_ports
 from deployments.remote import RemoteRepository
 from serve.catalog import Catalog
 from serve.errors import InvalidBundle, RejectedBundle, VariantUnavailable
 from serve.oip.grpc_calls import SERVICE
+from serve.rollout.journal import find_dead, read_running
 from serve.session import Session, open_session
 from tests.conftest import make_bundle
 from tests.deployments.replicas import raised_there
@@ -78,7 +80,7 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
     keeper: Any = SimpleNamespace(sync=sync)
     gateway = Gateway.__new__(Gateway)
     # A class whose making is awaited is Ray's, not Python's.
-    await Gateway.__init__(gateway, Plan.parse(fields, "test"), keeper)
+    await Gateway.__init__(gateway, Plan.parse(fields, "test"), keeper, str(repository.parent))
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             yield sync, client, gateway, grpc_port
@@ -172,7 +174,7 @@ def test_a_change_is_told_when_the_old_version_has_answered(
     """The keeper ends its host then, and not while it still has something to do."""
     hosts: list[Host] = []
 
-    def make_host(session: Session, runs: int) -> Host:
+    def make_host(*_: object) -> Host:
         hosts.append(Host())
         return hosts[-1]
 
@@ -197,6 +199,31 @@ def test_a_change_is_told_when_the_old_version_has_answered(
             return early, sync.reports[-1].revision
 
     assert play(scenario()) == (1, 2)
+
+
+def test_its_journal_says_what_runs_in_it(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should that be the end of it; nobody takes it for dead while it lives."""
+    leave = threading.Event()
+
+    def open_slowly(folder: Path, *, threads: int) -> Session:
+        session = open_session(folder, threads=threads)
+        run = session.run
+        monkeypatch.setattr(session, "run", lambda arrays: leave.wait() and run(arrays))
+        return session
+
+    async def scenario() -> frozenset[str]:
+        monkeypatch.setattr("deployments.gateway.open_session", open_slowly)
+        async with running(repository) as (_, client, gateway, _):
+            folder = journals_of(repository.parent)
+            asked = asyncio.create_task(first_output(client))
+            while not (ran := read_running(folder, gateway._name)):
+                await asyncio.sleep(0.01)
+            leave.set()
+            assert await asked == 20.0
+            assert (read_running(folder, gateway._name), find_dead(folder)) == (frozenset(), [])
+            return ran
+
+    assert play(scenario()) == {"linear/light"}
 
 
 def test_what_it_could_not_have_is_tried_again(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.model import ServedModel
 from serve.placement import Placement
 from serve.registry import Registry
+from serve.rollout.journal import Journal
 from serve.routing import Routes
 from serve.settings import Settings
 from serve.tensor import Signature
@@ -23,14 +24,16 @@ T = TypeVar("T")
 class Gateway:
     """A registry whose hosts are ours. A variant's version is a number, by which its answers are scaled."""
 
-    def __init__(self, folder: Path, signature: Signature = SIGNATURE) -> None:
+    def __init__(
+        self, folder: Path, signature: Signature = SIGNATURE, journal: Journal | None = None
+    ) -> None:
         self.hosts: dict[tuple[str, int], Host] = {}
         # What cannot be had here, and why.
         self.broken: dict[str, Exception] = {}
         # Unset: what is to be loaded takes its time.
         self.loads = asyncio.Event()
         self.loads.set()
-        self.registry = Registry(self._place, Settings())
+        self.registry = Registry(self._place, Settings(), journal)
         self._folder = folder
         self._signature = signature
 

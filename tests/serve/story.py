@@ -4,7 +4,7 @@ from copy import copy
 from functools import cache
 from typing import Literal
 
-from serve.rollout.advance import advance, pause, resume
+from serve.rollout.advance import advance, end_watch, pause, resume
 from serve.rollout.evidence import Comparison, Evidence
 from serve.rollout.judge import judge
 from serve.rollout.qualification import Qualification, QualificationView, view_of
@@ -16,7 +16,7 @@ from tests.serve.rollout.rollouts import segment, shadowed
 # 2026-11-22, half past three in the afternoon, UTC.
 NOW_S = 1_795_361_400.0
 # How far the last rollout of a story has come.
-Stage = Literal["shadow", "step", "done", "rolled back"]
+Stage = Literal["shadow", "step", "watched", "done", "rolled back"]
 # Of the baseline and of the candidate, at each step.
 _HARMLESS = ((12, 0), (14, 1), (12, 2), (14, 1), (0, 4))
 
@@ -128,10 +128,12 @@ def _told(model: str, baseline: str, candidate: str, stage: Stage) -> Story:
     segments = [segment(step, 20_000, errors=errors) for step, errors in enumerate(_HARMLESS, 1)]
     for steps, ago_s in ((1, 330), (2, 260)):
         rollout = story.judge(rollout, shadow.model_copy(update={"segments": tuple(segments[:steps])}), ago_s)
-    if stage == "done":
+    if stage in ("watched", "done"):
         for steps, ago_s in ((3, 190), (4, 120), (5, 50)):
             seen = shadow.model_copy(update={"segments": tuple(segments[:steps])})
             rollout = story.judge(rollout, seen, ago_s)
+        if stage == "done":
+            story.note(end_watch(rollout, "ann", "promoted"), Action.PROMOTE, "ann", 40)
         return story
     few_errors, many_errors = (4, 2), (4, 31)
     third = segment(3, 780, errors=few_errors if stage == "step" else many_errors)

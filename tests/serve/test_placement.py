@@ -14,6 +14,7 @@ import pytest
 
 from serve.errors import ModelFailed
 from serve.placement import Together
+from serve.rollout.journal import Journal, read_running
 from serve.session import Session, open_session
 from tests.conftest import make_lookup
 from tests.serve.queues import rows
@@ -38,6 +39,32 @@ def test_runs_the_session(module_repository: Path) -> None:
             return float(outputs["y"][0, 0])
 
     assert asyncio.run(scenario()) == 8.0
+
+
+def test_a_run_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
+    """Also one that fails, and one that nobody waits for any more."""
+    journal, leave = Journal(tmp_path, "one"), Event()
+
+    def run(arrays: Any) -> None:
+        leave.wait()
+        raise ModelFailed("asked to fail")
+
+    session: Any = SimpleNamespace(name="linear/slow", run=run)
+
+    async def scenario() -> None:
+        placement = Together(session, 1, journal.mark(session.name))
+        asking = asyncio.create_task(placement.run({}))
+        while not read_running(tmp_path, "one"):
+            await asyncio.sleep(0.001)
+        asking.cancel()
+        await asyncio.wait([asking])
+        assert read_running(tmp_path, "one") == {"linear/slow"}
+        leave.set()
+        await placement.ready()
+        assert read_running(tmp_path, "one") == frozenset()
+        placement.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_model_that_fails_says_so(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.rollout.census import Watch
+from serve.rollout.journal import Journal, read_accounts
 from serve.routing import Routes
 from tests.conftest import SIGNATURE
 from tests.serve.gateway import Gateway, run
@@ -113,3 +114,22 @@ def test_each_model_has_a_sheet_of_its_own(gateway: Gateway, module_repository: 
         return list(gateway.registry.sheets())
 
     assert run(gateway, scenario()) == ["linear"]
+
+
+def test_what_is_counted_outlives_a_gateway(module_repository: Path, tmp_path: Path) -> None:
+    """In its journal, as long as the rollout runs."""
+    folder = str(module_repository / "linear" / "base")
+    gateway = Gateway(module_repository / "linear" / "base", journal=Journal(tmp_path, "one"))
+
+    async def scenario() -> Any:
+        await gateway.registry.apply(catalog(1, folder))
+        await gateway.ask()
+        [account] = read_accounts(tmp_path, "one")
+        await gateway.registry.apply(catalog(2, folder, None))
+        return account, read_accounts(tmp_path, "one")
+
+    account, after = run(gateway, scenario())
+    [line] = account.sheets[1]
+    assert (account.model, account.rollout, account.candidate) == ("linear", "r1", "light")
+    assert (line.choice, line.numbers[0], line.in_flight) == ((1, False, "light"), 1, 0)
+    assert after == []

@@ -163,7 +163,7 @@ def test_a_replay_names_what_was_changed(visit: VisitDesk) -> None:
     """A byte in a stored entry is enough."""
     page = visit(Desk("done"))
     entries = page.desk.story.entries
-    forged = entries[-1].content.replace("safe to go on", "safe to stay")
+    forged = entries[-1].content.replace("promoted", "demoted")
     entries[-1] = entries[-1].model_copy(update={"content": forged})
     page.press("Replay")
     expect(page.card("Timeline")).to_contain_text(f"entry {len(entries)} is not what was written")

@@ -24,6 +24,7 @@ from tests.serve.story import Stage, Story
     [
         ("shadow", "light is in the shadow: copies of 100 % of the requests, no answers to users."),
         ("step", "Rolling out light: step 3 of 5, 25 % of the traffic."),
+        ("watched", "light has all of the traffic and is watched for 1 h. Nothing harmful."),
         ("done", "light was promoted: base answers all of linear."),
         ("rolled back", "light was rolled back in step 3 of 5: base answers all of linear."),
     ],

@@ -42,7 +42,7 @@ def line(lines: Sequence[str], start: str) -> str:
     return found
 
 
-@pytest.mark.parametrize("stage", ["shadow", "step", "done", "rolled back"])
+@pytest.mark.parametrize("stage", ["shadow", "step", "watched", "done", "rolled back"])
 def test_a_view_fits_a_small_terminal(stage: Stage) -> None:
     """80 columns and 22 rows: a line for a hint is left, and one before it."""
     lines = render(view(stage), NOW_S, 80)
@@ -59,7 +59,7 @@ def test_a_view_fits_any_terminal(width: int) -> None:
 def test_the_present_step_is_marked() -> None:
     """Among all of them, and with its share as asked and as served."""
     lines = render(view(), NOW_S, 80)
-    assert "1 % > 5 % > [25 %] > 50 % > 100 %" in lines[2]
+    assert "1 % > 5 % > [25 %] > 50 % > 95 % > watch" in lines[2]
     assert lines[1].startswith("STEP 3 of 5   25 % asked, 25 % served")
 
 
@@ -115,8 +115,8 @@ def test_a_step_that_waits_for_approval_says_what_to_type() -> None:
     """With the share that it would go to."""
     policy = Policy(steps=(Step(share=0.1), Step(share=1, approval=True)))
     lines = render(early(Phase.WAITING_APPROVAL, policy), 60.0, 80)
-    assert lines[-1] == "waits for   approval of 100 %: counterweight rollout promote digits"
-    assert lines[2].startswith("shadow > [10 %] > 100 %*   (* asks first)")
+    assert lines[-1] == "waits for   approval of 95 %: counterweight rollout promote digits"
+    assert lines[2].startswith("shadow > [10 %] > 95 %* > watch   (* asks first)")
 
 
 def test_a_paused_rollout_says_what_to_type() -> None:
@@ -145,3 +145,11 @@ def test_the_summary_changes_only_when_something_happened() -> None:
     after = before.model_copy(update={"judged_s": NOW_S + 1, "served": 0.3, "evidence": Evidence()})
     assert summary(after) == summary(before)
     assert summary(before).startswith(f"{RUNS}: STEP 3 of 5, 25 % asked; judge: safe to go on at 5 %")
+
+
+def test_all_traffic_is_watched() -> None:
+    """Nothing is asked of anybody, and the time that is left is told."""
+    lines = render(view("watched"), NOW_S, 80)
+    assert lines[1].startswith("WATCHING   100 % asked")
+    assert "50 % > 95 % > [watch]" in lines[2]
+    assert "watched for 50 of 3,600 s" in " ".join(lines)

@@ -4,7 +4,7 @@ from serve.rollout.evidence import Comparison, Cost, Events, Evidence, Moments, 
 from serve.rollout.policy import Policy
 from serve.rollout.rollout import Phase, Plan, Rollout, start
 
-SHARES = (0.01, 0.05, 0.25, 0.5, 1.0)
+SHARES = (0.01, 0.05, 0.25, 0.5, 0.95)
 
 
 def begun(policy: Policy | None = None) -> Rollout:

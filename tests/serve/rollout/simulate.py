@@ -52,7 +52,7 @@ class Runs:
 
     def __post_init__(self) -> None:
         split = self.scenario.split
-        self.shares = np.array([step.share for step in self.policy.steps] if split is None else [split])
+        self.shares = np.array(_shares(self.policy) if split is None else [split])
         shape = (self.count, len(self.shares))
         self.requests = np.zeros((2, *shape))
         self.events = {kind: np.zeros((6, *shape)) for kind in KINDS}
@@ -140,13 +140,14 @@ class Runs:
         pairs: tuple[tuple[ErrorGuard | LatencyGuard, str], ...],
     ) -> NDArray[np.bool_]:
         """Whether nothing is left to prove before the next step."""
-        following = np.append(self.shares, 0.0)[self.step[runs] + 1]
+        following = np.append([step.share for step in self.policy.steps], 1.0)[self.step[runs] + 1]
         needed = following > self.policy.proof_above
         least = -math.log(1 - self.policy.proof)
-        proven = self._cost_evidence(runs) >= least
+        # Shown before the last step.
+        proven = (self._cost_evidence(runs) >= least) | (self.step[runs] == len(self.shares) - 1)
         for guard, kind in pairs:
             proven &= safety(guard, _of(counts[kind], ready)) >= least
-        return ~needed | proven
+        return np.asarray(~needed | proven)
 
     def _cost_evidence(self, runs: Whole) -> Array:
         blocks = np.maximum(self.costs[1][:, runs], 1)
@@ -171,6 +172,10 @@ class Runs:
             trials=self.requests[1, alive].sum(-1),
             dispersion=dispersion(candidate, both, Bursts(*bursts)),
         )
+
+
+def _shares(policy: Policy) -> list[float]:
+    return [policy.share_at(step) for step in range(1, len(policy.steps) + 1)]
 
 
 def _of(counts: Counts, runs: Whole) -> Counts:

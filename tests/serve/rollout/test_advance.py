@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.errors import RefusedAction
-from serve.rollout.advance import abort, advance, pause, promote, resume
+from serve.rollout.advance import abort, advance, end_watch, pause, promote, resume
 from serve.rollout.judge import Kind, Verdict
 from serve.rollout.policy import Policy, Step
 from serve.rollout.rollout import Phase, Rollout
@@ -46,7 +46,7 @@ MOVES: list[Move] = [
 
 @given(moves=st.lists(st.sampled_from(MOVES), max_size=40), gated=st.booleans())
 def test_no_sequence_of_moves_jumps_a_step_or_leaves_an_end(moves: list[Move], gated: bool) -> None:
-    """Whatever comes: the step rises by one or stays, and DONE is reached from the last one alone."""
+    """Whatever comes: the step rises by one or stays, the watch follows the last one, and DONE the watch."""
     rollout = begun(GATED if gated else None)
     for move in moves:
         if rollout.phase.over:
@@ -54,18 +54,20 @@ def test_no_sequence_of_moves_jumps_a_step_or_leaves_an_end(moves: list[Move], g
         following = move(rollout)
         assert following.step - rollout.step in (0, 1)
         assert following.share <= rollout.policy.steps[following.step - 1].share or not following.step
-        if following.phase is Phase.DONE:
+        if following.phase is Phase.WATCHING:
             assert rollout.step == len(rollout.policy.steps)
+        if following.phase is Phase.DONE:
+            assert rollout.phase is Phase.WATCHING
         rollout = following
 
 
 def test_promoted_at_every_look_it_visits_every_step() -> None:
-    """Shadow, 1, 5, 25, 50 and 100 %, and then the end."""
+    """Shadow, 1, 5, 25, 50 and 95 %, then everything while it is watched, and then the end."""
     rollout, shares = begun(), []
     while not rollout.phase.over:
         shares.append(rollout.share)
         rollout = given_verdict(Kind.PROMOTE)(rollout)
-    assert shares == [0, 0.01, 0.05, 0.25, 0.5, 1.0]
+    assert shares == [0, 0.01, 0.05, 0.25, 0.5, 0.95, 1.0]
     assert rollout.phase is Phase.DONE
 
 
@@ -77,7 +79,7 @@ def test_a_step_notes_when_it_began_and_why() -> None:
 
 def test_a_rollback_takes_all_traffic_back_from_any_phase() -> None:
     """Harm does not wait for a person."""
-    for phase in (Phase.SHADOW, Phase.STEP, Phase.PAUSED, Phase.WAITING_APPROVAL):
+    for phase in (Phase.SHADOW, Phase.STEP, Phase.PAUSED, Phase.WAITING_APPROVAL, Phase.WATCHING):
         rollout = at_step(2).model_copy(update={"phase": phase})
         rollout = given_verdict(Kind.ROLLBACK)(rollout)
         assert (rollout.phase, rollout.share) == (Phase.ROLLED_BACK, 0.0)
@@ -143,10 +145,37 @@ def test_an_abort_gives_everything_back() -> None:
     )
 
 
+def test_without_a_watch_the_last_step_leads_to_the_end() -> None:
+    """As the policy says."""
+    assert given_verdict(Kind.PROMOTE)(at_step(5, Policy(watch_s=0))).phase is Phase.DONE
+
+
+def test_the_watch_counts_its_own_time() -> None:
+    """From the moment all traffic went to the candidate."""
+    rollout = given_verdict(Kind.PROMOTE, 99.0)(at_step(5))
+    assert (rollout.phase, rollout.step, rollout.share, rollout.entered_s) == (Phase.WATCHING, 5, 1.0, 99.0)
+
+
+def test_a_watch_that_is_aborted_gives_everything_back() -> None:
+    """To the baseline that it came from."""
+    watched = given_verdict(Kind.PROMOTE)(at_step(5))
+    assert (abort(watched, "ann").phase, abort(watched, "ann").share) == (Phase.ROLLED_BACK, 0.0)
+
+
+def test_a_watch_may_be_ended_by_a_person() -> None:
+    """Who promotes it has seen enough."""
+    watched = given_verdict(Kind.PROMOTE)(at_step(5))
+    assert (promote(watched, "ann", 9.0).phase, promote(watched, "ann", 9.0).share) == (Phase.DONE, 1.0)
+    ended = end_watch(watched, "ann", "other routes")
+    assert (ended.phase, ended.by, ended.reason) == (Phase.DONE, "ann", "other routes")
+
+
 @pytest.mark.parametrize(
     ("action", "phase"),
     [
         (lambda rollout: pause(rollout, "ann"), Phase.PAUSED),
+        (lambda rollout: pause(rollout, "ann"), Phase.WATCHING),
+        (lambda rollout: end_watch(rollout, "ann", "other routes"), Phase.STEP),
         (lambda rollout: resume(rollout, "ann"), Phase.STEP),
         (lambda rollout: promote(rollout, "ann", 1.0), Phase.DONE),
         (lambda rollout: abort(rollout, "ann"), Phase.ROLLED_BACK),

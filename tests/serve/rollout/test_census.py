@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +10,13 @@ from hypothesis import strategies as st
 from serve.rollout.census import Census, Choice, Copies, Count, Run, Sheet, Watch, add_copies
 from serve.rollout.evidence import Comparison, Evidence
 from serve.rollout.gathering import gather
+from serve.rollout.ledger import Ledger, read_ledger
 from serve.rollout.rollout import Plan
 from tests.serve.rollout.keeping import shown
 
 WATCH = Watch(rollout="r1", baseline="fp32", candidate="int8", limit_ms=10.0, feedback=True)
 CHOICE: Choice = (2, False, "int8")
+STICKY: Choice = (2, True, "int8")
 PLAN = Plan(model="digits", baseline="fp32", candidate="int8")
 
 
@@ -188,3 +191,28 @@ def test_each_count_arrives_once(moves: list[str]) -> None:
         else:
             keeper.forget()
     assert sum(segment.requests.candidate for segment in keeper.kept.segments) == counted["int8"]
+
+
+def test_what_is_counted_stands_in_the_ledger(tmp_path: Path) -> None:
+    """From sheet to sheet, with what is in flight, until it is acknowledged."""
+    path = tmp_path / "one.1.ledger"
+    ledger = Ledger(path, {"model": "digits", "rollout": "r1", "baseline": "fp32", "candidate": "int8"})
+    census, seen = Census(WATCH, ledger), []
+    for _ in range(3):
+        census.admit(STICKY, 5)
+        census.end(STICKY, 5, failed=True, ms=99.0, request_id="")
+        census.admit(STICKY, 5)
+        census.sheet(2, {})
+        sheets = read_ledger(path).sheets
+        seen.append(
+            {(number, line.bucket): line.numbers for number, lines in sheets.items() for line in lines}
+        )
+        in_flight = {line.in_flight for line in sheets[max(sheets)]}
+        census.acknowledge(1)
+    whole, none = [2, 1, 1], [0, 0, 0]
+    assert seen == [
+        {(1, None): whole, (1, 5): whole, (2, None): none, (2, 5): none},
+        {(2, None): whole, (2, 5): whole, (3, None): none, (3, 5): none},
+        {(2, None): whole, (2, 5): whole, (3, None): whole, (3, 5): whole},
+    ]
+    assert in_flight == {3}

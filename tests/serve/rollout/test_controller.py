@@ -32,10 +32,9 @@ def note(keeping: Keeping, *latencies_ms: float) -> None:
 def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gateway: Gateway) -> None:
     """By itself, through the shadow and each step, and every verdict computes again."""
     view = keeping.start()
-    for _ in range(60):
+    while not keeping.rollout.watched:
         turn(keeping, gateway)
-        if keeping.rollout.phase.over:
-            break
+    keeping.tick(keeping.rollout.policy.watch_s)
     trail = keeping.store.trail("digits")
     changes = [entry.change for entry in trail if entry.change.rollout]
     places = [(change.rollout.phase, change.rollout.step) for change in changes if change.rollout]
@@ -44,10 +43,11 @@ def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gat
         (Phase.STEP, 1),
         (Phase.STEP, 2),
         (Phase.STEP, 3),
+        (Phase.WATCHING, 3),
         (Phase.DONE, 3),
     ]
     shares = [change.routes.share("int8") for change in changes if change.routes]
-    assert shares == [0.0, 0.1, 0.5, 1.0]
+    assert shares == [0.0, 0.1, 0.5, 0.95, 1.0]
     assert keeping.routes.weights == {"fp32": 0.0, "int8": 1.0}
     assert replay(trail, view.rollout.rollout).faults == ()
 

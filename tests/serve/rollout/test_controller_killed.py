@@ -19,7 +19,13 @@ from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
 # Feedback is asked for, so that requests are noted as well.
-TOLD = POLICY.model_copy(update={"guards": POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})})
+TOLD = POLICY.model_copy(
+    update={
+        "guards": POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()}),
+        "holdback": 0.0,
+        "watch_s": 0.0,
+    }
+)
 
 
 class Killed(BaseException):

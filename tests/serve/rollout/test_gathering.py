@@ -7,6 +7,7 @@ from serve.rollout.census import Choice, Copies, Count, Run, Sheet
 from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
 from serve.rollout.rollout import Plan
+from serve.rollout.stretch import Stretch
 
 PLAN = Plan(model="digits", baseline="fp32", candidate="int8")
 # Revision 2 is the shadow; 3 and 4 are the first two steps, and 6 is the second one again after a pause.
@@ -121,6 +122,20 @@ def test_copies_add_up() -> None:
     assert (evidence.dropped, evidence.drops) == (4, {Drop.FULL: 4})
 
 
+def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() -> None:
+    """There is hardly anything left to compare them with."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (4, False, "int8"): (20, 1, 2),
+        (9, False, "fp32"): (5, 3, 3),
+        (9, False, "int8"): (95, 2, 4),
+        (10, True, "int8"): (100, 1, 0),
+    }
+    splits = {**SPLITS, 9: (5, 0.95), 10: (5, 1.0)}
+    evidence = gather(Evidence(), [("g", sheet(counts))], PLAN, splits, (5.0, 6.0))
+    stretch = Stretch(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
+    assert evidence.lately == (stretch,)
+
+
 def test_the_evidence_before_stays_as_it_was() -> None:
     """It is in force until the new one is written down."""
     part = Comparison(pairs=3)
@@ -135,3 +150,10 @@ def test_the_last_sheet_of_each_gateway_is_remembered() -> None:
     """With the evidence, so that the two cannot come apart."""
     before = gathered(sheet({}, 7), sheet({}, 3))
     assert gathered(sheet({}, 8), before=before).sheets == {"g0": 8, "g1": 3}
+
+
+def test_a_death_counts_against_what_ran() -> None:
+    """By variant; where both ran, against both, and where nothing did, against nobody."""
+    before = gathered(sheet({}, died=("int8",)))
+    after = gathered(sheet({}, died=("fp32", "int8")), sheet({}, died=("fp32",)), sheet({}), before=before)
+    assert (before.deaths, after.deaths) == (Pair(candidate=1), Pair(baseline=2, candidate=2))

@@ -202,3 +202,19 @@ def test_a_verdict_survives_json() -> None:
     """So that a replay can compare it with what it computes."""
     verdict = judge(at_step(4), proven(), 90.0)
     assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict
+
+
+@pytest.mark.parametrize("step", [0, 2])
+def test_the_third_gateway_that_dies_of_it_is_the_last(step: int) -> None:
+    """In the shadow as at any step, however good its answers were; two may be chance."""
+    twice, thrice = (proven().model_copy(update={"deaths": Pair(candidate=deaths)}) for deaths in (2, 3))
+    assert judge(at_step(step), twice, 60.0).kind is Kind.PROMOTE
+    verdict = judge(at_step(step), thrice, 60.0)
+    assert verdict.kind is Kind.ROLLBACK
+    assert verdict.reason.startswith("3 gateways died while running it")
+
+
+def test_gateways_that_die_of_the_baseline_are_not_held_against_the_candidate() -> None:
+    """However many."""
+    evidence = proven().model_copy(update={"deaths": Pair(baseline=9)})
+    assert judge(at_step(2), evidence, 60.0).kind is Kind.PROMOTE

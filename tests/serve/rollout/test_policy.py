@@ -58,6 +58,7 @@ def test_what_a_person_writes_is_read(tmp_path: Path) -> None:
         ({"steps": [{"share": 0}, {"share": 1}]}, r"greater than 0 \(came: 0"),
         ({"guards": {"errors": {"harm": 2, "tolerance": 1.5}}}, "tolerance 1.5 is not above harm 2"),
         ({"guards": {"latency": {"limit_ms": 5, "times_baseline": 2}}}, "are two limits; drop one"),
+        ({"holdback": 0.6}, r"holdback: .*less than or equal to 0.5"),
         ({"guards": {"errors": None}}, "guards.errors"),
         ({"shadow": None}, "shadow"),
         ({"guards": {"eror": {}}}, "guards: unknown key 'eror'; did you mean 'errors'"),
@@ -84,6 +85,21 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_a_policy_survives_json() -> None:
     """It is stored and read back as it was, also a limit that was left to its default."""
     assert Policy.model_validate_json(Policy().model_dump_json(exclude_unset=True)) == Policy()
+
+
+@pytest.mark.parametrize(
+    ("before", "holdback", "share"), [(0.5, 0.05, 0.95), (0.98, 0.05, 0.99), (0.5, 0.0, 1.0)]
+)
+def test_the_last_step_holds_something_back(before: float, holdback: float, share: float) -> None:
+    """As much as is asked, but never so much that the share would fall; nothing where nothing is asked."""
+    policy = Policy(steps=(Step(share=before), Step(share=1)), holdback=holdback)
+    assert [policy.share_at(step) for step in range(3)] == [0, before, pytest.approx(share, abs=1e-12)]
+
+
+def test_a_policy_of_before_the_holdback_reads() -> None:
+    """What is stored has no such key."""
+    stored = Policy().model_dump(exclude={"holdback", "watch_s", "settle_s"})
+    assert Policy.model_validate(stored) == Policy()
 
 
 def test_a_password_in_a_webhook_that_is_refused_is_not_said_again() -> None:

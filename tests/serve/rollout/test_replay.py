@@ -1,4 +1,4 @@
-from serve.rollout.advance import abort, pause, promote, resume
+from serve.rollout.advance import abort, end_watch, pause, promote, resume
 from serve.rollout.policy import Guards, LatencyGuard, Policy
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Rollout
@@ -10,9 +10,10 @@ from tests.serve.rollout.stores import judged, sealed, started
 def whole() -> list[Change]:
     """A rollout from its start to its end, each step on the evidence."""
     changes = [started()]
-    while not (rollout := after(changes[-1])).phase.over:
+    while not (rollout := after(changes[-1])).watched:
         changes.append(judged(rollout, 61.0 * len(changes), len(changes) + 1))
-    return changes
+    ended = end_watch(rollout, "bob", "its watch ended, because routes were set")
+    return [*changes, acted(Action.PROMOTE, ended, 61.0 * len(changes))]
 
 
 def after(change: Change) -> Rollout:
@@ -27,7 +28,7 @@ def acted(action: Action, rollout: Rollout, at_s: float) -> Change:
 
 
 def test_a_whole_rollout_comes_out_the_same() -> None:
-    """Six verdicts, through the file's text and back."""
+    """Six verdicts and an end of the watch, through the file's text and back."""
     again = replay(sealed(*whole()), "r1")
     assert (again.verdicts, again.faults) == (6, ())
 

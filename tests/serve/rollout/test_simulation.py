@@ -83,8 +83,10 @@ def test_the_simulation_is_the_rollout(errors: float) -> None:
         for place, run in enumerate(alive):
             evidence[run] = evidence[run].with_tick(tick(rollouts[run].step, now_s, counted, place))
             rollouts[run] = advance(rollouts[run], judge(rollouts[run], evidence[run], now_s), now_s)
-        ends = {Phase.ROLLED_BACK: runs.rolled_back_s, Phase.DONE: runs.done_s}
+        ends = {Phase.ROLLED_BACK: runs.rolled_back_s, Phase.WATCHING: runs.done_s}
         for run, rollout in enumerate(rollouts):
             assert all((ended_s[run] >= 0) == (rollout.phase is phase) for phase, ended_s in ends.items())
             assert rollout.step == runs.step[run] + 1
-    assert all(rollout.phase is (Phase.DONE if errors == 0.02 else Phase.ROLLED_BACK) for rollout in rollouts)
+    assert all(
+        rollout.phase is (Phase.WATCHING if errors == 0.02 else Phase.ROLLED_BACK) for rollout in rollouts
+    )

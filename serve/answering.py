@@ -1,0 +1,84 @@
+"""Answering: one request from its arrays to its encoded answer, and who steps in when a variant fails."""
+
+from typing import TYPE_CHECKING, TypeVar
+
+from serve.admission import Answer, Asked, Parameters, Ticket
+from serve.batching import Ran
+from serve.errors import ModelFailed, Overloaded, VariantUnavailable
+from serve.rollout.tally import counted
+from serve.shadow_copy import Copy
+from serve.sound import Encode, encode_sound, lost_outputs
+from serve.tensor import Arrays
+from serve.variant import ServedVariant
+
+if TYPE_CHECKING:
+    from serve.model import ServedModel
+
+_LONGEST_SLICE = 64
+T = TypeVar("T")
+
+
+async def respond(
+    model: "ServedModel", asked: Asked, parameters: Parameters, encode: Encode[T]
+) -> tuple[Answer, T]:
+    """What is answered to a request, and the same encoded. When the variant that was chosen fails, a request
+    that is not pinned is answered by the baseline; one that must have this variant waits for a lost host to
+    come back and is tried once more. Raises what a variant's queue raises."""
+    ticket = asked.ticket
+    first = model.find(ticket.variant, pinned=ticket.pinned)
+    rescuable = _rescuable(model, first, ticket)
+    failure = ""
+    if first.name != ticket.choice[2]:
+        parameters["rescued_from"] = ticket.choice[2]
+        failure = VariantUnavailable.__name__
+    answer: Answer | None = None
+    try:
+        with counted(first.queue.tally):
+            ran = await first.infer(asked.arrays, asked.deadline)
+            answer = Answer(variant=first.name, ran=ran, parameters=parameters, failure=failure)
+            if rescuable:
+                return answer, encode_sound(model.signature, asked.outputs, answer, encode)
+            content = encode(answer)
+    except (VariantUnavailable, ModelFailed, Overloaded) as error:
+        failure = type(error).__name__
+        second, mark = await _stand_in(model, first, asked, error)
+    else:
+        if model.shadows and not ticket.pinned and ticket.choice[2] == first.name:
+            _copy(model, asked.arrays, ran, ticket)
+        return answer, content
+    with counted(second.queue.tally):
+        ran = await second.infer(asked.arrays, asked.deadline)
+        if rescuable and answer is not None and _lost_alike(model, asked, answer.ran, ran):
+            return answer, encode(answer)
+        rescue = Answer(variant=second.name, ran=ran, parameters=parameters | mark, failure=failure)
+        content = encode(rescue)
+    first.queue.tally.rescues += 1
+    return rescue, content
+
+
+def _rescuable(model: "ServedModel", variant: ServedVariant, ticket: Ticket) -> bool:
+    return not ticket.pinned and variant.name != model.routes.baseline
+
+
+async def _stand_in(
+    model: "ServedModel", first: ServedVariant, asked: Asked, error: Exception
+) -> tuple[ServedVariant, Parameters]:
+    """Who answers instead of `first`, which met `error`, and how the answer says so. Raises it when there
+    is nobody."""
+    if _rescuable(model, first, asked.ticket):
+        return model.require(model.routes.baseline), {"rescued_from": first.name}
+    if isinstance(error, VariantUnavailable) and await first.recovered(asked.deadline):
+        # By its name: a version that is gone may have a successor.
+        return model.require(first.name), {"retried": True}
+    raise error
+
+
+def _lost_alike(model: "ServedModel", asked: Asked, *answers: Ran) -> bool:
+    """Whether each has NaN or infinity: then the model is like that, or the input is."""
+    return all(lost_outputs(model.signature, asked.outputs, ran.outputs) for ran in answers)
+
+
+def _copy(model: "ServedModel", arrays: Arrays, ran: Ran, ticket: Ticket) -> None:
+    named = None if ticket.slice is None else ticket.slice[:_LONGEST_SLICE]
+    copy = Copy(arrays, ran.outputs, ran.rows, ticket.request_id, named)
+    model.shadows.offer(copy, sum(variant.queue.waiting_rows for variant in model.served.values()))

@@ -1,0 +1,94 @@
+"""Leftovers: what gateways that died had counted and not told; told for them until it is written down."""
+
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+
+from serve.rollout.census import Choice, Copies, Count, Sheet
+from serve.rollout.journal import delete_journal, find_dead, read_accounts, read_running
+from serve.rollout.ledger import Account, Line
+
+_log = logging.getLogger("counterweight.leftovers")
+# Takes of a model and a gateway a sheet, and says whether it must come again.
+Take = Callable[[str, str, Sheet], bool]
+
+
+class Leftovers:
+    """The journals of dead gateways in one folder. They stay until all is written down, so that whoever is
+    killed, each request counts once: a sheet has the number that its gateway gave it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        # Gateway -> models and their sheets.
+        self._sheets: dict[str, list[tuple[str, Sheet]]] = {}
+
+    def tell(self, take: Take) -> None:
+        """Say once more what the dead had not told."""
+        try:
+            self._find()
+            for gateway, sheets in list(self._sheets.items()):
+                # Every one, whatever becomes of the first.
+                again = [take(model, gateway, sheet) for model, sheet in sheets]
+                if not any(again):
+                    delete_journal(self._folder, gateway)
+                    del self._sheets[gateway]
+        except OSError as error:
+            _log.error("the journals of dead gateways wait for the next look: %s", error)
+
+    def _find(self) -> None:
+        for gateway in find_dead(self._folder):
+            if gateway not in self._sheets:
+                self._sheets[gateway] = self._read(gateway)
+
+    def _read(self, gateway: str) -> list[tuple[str, Sheet]]:
+        try:
+            running = read_running(self._folder, gateway)
+            accounts = read_accounts(self._folder, gateway)
+        except (OSError, ValueError) as error:
+            _log.error("gateway %s died, and its journal cannot be read: %s", gateway, error)
+            return []
+        ran = ", ".join(sorted(running)) or "nothing"
+        _log.warning("gateway %s died while it ran %s", gateway, ran)
+        return [(account.model, sheet) for account in accounts for sheet in recover(account, running)]
+
+
+def recover(account: Account, running: Collection[str]) -> Iterator[Sheet]:
+    """The sheets that a dead gateway owes. `running` is what, as MODEL/VARIANT, ran in its process then.
+
+    Requests in flight are errors of a variant that ran. Those of one that did not are requests, and that is
+    all: it has not ended the gateway."""
+    ran = tuple(
+        variant
+        for variant in (account.baseline, account.candidate)
+        if f"{account.model}/{variant}" in running
+    )
+    for number, lines in account.sheets.items():
+        counts = _counts(lines, ran)
+        died = ran if number == max(account.sheets) else ()
+        if counts or died:
+            yield Sheet(
+                rollout=account.rollout,
+                number=number,
+                counts=counts,
+                runs={},
+                copies=Copies(),
+                disagreements=(),
+                answered=(),
+                died=died,
+            )
+
+
+def _counts(lines: Iterable[Line], ran: Collection[str]) -> dict[Choice, Count]:
+    counts: dict[Choice, Count] = {}
+    # The sums first, and what they consist of after them.
+    for line in sorted(lines, key=lambda line: line.bucket is not None):
+        count = Count.of(line.numbers)
+        if line.choice[2] in ran:
+            count.errors += max(line.in_flight, 0)
+        if count == Count():
+            continue
+        if line.bucket is None:
+            counts[line.choice] = count
+        else:
+            counts.setdefault(line.choice, Count()).keys[line.bucket] = count
+    return counts

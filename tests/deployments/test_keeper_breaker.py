@@ -1,0 +1,113 @@
+"""A gateway whose circuit breaker has opened, and what the keeper makes of it."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.keeper import Keeper
+from serve.control import RolloutWanted
+from serve.rollout.breaker import Trip
+from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.rollout import Phase
+from tests.deployments.keepers import Reporting, make_keeper
+
+POLICY = Policy(shadow=Shadow(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
+REASON = "20 of the last 20 requests failed (ModelFailed 20), and the baseline answers"
+
+
+@pytest.fixture(autouse=True)
+def _looks_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What happens here happens with the report, not with a look."""
+    monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
+
+
+@asynccontextmanager
+async def tripped(
+    repository: Path, scratch: Path, **plan: Any
+) -> AsyncIterator[tuple[Keeper, Reporting, str]]:
+    """A keeper with a rollout at its first step, and a gateway that is about to say what has happened."""
+    keeper, _ = await make_keeper(repository, scratch, **plan)
+    gateway = Reporting(keeper, "one")
+    await gateway.report()
+    view = await keeper.command("start", "linear", RolloutWanted(candidate="light", policy=POLICY), "ann")
+    await gateway.report()
+    rollout = view.rollout.rollout
+    gateway.trips = {"linear": Trip(rollout=rollout, reason=REASON)}
+    try:
+        yield keeper, gateway, rollout
+    finally:
+        keeper._ticking.cancel()
+        keeper._store.close()
+
+
+def weights_of(gateway: Reporting) -> dict[str, float]:
+    """The split that the gateway has heard of."""
+    return dict(gateway.catalog.models["linear"].routes.weights)
+
+
+def test_the_reply_takes_the_traffic_back(repository: Path, tmp_path: Path) -> None:
+    """With the same report, for all gateways; and the rollout says who ended it, and why."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with tripped(repository, tmp_path) as (keeper, gateway, rollout):
+            before = weights_of(gateway)
+            await gateway.report()
+            after = (await keeper.command("view", rollout)).rollout
+            return before, weights_of(gateway), after.phase, after.by, after.reason
+
+    before, after, *end = asyncio.run(scenario())
+    assert (before, after) == ({"base": 0.99, "light": 0.01}, {"base": 1.0, "light": 0.0})
+    assert end == [Phase.ROLLED_BACK, "circuit breaker", REASON]
+
+
+def test_it_is_written_once_and_computes_again(repository: Path, tmp_path: Path) -> None:
+    """However often the gateway says it."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with tripped(repository, tmp_path) as (keeper, gateway, rollout):
+            for _ in range(3):
+                await gateway.report()
+            await keeper._thread.wait(keeper._controller.save)
+            actions = [line.action for line in await keeper.command("trail", "linear", 0)]
+            return actions, (await keeper.command("replay", rollout)).faults
+
+    actions, faults = asyncio.run(scenario())
+    assert (actions[-2:], actions.count("abort"), faults) == (["start", "abort"], 1, ())
+
+
+def test_it_waits_for_no_store(repository: Path, tmp_path: Path) -> None:
+    """Somebody holds the file: the gateways hear of it all the same."""
+
+    async def scenario() -> dict[str, float]:
+        async with tripped(repository, tmp_path) as (_, gateway, _):
+            other = sqlite3.connect(tmp_path / "rollouts.db", isolation_level=None)
+            other.execute("BEGIN EXCLUSIVE")
+            try:
+                async with asyncio.timeout(5):
+                    await gateway.report()
+                return weights_of(gateway)
+            finally:
+                other.close()
+
+    assert asyncio.run(scenario()) == {"base": 1.0, "light": 0.0}
+
+
+def test_a_rollout_that_is_over_is_left_alone(repository: Path, tmp_path: Path) -> None:
+    """What a gateway says of it comes late, and the next one has done nothing yet."""
+
+    async def scenario() -> Phase:
+        async with tripped(repository, tmp_path) as (keeper, gateway, _):
+            await gateway.report()
+            await keeper._thread.wait(keeper._controller.save)
+            wanted = RolloutWanted(candidate="light", policy=POLICY)
+            view = await keeper.command("start", "linear", wanted, "ann")
+            await gateway.report()
+            phase: Phase = (await keeper.command("view", view.rollout.rollout)).rollout.phase
+            return phase
+
+    assert asyncio.run(scenario()) is Phase.STEP

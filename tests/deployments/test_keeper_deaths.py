@@ -1,0 +1,216 @@
+"""Gateways that died: what they had counted counts, once, and what ran in them is held to it."""
+
+import asyncio
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from deployments.gateways import journals_of
+from deployments.keeper import Keeper
+from serve.control import ActWanted, RolloutWanted
+from serve.rollout.census import Census
+from serve.rollout.evidence import Evidence
+from serve.rollout.journal import Journal
+from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.rollout import Phase
+from tests.deployments.keepers import Reporting, make_keeper
+
+POLICY = Policy(shadow=Shadow(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
+
+
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
+
+
+class Mortal:
+    """A gateway with a journal."""
+
+    def __init__(self, gateway: Reporting, scratch: Path) -> None:
+        loaded = gateway.catalog.models["linear"]
+        assert loaded.watch is not None
+        self.gateway = gateway
+        self.journal = Journal(journals_of(scratch), gateway.name)
+        self.census: Census = self.journal.census("linear", loaded.watch)
+        self.revision = loaded.routes.revision
+
+    def ask(self, variant: str, times: int) -> None:
+        """So many requests are admitted."""
+        for _ in range(times):
+            self.census.admit((self.revision, False, variant), None)
+
+    def answer(self, variant: str, times: int) -> None:
+        """And answered."""
+        for _ in range(times):
+            self.census.end((self.revision, False, variant), None, failed=False, ms=1.0, request_id="")
+
+    async def tell(self) -> None:
+        """What was counted, as gateways do."""
+        sheet = self.census.sheet(self.revision, {})
+        assert sheet is not None
+        self.gateway.sheets = {"linear": sheet}
+        written = (await self.gateway.report()).written.get("linear")
+        if written is not None:
+            self.census.acknowledge(written)
+
+    def die(self) -> None:
+        """What the kernel does of it: the lock goes with the process, and the pages stay."""
+        fcntl.flock(self.journal._file, fcntl.LOCK_UN)
+
+
+async def begin(repository: Path, scratch: Path) -> tuple[Keeper, Mortal]:
+    """A keeper whose rollout runs, and a gateway that counts for it."""
+    keeper, _ = await make_keeper(repository, scratch)
+    await keeper.command("start", "linear", RolloutWanted(candidate="light", policy=POLICY), "ann")
+    return keeper, await gateway_of(keeper, scratch, "one")
+
+
+async def gateway_of(keeper: Keeper, scratch: Path, name: str) -> Mortal:
+    """A gateway that has heard of the rollout."""
+    gateway = Reporting(keeper, name)
+    await gateway.report()
+    return Mortal(gateway, scratch)
+
+
+def evidence_of(keeper: Keeper) -> Evidence:
+    return keeper._controller.situations["linear"].present.evidence
+
+
+def counted(keeper: Keeper) -> int:
+    """How many requests are in the evidence."""
+    return sum(segment.requests.both for segment in evidence_of(keeper).segments)
+
+
+async def until_forgotten(scratch: Path) -> None:
+    """Return when no journal is left."""
+    while list(journals_of(scratch).iterdir()):
+        await asyncio.sleep(0.005)
+
+
+async def end(keeper: Keeper) -> None:
+    """The keeper is no more."""
+    keeper._ticking.cancel()
+    await asyncio.wait([keeper._ticking])
+    keeper._store.close()
+
+
+def test_what_a_gateway_had_not_told_counts_when_it_is_gone(repository: Path, tmp_path: Path) -> None:
+    """With what it had told, and nothing twice; then its journal is deleted."""
+
+    async def scenario() -> int:
+        keeper, gateway = await begin(repository, tmp_path)
+        gateway.ask("base", 10)
+        while not counted(keeper):
+            await gateway.tell()
+            await asyncio.sleep(0.005)
+        gateway.ask("base", 7)
+        gateway.die()
+        await until_forgotten(tmp_path)
+        await end(keeper)
+        return counted(keeper)
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 60)) == 17
+
+
+def test_what_it_had_told_to_a_keeper_that_died_too_counts_once(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keeper had not written it down; the next one reads it where the gateway left it."""
+    monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
+
+    async def scenario() -> int:
+        keeper, gateway = await begin(repository, tmp_path)
+        gateway.ask("base", 10)
+        await gateway.tell()
+        gateway.ask("base", 7)
+        gateway.die()
+        await end(keeper)
+        monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
+        second, _ = await make_keeper(repository, tmp_path)
+        await until_forgotten(tmp_path)
+        await end(second)
+        return counted(second)
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 60)) == 17
+
+
+def test_what_is_written_down_is_not_counted_by_the_next_keeper(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one died before it could delete the journal."""
+    monkeypatch.setattr("serve.rollout.leftovers.delete_journal", lambda *_: None)
+
+    async def scenario() -> int:
+        keeper, gateway = await begin(repository, tmp_path)
+        gateway.ask("base", 17)
+        gateway.die()
+        while not counted(keeper):
+            await asyncio.sleep(0.005)
+        await end(keeper)
+        monkeypatch.undo()
+        monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
+        second, _ = await make_keeper(repository, tmp_path)
+        await until_forgotten(tmp_path)
+        await end(second)
+        return counted(second)
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 60)) == 17
+
+
+def test_what_a_candidate_took_along_are_its_errors(repository: Path, tmp_path: Path) -> None:
+    """Those in flight when it ran and the gateway died; the baseline's, which did not run, are not."""
+
+    async def scenario() -> tuple[int, int]:
+        keeper, gateway = await begin(repository, tmp_path)
+        gateway.ask("light", 5)
+        gateway.ask("base", 9)
+        gateway.answer("light", 2)
+        with gateway.journal.mark("linear/light"):
+            gateway.die()
+            await until_forgotten(tmp_path)
+        await end(keeper)
+        [segment] = evidence_of(keeper).segments
+        return segment.errors.baseline, segment.errors.candidate
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 60)) == (0, 3)
+
+
+def test_a_candidate_that_ends_three_gateways_is_rolled_back(repository: Path, tmp_path: Path) -> None:
+    """Whether it had a request or a copy."""
+
+    async def scenario() -> tuple[Phase, str, bool]:
+        keeper, first = await begin(repository, tmp_path)
+        running = keeper._controller.situations["linear"]
+        others = [await gateway_of(keeper, tmp_path, name) for name in ("two", "three")]
+        before = []
+        for gateway in (first, *others):
+            before.append(running.present.rollout)
+            with gateway.journal.mark("linear/light"):
+                gateway.die()
+                while len(evidence_of(keeper).sheets) < len(before):
+                    await asyncio.sleep(0.005)
+        while running.running is not None:
+            await asyncio.sleep(0.005)
+        await end(keeper)
+        rollout = running.present.rollout
+        assert rollout is not None
+        return rollout.phase, rollout.reason, all(each and not each.phase.over for each in before)
+
+    phase, reason, lived = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert (phase, lived) == (Phase.ROLLED_BACK, True)
+    assert reason.startswith("3 gateways died while running it")
+
+
+def test_a_journal_of_a_rollout_that_is_over_is_deleted(repository: Path, tmp_path: Path) -> None:
+    """Nobody asks for it any more."""
+
+    async def scenario() -> None:
+        keeper, gateway = await begin(repository, tmp_path)
+        gateway.ask("base", 10)
+        await keeper.command("act", gateway.census.watch.rollout, "abort", ActWanted(), "ann")
+        gateway.die()
+        await until_forgotten(tmp_path)
+        await end(keeper)
+
+    asyncio.run(asyncio.wait_for(scenario(), 60))

@@ -1,0 +1,91 @@
+"""Gateways that die while a rollout counts: nothing that one has counted is lost, and a candidate that ends
+them is found out."""
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from serve.errors import ServerFailed
+from serve.remote.client import Client
+from serve.rollout.rollout import Phase
+from tests.e2e.graphs import MODEL, body, dies, make_numbers, times
+from tests.e2e.rollouts import begin
+from tests.e2e.server import Server, running_server, wait_until
+from tests.e2e.steady import Ask, steady
+
+# From this number on the candidate of `dying` takes its process along.
+AT, DYING = 5, "dying"
+# Nobody goes further by itself.
+POLICY = {"shadow": {"skip": True}, "steps": [{"share": 0.5, "minimum_s": 3000}, {"share": 1.0}]}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    repository = tmp_path_factory.mktemp("repository")
+    for model, candidate in ((MODEL, times(1)), (DYING, dies(AT))):
+        make_numbers(repository, "base", times(1), model)
+        make_numbers(repository, "light", candidate, model)
+    with running_server(repository, "--placement", "together", "--gateways", "2") as server:
+        yield server
+
+
+def counted(server: Server, rollout: str) -> int:
+    """How many requests are in the evidence; -1: no gateway answers."""
+    with contextlib.suppress(ServerFailed):
+        segments = Client(server.url).view(rollout).evidence.segments
+        return sum(segment.requests.both for segment in segments)
+    return -1
+
+
+def wait_for_all_gateways(server: Server) -> None:
+    """Return when both know the rollout: of thirty connections in a row none came to one that does not."""
+
+    def known() -> bool:
+        weights = [Client(server.url).model(MODEL)["routes"]["weights"] for _ in range(30)]
+        return all(each.get("light") for each in weights)
+
+    wait_until(known)
+
+
+def test_what_a_killed_gateway_had_counted_is_not_lost(server: Server) -> None:
+    """kill -9 under load: what was answered counts, and of the rest at most what had reached a gateway. What
+    it counted in the last second before was told by nobody but its journal."""
+    rollout = begin(server, MODEL, POLICY)
+    wait_for_all_gateways(server)
+    # So many connections that each gateway has its share of them.
+    with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(1)), rate=100, threads=16) as load:
+        load.wait_for(300)
+        gateway = server.replicas("counterweight:gateway")[0]
+        gateway.kill()
+        load.wait_for(300)
+        wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)
+        load.wait_for(300)
+    assert load.failed()
+    answered = [sample for sample in load.samples if sample.status == 200]
+    unheard = [sample for sample in load.failed() if "refused" in sample.error]
+    wait_until(lambda: counted(server, rollout) >= len(answered), timeout_s=30)
+    total = counted(server, rollout)
+    print(f"{len(load.samples)} asked, {len(answered)} answered, {len(unheard)} unheard, {total} counted")
+    assert len(answered) <= total <= len(load.samples) - len(unheard)
+
+
+def test_a_candidate_that_ends_gateways_is_rolled_back(server: Server) -> None:
+    """Under `together` it takes its gateway along each time; the third time is its last, whoever asked."""
+    rollout = begin(server, DYING, POLICY)
+    client = Client(server.url)
+
+    def over() -> bool:
+        with contextlib.suppress(ServerFailed):
+            return client.view(rollout).rollout.phase.over
+        return False
+
+    with steady(server.port, Ask(f"/v2/models/{DYING}/infer", body(AT)), rate=20):
+        wait_until(over)
+    wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)
+    view = client.view(rollout)
+    assert view.rollout.phase is Phase.ROLLED_BACK
+    assert "gateways died while running it" in view.rollout.reason
+    errors = sum(segment.errors.candidate for segment in view.evidence.segments)
+    assert errors >= view.evidence.deaths.candidate >= 3
+    assert client.replay(rollout).faults == ()

@@ -1,0 +1,106 @@
+"""What happens once the candidate has all traffic."""
+
+import pytest
+
+from serve.control import ActWanted, RoutesWanted
+from serve.errors import RefusedAction
+from serve.rollout.policy import Shadow
+from serve.rollout.replay import replay
+from serve.rollout.rollout import Phase
+from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+
+SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+
+
+@pytest.fixture
+def watched(keeping: Keeping, gateway: Gateway) -> Keeping:
+    """A keeper whose rollout has just given everything to the candidate."""
+    keeping.start(SKIP)
+    while not keeping.rollout.watched:
+        turn(keeping, gateway)
+    gateway.report(keeping)
+    return keeping
+
+
+def test_at_the_last_step_both_still_answer(keeping: Keeping, gateway: Gateway) -> None:
+    """And a candidate that fails there from the first request on gets no further."""
+    keeping.start(SKIP)
+    while keeping.place != (Phase.STEP, 3):
+        turn(keeping, gateway)
+    assert keeping.routes.share("fp32") == pytest.approx(0.05)
+    for _ in range(300):
+        turn(keeping, gateway, 200, errors=(0, 190))
+        if keeping.rollout.phase.over:
+            break
+    assert keeping.place == (Phase.ROLLED_BACK, 3)
+    assert keeping.rollout.reason.startswith("harm shown at 95 % of the traffic: ")
+
+
+def test_failing_with_all_traffic_rolls_back_to_the_former_baseline(
+    watched: Keeping, gateway: Gateway
+) -> None:
+    """Fine until everything was the candidate's, then every request fails: found within five minutes, told in
+    numbers, and computed again from what was stored."""
+    for _ in range(300):
+        turn(watched, gateway, 200, errors=(0, 200))
+        if watched.rollout.phase.over:
+            break
+    assert watched.place == (Phase.ROLLED_BACK, 3)
+    assert watched.routes.weights == {"fp32": 1.0, "int8": 0.0}
+    assert "harm shown at 100 % of the traffic: errors lately: " in watched.rollout.reason
+    assert replay(watched.store.trail("digits"), watched.rollout.rollout).faults == ()
+
+
+def test_a_watch_without_harm_ends_the_rollout(watched: Keeping) -> None:
+    """With or without traffic; until then gateways count."""
+    watched.tick(3599)
+    assert watched.place == (Phase.WATCHING, 3)
+    assert watched.situation.watch is not None
+    watched.tick(1)
+    assert watched.place == (Phase.DONE, 3)
+    assert watched.rollout.reason.startswith("at 100 % of the traffic: watched for 3,600 of 3,600 s; ")
+    assert watched.routes.weights == {"fp32": 0.0, "int8": 1.0}
+    assert watched.situation.watch is None
+
+
+def test_the_watch_goes_on_after_a_keeper_was_killed(watched: Keeping, gateway: Gateway) -> None:
+    """What was seen with all traffic is in the store."""
+    for _ in range(20):
+        turn(watched, gateway, 100, errors=(0, 100))
+    lately = watched.situation.present.evidence.lately
+    another = watched.killed()
+    try:
+        assert another.place == (Phase.WATCHING, 3)
+        assert another.situation.present.evidence.lately == lately
+        assert sum(stretch.errors for stretch in lately) >= 1900
+    finally:
+        another.kill()
+
+
+def test_who_aborts_the_watch_gets_the_former_baseline(watched: Keeping) -> None:
+    """All traffic at once."""
+    watched.commands.act(watched.rollout.rollout, "abort", ActWanted(), "bob")
+    assert (watched.place, watched.routes.share("fp32")) == ((Phase.ROLLED_BACK, 3), 1.0)
+
+
+def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
+    """It ends with the routes, and the trail says by whom and why."""
+    watched.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "int8": 1}), "bob")
+    assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "bob")
+    assert watched.rollout.reason == "its watch ended, because routes were set"
+    assert watched.routes.share("int8") == 0.5
+    assert replay(watched.store.trail("digits"), watched.rollout.rollout).faults == ()
+
+
+def test_a_rollout_that_cannot_start_does_not_end_the_watch(watched: Keeping) -> None:
+    """All traffic is not at the baseline."""
+    with pytest.raises(RefusedAction, match="begins with all traffic"):
+        watched.start(SKIP, candidate="slim")
+    assert watched.rollout.watched
+
+
+def test_a_watch_does_not_end_in_the_old_model_when_something_is_loaded(watched: Keeping) -> None:
+    """Another version of the baseline came: what was promoted stays promoted."""
+    watched.controller.settle("digits", "fp32", VERSIONS | {"fp32": "d" * 64}, None)
+    assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "keeper")
+    assert watched.routes.share("int8") == 1.0
