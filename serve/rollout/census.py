@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from serve.record import Record
 from serve.rollout.breaker import Breaker
-from serve.rollout.evidence import Comparison, Drop
+from serve.rollout.copies import Copies
 from serve.rollout.ledger import Ledger
 from serve.rollout.runs import Sizes, subtract_sizes
 from serve.routing import Routes
@@ -15,8 +15,6 @@ from serve.routing import Routes
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
 _MOST_DISAGREEMENTS = 20
-MOST_SLICES = 32
-_OTHER = "other"
 
 # The routes' revision by which a request was chosen, whether by a sticky key, and the variant that was.
 Choice = tuple[int, bool, str]
@@ -69,33 +67,6 @@ class Count:
         """What has these numbers."""
         requests, errors, over_limit = numbers
         return cls(requests=requests, errors=errors, over_limit=over_limit)
-
-
-@dataclass(kw_only=True, slots=True)
-class Copies:
-    """What became of the copies for one shadow."""
-
-    pairs: Comparison = field(default_factory=Comparison)
-    outputs: dict[str, Comparison] = field(default_factory=dict)
-    slices: dict[str, Comparison] = field(default_factory=dict)
-    # Rows, in all and by why.
-    dropped: int = 0
-    drops: dict[Drop, int] = field(default_factory=dict)
-
-
-def add_copies(total: Copies, more: Copies) -> None:
-    """Add `more` to `total`. Of slices the first are kept apart, the rest goes together."""
-    if more.pairs.pairs:
-        total.pairs += more.pairs
-    for name, part in more.outputs.items():
-        total.outputs[name] = total.outputs.get(name, Comparison()) + part
-    for name, part in more.slices.items():
-        known = name in total.slices or len(total.slices) < MOST_SLICES
-        kept = name if known else _OTHER
-        total.slices[kept] = total.slices.get(kept, Comparison()) + part
-    total.dropped += more.dropped
-    for why, rows in more.drops.items():
-        total.drops[why] = total.drops.get(why, 0) + rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.rollout.census import Census, Choice, Copies, Count, Run, Sheet, Watch, add_copies
+from serve.rollout.census import Census, Choice, Count, Run, Sheet, Watch
+from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Comparison, Evidence
 from serve.rollout.gathering import gather
 from serve.rollout.ledger import Ledger, read_ledger

@@ -3,7 +3,8 @@
 import math
 from typing import Any
 
-from serve.rollout.census import Choice, Copies, Count, Run, Sheet
+from serve.rollout.census import Choice, Count, Run, Sheet
+from serve.rollout.copies import Copies
 from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
 from serve.rollout.rollout import Plan
