@@ -1,11 +1,15 @@
 """Cost: whether the candidate's runs take less CPU time than the baseline's of the same size."""
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from serve.rollout.evidence import Cost, Segment
 from serve.rollout.figure import Figure, tidy
-from serve.rollout.runs import Cost, coarsen
+from serve.rollout.keys import Keys
+from serve.rollout.runs import NOTHING, coarsen
 from serve.rollout.sequential import Array, Number, log_mean
 
 # A likely distance, in logs, between what is asked and what is: a fifth.
@@ -16,6 +20,10 @@ _LEAST_BLOCKS = 8.0
 # or the clock of a core moves the cost of either by some 10 %.
 _DRIFT = 0.14
 _DRIFT_S = 40.0
+
+
+# So many standard deviations are left to whose keys they are: more come by chance once in twenty times.
+_SURE = 1.645
 
 
 class Contrast(NamedTuple):
@@ -48,8 +56,11 @@ def contrast(runs: Array, logs: Array, ms: Array, rows: Array) -> Contrast:
     )
 
 
-def log_cheaper(found: Contrast, block_s: Number, cheaper_by: float) -> tuple[Array, Array]:
-    """The log of the ratio of the times per run, and the evidence for "it is below 1 - `cheaper_by`".
+def log_cheaper(
+    found: Contrast, block_s: Number, cheaper_by: float, allowance: Number = 0.0
+) -> tuple[Array, Array]:
+    """The log of the ratio of the times per run, and the evidence for "it is below 1 - `cheaper_by`, also if
+    it is in truth higher by `allowance`", which is a log too.
 
     The variance comes from the blocks (batch means: Conway, Management Science 1963), and from what
     neighbours and clocks do. There is no evidence while the mean says otherwise than the typical run."""
@@ -62,15 +73,31 @@ def log_cheaper(found: Contrast, block_s: Number, cheaper_by: float) -> tuple[Ar
     measured = measured * (blocks + 3) / np.maximum(blocks - 1, 0.1)
     drift = _DRIFT**2 * _DRIFT_S / (_DRIFT_S + blocks * block_s)
     limit = np.log1p(-cheaper_by)
-    evidence = log_mean(np.maximum(limit - ratio, 0.0), measured + drift, _SCALE)
+    evidence = log_mean(np.maximum(limit - allowance - ratio, 0.0), measured + drift, _SCALE)
     mean_ms, baseline_ms = found.candidate_ms.sum(-1), found.baseline_ms.sum(-1)
     shown = (blocks >= _LEAST_BLOCKS) & (mean_ms <= (1 - cheaper_by) * baseline_ms)
     return ratio, np.where(shown, evidence, 0.0)
 
 
-def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float) -> Figure:
+def concentration(segments: Sequence[Segment]) -> float:
+    """How likely two requests of one variant have the same sticky key, both variants added up; 0 where none
+    has a key."""
+    total = 0.0
+    for name in ("baseline", "candidate"):
+        requests = sum(getattr(segment.requests, name) for segment in segments)
+        sticky = [segment for segment in segments if segment.sticky]
+        keyed = sum(getattr(segment.requests, name) for segment in sticky)
+        keys = sum((getattr(segment, f"{name}_keys") for segment in sticky), Keys())
+        total += keys.concentration * (keyed / requests) ** 2 if keyed else 0.0
+    return total
+
+
+def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float, concentration: float = 0.0) -> Figure:
     """Evidence for "at equal sizes, a run costs the candidate less than 1 - `cheaper_by` of what it costs the
-    baseline". Both come from one stretch with one split, and their ticks are the same ones."""
+    baseline". Both come from one stretch with one split, and their ticks are the same ones.
+
+    Where keys stick, whose requests they are differs between the two for as long as the step lasts, and no
+    look sees by how much: so all that runs of one size stray is taken for what keys do."""
     if not (baseline.cpu_ms and candidate.cpu_ms and min(baseline.rows, candidate.rows)):
         return Figure(guard="cost", seen="only one of the two ran in this step", safe=0.0)
     costs = (candidate.cpu_ms / candidate.rows, baseline.cpu_ms / baseline.rows)
@@ -79,12 +106,15 @@ def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float) -> Figure:
     found = _compare(baseline, candidate, block_s)
     if not found.weights.any():
         return Figure(guard="cost", seen=f"{seen}, but no runs of the same size to compare", safe=0.0)
-    log_ratio, evidence = log_cheaper(found, block_s, cheaper_by)
+    allowance = _SURE * math.sqrt(_scatter(baseline, candidate) * concentration)
+    log_ratio, evidence = log_cheaper(found, block_s, cheaper_by, allowance)
     ratio = float(np.exp(log_ratio))
     mean = found.candidate_ms.sum() / max(found.baseline_ms.sum(), 1e-9)
     seen += f", {ratio:.3g} times at equal sizes of run"
     if ratio < 1 - cheaper_by < mean:
         seen += f", but {mean:.3g} times on the mean, for few runs take very long"
+    if allowance:
+        seen += f", of which whose keys they are may make {math.exp(allowance):.3g} times"
     return Figure(
         guard="cost",
         seen=f"{seen}; below {1 - cheaper_by:.3g} times asked",
@@ -98,7 +128,19 @@ def _compare(baseline: Cost, candidate: Cost, block_s: int) -> Contrast:
     blocks = sorted(set(variants[0]) & set(variants[1]))
     sizes = sorted({size for cells in variants for block in blocks for size in cells[block]})
     cells = np.array(
-        [[[cells[block].get(size, (0, 0, 0)) for size in sizes] for block in blocks] for cells in variants],
+        [[[cells[block].get(size, NOTHING) for size in sizes] for block in blocks] for cells in variants],
         float,
-    ).reshape(2, len(blocks), len(sizes), 3)
+    ).reshape(2, len(blocks), len(sizes), 4)
     return contrast(cells[..., 0], cells[..., 2] / 1e6, cells[..., 1] / 1e3, np.array(sizes, float))
+
+
+def _scatter(baseline: Cost, candidate: Cost) -> float:
+    """The variance of the logs among runs of one size in one block, as it would be if each were of one row:
+    an upper bound of how much keys differ, for a run of many keys strays as their mean does."""
+    squares, freedom = 0.0, 0
+    for cost in (baseline, candidate):
+        for block in cost.cells.values():
+            for size, (runs, _, logs, log_squares) in block.items():
+                squares += size * max(log_squares / 1e6 - (logs / 1e6) ** 2 / runs, 0.0)
+                freedom += runs - 1
+    return squares / freedom if freedom else 1.0

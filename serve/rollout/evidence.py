@@ -7,6 +7,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
+from serve.rollout.keys import Keys
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414  who reads evidence finds all of it here
 from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum, Sums, Total
@@ -94,6 +95,9 @@ class Segment(Record):
     wrong: Events = Events()
     baseline_cost: Cost = Cost()
     candidate_cost: Cost = Cost()
+    # Where keys stick.
+    baseline_keys: Keys = Keys()
+    candidate_keys: Keys = Keys()
 
     @property
     def key(self) -> tuple[int, float, bool]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from serve.rollout.census import Count, Run, Sheet
 from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
+from serve.rollout.keys import Keys
 from serve.rollout.rollout import Plan
 from serve.rollout.runs import Sizes, add_run, add_sizes
 from serve.rollout.stretch import Stretch, extended
@@ -21,6 +22,7 @@ class _Sums:
 
     counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
     runs: tuple[list[Run], list[Run]] = field(default_factory=lambda: ([], []))
+    keys: list[Keys] = field(default_factory=lambda: [Keys(), Keys()])
 
 
 def gather(
@@ -52,6 +54,7 @@ def gather(
                 total.requests += count.requests
                 total.errors += count.errors
                 total.over_limit += count.over_limit
+                sums[step, split, sticky].keys[sides[variant]] += _keys(count)
         for variant, run in sheet.runs.items():
             step, split = splits.get(run.revision, (0, 0.0))
             if step and variant in sides:
@@ -110,7 +113,13 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
         over_limit=Events.tick(baseline.over_limit, candidate.over_limit),
         baseline_cost=_cost(sums.runs[0], span[1]),
         candidate_cost=_cost(sums.runs[1], span[1]),
+        baseline_keys=sums.keys[0],
+        candidate_keys=sums.keys[1],
     )
+
+
+def _keys(count: Count) -> Keys:
+    return Keys(buckets={bucket: part.requests for bucket, part in count.keys.items() if part.requests})
 
 
 def _cost(runs: Sequence[Run], at_s: float) -> Cost:

@@ -5,7 +5,7 @@ from enum import StrEnum
 from itertools import chain
 
 from serve.record import Record
-from serve.rollout.cost import weigh_cost
+from serve.rollout.cost import concentration, weigh_cost
 from serve.rollout.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.figure import Figure, safe_at, with_thresholds
 from serve.rollout.guards import watch, watch_split
@@ -180,5 +180,5 @@ def _cost(rollout: Rollout, segments: Sequence[Segment]) -> Figure:
     here = _of_step(rollout, segments)
     baseline = sum((segment.baseline_cost for segment in here), Cost())
     candidate = sum((segment.candidate_cost for segment in here), Cost())
-    figure = weigh_cost(baseline, candidate, rollout.policy.cheaper_by)
+    figure = weigh_cost(baseline, candidate, rollout.policy.cheaper_by, concentration(here))
     return figure.model_copy(update={"safe_at": safe_at(rollout.policy.proof)})

@@ -8,12 +8,13 @@ from pydantic import Field, model_validator
 
 from serve.rollout.sums import Sum, Sums, Total
 
-# Size of a run, see `size_of` -> how many, the milliseconds of CPU time of all, and the sum of the logs of
-# each one's.
-Sizes = dict[int, tuple[int, float, float]]
-# How many runs, their microseconds of CPU time, and the sum of the logs in millionths: whole numbers, so that
-# the order in which they are added means nothing.
-Cell = tuple[Sum, Sum, int]
+# Size of a run, see `size_of` -> how many, the milliseconds of CPU time of all, and the sums of the logs of
+# each one's and of their squares.
+Sizes = dict[int, tuple[int, float, float, float]]
+# How many runs, their microseconds of CPU time, and the sums of the logs and of their squares in millionths:
+# whole numbers, so that the order in which they are added means nothing.
+Cell = tuple[Sum, Sum, int, Sum]
+NOTHING: Cell = (0, 0, 0, 0)
 
 # Runs of up to so many rows are compared with those of just as many; larger ones with nearly as large ones.
 _EXACT_ROWS = 16
@@ -21,6 +22,7 @@ _EXACT_ROWS = 16
 _MOST_BLOCKS = 32
 # A run that took less is taken to have taken so much: a log wants more than nothing.
 _LEAST_MS = 1e-3
+_NO_RUNS = (0, 0.0, 0.0, 0.0)
 _MILLION = 1e6
 _OLD_FIELDS = ("rows_squares", "cpu_ms_squares", "products")
 
@@ -35,26 +37,27 @@ def size_of(rows: int) -> int:
 def add_run(sizes: Sizes, rows: int, cpu_ms: float) -> None:
     """Count one run more."""
     size = size_of(rows)
-    runs, total_ms, logs = sizes.get(size, (0, 0.0, 0.0))
-    sizes[size] = runs + 1, total_ms + cpu_ms, logs + math.log(max(cpu_ms, _LEAST_MS))
+    runs, total_ms, logs, squares = sizes.get(size, _NO_RUNS)
+    log = math.log(max(cpu_ms, _LEAST_MS))
+    sizes[size] = runs + 1, total_ms + cpu_ms, logs + log, squares + log**2
 
 
 def add_sizes(parts: Iterable[Sizes]) -> Sizes:
     """What all of them come to."""
     total: Sizes = {}
     for part in parts:
-        for size, (runs, cpu_ms, logs) in part.items():
-            before = total.get(size, (0, 0.0, 0.0))
-            total[size] = before[0] + runs, before[1] + cpu_ms, before[2] + logs
+        for size, (runs, cpu_ms, logs, squares) in part.items():
+            old = total.get(size, _NO_RUNS)
+            total[size] = old[0] + runs, old[1] + cpu_ms, old[2] + logs, old[3] + squares
     return total
 
 
 def subtract_sizes(now: Sizes, before: Sizes) -> Sizes:
     """What came in between."""
     return {
-        size: (runs - old[0], max(cpu_ms - old[1], 0.0), logs - old[2])
-        for size, (runs, cpu_ms, logs) in now.items()
-        if runs > (old := before.get(size, (0, 0.0, 0.0)))[0]
+        size: (runs - old[0], max(cpu_ms - old[1], 0.0), logs - old[2], max(squares - old[3], 0.0))
+        for size, (runs, cpu_ms, logs, squares) in now.items()
+        if runs > (old := before.get(size, _NO_RUNS))[0]
     }
 
 
@@ -91,8 +94,8 @@ class Cost(Sums):
         if not sizes:
             add_run(sizes := {}, rows, cpu_ms)
         cells = {
-            size: (runs, round(ms * 1e3), round(logs * _MILLION))
-            for size, (runs, ms, logs) in sorted(sizes.items())
+            size: (runs, round(ms * 1e3), round(logs * _MILLION), round(squares * _MILLION))
+            for size, (runs, ms, logs, squares) in sorted(sizes.items())
         }
         return cls(
             blocks=1,
@@ -130,7 +133,7 @@ def _join(
     for number, block in cost.cells.items():
         into = cells.setdefault((number * cost.block_s + later_s) // block_s, {})
         for size, cell in block.items():
-            into[size] = _add(into.get(size), cell)
+            into[size] = _add(into.get(size, NOTHING), cell)
     return cells
 
 
@@ -140,9 +143,9 @@ def _halve(cells: dict[int, dict[int, Cell]]) -> dict[int, dict[int, Cell]]:
     for number, block in cells.items():
         into = halved.setdefault(number // 2, {})
         for size, cell in block.items():
-            into[size] = _add(into.get(size), cell)
+            into[size] = _add(into.get(size, NOTHING), cell)
     return halved
 
 
-def _add(one: Cell | None, other: Cell) -> Cell:
-    return other if one is None else (one[0] + other[0], one[1] + other[1], one[2] + other[2])
+def _add(one: Cell, other: Cell) -> Cell:
+    return one[0] + other[0], one[1] + other[1], one[2] + other[2], one[3] + other[3]

@@ -202,4 +202,6 @@ def test_runs_cost_what_they_cost_since_the_sheet_before() -> None:
             await ask(model, request_of(count=3))
             return sheet_of(model).runs
 
-    assert run(scenario()) == {"light": Run(revision=3, rows=3, cpu_ms=6.0, sizes={3: (1, 6.0, math.log(6))})}
+    assert run(scenario()) == {
+        "light": Run(revision=3, rows=3, cpu_ms=6.0, sizes={3: (1, 6.0, math.log(6), math.log(6) ** 2)})
+    }

@@ -47,6 +47,11 @@ class World:
     # Each variant's cost drifts by itself: AR(1) by the second, with this correlation and deviation.
     rho: float = 0.0
     drift: float = 0.0
+    # So many users stick to a variant, each with a cost of its own; their traffic is all the same, or falls
+    # with their rank (Zipf).
+    users: int = 0
+    spread: float = 0.5
+    zipf: bool = False
 
 
 @dataclass
@@ -66,6 +71,7 @@ class Rollouts:
         self.shown_s = np.full(self.count, np.inf)
         self._blocks: list[Second] = []
         self._drift = self.rng.normal(0, self.world.drift, (self.count, 2))
+        self._users, self._scatter, self._allowance = _users(self.world, self.rng, self.count)
         self._found: list[Contrast] = []
 
     def tick(self, second: int) -> Second:
@@ -82,7 +88,7 @@ class Rollouts:
             self._blocks[-1] = _sum([self._blocks[-1], drawn])
             self._found[-1] = _contrast(self._blocks[-1])
         found = Contrast(*(np.concatenate(part, -1) for part in zip(*self._found, strict=True)))
-        _, self.evidence = log_cheaper(found, self.block_s, self.cheaper_by)
+        _, self.evidence = log_cheaper(found, self.block_s, self.cheaper_by, self._allowance)
         self.shown_s[(self.evidence >= _SHOWN) & np.isinf(self.shown_s)] = second + 1
         return drawn
 
@@ -90,15 +96,36 @@ class Rollouts:
         world, rng = self.world, self.rng
         stays = math.sqrt(1 - world.rho**2)
         self._drift = world.rho * self._drift + stays * rng.normal(0, world.drift, self._drift.shape)
-        factors = np.exp(self._drift) * [1, world.ratio]
+        factors = np.exp(self._drift + self._users) * [1, world.ratio]
         if world.costs == "batches":
             return _batches(world, rng, factors)
         runs = rng.poisson(world.runs_per_s * np.array([1 - world.share, world.share]), factors.shape)
+        if world.users:
+            # Runs are many: the mean of their logs is as good as normal.
+            noise = rng.normal(0, 1, runs.shape) * np.sqrt(self._scatter * runs)
+            return _of_one_row(runs, runs * np.log(factors) + noise, runs * factors)
         there = np.arange(runs.max(initial=1)) < runs[..., None]
         shape = there.shape
         ms = rng.pareto(1.3, shape) + 1 if world.costs == "pareto" else rng.lognormal(0, world.sigma, shape)
         ms = ms * factors[..., None]
         return _of_one_row(runs, np.where(there, np.log(ms), 0).sum(-1), np.where(there, ms, 0).sum(-1))
+
+
+def _users(world: World, rng: np.random.Generator, count: int) -> tuple[Array, Array, Array]:
+    """Of each rollout and variant, the mean of the logs that its users' costs make, and the variance from run
+    to run; and of each rollout what the guard is to allow for: 1.645 deviations of all that runs stray."""
+    if not world.users:
+        return np.zeros((count, 2)), np.zeros((count, 2)), np.zeros(count)
+    traffic = 1 / np.arange(1, world.users + 1) ** float(world.zipf)
+    costs = rng.normal(0, world.spread, (count, world.users))
+    mine = rng.random((count, world.users)) < world.share
+    weights = np.stack([~mine, mine], 1) * traffic
+    weights /= np.maximum(weights.sum(-1, keepdims=True), 1e-12)
+    means = (weights * costs[:, None]).sum(-1)
+    scatter = (weights * (costs[:, None] - means[..., None]) ** 2).sum(-1) + world.sigma**2
+    runs = np.array([1 - world.share, world.share])
+    keys = (weights**2).sum((-1, -2))
+    return means, scatter, 1.645 * np.sqrt((scatter * runs).sum(-1) * keys)
 
 
 def _contrast(block: Second) -> Contrast:
@@ -137,6 +164,8 @@ def simulate(
     simulated = Rollouts(world, np.random.default_rng(seed), rollouts, margin)
     for second in range(seconds):
         simulated.tick(second)
+        if np.isfinite(simulated.shown_s).all():
+            break
     return simulated.shown_s
 
 
@@ -150,6 +179,8 @@ def cells() -> Iterator[tuple[World, int]]:
         {"costs": "pareto", "runs_per_s": 20.0},
         {"costs": "batches", "sigma": 0.3},
         {"costs": "batches", "sigma": 0.3, "rho": 0.95, "drift": 0.1},
+        {"users": 500},
+        {"users": 500, "zipf": True},
     ]
     for ratio, kind, share in product((1.0, 1.05, 1.5, 0.7), kinds, (0.1, 0.5, 0.95)):
         yield World(share=share, ratio=ratio, **kind), 3600

@@ -5,9 +5,10 @@ from itertools import cycle
 
 import pytest
 
-from serve.rollout.cost import weigh_cost
-from serve.rollout.evidence import Cost
+from serve.rollout.cost import concentration, weigh_cost
+from serve.rollout.evidence import Cost, Pair, Segment
 from serve.rollout.figure import Figure, safe_at
+from serve.rollout.keys import Keys
 
 
 def run_ms(rows: int) -> float:
@@ -21,10 +22,9 @@ def costs(rows: int, ratio: float, seconds: int = 120) -> Cost:
     total = Cost()
     for second in range(seconds):
         factor = ratio * next(wave)
-        sizes = {
-            size: (7, 7 * factor * run_ms(size), 7 * math.log(factor * run_ms(size))) for size in (1, rows)
-        }
-        cpu_ms = sum(ms for _, ms, _ in sizes.values())
+        each_ms = {size: factor * run_ms(size) for size in (1, rows)}
+        sizes = {size: (7, 7 * ms, 7 * math.log(ms), 7 * math.log(ms) ** 2) for size, ms in each_ms.items()}
+        cpu_ms = 7 * sum(each_ms.values())
         total += Cost.tick(7 + 7 * rows, cpu_ms, sizes, float(second))
     return total
 
@@ -104,3 +104,51 @@ def test_few_runs_that_take_very_long_stay_in_the_bill() -> None:
 def test_one_of_the_two_alone_shows_nothing() -> None:
     """Nobody is cheaper than one who did not run."""
     assert weigh_cost(Cost(), costs(2, 1.0), 0.0).seen == "only one of the two ran in this step"
+
+
+def of_users(ratio: float, seconds: int = 300) -> Cost:
+    """A second has ten runs of one row; half of the users cost three times what the others do."""
+    each_ms = [ratio * each for each in (1.0, 3.0)] * 5
+    sizes = {1: (10, sum(each_ms), sum(map(math.log, each_ms)), sum(math.log(each) ** 2 for each in each_ms))}
+    return sum((Cost.tick(10, sum(each_ms), sizes, float(second)) for second in range(seconds)), Cost())
+
+
+def keyed(users: int, sticky: bool = True) -> Segment:
+    """A minute in which so many users of each variant had ten requests each."""
+    keys = Keys(buckets=dict.fromkeys(range(users), 10))
+    return Segment(
+        step=1,
+        split=0.5,
+        sticky=sticky,
+        started_s=0,
+        ended_s=60,
+        requests=Pair(baseline=10 * users, candidate=10 * users),
+        baseline_keys=keys if sticky else Keys(),
+        candidate_keys=keys if sticky else Keys(),
+    )
+
+
+def test_few_users_that_stick_show_no_small_saving() -> None:
+    """Runs stray by 0.55 in logs, so the means of 20 users and of 20 others are 0.17 apart by chance: 1.645
+    times that is a factor of 1.31. Of 400 users it is one of 1.06, and without keys users even out."""
+    baseline, candidate = of_users(1.0), of_users(0.75)
+    few = weigh_cost(baseline, candidate, 0.05, concentration([keyed(20)]))
+    assert few.seen == (
+        "1.5 ms of CPU a row against 2, 0.75 times at equal sizes of run, "
+        "of which whose keys they are may make 1.31 times; below 0.95 times asked"
+    )
+    assert not shown(few)
+    assert shown(weigh_cost(baseline, candidate, 0.05, concentration([keyed(400)])))
+    assert shown(weigh_cost(baseline, candidate, 0.05, concentration([keyed(20, sticky=False)])))
+
+
+def test_requests_without_keys_thin_those_with_keys_out() -> None:
+    """Where only half of the requests stick, their users' costs shift the mean half as far."""
+    whole, half = concentration([keyed(20)]), concentration([keyed(20), keyed(20, sticky=False)])
+    assert half == pytest.approx(whole / 4)
+
+
+def test_keys_that_are_not_known_could_be_one() -> None:
+    """Where nobody told which keys they were."""
+    segment = keyed(20).model_copy(update={"baseline_keys": Keys(), "candidate_keys": Keys()})
+    assert concentration([segment]) == 2

@@ -16,6 +16,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "runs of very different cost": {"sigma": 2.0, "runs_per_s": 20.0},
     "a few runs of great cost": {"costs": "pareto", "runs_per_s": 20.0},
     "batches": {"costs": "batches", "sigma": 0.3},
+    "users that stick": {"users": 500},
+    "users that stick, few of them with most of the traffic": {"users": 500, "zipf": True},
 }
 
 
@@ -46,11 +48,11 @@ def told(second: Second, rollout: int, variant: int, at_s: int) -> Cost:
     """What a variant ran in a second, as the rollout stores it."""
     runs, logs, ms = (part[rollout, variant] for part in second)
     sizes: Sizes = {
-        size: (int(runs[size - 1]), float(ms[size - 1]), float(logs[size - 1]))
+        size: (int(runs[size - 1]), float(ms[size - 1]), float(logs[size - 1]), 0.0)
         for size in range(1, 11)
         if runs[size - 1]
     }
-    rows = sum(size * count for size, (count, _, _) in sizes.items())
+    rows = sum(size * count for size, (count, *_) in sizes.items())
     return Cost.tick(rows, float(ms.sum()), sizes, at_s)
 
 

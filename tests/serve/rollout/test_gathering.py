@@ -1,5 +1,6 @@
 """From sheets to evidence."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -7,6 +8,7 @@ from serve.rollout.census import Choice, Count, Run, Sheet
 from serve.rollout.copies import Copies
 from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
+from serve.rollout.keys import Keys
 from serve.rollout.rollout import Plan
 from serve.rollout.stretch import Stretch
 
@@ -100,17 +102,28 @@ def test_ticks_add_up_to_what_was_there() -> None:
 
 def test_runs_cost_in_the_step_that_was_in_force() -> None:
     """Of all gateways together, by size; a third variant's are nobody's business."""
-    sizes = {1: (2, 3.0, 0.8), 4: (22, 177.0, 40.0)}
+    sizes = {1: (2, 3.0, 0.8, 1.0), 4: (22, 177.0, 40.0, 90.0)}
     runs = {
         "fp32": Run(revision=3, rows=90, cpu_ms=180.0, sizes=sizes),
         "int8": Run(revision=3, rows=10, cpu_ms=5.0),
         "slim": Run(revision=3, rows=10, cpu_ms=5.0),
     }
     [segment] = gathered(sheet({}, runs=runs), sheet({}, runs=runs)).segments
-    both = {1: (4, 6.0, 1.6), 4: (44, 354.0, 80.0)}
+    both = {1: (4, 6.0, 1.6, 2.0), 4: (44, 354.0, 80.0, 180.0)}
     assert segment.baseline_cost == Cost.tick(180, 360.0, both, 6.0)
     # A gateway that does not tell the sizes: its rows count as one run.
-    assert segment.candidate_cost == Cost.tick(20, 10.0, {10: (2, 10.0, 2 * math.log(5))}, 6.0)
+    assert segment.candidate_cost == Cost.tick(
+        20, 10.0, {10: (2, 10.0, 2 * math.log(5), 2 * math.log(5) ** 2)}, 6.0
+    )
+
+
+def test_keys_are_counted_by_bucket() -> None:
+    """Of all gateways together, as many as were admitted; what ended without a new request is no key."""
+    keys = {7: Count(requests=2), 9: Count(requests=1), 11: Count(errors=1)}
+    counts = {(4, True, "int8"): Count(requests=3, errors=1, keys=keys)}
+    one = dataclasses.replace(sheet({}), counts=counts)
+    [segment] = gathered(one, one).segments
+    assert (segment.baseline_keys, segment.candidate_keys) == (Keys(), Keys(buckets={7: 4, 9: 2}))
 
 
 def test_copies_add_up() -> None:

@@ -115,6 +115,15 @@ def test_a_candidate_that_is_no_cheaper_is_not_promoted() -> None:
     assert judge(at_step(4, Policy(cheaper_by=-0.5)), evidence, 90.0).kind is Kind.PROMOTE
 
 
+def test_few_keys_that_stick_may_be_what_is_cheaper() -> None:
+    """All requests of each may be one user's: nobody knows which is cheaper, the user or the model."""
+    requests = Pair(baseline=30_000, candidate=30_000)
+    sticky = segment(4, 60_000).model_copy(update={"sticky": True, "requests": requests})
+    verdict = judge(at_step(4), Evidence(segments=(sticky,)), 90.0)
+    assert "of which whose keys they are may make" in verdict.reason
+    assert verdict.kind is Kind.CONTINUE
+
+
 def test_cheaper_by_too_little_is_not_cheaper() -> None:
     """Half the cost is not a saving of 60 %."""
     assert judge(at_step(4, Policy(cheaper_by=0.2)), proven(), 90.0).kind is Kind.PROMOTE

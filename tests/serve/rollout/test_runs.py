@@ -35,21 +35,20 @@ def test_runs_add_up_by_size() -> None:
     add_run(one, 2, math.e**3)
     other: Sizes = {}
     add_run(other, 5, 1.0)
-    assert add_sizes([one, other]) == {2: (2, math.e + math.e**3, 4.0), 5: (1, 1.0, 0.0)}
+    assert add_sizes([one, other]) == {2: (2, math.e + math.e**3, 4.0, 10.0), 5: (1, 1.0, 0.0, 0.0)}
 
 
 def test_what_came_in_between_is_the_difference() -> None:
     """A size that had no run is left out."""
-    assert subtract_sizes({1: (3, 3.0, 1.0), 2: (1, 2.0, 0.5)}, {1: (1, 1.0, 0.5), 2: (1, 2.0, 0.5)}) == {
-        1: (2, 2.0, 0.5)
-    }
+    before: Sizes = {1: (1, 1.0, 0.5, 0.25), 2: (1, 2.0, 0.5, 0.25)}
+    assert subtract_sizes(before | {1: (3, 3.0, 1.0, 0.5)}, before) == {1: (2, 2.0, 0.5, 0.25)}
 
 
 def test_a_run_that_took_no_time_has_a_log() -> None:
     """A clock may be coarse."""
     sizes: Sizes = {}
     add_run(sizes, 1, 0.0)
-    assert sizes == {1: (1, 0.0, math.log(1e-3))}
+    assert sizes == {1: (1, 0.0, math.log(1e-3), math.log(1e-3) ** 2)}
 
 
 def test_there_are_never_more_than_32_blocks() -> None:
@@ -84,7 +83,7 @@ def test_neither_order_nor_cuts_mean_anything(ticks: list[Cost], data: st.DataOb
 def test_blocks_can_be_made_as_long_as_anothers() -> None:
     """What ran in four seconds is what ran in the one block of them."""
     cost = sum((Cost.tick(2, 1.0, at_s=float(second)) for second in range(8)), Cost())
-    assert coarsen(cost, 4) == {0: {2: (4, 4000, 0)}, 1: {2: (4, 4000, 0)}}
+    assert coarsen(cost, 4) == {0: {2: (4, 4000, 0, 0)}, 1: {2: (4, 4000, 0, 0)}}
 
 
 def test_what_an_older_version_stored_is_read() -> None:
