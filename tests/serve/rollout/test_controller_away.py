@@ -41,7 +41,7 @@ def expect_whole(keeping: Keeping) -> None:
     """The store says what is in force, and all of it computes again."""
     present = keeping.store.read("digits")
     assert (present.rollout, present.routes) == (keeping.rollout, keeping.routes)
-    assert replay(keeping.store.trail("digits"), keeping.rollout.rollout).faults == ()
+    assert replay(keeping.store.trail("digits"), keeping.rollout.rollout, keeping.store.key).faults == ()
     assert keeping.controller.view(keeping.situation).warnings == ()
 
 
@@ -181,7 +181,7 @@ def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
     keeping: Keeping, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too late for the rollout, and not for the traffic."""
-    keeping.start(SKIP)
+    keeping.start(SKIP.model_copy(update={"watch_s": 0.0}))
     keeping.promote()
     keeping.promote()
     write = Store.append
