@@ -184,7 +184,11 @@ class Keeper:
         if whole:
             kept = {name: version for name, version in kept.items() if name in wanted}
         variants = kept | loaded
-        if stored.baseline not in variants:
+        routed = (await self._thread.wait(self._store.read, stored.name)).routes
+        # One that was accepted stands in where the repository's own is not there.
+        known = [stored.baseline] if routed is None else [stored.baseline, routed.baseline]
+        baseline = next((name for name in known if name in variants), None)
+        if baseline is None:
             await self._hosts.remove(loaded.values())
             return failures
         before = self._catalog.models.get(stored.name)
@@ -192,7 +196,7 @@ class Keeper:
             name=stored.name,
             signature=stored.signature,
             task=stored.bundles[stored.baseline].figures.quality.task,
-            routes=Routes(model=stored.name, baseline=stored.baseline, weights={stored.baseline: 1}),
+            routes=Routes(model=stored.name, baseline=baseline, weights={baseline: 1}),
             variants=variants,
             rejected=stored.rejected,
         )

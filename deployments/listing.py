@@ -55,7 +55,11 @@ def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
         )
         for name, bundle in stored.bundles.items()
     }
-    return Bundles(baseline=stored.baseline, bundles=bundles)
+    # One that was accepted has taken the place of the repository's.
+    baseline = (
+        model.routes.baseline if model is not None and model.routes.baseline in bundles else stored.baseline
+    )
+    return Bundles(baseline=baseline, bundles=bundles)
 
 
 def find_loaded(catalog: Catalog, model: str, variant: str | None) -> LoadedModel:

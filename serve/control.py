@@ -19,8 +19,8 @@ from serve.rollout.rollout import Phase, Rollout
 from serve.rollout.trail import Action
 from serve.routing import Routes, Share, Weight
 
-# What a person may do to a rollout that runs.
-Act = Literal["pause", "resume", "promote", "abort"]
+# What a person may do to a rollout that runs, and to one that is done.
+Act = Literal["pause", "resume", "promote", "abort", "accept"]
 
 
 Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
@@ -47,7 +47,7 @@ class RolloutWanted(Record):
 
 
 class ActWanted(Record):
-    """What comes with a pause, resume, promote or abort."""
+    """What comes with an act."""
 
     # Of the trail's entry on which it was decided; None: whatever happened since.
     number: int | None = None

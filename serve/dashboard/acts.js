@@ -11,6 +11,7 @@ const STALE = "Nothing was done: the rollout has changed since you looked. This 
 /** The buttons that fit the phase. `desk` has `view()`, the newest one, `look()` and `tell(message)`. */
 export function acts(view, desk) {
   const { rollout } = view;
+  if (rollout.phase === "DONE" && !rollout.accepted && answersAll(view)) return [acceptButton(rollout, desk)];
   if (over(rollout.phase)) return [];
   const paused = rollout.phase === "PAUSED";
   const watched = rollout.phase === "WATCHING";
@@ -21,6 +22,7 @@ export function acts(view, desk) {
     : h("button", { type: "button", "data-key": "pause", onclick: () => act("pause", desk) }, "Pause");
   return [
     steady,
+    watched && acceptButton(rollout, desk),
     h(
       "button",
       { type: "button", "data-key": "promote", onclick: () => promote(desk) },
@@ -28,6 +30,24 @@ export function acts(view, desk) {
     ),
     h("button.grave", { type: "button", "data-key": "abort", onclick: () => abort(desk) }, "Abort …"),
   ];
+}
+
+/** Whether nobody has set other routes since it was done. */
+function answersAll({ rollout, routes }) {
+  const { candidate } = rollout.plan;
+  return Object.entries(routes.weights).every(([name, weight]) => name === candidate || !weight);
+}
+
+function acceptButton({ plan: { candidate } }, desk) {
+  const does = () => accept(desk);
+  return h("button", { type: "button", "data-key": "accept", onclick: does }, `Make ${candidate} the baseline …`);
+}
+
+function accept(desk) {
+  const { candidate, baseline } = desk.view().rollout.plan;
+  const what = `The next rollout starts from ${candidate}, which helps out when another variant fails. `;
+  const then = `${baseline} stays, as a variant like others. No traffic moves.`;
+  return confirm("accept", `Make ${candidate} the baseline?`, what + then, "Make it the baseline", "", desk);
 }
 
 function promoteVerb(rollout) {

@@ -73,7 +73,7 @@ function hero({ model, detail, view, running }, desk, now_s, newest) {
     h("h2", { id: "state" }, main, " ", h("span.rest", null, rest)),
     view && stepper(view),
     view && meters(view, now_s),
-    h("div.acts", null, view && acts(view, desk), newest && !running && startButton(model, detail, desk)),
+    h("div.acts", null, view && newest && acts(view, desk), newest && !running && startButton(model, detail, desk)),
   );
 }
 

@@ -64,7 +64,9 @@ const SENTENCES = {
   },
   DONE({ rollout }, detail) {
     const { candidate, policy } = rollout.plan;
-    const rest = `All ${many(policy.steps.length, "step")} taken, the last one by ${who(rollout.by)}.`;
+    const rest = rollout.accepted
+      ? `It is the baseline now, by ${who(rollout.by)}.`
+      : `All ${many(policy.steps.length, "step")} taken, the last one by ${who(rollout.by)}.`;
     return { main: `${candidate} was promoted: ${present(detail)}.`, rest };
   },
   ROLLED_BACK({ rollout }, detail) {

@@ -7,7 +7,7 @@ import { split } from "./shares.js";
 import { ago, count, many, moment, percent, said } from "./words.js";
 
 const PROOF = /^(.*?): (.*)$/s;
-const ACTIONS = ["started", "paused", "resumed", "promoted", "approved", "aborted"];
+const ACTIONS = ["started", "paused", "resumed", "promoted", "approved", "aborted", "accepted as the baseline"];
 
 /** The entries of the shown rollout, qualifications that came before it, and what was done to the routes
  * since, or all where none is shown. */
@@ -144,6 +144,8 @@ function what(entry) {
       return `Resumed ${at}`;
     case "abort":
       return "Aborted";
+    case "accept":
+      return "Accepted as the baseline";
     case "qualify":
       return "Qualification";
     default:

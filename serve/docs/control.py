@@ -30,6 +30,11 @@ _ACTS: Mapping[Act, tuple[str, str]] = {
     "resume": ("Go on with a paused rollout", "An approval that was due is asked for again."),
     "promote": ("Go one step further", "Without the evidence, or with the approval that was due."),
     "abort": ("Abort a rollout", "All traffic goes to the baseline."),
+    "accept": (
+        "Make the candidate the baseline",
+        "Of a rollout that is DONE. The next one starts from it, it helps out when another variant fails, "
+        "and the baseline that was is a variant like others.",
+    ),
 }
 
 

@@ -86,8 +86,8 @@ WEIGH_EXAMPLES: dict[str, Any] = {
 
 
 def act_examples(act: Act) -> dict[str, Any]:
-    """Bodies of that act; before a `resume` there was a pause."""
-    number = 10 if act == "resume" else 9
+    """Bodies of that act; before a `resume` there was a pause, before an `accept` the last steps."""
+    number = {"resume": 10, "accept": 12}.get(act, 9)
     return {
         "Whatever has happened since": {},
         f"Only if the trail still ends with entry {number}": {"number": number},

@@ -12,6 +12,7 @@ _ACTS = {
     "resume": "go on where it was paused",
     "promote": "one step further without the evidence, or with the approval that is due",
     "abort": "all traffic back to the baseline, for good",
+    "accept": "make the candidate of a rollout that is DONE the baseline, from which the next one starts",
 }
 
 

@@ -71,7 +71,7 @@ def _act(client: Client, options: argparse.Namespace) -> int:
     name = _find(client, options.name)
     # What was known when this was decided: the server refuses when it has changed since. To stop is right
     # wherever it has come to.
-    number = client.view(name).number if options.command in ("resume", "promote") else None
+    number = client.view(name).number if options.command in ("resume", "promote", "accept") else None
     wanted = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
     _say([summary(client.act(name, options.command, wanted))])
     return 0
@@ -141,6 +141,7 @@ _COMMANDS: Mapping[str, Callable[[Client, argparse.Namespace], int]] = {
     "resume": _act,
     "promote": _act,
     "abort": _act,
+    "accept": _act,
     "history": _history,
     "replay": _replay,
 }

@@ -60,6 +60,10 @@ def _head(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     if rollout.phase.over:
         split = f"all traffic to {plan.candidate if rollout.phase is Phase.DONE else plan.baseline}"
     here = "" if rollout.phase.over else f"for {duration(now_s - rollout.entered_s)}"
+    if rollout.phase is Phase.DONE:
+        # The next rollout starts from the baseline.
+        offered = f"new baseline: counterweight rollout accept {plan.model}"
+        here = "it is the baseline now" if rollout.accepted else offered
     yield _ends(f"{place(rollout)}   {split}", here, width)
     *before, last = textwrap.wrap(_steps(rollout), width, subsequent_indent="  ")
     ran, most = duration(now_s - rollout.started_s), duration(rollout.policy.maximum_s)
@@ -136,7 +140,9 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
     for warning in view.warnings:
         yield from _labelled("warning", warning, width)
     if rollout.phase.over:
-        yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width)
+        # What it rests on when all is well stands in the figures.
+        most = _MOST_LINES if rollout.phase is Phase.DONE else None
+        yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width, most)
         return
     yield from _labelled("came here", f"{rollout.by}: {rollout.reason}", width, 1)
     if rollout.phase is Phase.WAITING_APPROVAL:

@@ -60,6 +60,19 @@ def abort(rollout: Rollout, by: str, reason: str = "aborted") -> Rollout:
     return rollout.model_copy(update={"phase": Phase.ROLLED_BACK, "by": by, "reason": reason})
 
 
+def accept(rollout: Rollout, by: str, reason: str = "accepted as the baseline") -> Rollout:
+    """The candidate is the model's baseline from now on; while it is watched, that ends. Raises
+    RefusedAction."""
+    _refuse(rollout, "accept", Phase.DONE, Phase.WATCHING)
+    if rollout.accepted:
+        raise RefusedAction(
+            f"{rollout.plan.candidate!r} was made the baseline by rollout {rollout.rollout} already; "
+            "start the next rollout from it"
+        )
+    update = {"phase": Phase.DONE, "accepted": True, "by": by, "reason": reason}
+    return rollout.model_copy(update=update)
+
+
 def _next(rollout: Rollout, now_s: float, *, by: str, reason: str) -> Rollout:
     update: dict[str, object] = {"by": by, "reason": reason}
     if rollout.step < len(rollout.policy.steps):
@@ -67,7 +80,7 @@ def _next(rollout: Rollout, now_s: float, *, by: str, reason: str) -> Rollout:
     elif rollout.policy.watch_s and not rollout.watched:
         update |= {"phase": Phase.WATCHING, "entered_s": now_s}
     else:
-        update["phase"] = Phase.DONE
+        update |= {"phase": Phase.DONE, "accepted": rollout.policy.on_done == "become_baseline"}
     return rollout.model_copy(update=update)
 
 

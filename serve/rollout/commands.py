@@ -27,6 +27,7 @@ from serve.rollout.replay import Replay, replay
 from serve.rollout.rollout import Plan, start
 from serve.rollout.situation import Situation
 from serve.rollout.store import Store
+from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
 from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of
@@ -138,6 +139,9 @@ class Commands:
                 if self._controller.withdraw(rollout, by, reason) is not None:
                     self._controller.save()
                     return self._controller.view(situation)
+            case "accept":
+                after = advance.accept(before, by, wanted.reason or "accepted as the baseline")
+                require_acceptable(situation, before)
         self._controller.change(situation, Action(act), after, now_s)
         return self._controller.view(situation)
 

@@ -165,6 +165,9 @@ class Policy(Record):
     maximum_s: Annotated[float, Field(gt=0)] = 86_400.0
     # What an end without a decision does: all traffic to the baseline, or stand still until somebody comes.
     inconclusive: Literal["baseline", "pause"] = "baseline"
+    # What follows when it is DONE: the baseline stays the baseline until somebody says `accept`, or the
+    # candidate takes its place at once.
+    on_done: Literal["keep", "become_baseline"] = "keep"
     # Gets a POST on each change. None: nobody is told.
     webhook: Annotated[str, AfterValidator(_url)] | None = None
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from serve.errors import CounterweightError
 from serve.record import Record
-from serve.rollout.advance import abort, advance, pause, promote, resume
+from serve.rollout.advance import abort, accept, advance, pause, promote, resume
 from serve.rollout.growth import shrunk
 from serve.rollout.judge import judge
 from serve.rollout.rollout import Rollout, routes_of
@@ -18,6 +18,7 @@ _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
     Action.RESUME: lambda before, change: resume(before, change.by, _reason(change)),
     Action.PROMOTE: lambda before, change: promote(before, change.by, change.at_s, _reason(change)),
     Action.ABORT: lambda before, change: abort(before, change.by, _reason(change)),
+    Action.ACCEPT: lambda before, change: accept(before, change.by, _reason(change)),
 }
 
 
@@ -75,7 +76,7 @@ def _compare(last: Change | None, change: Change, routes: Routes | None) -> list
     if last is None or last.rollout is None:
         return faults if change.action is Action.START else [f"{change.action} before the start", *faults]
     before = last.rollout
-    if before.phase.over:
+    if before.phase.over and change.action is not Action.ACCEPT:
         return [f"{change.action} after the end, {before.phase}"]
     expected: Rollout | None = None
     if (judged := change.judged) is not None:

@@ -65,6 +65,8 @@ class Rollout(Record):
     # Who changed it last and why; "judge" is the machine.
     by: str
     reason: str
+    # Whether the candidate was made the model's baseline, after the end.
+    accepted: bool = False
 
     @model_validator(mode="after")
     def _on_a_step(self) -> Self:
@@ -119,15 +121,17 @@ def start(rollout: str, plan: Plan, baseline_quantile_ms: float | None, by: str,
 def routes_of(rollout: Rollout, before: Routes) -> Routes:
     """The routes that should be in force after `before`, which are returned when they are right already.
 
-    Everything goes to the two of the rollout; shadows that are not its candidate stay."""
+    Everything goes to the two of the rollout; shadows that are not its candidate stay. A candidate that was
+    accepted is the baseline from then on."""
     candidate = rollout.plan.candidate
+    baseline = candidate if rollout.accepted else before.baseline
     shadows = {name: share for name, share in before.shadows.items() if name != candidate}
     if rollout.shadow_share:
         shadows[candidate] = rollout.shadow_share
-    if before.weights == rollout.weights and before.shadows == shadows:
+    if (before.baseline, before.weights, before.shadows) == (baseline, rollout.weights, shadows):
         return before
-    update = {"weights": rollout.weights, "shadows": shadows, "revision": before.revision + 1}
-    return before.model_copy(update=update)
+    update = {"baseline": baseline, "weights": rollout.weights, "shadows": shadows}
+    return before.model_copy(update={**update, "revision": before.revision + 1})
 
 
 def fix_limit(rollout: Rollout, baseline_quantile_ms: float | None) -> Rollout:

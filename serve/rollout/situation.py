@@ -33,6 +33,7 @@ class Situation:
     What takes traffic away is in force before the store has it (`ahead`); nothing else is."""
 
     model: str
+    # The repository's, or the one of the loaded variants that was accepted in its place last.
     baseline: str
     # Variant -> the digest of the version that is loaded.
     digests: Mapping[str, str]
@@ -79,6 +80,9 @@ class Situation:
     # All labels of the rollout, as the store had them when they were read last; and whether it has more.
     labels: tuple[Segment, ...] = ()
     labels_due: bool = True
+
+    def __post_init__(self) -> None:
+        self._stored_baseline = self.baseline
 
     @property
     def running(self) -> Rollout | None:
@@ -127,6 +131,7 @@ class Situation:
         ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
         self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
+        self.baseline = self._stored_baseline
         for entry in trail:
             self.put(entry.number, entry.change)
         self._restart(present.evidence)
@@ -206,13 +211,18 @@ class Situation:
         if change.judged is not None:
             self.weighed = weight_of(change.judged.evidence)
             self.judged = change.judged.verdict, change.at_s
+        rollout = change.rollout
+        if rollout is not None and rollout.accepted and rollout.plan.candidate in self.digests:
+            self.baseline = rollout.plan.candidate
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
-            if change.rollout is not None:
+            if rollout is not None:
                 # As routed, which is what the requests were drawn by.
-                share = change.routes.share(change.rollout.plan.candidate)
-                self.splits[change.routes.revision] = (change.rollout.step, share)
-        if moved and (rollout := change.rollout) is not None:
+                self.splits[change.routes.revision] = (
+                    rollout.step,
+                    change.routes.share(rollout.plan.candidate),
+                )
+        if moved and rollout is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(
             number=number,

@@ -36,6 +36,8 @@ class Action(StrEnum):
     RESUME = "resume"
     PROMOTE = "promote"
     ABORT = "abort"
+    # After the end: the candidate is the baseline.
+    ACCEPT = "accept"
     # Routes alone, without a rollout.
     ROUTES = "routes"
     # Nothing was changed: something was found out before a rollout.

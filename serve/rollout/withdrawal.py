@@ -37,6 +37,9 @@ def on_top(ahead: Change, rollout: Rollout | None, routes: Routes, now_s: float)
         return None
     if rollout.phase is not Phase.DONE:
         return withdraw(rollout, routes, ahead.by, ahead.rollout.reason, now_s)
-    weights = {name: float(name == routes.baseline) for name in routes.weights}
-    back = routes.model_copy(update={"weights": weights, "revision": routes.revision + 1})
+    # Of the plan: its candidate may have been made the baseline meanwhile.
+    baseline = rollout.plan.baseline
+    weights = {**dict.fromkeys(routes.weights, 0.0), baseline: 1.0}
+    update = {"baseline": baseline, "weights": weights, "revision": routes.revision + 1}
+    back = routes.model_copy(update=update)
     return Change(model=routes.model, action=Action.ROUTES, by=ahead.by, at_s=now_s, routes=back)

@@ -44,6 +44,7 @@ _ACTS: Mapping[Act, Callable[[Rollout, str, str | None], Rollout]] = {
     "resume": lambda rollout, by, reason: advance.resume(rollout, by, reason or "resumed"),
     "promote": lambda rollout, by, reason: advance.promote(rollout, by, NOW_S, reason),
     "abort": lambda rollout, by, reason: advance.abort(rollout, by, reason or "aborted"),
+    "accept": lambda rollout, by, reason: advance.accept(rollout, by, reason or "accepted as the baseline"),
 }
 
 

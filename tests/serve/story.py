@@ -82,15 +82,17 @@ class Story:
     ) -> Rollout:
         """The rollout after `action`, and the routes that follow from it."""
         shadows = {after.plan.candidate: after.shadow_share} if after.shadow_share else {}
-        same = (after.weights, shadows) == (self.routes.weights, self.routes.shadows)
-        update = {"weights": after.weights, "shadows": shadows, "revision": self.routes.revision + 1}
+        before = self.routes
+        baseline = after.plan.candidate if after.accepted else before.baseline
+        same = (baseline, after.weights, shadows) == (before.baseline, before.weights, before.shadows)
+        update = {"baseline": baseline, "weights": after.weights, "shadows": shadows}
         change = Change(
             model=self.plan.model,
             action=action,
             by=by,
             at_s=NOW_S - ago_s,
             rollout=after,
-            routes=None if same else self.routes.model_copy(update=update),
+            routes=None if same else before.model_copy(update={**update, "revision": before.revision + 1}),
             judged=judged,
         )
         self._write(change)

@@ -75,6 +75,18 @@ def test_promote_says_from_where_to_where(visit: VisitDesk) -> None:
     expect(page.state).to_contain_text("step 4 of 5, 50 % of the traffic")
 
 
+def test_the_winner_is_made_the_baseline(visit: VisitDesk) -> None:
+    """Asked first, said afterwards, and not offered again."""
+    page = visit(Desk("done"))
+    page.press("Make light the baseline …")
+    said = "The next rollout starts from light, which helps out when another variant fails."
+    expect(page.page.get_by_role("dialog")).to_contain_text(said)
+    page.press("Make it the baseline")
+    expect(page.state).to_contain_text("It is the baseline now, by local.")
+    expect(page.card("Timeline")).to_contain_text("Accepted as the baseline")
+    expect(page.page.get_by_role("button", name="Make light the baseline …")).to_have_count(0)
+
+
 def test_a_stale_number_shows_the_new_state(visit: VisitDesk) -> None:
     """Somebody paused while the question stood open: nothing is done, and the page says why."""
     page = visit(Desk("step"))

@@ -28,6 +28,7 @@ from serve.http.server import HttpServer
 from serve.observe.observer import Observer
 from serve.placement import Placement, Together
 from serve.registry import Registry
+from serve.rollout.rollout import Phase
 from serve.routing import Routes
 from serve.session import open_session
 from serve.settings import Settings
@@ -117,10 +118,13 @@ async def ask_everything(repository: Path) -> dict[Asked, httpx2.Response]:
 
 
 async def prepare(path: str) -> None:
-    """Something that there is to resume, and nothing in the way of other routes and of a start."""
+    """Something that there is to resume or to accept, and nothing in the way of other routes and a start."""
     DESK.forget()
     if path.endswith("/resume"):
         await DESK.act(ROLLOUT, "pause", ActWanted(), "ann")
+    elif path.endswith("/accept"):
+        while DESK.story.rollouts[ROLLOUT][1].phase is not Phase.WATCHING:
+            await DESK.act(ROLLOUT, "promote", ActWanted(), "ann")
     elif path.endswith(("/routes", "/rollouts")):
         await DESK.act(ROLLOUT, "abort", ActWanted(), "ann")
 

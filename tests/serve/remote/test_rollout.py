@@ -135,6 +135,18 @@ def test_a_paused_rollout_is_resumed(type: Type) -> None:
     assert type("rollout", "resume", "linear") == (0, f"{RUNS}: STEP 3 of 5, 25 % asked; local: resumed\n")
 
 
+def test_what_is_done_is_accepted(type: Type, endpoint: Endpoint) -> None:
+    """The status says how, and afterwards that it was."""
+    endpoint.desk.story = Desk("done").story
+    offered = "new baseline: counterweight rollout accept linear\n"
+    assert offered in type("rollout", "status", "linear")[1]
+    number = endpoint.call(endpoint.desk.view(RUNS)).number
+    code, _ = type("rollout", "accept", "linear", "--reason", "a quiet week")
+    wanted = ActWanted(number=number, reason="a quiet week")
+    assert (code, endpoint.desk.told) == (0, [("act", RUNS, "accept", wanted, "local")])
+    assert "it is the baseline now\n" in type("rollout", "status", "linear")[1]
+
+
 def test_history_says_what_was_done_by_whom_and_why(type: Type) -> None:
     """Oldest first, and nothing of the verdicts that only waited."""
     code, shown = type("rollout", "history", "linear")
@@ -178,7 +190,7 @@ def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None
 
 
 @pytest.mark.parametrize(
-    "command", ["start", "status", "pause", "resume", "promote", "abort", "history", "replay"]
+    "command", ["start", "status", "pause", "resume", "promote", "abort", "accept", "history", "replay"]
 )
 def test_every_command_of_rollout_has_help_with_an_example(
     command: str, capsys: pytest.CaptureFixture[str]

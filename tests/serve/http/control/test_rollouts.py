@@ -7,6 +7,7 @@ from serve.errors import CounterweightError, LostLease, StoreFailed, UnknownVari
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.replay import Replay
 from serve.rollout.rollout import Phase
+from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
 
 RUNNING = "linear-20261122-152000-3f9a"
@@ -50,7 +51,7 @@ def test_a_policy_that_cannot_be_is_400_with_its_faults(endpoint: Endpoint) -> N
     assert endpoint.desk.told == []
 
 
-@pytest.mark.parametrize("act", [act for act in get_args(Act) if act != "resume"])
+@pytest.mark.parametrize("act", [act for act in get_args(Act) if act not in ("resume", "accept")])
 @pytest.mark.parametrize(("body", "number"), [(b"", None), (b"{}", None), (b'{"number": 9}', 9)], ids=repr)
 def test_acts_on_a_rollout(endpoint: Endpoint, act: Act, body: bytes, number: int | None) -> None:
     """With or without the entry on which it was decided; the answer is what came of it."""
@@ -67,6 +68,14 @@ def test_resumes_what_was_paused(endpoint: Endpoint) -> None:
     assert endpoint.client.post(f"{PATH}/resume", json={}).json()["rollout"]["phase"] == "STEP"
 
 
+def test_accepts_what_is_done(endpoint: Endpoint) -> None:
+    """And nothing that runs."""
+    assert endpoint.client.post(f"{PATH}/accept", json={}).status_code == 409
+    endpoint.desk.story = Desk("done").story
+    view = endpoint.client.post(f"{PATH}/accept", json={}).json()
+    assert (view["rollout"]["phase"], view["rollout"]["accepted"]) == ("DONE", True)
+
+
 def test_an_act_on_an_old_entry_is_409_with_the_current_one(endpoint: Endpoint) -> None:
     """Somebody, or the judge, was faster."""
     answer = endpoint.client.post(f"{PATH}/promote", json={"number": 3})
@@ -81,7 +90,7 @@ def test_an_act_needs_json_even_without_a_body(endpoint: Endpoint, act: Act) -> 
 
 
 def test_an_unknown_act_is_404(endpoint: Endpoint) -> None:
-    """There are four."""
+    """There are five."""
     assert endpoint.client.post(f"{PATH}/hurry", json={}).status_code == 404
 
 

@@ -1,0 +1,19 @@
+"""Succession: whether the candidate of a rollout may take the place of the model's baseline."""
+
+from serve.errors import RefusedAction
+from serve.rollout.rollout import Rollout
+from serve.rollout.situation import Situation
+
+
+def require_acceptable(situation: Situation, rollout: Rollout) -> None:
+    """Raise RefusedAction unless the version that won is loaded and answers everything."""
+    model, candidate = situation.model, rollout.plan.candidate
+    if (fault := situation.fault(rollout)) is not None:
+        raise RefusedAction(
+            f"{candidate!r} of {model!r} cannot be made the baseline: {fault}; start a rollout to it again"
+        )
+    if (share := situation.routes.share(candidate)) < 1:
+        raise RefusedAction(
+            f"{candidate!r} of {model!r} cannot be made the baseline, for it gets {100 * share:.4g} % of the "
+            "traffic: other routes were set since it won; start a rollout to it again"
+        )

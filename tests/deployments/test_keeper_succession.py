@@ -1,0 +1,69 @@
+"""A model whose baseline is another one than the repository's, because a winner was accepted."""
+
+import asyncio
+from pathlib import Path
+
+from deployments.keeper import Keeper
+from serve.catalog import LoadedModel
+from serve.control import ActWanted, RolloutWanted
+from tests.deployments.keepers import Reporting, make_keeper, reporting
+
+
+async def accepted(keeper: Keeper) -> None:
+    """`light` has won against `base`."""
+    view = await keeper.command("start", "linear", RolloutWanted(candidate="light"), "ann")
+    while not view.rollout.phase.over:
+        view = await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")
+    await keeper.command("act", view.rollout.rollout, "accept", ActWanted(), "ann")
+
+
+async def served(keeper: Keeper) -> LoadedModel:
+    """As a gateway hears it."""
+    gateway = Reporting(keeper, "new")
+    await gateway.report()
+    return gateway.catalog.models["linear"]
+
+
+def test_gateways_hear_of_the_new_baseline(repository: Path, tmp_path: Path) -> None:
+    """It is who steps in; and `bundles` names it, too."""
+
+    async def scenario() -> tuple[str, str]:
+        keeper, _ = await make_keeper(repository, tmp_path)
+        await accepted(keeper)
+        return (await served(keeper)).routes.baseline, (await keeper.bundles("linear")).baseline
+
+    assert asyncio.run(scenario()) == ("light", "light")
+
+
+def test_the_old_baseline_is_a_variant_like_others(repository: Path, tmp_path: Path) -> None:
+    """It can be unloaded, and loaded again."""
+
+    async def scenario() -> list[list[str]]:
+        keeper, _ = await make_keeper(repository, tmp_path)
+        async with reporting(keeper):
+            await accepted(keeper)
+            await keeper.unload("linear", "base")
+            alone = await served(keeper)
+            await keeper.load("linear", "base")
+            again = await served(keeper)
+        assert {alone.routes.baseline, again.routes.baseline} == {"light"}
+        return [sorted(alone.variants), sorted(again.variants)]
+
+    assert asyncio.run(scenario()) == [["light"], ["base", "light"]]
+
+
+def test_the_new_baseline_is_served_where_the_old_one_cannot_be(repository: Path, tmp_path: Path) -> None:
+    """It answers everything, and nobody needs the other."""
+
+    async def scenario() -> tuple[str, list[str]]:
+        keeper, hosts = await make_keeper(repository, tmp_path)
+        async with reporting(keeper):
+            await accepted(keeper)
+            await keeper.unload("linear", None)
+            hosts.broken["linear/base"] = "it is damaged"
+            failures = await keeper._load(keeper._plan.read()[0], ["base", "light"], whole=True)
+            assert failures == {"linear/base": "it is damaged"}
+            model = await served(keeper)
+        return model.routes.baseline, sorted(model.variants)
+
+    assert asyncio.run(scenario()) == ("light", ["light"])

@@ -1,0 +1,125 @@
+"""The winner of a rollout becomes the baseline."""
+
+from typing import Any
+
+import pytest
+
+from serve.control import ActWanted, RolloutView, RoutesWanted
+from serve.errors import RefusedAction
+from serve.rollout.policy import Policy
+from serve.rollout.rollout import Phase
+from tests.serve.rollout.keeping import POLICY, VERSIONS, Keeping
+
+AT_ONCE = POLICY.model_copy(update={"on_done": "become_baseline"})
+
+
+def won(keeping: Keeping, policy: Policy = POLICY, candidate: str = "int8") -> Keeping:
+    """A rollout that somebody has promoted to its end."""
+    keeping.start(policy, candidate)
+    while not keeping.rollout.phase.over:
+        keeping.promote()
+    return keeping
+
+
+def accept(keeping: Keeping, **wanted: Any) -> RolloutView:
+    """By bob."""
+    return keeping.commands.act(keeping.rollout.rollout, "accept", ActWanted(**wanted), "bob")
+
+
+def test_who_won_is_the_baseline_once_somebody_says_so(keeping: Keeping) -> None:
+    """It keeps the traffic, and helps out from now on; the one before stays as a variant like others."""
+    assert won(keeping).routes.baseline == "fp32"
+    view = accept(keeping)
+    assert (view.rollout.phase, view.rollout.accepted, view.rollout.by) == (Phase.DONE, True, "bob")
+    assert (view.routes.baseline, view.routes.weights) == ("int8", {"fp32": 0.0, "int8": 1.0})
+
+
+def test_who_is_watched_is_the_baseline_as_soon_as_somebody_says_so(keeping: Keeping) -> None:
+    """Nothing is left to go back to, so the watch ends."""
+    keeping.start(POLICY)
+    while keeping.rollout.phase is not Phase.WATCHING:
+        keeping.promote()
+    view = accept(keeping)
+    assert (view.rollout.phase, view.routes.baseline, keeping.situation.running) == (Phase.DONE, "int8", None)
+
+
+def test_the_next_rollout_starts_there(keeping: Keeping) -> None:
+    """Production need not go back to the old one first."""
+    accept(won(keeping))
+    plan = keeping.start(candidate="slim").rollout.plan
+    assert (plan.baseline, plan.candidate) == ("int8", "slim")
+
+
+def test_the_old_baseline_can_be_a_candidate(keeping: Keeping) -> None:
+    """That is the way back."""
+    accept(won(keeping))
+    accept(won(keeping, candidate="fp32"))
+    assert (keeping.routes.baseline, keeping.situation.baseline) == ("fp32", "fp32")
+
+
+def test_a_new_baseline_outlives_the_keeper(keeping: Keeping) -> None:
+    """The repository still names the other one."""
+    accept(won(keeping))
+    keeping = keeping.killed()
+    try:
+        assert (keeping.situation.baseline, keeping.routes.baseline) == ("int8", "int8")
+        assert keeping.start(candidate="slim").rollout.plan.baseline == "int8"
+    finally:
+        keeping.kill()
+
+
+def test_a_rollout_after_it_leaves_the_baseline_as_it_is(keeping: Keeping) -> None:
+    """Until its own candidate is accepted."""
+    accept(won(keeping))
+    keeping.start(candidate="slim")
+    keeping.commands.act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
+    assert (keeping.routes.baseline, keeping.routes.share("int8")) == ("int8", 1.0)
+
+
+def test_a_baseline_that_is_gone_is_replaced_by_the_repositorys(keeping: Keeping) -> None:
+    """Somebody has to answer; and it takes its place again when it is back, without moving traffic."""
+    accept(won(keeping))
+    left = {name: digest for name, digest in VERSIONS.items() if name != "int8"}
+    keeping.controller.settle("digits", "fp32", left, None)
+    assert (keeping.routes.baseline, keeping.routes.share("fp32")) == ("fp32", 1.0)
+    keeping.controller.settle("digits", "fp32", VERSIONS, None)
+    assert (keeping.routes.baseline, keeping.routes.share("fp32")) == ("int8", 1.0)
+
+
+def test_a_policy_can_say_it_beforehand(keeping: Keeping) -> None:
+    """Then nobody has to."""
+    won(keeping, AT_ONCE)
+    assert (keeping.rollout.accepted, keeping.routes.baseline) == (True, "int8")
+    with pytest.raises(RefusedAction, match=r"'int8' was made the baseline by rollout .* already"):
+        accept(keeping)
+
+
+def test_a_rollout_that_did_not_win_is_refused(keeping: Keeping) -> None:
+    """In words that say what phase it is in."""
+    keeping.start()
+    with pytest.raises(RefusedAction, match=r"cannot accept rollout .* in phase SHADOW; that is possible in"):
+        accept(keeping)
+
+
+def test_a_version_that_did_not_win_is_refused(keeping: Keeping) -> None:
+    """It was loaded since, and nothing is known of it."""
+    won(keeping)
+    keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
+    with pytest.raises(RefusedAction, match="int8 was loaded in another version than the evidence is about"):
+        accept(keeping)
+
+
+def test_a_winner_without_the_traffic_is_refused(keeping: Keeping) -> None:
+    """Somebody has taken it away again."""
+    won(keeping)
+    keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "int8": 3}), "ann")
+    with pytest.raises(RefusedAction, match=r"it gets 75 % of the traffic: other routes were set"):
+        accept(keeping)
+
+
+def test_it_stands_in_the_trail_and_comes_out_the_same(keeping: Keeping) -> None:
+    """With who said it and why."""
+    accept(won(keeping), reason="a week without a complaint")
+    line = keeping.commands.trail("digits", 0)[-1]
+    assert (line.action, line.by, line.reason) == ("accept", "bob", "a week without a complaint")
+    assert keeping.commands.replay(keeping.rollout.rollout).faults == ()
