@@ -112,4 +112,4 @@ class Admission:
     def _tell_class(self, answer: Answer) -> None:
         top, request_id = top_class(answer.ran.outputs), self._ticket.request_id
         if top is not None and request_id:
-            self._census.tell_class(request_id, top)
+            self._census.tops.append((request_id, top))

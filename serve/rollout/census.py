@@ -175,11 +175,6 @@ class Census:
         if self.watch.feedback and request_id:
             self._answered.append((request_id, choice))
 
-    def tell_class(self, request_id: str, top: int) -> None:
-        """The class on top of the answer to a request that has ended."""
-        if self.watch.feedback and len(self._tops) < _MOST_ANSWERED:
-            self._tops[request_id] = top
-
     def _counted(self, choice: Choice, bucket: int | None) -> tuple[Count, ...]:
         count = self._counts.get(choice)
         if count is None:
@@ -208,7 +203,7 @@ class Census:
                 copies=self.copies,
                 disagreements=tuple(self.disagreements),
                 answered=tuple(self._answered),
-                tops=self._tops,
+                tops=dict(self.tops),
             )
             self._clear()
             self._ran, self._sizes, self._revision = ran, sizes or {}, revision
@@ -248,6 +243,7 @@ class Census:
     def _clear(self) -> None:
         self._counts: dict[Choice, Count] = {}
         self._answered: deque[tuple[str, Choice]] = deque(maxlen=_MOST_ANSWERED)
-        self._tops: dict[str, int] = {}
+        # The ids of requests and the classes on top of their answers.
+        self.tops: deque[tuple[str, int]] = deque(maxlen=_MOST_ANSWERED)
         self.copies = Copies()
         self.disagreements: deque[Disagreement] = deque(maxlen=_MOST_DISAGREEMENTS)
