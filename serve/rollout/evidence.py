@@ -1,6 +1,6 @@
 """Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -132,10 +132,6 @@ class Segment(Record):
         ended_s = max(self.ended_s, other.ended_s)
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
-    def with_labels(self, told: "Segment") -> "Segment":
-        """This with the labels of `told`, which has the same key, instead of its own."""
-        return self.model_copy(update={"labelled": told.labelled, "wrong": told.wrong})
-
 
 class Clusters(Sums):
     """Pairs by the request that they came in, because rows of one request are alike."""
@@ -184,6 +180,16 @@ class Comparison(Record):
         return Comparison(**sums, largest_difference=largest_difference)
 
 
+class Carried(Record):
+    """What earlier rollouts of the same two versions have seen."""
+
+    segments: tuple[Segment, ...] = ()
+    shadow: Comparison = Comparison()
+    outputs: Mapping[str, Comparison] = {}
+    slices: Mapping[str, Comparison] = {}
+    deaths: Pair = Pair()
+
+
 class Evidence(Record):
     """All of one rollout so far: one segment for each split that was in force, in order."""
 
@@ -201,6 +207,26 @@ class Evidence(Record):
     deaths: Pair = Pair()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
+    # None: nothing that was seen earlier counts here.
+    carried: Carried | None = None
+
+    @property
+    def known(self) -> "Evidence":
+        """This together with what was carried."""
+        if self.carried is None:
+            return self
+        whole = self.model_copy(
+            update={
+                "carried": None,
+                "shadow": self.shadow + self.carried.shadow,
+                "outputs": _together(self.outputs, self.carried.outputs),
+                "slices": _together(self.slices, self.carried.slices),
+                "deaths": self.deaths + self.carried.deaths,
+            }
+        )
+        for segment in self.carried.segments:
+            whole = whole.with_tick(segment)
+        return whole
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -214,11 +240,6 @@ class Evidence(Record):
         segments[tick.key] = segments[tick.key] + tick if tick.key in segments else tick
         return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})
 
-    def with_labels(self, labels: Iterable[Segment]) -> "Evidence":
-        """This with `labels`, which are all of the rollout so far, instead of those that it had."""
-        segments = {segment.key: segment for segment in self.segments}
-        for told in labels:
-            known = segments.get(told.key)
-            segments[told.key] = told if known is None else known.with_labels(told)
-        after = tuple(segments[key] for key in sorted(segments))
-        return self if after == self.segments else self.model_copy(update={"segments": after})
+
+def _together(one: Mapping[str, Comparison], other: Mapping[str, Comparison]) -> Mapping[str, Comparison]:
+    return {key: one.get(key, Comparison()) + other.get(key, Comparison()) for key in sorted({*one, *other})}

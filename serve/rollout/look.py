@@ -8,6 +8,7 @@ from serve.rollout.answered import Answer
 from serve.rollout.census import Sheet
 from serve.rollout.gathering import gather
 from serve.rollout.judge import judge
+from serve.rollout.labelled import with_labels
 from serve.rollout.rollout import Rollout
 from serve.rollout.situation import Situation
 from serve.rollout.trail import METHOD, Action, Change, Judged
@@ -54,7 +55,7 @@ def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float)
         sheets, situation.waiting = situation.waiting, []
     try:
         gathered = gather(evidence, sheets, rollout.plan, splits, span) if sheets else evidence
-        gathered = gathered.with_labels(labels)
+        gathered = with_labels(gathered, labels)
         answers = _answers(situation, rollout, sheets, now_s)
     except BaseException:
         with taking:

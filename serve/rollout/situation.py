@@ -10,6 +10,7 @@ from serve.rollout.answered import Answer
 from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
+from serve.rollout.labelled import with_labels
 from serve.rollout.qualification import QualificationView, view_of
 from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.rollout.rollout import Phase, Rollout, watch_of
@@ -118,7 +119,7 @@ class Situation:
     @property
     def whole(self) -> Evidence:
         """The evidence with the labels that the next look will add to it."""
-        return self.present.evidence.with_labels(self.labels)
+        return with_labels(self.present.evidence, self.labels)
 
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
@@ -198,7 +199,7 @@ class Situation:
             self.qualifications.append(view_of(change.qualification, number, change.by, change.at_s))
         evidence = self.present.evidence
         if change.action is Action.START:
-            evidence = Evidence()
+            evidence = Evidence(carried=change.carried)
             self._restart(evidence)
             self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
@@ -213,11 +214,8 @@ class Situation:
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
             if rollout is not None:
-                # As routed, which is what the requests were drawn by.
-                self.splits[change.routes.revision] = (
-                    rollout.step,
-                    change.routes.share(rollout.plan.candidate),
-                )
+                share = change.routes.share(rollout.plan.candidate)
+                self.splits[change.routes.revision] = (rollout.step, share)
         if moved and rollout is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(

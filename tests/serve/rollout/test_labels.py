@@ -7,6 +7,7 @@ import pytest
 from serve.rollout import held
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.feedback import Feedback
+from serve.rollout.labelled import with_labels
 from serve.rollout.store import Store
 from tests.serve.rollout.labelling import NOBODY, answer, labelled, outcome, tell
 from tests.serve.rollout.rollouts import segment
@@ -140,6 +141,6 @@ def test_labels_replace_those_that_the_evidence_had() -> None:
     """They are all there are so far: read twice, they count once, and nothing else of a step changes."""
     before = segment(1, 100, errors=(2, 1))
     told = before.model_copy(update={"labelled": Pair(baseline=9, candidate=1), "wrong": Events.tick(1, 0)})
-    once = Evidence(segments=(before,)).with_labels([told])
+    once = with_labels(Evidence(segments=(before,)), [told])
     assert once.segments == (told,)
-    assert once.with_labels([told]) is once
+    assert with_labels(once, [told]) is once

@@ -5,6 +5,7 @@ import pytest
 
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judge import Kind, judge
+from serve.rollout.labelled import with_labels
 from serve.rollout.policy import AccuracyGuard, Guards, Policy
 from serve.rollout.sequential import log_mismatch
 from serve.rollout.trust import distrust
@@ -39,7 +40,7 @@ def test_labels_that_come_alike_convict() -> None:
 
 def test_a_rollout_that_waits_for_labels_in_vain_ends_with_the_reason() -> None:
     """It is not rolled back for labels that say nothing."""
-    evidence = proven().with_labels([labelled(100, 300)])
+    evidence = with_labels(proven(), [labelled(100, 300)])
     verdict = judge(at_step(4, POLICY), evidence, POLICY.maximum_s)
     assert verdict.kind is Kind.INCONCLUSIVE
     assert "not to be trusted" in verdict.reason
