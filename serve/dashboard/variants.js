@@ -84,6 +84,8 @@ function row(name, look, { variants: all, routes }, view, share) {
       h("span.name", null, swatch(look), name),
       h("span.role", null, role(name, routes, view)),
       ready(variant.ready),
+      variant.unproven &&
+        h("span.unready", { title: "nobody has measured it on held-out rows" }, " unproven"),
     ),
     h("td", { "data-label": "Share" }, shareBar(look, variant.share, share ?? null)),
     h("td.number", { "data-label": "Requests" }, count(variant.requests)),
