@@ -13,6 +13,7 @@ from serve.rollout.store import Store
 from serve.settings import Settings
 
 _STORE = ".rollouts.db"
+_KEY = ".rollouts.key"
 
 
 def serve(arguments: list[str]) -> int:
@@ -31,6 +32,7 @@ def serve(arguments: list[str]) -> int:
             "access_log": None if options.access_log is None else options.access_log.absolute(),
             "grants": None if options.tokens is None else read_grants(options.tokens),
             "store": options.store or f"sqlite:///{options.repository.resolve() / _STORE}",
+            "seal_key": _seal_key(options),
             "settings": _parse_settings(options.set),
         },
         "serve",
@@ -38,7 +40,7 @@ def serve(arguments: list[str]) -> int:
     models = plan.read()
     for model in models:
         plan.routes_of(model)
-    _try_store(plan.store)
+    _try_store(plan)
     go_on_guarded()
     # Only now, when nothing that a person wrote can be wrong any more: ray takes seconds.
     from deployments.server import running
@@ -102,6 +104,14 @@ def _parser() -> argparse.ArgumentParser:
         f"postgresql://USER:PASSWORD@HOST/DATABASE; default: {_STORE} in the repository",
     )
     add(
+        "--seal-key",
+        type=Path,
+        metavar="FILE",
+        help="the key that what is written is sealed with, made if need be; keep it where who can write the "
+        f"store cannot read it; default: beside a SQLite file, with the ending .key, or else {_KEY} in the "
+        "repository",
+    )
+    add(
         "--set",
         action="append",
         default=[],
@@ -111,10 +121,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _try_store(url: str) -> None:
+def _seal_key(options: argparse.Namespace) -> Path | None:
+    """Where the key lies that the trail is sealed with. A database has no place beside it."""
+    if options.seal_key is not None:
+        return Path(options.seal_key).absolute()
+    beside = options.store is None or options.store.startswith("sqlite:")
+    return None if beside else options.repository.resolve() / _KEY
+
+
+def _try_store(plan: Plan) -> None:
     """Raise StoreFailed when nothing can be written down there."""
     try:
-        Store(url, "door").close()
+        Store(plan.store, "door", plan.seal_key).close()
     except StoreFailed as error:
         raise StoreFailed(f"{error}; name another place with --store") from None
 
@@ -134,7 +152,7 @@ def _welcome(plan: Plan) -> str:
         f"serving on {plan.url}, gRPC on {plan.host}:{plan.grpc_port} (Ctrl-C stops)",
         f"  to look at: {plan.url}/, to read: {plan.url}/docs",
     ]
-    store = Store(plan.store, "door")
+    store = Store(plan.store, "door", plan.seal_key)
     for model in plan.read():
         present = store.read(model.name)
         routes = present.routes or plan.routes_of(model)

@@ -48,7 +48,7 @@ class Gateway:
         self._plan = plan
         self._keeper = keeper
         self._name = uuid.uuid4().hex
-        self._journal = open_journal(journals_of(Path(scratch)), self._name)
+        self._journal = open_journal(journals_of(plan.store, Path(scratch)), self._name)
         self._registry = Registry(self._place, plan.settings, self._journal)
         # The newest catalog heard of; the revision of the one that is served, which no older one's requests
         # wait for any more; and what of it could not be had, and why.

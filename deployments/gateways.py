@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import make_url
+
 from serve.catalog import Catalog
 from serve.errors import CounterweightError
 from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
-from serve.rollout.leftovers import Leftovers
 from serve.rollout.tally import Loads, add_loads
 
 # A gateway that has not been heard of for so long is gone.
@@ -47,17 +48,18 @@ class Reply:
     written: Mapping[str, int]
 
 
-def journals_of(scratch: Path) -> Path:
-    """Where gateways keep their journals, in the folder of their server."""
-    return scratch / "journals"
+def journals_of(store: str, scratch: Path) -> Path:
+    """Where the gateways of the server whose folder is `scratch` keep their journals: beside a store that is
+    a file, so that the next server over it finds them."""
+    url = make_url(store)
+    beside = Path(f"{url.database}-gateways") if url.drivername == "sqlite" else scratch / "gateways"
+    return beside / scratch.name
 
 
 class Gateways:
     """All gateways, by their names."""
 
-    def __init__(self, scratch: Path) -> None:
-        """They were started with the same `scratch`."""
-        self.leftovers = Leftovers(journals_of(scratch))
+    def __init__(self) -> None:
         self._heard: dict[str, tuple[float, Report]] = {}
         # What gateways had counted that are gone, the last few by name: one may only have been silent.
         self._gone: dict[str, Loads] = {}

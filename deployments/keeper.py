@@ -10,7 +10,7 @@ from typing import Any
 
 from deployments.catalog_file import CatalogFile
 from deployments.doors import close_doors
-from deployments.gateways import Gateways, Reply, Report
+from deployments.gateways import Gateways, Reply, Report, journals_of
 from deployments.hosts import Hosts
 from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.meter import Meter
@@ -24,6 +24,7 @@ from serve.repository import StoredModel
 from serve.rollout.at_once import AtOnce
 from serve.rollout.commands import Commands
 from serve.rollout.controller import Controller
+from serve.rollout.leftovers import Leftovers
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.webhook import Webhooks
@@ -52,11 +53,12 @@ class Keeper:
         # `model/variant` -> why it is not served.
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
-        self._gateways = Gateways(Path(scratch))
+        self._gateways = Gateways()
+        self._leftovers = Leftovers(journals_of(plan.store, Path(scratch)).parent)
         self._meter = Meter(server)
         self._change = asyncio.Lock()
         self._thread = StoreThread()
-        self._store = await self._thread.wait(Store, plan.store, "keeper")
+        self._store = await self._thread.wait(Store, plan.store, "keeper", plan.seal_key)
         self._timeline = Timeline()
         self._webhooks = Webhooks()
         self._controller = Controller(self._store, self._timeline, self._webhooks.tell)
@@ -223,11 +225,12 @@ class Keeper:
     async def _tick_forever(self) -> None:
         # Harm is looked for, and traffic taken away, whatever the store does.
         judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        loop, tell = asyncio.get_running_loop(), self._gateways.leftovers.tell
+        loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_TICK_EVERY_S)
             self._timeline.note(self._controller.clock.now_s(), self._gateways.loads())
-            await loop.run_in_executor(judge, tell, self._controller.take)
+            if self._controller.acts:
+                await loop.run_in_executor(judge, self._leftovers.tell, self._controller.take)
             await loop.run_in_executor(judge, self._controller.look)
             self._refresh()
             await self._thread.save(self._controller.save, _TICK_EVERY_S)

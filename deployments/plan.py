@@ -39,6 +39,8 @@ class Plan(Record):
     grants: tuple[Grant, ...] | None = None
     # Where rollouts are written down.
     store: str
+    # The file of the key that they are sealed with; None: beside a SQLite store.
+    seal_key: Path | None = None
     settings: Settings = Settings()
 
     @property

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deployments.environment import set_ray_environment
+from deployments.gateways import journals_of
 from deployments.plan import Plan
 from deployments.ports import require_free
 from deployments.processes import adopt_orphans, descendants, stop, stop_if_asked, stop_on_signals
 from serve.errors import ServerFailed
+from serve.rollout.journal import clear, stand
 
 _OBJECT_STORE_BYTES = 80 * 2**20
 _APPLICATION = "counterweight"
@@ -35,13 +37,18 @@ def running(plan: Plan) -> Iterator[Path]:
     require_free(plan.host, plan.grpc_port, "--grpc-port")
     adopt_orphans()
     scratch = _make_scratch()
+    journals = journals_of(plan.store, scratch)
     set_ray_environment()
+    standing = _stand(journals)
     try:
         _start(plan, scratch)
         stop_if_asked()
         yield scratch / "session_latest" / "logs" / "serve"
     finally:
+        if standing is not None:
+            os.close(standing)
         _stop()
+        clear(journals)
         shutil.rmtree(scratch, ignore_errors=True)
 
 
@@ -54,6 +61,14 @@ def _make_scratch() -> Path:
             f"(over {_LONGEST_PARENT} characters); start with TMPDIR=/tmp"
         )
     return Path(tempfile.mkdtemp(prefix="cw-", dir=parent))
+
+
+def _stand(journals: Path) -> int | None:
+    try:
+        return stand(journals)
+    except OSError as error:
+        sys.stderr.write(f"what a gateway has not told will be lost if it dies: {error}\n")
+        return None
 
 
 def _start(plan: Plan, scratch: Path) -> None:

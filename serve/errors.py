@@ -165,6 +165,13 @@ class LostLease(CounterweightError):
     grpc = "UNAVAILABLE"
 
 
+class BrokenTrail(CounterweightError):
+    """What is stored of a model is not what was written: nothing is decided on it."""
+
+    status = 409
+    grpc = "FAILED_PRECONDITION"
+
+
 class StoreFailed(CounterweightError):
     """The store cannot be reached, read or written, or is of a newer schema."""
 

@@ -42,6 +42,7 @@ LINES = (
         "serve/dashboard/test_acts.py",
     ),
     ("serve/rollout/test_store.py",),
+    ("serve/rollout/test_audit.py",),
     ("loadtests/test_cli.py",),
     ("loadtests/test_ratios.py",),
     ("loadtests/peers/test_bench.py",),

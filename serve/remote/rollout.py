@@ -92,7 +92,8 @@ def _replay(client: Client, options: argparse.Namespace) -> int:
         _say([found.model_dump_json(indent=2)])
     else:
         outcome = f"{len(found.faults)} faults" if found.faults else "every one comes out the same"
-        _say([f"{found.rollout}: {found.verdicts} verdicts computed again, {outcome}"])
+        older = f"; {found.older} by an older method are taken as they are" if found.older else ""
+        _say([f"{found.rollout}: {found.verdicts} verdicts computed again, {outcome}{older}"])
         _say([f"  {fault}" for fault in found.faults])
     return 1 if found.faults else 0
 

@@ -5,6 +5,7 @@ from typing import Any
 from serve.control import Act, ActWanted, RolloutLine, RolloutView
 from serve.errors import StaleRevision
 from serve.rollout.controller import Controller
+from serve.rollout.scribe import require_whole
 from serve.rollout.situation import Situation
 
 
@@ -34,9 +35,13 @@ class AtOnce:
         return None if situation is None else self._controller.view(situation)
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...] | None:
-        """All of a model's that is served, newest first."""
+        """All of a model's that is served, newest first. Raises BrokenTrail where none can be read."""
         situation = self._controller.situations.get(model)
-        return None if situation is None else tuple(reversed(tuple(situation.lines.values())))
+        if situation is None:
+            return None
+        if not situation.lines:
+            require_whole(situation)
+        return tuple(reversed(tuple(situation.lines.values())))
 
     def _last(self, rollout: str) -> Situation | None:
         for situation in tuple(self._controller.situations.values()):

@@ -168,7 +168,7 @@ class Commands:
 
     def replay(self, rollout: str) -> Replay:
         """Every verdict computed once more."""
-        return replay(self._store.trail(self._store.model_of(rollout)), rollout)
+        return replay(self._store.trail(self._store.model_of(rollout)), rollout, self._store.key)
 
     def curves(self, model: str) -> Curves:
         """The last ten minutes."""

@@ -18,7 +18,7 @@ from serve.rollout.look import look
 from serve.rollout.mended import mended
 from serve.rollout.rollout import Rollout
 from serve.rollout.scribe import Scribe, Tell
-from serve.rollout.situation import BY_SERVE, Situation
+from serve.rollout.situation import BY_SERVE, Situation, distrusted
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
@@ -49,6 +49,11 @@ class Controller:
         # When the last look and the last save came to their end.
         self._looked_s = self._saved_s = self.clock.now_s()
 
+    @property
+    def acts(self) -> bool:
+        """Whether it has the store's lease."""
+        return self._acting
+
     def take(self, model: str, gateway: str, sheet: Sheet) -> bool:
         """What a gateway counted; whether it must be told again. From any thread, and without waiting."""
         with self._taking:
@@ -78,6 +83,8 @@ class Controller:
     def warnings(self, situation: Situation) -> tuple[str, ...]:
         """What people must know about `situation` that its rollout does not say; from any thread."""
         now_s, said = self.clock.now_s(), []
+        if situation.faults:
+            said.append(distrusted(situation))
         if (silent_s := now_s - self._saved_s) > _LATE_S:
             said.append(
                 f"nothing could be written down for {silent_s:,.0f} s: harm still takes traffic away, and "
@@ -179,6 +186,8 @@ class Controller:
 
     def _mend(self, situation: Situation) -> None:
         """Let traffic go only to what is loaded, and end a rollout of anything else."""
+        if situation.faults:
+            return
         if (rollout := situation.running) is not None:
             if (fault := situation.fault(rollout)) is None:
                 return

@@ -1,12 +1,17 @@
-"""Journal: what one gateway leaves when it dies: its ledgers, and what ran in it."""
+"""Journal: what one gateway leaves when it dies: its ledgers, and what ran in it.
+
+The gateways of a server have a folder together. A lock in it is held as long as the server stands: when all
+of it stops, or is killed at once, nothing that ran in a gateway is to blame."""
 
 import fcntl
 import itertools
 import logging
 import mmap
 import os
+import shutil
 import struct
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 from serve.rollout.census import Census, Watch
@@ -15,6 +20,7 @@ from serve.rollout.ledger import Account, Ledger, make_file, read_ledger
 _log = logging.getLogger("counterweight.journal")
 # The files of a gateway: its runs, locked as long as it lives, and a ledger for each rollout.
 _RUNS, _LEDGER = ".runs", ".ledger"
+_SERVER = "server.lock"
 # In the first: names, MODEL/VARIANT, each with the number of its runs under way. What comes after so many
 # shares the place of the last, which has no name.
 _NAMES, _NAME_BYTES, _CELL_BYTES = 256, 136, 8
@@ -47,7 +53,6 @@ class Journal:
         self._serial = itertools.count(1)
         self._marks: dict[str, Mark] = {}
         self._turn = threading.Lock()
-        folder.mkdir(parents=True, exist_ok=True)
         # Open, and by that locked, until the process ends.
         self._file = make_file(folder / f"{gateway}{_RUNS}", b"", (_NAMES + 1) * _ROW_BYTES)
         self._runs = mmap.mmap(self._file, 0)
@@ -74,6 +79,27 @@ class Journal:
                 "what is counted for rollout %s is lost if the gateway dies: %s", watch.rollout, error
             )
             return Census(watch)
+
+
+def stand(folder: Path) -> int:
+    """Make the folder for the gateways of a server, which stands until what is returned is closed. Raises
+    OSError when there is no room."""
+    folder.mkdir(parents=True)
+    return make_file(folder / _SERVER, b"", 1)
+
+
+def stands(folder: Path) -> bool:
+    """Whether the server whose folder it is does."""
+    return (folder / _SERVER).exists() and _is_locked(folder / _SERVER)
+
+
+def clear(folder: Path) -> None:
+    """Delete the folder of a server that does not stand any more, unless a journal in it is still of use."""
+    if not list(folder.glob(f"*{_LEDGER}")):
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):
+            # Others may have theirs beside it.
+            folder.parent.rmdir()
 
 
 def open_journal(folder: Path, gateway: str) -> Journal | None:
@@ -108,6 +134,8 @@ def delete_journal(folder: Path, gateway: str) -> None:
         path.unlink(missing_ok=True)
     # The last, because the others are found by it.
     (folder / f"{gateway}{_RUNS}").unlink(missing_ok=True)
+    if (folder / _SERVER).exists() and not stands(folder):
+        clear(folder)
 
 
 def _is_locked(path: Path) -> bool:

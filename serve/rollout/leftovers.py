@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from serve.rollout.census import Choice, Copies, Count, Sheet
-from serve.rollout.journal import delete_journal, find_dead, read_accounts, read_running
+from serve.rollout.journal import delete_journal, find_dead, read_accounts, read_running, stands
 from serve.rollout.ledger import Account, Line
 
 _log = logging.getLogger("counterweight.leftovers")
@@ -14,42 +14,45 @@ Take = Callable[[str, str, Sheet], bool]
 
 
 class Leftovers:
-    """The journals of dead gateways in one folder. They stay until all is written down, so that whoever is
-    killed, each request counts once: a sheet has the number that its gateway gave it."""
+    """The journals of dead gateways, those of other servers over the same store among them. They stay until
+    all is written down, so that whoever is killed, each request counts once: a sheet has the number that its
+    gateway gave it."""
 
     def __init__(self, folder: Path) -> None:
+        """In `folder` each server has one of its own."""
         self._folder = folder
-        # Gateway -> models and their sheets.
-        self._sheets: dict[str, list[tuple[str, Sheet]]] = {}
+        # Folder and gateway -> models and their sheets.
+        self._sheets: dict[tuple[Path, str], list[tuple[str, Sheet]]] = {}
 
     def tell(self, take: Take) -> None:
         """Say once more what the dead had not told."""
         try:
             self._find()
-            for gateway, sheets in list(self._sheets.items()):
+            for (folder, gateway), sheets in list(self._sheets.items()):
                 # Every one, whatever becomes of the first.
                 again = [take(model, gateway, sheet) for model, sheet in sheets]
                 if not any(again):
-                    delete_journal(self._folder, gateway)
-                    del self._sheets[gateway]
+                    delete_journal(folder, gateway)
+                    del self._sheets[folder, gateway]
         except OSError as error:
             _log.error("the journals of dead gateways wait for the next look: %s", error)
 
     def _find(self) -> None:
-        for gateway in find_dead(self._folder):
-            if gateway not in self._sheets:
-                self._sheets[gateway] = self._read(gateway)
+        for folder in sorted(self._folder.glob("*/")):
+            for gateway in find_dead(folder):
+                if (folder, gateway) not in self._sheets:
+                    self._sheets[folder, gateway] = _read(folder, gateway)
 
-    def _read(self, gateway: str) -> list[tuple[str, Sheet]]:
-        try:
-            running = read_running(self._folder, gateway)
-            accounts = read_accounts(self._folder, gateway)
-        except (OSError, ValueError) as error:
-            _log.error("gateway %s died, and its journal cannot be read: %s", gateway, error)
-            return []
-        ran = ", ".join(sorted(running)) or "nothing"
-        _log.warning("gateway %s died while it ran %s", gateway, ran)
-        return [(account.model, sheet) for account in accounts for sheet in recover(account, running)]
+
+def _read(folder: Path, gateway: str) -> list[tuple[str, Sheet]]:
+    try:
+        running = read_running(folder, gateway) if stands(folder) else frozenset[str]()
+        accounts = read_accounts(folder, gateway)
+    except (OSError, ValueError) as error:
+        _log.error("gateway %s died, and its journal cannot be read: %s", gateway, error)
+        return []
+    _log.warning("gateway %s died; what ran in it: %s", gateway, ", ".join(sorted(running)) or "nothing")
+    return [(account.model, sheet) for account in accounts for sheet in recover(account, running)]
 
 
 def recover(account: Account, running: Collection[str]) -> Iterator[Sheet]:

@@ -10,7 +10,7 @@ from serve.rollout.gathering import gather
 from serve.rollout.judge import judge
 from serve.rollout.rollout import Rollout
 from serve.rollout.situation import Situation
-from serve.rollout.trail import Action, Change, Judged
+from serve.rollout.trail import METHOD, Action, Change, Judged
 from serve.rollout.withdrawal import takes_away, with_routes
 
 
@@ -38,7 +38,7 @@ def look(situation: Situation, taking: RLock, now_s: float) -> None:
             by="judge",
             at_s=now_s,
             rollout=after,
-            judged=Judged(evidence=evidence, verdict=verdict),
+            judged=Judged(evidence=evidence, verdict=verdict, method=METHOD),
         )
         if takes_away(after):
             situation.go_ahead(with_routes(change, situation.routes))

@@ -5,9 +5,12 @@ from collections.abc import Callable, Mapping
 from serve.errors import CounterweightError
 from serve.record import Record
 from serve.rollout.advance import abort, accept, advance, pause, promote, resume
+from serve.rollout.growth import shrunk
 from serve.rollout.judge import judge
-from serve.rollout.rollout import Rollout
-from serve.rollout.trail import Action, Change, Entry, broken_seals
+from serve.rollout.rollout import Rollout, routes_of
+from serve.rollout.seal_key import SealKey
+from serve.rollout.trail import METHOD, Action, Change, Entry, broken_seals
+from serve.routing import Routes
 
 # What a person can do, as it is done again.
 _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
@@ -26,45 +29,67 @@ class Replay(Record):
     # How many were computed again.
     verdicts: int
     faults: tuple[str, ...]
+    # Verdicts by an older method, which are taken as they are: this program computes otherwise.
+    older: int = 0
 
 
-def replay(trail: tuple[Entry, ...], rollout: str) -> Replay:
+def replay(trail: tuple[Entry, ...], rollout: str, key: SealKey | None = None) -> Replay:
     """Compute every verdict and every step of `rollout` again; `trail` is its model's, whole."""
-    faults = list(broken_seals(trail))
-    verdicts = 0
-    before: Rollout | None = None
+    again = recompute(trail, rollout)
+    return again.model_copy(update={"faults": (*broken_seals(trail, key), *again.faults)})
+
+
+def recompute(trail: tuple[Entry, ...], rollout: str) -> Replay:
+    """The same, whatever the seals are."""
+    faults: list[str] = []
+    verdicts = older = 0
+    before: Change | None = None
+    routes: Routes | None = None
     for entry in trail:
-        if entry.rollout != rollout:
+        if entry.rollout != rollout and entry.revision is None:
             continue
         try:
             change = entry.change
-            faults += [f"entry {entry.number}: {fault}" for fault in _compare(before, change)]
+            if entry.rollout == rollout:
+                keyed = ":" in entry.digest
+                found = _compare(before, change, routes) + (_times(before, change) if keyed else [])
+                faults += [f"entry {entry.number}: {fault}" for fault in found]
         except CounterweightError as error:
             faults.append(f"entry {entry.number}: {error}")
             # What follows a broken entry was decided on one that is not known.
             break
-        verdicts += change.judged is not None
-        before = change.rollout
-    return Replay(rollout=rollout, verdicts=verdicts, faults=tuple(faults))
+        routes = change.routes or routes
+        if entry.rollout != rollout:
+            continue
+        if (judged := change.judged) is not None:
+            verdicts += judged.method == METHOD
+            older += judged.method != METHOD
+        before = change if judged or before is None else change.model_copy(update={"judged": before.judged})
+    return Replay(rollout=rollout, verdicts=verdicts, faults=tuple(faults), older=older)
 
 
-def _compare(before: Rollout | None, change: Change) -> list[str]:
-    """How `change` differs from what it makes of `before` now. Raises RefusedAction."""
+def _compare(last: Change | None, change: Change, routes: Routes | None) -> list[str]:
+    """How `change` differs from what it makes of what was before now. Raises RefusedAction."""
     after = change.rollout
     assert after is not None
-    if before is None:
-        return [] if change.action is Action.START else [f"{change.action} before the start"]
+    faults = _routes(change, after, routes)
+    if last is None or last.rollout is None:
+        return faults if change.action is Action.START else [f"{change.action} before the start", *faults]
+    before = last.rollout
     if before.phase.over and change.action is not Action.ACCEPT:
         return [f"{change.action} after the end, {before.phase}"]
-    faults = []
     expected: Rollout | None = None
-    if change.judged is not None:
-        verdict = judge(before, change.judged.evidence, change.at_s)
-        if verdict != change.judged.verdict:
+    if (judged := change.judged) is not None:
+        verdict = judged.verdict
+        if judged.method == METHOD:
+            verdict = judge(before, judged.evidence, change.at_s)
+        if verdict != judged.verdict:
             faults.append(
-                f"the verdict is {verdict.kind} ({verdict.reason}) and was {change.judged.verdict.kind} "
-                f"({change.judged.verdict.reason})"
+                f"the verdict is {verdict.kind} ({verdict.reason}) and was {judged.verdict.kind} "
+                f"({judged.verdict.reason})"
             )
+        if change.by != "judge":
+            faults.append(f"a verdict is the judge's, and {change.by} gave this one")
         expected = advance(before, verdict, change.at_s)
     elif change.action in _ACTIONS:
         expected = _ACTIONS[change.action](before, change)
@@ -72,6 +97,46 @@ def _compare(before: Rollout | None, change: Change) -> list[str]:
         expected = before.model_copy(update={"limit_ms": after.limit_ms})
     if after != expected:
         faults.append(f"{change.action} led to {_place(after)}, and leads to {_place(expected)}")
+    return faults
+
+
+def _routes(change: Change, after: Rollout, before: Routes | None) -> list[str]:
+    """How the routes differ from those that the rollout asks for."""
+    if before is None:
+        # The first entry of a trail; a keeper settles a model before anybody starts anything.
+        return []
+    expected = routes_of(after, before)
+    if (now := change.routes or before) == expected:
+        return []
+    shares = (f"{100 * routes.share(after.plan.candidate):.4g} %" for routes in (now, expected))
+    given, asked = shares
+    return [
+        f"the routes give the candidate {given}, and the rollout asks for {asked}: {_differ(now, expected)}"
+    ]
+
+
+def _differ(now: Routes, expected: Routes) -> str:
+    """What is not as it should be."""
+    names = [name for name in Routes.model_fields if getattr(now, name) != getattr(expected, name)]
+    return ", ".join(f"{name} {getattr(now, name)} for {getattr(expected, name)}" for name in names)
+
+
+def _times(last: Change | None, change: Change) -> list[str]:
+    """What went back in time, or became less. What was written without a key may have had a clock that was
+    set."""
+    if last is None:
+        return []
+    faults = []
+    if change.at_s < last.at_s:
+        faults.append(f"it was done at {change.at_s:.3f}, before the entry that it follows ({last.at_s:.3f})")
+    if change.judged is None or change.rollout is None:
+        return faults
+    evidence = change.judged.evidence
+    begun_s = change.rollout.started_s
+    if any(segment.started_s < begun_s or segment.ended_s > change.at_s for segment in evidence.segments):
+        faults.append("its evidence is from another time")
+    if last.judged is not None and (less := shrunk(last.judged.evidence, evidence)):
+        faults.append(f"its evidence is less than that of the verdict before: {less}")
     return faults
 
 

@@ -1,7 +1,10 @@
 """Schema: the store's tables and their versions, in a SQLite file or in PostgreSQL."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
 
 from sqlalchemy import (
     Boolean,
@@ -43,7 +46,14 @@ TRAIL = Table(
     Column("digest", Text),
 )
 # What each rollout has seen so far: one row, replaced. What a verdict was computed from is in the trail.
-EVIDENCE = Table("evidence", _TABLES, Column("rollout", Text, primary_key=True), Column("content", Text))
+EVIDENCE = Table(
+    "evidence",
+    _TABLES,
+    Column("rollout", Text, primary_key=True),
+    Column("content", Text),
+    # None: written without a key.
+    Column("seal", Text),
+)
 # One row.
 LEASE = Table("lease", _TABLES, Column("keeper", Text), Column("until_s", Double))
 # What a person may say of later: one row for each request of a rollout that asks for feedback.
@@ -81,7 +91,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     ),
     # The trail holds qualifications, which a program that came before could not read.
     (),
+    ("ALTER TABLE evidence ADD COLUMN seal TEXT",),
 )
+# Older ones have no seals of evidence.
+_SEALED = 4
 # Of two keepers that start at once, one migrates and the other waits.
 _MIGRATING = 7_205_759
 
@@ -117,6 +130,26 @@ def open_engine(url: str) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def open_reader(url: str) -> Engine:
+    """The database at `url` as it is: nothing is made, migrated or written. Raises InvalidRecord and
+    StoreFailed."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidRecord("a store's URL is sqlite:////FOLDER/FILE.db or postgresql://...") from None
+    if parsed.drivername == "sqlite":
+        if not Path(str(parsed.database)).is_file():
+            raise StoreFailed(f"there is no store {parsed.database}; name its file or its URL")
+        where = f"file:{quote(str(Path(str(parsed.database)).absolute()))}?mode=ro"
+        return create_engine("sqlite://", creator=lambda: sqlite3.connect(where, uri=True))
+    return create_engine(parsed)
+
+
+def has_seals(connection: Connection) -> bool:
+    """Whether evidence is sealed in this version of the schema."""
+    return bool(connection.execute(select(_VERSION.c.version)).scalar_one() >= _SEALED)
 
 
 @contextmanager

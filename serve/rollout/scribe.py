@@ -1,20 +1,22 @@
 """Scribe: writes down what was decided, in order. Everything here waits for the database, in one thread."""
 
+import logging
 from collections.abc import Callable, Sequence
 from threading import RLock
 
 from serve.control import Feedback, Outcome, TrailLine
-from serve.errors import StaleRevision
+from serve.errors import BrokenTrail, StaleRevision
 from serve.rollout.clock import SteadyClock
 from serve.rollout.evidence import Evidence
 from serve.rollout.rollout import Rollout, fix_limit
-from serve.rollout.situation import Situation
+from serve.rollout.situation import Situation, distrusted
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
 from serve.rollout.views import line_of
 from serve.rollout.withdrawal import with_routes
 
+_log = logging.getLogger("counterweight.controller")
 # What is told of a change, at the URL that its policy names, of which model.
 Tell = Callable[[str, str, TrailLine], None]
 
@@ -35,7 +37,7 @@ class Scribe:
 
     def write(self, situation: Situation) -> None:
         """Everything that is to be written of one model: what went ahead before what was found."""
-        if (rollout := situation.present.rollout) is None:
+        if (rollout := situation.present.rollout) is None or situation.faults:
             return
         self._keep(situation, rollout)
         if self.write_ahead(situation) or rollout.phase.over:
@@ -53,7 +55,8 @@ class Scribe:
             self.append(situation, found)
 
     def append(self, situation: Situation, change: Change) -> None:
-        """Write down a change, with the routes that follow from it. Raises StaleRevision."""
+        """Write down a change, with the routes that follow from it. Raises StaleRevision and BrokenTrail."""
+        require_whole(situation)
         if self.write_ahead(situation) and change.rollout is not None and change.action is not Action.START:
             # It was decided before that came.
             raise StaleRevision(
@@ -70,7 +73,8 @@ class Scribe:
         return True
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
-        """Add feedback to the evidence of the rollout that runs."""
+        """Add feedback to the evidence of the rollout that runs. Raises BrokenTrail."""
+        require_whole(situation)
         with self._taking:
             rollout, era = situation.running, situation.era
         evidence = self._noted(situation)
@@ -80,16 +84,21 @@ class Scribe:
         with self._taking:
             if situation.era == era and segments:
                 situation.learnt += segments
-                situation.keep(evidence)
+                situation.kept = evidence
         return feedback
 
     def recall(self, situation: Situation) -> None:
-        """What the store says of a model."""
-        present, trail = self._store.read(situation.model), self._store.trail(situation.model)
-        if trail:
-            self._clock.not_before(trail[-1].change.at_s)
+        """What the store says of a model, unless that is not what was written."""
+        present, trail, faults = self._store.recall(situation.model)
+        for fault in faults:
+            _log.error("%s: %s; nothing is decided on this trail", situation.model, fault)
+        if not faults:
+            self._clock.not_before(trail[-1].change.at_s if trail else 0.0)
         with self._taking:
-            situation.recall(present, trail, self._clock.now_s())
+            if faults or present is None:
+                situation.distrust(present, faults)
+            else:
+                situation.recall(present, trail, self._clock.now_s())
 
     def _append(self, situation: Situation, change: Change) -> None:
         evidence = self._noted(situation) if change.judged is not None else None
@@ -105,7 +114,7 @@ class Scribe:
         with self._taking:
             moved = situation.put(entry.number, change)
             if evidence is not None:
-                situation.keep(evidence)
+                situation.kept = evidence
         webhook = change.rollout and change.rollout.policy.webhook
         if moved and webhook:
             self._tell(webhook, change.model, line_of(entry.number, entry.digest, change))
@@ -118,7 +127,7 @@ class Scribe:
         self._store.keep(rollout.rollout, evidence, self._clock.now_s())
         with self._taking:
             if situation.era == era:
-                situation.keep(evidence)
+                situation.kept = evidence
 
     def _noted(self, situation: Situation) -> Evidence:
         """The evidence as it is now; the requests that feedback may come for are noted before it is written,
@@ -130,6 +139,12 @@ class Scribe:
             if situation.era == era:
                 del situation.unnoted[: len(answers)]
         return evidence
+
+
+def require_whole(situation: Situation) -> None:
+    """Raise BrokenTrail where nothing may be written, so that a person finds the trail as it is."""
+    if situation.faults:
+        raise BrokenTrail(distrusted(situation))
 
 
 def _limit(limited: Rollout, now_s: float) -> Change:

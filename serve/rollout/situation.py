@@ -11,7 +11,7 @@ from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import QualificationView, view_of
-from serve.rollout.rollout import Rollout
+from serve.rollout.rollout import Phase, Rollout
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
@@ -69,17 +69,17 @@ class Situation:
     # What is in force here and not written yet, and what was in force without it.
     ahead: Change | None = None
     behind: Present | None = None
-    # What the last look makes of the rollout, where that is to be written.
+    # What the last look makes of the rollout, to be written.
     found: Change | None = None
-    # Counts up whenever the evidence begins anew: what was gathered for another one counts nowhere.
+    # Why the trail is not to be trusted; while there is anything, all traffic is the baseline's.
+    faults: tuple[str, ...] = ()
+    # Counts up whenever the evidence begins anew.
     era: int = 0
-    # Gateway -> the number of its last sheet that is in the store's evidence.
-    written: Mapping[str, int] = field(default_factory=dict)
     # The evidence that the store has.
     kept: Evidence = field(default_factory=Evidence)
     # Requests that feedback may come for, which the store does not have yet.
     unnoted: list[Answer] = field(default_factory=list)
-    # Feedback that the store's evidence has and the one in memory has not yet.
+    # Feedback that the store has and the evidence in memory has not yet.
     learnt: list[Segment] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -132,7 +132,7 @@ class Situation:
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
         is put on top."""
-        ahead, self.ahead, self.behind = self.ahead, None, None
+        ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
         self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
         self.baseline = self._stored_baseline
@@ -141,6 +141,21 @@ class Situation:
         self._restart(present.evidence)
         self.present = present
         self.go_on_top(ahead, now_s)
+
+    def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
+        """What the store says is not what was written: all traffic to the baseline, and nothing else until a
+        person has looked."""
+        before = present or Present(number=0, routes=None, rollout=None, evidence=Evidence())
+        self.faults, self.ahead, self.behind, self.changed = faults, None, None, before.number
+        if (rollout := before.rollout) is not None:
+            update = {"phase": Phase.ROLLED_BACK, "by": "keeper", "reason": distrusted(self)}
+            rollout = rollout.model_copy(update=update)
+            self.lines = {rollout.rollout: rollout_line(rollout, rollout.entered_s)}
+        revision = before.routes.revision + 1 if before.routes else 1
+        weights = {self.baseline: 100.0}
+        routes = Routes(model=self.model, baseline=self.baseline, weights=weights, revision=revision)
+        self._restart(before.evidence)
+        self.present = before.model_copy(update={"routes": routes, "rollout": rollout})
 
     def put(self, number: int, change: Change) -> bool:
         """A change is written down as this entry; whether it moved anything. What went ahead of it meanwhile
@@ -171,16 +186,17 @@ class Situation:
         else:
             self.go_ahead(change)
 
-    def keep(self, evidence: Evidence) -> None:
-        """The store has this evidence."""
-        self.kept, self.written = evidence, evidence.sheets
+    @property
+    def written(self) -> Mapping[str, int]:
+        """Gateway -> the number of its last sheet that is in the store's evidence."""
+        return self.kept.sheets
 
     def _restart(self, evidence: Evidence) -> None:
         """Go on from this evidence, which is in the store."""
         self.era += 1
         self.came, self.waiting = dict(evidence.sheets), []
         self.found, self.unnoted, self.learnt = None, [], []
-        self.keep(evidence)
+        self.kept = evidence
 
     def _apply(self, number: int, change: Change) -> bool:
         before = self.present.rollout
@@ -233,6 +249,14 @@ class Situation:
         """Whether a verdict on this evidence is to be written down, though it changes nothing."""
         weight = weight_of(evidence)
         return weight > 0 and weight >= _GROWTH * self.weighed
+
+
+def distrusted(situation: Situation) -> str:
+    """Why its trail is not to be trusted, in a sentence, with what to do."""
+    return (
+        f"the trail of {situation.model} is not what was written ({'; '.join(situation.faults[:3])}): the "
+        "baseline has all traffic and nothing is written until a person has looked: counterweight verify"
+    )
 
 
 def weight_of(evidence: Evidence) -> int:

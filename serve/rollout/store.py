@@ -1,45 +1,49 @@
 """Store: what one keeper writes down, so that a kill at any moment loses nothing that was decided.
 
 A step is one row of the trail: the verdict, the rollout and the routes after it cannot come apart, and
-nothing else says what is in force. Several keepers may read; the one with the lease writes."""
+nothing else says what is in force. Several keepers may read; the one with the lease writes.
+
+Entries and evidence are sealed with a key that lies outside, beside an anchor that says how far each trail
+has come. Whoever reads a trail to go on from it uses `recall`, which looks at both."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select
+from sqlalchemy import Connection, delete, insert, select, update
 
 from serve.control import Feedback, Outcome
-from serve.errors import StaleRevision, UnknownRollout
-from serve.record import Record
+from serve.errors import InvalidRecord, StaleRevision
+from serve.rollout.anchor import Anchor, Head
 from serve.rollout.answered import Answered
+from serve.rollout.audit import audit, evidence_text
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.lease import Lease, Writer, lease_of
-from serve.rollout.rollout import Rollout
+from serve.rollout.reader import Present as Present  # noqa: PLC0414  who has a store finds it here
+from serve.rollout.reader import Reader, last_of
 from serve.rollout.schema import EVIDENCE, TRAIL, open_engine, transaction
+from serve.rollout.seal_key import SealKey, key_path, open_key
 from serve.rollout.trail import Change, Entry, seal
-from serve.routing import Routes
 
 
-class Present(Record):
-    """What is in force for one model."""
-
-    # The trail's last entry; 0: nothing was ever written.
-    number: int
-    # None: there never were any.
-    routes: Routes | None
-    # The last one, over or not, and what it has seen so far.
-    rollout: Rollout | None
-    evidence: Evidence
-
-
-class Store:
+class Store(Reader):
     """One open store. Its methods wait for the database and may be called from any thread; all raise
     StoreFailed, and those that write raise LostLease until `renew` has said True."""
 
-    def __init__(self, url: str, keeper: str) -> None:
-        """Open, and if need be make or migrate, the store at `url`. Raises InvalidRecord and StoreFailed."""
-        self._engine = open_engine(url)
+    def __init__(self, url: str, keeper: str, seal_key: Path | None = None) -> None:
+        """Open, and if need be make or migrate, the store at `url`. `seal_key`: the file of its key, which is
+        made if need be; without, it lies beside a SQLite file, and PostgreSQL has none.
+
+        Raises InvalidRecord and StoreFailed."""
+        super().__init__(open_engine(url))
         self._writer = Writer(self._engine, keeper)
         self.keeper = self._writer.keeper
+        path = seal_key or key_path(url)
+        try:
+            self.key = None if path is None else open_key(path, make=True)
+        except BaseException:
+            self._engine.dispose()
+            raise
+        self.anchor = None if path is None else Anchor(path.with_suffix(".anchor"))
         # Which variant was chosen for a request, and what is known of its answer.
         self.answered = Answered(self._writer)
 
@@ -62,47 +66,27 @@ class Store:
         with transaction(self._engine) as connection:
             return lease_of(connection)
 
-    def models(self) -> tuple[str, ...]:
-        """Every model that was ever written of, by name."""
-        with transaction(self._engine) as connection:
-            names = select(TRAIL.c.model).distinct().order_by(TRAIL.c.model)
-            return tuple(connection.execute(names).scalars())
-
-    def read(self, model: str) -> Present:
-        """What is in force for `model`."""
-        with transaction(self._engine) as connection:
-            # First, so that whatever is written meanwhile makes it stale.
-            last = _last(connection, TRAIL.c.model == model)
-            routed = _last(connection, TRAIL.c.model == model, TRAIL.c.revision.is_not(None))
-            rolled = _last(connection, TRAIL.c.model == model, TRAIL.c.rollout.is_not(None))
-            seen = select(EVIDENCE.c.content).where(EVIDENCE.c.rollout == (rolled and rolled.rollout))
-            evidence = connection.execute(seen).scalar_one_or_none()
-        return Present(
-            number=last.number if last else 0,
-            routes=routed.change.routes if routed else None,
-            rollout=rolled.change.rollout if rolled else None,
-            evidence=Evidence.model_validate_json(evidence) if evidence else Evidence(),
-        )
-
-    def trail(self, model: str, after: int = 0, most: int | None = None) -> tuple[Entry, ...]:
-        """Everything that was done to `model` after the entry of that number, oldest first; `most`: and no
-        more entries than that."""
-        rows = select(TRAIL).where(TRAIL.c.model == model, TRAIL.c.number > after).order_by(TRAIL.c.number)
-        with transaction(self._engine) as connection:
-            return tuple(_entry(row) for row in connection.execute(rows.limit(most)))
-
-    def model_of(self, rollout: str) -> str:
-        """The model that `rollout` is of. Raises UnknownRollout."""
-        with transaction(self._engine) as connection:
-            entry = _last(connection, TRAIL.c.rollout == rollout)
-        if entry is None:
-            raise UnknownRollout(f"no rollout {rollout!r} in the store; `history` lists those of a model")
-        return entry.model
+    def recall(self, model: str) -> tuple[Present | None, tuple[Entry, ...], tuple[str, ...]]:
+        """What is in force for `model` (None: it cannot be read), its trail, and what is wrong with it."""
+        # Before the trail, which may only be longer then.
+        last = None if self.anchor is None else self.anchor.last(model)
+        accepted = None if self.anchor is None else self.anchor.accepted(model)
+        present: Present | None = None
+        unreadable: tuple[str, ...] = ()
+        try:
+            present = self.read(model)
+        except InvalidRecord as error:
+            unreadable = (str(error),)
+        trail = self.trail(model)
+        faults = audit(trail, self.rows(model), last, accepted, self.key) or unreadable
+        if self.anchor and trail and not faults and (last is None or last.number < trail[-1].number):
+            self.anchor.add(Head(model=model, number=trail[-1].number, digest=trail[-1].digest))
+        return present, trail, faults
 
     def keep(self, rollout: str, evidence: Evidence, now_s: float) -> None:
         """Replace what `rollout` has seen so far. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
-            _replace(connection, rollout, evidence)
+            _replace(connection, rollout, evidence, self.key)
 
     def learn(
         self, model: str, outcomes: Sequence[Outcome], running: str | None, evidence: Evidence, now_s: float
@@ -115,7 +99,7 @@ class Store:
             for segment in segments:
                 evidence = evidence.with_tick(segment)
             if running is not None and segments:
-                _replace(connection, running, evidence)
+                _replace(connection, running, evidence, self.key)
         return feedback, tuple(segments)
 
     def append(
@@ -126,7 +110,7 @@ class Store:
 
         Raises StaleRevision when something was written since, and LostLease."""
         with self._writer.writing(change.at_s if now_s is None else now_s) as connection:
-            last = _last(connection, TRAIL.c.model == change.model)
+            last = last_of(connection, TRAIL.c.model == change.model)
             number = last.number if last else 0
             if after != number:
                 raise StaleRevision(
@@ -135,10 +119,14 @@ class Store:
                     number,
                 )
             _refuse_old_routes(connection, change)
-            entry = seal(change, number + 1, last.digest if last else "")
+            entry = seal(change, number + 1, last.digest if last else "", self.key)
             connection.execute(insert(TRAIL).values(**entry.model_dump()))
             if change.rollout is not None and change.judged is not None:
-                _replace(connection, change.rollout.rollout, evidence or change.judged.evidence)
+                _replace(connection, change.rollout.rollout, evidence or change.judged.evidence, self.key)
+            elif entry.rollout is not None and self.key is not None:
+                _seal_older(connection, entry.rollout, self.key)
+        if self.anchor is not None:
+            self.anchor.add(Head(model=entry.model, number=entry.number, digest=entry.digest))
         return entry
 
 
@@ -146,7 +134,7 @@ def _refuse_old_routes(connection: Connection, change: Change) -> None:
     """Revisions rise, or a gateway could take old routes for new ones. Raises StaleRevision."""
     if change.routes is None:
         return
-    routed = _last(connection, TRAIL.c.model == change.model, TRAIL.c.revision.is_not(None))
+    routed = last_of(connection, TRAIL.c.model == change.model, TRAIL.c.revision.is_not(None))
     current = routed.revision if routed else None
     if current is not None and change.routes.revision <= current:
         raise StaleRevision(
@@ -156,16 +144,17 @@ def _refuse_old_routes(connection: Connection, change: Change) -> None:
         )
 
 
-def _replace(connection: Connection, rollout: str, evidence: Evidence) -> None:
+def _replace(connection: Connection, rollout: str, evidence: Evidence, key: SealKey | None) -> None:
+    content = evidence.model_dump_json()
+    sealed = None if key is None else key.seal(evidence_text(rollout, content))
     connection.execute(delete(EVIDENCE).where(EVIDENCE.c.rollout == rollout))
-    connection.execute(insert(EVIDENCE).values(rollout=rollout, content=evidence.model_dump_json()))
+    connection.execute(insert(EVIDENCE).values(rollout=rollout, content=content, seal=sealed))
 
 
-def _last(connection: Connection, *where: ColumnElement[bool]) -> Entry | None:
-    rows = select(TRAIL).where(*where).order_by(TRAIL.c.number.desc()).limit(1)
-    row = connection.execute(rows).one_or_none()
-    return None if row is None else _entry(row)
-
-
-def _entry(row: Row[tuple[object, ...]]) -> Entry:
-    return Entry.model_construct(**row._mapping)
+def _seal_older(connection: Connection, rollout: str, key: SealKey) -> None:
+    """Evidence of a program that knew no key, before the first entry that has one speaks for it."""
+    mine = (EVIDENCE.c.rollout == rollout, EVIDENCE.c.seal.is_(None))
+    content = connection.execute(select(EVIDENCE.c.content).where(*mine)).scalar_one_or_none()
+    if content is not None:
+        sealed = key.seal(evidence_text(rollout, content))
+        connection.execute(update(EVIDENCE).where(*mine).values(seal=sealed))

@@ -1,4 +1,7 @@
-"""Trail: everything that happened to one model's traffic, in order, each entry sealed with the one before."""
+"""Trail: everything that happened to one model's traffic, in order, each entry sealed with the one before.
+
+A seal is `NAME:MAC`, made with a key (serve/rollout/seal_key.py), or, in what was written without one, the
+plain SHA-256. Once there was a key there is no entry without."""
 
 import hashlib
 import json
@@ -14,7 +17,11 @@ from serve.rollout.evidence import Evidence
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import Qualification
 from serve.rollout.rollout import Rollout
+from serve.rollout.seal_key import SealKey
 from serve.routing import Routes
+
+# Counts up when the statistics change, so that verdicts that were computed otherwise are told apart.
+METHOD = 2
 
 
 class Action(StrEnum):
@@ -42,6 +49,8 @@ class Judged(Record):
 
     evidence: Evidence
     verdict: Verdict
+    # METHOD, when it was computed.
+    method: int = 1
 
 
 class Change(Record):
@@ -104,7 +113,7 @@ class Entry(Record):
             raise InvalidRecord(f"entry {self.number} of {self.model}: {explain(error)}") from None
 
 
-def seal(change: Change, number: int, previous: str) -> Entry:
+def seal(change: Change, number: int, previous: str, key: SealKey | None = None) -> Entry:
     """`change` as the entry that follows the one with the digest `previous`; the first follows ""."""
     entry = Entry(
         model=change.model,
@@ -114,26 +123,52 @@ def seal(change: Change, number: int, previous: str) -> Entry:
         content=change.model_dump_json(),
         digest="",
     )
-    return entry.model_copy(update={"digest": digest_of(entry, previous)})
+    digest = digest_of(entry, previous) if key is None else key.seal(_text(entry, previous))
+    return entry.model_copy(update={"digest": digest})
 
 
 def digest_of(entry: Entry, previous: str) -> str:
     """The SHA-256 over `previous` and everything in `entry` but its own digest."""
-    parts = [previous, entry.model, entry.number, entry.rollout, entry.revision, entry.content]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    return hashlib.sha256(_text(entry, previous).encode()).hexdigest()
 
 
-def broken_seals(trail: tuple[Entry, ...]) -> tuple[str, ...]:
-    """What was changed, lost or put in between since it was written; an end cut off leaves no sign.
+def broken_seals(trail: tuple[Entry, ...], key: SealKey | None = None, trusted: int = 0) -> tuple[str, ...]:
+    """What was changed, lost or put in between since it was written; entries up to number `trusted` are taken
+    as they are. An end cut off leaves no sign here: the anchor knows it.
 
-    Found is damage, and a careless hand: whoever can write the store can seal it anew, so keep the last
-    digest elsewhere if that matters."""
+    Without a key found is damage, and a careless hand: whoever can write the store can seal it anew."""
     faults = []
-    if trail and (trail[0].number != 1 or trail[0].digest != digest_of(trail[0], "")):
-        faults.append(f"entry {trail[0].number} is not what was written first")
+    if trail and not trusted and (trail[0].number != 1 or not _holds(trail[0], "", key)):
+        faults.append(_unlike(trail[0], key) or f"entry {trail[0].number} is not what was written first")
     for before, entry in pairwise(trail):
+        if entry.number <= trusted:
+            continue
         if entry.number != before.number + 1:
             faults.append(f"entry {entry.number} follows {before.number}; what was between is lost")
-        elif entry.digest != digest_of(entry, before.digest):
-            faults.append(f"entry {entry.number} is not what was written, or the one before it is not")
+        elif ":" in before.digest and ":" not in entry.digest:
+            faults.append(f"entry {entry.number} is sealed without a key, and the one before it with one")
+        elif not _holds(entry, before.digest, key):
+            fault = f"entry {entry.number} is not what was written, or the one before it is not"
+            faults.append(_unlike(entry, key) or fault)
     return tuple(faults)
+
+
+def _holds(entry: Entry, previous: str, key: SealKey | None) -> bool:
+    if ":" not in entry.digest:
+        return entry.digest == digest_of(entry, previous)
+    return key is not None and key.fits(_text(entry, previous), entry.digest)
+
+
+def _unlike(entry: Entry, key: SealKey | None) -> str | None:
+    """That it was sealed with another key, where that is so."""
+    name, colon, _ = entry.digest.partition(":")
+    if not colon or (key is not None and key.name == name):
+        return None
+    here = "there is none here" if key is None else f"the one here is {key.name}"
+    return f"entry {entry.number} is sealed with the key {name}, and {here}; name its file with --seal-key"
+
+
+def _text(entry: Entry, previous: str) -> str:
+    """What a seal is over."""
+    parts = [previous, entry.model, entry.number, entry.rollout, entry.revision, entry.content]
+    return json.dumps(parts)

@@ -1,6 +1,7 @@
 """A gateway on its own sockets, its keeper in our hands."""
 
 import asyncio
+import os
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -22,7 +23,7 @@ from deployments.remote import RemoteRepository
 from serve.catalog import Catalog
 from serve.errors import InvalidBundle, RejectedBundle, VariantUnavailable
 from serve.oip.grpc_calls import SERVICE
-from serve.rollout.journal import find_dead, read_running
+from serve.rollout.journal import find_dead, read_running, stand
 from serve.session import Session, open_session
 from tests.conftest import make_bundle
 from tests.deployments.replicas import raised_there
@@ -74,8 +75,9 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
         "host": "127.0.0.1",
         "port": port,
         "grpc_port": grpc_port,
-        "store": "sqlite:////nowhere",
+        "store": f"sqlite:///{repository.parent}/rollouts.db",
     }
+    standing = stand(journals_of(fields["store"], repository.parent))
     sync = Sync(load_all(repository, {}))
     keeper: Any = SimpleNamespace(sync=sync)
     gateway = Gateway.__new__(Gateway)
@@ -89,6 +91,7 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
         await gateway._http.stop()
         await gateway._grpc.stop()
         await gateway._registry.apply(Catalog(revision=99))
+        os.close(standing)
 
 
 async def first_output(client: httpx2.AsyncClient) -> float:
@@ -214,7 +217,7 @@ def test_its_journal_says_what_runs_in_it(repository: Path, monkeypatch: pytest.
     async def scenario() -> frozenset[str]:
         monkeypatch.setattr("deployments.gateway.open_session", open_slowly)
         async with running(repository) as (_, client, gateway, _):
-            folder = journals_of(repository.parent)
+            folder = journals_of(gateway._plan.store, repository.parent)
             asked = asyncio.create_task(first_output(client))
             while not (ran := read_running(folder, gateway._name)):
                 await asyncio.sleep(0.01)

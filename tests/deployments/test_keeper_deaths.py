@@ -2,6 +2,8 @@
 
 import asyncio
 import fcntl
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from deployments.keeper import Keeper
 from serve.control import ActWanted, RolloutWanted
 from serve.rollout.census import Census
 from serve.rollout.evidence import Evidence
-from serve.rollout.journal import Journal
+from serve.rollout.journal import Journal, stand
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
 from serve.rollout.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper
@@ -24,6 +26,19 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
 
 
+@pytest.fixture(autouse=True)
+def standing(tmp_path: Path) -> Iterator[int]:
+    """The server stands."""
+    standing = stand(journals(tmp_path))
+    yield standing
+    os.close(standing)
+
+
+def journals(scratch: Path) -> Path:
+    """Beside the store of `make_keeper`."""
+    return journals_of(f"sqlite:///{scratch}/rollouts.db", scratch)
+
+
 class Mortal:
     """A gateway with a journal."""
 
@@ -31,7 +46,7 @@ class Mortal:
         loaded = gateway.catalog.models["linear"]
         assert loaded.watch is not None
         self.gateway = gateway
-        self.journal = Journal(journals_of(scratch), gateway.name)
+        self.journal = Journal(journals(scratch), gateway.name)
         self.census: Census = self.journal.census("linear", loaded.watch)
         self.revision = loaded.routes.revision
 
@@ -84,7 +99,7 @@ def counted(keeper: Keeper) -> int:
 
 async def until_forgotten(scratch: Path) -> None:
     """Return when no journal is left."""
-    while list(journals_of(scratch).iterdir()):
+    while [path for path in journals(scratch).iterdir() if path.name != "server.lock"]:
         await asyncio.sleep(0.005)
 
 
@@ -156,6 +171,32 @@ def test_what_is_written_down_is_not_counted_by_the_next_keeper(
         return counted(second)
 
     assert asyncio.run(asyncio.wait_for(scenario(), 60)) == 17
+
+
+def test_what_a_server_that_was_killed_had_counted_counts_with_the_next_one(
+    repository: Path, tmp_path: Path, standing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Everything of it, at once: what ran is not to blame, and nothing is left of it beside the store."""
+    monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
+
+    async def scenario() -> tuple[int, Evidence]:
+        keeper, gateway = await begin(repository, tmp_path)
+        gateway.ask("light", 17)
+        with gateway.journal.mark("linear/light"):
+            gateway.die()
+            fcntl.flock(standing, fcntl.LOCK_UN)
+        await end(keeper)
+        monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
+        (scratch := tmp_path / "other").mkdir()
+        second, _ = await make_keeper(repository, scratch, store=f"sqlite:///{tmp_path}/rollouts.db")
+        while journals(tmp_path).exists():
+            await asyncio.sleep(0.005)
+        await end(second)
+        return counted(second), evidence_of(second)
+
+    total, evidence = asyncio.run(asyncio.wait_for(scenario(), 60))
+    assert total == 17
+    assert (evidence.deaths.both, sum(segment.errors.both for segment in evidence.segments)) == (0, 0)
 
 
 def test_what_a_candidate_took_along_are_its_errors(repository: Path, tmp_path: Path) -> None:

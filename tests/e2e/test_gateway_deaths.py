@@ -3,7 +3,10 @@ them is found out."""
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
 
+import psutil
 import pytest
 
 from serve.errors import ServerFailed
@@ -12,22 +15,13 @@ from serve.rollout.rollout import Phase
 from tests.e2e.graphs import MODEL, body, dies, make_numbers, times
 from tests.e2e.rollouts import begin
 from tests.e2e.server import Server, running_server, wait_until
-from tests.e2e.steady import Ask, steady
+from tests.e2e.steady import Ask, Steady, steady
 
 # From this number on the candidate of `dying` takes its process along.
 AT, DYING = 5, "dying"
+OPTIONS = ("--placement", "together", "--gateways", "2")
 # Nobody goes further by itself.
 POLICY = {"shadow": {"skip": True}, "steps": [{"share": 0.5, "minimum_s": 3000}, {"share": 1.0}]}
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    repository = tmp_path_factory.mktemp("repository")
-    for model, candidate in ((MODEL, times(1)), (DYING, dies(AT))):
-        make_numbers(repository, "base", times(1), model)
-        make_numbers(repository, "light", candidate, model)
-    with running_server(repository, "--placement", "together", "--gateways", "2") as server:
-        yield server
 
 
 def counted(server: Server, rollout: str) -> int:
@@ -48,30 +42,56 @@ def wait_for_all_gateways(server: Server) -> None:
     wait_until(known)
 
 
-def test_what_a_killed_gateway_had_counted_is_not_lost(server: Server) -> None:
-    """kill -9 under load: what was answered counts, and of the rest at most what had reached a gateway. What
-    it counted in the last second before was told by nobody but its journal."""
-    rollout = begin(server, MODEL, POLICY)
-    wait_for_all_gateways(server)
-    # So many connections that each gateway has its share of them.
-    with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(1)), rate=100, threads=16) as load:
-        load.wait_for(300)
-        gateway = server.replicas("counterweight:gateway")[0]
-        gateway.kill()
-        load.wait_for(300)
-        wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)
-        load.wait_for(300)
+@dataclass(kw_only=True)
+class Survived:
+    """A server over a store whose server before was killed, and the load that this one was under."""
+
+    server: Server
+    rollout: str
+    load: Steady
+
+
+@pytest.fixture(scope="module")
+def survived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Survived]:
+    """kill -9, first one of two gateways, then everything at once, and another server in its place."""
+    repository = tmp_path_factory.mktemp("repository")
+    for model, candidate in ((MODEL, times(1)), (DYING, dies(AT))):
+        make_numbers(repository, "base", times(1), model)
+        make_numbers(repository, "light", candidate, model)
+    with ExitStack() as stack:
+        server = stack.enter_context(running_server(repository, *OPTIONS))
+        rollout = begin(server, MODEL, POLICY)
+        wait_for_all_gateways(server)
+        # So many connections that each gateway has its share of them.
+        with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(1)), rate=100, threads=16) as load:
+            load.wait_for(300)
+            server.replicas("counterweight:gateway")[0].kill()
+            load.wait_for(300)
+            wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)
+            load.wait_for(300)
+            for process in server.tree():
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
+        server = stack.enter_context(running_server(repository, *OPTIONS))
+        yield Survived(server=server, rollout=rollout, load=load)
+
+
+def test_what_gateways_that_were_killed_had_counted_is_not_lost(survived: Survived) -> None:
+    """All that was answered counts, and of the rest at most what had reached a gateway. What one had counted
+    in its last second nobody tells but its journal."""
+    server, rollout, load = survived.server, survived.rollout, survived.load
     assert load.failed()
     answered = [sample for sample in load.samples if sample.status == 200]
     unheard = [sample for sample in load.failed() if "refused" in sample.error]
-    wait_until(lambda: counted(server, rollout) >= len(answered), timeout_s=30)
+    wait_until(lambda: counted(server, rollout) >= len(answered), timeout_s=60)
     total = counted(server, rollout)
     print(f"{len(load.samples)} asked, {len(answered)} answered, {len(unheard)} unheard, {total} counted")
     assert len(answered) <= total <= len(load.samples) - len(unheard)
 
 
-def test_a_candidate_that_ends_gateways_is_rolled_back(server: Server) -> None:
+def test_a_candidate_that_ends_gateways_is_rolled_back(survived: Survived) -> None:
     """Under `together` it takes its gateway along each time; the third time is its last, whoever asked."""
+    server = survived.server
     rollout = begin(server, DYING, POLICY)
     client = Client(server.url)
 

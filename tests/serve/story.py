@@ -9,7 +9,7 @@ from serve.rollout.evidence import Comparison, Evidence
 from serve.rollout.judge import judge
 from serve.rollout.qualification import Qualification, QualificationView, view_of
 from serve.rollout.rollout import Plan, Rollout, start
-from serve.rollout.trail import Action, Change, Entry, Judged, seal
+from serve.rollout.trail import METHOD, Action, Change, Entry, Judged, seal
 from serve.routing import Routes
 from tests.serve.rollout.rollouts import segment, shadowed
 
@@ -73,7 +73,9 @@ class Story:
         verdict = judge(rollout, evidence, NOW_S - ago_s)
         self.evidence[rollout.rollout] = evidence
         after = advance(rollout, verdict, NOW_S - ago_s)
-        return self.note(after, Action.VERDICT, "judge", ago_s, Judged(evidence=evidence, verdict=verdict))
+        return self.note(
+            after, Action.VERDICT, "judge", ago_s, Judged(evidence=evidence, verdict=verdict, method=METHOD)
+        )
 
     def note(
         self, after: Rollout, action: Action, by: str, ago_s: float = 0, judged: Judged | None = None

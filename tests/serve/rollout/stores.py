@@ -18,8 +18,9 @@ import psycopg
 from serve.rollout.advance import advance
 from serve.rollout.judge import judge
 from serve.rollout.rollout import Rollout
+from serve.rollout.seal_key import SealKey
 from serve.rollout.store import Store
-from serve.rollout.trail import Action, Change, Entry, Judged, seal
+from serve.rollout.trail import METHOD, Action, Change, Entry, Judged, seal
 from serve.routing import Routes
 from tests.serve.rollout.rollouts import begun, proven
 
@@ -77,8 +78,14 @@ def _free_port() -> int:
 
 def routes_of(rollout: Rollout, revision: int) -> Routes:
     """The routes that `rollout` asks for."""
-    plan = rollout.plan
-    return Routes(model=plan.model, baseline=plan.baseline, weights=rollout.weights, revision=revision)
+    plan, share = rollout.plan, rollout.shadow_share
+    return Routes(
+        model=plan.model,
+        baseline=plan.baseline,
+        weights=rollout.weights,
+        shadows={plan.candidate: share} if share else {},
+        revision=revision,
+    )
 
 
 def started(name: str = "r1", at_s: float = 0.0, revision: int = 1) -> Change:
@@ -91,16 +98,21 @@ def started(name: str = "r1", at_s: float = 0.0, revision: int = 1) -> Change:
 def judged(before: Rollout, at_s: float, revision: int) -> Change:
     """The verdict on `before` with enough evidence for one step further, and what follows from it."""
     evidence = proven()
+    # In the rollout's own minute.
+    minute = {"started_s": before.started_s, "ended_s": before.started_s + 60}
+    segments = tuple(segment.model_copy(update=minute) for segment in evidence.segments)
+    evidence = evidence.model_copy(update={"segments": segments})
     verdict = judge(before, evidence, at_s)
     after = advance(before, verdict, at_s)
+    moved = (after.weights, after.shadow_share) != (before.weights, before.shadow_share)
     return Change(
         model="digits",
         action=Action.VERDICT,
         by="judge",
         at_s=at_s,
         rollout=after,
-        routes=routes_of(after, revision),
-        judged=Judged(evidence=evidence, verdict=verdict),
+        routes=routes_of(after, revision) if moved else None,
+        judged=Judged(evidence=evidence, verdict=verdict, method=METHOD),
     )
 
 
@@ -116,9 +128,9 @@ def go_on(store: Store, at_s: float) -> int:
     return store.append(change, present.number).number
 
 
-def sealed(*changes: Change) -> tuple[Entry, ...]:
+def sealed(*changes: Change, key: SealKey | None = None) -> tuple[Entry, ...]:
     """These changes as a trail."""
     trail: list[Entry] = []
     for number, change in enumerate(changes, 1):
-        trail.append(seal(change, number, trail[-1].digest if trail else ""))
+        trail.append(seal(change, number, trail[-1].digest if trail else "", key))
     return tuple(trail)

@@ -48,7 +48,7 @@ def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gat
     shares = [change.routes.share("int8") for change in changes if change.routes]
     assert shares == [0.0, 0.1, 0.5, 0.95, 1.0]
     assert keeping.routes.weights == {"fp32": 0.0, "int8": 1.0}
-    assert replay(trail, view.rollout.rollout).faults == ()
+    assert replay(trail, view.rollout.rollout, keeping.store.key).faults == ()
 
 
 def test_a_new_share_is_in_force_with_the_verdict(keeping: Keeping, gateway: Gateway) -> None:

@@ -41,7 +41,7 @@ def expect_whole(keeping: Keeping) -> None:
     """The store says what is in force, and all of it computes again."""
     present = keeping.store.read("digits")
     assert (present.rollout, present.routes) == (keeping.rollout, keeping.routes)
-    assert replay(keeping.store.trail("digits"), keeping.rollout.rollout).faults == ()
+    assert replay(keeping.store.trail("digits"), keeping.rollout.rollout, keeping.store.key).faults == ()
     assert keeping.controller.view(keeping.situation).warnings == ()
 
 

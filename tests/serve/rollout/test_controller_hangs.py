@@ -45,7 +45,7 @@ def test_a_candidate_that_hangs_is_rolled_back(
             break
     assert keeping.place == (Phase.ROLLED_BACK, 1)
     assert "latency" in keeping.rollout.reason
-    assert replay(keeping.store.trail("digits"), view.rollout.rollout).faults == ()
+    assert replay(keeping.store.trail("digits"), view.rollout.rollout, keeping.store.key).faults == ()
 
 
 def test_what_a_hanging_candidate_was_asked_shows(keeping: Keeping, gateway: Gateway) -> None:

@@ -135,7 +135,7 @@ def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
     assert evidence.shadow.pairs == gateway.pairs
     # Of the two steps in which the baseline answered.
     assert sum(segment.labelled.baseline for segment in evidence.segments) == 10
-    assert replay(trail, keeping.rollout.rollout).faults == ()
+    assert replay(trail, keeping.rollout.rollout, keeping.store.key).faults == ()
 
 
 def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: Keeping, gateway: Gateway) -> None:

@@ -48,7 +48,7 @@ def test_failing_with_all_traffic_rolls_back_to_the_former_baseline(
     assert watched.place == (Phase.ROLLED_BACK, 3)
     assert watched.routes.weights == {"fp32": 1.0, "int8": 0.0}
     assert "harm shown at 100 % of the traffic: errors lately: " in watched.rollout.reason
-    assert replay(watched.store.trail("digits"), watched.rollout.rollout).faults == ()
+    assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
 
 
 def test_a_watch_without_harm_ends_the_rollout(watched: Keeping) -> None:
@@ -89,7 +89,7 @@ def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "bob")
     assert watched.rollout.reason == "its watch ended, because routes were set"
     assert watched.routes.share("int8") == 0.5
-    assert replay(watched.store.trail("digits"), watched.rollout.rollout).faults == ()
+    assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
 
 
 def test_a_rollout_that_cannot_start_does_not_end_the_watch(watched: Keeping) -> None:

@@ -1,11 +1,21 @@
 """What a gateway leaves when it is killed."""
 
+import os
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
-from serve.rollout.journal import Journal, delete_journal, find_dead, read_accounts, read_running
+from serve.rollout.journal import (
+    Journal,
+    clear,
+    delete_journal,
+    find_dead,
+    read_accounts,
+    read_running,
+    stand,
+    stands,
+)
 from tests.serve.rollout.diary import WATCH, counting, killed_after
 
 
@@ -87,3 +97,26 @@ def test_names_without_end_fill_nothing(tmp_path: Path) -> None:
     marks = [journal.mark(f"digits/v{number}") for number in range(300)]
     with marks[255], marks[256], marks[299]:
         assert read_running(tmp_path, "one") == {"digits/v255"}
+
+
+def test_a_server_stands_until_its_lock_goes(tmp_path: Path) -> None:
+    """And a folder without a lock is no server's."""
+    folder = tmp_path / "cw-1"
+    standing = stand(folder)
+    before = stands(folder)
+    os.close(standing)
+    assert (before, stands(folder), stands(tmp_path)) == (True, False, False)
+
+
+def test_of_a_server_that_stops_only_what_is_of_use_stays(tmp_path: Path) -> None:
+    """A ledger of a rollout that runs; without one the folder goes, and with the last one theirs."""
+    one, two = tmp_path / "gateways" / "cw-1", tmp_path / "gateways" / "cw-2"
+    for folder in (one, two):
+        os.close(stand(folder))
+        Journal(folder, "g")
+    Journal(one, "h").census("digits", WATCH)
+    clear(one)
+    clear(two)
+    assert [path.name for path in one.parent.iterdir()] == ["cw-1"]
+    delete_journal(one, "h")
+    assert list(tmp_path.iterdir()) == []

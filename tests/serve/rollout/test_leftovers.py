@@ -1,16 +1,43 @@
 """What a gateway that died had counted is told for it, once."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from serve.rollout.census import Count, Sheet
-from serve.rollout.journal import Journal
+from serve.rollout.journal import Journal, stand
 from serve.rollout.ledger import Account, Line
 from serve.rollout.leftovers import Leftovers, recover
 from tests.serve.rollout.diary import WATCH, killed_after
 
 STICKY = (2, True, "int8")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Of the gateways of a server that stands."""
+    standing = stand(tmp_path / "cw-1")
+    yield tmp_path / "cw-1"
+    os.close(standing)
+
+
+def told(leftovers: Leftovers) -> list[Sheet]:
+    """What they say now, to somebody who wants it again."""
+    sheets: list[Sheet] = []
+
+    def take(model: str, gateway: str, sheet: Sheet) -> bool:
+        sheets.append(sheet)
+        return True
+
+    leftovers.tell(take)
+    return sheets
+
+
+def left(folder: Path) -> list[str]:
+    """The names of the files that are there."""
+    return sorted(path.name for path in folder.iterdir())
 
 
 def account(*sheets: list[Line]) -> Account:
@@ -80,68 +107,77 @@ def test_who_owes_nothing_tells_nothing() -> None:
     assert list(recover(account([line("int8", (0, 0, 0))]), ())) == []
 
 
-def test_they_are_told_until_they_are_written_down(tmp_path: Path) -> None:
+def test_they_are_told_until_they_are_written_down(folder: Path) -> None:
     """The same each time; then nothing is left of them."""
-    killed_after(tmp_path, 20)
-    told: list[list[tuple[str, str, Sheet]]] = []
+    killed_after(folder, 20)
+    rounds: list[list[tuple[str, str, Sheet]]] = []
 
     def take(model: str, gateway: str, sheet: Sheet) -> bool:
-        told[-1].append((model, gateway, sheet))
-        return len(told) < 3
+        rounds[-1].append((model, gateway, sheet))
+        return len(rounds) < 3
 
-    leftovers = Leftovers(tmp_path)
+    leftovers = Leftovers(folder.parent)
     for _ in range(4):
-        told.append([])
+        rounds.append([])
         leftovers.tell(take)
-    assert told[0] == told[1] == told[2] != told[3] == []
-    assert {(model, gateway) for model, gateway, _ in told[0]} == {("digits", "one")}
-    assert list(tmp_path.iterdir()) == []
+    assert rounds[0] == rounds[1] == rounds[2] != rounds[3] == []
+    assert {(model, gateway) for model, gateway, _ in rounds[0]} == {("digits", "one")}
+    assert left(folder) == ["server.lock"]
 
 
-def test_another_keeper_tells_the_same(tmp_path: Path) -> None:
+def test_another_keeper_tells_the_same(folder: Path) -> None:
     """The first was killed before it was written down."""
-    killed_after(tmp_path, 150)
-    told: list[list[Sheet]] = [[], []]
-    for each in told:
-
-        def take(model: str, gateway: str, sheet: Sheet, each: list[Sheet] = each) -> bool:
-            each.append(sheet)
-            return True
-
-        Leftovers(tmp_path).tell(take)
-    assert told[0] == told[1] != []
+    killed_after(folder, 150)
+    assert told(Leftovers(folder.parent)) == told(Leftovers(folder.parent)) != []
 
 
-def test_of_the_living_nothing_is_told(tmp_path: Path) -> None:
+def test_a_server_that_stopped_or_was_killed_is_no_candidates_fault(tmp_path: Path) -> None:
+    """All of it went at once, whatever ran: what was counted counts, and nothing else is said. The next
+    server over the same store does that, and then nothing is left of this one."""
+    standing = stand(tmp_path / "cw-1")
+    killed_after(tmp_path / "cw-1", 20)
+    [*_, blamed] = told(Leftovers(tmp_path))
+    os.close(standing)
+    leftovers = Leftovers(tmp_path)
+    [*_, last] = told(leftovers)
+    assert (blamed.died, last.died) == (("int8",), ())
+    assert sum(count.errors for count in blamed.counts.values()) > sum(
+        count.errors for count in last.counts.values()
+    )
+    leftovers.tell(lambda *_: False)
+    assert not tmp_path.exists() or list(tmp_path.iterdir()) == []
+
+
+def test_of_the_living_nothing_is_told(folder: Path) -> None:
     """They do it themselves."""
-    journal = Journal(tmp_path, "one")
+    journal = Journal(folder, "one")
     journal.census("digits", WATCH).admit((2, False, "int8"), None)
-    Leftovers(tmp_path).tell(lambda *told: pytest.fail(f"{told} was told"))
+    assert told(Leftovers(folder.parent)) == []
 
 
-def test_a_journal_that_cannot_be_read_is_given_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_journal_that_cannot_be_read_is_given_up(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is said, and the next look is not kept from anything by it."""
-    killed_after(tmp_path, 20)
-    [ledger] = tmp_path.glob("*.ledger")
+    killed_after(folder, 20)
+    [ledger] = folder.glob("*.ledger")
     ledger.write_bytes(b"{")
-    Leftovers(tmp_path).tell(lambda *told: pytest.fail(f"{told} was told"))
+    assert told(Leftovers(folder.parent)) == []
     assert "cannot be read" in caplog.text
-    assert list(tmp_path.iterdir()) == []
+    assert left(folder) == ["server.lock"]
 
 
 def test_a_journal_that_cannot_be_deleted_waits_for_the_next_look(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Who looks for harm is not kept from it by a folder."""
 
     def refuse(folder: Path, gateway: str) -> None:
         raise OSError("read-only file system")
 
-    killed_after(tmp_path, 20)
-    leftovers = Leftovers(tmp_path)
+    killed_after(folder, 20)
+    leftovers = Leftovers(folder.parent)
     with monkeypatch.context() as patched:
         patched.setattr("serve.rollout.leftovers.delete_journal", refuse)
         leftovers.tell(lambda *_: False)
     assert "read-only file system" in caplog.text
     leftovers.tell(lambda *_: False)
-    assert list(tmp_path.iterdir()) == []
+    assert left(folder) == ["server.lock"]

@@ -1,10 +1,14 @@
+import pytest
+
 from serve.rollout.advance import abort, end_watch, pause, promote, resume
+from serve.rollout.evidence import Pair
 from serve.rollout.policy import Guards, LatencyGuard, Policy
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Rollout
+from serve.rollout.seal_key import SealKey
 from serve.rollout.trail import Action, Change
-from tests.serve.rollout.rollouts import begun
-from tests.serve.rollout.stores import judged, sealed, started
+from tests.serve.rollout.rollouts import begun, proven, shadowed
+from tests.serve.rollout.stores import judged, routes_of, sealed, started
 
 
 def whole() -> list[Change]:
@@ -22,9 +26,10 @@ def after(change: Change) -> Rollout:
     return change.rollout
 
 
-def acted(action: Action, rollout: Rollout, at_s: float) -> Change:
-    """What a person did."""
-    return Change(model="digits", action=action, by="bob", at_s=at_s, rollout=rollout)
+def acted(action: Action, rollout: Rollout, at_s: float, revision: int | None = None) -> Change:
+    """What a person did; `revision`: and that moved traffic."""
+    routes = None if revision is None else routes_of(rollout, revision)
+    return Change(model="digits", action=action, by="bob", at_s=at_s, rollout=rollout, routes=routes)
 
 
 def test_a_whole_rollout_comes_out_the_same() -> None:
@@ -63,7 +68,7 @@ def test_a_jumped_step_is_noticed() -> None:
     """A verdict leads one step further and no more."""
     changes = whole()
     changes[2] = changes[2].model_copy(update={"rollout": after(changes[3])})
-    assert "verdict led to STEP at step 3" in replay(sealed(*changes), "r1").faults[0]
+    assert "verdict led to STEP at step 3" in replay(sealed(*changes), "r1").faults[1]
 
 
 def test_what_people_did_comes_out_the_same() -> None:
@@ -75,7 +80,7 @@ def test_what_people_did_comes_out_the_same() -> None:
         started(),
         acted(Action.PAUSE, paused, 1.0),
         acted(Action.RESUME, resumed, 2.0),
-        acted(Action.PROMOTE, promoted, 3.0),
+        acted(Action.PROMOTE, promoted, 3.0, 2),
     )
     assert replay(trail, "r1").faults == ()
 
@@ -88,8 +93,8 @@ def test_what_people_gave_as_reasons_comes_out_the_same() -> None:
         started(),
         acted(Action.PAUSE, paused, 1.0),
         acted(Action.RESUME, resume(paused, "bob", "back"), 2.0),
-        acted(Action.PROMOTE, promoted, 3.0),
-        acted(Action.ABORT, abort(promoted, "bob", "it is not"), 4.0),
+        acted(Action.PROMOTE, promoted, 3.0, 2),
+        acted(Action.ABORT, abort(promoted, "bob", "it is not"), 4.0, 3),
     )
     assert replay(trail, "r1").faults == ()
 
@@ -108,3 +113,94 @@ def test_a_policy_with_a_latency_limit_reads_back() -> None:
     policy = Policy(guards=Guards(latency=LatencyGuard(limit_ms=50)))
     change = started().model_copy(update={"rollout": begun(policy)})
     assert sealed(change)[0].change == change
+
+
+KEY = SealKey(bytes(32))
+
+
+def forged(number: int, **judged: object) -> Change:
+    """The verdict of that number with another part of what it was computed from."""
+    change = whole()[number - 1]
+    assert change.judged is not None
+    return change.model_copy(update={"judged": change.judged.model_copy(update=judged)})
+
+
+def faults_of(number: int, change: Change) -> str:
+    """What is noticed when whoever has the key puts this in the place of the entry of that number."""
+    changes = whole()
+    changes[number - 1] = change
+    return " ".join(replay(sealed(*changes, key=KEY), "r1", KEY).faults)
+
+
+def test_a_whole_rollout_with_a_key_comes_out_the_same() -> None:
+    """Times and growth are looked at as well."""
+    assert replay(sealed(*whole(), key=KEY), "r1", KEY).faults == ()
+
+
+def test_routes_that_do_not_follow_from_the_rollout_are_noticed() -> None:
+    """Candidate and baseline have changed places."""
+    change = whole()[2]
+    assert change.routes is not None
+    routes = change.routes.model_copy(update={"weights": {"fp32": 0.05, "int8": 0.95}})
+    swapped = change.model_copy(update={"routes": routes})
+    assert "the routes give the candidate 95 %, and the rollout asks for 5 %" in faults_of(3, swapped)
+
+
+def test_routes_that_change_where_nothing_moves_are_noticed() -> None:
+    """A pause that gives the candidate everything."""
+    paused = pause(begun(), "bob")
+    routes = routes_of(begun(), 2).model_copy(update={"weights": {"fp32": 0.0, "int8": 1.0}, "shadows": {}})
+    change = acted(Action.PAUSE, paused, 1.0).model_copy(update={"routes": routes})
+    assert "give the candidate 100 %" in replay(sealed(started(), change), "r1").faults[0]
+
+
+def test_a_verdict_that_is_not_the_judges_is_noticed() -> None:
+    """A person's acts have names of their own."""
+    eve = whole()[2].model_copy(update={"by": "eve"})
+    assert "a verdict is the judge's, and eve gave this one" in faults_of(3, eve)
+
+
+def test_evidence_that_was_moved_in_time_is_noticed() -> None:
+    """To before the start."""
+    evidence = proven()
+    moved = tuple(
+        segment.model_copy(update={"started_s": segment.started_s - 1e6, "ended_s": segment.ended_s - 1e6})
+        for segment in evidence.segments
+    )
+    change = forged(3, evidence=evidence.model_copy(update={"segments": moved}))
+    assert "its evidence is from another time" in faults_of(3, change)
+
+
+@pytest.mark.parametrize("less", ["requests", "pairs", "segment"])
+def test_evidence_that_becomes_less_is_noticed(less: str) -> None:
+    """Sums only grow from verdict to verdict."""
+    evidence = proven()
+    first, *others = evidence.segments
+    halved = first.model_copy(update={"requests": Pair(baseline=1, candidate=1)})
+    shrunk = {
+        "requests": evidence.model_copy(update={"segments": (halved, *others)}),
+        "pairs": evidence.model_copy(update={"shadow": shadowed(1500, 2)}),
+        "segment": evidence.model_copy(update={"segments": tuple(others)}),
+    }
+    change = forged(3, evidence=shrunk[less])
+    assert "entry 3: its evidence is less than that of the verdict before" in faults_of(3, change)
+
+
+def test_a_time_that_goes_back_is_noticed() -> None:
+    """With a key there is a clock that never does."""
+    assert "it was done at 1.000, before the entry that it follows" in faults_of(
+        3, whole()[2].model_copy(update={"at_s": 1.0})
+    )
+
+
+def test_a_verdict_by_an_older_method_is_no_fault() -> None:
+    """It is told apart, and taken as it is: the statistics are others now."""
+    changes = whole()
+    judgement = changes[1].judged
+    assert judgement is not None
+    verdict = judgement.verdict.model_copy(update={"reason": "computed otherwise"})
+    rollout = after(changes[1]).model_copy(update={"reason": "computed otherwise"})
+    older = judgement.model_copy(update={"verdict": verdict, "method": 1})
+    changes[1] = changes[1].model_copy(update={"judged": older, "rollout": rollout})
+    again = replay(sealed(*changes[:2]), "r1")
+    assert (again.verdicts, again.older, again.faults) == (0, 1, ())

@@ -1,12 +1,13 @@
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, insert, text
 
 from serve.control import Feedback
 from serve.errors import InvalidRecord, StoreFailed
 from serve.rollout import schema
 from serve.rollout.evidence import Evidence
+from serve.rollout.schema import open_engine
 from serve.rollout.store import Store
-from tests.serve.rollout.stores import go_on
+from tests.serve.rollout.stores import go_on, sealed, started
 
 NOTHING = Feedback(counted=0, double=(), late=(), unknown=())
 
@@ -22,7 +23,7 @@ def execute(url: str, statement: str) -> None:
 def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
     """An old program must not write into what it does not know."""
     execute(url, "UPDATE schema_version SET version = 99")
-    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 3; use the newer one"):
+    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 4; use the newer one"):
         Store(url, "keeper")
 
 
@@ -44,10 +45,10 @@ def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pyte
     """It was made before there was any; its trail stays."""
     with monkeypatch.context() as patch:
         patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
-        old = Store(url, "keeper")
-        assert old.renew(0.0)
-        go_on(old, 0.0)
-        old.close()
+        engine = open_engine(url)
+        with engine.begin() as connection:
+            connection.execute(insert(schema.TRAIL).values(**sealed(started())[0].model_dump()))
+        engine.dispose()
     store = Store(url, "keeper")
     assert store.renew(1.0)
     assert store.learn("digits", (), None, Evidence(), 1.0) == (NOTHING, ())

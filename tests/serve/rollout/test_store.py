@@ -194,9 +194,9 @@ def test_a_writer_killed_at_any_moment_loses_nothing_that_it_said_and_never_jump
             # What it still said before it was hit.
             said = max([said, *map(int, writer.stdout.read().split("\n")[:-1])])
         store = Store(url, "reader")
-        trail = store.trail("digits")
+        trail, key = store.trail("digits"), store.key
         store.close()
         assert said <= len(trail) <= said + 1
     for rollout in {entry.rollout for entry in trail}:
         assert rollout is not None
-        assert replay(trail, rollout).faults == ()
+        assert replay(trail, rollout, key).faults == ()

@@ -7,7 +7,6 @@ import pytest
 from serve.control import ActWanted, RolloutView, RoutesWanted
 from serve.errors import RefusedAction
 from serve.rollout.policy import Policy
-from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Keeping
 
@@ -123,5 +122,4 @@ def test_it_stands_in_the_trail_and_comes_out_the_same(keeping: Keeping) -> None
     accept(won(keeping), reason="a week without a complaint")
     line = keeping.commands.trail("digits", 0)[-1]
     assert (line.action, line.by, line.reason) == ("accept", "bob", "a week without a complaint")
-    trail = keeping.store.trail("digits")
-    assert replay(trail, keeping.rollout.rollout).faults == ()
+    assert keeping.commands.replay(keeping.rollout.rollout).faults == ()
