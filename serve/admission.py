@@ -64,7 +64,7 @@ class Admission:
     """One request that a rollout counts, from the moment that it is understood to its end: with the whole
     answer encoded, with an error, or without either because its client left."""
 
-    __slots__ = ("_census", "_start", "_ticket", "answer")
+    __slots__ = ("_admitted", "_census", "_start", "_ticket", "answer")
 
     def __init__(self, census: Census, ticket: Ticket, start: float) -> None:
         """`start` is when it came, on the clock of time.perf_counter."""
@@ -74,7 +74,7 @@ class Admission:
         self._start = start
 
     def __enter__(self) -> "Admission":
-        self._census.admit(self._ticket.choice, self._ticket.bucket)
+        self._admitted = self._census.admit(self._ticket.choice, self._ticket.bucket)
         return self
 
     def __exit__(
@@ -82,7 +82,7 @@ class Admission:
     ) -> None:
         if isinstance(error, InvalidRequest):
             # The client's doing: it was asked, and nothing happened.
-            self._census.end(self._ticket.choice, self._ticket.bucket, failed=False, ms=0.0, request_id="")
+            self._census.end(self._admitted, failed=False, ms=0.0, request_id="")
             return
         ticket, answer = self._ticket, self.answer
         ms = (time.perf_counter() - self._start) * 1e3
@@ -90,8 +90,7 @@ class Admission:
         left = answer is None and not failed
         own = answer is not None and not failed and answer.variant == ticket.choice[2]
         self._census.end(
-            ticket.choice,
-            ticket.bucket,
+            self._admitted,
             failed=failed,
             ms=math.inf if left else ms,
             request_id=ticket.request_id if own else "",

@@ -17,7 +17,8 @@ from serve.comparing import compare, describe, worst
 from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
 from serve.figures import Task
 from serve.joining import Outputs
-from serve.rollout.census import Census, Copies, Disagreement, add_copies
+from serve.rollout.census import Census, Disagreement
+from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Clusters, Comparison, Drop
 from serve.settings import Settings
 from serve.shadow_copy import Copy

@@ -18,6 +18,7 @@ _MOST_LINES = 4
 _SHORTER = (
     (re.compile(r"[\d,]+ of [\d,]+ \(([\d.]+%)\)"), r"\1"),
     (re.compile(r"^[\d,]+ of [\d,]+ pairs differ, "), ""),
+    (re.compile(r"^over ([\d.]+) times the baseline's p\d+"), r"over \1x"),
     (re.compile(" of the baseline's|^the candidate got "), ""),
     (re.compile(r"(?<=\d) times( as often)?"), "x"),
     (re.compile(" requests(?= where)"), ""),
@@ -90,9 +91,11 @@ def _steps(rollout: Rollout) -> str:
 def _figures(view: RolloutView) -> Iterator[str]:
     if view.verdict is None:
         return
-    wide = max(len(figure.guard) for figure in view.verdict.figures)
+    # The others know nothing yet.
+    figures = [figure for figure in view.verdict.figures if (figure.harm, figure.safe) != (None, None)]
+    wide = max(len(figure.guard) for figure in figures)
     yield f"{'guard':<{wide}}  {'harm':<{_BAR}}  {'proof':<{_BAR}}  seen"
-    for figure in view.verdict.figures:
+    for figure in figures:
         harm = bar(figure.harm, figure.harm_at, "!" if figure.suspicious or figure.harmful else "#")
         proof = bar(figure.safe, figure.safe_at, "#")
         limited = figure.guard == "latency" and view.rollout.limit_ms is not None

@@ -4,19 +4,19 @@ import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from serve.record import Record
 from serve.rollout.breaker import Breaker
-from serve.rollout.evidence import Comparison, Drop
+from serve.rollout.copies import Copies
 from serve.rollout.ledger import Ledger
+from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.rollout.runs import Sizes, subtract_sizes
 from serve.routing import Routes
 
 # What a gateway holds at most while no keeper takes it.
 _MOST_ANSWERED = 100_000
 _MOST_DISAGREEMENTS = 20
-MOST_SLICES = 32
-_OTHER = "other"
 
 # The routes' revision by which a request was chosen, whether by a sticky key, and the variant that was.
 Choice = tuple[int, bool, str]
@@ -43,6 +43,9 @@ class Watch(Record):
     candidate: str
     # Slower requests are over the limit; None: it is not known yet.
     limit_ms: float | None
+    # The same for both variants' quantiles, from the baseline's of the last minutes. They change by the
+    # minute; those count for a request that were in force when it was admitted.
+    quantile_limits_ms: Limits = NO_LIMITS
     # Whether the ids of answered requests are to be told.
     feedback: bool
 
@@ -56,12 +59,15 @@ class Count:
     errors: int = 0
     # Answered too late, or never: the client left before.
     over_limit: int = 0
+    # For the p50, the p95 and the p99: requests admitted while there was a limit, and of these those over it.
+    timed_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
+    over_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
     # The same for those that were chosen by a key, by the key's bucket (see `serve.routing.bucket_of`).
     keys: "dict[int, Count]" = field(default_factory=dict)
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """All but the keys, as a ledger keeps it."""
+        """As a ledger keeps it. Counts by quantile may be lost with a gateway: it loses both variants'."""
         return self.requests, self.errors, self.over_limit
 
     @classmethod
@@ -69,33 +75,6 @@ class Count:
         """What has these numbers."""
         requests, errors, over_limit = numbers
         return cls(requests=requests, errors=errors, over_limit=over_limit)
-
-
-@dataclass(kw_only=True, slots=True)
-class Copies:
-    """What became of the copies for one shadow."""
-
-    pairs: Comparison = field(default_factory=Comparison)
-    outputs: dict[str, Comparison] = field(default_factory=dict)
-    slices: dict[str, Comparison] = field(default_factory=dict)
-    # Rows, in all and by why.
-    dropped: int = 0
-    drops: dict[Drop, int] = field(default_factory=dict)
-
-
-def add_copies(total: Copies, more: Copies) -> None:
-    """Add `more` to `total`. Of slices the first are kept apart, the rest goes together."""
-    if more.pairs.pairs:
-        total.pairs += more.pairs
-    for name, part in more.outputs.items():
-        total.outputs[name] = total.outputs.get(name, Comparison()) + part
-    for name, part in more.slices.items():
-        known = name in total.slices or len(total.slices) < MOST_SLICES
-        kept = name if known else _OTHER
-        total.slices[kept] = total.slices.get(kept, Comparison()) + part
-    total.dropped += more.dropped
-    for why, rows in more.drops.items():
-        total.drops[why] = total.drops.get(why, 0) + rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -128,6 +107,15 @@ class Sheet:
     died: tuple[str, ...] = ()
 
 
+class Admitted(NamedTuple):
+    """What is to be known of a request when it ends."""
+
+    choice: Choice
+    bucket: int | None
+    # Those in force when it was admitted: what it is held against is known before how long it takes.
+    quantile_limits_ms: Limits
+
+
 class Census:
     """Counts for one rollout in one gateway."""
 
@@ -152,27 +140,34 @@ class Census:
         self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
     ) -> None:
         """A request has been admitted and has ended."""
-        self.admit(choice, bucket)
-        self.end(choice, bucket, failed=failed, ms=ms, request_id=request_id)
+        self.end(self.admit(choice, bucket), failed=failed, ms=ms, request_id=request_id)
 
-    def admit(self, choice: Choice, bucket: int | None) -> None:
+    def admit(self, choice: Choice, bucket: int | None) -> Admitted:
         """A request has been admitted; `bucket` is that of its key, if it has one. Whatever becomes of it, it
         was asked of the variant that was chosen."""
+        limits_ms = self.watch.quantile_limits_ms
         counts = self._counted(choice, bucket)
         for count in counts:
             count.requests += 1
+            for place, limit_ms in enumerate(limits_ms):
+                count.timed_quantiles[place] += limit_ms is not None
         if self._ledger is not None:
             self._ledger.begin(choice, bucket, [count.numbers for count in counts])
+        return Admitted(choice, bucket, limits_ms)
 
-    def end(self, choice: Choice, bucket: int | None, *, failed: bool, ms: float, request_id: str) -> None:
+    def end(self, admitted: Admitted, *, failed: bool, ms: float, request_id: str) -> None:
         """A request that was admitted has ended after so many `ms`; infinity: its client left before the
         answer was there, so it is over the limit, known or not."""
         limit_ms = self.watch.limit_ms
         over = ms == math.inf or (limit_ms is not None and ms > limit_ms)
-        counts = self._counted(choice, bucket) if failed or over else ()
+        beyond = [limit_ms is not None and ms > limit_ms for limit_ms in admitted.quantile_limits_ms]
+        choice, bucket, _ = admitted
+        counts = self._counted(choice, bucket) if failed or over or any(beyond) else ()
         for count in counts:
             count.errors += failed
             count.over_limit += over
+            for place, yes in enumerate(beyond):
+                count.over_quantiles[place] += yes
         if self._ledger is not None:
             self._ledger.end(choice, bucket, [count.numbers for count in counts])
         if self.watch.feedback and request_id:

@@ -23,9 +23,10 @@ from serve.record import explain, nearest
 from serve.rollout import advance
 from serve.rollout.at_once import require_current
 from serve.rollout.controller import Controller
+from serve.rollout.limits import steady_of
 from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay, replay
-from serve.rollout.rollout import Plan, start
+from serve.rollout.rollout import Plan, fix_limits, start
 from serve.rollout.situation import Situation
 from serve.rollout.startable import require_startable
 from serve.rollout.store import Store
@@ -93,9 +94,9 @@ class Commands:
         now_s = self._controller.clock.now_s()
         stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
         name = f"{model}-{stamp}-{secrets.token_hex(2)}"
-        quantile_ms = self._timeline.quantile_ms(model, plan.baseline, plan.policy.guards.latency.quantile)
+        begun = fix_limits(start(name, plan, None, by, now_s), *steady_of(self._timeline, plan))
         self._end_watch(situation, by, f"its watch ended, because {name} was started")
-        self._controller.change(situation, Action.START, start(name, plan, quantile_ms, by, now_s), now_s)
+        self._controller.change(situation, Action.START, begun, now_s)
         return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:

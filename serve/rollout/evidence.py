@@ -89,7 +89,17 @@ class Segment(Record):
     ended_s: float
     requests: Pair = Pair()
     errors: Events = Events()
+    # Of the requests, those that count for latency; all of them, unless it is said.
+    timed: Pair = Pair()
+    # Of these, those over the limit that stays.
     over_limit: Events = Events()
+    # Requests that were admitted while a limit for this quantile was announced, and of these those over it.
+    timed_p50: Pair = Pair()
+    timed_p95: Pair = Pair()
+    timed_p99: Pair = Pair()
+    over_p50: Events = Events()
+    over_p95: Events = Events()
+    over_p99: Events = Events()
     # By the feedback on these requests, whenever it came.
     labelled: Pair = Pair()
     wrong: Events = Events()
@@ -98,6 +108,13 @@ class Segment(Record):
     # Where keys stick.
     baseline_keys: Keys = Keys()
     candidate_keys: Keys = Keys()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_timed(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "timed" not in data and "requests" in data:
+            return {**data, "timed": data["requests"]}
+        return data
 
     @property
     def key(self) -> tuple[int, float, bool]:

@@ -1,7 +1,7 @@
 """Figure: what one guard found, in numbers: an estimate, its interval, and how far the evidence is."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from serve.record import Record
 
@@ -47,12 +47,22 @@ class Figure(Record):
         return f"{self.guard} unproven: {self.seen}, odds {_odds(self.safe)} of {_odds(self.safe_at)} needed"
 
 
-def with_thresholds(found: Sequence[tuple[Figure, float]], proof: float) -> tuple[Figure, ...]:
+def with_thresholds(
+    found: Sequence[tuple[Figure, float]], proof: float, family: Collection[str] = ()
+) -> tuple[Figure, ...]:
     """What was found, with what its evidence must reach. Each figure comes with how sure harm must be: over
-    all of them together, hence each one's odds times their number (Bonferroni)."""
+    all of them together, hence each one's odds times their number (Bonferroni). A `family` of guards counts
+    as one, whose odds its members share."""
+    members = sum(figure.guard in family for figure, _ in found)
+    guards = len(found) - members + bool(members)
     return tuple(
         figure.model_copy(
-            update={"harm_at": tidy(math.log(len(found) / (1 - confidence))), "safe_at": safe_at(proof)}
+            update={
+                "harm_at": tidy(
+                    math.log(guards * (members if figure.guard in family else 1) / (1 - confidence))
+                ),
+                "safe_at": safe_at(proof),
+            }
         )
         for figure, confidence in found
     )

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from serve.rollout.census import Copies, Count, Run, Sheet, add_copies
+from serve.rollout.census import Count, Run, Sheet
+from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
+from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Plan
 from serve.rollout.runs import Sizes, add_run, add_sizes
 from serve.rollout.stretch import Stretch, extended
@@ -53,6 +56,7 @@ def gather(
                 total.requests += count.requests
                 total.errors += count.errors
                 total.over_limit += count.over_limit
+                _add_quantiles(total, count)
                 sums[step, split, sticky].keys[sides[variant]] += _keys(count)
         for variant, run in sheet.runs.items():
             step, split = splits.get(run.revision, (0, 0.0))
@@ -77,6 +81,26 @@ def gather(
     return evidence.model_copy(update=update)
 
 
+def _add_quantiles(total: Count, count: Count) -> None:
+    for place in range(len(QUANTILES)):
+        total.timed_quantiles[place] += count.timed_quantiles[place]
+        total.over_quantiles[place] += count.over_quantiles[place]
+
+
+def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
+    """What a tick says of latency, as fields of its segment."""
+    fields: dict[str, Any] = {
+        "timed": Pair(baseline=baseline.requests, candidate=candidate.requests),
+        "over_limit": Events.tick(baseline.over_limit, candidate.over_limit),
+    }
+    for place, name in enumerate(NAMES):
+        timed = baseline.timed_quantiles[place], candidate.timed_quantiles[place]
+        over = baseline.over_quantiles[place], candidate.over_quantiles[place]
+        fields[f"timed_{name}"] = Pair(baseline=timed[0], candidate=timed[1])
+        fields[f"over_{name}"] = Events.tick(*over)
+    return fields
+
+
 def _stretch(tick: Segment) -> Stretch:
     """What happened to the candidate's requests."""
     return Stretch(
@@ -84,7 +108,7 @@ def _stretch(tick: Segment) -> Stretch:
         ended_s=tick.ended_s,
         requests=tick.requests.candidate,
         errors=tick.errors.candidate,
-        timed=tick.requests.candidate,
+        timed=tick.timed.candidate,
         over_limit=tick.over_limit.candidate,
     )
 
@@ -109,7 +133,7 @@ def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) 
         ended_s=span[1],
         requests=Pair(baseline=baseline.requests, candidate=candidate.requests),
         errors=Events.tick(baseline.errors, candidate.errors),
-        over_limit=Events.tick(baseline.over_limit, candidate.over_limit),
+        **_latency(baseline, candidate),
         baseline_cost=_cost(sums.runs[0], span[1]),
         candidate_cost=_cost(sums.runs[1], span[1]),
         baseline_keys=sums.keys[0],

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from serve.rollout.evidence import Events, Pair, Segment
 from serve.rollout.figure import Figure, tidy
-from serve.rollout.policy import AccuracyGuard, ErrorGuard, QuantileGuard
+from serve.rollout.policy import AccuracyGuard, ErrorGuard, LatencyGuard, QuantileGuard
 from serve.rollout.sequential import (
     Array,
     Bursts,
@@ -47,19 +47,46 @@ class Counts:
 def harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
     """Log evidence that the candidate's rate is above both `harm` times the baseline's and `allowed`.
 
-    Harm is one only if both are so; the weaker of the two e-values is one against its absence."""
+    Harm is one only if both are so; the weaker of the two e-values is one against its absence. For the limit
+    that stays, a rate above both `excess` times the baseline's and `rare` is harm as well: of these two, the
+    mean of the e-values is one."""
+    events = counts.candidate.sum(-1)
     ratio = log_ratio_above(*counts.drawn, guard.harm)
-    return np.minimum(ratio, log_rate_above(counts.candidate.sum(-1), counts.trials, guard.allowed))
+    evidence = np.minimum(ratio, log_rate_above(events, counts.trials, guard.allowed))
+    if not isinstance(guard, LatencyGuard):
+        return evidence
+    ratio = log_ratio_above(*alike(counts).drawn, _excess(guard))
+    often = np.minimum(ratio, log_rate_above(events, counts.trials, guard.rare))
+    return np.asarray(np.logaddexp(evidence, often) - np.log(2))
 
 
 def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
     """Log evidence that the rate is below `tolerance` times the baseline's, or below `allowed`.
 
     Either is enough, so the mean of the two e-values is one. The second takes requests as independent: a calm
-    stretch between bursts may pass, which is what a step's minimum time is for."""
+    stretch between bursts may pass, which is what a step's minimum time is for. For the limit that stays, a
+    rate below `allowed` must be below `excess` times the baseline's too, unless it is below `rare`."""
+    events = counts.candidate.sum(-1)
     ratio = log_ratio_below(*counts.drawn, guard.tolerance)
-    rate = log_rate_below(counts.candidate.sum(-1), counts.trials, guard.allowed)
-    return np.asarray(np.logaddexp(ratio, rate) - np.log(2))
+    rate = log_rate_below(events, counts.trials, guard.allowed)
+    if not isinstance(guard, LatencyGuard):
+        return np.asarray(np.logaddexp(ratio, rate) - np.log(2))
+    rate = np.minimum(rate, log_ratio_below(*alike(counts).drawn, _excess(guard)))
+    rare = log_rate_below(events, counts.trials, guard.rare)
+    return np.asarray(np.logaddexp(np.logaddexp(ratio, rate), rare) - np.log(3))
+
+
+def alike(counts: Counts) -> Counts:
+    """The counts of the segments in which the candidate had no more of the traffic than the baseline: who has
+    more has the longer queue, and few requests over a limit are soon three times as many."""
+    even = counts.shares <= 1 / 2
+    return replace(
+        counts, candidate=np.where(even, counts.candidate, 0.0), both=np.where(even, counts.both, 0.0)
+    )
+
+
+def _excess(guard: LatencyGuard) -> float:
+    return max(guard.excess, guard.tolerance)
 
 
 def shares_of(segments: Sequence[Segment]) -> Array:

@@ -8,10 +8,12 @@ from serve.record import Record
 from serve.rollout.cost import concentration, weigh_cost
 from serve.rollout.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.figure import Figure, safe_at, with_thresholds
-from serve.rollout.guards import watch, watch_split
+from serve.rollout.guards import watch_split
+from serve.rollout.latency import LATENCIES, nothing_known, watch_latencies
 from serve.rollout.likeness import compare, compare_slices
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
+from serve.rollout.watched import Watched, about
 from serve.rollout.watching import watch_lately
 
 _DROPPED = {
@@ -52,27 +54,30 @@ def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
 def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
     policy, segments = rollout.policy, evidence.segments
-    guards = policy.guards
-    requests = [segment.requests for segment in segments]
     confident: list[tuple[Figure, float]] = [
-        (
-            watch(name, guard, segments, [getattr(segment, events) for segment in segments], trials),
-            guard.confidence,
-        )
-        for name, guard, events, trials in (
-            ("errors", guards.errors, "errors", requests),
-            ("latency", guards.latency, "over_limit", requests),
-            ("accuracy", guards.accuracy, "wrong", [segment.labelled for segment in segments]),
-        )
-        if guard is not None
+        (kind.figure(segments), kind.guard.confidence) for kind in _watched(rollout, segments)
     ]
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
-    judged = with_thresholds(confident, policy.proof)
+    judged = with_thresholds(confident, policy.proof, LATENCIES)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
     return (*judged, *watch_lately(rollout, evidence), _cost(rollout, segments), watch_split(segments))
+
+
+def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
+    """All kinds of events among live requests that the policy guards against."""
+    guards, requests = rollout.policy.guards, [segment.requests for segment in segments]
+    errors = [segment.errors for segment in segments]
+    watched = [
+        Watched(name="errors", guard=guards.errors, events=errors, trials=requests),
+        *watch_latencies(rollout, segments),
+    ]
+    if guards.accuracy is not None:
+        wrong, labelled = [segment.wrong for segment in segments], [segment.labelled for segment in segments]
+        watched.append(Watched(name="accuracy", guard=guards.accuracy, events=wrong, trials=labelled))
+    return watched
 
 
 def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
@@ -99,7 +104,7 @@ def _decide(
     if mismatch.harmful:
         return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
     elapsed_s = now_s - rollout.started_s
-    missing = list(chain(_too_early(rollout, evidence, now_s), _unproven(rollout, guards)))
+    missing = list(chain(_too_early(rollout, evidence, now_s), _unproven(rollout, evidence, guards, now_s)))
     if elapsed_s >= rollout.policy.maximum_s:
         return Kind.INCONCLUSIVE, (
             f"{elapsed_s:,.0f} s are over, {rollout.policy.maximum_s:,.0f} s were allowed, {share}; "
@@ -127,8 +132,9 @@ def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     missing = []
     if (stayed_s := now_s - rollout.entered_s) < step.minimum_s:
         missing.append(f"{stayed_s:,.0f} of {step.minimum_s:,.0f} s")
-    if requests < step.minimum_requests:
-        missing.append(f"{requests:,} of {step.minimum_requests:,} requests")
+    if (least := step.minimum_requests) > requests:
+        left = about(stayed_s * (least / requests - 1)) if requests else ""
+        missing.append(f"{requests:,} of {least:,} requests{left}")
     return missing
 
 
@@ -147,19 +153,24 @@ def _too_few_pairs(shadow: Shadow, evidence: Evidence) -> list[str]:
     return missing
 
 
-def _unproven(rollout: Rollout, figures: Sequence[Figure]) -> list[str]:
+def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], now_s: float) -> list[str]:
     """What forbids the next step: a suspicion always, a missing proof where the policy asks for one."""
     missing = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
-    if rollout.limit_ms is None:
-        missing.append("no latency limit yet, because the baseline's quantile is not known")
-    names = ["errors", "latency", "accuracy"]
-    if rollout.step < len(rollout.policy.steps):
-        # It was shown before the last step, at a split that loads the two more alike.
-        names.append("cost")
-    live = [figure for figure in figures if figure.guard in names]
-    asked = live if rollout.step else [figure for figure in figures if figure not in live]
-    if _needs_proof(rollout.policy, rollout.step):
-        missing += [figure.safe_said() for figure in asked if figure.safe is not None and not figure.proven]
+    if not _needs_proof(rollout.policy, rollout.step):
+        return missing
+    watched = {kind.name: kind for kind in _watched(rollout, evidence.segments)}
+    if rollout.step and nothing_known(watched.values()):
+        missing.append("latency unproven: no request was compared, because the baseline's is not known")
+    # What it costs was shown before the last step, at a split that loads the two more alike.
+    live = [*watched, "cost"] if rollout.step < len(rollout.policy.steps) else [*watched]
+    for figure in figures:
+        if (figure.guard in live) != bool(rollout.step) or figure.safe is None or figure.proven:
+            continue
+        left = ""
+        if (kind := watched.get(figure.guard)) is not None and figure.safe_at is not None:
+            growth = kind.growth(evidence.segments, rollout.step, figure.safe_at)
+            left = about(None if growth is None else growth * (now_s - rollout.entered_s))
+        missing.append(f"{figure.safe_said()}{left}")
     return missing
 
 

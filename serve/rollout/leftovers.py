@@ -4,7 +4,8 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from serve.rollout.census import Choice, Copies, Count, Sheet
+from serve.rollout.census import Choice, Count, Sheet
+from serve.rollout.copies import Copies
 from serve.rollout.journal import delete_journal, find_dead, read_accounts, read_running, stands
 from serve.rollout.ledger import Account, Line
 

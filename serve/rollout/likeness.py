@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serve.rollout.census import MOST_SLICES
+from serve.rollout.copies import MOST_SLICES
 from serve.rollout.evidence import Comparison, Moments
 from serve.rollout.figure import Figure, tidy
 from serve.rollout.policy import Shadow

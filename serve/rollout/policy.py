@@ -59,23 +59,27 @@ class QuantileGuard(Guard):
 
 
 class LatencyGuard(QuantileGuard):
-    """Requests that take longer than a limit."""
+    """Requests that take longer than a limit that stays, and than limits that follow the baseline."""
 
-    # None: `times_baseline` says it.
+    # The limit that stays. None: `times_baseline` times the baseline's quantile before the first step.
     limit_ms: Annotated[float, Field(gt=0)] | None = None
-    # The limit as a multiple of the baseline's own quantile when the rollout starts.
+    # The candidate's p50, p95 and p99 may be so many times those that the baseline has at the same time.
     times_baseline: Annotated[float, Field(ge=1)] = 1.25
+    # And so many ms more in any case: what nobody notices is no harm.
+    plus_ms: Annotated[float, Field(ge=0)] = 2.0
+    # So many times as often over the limit that stays is harm also below `allowed`, if it is not `rare`.
+    excess: Annotated[float, Field(gt=1, le=1e9)] = 2.5
 
-    @model_validator(mode="after")
-    def _one_limit(self) -> Self:
-        # A policy that was stored names its defaults too, and must read back.
-        default = type(self).model_fields["times_baseline"].default
-        if self.limit_ms is not None and self.times_baseline != default:
-            raise ValueError(
-                f"limit_ms {self.limit_ms:g} and times_baseline {self.times_baseline:g} are two limits; "
-                "drop one"
-            )
-        return self
+    @property
+    def rare(self) -> float:
+        """A rate of requests over the limit that stays which is fine, whatever the baseline's."""
+        return self.allowed / 5
+
+    def at(self, quantile: float) -> QuantileGuard:
+        """The guard of one quantile, with its limit from the baseline's."""
+        return QuantileGuard(
+            quantile=quantile, harm=self.harm, confidence=self.confidence, tolerance=self.tolerance
+        )
 
 
 class AccuracyGuard(Guard):

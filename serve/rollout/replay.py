@@ -93,11 +93,20 @@ def _compare(last: Change | None, change: Change, routes: Routes | None) -> list
         expected = advance(before, verdict, change.at_s)
     elif change.action in _ACTIONS:
         expected = _ACTIONS[change.action](before, change)
-    elif change.action is Action.LIMIT and before.limit_ms is None:
-        expected = before.model_copy(update={"limit_ms": after.limit_ms})
+    elif change.action is Action.LIMIT:
+        expected = _limited(before, after)
     if after != expected:
         faults.append(f"{change.action} led to {_place(after)}, and leads to {_place(expected)}")
     return faults
+
+
+def _limited(before: Rollout, after: Rollout) -> Rollout:
+    """`before` with those limits of `after` that it lacked."""
+    limit_ms = after.limit_ms if before.limit_ms is None else before.limit_ms
+    steady_ms = tuple(
+        now if fixed is None else fixed for fixed, now in zip(before.steady_ms, after.steady_ms, strict=True)
+    )
+    return before.model_copy(update={"limit_ms": limit_ms, "steady_ms": steady_ms})
 
 
 def _routes(change: Change, after: Rollout, before: Routes | None) -> list[str]:

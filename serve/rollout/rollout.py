@@ -7,7 +7,9 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
+from serve.rollout.census import Watch
 from serve.rollout.policy import Policy
+from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.routing import Routes
 
 
@@ -55,8 +57,11 @@ class Rollout(Record):
     rollout: str
     plan: Plan
     started_s: float
-    # Fixed at the start; None: the baseline's quantile was not known, and nothing is promoted before it is.
+    # Fixed before the first step; None: the baseline's quantile was not known, or not steady. Then the two
+    # are only compared with each other.
     limit_ms: Annotated[float, Field(gt=0)] | None = None
+    # The baseline's own p50, p95 and p99 then, when it had all the traffic.
+    steady_ms: Limits = NO_LIMITS
     phase: Phase
     # 0 is the shadow, 1 the first of the policy's steps.
     step: Annotated[int, Field(ge=0)]
@@ -115,7 +120,7 @@ def start(rollout: str, plan: Plan, baseline_quantile_ms: float | None, by: str,
         by=by,
         reason="started",
     )
-    return fix_limit(begun, baseline_quantile_ms)
+    return fix_limits(begun, baseline_quantile_ms, NO_LIMITS)
 
 
 def routes_of(rollout: Rollout, before: Routes) -> Routes:
@@ -134,10 +139,27 @@ def routes_of(rollout: Rollout, before: Routes) -> Routes:
     return before.model_copy(update={**update, "revision": before.revision + 1})
 
 
-def fix_limit(rollout: Rollout, baseline_quantile_ms: float | None) -> Rollout:
-    """The rollout with its latency limit; one that is fixed stays, or it would drift with the traffic."""
-    latency = rollout.policy.guards.latency
-    limit_ms = latency.limit_ms
+def watch_of(rollout: Rollout, quantile_limits_ms: Limits) -> Watch:
+    """What gateways are to count for it, with these limits that follow the baseline."""
+    return Watch(
+        rollout=rollout.rollout,
+        baseline=rollout.plan.baseline,
+        candidate=rollout.plan.candidate,
+        limit_ms=rollout.limit_ms,
+        quantile_limits_ms=quantile_limits_ms,
+        feedback=rollout.policy.guards.accuracy is not None,
+    )
+
+
+def fix_limits(rollout: Rollout, baseline_quantile_ms: float | None, steady_ms: Limits) -> Rollout:
+    """The rollout with what is known of its limits; what is fixed stays, or it would drift with traffic."""
+    latency, limit_ms = rollout.policy.guards.latency, rollout.limit_ms
+    if limit_ms is None:
+        limit_ms = latency.limit_ms
     if limit_ms is None and baseline_quantile_ms is not None:
         limit_ms = latency.times_baseline * baseline_quantile_ms
-    return rollout if rollout.limit_ms is not None else rollout.model_copy(update={"limit_ms": limit_ms})
+    fixed, now = rollout.steady_ms, steady_ms
+    steady = (fixed[0] or now[0], fixed[1] or now[1], fixed[2] or now[2])
+    if (limit_ms, steady) == (rollout.limit_ms, fixed):
+        return rollout
+    return rollout.model_copy(update={"limit_ms": limit_ms, "steady_ms": steady})

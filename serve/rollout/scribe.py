@@ -8,7 +8,8 @@ from serve.control import Feedback, Outcome, TrailLine
 from serve.errors import BrokenTrail, StaleRevision
 from serve.rollout.clock import SteadyClock
 from serve.rollout.evidence import Evidence
-from serve.rollout.rollout import Rollout, fix_limit
+from serve.rollout.limits import refresh
+from serve.rollout.rollout import Rollout
 from serve.rollout.situation import Situation, distrusted
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
@@ -42,12 +43,9 @@ class Scribe:
         self._keep(situation, rollout)
         if self.write_ahead(situation) or rollout.phase.over:
             return
-        if rollout.limit_ms is None:
-            plan = rollout.plan
-            q = plan.policy.guards.latency.quantile
-            limited = fix_limit(rollout, self._timeline.quantile_ms(plan.model, plan.baseline, q))
-            if limited.limit_ms is not None:
-                self.append(situation, _limit(limited, self._clock.now_s()))
+        limited = refresh(situation, rollout, self._timeline, self._clock.now_s())
+        if limited is not rollout:
+            self.append(situation, _limit(limited, self._clock.now_s()))
         with self._taking:
             found, situation.found = situation.found, None
             fresh = situation.running is rollout

@@ -11,7 +11,8 @@ from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import QualificationView, view_of
-from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.quantiles import NO_LIMITS, Limits
+from serve.rollout.rollout import Phase, Rollout, watch_of
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
@@ -65,6 +66,9 @@ class Situation:
     # Gateway -> the number of its last sheet that came, and those that are in no evidence yet.
     came: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[str, Sheet]] = field(default_factory=list)
+    # The limits that follow the baseline, and the step and the time they were last renewed at.
+    quantile_limits_ms: Limits = NO_LIMITS
+    limited: tuple[int, float] = (-1, 0.0)
     disagreements: deque[Disagreement] = field(default_factory=lambda: deque(maxlen=_SHOWN))
     # What is in force here and not written yet, and what was in force without it.
     ahead: Change | None = None
@@ -100,16 +104,7 @@ class Situation:
     @property
     def watch(self) -> Watch | None:
         """What gateways are to count."""
-        rollout = self.running
-        if rollout is None:
-            return None
-        return Watch(
-            rollout=rollout.rollout,
-            baseline=rollout.plan.baseline,
-            candidate=rollout.plan.candidate,
-            limit_ms=rollout.limit_ms,
-            feedback=rollout.policy.guards.accuracy is not None,
-        )
+        return None if self.running is None else watch_of(self.running, self.quantile_limits_ms)
 
     def take(self, gateway: str, sheet: Sheet) -> bool:
         """A gateway's sheet, which comes again until it is acknowledged; whether it must."""
@@ -211,6 +206,7 @@ class Situation:
             self._restart(evidence)
             self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
+            self.quantile_limits_ms, self.limited = NO_LIMITS, (-1, 0.0)
             self.disagreements.clear()
         if change.judged is not None:
             self.weighed = weight_of(change.judged.evidence)

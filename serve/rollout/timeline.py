@@ -1,28 +1,36 @@
-"""Timeline: what every variant did over the last ten minutes, from counts that only grow."""
+"""Timeline: what every variant did over the last ten minutes, from counts that only grow; and how long its
+requests took over the last six hours."""
 
 from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
 from serve.control import Curve, Curves
+from serve.rollout.quantiles import History, between, steady_ms
 from serve.rollout.tally import Histogram, Loads, Tally
 
 _EVERY_S = 5.0
 _LENGTH_S = 600.0
-# A quantile rests on so many requests beyond it.
-_BEYOND = 10
+# The latencies of a model with little traffic are worth knowing for longer, and need no more than this.
+_SELDOM_S = 300.0
+_LONG_S = 21_600.0
 
 
 class Timeline:
-    """The counts of all gateways, every five seconds."""
+    """The counts of all gateways, every five seconds; their latencies also every five minutes, for longer."""
 
     def __init__(self) -> None:
         self._noted: deque[tuple[float, Loads]] = deque(maxlen=int(_LENGTH_S / _EVERY_S) + 1)
+        self._seldom: deque[tuple[float, dict[tuple[str, str], Histogram]]] = deque(
+            maxlen=int(_LONG_S / _SELDOM_S) + 1
+        )
 
     def note(self, now_s: float, loads: Loads) -> None:
         """Keep the counts, unless the last ones are newer than five seconds."""
         if not self._noted or now_s - self._noted[-1][0] >= _EVERY_S:
             self._noted.append((now_s, loads))
+        if not self._seldom or now_s - self._seldom[-1][0] >= _SELDOM_S:
+            self._seldom.append((now_s, {key: load.tally.latency for key, load in loads.items()}))
 
     def curves(self, model: str) -> Curves:
         """What a model's variants did between one time and the next."""
@@ -36,11 +44,23 @@ class Timeline:
         )
 
     def quantile_ms(self, model: str, variant: str, q: float) -> float | None:
-        """The q-quantile of a variant's latency over the whole of it; None: too few requests to tell."""
-        if len(self._noted) < 2:
-            return None
-        _, latency = _between(self._noted[0][1], self._noted[-1][1], (model, variant))
-        return latency.quantile_ms(q) if latency.count * (1 - q) >= _BEYOND else None
+        """The steady q-quantile of a variant's latency in the last ten minutes; None: too few requests to
+        tell, or nothing was steady."""
+        return steady_ms(self._minutes(model, variant), q)
+
+    def history(self, model: str, variant: str) -> History:
+        """A variant's latencies so far: of the last ten minutes closely, and roughly of the hours before."""
+        minutes = self._minutes(model, variant)
+        start_s = minutes[0][0] if minutes else 0.0
+        hours = ((at_s, latencies) for at_s, latencies in tuple(self._seldom) if at_s < start_s)
+        empty = Histogram()
+        return [*((at_s, latencies.get((model, variant), empty)) for at_s, latencies in hours), *minutes]
+
+    def _minutes(self, model: str, variant: str) -> History:
+        empty, key = Histogram(), (model, variant)
+        # Copied at once: another thread may note while this one reads.
+        noted = tuple(self._noted)
+        return [(at_s, loads[key].tally.latency if key in loads else empty) for at_s, loads in noted]
 
 
 def _curve(
@@ -61,8 +81,4 @@ def _curve(
 def _between(before: Loads, after: Loads, key: tuple[str, str]) -> tuple[int, Histogram]:
     """The errors and latencies that came in between."""
     first, last = (loads[key].tally if key in loads else Tally() for loads in (before, after))
-    latency = Histogram()
-    latency.buckets = [
-        max(now - then, 0) for then, now in zip(first.latency.buckets, last.latency.buckets, strict=True)
-    ]
-    return max(last.errors - first.errors, 0), latency
+    return max(last.errors - first.errors, 0), between(first.latency, last.latency)

@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from deployments.gateways import journals_of
 from deployments.keeper import Keeper
 from serve.control import ActWanted, RolloutWanted
-from serve.rollout.census import Census
+from serve.rollout.census import Admitted, Census
 from serve.rollout.evidence import Evidence
 from serve.rollout.journal import Journal, stand
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
@@ -49,16 +50,17 @@ class Mortal:
         self.journal = Journal(journals(scratch), gateway.name)
         self.census: Census = self.journal.census("linear", loaded.watch)
         self.revision = loaded.routes.revision
+        self.admitted: defaultdict[str, list[Admitted]] = defaultdict(list)
 
     def ask(self, variant: str, times: int) -> None:
         """So many requests are admitted."""
         for _ in range(times):
-            self.census.admit((self.revision, False, variant), None)
+            self.admitted[variant].append(self.census.admit((self.revision, False, variant), None))
 
     def answer(self, variant: str, times: int) -> None:
         """And answered."""
         for _ in range(times):
-            self.census.end((self.revision, False, variant), None, failed=False, ms=1.0, request_id="")
+            self.census.end(self.admitted[variant].pop(), failed=False, ms=1.0, request_id="")
 
     async def tell(self) -> None:
         """What was counted, as gateways do."""

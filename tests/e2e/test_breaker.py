@@ -20,7 +20,7 @@ THREADS = 4
 POLICY = {
     "shadow": {"skip": True},
     "steps": [{"share": 0.5, "minimum_s": 900}, {"share": 1.0}],
-    "guards": {"errors": {"allowed": 0.999}, "latency": {"limit_ms": 60_000}},
+    "guards": {"errors": {"allowed": 0.999}, "latency": {"limit_ms": 60_000, "times_baseline": 10_000}},
 }
 
 

@@ -32,7 +32,10 @@ SHARES = [*(number * MORE for number in range(1, 16)), 1.0]
 POLICY = {
     "shadow": {"skip": True},
     "steps": [{"share": share, "minimum_s": 2, "minimum_requests": 40} for share in SHARES],
-    "guards": {"errors": {"allowed": 0.05}, "latency": {"quantile": 0.75, "limit_ms": 5000}},
+    "guards": {
+        "errors": {"allowed": 0.05},
+        "latency": {"quantile": 0.75, "limit_ms": 5000, "times_baseline": 50},
+    },
     "proof_above": 0.9,
 }
 

@@ -10,7 +10,8 @@ import numpy as np
 from serve.errors import ModelFailed
 from serve.model import ServedModel
 from serve.placement import Run
-from serve.rollout.census import Copies, Watch
+from serve.rollout.census import Watch
+from serve.rollout.copies import Copies
 from serve.tensor import Arrays
 from tests.serve.clock import run
 from tests.serve.host import Host

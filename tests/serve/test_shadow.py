@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from serve.errors import ModelFailed
-from serve.rollout.census import Copies
+from serve.rollout.copies import Copies
 from serve.settings import Settings
 from serve.tensor import Arrays
 from tests.serve.clock import run

@@ -8,7 +8,7 @@ import pytest
 
 from serve.errors import ModelFailed
 from serve.model import ServedModel
-from serve.rollout.census import Copies
+from serve.rollout.copies import Copies
 from serve.rollout.evidence import Comparison
 from tests.conftest import FEATURES
 from tests.serve.clock import now, run, settle

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.rollout.census import Copies
+from serve.rollout.copies import Copies
 from serve.rollout.evidence import Clusters, Drop
 from serve.shadow_copy import Copy
 from tests.serve.clock import run

@@ -10,7 +10,8 @@ from serve.batching import Queue
 from serve.catalog import LoadedVariant
 from serve.joining import Joining
 from serve.placement import Run
-from serve.rollout.census import Census, Copies
+from serve.rollout.census import Census
+from serve.rollout.copies import Copies
 from serve.rollout.tally import Tally
 from serve.settings import Settings
 from serve.shadow import Shadow

@@ -45,9 +45,9 @@ def main(folder: str) -> None:
         while True:
             number += 1
             choice = (2, True, "int8" if number % 2 else "fp32")
-            census.admit(choice, number % 7)
+            admitted = census.admit(choice, number % 7)
             if number % 3:
-                census.end(choice, number % 7, failed=number % 3 == 1, ms=1.0, request_id="")
+                census.end(admitted, failed=number % 3 == 1, ms=1.0, request_id="")
             if number % 100 == 0:
                 census.sheet(2, {})
             if number % 100 == 50:

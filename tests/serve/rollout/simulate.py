@@ -11,11 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.rollout.guards import Counts, harm, safety
-from serve.rollout.policy import ErrorGuard, LatencyGuard, Policy
+from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
 from serve.rollout.sequential import Array, Bursts, dispersion, log_mean, log_rate_above, log_rate_below
 
 Whole = NDArray[np.int64]
-KINDS = ("errors", "over_limit")
+KINDS: tuple[str, ...] = ("errors", "over_limit")
+# A rollout with a shadow has so many guards: errors, latency, and the shadow's pairs and slices. Those of
+# latency are four, which share the odds of one.
+GUARDS, LATENCIES = 4, 4
 # A second in so many is bad, and then this share of the requests fails; the mean stays.
 BURST_EVERY, BURST_RATE = 60, 0.5
 
@@ -55,12 +58,17 @@ class Runs:
         self.shares = np.array(_shares(self.policy) if split is None else [split])
         shape = (self.count, len(self.shares))
         self.requests = np.zeros((2, *shape))
-        self.events = {kind: np.zeros((6, *shape)) for kind in KINDS}
+        self.events = {kind: np.zeros((6, *shape)) for _, kind in self.pairs}
         self.costs = np.zeros((2, 2, self.count))
         self.step = np.zeros(self.count, np.int64)
         self.entered_s = np.zeros(self.count, np.int64)
         self.rolled_back_s = np.full(self.count, -1)
         self.done_s = np.full(self.count, -1)
+
+    @property
+    def pairs(self) -> tuple[tuple[ErrorGuard | QuantileGuard, str], ...]:
+        """The guards, each with what it counts."""
+        return (self.policy.guards.errors, "errors"), (self.policy.guards.latency, "over_limit")
 
     @property
     def alive(self) -> Whole:
@@ -73,7 +81,7 @@ class Runs:
         counted = self._draw(alive)
         at = (alive, self.step[alive])
         self.requests[:, *at] += counted["requests"]
-        for kind in KINDS:
+        for _, kind in self.pairs:
             candidate, both = counted[kind][1], counted[kind].sum(0)
             self.events[kind][:, *at] += [
                 candidate,
@@ -111,18 +119,23 @@ class Runs:
         self.costs[1][:, alive] += ran
 
     def _look(self, alive: Whole, now_s: int) -> None:
-        guards = self.policy.guards
-        pairs = ((guards.errors, "errors"), (guards.latency, "over_limit"))
-        counts = {kind: self._counts(alive, kind) for kind in KINDS}
+        pairs = self.pairs
+        counts = {kind: self._counts(alive, kind) for _, kind in pairs}
         evidence = np.array([harm(guard, counts[kind]) for guard, kind in pairs])
-        # The others are the shadow's: all its pairs, and its slices.
-        harmful = (evidence >= [[math.log(4 / (1 - guard.confidence))] for guard, _ in pairs]).any(0)
+        guards = [GUARDS if kind == "errors" else GUARDS * LATENCIES for _, kind in pairs]
+        harmful = (
+            evidence
+            >= [
+                [math.log(number / (1 - guard.confidence))]
+                for number, (guard, _) in zip(guards, pairs, strict=True)
+            ]
+        ).any(0)
         self.rolled_back_s[alive[harmful]] = now_s
         if self.scenario.split is not None:
             return
         calm = (evidence < -math.log(1 - self.policy.proof)).all(0) & ~harmful
         ready = np.flatnonzero(calm & self._due(alive, now_s))
-        proven = self._proven(alive[ready], {kind: counts[kind] for kind in KINDS}, ready, pairs)
+        proven = self._proven(alive[ready], counts, ready)
         self._promote(alive[ready[proven]], now_s)
 
     def _due(self, alive: Whole, now_s: int) -> NDArray[np.bool_]:
@@ -137,7 +150,6 @@ class Runs:
         runs: Whole,
         counts: dict[str, Counts],
         ready: Whole,
-        pairs: tuple[tuple[ErrorGuard | LatencyGuard, str], ...],
     ) -> NDArray[np.bool_]:
         """Whether nothing is left to prove before the next step."""
         following = np.append([step.share for step in self.policy.steps], 1.0)[self.step[runs] + 1]
@@ -145,7 +157,7 @@ class Runs:
         least = -math.log(1 - self.policy.proof)
         # Shown before the last step.
         proven = (self._cost_evidence(runs) >= least) | (self.step[runs] == len(self.shares) - 1)
-        for guard, kind in pairs:
+        for guard, kind in self.pairs:
             proven &= safety(guard, _of(counts[kind], ready)) >= least
         return np.asarray(~needed | proven)
 
@@ -163,13 +175,17 @@ class Runs:
         self.entered_s[runs[~last]] = now_s
         self.costs[:, :, runs] = 0
 
+    def trials(self, kind: str) -> Array:
+        """The candidate's requests that could have become such an event: [run, step]."""
+        return np.asarray(self.requests[1])
+
     def _counts(self, alive: Whole, kind: str) -> Counts:
         candidate, both, *bursts = self.events[kind][:, alive]
         return Counts(
             candidate=candidate,
             both=both,
             shares=self.shares,
-            trials=self.requests[1, alive].sum(-1),
+            trials=self.trials(kind)[alive].sum(-1),
             dispersion=dispersion(candidate, both, Bursts(*bursts)),
         )
 
@@ -206,7 +222,7 @@ def simulate_shadow(
     differ = rng.binomial(pairs_per_s, disagreement, (runs, 600)).cumsum(1).astype(float)
     pairs: Array = np.arange(1.0, 601.0) * pairs_per_s
     limit = 1 - shadow.agreement
-    harmful = log_rate_above(differ, pairs, limit) >= math.log(4 / (1 - shadow.confidence))
+    harmful = log_rate_above(differ, pairs, limit) >= math.log(GUARDS / (1 - shadow.confidence))
     safe = log_rate_below(differ, pairs, limit) >= -math.log(1 - policy.proof)
     safe &= pairs >= shadow.minimum_pairs
     back, on = (np.where(shown, pairs, np.inf).min(1) for shown in (harmful, safe))

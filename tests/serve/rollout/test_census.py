@@ -7,7 +7,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.rollout.census import Census, Choice, Copies, Count, Run, Sheet, Watch, add_copies
+from serve.rollout.census import Census, Choice, Count, Run, Sheet, Watch
+from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Comparison, Evidence
 from serve.rollout.gathering import gather
 from serve.rollout.ledger import Ledger, read_ledger
@@ -79,10 +80,10 @@ def test_a_sheet_has_all_that_was_counted() -> None:
 def test_a_request_counts_when_it_is_admitted() -> None:
     """What becomes of it is told when it is known, on a later sheet if need be."""
     census = Census(WATCH)
-    census.admit(CHOICE, None)
+    admitted = census.admit(CHOICE, None)
     first = sheet_of(census)
     census.acknowledge(first.number)
-    census.end(CHOICE, None, failed=True, ms=10.1, request_id="")
+    census.end(admitted, failed=True, ms=10.1, request_id="")
     assert first.counts == {CHOICE: Count(requests=1)}
     assert sheet_of(census).counts == {CHOICE: Count(errors=1, over_limit=1)}
 
@@ -92,6 +93,24 @@ def test_what_was_never_answered_is_over_every_limit() -> None:
     census = Census(WATCH.model_copy(update={"limit_ms": None}))
     census.count(CHOICE, failed=False, ms=math.inf, request_id="")
     assert sheet_of(census).counts == {CHOICE: Count(requests=1, over_limit=1)}
+
+
+def test_a_request_is_held_against_the_limits_that_it_was_admitted_under() -> None:
+    """Others that come while it runs are for the requests after it; what is not known yet times nothing."""
+    census = Census(WATCH.model_copy(update={"quantile_limits_ms": (5.0, 20.0, None)}))
+    admitted = census.admit((2, True, "int8"), 7)
+    census.watch = WATCH.model_copy(update={"quantile_limits_ms": (1.0, 1.0, 1.0)})
+    census.end(admitted, failed=False, ms=9.0, request_id="")
+    count = sheet_of(census).counts[2, True, "int8"]
+    assert (count.timed_quantiles, count.over_quantiles) == ([1, 1, 0], [1, 0, 0])
+    assert (count.keys[7].timed_quantiles, count.keys[7].over_quantiles) == ([1, 1, 0], [1, 0, 0])
+
+
+def test_what_was_never_answered_is_over_every_quantiles_limit() -> None:
+    """Of those that are known."""
+    census = Census(WATCH.model_copy(update={"quantile_limits_ms": (5.0, 20.0, None)}))
+    census.count(CHOICE, failed=False, ms=math.inf, request_id="")
+    assert sheet_of(census).counts[CHOICE].over_quantiles == [1, 1, 0]
 
 
 def test_keys_are_counted_by_their_buckets_too() -> None:
@@ -199,8 +218,7 @@ def test_what_is_counted_stands_in_the_ledger(tmp_path: Path) -> None:
     ledger = Ledger(path, {"model": "digits", "rollout": "r1", "baseline": "fp32", "candidate": "int8"})
     census, seen = Census(WATCH, ledger), []
     for _ in range(3):
-        census.admit(STICKY, 5)
-        census.end(STICKY, 5, failed=True, ms=99.0, request_id="")
+        census.end(census.admit(STICKY, 5), failed=True, ms=99.0, request_id="")
         census.admit(STICKY, 5)
         census.sheet(2, {})
         sheets = read_ledger(path).sheets

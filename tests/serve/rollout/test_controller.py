@@ -6,26 +6,13 @@ import pytest
 
 from serve.control import ActWanted, RolloutWanted
 from serve.rollout.evidence import Evidence
-from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.policy import Policy, Shadow
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase
 from serve.rollout.situation import Situation
-from serve.rollout.tally import Load, Tally
-from serve.rollout.trail import Action
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
-
-
-def note(keeping: Keeping, *latencies_ms: float) -> None:
-    """Five seconds later the baseline has answered 2,000 requests in each of these times."""
-    tally = Tally()
-    for latency_ms in latencies_ms:
-        for _ in range(2000):
-            tally.latency.record(latency_ms)
-    keeping.clock.now_s += 5
-    loads = {("digits", "fp32"): Load(tally=tally, in_flight=0, waiting_rows=0)}
-    keeping.timeline.note(keeping.clock.now_s, loads)
 
 
 def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gateway: Gateway) -> None:
@@ -159,27 +146,6 @@ def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
         turn(keeping, gateway, pairs)
     verdicts = [entry.change.judged for entry in keeping.store.trail("digits")[before:]]
     assert [judged.evidence.shadow.pairs for judged in verdicts if judged] == [1000, 1110, 1310]
-
-
-def test_the_latency_limit_is_fixed_once(keeping: Keeping, gateway: Gateway) -> None:
-    """When the baseline's quantile is known; later it does not drift with the traffic."""
-    policy = SKIP.model_copy(update={"guards": Guards(latency=LatencyGuard(times_baseline=2))})
-    keeping.start(policy)
-    note(keeping)
-    keeping.tick()
-    assert keeping.rollout.limit_ms is None
-    note(keeping, 10.0)
-    keeping.tick()
-    limit_ms = keeping.rollout.limit_ms
-    assert limit_ms is not None
-    assert 20 <= limit_ms <= 20 * 10 ** (1 / 24)
-    note(keeping, 10.0, 90.0)
-    keeping.tick()
-    assert keeping.rollout.limit_ms == limit_ms
-    actions = [entry.change.action for entry in keeping.store.trail("digits")]
-    assert actions.count(Action.LIMIT) == 1
-    assert keeping.situation.watch is not None
-    assert keeping.situation.watch.limit_ms == limit_ms
 
 
 def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway: Gateway) -> None:

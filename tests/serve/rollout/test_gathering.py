@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+from dataclasses import replace
 from typing import Any
 
-from serve.rollout.census import Choice, Copies, Count, Run, Sheet
+from serve.rollout.census import Choice, Count, Run, Sheet
+from serve.rollout.copies import Copies
 from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
 from serve.rollout.keys import Keys
@@ -54,6 +56,21 @@ def test_what_is_known_late_counts_with_the_split_that_chose() -> None:
     admitted = gathered(sheet({(3, False, "int8"): (1, 0, 0)}))
     [segment] = gathered(sheet({(3, False, "int8"): (0, 1, 0)}), before=admitted).segments
     assert (segment.requests, segment.errors.candidate) == (Pair(candidate=1), 1)
+
+
+def test_slow_requests_are_counted_by_quantile() -> None:
+    """Those of all gateways, each with the requests that had a limit."""
+    counts = {
+        (3, False, "fp32"): Count(requests=9, timed_quantiles=[9, 5, 0], over_quantiles=[4, 1, 0]),
+        (3, False, "int8"): Count(requests=2, timed_quantiles=[2, 1, 0], over_quantiles=[1, 1, 0]),
+    }
+    told = sheet({})
+    both = [replace(told, counts=counts), replace(told, counts=counts)]
+    [segment] = gathered(*both).segments
+    assert segment.timed == Pair(baseline=18, candidate=4)
+    assert (segment.timed_p50, segment.over_p50) == (Pair(baseline=18, candidate=4), Events.tick(8, 2))
+    assert (segment.timed_p95, segment.over_p95) == (Pair(baseline=10, candidate=2), Events.tick(2, 2))
+    assert (segment.timed_p99, segment.over_p99) == (Pair(), Events())
 
 
 def test_steps_and_keys_stay_apart() -> None:

@@ -57,7 +57,6 @@ def test_what_a_person_writes_is_read(tmp_path: Path) -> None:
         ({"steps": []}, "put a smaller one before"),
         ({"steps": [{"share": 0}, {"share": 1}]}, r"greater than 0 \(came: 0"),
         ({"guards": {"errors": {"harm": 2, "tolerance": 1.5}}}, "tolerance 1.5 is not above harm 2"),
-        ({"guards": {"latency": {"limit_ms": 5, "times_baseline": 2}}}, "are two limits; drop one"),
         ({"holdback": 0.6}, r"holdback: .*less than or equal to 0.5"),
         ({"guards": {"errors": None}}, "guards.errors"),
         ({"shadow": None}, "shadow"),

@@ -2,7 +2,8 @@ import pytest
 from pydantic import ValidationError
 
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
-from serve.rollout.rollout import Phase, Plan, fix_limit, start
+from serve.rollout.quantiles import NO_LIMITS
+from serve.rollout.rollout import Phase, Plan, fix_limits, start
 from serve.routing import Routes
 from tests.serve.rollout.rollouts import at_step, begun
 
@@ -45,14 +46,16 @@ def test_the_limit_is_fixed_when_the_rollout_starts() -> None:
     """1.25 times what the baseline's quantile was, and a slower baseline later moves nothing."""
     rollout = begun()
     assert rollout.limit_ms == 12.5
-    assert fix_limit(rollout, 99.0) is rollout
+    assert fix_limits(rollout, 99.0, NO_LIMITS) is rollout
 
 
 def test_a_limit_that_was_not_known_can_be_fixed_later() -> None:
     """A baseline without traffic has no quantile yet."""
     unknown = start("r1", Plan(model="digits", baseline="fp32", candidate="int8"), None, "ann", 0.0)
     assert unknown.limit_ms is None
-    assert fix_limit(unknown, 8.0).limit_ms == 10.0
+    known = fix_limits(unknown, 8.0, (2.0, None, None))
+    assert (known.limit_ms, known.steady_ms) == (10.0, (2.0, None, None))
+    assert fix_limits(known, 9.0, (3.0, 5.0, 9.0)).steady_ms == (2.0, 5.0, 9.0)
 
 
 def test_a_limit_in_ms_needs_no_baseline() -> None:

@@ -1,6 +1,6 @@
 """The last ten minutes."""
 
-import pytest
+from copy import deepcopy
 
 from serve.rollout.tally import EDGES_MS, Load, Loads, Tally
 from serve.rollout.timeline import Timeline
@@ -81,23 +81,13 @@ def test_nothing_noted_is_no_curve() -> None:
     assert (Timeline().curves("digits").at_s, Timeline().curves("digits").variants) == ((), {})
 
 
-@pytest.mark.parametrize(("count", "known"), [(999, False), (1000, True)])
-def test_a_quantile_rests_on_ten_requests_beyond_it(count: int, known: bool) -> None:
-    """For the 99th that is a thousand."""
-    timeline = Timeline()
-    timeline.note(0.0, {})
-    timeline.note(5.0, loads(*[3.0] * count))
-    assert timeline.quantile_ms("digits", "fp32", 0.99) == (edge(3.0) if known else None)
-
-
 def test_a_quantile_is_of_the_last_ten_minutes() -> None:
     """What was slow an hour ago says nothing of the limit for today."""
-    timeline = Timeline()
-    timeline.note(0.0, {})
-    slow = loads(*[900.0] * 2000)
-    for second in range(5, 3605, 5):
-        timeline.note(float(second), slow)
-    timeline.note(3605.0, loads(*[900.0] * 2000, *[3.0] * 2000))
+    timeline, tally = Timeline(), Tally()
+    for second in range(0, 3605, 5):
+        for _ in range(100):
+            tally.latency.record(900.0 if second < 3000 else 3.0)
+        timeline.note(float(second), {DIGITS: Load(tally=deepcopy(tally), in_flight=0, waiting_rows=0)})
     assert timeline.quantile_ms("digits", "fp32", 0.99) == edge(3.0)
 
 
@@ -106,3 +96,12 @@ def test_one_look_is_no_quantile() -> None:
     timeline = Timeline()
     timeline.note(0.0, loads(*[3.0] * 2000))
     assert timeline.quantile_ms("digits", "fp32", 0.99) is None
+
+
+def test_latencies_are_kept_for_hours() -> None:
+    """The last ten minutes every five seconds, what was before every five minutes, and nothing twice."""
+    timeline = Timeline()
+    for second in range(0, 30_005, 5):
+        timeline.note(float(second), loads())
+    at_s = [at_s for at_s, _ in timeline.history("digits", "fp32")]
+    assert at_s == [*range(8400, 29_400, 300), *range(29_400, 30_005, 5)]

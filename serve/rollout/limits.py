@@ -1,0 +1,38 @@
+"""Limits: which latencies the requests of a rollout are held against, and when these change."""
+
+from serve.rollout.quantiles import QUANTILES, Limits, limits_of
+from serve.rollout.rollout import Plan, Rollout, fix_limits
+from serve.rollout.situation import Situation
+from serve.rollout.timeline import Timeline
+
+# A limit that is known stays for so long, and one that is not is looked for every so often.
+_EVERY_S = 60.0
+_MISSING_EVERY_S = 5.0
+
+
+def steady_of(timeline: Timeline, plan: Plan) -> tuple[float | None, Limits]:
+    """The baseline's steady quantile that the policy names, and its p50, p95 and p99."""
+    named, p50, p95, p99 = (
+        timeline.quantile_ms(plan.model, plan.baseline, q)
+        for q in (plan.policy.guards.latency.quantile, *QUANTILES)
+    )
+    return named, (p50, p95, p99)
+
+
+def refresh(situation: Situation, rollout: Rollout, timeline: Timeline, now_s: float) -> Rollout:
+    """Renew the limits that follow the baseline, when it is time to. Returned is the rollout with those that
+    stay, which can be fixed until the first step begins; the same object when nothing changes."""
+    step, at_s = situation.limited
+    every_s = _MISSING_EVERY_S if None in situation.quantile_limits_ms else _EVERY_S
+    if step == rollout.step and now_s - at_s < every_s:
+        return rollout
+    plan, latency = rollout.plan, rollout.policy.guards.latency
+    situation.limited = rollout.step, now_s
+    situation.quantile_limits_ms = limits_of(
+        timeline.history(plan.model, plan.baseline),
+        rollout.steady_ms,
+        rollout.share,
+        times_baseline=latency.times_baseline,
+        plus_ms=latency.plus_ms,
+    )
+    return rollout if rollout.step else fix_limits(rollout, *steady_of(timeline, plan))

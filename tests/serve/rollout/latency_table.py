@@ -1,0 +1,221 @@
+"""What the guards of latency do to good and to bad candidates: python -m tests.serve.rollout.latency_table
+
+Every request has a latency of its own; the limits come from what the baseline's requests took before. The
+e-values are those of serve/rollout, the traffic and the limits are made here."""
+
+import math
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
+from serve.rollout.quantiles import NAMES, QUANTILES
+from serve.rollout.sequential import Array
+from serve.rollout.tally import EDGES_MS
+from tests.serve.rollout.simulate import Runs, Scenario, Whole
+
+MEDIAN_MS, SIGMA = 20.0, 0.5
+# Both variants are so many times slower for so long, one time in so many seconds.
+INCIDENT_TIMES, INCIDENT_S, INCIDENT_EVERY_S = 10.0, 20.0, 600.0
+Truths = NDArray[np.bool_]
+_EDGES = np.array(EDGES_MS)
+_LIMITS_EVERY_S = 60
+_RECENT_S = 60
+_BEYOND = 10
+
+
+def same(ms: Array) -> Array:
+    """An equal candidate."""
+    return ms
+
+
+def slower(times: float) -> Callable[[Array], Array]:
+    """Every request takes so many times as long."""
+    return lambda ms: ms * times
+
+
+def median_doubled(ms: Array) -> Array:
+    """None takes less than twice the median; the slowest twelfth is as it was."""
+    return np.maximum(ms, 2 * MEDIAN_MS)
+
+
+def tail_doubled(ms: Array) -> Array:
+    """The slowest thirtieth takes twice as long."""
+    return np.where(ms > MEDIAN_MS * math.exp(1.83 * SIGMA), 2 * ms, ms)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slow(Scenario):
+    """Traffic whose latencies are drawn, and what the candidate makes of them."""
+
+    name: str
+    candidate: Callable[[Array], Array] = same
+    cost: float = 0.7
+    # The time of day makes all slower and quicker by half, over so many seconds. 0: it does not.
+    day_s: float = 0.0
+    incidents: bool = False
+    # What a tick stands for, and how many of them go by from one look to the next.
+    tick_s: int = 1
+    look: int = 5
+    # Whether a limit that stays was known before the start.
+    fixed: bool = True
+
+
+class SlowRuns(Runs):
+    """Rollouts of one such scenario."""
+
+    scenario: Slow
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.timed = {name: np.zeros((self.count, len(self.shares))) for name in NAMES}
+        self.limits = np.full((self.count, 3), np.inf)
+        self.phase_s = self.rng.uniform(0, INCIDENT_EVERY_S, self.count)
+        # Baseline requests by bucket, in all and when the recent past began, [run, bucket].
+        self.latencies = np.zeros((self.count, len(EDGES_MS) + 1), np.int32)
+        self.before = self.latencies.copy()
+        p99_ms = MEDIAN_MS * math.exp(2.3263 * SIGMA)
+        self.limit_ms = self.policy.guards.latency.times_baseline * p99_ms if self.scenario.fixed else np.inf
+        self.now_s = 0
+
+    @property
+    def pairs(self) -> tuple[tuple[ErrorGuard | QuantileGuard, str], ...]:
+        latency = self.policy.guards.latency
+        quantiles = ((latency.at(q), name) for q, name in zip(QUANTILES, NAMES, strict=True))
+        return (*super().pairs, *quantiles)
+
+    def trials(self, kind: str) -> Array:
+        return self.timed[kind] if kind in self.timed else super().trials(kind)
+
+    def _draw(self, alive: Whole) -> dict[str, Whole]:
+        scenario, rng = self.scenario, self.rng
+        self.now_s += scenario.tick_s
+        total = rng.poisson(scenario.requests_per_s * scenario.tick_s, len(alive))
+        mine = rng.binomial(total, self.shares[self.step[alive]])
+        run = np.repeat(np.arange(len(alive)), total)
+        candidate = np.arange(total.sum()) - np.repeat(total.cumsum() - total, total) < mine[run]
+        ms = MEDIAN_MS * np.exp(SIGMA * rng.standard_normal(len(run)))
+        ms = np.where(candidate, scenario.candidate(ms), ms) * self._pace(alive)[run]
+        counted = {"requests": np.array([total - mine, mine]), "errors": np.zeros((2, len(alive)), np.int64)}
+        counted["over_limit"] = self._over(ms > self.limit_ms, run, candidate, len(alive))
+        for place, name in enumerate(NAMES):
+            limits = self.limits[alive, place]
+            counted[name] = self._over(ms > limits[run], run, candidate, len(alive))
+            self.timed[name][alive, self.step[alive]] += np.where(np.isfinite(limits), mine, 0)
+        buckets = np.searchsorted(_EDGES, ms[~candidate])
+        np.add.at(self.latencies, (alive[run[~candidate]], buckets), 1)
+        if self.now_s % _LIMITS_EVERY_S == 0:
+            self._announce(alive)
+        return counted
+
+    def _pace(self, alive: Whole) -> Array:
+        """How many times as long everything takes now."""
+        pace = np.ones(len(alive))
+        if self.scenario.day_s:
+            pace *= 1 + 0.5 * math.sin(2 * math.pi * self.now_s / self.scenario.day_s)
+        if self.scenario.incidents:
+            since_s = (self.now_s + self.phase_s[alive]) % INCIDENT_EVERY_S
+            pace = np.where(since_s < INCIDENT_S, INCIDENT_TIMES * pace, pace)
+        return pace
+
+    def _over(self, over: Truths, run: Whole, candidate: Truths, runs: int) -> Whole:
+        sides = [np.bincount(run[over & side], minlength=runs) for side in (~candidate, candidate)]
+        return np.array(sides, np.int64)
+
+    def _announce(self, alive: Whole) -> None:
+        """The limits of the next minute, from the baseline's requests since the last time that was enough."""
+        latency = self.policy.guards.latency
+        recent = (self.latencies - self.before)[alive]
+        count = recent.sum(1)
+        even: Truths = np.asarray(self.shares[self.step[alive]] <= 1 / 2)
+        for place, q in enumerate(QUANTILES):
+            known = (count * (1 - q) >= _BEYOND) & even
+            bucket = (recent.cumsum(1) >= np.ceil(q * count)[:, None]).argmax(1)
+            ms = _EDGES[np.minimum(bucket, len(_EDGES) - 1)]
+            limits = np.maximum(latency.times_baseline * ms, ms + latency.plus_ms)
+            # With most of the traffic the candidate would be held against what was steady before.
+            self.limits[alive[known], place] = limits[known]
+            self.limits[alive[~even], place] = np.inf
+        enough = alive[count >= _BEYOND / (1 - QUANTILES[-1])]
+        self.before[enough] = self.latencies[enough]
+
+    def _look(self, alive: Whole, now_s: int) -> None:
+        if now_s % (self.scenario.look * self.scenario.tick_s) == 0:
+            super()._look(alive, now_s)
+
+
+A_DAY_S = 86_400
+CELLS = (
+    Slow(name="equal", requests_per_s=20, seconds=3600),
+    Slow(name="equal, no limit that stays", requests_per_s=20, seconds=3600, fixed=False),
+    Slow(
+        name="equal, the day goes up and down by half within the hour",
+        requests_per_s=20,
+        seconds=7200,
+        day_s=3600,
+    ),
+    Slow(name="equal, incidents of 20 s in both", requests_per_s=20, seconds=7200, incidents=True),
+    Slow(
+        name="the median doubled, the p99 as it was",
+        requests_per_s=20,
+        seconds=3600,
+        candidate=median_doubled,
+    ),
+    Slow(
+        name="the p99 doubled, the median as it was", requests_per_s=20, seconds=7200, candidate=tail_doubled
+    ),
+    Slow(name="all a tenth slower", requests_per_s=20, seconds=14_400, candidate=slower(1.1)),
+    Slow(name="all half as slow again", requests_per_s=20, seconds=7200, candidate=slower(1.5)),
+    Slow(name="equal", requests_per_s=1, seconds=A_DAY_S, tick_s=10, look=6, fixed=False),
+    Slow(
+        name="all twice as slow",
+        requests_per_s=1,
+        seconds=A_DAY_S,
+        tick_s=10,
+        look=6,
+        fixed=False,
+        candidate=slower(2),
+    ),
+    Slow(name="equal", requests_per_s=0.3, seconds=A_DAY_S, tick_s=10, look=6, fixed=False),
+    Slow(
+        name="all twice as slow",
+        requests_per_s=0.3,
+        seconds=A_DAY_S,
+        tick_s=10,
+        look=6,
+        fixed=False,
+        candidate=slower(2),
+    ),
+)
+
+
+def simulate_slow(scenario: Slow, policy: Policy, *, runs: int, seed: int) -> SlowRuns:
+    """`runs` rollouts of `scenario`, each until it is over or the time is."""
+    simulated = SlowRuns(scenario, policy, np.random.default_rng(seed), runs)
+    for now_s in range(scenario.tick_s, scenario.seconds + 1, scenario.tick_s):
+        if not len(simulated.alive):
+            break
+        simulated.tick(now_s)
+    return simulated
+
+
+def latency_table(runs: int) -> None:
+    """Print how the rollouts of each scenario end."""
+    for scenario in CELLS:
+        ended = simulate_slow(scenario, Policy(), runs=runs, seed=7)
+        back, done = ended.rolled_back_s >= 0, ended.done_s >= 0
+        line = f"latency, {scenario.requests_per_s:g}/s, {scenario.name}\n    rolled back {back.mean():.2%}"
+        if back.any():
+            line += f", median after {np.median(ended.rolled_back_s[back]):,.0f} s and "
+            line += f"{np.median(ended.requests[1].sum(-1)[back]):,.0f} requests of the candidate"
+        line += f"; done {done.mean():.2%}"
+        if done.any():
+            line += f", median after {np.median(ended.done_s[done]):,.0f} s"
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    latency_table(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)

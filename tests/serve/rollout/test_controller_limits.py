@@ -1,0 +1,116 @@
+"""Which latencies a rollout's requests are held against, while it runs."""
+
+from copy import deepcopy
+
+import pytest
+
+from serve.control import ActWanted
+from serve.rollout.policy import Guards, LatencyGuard, Shadow
+from serve.rollout.replay import replay
+from serve.rollout.tally import EDGES_MS, Load, Tally
+from serve.rollout.trail import Action
+from tests.serve.rollout.keeping import POLICY, Keeping
+
+UNNAMED = POLICY.model_copy(update={"guards": Guards(latency=LatencyGuard(times_baseline=2))})
+SKIP = UNNAMED.model_copy(update={"shadow": Shadow(skip=True)})
+
+
+class Baseline:
+    """How long its requests take, and what it has come to."""
+
+    def __init__(self, keeping: Keeping) -> None:
+        self._keeping = keeping
+        self._tally = Tally()
+
+    def serve(self, seconds: int, ms: float) -> None:
+        """So long, 100 requests a second."""
+        for _ in range(0, seconds, 5):
+            for _ in range(500):
+                self._tally.latency.record(ms)
+            self._keeping.clock.now_s += 5
+            loads = {("digits", "fp32"): Load(tally=deepcopy(self._tally), in_flight=0, waiting_rows=0)}
+            self._keeping.timeline.note(self._keeping.clock.now_s, loads)
+            self._keeping.tick(0)
+
+
+def edge(latency_ms: float) -> float:
+    """The upper edge of its bucket."""
+    return min(edge for edge in EDGES_MS if edge >= latency_ms)
+
+
+def announced(keeping: Keeping) -> tuple[float | None, ...]:
+    """The limits that gateways are told."""
+    watch = keeping.situation.watch
+    assert watch is not None
+    return watch.quantile_limits_ms
+
+
+def test_the_limit_that_stays_is_fixed_once(keeping: Keeping) -> None:
+    """In the shadow, when the past has been steady for long enough; later it does not drift."""
+    keeping.start(UNNAMED)
+    baseline = Baseline(keeping)
+    baseline.serve(120, 10.0)
+    assert keeping.rollout.limit_ms is None
+    baseline.serve(90, 10.0)
+    assert keeping.rollout.limit_ms == pytest.approx(2 * edge(10))
+    assert keeping.rollout.steady_ms == (edge(10),) * 3
+    baseline.serve(600, 90.0)
+    assert keeping.rollout.limit_ms == pytest.approx(2 * edge(10))
+    trail = keeping.store.trail("digits")
+    assert [entry.change.action for entry in trail].count(Action.LIMIT) == 1
+    assert replay(trail, keeping.rollout.rollout, keeping.store.key).faults == ()
+
+
+def test_an_incident_before_the_start_is_in_no_limit(keeping: Keeping) -> None:
+    """12 seconds of ten minutes at three seconds a request."""
+    baseline = Baseline(keeping)
+    baseline.serve(300, 10.0)
+    baseline.serve(12, 3000.0)
+    baseline.serve(288, 10.0)
+    keeping.start(SKIP)
+    assert keeping.rollout.limit_ms == pytest.approx(2 * edge(10))
+    keeping.tick()
+    assert list(announced(keeping)) == [pytest.approx(2 * edge(10))] * 3
+
+
+def test_once_a_user_has_seen_the_candidate_no_limit_is_fixed(keeping: Keeping) -> None:
+    """Its requests so far were held against none."""
+    keeping.start(SKIP)
+    Baseline(keeping).serve(600, 10.0)
+    assert (keeping.rollout.limit_ms, keeping.rollout.steady_ms) == (None, (None, None, None))
+
+
+def test_the_limits_that_follow_the_baseline_are_announced(keeping: Keeping) -> None:
+    """From the first notes on, and a minute later as the baseline is then; the routes stay as they are."""
+    keeping.start(SKIP)
+    revision = keeping.routes.revision
+    assert announced(keeping) == (None, None, None)
+    baseline = Baseline(keeping)
+    baseline.serve(15, 10.0)
+    assert list(announced(keeping)) == [pytest.approx(2 * edge(10))] * 3
+    baseline.serve(50, 30.0)
+    assert announced(keeping)[0] == pytest.approx(2 * edge(10))
+    baseline.serve(20, 30.0)
+    assert announced(keeping)[0] == pytest.approx(2 * edge(30))
+    assert keeping.routes.revision == revision
+
+
+def test_another_step_has_other_limits_at_once(keeping: Keeping) -> None:
+    """With most of the traffic the candidate is held against a baseline that had it all, if one is known."""
+    keeping.start(SKIP)
+    Baseline(keeping).serve(15, 10.0)
+    assert None not in announced(keeping)
+    for _ in range(2):
+        keeping.promote()
+    keeping.tick()
+    assert keeping.rollout.share == 0.95
+    assert announced(keeping) == (None, None, None)
+
+
+def test_the_next_rollout_begins_without_limits(keeping: Keeping) -> None:
+    """Until the first look at the baseline as it is then."""
+    first = keeping.start(SKIP)
+    Baseline(keeping).serve(15, 10.0)
+    keeping.commands.act(first.rollout.rollout, "abort", ActWanted(), "ann")
+    keeping.start(SKIP)
+    assert announced(keeping) == (None, None, None)
