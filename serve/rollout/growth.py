@@ -10,6 +10,8 @@ def shrunk(before: Evidence, after: Evidence) -> str | None:
     segments = {segment.key: segment for segment in after.segments}
     pairs = [("copies", before.shadow.pairs, after.shadow.pairs)]
     pairs.append(("copies that differ", before.shadow.disagreements, after.shadow.disagreements))
+    pairs.append(("gateways that died of the baseline", before.deaths.baseline, after.deaths.baseline))
+    pairs.append(("gateways that died of the candidate", before.deaths.candidate, after.deaths.candidate))
     pairs += [
         (f"sheets of {name}", number, after.sheets.get(name, 0)) for name, number in before.sheets.items()
     ]

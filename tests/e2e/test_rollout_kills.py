@@ -170,8 +170,8 @@ def test_routes_never_fall_back(ordeal: Ordeal) -> None:
 
 
 def test_each_request_counts_at_most_once(ordeal: Ordeal) -> None:
-    """What is in the evidence was asked since it began, when somebody listened. Missing is what those that
-    were killed had not told yet: some seconds of their work, and what they could tell to no keeper."""
+    """What is in the evidence was asked since it began, when somebody listened. Missing is what came to
+    gateways that had not heard of it yet."""
     failed = ordeal.load.failed
     asked = len(ordeal.load.records) - ordeal.before
     unheard = sum("refused" in error for error in failed)

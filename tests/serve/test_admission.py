@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,10 +14,12 @@ import tritonclient.grpc as triton
 
 from deployments.ports import free_ports
 from serve.admission import Answer
+from serve.errors import InvalidRequest, ModelFailed
 from serve.observe.observer import Observer
 from serve.oip.grpc_server import GrpcServer
 from serve.oip.grpc_service import grpc_handler
 from serve.rollout.census import Count
+from serve.rollout.journal import Journal, read_accounts
 from serve.routing import bucket_of, point_of
 from tests.serve.clock import run, settle
 from tests.serve.endpoint import Endpoint
@@ -162,3 +165,29 @@ def test_a_client_that_leaves_over_grpc_counts(module_repository: Path, streamed
         endpoint.call(stuck.let_go())
         endpoint.call(server.stop())
     assert counted == [ABANDONED]
+
+
+@pytest.mark.parametrize("error", [None, InvalidRequest("no UTF-8"), ModelFailed("no idea"), OSError()])
+@pytest.mark.parametrize("leaves", [False, True])
+def test_nobody_stays_in_flight(tmp_path: Path, error: Exception | None, leaves: bool) -> None:
+    """However a request ends, the journal knows it: else it would fail once more with its gateway."""
+
+    async def scenario() -> list[int]:
+        hosts = two()
+        hosts["light"].error = error
+        hosts["light"].leave.clear()
+        async with serving(hosts) as model:
+            model.begin_census = partial(Journal(tmp_path, "one").census, "linear")
+            model.route(to("light"), watch())
+            asked = asyncio.create_task(ask(model, key="maria"))
+            await settle()
+            [account] = read_accounts(tmp_path, "one")
+            seen = [line.in_flight for line in account.sheets[1]]
+            if leaves:
+                asked.cancel()
+            hosts["light"].leave.set()
+            await asyncio.gather(asked, return_exceptions=True)
+            [account] = read_accounts(tmp_path, "one")
+            return seen + [line.in_flight for line in account.sheets[1]]
+
+    assert run(scenario()) == [1, 1, 0, 0]

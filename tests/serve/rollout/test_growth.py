@@ -1,0 +1,12 @@
+"""What can only become more."""
+
+from serve.rollout.evidence import Evidence, Pair
+from serve.rollout.growth import shrunk
+
+
+def test_a_gateway_that_died_stays_dead() -> None:
+    """Whichever of the two ran in it."""
+    two, one = (Evidence(deaths=Pair(baseline=1, candidate=candidate)) for candidate in (2, 1))
+    assert shrunk(two, one) == "2 gateways that died of the candidate, and then 1"
+    assert shrunk(two, Evidence()) == "1 gateways that died of the baseline, and then 0"
+    assert shrunk(one, two) is None
