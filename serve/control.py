@@ -43,6 +43,10 @@ class RolloutWanted(Record):
 
     candidate: str
     policy: Policy = Policy()
+    # True: what earlier rollouts of the same two versions have seen does not count.
+    fresh: bool = False
+    # True: the traffic is made up, so that nothing is carried into it or on from it.
+    trial: bool = False
 
 
 class ActWanted(Record):

@@ -1,7 +1,5 @@
 """Commands: what people and programs ask of the controller; `serve.control.Control`, without the network."""
 
-import secrets
-import time
 from collections.abc import Sequence
 
 from pydantic import ValidationError
@@ -22,11 +20,12 @@ from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownMo
 from serve.record import explain, nearest
 from serve.rollout import advance
 from serve.rollout.at_once import require_current
+from serve.rollout.carry import begin
 from serve.rollout.controller import Controller
 from serve.rollout.limits import steady_of
 from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay, replay
-from serve.rollout.rollout import Plan, fix_limits, start
+from serve.rollout.rollout import Plan, fix_limits, new_name, start
 from serve.rollout.situation import Situation
 from serve.rollout.startable import require_startable
 from serve.rollout.store import Store
@@ -90,13 +89,13 @@ class Commands:
             candidate=variants[1],
             digests={name: situation.digests[name] for name in variants},
             policy=wanted.policy,
+            trial=wanted.trial,
         )
         now_s = self._controller.clock.now_s()
-        stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
-        name = f"{model}-{stamp}-{secrets.token_hex(2)}"
+        name = new_name(model, now_s)
         begun = fix_limits(start(name, plan, None, by, now_s), *steady_of(self._timeline, plan))
-        self._end_watch(situation, by, f"its watch ended, because {name} was started")
-        self._controller.change(situation, Action.START, begun, now_s)
+        change = begin(begun, self._store.trail(model), fresh=wanted.fresh)
+        self._controller.append(situation, change)
         return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:

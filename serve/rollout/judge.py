@@ -53,7 +53,8 @@ def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
 
 def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
-    policy, segments = rollout.policy, evidence.segments
+    policy, own, evidence = rollout.policy, evidence.segments, evidence.known
+    segments = evidence.segments
     confident: list[tuple[Figure, float]] = [
         (kind.figure(segments), kind.guard.confidence) for kind in _watched(rollout, segments)
     ]
@@ -63,7 +64,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     judged = with_thresholds(confident, policy.proof, LATENCIES)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
-    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, segments), watch_split(segments))
+    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, own), watch_split(own))
 
 
 def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
@@ -117,8 +118,8 @@ def _decide(
 
 def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
     """The harm that is shown; None: there is none."""
-    if evidence.deaths.candidate >= _MOST_DEATHS:
-        return f"{evidence.deaths.candidate} gateways died while running it, {share}"
+    if (died := evidence.known.deaths.candidate) >= _MOST_DEATHS:
+        return f"{died} gateways died while running it, {share}"
     harmful = [figure.harm_said() for figure in guards if figure.harmful]
     return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 

@@ -202,7 +202,7 @@ class Situation:
             self.qualifications.append(view_of(change.qualification, number, change.by, change.at_s))
         evidence = self.present.evidence
         if change.action is Action.START:
-            evidence = Evidence()
+            evidence = Evidence(carried=change.carried)
             self._restart(evidence)
             self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
@@ -217,11 +217,8 @@ class Situation:
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
             if rollout is not None:
-                # As routed, which is what the requests were drawn by.
-                self.splits[change.routes.revision] = (
-                    rollout.step,
-                    change.routes.share(rollout.plan.candidate),
-                )
+                share = change.routes.share(rollout.plan.candidate)
+                self.splits[change.routes.revision] = (rollout.step, share)
         if moved and rollout is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(

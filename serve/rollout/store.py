@@ -123,6 +123,8 @@ class Store(Reader):
             connection.execute(insert(TRAIL).values(**entry.model_dump()))
             if change.rollout is not None and change.judged is not None:
                 _replace(connection, change.rollout.rollout, evidence or change.judged.evidence, self.key)
+            elif change.rollout is not None and change.carried is not None:
+                _replace(connection, change.rollout.rollout, Evidence(carried=change.carried), self.key)
             elif entry.rollout is not None and self.key is not None:
                 _seal_older(connection, entry.rollout, self.key)
         if self.anchor is not None:

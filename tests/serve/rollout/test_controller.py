@@ -54,7 +54,7 @@ def test_harm_rolls_back_at_the_look_that_shows_it(
 ) -> None:
     """All traffic is the baseline's with the same entry, whose reason names the guard; what all comes in one
     second may be one stall, so it takes a few."""
-    keeping.start(POLICY.model_copy(update={"shadow": Shadow(skip=True), "steps": Policy().steps}))
+    keeping.start(SKIP.model_copy(update={"steps": Policy().steps, "settle_s": 0}))
     keeping.promote()
     keeping.promote()
     looks = 0
@@ -66,6 +66,18 @@ def test_harm_rolls_back_at_the_look_that_shows_it(
     assert change.routes is not None
     assert change.routes.weights == {"fp32": 1.0, "int8": 0.0}
     assert f"harm shown at 25 % of the traffic: {guard}: " in keeping.rollout.reason
+
+
+def test_a_warm_up_is_no_harm(keeping: Keeping, gateway: Gateway) -> None:
+    """A fifth of the candidate's answers come late for 20 s, of the 30 that a step gives it."""
+    keeping.start(SKIP.model_copy(update={"steps": Policy().steps}))
+    keeping.promote()
+    keeping.promote()
+    for second in range(50):
+        turn(keeping, gateway, slow=100 if second < 20 else 0)
+    assert keeping.place == (Phase.STEP, 3)
+    [segment] = keeping.situation.present.evidence.segments
+    assert (segment.over_limit.candidate, segment.timed.both) == (0, 40_000)
 
 
 def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
