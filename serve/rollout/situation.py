@@ -21,6 +21,7 @@ from serve.routing import Routes
 
 _log = logging.getLogger("counterweight.controller")
 _SHOWN = 20
+_NOTHING = Present(number=0, routes=None, rollout=None, evidence=Evidence())
 # Who writes the split that a server starts out with.
 BY_SERVE = "serve"
 # A verdict that changes nothing is kept when the evidence has grown by so much since the last that was.
@@ -44,9 +45,7 @@ class Situation:
     unproven: Set[str] = frozenset()
     # What a person asked for when the server was started; None: nothing.
     weights: Mapping[str, float] | None = None
-    present: Present = field(
-        default_factory=lambda: Present(number=0, routes=None, rollout=None, evidence=Evidence())
-    )
+    present: Present = _NOTHING
     # Revision of routes -> the rollout's step and the candidate's share that they stand for.
     splits: dict[int, tuple[int, float]] = field(default_factory=dict)
     # Every rollout of the model there was, the newest last.
@@ -80,7 +79,7 @@ class Situation:
     # Counts up whenever the evidence begins anew.
     era: int = 0
     # The evidence that the store has.
-    kept: Evidence = field(default_factory=Evidence)
+    kept: Evidence = _NOTHING.evidence
     # Requests that feedback may come for, which the store does not have yet.
     unnoted: list[Answer] = field(default_factory=list)
     # Feedback that the store has and the evidence in memory has not yet.
@@ -128,7 +127,7 @@ class Situation:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
         is put on top."""
         ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
-        self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
+        self.present = _NOTHING
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
         self.baseline = self._stored_baseline
         for entry in trail:
@@ -140,7 +139,7 @@ class Situation:
     def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
         """What the store says is not what was written: all traffic to the baseline, and nothing else until a
         person has looked."""
-        before = present or Present(number=0, routes=None, rollout=None, evidence=Evidence())
+        before = present or _NOTHING
         self.faults, self.ahead, self.behind, self.changed = faults, None, None, before.number
         if (rollout := before.rollout) is not None:
             update = {"phase": Phase.ROLLED_BACK, "by": "keeper", "reason": distrusted(self)}
