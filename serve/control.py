@@ -138,6 +138,8 @@ class BundleView(Record):
     # Why it gets no traffic; None: it may.
     rejected: str | None
     figures: Figures
+    # Whether nobody has measured it on held-out rows.
+    unproven: bool = False
 
 
 class Bundles(Record):

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from serve.control import RolloutLine
@@ -42,6 +42,8 @@ class Situation:
     digests: Mapping[str, str]
     # Variants that may not be served, and why.
     rejected: Mapping[str, str] = field(default_factory=dict)
+    # Variants that nobody has measured on held-out rows.
+    unproven: Set[str] = frozenset()
     # What a person asked for when the server was started; None: nothing.
     weights: Mapping[str, float] | None = None
     present: Present = _NOTHING
