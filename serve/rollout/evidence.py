@@ -235,7 +235,7 @@ class Evidence(Record):
         return self
 
     def with_tick(self, tick: Segment) -> "Evidence":
-        """This and what happened in `tick`; late feedback too is a tick, with the split of its request."""
+        """This and what happened in `tick`."""
         segments = {segment.key: segment for segment in self.segments}
         segments[tick.key] = segments[tick.key] + tick if tick.key in segments else tick
         return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})
