@@ -25,6 +25,7 @@ from serve.rollout.at_once import AtOnce
 from serve.rollout.commands import Commands
 from serve.rollout.controller import Controller
 from serve.rollout.leftovers import Leftovers
+from serve.rollout.outbox import Outbox
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.webhook import Webhooks
@@ -61,7 +62,7 @@ class Keeper:
         self._store = await self._thread.wait(Store, plan.store, "keeper", plan.seal_key)
         self._timeline = Timeline()
         self._webhooks = Webhooks()
-        self._controller = Controller(self._store, self._timeline, self._webhooks.tell)
+        self._controller = Controller(self._store, self._timeline, self._webhooks.tell, Outbox(Path(scratch)))
         self._commands = Commands(self._controller, self._store, self._timeline)
         self._at_once = AtOnce(self._controller)
         if (saved := self._saved.read()) is not None:
@@ -74,8 +75,7 @@ class Keeper:
         self._ticking = asyncio.create_task(self._tick_forever())
 
     def __del__(self) -> None:
-        """Ray's way to say goodbye: the next keeper need not wait for the lease to run out."""
-        # It may not have come so far.
+        """Ray's way to say goodbye, however far it has come: the next keeper need not wait for the lease."""
         for name in ("_store", "_webhooks"):
             if (held := getattr(self, name, None)) is not None:
                 held.close()
@@ -93,9 +93,8 @@ class Keeper:
         for trip in report.trips.values():
             if self._controller.withdraw(trip.rollout, _BREAKER, trip.reason) is not None:
                 self._refresh()
-        newer = report.revision != self._catalog.revision
         return Reply(
-            catalog=self._catalog if newer else None,
+            catalog=None if report.revision == self._catalog.revision else self._catalog,
             others=self._gateways.loads(without=report.gateway),
             written=self._controller.written(report.gateway),
         )
@@ -218,12 +217,13 @@ class Keeper:
         """Tell the controller what is loaded of a model; `weights`: and how its traffic starts out."""
         digests = {name: version.digest for name, version in model.variants.items()}
         await self._thread.wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
-        self._controller.situations[model.name].rejected = model.rejected
+        situation = self._controller.situations[model.name]
+        situation.rejected = model.rejected
+        situation.unproven = {name for name, version in model.variants.items() if version.unproven}
 
     async def _tick_forever(self) -> None:
         # Harm is looked for, and traffic taken away, whatever the store does.
-        judge = ThreadPoolExecutor(1, thread_name_prefix="judge")
-        loop = asyncio.get_running_loop()
+        loop, judge = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="judge")
         while True:
             await asyncio.sleep(_TICK_EVERY_S)
             self._timeline.note(self._controller.clock.now_s(), self._gateways.loads())

@@ -124,7 +124,7 @@ def trial(
         with _patient():
             # A rollout begins with all traffic at the baseline.
             client.put(path, {"weights": {before["baseline"]: 1.0}, "shadows": {}})
-            wanted = {"candidate": candidate, "policy": policy_of(limits)}
+            wanted = {"candidate": candidate, "policy": policy_of(limits), "trial": True}
             follower = Follower(client, client.post(f"/control/models/{model}/rollouts", wanted))
             stack.enter_context(_undone(follower.abort, say))
         yield follower

@@ -41,6 +41,9 @@ def _add_start(commands: Any) -> None:
     parser.add_argument(
         "--policy", type=Path, metavar="FILE.yaml", help="what is asked of it; without: safe defaults"
     )
+    parser.add_argument(
+        "--fresh", action="store_true", help="forget what earlier rollouts of the same two versions have seen"
+    )
     parser.add_argument("--watch", action="store_true", help="follow it to its end, as `status --watch` does")
 
 

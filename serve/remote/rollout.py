@@ -35,7 +35,9 @@ def rollout(arguments: list[str]) -> int:
 
 def _start(client: Client, options: argparse.Namespace) -> int:
     policy = load_policy(options.policy) if options.policy else Policy()
-    view = client.start(options.model, RolloutWanted(candidate=options.to, policy=policy))
+    view = client.start(
+        options.model, RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
+    )
     if options.watch:
         return _watch(client, view)
     _say([summary(view), f"watch it: counterweight rollout status {options.model} --watch"])

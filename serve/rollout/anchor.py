@@ -31,12 +31,19 @@ class Anchor:
         self.path = path
 
     def heads(self) -> tuple[Head, ...]:
-        """Everything in it, oldest first. Raises StoreFailed."""
+        """Everything in it, oldest first; half a line, as a full disk leaves it, is logged. Raises
+        StoreFailed."""
         try:
             lines = self.path.read_text().splitlines() if self.path.exists() else []
-            return tuple(Head.model_validate_json(line) for line in lines if line)
         except (OSError, ValueError) as error:
             raise StoreFailed(f"the anchor {self.path} cannot be read: {error}") from None
+        found = []
+        for line in filter(None, lines):
+            try:
+                found.append(Head.model_validate_json(line))
+            except ValueError:
+                _log.warning("the anchor %s has a line that is none: %.80s", self.path, line)
+        return tuple(found)
 
     def last(self, model: str) -> Head | None:
         """How far a model's trail has come."""
@@ -52,6 +59,7 @@ class Anchor:
         _log.info("%s: entry %d is sealed with %s", head.model, head.number, head.digest)
         try:
             with self.path.open("a") as file:
-                file.write(head.model_dump_json() + "\n")
+                # On a line of its own, whatever became of the one before.
+                file.write(f"\n{head.model_dump_json()}\n")
         except OSError as error:
             _log.warning("the anchor %s cannot be written: %s", self.path, error)

@@ -9,13 +9,15 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 
-from serve.control import Feedback, Outcome, RolloutView
+from serve.control import RolloutView
 from serve.errors import LostLease, StaleRevision, StoreFailed
 from serve.rollout.advance import abort, end_watch
 from serve.rollout.census import Sheet
 from serve.rollout.clock import SteadyClock
+from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.look import look
 from serve.rollout.mended import mended
+from serve.rollout.outbox import Outbox
 from serve.rollout.rollout import Rollout
 from serve.rollout.scribe import Scribe, Tell
 from serve.rollout.situation import BY_SERVE, Situation, distrusted
@@ -36,7 +38,7 @@ class Controller:
     """Moves the traffic of all models while it holds the store's lease. A keeper without the lease follows
     what the other one writes. What waits for the store raises StoreFailed, and then nothing has changed."""
 
-    def __init__(self, store: Store, timeline: Timeline, tell: Tell) -> None:
+    def __init__(self, store: Store, timeline: Timeline, tell: Tell, outbox: Outbox) -> None:
         # Model -> what is known of it; live.
         self.situations: dict[str, Situation] = {}
         self.clock = SteadyClock()
@@ -44,6 +46,9 @@ class Controller:
         # Whether another keeper has the lease, and has given a sign of life.
         self._rival = False
         self._store = store
+        self._outbox = outbox
+        # By model, what the last keeper had in force and not written.
+        self._left = dict(outbox.read())
         self._taking = threading.RLock()
         self._scribe = Scribe(store, timeline, tell, self.clock, self._taking)
         # When the last look and the last save came to their end.
@@ -77,6 +82,7 @@ class Controller:
                 if running is not None and running.rollout == rollout:
                     change = withdraw(running, situation.routes, by, reason, self.clock.now_s())
                     situation.go_ahead(change)
+                    self._hold()
                     return situation
         return None
 
@@ -111,8 +117,8 @@ class Controller:
             situation.judged = known.judged
         self._mend(situation)
         with self._taking:
-            if known is not None:
-                situation.go_on_top(known.ahead, self.clock.now_s())
+            left = self._left.pop(model, None) if known is None else known.ahead
+            situation.go_on_top(left, self.clock.now_s())
             self.situations[model] = situation
 
     def forget(self, model: str) -> None:
@@ -132,6 +138,7 @@ class Controller:
                 look(situation, self._taking, now_s)
             except Exception:  # what is wrong with one model must not keep harm of another in force
                 _log.exception("a look at the rollout of %s failed", situation.model)
+        self._hold()
         self._looked_s = self.clock.now_s()
 
     def save(self) -> None:
@@ -150,6 +157,7 @@ class Controller:
                 raise
             except Exception:
                 _log.exception("what was found of %s could not be written", situation.model)
+        self._hold()
         self._saved_s = self.clock.now_s()
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
@@ -173,6 +181,12 @@ class Controller:
             shown = tuple(situation.disagreements)
         view = view_of(present, situation.judged, shown)
         return view.model_copy(update={"warnings": self.warnings(situation)})
+
+    def _hold(self) -> None:
+        """Keep what is not written yet for the next keeper."""
+        with self._taking:
+            ahead = (situation.ahead for situation in self.situations.values())
+            self._outbox.hold((*self._left.values(), *(change for change in ahead if change is not None)))
 
     def _renew(self) -> None:
         acting = self._store.renew(self.clock.now_s())

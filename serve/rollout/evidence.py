@@ -180,6 +180,16 @@ class Comparison(Record):
         return Comparison(**sums, largest_difference=largest_difference)
 
 
+class Carried(Record):
+    """What earlier rollouts of the same two versions have seen."""
+
+    segments: tuple[Segment, ...] = ()
+    shadow: Comparison = Comparison()
+    outputs: Mapping[str, Comparison] = {}
+    slices: Mapping[str, Comparison] = {}
+    deaths: Pair = Pair()
+
+
 class Evidence(Record):
     """All of one rollout so far: one segment for each split that was in force, in order."""
 
@@ -197,6 +207,26 @@ class Evidence(Record):
     deaths: Pair = Pair()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
+    # None: nothing that was seen earlier counts here.
+    carried: Carried | None = None
+
+    @property
+    def known(self) -> "Evidence":
+        """This together with what was carried."""
+        if self.carried is None:
+            return self
+        whole = self.model_copy(
+            update={
+                "carried": None,
+                "shadow": self.shadow + self.carried.shadow,
+                "outputs": _together(self.outputs, self.carried.outputs),
+                "slices": _together(self.slices, self.carried.slices),
+                "deaths": self.deaths + self.carried.deaths,
+            }
+        )
+        for segment in self.carried.segments:
+            whole = whole.with_tick(segment)
+        return whole
 
     @model_validator(mode="after")
     def _apart(self) -> Self:
@@ -205,7 +235,11 @@ class Evidence(Record):
         return self
 
     def with_tick(self, tick: Segment) -> "Evidence":
-        """This and what happened in `tick`; late feedback too is a tick, with the split of its request."""
+        """This and what happened in `tick`."""
         segments = {segment.key: segment for segment in self.segments}
         segments[tick.key] = segments[tick.key] + tick if tick.key in segments else tick
         return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})
+
+
+def _together(one: Mapping[str, Comparison], other: Mapping[str, Comparison]) -> Mapping[str, Comparison]:
+    return {key: one.get(key, Comparison()) + other.get(key, Comparison()) for key in sorted({*one, *other})}

@@ -65,6 +65,8 @@ def gather(
     lately = evidence.lately
     for key, part in sums.items():
         tick = _tick(key, part, span)
+        if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
+            tick = _settling(tick)
         evidence = evidence.with_tick(tick)
         if key[0] == len(plan.policy.steps):
             lately = extended(lately, _stretch(tick))
@@ -79,6 +81,23 @@ def gather(
         "sheets": seen,
     }
     return evidence.model_copy(update=update)
+
+
+def _settling(tick: Segment) -> Segment:
+    """What counts of a tick while a variant warms up: all but latency and cost."""
+    update = {
+        name: field.default
+        for name, field in Segment.model_fields.items()
+        if name.startswith(("timed", "over_")) or name.endswith("_cost")
+    }
+    return tick.model_copy(update=update)
+
+
+def _begun_s(evidence: Evidence, tick: Segment) -> float:
+    """When the first tick with the split of this one began."""
+    place = tick.step, tick.split
+    begun = (seen.started_s for seen in evidence.segments if (seen.step, seen.split) == place)
+    return min(begun, default=tick.started_s)
 
 
 def _add_quantiles(total: Count, count: Count) -> None:

@@ -7,6 +7,8 @@ from serve.rollout.evidence import Evidence, Segment
 
 def shrunk(before: Evidence, after: Evidence) -> str | None:
     """What became less, or went back in time; None: nothing did."""
+    if before.carried != after.carried:
+        return "what earlier rollouts had seen is not the same any more"
     segments = {segment.key: segment for segment in after.segments}
     pairs = [("copies", before.shadow.pairs, after.shadow.pairs)]
     pairs.append(("copies that differ", before.shadow.disagreements, after.shadow.disagreements))

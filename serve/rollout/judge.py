@@ -13,6 +13,7 @@ from serve.rollout.latency import LATENCIES, nothing_known, watch_latencies
 from serve.rollout.likeness import compare, compare_slices
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
+from serve.rollout.trust import trusted
 from serve.rollout.watched import Watched, about
 from serve.rollout.watching import watch_lately
 
@@ -53,17 +54,18 @@ def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
 
 def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
-    policy, segments = rollout.policy, evidence.segments
+    policy, own, evidence = rollout.policy, evidence.segments, evidence.known
+    segments = evidence.segments
     confident: list[tuple[Figure, float]] = [
         (kind.figure(segments), kind.guard.confidence) for kind in _watched(rollout, segments)
     ]
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
-    judged = with_thresholds(confident, policy.proof, LATENCIES)
+    judged = trusted(with_thresholds(confident, policy.proof, LATENCIES), segments)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
-    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, segments), watch_split(segments))
+    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, own), watch_split(own))
 
 
 def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
@@ -117,8 +119,8 @@ def _decide(
 
 def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
     """The harm that is shown; None: there is none."""
-    if evidence.deaths.candidate >= _MOST_DEATHS:
-        return f"{evidence.deaths.candidate} gateways died while running it, {share}"
+    if (died := evidence.known.deaths.candidate) >= _MOST_DEATHS:
+        return f"{died} gateways died while running it, {share}"
     harmful = [figure.harm_said() for figure in guards if figure.harmful]
     return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
 

@@ -161,6 +161,9 @@ class Policy(Record):
     # In the last step this share of the requests stays at the baseline, so that something is left to compare
     # with; but at most half of what the step before left there. 0: nothing is held back.
     holdback: Annotated[float, Field(ge=0, le=0.5)] = 0.05
+    # For so long after the beginning of a step, but at most half of its minimum time, errors are judged and
+    # latency and cost are not: who gets more requests than before has to warm up.
+    settle_s: Seconds = 30.0
     # After the last step the candidate gets everything, and is watched for so long before it is DONE.
     watch_s: Seconds = 3600.0
     # How sure "shown to be safe" and "shown to be cheaper" must be.
@@ -193,6 +196,10 @@ class Policy(Record):
         if step < len(self.steps):
             return self.steps[step - 1].share
         return 1 - min(self.holdback, (1 - self.steps[-2].share) / 2)
+
+    def settle_at(self, step: int) -> float:
+        """For how many seconds after its beginning a step says nothing of latency and cost."""
+        return min(self.settle_s, self.steps[step - 1].minimum_s / 2)
 
 
 def _refuse_disorder(shares: Sequence[float]) -> None:

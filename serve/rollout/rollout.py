@@ -1,5 +1,7 @@
 """Rollout: the machine's record of moving traffic from the baseline to the candidate."""
 
+import secrets
+import time
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Self
@@ -43,6 +45,8 @@ class Plan(Record):
     # Of the bundles of both: evidence about one version says nothing about the next.
     digests: Mapping[str, str] = {}
     policy: Policy = Policy()
+    # True: the traffic is made up, and what is seen of it says nothing to other rollouts.
+    trial: bool = False
 
     @model_validator(mode="after")
     def _two_variants(self) -> Self:
@@ -105,6 +109,12 @@ class Rollout(Record):
     def shadow_share(self) -> float:
         """The share of requests that should be copied to the candidate, 0 to 1."""
         return 0.0 if self.step or self.phase.over else self.policy.shadow.share
+
+
+def new_name(model: str, now_s: float) -> str:
+    """A name that no other rollout has."""
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
+    return f"{model}-{stamp}-{secrets.token_hex(2)}"
 
 
 def start(rollout: str, plan: Plan, baseline_quantile_ms: float | None, by: str, now_s: float) -> Rollout:

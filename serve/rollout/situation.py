@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from serve.control import RolloutLine
@@ -10,6 +10,7 @@ from serve.rollout.answered import Answer
 from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
+from serve.rollout.labelled import with_labels
 from serve.rollout.qualification import QualificationView, view_of
 from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.rollout.rollout import Phase, Rollout, watch_of
@@ -21,6 +22,7 @@ from serve.routing import Routes
 
 _log = logging.getLogger("counterweight.controller")
 _SHOWN = 20
+_NOTHING = Present(number=0, routes=None, rollout=None, evidence=Evidence())
 # Who writes the split that a server starts out with.
 BY_SERVE = "serve"
 # A verdict that changes nothing is kept when the evidence has grown by so much since the last that was.
@@ -40,11 +42,11 @@ class Situation:
     digests: Mapping[str, str]
     # Variants that may not be served, and why.
     rejected: Mapping[str, str] = field(default_factory=dict)
+    # Variants that nobody has measured on held-out rows.
+    unproven: Set[str] = frozenset()
     # What a person asked for when the server was started; None: nothing.
     weights: Mapping[str, float] | None = None
-    present: Present = field(
-        default_factory=lambda: Present(number=0, routes=None, rollout=None, evidence=Evidence())
-    )
+    present: Present = _NOTHING
     # Revision of routes -> the rollout's step and the candidate's share that they stand for.
     splits: dict[int, tuple[int, float]] = field(default_factory=dict)
     # Every rollout of the model there was, the newest last.
@@ -78,11 +80,12 @@ class Situation:
     # Counts up whenever the evidence begins anew.
     era: int = 0
     # The evidence that the store has.
-    kept: Evidence = field(default_factory=Evidence)
+    kept: Evidence = _NOTHING.evidence
     # Requests that feedback may come for, which the store does not have yet.
     unnoted: list[Answer] = field(default_factory=list)
-    # Feedback that the store has and the evidence in memory has not yet.
-    learnt: list[Segment] = field(default_factory=list)
+    # All labels of the rollout, as the store had them when they were read last; and whether it has more.
+    labels: tuple[Segment, ...] = ()
+    labels_due: bool = True
 
     def __post_init__(self) -> None:
         self._stored_baseline = self.baseline
@@ -116,17 +119,14 @@ class Situation:
 
     @property
     def whole(self) -> Evidence:
-        """The evidence with the feedback that the next look will add to it."""
-        evidence = self.present.evidence
-        for segment in self.learnt:
-            evidence = evidence.with_tick(segment)
-        return evidence
+        """The evidence with the labels that the next look will add to it."""
+        return with_labels(self.present.evidence, self.labels)
 
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
         is put on top."""
         ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
-        self.present = Present(number=0, routes=None, rollout=None, evidence=Evidence())
+        self.present = _NOTHING
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
         self.baseline = self._stored_baseline
         for entry in trail:
@@ -138,7 +138,7 @@ class Situation:
     def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
         """What the store says is not what was written: all traffic to the baseline, and nothing else until a
         person has looked."""
-        before = present or Present(number=0, routes=None, rollout=None, evidence=Evidence())
+        before = present or _NOTHING
         self.faults, self.ahead, self.behind, self.changed = faults, None, None, before.number
         if (rollout := before.rollout) is not None:
             update = {"phase": Phase.ROLLED_BACK, "by": "keeper", "reason": distrusted(self)}
@@ -188,7 +188,7 @@ class Situation:
         """Go on from this evidence, which is in the store."""
         self.era += 1
         self.came, self.waiting = dict(evidence.sheets), []
-        self.found, self.unnoted, self.learnt = None, [], []
+        self.found, self.unnoted, self.labels, self.labels_due = None, [], (), True
         self.kept = evidence
 
     def _apply(self, number: int, change: Change) -> bool:
@@ -200,7 +200,7 @@ class Situation:
             self.qualifications.append(view_of(change.qualification, number, change.by, change.at_s))
         evidence = self.present.evidence
         if change.action is Action.START:
-            evidence = Evidence()
+            evidence = Evidence(carried=change.carried)
             self._restart(evidence)
             self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
@@ -215,11 +215,8 @@ class Situation:
         if change.routes is not None:
             self.decided = change.by != BY_SERVE
             if rollout is not None:
-                # As routed, which is what the requests were drawn by.
-                self.splits[change.routes.revision] = (
-                    rollout.step,
-                    change.routes.share(rollout.plan.candidate),
-                )
+                share = change.routes.share(rollout.plan.candidate)
+                self.splits[change.routes.revision] = (rollout.step, share)
         if moved and rollout is not None:
             self.lines[rollout.rollout] = rollout_line(rollout, change.at_s)
         self.present = Present(

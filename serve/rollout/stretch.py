@@ -8,8 +8,8 @@ from serve.record import Record
 
 # Shorter disturbances, such as the restart of a host, fall into one or two of them.
 STRETCH_S = 30.0
-# What is older is forgotten: 20 minutes.
-_MOST = 40
+# What is older than an hour is forgotten.
+_MOST = 120
 
 _Sum = Annotated[int, Field(ge=0)]
 

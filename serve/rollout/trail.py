@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from serve.errors import InvalidRecord
 from serve.record import Record, explain
-from serve.rollout.evidence import Evidence
+from serve.rollout.evidence import Carried, Evidence
 from serve.rollout.judge import Verdict
 from serve.rollout.qualification import Qualification
 from serve.rollout.rollout import Rollout
@@ -65,6 +65,8 @@ class Change(Record):
     # None: as they were.
     rollout: Rollout | None = None
     routes: Routes | None = None
+    # Of a start only: what earlier rollouts of the same two versions have seen; None: nothing that counts.
+    carried: Carried | None = None
     # Of a verdict only.
     judged: Judged | None = None
     # Of a qualification only.
@@ -74,6 +76,8 @@ class Change(Record):
     def _whole(self) -> Self:
         if (self.judged is None) == (self.action is Action.VERDICT):
             raise ValueError(f"action {self.action}: a verdict comes with `judged`, and nothing else does")
+        if self.carried is not None and self.action is not Action.START:
+            raise ValueError(f"action {self.action}: only a start comes with what was seen before")
         if (self.qualification is None) == (self.action is Action.QUALIFY):
             raise ValueError(
                 f"action {self.action}: `qualify` comes with its qualification, nothing else does"

@@ -81,7 +81,8 @@ def _limit(
 def _interval(kind: str, segments: Sequence[Segment], side: str) -> tuple[float, float]:
     """The rates that one variant may have, as seen; (0, 0): it had no requests."""
     events: list[Events] = [getattr(segment, kind) for segment in segments]
-    trials = sum(getattr(segment.requests, side) for segment in segments)
+    among = [segment.requests if kind == "errors" else segment.timed for segment in segments]
+    trials = sum(getattr(pair, side) for pair in among)
     happened = sum(getattr(event, side) for event in events)
     return rate_interval(happened, trials, 1 - _CONFIDENCE) if trials else (0.0, 0.0)
 

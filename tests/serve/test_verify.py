@@ -52,7 +52,8 @@ def test_an_end_cut_off_is_noticed_by_an_anchor_from_elsewhere(
     """Also when the one beside the store was cut with it."""
     beside, elsewhere = file.with_suffix(".anchor"), tmp_path / "copy.anchor"
     elsewhere.write_bytes(beside.read_bytes())
-    beside.write_text("".join(f"{line}\n" for line in beside.read_text().splitlines()[:3]))
+    lines = [line for line in beside.read_text().splitlines() if line]
+    beside.write_text("".join(f"{line}\n" for line in lines[:3]))
     tamper(file, "DELETE FROM trail WHERE number = 4")
     tamper(file, "DELETE FROM evidence")
     verify([str(file)])

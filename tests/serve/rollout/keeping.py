@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from serve.rollout.commands import Commands
 from serve.rollout.controller import Controller
 from serve.rollout.evidence import Comparison
 from serve.rollout.lease import LEASE_S
+from serve.rollout.outbox import Outbox
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow, Step
 from serve.rollout.rollout import Phase, Rollout
 from serve.rollout.situation import Situation
@@ -50,13 +52,20 @@ class Keeping:
         *,
         versions: Mapping[str, str] = VERSIONS,
         weights: Mapping[str, float] | None = None,
+        elsewhere: bool = False,
     ) -> None:
+        """`elsewhere`: on another machine than the keepers before, whose files it does not find."""
         self.clock = clock
         self.store = Store(url, "keeper")
         self.timeline = Timeline()
         # At which URL was told what, and of which model.
         self.told: list[tuple[str, str, TrailLine]] = []
-        self.controller = Controller(self.store, self.timeline, lambda *told: self.told.append(told))
+        self.controller = Controller(
+            self.store,
+            self.timeline,
+            lambda *told: self.told.append(told),
+            Outbox(_folder_of("" if elsewhere else url)),
+        )
         self.commands = Commands(self.controller, self.store, self.timeline)
         try:
             self.controller.settle("digits", "fp32", versions, weights)
@@ -109,6 +118,15 @@ class Keeping:
         self.kill()
         self.clock.now_s += LEASE_S
         return Keeping(str(self.store._engine.url), self.clock)
+
+
+def _folder_of(url: str) -> Path:
+    """Where keepers of one store leave what is not written, though the store is away; those of PostgreSQL's
+    have no such place."""
+    if not url.startswith("sqlite:"):
+        return Path("/dev/null")
+    folder = Path(url.removeprefix("sqlite:///")).parent
+    return folder.parent if folder.name == "store" else folder
 
 
 @dataclass

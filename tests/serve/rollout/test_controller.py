@@ -6,7 +6,8 @@ import pytest
 
 from serve.control import ActWanted, RolloutWanted
 from serve.rollout.evidence import Evidence
-from serve.rollout.policy import Policy, Shadow
+from serve.rollout.feedback import Outcome
+from serve.rollout.policy import AccuracyGuard, Policy, Shadow, Step
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase
 from serve.rollout.situation import Situation
@@ -54,7 +55,7 @@ def test_harm_rolls_back_at_the_look_that_shows_it(
 ) -> None:
     """All traffic is the baseline's with the same entry, whose reason names the guard; what all comes in one
     second may be one stall, so it takes a few."""
-    keeping.start(POLICY.model_copy(update={"shadow": Shadow(skip=True), "steps": Policy().steps}))
+    keeping.start(SKIP.model_copy(update={"steps": Policy().steps, "settle_s": 0}))
     keeping.promote()
     keeping.promote()
     looks = 0
@@ -66,6 +67,18 @@ def test_harm_rolls_back_at_the_look_that_shows_it(
     assert change.routes is not None
     assert change.routes.weights == {"fp32": 1.0, "int8": 0.0}
     assert f"harm shown at 25 % of the traffic: {guard}: " in keeping.rollout.reason
+
+
+def test_a_warm_up_is_no_harm(keeping: Keeping, gateway: Gateway) -> None:
+    """A fifth of the candidate's answers come late for 20 s, of the 30 that a step gives it."""
+    keeping.start(SKIP.model_copy(update={"steps": Policy().steps}))
+    keeping.promote()
+    keeping.promote()
+    for second in range(50):
+        turn(keeping, gateway, slow=100 if second < 20 else 0)
+    assert keeping.place == (Phase.STEP, 3)
+    [segment] = keeping.situation.present.evidence.segments
+    assert (segment.over_limit.candidate, segment.timed.both) == (0, 40_000)
 
 
 def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
@@ -194,3 +207,27 @@ def test_what_is_wrong_with_one_model_stops_no_other(
     monkeypatch.setattr(Situation, "notable", fail_for_another)
     turn(keeping, gateway)
     assert keeping.place == (Phase.STEP, 1)
+
+
+def test_labels_that_are_posted_at_once_convict(keeping: Keeping, gateway: Gateway) -> None:
+    """Before their requests are known: the client sends each once, and none is lost."""
+    guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
+    steps = (Step(share=0.1, minimum_s=600), Step(share=1))
+    keeping.start(SKIP.model_copy(update={"guards": guards, "steps": steps}))
+    gateway.hear(keeping)
+    for second in range(30):
+        gateway.serve(200, request_id=str(second))
+        told = [
+            Outcome(request_id=f"{second}-{variant}-{number}", correct=variant == "fp32" or number > 5)
+            for variant, count in (("fp32", 180), ("int8", 20))
+            for number in range(count)
+        ]
+        feedback = keeping.commands.feedback("digits", told)
+        assert (len(feedback.held), feedback.unknown) == (200, ())
+        gateway.report(keeping)
+        keeping.tick()
+        keeping.tick(0.0)
+        if keeping.rollout.phase.over:
+            break
+    assert keeping.place == (Phase.ROLLED_BACK, 1)
+    assert "accuracy: " in keeping.rollout.reason

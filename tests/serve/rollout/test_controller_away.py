@@ -82,16 +82,19 @@ def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: Keeping
     expect_whole(keeping)
 
 
-def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping, gateway: Gateway) -> None:
+def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping) -> None:
     """By what comes in meanwhile; the verdict is written with its evidence when the store is back."""
     keeping.start(WIDE)
     with away(keeping):
-        while not keeping.rollout.phase.over:
+        for number in range(20):
+            # A gateway has one sheet on its way; here is one gateway after the other.
+            gateway = Gateway(f"gateway{number}")
             gateway.report(keeping)
             gateway.serve(4000, errors=(0, 900))
             gateway.report(keeping)
             save_in_vain(keeping)
-            gateway.census.acknowledge(99) if gateway.census else None
+            if keeping.rollout.phase.over:
+                break
         assert keeping.place == (Phase.ROLLED_BACK, 1)
         assert keeping.routes.share("int8") == 0
     keeping.tick()
@@ -225,7 +228,7 @@ def test_an_abort_is_put_on_top_of_what_another_keeper_wrote(
         abort(keeping)
         save_in_vain(keeping)
         keeping.clock.now_s += LEASE_S
-        other = Keeping(file, keeping.clock)
+        other = Keeping(file, keeping.clock, elsewhere=True)
         other.promote()
     keeping.tick(0)
     assert keeping.routes.share("int8") == 0
@@ -245,7 +248,7 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
         broken.setattr(keeping.store, "renew", fail)
         abort(keeping)
         keeping.clock.now_s += LEASE_S
-        other = Keeping(file, keeping.clock)
+        other = Keeping(file, keeping.clock, elsewhere=True)
         other.commands.act(other.rollout.rollout, "abort", ActWanted(), "eve")
     keeping.tick(0)
     assert (keeping.rollout.by, keeping.situation.ahead) == ("eve", None)
@@ -268,6 +271,25 @@ def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:
     other.tick()
     expect_whole(other)
     other.kill()
+
+
+def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping: Keeping, file: str) -> None:
+    """The next one finds it beside the store, puts it on top of what the store says, and writes it."""
+    keeping.start(SKIP)
+    with away(keeping):
+        abort(keeping)
+        save_in_vain(keeping)
+        keeping.kill()
+    keeping.clock.now_s += LEASE_S
+    other = Keeping(file, keeping.clock)
+    assert other.routes.share("int8") == 0
+    other.tick()
+    assert actions(other) == [Action.START, Action.ABORT]
+    expect_whole(other)
+    other.kill()
+    third = other.killed()
+    assert (third.rollout.by, third.situation.ahead) == ("bob", None)
+    third.kill()
 
 
 @pytest.mark.parametrize("set_s", [3600.0, -3600.0])

@@ -10,10 +10,11 @@ from serve.rollout.copies import Copies
 from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
 from serve.rollout.keys import Keys
+from serve.rollout.policy import Policy
 from serve.rollout.rollout import Plan
 from serve.rollout.stretch import Stretch
 
-PLAN = Plan(model="digits", baseline="fp32", candidate="int8")
+PLAN = Plan(model="digits", baseline="fp32", candidate="int8", policy=Policy(settle_s=0))
 # Revision 2 is the shadow; 3 and 4 are the first two steps, and 6 is the second one again after a pause.
 SPLITS = {2: (0, 0.0), 3: (1, 0.1), 4: (2, 0.5), 6: (2, 0.5)}
 
@@ -164,6 +165,33 @@ def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() 
     evidence = gather(Evidence(), [("g", sheet(counts))], PLAN, splits, (5.0, 6.0))
     stretch = Stretch(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
     assert evidence.lately == (stretch,)
+
+
+def test_latency_and_cost_of_a_warm_up_count_nowhere() -> None:
+    """Errors do, from the first second of a step; after its half minute all does."""
+    plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
+    runs = {"int8": Run(revision=3, rows=10, cpu_ms=5.0)}
+    evidence = Evidence()
+    for second in range(100, 140):
+        one = sheet({(3, False, "int8"): (10, 1, 3)}, runs=runs)
+        evidence = gather(evidence, [("g", one)], plan, SPLITS, (second, second + 1.0))
+    [segment] = evidence.segments
+    assert (segment.requests.candidate, segment.errors.candidate) == (400, 40)
+    assert (segment.timed.candidate, segment.over_limit.candidate) == (200, 60)
+    assert (segment.candidate_cost.rows, segment.candidate_cost.blocks) == (200, 20)
+
+
+def test_each_step_has_a_warm_up_of_its_own() -> None:
+    """And a key that comes late in it has none: it is the variant that warms up."""
+    plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
+    evidence = gathered(sheet({(3, False, "int8"): (10, 0, 3)}))
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (3, True, "int8"): (10, 0, 3),
+        (4, False, "int8"): (5, 0, 3),
+    }
+    evidence = gather(evidence, [("g", sheet(counts))], plan, SPLITS, (25.0, 26.0))
+    timed = {segment.key: segment.timed.candidate for segment in evidence.segments}
+    assert timed == {(1, 0.1, False): 10, (1, 0.1, True): 10, (2, 0.5, False): 0}
 
 
 def test_the_evidence_before_stays_as_it_was() -> None:

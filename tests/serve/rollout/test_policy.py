@@ -95,6 +95,12 @@ def test_the_last_step_holds_something_back(before: float, holdback: float, shar
     assert [policy.share_at(step) for step in range(3)] == [0, before, pytest.approx(share, abs=1e-12)]
 
 
+def test_a_short_step_settles_in_half_of_its_time() -> None:
+    """Or it would end before its latency was ever looked at."""
+    policy = Policy(steps=(Step(share=0.1, minimum_s=3), Step(share=1, minimum_s=600)))
+    assert [policy.settle_at(step) for step in (1, 2)] == [1.5, 30]
+
+
 def test_a_policy_of_before_the_holdback_reads() -> None:
     """What is stored has no such key."""
     stored = Policy().model_dump(exclude={"holdback", "watch_s", "settle_s"})

@@ -23,6 +23,6 @@ def test_a_long_tick_is_one_stretch() -> None:
 def test_the_oldest_are_forgotten() -> None:
     """However long all traffic is watched, the evidence stays small."""
     stretches: tuple[Stretch, ...] = ()
-    for number in range(100):
+    for number in range(200):
         stretches = extended(stretches, tick(30 * number, 30.0))
-    assert (len(stretches), stretches[0].started_s) == (40, 1800)
+    assert (len(stretches), stretches[0].started_s) == (120, 2400)

@@ -1,0 +1,96 @@
+"""Carry: what earlier rollouts of the same two versions have seen counts in the next one. Pure.
+
+Who starts again until chance promotes a bad candidate would have as many chances as starts."""
+
+from collections.abc import Sequence
+
+from serve.errors import RefusedAction
+from serve.record import Record
+from serve.rollout.evidence import Carried, Events, Evidence, Pair
+from serve.rollout.judge import Kind, judge
+from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.trail import Action, Change, Entry
+
+
+class Earlier(Record):
+    """The last rollout of the same two versions, and all that it knew."""
+
+    rollout: Rollout
+    evidence: Evidence
+
+
+def find_earlier(trail: Sequence[Entry], begun: Rollout) -> Earlier | None:
+    """What `begun` goes on from; `trail` is its model's, oldest first. None: there was no such rollout, or it
+    was promoted, and what comes after that is another question."""
+    last: Rollout | None = None
+    others: set[str] = set()
+    for entry in reversed(trail):
+        if entry.rollout is None or entry.rollout in others:
+            continue
+        if last is not None and entry.rollout != last.rollout:
+            # It was never judged.
+            return Earlier(rollout=last, evidence=Evidence())
+        change = entry.change
+        assert change.rollout is not None
+        if last is None and not _alike(change.rollout, begun):
+            others.add(entry.rollout)
+            continue
+        last = last or change.rollout
+        if last.phase is Phase.DONE:
+            return None
+        if change.judged is not None:
+            return Earlier(rollout=last, evidence=change.judged.evidence)
+        if change.carried is not None:
+            return Earlier(rollout=last, evidence=Evidence(carried=change.carried))
+    return None if last is None else Earlier(rollout=last, evidence=Evidence())
+
+
+def begin(begun: Rollout, trail: Sequence[Entry], *, fresh: bool) -> Change:
+    """The start of a rollout with what was seen before, unless it is to be `fresh`. Raises RefusedAction when
+    that shows harm already."""
+    earlier, carried, reason = find_earlier(trail, begun), None, begun.reason
+    if earlier is not None and fresh:
+        reason = f"started afresh, without the evidence of {earlier.rollout.rollout}"
+    elif earlier is not None and (carried := take_up(earlier, begun)) is not None:
+        reason = f"started, with the evidence of {earlier.rollout.rollout}"
+    return Change(
+        model=begun.plan.model,
+        action=Action.START,
+        by=begun.by,
+        at_s=begun.started_s,
+        rollout=begun.model_copy(update={"reason": reason}),
+        carried=carried,
+    )
+
+
+def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
+    """What counts of `earlier` in the rollout that begins; None: nothing does. Raises RefusedAction when it
+    shows harm: the rollout would end with its first look."""
+    known = earlier.evidence.known
+    segments = tuple(segment for segment in known.segments if segment.split < 1)
+    if earlier.rollout.limit_ms != begun.limit_ms:
+        # What was over one limit may be within another; the quantiles' limits move anyway.
+        update = {"timed": Pair(), "over_limit": Events()}
+        segments = tuple(segment.model_copy(update=update) for segment in segments)
+    carried = Carried(
+        segments=segments,
+        shadow=known.shadow,
+        outputs=known.outputs,
+        slices=known.slices,
+        deaths=known.deaths,
+    )
+    verdict = judge(begun, Evidence(carried=carried), begun.started_s)
+    if verdict.kind is Kind.ROLLBACK:
+        raise RefusedAction(
+            f"rollout {earlier.rollout.rollout} has seen enough of the same two versions: {verdict.reason}; "
+            "load a better candidate or, if something else was the cause, start with --fresh, which leaves "
+            "it out and says so in the trail"
+        )
+    return carried if carried.segments or carried.shadow.pairs else None
+
+
+def _alike(one: Rollout, other: Rollout) -> bool:
+    """Whether they are of the same two versions, and both under real traffic."""
+    mine, its = one.plan, other.plan
+    same = (mine.baseline, mine.candidate, mine.digests) == (its.baseline, its.candidate, its.digests)
+    return same and not mine.trial and not its.trial

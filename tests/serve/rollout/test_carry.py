@@ -1,0 +1,175 @@
+"""Who starts again has no second chance: what was seen of the same two versions counts."""
+
+import pytest
+
+from serve.control import ActWanted, RolloutWanted
+from serve.errors import RefusedAction
+from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.replay import replay
+from serve.rollout.rollout import Phase
+from serve.rollout.trail import Action
+from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+
+# It stays in its first step, where one request in ten is the candidate's.
+STILL = POLICY.model_copy(
+    update={
+        "shadow": Shadow(skip=True),
+        "steps": tuple(step.model_copy(update={"minimum_s": 3600.0}) for step in POLICY.steps),
+        "settle_s": 0.0,
+    }
+)
+
+
+def again(keeping: Keeping, policy: Policy = STILL, *, fresh: bool = False, trial: bool = False) -> None:
+    """Start it once more."""
+    wanted = RolloutWanted(candidate="int8", policy=policy, fresh=fresh, trial=trial)
+    keeping.commands.start("digits", wanted, "ann")
+
+
+def abort(keeping: Keeping) -> str:
+    """End it; its name."""
+    name = keeping.rollout.rollout
+    keeping.commands.act(name, "abort", ActWanted(), "ann")
+    return name
+
+
+@pytest.fixture
+def aborted(keeping: Keeping, gateway: Gateway) -> Keeping:
+    """A keeper whose first rollout saw 2,000 requests, some of them slow, and was aborted."""
+    keeping.start(STILL)
+    turn(keeping, gateway, errors=(5, 1), slow=3)
+    abort(keeping)
+    return keeping
+
+
+def harmed(keeping: Keeping, gateway: Gateway) -> str:
+    """A rollout that ends for its errors; its name."""
+    keeping.start(STILL)
+    while not keeping.rollout.phase.over:
+        turn(keeping, gateway, errors=(2, 100))
+    return keeping.rollout.rollout
+
+
+def test_the_next_one_begins_with_what_the_last_one_saw(aborted: Keeping, gateway: Gateway) -> None:
+    """And its reason names it; its own minimum of requests counts anew."""
+    first = aborted.rollout.rollout
+    again(aborted)
+    assert aborted.rollout.reason == f"started, with the evidence of {first}"
+    turn(aborted, gateway, 100)
+    evidence = aborted.situation.present.evidence
+    [own], [known] = evidence.segments, evidence.known.segments
+    assert (own.requests.both, known.requests.both, known.errors.candidate) == (100, 2100, 1)
+    verdict, _ = aborted.situation.judged or pytest.fail("nothing was judged")
+    assert "100 of 1,000 requests" in verdict.reason
+    assert verdict.figures[0].seen.startswith("1 of 210 ")
+
+
+def test_evidence_adds_up_over_many_tries(aborted: Keeping, gateway: Gateway) -> None:
+    """The third one knows of the first, too, and no request is counted twice."""
+    again(aborted)
+    turn(aborted, gateway, 100)
+    abort(aborted)
+    again(aborted)
+    turn(aborted, gateway, 10)
+    [known] = aborted.situation.present.evidence.known.segments
+    assert known.requests.both == 2110
+
+
+def test_a_try_that_saw_nothing_does_not_forget(aborted: Keeping) -> None:
+    """Aborted before its first request."""
+    again(aborted)
+    abort(aborted)
+    again(aborted)
+    [known] = aborted.situation.present.evidence.known.segments
+    assert known.requests.both == 2000
+
+
+def test_what_was_harmful_is_refused_with_its_reason(keeping: Keeping, gateway: Gateway) -> None:
+    """It would be rolled back with the first look; nothing is written."""
+    name = harmed(keeping, gateway)
+    before = keeping.situation.present.number
+    with pytest.raises(RefusedAction, match=f"rollout {name} has seen enough of .*: harm shown .*--fresh"):
+        again(keeping)
+    assert keeping.situation.present.number == before
+
+
+def test_who_knows_another_cause_may_start_afresh(keeping: Keeping, gateway: Gateway) -> None:
+    """The trail says so, and those after it go on from there."""
+    name = harmed(keeping, gateway)
+    again(keeping, fresh=True)
+    assert keeping.rollout.reason == f"started afresh, without the evidence of {name}"
+    assert keeping.situation.present.evidence.carried is None
+    turn(keeping, gateway)
+    second = abort(keeping)
+    again(keeping)
+    assert keeping.rollout.reason == f"started, with the evidence of {second}"
+
+
+def test_another_version_begins_with_nothing(aborted: Keeping) -> None:
+    """The evidence is about bytes, not about names."""
+    aborted.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
+    again(aborted)
+    assert (aborted.rollout.reason, aborted.situation.present.evidence.carried) == ("started", None)
+
+
+def test_another_candidate_in_between_changes_nothing(aborted: Keeping) -> None:
+    """The last rollout of the same two is meant."""
+    first = aborted.rollout.rollout
+    aborted.start(STILL, candidate="slim")
+    abort(aborted)
+    again(aborted)
+    assert aborted.rollout.reason == f"started, with the evidence of {first}"
+
+
+def test_at_another_limit_latency_begins_anew(aborted: Keeping) -> None:
+    """What was over one limit may be within another; errors stay."""
+    update = {"guards": Guards(latency=LatencyGuard(limit_ms=500))}
+    again(aborted, STILL.model_copy(update=update))
+    [known] = aborted.situation.present.evidence.known.segments
+    assert (known.errors.candidate, known.over_limit.candidate, known.timed.both) == (1, 0, 0)
+    abort(aborted)
+    again(aborted)
+    [known] = aborted.situation.present.evidence.known.segments
+    assert (known.errors.candidate, known.timed.both) == (1, 0)
+
+
+def test_made_up_traffic_says_nothing_of_the_real_one(aborted: Keeping, gateway: Gateway) -> None:
+    """Neither way."""
+    first = aborted.rollout.rollout
+    again(aborted, trial=True)
+    assert aborted.situation.present.evidence.carried is None
+    turn(aborted, gateway)
+    abort(aborted)
+    again(aborted)
+    assert aborted.rollout.reason == f"started, with the evidence of {first}"
+
+
+def test_what_was_promoted_is_another_question(keeping: Keeping, gateway: Gateway) -> None:
+    """Who goes back to the old model after DONE and starts again begins with nothing."""
+    keeping.start(POLICY.model_copy(update={"shadow": Shadow(skip=True), "watch_s": 0.0}))
+    for _ in POLICY.steps:
+        keeping.promote()
+    assert keeping.rollout.phase is Phase.DONE
+    keeping.controller.settle("digits", "fp32", VERSIONS, None)
+    routes = keeping.routes.model_copy(
+        update={"weights": {"fp32": 1.0, "int8": 0.0}, "revision": keeping.routes.revision + 1}
+    )
+    keeping.situation.present = keeping.situation.present.model_copy(update={"routes": routes})
+    again(keeping)
+    assert keeping.rollout.reason == "started"
+
+
+def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gateway: Gateway) -> None:
+    """What was carried is in the store, and sealed with the start."""
+    again(aborted)
+    carried = aborted.situation.present.evidence.carried
+    turn(aborted, gateway)
+    another = aborted.killed()
+    try:
+        assert another.situation.present.evidence.carried == carried
+        trail = another.store.trail("digits")
+        [start] = [entry.change for entry in trail if entry.change.action is Action.START][1:]
+        assert start.carried == carried
+        assert replay(trail, another.rollout.rollout, another.store.key).faults == ()
+    finally:
+        another.kill()
