@@ -7,6 +7,7 @@ import sys
 # Command -> the function that owns it, and what it does in a line.
 COMMANDS = {
     "export": ("export.cli:export", "make the variants of a recipe, each with its proof"),
+    "add": ("export.adding.cli:add", "put a candidate from elsewhere into the repository"),
     "show": ("serve.show:show", "show a model's bundles side by side"),
     "serve": ("deployments.cli:serve", "serve a repository behind one endpoint, traffic split by weights"),
     "routes": ("serve.remote.routes:routes", "show or change how a server splits a model's traffic"),

@@ -76,6 +76,7 @@ class Hosts:
                 folder=str(copy),
                 host=copy.name if apart else None,
                 full_rows=bundle.figures.speed.full_rows(_CALL_MS if apart else 0.0),
+                unproven=bundle.unproven,
             )
             if apart:
                 await self._start(version)

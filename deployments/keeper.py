@@ -217,7 +217,9 @@ class Keeper:
         """Tell the controller what is loaded of a model; `weights`: and how its traffic starts out."""
         digests = {name: version.digest for name, version in model.variants.items()}
         await self._thread.wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
-        self._controller.situations[model.name].rejected = model.rejected
+        situation = self._controller.situations[model.name]
+        situation.rejected = model.rejected
+        situation.unproven = {name for name, version in model.variants.items() if version.unproven}
 
     async def _tick_forever(self) -> None:
         # Harm is looked for, and traffic taken away, whatever the store does.

@@ -51,7 +51,11 @@ def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
     loaded = {} if model is None else {name: version.digest for name, version in model.variants.items()}
     bundles = {
         name: BundleView(
-            digest=bundle.digest, loaded=loaded.get(name), rejected=bundle.rejected, figures=bundle.figures
+            digest=bundle.digest,
+            loaded=loaded.get(name),
+            rejected=bundle.rejected,
+            figures=bundle.figures,
+            unproven=bundle.unproven,
         )
         for name, bundle in stored.bundles.items()
     }
@@ -80,6 +84,8 @@ def _entry(
     reason: str,
 ) -> IndexEntry:
     if variant in loaded:
+        if not reason and loaded[variant].unproven:
+            reason = "it is unproven: nobody has measured it on held-out rows"
         # One that is served can still say why its newer version is not.
         return IndexEntry(name=model, version=variant, state="READY", reason=reason)
     rejected = bundles[variant].rejected

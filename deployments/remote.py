@@ -14,8 +14,6 @@ from serve.control import (
     ActWanted,
     Bundles,
     Curves,
-    Feedback,
-    Outcome,
     RolloutLine,
     RolloutView,
     RolloutWanted,
@@ -24,6 +22,7 @@ from serve.control import (
 )
 from serve.errors import CounterweightError, VariantUnavailable
 from serve.observe.usage import Usage
+from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay
 from serve.routing import Routes

@@ -133,7 +133,8 @@ def _judge(plan: Plan) -> None:
     # Asked as anyone may ask: a handle of Ray's needs an event loop, which a command has not.
     url = f"{plan.local_url}/v2/repository/index"
     with urllib.request.urlopen(url, b"{}", _ASK_TIMEOUT_S) as answer:  # noqa: S310 - our own server
-        reasons = {(entry["name"], entry["version"]): entry["reason"] for entry in json.load(answer)}
+        entries = [entry for entry in json.load(answer) if entry["state"] != "READY"]
+    reasons = {(entry["name"], entry["version"]): entry["reason"] for entry in entries}
     for model in plan.read():
         routes = plan.routes_of(model)
         for name in model.servable:

@@ -31,8 +31,19 @@ class Result(Record):
 def export_apart(path: Path, out: Path, only: str | None, force: bool) -> Result:
     """`export.pipeline.run` in another process. Raises its errors as ExportFailed, and InvalidSource when the
     user's code ends the process or takes longer than the recipe's `time_limit_s`."""
-    time_limit_s = load_recipe(path).time_limit_s
     request = {"recipe": str(path), "out": str(out), "only": only, "force": force}
+    return Result.model_validate(_ask_apart(path, request))
+
+
+def prove_apart(path: Path, out: Path, variant: str, source: Path) -> Path:
+    """`export.adding.prove.prove` in another process, with the same errors; the folder of the bundle."""
+    request = {"recipe": str(path), "out": str(out), "variant": variant, "source": str(source)}
+    return Path(_ask_apart(path, request)["folder"])
+
+
+def _ask_apart(path: Path, request: dict[str, Any]) -> dict[str, Any]:
+    """What a process of its own says to the request, which names the recipe at `path`."""
+    time_limit_s = load_recipe(path).time_limit_s
     reading, writing = os.pipe()
     try:
         process = subprocess.Popen(
@@ -53,7 +64,7 @@ def export_apart(path: Path, out: Path, only: str | None, force: bool) -> Result
             _end(process)
 
 
-def _follow(process: subprocess.Popen[bytes], pipe: int, time_limit_s: float) -> Result:
+def _follow(process: subprocess.Popen[bytes], pipe: int, time_limit_s: float) -> dict[str, Any]:
     """The result, once it is there. Raises ExportFailed or InvalidSource."""
     inside, since, buffer = "", 0.0, b""
     while True:
@@ -75,7 +86,7 @@ def _follow(process: subprocess.Popen[bytes], pipe: int, time_limit_s: float) ->
             elif "error" in message:
                 raise ExportFailed(message["error"])
             else:
-                return Result.model_validate(message)
+                return message
 
 
 def _explain_death(code: int, inside: str) -> ExportFailed | InvalidSource:

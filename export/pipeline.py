@@ -19,7 +19,7 @@ from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
 from export.shelf import Shelf
 from export.sources.read import read_trained
-from serve.bundle import Provenance, read_bundle, read_file
+from serve.bundle import Bundle, Provenance, read_bundle, read_file
 from serve.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.record import nearest
 from serve.repository import StoredModel, read_model
@@ -67,7 +67,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
     with (
         importable([folder, Path.cwd()]),
         reproducible(recipe.threads),
-        _locked(out / recipe.model) as home,
+        locked(out / recipe.model) as home,
         progress() as say,
     ):
         _remove_leftovers(home, recipe, force)
@@ -104,7 +104,8 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         if due or not (home / REPORT).exists():
             from export.proof.report import write_report
 
-            write_report(home / REPORT, recipe, model.bundles, failed, data)
+            proven = {name: bundle for name, bundle in model.bundles.items() if not bundle.unproven}
+            write_report(home / REPORT, recipe, proven, failed, data)
     return Outcome(
         model=model,
         status={
@@ -124,7 +125,7 @@ def _choose(recipe: Recipe, only: str | None) -> list[str]:
 
 
 @contextlib.contextmanager
-def _locked(home: Path) -> Iterator[Path]:
+def locked(home: Path) -> Iterator[Path]:
     """The model's folder, for one export at a time; gone again if nothing came of it."""
     missing = [folder for folder in (home, *home.parents) if not folder.exists()]
     home.mkdir(parents=True, exist_ok=True)
@@ -169,5 +170,11 @@ def _find_stale(
         name
         for name, bundle in model.bundles.items()
         if name not in wanted
+        and not added(bundle)
         and (name not in provenance or bundle.provenance.fingerprint != provenance[name].fingerprint)
     )
+
+
+def added(bundle: Bundle) -> bool:
+    """Whether `counterweight add` wrote it, and no recipe makes it."""
+    return bundle.unproven or "added" in bundle.provenance.source

@@ -33,8 +33,14 @@ def main(arguments: list[str]) -> int:
     from serve.errors import CounterweightError
 
     watch(lambda what: send(inside=what))
+    recipe, out = Path(request["recipe"]), Path(request["out"])
     try:
-        outcome = run(Path(request["recipe"]), Path(request["out"]), request["only"], request["force"])
+        if "variant" in request:
+            from export.adding.prove import prove
+
+            send(folder=str(prove(recipe, out, request["variant"], Path(request["source"]))))
+            return 0
+        outcome = run(recipe, out, request["only"], request["force"])
     except CounterweightError as error:
         send(error=str(error))
     else:

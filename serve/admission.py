@@ -4,12 +4,14 @@ import math
 import time
 from dataclasses import dataclass, field
 from types import TracebackType
+from typing import NamedTuple
 
 from serve.batching import Ran
 from serve.errors import InvalidRequest, ModelFailed, Overloaded, VariantUnavailable
 from serve.oip.request import Wanted
 from serve.rollout.census import Census, Choice
 from serve.tensor import Arrays
+from serve.top_class import top_class
 
 # A client that waited for less does not show that the variant hangs.
 _PATIENCE_MS = 1000.0
@@ -49,8 +51,7 @@ class Ticket:
     census: Census | None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A request as the variants get it."""
 
     arrays: Arrays
@@ -95,6 +96,8 @@ class Admission:
             ms=math.inf if left else ms,
             request_id=ticket.request_id if own else "",
         )
+        if answer is not None and own and self._census.watch.feedback:
+            self._tell_class(answer)
         watch, breaker = self._census.watch, self._census.breaker
         if left and ms < max(_PATIENCE_MS, watch.limit_ms or 0.0):
             # Too soon to say that no answer would have come.
@@ -105,3 +108,8 @@ class Admission:
             failure = type(error).__name__ if answer is None else answer.failure
             if failure != Overloaded.__name__:
                 breaker.hear_candidate("abandoned" if left else failure, ticket.bucket)
+
+    def _tell_class(self, answer: Answer) -> None:
+        top, request_id = top_class(answer.ran.outputs), self._ticket.request_id
+        if top is not None and request_id:
+            self._census.tops.append((request_id, top))

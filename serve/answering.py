@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, TypeVar
 from serve.admission import Answer, Asked, Parameters, Ticket
 from serve.batching import Ran
 from serve.errors import ModelFailed, Overloaded, VariantUnavailable
-from serve.rollout.tally import counted
+from serve.rollout.tally import Counted
 from serve.shadow_copy import Copy
 from serve.sound import Encode, encode_sound, lost_outputs
 from serve.tensor import Arrays
@@ -33,7 +33,7 @@ async def respond(
         failure = VariantUnavailable.__name__
     answer: Answer | None = None
     try:
-        with counted(first.queue.tally):
+        with Counted(first.queue.tally):
             ran = await first.infer(asked.arrays, asked.deadline)
             answer = Answer(variant=first.name, ran=ran, parameters=parameters, failure=failure)
             if rescuable:
@@ -46,7 +46,7 @@ async def respond(
         if model.shadows and not ticket.pinned and ticket.choice[2] == first.name:
             _copy(model, asked.arrays, ran, ticket)
         return answer, content
-    with counted(second.queue.tally):
+    with Counted(second.queue.tally):
         ran = await second.infer(asked.arrays, asked.deadline)
         if rescuable and answer is not None and _lost_alike(model, asked, answer.ran, ran):
             return answer, encode(answer)

@@ -86,6 +86,8 @@ class Bundle(Record):
     baseline: Name
     # Why the quality floor refused this variant; None: it may be served.
     rejected: str | None
+    # Whether it came from elsewhere and nobody has measured it on held-out rows. It may be served.
+    unproven: bool = False
     files: Annotated[tuple[BundleFile, ...], Field(min_length=1)]
     signature: Signature
     opset: Annotated[int, Field(ge=1)]

@@ -28,6 +28,8 @@ class LoadedVariant(Record):
     host: str | None
     # More rows than this in a run no longer pay.
     full_rows: Annotated[int, Field(ge=1)]
+    # Whether nobody has measured it on held-out rows.
+    unproven: bool = False
 
 
 class LoadedModel(Record):

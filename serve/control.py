@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, Protocol
 
-from pydantic import Field, StringConstraints
+from pydantic import StringConstraints
 
 from serve.figures import Figures
 from serve.observe.usage import Usage
 from serve.record import Record
 from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Evidence
+from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.judge import Kind, Verdict
 from serve.rollout.policy import Policy
 from serve.rollout.qualification import Qualification, QualificationView
@@ -56,32 +57,6 @@ class ActWanted(Record):
     number: int | None = None
     # In a person's words, for the trail; None: the act speaks for itself.
     reason: Reason | None = None
-
-
-class Outcome(Record):
-    """What is known now of an answer that was given then."""
-
-    # As the answer's header x-request-id told it.
-    request_id: Annotated[str, Field(min_length=1, max_length=128)]
-    correct: bool
-
-
-class Outcomes(Record):
-    """Feedback on some requests."""
-
-    outcomes: Annotated[tuple[Outcome, ...], Field(max_length=1000)]
-
-
-class Feedback(Record):
-    """What became of the outcomes: how many count now, and the ids of those that do not."""
-
-    counted: int
-    # Already told before; the first stands.
-    double: tuple[str, ...]
-    # The rollout in which they were answered is over.
-    late: tuple[str, ...]
-    # Answered outside of a rollout that asks for feedback, or too long ago, or never.
-    unknown: tuple[str, ...]
 
 
 class RolloutView(Record):
@@ -163,6 +138,8 @@ class BundleView(Record):
     # Why it gets no traffic; None: it may.
     rejected: str | None
     figures: Figures
+    # Whether nobody has measured it on held-out rows.
+    unproven: bool = False
 
 
 class Bundles(Record):

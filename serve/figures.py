@@ -62,7 +62,8 @@ class Quality(Record):
     this task, or no labels."""
 
     task: Task
-    rows: Annotated[int, Field(ge=1)]
+    # 0: nothing was measured.
+    rows: Count
     # Of every interval below; export/proof/bootstrap.py says how.
     confidence: Share = 0.95
     accuracy: Compared | None = None
@@ -114,7 +115,8 @@ class Speed(Record):
 
     def full_rows(self, call_ms: float) -> int:
         """The knee where every run costs `call_ms` of CPU time besides: the smallest measured batch whose
-        rows cost at most a tenth more than the cheapest. Of several lengths, the largest such batch."""
+        rows cost at most a tenth more than the cheapest. Of several lengths, the largest such batch; the knee
+        where nothing was measured."""
         knees = []
         for tokens in {point.tokens for point in self.points}:
             costs = {
@@ -123,7 +125,7 @@ class Speed(Record):
                 if point.tokens == tokens
             }
             knees.append(min(rows for rows, cost in costs.items() if cost <= _NEARLY * min(costs.values())))
-        return max(knees)
+        return max(knees, default=self.knee_rows)
 
 
 class Figures(Record):

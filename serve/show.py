@@ -48,6 +48,7 @@ def describe(model: StoredModel) -> dict[str, Any]:
             {
                 "variant": name,
                 "rejected": bundle.rejected,
+                "unproven": bundle.unproven,
                 "digest": bundle.digest,
                 "figures": bundle.figures.model_dump(mode="json"),
             }
@@ -68,7 +69,7 @@ def table(description: dict[str, Any]) -> str:
         row = [variant["variant"], f"{item.model_size_bytes / 1024:.0f}", f"{item.parameters:,}"]
         row += [_cell(getattr(item.quality, name)) for name in shown]
         row += [_faster(item.speed, 1), _faster(item.speed, item.speed.knee_rows)]
-        rows.append([*row, variant["digest"][:12], variant["rejected"] or "accepted"])
+        rows.append([*row, variant["digest"][:12], _standing(variant)])
     head = ["variant", "KiB", "parameters", *(_QUALITY[name] for name in shown)]
     head += ["1 row", "at the knee", "digest", "floor"]
     align = ["left", *["right"] * (len(head) - 3), "left", "left"]
@@ -88,6 +89,10 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
     ]
 
 
+def _standing(variant: Mapping[str, Any]) -> str:
+    return variant["rejected"] or ("unproven" if variant.get("unproven") else "accepted")
+
+
 def _cell(figure: Compared | Estimate | None) -> str:
     """The figure; where it is an estimate, with its interval: of its change, or of itself."""
     if figure is None:
@@ -102,5 +107,7 @@ def _cell(figure: Compared | Estimate | None) -> str:
 def _faster(speed: Speed, rows: int) -> str:
     """How much faster batches of `rows` are: over all lengths of text."""
     values = [point.speedup.value for point in speed.points if point.rows == rows]
+    if not values:
+        return "-"
     spread = f"{min(values):.2f}-{max(values):.2f}x" if len(values) > 1 else f"{values[0]:.2f}x"
     return spread if rows == 1 else f"{spread} at {rows}"

@@ -64,7 +64,8 @@ class TensorSpec(Record):
         """Whether `array`, held as this tensor, has neither NaN nor infinity in it."""
         if self.datatype == "BF16":
             return not bool(((array.astype(np.uint16) & _BF16_EXPONENT) == _BF16_EXPONENT).any())
-        return array.dtype.kind != "f" or bool(np.isfinite(array).all())
+        # To count is several times as fast as to ask whether all are.
+        return array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size
 
     @property
     def wire_shape(self) -> list[int]:

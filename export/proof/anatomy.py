@@ -33,12 +33,17 @@ class Anatomy(Record):
 
 def dissect(graph: bytes, split: Split) -> Anatomy:
     """The figures of an ONNX graph; its work is that for one row, the longest of `split`."""
+    return dissect_row(graph, longest_row(split))
+
+
+def dissect_row(graph: bytes, row: Arrays) -> Anatomy:
+    """The same, its work that for this row."""
     model = onnx.load_from_string(graph)
     parameters = count_parameters(model)
     return Anatomy(
         parameters=parameters.count,
         nonzero_parameters=parameters.nonzero,
-        multiply_adds=count_multiply_adds(model, longest_row(split)),
+        multiply_adds=count_multiply_adds(model, row),
         compressed_size_bytes=len(gzip.compress(graph, _GZIP_LEVEL, mtime=0)),
         operators=count_operators(model),
         operators_loaded=count_operators(_load(graph)),

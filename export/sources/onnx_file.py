@@ -1,18 +1,23 @@
 """ONNX file: a model of TensorFlow, scikit-learn and others, checked before anything runs it."""
 
+from __future__ import annotations
+
 import hashlib
 import math
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import onnx
 
-from export.context import Trained
 from export.errors import InvalidSource
-from export.recipe import OnnxSource
 from export.sources.files import MAX_BYTES, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from export.context import Trained
+    from export.recipe import OnnxSource
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 # Quantization per channel needs it, and it is of 2020.
@@ -24,9 +29,17 @@ _TEXT = onnx.TensorProto.STRING
 
 
 def read_onnx(source: OnnxSource, folder: Path) -> Trained:
-    """The ONNX model with all its weights inside. Raises InvalidSource for anything that could reach out of
-    the folder, is not standard, or claims more than it may."""
-    path = folder / source.onnx
+    """The ONNX model with all its weights inside. Raises InvalidSource, as `read_graph` does."""
+    # Whoever reads a graph alone needs no torch.
+    from export.context import Trained
+
+    graph, digest = read_graph(folder / source.onnx)
+    return Trained(name=source.onnx, sha256=digest, graph=graph, assets={})
+
+
+def read_graph(path: Path) -> tuple[bytes, str]:
+    """The graph in the file, with all its weights inside, and the SHA-256 over all that was read. Raises
+    InvalidSource for what could reach out of the folder, is not standard, or claims more than it may."""
     _refuse_link(path)
     content = read_file(path, "onnx")
     digest = hashlib.sha256(content)
@@ -41,12 +54,7 @@ def read_onnx(source: OnnxSource, folder: Path) -> Trained:
             _inline(path, tensor)
             digest.update(tensor.raw_data)
     _check(path, model, tensors)
-    return Trained(
-        name=source.onnx,
-        sha256=digest.hexdigest(),
-        graph=bytes(model.SerializeToString(deterministic=True)),
-        assets={},
-    )
+    return bytes(model.SerializeToString(deterministic=True)), digest.hexdigest()
 
 
 def _refuse_link(path: Path) -> None:

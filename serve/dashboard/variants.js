@@ -82,7 +82,7 @@ function row(name, look, { variants: all, routes }, view, share) {
       "th",
       { scope: "row" },
       h("span.name", null, swatch(look), name),
-      h("span.role", null, role(name, routes, view)),
+      h("span.role", null, role(name, routes, view, variant.unproven)),
       ready(variant.ready),
     ),
     h("td", { "data-label": "Share" }, shareBar(look, variant.share, share ?? null)),
@@ -93,10 +93,11 @@ function row(name, look, { variants: all, routes }, view, share) {
   );
 }
 
-function role(name, routes, view) {
+function role(name, routes, view, unproven) {
   const parts = [];
   if (name === routes.baseline) parts.push("baseline");
   if (view && !over(view.rollout.phase) && name === view.rollout.plan.candidate) parts.push("candidate");
+  if (unproven) parts.push("unproven: not measured on held-out rows");
   if (routes.shadows[name]) parts.push(`shadow, ${percent(routes.shadows[name])} copied`);
   return parts.join(", ");
 }

@@ -187,8 +187,10 @@ def _feedback() -> dict[str, Any]:
     tell = _change(
         "Labels that came later",
         {"200": json_answer("What became of them.", "Feedback", example=FEEDBACK_ANSWER)},
-        description="Whether answers were right, by the `x-request-id` that they carried; counted where a "
-        "rollout watches accuracy.",
+        description="Whether answers were right (`correct`), or what would have been (`label`, a class by "
+        "its number or name), by the `x-request-id` that they carried; counted where a rollout watches "
+        "accuracy. A label that comes before its request is known is `held` for half a minute and need not "
+        "be sent again.",
         parameters=shared("Model"),
         requestBody=json_body("Outcomes", FEEDBACK_EXAMPLES),
     )

@@ -3,10 +3,11 @@
 from typing import Any
 
 from serve.bundle import sha256
-from serve.control import Act, Curve, Curves, Feedback, RolloutLine, RolloutView, TrailLine
+from serve.control import Act, Curve, Curves, RolloutLine, RolloutView, TrailLine
 from serve.record import Record
 from serve.rollout.census import Disagreement
 from serve.rollout.evidence import Comparison, Cost, Evidence, Moments, Pair, Segment
+from serve.rollout.feedback import Feedback
 from serve.rollout.judge import judge
 from serve.rollout.policy import Policy, Step
 from serve.rollout.qualification import Qualification, QualificationView, view_of
@@ -46,7 +47,8 @@ FEEDBACK_EXAMPLES: dict[str, Any] = {
             {"request_id": "4bf92f3577b34da6a3ce929d0e0e4736", "correct": True},
             {"request_id": "zero-1", "correct": False},
         ]
-    }
+    },
+    "The right class, by its number": {"outcomes": [{"request_id": "zero-2", "label": 7}]},
 }
 QUALIFY_EXAMPLES: dict[str, Any] = {
     "It passed": {

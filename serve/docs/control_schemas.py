@@ -7,8 +7,6 @@ from serve.control import (
     ActWanted,
     Bundles,
     Curves,
-    Feedback,
-    Outcomes,
     RolloutLine,
     RolloutView,
     RolloutWanted,
@@ -17,6 +15,7 @@ from serve.control import (
 )
 from serve.docs.schemas import Schema, listed, mapped, number, record, ref, text, whole
 from serve.record import Record
+from serve.rollout.feedback import Feedback, Outcomes
 from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay
 from serve.rollout.weighing import Weighed, Weighing
@@ -80,6 +79,7 @@ CONTROL: dict[str, Schema] = {
                         "p50_ms": {"type": ["number", "null"]},
                         "p99_ms": {"type": ["number", "null"]},
                         "ready": {"type": "boolean"},
+                        "unproven": {"type": "boolean", "description": "Not measured on held-out rows."},
                         "compared": whole(0, "Rows that it answered as a shadow."),
                         "disagreements": whole(0, "Those of them on which it and the baseline differ."),
                         "dropped": whole(0, "Rows that it should have got as a shadow, and did not."),

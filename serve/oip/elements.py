@@ -56,7 +56,8 @@ def write_elements(array: NDArray[np.generic], name: str, model: str) -> Any:
                 f"{model} answered bytes that are no UTF-8 in {name!r}, which JSON cannot carry; "
                 "ask for it binary, with the parameter binary_data"
             ) from None
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
+    # To count is several times as fast as to ask whether all are.
+    if array.dtype.kind == "f" and np.count_nonzero(np.isfinite(array)) < array.size:
         raise ModelFailed(
             f"{model} answered NaN or infinity in {name!r}, which JSON cannot carry; "
             "binary_data shows what it was"

@@ -101,7 +101,12 @@ def table(shown: Mapping[str, Any]) -> str:
     running = f"; rollout {shown['rollout']} moves them" if shown["rollout"] else ""
     last = f"baseline {baseline}, sticky by {routes['sticky']}, revision {routes['revision']}{running}"
     lines = tabulate(rows, head, disable_numparse=True, colalign=align).splitlines()
-    return "\n".join(printable(line) for line in [*lines, *_agreement(shown["variants"]), last])
+    unproven = [
+        f"{name} is unproven: nobody has measured it on held-out rows"
+        for name, variant in shown["variants"].items()
+        if variant.get("unproven")
+    ]
+    return "\n".join(printable(line) for line in [*lines, *_agreement(shown["variants"]), *unproven, last])
 
 
 def _agreement(variants: Mapping[str, Any]) -> Iterator[str]:

@@ -2,32 +2,25 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, text, update
+from sqlalchemy import Connection, delete, select, text
 
-from serve.control import Feedback, Outcome
-from serve.rollout.evidence import Events, Pair, Segment
+from serve.rollout.held import settle
+from serve.rollout.label_sums import forget_sums
 from serve.rollout.lease import Writer
 from serve.rollout.schema import ANSWERED
 
-# A request as it is remembered, and whether its answer was right.
-_Told = tuple[Row[tuple[object, ...]], bool]
 # So many requests of a model are remembered; beyond that the oldest are forgotten, a hundredth at a time.
 KEPT = 1_000_000
 # An id that comes again is a new request, unless it is the same row that was sent twice.
 _NOTE = text(
-    "INSERT INTO answered (model, id, rollout, step, split, sticky, candidate, at_s) "
-    "VALUES (:model, :id, :rollout, :step, :split, :sticky, :candidate, :at_s) "
+    "INSERT INTO answered (model, id, rollout, step, split, sticky, candidate, at_s, top) "
+    "VALUES (:model, :id, :rollout, :step, :split, :sticky, :candidate, :at_s, :top) "
     "ON CONFLICT (model, id) DO UPDATE SET rollout = excluded.rollout, step = excluded.step, "
     "split = excluded.split, sticky = excluded.sticky, candidate = excluded.candidate, "
-    "at_s = excluded.at_s, outcome = NULL WHERE excluded.at_s > answered.at_s"
-)
-_TELL = (
-    update(ANSWERED)
-    .where(ANSWERED.c.model == bindparam("of"), ANSWERED.c.id == bindparam("digest"))
-    .values(outcome=bindparam("correct"))
+    "at_s = excluded.at_s, top = excluded.top, outcome = NULL WHERE excluded.at_s > answered.at_s"
 )
 
 
@@ -45,6 +38,8 @@ class Answer:
     candidate: bool
     # Seconds since 1970.
     at_s: float
+    # The class that was on top of the answer. None: it had none, or several rows.
+    top: int | None = None
 
 
 class Answered:
@@ -55,33 +50,22 @@ class Answered:
         # Model -> how many were noted since it was last looked for old ones.
         self._noted: defaultdict[str, int] = defaultdict(lambda: KEPT)
 
-    def note(self, model: str, answers: Sequence[Answer], now_s: float) -> None:
-        """Remember requests. An id that was there means the newer request from now on."""
+    def note(self, model: str, answers: Sequence[Answer], now_s: float) -> bool:
+        """Remember requests. An id that was there means the newer request from now on. Whether there are more
+        labels now, because some had been waiting for these requests."""
         if not answers:
-            return
+            return False
         with self._writer.writing(now_s) as connection:
             connection.execute(_NOTE, [_row(model, answer) for answer in answers])
             noted = self._noted[model] + len(answers)
             slack = KEPT // 100
             if forget := noted >= slack:
                 _forget(connection, model, KEPT - slack)
+                forget_sums(connection, model, answers[-1].rollout)
+            labelled = settle(connection, model, now_s)
         # Only now that it is written.
         self._noted[model] = 0 if forget else noted
-
-    @staticmethod
-    def tell(
-        connection: Connection, model: str, outcomes: Sequence[Outcome], running: str | None
-    ) -> tuple[Feedback, list[Segment]]:
-        """Join outcomes to the variants that were chosen, each once; and what counts, by its segment.
-
-        Only requests of the rollout `running` count; None: none runs."""
-        digests = [digest_of(outcome.request_id) for outcome in outcomes]
-        known = _find(connection, model, digests)
-        feedback, counted = _join(outcomes, known, running)
-        if counted:
-            changes = [{"of": model, "digest": row.id, "correct": correct} for row, correct in counted]
-            connection.execute(_TELL, changes)
-        return feedback, list(_segments(counted))
+        return labelled
 
 
 def digest_of(request_id: str) -> bytes:
@@ -99,12 +83,8 @@ def _row(model: str, answer: Answer) -> dict[str, object]:
         "sticky": answer.sticky,
         "candidate": answer.candidate,
         "at_s": answer.at_s,
+        "top": answer.top,
     }
-
-
-def _find(connection: Connection, model: str, digests: list[bytes]) -> dict[bytes, Row[tuple[object, ...]]]:
-    rows = select(ANSWERED).where(ANSWERED.c.model == model, ANSWERED.c.id.in_(digests))
-    return {bytes(row.id): row for row in connection.execute(rows)}
 
 
 def _forget(connection: Connection, model: str, kept: int) -> None:
@@ -114,44 +94,3 @@ def _forget(connection: Connection, model: str, kept: int) -> None:
     oldest_s = connection.execute(newest.offset(kept).limit(1)).scalar_one_or_none()
     if oldest_s is not None:
         connection.execute(delete(ANSWERED).where(mine, ANSWERED.c.at_s <= oldest_s))
-
-
-def _join(
-    outcomes: Sequence[Outcome], known: Mapping[bytes, Row[tuple[object, ...]]], running: str | None
-) -> tuple[Feedback, list[_Told]]:
-    """What becomes of each outcome, and those that count."""
-    told = {digest for digest, row in known.items() if row.outcome is not None}
-    counted: list[_Told] = []
-    double, late, unknown = [], [], []
-    for outcome in outcomes:
-        digest = digest_of(outcome.request_id)
-        if digest not in known:
-            unknown.append(outcome.request_id)
-        elif digest in told:
-            double.append(outcome.request_id)
-        elif known[digest].rollout != running:
-            late.append(outcome.request_id)
-        else:
-            told.add(digest)
-            counted.append((known[digest], outcome.correct))
-    feedback = Feedback(counted=len(counted), double=tuple(double), late=tuple(late), unknown=tuple(unknown))
-    return feedback, counted
-
-
-def _segments(counted: Iterable[_Told]) -> Iterator[Segment]:
-    """One tick of feedback for each split; its time is that of the requests."""
-    splits: defaultdict[tuple[int, float, bool], list[_Told]] = defaultdict(list)
-    for row, correct in counted:
-        splits[row.step, row.split, row.sticky].append((row, correct))
-    for (step, split, sticky), told in splits.items():
-        candidate = sum(row.candidate for row, _ in told)
-        wrong = [row.candidate for row, correct in told if not correct]
-        yield Segment(
-            step=step,
-            split=split,
-            sticky=sticky,
-            started_s=min(row.at_s for row, _ in told),
-            ended_s=max(row.at_s for row, _ in told),
-            labelled=Pair(baseline=len(told) - candidate, candidate=candidate),
-            wrong=Events.tick(len(wrong) - sum(wrong), sum(wrong)),
-        )

@@ -103,6 +103,8 @@ class Sheet:
     disagreements: tuple[Disagreement, ...]
     # The ids of requests and how they were chosen.
     answered: tuple[tuple[str, Choice], ...]
+    # The id of a request -> the class on top of its answer, where it says one class.
+    tops: Mapping[str, int] = field(default_factory=dict)
     # The variants that ran in the gateway's own process when it died.
     died: tuple[str, ...] = ()
 
@@ -201,6 +203,7 @@ class Census:
                 copies=self.copies,
                 disagreements=tuple(self.disagreements),
                 answered=tuple(self._answered),
+                tops=dict(self.tops),
             )
             self._clear()
             self._ran, self._sizes, self._revision = ran, sizes or {}, revision
@@ -240,5 +243,7 @@ class Census:
     def _clear(self) -> None:
         self._counts: dict[Choice, Count] = {}
         self._answered: deque[tuple[str, Choice]] = deque(maxlen=_MOST_ANSWERED)
+        # The ids of requests and the classes on top of their answers.
+        self.tops: deque[tuple[str, int]] = deque(maxlen=_MOST_ANSWERED)
         self.copies = Copies()
         self.disagreements: deque[Disagreement] = deque(maxlen=_MOST_DISAGREEMENTS)

@@ -8,8 +8,6 @@ from serve.control import (
     Act,
     ActWanted,
     Curves,
-    Feedback,
-    Outcome,
     RolloutLine,
     RolloutView,
     RolloutWanted,
@@ -22,11 +20,13 @@ from serve.rollout import advance
 from serve.rollout.at_once import require_current
 from serve.rollout.carry import begin
 from serve.rollout.controller import Controller
+from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.limits import steady_of
-from serve.rollout.qualification import Qualification, QualificationView, unqualified
+from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay, replay
 from serve.rollout.rollout import Plan, fix_limits, new_name, start
 from serve.rollout.situation import Situation
+from serve.rollout.startable import require_startable
 from serve.rollout.store import Store
 from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
@@ -80,9 +80,7 @@ class Commands:
     def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
         """Start a rollout."""
         situation = self._at(model)
-        _require_startable(situation, wanted.candidate)
-        if wanted.policy.qualified:
-            _require_qualified(situation, wanted.candidate)
+        require_startable(situation, wanted)
         variants = (situation.baseline, wanted.candidate)
         plan = Plan(
             model=model,
@@ -196,36 +194,6 @@ class Commands:
         # What was unloaded still has its history.
         if model not in self._store.models():
             self._at(model)
-
-
-def _require_startable(situation: Situation, candidate: str) -> None:
-    model, baseline = situation.model, situation.baseline
-    if (running := situation.running) is not None and not running.watched:
-        raise RefusedAction(
-            f"rollout {running.rollout} to {running.plan.candidate!r} of {model!r} runs already; "
-            "wait for its end, or abort it"
-        )
-    _require(candidate, situation)
-    if candidate == baseline:
-        raise InvalidRequest(f"the candidate {candidate!r} is the baseline; name another variant")
-    if (share := situation.routes.share(baseline)) < 1:
-        others = [name for name, weight in situation.routes.weights.items() if weight and name != baseline]
-        weights = ",".join([f"{baseline}=100", *(f"{name}=0" for name in others)])
-        raise RefusedAction(
-            f"a rollout begins with all traffic of {model!r} at {baseline!r}, which gets {100 * share:.4g} % "
-            f"of it; set its routes first: counterweight routes {model} --set {weights}"
-            f"{' --yes' if share < 0.5 else ''}"
-        )
-
-
-def _require_qualified(situation: Situation, candidate: str) -> None:
-    model, baseline = situation.model, situation.baseline
-    why = unqualified(situation.qualifications, candidate, baseline, situation.digests)
-    if why is not None:
-        raise RefusedAction(
-            f"the policy asks for a QUALIFIED candidate (qualified: true), and {why}; run: "
-            f"counterweight qualify {model} --to {candidate}"
-        )
 
 
 def _require_loaded(situation: Situation, found: Qualification) -> None:

@@ -9,11 +9,12 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 
-from serve.control import Feedback, Outcome, RolloutView
+from serve.control import RolloutView
 from serve.errors import LostLease, StaleRevision, StoreFailed
 from serve.rollout.advance import abort, end_watch
 from serve.rollout.census import Sheet
 from serve.rollout.clock import SteadyClock
+from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.look import look
 from serve.rollout.mended import mended
 from serve.rollout.outbox import Outbox

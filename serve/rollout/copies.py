@@ -1,9 +1,10 @@
-"""Copies: what became of those for a shadow, added up over requests and gateways."""
+"""Copies: what became of the copies for one shadow. They add up, over batches and gateways."""
 
 from dataclasses import dataclass, field
 
 from serve.rollout.evidence import Comparison, Drop
 
+# Slices that are kept apart.
 MOST_SLICES = 32
 _OTHER = "other"
 

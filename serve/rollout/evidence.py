@@ -251,7 +251,7 @@ class Evidence(Record):
         return self
 
     def with_tick(self, tick: Segment) -> "Evidence":
-        """This and what happened in `tick`; late feedback too is a tick, with the split of its request."""
+        """This and what happened in `tick`."""
         segments = {segment.key: segment for segment in self.segments}
         before = segments.get(tick.key)
         after = tick if before is None else before + tick

@@ -13,6 +13,7 @@ from serve.rollout.latency import LATENCIES, nothing_known, watch_latencies
 from serve.rollout.likeness import compare, compare_slices
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
+from serve.rollout.trust import trusted
 from serve.rollout.watched import Watched, about
 from serve.rollout.watching import watch_lately
 
@@ -62,7 +63,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
-    judged = with_thresholds(confident, policy.proof, LATENCIES)
+    judged = trusted(with_thresholds(confident, policy.proof, LATENCIES), segments)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
     return (*judged, *watch_lately(rollout, evidence), _cost(rollout, own), watch_split(own))

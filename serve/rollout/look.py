@@ -8,6 +8,7 @@ from serve.rollout.answered import Answer
 from serve.rollout.census import Sheet
 from serve.rollout.gathering import gather
 from serve.rollout.judge import judge
+from serve.rollout.labelled import with_labels
 from serve.rollout.rollout import Rollout
 from serve.rollout.situation import Situation
 from serve.rollout.trail import METHOD, Action, Change, Judged
@@ -49,15 +50,12 @@ def look(situation: Situation, taking: RLock, now_s: float) -> None:
 def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float) -> bool:
     """Add what came in to the evidence in memory; False: the evidence has begun anew meanwhile."""
     with taking:
-        era, evidence, learnt = situation.era, situation.present.evidence, tuple(situation.learnt)
+        era, evidence, labels = situation.era, situation.present.evidence, situation.labels
         splits, span = dict(situation.splits), (situation.ticked_s or now_s, now_s)
         sheets, situation.waiting = situation.waiting, []
-    if not sheets and not learnt:
-        return True
     try:
         gathered = gather(evidence, sheets, rollout.plan, splits, span) if sheets else evidence
-        for segment in learnt:
-            gathered = gathered.with_tick(segment)
+        gathered = with_labels(gathered, labels)
         answers = _answers(situation, rollout, sheets, now_s)
     except BaseException:
         with taking:
@@ -67,7 +65,6 @@ def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float)
         if situation.era != era:
             return False
         situation.present = situation.present.model_copy(update={"evidence": gathered})
-        del situation.learnt[: len(learnt)]
         situation.unnoted += answers
         if sheets:
             situation.ticked_s = now_s
@@ -87,6 +84,7 @@ def _answers(
             sticky=sticky,
             candidate=variant == rollout.plan.candidate,
             at_s=now_s,
+            top=sheet.tops.get(request_id),
         )
         for _, sheet in sheets
         for request_id, (revision, sticky, variant) in sheet.answered

@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Connection,
@@ -68,7 +69,35 @@ ANSWERED = Table(
     Column("sticky", Boolean),
     Column("candidate", Boolean),
     Column("at_s", Double),
+    # Whether the answer was right; none: nobody has said so.
     Column("outcome", Boolean),
+    # The class on top of the answer.
+    Column("top", Integer),
+)
+# How many answers of a second were labelled, and how many of those were wrong.
+LABELS = Table(
+    "labels",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("rollout", Text, primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("split", Double, primary_key=True),
+    Column("sticky", Boolean, primary_key=True),
+    Column("second", BigInteger, primary_key=True),
+    Column("baseline", Integer),
+    Column("candidate", Integer),
+    Column("baseline_wrong", Integer),
+    Column("candidate_wrong", Integer),
+)
+# Labels that came before their requests were known.
+HELD = Table(
+    "held",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("id", LargeBinary, primary_key=True),
+    Column("correct", Boolean),
+    Column("label", Integer),
+    Column("told_s", Double),
 )
 _VERSION = Table("schema_version", _TABLES, Column("version", Integer))
 
@@ -92,6 +121,21 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
     # The trail holds qualifications, which a program that came before could not read.
     (),
     ("ALTER TABLE evidence ADD COLUMN seal TEXT",),
+    (
+        "ALTER TABLE answered ADD COLUMN top INTEGER",
+        "CREATE TABLE labels (model TEXT NOT NULL, rollout TEXT NOT NULL, step INTEGER NOT NULL, "
+        "split DOUBLE PRECISION NOT NULL, sticky BOOLEAN NOT NULL, second BIGINT NOT NULL, "
+        "baseline INTEGER NOT NULL, candidate INTEGER NOT NULL, baseline_wrong INTEGER NOT NULL, "
+        "candidate_wrong INTEGER NOT NULL, PRIMARY KEY (model, rollout, step, split, sticky, second))",
+        "CREATE INDEX labels_rollout ON labels (rollout)",
+        "INSERT INTO labels SELECT model, rollout, step, split, sticky, CAST(at_s AS BIGINT), "
+        "SUM(CASE WHEN candidate THEN 0 ELSE 1 END), SUM(CASE WHEN candidate THEN 1 ELSE 0 END), "
+        "SUM(CASE WHEN candidate OR outcome THEN 0 ELSE 1 END), "
+        "SUM(CASE WHEN candidate AND NOT outcome THEN 1 ELSE 0 END) FROM answered "
+        "WHERE outcome IS NOT NULL GROUP BY model, rollout, step, split, sticky, CAST(at_s AS BIGINT)",
+        "CREATE TABLE held (model TEXT NOT NULL, id BYTEA NOT NULL, correct BOOLEAN, label INTEGER, "
+        "told_s DOUBLE PRECISION NOT NULL, PRIMARY KEY (model, id))",
+    ),
 )
 # Older ones have no seals of evidence.
 _SEALED = 4

@@ -4,10 +4,12 @@ import logging
 from collections.abc import Callable, Sequence
 from threading import RLock
 
-from serve.control import Feedback, Outcome, TrailLine
+from serve.control import TrailLine
 from serve.errors import BrokenTrail, StaleRevision
 from serve.rollout.clock import SteadyClock
 from serve.rollout.evidence import Evidence
+from serve.rollout.feedback import Feedback, Outcome
+from serve.rollout.labels import Running
 from serve.rollout.limits import refresh
 from serve.rollout.rollout import Rollout
 from serve.rollout.situation import Situation, distrusted
@@ -40,6 +42,7 @@ class Scribe:
         """Everything that is to be written of one model: what went ahead before what was found."""
         if (rollout := situation.present.rollout) is None or situation.faults:
             return
+        self._read_labels(situation, rollout)
         self._keep(situation, rollout)
         if self.write_ahead(situation) or rollout.phase.over:
             return
@@ -71,18 +74,16 @@ class Scribe:
         return True
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
-        """Add feedback to the evidence of the rollout that runs. Raises BrokenTrail."""
+        """Write down labels; those of the rollout that runs are in its evidence with the next `write`. Raises
+        BrokenTrail."""
         require_whole(situation)
-        with self._taking:
-            rollout, era = situation.running, situation.era
-        evidence = self._noted(situation)
-        running = rollout.rollout if rollout else None
-        now_s = self._clock.now_s()
-        feedback, segments = self._store.learn(situation.model, outcomes, running, evidence, now_s)
-        with self._taking:
-            if situation.era == era and segments:
-                situation.learnt += segments
-                situation.kept = evidence
+        rollout = situation.running
+        running = None
+        if rollout is not None:
+            running = Running(rollout.rollout, rollout.policy.guards.accuracy is not None)
+        self._noted(situation)
+        feedback = self._store.learn(situation.model, outcomes, running, self._clock.now_s())
+        situation.labels_due |= feedback.counted > 0
         return feedback
 
     def recall(self, situation: Situation) -> None:
@@ -117,6 +118,14 @@ class Scribe:
         if moved and webhook:
             self._tell(webhook, change.model, line_of(entry.number, entry.digest, change))
 
+    def _read_labels(self, situation: Situation, rollout: Rollout) -> None:
+        if not situation.labels_due:
+            return
+        era, labels = situation.era, self._store.labels(rollout.rollout)
+        with self._taking:
+            if situation.era == era:
+                situation.labels, situation.labels_due = labels, False
+
     def _keep(self, situation: Situation, rollout: Rollout) -> None:
         """Write down what came in."""
         era, evidence = situation.era, self._noted(situation)
@@ -132,8 +141,9 @@ class Scribe:
         because gateways forget them then."""
         with self._taking:
             era, evidence, answers = situation.era, situation.whole, tuple(situation.unnoted)
-        self._store.answered.note(situation.model, answers, self._clock.now_s())
+        labelled = self._store.answered.note(situation.model, answers, self._clock.now_s())
         with self._taking:
+            situation.labels_due |= labelled
             if situation.era == era:
                 del situation.unnoted[: len(answers)]
         return evidence

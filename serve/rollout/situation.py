@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from serve.control import RolloutLine
@@ -10,6 +10,7 @@ from serve.rollout.answered import Answer
 from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
+from serve.rollout.labelled import with_labels
 from serve.rollout.qualification import QualificationView, view_of
 from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.rollout.rollout import Phase, Rollout, watch_of
@@ -41,6 +42,8 @@ class Situation:
     digests: Mapping[str, str]
     # Variants that may not be served, and why.
     rejected: Mapping[str, str] = field(default_factory=dict)
+    # Variants that nobody has measured on held-out rows.
+    unproven: Set[str] = frozenset()
     # What a person asked for when the server was started; None: nothing.
     weights: Mapping[str, float] | None = None
     present: Present = _NOTHING
@@ -80,8 +83,9 @@ class Situation:
     kept: Evidence = _NOTHING.evidence
     # Requests that feedback may come for, which the store does not have yet.
     unnoted: list[Answer] = field(default_factory=list)
-    # Feedback that the store has and the evidence in memory has not yet.
-    learnt: list[Segment] = field(default_factory=list)
+    # All labels of the rollout, as the store had them when they were read last; and whether it has more.
+    labels: tuple[Segment, ...] = ()
+    labels_due: bool = True
 
     def __post_init__(self) -> None:
         self._stored_baseline = self.baseline
@@ -115,11 +119,8 @@ class Situation:
 
     @property
     def whole(self) -> Evidence:
-        """The evidence with the feedback that the next look will add to it."""
-        evidence = self.present.evidence
-        for segment in self.learnt:
-            evidence = evidence.with_tick(segment)
-        return evidence
+        """The evidence with the labels that the next look will add to it."""
+        return with_labels(self.present.evidence, self.labels)
 
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
@@ -187,7 +188,7 @@ class Situation:
         """Go on from this evidence, which is in the store."""
         self.era += 1
         self.came, self.waiting = dict(evidence.sheets), []
-        self.found, self.unnoted, self.learnt = None, [], []
+        self.found, self.unnoted, self.labels, self.labels_due = None, [], (), True
         self.kept = evidence
 
     def _apply(self, number: int, change: Change) -> bool:

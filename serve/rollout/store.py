@@ -11,12 +11,14 @@ from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select, update
 
-from serve.control import Feedback, Outcome
 from serve.errors import InvalidRecord, StaleRevision
 from serve.rollout.anchor import Anchor, Head
 from serve.rollout.answered import Answered
 from serve.rollout.audit import audit, evidence_text
 from serve.rollout.evidence import Evidence, Segment
+from serve.rollout.feedback import Feedback, Outcome
+from serve.rollout.label_sums import read_labels
+from serve.rollout.labels import Running, join_labels
 from serve.rollout.lease import Lease, Writer, lease_of
 from serve.rollout.reader import Present as Present  # noqa: PLC0414  who has a store finds it here
 from serve.rollout.reader import Reader, last_of
@@ -89,18 +91,16 @@ class Store(Reader):
             _replace(connection, rollout, evidence, self.key)
 
     def learn(
-        self, model: str, outcomes: Sequence[Outcome], running: str | None, evidence: Evidence, now_s: float
-    ) -> tuple[Feedback, tuple[Segment, ...]]:
-        """Join outcomes to the requests of the rollout `running`, and add them to the `evidence` that it has
-        so far: both or neither, or a kill would lose what was told. None: none runs. What was added is
-        returned. Raises LostLease."""
+        self, model: str, outcomes: Sequence[Outcome], running: Running | None, now_s: float
+    ) -> Feedback:
+        """Join outcomes to the requests of the rollout `running`; None: none runs. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
-            feedback, segments = self.answered.tell(connection, model, outcomes, running)
-            for segment in segments:
-                evidence = evidence.with_tick(segment)
-            if running is not None and segments:
-                _replace(connection, running, evidence, self.key)
-        return feedback, tuple(segments)
+            return join_labels(connection, model, outcomes, running, now_s)
+
+    def labels(self, rollout: str) -> tuple[Segment, ...]:
+        """All labels of `rollout` so far."""
+        with transaction(self._engine) as connection:
+            return read_labels(connection, rollout)
 
     def append(
         self, change: Change, after: int, now_s: float | None = None, evidence: Evidence | None = None

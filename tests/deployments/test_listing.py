@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.listing import describe_bundles, find_loaded, read_stored
+from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from serve.catalog import Catalog
 from serve.errors import UnknownModel, UnknownVariant
 from tests.conftest import make_bundle
@@ -26,6 +26,18 @@ def test_a_model_that_is_not_served_has_bundles_all_the_same(repository: Path) -
     """They lie there."""
     told = describe_bundles(read_stored(repository, "linear"), Catalog())
     assert {view.loaded for view in told.bundles.values()} == {None}
+
+
+def test_the_index_says_that_a_variant_is_unproven(repository: Path) -> None:
+    """It is served all the same."""
+    catalog = load_all(repository, {})
+    model = catalog.models["linear"]
+    variants = {
+        name: item.model_copy(update={"unproven": name == "light"}) for name, item in model.variants.items()
+    }
+    entries = list_variants(repository, catalog.put(model.model_copy(update={"variants": variants})), (), {})
+    told = next(entry for entry in entries if entry.version == "light")
+    assert (told.state, told.reason.split(":")[0]) == ("READY", "it is unproven")
 
 
 @pytest.mark.parametrize("name", ["linea", "..", "", "linear/base"])

@@ -92,6 +92,10 @@ def test_what_gateways_that_were_killed_had_counted_is_not_lost(survived: Surviv
 def test_a_candidate_that_ends_gateways_is_rolled_back(survived: Survived) -> None:
     """Under `together` it takes its gateway along each time; the third time is its last, whoever asked."""
     server = survived.server
+    # Ray gives up a start during which gateways die: by then both have been up for a while.
+    wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)
+    with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(1)), rate=20) as load:
+        load.wait_for(400)
     rollout = begin(server, DYING, POLICY)
     client = Client(server.url)
 

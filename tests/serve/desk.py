@@ -10,8 +10,6 @@ from serve.control import (
     Bundles,
     BundleView,
     Curves,
-    Feedback,
-    Outcome,
     RolloutLine,
     RolloutView,
     RolloutWanted,
@@ -29,6 +27,7 @@ from serve.errors import (
 )
 from serve.observe.usage import Usage
 from serve.rollout import advance
+from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.judge import judge
 from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay, replay

@@ -177,6 +177,20 @@ def test_ids_are_told_only_for_feedback(feedback: bool) -> None:
     assert run(scenario()) == ((("a", LIGHT),) if feedback else ())
 
 
+@pytest.mark.parametrize("feedback", [False, True])
+def test_the_class_of_an_answer_is_told_only_for_feedback(feedback: bool) -> None:
+    """Where an answer says one; what came of several rows says none."""
+
+    async def scenario() -> Any:
+        async with serving(two()) as model:
+            model.route(to("light"), watch(feedback=feedback))
+            await ask(model, request_of(0), request_id="a")
+            await ask(model, request_of(0, count=2), request_id="b")
+            return sheet_of(model).tops
+
+    assert run(scenario()) == ({"a": 0} if feedback else {})
+
+
 def test_runs_cost_what_they_cost_since_the_sheet_before() -> None:
     """In rows and CPU time, by size of run; the tests' candidate costs two milliseconds a row."""
 

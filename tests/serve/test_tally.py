@@ -3,7 +3,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from serve.rollout.tally import Histogram, Tally, counted
+from serve.rollout.tally import Counted, Histogram, Tally
 
 
 def filled(durations_ms: list[float]) -> Histogram:
@@ -68,7 +68,7 @@ def test_quantiles_are_within_a_buckets_width() -> None:
 def test_a_client_that_left_is_counted_apart() -> None:
     """How long its answer would have taken is not known, so it is among no durations."""
     tally = Tally()
-    with pytest.raises(asyncio.CancelledError), counted(tally):
+    with pytest.raises(asyncio.CancelledError), Counted(tally):
         raise asyncio.CancelledError
     assert (tally.abandoned, tally.requests, tally.errors) == (1, 0, 0)
 

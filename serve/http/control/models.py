@@ -52,6 +52,7 @@ def _describe(model: ServedModel, loads: Loads) -> dict[str, Any]:
             "p50_ms": tally.latency.quantile_ms(0.5),
             "p99_ms": tally.latency.quantile_ms(0.99),
             "ready": model.served[name].up,
+            "unproven": model.served[name].version.unproven,
             # As a shadow, with a rollout or without one; in rows.
             "compared": tally.copies,
             "disagreements": tally.disagreements,

@@ -26,6 +26,6 @@ def control_routes(
         *routes_routes(registry, control, gate, writes, reader),
         *qualification_routes(control, gate, writes, reader),
         *rollout_routes(control, gate, writes, reader),
-        feedback_route(control, gate, feedback, reader),
+        feedback_route(registry, control, gate, feedback, reader),
         weigh_route(gate, reader),
     ]

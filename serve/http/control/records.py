@@ -13,14 +13,24 @@ from serve.oip.wording import shorten
 from serve.record import Record, explain
 
 _JSON = "application/json"
+_FORM = "application/x-www-form-urlencoded"
 R = TypeVar("R", bound=Record)
 
 
-async def read_record(reader: Reader, request: Request, kind: type[R], *, empty: bool = False) -> R:
-    """The body as a record of that kind; `empty`: no body is `{}`. Raises UnsupportedMediaType,
-    InvalidRequest with every fault, and what the reader raises."""
-    body = await read_json(reader, request)
+async def read_record(
+    reader: Reader, request: Request, kind: type[R], *, empty: bool = False, curl: bool = False
+) -> R:
+    """The body as a record of that kind; `empty`: no body is `{}`; `curl`: also as `curl -d` sends it, which
+    calls everything a form. Raises UnsupportedMediaType, InvalidRequest with every fault, and what the reader
+    raises."""
+    body = await reader.body(request) if curl and _by_curl(request) else await read_json(reader, request)
     return parse_record(b"{}" if empty and not body else body, kind)
+
+
+def _by_curl(request: Request) -> bool:
+    """Whether it is called a form, and no page can have sent it: a browser says where a form comes from."""
+    form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+    return form and not {"origin", "referer", "sec-fetch-site"} & set(request.headers)
 
 
 async def read_json(reader: Reader, request: Request) -> bytes:

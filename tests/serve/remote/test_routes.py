@@ -54,6 +54,15 @@ def test_a_shadow_shows_how_alike_its_answers_are(type: Type, endpoint: Endpoint
     assert "base as a shadow" not in shown
 
 
+def test_an_unproven_variant_says_so(type: Type, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the table; the others say nothing."""
+    light = endpoint.registry.models["linear"].served["light"]
+    monkeypatch.setattr(light, "version", light.version.model_copy(update={"unproven": True}))
+    _, shown = type("routes", "linear")
+    assert "light is unproven: nobody has measured it on held-out rows\n" in shown
+    assert "base is unproven" not in shown
+
+
 def test_routes_as_json_are_what_the_server_says(type: Type) -> None:
     """For programs."""
     _, shown = type("routes", "linear", "--json")

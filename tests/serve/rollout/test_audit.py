@@ -172,7 +172,7 @@ def test_a_tampering_is_noticed_at_the_next_start(
     assert "is not what was written" in other.controller.warnings(other.situation)[0]
     other.tick()
     with pytest.raises(BrokenTrail, match="until a person has looked: counterweight verify"):
-        other.start(SKIP)
+        other.start(SKIP, "slim")
     other.kill()
     assert contents(file) == before
 
@@ -189,7 +189,7 @@ def test_what_was_not_tampered_with_is_followed(keeping: Keeping, gateway: Gatew
     last = anchor.last("digits")
     assert last is not None
     assert (last.number, last.digest) == (head.number, head.digest)
-    other.start(SKIP)
+    other.start(SKIP, "slim")
     other.kill()
 
 
@@ -206,7 +206,7 @@ def test_a_store_without_seals_of_keys_goes_on_with_them(
         database.execute("UPDATE evidence SET seal = NULL")
     other = restart(file, keeping.clock)
     assert other.place == (Phase.ROLLED_BACK, 2)
-    other.start(SKIP)
+    other.start(SKIP, "slim")
     other.kill()
     with behind(file) as database:
         TAMPERINGS["sealed anew: who"](database)

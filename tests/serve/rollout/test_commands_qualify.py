@@ -29,7 +29,7 @@ def test_it_is_kept_with_who_and_when(keeping: Keeping) -> None:
     assert keeping.commands.qualifications("digits") == (view,)
     line = keeping.commands.trail("digits", 1)[0]
     assert (line.action, line.by, line.reason) == ("qualify", "bob", view.said())
-    assert broken_seals(keeping.store.trail("digits")) == ()
+    assert broken_seals(keeping.store.trail("digits"), keeping.store.key) == ()
 
 
 def test_they_come_newest_first(keeping: Keeping) -> None:

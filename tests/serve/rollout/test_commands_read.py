@@ -2,8 +2,9 @@
 
 import pytest
 
-from serve.control import ActWanted, Outcome, RoutesWanted
+from serve.control import ActWanted, RoutesWanted
 from serve.errors import UnknownModel, UnknownRollout
+from serve.rollout.feedback import Outcome
 from serve.rollout.policy import Shadow
 from serve.rollout.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn

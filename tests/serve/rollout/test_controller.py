@@ -6,7 +6,8 @@ import pytest
 
 from serve.control import ActWanted, RolloutWanted
 from serve.rollout.evidence import Evidence
-from serve.rollout.policy import Policy, Shadow
+from serve.rollout.feedback import Outcome
+from serve.rollout.policy import AccuracyGuard, Policy, Shadow, Step
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase
 from serve.rollout.situation import Situation
@@ -206,3 +207,27 @@ def test_what_is_wrong_with_one_model_stops_no_other(
     monkeypatch.setattr(Situation, "notable", fail_for_another)
     turn(keeping, gateway)
     assert keeping.place == (Phase.STEP, 1)
+
+
+def test_labels_that_are_posted_at_once_convict(keeping: Keeping, gateway: Gateway) -> None:
+    """Before their requests are known: the client sends each once, and none is lost."""
+    guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
+    steps = (Step(share=0.1, minimum_s=600), Step(share=1))
+    keeping.start(SKIP.model_copy(update={"guards": guards, "steps": steps}))
+    gateway.hear(keeping)
+    for second in range(30):
+        gateway.serve(200, request_id=str(second))
+        told = [
+            Outcome(request_id=f"{second}-{variant}-{number}", correct=variant == "fp32" or number > 5)
+            for variant, count in (("fp32", 180), ("int8", 20))
+            for number in range(count)
+        ]
+        feedback = keeping.commands.feedback("digits", told)
+        assert (len(feedback.held), feedback.unknown) == (200, ())
+        gateway.report(keeping)
+        keeping.tick()
+        keeping.tick(0.0)
+        if keeping.rollout.phase.over:
+            break
+    assert keeping.place == (Phase.ROLLED_BACK, 1)
+    assert "accuracy: " in keeping.rollout.reason

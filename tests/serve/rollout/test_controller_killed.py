@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from serve.control import ActWanted, Outcome
+from serve.control import ActWanted
 from serve.errors import StaleRevision
 from serve.rollout.answered import Answered
+from serve.rollout.feedback import Outcome
 from serve.rollout.policy import AccuracyGuard, Shadow
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase
@@ -176,6 +177,8 @@ def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gatewa
     assert keeping.commands.feedback("digits", outcomes).counted == 6
     another = keeping.killed()
     assert len(another.commands.feedback("digits", outcomes).double) == 6
+    another.tick()
+    another.tick()
     [segment] = another.situation.present.evidence.segments
     assert (segment.labelled.baseline, segment.labelled.candidate) == (1, 5)
     assert (segment.wrong.baseline, segment.wrong.candidate) == (0, 3)

@@ -1,10 +1,10 @@
 import pytest
 from sqlalchemy import create_engine, insert, text
 
-from serve.control import Feedback
 from serve.errors import InvalidRecord, StoreFailed
 from serve.rollout import schema
-from serve.rollout.evidence import Evidence
+from serve.rollout.evidence import Events, Pair
+from serve.rollout.feedback import Feedback
 from serve.rollout.schema import open_engine
 from serve.rollout.store import Store
 from tests.serve.rollout.stores import go_on, sealed, started
@@ -23,7 +23,7 @@ def execute(url: str, statement: str) -> None:
 def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
     """An old program must not write into what it does not know."""
     execute(url, "UPDATE schema_version SET version = 99")
-    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 4; use the newer one"):
+    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 5; use the newer one"):
         Store(url, "keeper")
 
 
@@ -51,8 +51,33 @@ def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pyte
         engine.dispose()
     store = Store(url, "keeper")
     assert store.renew(1.0)
-    assert store.learn("digits", (), None, Evidence(), 1.0) == (NOTHING, ())
+    assert store.learn("digits", (), None, 1.0) == NOTHING
     assert store.read("digits").number == 1
+    store.close()
+
+
+def test_labels_that_were_told_before_they_were_counted_by_seconds_still_count(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollout that runs while the program is replaced keeps them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:4])
+        open_engine(url).dispose()
+    values = (
+        "'d1', TRUE, 7.2, FALSE",
+        "'d2', TRUE, 7.9, TRUE",
+        "'d3', FALSE, 9.1, FALSE",
+        "'d4', TRUE, 9.1, NULL",
+    )
+    for value in values:
+        execute(
+            url,
+            "INSERT INTO answered (model, rollout, step, split, sticky, id, candidate, at_s, outcome) "
+            f"VALUES ('digits', 'r1', 1, 0.5, FALSE, {value})",
+        )
+    store = Store(url, "keeper")
+    [found] = store.labels("r1")
+    assert (found.labelled, found.wrong) == (Pair(baseline=1, candidate=2), Events.ticks([(0, 1), (1, 0)]))
     store.close()
 
 

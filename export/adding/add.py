@@ -1,0 +1,125 @@
+"""Add: a candidate is written beside its baseline, unproven: nobody has measured it on held-out rows.
+
+Nothing here knows torch. With the model's recipe `export/adding/prove.py` measures it as an export does."""
+
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from export.adding.candidate import Candidate, read_candidate
+from export.adding.fit import inputs_of, require_fit
+from export.cpu import read_cpu
+from export.errors import InvalidSource
+from export.graph import read_opset
+from export.proof.anatomy import dissect_row
+from serve.bundle import (
+    MODEL,
+    Bundle,
+    BundleFile,
+    Name,
+    Provenance,
+    describe_file,
+    read_file,
+    sha256,
+    write_bundle,
+)
+from serve.figures import Figures, Quality, Speed
+from serve.record import Record
+from serve.repository import StoredModel
+
+_PACKAGES = ("counterweight", "numpy", "onnx", "onnxruntime")
+_NOT_MEASURED = "nothing was measured of it: it was added without a recipe"
+
+
+class Wanted(Record):
+    """What a person asks for."""
+
+    variant: Name
+
+
+def choose_place(stored: StoredModel, variant: str) -> Path:
+    """The folder that the new bundle gets. Raises InvalidRecord, and InvalidSource where one stands."""
+    place = stored.folder / Wanted.parse({"variant": variant}, "--variant").variant
+    if place.exists():
+        raise InvalidSource(
+            f"{place} is there already; choose another --variant, or remove that folder first"
+        )
+    return place
+
+
+def read_fitting(stored: StoredModel, path: Path) -> Candidate:
+    """The candidate at `path`, which can stand in for the baseline of `stored`. Raises InvalidSource and
+    InvalidBundle."""
+    baseline = stored.bundles[stored.baseline]
+    candidate = read_candidate(path, {file.path: file.sha256 for file in _assets(baseline)})
+    require_fit(candidate.graph, baseline.signature, f"{stored.name}/{stored.baseline}", candidate.name)
+    return candidate
+
+
+def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
+    """Write the candidate at `path` as a variant, whole or not at all. Raises InvalidRecord, InvalidSource
+    and InvalidBundle."""
+    place = choose_place(stored, variant)
+    candidate = read_fitting(stored, path)
+    baseline = stored.bundles[stored.baseline]
+    folder = stored.folder / stored.baseline
+    contents = {file.path: read_file(folder, baseline, file.path) for file in _assets(baseline)}
+    contents[MODEL] = candidate.graph
+    bundle = Bundle(
+        model=stored.name,
+        variant=variant,
+        baseline=stored.baseline,
+        rejected=None,
+        unproven=True,
+        files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
+        signature=baseline.signature,
+        opset=read_opset(candidate.graph),
+        figures=_figures(candidate.graph, baseline),
+        provenance=_provenance(candidate, baseline),
+    )
+    write_bundle(place, bundle, contents)
+    return bundle
+
+
+def _assets(bundle: Bundle) -> list[BundleFile]:
+    """Its files beside the graph: tokenizer, labels."""
+    return [file for file in bundle.files if file.path != MODEL]
+
+
+def _figures(graph: bytes, baseline: Bundle) -> Figures:
+    """What can be read from the graph alone; how many rows pay in a run is taken from the baseline."""
+    anatomy = dissect_row(graph, inputs_of(baseline.signature, 1))
+    speed = baseline.figures.speed
+    return Figures(
+        **anatomy.model_dump(),
+        model_size_bytes=len(graph),
+        parity=None,
+        quality=Quality(task=baseline.figures.quality.task, rows=0),
+        speed=Speed(
+            threads=speed.threads,
+            session_bytes=0,
+            points=(),
+            knee_rows=speed.knee_rows,
+            warning=_NOT_MEASURED,
+        ),
+        steps=(),
+    )
+
+
+def _provenance(candidate: Candidate, baseline: Bundle) -> Provenance:
+    if candidate.bundle is not None:
+        return candidate.bundle.provenance
+    return Provenance(
+        fingerprint=sha256(f"added {candidate.sha256}".encode()),
+        source={"added": candidate.name},
+        steps=(),
+        floor={},
+        task=baseline.provenance.task,
+        seed=0,
+        threads=1,
+        trained_sha256=candidate.sha256,
+        code_sha256=sha256(b""),
+        data={},
+        versions={"python": platform.python_version()} | {name: version(name) for name in _PACKAGES},
+        cpu=read_cpu(),
+    )

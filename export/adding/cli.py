@@ -1,0 +1,60 @@
+"""The `add` command."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def add(arguments: list[str]) -> int:
+    """Exit code 0, or 1 when the recipe's floor rejected the candidate. Raises CounterweightError."""
+    parser = argparse.ArgumentParser(
+        prog="counterweight add",
+        description="Put a candidate from elsewhere into the repository as a variant of a model: a network "
+        "that was trained again, somebody's ONNX file, or a bundle. Its inputs and outputs must be the "
+        "baseline's. With the model's recipe it is measured on the held-out rows and judged by the floor, as "
+        "an export does; without, it is marked unproven, and no rollout to it may skip the shadow.",
+        epilog="example: counterweight add digits --variant retrained --from digits-2.onnx "
+        "--recipe export/recipes/digits.yaml",
+    )
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument("--variant", required=True, metavar="NAME", help="what it is called from now on")
+    parser.add_argument(
+        "--from",
+        dest="source",
+        required=True,
+        type=Path,
+        metavar="FILE|BUNDLE",
+        help="an ONNX file, or the folder of a bundle",
+    )
+    parser.add_argument(
+        "--recipe", type=Path, metavar="RECIPE.yaml", help="the model's: it is proven by its data"
+    )
+    parser.add_argument("--out", type=Path, default=Path("models"), help="the repository; default: models")
+    options = parser.parse_args(arguments)
+
+    # --help needs none of it.
+    from export.adding.add import add_unproven
+    from serve.bundle import read_bundle
+    from serve.errors import InvalidRecord, UnknownModel
+    from serve.record import nearest
+    from serve.repository import list_models, read_model
+
+    known = list_models(options.out) if options.out.is_dir() else []
+    if options.model not in known:
+        raise UnknownModel(f"no model {options.model!r} in {options.out}; {nearest(options.model, known)}")
+    if options.recipe is None:
+        bundle = add_unproven(read_model(options.out / options.model), options.variant, options.source)
+    else:
+        from export.isolation import prove_apart
+        from export.recipe import load_recipe
+
+        if (named := load_recipe(options.recipe).model) != options.model:
+            raise InvalidRecord(
+                f"{options.recipe} is the recipe of {named!r}; give that of {options.model!r}"
+            )
+        bundle = read_bundle(prove_apart(options.recipe, options.out, options.variant, options.source))
+    place = f"{options.out / bundle.model / bundle.variant}"
+    said = bundle.rejected and f"rejected: {bundle.rejected}"
+    said = said or ("unproven: nothing was measured of it" if bundle.unproven else "accepted by the floor")
+    sys.stdout.write(f"{place}: {said}\n")
+    return 1 if bundle.rejected else 0

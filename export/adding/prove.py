@@ -1,0 +1,67 @@
+"""Prove: a candidate from elsewhere is measured on its model's held-out rows, and judged by the floor."""
+
+from pathlib import Path
+
+from export.adding.add import choose_place, read_fitting
+from export.adding.candidate import Candidate
+from export.data.datasets import load_data, require_labels_for
+from export.errors import InvalidSource
+from export.factories import importable
+from export.from_onnx import from_onnx
+from export.pipeline import SHELF, locked
+from export.progress import progress
+from export.proof.floor import require_measurable
+from export.provenance import describe_origin, describe_variants, digest_origin
+from export.recipe import Recipe, load_recipe
+from export.reproducible import reproducible, seed_everything
+from export.scale import Scale
+from export.shelf import Shelf
+from export.sources.read import read_trained
+from serve.bundle import Provenance
+from serve.repository import StoredModel, read_model
+
+
+def prove(recipe_path: Path, out: Path, variant: str, path: Path) -> Path:
+    """Measure the candidate at `path` beside the baseline in `out`, and write its bundle; its folder. Raises
+    CounterweightError, and then nothing was written."""
+    recipe = load_recipe(recipe_path)
+    folder = recipe_path.resolve().parent
+    with importable([folder, Path.cwd()]), reproducible(recipe.threads), locked(out / recipe.model) as home:
+        stored = read_model(home)
+        place = choose_place(stored, variant)
+        _measure(recipe, folder, stored, variant, read_fitting(stored, path))
+    return place
+
+
+def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, candidate: Candidate) -> None:
+    with progress() as say:
+        say("read the model and the data")
+        trained = read_trained(recipe.source, folder, recipe.task)
+        seed_everything(recipe.seed)
+        data = load_data(recipe.data, trained.tokenizer)
+        require_labels_for(data, recipe.task)
+        require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
+        exported = from_onnx(candidate.graph, data.calibration, recipe.outputs)
+        if exported.signature != stored.signature:
+            came, wanted = (each.model_dump(mode="json") for each in (exported.signature, stored.signature))
+            raise InvalidSource(
+                f"{candidate.name} has the signature {came} on the recipe's rows, the baseline has {wanted}; "
+                "convert it again"
+            )
+        origin = describe_origin(recipe, folder, trained, data)
+        provenance = _provenance(describe_variants(recipe, origin)[recipe.baseline], candidate)
+        scale = Scale(
+            recipe, trained, data, Shelf(stored.folder / SHELF, digest_origin(origin)), stored.folder
+        )
+        scale.load(variant, exported)
+        scale.weigh({variant: provenance}, say)
+
+
+def _provenance(of_baseline: Provenance, candidate: Candidate) -> Provenance:
+    """The recipe's, but for where the graph came from."""
+    update = {
+        "fingerprint": candidate.sha256,
+        "source": {**of_baseline.source, "added": candidate.name},
+        "trained_sha256": candidate.sha256,
+    }
+    return of_baseline.model_copy(update=update)

@@ -1,0 +1,55 @@
+"""Held: labels that came before their requests were known, because a gateway tells those a little later."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, Row, delete, func, insert, select
+
+from serve.rollout.label_sums import Told, count_labels
+from serve.rollout.schema import ANSWERED, HELD
+
+# A label waits so long for its request, and no more of them of one model at once.
+HELD_S = 30.0
+_MOST = 100_000
+
+
+def room_for(connection: Connection, model: str, now_s: float) -> int:
+    """How many more labels of `model` can wait; those that have waited too long are forgotten first."""
+    connection.execute(delete(HELD).where(HELD.c.model == model, HELD.c.told_s < now_s - HELD_S))
+    waiting = connection.execute(select(func.count()).where(HELD.c.model == model)).scalar_one()
+    return _MOST - int(waiting)
+
+
+def hold(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
+    """Let these labels wait."""
+    if rows:
+        connection.execute(insert(HELD), rows)
+
+
+def settle(connection: Connection, model: str, now_s: float) -> bool:
+    """Count what has waited for requests that are known now; whether there was anything."""
+    waiting = select(HELD.c.id).where(HELD.c.model == model)
+    if connection.execute(waiting.limit(1)).first() is None:
+        return False
+    found = (
+        select(ANSWERED, HELD.c.correct, HELD.c.label)
+        .join(HELD, (HELD.c.model == ANSWERED.c.model) & (HELD.c.id == ANSWERED.c.id))
+        .where(ANSWERED.c.model == model, HELD.c.told_s >= now_s - HELD_S)
+    )
+    told = list(connection.execute(found))
+    right = [(row, correct_by(row, row.correct, row.label)) for row in told if row.outcome is None]
+    counted: list[Told] = [(row, correct) for row, correct in right if correct is not None]
+    count_labels(connection, counted)
+    if told:
+        ids = select(ANSWERED.c.id).where(ANSWERED.c.model == model)
+        connection.execute(delete(HELD).where(HELD.c.model == model, HELD.c.id.in_(ids)))
+    return bool(counted)
+
+
+def correct_by(
+    answered: Row[tuple[object, ...]], correct: bool | None, label: int | str | None
+) -> bool | None:
+    """Whether an answer was right: as it was said, or by the class that should have been on top. None: the
+    answer had no such class."""
+    if correct is not None:
+        return correct
+    return None if answered.top is None else bool(answered.top == label)

@@ -1,0 +1,50 @@
+"""Startable: whether a rollout that is wanted may begin with what is loaded and in force now."""
+
+from serve.control import RolloutWanted
+from serve.errors import InvalidRequest, RefusedAction
+from serve.rollout.qualification import unqualified
+from serve.rollout.situation import Situation
+from serve.unserved import require_served
+
+
+def require_startable(situation: Situation, wanted: RolloutWanted) -> None:
+    """Raise UnknownVariant, InvalidRequest or RefusedAction unless it may."""
+    model, baseline, candidate = situation.model, situation.baseline, wanted.candidate
+    if (running := situation.running) is not None and not running.watched:
+        raise RefusedAction(
+            f"rollout {running.rollout} to {running.plan.candidate!r} of {model!r} runs already; "
+            "wait for its end, or abort it"
+        )
+    require_served(model, candidate, situation.digests, situation.rejected)
+    if candidate == baseline:
+        raise InvalidRequest(f"the candidate {candidate!r} is the baseline; name another variant")
+    _require_all_at_baseline(situation)
+    if wanted.policy.shadow.skip and candidate in situation.unproven:
+        raise RefusedAction(
+            f"{candidate!r} of {model!r} is unproven: nobody has measured it on held-out rows, so a rollout "
+            "to it begins in the shadow; leave `skip` out of the policy's shadow, or add it with its recipe"
+        )
+    if wanted.policy.qualified:
+        _require_qualified(situation, candidate)
+
+
+def _require_all_at_baseline(situation: Situation) -> None:
+    model, baseline = situation.model, situation.baseline
+    if (share := situation.routes.share(baseline)) < 1:
+        others = [name for name, weight in situation.routes.weights.items() if weight and name != baseline]
+        weights = ",".join([f"{baseline}=100", *(f"{name}=0" for name in others)])
+        raise RefusedAction(
+            f"a rollout begins with all traffic of {model!r} at {baseline!r}, which gets {100 * share:.4g} % "
+            f"of it; set its routes first: counterweight routes {model} --set {weights}"
+            f"{' --yes' if share < 0.5 else ''}"
+        )
+
+
+def _require_qualified(situation: Situation, candidate: str) -> None:
+    model, baseline = situation.model, situation.baseline
+    why = unqualified(situation.qualifications, candidate, baseline, situation.digests)
+    if why is not None:
+        raise RefusedAction(
+            f"the policy asks for a QUALIFIED candidate (qualified: true), and {why}; run: "
+            f"counterweight qualify {model} --to {candidate}"
+        )

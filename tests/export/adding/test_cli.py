@@ -1,0 +1,104 @@
+"""Candidates from elsewhere become variants, whole or not at all."""
+
+from pathlib import Path
+
+import pytest
+
+from counterweight import main
+from serve.bundle import read_bundle
+from serve.repository import read_model
+from serve.session import open_session
+from tests.conftest import linear_graph, make_bundle, make_lookup
+
+
+@pytest.fixture
+def theirs(tmp_path: Path) -> Path:
+    """An ONNX file of somebody else's."""
+    path = tmp_path / "theirs.onnx"
+    path.write_bytes(linear_graph(5.0))
+    return path
+
+
+def add(repository: Path, source: Path, *more: str, variant: str = "theirs") -> int:
+    """As a person types it."""
+    words = ["add", "linear", "--variant", variant, "--from", str(source), "--out", str(repository)]
+    return main([*words, *more])
+
+
+def listing(repository: Path) -> list[str]:
+    """All that lies beside the model's variants, hidden things too."""
+    return sorted(path.name for path in (repository / "linear").iterdir())
+
+
+def test_an_onnx_file_becomes_an_unproven_variant(
+    repository: Path, theirs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It can be served as it lies there, and says that nobody has measured it."""
+    assert add(repository, theirs) == 0
+    bundle = read_model(repository / "linear").bundles["theirs"]
+    assert (bundle.unproven, bundle.rejected, bundle.figures.quality.rows) == (True, None, 0)
+    assert bundle.figures.speed.full_rows(2.0) == 8
+    assert "unproven" in capsys.readouterr().out
+    open_session(repository / "linear" / "theirs")
+
+
+def test_a_bundle_keeps_where_it_came_from(repository: Path, tmp_path: Path) -> None:
+    """Its graph, and the provenance that it had."""
+    make_bundle(tmp_path / "other", "light", scale=7.0)
+    assert add(repository, tmp_path / "other" / "linear" / "light") == 0
+    before = read_bundle(tmp_path / "other" / "linear" / "light")
+    bundle = read_bundle(repository / "linear" / "theirs")
+    assert (bundle.variant, bundle.unproven, bundle.provenance) == ("theirs", True, before.provenance)
+
+
+def test_no_path_of_this_machine_is_written_down(repository: Path, theirs: Path) -> None:
+    """Whoever gets the bundle has nothing from it."""
+    add(repository, theirs)
+    assert str(theirs.parent) not in (repository / "linear/theirs/bundle.json").read_text()
+
+
+def test_the_table_says_that_it_is_unproven(
+    repository: Path, theirs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside those that were accepted."""
+    add(repository, theirs)
+    capsys.readouterr()
+    assert main(["show", str(repository / "linear")]) == 0
+    assert "unproven" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("light", "theirs.onnx", "light is there already; choose another --variant"),
+        ("The One", "theirs.onnx", "--variant: variant: String should match"),
+        ("theirs", "their.onnx", "their.onnx is not there; give --from an ONNX file"),
+        ("theirs", "broken.onnx", "broken.onnx is no ONNX file"),
+        ("theirs", "empty", "empty is no bundle: it has no bundle.json"),
+        ("theirs", "lookup/base", "the input 'x' is INT64, that of linear/base is FP32"),
+    ],
+)
+def test_what_cannot_be_added_leaves_nothing(
+    repository: Path,
+    theirs: Path,
+    capsys: pytest.CaptureFixture[str],
+    wrong: tuple[str, str, str],
+) -> None:
+    """Exit code 2, with what to do."""
+    variant, source, message = wrong
+    folder = theirs.parent
+    (folder / "broken.onnx").write_bytes(b"not at all")
+    (folder / "empty").mkdir()
+    make_lookup(folder)
+    before = listing(repository)
+    assert add(repository, folder / source, variant=variant) == 2
+    assert message in capsys.readouterr().err
+    assert listing(repository) == before
+
+
+def test_an_unknown_model_is_refused(
+    repository: Path, theirs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the nearest that there is."""
+    assert main(["add", "liner", "--variant", "x", "--from", str(theirs), "--out", str(repository)]) == 2
+    assert "did you mean 'linear'" in capsys.readouterr().err
