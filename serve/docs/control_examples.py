@@ -88,10 +88,11 @@ WEIGH_EXAMPLES: dict[str, Any] = {
 def act_examples(act: Act) -> dict[str, Any]:
     """Bodies of that act; before a `resume` there was a pause, before an `accept` the last steps."""
     number = {"resume": 10, "accept": 12}.get(act, 9)
+    reasoned = {"With a reason, for those who read the trail": {"reason": "wrong prices in the shop"}}
     return {
         "Whatever has happened since": {},
         f"Only if the trail still ends with entry {number}": {"number": number},
-        "With a reason, for those who read the trail": {"reason": "wrong prices in the shop"},
+        **(reasoned if act == "abort" else {}),
     }
 
 
