@@ -13,6 +13,7 @@ from serve.rollout.policy import Policy, Step
 from serve.rollout.qualification import Qualification, QualificationView, view_of
 from serve.rollout.replay import Replay
 from serve.rollout.rollout import Phase, Plan, Rollout, start
+from serve.rollout.runs import Sizes, add_run
 from serve.rollout.trail import Action
 from serve.rollout.weighing import Weighing, weigh
 from serve.routing import Routes
@@ -88,10 +89,11 @@ WEIGH_EXAMPLES: dict[str, Any] = {
 def act_examples(act: Act) -> dict[str, Any]:
     """Bodies of that act; before a `resume` there was a pause, before an `accept` the last steps."""
     number = {"resume": 10, "accept": 12}.get(act, 9)
+    reasoned = {"With a reason, for those who read the trail": {"reason": "wrong prices in the shop"}}
     return {
         "Whatever has happened since": {},
         f"Only if the trail still ends with entry {number}": {"number": number},
-        "With a reason, for those who read the trail": {"reason": "wrong prices in the shop"},
+        **(reasoned if act == "abort" else {}),
     }
 
 
@@ -113,12 +115,21 @@ def _evidence() -> Evidence:
         started_s=_STARTED_S + 180,
         ended_s=_STARTED_S + 190,
         requests=Pair(baseline=741, candidate=79),
-        baseline_cost=sum((Cost.tick(74, 8.1) for _ in range(10)), Cost()),
-        candidate_cost=sum((Cost.tick(8, 0.4) for _ in range(10)), Cost()),
+        baseline_cost=_cost(74, 8.1),
+        candidate_cost=_cost(8, 0.4),
     )
     cosine = Moments(count=1000, total=998.7, squares=997.5)
     shadow = Comparison(pairs=1000, disagreements=4, cosine=cosine, largest_difference=0.41)
     return Evidence(segments=(segment,), shadow=shadow, outputs={"logits": shadow}, dropped=3)
+
+
+def _cost(rows: int, cpu_ms: float) -> Cost:
+    """Ten seconds with so many runs of a row."""
+    sizes: Sizes = {}
+    for _ in range(rows):
+        add_run(sizes, 1, cpu_ms / rows)
+    ticks = (Cost.tick(rows, cpu_ms, sizes, _STARTED_S + 180 + second) for second in range(10))
+    return sum(ticks, Cost())
 
 
 def _view() -> RolloutView:
