@@ -101,9 +101,9 @@ def point_of(model: str, key: str | None) -> float:
 
 
 def bucket_of(point: float) -> int:
-    """The group, 0 to BUCKETS - 1, that the key of `point` is counted in. It is drawn with the key, but from
-    other bits than the variant, so that every variant has keys in every group, however small its share."""
-    return int(point * 2**53) % BUCKETS
+    """The group, 0 to BUCKETS - 1, that the key of `point` is counted in. It is a stretch of [0, 1), so all
+    keys of nearly every group get the same variant, and what they did before can be held against it."""
+    return int(point * BUCKETS)
 
 
 def parse_weights(text: str) -> tuple[str, dict[str, float]]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from serve.errors import RefusedAction
 from serve.record import Record
-from serve.rollout.evidence import Carried, Events, Evidence, Pair
+from serve.rollout.evidence import Carried, Events, Evidence, Pair, Segment
 from serve.rollout.judge import Kind, judge
 from serve.rollout.rollout import Phase, Rollout
 from serve.rollout.trail import Action, Change, Entry
@@ -70,8 +70,7 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
     segments = tuple(segment for segment in known.segments if segment.split < 1)
     if earlier.rollout.limit_ms != begun.limit_ms:
         # What was over one limit may be within another; the quantiles' limits move anyway.
-        update = {"timed": Pair(), "over_limit": Events()}
-        segments = tuple(segment.model_copy(update=update) for segment in segments)
+        segments = tuple(_without_limit(segment) for segment in segments)
     carried = Carried(
         segments=segments,
         shadow=known.shadow,
@@ -79,7 +78,9 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
         slices=known.slices,
         deaths=known.deaths,
     )
-    verdict = judge(begun, Evidence(carried=carried), begun.started_s)
+    # As it was then: a stall that was under way may be why it ended.
+    seen = Evidence(**{name: getattr(carried, name) for name in Carried.model_fields})
+    verdict = judge(begun, seen, begun.started_s)
     if verdict.kind is Kind.ROLLBACK:
         raise RefusedAction(
             f"rollout {earlier.rollout.rollout} has seen enough of the same two versions: {verdict.reason}; "
@@ -87,6 +88,11 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
             "it out and says so in the trail"
         )
     return carried if carried.segments or carried.shadow.pairs else None
+
+
+def _without_limit(segment: Segment) -> Segment:
+    courses = {kind: numbers for kind, numbers in segment.courses.items() if kind != "over_limit"}
+    return segment.model_copy(update={"timed": Pair(), "over_limit": Events(), "courses": courses})
 
 
 def _alike(one: Rollout, other: Rollout) -> bool:

@@ -63,7 +63,7 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
-    judged = trusted(with_thresholds(confident, policy.proof, LATENCIES), segments)
+    judged = trusted(with_thresholds(confident, policy.proof, LATENCIES), evidence.segments)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
     return (*judged, *watch_lately(rollout, evidence), _cost(rollout, own), watch_split(own))

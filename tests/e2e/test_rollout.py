@@ -47,7 +47,9 @@ GUARDS: dict[str, Any] = {
     "errors": {"allowed": 0.05},
     "latency": {"quantile": 0.75, "limit_ms": 1000, "times_baseline": 10},
 }
-TIGHT = {**GUARDS, "latency": {**GUARDS["latency"], "limit_ms": 350}}
+# What is slow or fails all the time is told from a stall that lasts two seconds at most, as a rule.
+SOON = {**GUARDS, "stall_s": 2}
+TIGHT = {**SOON, "latency": {**GUARDS["latency"], "limit_ms": 350}}
 SHADOW = {"minimum_pairs": 100, "agreement": 0.9}
 POLICIES: dict[str, dict[str, Any]] = {
     "good": {"shadow": SHADOW, "steps": STEPS, "cheaper_by": 0.2},
@@ -55,7 +57,7 @@ POLICIES: dict[str, dict[str, Any]] = {
     "wrong": {"shadow": SHADOW, "steps": STEPS},
     # A fifth that agrees is enough for the shadow.
     "mistaken": {"shadow": SHADOW | {"agreement": 0.2}, "steps": STAY, "guards": {**GUARDS, "accuracy": {}}},
-    "dying": {"shadow": {"skip": True}, "steps": STAY},
+    "dying": {"shadow": {"skip": True}, "steps": STAY, "guards": SOON},
 }
 # Nobody is turned away because the machine is busy.
 LIMITS = ("--set", "max_queue_wait_s=30", "--set", f"run_timeout_s={RUN_TIMEOUT_S}")

@@ -24,6 +24,7 @@ KINDS: tuple[str, ...] = ("errors", "over_limit")
 GUARDS, LATENCIES = 4, 4
 # A second in so many is bad, and then this share of the requests fails; the mean stays.
 BURST_EVERY, BURST_RATE = 60, 0.5
+STALL_EVERY_S = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,8 @@ class Scenario:
     over_limit: tuple[float, float] = (0.0028, 0.0028)
     # Seconds in which much goes wrong: for both variants at once, or for one of them alone.
     bursts: Literal["none", "shared", "apart"] = "none"
+    # Stalls of either variant by itself: as a rule this long, one in STALL_EVERY_S, in which all fails.
+    stalls_s: float | None = None
     # The candidate's run time per row over the baseline's.
     cost: float = 1.0
     # A share that never changes instead of the policy's steps.
@@ -64,6 +67,7 @@ class Runs:
         self.requests = np.zeros((2, *shape))
         self.courses = {kind: course.begin(*shape) for _, kind in self.pairs}
         self.costs = np.zeros((2, 2, self.count))
+        self.stall_s = np.zeros((2, self.count), np.int64)
         self.step = np.zeros(self.count, np.int64)
         self.entered_s = np.zeros(self.count, np.int64)
         self.rolled_back_s = np.full(self.count, -1)
@@ -109,6 +113,7 @@ class Runs:
         candidate = rng.binomial(total, self.shares[self.step[alive]])
         requests = np.array([total - candidate, candidate])
         counted = {"requests": requests}
+        stalled = self._stall()[:, alive]
         for kind in KINDS:
             rates = np.array(getattr(scenario, kind))[:, None] * np.ones(requests.shape)
             if scenario.bursts != "none":
@@ -116,8 +121,17 @@ class Runs:
                 bad = bad if scenario.bursts == "apart" else np.array([bad[0], bad[0]])
                 # In a bad second the rate is BURST_RATE; between, what leaves a third of the mean.
                 rates = np.where(bad, BURST_RATE, rates / 3)
+            rates = np.where(stalled, 1.0, rates)
             counted[kind] = rng.binomial(requests, rates)
         return counted
+
+    def _stall(self) -> NDArray[np.bool_]:
+        """Which variants stall in this second: [variant, run]."""
+        if self.scenario.stalls_s is not None:
+            begins = (self.stall_s == 0) & (self.rng.random(self.stall_s.shape) < 1 / STALL_EVERY_S)
+            lasts = self.rng.geometric(1 / self.scenario.stalls_s, self.stall_s.shape)
+            self.stall_s = np.where(begins, lasts, np.maximum(self.stall_s - 1, 0))
+        return np.asarray(self.stall_s > 0)
 
     def _run(self, alive: Whole, requests: Whole) -> None:
         """Run time per row, noisy by a fifth: the gain in logs and its variance, in this step only."""

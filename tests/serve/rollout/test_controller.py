@@ -55,7 +55,8 @@ def test_harm_rolls_back_at_the_look_that_shows_it(
 ) -> None:
     """All traffic is the baseline's with the same entry, whose reason names the guard; what all comes in one
     second may be one stall, so it takes a few."""
-    keeping.start(SKIP.model_copy(update={"steps": Policy().steps, "settle_s": 0}))
+    guards = SKIP.guards.model_copy(update={"stall_s": 1.0})
+    keeping.start(SKIP.model_copy(update={"steps": Policy().steps, "settle_s": 0, "guards": guards}))
     keeping.promote()
     keeping.promote()
     looks = 0

@@ -27,8 +27,8 @@ def weighing(ticks: tuple[Tick, ...], share: float = 0.5) -> Weighing:
 
 
 def test_it_finds_what_a_rollout_finds() -> None:
-    """The same counts, tick by tick, as a rollout without a shadow gathers them. What the evidence must reach
-    is the rollout's own, by the number of its guards, and so is harm below what is allowed."""
+    """The same counts, tick by tick, as a rollout without a shadow sums them up, but for the stalls. What the
+    evidence must reach is the rollout's own, by its guards, and so is harm below what is allowed."""
     ticks = drawn((0.01, 0.02), (0.02, 0.01))
     evidence = Evidence()
     for second, (a, a_errors, a_over, b, b_errors, b_over) in enumerate(ticks):
@@ -41,7 +41,8 @@ def test_it_finds_what_a_rollout_finds() -> None:
             errors=Events.tick(a_errors, b_errors),
             over_limit=Events.tick(a_over, b_over),
         )
-        evidence = evidence.with_tick(tick)
+        whole = tick if not evidence.segments else evidence.segments[0] + tick
+        evidence = Evidence(segments=(whole,))
     policy = Policy(shadow=Shadow(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
     errors, latency, *_, split = find(at_step(1, policy), evidence)
     weighed = weigh(weighing(ticks)).figures

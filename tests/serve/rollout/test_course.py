@@ -1,0 +1,111 @@
+"""What is set apart as a stall, and what is judged as a rate."""
+
+import numpy as np
+import pytest
+
+from serve.rollout import course
+from serve.rollout.course import Course
+
+
+def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]]) -> Course:
+    """The course of these seconds, each the requests and the events of the baseline and of the candidate."""
+    now = course.begin()
+    for requests, events in seconds:
+        rates = course.calm_rates(now.usual_events, now.usual_requests)
+        now = course.step(now, np.array(requests, float), np.array(events, float), rates)
+    return now
+
+
+CALM = ((50, 50), (1, 1))
+STALL = ((50, 50), (1, 50))
+SLOWER = ((50, 50), (1, 3))
+OUTAGE = ((50, 50), (50, 50))
+
+
+def test_what_is_calm_is_judged_to_the_last_event() -> None:
+    """A minute of it, of both variants."""
+    now = run([CALM] * 60)
+    assert now.events.tolist() == [60, 60]
+    assert now.requests.tolist() == [3000, 3000]
+
+
+def test_a_stall_is_set_apart_and_named() -> None:
+    """All of the candidate's requests fail for ten seconds: none of these is judged, and it counts once."""
+    now = run([CALM] * 60 + [STALL] * 10 + [CALM] * 60)
+    assert now.events[1] <= 120
+    assert now.stalls.tolist() == [0, 1]
+    events, lasted_s, variant = now.worst
+    assert (variant, 10 <= lasted_s <= 12, 500 <= events <= 504) == (1, True, True)
+
+
+def test_the_beginning_of_a_stall_belongs_to_it() -> None:
+    """At one request a second it takes some to be noticed, and those are taken back."""
+    now = run([((99, 1), (0, 0))] * 60 + [((99, 1), (0, 1))] * 10)
+    assert now.events[1] == 0
+    assert now.lasted[1] > 0
+
+
+def test_a_higher_rate_is_no_stall() -> None:
+    """Three times the errors, evenly: all are judged."""
+    now = run([SLOWER] * 120)
+    assert now.events.tolist() == [120, 360]
+    assert now.stalls.sum() == 0
+
+
+def test_what_hits_both_at_once_is_nobodys_stall() -> None:
+    """A dependency is away for ten seconds."""
+    now = run([CALM] * 60 + [OUTAGE] * 10 + [CALM] * 60)
+    assert now.stalls.tolist() == [0, 0]
+    assert now.events.tolist() == [now.events[0]] * 2
+
+
+def test_a_stall_goes_on_until_it_is_calm_again() -> None:
+    """Its seconds count while the baseline has none."""
+    now = run([CALM] * 60 + [STALL] * 100)
+    assert now.alone.tolist() == [0, 100]
+    assert run([CALM] * 60 + [STALL] * 100 + [CALM] * 5).alone.tolist() == [0, 0]
+
+
+def test_what_never_ends_is_the_rate_in_the_end() -> None:
+    """Of the baseline, whose new rate is no stall after a quarter of an hour."""
+    now = run([CALM] * 60 + [((50, 50), (25, 1))] * 1000)
+    assert now.lasted.tolist() == [0, 0]
+    assert now.events[0] > 25 * 50
+
+
+def test_many_rollouts_go_on_as_one_does() -> None:
+    """Arrays of courses are courses of arrays."""
+    rng = np.random.default_rng(3)
+    requests = rng.poisson(20, (200, 4, 2)).astype(float)
+    events = rng.binomial(requests.astype(int), np.where(rng.random((200, 4, 2)) < 0.05, 0.8, 0.02)).astype(
+        float
+    )
+    many, single = course.begin(4), [course.begin() for _ in range(4)]
+    for second in range(200):
+        rates = course.calm_rates(many.usual_events, many.usual_requests)
+        many = course.step(many, requests[second], events[second], rates)
+        for place, one in enumerate(single):
+            rates = course.calm_rates(one.usual_events, one.usual_requests)
+            single[place] = course.step(one, requests[second, place], events[second, place], rates)
+    for place, one in enumerate(single):
+        for part, alone in zip(many, one, strict=True):
+            assert part[place] == pytest.approx(alone)
+
+
+def test_a_course_is_stored_in_numbers() -> None:
+    """And is the same afterwards."""
+    now = run([CALM] * 70 + [STALL] * 7)
+    again = course.unpack(course.pack(now))
+    for part, other in zip(now, again, strict=True):
+        assert part == pytest.approx(other, abs=1e-6)
+
+
+def test_a_course_goes_on_from_an_earlier_one() -> None:
+    """What was judged then counts, and the marks count from then on."""
+    earlier, now = run([CALM] * 100), run([CALM] * 70)
+    both = course.add(now, earlier)
+    assert both.events.tolist() == [170, 170]
+    marked = both.marks[both.marks[..., 0] > 0]
+    assert (both.events - marked[0, 1:3]).tolist() == (
+        now.events - now.marks[now.marks[..., 0] > 0][0, 1:3]
+    ).tolist()

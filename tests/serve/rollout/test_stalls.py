@@ -1,0 +1,38 @@
+"""Stalls are compared by their number, and one that does not end is none."""
+
+import numpy as np
+import pytest
+
+from serve.rollout.stalls import Stalls, log_endless, log_more, waits
+
+
+def stalls(baseline: int, candidate: int, lasted_s: float = 0.0) -> Stalls:
+    """Stalls that last half a minute."""
+    return Stalls(np.array([baseline, candidate], float), np.array(lasted_s), 30.0)
+
+
+@pytest.mark.parametrize(("baseline", "candidate", "shown"), [(0, 4, False), (9, 11, False), (0, 30, True)])
+def test_only_many_more_stalls_are_harm(baseline: int, candidate: int, shown: bool) -> None:
+    """At odds of 300, whatever share of the requests it had."""
+    assert (log_more(stalls(baseline, candidate)) >= np.log(300)) == shown
+
+
+@pytest.mark.parametrize(("lasted_s", "shown"), [(90.0, False), (240.0, True)])
+def test_a_stall_that_does_not_end_is_harm(lasted_s: float, shown: bool) -> None:
+    """After some seven times as long as a stall lasts."""
+    assert (log_endless(stalls(0, 0, lasted_s)) >= np.log(300)) == shown
+
+
+def test_stalls_that_end_by_chance_are_hardly_ever_taken_for_endless() -> None:
+    """Of 20,000 rollouts with 40 stalls each, exponential with a mean of 30 s, at most 1 % plus four standard
+    deviations."""
+    lasted_s = np.random.default_rng(2).exponential(30.0, (20_000, 40))
+    before = Stalls(np.stack([np.zeros(40), np.arange(40.0)], -1), lasted_s, 30.0)
+    assert (log_endless(before) >= np.log(100)).any(-1).mean() <= 0.01 + 4 * (0.01 / 20_000) ** 0.5
+
+
+def test_a_stall_under_way_holds_the_rollout() -> None:
+    """So do three more than the baseline has; one more is nothing."""
+    assert waits(stalls(0, 0, 5.0))
+    assert waits(stalls(0, 12))
+    assert not waits(stalls(1, 2))
