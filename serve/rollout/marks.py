@@ -28,7 +28,7 @@ def note(marks: Array, seconds: Array, sums: Array) -> Array:
 def since(marks: Array, sums: Array) -> tuple[Array, Array]:
     """What was counted since each mark [..., mark, 3], and the logs of the marks' parts of the odds
     [..., mark]; minus infinity where there is none."""
-    flat = marks.reshape(*marks.shape[:-3], -1, COLUMNS)
+    flat = marks.reshape(*marks.shape[:-3], len(EVERY_S) * KEPT, COLUMNS)
     number = flat[..., 0] / EVERY_S[0]
     parts = np.where(number > 0, -np.log((number + 1) * (number + 2)), -np.inf)
     return np.maximum(sums[..., None, :] - flat[..., 1:], 0.0), parts

@@ -18,7 +18,7 @@ from tests.serve.rollout.simulate import Runs, Scenario, Whole, simulate, simula
 @pytest.mark.parametrize("bursts", ["none", "shared", "apart"])
 @pytest.mark.parametrize("split", [0.1, None])
 def test_an_equal_candidate_is_hardly_ever_rolled_back(bursts: str, split: float | None) -> None:
-    """A look every five seconds for seven minutes, 100 runs: at most 1 % plus 4 sqrt(0.01 / 100) are 5 runs."""
+    """A look every five seconds for seven minutes, 100 runs: at most 1 % + 4 sqrt(0.01 / 100) are 5."""
     scenario = Scenario(requests_per_s=100, seconds=420, bursts=bursts, split=split)  # type: ignore[arg-type]
     assert (simulate(scenario, Policy(), runs=100, seed=2).rolled_back_s >= 0).sum() <= 5
 
@@ -56,7 +56,7 @@ def test_twice_the_latency_limit_is_caught() -> None:
 
 
 def test_a_change_after_a_long_calm_is_seen_soon() -> None:
-    """2 % to 4 % at 25 % of 100 requests a second, after an hour of calm: all of 20 runs within ten minutes."""
+    """2 % to 4 % at 25 % of 100 requests a second, after an hour of calm: all 20 runs within ten minutes."""
     calm = Scenario(requests_per_s=100, seconds=3600, split=0.25, look_every_s=60)
     runs = Runs(calm, Policy(), np.random.default_rng(3), 20)
     for now_s in range(1, 3601):
