@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup demo serve check test bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence minilm proto lock clean
+.PHONY: help setup system demo serve check test bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -16,6 +16,11 @@ $(VENV)/.ready-$(EXTRAS): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
+
+system: ## install the Debian packages that tests use, those that are missing (as root)
+	@command -v chromium > /dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
+	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null \
+		|| (apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql)
 
 demo: setup ## the whole chain on handwritten digits
 	@$(BIN)/counterweight demo

@@ -47,7 +47,10 @@ LOOK: list[tuple[str, str, Any]] = [
 CHANGE: list[tuple[str, str, Any]] = [
     ("PUT", "/control/models/linear/routes", {}),
     ("POST", "/control/models/linear/rollouts", {"candidate": "light"}),
-    *(("POST", f"/control/rollouts/{ROLLOUT}/{act}", {}) for act in ("pause", "resume", "promote", "abort")),
+    *(
+        ("POST", f"/control/rollouts/{ROLLOUT}/{act}", {})
+        for act in ("pause", "resume", "promote", "abort", "accept")
+    ),
     ("POST", "/control/models/linear/qualifications", QUALIFIED),
     ("POST", "/control/models/linear/feedback", {"outcomes": []}),
     ("POST", "/v2/repository/models/linear/load", {}),

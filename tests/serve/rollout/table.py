@@ -13,6 +13,11 @@ EQUAL = [
     for bursts in ("none", "shared", "apart")
     for split in (0.1, None)
 ]
+STALLING = [
+    Scenario(requests_per_s=100, seconds=1800, errors=(0.02, candidate), stalls_s=stalls_s)
+    for stalls_s in (3.0, 10.0, 30.0)
+    for candidate in (0.02, 0.04)
+]
 WORSE = [
     Scenario(requests_per_s=rate, seconds=7200, errors=(0.02, 0.06)) for rate in (10.0, 100.0, 1000.0)
 ] + [
@@ -45,7 +50,7 @@ def describe(runs: Runs) -> str:
 
 def main(runs: int) -> None:
     """Print the table with `runs` rollouts a line."""
-    for scenario in (*EQUAL, *WORSE, *CHEAPER):
+    for scenario in (*EQUAL, *STALLING, *WORSE, *CHEAPER):
         print(scenario, describe(simulate(scenario, Policy(), runs=runs, seed=5)), sep="\n    ", flush=True)
     for disagreement in (0.005, 0.05):
         back, on = simulate_shadow(Policy(), disagreement, pairs_per_s=10, runs=runs, seed=5)

@@ -53,7 +53,7 @@ def test_a_rollout_that_is_over_is_shown_as_it_ended(keeping: Keeping, gateway: 
     first = keeping.start()
     turn(keeping, gateway, differ=500)
     keeping.clock.now_s += 60
-    keeping.start()
+    keeping.start(candidate="slim")
     view = keeping.commands.view(first.rollout.rollout)
     assert (view.rollout.phase, view.evidence.shadow.pairs) == (Phase.ROLLED_BACK, 2000)
     assert (view.routes.shadows, view.verdict is not None) == ({}, True)

@@ -22,7 +22,13 @@ from serve.rollout.trail import Action
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
-WIDE = POLICY.model_copy(update={"shadow": Shadow(skip=True), "steps": Policy().steps[3:]})
+WIDE = POLICY.model_copy(
+    update={
+        "shadow": Shadow(skip=True),
+        "steps": Policy().steps[3:],
+        "guards": POLICY.guards.model_copy(update={"stall_s": 1.0}),
+    }
+)
 
 
 def abort(keeping: Keeping) -> None:

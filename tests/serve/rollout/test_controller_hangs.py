@@ -10,8 +10,14 @@ from serve.rollout.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping
 
 USERS = 1000
-# A minute at 10 %.
-SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True), "steps": (Step(share=0.1), Step(share=1.0))})
+# A minute at 10 %; what is no rate but a stall lasts two seconds as a rule.
+SKIP = POLICY.model_copy(
+    update={
+        "shadow": Shadow(skip=True),
+        "steps": (Step(share=0.1), Step(share=1.0)),
+        "guards": POLICY.guards.model_copy(update={"stall_s": 2.0}),
+    }
+)
 
 
 def serve(keeping: Keeping, gateway: Gateway, *, hangs: int, sticky: bool) -> None:
