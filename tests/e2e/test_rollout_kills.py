@@ -3,6 +3,7 @@
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ FEW = 5
 OPTIONS = ("--placement", "together", "--gateways", "2")
 # Each by so much more: enough steps for all that happens here.
 MORE = 0.05
+# A keeper that lives renews its lease each second.
+SIGN_S = 4.0
 SHARES = [*(number * MORE for number in range(1, 16)), 1.0]
 POLICY = {
     "shadow": {"skip": True},
@@ -193,6 +196,8 @@ def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
         wait_until(alike)
         first.act(ordeal.rollout, "promote", ActWanted())
         wait_until(alike)
+        # Before the first has given a sign of life it may be dead, and an abort would not wait for it.
+        time.sleep(SIGN_S)
         with pytest.raises(ServerFailed, match="has the lease"):
             second.act(ordeal.rollout, "abort", ActWanted())
         counted = ordeal.counted
