@@ -17,6 +17,7 @@ OVER = ("DONE", "ROLLED_BACK", "INCONCLUSIVE")
 # It has moved all traffic, and whoever sets routes ends it.
 _WATCHING = "WATCHING"
 CANARY_SHARE = 0.5
+_NO_LIMIT = 1e6
 # How many times the shortest time it may take until everything is proven.
 _PATIENCE = 3
 # Some of a rollout's proofs take half a minute, however short a person wants it.
@@ -40,7 +41,13 @@ def policy_of(limits: Limits) -> dict[str, Any]:
             {"share": CANARY_SHARE, "minimum_s": limits.duration_s, "minimum_requests": requests},
             {"share": 1.0, "minimum_s": 0, "minimum_requests": 1, "approval": True},
         ],
-        "guards": {"errors": {"allowed": limits.errors}, "latency": {"limit_ms": limits.p99_ms}},
+        "guards": {
+            "errors": {"allowed": limits.errors},
+            # The limits say what is slow, not the baseline.
+            "latency": {"limit_ms": limits.p99_ms, "times_baseline": _NO_LIMIT},
+        },
+        # Both have served their capacity: there is nothing left to warm up.
+        "settle_s": 0,
         # What it costs is known from the capacity; here it need not be cheaper.
         "cheaper_by": -9.0,
         "maximum_s": longest_s(limits),
