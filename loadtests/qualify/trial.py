@@ -44,7 +44,7 @@ def policy_of(limits: Limits) -> dict[str, Any]:
         "guards": {
             "errors": {"allowed": limits.errors},
             # The limits say what is slow, not the baseline.
-            "latency": {"limit_ms": limits.p99_ms, "times_baseline": _NO_LIMIT},
+            "latency": {"limit_ms": limits.p99_ms, "times_baseline": _NO_LIMIT, "excess": None},
         },
         # Both have served their capacity: there is nothing left to warm up.
         "settle_s": 0,

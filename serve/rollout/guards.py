@@ -49,9 +49,10 @@ def _rate_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts
     of these two, the mean of the e-values is one."""
     events, trials = counts.single
     evidence = np.minimum(_above(counts, guard.harm), log_rate_above(events, trials, guard.allowed))
-    if not isinstance(guard, LatencyGuard):
+    if not isinstance(guard, LatencyGuard) or guard.excess is None:
         return evidence
-    often = np.minimum(_above(alike(counts), _excess(guard)), log_rate_above(events, trials, guard.rare))
+    excess = max(guard.excess, guard.tolerance)
+    often = np.minimum(_above(alike(counts), excess), log_rate_above(events, trials, guard.rare))
     return np.asarray(np.logaddexp(evidence, often) - np.log(2))
 
 
@@ -85,9 +86,9 @@ def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) ->
     events, trials = counts.single
     ratio = _below(counts, guard.tolerance)
     rate = log_rate_below(events, trials, guard.allowed)
-    if not isinstance(guard, LatencyGuard):
+    if not isinstance(guard, LatencyGuard) or guard.excess is None:
         return np.asarray(np.logaddexp(ratio, rate) - np.log(2))
-    rate = np.minimum(rate, _below(alike(counts), _excess(guard)))
+    rate = np.minimum(rate, _below(alike(counts), max(guard.excess, guard.tolerance)))
     rare = log_rate_below(events, trials, guard.rare)
     return np.asarray(np.logaddexp(np.logaddexp(ratio, rate), rare) - np.log(3))
 
@@ -99,10 +100,6 @@ def alike(counts: Counts) -> Counts:
     return replace(
         counts, candidate=np.where(even, counts.candidate, 0.0), both=np.where(even, counts.both, 0.0)
     )
-
-
-def _excess(guard: LatencyGuard) -> float:
-    return max(guard.excess, guard.tolerance)
 
 
 def watch(
