@@ -73,12 +73,18 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float) -> Counts:
     segments = evidence.segments
     if kind not in TRIALS or not any(segment.courses for segment in segments):
         return _plain_counts(segments, kind)
-    courses = [course.unpack(segment.courses.get(kind, ())) for segment in segments]
+    courses = [_course_of(segment, kind, segments[-1].step) for segment in segments]
     # Labels of requests that stuck to keys were not drawn one by one: their keys are compared instead.
     shares = np.array([0.0 if segment.sticky else segment.split for segment in segments])
     stacked = course.Course(*(np.array(part) for part in zip(*courses, strict=True)))
     counts = counts_in(stacked, shares, np.array(len(courses) - 1), stall_s)
     return replace(counts, keyed=_keyed_of(evidence, kind))
+
+
+def _course_of(segment: Segment, kind: str, step: int) -> course.Course:
+    found = course.unpack(segment.courses.get(kind, ()))
+    # A stall that was under way when its step ended, as when a person promotes, is over.
+    return found if segment.step == step else found._replace(alone=np.zeros(2))
 
 
 def counts_in(courses: course.Course, shares: Array, here: Places, stall_s: float) -> Counts:
