@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from serve.record import Record
 from serve.rollout import course
 from serve.rollout.keys import Keys
+from serve.rollout.matched import Matched
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414  who reads evidence finds all of it here
 from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum, Sums, Total
@@ -201,6 +202,8 @@ class Carried(Record):
     shadow: Comparison = Comparison()
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
+    matched: Mapping[int, Matched] = {}
+    classes: Sum = 0
     deaths: Pair = Pair()
 
 
@@ -214,6 +217,9 @@ class Evidence(Record):
     # The same by output, and by the slice that a request named.
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
+    # Labels of requests of the shadow, by the class that they say, of so many that an answer may say.
+    matched: Mapping[int, Matched] = {}
+    classes: Sum = 0
     # Rows of copies that were dropped, because the shadow could not keep up or was not there; and by why.
     dropped: Sum = 0
     drops: Mapping[Drop, Sum] = {}
@@ -237,6 +243,8 @@ class Evidence(Record):
                 "shadow": self.shadow + self.carried.shadow,
                 "outputs": _together(self.outputs, self.carried.outputs),
                 "slices": _together(self.slices, self.carried.slices),
+                "matched": _add_up(self.matched, self.carried.matched),
+                "classes": max(self.classes, self.carried.classes),
                 "deaths": self.deaths + self.carried.deaths,
             }
         )
@@ -287,6 +295,10 @@ def _go_on(
     mine = course.unpack(() if before is None else before.courses.get(kind, ()))
     requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
     return course.pack(course.step(mine, requests, counts, rates))
+
+
+def _add_up(one: Mapping[int, Matched], other: Mapping[int, Matched]) -> Mapping[int, Matched]:
+    return {key: one.get(key, Matched()) + other.get(key, Matched()) for key in sorted({*one, *other})}
 
 
 def _together(one: Mapping[str, Comparison], other: Mapping[str, Comparison]) -> Mapping[str, Comparison]:
