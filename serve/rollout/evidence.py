@@ -202,6 +202,9 @@ class Carried(Record):
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
     deaths: Pair = Pair()
+    # What keys did at the baseline before the first of these rollouts, and in them before the first step.
+    before: Keys = Keys()
+    past: Keys = Keys()
 
 
 class Evidence(Record):
@@ -219,7 +222,9 @@ class Evidence(Record):
     drops: Mapping[Drop, Sum] = {}
     # Gateways that died while the variant ran in their own process.
     deaths: Pair = Pair()
-    # What keys did at the baseline before the first step.
+    # What keys did at the baseline before the rollout: nothing is known of limits.
+    before: Keys = Keys()
+    # And in the rollout before the first step.
     past: Keys = Keys()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
@@ -238,6 +243,9 @@ class Evidence(Record):
                 "outputs": _together(self.outputs, self.carried.outputs),
                 "slices": _together(self.slices, self.carried.slices),
                 "deaths": self.deaths + self.carried.deaths,
+                # The same hour may lie before each of two rollouts.
+                "before": self.carried.before if self.carried.before.buckets else self.before,
+                "past": self.past + self.carried.past,
             }
         )
         for segment in self.carried.segments:
