@@ -79,6 +79,8 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
         matched=known.matched,
         classes=known.classes,
         deaths=known.deaths,
+        before=known.before,
+        past=known.past,
     )
     # As it was then: a stall that was under way may be why it ended.
     seen = Evidence(**{name: getattr(carried, name) for name in Carried.model_fields})

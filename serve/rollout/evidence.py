@@ -205,6 +205,9 @@ class Carried(Record):
     matched: Mapping[int, Matched] = {}
     classes: Sum = 0
     deaths: Pair = Pair()
+    # What keys did at the baseline before the first of these rollouts, and in them before the first step.
+    before: Keys = Keys()
+    past: Keys = Keys()
 
 
 class Evidence(Record):
@@ -225,7 +228,9 @@ class Evidence(Record):
     drops: Mapping[Drop, Sum] = {}
     # Gateways that died while the variant ran in their own process.
     deaths: Pair = Pair()
-    # What keys did at the baseline before the first step.
+    # What keys did at the baseline before the rollout: nothing is known of limits.
+    before: Keys = Keys()
+    # And in the rollout before the first step.
     past: Keys = Keys()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
@@ -246,6 +251,9 @@ class Evidence(Record):
                 "matched": _add_up(self.matched, self.carried.matched),
                 "classes": max(self.classes, self.carried.classes),
                 "deaths": self.deaths + self.carried.deaths,
+                # The same hour may lie before each of two rollouts.
+                "before": self.carried.before if self.carried.before.buckets else self.before,
+                "past": self.past + self.carried.past,
             }
         )
         for segment in self.carried.segments:
