@@ -16,11 +16,12 @@ from serve.rollout.schema import ANSWERED
 KEPT = 1_000_000
 # An id that comes again is a new request, unless it is the same row that was sent twice.
 _NOTE = text(
-    "INSERT INTO answered (model, id, rollout, step, split, sticky, candidate, at_s, top) "
-    "VALUES (:model, :id, :rollout, :step, :split, :sticky, :candidate, :at_s, :top) "
+    "INSERT INTO answered (model, id, rollout, step, split, sticky, candidate, at_s, top, other) "
+    "VALUES (:model, :id, :rollout, :step, :split, :sticky, :candidate, :at_s, :top, :other) "
     "ON CONFLICT (model, id) DO UPDATE SET rollout = excluded.rollout, step = excluded.step, "
     "split = excluded.split, sticky = excluded.sticky, candidate = excluded.candidate, "
-    "at_s = excluded.at_s, top = excluded.top, outcome = NULL WHERE excluded.at_s > answered.at_s"
+    "at_s = excluded.at_s, top = excluded.top, other = excluded.other, outcome = NULL "
+    "WHERE excluded.at_s > answered.at_s"
 )
 
 
@@ -40,6 +41,8 @@ class Answer:
     at_s: float
     # The class that was on top of the answer. None: it had none, or several rows.
     top: int | None = None
+    # Of a request of the shadow, which has step 0: the class on top of the candidate's answer to it.
+    other: int | None = None
 
 
 class Answered:
@@ -84,6 +87,7 @@ def _row(model: str, answer: Answer) -> dict[str, object]:
         "candidate": answer.candidate,
         "at_s": answer.at_s,
         "top": answer.top,
+        "other": answer.other,
     }
 
 

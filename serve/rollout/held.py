@@ -37,7 +37,7 @@ def settle(connection: Connection, model: str, now_s: float) -> bool:
     )
     told = list(connection.execute(found))
     right = [(row, correct_by(row, row.correct, row.label)) for row in told if row.outcome is None]
-    counted: list[Told] = [(row, correct) for row, correct in right if correct is not None]
+    counted: list[Told] = [(row, correct, row.label) for row, correct in right if correct is not None]
     count_labels(connection, counted)
     if told:
         ids = select(ANSWERED.c.id).where(ANSWERED.c.model == model)
@@ -49,7 +49,8 @@ def correct_by(
     answered: Row[tuple[object, ...]], correct: bool | None, label: int | str | None
 ) -> bool | None:
     """Whether an answer was right: as it was said, or by the class that should have been on top. None: the
-    answer had no such class."""
+    answer had no such class; or it was given in the shadow, and only the class would say whether the
+    candidate's was right."""
     if correct is not None:
-        return correct
+        return correct if answered.step else None
     return None if answered.top is None else bool(answered.top == label)

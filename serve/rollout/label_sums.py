@@ -1,6 +1,7 @@
 """LabelSums: how many answers of each second were labelled, and how many of them were wrong.
 
-By the second in which a request was answered, so that it is no matter how labels are posted."""
+By the second in which a request was answered, so that it is no matter how labels are posted. Those of the
+shadow are summed by the class that they say: there both variants have answered."""
 
 import math
 from collections import defaultdict
@@ -10,10 +11,11 @@ from itertools import groupby
 from sqlalchemy import Connection, Row, bindparam, delete, select, text, update
 
 from serve.rollout.evidence import Events, Pair, Segment
-from serve.rollout.schema import ANSWERED, LABELS
+from serve.rollout.matched import MOST_CLASSES, Matched
+from serve.rollout.schema import ANSWERED, LABELS, MATCHED
 
-# A request as it is remembered, and whether its answer was right.
-Told = tuple[Row[tuple[object, ...]], bool]
+# A request as it is remembered, whether its answer was right, and the class that it should have been.
+Told = tuple[Row[tuple[object, ...]], bool, int | str | None]
 _TELL = (
     update(ANSWERED)
     .where(ANSWERED.c.model == bindparam("of"), ANSWERED.c.id == bindparam("digest"))
@@ -28,14 +30,28 @@ _ADD = text(
     "baseline_wrong = labels.baseline_wrong + excluded.baseline_wrong, "
     "candidate_wrong = labels.candidate_wrong + excluded.candidate_wrong"
 )
+_ADD_MATCHED = text(
+    "INSERT INTO matched (model, rollout, label, labelled, baseline_alone, candidate_alone, neither) "
+    "VALUES (:model, :rollout, :label, :labelled, :baseline_alone, :candidate_alone, :neither) "
+    "ON CONFLICT (model, rollout, label) DO UPDATE SET labelled = matched.labelled + excluded.labelled, "
+    "baseline_alone = matched.baseline_alone + excluded.baseline_alone, "
+    "candidate_alone = matched.candidate_alone + excluded.candidate_alone, "
+    "neither = matched.neither + excluded.neither"
+)
 _COUNTS = ("baseline", "candidate", "baseline_wrong", "candidate_wrong")
 
 
 def count_labels(connection: Connection, told: Iterable[Told]) -> None:
     """Remember that these requests are labelled now, and count each in its second."""
     changes, seconds = [], defaultdict[tuple[object, ...], list[int]](lambda: [0] * len(_COUNTS))
-    for row, correct in told:
+    matched = defaultdict[tuple[str, str, int], Matched](Matched)
+    for row, correct, label in told:
         changes.append({"of": row.model, "digest": row.id, "correct": correct})
+        if not row.step:
+            assert isinstance(label, int), "a label of the shadow says the class"
+            kept = min(label, MOST_CLASSES)
+            matched[row.model, row.rollout, kept] += Matched.one(label, row.top, row.other)
+            continue
         key = (row.model, row.rollout, row.step, row.split, row.sticky, math.floor(row.at_s))
         counts = seconds[key]
         counts[int(row.candidate)] += 1
@@ -43,8 +59,13 @@ def count_labels(connection: Connection, told: Iterable[Told]) -> None:
     if changes:
         names = ("model", "rollout", "step", "split", "sticky", "second", *_COUNTS)
         connection.execute(_TELL, changes)
+    if seconds:
         rows = [dict(zip(names, (*key, *counts), strict=True)) for key, counts in sorted(seconds.items())]
         connection.execute(_ADD, rows)
+    if matched:
+        keys = ({"model": model, "rollout": rollout, "label": label} for model, rollout, label in matched)
+        sums = (part.model_dump() for part in matched.values())
+        connection.execute(_ADD_MATCHED, [key | part for key, part in zip(keys, sums, strict=True)])
 
 
 def read_labels(connection: Connection, rollout: str) -> tuple[Segment, ...]:
@@ -57,9 +78,16 @@ def read_labels(connection: Connection, rollout: str) -> tuple[Segment, ...]:
     return tuple(_segment(*key, list(seconds)) for key, seconds in groups)
 
 
+def read_matched(connection: Connection, rollout: str) -> dict[int, Matched]:
+    """All labels of a rollout's shadow so far, by the class that they say."""
+    rows = connection.execute(select(MATCHED).where(MATCHED.c.rollout == rollout).order_by(MATCHED.c.label))
+    return {row.label: Matched(**{name: getattr(row, name) for name in Matched.model_fields}) for row in rows}
+
+
 def forget_sums(connection: Connection, model: str, rollout: str) -> None:
     """Forget those of all rollouts of `model` but this one."""
-    connection.execute(delete(LABELS).where(LABELS.c.model == model, LABELS.c.rollout != rollout))
+    for table in (LABELS, MATCHED):
+        connection.execute(delete(table).where(table.c.model == model, table.c.rollout != rollout))
 
 
 def _segment(step: int, split: float, sticky: bool, seconds: list[Row[tuple[object, ...]]]) -> Segment:

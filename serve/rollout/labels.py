@@ -48,7 +48,7 @@ def join_labels(
         elif (correct := correct_by(row, outcome.correct, outcome.label)) is None:
             came["no_class"].append(outcome.request_id)
         else:
-            counted.append((row, correct))
+            counted.append((row, correct, outcome.label))
             seen.add(digest)
     count_labels(connection, counted)
     hold(connection, waiting)

@@ -17,9 +17,10 @@ from serve.rollout.answered import Answered
 from serve.rollout.audit import audit, evidence_text
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.feedback import Feedback, Outcome
-from serve.rollout.label_sums import read_labels
+from serve.rollout.label_sums import read_labels, read_matched
 from serve.rollout.labels import Running, join_labels
 from serve.rollout.lease import Lease, Writer, lease_of
+from serve.rollout.matched import Matched
 from serve.rollout.reader import Present as Present  # noqa: PLC0414  who has a store finds it here
 from serve.rollout.reader import Reader, last_of
 from serve.rollout.schema import EVIDENCE, TRAIL, open_engine, transaction
@@ -96,6 +97,11 @@ class Store(Reader):
         """Join outcomes to the requests of the rollout `running`; None: none runs. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
             return join_labels(connection, model, outcomes, running, now_s)
+
+    def matched(self, rollout: str) -> dict[int, Matched]:
+        """All labels of the shadow of `rollout` so far, by the class that they say."""
+        with transaction(self._engine) as connection:
+            return read_matched(connection, rollout)
 
     def labels(self, rollout: str) -> tuple[Segment, ...]:
         """All labels of `rollout` so far."""
