@@ -5,13 +5,15 @@ shadow are summed by the class that they say: there both variants have answered.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, select, text, update
+from sqlalchemy import Connection, Row, Table, TextClause, bindparam, delete, select, text, update
 
 from serve.rollout.evidence import Events, Pair, Segment
 from serve.rollout.matched import MOST_CLASSES, Matched
+from serve.rollout.row_seals import RowSeals, fields_of
 from serve.rollout.schema import ANSWERED, LABELS, MATCHED
 
 # A request as it is remembered, whether its answer was right, and the class that it should have been.
@@ -41,12 +43,12 @@ _ADD_MATCHED = text(
 _COUNTS = ("baseline", "candidate", "baseline_wrong", "candidate_wrong")
 
 
-def count_labels(connection: Connection, told: Iterable[Told]) -> None:
+def count_labels(seals: RowSeals, told: Iterable[Told]) -> None:
     """Remember that these requests are labelled now, and count each in its second."""
-    changes, seconds = [], defaultdict[tuple[object, ...], list[int]](lambda: [0] * len(_COUNTS))
+    told = list(told)
+    seconds = defaultdict[tuple[object, ...], list[int]](lambda: [0] * len(_COUNTS))
     matched = defaultdict[tuple[str, str, int], Matched](Matched)
     for row, correct, label in told:
-        changes.append({"of": row.model, "digest": row.id, "correct": correct})
         if not row.step:
             assert isinstance(label, int), "a label of the shadow says the class"
             kept = min(label, MOST_CLASSES)
@@ -56,16 +58,44 @@ def count_labels(connection: Connection, told: Iterable[Told]) -> None:
         counts = seconds[key]
         counts[int(row.candidate)] += 1
         counts[2 + int(row.candidate)] += not correct
-    if changes:
-        names = ("model", "rollout", "step", "split", "sticky", "second", *_COUNTS)
-        connection.execute(_TELL, changes)
-    if seconds:
-        rows = [dict(zip(names, (*key, *counts), strict=True)) for key, counts in sorted(seconds.items())]
-        connection.execute(_ADD, rows)
-    if matched:
-        keys = ({"model": model, "rollout": rollout, "label": label} for model, rollout, label in matched)
-        sums = (part.model_dump() for part in matched.values())
-        connection.execute(_ADD_MATCHED, [key | part for key, part in zip(keys, sums, strict=True)])
+    _tell(seals, told)
+    names = ("model", "rollout", "step", "split", "sticky", "second", *_COUNTS)
+    rows = [dict(zip(names, (*key, *counts), strict=True)) for key, counts in sorted(seconds.items())]
+    _add(seals, LABELS, _ADD, rows)
+    keys = ({"model": model, "rollout": rollout, "label": label} for model, rollout, label in matched)
+    sums = (part.model_dump() for part in matched.values())
+    _add(seals, MATCHED, _ADD_MATCHED, [key | part for key, part in zip(keys, sums, strict=True)])
+
+
+def _tell(seals: RowSeals, told: Sequence[Told]) -> None:
+    """Write down that they are labelled."""
+    if not told:
+        return
+    before = [fields_of(ANSWERED, row) for row, _, _ in told]
+    outcomes = ({"outcome": correct} for _, correct, _ in told)
+    seals.change(ANSWERED, before, [row | change for row, change in zip(before, outcomes, strict=True)])
+    changes = [{"of": row.model, "digest": row.id, "correct": correct} for row, correct, _ in told]
+    seals.connection.execute(_TELL, changes)
+
+
+def _add(seals: RowSeals, table: Table, statement: TextClause, more: Sequence[dict[str, Any]]) -> None:
+    """Add these rows to those with the same keys."""
+    if not more:
+        return
+    keys = [column.name for column in table.primary_key]
+    *_, narrow = table.primary_key
+    mine = (table.c.model == more[0]["model"], narrow.in_({row[narrow.name] for row in more}))
+    known = {
+        tuple(row[name] for name in keys): dict(row)
+        for row in seals.connection.execute(select(table).where(*mine)).mappings()
+    }
+    old = [known.get(tuple(row[name] for name in keys)) for row in more]
+    new = [
+        row if before is None else row | {name: before[name] + row[name] for name in row if name not in keys}
+        for before, row in zip(old, more, strict=True)
+    ]
+    seals.change(table, [before for before in old if before is not None], new)
+    seals.connection.execute(statement, more)
 
 
 def read_labels(connection: Connection, rollout: str) -> tuple[Segment, ...]:

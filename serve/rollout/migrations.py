@@ -41,4 +41,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "labelled INTEGER NOT NULL, baseline_alone INTEGER NOT NULL, candidate_alone INTEGER NOT NULL, "
         "neither INTEGER NOT NULL, PRIMARY KEY (model, rollout, label))",
     ),
+    (
+        "CREATE TABLE row_seals (model TEXT NOT NULL, name TEXT NOT NULL, rollout TEXT NOT NULL, "
+        "number INTEGER NOT NULL, total TEXT NOT NULL, seal TEXT NOT NULL, PRIMARY KEY (model, name))",
+    ),
 )

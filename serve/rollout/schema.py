@@ -113,6 +113,18 @@ HELD = Table(
     Column("label", Integer),
     Column("told_s", Double),
 )
+# Of the rows of those tables that are of one rollout: how many they are, the sum of their numbers, which is
+# hexadecimal, and a seal; see serve/rollout/row_seals.py.
+ROW_SEALS = Table(
+    "row_seals",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("rollout", Text),
+    Column("number", Integer),
+    Column("total", Text),
+    Column("seal", Text),
+)
 _VERSION = Table("schema_version", _TABLES, Column("version", Integer))
 
 # Older ones have no seals of evidence.

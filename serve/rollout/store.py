@@ -23,9 +23,10 @@ from serve.rollout.lease import Lease, Writer, lease_of
 from serve.rollout.matched import Matched
 from serve.rollout.reader import Present as Present  # noqa: PLC0414  who has a store finds it here
 from serve.rollout.reader import Reader, last_of
+from serve.rollout.row_seals import RowSeals
 from serve.rollout.schema import EVIDENCE, TRAIL, open_engine, transaction
 from serve.rollout.seal_key import SealKey, key_path, open_key
-from serve.rollout.trail import Change, Entry, seal
+from serve.rollout.trail import Action, Change, Entry, seal
 
 
 class Store(Reader):
@@ -48,7 +49,7 @@ class Store(Reader):
             raise
         self.anchor = None if path is None else Anchor(path.with_suffix(".anchor"))
         # Which variant was chosen for a request, and what is known of its answer.
-        self.answered = Answered(self._writer)
+        self.answered = Answered(self._writer, self.key)
 
     def close(self) -> None:
         """Let go of the lease and of the database."""
@@ -82,6 +83,7 @@ class Store(Reader):
             unreadable = (str(error),)
         trail = self.trail(model)
         faults = audit(trail, self.rows(model), last, accepted, self.key) or unreadable
+        faults = faults or self.label_faults(model, trail, accepted, self.key)
         if self.anchor and trail and not faults and (last is None or last.number < trail[-1].number):
             self.anchor.add(Head(model=model, number=trail[-1].number, digest=trail[-1].digest))
         return present, trail, faults
@@ -96,7 +98,7 @@ class Store(Reader):
     ) -> Feedback:
         """Join outcomes to the requests of the rollout `running`; None: none runs. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
-            return join_labels(connection, model, outcomes, running, now_s)
+            return join_labels(RowSeals(connection, self.key), model, outcomes, running, now_s)
 
     def matched(self, rollout: str) -> dict[int, Matched]:
         """All labels of the shadow of `rollout` so far, by the class that they say."""
@@ -125,6 +127,9 @@ class Store(Reader):
                     number,
                 )
             _refuse_old_routes(connection, change)
+            if change.action is Action.START and change.rollout is not None:
+                RowSeals(connection, self.key).begin(change.model, change.rollout.rollout)
+                change = change.model_copy(update={"rows_sealed": self.key is not None})
             entry = seal(change, number + 1, last.digest if last else "", self.key)
             connection.execute(insert(TRAIL).values(**entry.model_dump()))
             if change.rollout is not None and change.judged is not None:

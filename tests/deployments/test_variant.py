@@ -115,7 +115,7 @@ def test_the_end_of_the_only_replica_is_seen(make_apart: Any) -> None:
             await asyncio.sleep(0.05)
             early = lost.done()
             process.kill()
-            await asyncio.wait_for(lost, 10)
+            await asyncio.wait_for(lost, 60)
             return early
 
         assert asyncio.run(scenario()) is False
@@ -129,7 +129,7 @@ def test_a_replica_that_ended_before_anybody_looked_is_lost(make_apart: Any) -> 
 
     async def scenario() -> None:
         assert await apart.ready()
-        await asyncio.wait_for(apart.lost(), 10)
+        await asyncio.wait_for(apart.lost(), 60)
 
     asyncio.run(scenario())
 

@@ -24,7 +24,7 @@ def execute(url: str, statement: str) -> None:
 def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
     """An old program must not write into what it does not know."""
     execute(url, "UPDATE schema_version SET version = 99")
-    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 6; use the newer one"):
+    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 7; use the newer one"):
         Store(url, "keeper")
 
 
