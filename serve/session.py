@@ -20,10 +20,14 @@ _WARM_UPS = ((1, 16), (8, 32))
 class Session:
     """One graph, loaded and warmed up. Runs arrays, one call at a time."""
 
-    def __init__(self, graph: bytes, signature: Signature, name: str, *, threads: int = 1) -> None:
-        """Load `graph`; messages call it `name`. Raises InvalidBundle when `signature` is not its own."""
+    def __init__(
+        self, graph: bytes, signature: Signature, name: str, *, threads: int = 1, alone: bool = False
+    ) -> None:
+        """Load `graph`; messages call it `name`. With `alone` each row has a run of its own. Raises
+        InvalidBundle when `signature` is not its own."""
         self.signature = signature
         self.name = name
+        self.alone = alone
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -45,6 +49,15 @@ class Session:
         """The model's outputs by name, BYTES as objects of bytes, BF16 as uint16, both ways.
 
         Raises InvalidRequest for BYTES that are no UTF-8, ModelFailed when the graph itself fails."""
+        rows = len(next(iter(arrays.values()))) if self.alone else 1
+        if rows == 1:
+            return self._run(arrays)
+        answers = [
+            self._run({name: array[row : row + 1] for name, array in arrays.items()}) for row in range(rows)
+        ]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in self._outputs}
+
+    def _run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
         feed = dict(arrays)
         for name in self._string_inputs:
             feed[name] = _to_strings(name, feed[name])
@@ -95,7 +108,8 @@ def open_session(folder: Path, *, threads: int = 1) -> Session:
     """The bundle in `folder`, verified and loaded. Raises InvalidBundle when it is not what it says it is."""
     bundle = read_bundle(folder)
     graph = read_file(folder, bundle, MODEL)
-    return Session(graph, bundle.signature, f"{bundle.model}/{bundle.variant}", threads=threads)
+    name, alone = f"{bundle.model}/{bundle.variant}", bundle.rows == "alone"
+    return Session(graph, bundle.signature, name, threads=threads, alone=alone)
 
 
 def _names_of(datatype: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
