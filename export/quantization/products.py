@@ -75,7 +75,7 @@ class _Rewriter:
             bias = "" if linear.addition is None else linear.addition.input[linear.bias_index(self._wiring)]
             return [*nodes, _product([*inputs, bias], linear.output, name)]
         output = linear.product.output[0]
-        scaled = [f"{output}_shares", f"{activation}_limit"]
+        scaled = [f"{output}_unscaled", f"{activation}_limit"]
         return [
             *nodes,
             _product(inputs, scaled[0], name),
