@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve.rollout.census import Count, Run, Sheet
+from serve.rollout.census import BEFORE, Count, Run, Sheet
 from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
@@ -41,12 +41,13 @@ def gather(
         pairs=evidence.shadow,
         outputs=dict(evidence.outputs),
         slices=dict(evidence.slices),
+        classes=evidence.classes,
         dropped=evidence.dropped,
         drops=dict(evidence.drops),
     )
     seen = dict(evidence.sheets)
     sides = {plan.baseline: 0, plan.candidate: 1}
-    past = evidence.past
+    before, past = evidence.before, evidence.past
     for gateway, sheet in sheets:
         seen[gateway] = sheet.number
         add_copies(copies, sheet.copies)
@@ -59,6 +60,8 @@ def gather(
                 total.over_limit += count.over_limit
                 _add_quantiles(total, count)
                 sums[step, split, sticky].keys[sides[variant]] += _keys(count)
+            elif revision == BEFORE:
+                before += _keys(count)
             elif not step and variant == plan.baseline:
                 past += _keys(count)
         for variant, run in sheet.runs.items():
@@ -75,10 +78,12 @@ def gather(
             lately = extended(lately, _stretch(tick))
     update = {
         "lately": lately,
+        "before": before,
         "past": past,
         "shadow": copies.pairs,
         "outputs": copies.outputs,
         "slices": copies.slices,
+        "classes": copies.classes,
         "dropped": copies.dropped,
         "drops": copies.drops,
         "deaths": evidence.deaths + _deaths(sheets, plan),
@@ -94,7 +99,8 @@ def _settling(tick: Segment) -> Segment:
         for name, field in Segment.model_fields.items()
         if name.startswith(("timed", "over_")) or name.endswith("_cost")
     }
-    return tick.model_copy(update=update)
+    sides = ("baseline_keys", "candidate_keys")
+    return tick.model_copy(update=update | {side: getattr(tick, side).without_limits for side in sides})
 
 
 def _begun_s(evidence: Evidence, tick: Segment) -> float:
