@@ -60,9 +60,13 @@ def _neighbours(rows: Arrays, others: Arrays) -> Iterator[tuple[str, Arrays]]:
     if floats:
         # In half precision this is infinite, which is extreme, too.
         with np.errstate(over="ignore"):
-            extreme = {name: (array * _EXTREME).astype(array.dtype) for name, array in floats.items()}
-        yield f"rows {_EXTREME:g} times as large", rows | extreme
-        yield "rows of NaN", rows | {name: np.full_like(array, np.nan) for name, array in floats.items()}
+            extreme = {
+                name: (array.astype(np.float64) * _EXTREME).astype(array.dtype)
+                for name, array in floats.items()
+            }
+        yield f"rows {_EXTREME:g} times as large", {**rows, **extreme}
+        nan = {name: np.full_like(array, np.nan) for name, array in floats.items()}
+        yield "rows of NaN", {**rows, **nan}
 
 
 def _differ(before: Arrays, after: Arrays, kept: slice, share: float) -> bool:
