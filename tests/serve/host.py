@@ -54,7 +54,7 @@ class Host:
         # A row costs as much as it is scaled by.
         cpu_ms = self._scale * len(rows)
         sums = np.where(rows[:, :1] == self.spoilt, np.nan, rows.sum(axis=1, keepdims=True))
-        answer = {"y": np.repeat(self._scale * sums, CLASSES, axis=1).astype(np.float32)}
+        answer: Outputs = {"y": np.repeat(self._scale * sums, CLASSES, axis=1).astype(np.float32)}
         return self.bend(answer), cpu_ms
 
     async def ready(self) -> bool:
