@@ -50,19 +50,23 @@ class Figure(Record):
 
 
 def with_thresholds(
-    found: Sequence[tuple[Figure, float]], proof: float, family: Collection[str] = ()
+    found: Sequence[tuple[Figure, float]], proof: float, families: Sequence[Collection[str]] = ()
 ) -> tuple[Figure, ...]:
     """What was found, with what its evidence must reach. Each figure comes with how sure harm must be: over
-    all of them together, hence each one's odds times their number (Bonferroni). A `family` of guards counts
-    as one, whose odds its members share."""
-    members = sum(figure.guard in family for figure, _ in found)
-    guards = len(found) - members + bool(members)
+    all of them together, hence each one's odds times their number (Bonferroni). Each of the `families` of
+    guards counts as one, whose odds its members share."""
+    names = [figure.guard for figure, _ in found]
+    members = {
+        name: sum(other in family for other in names)
+        for family in families
+        for name in names
+        if name in family
+    }
+    guards = len({next((at for at, family in enumerate(families) if name in family), name) for name in names})
     return tuple(
         figure.model_copy(
             update={
-                "harm_at": tidy(
-                    math.log(guards * (members if figure.guard in family else 1) / (1 - confidence))
-                ),
+                "harm_at": tidy(math.log(guards * members.get(figure.guard, 1) / (1 - confidence))),
                 "safe_at": safe_at(proof),
             }
         )
