@@ -88,6 +88,7 @@ class Keeper:
     async def sync(self, report: Report) -> Reply:
         """Take a gateway's report."""
         self._gateways.hear(report)
+        self._hosts.hear_shapes(report.shapes)
         for model, sheet in report.sheets.items():
             self._controller.take(model, report.gateway, sheet)
         for trip in report.trips.values():

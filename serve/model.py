@@ -17,6 +17,7 @@ from serve.oip.request import InferRequest
 from serve.record import nearest
 from serve.rollout.breaker import Trip
 from serve.rollout.census import Census, Sheet, Watch
+from serve.rollout.past import Past, Recalled
 from serve.rollout.tally import Tally, ran_of
 from serve.routing import Routes, bucket_of, choose, point_of
 from serve.settings import Settings
@@ -61,6 +62,8 @@ class ServedModel:
         self.census: Census | None = None
         # What counts for one; that of a gateway with a journal outlives it.
         self.begin_census: Callable[[Watch], Census] = Census
+        # What keys did at the baseline while there was none.
+        self.past = Past()
         self._settings = settings
 
     @property
@@ -82,7 +85,9 @@ class ServedModel:
             self.census.watch = watch
         else:
             self._end_census()
-            self.census = None if watch is None else self.begin_census(watch)
+            self.census = None if watch is None else self._begin_census(watch)
+        if routes.baseline != self.routes.baseline:
+            self.past = Past()
         self.routes = routes if self.census is None else self.census.protected(routes)
         self.shadows.cast(routes.shadows, self.served, self.census)
 
@@ -171,10 +176,22 @@ class ServedModel:
             parameters |= encoded.parameters
         asked = Asked(arrays, request.outputs, deadline, ticket)
         if ticket.census is None:
-            return (await respond(self, asked, parameters, encode))[1]
+            with Recalled(self.past, self._bucket_at_baseline(ticket)):
+                return (await respond(self, asked, parameters, encode))[1]
         with Admission(ticket.census, ticket, start) as admission:
             admission.answer, content = await respond(self, asked, parameters, encode)
         return content
+
+    def _bucket_at_baseline(self, ticket: Ticket) -> int | None:
+        """The bucket of a key that the routes sent to the baseline; None: it is another request."""
+        at_baseline = not ticket.pinned and ticket.choice[2] == self.routes.baseline
+        return ticket.bucket if at_baseline else None
+
+    def _begin_census(self, watch: Watch) -> Census:
+        census = self.begin_census(watch)
+        if watch.baseline == self.routes.baseline:
+            census.recall(self.past.counts())
+        return census
 
     def _end_census(self) -> None:
         if self.census is not None:

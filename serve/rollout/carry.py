@@ -76,7 +76,11 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
         shadow=known.shadow,
         outputs=known.outputs,
         slices=known.slices,
+        matched=known.matched,
+        classes=known.classes,
         deaths=known.deaths,
+        before=known.before,
+        past=known.past,
     )
     # As it was then: a stall that was under way may be why it ended.
     seen = Evidence(**{name: getattr(carried, name) for name in Carried.model_fields})

@@ -1,7 +1,7 @@
 """Census: what one gateway counts of a model while a rollout watches it, sheet by sheet."""
 
 import math
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -18,6 +18,8 @@ from serve.routing import Routes
 _MOST_ANSWERED = 100_000
 _MOST_DISAGREEMENTS = 20
 
+# In the place of a revision: what keys did at the baseline before the rollout.
+BEFORE = 0
 # The routes' revision by which a request was chosen, whether by a sticky key, and the variant that was.
 Choice = tuple[int, bool, str]
 
@@ -63,7 +65,7 @@ class Count:
     timed_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
     over_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
     # The same for those that were chosen by a key, by the key's bucket (see `serve.routing.bucket_of`).
-    keys: "dict[int, Count]" = field(default_factory=dict)
+    keys: "dict[int, Count]" = field(default_factory=lambda: defaultdict(Count))
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -138,6 +140,11 @@ class Census:
         """The routes, without the candidate once its breaker has opened."""
         return routes if self.breaker.trip is None else routes.without(self.watch.candidate)
 
+    def recall(self, past: Count) -> None:
+        """With the first sheet goes what keys did before; it stands in no ledger, for it proves nothing."""
+        if past.keys:
+            self._counts[BEFORE, True, self.watch.baseline] = past
+
     def count(
         self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
     ) -> None:
@@ -176,15 +183,8 @@ class Census:
             self._answered.append((request_id, choice))
 
     def _counted(self, choice: Choice, bucket: int | None) -> tuple[Count, ...]:
-        count = self._counts.get(choice)
-        if count is None:
-            count = self._counts[choice] = Count()
-        if bucket is None:
-            return (count,)
-        keyed = count.keys.get(bucket)
-        if keyed is None:
-            keyed = count.keys[bucket] = Count()
-        return count, keyed
+        count = self._counts[choice]
+        return (count,) if bucket is None else (count, count.keys[bucket])
 
     def sheet(
         self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes] | None = None
@@ -241,7 +241,7 @@ class Census:
         }
 
     def _clear(self) -> None:
-        self._counts: dict[Choice, Count] = {}
+        self._counts: defaultdict[Choice, Count] = defaultdict(Count)
         self._answered: deque[tuple[str, Choice]] = deque(maxlen=_MOST_ANSWERED)
         # The ids of requests and the classes on top of their answers.
         self.tops: deque[tuple[str, int]] = deque(maxlen=_MOST_ANSWERED)

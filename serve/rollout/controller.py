@@ -32,6 +32,11 @@ _log = logging.getLogger("counterweight.controller")
 BY_KEEPER = "keeper"
 # When nothing was written, or nobody looked, for longer, people are told.
 _LATE_S = 3.0
+# By whether the keeper that has the lease has given a sign of life.
+_FOLLOWS = {
+    True: "this one only follows",
+    False: "this one follows, and aborts all the same until that one gives a sign of life",
+}
 
 
 class Controller:
@@ -99,7 +104,7 @@ class Controller:
         if (blind_s := now_s - self._looked_s) > _LATE_S:
             said.append(f"nobody has judged for {blind_s:,.0f} s")
         if not self._acting:
-            said.append("another keeper has the store's lease: this one only follows")
+            said.append(f"another keeper has the store's lease: {_FOLLOWS[self._rival]}")
         if (ahead := situation.ahead) is not None:
             said.append(f"the {ahead.action} by {ahead.by} is in force, and not written down yet")
         return tuple(said)

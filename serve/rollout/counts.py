@@ -1,6 +1,6 @@
 """Counts: the events of one kind in all that was seen, as the arrays that guards weigh."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -153,19 +153,30 @@ def _keyed_of(evidence: Evidence, kind: str) -> clusters.Keyed | None:
     segments = [segment for segment in evidence.segments if segment.sticky]
     if not segments:
         return None
-    sides = [[evidence.past, *(segment.baseline_keys for segment in segments)]]
-    sides.append([Keys(), *(segment.candidate_keys for segment in segments)])
-    requests, events = (
-        np.array([[_by_bucket(getattr(keys, part)) for keys in side] for side in sides])
-        for part in ("buckets", kind)
+    # Before the rollout there were no limits.
+    past = evidence.past + evidence.before if kind == "errors" else evidence.past
+    places = [[_by_bucket(past, kind), *(_of_segment(segment, kind, "baseline") for segment in segments)]]
+    places.append(
+        [_by_bucket(Keys(), kind), *(_of_segment(segment, kind, "candidate") for segment in segments)]
     )
+    requests, events = np.moveaxis(np.array(places), 2, 0)
     return clusters.compare(requests, events)
 
 
-def _by_bucket(numbers: Mapping[int, int]) -> Array:
-    row = np.zeros(BUCKETS)
-    row[list(numbers)] = list(numbers.values())
-    return row
+def _of_segment(segment: Segment, kind: str, side: str) -> Array:
+    """Of one variant, by bucket: the requests that it could have happened to, and the events. The former are
+    spread like all its requests."""
+    trials, requests = (getattr(getattr(segment, name), side) for name in (TRIALS[kind], "requests"))
+    share = np.array([[trials / max(requests, 1)], [trials > 0]])
+    return np.asarray(_by_bucket(getattr(segment, f"{side}_keys"), kind) * share)
+
+
+def _by_bucket(keys: Keys, kind: str) -> Array:
+    """Requests and events: [2, bucket]."""
+    rows = np.zeros((2, BUCKETS))
+    for row, numbers in zip(rows, (keys.buckets, getattr(keys, kind)), strict=True):
+        row[list(numbers)] = list(numbers.values())
+    return rows
 
 
 def shares_of(segments: Sequence[Segment]) -> Array:

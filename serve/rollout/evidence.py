@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from serve.record import Record
 from serve.rollout import course
 from serve.rollout.keys import Keys
+from serve.rollout.matched import Matched
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414  who reads evidence finds all of it here
 from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum, Sums, Total
@@ -201,7 +202,12 @@ class Carried(Record):
     shadow: Comparison = Comparison()
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
+    matched: Mapping[int, Matched] = {}
+    classes: Sum = 0
     deaths: Pair = Pair()
+    # What keys did at the baseline before the first of these rollouts, and in them before the first step.
+    before: Keys = Keys()
+    past: Keys = Keys()
 
 
 class Evidence(Record):
@@ -214,12 +220,17 @@ class Evidence(Record):
     # The same by output, and by the slice that a request named.
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
+    # Labels of requests of the shadow, by the class that they say, of so many that an answer may say.
+    matched: Mapping[int, Matched] = {}
+    classes: Sum = 0
     # Rows of copies that were dropped, because the shadow could not keep up or was not there; and by why.
     dropped: Sum = 0
     drops: Mapping[Drop, Sum] = {}
     # Gateways that died while the variant ran in their own process.
     deaths: Pair = Pair()
-    # What keys did at the baseline before the first step.
+    # What keys did at the baseline before the rollout: nothing is known of limits.
+    before: Keys = Keys()
+    # And in the rollout before the first step.
     past: Keys = Keys()
     # Gateway -> the number of its last sheet that is in here.
     sheets: Mapping[str, int] = {}
@@ -237,7 +248,12 @@ class Evidence(Record):
                 "shadow": self.shadow + self.carried.shadow,
                 "outputs": _together(self.outputs, self.carried.outputs),
                 "slices": _together(self.slices, self.carried.slices),
+                "matched": _add_up(self.matched, self.carried.matched),
+                "classes": max(self.classes, self.carried.classes),
                 "deaths": self.deaths + self.carried.deaths,
+                # The same hour may lie before each of two rollouts.
+                "before": self.carried.before if self.carried.before.buckets else self.before,
+                "past": self.past + self.carried.past,
             }
         )
         for segment in self.carried.segments:
@@ -287,6 +303,10 @@ def _go_on(
     mine = course.unpack(() if before is None else before.courses.get(kind, ()))
     requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
     return course.pack(course.step(mine, requests, counts, rates))
+
+
+def _add_up(one: Mapping[int, Matched], other: Mapping[int, Matched]) -> Mapping[int, Matched]:
+    return {key: one.get(key, Matched()) + other.get(key, Matched()) for key in sorted({*one, *other})}
 
 
 def _together(one: Mapping[str, Comparison], other: Mapping[str, Comparison]) -> Mapping[str, Comparison]:

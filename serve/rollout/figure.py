@@ -56,17 +56,13 @@ def with_thresholds(
     all of them together, hence each one's odds times their number (Bonferroni). Each of the `families` of
     guards counts as one, whose odds its members share."""
     names = [figure.guard for figure, _ in found]
-    members = {
-        name: sum(other in family for other in names)
-        for family in families
-        for name in names
-        if name in family
-    }
-    guards = len({next((at for at, family in enumerate(families) if name in family), name) for name in names})
+    members = [sum(name in family for name in names) for family in families]
+    shares = {name: many for family, many in zip(families, members, strict=True) for name in family}
+    guards = len(found) - sum(members) + sum(many > 0 for many in members)
     return tuple(
         figure.model_copy(
             update={
-                "harm_at": tidy(math.log(guards * members.get(figure.guard, 1) / (1 - confidence))),
+                "harm_at": tidy(math.log(guards * shares.get(figure.guard, 1) / (1 - confidence))),
                 "safe_at": safe_at(proof),
             }
         )

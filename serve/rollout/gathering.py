@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve.rollout.census import Count, Run, Sheet
+from serve.rollout.census import BEFORE, Count, Run, Sheet
 from serve.rollout.copies import Copies, add_copies
 from serve.rollout.course import Course, unpack
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
@@ -42,12 +42,13 @@ def gather(
         pairs=evidence.shadow,
         outputs=dict(evidence.outputs),
         slices=dict(evidence.slices),
+        classes=evidence.classes,
         dropped=evidence.dropped,
         drops=dict(evidence.drops),
     )
     seen = dict(evidence.sheets)
     sides = {plan.baseline: 0, plan.candidate: 1}
-    past = evidence.past
+    before, past = evidence.before, evidence.past
     for gateway, sheet in sheets:
         seen[gateway] = sheet.number
         add_copies(copies, sheet.copies)
@@ -60,6 +61,8 @@ def gather(
                 total.over_limit += count.over_limit
                 _add_quantiles(total, count)
                 sums[step, split, sticky].keys[sides[variant]] += _keys(count)
+            elif revision == BEFORE:
+                before += _keys(count)
             elif not step and variant == plan.baseline:
                 past += _keys(count)
         for variant, run in sheet.runs.items():
@@ -71,15 +74,17 @@ def gather(
         tick = _tick(key, part, span)
         if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
             tick = _settling(tick)
-        before, evidence = evidence, evidence.with_tick(tick)
+        then, evidence = evidence, evidence.with_tick(tick)
         if key[0] == len(plan.policy.steps):
-            lately = extended(lately, span, _gained(before, evidence, key))
+            lately = extended(lately, span, _gained(then, evidence, key))
     update = {
         "lately": lately,
+        "before": before,
         "past": past,
         "shadow": copies.pairs,
         "outputs": copies.outputs,
         "slices": copies.slices,
+        "classes": copies.classes,
         "dropped": copies.dropped,
         "drops": copies.drops,
         "deaths": evidence.deaths + _deaths(sheets, plan),
@@ -95,7 +100,8 @@ def _settling(tick: Segment) -> Segment:
         for name, field in Segment.model_fields.items()
         if name.startswith(("timed", "over_")) or name.endswith("_cost")
     }
-    return tick.model_copy(update=update)
+    sides = ("baseline_keys", "candidate_keys")
+    return tick.model_copy(update=update | {side: getattr(tick, side).without_limits for side in sides})
 
 
 def _begun_s(evidence: Evidence, tick: Segment) -> float:

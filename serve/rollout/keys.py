@@ -24,6 +24,11 @@ class Keys(Sums):
         )
 
     @property
+    def without_limits(self) -> Self:
+        """The same, with nothing known of what was over a limit."""
+        return type(self)(buckets=self.buckets, errors=self.errors)
+
+    @property
     def concentration(self) -> float:
         """How likely two requests have the same key (Simpson, Nature 1949): one in so many, if all keys had
         equally many. 1 where nothing is known. Keys that share a bucket by chance are taken off."""

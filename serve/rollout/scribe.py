@@ -122,9 +122,10 @@ class Scribe:
         if not situation.labels_due:
             return
         era, labels = situation.era, self._store.labels(rollout.rollout)
+        matched = self._store.matched(rollout.rollout)
         with self._taking:
             if situation.era == era:
-                situation.labels, situation.labels_due = labels, False
+                situation.labels, situation.matched, situation.labels_due = labels, matched, False
 
     def _keep(self, situation: Situation, rollout: Rollout) -> None:
         """Write down what came in."""

@@ -11,6 +11,7 @@ from serve.rollout.census import Disagreement, Sheet, Watch
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
 from serve.rollout.labelled import with_labels
+from serve.rollout.matched import Matched
 from serve.rollout.qualification import QualificationView, view_of
 from serve.rollout.quantiles import NO_LIMITS, Limits
 from serve.rollout.rollout import Phase, Rollout, watch_of
@@ -85,6 +86,7 @@ class Situation:
     unnoted: list[Answer] = field(default_factory=list)
     # All labels of the rollout, as the store had them when they were read last; and whether it has more.
     labels: tuple[Segment, ...] = ()
+    matched: Mapping[int, Matched] | None = None
     labels_due: bool = True
 
     def __post_init__(self) -> None:
@@ -120,7 +122,7 @@ class Situation:
     @property
     def whole(self) -> Evidence:
         """The evidence with the labels that the next look will add to it."""
-        return with_labels(self.present.evidence, self.labels)
+        return with_labels(self.present.evidence, self.labels, self.matched)
 
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
@@ -189,6 +191,7 @@ class Situation:
         self.era += 1
         self.came, self.waiting = dict(evidence.sheets), []
         self.found, self.unnoted, self.labels, self.labels_due = None, [], (), True
+        self.matched = None
         self.kept = evidence
 
     def _apply(self, number: int, change: Change) -> bool:

@@ -4,6 +4,8 @@ import pytest
 
 from serve.control import ActWanted, RolloutWanted
 from serve.errors import RefusedAction
+from serve.rollout.carry import Earlier, take_up
+from serve.rollout.keys import Keys
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase
@@ -16,6 +18,8 @@ STILL = POLICY.model_copy(
         "shadow": Shadow(skip=True),
         "steps": tuple(step.model_copy(update={"minimum_s": 3600.0}) for step in POLICY.steps),
         "settle_s": 0.0,
+        # What fails all the time is told from a stall of a second, as a rule: soon.
+        "guards": POLICY.guards.model_copy(update={"stall_s": 1.0}),
     }
 )
 
@@ -173,3 +177,13 @@ def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gatewa
         assert replay(trail, another.rollout.rollout, another.store.key).faults == ()
     finally:
         another.kill()
+
+
+def test_what_keys_did_before_goes_on_with_the_next_one(aborted: Keeping) -> None:
+    """It was part of why the last one was judged as it was."""
+    before, past = Keys(buckets={1: 9}), Keys(buckets={2: 5}, over_limit={2: 1})
+    evidence = aborted.situation.present.evidence.model_copy(update={"before": before, "past": past})
+    again(aborted)
+    carried = take_up(Earlier(rollout=aborted.rollout, evidence=evidence), aborted.rollout)
+    assert carried is not None
+    assert (carried.before, carried.past) == (before, past)

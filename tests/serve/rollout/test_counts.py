@@ -2,8 +2,12 @@
 
 from functools import reduce
 
+import numpy as np
+import pytest
+
 from serve.rollout.counts import counts_of
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
+from serve.rollout.keys import Keys
 
 
 def second(step: int, at_s: int, errors: int) -> Segment:
@@ -30,3 +34,58 @@ def test_a_stall_ends_with_its_step_at_the_latest() -> None:
     stall = [second(1, at_s, 50 if at_s >= 30 else 0) for at_s in range(40)]
     assert stalling_s(*stall) == 10
     assert stalling_s(*stall, second(2, 40, 0)) == 0
+
+
+def keyed(base: Keys, mine: Keys, step: int = 1, timed: bool = True) -> Segment:
+    """A second of requests that stuck to keys; `timed`: with a limit."""
+    [requests, errors, over] = (
+        [sum(getattr(keys, name).values()) for keys in (base, mine)]
+        for name in ("buckets", "errors", "over_limit")
+    )
+    return Segment(
+        step=step,
+        split=0.5,
+        sticky=True,
+        started_s=step,
+        ended_s=step + 1,
+        requests=Pair(baseline=requests[0], candidate=requests[1]),
+        errors=Events.tick(*errors),
+        timed=Pair(baseline=requests[0], candidate=requests[1]) if timed else Pair(),
+        over_limit=Events.tick(*over),
+        baseline_keys=base,
+        candidate_keys=mine,
+    )
+
+
+def keys(buckets: range, bad: int) -> Keys:
+    """A thousand requests in each bucket, and so many of them bad in each way."""
+    return Keys(
+        buckets=dict.fromkeys(buckets, 1000),
+        errors=dict.fromkeys(buckets, bad),
+        over_limit=dict.fromkeys(buckets, bad),
+    )
+
+
+def ratio_of(evidence: Evidence, kind: str) -> float:
+    """How many times as often the candidate has such events, by what its keys did before."""
+    found = counts_of(evidence, kind, 30.0).keyed
+    assert found is not None
+    return float(np.exp(found.ratio))
+
+
+def test_what_keys_did_before_the_rollout_is_known_of_errors_alone() -> None:
+    """The candidate's keys always had twice the errors. How often they were over a limit nobody knows."""
+    now = keyed(keys(range(20), 20), keys(range(20, 40), 40))
+    before = keys(range(20), 20).without_limits + keys(range(20, 40), 40).without_limits
+    evidence = Evidence(before=before).with_tick(now)
+    assert ratio_of(evidence, "errors") == pytest.approx(1, rel=0.05)
+    assert ratio_of(evidence, "over_limit") == pytest.approx(2, rel=0.05)
+
+
+def test_a_step_without_a_limit_says_nothing_of_its_keys() -> None:
+    """That none of the baseline's requests was over one then is not held against it, nor for it."""
+    known = keys(range(40), 30)
+    unlimited = keyed(keys(range(20), 0), keys(range(20, 40), 0), timed=False)
+    now = keyed(keys(range(20), 30), keys(range(20, 40), 30), step=2)
+    evidence = Evidence(past=known).with_tick(unlimited).with_tick(now)
+    assert ratio_of(evidence, "over_limit") == pytest.approx(1, rel=0.05)

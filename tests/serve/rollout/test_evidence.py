@@ -5,8 +5,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serve.rollout.evidence import Clusters, Comparison, Cost, Events, Evidence, Moments, Pair, Segment
+from serve.rollout.evidence import (
+    Carried,
+    Clusters,
+    Comparison,
+    Cost,
+    Events,
+    Evidence,
+    Moments,
+    Pair,
+    Segment,
+)
 from serve.rollout.judge import judge
+from serve.rollout.keys import Keys
 from tests.serve.rollout.rollouts import SHARES, at_step, proven, segment
 
 ticks = st.builds(
@@ -89,3 +100,12 @@ def test_comparisons_add_up() -> None:
     other = Comparison(pairs=1, kl=Moments(count=1, total=0.25, squares=0.1), largest_difference=1.0)
     both = one + other
     assert (both.pairs, both.disagreements, both.kl.total, both.largest_difference) == (3, 1, 0.75, 3.0)
+
+
+def test_the_past_of_keys_is_carried_and_counts_once() -> None:
+    """The shadows of two rollouts are two; the hour before the second one may be that before the first."""
+    hour, first, second = Keys(buckets={1: 9}, errors={1: 2}), Keys(buckets={1: 5}), Keys(buckets={2: 7})
+    carried = Carried(before=hour, past=first)
+    known = Evidence(before=hour, past=second, carried=carried).known
+    assert (known.before, known.past) == (hour, first + second)
+    assert Evidence(before=hour, carried=Carried(past=first)).known.before == hour

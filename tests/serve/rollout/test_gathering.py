@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from serve.rollout.census import Choice, Count, Run, Sheet
+from serve.rollout.census import BEFORE, Choice, Count, Run, Sheet
 from serve.rollout.copies import Copies
 from serve.rollout.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.gathering import gather
@@ -219,3 +219,26 @@ def test_a_death_counts_against_what_ran() -> None:
     before = gathered(sheet({}, died=("int8",)))
     after = gathered(sheet({}, died=("fp32", "int8")), sheet({}, died=("fp32",)), sheet({}), before=before)
     assert (before.deaths, after.deaths) == (Pair(candidate=1), Pair(baseline=2, candidate=2))
+
+
+def keyed(revision: int, variant: str, count: Count) -> Sheet:
+    """Requests of one bucket of keys."""
+    return replace(sheet({}), counts={(revision, True, variant): Count(keys={7: count})})
+
+
+def test_the_past_before_the_rollout_is_apart_from_the_shadows() -> None:
+    """There were no limits then, so it says nothing of what was over one; that of all gateways adds up."""
+    before = keyed(BEFORE, "fp32", Count(requests=9, errors=2))
+    shadow = keyed(2, "fp32", Count(requests=5, over_limit=1))
+    evidence = gathered(before, shadow, before)
+    assert evidence.before == Keys(buckets={7: 18}, errors={7: 4})
+    assert evidence.past == Keys(buckets={7: 5}, over_limit={7: 1})
+    assert evidence.segments == ()
+
+
+def test_what_keys_were_over_in_a_warm_up_counts_nowhere() -> None:
+    """Their errors do."""
+    plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
+    told = keyed(3, "int8", Count(requests=5, errors=2, over_limit=4))
+    [segment] = gather(Evidence(), [("g", told)], plan, SPLITS, (5.0, 6.0)).segments
+    assert segment.candidate_keys == Keys(buckets={7: 5}, errors={7: 2})
