@@ -14,13 +14,14 @@ from serve.errors import LostLease, StaleRevision, StoreFailed
 from serve.rollout.advance import abort, end_watch
 from serve.rollout.census import Sheet
 from serve.rollout.clock import SteadyClock
+from serve.rollout.distrust import distrusted
 from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.look import look
 from serve.rollout.mended import mended
 from serve.rollout.outbox import Outbox
 from serve.rollout.rollout import Rollout
 from serve.rollout.scribe import Scribe, Tell
-from serve.rollout.situation import BY_SERVE, Situation, distrusted
+from serve.rollout.situation import BY_SERVE, Situation
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
@@ -95,7 +96,7 @@ class Controller:
         """What people must know about `situation` that its rollout does not say; from any thread."""
         now_s, said = self.clock.now_s(), []
         if situation.faults:
-            said.append(distrusted(situation))
+            said.append(distrusted(situation.model, situation.faults))
         if (silent_s := now_s - self._saved_s) > _LATE_S:
             said.append(
                 f"nothing could be written down for {silent_s:,.0f} s: harm still takes traffic away, and "

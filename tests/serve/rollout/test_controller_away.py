@@ -139,6 +139,44 @@ def test_what_is_not_written_is_not_acknowledged(keeping: Keeping, gateway: Gate
     assert keeping.store.read("digits").evidence.segments[0].requests.both == 500
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_two_minutes_without_the_store_lose_no_request(keeping: Keeping, killed: bool) -> None:
+    """Each gateway counts on beside the sheet that nobody acknowledges, and tells all of it afterwards, once;
+    also when the keeper is killed meanwhile. Two equal variants are not blamed for it."""
+    gateways = [Gateway("one"), Gateway("two")]
+    keeping.start(WIDE)
+
+    def second(errors: tuple[int, int]) -> None:
+        for gateway in gateways:
+            gateway.report(keeping)
+            gateway.serve(100, errors=errors)
+            gateway.report(keeping)
+
+    for _ in range(10):
+        second((1, 1))
+        keeping.tick()
+    with away(keeping):
+        for _ in range(120):
+            second((1, 1))
+            save_in_vain(keeping)
+        if killed:
+            keeping.kill()
+    if killed:
+        keeping = Keeping(str(keeping.store._engine.url), keeping.clock)
+        keeping.tick(LEASE_S)
+    for _ in range(5):
+        second((1, 1))
+        keeping.tick()
+    second((0, 0))
+    keeping.tick()
+    assert not keeping.rollout.phase.over
+    counted = sum(sum(gateway.counted.values()) for gateway in gateways)
+    stored = keeping.store.read("digits").evidence.segments
+    assert sum(segment.requests.both for segment in stored) == counted == 2 * 100 * 136
+    assert sum(segment.errors.baseline for segment in stored) == 2 * 135
+    assert sum(segment.errors.candidate for segment in stored) == 2 * 135
+
+
 def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     """SQLite says that it is full; the abort stands, is said to be unwritten, and is written when there is
     room."""

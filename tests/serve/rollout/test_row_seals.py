@@ -30,7 +30,7 @@ TAMPERINGS = {
     "whose request it was": "UPDATE answered SET candidate = NOT candidate",
     "what the answer was": "UPDATE answered SET top = 4 WHERE top IS NOT NULL",
     "a label that may come twice": "UPDATE answered SET outcome = NULL WHERE outcome IS NOT NULL",
-    "a request gone": "DELETE FROM answered WHERE id = (SELECT max(id) FROM answered)",
+    "a request gone": "DELETE FROM answered WHERE top = 1",
     "a label that waits": "UPDATE held SET label = 7, correct = NULL",
     "a label that waits no more": "DELETE FROM held",
     "the seals gone": "DELETE FROM row_seals",
