@@ -202,12 +202,8 @@ def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     assert actions(keeping)[-1] is Action.ABORT
 
 
-@pytest.mark.parametrize("act", ["pause", "promote"])
-def test_an_abort_that_comes_during_another_write_is_put_on_top(
-    keeping: Keeping, monkeypatch: pytest.MonkeyPatch, act: Any
-) -> None:
-    """What was decided before it is written, and leads nowhere any more."""
-    keeping.start(SKIP)
+def abort_during_the_next_write(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes when the store has that one, and before the keeper knows."""
     write = Store.append
 
     def slow(store: Store, *arguments: Any) -> Any:
@@ -217,6 +213,15 @@ def test_an_abort_that_comes_during_another_write_is_put_on_top(
         return entry
 
     monkeypatch.setattr(Store, "append", slow)
+
+
+@pytest.mark.parametrize("act", ["pause", "promote"])
+def test_an_abort_that_comes_during_another_write_is_put_on_top(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch, act: Any
+) -> None:
+    """What was decided before it is written, and leads nowhere any more."""
+    keeping.start(SKIP)
+    abort_during_the_next_write(keeping, monkeypatch)
     keeping.commands.act(keeping.rollout.rollout, act, ActWanted(), "ann")
     assert keeping.routes.share("int8") == 0
     keeping.tick()
@@ -231,15 +236,7 @@ def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
     keeping.start(SKIP.model_copy(update={"watch_s": 0.0}))
     keeping.promote()
     keeping.promote()
-    write = Store.append
-
-    def slow(store: Store, *arguments: Any) -> Any:
-        entry = write(store, *arguments)
-        monkeypatch.setattr(Store, "append", write)
-        abort(keeping)
-        return entry
-
-    monkeypatch.setattr(Store, "append", slow)
+    abort_during_the_next_write(keeping, monkeypatch)
     keeping.promote()
     keeping.tick()
     assert (keeping.place, keeping.routes.share("fp32")) == ((Phase.DONE, 3), 1.0)
