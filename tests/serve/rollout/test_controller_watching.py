@@ -95,7 +95,7 @@ def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
 def test_the_next_rollout_does_not_end_the_watch(watched: Keeping) -> None:
     """It would begin at the old baseline; it is said how it begins at the new one."""
     with pytest.raises(
-        RefusedAction, match="make 'int8' the baseline, .*: counterweight rollout accept digits"
+        RefusedAction, match=r"make 'int8' the baseline, .*: counterweight rollout accept digits"
     ):
         watched.start(SKIP, candidate="slim")
     assert watched.rollout.watched
@@ -105,7 +105,8 @@ def test_after_the_watch_the_next_rollout_asks_for_a_baseline(watched: Keeping) 
     """The new one or the old one."""
     watched.promote()
     with pytest.raises(
-        RefusedAction, match="rollout accept digits; or set its routes first: .* --set fp32=100,int8=0 --yes$"
+        RefusedAction,
+        match=r"rollout accept digits; or set its routes first: .* --set fp32=100,int8=0 --yes$",
     ):
         watched.start(SKIP, candidate="slim")
 
