@@ -121,6 +121,14 @@ def test_another_version_begins_with_nothing(aborted: Keeping) -> None:
     assert (aborted.rollout.reason, aborted.situation.present.evidence.carried) == ("started", None)
 
 
+def test_another_name_is_no_other_version(keeping: Keeping, gateway: Gateway) -> None:
+    """The same bytes under a new name are refused for what they did under the old one."""
+    name = harmed(keeping, gateway)
+    keeping.controller.settle("digits", "fp32", VERSIONS | {"copy": VERSIONS["int8"]}, None)
+    with pytest.raises(RefusedAction, match=f"rollout {name} has seen enough of the same two versions"):
+        keeping.start(STILL, candidate="copy")
+
+
 def test_another_candidate_in_between_changes_nothing(aborted: Keeping) -> None:
     """The last rollout of the same two is meant."""
     first = aborted.rollout.rollout

@@ -43,6 +43,18 @@ def test_a_step_needs_its_own_minimum_of_requests() -> None:
     assert "999 of 1,000 requests" in verdict.reason
 
 
+def test_the_watch_does_not_end_with_a_suspicion() -> None:
+    """However long it lasts: it goes on, and says what it waits for."""
+    watched = at_step(5).model_copy(update={"phase": Phase.WATCHING})
+    calm, suspect = (segment(2, 10_000, errors=(190, errors)) for errors in (10, 22))
+    assert judge(watched, Evidence(segments=(calm,)), 3600.0).kind is Kind.PROMOTE
+    verdict = judge(watched, Evidence(segments=(suspect,)), 3600.0)
+    assert verdict.kind is Kind.CONTINUE
+    assert verdict.reason.startswith(
+        "at 100 % of the traffic: watched for 3,600 of 3,600 s; suspicion, errors: 22 of 500 (4.40%) "
+    )
+
+
 def test_harm_rolls_back_and_says_why_in_numbers() -> None:
     """Evidence of two steps together, none of which would be enough alone."""
     verdict = judge(at_step(2), BAD, 30.0)
@@ -50,7 +62,7 @@ def test_harm_rolls_back_and_says_why_in_numbers() -> None:
     assert verdict.reason.startswith(
         "harm shown at 5 % of the traffic: errors: 61 of 510 (11.96%) against 210 "
     )
-    assert verdict.reason.endswith(" where 400 show harm")
+    assert verdict.reason.endswith(" where 500 show harm")
     errors = verdict.figures[0]
     assert errors.low is not None
     assert errors.estimate is not None
@@ -195,14 +207,14 @@ def test_harm_comes_before_the_end_of_time() -> None:
 
 def test_more_guards_ask_for_more_evidence_each() -> None:
     """Bonferroni: the promise of 99 % is for all of them together."""
-    four = judge(at_step(1), Evidence(), 1.0).figures[0].harm_at
+    five = judge(at_step(1), Evidence(), 1.0).figures[0].harm_at
     policy = Policy(
         shadow=Shadow(skip=True),
         guards=Guards(accuracy=AccuracyGuard()),
         steps=(Step(share=0.5), Step(share=1)),
     )
     skipped = judge(at_step(1, policy), Evidence(), 1.0).figures
-    assert four == pytest.approx(5.99146)
+    assert five == pytest.approx(6.21461)
     assert [figure.guard for figure in skipped] == [
         "errors",
         "latency",
