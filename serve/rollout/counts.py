@@ -150,7 +150,8 @@ def trials_of(kind: str) -> str:
 
 def _keyed_of(evidence: Evidence, kind: str) -> clusters.Keyed | None:
     """Where requests stuck to keys, the two variants by their keys; None: nowhere."""
-    segments = [segment for segment in evidence.segments if segment.sticky]
+    # With all of them at the candidate, no key could have stayed.
+    segments = [segment for segment in evidence.segments if segment.sticky and segment.split < 1]
     if not segments:
         return None
     # Before the rollout there were no limits.
@@ -160,7 +161,8 @@ def _keyed_of(evidence: Evidence, kind: str) -> clusters.Keyed | None:
         [_by_bucket(Keys(), kind), *(_of_segment(segment, kind, "candidate") for segment in segments)]
     )
     requests, events = np.moveaxis(np.array(places), 2, 0)
-    return clusters.compare(requests, events)
+    shares = np.array([0.0, *(segment.split for segment in segments)])
+    return clusters.compare(requests, events, shares)
 
 
 def _of_segment(segment: Segment, kind: str, side: str) -> Array:
