@@ -6,6 +6,7 @@ import time
 import uuid
 from contextlib import nullcontext
 from pathlib import Path
+from weakref import WeakSet
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -49,6 +50,8 @@ class Gateway:
         self._keeper = keeper
         self._name = uuid.uuid4().hex
         self._journal = open_journal(journals_of(plan.store, Path(scratch)), self._name)
+        # What runs here, until it is let go.
+        self._hosts: WeakSet[Together] = WeakSet()
         self._registry = Registry(self._place, plan.settings, self._journal)
         # The newest catalog heard of; the revision of the one that is served, which no older one's requests
         # wait for any more; and what of it could not be had, and why.
@@ -76,9 +79,11 @@ class Gateway:
         self._syncing = asyncio.create_task(self._sync_forever())
 
     def check_health(self) -> None:
-        """Raise when it no longer listens."""
+        """Raise when it no longer listens. Also the time to warm what runs here with shapes that are new."""
         if not self._http.running or self._syncing.done():
             raise CounterweightError("the gateway no longer listens")
+        for host in self._hosts:
+            host.warm()
 
     async def _sync_forever(self) -> None:
         while True:
@@ -98,6 +103,7 @@ class Gateway:
             loads=self._registry.loads(),
             sheets=self._registry.sheets(),
             trips=self._registry.trips(),
+            shapes=self._registry.shapes(),
         )
         reply = await self._keeper.sync.remote(report)
         self._registry.others = reply.others
@@ -132,4 +138,6 @@ class Gateway:
         settings = self._plan.settings
         session = await asyncio.to_thread(open_session, Path(version.folder), threads=settings.threads)
         mark = nullcontext() if self._journal is None else self._journal.mark(session.name)
-        return Together(session, settings.max_runs, mark)
+        host = Together(session, settings.max_runs, mark)
+        self._hosts.add(host)
+        return host

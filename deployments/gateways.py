@@ -13,6 +13,7 @@ from serve.errors import CounterweightError
 from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
 from serve.rollout.tally import Loads, add_loads
+from serve.shapes import Shape
 
 # A gateway that has not been heard of for so long is gone.
 _GONE_AFTER_S = 5.0
@@ -34,6 +35,8 @@ class Report:
     sheets: Mapping[str, Sheet]
     # By model, that the candidate of its rollout fails totally; again and again, until the rollout is over.
     trips: Mapping[str, Trip] = field(default_factory=dict)
+    # By model, the shapes that runs of its baseline have had lately.
+    shapes: Mapping[str, tuple[Shape, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

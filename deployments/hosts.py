@@ -1,8 +1,10 @@
 """Hosts: bring versions of variants up where the plan places them, each tried out before it gets traffic."""
 
 import asyncio
+import logging
 import shutil
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import ray
@@ -16,12 +18,14 @@ from serve.catalog import LoadedModel, LoadedVariant
 from serve.errors import CounterweightError, InvalidBundle
 from serve.repository import StoredModel
 from serve.session import open_session
+from serve.shapes import Shape, Shapes, shapes_path, write_shapes
 
 _TRIAL_TIMEOUT_S = 120
 # Sessions are made two at a time: more would only share the cores and the memory.
 _AT_ONCE = 2
 # What a call to a replica costs both ends, in CPU time, beside the run.
 _CALL_MS = 2.0
+_log = logging.getLogger("counterweight.keeper")
 
 
 class Hosts:
@@ -32,6 +36,8 @@ class Hosts:
         self._plan = plan
         self._copies = scratch / "bundles"
         self._turn = asyncio.Semaphore(_AT_ONCE)
+        # By model, those that runs have had, in a file for whoever runs it next.
+        self._shapes: defaultdict[str, Shapes] = defaultdict(Shapes)
 
     async def bring_up(
         self, stored: StoredModel, wanted: Iterable[str], current: LoadedModel | None
@@ -57,6 +63,16 @@ class Hosts:
 
         await asyncio.gather(*map(bring, wanted))
         return loaded, failures
+
+    def hear_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
+        """By model, shapes that a gateway has seen: every host warms itself with them."""
+        for model, shapes in told.items():
+            news = [self._shapes[model].see(shape) for shape in shapes]
+            if any(news):
+                try:
+                    write_shapes(shapes_path(self._copies / "any", model), self._shapes[model])
+                except OSError as error:
+                    _log.warning("hosts of %s are not warmed with new shapes: %s", model, error)
 
     async def remove(self, versions: Iterable[LoadedVariant]) -> None:
         """End the hosts of these versions, which get no more traffic, and forget their bundles."""

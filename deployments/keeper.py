@@ -12,6 +12,7 @@ from deployments.catalog_file import CatalogFile
 from deployments.doors import close_doors
 from deployments.gateways import Gateways, Reply, Report, journals_of
 from deployments.hosts import Hosts
+from deployments.lineup import line_up, plan_lineup
 from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.meter import Meter
 from deployments.plan import Plan
@@ -29,7 +30,6 @@ from serve.rollout.outbox import Outbox
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.webhook import Webhooks
-from serve.routing import Routes
 
 _TICK_EVERY_S = 1.0
 # An abort is in force before it is written; who asked for it waits no longer for that.
@@ -88,6 +88,7 @@ class Keeper:
     async def sync(self, report: Report) -> Reply:
         """Take a gateway's report."""
         self._gateways.hear(report)
+        self._hosts.hear_shapes(report.shapes)
         for model, sheet in report.sheets.items():
             self._controller.take(model, report.gateway, sheet)
         for trip in report.trips.values():
@@ -163,13 +164,8 @@ class Keeper:
 
     async def _load(self, stored: StoredModel, wanted: list[str], *, whole: bool) -> dict[str, str]:
         """Load these variants; `whole`: and let go of all others. Returned is why some could not be."""
-        current = self._catalog.models.get(stored.name)
-        if whole or current is None:
-            stored.require_servable(stored.baseline)
-        if current is None or current.signature != stored.signature:
-            if not whole and wanted != [stored.baseline]:
-                wanted = list(stored.servable)
-            current = None
+        before = self._catalog.models.get(stored.name)
+        wanted, current = plan_lineup(stored, wanted, before, whole=whole)
         paths = {f"{stored.name}/{name}" for name in wanted}
         self._loading |= paths
         try:
@@ -179,38 +175,21 @@ class Keeper:
         self._reasons = {
             path: reason for path, reason in self._reasons.items() if path not in paths
         } | failures
-        kept = {} if current is None else dict(current.variants)
-        if whole:
-            kept = {name: version for name, version in kept.items() if name in wanted}
-        variants = kept | loaded
+        kept = {} if current is None else current.variants
+        variants = {name: kept[name] for name in kept if not whole or name in wanted} | loaded
         routed = (await self._thread.wait(self._store.read, stored.name)).routes
-        # One that was accepted stands in where the repository's own is not there.
-        known = [stored.baseline] if routed is None else [stored.baseline, routed.baseline]
-        baseline = next((name for name in known if name in variants), None)
-        if baseline is None:
+        if (model := line_up(stored, variants, routed)) is None:
             await self._hosts.remove(loaded.values())
             return failures
-        before = self._catalog.models.get(stored.name)
-        model = LoadedModel(
-            name=stored.name,
-            signature=stored.signature,
-            task=stored.bundles[stored.baseline].figures.quality.task,
-            routes=Routes(model=stored.name, baseline=baseline, weights={baseline: 1}),
-            variants=variants,
-            rejected=stored.rejected,
-        )
+        served = list(before.variants.values()) if before else []
         try:
             await self._settle(model, self._plan.routes_of(stored).weights if before is None else None)
         except CounterweightError:
             # It gets no traffic: nothing that came up for it stays.
-            served = before.variants.values() if before else []
             await self._hosts.remove([new for new in loaded.values() if new not in served])
             raise
         failures |= await self._publish(self._catalog.put(self._in_force(model)))
-        if before is not None:
-            await self._hosts.remove(
-                [old for old in before.variants.values() if old not in variants.values()]
-            )
+        await self._hosts.remove([old for old in served if old not in variants.values()])
         return failures
 
     async def _settle(self, model: LoadedModel, weights: Mapping[str, float] | None = None) -> None:

@@ -49,7 +49,8 @@ class VariantReplica:
         return _node(), os.getpid()
 
     def check_health(self) -> None:
-        """Raise when Ray should put another replica in this one's place: it hangs, or it leaks."""
+        """Raise when Ray should put another replica in this one's place: it hangs, or it leaks. Also the time
+        to warm it with shapes that are new."""
         limit_s = 2 * self._settings.run_timeout_s
         since = self._host.since
         if since is not None and time.monotonic() - since > limit_s:
@@ -60,6 +61,7 @@ class VariantReplica:
                 f"it has grown by {grown >> 20} MiB since it was loaded, "
                 f"{self._settings.max_growth_bytes >> 20} are allowed"
             )
+        self._host.warm()
 
 
 class Apart:

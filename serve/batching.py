@@ -15,6 +15,7 @@ from serve.joining import Joining, Outputs
 from serve.placement import Placement
 from serve.rollout.tally import Tally
 from serve.settings import Settings
+from serve.shapes import Shapes
 from serve.tensor import Arrays
 
 # How much the last run weighs in what a run is expected to take.
@@ -56,6 +57,8 @@ class Queue:
         self.joining = joining
         self.settings = settings
         self.tally = tally
+        # Those of runs that went well.
+        self.shapes = Shapes()
         self._full_rows = min(settings.max_batch_rows, joining.full_rows)
         self._waiting: deque[_Waiting] = deque()
         self._running: dict[asyncio.Task[None], list[_Waiting]] = {}
@@ -214,7 +217,7 @@ class Queue:
         start = time.perf_counter()
         try:
             async with asyncio.timeout(self.settings.run_timeout_s):
-                outputs, cpu_ms = await self._placement.run(self.joining.join(requests))
+                outputs, cpu_ms = await self._placement.run(joined := self.joining.join(requests))
         except TimeoutError:
             raise VariantUnavailable(
                 f"a run of {sum(member.rows for member in batch)} rows took over "
@@ -225,6 +228,7 @@ class Queue:
         shares = self.joining.split(requests, outputs)
         rows = sum(member.rows for member in batch)
         self.tally.count_run(rows, run_s * 1e3, cpu_ms)
+        self.shapes.see(self.joining.shape_of(joined))
         for member, share in zip(batch, shares, strict=True):
             if not member.answer.done():
                 member.answer.set_result(share)

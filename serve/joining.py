@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.errors import ModelFailed
+from serve.shapes import Shape
 from serve.tensor import Arrays, Signature
 
 Outputs = dict[str, NDArray[np.generic]]
@@ -34,6 +35,10 @@ class Joining:
         if self.pads:
             return (max(self._length_of(arrays), _SMALLEST_LENGTH) - 1).bit_length()
         return tuple(arrays[spec.name].shape[1:] for spec in self.signature.inputs)
+
+    def shape_of(self, arrays: Arrays) -> Shape:
+        """The shapes of a run's inputs."""
+        return tuple(arrays[spec.name].shape for spec in self.signature.inputs)
 
     def join(self, requests: Sequence[Arrays]) -> Arrays:
         """The arrays of all, one behind the other, padded to the longest."""

@@ -3,9 +3,10 @@
 import asyncio
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from serve.tensor import Arrays
 # The outputs of a run, and the milliseconds of CPU time of the thread that ran it.
 Run = tuple[dict[str, NDArray[np.generic]], float]
 _NO_MARK = nullcontext()
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Placement(Protocol):
@@ -53,6 +56,7 @@ class Together:
         self._mark = mark
         self._session = session
         self._threads = ThreadPoolExecutor(runs, thread_name_prefix=f"onnx-{session.name}")
+        self._closed = False
         # Thread -> when the run that it is at began, on the clock of time.monotonic.
         self._began: dict[int, float] = {}
 
@@ -63,7 +67,8 @@ class Together:
 
     async def run(self, arrays: Arrays) -> Run:
         """The model's outputs. Raises ModelFailed."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._run, arrays)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._threads, self._work, self._run, arrays)
 
     async def ready(self) -> bool:
         """Whether a thread is free to take a run."""
@@ -74,21 +79,31 @@ class Together:
         """Never: what ends this process ends who would wait."""
         await asyncio.Event().wait()
 
+    def warm(self) -> None:
+        """Run, one by one between the runs of requests, the shapes that its model's runs have had elsewhere;
+        nobody waits for it."""
+        for shape in () if self._closed else self._session.take_cold():
+            self._threads.submit(self._work, self._session.warm, shape)
+
     def close(self) -> None:
         """Let the threads end, and with them the session go."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _run(self, arrays: Arrays) -> Run:
+    def _work(self, work: Callable[[T], R], argument: T) -> R:
         # In the thread: who waits may give up, and the run goes on.
         thread = threading.get_ident()
         self._began[thread] = time.monotonic()
         try:
             with self._mark:
-                start = time.thread_time()
-                outputs = self._session.run(arrays)
-                return outputs, (time.thread_time() - start) * 1e3
+                return work(argument)
         finally:
             del self._began[thread]
+
+    def _run(self, arrays: Arrays) -> Run:
+        start = time.thread_time()
+        outputs = self._session.run(arrays)
+        return outputs, (time.thread_time() - start) * 1e3
 
 
 def _nothing() -> None:

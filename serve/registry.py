@@ -17,6 +17,7 @@ from serve.rollout.census import Sheet
 from serve.rollout.journal import Journal
 from serve.rollout.tally import Load, Loads, Tally, add_loads
 from serve.settings import Settings
+from serve.shapes import Shape
 from serve.tensor import Signature
 from serve.text import TextInput, open_text
 from serve.variant import ServedVariant
@@ -87,6 +88,14 @@ class Registry:
         """By model, what the rollouts that watch are to be told of this gateway."""
         sheets = {name: model.sheet() for name, model in self.models.items()}
         return {name: sheet for name, sheet in sheets.items() if sheet is not None}
+
+    def shapes(self) -> dict[str, tuple[Shape, ...]]:
+        """By model, the shapes that runs of its baseline have had lately."""
+        return {
+            name: baseline.queue.shapes.known
+            for name, model in self.models.items()
+            if (baseline := model.served.get(model.routes.baseline)) is not None
+        }
 
     def trips(self) -> dict[str, Trip]:
         """By model, that its rollout's candidate fails totally and gets nothing here any more."""

@@ -1,6 +1,8 @@
 """Session: one graph loaded into ONNX Runtime."""
 
 import ctypes
+import logging
+import time
 from pathlib import Path
 
 import numpy as np
@@ -9,21 +11,32 @@ from numpy.typing import NDArray
 
 from serve.bundle import MODEL, read_bundle, read_file
 from serve.errors import InvalidBundle, InvalidRequest, ModelFailed
+from serve.shapes import Shape, read_shapes, shapes_path
 from serve.tensor import Arrays, Signature, TensorSpec
 
 # Of onnx.TensorProto.
 _BFLOAT16 = 16
 # Rows, and the length of every other dimension that may vary: one request, and a batch.
 _WARM_UPS = ((1, 16), (8, 32))
+# Opening a bundle may take so much longer for shapes that its model's runs have had, the largest first.
+_WARM_S = 10.0
+_log = logging.getLogger("counterweight.session")
 
 
 class Session:
     """One graph, loaded and warmed up. Runs arrays, one call at a time."""
 
-    def __init__(self, graph: bytes, signature: Signature, name: str, *, threads: int = 1) -> None:
-        """Load `graph`; messages call it `name`. Raises InvalidBundle when `signature` is not its own."""
+    def __init__(
+        self, graph: bytes, signature: Signature, name: str, *, threads: int = 1, shapes: Path | None = None
+    ) -> None:
+        """Load `graph`; messages call it `name`. `shapes`: the file of those that its model's runs have had.
+
+        Raises InvalidBundle when `signature` is not its own."""
         self.signature = signature
         self.name = name
+        # The real shapes that it has run before any request, or is about to.
+        self.warmed: set[Shape] = set()
+        self._shapes = shapes
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -40,6 +53,9 @@ class Session:
         self._bfloat16 = {*_names_of("BF16", signature.inputs), *_names_of("BF16", signature.outputs)}
         self._check_names()
         self._warm_up()
+        until = time.monotonic() + _WARM_S
+        while time.monotonic() < until and (shapes_left := self.take_cold(1)):
+            self.warm(shapes_left[0])
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
         """The model's outputs by name, BYTES as objects of bytes, BF16 as uint16, both ways.
@@ -56,6 +72,23 @@ class Session:
         for name in self._string_outputs:
             outputs[name] = _to_bytes(outputs[name])
         return outputs
+
+    def take_cold(self, most: int | None = None) -> list[Shape]:
+        """The shapes that its model's runs have had and that nobody has taken to warm it with; the largest
+        first, and no more than `most`."""
+        found = () if self._shapes is None else read_shapes(self._shapes)
+        cold = [shape for shape in found if shape not in self.warmed and self._takes(shape)][:most]
+        self.warmed.update(cold)
+        return cold
+
+    def warm(self, shape: Shape) -> None:
+        """Run zeros of this shape, so that no request pays for its first run; a graph that does not take them
+        is logged."""
+        try:
+            pairs = zip(self.signature.inputs, shape, strict=True)
+            self.run({spec.name: _zeros(spec, list(dims)) for spec, dims in pairs})
+        except ModelFailed as error:
+            _log.warning("%s is not warm for %s: %s", self.name, shape, error)
 
     def _run_bfloat16(self, feed: dict[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
         """The same by onnxruntime's own values: numpy has no bfloat16, so its bits come and go as uint16."""
@@ -88,23 +121,48 @@ class Session:
         # The first runs allocate; nobody's request should pay for that.
         batch = self.signature.inputs[0].shape[0] if self.signature.batches else None
         for rows, length in _WARM_UPS:
-            self.run({spec.name: _zeros(spec, batch, rows, length) for spec in self.signature.inputs})
+            self.run(
+                {
+                    spec.name: _zeros(spec, _lengths(spec, batch, rows, length))
+                    for spec in self.signature.inputs
+                }
+            )
+
+    def _takes(self, shape: Shape) -> bool:
+        """Whether it is one of these inputs, and not of those of a version before."""
+        inputs = self.signature.inputs
+        return len(shape) == len(inputs) and all(
+            len(dims) == len(spec.shape)
+            and all(
+                isinstance(dim, str) or dim == length for dim, length in zip(spec.shape, dims, strict=True)
+            )
+            for spec, dims in zip(inputs, shape, strict=True)
+        )
 
 
 def open_session(folder: Path, *, threads: int = 1) -> Session:
     """The bundle in `folder`, verified and loaded. Raises InvalidBundle when it is not what it says it is."""
     bundle = read_bundle(folder)
     graph = read_file(folder, bundle, MODEL)
-    return Session(graph, bundle.signature, f"{bundle.model}/{bundle.variant}", threads=threads)
+    return Session(
+        graph,
+        bundle.signature,
+        f"{bundle.model}/{bundle.variant}",
+        threads=threads,
+        shapes=shapes_path(folder, bundle.model),
+    )
 
 
 def _names_of(datatype: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
     return tuple(spec.name for spec in specs if spec.datatype == datatype)
 
 
-def _zeros(spec: TensorSpec, batch: str | int | None, rows: int, length: int) -> NDArray[np.generic]:
+def _lengths(spec: TensorSpec, batch: str | int | None, rows: int, length: int) -> list[int]:
     lengths = [rows if dim == batch else length for dim in spec.shape]
-    shape = [dim if isinstance(dim, int) else most for dim, most in zip(spec.shape, lengths, strict=True)]
+    return [dim if isinstance(dim, int) else most for dim, most in zip(spec.shape, lengths, strict=True)]
+
+
+def _zeros(spec: TensorSpec, shape: list[int]) -> NDArray[np.generic]:
     # A string that a graph may well read as a number.
     return np.full(shape, b"0", object) if spec.datatype == "BYTES" else np.zeros(shape, spec.dtype)
 

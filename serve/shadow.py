@@ -21,7 +21,7 @@ from serve.rollout.census import Census, Disagreement
 from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Clusters, Comparison, Drop
 from serve.settings import Settings
-from serve.shadow_copy import Copy
+from serve.shadow_copy import Copy, match_classes
 from serve.variant import ServedVariant
 
 _log = logging.getLogger("counterweight.shadow")
@@ -137,6 +137,9 @@ class Shadow:
         copies = Copies(
             pairs=whole.sums(sizes), outputs={name: part.sums(sizes) for name, part in outputs.items()}
         )
+        if self.census is not None and self.census.watch.feedback:
+            for copy, answer in zip(batch, answers, strict=True):
+                match_classes(copies, copy, answer)
         shown: list[Disagreement] = []
         start = 0
         for copy in batch:

@@ -4,7 +4,9 @@ import random
 from dataclasses import dataclass, replace
 
 from serve.joining import Outputs
+from serve.rollout.copies import Copies
 from serve.tensor import Arrays
+from serve.top_class import sound_class
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +25,11 @@ class Copy:
         arrays = {name: array[drawn] for name, array in self.arrays.items()}
         outputs = {name: array[drawn] for name, array in self.outputs.items()}
         return replace(self, arrays=arrays, outputs=outputs, rows=rows)
+
+
+def match_classes(copies: Copies, copy: Copy, answer: Outputs) -> None:
+    """Add to `copies` the classes on top of both answers, where each says one: a label may come for them."""
+    baseline, candidate = sound_class(copy.outputs), sound_class(answer)
+    if copy.request_id and baseline is not None and candidate is not None:
+        copies.matched[copy.request_id] = baseline[0], candidate[0]
+        copies.classes = max(copies.classes, baseline[1])

@@ -65,6 +65,7 @@ def _faults(
 ) -> Iterator[str]:
     last, accepted = (None, None) if anchor is None else (anchor.last(model), anchor.accepted(model))
     yield from audit(trail, reader.rows(model), last, accepted, key)
+    yield from reader.label_faults(model, trail, accepted, key)
     trusted = 0 if accepted is None else accepted.number
     for rollout in dict.fromkeys(entry.rollout for entry in trail if entry.number > trusted):
         if rollout is not None:

@@ -14,6 +14,7 @@ const TITLES = {
   errors: "Errors",
   latency: "Latency",
   accuracy: "Accuracy",
+  "shadow accuracy": "Accuracy in the shadow",
   cost: "Cost",
   split: "Split",
   disagreement: "Disagreement",

@@ -4,23 +4,29 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import delete, select, text
 
 from serve.rollout.held import settle
 from serve.rollout.label_sums import forget_sums
 from serve.rollout.lease import Writer
+from serve.rollout.row_seals import Fields, RowSeals
 from serve.rollout.schema import ANSWERED
+from serve.rollout.seal_key import SealKey
 
 # So many requests of a model are remembered; beyond that the oldest are forgotten, a hundredth at a time.
 KEPT = 1_000_000
+# Ids that are looked up in one statement.
+_AT_ONCE = 1000
 # An id that comes again is a new request, unless it is the same row that was sent twice.
 _NOTE = text(
-    "INSERT INTO answered (model, id, rollout, step, split, sticky, candidate, at_s, top) "
-    "VALUES (:model, :id, :rollout, :step, :split, :sticky, :candidate, :at_s, :top) "
+    "INSERT INTO answered (model, id, rollout, step, split, sticky, candidate, at_s, top, other) "
+    "VALUES (:model, :id, :rollout, :step, :split, :sticky, :candidate, :at_s, :top, :other) "
     "ON CONFLICT (model, id) DO UPDATE SET rollout = excluded.rollout, step = excluded.step, "
     "split = excluded.split, sticky = excluded.sticky, candidate = excluded.candidate, "
-    "at_s = excluded.at_s, top = excluded.top, outcome = NULL WHERE excluded.at_s > answered.at_s"
+    "at_s = excluded.at_s, top = excluded.top, other = excluded.other, outcome = NULL "
+    "WHERE excluded.at_s > answered.at_s"
 )
 
 
@@ -40,13 +46,16 @@ class Answer:
     at_s: float
     # The class that was on top of the answer. None: it had none, or several rows.
     top: int | None = None
+    # Of a request of the shadow, which has step 0: the class on top of the candidate's answer to it.
+    other: int | None = None
 
 
 class Answered:
     """The requests that feedback may come for. Its methods raise StoreFailed and LostLease."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, key: SealKey | None) -> None:
         self._writer = writer
+        self._key = key
         # Model -> how many were noted since it was last looked for old ones.
         self._noted: defaultdict[str, int] = defaultdict(lambda: KEPT)
 
@@ -56,13 +65,14 @@ class Answered:
         if not answers:
             return False
         with self._writer.writing(now_s) as connection:
-            connection.execute(_NOTE, [_row(model, answer) for answer in answers])
+            seals = RowSeals(connection, self._key)
+            _note(seals, [_row(model, answer) for answer in answers])
             noted = self._noted[model] + len(answers)
             slack = KEPT // 100
             if forget := noted >= slack:
-                _forget(connection, model, KEPT - slack)
+                _forget(seals, model, KEPT - slack)
                 forget_sums(connection, model, answers[-1].rollout)
-            labelled = settle(connection, model, now_s)
+            labelled = settle(seals, model, now_s)
         # Only now that it is written.
         self._noted[model] = 0 if forget else noted
         return labelled
@@ -73,7 +83,7 @@ def digest_of(request_id: str) -> bytes:
     return hashlib.blake2b(request_id.encode(), digest_size=16).digest()
 
 
-def _row(model: str, answer: Answer) -> dict[str, object]:
+def _row(model: str, answer: Answer) -> dict[str, Any]:
     return {
         "model": model,
         "id": digest_of(answer.request_id),
@@ -84,13 +94,33 @@ def _row(model: str, answer: Answer) -> dict[str, object]:
         "candidate": answer.candidate,
         "at_s": answer.at_s,
         "top": answer.top,
+        "other": answer.other,
+        "outcome": None,
     }
 
 
-def _forget(connection: Connection, model: str, kept: int) -> None:
+def _note(seals: RowSeals, rows: Sequence[dict[str, Any]]) -> None:
+    known: dict[bytes, Fields] = {}
+    for start in range(0, len(rows), _AT_ONCE):
+        ids = [row["id"] for row in rows[start : start + _AT_ONCE]]
+        found = select(ANSWERED).where(ANSWERED.c.model == rows[0]["model"], ANSWERED.c.id.in_(ids))
+        known |= {bytes(row["id"]): dict(row) for row in seals.connection.execute(found).mappings()}
+    newest: dict[bytes, Fields] = {}
+    for row in rows:
+        before = newest.get(row["id"]) or known.get(row["id"])
+        if before is None or row["at_s"] > before["at_s"]:
+            newest[row["id"]] = row
+    seals.change(ANSWERED, [known[each] for each in newest if each in known], newest.values())
+    seals.connection.execute(_NOTE, rows)
+
+
+def _forget(seals: RowSeals, model: str, kept: int) -> None:
     """Delete what is older than the newest `kept`."""
     mine = ANSWERED.c.model == model
     newest = select(ANSWERED.c.at_s).where(mine).order_by(ANSWERED.c.at_s.desc())
-    oldest_s = connection.execute(newest.offset(kept).limit(1)).scalar_one_or_none()
+    oldest_s = seals.connection.execute(newest.offset(kept).limit(1)).scalar_one_or_none()
     if oldest_s is not None:
-        connection.execute(delete(ANSWERED).where(mine, ANSWERED.c.at_s <= oldest_s))
+        old = (mine, ANSWERED.c.at_s <= oldest_s)
+        gone = seals.connection.execute(select(ANSWERED).where(*old)).mappings()
+        seals.change(ANSWERED, [dict(row) for row in gone], [])
+        seals.connection.execute(delete(ANSWERED).where(*old))

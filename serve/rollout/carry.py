@@ -76,6 +76,8 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
         shadow=known.shadow,
         outputs=known.outputs,
         slices=known.slices,
+        matched=known.matched,
+        classes=known.classes,
         deaths=known.deaths,
         before=known.before,
         past=known.past,

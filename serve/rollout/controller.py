@@ -14,13 +14,14 @@ from serve.errors import LostLease, StaleRevision, StoreFailed
 from serve.rollout.advance import abort, end_watch
 from serve.rollout.census import Sheet
 from serve.rollout.clock import SteadyClock
+from serve.rollout.distrust import distrusted
 from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.look import look
 from serve.rollout.mended import mended
 from serve.rollout.outbox import Outbox
 from serve.rollout.rollout import Rollout
 from serve.rollout.scribe import Scribe, Tell
-from serve.rollout.situation import BY_SERVE, Situation, distrusted
+from serve.rollout.situation import BY_SERVE, Situation
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
@@ -32,6 +33,11 @@ _log = logging.getLogger("counterweight.controller")
 BY_KEEPER = "keeper"
 # When nothing was written, or nobody looked, for longer, people are told.
 _LATE_S = 3.0
+# By whether the keeper that has the lease has given a sign of life.
+_FOLLOWS = {
+    True: "this one only follows",
+    False: "this one follows, and aborts all the same until that one gives a sign of life",
+}
 
 
 class Controller:
@@ -90,7 +96,7 @@ class Controller:
         """What people must know about `situation` that its rollout does not say; from any thread."""
         now_s, said = self.clock.now_s(), []
         if situation.faults:
-            said.append(distrusted(situation))
+            said.append(distrusted(situation.model, situation.faults))
         if (silent_s := now_s - self._saved_s) > _LATE_S:
             said.append(
                 f"nothing could be written down for {silent_s:,.0f} s: harm still takes traffic away, and "
@@ -99,7 +105,7 @@ class Controller:
         if (blind_s := now_s - self._looked_s) > _LATE_S:
             said.append(f"nobody has judged for {blind_s:,.0f} s")
         if not self._acting:
-            said.append("another keeper has the store's lease: this one only follows")
+            said.append(f"another keeper has the store's lease: {_FOLLOWS[self._rival]}")
         if (ahead := situation.ahead) is not None:
             said.append(f"the {ahead.action} by {ahead.by} is in force, and not written down yet")
         return tuple(said)

@@ -45,5 +45,6 @@ class Feedback(Record):
     unknown: tuple[str, ...]
     # Not known yet: they count when their requests are, within half a minute, and need not be sent again.
     held: tuple[str, ...] = ()
-    # A label came, and the answer had no class on top, or it had several rows.
+    # A label came, and the answer had no class on top, or it had several rows; or `correct` came for a
+    # request of the shadow, and only a label says whether the candidate's answer was right as well.
     no_class: tuple[str, ...] = ()

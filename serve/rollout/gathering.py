@@ -41,6 +41,7 @@ def gather(
         pairs=evidence.shadow,
         outputs=dict(evidence.outputs),
         slices=dict(evidence.slices),
+        classes=evidence.classes,
         dropped=evidence.dropped,
         drops=dict(evidence.drops),
     )
@@ -82,6 +83,7 @@ def gather(
         "shadow": copies.pairs,
         "outputs": copies.outputs,
         "slices": copies.slices,
+        "classes": copies.classes,
         "dropped": copies.dropped,
         "drops": copies.drops,
         "deaths": evidence.deaths + _deaths(sheets, plan),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from serve.rollout.evidence import Evidence, Segment
+from serve.rollout.matched import Matched
 
 
 def shrunk(before: Evidence, after: Evidence) -> str | None:
@@ -14,6 +15,11 @@ def shrunk(before: Evidence, after: Evidence) -> str | None:
     pairs.append(("copies that differ", before.shadow.disagreements, after.shadow.disagreements))
     pairs.append(("gateways that died of the baseline", before.deaths.baseline, after.deaths.baseline))
     pairs.append(("gateways that died of the candidate", before.deaths.candidate, after.deaths.candidate))
+    shadow = [sum(each.matched.values(), Matched()) for each in (before, after)]
+    pairs += [
+        (f"labels of the shadow ({name})", *(getattr(each, name) for each in shadow))
+        for name in Matched.model_fields
+    ]
     pairs += [
         (f"sheets of {name}", number, after.sheets.get(name, 0)) for name, number in before.sheets.items()
     ]

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, Row, delete, func, insert, select
+from sqlalchemy import ColumnElement, Row, delete, func, insert, select
 
 from serve.rollout.label_sums import Told, count_labels
+from serve.rollout.row_seals import RowSeals
 from serve.rollout.schema import ANSWERED, HELD
 
 # A label waits so long for its request, and no more of them of one model at once.
@@ -12,21 +13,23 @@ HELD_S = 30.0
 _MOST = 100_000
 
 
-def room_for(connection: Connection, model: str, now_s: float) -> int:
+def room_for(seals: RowSeals, model: str, now_s: float) -> int:
     """How many more labels of `model` can wait; those that have waited too long are forgotten first."""
-    connection.execute(delete(HELD).where(HELD.c.model == model, HELD.c.told_s < now_s - HELD_S))
-    waiting = connection.execute(select(func.count()).where(HELD.c.model == model)).scalar_one()
+    _drop(seals, HELD.c.model == model, HELD.c.told_s < now_s - HELD_S)
+    waiting = seals.connection.execute(select(func.count()).where(HELD.c.model == model)).scalar_one()
     return _MOST - int(waiting)
 
 
-def hold(connection: Connection, rows: Sequence[dict[str, object]]) -> None:
+def hold(seals: RowSeals, rows: Sequence[dict[str, object]]) -> None:
     """Let these labels wait."""
     if rows:
-        connection.execute(insert(HELD), rows)
+        seals.change(HELD, [], rows)
+        seals.connection.execute(insert(HELD), rows)
 
 
-def settle(connection: Connection, model: str, now_s: float) -> bool:
+def settle(seals: RowSeals, model: str, now_s: float) -> bool:
     """Count what has waited for requests that are known now; whether there was anything."""
+    connection = seals.connection
     waiting = select(HELD.c.id).where(HELD.c.model == model)
     if connection.execute(waiting.limit(1)).first() is None:
         return False
@@ -37,19 +40,27 @@ def settle(connection: Connection, model: str, now_s: float) -> bool:
     )
     told = list(connection.execute(found))
     right = [(row, correct_by(row, row.correct, row.label)) for row in told if row.outcome is None]
-    counted: list[Told] = [(row, correct) for row, correct in right if correct is not None]
-    count_labels(connection, counted)
+    counted: list[Told] = [(row, correct, row.label) for row, correct in right if correct is not None]
+    count_labels(seals, counted)
     if told:
         ids = select(ANSWERED.c.id).where(ANSWERED.c.model == model)
-        connection.execute(delete(HELD).where(HELD.c.model == model, HELD.c.id.in_(ids)))
+        _drop(seals, HELD.c.model == model, HELD.c.id.in_(ids))
     return bool(counted)
+
+
+def _drop(seals: RowSeals, *where: ColumnElement[bool]) -> None:
+    gone = [dict(row) for row in seals.connection.execute(select(HELD).where(*where)).mappings()]
+    if gone:
+        seals.change(HELD, gone, [])
+        seals.connection.execute(delete(HELD).where(*where))
 
 
 def correct_by(
     answered: Row[tuple[object, ...]], correct: bool | None, label: int | str | None
 ) -> bool | None:
     """Whether an answer was right: as it was said, or by the class that should have been on top. None: the
-    answer had no such class."""
+    answer had no such class; or it was given in the shadow, and only the class would say whether the
+    candidate's was right."""
     if correct is not None:
-        return correct
+        return correct if answered.step else None
     return None if answered.top is None else bool(answered.top == label)

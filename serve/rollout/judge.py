@@ -11,6 +11,7 @@ from serve.rollout.figure import Figure, safe_at, with_thresholds
 from serve.rollout.guards import watch_split
 from serve.rollout.latency import LATENCIES, nothing_known, watch_latencies
 from serve.rollout.likeness import compare, compare_slices
+from serve.rollout.mcnemar import watch_matched
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
 from serve.rollout.trust import trusted
@@ -63,6 +64,9 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     if not policy.shadow.skip:
         likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
         confident += [(figure, policy.shadow.confidence) for figure in likeness]
+        if (accuracy := policy.guards.accuracy) is not None:
+            found = watch_matched(accuracy, evidence.matched, evidence.classes, policy.proof)
+            confident.append((found, accuracy.confidence))
     judged = trusted(with_thresholds(confident, policy.proof, LATENCIES), evidence.segments)
     # They share the odds also while no request has named one, or all the lines would move when one does.
     judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)

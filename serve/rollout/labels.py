@@ -9,6 +9,7 @@ from serve.rollout.answered import digest_of
 from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.held import correct_by, hold, room_for
 from serve.rollout.label_sums import Told, count_labels
+from serve.rollout.row_seals import RowSeals
 from serve.rollout.schema import ANSWERED, HELD
 
 _Rows = Mapping[bytes, Row[tuple[object, ...]]]
@@ -22,14 +23,14 @@ class Running(NamedTuple):
 
 
 def join_labels(
-    connection: Connection, model: str, outcomes: Sequence[Outcome], running: Running | None, now_s: float
+    seals: RowSeals, model: str, outcomes: Sequence[Outcome], running: Running | None, now_s: float
 ) -> Feedback:
     """Join outcomes to the requests that they are of, each once; those of requests that are not known yet
     wait. None: no rollout runs."""
     digests = [digest_of(outcome.request_id) for outcome in outcomes]
-    known = _find(connection, model, digests)
-    room = room_for(connection, model, now_s) if running and running.asks else 0
-    seen = _held(connection, model, digests) if room else set()
+    known = _find(seals.connection, model, digests)
+    room = room_for(seals, model, now_s) if running and running.asks else 0
+    seen = _held(seals.connection, model, digests) if room else set()
     came: dict[str, list[str]] = {"double": [], "late": [], "unknown": [], "held": [], "no_class": []}
     counted: list[Told] = []
     waiting: list[dict[str, object]] = []
@@ -48,10 +49,10 @@ def join_labels(
         elif (correct := correct_by(row, outcome.correct, outcome.label)) is None:
             came["no_class"].append(outcome.request_id)
         else:
-            counted.append((row, correct))
+            counted.append((row, correct, outcome.label))
             seen.add(digest)
-    count_labels(connection, counted)
-    hold(connection, waiting)
+    count_labels(seals, counted)
+    hold(seals, waiting)
     return Feedback(counted=len(counted), **{name: tuple(ids) for name, ids in came.items()})
 
 

@@ -51,11 +51,12 @@ def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float)
     """Add what came in to the evidence in memory; False: the evidence has begun anew meanwhile."""
     with taking:
         era, evidence, labels = situation.era, situation.present.evidence, situation.labels
+        matched = situation.matched
         splits, span = dict(situation.splits), (situation.ticked_s or now_s, now_s)
         sheets, situation.waiting = situation.waiting, []
     try:
         gathered = gather(evidence, sheets, rollout.plan, splits, span) if sheets else evidence
-        gathered = with_labels(gathered, labels)
+        gathered = with_labels(gathered, labels, matched)
         answers = _answers(situation, rollout, sheets, now_s)
     except BaseException:
         with taking:
@@ -75,7 +76,22 @@ def _answers(
     situation: Situation, rollout: Rollout, sheets: Sequence[tuple[str, Sheet]], now_s: float
 ) -> list[Answer]:
     """The requests of these sheets that feedback may come for."""
-    return [
+    shadow = [
+        Answer(
+            request_id=request_id,
+            rollout=rollout.rollout,
+            step=0,
+            split=0.0,
+            sticky=False,
+            candidate=False,
+            at_s=now_s,
+            top=top,
+            other=other,
+        )
+        for _, sheet in sheets
+        for request_id, (top, other) in sheet.copies.matched.items()
+    ]
+    return shadow + [
         Answer(
             request_id=request_id,
             rollout=rollout.rollout,

@@ -5,10 +5,13 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, select
 
 from serve.errors import InvalidRecord, UnknownRollout
 from serve.record import Record, explain
+from serve.rollout.anchor import Head
 from serve.rollout.audit import Rows
 from serve.rollout.evidence import Evidence
 from serve.rollout.rollout import Rollout
+from serve.rollout.row_seals import RowSeals
 from serve.rollout.schema import EVIDENCE, TRAIL, has_seals, transaction
+from serve.rollout.seal_key import SealKey
 from serve.rollout.trail import Entry
 from serve.routing import Routes
 
@@ -68,6 +71,20 @@ class Reader:
             columns += [EVIDENCE.c.seal] if has_seals(connection) else []
             found = connection.execute(select(*columns).where(EVIDENCE.c.rollout.in_(mine)))
             return {row[0]: (row[1], row[2] if len(row) > 2 else None) for row in found}
+
+    def label_faults(
+        self, model: str, trail: tuple[Entry, ...], accepted: Head | None, key: SealKey | None
+    ) -> tuple[str, ...]:
+        """What of the labels of the last rollout is not what was written; nothing, where its start says that
+        they were not sealed, or a person has taken it as it is since."""
+        rollout = next((entry.rollout for entry in reversed(trail) if entry.rollout is not None), None)
+        start = next((entry for entry in trail if entry.rollout == rollout is not None), None)
+        if start is None or start.number <= (accepted.number if accepted else 0):
+            return ()
+        if rollout is None or ":" not in start.digest or not start.change.rows_sealed:
+            return ()
+        with transaction(self._engine) as connection:
+            return tuple(RowSeals(connection, key).faults(model, rollout))
 
     def model_of(self, rollout: str) -> str:
         """The model that `rollout` is of. Raises UnknownRollout."""

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from serve.errors import InvalidRecord, StoreFailed
+from serve.rollout.migrations import MIGRATIONS
 
 # Where others use the disk, too, one who writes to a SQLite file may take seconds. A command waits for 10 s
 # for its answer: with more than that nobody would hear what is wrong.
@@ -71,8 +72,9 @@ ANSWERED = Table(
     Column("at_s", Double),
     # Whether the answer was right; none: nobody has said so.
     Column("outcome", Boolean),
-    # The class on top of the answer.
+    # The class on top of the answer, and in the shadow of the candidate's.
     Column("top", Integer),
+    Column("other", Integer),
 )
 # How many answers of a second were labelled, and how many of those were wrong.
 LABELS = Table(
@@ -89,6 +91,18 @@ LABELS = Table(
     Column("baseline_wrong", Integer),
     Column("candidate_wrong", Integer),
 )
+# Labels of requests of the shadow, by the class that they say.
+MATCHED = Table(
+    "matched",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("rollout", Text, primary_key=True),
+    Column("label", Integer, primary_key=True),
+    Column("labelled", Integer),
+    Column("baseline_alone", Integer),
+    Column("candidate_alone", Integer),
+    Column("neither", Integer),
+)
 # Labels that came before their requests were known.
 HELD = Table(
     "held",
@@ -99,44 +113,20 @@ HELD = Table(
     Column("label", Integer),
     Column("told_s", Double),
 )
+# Of the rows of those tables that are of one rollout: how many they are, the sum of their numbers, which is
+# hexadecimal, and a seal; see serve/rollout/row_seals.py.
+ROW_SEALS = Table(
+    "row_seals",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("rollout", Text),
+    Column("number", Integer),
+    Column("total", Text),
+    Column("seal", Text),
+)
 _VERSION = Table("schema_version", _TABLES, Column("version", Integer))
 
-# What leads from each version to the next, in words that both databases know. Only appended to.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
-    (
-        "CREATE TABLE trail (model TEXT NOT NULL, number INTEGER NOT NULL, rollout TEXT, revision INTEGER, "
-        "content TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (model, number))",
-        "CREATE INDEX trail_rollout ON trail (rollout)",
-        "CREATE TABLE evidence (rollout TEXT PRIMARY KEY, content TEXT NOT NULL)",
-        "CREATE TABLE lease (keeper TEXT NOT NULL, until_s DOUBLE PRECISION NOT NULL)",
-        "INSERT INTO lease VALUES ('', 0)",
-    ),
-    (
-        "CREATE TABLE answered (model TEXT NOT NULL, id BYTEA NOT NULL, rollout TEXT NOT NULL, "
-        "step INTEGER NOT NULL, split DOUBLE PRECISION NOT NULL, sticky BOOLEAN NOT NULL, "
-        "candidate BOOLEAN NOT NULL, at_s DOUBLE PRECISION NOT NULL, outcome BOOLEAN, "
-        "PRIMARY KEY (model, id))",
-        "CREATE INDEX answered_age ON answered (model, at_s)",
-    ),
-    # The trail holds qualifications, which a program that came before could not read.
-    (),
-    ("ALTER TABLE evidence ADD COLUMN seal TEXT",),
-    (
-        "ALTER TABLE answered ADD COLUMN top INTEGER",
-        "CREATE TABLE labels (model TEXT NOT NULL, rollout TEXT NOT NULL, step INTEGER NOT NULL, "
-        "split DOUBLE PRECISION NOT NULL, sticky BOOLEAN NOT NULL, second BIGINT NOT NULL, "
-        "baseline INTEGER NOT NULL, candidate INTEGER NOT NULL, baseline_wrong INTEGER NOT NULL, "
-        "candidate_wrong INTEGER NOT NULL, PRIMARY KEY (model, rollout, step, split, sticky, second))",
-        "CREATE INDEX labels_rollout ON labels (rollout)",
-        "INSERT INTO labels SELECT model, rollout, step, split, sticky, CAST(at_s AS BIGINT), "
-        "SUM(CASE WHEN candidate THEN 0 ELSE 1 END), SUM(CASE WHEN candidate THEN 1 ELSE 0 END), "
-        "SUM(CASE WHEN candidate OR outcome THEN 0 ELSE 1 END), "
-        "SUM(CASE WHEN candidate AND NOT outcome THEN 1 ELSE 0 END) FROM answered "
-        "WHERE outcome IS NOT NULL GROUP BY model, rollout, step, split, sticky, CAST(at_s AS BIGINT)",
-        "CREATE TABLE held (model TEXT NOT NULL, id BYTEA NOT NULL, correct BOOLEAN, label INTEGER, "
-        "told_s DOUBLE PRECISION NOT NULL, PRIMARY KEY (model, id))",
-    ),
-)
 # Older ones have no seals of evidence.
 _SEALED = 4
 # Of two keepers that start at once, one migrates and the other waits.

@@ -7,12 +7,13 @@ from threading import RLock
 from serve.control import TrailLine
 from serve.errors import BrokenTrail, StaleRevision
 from serve.rollout.clock import SteadyClock
+from serve.rollout.distrust import distrusted
 from serve.rollout.evidence import Evidence
 from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.labels import Running
 from serve.rollout.limits import refresh
 from serve.rollout.rollout import Rollout
-from serve.rollout.situation import Situation, distrusted
+from serve.rollout.situation import Situation
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
@@ -122,9 +123,10 @@ class Scribe:
         if not situation.labels_due:
             return
         era, labels = situation.era, self._store.labels(rollout.rollout)
+        matched = self._store.matched(rollout.rollout)
         with self._taking:
             if situation.era == era:
-                situation.labels, situation.labels_due = labels, False
+                situation.labels, situation.matched, situation.labels_due = labels, matched, False
 
     def _keep(self, situation: Situation, rollout: Rollout) -> None:
         """Write down what came in."""
@@ -152,7 +154,7 @@ class Scribe:
 def require_whole(situation: Situation) -> None:
     """Raise BrokenTrail where nothing may be written, so that a person finds the trail as it is."""
     if situation.faults:
-        raise BrokenTrail(distrusted(situation))
+        raise BrokenTrail(distrusted(situation.model, situation.faults))
 
 
 def _limit(limited: Rollout, now_s: float) -> Change:

@@ -24,9 +24,13 @@ class SealKey:
         # Names the key without telling it, so that another key is not taken for a forgery.
         self.name = hashlib.sha256(secret).hexdigest()[:12]
 
+    def digest(self, text: str) -> bytes:
+        """The HMAC-SHA256 of the text."""
+        return hmac.digest(self._secret, text.encode(), "sha256")
+
     def seal(self, text: str) -> str:
         """`NAME:MAC`: the key's name and the HMAC-SHA256 of the text."""
-        return f"{self.name}:{hmac.digest(self._secret, text.encode(), 'sha256').hex()}"
+        return f"{self.name}:{self.digest(text).hex()}"
 
     def fits(self, text: str, seal: str) -> bool:
         """Whether the seal is this key's for the text."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from serve.control import RolloutLine
 from serve.rollout.answered import Answer
 from serve.rollout.census import Disagreement, Sheet, Watch
+from serve.rollout.distrust import all_to_baseline
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.judge import Verdict
 from serve.rollout.labelled import with_labels
+from serve.rollout.matched import Matched
 from serve.rollout.qualification import QualificationView, view_of
 from serve.rollout.quantiles import NO_LIMITS, Limits
-from serve.rollout.rollout import Phase, Rollout, watch_of
+from serve.rollout.rollout import Rollout, watch_of
 from serve.rollout.store import Present
 from serve.rollout.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
@@ -85,6 +87,7 @@ class Situation:
     unnoted: list[Answer] = field(default_factory=list)
     # All labels of the rollout, as the store had them when they were read last; and whether it has more.
     labels: tuple[Segment, ...] = ()
+    matched: Mapping[int, Matched] | None = None
     labels_due: bool = True
 
     def __post_init__(self) -> None:
@@ -120,7 +123,7 @@ class Situation:
     @property
     def whole(self) -> Evidence:
         """The evidence with the labels that the next look will add to it."""
-        return with_labels(self.present.evidence, self.labels)
+        return with_labels(self.present.evidence, self.labels, self.matched)
 
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
@@ -138,17 +141,12 @@ class Situation:
     def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
         """What the store says is not what was written: all traffic to the baseline, and nothing else until a
         person has looked."""
-        before = present or _NOTHING
-        self.faults, self.ahead, self.behind, self.changed = faults, None, None, before.number
-        if (rollout := before.rollout) is not None:
-            update = {"phase": Phase.ROLLED_BACK, "by": "keeper", "reason": distrusted(self)}
-            rollout = rollout.model_copy(update=update)
+        now = all_to_baseline(self.model, self.baseline, present, faults)
+        self.faults, self.ahead, self.behind, self.changed = faults, None, None, now.number
+        if (rollout := now.rollout) is not None:
             self.lines = {rollout.rollout: rollout_line(rollout, rollout.entered_s)}
-        revision = before.routes.revision + 1 if before.routes else 1
-        weights = {self.baseline: 100.0}
-        routes = Routes(model=self.model, baseline=self.baseline, weights=weights, revision=revision)
-        self._restart(before.evidence)
-        self.present = before.model_copy(update={"routes": routes, "rollout": rollout})
+        self._restart(now.evidence)
+        self.present = now
 
     def put(self, number: int, change: Change) -> bool:
         """A change is written down as this entry; whether it moved anything. What went ahead of it meanwhile
@@ -189,6 +187,7 @@ class Situation:
         self.era += 1
         self.came, self.waiting = dict(evidence.sheets), []
         self.found, self.unnoted, self.labels, self.labels_due = None, [], (), True
+        self.matched = None
         self.kept = evidence
 
     def _apply(self, number: int, change: Change) -> bool:
@@ -240,14 +239,6 @@ class Situation:
         """Whether a verdict on this evidence is to be written down, though it changes nothing."""
         weight = weight_of(evidence)
         return weight > 0 and weight >= _GROWTH * self.weighed
-
-
-def distrusted(situation: Situation) -> str:
-    """Why its trail is not to be trusted, in a sentence, with what to do."""
-    return (
-        f"the trail of {situation.model} is not what was written ({'; '.join(situation.faults[:3])}): the "
-        "baseline has all traffic and nothing is written until a person has looked: counterweight verify"
-    )
 
 
 def weight_of(evidence: Evidence) -> int:

@@ -17,14 +17,16 @@ from serve.rollout.answered import Answered
 from serve.rollout.audit import audit, evidence_text
 from serve.rollout.evidence import Evidence, Segment
 from serve.rollout.feedback import Feedback, Outcome
-from serve.rollout.label_sums import read_labels
+from serve.rollout.label_sums import read_labels, read_matched
 from serve.rollout.labels import Running, join_labels
 from serve.rollout.lease import Lease, Writer, lease_of
+from serve.rollout.matched import Matched
 from serve.rollout.reader import Present as Present  # noqa: PLC0414  who has a store finds it here
 from serve.rollout.reader import Reader, last_of
+from serve.rollout.row_seals import RowSeals
 from serve.rollout.schema import EVIDENCE, TRAIL, open_engine, transaction
 from serve.rollout.seal_key import SealKey, key_path, open_key
-from serve.rollout.trail import Change, Entry, seal
+from serve.rollout.trail import Action, Change, Entry, seal
 
 
 class Store(Reader):
@@ -47,7 +49,7 @@ class Store(Reader):
             raise
         self.anchor = None if path is None else Anchor(path.with_suffix(".anchor"))
         # Which variant was chosen for a request, and what is known of its answer.
-        self.answered = Answered(self._writer)
+        self.answered = Answered(self._writer, self.key)
 
     def close(self) -> None:
         """Let go of the lease and of the database."""
@@ -81,6 +83,7 @@ class Store(Reader):
             unreadable = (str(error),)
         trail = self.trail(model)
         faults = audit(trail, self.rows(model), last, accepted, self.key) or unreadable
+        faults = faults or self.label_faults(model, trail, accepted, self.key)
         if self.anchor and trail and not faults and (last is None or last.number < trail[-1].number):
             self.anchor.add(Head(model=model, number=trail[-1].number, digest=trail[-1].digest))
         return present, trail, faults
@@ -95,7 +98,12 @@ class Store(Reader):
     ) -> Feedback:
         """Join outcomes to the requests of the rollout `running`; None: none runs. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
-            return join_labels(connection, model, outcomes, running, now_s)
+            return join_labels(RowSeals(connection, self.key), model, outcomes, running, now_s)
+
+    def matched(self, rollout: str) -> dict[int, Matched]:
+        """All labels of the shadow of `rollout` so far, by the class that they say."""
+        with transaction(self._engine) as connection:
+            return read_matched(connection, rollout)
 
     def labels(self, rollout: str) -> tuple[Segment, ...]:
         """All labels of `rollout` so far."""
@@ -119,6 +127,9 @@ class Store(Reader):
                     number,
                 )
             _refuse_old_routes(connection, change)
+            if change.action is Action.START and change.rollout is not None:
+                RowSeals(connection, self.key).begin(change.model, change.rollout.rollout)
+                change = change.model_copy(update={"rows_sealed": self.key is not None})
             entry = seal(change, number + 1, last.digest if last else "", self.key)
             connection.execute(insert(TRAIL).values(**entry.model_dump()))
             if change.rollout is not None and change.judged is not None:

@@ -67,6 +67,8 @@ class Change(Record):
     routes: Routes | None = None
     # Of a start only: what earlier rollouts of the same two versions have seen; None: nothing that counts.
     carried: Carried | None = None
+    # Of a start only: whether the rollout's labels, and the requests that they are of, are sealed as well.
+    rows_sealed: bool = False
     # Of a verdict only.
     judged: Judged | None = None
     # Of a qualification only.

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from copy import deepcopy
 from pathlib import Path
@@ -17,6 +17,7 @@ from serve.repository import StoredModel
 from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
 from serve.rollout.tally import Load, Loads, Tally
+from serve.shapes import Shape
 
 
 class NotedHosts:
@@ -26,9 +27,14 @@ class NotedHosts:
         # `model/variant` -> why it cannot be had.
         self.broken: dict[str, str] = {}
         self.removed: list[LoadedVariant] = []
+        self.shapes: list[Mapping[str, Sequence[Shape]]] = []
         # Hosts come up only while this is set.
         self.leave = asyncio.Event()
         self.leave.set()
+
+    def hear_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
+        """Noted."""
+        self.shapes.append(told)
 
     async def bring_up(
         self, stored: StoredModel, wanted: Iterable[str], current: LoadedModel | None
@@ -63,6 +69,7 @@ class Reporting:
         self.in_flight = 0
         self.sheets: dict[str, Sheet] = {}
         self.trips: dict[str, Trip] = {}
+        self.shapes: dict[str, tuple[Shape, ...]] = {}
 
     async def report(self, *, apply: bool = True) -> Reply:
         """Say what was counted; `apply`: and serve at once what the keeper says."""
@@ -76,6 +83,7 @@ class Reporting:
                 loads=loads,
                 sheets=self.sheets,
                 trips=self.trips,
+                shapes=self.shapes,
             )
         )
         if apply and reply.catalog is not None:

@@ -100,7 +100,7 @@ async def first_output(client: httpx2.AsyncClient) -> float:
 
 
 def play(scenario: Any) -> Any:
-    return asyncio.run(asyncio.wait_for(scenario, 30))
+    return asyncio.run(asyncio.wait_for(scenario, 120))
 
 
 def test_it_serves_what_the_keeper_says_on_both_wires(repository: Path) -> None:

@@ -241,3 +241,16 @@ def test_a_keeper_that_is_made_anew_knows_what_was_loaded(repository: Path, tmp_
         return list(gateway.catalog.models["linear"].variants), (await gateway.report()).catalog is None
 
     assert asyncio.run(scenario()) == (["base"], True)
+
+
+def test_shapes_that_gateways_have_seen_reach_the_hosts(repository: Path, tmp_path: Path) -> None:
+    """With every report."""
+
+    async def scenario() -> None:
+        keeper, hosts = await make_keeper(repository, tmp_path)
+        gateway = Reporting(keeper, "one")
+        gateway.shapes = {"linear": (((6, 4),),)}
+        await gateway.report()
+        assert hosts.shapes[-1] == {"linear": (((6, 4),),)}
+
+    asyncio.run(scenario())

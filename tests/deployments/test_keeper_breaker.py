@@ -80,15 +80,16 @@ def test_it_is_written_once_and_computes_again(repository: Path, tmp_path: Path)
     assert (actions[-2:], actions.count("abort"), faults) == (["start", "abort"], 1, ())
 
 
-def test_it_waits_for_no_store(repository: Path, tmp_path: Path) -> None:
+def test_it_waits_for_no_store(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody holds the file: the gateways hear of it all the same."""
+    monkeypatch.setattr("serve.rollout.schema._LOCK_TIMEOUT_S", 600)
 
     async def scenario() -> dict[str, float]:
         async with tripped(repository, tmp_path) as (_, gateway, _):
             other = sqlite3.connect(tmp_path / "rollouts.db", isolation_level=None)
             other.execute("BEGIN EXCLUSIVE")
             try:
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(120):
                     await gateway.report()
                 return weights_of(gateway)
             finally:

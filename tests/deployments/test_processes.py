@@ -103,4 +103,4 @@ def test_a_guard_ends_what_a_killed_process_leaves() -> None:
         guarded.kill()
     assert guard.returncode == 128 + signal.SIGKILL
     # It is dead; whoever inherits it may take a moment to say so.
-    left.wait(10)
+    left.wait(60)

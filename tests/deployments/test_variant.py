@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,6 +19,7 @@ from deployments.variant import Apart, VariantReplica
 from serve.errors import CounterweightError, InvalidRequest, ModelFailed, VariantUnavailable
 from serve.placement import Together
 from serve.settings import Settings
+from serve.shapes import Shapes, shapes_path, write_shapes
 from tests.deployments.replicas import raised_there
 
 ARRAYS: dict[str, NDArray[np.generic]] = {"x": np.ones((2, 4), np.float32)}
@@ -113,7 +115,7 @@ def test_the_end_of_the_only_replica_is_seen(make_apart: Any) -> None:
             await asyncio.sleep(0.05)
             early = lost.done()
             process.kill()
-            await asyncio.wait_for(lost, 10)
+            await asyncio.wait_for(lost, 60)
             return early
 
         assert asyncio.run(scenario()) is False
@@ -127,7 +129,7 @@ def test_a_replica_that_ended_before_anybody_looked_is_lost(make_apart: Any) -> 
 
     async def scenario() -> None:
         assert await apart.ready()
-        await asyncio.wait_for(apart.lost(), 10)
+        await asyncio.wait_for(apart.lost(), 60)
 
     asyncio.run(scenario())
 
@@ -184,7 +186,7 @@ def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
     leave = threading.Event()
 
     async def scenario() -> None:
-        session: Any = SimpleNamespace(name="hangs", run=lambda _: leave.wait())
+        session: Any = SimpleNamespace(name="hangs", run=lambda _: leave.wait(), take_cold=list)
         replica = make_replica(module_repository / "linear" / "light", run_timeout_s=0.01)
         replica._host = Together(session)
         replica.check_health()
@@ -202,3 +204,20 @@ def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
         asyncio.run(scenario())
     finally:
         leave.set()
+
+
+def test_a_replica_is_warm_when_it_is_there_and_stays_so(repository: Path) -> None:
+    """Ray may put one in another's place at any time: it has run the shapes of its model's requests before it
+    is ready, and what is new with the next health check."""
+    folder = repository / "linear" / "light"
+    shapes = Shapes()
+    shapes.see(((6, 4),))
+    write_shapes(shapes_path(folder, "linear"), shapes)
+    replica = make_replica(folder)
+    session = replica._host._session
+    assert session.warmed == {((6, 4),)}
+    shapes.see(((30, 4),))
+    write_shapes(shapes_path(folder, "linear"), shapes)
+    replica.check_health()
+    replica._host._threads.shutdown(wait=True)
+    assert session.warmed == {((6, 4),), ((30, 4),)}

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import psutil
@@ -31,15 +32,15 @@ def serve(*arguments: Path | str, **environment: str) -> "subprocess.Popen[str]"
 
 
 def test_a_killed_server_leaves_nothing(module_repository: Path) -> None:
-    """After kill -9 of the command in the time that an orderly stop may take; left alone, Ray's agents would
-    wait a minute for their server. Nothing new in the home folder either. What one leaves that is stopped is
-    looked at after every test of this room that starts one."""
+    """After kill -9 of the command, and sooner than left alone: Ray's agents would wait a minute for their
+    server. Nothing new in the home folder either. What one leaves that is stopped is looked at after every
+    test of this room that starts one."""
     home = Path.home()
     before = set(home.iterdir())
     with running_server(module_repository, "--placement", "together") as server:
         tree = server.tree()
         server.process.kill()
-        wait_until(lambda: alive(tree) == [], timeout_s=20)
+        wait_until(lambda: alive(tree) == [], timeout_s=50)
         assert list(server.scratch.iterdir()) == []
     assert set(home.iterdir()) == before
 
@@ -53,6 +54,7 @@ def test_ctrl_c_during_the_start_leaves_nothing(module_repository: Path, number:
         try:
             while len(tree := root.children(recursive=True)) < 4:
                 assert process.poll() is None
+                time.sleep(0.02)
             os.killpg(process.pid, number)
             process.communicate(timeout=120)
             assert process.returncode == 0

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import binom, poisson
 
 CHANCE = 1e-6
-# What a crowded machine may add to any latency.
-SLACK_MS = 250.0
-# The share of its CPU that the host may take, beyond which nothing bounds what is added.
-CROWDED = 0.3
+# What a machine that has no time may add to any latency; less than a wrong unit would.
+SLACK_MS = 10_000.0
 _RUNS = 2000
 
 

@@ -13,7 +13,7 @@ from tests.loadtests.known import MODEL, Behaviour, open_known
 
 def _ask(url: str, variant: str) -> int:
     """The status."""
-    connection = HTTPConnection(urlsplit(url).netloc, timeout=20)
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=60)
     connection.request("POST", f"/v2/models/{MODEL}/versions/{variant}/infer", json.dumps({"id": "7"}))
     answer = connection.getresponse()
     answer.read()
@@ -31,10 +31,10 @@ def _ask_at_once(url: str, variant: str) -> float:
 
 def test_one_worker_never_answers_faster_than_it_can() -> None:
     """20 requests at once take a worker of 40/s 20/40 s, not less; one that serves them side by side, each in
-    200 ms, takes half of what 20 in a row would."""
-    with open_known(queue=Behaviour(per_s=40), parallel=Behaviour(service_ms=200)) as url:
+    2 s, takes half of what 20 in a row would at the most."""
+    with open_known(queue=Behaviour(per_s=40), parallel=Behaviour(service_ms=2000)) as url:
         assert _ask_at_once(url, "queue") >= 0.5
-        assert 0.2 <= _ask_at_once(url, "parallel") < 2
+        assert 2 <= _ask_at_once(url, "parallel") < 20
 
 
 def test_it_tells_its_metadata_and_its_cpu() -> None:

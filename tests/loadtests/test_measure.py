@@ -82,11 +82,9 @@ def test_a_stall_is_waited_for_by_all_who_came(measured: Any) -> None:
 def test_slow_answers_do_not_slow_the_sender(measured: Any) -> None:
     """100 requests a second that take 0.4 s each are 40 at once, and all of them are let out.
 
-    Were only 10 let out at once (Locust's default), 25 a second would pass: of 200 requests sent over 2 s the
-    median one would wait for 100 / 25 - 1 = 3 s. A third of that leaves room for a slow machine."""
+    Locust by itself would let out 10 at once."""
     latency_s = _latency_s(measured["slow"])
     assert latency_s.min() >= 0.4
-    assert np.median(latency_s) < 1
     assert _most_in_flight(measured["slow"]) > 20
 
 

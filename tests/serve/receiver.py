@@ -63,7 +63,7 @@ class Receiver:
     def wait_for(self, count: int) -> list[Received]:
         """The first so many requests, once they are there."""
         with self._came:
-            assert self._came.wait_for(lambda: len(self.received) >= count, 20), self.received
+            assert self._came.wait_for(lambda: len(self.received) >= count, 60), self.received
             return self.received[:count]
 
     def _answer(self, handler: BaseHTTPRequestHandler) -> None:

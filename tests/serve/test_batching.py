@@ -8,8 +8,9 @@ import pytest
 
 from serve.errors import ModelFailed
 from serve.placement import Run
+from serve.shapes import Shape
 from serve.tensor import Arrays, Signature, TensorSpec
-from tests.conftest import SIGNATURE
+from tests.conftest import FEATURES, SIGNATURE
 from tests.serve.clock import now, run, settle
 from tests.serve.host import Host
 from tests.serve.queues import Outcomes, ask, outcomes, queue_of, rows, value_of
@@ -245,3 +246,19 @@ def test_in_flight_and_waiting_rows_say_what_there_is_to_do() -> None:
         return [busy, (queue.in_flight, queue.waiting_rows)]
 
     assert run(scenario()) == [(3, 4), (0, 0)]
+
+
+def test_the_shapes_of_runs_are_known() -> None:
+    """Of those that went well, as they were when requests had joined."""
+
+    async def scenario() -> tuple[Shape, ...]:
+        host = Host(run_s=0.01)
+        queue = queue_of(host)
+        asked = [ask(queue, rows(value, 2)) for value in range(4)]
+        await asyncio.gather(*asked)
+        host.error = ModelFailed("no idea")
+        with pytest.raises(ModelFailed):
+            await queue.infer(rows(1, 4), now() + 1)
+        return queue.shapes.known
+
+    assert run(scenario()) == (((6, FEATURES),), ((2, FEATURES),))

@@ -138,6 +138,8 @@ def test_as_many_runs_go_at_once_as_it_may_have() -> None:
     async def scenario() -> int:
         async with placed(session, runs=2) as placement:
             running = [asyncio.create_task(placement.run(rows(1))) for _ in range(3)]
+            while len(begun) < 2:
+                await asyncio.sleep(0.001)
             await asyncio.sleep(0.05)
             under_way = len(begun)
             leave.set()
@@ -176,4 +178,4 @@ def test_closing_ends_the_thread(module_repository: Path) -> None:
             await asyncio.sleep(0.001)
         return active_count() - before
 
-    assert asyncio.run(asyncio.wait_for(scenario(), 10)) == 0
+    assert asyncio.run(asyncio.wait_for(scenario(), 60)) == 0

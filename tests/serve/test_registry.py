@@ -8,8 +8,9 @@ import pytest
 
 from serve.bundle import LABELS, MODEL, describe_file, write_bundle
 from serve.rollout.tally import Load, Tally
+from serve.shapes import Shape
 from serve.tensor import Signature, TensorSpec
-from tests.conftest import SIGNATURE, linear_graph, make_bundle
+from tests.conftest import FEATURES, SIGNATURE, linear_graph, make_bundle
 from tests.serve.clock import settle
 from tests.serve.gateway import Gateway, run
 from tests.serve.served import as_is, request_of, scale_of
@@ -236,3 +237,17 @@ def test_the_baseline_brings_the_names_of_classes(tmp_path: Path) -> None:
         return before, model.labels
 
     assert run(gateway, scenario()) == (("a", "b", "c"), ("x", "y", "z"))
+
+
+def test_the_shapes_of_the_baselines_runs_are_told(gateway: Gateway) -> None:
+    """By model; those of a candidate, which may have had few requests, are not."""
+
+    async def scenario() -> dict[str, tuple[Shape, ...]]:
+        await gateway.apply(1, base=1, light=2)
+        before = gateway.registry.shapes()
+        assert before == {"linear": ()}
+        await gateway.ask("base")
+        await gateway.ask("light")
+        return gateway.registry.shapes()
+
+    assert run(gateway, scenario()) == {"linear": (((1, FEATURES),),)}

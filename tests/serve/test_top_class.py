@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from serve.joining import Outputs
-from serve.top_class import top_class
+from serve.top_class import sound_class, top_class
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,10 @@ from serve.top_class import top_class
 def test_an_answer_of_one_row_of_scores_says_one_class(outputs: Outputs, top: int | None) -> None:
     """Anything else says none, or several."""
     assert top_class(outputs) == top
+
+
+def test_a_class_is_sound_where_all_its_scores_are_numbers() -> None:
+    """Beside the class stands how many there are."""
+    assert sound_class({"y": np.array([[0.1, 0.7, 0.2]], np.float32)}) == (1, 3)
+    assert sound_class({"y": np.array([[0.1, np.nan, 0.2]], np.float32)}) is None
+    assert sound_class({"y": np.array([["cat", "dog"]])}) is None

@@ -73,7 +73,7 @@ def test_cpu_time_of_the_tree_is_counted() -> None:
     """A busy child counts: 0.2 s of its work show up, less one clock tick for each reading."""
     busy = "import os, time\nos.fork()\nwhile time.process_time() < 0.2: pass\ntime.sleep(600)"
     with ServerProcess("busy", [sys.executable, "-c", busy], {}) as server:
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 120
         while sum(server.cpu_s().values()) < 0.4 - 0.02 and time.monotonic() < deadline_s:
             time.sleep(0.05)
         assert len(server.cpu_s()) == 2
@@ -91,7 +91,7 @@ def test_a_frozen_server_uses_no_cpu_until_it_is_thawed() -> None:
         time.sleep(0.2)
         assert server.cpu_s() == frozen
         server.thaw()
-        deadline_s = time.monotonic() + 20
+        deadline_s = time.monotonic() + 120
         while any(server.cpu_s()[process] == spent_s for process, spent_s in frozen.items()):
             assert time.monotonic() < deadline_s
             time.sleep(0.05)

@@ -55,7 +55,7 @@ class Running:
     call: Callable[..., object]
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def ask(self, content: bytes) -> bytes:
         """Everything that comes back until the server closes the connection."""

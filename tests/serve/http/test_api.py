@@ -154,7 +154,7 @@ def test_the_baseline_answers_for_a_host_that_is_lost(two_models: Path) -> None:
         rescued = endpoint.client.post(INFER, json=BODY).json()
         assert (rescued["model_version"], rescued["parameters"]) == ("base", {"rescued_from": "light"})
         pinned = endpoint.client.post(
-            "/v2/models/linear/versions/light/infer", json=BODY, headers={"x-request-timeout-seconds": "0.2"}
+            "/v2/models/linear/versions/light/infer", json=BODY, headers={"x-request-timeout-seconds": "1"}
         )
         assert (pinned.status_code, pinned.headers["retry-after"]) == (503, "1")
         assert endpoint.client.get("/v2/models/linear/versions/light/ready").status_code == 503

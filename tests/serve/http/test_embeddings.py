@@ -33,7 +33,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def client(url: str) -> Iterator[openai.OpenAI]:
     """OpenAI's own client, told another URL and nothing else."""
-    with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=10) as client:
+    with openai.OpenAI(base_url=url, api_key="none", max_retries=0, timeout=60) as client:
         yield client
 
 
@@ -86,7 +86,7 @@ def test_the_asynchronous_client_works_as_well(url: str) -> None:
     """Many at once, each with its own vector."""
 
     async def ask() -> list[float]:
-        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=10) as client:
+        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0, timeout=60) as client:
             asked = [client.embeddings.create(model="words", input="word " * count) for count in range(20)]
             return [answer.data[0].embedding[1] for answer in await asyncio.gather(*asked)]
 

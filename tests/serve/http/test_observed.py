@@ -32,7 +32,7 @@ class Noting(Observer):
 
     def next(self) -> Exchange:
         """One that has ended; the client may have its answer a moment before."""
-        return self._noted.get(timeout=10)
+        return self._noted.get(timeout=60)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import socket
+import threading
 import time
 
 import pytest
@@ -57,20 +58,24 @@ def test_who_asks_while_the_server_stands_still_is_answered(
 ) -> None:
     """Though its connection had been idle for too long by the time the server could read again; here it was
     busy with another one."""
-    on_url = _Bounded.on_url
+    on_url, stands, asked = _Bounded.on_url, threading.Event(), threading.Event()
 
     def stand_still(protocol: _Bounded, url: bytes) -> None:
-        time.sleep(1 if url == b"/slow" else 0)
+        if url == b"/slow":
+            stands.set()
+            asked.wait(60)
+            time.sleep(2)
         on_url(protocol, url)
 
-    monkeypatch.setattr("serve.http.server._IDLE_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("serve.http.server._IDLE_TIMEOUT_S", 2)
     monkeypatch.setattr(_Bounded, "on_url", stand_still)
     with running(Settings(), make_loop) as server, server.connect() as idle, server.connect() as other:
         idle.sendall(GET)
         read_answer(idle)
         other.sendall(b"GET /slow HTTP/1.1\r\n\r\n")
-        time.sleep(0.25)
+        assert stands.wait(60)
         idle.sendall(GET)
+        asked.set()
         assert b"200 OK" in idle.recv(65536)
 
 
@@ -97,9 +102,9 @@ def test_a_client_that_leaves_cancels_its_request(server: Running) -> None:
     server.app.cancelled.clear()
     with server.connect() as connection:
         connection.sendall(b"POST /wait HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc")
-        assert server.app.waiting.wait(10)
+        assert server.app.waiting.wait(60)
         assert not server.app.cancelled.is_set()
-    assert server.app.cancelled.wait(10)
+    assert server.app.cancelled.wait(60)
 
 
 def test_a_client_that_leaves_with_requests_in_a_row_is_nobodys_error(
@@ -110,9 +115,9 @@ def test_a_client_that_leaves_with_requests_in_a_row_is_nobodys_error(
     server.app.cancelled.clear()
     with server.connect() as connection:
         connection.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n" * 2)
-        assert server.app.waiting.wait(10)
+        assert server.app.waiting.wait(60)
         server.app.waiting.clear()
-    assert server.app.cancelled.wait(10)
+    assert server.app.cancelled.wait(60)
     # Once more around the loop, where it would be said.
     server.ask(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")
     assert not server.app.waiting.is_set()

@@ -138,7 +138,7 @@ def address(repository_told: list[tuple[str, str, str | None]]) -> Iterator[str]
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
     thread.start()
     try:
-        yield f"127.0.0.1:{ports.get(timeout=10)}"
+        yield f"127.0.0.1:{ports.get(timeout=60)}"
     finally:
         loop.call_soon_threadsafe(done.set)
         thread.join()

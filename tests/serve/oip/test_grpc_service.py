@@ -178,7 +178,7 @@ def test_a_stream_answers_in_order_and_outlives_an_error(client: Any) -> None:
     client.start_stream(lambda result, error: answers.put((result, error)))
     for number, width in enumerate((4, 3, 4)):
         client.async_stream_infer("linear", inputs(X[:, :width]), request_id=str(number))
-    came = [answers.get(timeout=10) for _ in range(3)]
+    came = [answers.get(timeout=60) for _ in range(3)]
     client.stop_stream()
     assert [result and result.get_response().id for result, _ in came] == ["0", None, "2"]
     assert "expected [-1, 4]" in str(came[1][1])

@@ -60,7 +60,7 @@ def postgres(programs: Path) -> Iterator[str]:
 
 
 def _await(server: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while True:
         try:
             psycopg.connect(f"{url}/postgres").close()

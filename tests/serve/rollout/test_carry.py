@@ -18,6 +18,8 @@ STILL = POLICY.model_copy(
         "shadow": Shadow(skip=True),
         "steps": tuple(step.model_copy(update={"minimum_s": 3600.0}) for step in POLICY.steps),
         "settle_s": 0.0,
+        # What fails all the time is told from a stall of a second, as a rule: soon.
+        "guards": POLICY.guards.model_copy(update={"stall_s": 1.0}),
     }
 )
 

@@ -210,6 +210,34 @@ def test_what_is_wrong_with_one_model_stops_no_other(
     assert keeping.place == (Phase.STEP, 1)
 
 
+def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: Gateway) -> None:
+    """Before any user sees the candidate: it is wrong on a third of one class of ten."""
+    guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
+    shadow = POLICY.shadow.model_copy(update={"minimum_pairs": 100_000, "agreement": 0.5})
+    keeping.start(POLICY.model_copy(update={"guards": guards, "shadow": shadow}))
+    gateway.hear(keeping)
+    for second in range(10):
+        ids = [f"{second}-{number}" for number in range(100)]
+        classes = {each: number % 10 for number, each in enumerate(ids)}
+        wrong = set(ids[::10][:3])
+        gateway.serve(100)
+        assert gateway.census is not None
+        tops = {each: (right, 9 - right if each in wrong else right) for each, right in classes.items()}
+        gateway.census.copies.matched |= tops
+        gateway.census.copies.classes = 10
+        gateway.report(keeping)
+        keeping.tick()
+        gateway.report(keeping)
+        told = [Outcome(request_id=each, label=right) for each, right in classes.items()]
+        assert keeping.commands.feedback("digits", told).unknown == ()
+        keeping.tick(0.0)
+        keeping.tick(0.0)
+        if keeping.rollout.phase.over:
+            break
+    assert keeping.place == (Phase.ROLLED_BACK, 0)
+    assert "class 0: the baseline alone was right in " in keeping.rollout.reason
+
+
 def test_labels_that_are_posted_at_once_convict(keeping: Keeping, gateway: Gateway) -> None:
     """Before their requests are known: the client sends each once, and none is lost."""
     guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})

@@ -262,6 +262,19 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
     other.kill()
 
 
+def test_a_keeper_that_follows_says_what_an_abort_waits_for(keeping: Keeping, file: str) -> None:
+    """For nothing, before the one that has the lease has given a sign of life."""
+    keeping.start(SKIP)
+    other = Keeping(file, keeping.clock, elsewhere=True)
+    [before] = other.controller.warnings(other.situation)
+    keeping.tick()
+    other.tick(0)
+    [later] = other.controller.warnings(other.situation)
+    other.kill()
+    assert before.endswith("aborts all the same until that one gives a sign of life")
+    assert later.endswith("this one only follows")
+
+
 def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:
     """Its clock was an hour ahead; its successor takes traffic away at once, and writes when the lease is
     its own."""

@@ -2,6 +2,7 @@ import pytest
 
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judge import Kind, Verdict, judge
+from serve.rollout.matched import Matched
 from serve.rollout.policy import AccuracyGuard, Guards, Policy, Shadow, Step
 from serve.rollout.rollout import Phase
 from tests.serve.rollout.rollouts import at_step, proven, segment
@@ -145,6 +146,16 @@ def test_feedback_counts_only_when_asked_for() -> None:
     assert judge(at_step(4), evidence, 30.0).kind is Kind.CONTINUE
     guarded = Policy(guards=Guards(accuracy=AccuracyGuard()))
     assert judge(at_step(4, guarded), evidence, 30.0).kind is Kind.ROLLBACK
+
+
+def test_labels_of_the_shadow_count_at_every_step() -> None:
+    """They may come long after it; without the guard, or without a shadow, nobody looks at them."""
+    evidence = Evidence(matched={3: Matched(labelled=90, baseline_alone=30)}, classes=10)
+    accuracy = Guards(accuracy=AccuracyGuard())
+    assert judge(at_step(4, Policy(guards=accuracy)), evidence, 30.0).kind is Kind.ROLLBACK
+    skipped = Policy(guards=accuracy, shadow=Shadow(skip=True))
+    for policy in (Policy(), skipped):
+        assert judge(at_step(4, policy), evidence, 30.0).kind is Kind.CONTINUE
 
 
 def test_a_split_that_is_not_kept_makes_the_evidence_worthless() -> None:

@@ -8,6 +8,7 @@ from serve.rollout import held
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.feedback import Feedback
 from serve.rollout.labelled import with_labels
+from serve.rollout.matched import MOST_CLASSES, Matched
 from serve.rollout.store import Store
 from tests.serve.rollout.labelling import NOBODY, answer, labelled, outcome, tell
 from tests.serve.rollout.rollouts import segment
@@ -135,6 +136,46 @@ def test_a_label_of_an_answer_without_a_class_is_told_so(store: Store) -> None:
     store.answered.note("digits", [answer("a")], 6.0)
     assert tell(store, labelled("a", 4)) == Feedback(**NOBODY | {"no_class": ("a",)})
     assert tell(store, outcome("a")).counted == 1
+
+
+def test_labels_of_the_shadow_are_of_both_answers(store: Store) -> None:
+    """By the class that they say, whether they wait for their requests or not; no segment has them."""
+    tell(store, labelled("e", 5))
+    answers = [
+        answer(each, step=0, split=0.0, top=top, other=other)
+        for each, top, other in (("a", 3, 3), ("b", 3, 4), ("c", 4, 3), ("d", 1, 2), ("e", 5, 6))
+    ]
+    store.answered.note("digits", answers, 10.0)
+    assert tell(store, *(labelled(each, 3) for each in "abcd")).counted == 4
+    assert tell(store, labelled("a", 4)).double == ("a",)
+    assert store.labels("r1") == ()
+    assert store.matched("r1") == {
+        3: Matched(labelled=4, baseline_alone=1, candidate_alone=1, neither=1),
+        5: Matched(labelled=1, baseline_alone=1),
+    }
+
+
+def test_that_an_answer_was_right_says_nothing_of_the_other_one(store: Store) -> None:
+    """In the shadow only the class itself does; it may still come."""
+    store.answered.note("digits", [answer("a", step=0, split=0.0, top=3, other=4)], 6.0)
+    assert tell(store, outcome("a", correct=False)) == Feedback(**NOBODY | {"no_class": ("a",)})
+    assert tell(store, labelled("a", 4)).counted == 1
+
+
+def test_classes_beyond_so_many_are_counted_together(store: Store) -> None:
+    """Whoever makes up labels fills no evidence."""
+    answers = [answer(each, step=0, split=0.0, top=1, other=1) for each in "ab"]
+    store.answered.note("digits", answers, 6.0)
+    tell(store, labelled("a", 10_000), labelled("b", 20_000))
+    assert store.matched("r1") == {MOST_CLASSES: Matched(labelled=2, neither=2)}
+
+
+def test_labels_of_the_shadow_replace_those_that_the_evidence_had() -> None:
+    """And until they are read, those stay."""
+    told = {3: Matched(labelled=4)}
+    once = with_labels(Evidence(matched={3: Matched(labelled=1)}), [], told)
+    assert once.matched == told
+    assert with_labels(once, [], None) is once
 
 
 def test_labels_replace_those_that_the_evidence_had() -> None:

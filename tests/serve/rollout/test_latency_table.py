@@ -10,10 +10,10 @@ from tests.serve.rollout.latency_table import Slow, median_doubled, same, simula
 @pytest.mark.parametrize(("day_s", "incidents"), [(3600.0, False), (0.0, True)], ids=str)
 def test_an_equal_candidate_is_hardly_ever_rolled_back(day_s: float, incidents: bool) -> None:
     """All latencies go up and down by half within the hour, or are ten times as long for 20 s every ten
-    minutes: 300 runs, of which at most 1 % end in a rollback."""
-    scenario = Slow(name="equal", requests_per_s=10, seconds=3600, tick_s=2, day_s=day_s, incidents=incidents)
-    ended = simulate_slow(scenario, Policy(), runs=300, seed=3)
-    assert (ended.rolled_back_s >= 0).sum() <= 3
+    minutes: of 100 runs at most 1 % + 4 sqrt(0.01 / 100) end in a rollback, which are 5."""
+    scenario = Slow(name="equal", requests_per_s=10, seconds=3600, tick_s=4, day_s=day_s, incidents=incidents)
+    ended = simulate_slow(scenario, Policy(), runs=100, seed=3)
+    assert (ended.rolled_back_s >= 0).sum() <= 5
 
 
 @pytest.mark.parametrize("candidate", [median_doubled, tail_doubled, slower(2)])

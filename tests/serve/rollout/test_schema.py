@@ -5,6 +5,7 @@ from serve.errors import InvalidRecord, StoreFailed
 from serve.rollout import schema
 from serve.rollout.evidence import Events, Pair
 from serve.rollout.feedback import Feedback
+from serve.rollout.migrations import MIGRATIONS
 from serve.rollout.schema import open_engine
 from serve.rollout.store import Store
 from tests.serve.rollout.stores import go_on, sealed, started
@@ -23,7 +24,7 @@ def execute(url: str, statement: str) -> None:
 def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
     """An old program must not write into what it does not know."""
     execute(url, "UPDATE schema_version SET version = 99")
-    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 5; use the newer one"):
+    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 7; use the newer one"):
         Store(url, "keeper")
 
 
@@ -32,7 +33,7 @@ def test_a_store_of_an_older_schema_is_migrated_with_all_that_is_in_it(
 ) -> None:
     """The next version's statements are run once, whoever opens it."""
     go_on(store, 0.0)
-    newer = (*schema.MIGRATIONS, ("ALTER TABLE lease ADD COLUMN place TEXT",))
+    newer = (*MIGRATIONS, ("ALTER TABLE lease ADD COLUMN place TEXT",))
     monkeypatch.setattr(schema, "MIGRATIONS", newer)
     for _ in range(2):
         other = Store(url, "keeper")
@@ -44,7 +45,7 @@ def test_a_store_of_an_older_schema_is_migrated_with_all_that_is_in_it(
 def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was made before there was any; its trail stays."""
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:1])
+        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:1])
         engine = open_engine(url)
         with engine.begin() as connection:
             connection.execute(insert(schema.TRAIL).values(**sealed(started())[0].model_dump()))
@@ -61,7 +62,7 @@ def test_labels_that_were_told_before_they_were_counted_by_seconds_still_count(
 ) -> None:
     """A rollout that runs while the program is replaced keeps them."""
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:4])
+        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:4])
         open_engine(url).dispose()
     values = (
         "'d1', TRUE, 7.2, FALSE",
@@ -87,7 +88,7 @@ def test_a_migration_that_fails_changes_nothing(
     """Neither the version nor the tables, so that the old program still works."""
     with monkeypatch.context() as patch:
         statements = ("ALTER TABLE lease ADD COLUMN place TEXT", "no such statement")
-        patch.setattr(schema, "MIGRATIONS", (*schema.MIGRATIONS, statements))
+        patch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, statements))
         with pytest.raises(StoreFailed):
             Store(url, "keeper")
     assert go_on(store, 0.0) == 1

@@ -88,17 +88,19 @@ def test_nobody_there_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
-def test_telling_waits_for_nobody(caplog: pytest.LogCaptureFixture) -> None:
+def test_telling_waits_for_nobody(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while the other side hangs; what waits is bounded, and the newest is kept."""
+    monkeypatch.setattr(webhook, "_TIMEOUT_S", 600)
     told = line()
     with Receiver(Reply(after_s=60)) as server:
         hook = Webhook(server.url)
         hook.tell("linear", line(0))
         server.wait_for(1)
-        began_s = time.monotonic()
         for number in range(1, 301):
             hook.tell("linear", told.model_copy(update={"number": number}))
-        assert time.monotonic() - began_s < 1
+        # The first one still waits for its answer.
+        assert len(server.received) == 1
+        monkeypatch.setattr(webhook, "_TIMEOUT_S", 0.1)
     hook.close()
     dropped = [message for message in caplog.messages if "dropped" in message]
     assert len(dropped) == 200
@@ -130,8 +132,9 @@ def test_closing_does_not_wait_for_ever(
     assert caplog.messages[-1].endswith("not sent before the end: entry 2 of linear")
 
 
-def test_closing_with_nothing_to_send_is_quick() -> None:
+def test_closing_with_nothing_to_send_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most webhooks have nothing to do most of the time."""
+    monkeypatch.setattr(webhook, "_TIMEOUT_S", 600)
     began_s = time.monotonic()
     Webhook("http://127.0.0.1:1").close()
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 300

@@ -1,0 +1,142 @@
+"""Segment: what was counted in one step while one split was in force, of each variant."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from serve.record import Record
+from serve.rollout import course
+from serve.rollout.keys import Keys
+from serve.rollout.runs import Cost
+from serve.rollout.sums import Sum, Sums
+
+
+class Pair(Sums):
+    """One count of each variant."""
+
+    baseline: Sum = 0
+    candidate: Sum = 0
+
+    @property
+    def both(self) -> int:
+        """The two together."""
+        return self.baseline + self.candidate
+
+
+class Events(Pair):
+    """Something bad of each variant, and over the ticks the sums that tell whether it came in bursts."""
+
+    # Ticks with an event of the candidate.
+    candidate_ticks: Sum = 0
+    # Per tick: the candidate's events squared, times those of both, and those of both squared.
+    candidate_squares: Sum = 0
+    products: Sum = 0
+    squares: Sum = 0
+
+    @classmethod
+    def tick(cls, baseline: int, candidate: int) -> "Events":
+        """What happened in one tick."""
+        return cls.ticks([(baseline, candidate)])
+
+    @classmethod
+    def ticks(cls, counts: Sequence[tuple[int, int]]) -> "Events":
+        """What happened in several ticks, by how often to the baseline and to the candidate."""
+        return cls(
+            baseline=sum(baseline for baseline, _ in counts),
+            candidate=sum(candidate for _, candidate in counts),
+            candidate_ticks=sum(candidate > 0 for _, candidate in counts),
+            candidate_squares=sum(candidate**2 for _, candidate in counts),
+            products=sum(candidate * (baseline + candidate) for baseline, candidate in counts),
+            squares=sum((baseline + candidate) ** 2 for baseline, candidate in counts),
+        )
+
+
+class Segment(Record):
+    """A stretch of time in one step, with one split in force.
+
+    A request belongs to the segment of the split under which it was *chosen*, whenever it ended, and to the
+    variant that was chosen, whoever answered. Pinned and shadowed requests belong to none."""
+
+    step: Annotated[int, Field(ge=1)]
+    # The candidate's share asked, 0 to 1.
+    split: Annotated[float, Field(ge=0, le=1)]
+    # True: keys were drawn, not requests; one key's requests all go the same way.
+    sticky: bool = False
+    started_s: float
+    ended_s: float
+    requests: Pair = Pair()
+    errors: Events = Events()
+    # Of the requests, those that count for latency; all of them, unless it is said.
+    timed: Pair = Pair()
+    # Of these, those over the limit that stays.
+    over_limit: Events = Events()
+    # Requests that were admitted while a limit for this quantile was announced, and of these those over it.
+    timed_p50: Pair = Pair()
+    timed_p95: Pair = Pair()
+    timed_p99: Pair = Pair()
+    over_p50: Events = Events()
+    over_p95: Events = Events()
+    over_p99: Events = Events()
+    # By the feedback on these requests, whenever it came.
+    labelled: Pair = Pair()
+    wrong: Events = Events()
+    baseline_cost: Cost = Cost()
+    candidate_cost: Cost = Cost()
+    # Where keys stick.
+    baseline_keys: Keys = Keys()
+    candidate_keys: Keys = Keys()
+    # How the events of a kind fell in time: the numbers of a `serve.rollout.course.Course`.
+    courses: Mapping[str, tuple[float, ...]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _all_timed(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and "timed" not in data and "requests" in data:
+            return {**data, "timed": data["requests"]}
+        return data
+
+    @property
+    def key(self) -> tuple[int, float, bool]:
+        """What two segments must share for their sums to be added."""
+        return self.step, self.split, self.sticky
+
+    def __add__(self, other: "Segment") -> "Segment":
+        assert self.key == other.key, "segments with different splits must stay apart"
+        sums = {
+            name: getattr(self, name) + getattr(other, name)
+            for name, field in type(self).model_fields.items()
+            if isinstance(field.default, Sums)
+        }
+        started_s = min(self.started_s, other.started_s)
+        ended_s = max(self.ended_s, other.ended_s)
+        return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
+
+
+# Kind of event of live requests -> the requests that it could have happened to.
+TRIALS = {
+    "errors": "requests",
+    "over_limit": "timed",
+    "over_p50": "timed_p50",
+    "over_p95": "timed_p95",
+    "over_p99": "timed_p99",
+}
+
+
+def together_in_time(kind: str, before: Segment | None, earlier: Segment) -> tuple[float, ...]:
+    """The course of one kind of event in the segment `before`, if there is one, and in one of another
+    rollout."""
+    mine = course.unpack(() if before is None else before.courses.get(kind, ()))
+    return course.pack(course.add(mine, course.unpack(earlier.courses[kind])))
+
+
+def go_on(kind: str, segments: Sequence[Segment], before: Segment | None, tick: Segment) -> tuple[float, ...]:
+    """The course of one kind of event in the segment `before`, if there is one, after the tick as well."""
+    courses = [course.unpack(segment.courses.get(kind, ())) for segment in segments]
+    usual = [sum(each.usual_events for each in courses), sum(each.usual_requests for each in courses)]
+    rates = course.calm_rates(*(np.zeros(2) + part for part in usual))
+    trials, events = getattr(tick, TRIALS[kind]), getattr(tick, kind)
+    mine = course.unpack(() if before is None else before.courses.get(kind, ()))
+    requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
+    return course.pack(course.step(mine, requests, counts, rates))
