@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from serve.rollout import blocks, clusters, course, marks
 from serve.rollout.evidence import TRIALS, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
+from serve.rollout.segment import course_of
 from serve.rollout.sequential import Array, Bursts, dispersion
 from serve.rollout.stalls import Stalls
 from serve.routing import BUCKETS
@@ -82,7 +83,7 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float) -> Counts:
 
 
 def _course_of(segment: Segment, kind: str, step: int) -> course.Course:
-    found = course.unpack(segment.courses.get(kind, ()))
+    found = course_of(segment, kind)
     # A stall that was under way when its step ended, as when a person promotes, is over.
     return found if segment.step == step else found._replace(alone=np.zeros(2))
 

@@ -7,7 +7,7 @@ import pytest
 
 from serve.rollout.clusters import log_above
 from serve.rollout.counts import counts_of
-from serve.rollout.evidence import Events, Evidence, Pair, Segment
+from serve.rollout.evidence import Carried, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
 
 
@@ -90,3 +90,27 @@ def test_a_step_without_a_limit_says_nothing_of_its_keys() -> None:
     now = keyed(keys(range(20), 20), keys(range(20, 40), 40), step=2)
     alone = odds_of(evidence.with_tick(now), "over_limit")
     assert odds_of(evidence.with_tick(unlimited).with_tick(now), "over_limit") == pytest.approx(alone)
+
+
+def test_what_was_counted_before_courses_were_kept_is_weighed_on() -> None:
+    """A rollout was under way when the server was upgraded: its earlier steps, and what it goes on with."""
+    old = [second(1, at_s, 1) for at_s in range(60)]
+    first, here = (
+        reduce(Segment.__add__, old),
+        reduce(Segment.__add__, [second(2, 60 + at, 1) for at in range(60)]),
+    )
+    evidence = Evidence(segments=(first, here)).with_tick(second(2, 120, 1))
+    counts = counts_of(evidence, "errors", 30.0)
+    assert counts.candidate.tolist() == [60, 61]
+    assert counts.trials == 121 * 50
+    assert counts.dispersion.tolist() == pytest.approx([1, 1], abs=0.5)
+
+
+def test_what_an_older_rollout_carried_on_is_no_second_of_this_one() -> None:
+    """It was stored without a course: sixty seconds with an error each are no burst of sixty."""
+    old = reduce(Segment.__add__, [second(1, at_s, 1) for at_s in range(60)])
+    known = Evidence(carried=Carried(segments=(old,))).with_tick(second(1, 1000, 1)).known
+    counts = counts_of(known, "errors", 30.0)
+    assert counts.candidate.tolist() == [61]
+    assert counts.stalls is not None
+    assert counts.stalls.lasted_s == 0
