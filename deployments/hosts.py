@@ -91,7 +91,7 @@ class Hosts:
                 digest=bundle.digest,
                 folder=str(copy),
                 host=copy.name if apart else None,
-                full_rows=bundle.figures.speed.full_rows(_CALL_MS if apart else 0.0),
+                full_rows=bundle.full_rows(_CALL_MS if apart else 0.0),
                 unproven=bundle.unproven,
             )
             if apart:

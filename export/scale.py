@@ -14,6 +14,7 @@ from export.proof.anatomy import dissect
 from export.proof.floor import judge
 from export.proof.held_out import answers
 from export.proof.quality import measure
+from export.proof.rows import find_dependence
 from export.proof.speed import measure_speed
 from export.recipe import Recipe
 from export.shelf import Shelf
@@ -38,8 +39,24 @@ class Scale:
     def load(self, variant: str, exported: Exported) -> None:
         """Put a variant on the scale. The held-out split is read here, once per variant."""
         self._require_task(exported)
-        session = Session(exported.graph, exported.signature, f"{self._recipe.model}/{variant}")
+        session = self._open(variant, exported)
         self._loaded[variant] = exported, session, self._answers(session, exported.graph)
+
+    def _open(self, variant: str, exported: Exported) -> Session:
+        """Production's Session of the graph. Raises ExportFailed for a baseline whose rows see each other; of
+        a variant, whose rows quantization has tied together, each row has a run of its own."""
+        name = f"{self._recipe.model}/{variant}"
+        session = Session(exported.graph, exported.signature, name)
+        beside = find_dependence(session, self._data.held_out)
+        if beside is None:
+            return session
+        if variant == self._recipe.baseline:
+            raise ExportFailed(
+                f"{name} answers a row by what stands beside it in a run ({beside} change the answer), and "
+                "the server puts rows of different clients into one run; look for statistics, attention or a "
+                "Softmax over the first dimension, and for batch normalization in training mode"
+            )
+        return Session(exported.graph, exported.signature, name, alone=True)
 
     def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
         """Measure everything on the scale beside the baseline, and write the bundles."""
@@ -50,12 +67,12 @@ class Scale:
         sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
-        for variant, (exported, _, came) in self._loaded.items():
+        for variant, (_, _, came) in self._loaded.items():
             announce(f"{variant}: weigh and write")
             quality = measure(
                 self._recipe.task, expected, came, self._data.held_out.labels, self._recipe.seed
             )
-            self._write(variant, exported, quality, speed[variant], provenance[variant])
+            self._write(variant, quality, speed[variant], provenance[variant])
 
     def _require_task(self, exported: Exported) -> None:
         """Raise ExportFailed or InvalidData unless the first output is what the recipe's task says."""
@@ -69,9 +86,8 @@ class Scale:
         if task != "embedding":
             require_labels_below(self._data, first.shape[-1])
 
-    def _write(
-        self, variant: str, exported: Exported, quality: Quality, speed: Speed, provenance: Provenance
-    ) -> None:
+    def _write(self, variant: str, quality: Quality, speed: Speed, provenance: Provenance) -> None:
+        exported, session, _ = self._loaded[variant]
         contents = {MODEL: exported.graph, **self._trained.assets}
         anatomy = dissect(exported.graph, self._data.held_out)
         figures = Figures(
@@ -87,6 +103,7 @@ class Scale:
             variant=variant,
             baseline=self._recipe.baseline,
             rejected=judge(self._recipe.floor, quality),
+            rows="alone" if session.alone else "together",
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
             signature=exported.signature,
             opset=read_opset(exported.graph),

@@ -136,7 +136,7 @@ class Quantize(Record):
     """Store weights as integers; compute with integers too, unless the method is `weights`."""
 
     step: Literal["quantize"]
-    # static: ranges of activations from the calibration split; dynamic: from each batch as it comes.
+    # static: ranges of activations from the calibration split; dynamic: of each position as it comes.
     method: Literal["static", "dynamic", "weights"]
     bits: Literal[8, 4] = 8
     # static: the whole range; the one that moves the values least, mean squared (for transformers whose

@@ -88,6 +88,8 @@ class Bundle(Record):
     rejected: str | None
     # Whether it came from elsewhere and nobody has measured it on held-out rows. It may be served.
     unproven: bool = False
+    # "alone": its answer to a row depends on the rows beside it in a run, so each row has a run of its own.
+    rows: Literal["together", "alone"] = "together"
     files: Annotated[tuple[BundleFile, ...], Field(min_length=1)]
     signature: Signature
     opset: Annotated[int, Field(ge=1)]
@@ -98,6 +100,10 @@ class Bundle(Record):
     def digest(self) -> str:
         """SHA-256 over the names and digests of all files: what the bundle *is*."""
         return sha256("".join(f"{file.path} {file.sha256}\n" for file in self.files).encode())
+
+    def full_rows(self, call_ms: float) -> int:
+        """More rows than this in a run no longer pay, where every run costs `call_ms` of CPU time besides."""
+        return 1 if self.rows == "alone" else self.figures.speed.full_rows(call_ms)
 
 
 def sha256(content: bytes) -> str:

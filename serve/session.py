@@ -27,16 +27,16 @@ class Session:
     """One graph, loaded and warmed up. Runs arrays, one call at a time."""
 
     def __init__(
-        self, graph: bytes, signature: Signature, name: str, *, threads: int = 1, shapes: Path | None = None
+        self, graph: bytes, signature: Signature, name: str, *, threads: int = 1, alone: bool = False
     ) -> None:
-        """Load `graph`; messages call it `name`. `shapes`: the file of those that its model's runs have had.
-
-        Raises InvalidBundle when `signature` is not its own."""
+        """Load `graph`; messages call it `name`. With `alone` each row has a run of its own. Raises
+        InvalidBundle when `signature` is not its own."""
         self.signature = signature
         self.name = name
+        self.alone = alone
         # The real shapes that it has run before any request, or is about to.
         self.warmed: set[Shape] = set()
-        self._shapes = shapes
+        self._shapes: Path | None = None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -53,14 +53,20 @@ class Session:
         self._bfloat16 = {*_names_of("BF16", signature.inputs), *_names_of("BF16", signature.outputs)}
         self._check_names()
         self._warm_up()
-        until = time.monotonic() + _WARM_S
-        while time.monotonic() < until and (shapes_left := self.take_cold(1)):
-            self.warm(shapes_left[0])
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
         """The model's outputs by name, BYTES as objects of bytes, BF16 as uint16, both ways.
 
         Raises InvalidRequest for BYTES that are no UTF-8, ModelFailed when the graph itself fails."""
+        rows = len(next(iter(arrays.values()))) if self.alone else 1
+        if rows == 1:
+            return self._run(arrays)
+        answers = [
+            self._run({name: array[row : row + 1] for name, array in arrays.items()}) for row in range(rows)
+        ]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in self._outputs}
+
+    def _run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
         feed = dict(arrays)
         for name in self._string_inputs:
             feed[name] = _to_strings(name, feed[name])
@@ -72,6 +78,14 @@ class Session:
         for name in self._string_outputs:
             outputs[name] = _to_bytes(outputs[name])
         return outputs
+
+    def warm_from(self, shapes: Path) -> None:
+        """Run the shapes in this file, which its model's runs have had, as far as there is time for it; later
+        ones are cold until they are taken."""
+        self._shapes = shapes
+        until = time.monotonic() + _WARM_S
+        while time.monotonic() < until and (left := self.take_cold(1)):
+            self.warm(left[0])
 
     def take_cold(self, most: int | None = None) -> list[Shape]:
         """The shapes that its model's runs have had and that nobody has taken to warm it with; the largest
@@ -144,13 +158,10 @@ def open_session(folder: Path, *, threads: int = 1) -> Session:
     """The bundle in `folder`, verified and loaded. Raises InvalidBundle when it is not what it says it is."""
     bundle = read_bundle(folder)
     graph = read_file(folder, bundle, MODEL)
-    return Session(
-        graph,
-        bundle.signature,
-        f"{bundle.model}/{bundle.variant}",
-        threads=threads,
-        shapes=shapes_path(folder, bundle.model),
-    )
+    name, alone = f"{bundle.model}/{bundle.variant}", bundle.rows == "alone"
+    session = Session(graph, bundle.signature, name, threads=threads, alone=alone)
+    session.warm_from(shapes_path(folder, bundle.model))
+    return session
 
 
 def _names_of(datatype: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:

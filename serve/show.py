@@ -49,6 +49,7 @@ def describe(model: StoredModel) -> dict[str, Any]:
                 "variant": name,
                 "rejected": bundle.rejected,
                 "unproven": bundle.unproven,
+                "rows": bundle.rows,
                 "digest": bundle.digest,
                 "figures": bundle.figures.model_dump(mode="json"),
             }
@@ -90,7 +91,8 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
 
 
 def _standing(variant: Mapping[str, Any]) -> str:
-    return variant["rejected"] or ("unproven" if variant.get("unproven") else "accepted")
+    standing = variant["rejected"] or ("unproven" if variant.get("unproven") else "accepted")
+    return f"{standing}; one row a run" if variant.get("rows") == "alone" else str(standing)
 
 
 def _cell(figure: Compared | Estimate | None) -> str:

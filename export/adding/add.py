@@ -71,6 +71,7 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
         baseline=stored.baseline,
         rejected=None,
         unproven=True,
+        rows=(candidate.bundle or baseline).rows,
         files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
         signature=baseline.signature,
         opset=read_opset(candidate.graph),

@@ -61,7 +61,7 @@ def speed(bundles: Mapping[str, Bundle]) -> Table:
         rows={
             name: [
                 _faster(at(bundle, 1)),
-                _faster(at(bundle, bundle.figures.speed.knee_rows), bundle.figures.speed.knee_rows),
+                _at_the_knee(bundle),
                 (f"{single(bundle).cpu_p50_ms:.3g}", ""),
                 (f"{single(bundle).wall_p50_ms:.3g}", _tail(single(bundle))),
                 (f"{bundle.figures.speed.session_bytes / 2**20:.1f} MiB", ""),
@@ -110,6 +110,13 @@ def _figure(figure: Compared | Estimate | None) -> Cell:
         return value, f"{figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
     digits = ".4f" if abs(figure.high) >= 1e-3 else ".1e"
     return value, f"[{figure.low:{digits}}, {figure.high:{digits}}]"
+
+
+def _at_the_knee(bundle: Bundle) -> Cell:
+    if bundle.rows == "alone":
+        return "-", "its rows see each other: one row a run"
+    rows = bundle.figures.speed.knee_rows
+    return _faster(at(bundle, rows), rows)
 
 
 def _faster(points: Sequence[SpeedPoint], rows: int = 1) -> Cell:

@@ -5,18 +5,22 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import quant_pre_process
 
+from export.quantization.names import separate
 from export.rewrites.finish import finish
+from export.rewrites.wiring import Wiring, read_attribute
 
 # Added to the name of a weight that split_gemms transposed.
 TRANSPOSED = "_transposed"
 
 
 def prepare(graph: bytes) -> Any:
-    """The graph with constants folded, with a type for every value and a name of its own for every node."""
+    """The graph with constants folded, with a type for every value, a name of its own for every node, and
+    Gemms that do no more than multiply and add."""
     with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
         folder = Path(name)
         (folder / "float.onnx").write_bytes(graph)
@@ -27,21 +31,71 @@ def prepare(graph: bytes) -> Any:
     for number, node in enumerate(model.graph.node):
         if not node.name or counts[node.name] > 1:
             node.name = f"{node.op_type}_{number}_of_{node.output[0]}"
-    return model
+    return _simplify_gemms(separate(model))
+
+
+def _simplify_gemms(model: Any) -> Any:
+    """The model, changed in place: Gemms with a constant weight have alpha and beta inside their constants,
+    and one bias per column or none; onnxruntime's tools read neither factor, and take any bias for that."""
+    wiring = Wiring(model)
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
+        if node.op_type == "Gemm" and node.input[1] in wiring.constants:
+            nodes.extend(_simplify(wiring, node))
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return finish(model)
+
+
+def _simplify(wiring: Wiring, node: Any) -> list[Any]:
+    """What is to follow the Gemm: nothing, or the addition of a bias that is none per column."""
+    alpha, beta = (read_attribute(node, name, 1.0) for name in ("alpha", "beta"))
+    kept = [item for item in node.attribute if item.name not in ("alpha", "beta")]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+    weight = wiring.array(node.input[1])
+    assert weight is not None
+    if alpha != 1:
+        wiring.set_constant(node, 1, weight * weight.dtype.type(alpha))
+    if len(node.input) < 3 or not node.input[2] or beta == 0:
+        del node.input[2:]
+        return []
+    columns = weight.shape[0 if read_attribute(node, "transB") else 1]
+    bias = wiring.array(node.input[2])
+    if bias is not None and bias.size in (1, columns) and bias.shape[-1:] in ((), (1,), (columns,)):
+        row = np.broadcast_to(bias.reshape(-1) * bias.dtype.type(beta), columns)
+        if beta != 1 or bias.shape != row.shape:
+            wiring.set_constant(node, 2, row)
+        return []
+    return _add_after(wiring, node, beta)
+
+
+def _add_after(wiring: Wiring, node: Any, beta: float) -> list[Any]:
+    added, output = node.input[2], node.output[0]
+    made = onnx.helper.make_node
+    del node.input[2:]
+    node.output[0] = f"{output}_without_bias"
+    wiring.model.graph.value_info.append(_like_output(wiring.model, output, node.output[0]))
+    nodes = []
+    if beta != 1:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(_known(wiring.model, output).type.tensor_type.elem_type)
+        factor = wiring.add_constant(f"{output}_beta", np.array(beta, dtype))
+        nodes.append(made("Mul", [added, factor], [f"{output}_bias"], f"{node.name}_beta"))
+        added = f"{output}_bias"
+    return [*nodes, made("Add", [node.output[0], added], [output], f"{node.name}_bias")]
 
 
 def split_gemms(model: Any) -> Any:
-    """The model, changed in place: every plain Gemm as a MatMul, and an Add where it has a bias: these have
-    forms that quantize their input as it comes, and Gemm has none."""
+    """The prepared model, changed in place: every Gemm as a MatMul, and an Add where it has a bias: these
+    have forms that quantize their input as it comes, and Gemm has none."""
     constants = {item.name: item for item in model.graph.initializer}
     nodes = []
     for node in model.graph.node:
-        attributes = {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute}
-        plain = attributes.get("alpha", 1.0) == attributes.get("beta", 1.0) == 1.0
-        if node.op_type != "Gemm" or attributes.get("transA") or not plain or node.input[1] not in constants:
+        if node.op_type != "Gemm" or read_attribute(node, "transA") or node.input[1] not in constants:
             nodes.append(node)
         else:
-            nodes.extend(_split(node, model, constants, bool(attributes.get("transB"))))
+            nodes.extend(_split(node, model, constants, bool(read_attribute(node, "transB"))))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return finish(model)
@@ -68,8 +122,11 @@ def _split(node: Any, model: Any, constants: dict[str, Any], transposed: bool) -
 
 
 def _like_output(model: Any, output: str, name: str) -> Any:
-    known = {item.name: item for item in (*model.graph.value_info, *model.graph.output)}
     info = onnx.ValueInfoProto()
-    info.CopyFrom(known[output])
+    info.CopyFrom(_known(model, output))
     info.name = name
     return info
+
+
+def _known(model: Any, name: str) -> Any:
+    return next(item for item in (*model.graph.value_info, *model.graph.output) if item.name == name)

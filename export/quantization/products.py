@@ -2,7 +2,10 @@
 
 onnxruntime's own tools write four standard operators for a product, which the runtime joins again when it
 loads the file, and not always with the bias in. Here the joined operator is written, and what several
-products read (query, key, value) is turned into integers once."""
+products read (query, key, value) is turned into integers once.
+
+Without ranges each position gets one of its own. onnxruntime's DynamicQuantizeLinear takes one for the whole
+batch: then the numbers of one request would decide how coarsely those of another are rounded."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -16,14 +19,21 @@ from export.rewrites.wiring import Linear, Wiring, find_linears
 from export.step import Quantize
 
 Ranges = Mapping[str, tuple[float, float]]
+# The least value to divide by: a position may be all 0.
+_LEAST = np.array(np.finfo(np.float32).tiny, np.float32)
+# The first opset in which ReduceMax reads its axes as an input.
+_AXES_AS_INPUT = 18
 
 
 def make_products(model: Any, layers: Collection[str], settings: Quantize, ranges: Ranges | None) -> Any:
     """The model, changed in place: the products named in `layers` have integer weights, and their inputs
-    become integers over these ranges; None: over the range of each batch as it comes."""
+    become integers over these ranges; None: over the range of each position (the last dimension) as it
+    comes."""
     wiring = Wiring(model)
     linears = {item.product.name: item for item in find_linears(wiring) if item.product.name in layers}
-    absorbed = {item.addition.name for item in linears.values() if item.addition is not None}
+    absorbed: set[str] = set()
+    if ranges is not None:
+        absorbed = {item.addition.name for item in linears.values() if item.addition is not None}
     rewriter = _Rewriter(wiring, settings, ranges)
     nodes: list[Any] = []
     for node in model.graph.node:
@@ -43,8 +53,11 @@ class _Rewriter:
         self._wiring = wiring
         self._settings = settings
         self._ranges = ranges
-        # Activations that are integers already.
-        self._quantized: set[str] = set()
+        self._opset = next(
+            item.version for item in wiring.model.opset_import if item.domain in ("", "ai.onnx")
+        )
+        # Activations that are integers already, and the names of these, their scale and their zero point.
+        self._quantized: dict[str, list[str]] = {}
 
     def multiply(self, linear: Linear) -> list[Any]:
         activation, weight = linear.product.input
@@ -55,25 +68,53 @@ class _Rewriter:
             values = quantize_weight(array, axis, self._settings)
             for name, value in zip((integers, scale, zero), values, strict=True):
                 self._wiring.add_constant(name, value)
-        parts = [f"{activation}_{suffix}" for suffix in ("integers", "scale", "zero_point")]
-        nodes = []
-        if activation not in self._quantized:
-            self._quantized.add(activation)
-            nodes.append(self._quantize(activation, parts))
-        bias = "" if linear.addition is None else linear.addition.input[linear.bias_index(self._wiring)]
-        inputs = [parts[0], integers, parts[1], scale, parts[2], zero, bias]
-        name = linear.product.name
-        made = onnx.helper.make_node("MatMulIntegerToFloat", inputs, [linear.output], name, domain=DOMAIN)
-        return [*nodes, made]
+        nodes = [] if activation in self._quantized else self._quantize(activation)
+        parts = self._quantized[activation]
+        inputs, name = [parts[0], integers, parts[1], scale, parts[2], zero], linear.product.name
+        if self._ranges is not None:
+            bias = "" if linear.addition is None else linear.addition.input[linear.bias_index(self._wiring)]
+            return [*nodes, _product([*inputs, bias], linear.output, name)]
+        output = linear.product.output[0]
+        scaled = [f"{output}_unscaled", f"{activation}_limit"]
+        return [
+            *nodes,
+            _product(inputs, scaled[0], name),
+            onnx.helper.make_node("Mul", scaled, [output], f"{name}_scaled"),
+        ]
 
-    def _quantize(self, activation: str, parts: list[str]) -> Any:
-        name = f"{activation}_quantize"
+    def _quantize(self, activation: str) -> list[Any]:
+        parts = [f"{activation}_{suffix}" for suffix in ("integers", "scale", "zero_point")]
+        self._quantized[activation] = parts
+        nodes: list[Any] = []
+        source, low, high = f"{activation}_shares", -1.0, 1.0
         if self._ranges is None:
-            return onnx.helper.make_node("DynamicQuantizeLinear", [activation], parts, name)
-        source, low, high = self._find_range(activation, self._ranges)
+            nodes = self._divide(activation, source)
+        else:
+            source, low, high = self._find_range(activation, self._ranges)
         for part, value in zip(parts[1:], choose_steps(low, high, self._settings.activations), strict=True):
             self._wiring.add_constant(part, value)
-        return onnx.helper.make_node("QuantizeLinear", [source, *parts[1:]], parts[:1], name)
+        name = f"{activation}_quantize"
+        return [*nodes, onnx.helper.make_node("QuantizeLinear", [source, *parts[1:]], parts[:1], name)]
+
+    def _divide(self, activation: str, shares: str) -> list[Any]:
+        """What divides each position by its largest absolute value, so that it reaches from -1 to 1."""
+        absolute, largest, limit, least, axes = (
+            f"{activation}_{suffix}" for suffix in ("absolute", "largest", "limit", "least", "last_axis")
+        )
+        made = onnx.helper.make_node
+        self._wiring.add_constant(least, _LEAST)
+        name = f"{activation}_reduce"
+        if self._opset < _AXES_AS_INPUT:
+            reduce = made("ReduceMax", [absolute], [largest], name, axes=[-1], keepdims=1)
+        else:
+            self._wiring.add_constant(axes, np.array([-1], np.int64))
+            reduce = made("ReduceMax", [absolute, axes], [largest], name, keepdims=1)
+        return [
+            made("Abs", [activation], [absolute], f"{activation}_abs"),
+            reduce,
+            made("Max", [largest, least], [limit], f"{activation}_max"),
+            made("Div", [activation, limit], [shares], f"{activation}_divide"),
+        ]
 
     def _find_range(self, activation: str, ranges: Ranges) -> tuple[str, float, float]:
         """What is to become integers, and its range. Integers end where a Clip of an outlier did."""
@@ -84,6 +125,10 @@ class _Rewriter:
             if limit is not None:
                 return str(clip.input[0]), low, float(limit.item())
         return activation, low, high
+
+
+def _product(inputs: list[str], output: str, name: str) -> Any:
+    return onnx.helper.make_node("MatMulIntegerToFloat", inputs, [output], name, domain=DOMAIN)
 
 
 def choose_steps(low: float, high: float, kind: str) -> tuple[NDArray[np.float32], NDArray[Any]]:

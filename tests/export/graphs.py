@@ -95,6 +95,20 @@ def encoder_graph(layers: int = 2) -> bytes:
     return build.finish(ids, [value("embedding", TensorProto.FLOAT, "batch", WIDTH)])
 
 
+def lstm_graph() -> bytes:
+    """Steps [batch, 5, 6] through one LSTM of 8 to scores [batch, 3]."""
+    build = Builder()
+    steps = build.add("Transpose", "steps", perm=[1, 0, 2])
+    weights = [build.weight(f"rnn.{name}", 1, 32, width) for name, width in (("w", 6), ("r", 8))]
+    build.nodes.append(helper.make_node("LSTM", [steps, *weights], ["", "last"], "node_lstm", hidden_size=8))
+    build.constant("first", np.array([0], np.int64))
+    head = (build.weight("head.weight", 8, 3), build.weight("head.bias", 3))
+    build.add("Gemm", build.add("Squeeze", "last", "first"), *head, output="scores")
+    return build.finish(
+        [value("steps", TensorProto.FLOAT, "batch", 5, 6)], [value("scores", TensorProto.FLOAT, "batch", 3)]
+    )
+
+
 def outlying_graph() -> bytes:
     """The encoder, with a channel behind its norms and a neuron behind each Gelu far above the rest."""
     model = onnx.load_from_string(encoder_graph())

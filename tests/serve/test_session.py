@@ -19,6 +19,8 @@ def session_of(
     datatypes: dict[str, str],
     nodes: list[onnx.NodeProto],
     shape: tuple[str | int, ...] = ("batch", 2),
+    *,
+    alone: bool = False,
 ) -> Session:
     """A session of a graph whose inputs start with x and whose outputs start with y, all of one shape."""
     values = [helper.make_tensor_value_info(name, kind, shape) for name, kind in kinds.items()]
@@ -31,7 +33,7 @@ def session_of(
         inputs=tuple(spec for spec in specs if spec.name[0] == "x"),
         outputs=tuple(spec for spec in specs if spec.name[0] == "y"),
     )
-    return Session(model.SerializeToString(), signature, "tiny/base")
+    return Session(model.SerializeToString(), signature, "tiny/base", alone=alone)
 
 
 def echo(kind: int, datatype: str, shape: tuple[str | int, ...] = ("batch", 2)) -> Session:
@@ -50,6 +52,18 @@ def test_runs_the_bundles_graph(repository: Path) -> None:
     rows = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32)
     outputs = open_session(repository / "linear" / "light").run({"x": rows})
     np.testing.assert_array_equal(outputs["y"], [[20, 20, 20], [2, 2, 2]])
+
+
+def test_rows_may_have_a_run_each() -> None:
+    """Under `rows: alone` the batch's largest number is the row's own."""
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=1),
+        helper.make_node("Div", ["x", "most"], ["y"]),
+    ]
+    kinds = {"x": TensorProto.FLOAT, "y": TensorProto.FLOAT}
+    session = session_of(kinds, {"x": "FP32", "y": "FP32"}, nodes, alone=True)
+    came = session.run({"x": np.array([[1, 2], [30, 60], [4, 4]], np.float32)})
+    np.testing.assert_array_equal(came["y"], [[0.5, 1], [0.5, 1], [1, 1]])
 
 
 def test_checks_the_digest_before_the_graph_is_parsed(repository: Path) -> None:

@@ -61,7 +61,8 @@ def test_shapes_are_really_run(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     path = tmp_path / "picky.shapes.json"
     write(path, rows(30), rows(5))
     with caplog.at_level(logging.WARNING, "counterweight.session"):
-        session = Session(picky_graph(), SIGNATURE, "picky/base", shapes=path)
+        session = Session(picky_graph(), SIGNATURE, "picky/base")
+        session.warm_from(path)
     assert session.warmed == {rows(30), rows(5)}
     [said] = [record.getMessage() for record in caplog.records]
     assert said.startswith("picky/base is not warm for ((30, 4),): ")
@@ -71,7 +72,9 @@ def test_shapes_of_another_signature_are_left_out(tmp_path: Path) -> None:
     """A version before had other inputs."""
     path = tmp_path / "linear.shapes.json"
     write(path, rows(2), ((2, 9),), ((2, FEATURES), (2, FEATURES)), ((2, FEATURES, 1),))
-    assert Session(linear_graph(1.0), SIGNATURE, "linear/base", shapes=path).warmed == {rows(2)}
+    session = Session(linear_graph(1.0), SIGNATURE, "linear/base")
+    session.warm_from(path)
+    assert session.warmed == {rows(2)}
 
 
 def test_opening_takes_only_so_much_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +82,8 @@ def test_opening_takes_only_so_much_longer(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr("serve.session._WARM_S", 0.0)
     path = tmp_path / "linear.shapes.json"
     write(path, rows(2), rows(7))
-    session = Session(linear_graph(1.0), SIGNATURE, "linear/base", shapes=path)
+    session = Session(linear_graph(1.0), SIGNATURE, "linear/base")
+    session.warm_from(path)
     assert session.warmed == set()
     assert session.take_cold() == [rows(7), rows(2)]
     assert session.take_cold() == []
@@ -88,7 +92,8 @@ def test_opening_takes_only_so_much_longer(tmp_path: Path, monkeypatch: pytest.M
 def test_a_variant_that_serves_runs_what_is_new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the threads of its runs, each shape once; nothing after it has closed."""
     path = tmp_path / "linear.shapes.json"
-    session = Session(linear_graph(1.0), SIGNATURE, "linear/base", shapes=path)
+    session = Session(linear_graph(1.0), SIGNATURE, "linear/base")
+    session.warm_from(path)
     placement = Together(session)
     placement.warm()
     assert session.warmed == set()

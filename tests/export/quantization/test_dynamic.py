@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import TensorProto
 
@@ -10,7 +11,7 @@ from export.quantization.layers import find_layers
 from export.quantization.prepare import prepare, split_gemms
 from export.step import Quantize
 from export.training.answers import graph_answers
-from tests.export.graphs import Builder, encoder_graph, split_of, texts, value
+from tests.export.graphs import Builder, encoder_graph, lstm_graph, split_of, texts, value
 
 DYNAMIC = Quantize(step="quantize", method="dynamic")
 
@@ -20,22 +21,6 @@ def dynamic(graph: bytes, settings: Quantize = DYNAMIC) -> bytes:
     model = split_gemms(prepare(graph))
     names = [layer.node for layer in find_layers(model, ("MatMul", "LSTM"))]
     return bytes(make_dynamic(model, names, settings).SerializeToString())
-
-
-def lstm_graph() -> bytes:
-    """Steps [batch, 5, 6] through one LSTM of 8 to scores [batch, 3]."""
-    build = Builder()
-    steps = build.add("Transpose", "steps", perm=[1, 0, 2])
-    weights = [build.weight(f"rnn.{name}", 1, 32, width) for name, width in (("w", 6), ("r", 8))]
-    build.nodes.append(
-        onnx.helper.make_node("LSTM", [steps, *weights], ["", "last"], "node_lstm", hidden_size=8)
-    )
-    build.constant("first", np.array([0], np.int64))
-    head = (build.weight("head.weight", 8, 3), build.weight("head.bias", 3))
-    build.add("Gemm", build.add("Squeeze", "last", "first"), *head, output="scores")
-    return build.finish(
-        [value("steps", TensorProto.FLOAT, "batch", 5, 6)], [value("scores", TensorProto.FLOAT, "batch", 3)]
-    )
 
 
 @pytest.mark.parametrize(
@@ -66,4 +51,21 @@ def test_query_key_and_value_share_their_input() -> None:
     """Their common input becomes integers once: two layers of six products quantize four tensors each."""
     nodes = [node.op_type for node in onnx.load_from_string(dynamic(encoder_graph())).graph.node]
     assert nodes.count("MatMulIntegerToFloat") == 12
-    assert nodes.count("DynamicQuantizeLinear") == 8
+    assert nodes.count("QuantizeLinear") == 8
+
+
+@pytest.mark.parametrize("neighbour", [1e6, np.nan, -np.inf])
+def test_a_row_is_answered_alike_whatever_stands_beside_it(neighbour: float) -> None:
+    """Each position has a range of its own: one that is huge, or no number, changes no other."""
+    build = Builder()
+    hidden = build.add("Relu", build.add("MatMul", "row", build.weight("one", 6, 8)))
+    build.add("MatMul", hidden, build.weight("two", 8, 3), output="scores")
+    graph = build.finish(
+        [value("row", TensorProto.FLOAT, "batch", 6)], [value("scores", TensorProto.FLOAT, "batch", 3)]
+    )
+    rows = np.random.default_rng(0).normal(0, 1, (4, 6)).astype(np.float32)
+    session = onnxruntime.InferenceSession(dynamic(graph))
+    [wanted] = session.run(None, {"row": rows})
+    rows[1] = neighbour
+    [came] = session.run(None, {"row": rows})
+    assert np.array_equal(came[[0, 2, 3]], wanted[[0, 2, 3]])

@@ -1,0 +1,86 @@
+"""Rows: whether a variant's answer to a row depends on the rows beside it in a run.
+
+The server puts rows of different clients into one run. A graph that sees them together (a range or statistics
+of the whole batch, attention over it, a Softmax along it) would answer one client by what others sent."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.data.datasets import Split
+from serve.errors import ModelFailed
+from serve.session import Session
+from serve.tensor import Arrays
+
+# Rows in a run; what stands in one half is changed, and the answers to the other are looked at.
+_ROWS = 4
+# Times the row: what a client may send by mistake.
+_EXTREME = 1e4
+# Of the largest answer. In runs of one size each row is computed alike, bit by bit, unless it sees others.
+_SAME = 1e-5
+# The same for a row in a run of its own, whose kernels add up in another order and so may round an 8-bit
+# integer the other way.
+_NEARLY_SAME = 0.1
+
+
+def find_dependence(session: Session, split: Split) -> str | None:
+    """What beside a real row of `split` changes its answer: other rows, extreme ones, NaN, or their number;
+    None: nothing does."""
+    if not session.signature.batches:
+        return None
+    # All of one padded length.
+    arrays = split.take(np.arange(2 * _ROWS, dtype=np.int64) % len(split))
+    rows = {name: array[:_ROWS] for name, array in arrays.items()}
+    before = session.run(rows)
+    halves = slice(0, _ROWS // 2), slice(_ROWS // 2, _ROWS)
+    for words, beside in _neighbours(rows, {name: array[_ROWS:] for name, array in arrays.items()}):
+        for changed, kept in (halves, halves[::-1]):
+            mixed = {name: array.copy() for name, array in rows.items()}
+            for name, array in mixed.items():
+                array[changed] = beside[name][changed]
+            try:
+                after = session.run(mixed)
+            except ModelFailed:
+                # Then the server gives each row of the run one of its own.
+                continue
+            if _differ(before, after, kept, _SAME):
+                return words
+    for row in range(_ROWS):
+        place = slice(row, row + 1)
+        alone = session.run({name: array[place] for name, array in rows.items()})
+        if _differ({name: answer[place] for name, answer in before.items()}, alone, slice(1), _NEARLY_SAME):
+            return "their number"
+    return None
+
+
+def _neighbours(rows: Arrays, others: Arrays) -> Iterator[tuple[str, Arrays]]:
+    yield "other rows", others
+    floats = {name: array for name, array in rows.items() if array.dtype.kind == "f"}
+    if floats:
+        # In half precision this is infinite, which is extreme, too.
+        with np.errstate(over="ignore"):
+            extreme = {
+                name: (array.astype(np.float64) * _EXTREME).astype(array.dtype)
+                for name, array in floats.items()
+            }
+        yield f"rows {_EXTREME:g} times as large", {**rows, **extreme}
+        nan = {name: np.full_like(array, np.nan) for name, array in floats.items()}
+        yield "rows of NaN", {**rows, **nan}
+
+
+def _differ(before: Arrays, after: Arrays, kept: slice, share: float) -> bool:
+    return any(_far(before[name][kept], after[name][kept], share) for name in before)
+
+
+def _far(before: NDArray[np.generic], after: NDArray[np.generic], share: float) -> bool:
+    if before.shape != after.shape:
+        return True
+    if before.dtype.kind != "f":
+        return share == _SAME and not np.array_equal(before, after)
+    wanted, came = before.astype(np.float64), after.astype(np.float64)
+    finite = np.isfinite(wanted)
+    if not np.array_equal(finite, np.isfinite(came)):
+        return True
+    wanted, came = wanted[finite], came[finite]
+    return bool(wanted.size and np.abs(came - wanted).max() > share * np.abs(wanted).max())

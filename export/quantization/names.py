@@ -1,0 +1,49 @@
+"""Names: what quantization adds to a graph is named after what was there, with an ending such as `_scale`."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def separate(model: Any) -> Any:
+    """The model, changed in place: no value is named like another one with `_` and an ending behind it, so
+    that every name made in this way is new. Inputs and outputs are called as they were."""
+    graph = model.graph
+    fixed = {item.name for item in (*graph.input, *graph.output)}
+    names = fixed | {item.name for item in graph.initializer}
+    names |= {name for node in graph.node for name in node.output if name}
+    renamed: dict[str, str] = {}
+    for name in sorted(names):
+        for start in _starts(name):
+            if start not in names or {name, start} <= fixed or {name, start} & renamed.keys():
+                continue
+            changed = name if name not in fixed else start
+            renamed[changed] = _free(changed, names)
+            names.add(renamed[changed])
+    _rename(graph, renamed)
+    return model
+
+
+def _starts(name: str) -> Iterator[str]:
+    """Every name of which this one is another with an ending; an ending is no path of a module."""
+    for place, letter in enumerate(name):
+        if letter == "_" and "." not in name[place:]:
+            yield name[:place]
+
+
+def _free(name: str, names: set[str]) -> str:
+    free = name.replace("_", ".")
+    while free in names or any(other.startswith(f"{free}_") for other in names):
+        free += ".inner"
+    return free
+
+
+def _rename(graph: Any, renamed: Mapping[str, str]) -> None:
+    """In the graph and in the graphs inside it, which may read its values."""
+    for item in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        item.name = renamed.get(item.name, item.name)
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename(inner, renamed)

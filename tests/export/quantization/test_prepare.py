@@ -1,0 +1,119 @@
+"""A prepared graph answers as before, and is as quantization reads it."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from export.quantization.names import separate
+from export.quantization.prepare import prepare, split_gemms
+from tests.export.graphs import Builder, value
+
+ROWS = np.random.default_rng(0).normal(0, 1, (3, 6)).astype(np.float32)
+
+
+def answer(graph: bytes) -> NDArray[np.float32]:
+    session = onnxruntime.InferenceSession(graph)
+    came: NDArray[np.float32] = session.run(None, {"x": ROWS})[0]
+    return came
+
+
+def gemm(bias: NDArray[np.float32] | None = None, **attributes: Any) -> bytes:
+    """x times a weight [6, 4], or its transpose."""
+    build = Builder()
+    shape = (4, 6) if attributes.get("transB") else (6, 4)
+    inputs = ["x", build.weight("weight", *shape)]
+    if bias is not None:
+        inputs.append(build.constant("bias", bias))
+    build.add("Gemm", *inputs, output="y", **attributes)
+    return build.finish(
+        [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
+    )
+
+
+@pytest.mark.parametrize(
+    "factors", [{}, {"alpha": 0.5}, {"beta": 2.0}, {"beta": 0.0}, {"alpha": -1.0, "beta": 3.0}]
+)
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (1,), (1, 1), (), (3, 4), (3, 1)])
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_a_gemm_multiplies_and_adds_one_bias_per_column(
+    factors: dict[str, float], shape: tuple[int, ...], transposed: int
+) -> None:
+    """Whatever its factors and the shape of its bias, the answer is the same and nothing but both is left."""
+    bias = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
+    graph = gemm(bias, transB=transposed, **factors)
+    for model in (prepare(graph), split_gemms(prepare(graph))):
+        np.testing.assert_allclose(answer(model.SerializeToString()), answer(graph), rtol=1e-5, atol=1e-5)
+        constants = {item.name: list(item.dims) for item in model.graph.initializer}
+        for node in model.graph.node:
+            if node.op_type == "Gemm":
+                assert not {item.name for item in node.attribute} & {"alpha", "beta"}
+                assert all(constants[name] == [4] for name in node.input[2:])
+
+
+def test_a_gemm_adds_a_bias_that_comes_with_the_row() -> None:
+    """It is no constant: it is added behind the product, by its factor."""
+    build = Builder()
+    bias = build.add("MatMul", "x", build.weight("other", 6, 4))
+    build.add("Gemm", "x", build.weight("weight", 6, 4), bias, output="y", beta=0.5)
+    graph = build.finish(
+        [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
+    )
+    np.testing.assert_allclose(
+        answer(prepare(graph).SerializeToString()), answer(graph), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    "name", ["weight_transposed", "weight_quantized", "x_scale", "weight_quantized_scale"]
+)
+def test_no_value_is_named_like_another_with_an_ending(name: str) -> None:
+    """A weight under a name that quantization would make keeps its numbers under another."""
+    build = Builder()
+    hidden = build.add("MatMul", "x", build.weight("weight", 6, 6))
+    build.add("MatMul", hidden, build.weight(name, 6, 4), output="y")
+    graph = build.finish(
+        [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
+    )
+    model = prepare(graph)
+    assert name not in {item.name for item in model.graph.initializer}
+    assert np.array_equal(answer(model.SerializeToString()), answer(graph))
+
+
+def test_a_weight_yields_to_an_output_that_is_named_after_it() -> None:
+    """The graph's own outputs stay as they are called."""
+    build = Builder()
+    build.add("MatMul", "x", build.weight("weight", 6, 4), output="weight_quantized")
+    outputs = [value("weight_quantized", TensorProto.FLOAT, "batch", 4)]
+    model = separate(
+        onnx.load_from_string(build.finish([value("x", TensorProto.FLOAT, "batch", 6)], outputs))
+    )
+    assert [item.name for item in model.graph.output] == ["weight_quantized"]
+    assert [item.name for item in model.graph.initializer] == ["weight.inner"]
+
+
+def test_a_path_of_a_module_is_no_ending() -> None:
+    """The layer `x_proj` of a graph with an input `x` stays what a recipe calls it."""
+    build = Builder()
+    build.add("MatMul", "x", build.weight("x_proj.weight", 6, 4), output="y")
+    graph = build.finish(
+        [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
+    )
+    assert [item.name for item in separate(onnx.load_from_string(graph)).graph.initializer] == [
+        "x_proj.weight"
+    ]
+
+
+def test_inputs_and_outputs_may_be_named_after_each_other() -> None:
+    """As `text` and `text_embeds` are."""
+    build = Builder()
+    build.add("MatMul", "x", build.weight("weight", 6, 4), output="x_embeds")
+    outputs = [value("x_embeds", TensorProto.FLOAT, "batch", 4)]
+    graph = separate(
+        onnx.load_from_string(build.finish([value("x", TensorProto.FLOAT, "batch", 6)], outputs))
+    ).graph
+    assert [item.name for item in (*graph.input, *graph.output)] == ["x", "x_embeds"]
