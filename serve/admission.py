@@ -101,15 +101,22 @@ class Admission:
         )
         if answer is not None and own and self._census.watch.feedback:
             self._tell_class(answer)
+        if not left or ms >= _patience_ms(self._census.watch):
+            # Sooner, nobody can say that no answer would have come.
+            self._tell_breaker(error, failed=failed, left=left)
+
+    def _tell_breaker(self, error: BaseException | None, *, failed: bool, left: bool) -> None:
         watch, breaker = self._census.watch, self._census.breaker
-        if left and ms < _patience_ms(watch):
-            # Too soon to say that no answer would have come.
-            return
+        ticket, answer = self._ticket, self.answer
         if ticket.choice[2] == watch.baseline:
             breaker.hear_baseline(failed=failed or left)
-        elif ticket.variant == watch.candidate and not isinstance(error, _BOTH):
+        elif ticket.variant == watch.candidate:
+            stood_in = answer is not None and answer.variant == watch.baseline
+            if stood_in or isinstance(error, _BOTH):
+                # Where the candidate has all traffic, nothing else tells how the baseline is now.
+                breaker.hear_baseline(failed=not stood_in)
             failure = type(error).__name__ if answer is None else answer.failure
-            if failure != Overloaded.__name__:
+            if not isinstance(error, _BOTH) and failure != Overloaded.__name__:
                 breaker.hear_candidate("abandoned" if left else failure, ticket.bucket)
 
     def _tell_class(self, answer: Answer) -> None:

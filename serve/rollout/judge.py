@@ -16,7 +16,7 @@ from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
 from serve.rollout.trust import trusted
 from serve.rollout.watched import Watched, about
-from serve.rollout.watching import watch_lately
+from serve.rollout.watching import LATELY, watch_lately
 
 _DROPPED = {
     Drop.FULL: "its queue was full (max_shadow_rows)",
@@ -67,10 +67,13 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
         if (accuracy := policy.guards.accuracy) is not None:
             found = watch_matched(accuracy, evidence.matched, evidence.classes, policy.proof)
             confident.append((found, accuracy.confidence))
-    judged = trusted(with_thresholds(confident, policy.proof, LATENCIES), evidence.segments)
-    # They share the odds also while no request has named one, or all the lines would move when one does.
-    judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
-    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, own), watch_split(own))
+    confident += watch_lately(rollout, evidence)
+    judged = trusted(with_thresholds(confident, policy.proof, (LATENCIES, LATELY)), evidence.segments)
+    # They share the odds also while they have nothing to say, or all the lines would move when they do.
+    silent = set() if evidence.slices else {"slices"}
+    silent |= {figure.guard for figure in judged if figure.guard in LATELY and figure.harm is None}
+    judged = tuple(figure for figure in judged if figure.guard not in silent)
+    return (*judged, _cost(rollout, own), watch_split(own))
 
 
 def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:

@@ -274,3 +274,21 @@ def test_a_baseline_that_fails_as_often_keeps_it_closed() -> None:
             return counts_of(model)[BASE], model.protect()
 
     assert run(scenario()) == ((RUN, RUN), None)
+
+
+def test_a_baseline_that_is_well_again_is_a_better_place() -> None:
+    """Its last own requests failed; then the candidate has all traffic, and only rescues show how it is."""
+
+    async def scenario() -> Any:
+        hosts = two()
+        async with serving(hosts) as model:
+            hosts["base"].error = ModelFailed("no idea")
+            model.route(to("base", 3), watch())
+            for _ in range(RUN):
+                with pytest.raises(ModelFailed):
+                    await ask(model)
+            hosts["base"].error, hosts["light"].error = None, ModelFailed("no idea")
+            model.route(to("light", 4), watch())
+            return await ask_often(model), len(hosts["light"].sizes), model.protect() is not None
+
+    assert run(scenario()) == ({"base": 30}, RUN, True)
