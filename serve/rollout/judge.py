@@ -14,6 +14,7 @@ from serve.rollout.likeness import compare, compare_slices
 from serve.rollout.mcnemar import watch_matched
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
+from serve.rollout.slicing import missing_of, not_compared
 from serve.rollout.trust import trusted
 from serve.rollout.watched import Watched, about
 from serve.rollout.watching import LATELY, watch_lately
@@ -118,7 +119,8 @@ def _decide(
         )
     if missing:
         return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
-    return Kind.PROMOTE, f"safe to go on {share}: {seen}"
+    unseen = "" if rollout.step else not_compared(rollout.policy, evidence.known.slices)
+    return Kind.PROMOTE, f"safe to go on {share}: {seen}{unseen}"
 
 
 def _watch_on(
@@ -144,7 +146,8 @@ def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | Non
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     """What this step still lacks in time and traffic."""
     if not rollout.step:
-        return _too_few_pairs(rollout.policy.shadow, evidence)
+        rare = missing_of(rollout.policy, evidence.known.slices, now_s - rollout.entered_s)
+        return [*_too_few_pairs(rollout.policy.shadow, evidence), *rare]
     step = rollout.policy.steps[rollout.step - 1]
     requests = sum(segment.requests.both for segment in _of_step(rollout, evidence.segments))
     missing = []
