@@ -233,7 +233,7 @@ def keys_cells(fast: bool) -> Iterator[Cell]:
         if population.fails is few:
             kinds = (None, as_many_more, spread)
         for worse in kinds:
-            asked = (Asked("rolled back", at_most=0.01),)
+            asked: tuple[Asked, ...] = (Asked("rolled back", at_most=0.01),)
             if worse is not None:
                 asked = (never_on, Asked("rolled back", at_least=0.99)) if past_s else (never_on,)
             kind = "equal" if worse is None else f"twice the errors ({worse.__name__})"
