@@ -80,6 +80,15 @@ def begin(*runs: int) -> Course:
     return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
 
 
+def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> Course:
+    """A course of which no more is known than sums: requests and events [2], and of blocks of a second the
+    columns of serve/rollout/blocks.py."""
+    whole = begin()
+    whole.blocks[0] = block
+    sums = {"events": events, "requests": requests, "usual_events": events, "usual_requests": requests}
+    return whole._replace(seconds=np.array(round(seconds), float), **sums)
+
+
 def add(course: Course, earlier: Course) -> Course:
     """The course with the judged sums and the stalls of another one that ended before it began."""
     sums = ("events", "requests", "usual_events", "usual_requests", "blocks", "stalls")

@@ -20,7 +20,7 @@ from serve.rollout.segment import TRIALS as TRIALS  # noqa: PLC0414
 from serve.rollout.segment import Events as Events  # noqa: PLC0414
 from serve.rollout.segment import Pair as Pair  # noqa: PLC0414
 from serve.rollout.segment import Segment as Segment  # noqa: PLC0414
-from serve.rollout.segment import go_on, together_in_time
+from serve.rollout.segment import go_on, together_in_time, with_courses
 from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum
 
@@ -100,7 +100,7 @@ class Evidence(Record):
             }
         )
         for segment in self.carried.segments:
-            whole = whole.with_tick(segment)
+            whole = whole.with_tick(with_courses(segment))
         return whole
 
     @model_validator(mode="after")

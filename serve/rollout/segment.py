@@ -124,19 +124,38 @@ TRIALS = {
 }
 
 
+def course_of(segment: Segment | None, kind: str) -> course.Course:
+    """How the events of this kind fell in time; where that was not kept, as in what was stored before it was,
+    from their sums."""
+    if segment is None or not segment.requests.both:
+        return course.begin()
+    if (numbers := segment.courses.get(kind)) is not None:
+        return course.unpack(numbers)
+    trials, events = getattr(segment, TRIALS[kind]), getattr(segment, kind)
+    requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
+    seconds, ticks = segment.ended_s - segment.started_s, events.candidate_ticks
+    squares = events.candidate_squares, events.products, events.squares
+    block = np.array([round(seconds), ticks, events.candidate, events.both, *squares], float)
+    return course.of_sums(seconds, requests, counts, block)
+
+
+def with_courses(segment: Segment) -> Segment:
+    """The segment with the course of each kind of event."""
+    courses = {kind: course.pack(course_of(segment, kind)) for kind in TRIALS}
+    return segment.model_copy(update={"courses": courses}) if segment.requests.both else segment
+
+
 def together_in_time(kind: str, before: Segment | None, earlier: Segment) -> tuple[float, ...]:
     """The course of one kind of event in the segment `before`, if there is one, and in one of another
     rollout."""
-    mine = course.unpack(() if before is None else before.courses.get(kind, ()))
-    return course.pack(course.add(mine, course.unpack(earlier.courses[kind])))
+    return course.pack(course.add(course_of(before, kind), course_of(earlier, kind)))
 
 
 def go_on(kind: str, segments: Sequence[Segment], before: Segment | None, tick: Segment) -> tuple[float, ...]:
     """The course of one kind of event in the segment `before`, if there is one, after the tick as well."""
-    courses = [course.unpack(segment.courses.get(kind, ())) for segment in segments]
+    courses = [course_of(segment, kind) for segment in segments]
     usual = [sum(each.usual_events for each in courses), sum(each.usual_requests for each in courses)]
     rates = course.calm_rates(*(np.zeros(2) + part for part in usual))
     trials, events = getattr(tick, TRIALS[kind]), getattr(tick, kind)
-    mine = course.unpack(() if before is None else before.courses.get(kind, ()))
     requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
-    return course.pack(course.step(mine, requests, counts, rates))
+    return course.pack(course.step(course_of(before, kind), requests, counts, rates))
