@@ -13,9 +13,9 @@ class Looked(Record):
     here_s: float = 0.0
     entered_s: float = 0.0
 
-    def on(self, entered_s: float, last_s: float | None, now_s: float) -> "Looked":
-        """This after a look at `now_s` that follows the one at `last_s`; None: it is the keeper's first."""
-        passed_s = 0.0 if last_s is None else max(now_s - last_s, 0.0)
+    def on(self, entered_s: float, last_s: float, now_s: float) -> "Looked":
+        """This after a look at `now_s` that follows the one at `last_s`, or that keeper's beginning."""
+        passed_s = max(now_s - last_s, 0.0)
         here_s = self.here_s + passed_s
         if entered_s != self.entered_s:
             here_s = min(passed_s, max(now_s - entered_s, 0.0))

@@ -84,7 +84,7 @@ def test_a_clock_that_is_set_ahead_is_no_watch(watched: Keeping) -> None:
     another = watched.killed()
     try:
         another.tick()
-        another.tick(2999)
+        another.tick(2998)
         assert (another.place, another.controller.acts) == ((Phase.WATCHING, 3), True)
         another.tick(1)
         assert another.place == (Phase.DONE, 3)
@@ -101,7 +101,7 @@ def test_time_in_which_nobody_judged_is_no_watch(watched: Keeping) -> None:
     another = watched.killed()
     try:
         another.tick()
-        another.tick(2999)
+        another.tick(2998)
         assert another.place == (Phase.WATCHING, 3)
     finally:
         another.kill()

@@ -9,12 +9,6 @@ def test_what_passes_between_two_looks_counts() -> None:
     assert looked == Looked(whole_s=103.0, here_s=13.0, entered_s=5.0)
 
 
-def test_the_first_look_of_a_keeper_adds_nothing() -> None:
-    """Nobody has judged before it, and its clock may have been set."""
-    looked = Looked(whole_s=100.0, here_s=10.0, entered_s=5.0)
-    assert looked.on(5.0, None, 90_000.0) == looked
-
-
 def test_another_phase_begins_anew() -> None:
     """From when it was entered, between the two looks."""
     looked = Looked(whole_s=100.0, here_s=10.0, entered_s=5.0).on(202.5, 200.0, 203.0)
