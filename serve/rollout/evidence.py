@@ -14,6 +14,7 @@ from serve.rollout.comparison import Clusters as Clusters  # noqa: PLC0414
 from serve.rollout.comparison import Comparison as Comparison  # noqa: PLC0414
 from serve.rollout.comparison import Moments as Moments  # noqa: PLC0414
 from serve.rollout.keys import Keys
+from serve.rollout.looked import Looked
 from serve.rollout.matched import Matched
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414
 from serve.rollout.segment import TRIALS as TRIALS  # noqa: PLC0414
@@ -79,6 +80,18 @@ class Evidence(Record):
     sheets: Mapping[str, int] = {}
     # None: nothing that was seen earlier counts here.
     carried: Carried | None = None
+    # For how long; None: nobody has counted that, as in what was stored before it was counted.
+    looked: Looked | None = None
+
+    def elapsed_s(self, started_s: float, now_s: float) -> float:
+        """For how long a rollout that was started then has been judged."""
+        return now_s - started_s if self.looked is None else self.looked.whole_s
+
+    def stayed_s(self, entered_s: float, now_s: float) -> float:
+        """For how long it has been judged in the phase that it entered then."""
+        if self.looked is None:
+            return now_s - entered_s
+        return self.looked.here_s if self.looked.entered_s == entered_s else 0.0
 
     @property
     def known(self) -> "Evidence":

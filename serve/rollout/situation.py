@@ -63,6 +63,8 @@ class Situation:
     decided: bool = False
     # When the last tick ended.
     ticked_s: float = 0.0
+    # When this keeper looked last, or took it up.
+    looked_s: float = 0.0
     # How much evidence the last verdict had that was written down.
     weighed: int = 0
     # Gateway -> the number of its last sheet that came, and those that are in no evidence yet.
@@ -135,7 +137,7 @@ class Situation:
         for entry in trail:
             self.put(entry.number, entry.change)
         self._restart(present.evidence)
-        self.present = present
+        self.present, self.looked_s = present, now_s
         self.go_on_top(ahead, now_s)
 
     def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
@@ -203,6 +205,7 @@ class Situation:
             self._restart(evidence)
             self.splits = {}
             self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
+            self.looked_s = change.at_s
             self.quantile_limits_ms, self.limited = NO_LIMITS, (-1, 0.0)
             self.disagreements.clear()
         if change.judged is not None:
