@@ -113,6 +113,10 @@ class Segment(Record):
         ended_s = max(self.ended_s, other.ended_s)
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
+    def with_courses(self, courses: course.Course) -> "Segment":
+        """This, with the courses of each kind of event in `TRIALS`, along the first axis."""
+        return self.model_copy(update={"courses": dict(zip(TRIALS, course.pack(courses), strict=True))})
+
 
 # Kind of event of live requests -> the requests that it could have happened to.
 TRIALS = {
@@ -124,19 +128,24 @@ TRIALS = {
 }
 
 
-def together_in_time(kind: str, before: Segment | None, earlier: Segment) -> tuple[float, ...]:
-    """The course of one kind of event in the segment `before`, if there is one, and in one of another
-    rollout."""
-    mine = course.unpack(() if before is None else before.courses.get(kind, ()))
-    return course.pack(course.add(mine, course.unpack(earlier.courses[kind])))
+def courses_of(segment: Segment | None) -> course.Course:
+    """Those of each kind of event in `TRIALS`, along the first axis; None: none has begun."""
+    known: Mapping[str, tuple[float, ...]] = {} if segment is None else segment.courses
+    return course.unpack([known.get(kind, ()) for kind in TRIALS])
 
 
-def go_on(kind: str, segments: Sequence[Segment], before: Segment | None, tick: Segment) -> tuple[float, ...]:
-    """The course of one kind of event in the segment `before`, if there is one, after the tick as well."""
-    courses = [course.unpack(segment.courses.get(kind, ())) for segment in segments]
-    usual = [sum(each.usual_events for each in courses), sum(each.usual_requests for each in courses)]
-    rates = course.calm_rates(*(np.zeros(2) + part for part in usual))
-    trials, events = getattr(tick, TRIALS[kind]), getattr(tick, kind)
-    mine = course.unpack(() if before is None else before.courses.get(kind, ()))
-    requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
-    return course.pack(course.step(mine, requests, counts, rates))
+def together_in_time(before: Segment | None, earlier: Segment) -> course.Course:
+    """The courses in the segment `before`, if there is one, and in one of another rollout."""
+    return course.add(courses_of(before), courses_of(earlier))
+
+
+def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment) -> course.Course:
+    """The courses in the segment `before`, if there is one, after the tick as well."""
+    usual = [(each.usual_events, each.usual_requests) for each in map(courses_of, [None, *segments])]
+    rates = course.calm_rates(*(sum(parts, np.zeros(2)) for parts in zip(*usual, strict=True)))
+    pairs = [(getattr(tick, trials), getattr(tick, kind)) for kind, trials in TRIALS.items()]
+    trials, events = (
+        np.array([(pair.baseline, pair.candidate) for pair in kinds], float)
+        for kinds in zip(*pairs, strict=True)
+    )
+    return course.step(courses_of(before), trials, events, rates)

@@ -47,6 +47,15 @@ def test_three_times_the_errors_are_caught_soon() -> None:
     assert runs.requests[1].sum() / requests.sum() < 0.25
 
 
+@pytest.mark.parametrize("errors", [0.1, 0.2, 0.5])
+def test_many_errors_from_the_first_second_are_caught_at_the_first_step(errors: float) -> None:
+    """All 100 runs before half of the policy's steps, though each failure may be the begin of a stall."""
+    scenario = Scenario(requests_per_s=100, seconds=300, errors=(0.002, errors))
+    runs = simulate(scenario, Policy(), runs=100, seed=2)
+    assert (runs.rolled_back_s >= 0).all()
+    assert np.median(runs.rolled_back_s) <= 80
+
+
 def test_twice_the_latency_limit_is_caught() -> None:
     """A p99 at twice the limit: all runs, most before the candidate has had 100 requests."""
     scenario = Scenario(requests_per_s=10, seconds=3600, over_limit=(0.0028, 0.174))
