@@ -15,6 +15,7 @@ from ray.serve.handle import DeploymentHandle
 from deployments.doors import close_doors
 from deployments.gateways import Report, journals_of
 from deployments.keeper import Keeper
+from deployments.logs import forgive_logs
 from deployments.plan import Plan
 from deployments.remote import RemoteControl, RemoteRepository
 from deployments.variant import Apart
@@ -46,6 +47,7 @@ class Gateway:
         self, plan: Plan, keeper: "DeploymentHandle[Keeper]", scratch: str
     ) -> None:
         close_doors()
+        forgive_logs()
         self._plan = plan
         self._keeper = keeper
         self._name = uuid.uuid4().hex

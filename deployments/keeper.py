@@ -14,6 +14,7 @@ from deployments.gateways import Gateways, Reply, Report, journals_of
 from deployments.hosts import Hosts
 from deployments.lineup import line_up, plan_lineup
 from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
+from deployments.logs import forgive_logs
 from deployments.meter import Meter
 from deployments.plan import Plan
 from deployments.store_thread import StoreThread
@@ -47,6 +48,7 @@ class Keeper:
     async def __init__(self, plan: Plan, scratch: str, server: int) -> None:  # type: ignore[misc]
         """`server` is the process that everything was started by."""
         close_doors()
+        forgive_logs()
         self._plan = plan
         self._hosts = Hosts(plan, Path(scratch))
         self._saved = CatalogFile(Path(scratch) / "catalog.json")

@@ -17,6 +17,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.doors import close_doors
+from deployments.logs import forgive_logs
 from serve.catalog import LoadedVariant
 from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
 from serve.placement import Run, Together
@@ -35,6 +36,7 @@ class VariantReplica:
 
     def __init__(self, folder: str, settings: Settings) -> None:
         close_doors()
+        forgive_logs()
         self._settings = settings
         self._host = Together(open_session(Path(folder), threads=settings.threads))
         self._grown_from = _resident_bytes()

@@ -9,12 +9,15 @@ from typing import NamedTuple
 from serve.batching import Ran
 from serve.errors import InvalidRequest, ModelFailed, Overloaded, VariantUnavailable
 from serve.oip.request import Wanted
-from serve.rollout.census import Census, Choice
+from serve.rollout.census import Census, Choice, Watch
 from serve.tensor import Arrays
 from serve.top_class import top_class
 
-# A client that waited for less does not show that the variant hangs.
+# A client that waited for so long shows that the variant hangs; also one that left earlier, but after many
+# times what hardly any request takes, and not within the pause of a garbage collection.
 _PATIENCE_MS = 1000.0
+_FAR = 5.0
+_PAUSE_MS = 250.0
 # What a request ends with that the baseline could not rescue.
 _BOTH = (ModelFailed, VariantUnavailable, Overloaded)
 Parameters = dict[str, str | int | float | bool]
@@ -98,18 +101,34 @@ class Admission:
         )
         if answer is not None and own and self._census.watch.feedback:
             self._tell_class(answer)
+        if not left or ms >= _patience_ms(self._census.watch):
+            # Sooner, nobody can say that no answer would have come.
+            self._tell_breaker(error, failed=failed, left=left)
+
+    def _tell_breaker(self, error: BaseException | None, *, failed: bool, left: bool) -> None:
         watch, breaker = self._census.watch, self._census.breaker
-        if left and ms < max(_PATIENCE_MS, watch.limit_ms or 0.0):
-            # Too soon to say that no answer would have come.
-            return
+        ticket, answer = self._ticket, self.answer
         if ticket.choice[2] == watch.baseline:
             breaker.hear_baseline(failed=failed or left)
-        elif ticket.variant == watch.candidate and not isinstance(error, _BOTH):
+        elif ticket.variant == watch.candidate:
+            stood_in = answer is not None and answer.variant == watch.baseline
+            if stood_in or isinstance(error, _BOTH):
+                # Where the candidate has all traffic, nothing else tells how the baseline is now.
+                breaker.hear_baseline(failed=not stood_in)
             failure = type(error).__name__ if answer is None else answer.failure
-            if failure != Overloaded.__name__:
+            if not isinstance(error, _BOTH) and failure != Overloaded.__name__:
                 breaker.hear_candidate("abandoned" if left else failure, ticket.bucket)
 
     def _tell_class(self, answer: Answer) -> None:
         top, request_id = top_class(answer.ran.outputs), self._ticket.request_id
         if top is not None and request_id:
             self._census.tops.append((request_id, top))
+
+
+def _patience_ms(watch: Watch) -> float:
+    """How long a client must have waited in vain to show that no answer would have come."""
+    # Hardly any of the baseline's requests take longer: when it was steady, or by the last minutes.
+    usual_ms = watch.limit_ms or watch.quantile_limits_ms[2]
+    if usual_ms is None:
+        return _PATIENCE_MS
+    return max(usual_ms, min(max(_FAR * usual_ms, _PAUSE_MS), _PATIENCE_MS))

@@ -7,7 +7,7 @@ from serve.batching import Ran
 from serve.errors import ModelFailed, Overloaded, VariantUnavailable
 from serve.rollout.tally import Counted
 from serve.shadow_copy import Copy
-from serve.sound import Encode, encode_sound, lost_outputs
+from serve.sound import Encode, encode_sound, faults_of
 from serve.tensor import Arrays
 from serve.variant import ServedVariant
 
@@ -48,7 +48,7 @@ async def respond(
         return answer, content
     with Counted(second.queue.tally):
         ran = await second.infer(asked.arrays, asked.deadline)
-        if rescuable and answer is not None and _lost_alike(model, asked, answer.ran, ran):
+        if rescuable and answer is not None and _faulty_alike(model, asked, answer.ran, ran):
             return answer, encode(answer)
         rescue = Answer(variant=second.name, ran=ran, parameters=parameters | mark, failure=failure)
         content = encode(rescue)
@@ -73,9 +73,11 @@ async def _stand_in(
     raise error
 
 
-def _lost_alike(model: "ServedModel", asked: Asked, *answers: Ran) -> bool:
-    """Whether each has NaN or infinity: then the model is like that, or the input is."""
-    return all(lost_outputs(model.signature, asked.outputs, ran.outputs) for ran in answers)
+def _faulty_alike(model: "ServedModel", asked: Asked, first: Ran, second: Ran) -> bool:
+    """Whether each fault of the first is one of the second too: then the model is like that, or the input
+    is."""
+    mine, its = (faults_of(model.signature, asked.outputs, ran) for ran in (first, second))
+    return mine != (False, False) and all(not has or also for has, also in zip(mine, its, strict=True))
 
 
 def _copy(model: "ServedModel", arrays: Arrays, ran: Ran, ticket: Ticket) -> None:

@@ -29,7 +29,7 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 class RoutesWanted(Record):
     """Other routes for a model. What is None stays as it is."""
 
-    # Of all variants: one that is not named gets no request.
+    # Variant -> weight, relative to those of the variants that are not named, which stay; 0: no request.
     weights: Mapping[str, Weight] | None = None
     # Variant -> the share of requests that are copied to it.
     shadows: Mapping[str, Share] | None = None
@@ -37,6 +37,14 @@ class RoutesWanted(Record):
     sticky: str | None = None
     # Of the routes that were read before; None: whatever they are now.
     revision: int | None = None
+
+    def onto(self, before: Routes) -> Routes:
+        """The routes that follow on `before`. Raises InvalidRecord."""
+        given = self.model_dump(exclude={"revision"}, exclude_none=True)
+        if self.weights is not None:
+            given["weights"] = {**before.weights, **self.weights}
+        fields = {**before.model_dump(), **given, "revision": before.revision + 1}
+        return Routes.parse(fields, f"routes of {before.model!r}")
 
 
 class RolloutWanted(Record):

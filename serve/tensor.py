@@ -67,6 +67,21 @@ class TensorSpec(Record):
         # To count is several times as fast as to ask whether all are.
         return array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size
 
+    def fits(self, array: NDArray[np.generic]) -> bool:
+        """Whether `array` has this tensor's type and its number of dimensions, and those that are numbers."""
+        shape = array.shape
+        if array.dtype != self.dtype or len(shape) != len(self.shape):
+            return False
+        for place, dim in self._fixed:  # noqa: SIM110  a generator takes twice as long, for every request
+            if shape[place] != dim:
+                return False
+        return True
+
+    @cached_property
+    def _fixed(self) -> tuple[tuple[int, int], ...]:
+        """The dimensions that may not vary, each with its place."""
+        return tuple((place, dim) for place, dim in enumerate(self.shape) if isinstance(dim, int))
+
     @property
     def wire_shape(self) -> list[int]:
         """The shape as the protocol writes it: -1 where a dimension may vary."""

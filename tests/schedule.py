@@ -44,6 +44,8 @@ LINES = (
     ),
     ("serve/rollout/test_store.py",),
     ("serve/rollout/test_audit.py",),
+    ("serve/rollout/test_row_seals.py",),
+    ("serve/rollout/test_mcnemar.py",),
     ("loadtests/test_cli.py",),
     ("loadtests/test_ratios.py",),
     ("loadtests/peers/test_bench.py",),

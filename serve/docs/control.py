@@ -79,9 +79,9 @@ def _models() -> dict[str, Any]:
                 "Set the routes of a model",
                 {"200": routes},
                 "409",
-                description="What is left out stays as it is. `weights` are those of all variants: one that "
-                "is not among them gets no request. 409 while a rollout of the model runs, or when "
-                "the routes have changed since the `revision` that is sent along.",
+                description="What is left out stays as it is, and so do the weights of variants that "
+                "`weights` does not name. 409 while a rollout of the model runs, or when the routes have "
+                "changed since the `revision` that is sent along.",
                 parameters=model,
                 requestBody=json_body("RoutesWanted", ROUTES_EXAMPLES),
             ),

@@ -45,20 +45,17 @@ def _change(client: Client, options: argparse.Namespace, wanted: RoutesWanted) -
     if wanted.weights is not None:
         shown = client.model(options.model)
         before = Routes.parse(shown["routes"], client.url)
-        known = set(wanted.weights) <= set(shown["variants"])
-        # The server takes all weights together: those that were not named stay as they were read.
-        weights = {**before.weights, **wanted.weights}
-        wanted = wanted.model_copy(update={"weights": weights, "revision": before.revision})
+        after = wanted.onto(before)
         # A variant that is not served is the server's to refuse.
-        if known:
-            _refuse_much(before, wanted, options)
+        if set(wanted.weights) <= set(shown["variants"]):
+            _refuse_much(before, after, options)
+        # Whole: a server of an older version takes all from those that are not named.
+        wanted = wanted.model_copy(update={"weights": after.weights, "revision": before.revision})
     return client.set_routes(options.model, wanted).revision
 
 
-def _refuse_much(before: Routes, wanted: RoutesWanted, options: argparse.Namespace) -> None:
+def _refuse_much(before: Routes, after: Routes, options: argparse.Namespace) -> None:
     """Raise InvalidRecord when much of the traffic would move and nobody said that it shall."""
-    given = wanted.model_dump(exclude={"revision"}, exclude_none=True)
-    after = Routes.parse({**before.model_dump(), **given}, f"routes of {options.model!r}")
     if options.yes or (share := moved(before, after)) <= _MOST_AT_ONCE:
         return
     parts = ", ".join(

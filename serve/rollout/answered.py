@@ -72,7 +72,7 @@ class Answered:
             if forget := noted >= slack:
                 _forget(seals, model, KEPT - slack)
                 forget_sums(connection, model, answers[-1].rollout)
-            labelled = settle(seals, model, now_s)
+            labelled = settle(seals, model)
         # Only now that it is written.
         self._noted[model] = 0 if forget else noted
         return labelled

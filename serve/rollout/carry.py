@@ -8,7 +8,7 @@ from serve.errors import RefusedAction
 from serve.record import Record
 from serve.rollout.evidence import Carried, Events, Evidence, Pair, Segment
 from serve.rollout.judge import Kind, judge
-from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.rollout import Phase, Plan, Rollout
 from serve.rollout.trail import Action, Change, Entry
 
 
@@ -100,7 +100,11 @@ def _without_limit(segment: Segment) -> Segment:
 
 
 def _alike(one: Rollout, other: Rollout) -> bool:
-    """Whether they are of the same two versions, and both under real traffic."""
+    """Whether they are of the same two versions, whatever these are called, and both under real traffic."""
     mine, its = one.plan, other.plan
-    same = (mine.baseline, mine.candidate, mine.digests) == (its.baseline, its.candidate, its.digests)
-    return same and not mine.trial and not its.trial
+    return _versions(mine) == _versions(its) and not mine.trial and not its.trial
+
+
+def _versions(plan: Plan) -> tuple[str, str]:
+    """The digests of baseline and candidate; or their names, where it was not written down."""
+    return plan.digests.get(plan.baseline, plan.baseline), plan.digests.get(plan.candidate, plan.candidate)

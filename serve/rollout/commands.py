@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
 from serve.control import (
     Act,
     ActWanted,
@@ -14,8 +12,8 @@ from serve.control import (
     RoutesWanted,
     TrailLine,
 )
-from serve.errors import InvalidRequest, RefusedAction, StaleRevision, UnknownModel
-from serve.record import explain, nearest
+from serve.errors import InvalidRecord, InvalidRequest, RefusedAction, StaleRevision, UnknownModel
+from serve.record import nearest
 from serve.rollout import advance
 from serve.rollout.at_once import require_current
 from serve.rollout.carry import begin
@@ -61,15 +59,12 @@ class Commands:
             raise RefusedAction(
                 f"rollout {rollout.rollout} moves the traffic of {model!r}; abort it before routes are set"
             )
-        given = wanted.model_dump(exclude={"revision"}, exclude_none=True)
-        for variant in {**given.get("weights", {}), **given.get("shadows", {})}:
+        for variant in {**(wanted.weights or {}), **(wanted.shadows or {})}:
             _require(variant, situation)
-        if "weights" in given:
-            given["weights"] = {situation.baseline: 0.0, **given["weights"]}
         try:
-            routes = Routes.model_validate({**now.model_dump(), **given, "revision": now.revision + 1})
-        except ValidationError as error:
-            raise InvalidRequest(f"routes of {model!r}: {explain(error)}") from None
+            routes = wanted.onto(now)
+        except InvalidRecord as error:
+            raise InvalidRequest(str(error)) from None
         self._end_watch(situation, by, "its watch ended, because routes were set")
         change = Change(
             model=model, action=Action.ROUTES, by=by, at_s=self._controller.clock.now_s(), routes=routes

@@ -27,8 +27,9 @@ def hold(seals: RowSeals, rows: Sequence[dict[str, object]]) -> None:
         seals.connection.execute(insert(HELD), rows)
 
 
-def settle(seals: RowSeals, model: str, now_s: float) -> bool:
-    """Count what has waited for requests that are known now; whether there was anything."""
+def settle(seals: RowSeals, model: str) -> bool:
+    """Count what has waited for requests that are known now; whether there was anything. It may wait until
+    the keeper hears of the request, which the store may learn much later."""
     connection = seals.connection
     waiting = select(HELD.c.id).where(HELD.c.model == model)
     if connection.execute(waiting.limit(1)).first() is None:
@@ -36,7 +37,7 @@ def settle(seals: RowSeals, model: str, now_s: float) -> bool:
     found = (
         select(ANSWERED, HELD.c.correct, HELD.c.label)
         .join(HELD, (HELD.c.model == ANSWERED.c.model) & (HELD.c.id == ANSWERED.c.id))
-        .where(ANSWERED.c.model == model, HELD.c.told_s >= now_s - HELD_S)
+        .where(ANSWERED.c.model == model, HELD.c.told_s >= ANSWERED.c.at_s - HELD_S)
     )
     told = list(connection.execute(found))
     right = [(row, correct_by(row, row.correct, row.label)) for row in told if row.outcome is None]

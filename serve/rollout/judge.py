@@ -103,9 +103,7 @@ def _decide(
         return Kind.ROLLBACK, harm
     seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
     if rollout.watched:
-        watched_s, asked_s = now_s - rollout.entered_s, rollout.policy.watch_s
-        watched = f"{share}: watched for {watched_s:,.0f} of {asked_s:,.0f} s"
-        return (Kind.PROMOTE, f"{watched}; {seen}") if watched_s >= asked_s else (Kind.CONTINUE, watched)
+        return _watch_on(rollout, guards, share, seen, now_s)
     if mismatch.harmful:
         return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
     elapsed_s = now_s - rollout.started_s
@@ -118,6 +116,18 @@ def _decide(
     if missing:
         return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
     return Kind.PROMOTE, f"safe to go on {share}: {seen}"
+
+
+def _watch_on(
+    rollout: Rollout, guards: Sequence[Figure], share: str, seen: str, now_s: float
+) -> tuple[Kind, str]:
+    """Whether the watch goes on: it ends neither before its time nor with a suspicion."""
+    watched_s, asked_s = now_s - rollout.entered_s, rollout.policy.watch_s
+    said = f"{share}: watched for {watched_s:,.0f} of {asked_s:,.0f} s"
+    held = _held_by(guards)
+    if watched_s < asked_s or held:
+        return Kind.CONTINUE, "; ".join([said, *held])
+    return Kind.PROMOTE, f"{said}; {seen}"
 
 
 def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
@@ -160,8 +170,7 @@ def _too_few_pairs(shadow: Shadow, evidence: Evidence) -> list[str]:
 
 def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], now_s: float) -> list[str]:
     """What forbids the next step: a suspicion always, a missing proof where the policy asks for one."""
-    missing = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
-    missing += [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
+    missing = _held_by(figures)
     if not _needs_proof(rollout.policy, rollout.step):
         return missing
     watched = {kind.name: kind for kind in _watched(rollout, evidence.segments)}
@@ -178,6 +187,12 @@ def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], n
             left = about(None if growth is None else growth * (now_s - rollout.entered_s))
         missing.append(f"{figure.safe_said()}{left}")
     return missing
+
+
+def _held_by(figures: Sequence[Figure]) -> list[str]:
+    """What a step, and the watch, must not end with."""
+    held = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
+    return held + [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
 
 
 def _needs_proof(policy: Policy, step: int) -> bool:

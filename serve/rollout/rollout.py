@@ -48,6 +48,15 @@ class Plan(Record):
     # True: the traffic is made up, and what is seen of it says nothing to other rollouts.
     trial: bool = False
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_was_asked(cls, data: object) -> object:
+        """What was stored without holdback and watch was asked without: its steps are as they were."""
+        policy = data.get("policy") if isinstance(data, Mapping) else None
+        if not isinstance(data, Mapping) or not isinstance(policy, Mapping):
+            return data
+        return {**data, "policy": {"holdback": 0.0, "watch_s": 0.0, **policy}}
+
     @model_validator(mode="after")
     def _two_variants(self) -> Self:
         if self.baseline == self.candidate:

@@ -3,6 +3,7 @@
 from serve.control import RolloutWanted
 from serve.errors import InvalidRequest, RefusedAction
 from serve.rollout.qualification import unqualified
+from serve.rollout.rollout import Phase
 from serve.rollout.situation import Situation
 from serve.unserved import require_served
 
@@ -10,10 +11,15 @@ from serve.unserved import require_served
 def require_startable(situation: Situation, wanted: RolloutWanted) -> None:
     """Raise UnknownVariant, InvalidRequest or RefusedAction unless it may."""
     model, baseline, candidate = situation.model, situation.baseline, wanted.candidate
-    if (running := situation.running) is not None and not running.watched:
+    if (running := situation.running) is not None:
         raise RefusedAction(
-            f"rollout {running.rollout} to {running.plan.candidate!r} of {model!r} runs already; "
-            "wait for its end, or abort it"
+            f"rollout {running.rollout} to {running.plan.candidate!r} of {model!r} "
+            + (
+                f"is watched with all traffic; make {running.plan.candidate!r} the baseline, from which the "
+                f"next rollout starts: counterweight rollout accept {model}; or go back with abort"
+                if running.watched
+                else "runs already; wait for its end, or abort it"
+            )
         )
     require_served(model, candidate, situation.digests, situation.rejected)
     if candidate == baseline:
@@ -33,9 +39,12 @@ def _require_all_at_baseline(situation: Situation) -> None:
     if (share := situation.routes.share(baseline)) < 1:
         others = [name for name, weight in situation.routes.weights.items() if weight and name != baseline]
         weights = ",".join([f"{baseline}=100", *(f"{name}=0" for name in others)])
+        last, accept = situation.present.rollout, ""
+        if last is not None and last.phase is Phase.DONE and others == [last.plan.candidate]:
+            accept = f"make {others[0]!r} the baseline: counterweight rollout accept {model}; or "
         raise RefusedAction(
             f"a rollout begins with all traffic of {model!r} at {baseline!r}, which gets {100 * share:.4g} % "
-            f"of it; set its routes first: counterweight routes {model} --set {weights}"
+            f"of it; {accept}set its routes first: counterweight routes {model} --set {weights}"
             f"{' --yes' if share < 0.5 else ''}"
         )
 

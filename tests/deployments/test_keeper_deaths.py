@@ -112,6 +112,14 @@ async def end(keeper: Keeper) -> None:
     keeper._store.close()
 
 
+async def counted_by_another(repository: Path, scratch: Path) -> int:
+    """By the next keeper, once it has read all that gateways left."""
+    keeper, _ = await make_keeper(repository, scratch)
+    await until_forgotten(scratch)
+    await end(keeper)
+    return counted(keeper)
+
+
 def test_what_a_gateway_had_not_told_counts_when_it_is_gone(repository: Path, tmp_path: Path) -> None:
     """With what it had told, and nothing twice; then its journal is deleted."""
 
@@ -144,10 +152,7 @@ def test_what_it_had_told_to_a_keeper_that_died_too_counts_once(
         gateway.die()
         await end(keeper)
         monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
-        second, _ = await make_keeper(repository, tmp_path)
-        await until_forgotten(tmp_path)
-        await end(second)
-        return counted(second)
+        return await counted_by_another(repository, tmp_path)
 
     assert asyncio.run(asyncio.wait_for(scenario(), 60)) == 17
 
@@ -167,10 +172,7 @@ def test_what_is_written_down_is_not_counted_by_the_next_keeper(
         await end(keeper)
         monkeypatch.undo()
         monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 0.01)
-        second, _ = await make_keeper(repository, tmp_path)
-        await until_forgotten(tmp_path)
-        await end(second)
-        return counted(second)
+        return await counted_by_another(repository, tmp_path)
 
     assert asyncio.run(asyncio.wait_for(scenario(), 60)) == 17
 

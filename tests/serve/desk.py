@@ -81,10 +81,8 @@ class Desk:
                 f"revision {wanted.revision} came, {routes.revision} is in force", routes.revision
             )
         self._refuse_if_running()
-        update = wanted.model_dump(exclude_none=True, exclude={"revision"})
-        fields = routes.model_dump() | update | {"revision": routes.revision + 1}
         try:
-            changed = Routes.parse(fields, "the routes")
+            changed = wanted.onto(routes)
         except InvalidRecord as error:
             raise InvalidRequest(str(error)) from None
         self.story.set_routes(changed, by)

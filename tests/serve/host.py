@@ -2,11 +2,13 @@
 
 import asyncio
 import math
+from collections.abc import Callable
 
 import numpy as np
 
 from serve.catalog import LoadedVariant
 from serve.errors import ModelFailed, VariantUnavailable
+from serve.joining import Outputs
 from serve.placement import Placement, Run
 from serve.tensor import Arrays
 from tests.conftest import CLASSES
@@ -28,6 +30,8 @@ class Host:
         self.closed = False
         # Rows of this value are answered with NaN.
         self.spoilt = math.inf
+        # What becomes of each answer.
+        self.bend: Callable[[Outputs], Outputs] = lambda outputs: outputs
         self._scale = scale
         self._run_s = run_s
         self._up = True
@@ -50,7 +54,8 @@ class Host:
         # A row costs as much as it is scaled by.
         cpu_ms = self._scale * len(rows)
         sums = np.where(rows[:, :1] == self.spoilt, np.nan, rows.sum(axis=1, keepdims=True))
-        return {"y": np.repeat(self._scale * sums, CLASSES, axis=1).astype(np.float32)}, cpu_ms
+        answer: Outputs = {"y": np.repeat(self._scale * sums, CLASSES, axis=1).astype(np.float32)}
+        return self.bend(answer), cpu_ms
 
     async def ready(self) -> bool:
         """Whether it is there."""

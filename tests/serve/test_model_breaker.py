@@ -170,14 +170,35 @@ def test_deadlines_that_pass_are_failures() -> None:
     assert run(scenario()) == 30
 
 
-@pytest.mark.parametrize(("waited_s", "opens"), [(0.9, False), (1.1, True)])
-def test_clients_that_wait_in_vain_for_a_second_show_that_it_hangs(waited_s: float, opens: bool) -> None:
+@pytest.mark.parametrize(
+    ("limit_ms", "p99_limit_ms", "waited_s", "opens"),
+    [
+        (None, None, 0.9, False),
+        (None, None, 1.1, True),
+        # Five times what hardly any request takes.
+        (100.0, None, 0.9, True),
+        (None, 100.0, 0.9, True),
+        (100.0, None, 0.4, False),
+        # A pause of the process is longer than that of a fast model.
+        (10.0, None, 0.2, False),
+        (10.0, None, 0.3, True),
+        (2000.0, None, 1.5, False),
+        (2000.0, None, 2.1, True),
+    ],
+)
+def test_clients_that_wait_in_vain_show_that_it_hangs(
+    limit_ms: float | None, p99_limit_ms: float | None, waited_s: float, opens: bool
+) -> None:
     """Those that leave sooner show nothing but their own haste."""
 
     async def scenario() -> bool:
         hosts = two()
         hosts["light"].leave.clear()
         async with watched(hosts=hosts, max_queue_rows=100) as model:
+            known = watch(limit_ms=limit_ms).model_copy(
+                update={"quantile_limits_ms": (None, None, p99_limit_ms)}
+            )
+            model.route(to("light"), known)
             asked = [asyncio.create_task(ask(model)) for _ in range(RUN)]
             await asyncio.sleep(waited_s)
             for task in asked:
@@ -253,3 +274,21 @@ def test_a_baseline_that_fails_as_often_keeps_it_closed() -> None:
             return counts_of(model)[BASE], model.protect()
 
     assert run(scenario()) == ((RUN, RUN), None)
+
+
+def test_a_baseline_that_is_well_again_is_a_better_place() -> None:
+    """Its last own requests failed; then the candidate has all traffic, and only rescues show how it is."""
+
+    async def scenario() -> Any:
+        hosts = two()
+        async with serving(hosts) as model:
+            hosts["base"].error = ModelFailed("no idea")
+            model.route(to("base", 3), watch())
+            for _ in range(RUN):
+                with pytest.raises(ModelFailed):
+                    await ask(model)
+            hosts["base"].error, hosts["light"].error = None, ModelFailed("no idea")
+            model.route(to("light", 4), watch())
+            return await ask_often(model), len(hosts["light"].sizes), model.protect() is not None
+
+    assert run(scenario()) == ({"base": 30}, RUN, True)

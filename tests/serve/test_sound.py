@@ -13,6 +13,7 @@ import tritonclient.grpc as triton
 from deployments.ports import free_ports
 from serve.admission import Answer
 from serve.errors import InvalidRequest, ModelFailed
+from serve.joining import Outputs
 from serve.observe.observer import Observer
 from serve.oip.grpc_server import GrpcServer
 from serve.oip.grpc_service import grpc_handler
@@ -59,6 +60,54 @@ def test_nan_of_both_is_nobodys_error(variant: str) -> None:
             return answer.variant, answer.parameters, counts_of(model)
 
     assert run(scenario()) == (variant, {}, {LIGHT if variant == "light" else BASE: (1, 0)})
+
+
+STRANGE: dict[str, Callable[[Outputs], Outputs]] = {
+    "another width": lambda outputs: {"y": outputs["y"][:, :2]},
+    "no rows": lambda outputs: {"y": outputs["y"][0]},
+    "a row too many": lambda outputs: {"y": np.repeat(outputs["y"], 2, axis=0)},
+    "another type": lambda outputs: {"y": outputs["y"].astype(np.int64)},
+    "another output": lambda outputs: {"z": outputs["y"]},
+}
+
+
+@pytest.mark.parametrize("bend", STRANGE.values(), ids=list(STRANGE))
+def test_what_the_signature_does_not_say_is_the_candidates_error(bend: Callable[[Outputs], Outputs]) -> None:
+    """Each is rescued, and counted."""
+
+    async def scenario() -> Any:
+        hosts = two()
+        hosts["light"].bend = bend
+        async with watched(hosts=hosts) as model:
+            answer = await ask(model)
+            return answer.variant, answer.parameters, scale_of(answer), counts_of(model)
+
+    assert run(scenario()) == ("base", RESCUED, 1.0, {LIGHT: (1, 1)})
+
+
+def test_what_both_answer_against_the_signature_is_nobodys_error() -> None:
+    """The signature is wrong then; the answer of the one that was chosen stands."""
+
+    async def scenario() -> Any:
+        hosts = two()
+        for host in hosts.values():
+            host.bend = STRANGE["another width"]
+        async with watched(hosts=hosts) as model:
+            return (await ask(model)).variant, counts_of(model)
+
+    assert run(scenario()) == ("light", {LIGHT: (1, 0)})
+
+
+def test_a_strange_answer_does_not_stand_for_nan_of_the_baseline() -> None:
+    """Another fault is no excuse."""
+
+    async def scenario() -> Any:
+        hosts = spoilt("base", "light")
+        hosts["light"].bend = STRANGE["another width"]
+        async with watched(hosts=hosts) as model:
+            return (await ask(model, request_of(SPOILT))).variant, counts_of(model)
+
+    assert run(scenario()) == ("base", {LIGHT: (1, 1)})
 
 
 def test_nan_reaches_who_asks_for_the_variant_by_name() -> None:

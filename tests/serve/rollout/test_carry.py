@@ -1,16 +1,21 @@
 """Who starts again has no second chance: what was seen of the same two versions counts."""
 
+from typing import Any
+
 import pytest
 
 from serve.control import ActWanted, RolloutWanted
 from serve.errors import RefusedAction
 from serve.rollout.carry import Earlier, take_up
+from serve.rollout.evidence import Carried, Evidence
 from serve.rollout.keys import Keys
+from serve.rollout.matched import Matched
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
 from serve.rollout.replay import replay
 from serve.rollout.rollout import Phase
 from serve.rollout.trail import Action
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.rollouts import at_step, shadowed
 
 # It stays in its first step, where one request in ten is the candidate's.
 STILL = POLICY.model_copy(
@@ -116,6 +121,14 @@ def test_another_version_begins_with_nothing(aborted: Keeping) -> None:
     assert (aborted.rollout.reason, aborted.situation.present.evidence.carried) == ("started", None)
 
 
+def test_another_name_is_no_other_version(keeping: Keeping, gateway: Gateway) -> None:
+    """The same bytes under a new name are refused for what they did under the old one."""
+    name = harmed(keeping, gateway)
+    keeping.controller.settle("digits", "fp32", VERSIONS | {"copy": VERSIONS["int8"]}, None)
+    with pytest.raises(RefusedAction, match=f"rollout {name} has seen enough of the same two versions"):
+        keeping.start(STILL, candidate="copy")
+
+
 def test_another_candidate_in_between_changes_nothing(aborted: Keeping) -> None:
     """The last rollout of the same two is meant."""
     first = aborted.rollout.rollout
@@ -187,3 +200,15 @@ def test_what_keys_did_before_goes_on_with_the_next_one(aborted: Keeping) -> Non
     carried = take_up(Earlier(rollout=aborted.rollout, evidence=evidence), aborted.rollout)
     assert carried is not None
     assert (carried.before, carried.past) == (before, past)
+
+
+def test_labels_of_the_shadow_count_in_the_next_one() -> None:
+    """With those of its own, by class."""
+    matched = {3: Matched(labelled=5, neither=1)}
+    carried = Carried(matched=matched, classes=10)
+    known = Evidence(matched={3: Matched(labelled=2), 4: Matched(labelled=1)}, carried=carried).known
+    assert known.matched == {3: Matched(labelled=7, neither=1), 4: Matched(labelled=1)}
+    assert known.classes == 10
+    begun = at_step(0)
+    seen: dict[str, Any] = {"matched": matched, "shadow": shadowed(9, 0)}
+    assert take_up(Earlier(rollout=begun, evidence=Evidence(**seen)), begun) == Carried(**seen)

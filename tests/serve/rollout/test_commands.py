@@ -88,10 +88,16 @@ def test_routes_that_cannot_be_are_refused(
 
 def test_a_stale_revision_comes_with_the_current_one(keeping: Keeping) -> None:
     """Somebody was faster."""
-    set_routes(keeping, weights={"int8": 1}, revision=1)
+    set_routes(keeping, weights={"fp32": 0, "int8": 1}, revision=1)
     with pytest.raises(StaleRevision) as refused:
         set_routes(keeping, weights={"slim": 1}, revision=1)
     assert (refused.value.current, keeping.routes.share("int8")) == (2, 1.0)
+
+
+def test_weights_that_are_not_named_stay(keeping: Keeping) -> None:
+    """Beside 100 of the baseline's, 50 are a third of the requests and not all of them."""
+    routes = set_routes(keeping, weights={"int8": 50})
+    assert routes.weights == {"fp32": 100.0, "int8": 50.0}
 
 
 def test_no_routes_are_set_while_a_rollout_runs(keeping: Keeping) -> None:

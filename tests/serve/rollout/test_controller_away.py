@@ -139,6 +139,44 @@ def test_what_is_not_written_is_not_acknowledged(keeping: Keeping, gateway: Gate
     assert keeping.store.read("digits").evidence.segments[0].requests.both == 500
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_two_minutes_without_the_store_lose_no_request(keeping: Keeping, killed: bool) -> None:
+    """Each gateway counts on beside the sheet that nobody acknowledges, and tells all of it afterwards, once;
+    also when the keeper is killed meanwhile. Two equal variants are not blamed for it."""
+    gateways = [Gateway("one"), Gateway("two")]
+    keeping.start(WIDE)
+
+    def second(errors: tuple[int, int]) -> None:
+        for gateway in gateways:
+            gateway.report(keeping)
+            gateway.serve(100, errors=errors)
+            gateway.report(keeping)
+
+    for _ in range(10):
+        second((1, 1))
+        keeping.tick()
+    with away(keeping):
+        for _ in range(120):
+            second((1, 1))
+            save_in_vain(keeping)
+        if killed:
+            keeping.kill()
+    if killed:
+        keeping = Keeping(str(keeping.store._engine.url), keeping.clock)
+        keeping.tick(LEASE_S)
+    for _ in range(5):
+        second((1, 1))
+        keeping.tick()
+    second((0, 0))
+    keeping.tick()
+    assert not keeping.rollout.phase.over
+    counted = sum(sum(gateway.counted.values()) for gateway in gateways)
+    stored = keeping.store.read("digits").evidence.segments
+    assert sum(segment.requests.both for segment in stored) == counted == 2 * 100 * 136
+    assert sum(segment.errors.baseline for segment in stored) == 2 * 135
+    assert sum(segment.errors.candidate for segment in stored) == 2 * 135
+
+
 def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     """SQLite says that it is full; the abort stands, is said to be unwritten, and is written when there is
     room."""
@@ -164,12 +202,8 @@ def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     assert actions(keeping)[-1] is Action.ABORT
 
 
-@pytest.mark.parametrize("act", ["pause", "promote"])
-def test_an_abort_that_comes_during_another_write_is_put_on_top(
-    keeping: Keeping, monkeypatch: pytest.MonkeyPatch, act: Any
-) -> None:
-    """What was decided before it is written, and leads nowhere any more."""
-    keeping.start(SKIP)
+def abort_during_the_next_write(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes when the store has that one, and before the keeper knows."""
     write = Store.append
 
     def slow(store: Store, *arguments: Any) -> Any:
@@ -179,6 +213,15 @@ def test_an_abort_that_comes_during_another_write_is_put_on_top(
         return entry
 
     monkeypatch.setattr(Store, "append", slow)
+
+
+@pytest.mark.parametrize("act", ["pause", "promote"])
+def test_an_abort_that_comes_during_another_write_is_put_on_top(
+    keeping: Keeping, monkeypatch: pytest.MonkeyPatch, act: Any
+) -> None:
+    """What was decided before it is written, and leads nowhere any more."""
+    keeping.start(SKIP)
+    abort_during_the_next_write(keeping, monkeypatch)
     keeping.commands.act(keeping.rollout.rollout, act, ActWanted(), "ann")
     assert keeping.routes.share("int8") == 0
     keeping.tick()
@@ -193,15 +236,7 @@ def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
     keeping.start(SKIP.model_copy(update={"watch_s": 0.0}))
     keeping.promote()
     keeping.promote()
-    write = Store.append
-
-    def slow(store: Store, *arguments: Any) -> Any:
-        entry = write(store, *arguments)
-        monkeypatch.setattr(Store, "append", write)
-        abort(keeping)
-        return entry
-
-    monkeypatch.setattr(Store, "append", slow)
+    abort_during_the_next_write(keeping, monkeypatch)
     keeping.promote()
     keeping.tick()
     assert (keeping.place, keeping.routes.share("fp32")) == ((Phase.DONE, 3), 1.0)

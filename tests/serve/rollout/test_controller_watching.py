@@ -92,11 +92,23 @@ def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
     assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
 
 
-def test_a_rollout_that_cannot_start_does_not_end_the_watch(watched: Keeping) -> None:
-    """All traffic is not at the baseline."""
-    with pytest.raises(RefusedAction, match="begins with all traffic"):
+def test_the_next_rollout_does_not_end_the_watch(watched: Keeping) -> None:
+    """It would begin at the old baseline; it is said how it begins at the new one."""
+    with pytest.raises(
+        RefusedAction, match=r"make 'int8' the baseline, .*: counterweight rollout accept digits"
+    ):
         watched.start(SKIP, candidate="slim")
     assert watched.rollout.watched
+
+
+def test_after_the_watch_the_next_rollout_asks_for_a_baseline(watched: Keeping) -> None:
+    """The new one or the old one."""
+    watched.promote()
+    with pytest.raises(
+        RefusedAction,
+        match=r"rollout accept digits; or set its routes first: .* --set fp32=100,int8=0 --yes$",
+    ):
+        watched.start(SKIP, candidate="slim")
 
 
 def test_a_watch_does_not_end_in_the_old_model_when_something_is_loaded(watched: Keeping) -> None:

@@ -43,6 +43,18 @@ def test_a_step_needs_its_own_minimum_of_requests() -> None:
     assert "999 of 1,000 requests" in verdict.reason
 
 
+def test_the_watch_does_not_end_with_a_suspicion() -> None:
+    """However long it lasts: it goes on, and says what it waits for."""
+    watched = at_step(5).model_copy(update={"phase": Phase.WATCHING})
+    calm, suspect = (segment(2, 10_000, errors=(190, errors)) for errors in (10, 22))
+    assert judge(watched, Evidence(segments=(calm,)), 3600.0).kind is Kind.PROMOTE
+    verdict = judge(watched, Evidence(segments=(suspect,)), 3600.0)
+    assert verdict.kind is Kind.CONTINUE
+    assert verdict.reason.startswith(
+        "at 100 % of the traffic: watched for 3,600 of 3,600 s; suspicion, errors: 22 of 500 (4.40%) "
+    )
+
+
 def test_harm_rolls_back_and_says_why_in_numbers() -> None:
     """Evidence of two steps together, none of which would be enough alone."""
     verdict = judge(at_step(2), BAD, 30.0)

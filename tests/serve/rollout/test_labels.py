@@ -107,10 +107,18 @@ def test_a_label_that_waits_outlives_the_keeper(store: Store, url: str) -> None:
 
 
 def test_a_label_waits_half_a_minute_at_most(store: Store) -> None:
-    """Its request came before the rollout, or never."""
+    """Its request came before the rollout, or never; the one of that id is another."""
     tell(store, outcome("a"), now_s=9.0)
-    assert not store.answered.note("digits", [answer("a")], 9.0 + held.HELD_S + 1)
+    late_s = 9.0 + held.HELD_S + 1
+    assert not store.answered.note("digits", [answer("a", at_s=late_s)], late_s)
     assert store.labels("r1") == ()
+
+
+def test_a_label_that_waits_is_not_lost_while_the_store_is_away(store: Store) -> None:
+    """Its request was known at once, and could not be written down for two minutes."""
+    tell(store, outcome("a"), now_s=9.0)
+    assert store.answered.note("digits", [answer("a", at_s=10.0)], 130.0)
+    assert store.labels("r1")[0].labelled == Pair(baseline=1)
 
 
 def test_only_so_many_labels_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

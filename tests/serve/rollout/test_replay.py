@@ -1,12 +1,14 @@
+import json
+
 import pytest
 
 from serve.rollout.advance import abort, end_watch, pause, promote, resume
 from serve.rollout.evidence import Pair
 from serve.rollout.policy import Guards, LatencyGuard, Policy
-from serve.rollout.replay import replay
-from serve.rollout.rollout import Rollout
+from serve.rollout.replay import recompute, replay
+from serve.rollout.rollout import Phase, Rollout
 from serve.rollout.seal_key import SealKey
-from serve.rollout.trail import Action, Change
+from serve.rollout.trail import Action, Change, Entry
 from tests.serve.rollout.rollouts import begun, proven, shadowed
 from tests.serve.rollout.stores import judged, routes_of, sealed, started
 
@@ -18,6 +20,14 @@ def whole() -> list[Change]:
         changes.append(judged(rollout, 61.0 * len(changes), len(changes) + 1))
     ended = end_watch(rollout, "bob", "its watch ended, because routes were set")
     return [*changes, acted(Action.PROMOTE, ended, 61.0 * len(changes))]
+
+
+def entry_without(entry: Entry, *keys: str) -> Entry:
+    """As a program wrote it that did not know these keys of the policy."""
+    content = json.loads(entry.content)
+    for key in keys:
+        del content["rollout"]["plan"]["policy"][key]
+    return entry.model_copy(update={"content": json.dumps(content)})
 
 
 def after(change: Change) -> Rollout:
@@ -36,6 +46,17 @@ def test_a_whole_rollout_comes_out_the_same() -> None:
     """Six verdicts and an end of the watch, through the file's text and back."""
     again = replay(sealed(*whole()), "r1")
     assert (again.verdicts, again.faults) == (6, ())
+
+
+def test_a_rollout_from_before_holdback_and_watch_comes_out_the_same() -> None:
+    """Its policy has neither: the last step has all traffic, and DONE follows it."""
+    changes = [acted(Action.START, begun(Policy(holdback=0.0, watch_s=0.0)), 0.0, 1)]
+    for revision in range(2, 7):
+        changes.append(acted(Action.PROMOTE, promote(after(changes[-1]), "bob", 9.0), 9.0, revision))
+    changes.append(acted(Action.PROMOTE, promote(after(changes[-1]), "bob", 9.0), 9.0))
+    old = [entry_without(entry, "holdback", "watch_s") for entry in sealed(*changes)]
+    assert recompute(tuple(old), "r1").faults == ()
+    assert (after(old[-2].change).share, after(old[-1].change).phase) == (1.0, Phase.DONE)
 
 
 def test_a_changed_byte_is_noticed() -> None:
