@@ -87,14 +87,14 @@ def counts_in(courses: course.Course, shares: Array, here: Places, stall_s: floa
     """The events in courses [..., segment] with these shares [segment]; `here` [...] is the one that runs."""
     together = blocks.dispersion(courses.blocks)
     lasted_s = courses.alone[..., 1].max(-1)
-    last = (_at(part, here) for part in (courses.events, courses.requests, courses.marks))
+    events, requests, marked = (_at(part, here) for part in (courses.events, courses.requests, courses.marks))
     return Counts(
         candidate=courses.events[..., 1],
         both=courses.events.sum(-1),
         shares=shares,
         trials=courses.requests[..., 1].sum(-1),
         dispersion=together,
-        recent=_recent_of(*last, shares[here], _at(together, here)),
+        recent=_recent_of(events, requests, marked, shares[here], _at(together, here)),
         stalls=Stalls(courses.stalls.sum(-2), lasted_s, stall_s),
     )
 

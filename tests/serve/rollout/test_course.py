@@ -61,7 +61,7 @@ def test_half_of_the_requests_is_no_stall() -> None:
 
 def test_a_stall_that_hits_not_quite_all_is_one() -> None:
     """Three of four requests fail for a minute: it does not end at every one that does not."""
-    partly = [((99, 1), (0, float(second % 4 != 0))) for second in range(1, 61)]
+    partly = [((99, 1), (0, int(second % 4 != 0))) for second in range(1, 61)]
     now = run([((99, 1), (0, 0))] * 60 + partly + [((99, 1), (0, 0))] * 30)
     assert now.stalls.tolist() == [0, 1]
 
