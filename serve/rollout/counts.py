@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from serve.rollout import blocks, clusters, course, marks
 from serve.rollout.evidence import TRIALS, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
+from serve.rollout.segment import numbers_of
 from serve.rollout.sequential import Array, Bursts, dispersion
 from serve.rollout.stalls import Stalls
 from serve.routing import BUCKETS
@@ -75,7 +76,7 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float) -> Counts:
         return _plain_counts(segments, kind)
     # Labels of requests that stuck to keys were not drawn one by one: their keys are compared instead.
     shares = np.array([0.0 if segment.sticky else segment.split for segment in segments])
-    courses = course.unpack([segment.courses.get(kind, ()) for segment in segments])
+    courses = course.unpack([numbers_of(segment, kind) for segment in segments])
     # A stall that was under way when its step ended, as when a person promotes, is over.
     runs = np.array([segment.step == segments[-1].step for segment in segments])
     courses = courses._replace(alone=courses.alone * runs[:, None])
@@ -145,7 +146,8 @@ def trials_of(kind: str) -> str:
 
 def _keyed_of(evidence: Evidence, kind: str) -> clusters.Keyed | None:
     """Where requests stuck to keys, the two variants by their keys; None: nowhere."""
-    segments = [segment for segment in evidence.segments if segment.sticky]
+    # With all of them at the candidate, no key could have stayed.
+    segments = [segment for segment in evidence.segments if segment.sticky and segment.split < 1]
     if not segments:
         return None
     # Before the rollout there were no limits.
@@ -155,7 +157,8 @@ def _keyed_of(evidence: Evidence, kind: str) -> clusters.Keyed | None:
         [_by_bucket(Keys(), kind), *(_of_segment(segment, kind, "candidate") for segment in segments)]
     )
     requests, events = np.moveaxis(np.array(places), 2, 0)
-    return clusters.compare(requests, events)
+    shares = np.array([0.0, *(segment.split for segment in segments)])
+    return clusters.compare(requests, events, shares)
 
 
 def _of_segment(segment: Segment, kind: str, side: str) -> Array:

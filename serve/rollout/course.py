@@ -86,6 +86,18 @@ def begin(*runs: int) -> Course:
     return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
 
 
+def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> tuple[float, ...]:
+    """The numbers of a course of which no more is known than sums: requests and events [2], and of blocks of
+    a second the columns of serve/rollout/blocks.py."""
+    whole = begin(1)
+    whole.blocks[0, 0] = block
+    for name, total in (("events", events), ("requests", requests)):
+        for part in (name, f"usual_{name}"):
+            getattr(whole, part)[0] = total
+    whole.seconds[0] = round(seconds)
+    return pack(whole)[0]
+
+
 def add(course: Course, earlier: Course) -> Course:
     """The course with the judged sums and the stalls of another one that ended before it began."""
     sums = ("events", "requests", "usual_events", "usual_requests", "blocks", "stalls")

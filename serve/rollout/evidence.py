@@ -19,7 +19,7 @@ from serve.rollout.segment import TRIALS as TRIALS  # noqa: PLC0414
 from serve.rollout.segment import Events as Events  # noqa: PLC0414
 from serve.rollout.segment import Pair as Pair  # noqa: PLC0414
 from serve.rollout.segment import Segment as Segment  # noqa: PLC0414
-from serve.rollout.segment import go_on, together_in_time
+from serve.rollout.segment import courses_of, go_on, together_in_time
 from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum
 
@@ -99,7 +99,7 @@ class Evidence(Record):
             }
         )
         for segment in self.carried.segments:
-            whole = whole.with_tick(segment)
+            whole = whole.with_tick(segment.with_courses(courses_of(segment)))
         return whole
 
     @model_validator(mode="after")

@@ -128,10 +128,24 @@ TRIALS = {
 }
 
 
+def numbers_of(segment: Segment | None, kind: str) -> tuple[float, ...]:
+    """How the events of this kind fell in time, as `serve.rollout.course` stores it; where that was not kept,
+    as in what was stored before it was, from their sums."""
+    if segment is None or not segment.requests.both:
+        return ()
+    if (numbers := segment.courses.get(kind)) is not None:
+        return numbers
+    trials, events = getattr(segment, TRIALS[kind]), getattr(segment, kind)
+    requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
+    seconds, ticks = segment.ended_s - segment.started_s, events.candidate_ticks
+    squares = events.candidate_squares, events.products, events.squares
+    block = np.array([round(seconds), ticks, events.candidate, events.both, *squares], float)
+    return course.of_sums(seconds, requests, counts, block)
+
+
 def courses_of(segment: Segment | None) -> course.Course:
     """Those of each kind of event in `TRIALS`, along the first axis; None: none has begun."""
-    known: Mapping[str, tuple[float, ...]] = {} if segment is None else segment.courses
-    return course.unpack([known.get(kind, ()) for kind in TRIALS])
+    return course.unpack([numbers_of(segment, kind) for kind in TRIALS])
 
 
 def together_in_time(before: Segment | None, earlier: Segment) -> course.Course:

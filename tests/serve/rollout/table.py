@@ -5,6 +5,7 @@ import sys
 import numpy as np
 
 from serve.rollout.policy import Policy
+from tests.serve.rollout.keys_table import keys_table
 from tests.serve.rollout.latency_table import latency_table
 from tests.serve.rollout.simulate import Runs, Scenario, simulate, simulate_shadow
 
@@ -60,6 +61,7 @@ def main(runs: int) -> None:
             f"pairs until then: median {np.median(np.fmin(back, on)):,.0f}"
         )
     latency_table(runs)
+    keys_table(runs)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from functools import reduce
 import numpy as np
 import pytest
 
+from serve.rollout.clusters import log_above
 from serve.rollout.counts import counts_of
-from serve.rollout.evidence import Events, Evidence, Pair, Segment
+from serve.rollout.evidence import Carried, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
 
 
@@ -66,26 +67,50 @@ def keys(buckets: range, bad: int) -> Keys:
     )
 
 
-def ratio_of(evidence: Evidence, kind: str) -> float:
-    """How many times as often the candidate has such events, by what its keys did before."""
+def odds_of(evidence: Evidence, kind: str) -> float:
+    """The log of the odds that the candidate has such events more often, by what its keys did before."""
     found = counts_of(evidence, kind, 30.0).keyed
     assert found is not None
-    return float(np.exp(found.ratio))
+    return float(log_above(found, 1.0))
 
 
 def test_what_keys_did_before_the_rollout_is_known_of_errors_alone() -> None:
     """The candidate's keys always had twice the errors. How often they were over a limit nobody knows."""
     now = keyed(keys(range(20), 20), keys(range(20, 40), 40))
-    before = keys(range(20), 20).without_limits + keys(range(20, 40), 40).without_limits
-    evidence = Evidence(before=before).with_tick(now)
-    assert ratio_of(evidence, "errors") == pytest.approx(1, rel=0.05)
-    assert ratio_of(evidence, "over_limit") == pytest.approx(2, rel=0.05)
+    hour = [keys(range(20), 20) + keys(range(20, 40), 40)] * 20
+    evidence = Evidence(before=sum(hour, Keys()).without_limits).with_tick(now)
+    assert odds_of(evidence, "errors") < np.log(5)
+    assert odds_of(evidence, "over_limit") > np.log(1000)
 
 
 def test_a_step_without_a_limit_says_nothing_of_its_keys() -> None:
-    """That none of the baseline's requests was over one then is not held against it, nor for it."""
-    known = keys(range(40), 30)
+    """That none of their requests was over one then proves nothing for them, nor against them."""
+    evidence = Evidence(past=keys(range(40), 30))
     unlimited = keyed(keys(range(20), 0), keys(range(20, 40), 0), timed=False)
-    now = keyed(keys(range(20), 30), keys(range(20, 40), 30), step=2)
-    evidence = Evidence(past=known).with_tick(unlimited).with_tick(now)
-    assert ratio_of(evidence, "over_limit") == pytest.approx(1, rel=0.05)
+    now = keyed(keys(range(20), 20), keys(range(20, 40), 40), step=2)
+    alone = odds_of(evidence.with_tick(now), "over_limit")
+    assert odds_of(evidence.with_tick(unlimited).with_tick(now), "over_limit") == pytest.approx(alone)
+
+
+def test_what_was_counted_before_courses_were_kept_is_weighed_on() -> None:
+    """A rollout was under way when the server was upgraded: its earlier steps, and what it goes on with."""
+    old = [second(1, at_s, 1) for at_s in range(60)]
+    first, here = (
+        reduce(Segment.__add__, old),
+        reduce(Segment.__add__, [second(2, 60 + at, 1) for at in range(60)]),
+    )
+    evidence = Evidence(segments=(first, here)).with_tick(second(2, 120, 1))
+    counts = counts_of(evidence, "errors", 30.0)
+    assert counts.candidate.tolist() == [60, 61]
+    assert counts.trials == 121 * 50
+    assert counts.dispersion.tolist() == pytest.approx([1, 1], abs=0.5)
+
+
+def test_what_an_older_rollout_carried_on_is_no_second_of_this_one() -> None:
+    """It was stored without a course: sixty seconds with an error each are no burst of sixty."""
+    old = reduce(Segment.__add__, [second(1, at_s, 1) for at_s in range(60)])
+    known = Evidence(carried=Carried(segments=(old,))).with_tick(second(1, 1000, 1)).known
+    counts = counts_of(known, "errors", 30.0)
+    assert counts.candidate.tolist() == [61]
+    assert counts.stalls is not None
+    assert counts.stalls.lasted_s == 0

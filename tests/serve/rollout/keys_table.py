@@ -1,0 +1,246 @@
+"""What the guard of errors does where keys stick to a variant: python -m tests.serve.rollout.keys_table
+
+Users, their requests and their failures are drawn here, one by one, and know nothing of the code under test.
+The sums by bucket are arrays (`test_keys_table.py` holds them against those of `Evidence`)."""
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.rollout import course
+from serve.rollout.clusters import compare
+from serve.rollout.counts import Counts, counts_in
+from serve.rollout.guards import harm, safety
+from serve.rollout.policy import Policy
+from serve.rollout.sequential import Array
+from serve.rollout.stalls import waits
+from serve.routing import BUCKETS
+from tests.serve.rollout.simulate import GUARDS
+
+# Runs that are compared in one go: more do not fit into a processor's cache.
+_AT_ONCE = 5
+# How often a request that failed is tried again, and how often that fails too.
+_TRIES, _FAILS_AGAIN = 3, 0.8
+
+POLICY = Policy()
+Truths = NDArray[np.bool_]
+Whole = NDArray[np.int64]
+# Of a generator and a shape [run, user]: how often each user's requests fail.
+Rates = Callable[[np.random.Generator, tuple[int, int]], Array]
+# Of a generator and those rates: how often they fail at a candidate with twice the errors.
+Worse = Callable[[np.random.Generator, Array], Array]
+
+
+def few(rng: np.random.Generator, shape: tuple[int, int]) -> Array:
+    """One user in a hundred always fails, the others once in a thousand requests."""
+    return np.asarray(np.where(rng.random(shape) < 0.01, 1.0, 0.001))
+
+
+def apart(mean: float) -> Rates:
+    """Lognormal between users, with a deviation of 1 in logs."""
+    return lambda rng, shape: np.asarray(np.minimum(mean * rng.lognormal(-0.5, 1.0, shape), 1.0))
+
+
+def twice(_rng: np.random.Generator, rates: Array) -> Array:
+    """Each user fails twice as often."""
+    return np.minimum(2 * rates, 1.0)
+
+
+def as_many_more(rng: np.random.Generator, rates: Array) -> Array:
+    """As many users more always fail."""
+    return np.asarray(np.where(rng.random(rates.shape) < 0.01, 1.0, np.minimum(2 * rates, 1.0)))
+
+
+def spread(_rng: np.random.Generator, rates: Array) -> Array:
+    """The failures that come on top are anybody's."""
+    return np.asarray(np.minimum(rates + rates.mean(), 1.0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Population:
+    """Users whose keys stick."""
+
+    name: str
+    users: int
+    # The traffic of users is all the same, or falls with their rank.
+    zipf: bool
+    fails: Rates
+    # None: the candidate is as good as the baseline.
+    worse: Worse | None = None
+    # Whether users try again what failed.
+    retries: bool = False
+    # How long gateways have counted keys before the rollout.
+    past_s: float = 3600.0
+    requests_per_s: float = 100.0
+    seconds: int = 1800
+    look_every_s: int = 5
+
+
+class KeyedRuns:
+    """Rollouts of one such population, through all steps of the default policy; arrays [run]. Cost is taken
+    as shown, so that nothing but the errors holds them."""
+
+    def __init__(self, population: Population, rng: np.random.Generator, count: int) -> None:
+        self.population, self.rng, self.count = population, rng, count
+        self.shares = np.array([POLICY.share_at(step + 1) for step in range(len(POLICY.steps))])
+        shape = (count, population.users)
+        self.points = rng.random(shape)
+        self.fails = np.repeat(population.fails(rng, shape)[None], 2, 0)
+        if population.worse is not None:
+            self.fails[1] = population.worse(rng, self.fails[0])
+        traffic = np.arange(1, population.users + 1) ** -float(population.zipf)
+        self._traffic = traffic.cumsum() / traffic.sum()
+        self.step = np.zeros(count, np.int64)
+        self.entered_s = np.zeros(count, np.int64)
+        # -1: not yet.
+        self.rolled_back_s = np.full(count, -1)
+        self.done_s = np.full(count, -1)
+        self.courses = course.begin(count, len(self.shares))
+        # Requests and failures [2, run, variant, segment, bucket]; the first segment is what was before.
+        self.keys = np.zeros((2, count, 2, len(self.shares) + 1, BUCKETS), np.int32)
+        self._recall(traffic / traffic.sum())
+
+    @property
+    def alive(self) -> Whole:
+        """The runs that are not over."""
+        return np.flatnonzero((self.rolled_back_s < 0) & (self.done_s < 0))
+
+    def tick(self, now_s: int) -> None:
+        """One second of traffic for the runs that are alive, and a look where it is time for one."""
+        alive = self.alive
+        self.drawn = run, mine, bucket, failed = self._draw(alive)
+        requests, events = (
+            np.bincount(2 * run[which] + mine[which], minlength=2 * self.count).reshape(-1, 2)[alive]
+            for which in (slice(None), failed)
+        )
+        self._go_on((alive, self.step[alive]), requests.astype(float), events.astype(float))
+        # Keys are counted unless a stall lasts: that is no property of the keys.
+        steady: Truths = np.asarray((self.courses.lasted == 0).all((-1, -2)))
+        for place, which in enumerate((steady[run], steady[run] & failed)):
+            at = (run[which], mine[which], self.step[run[which]] + 1, bucket[which])
+            np.add.at(self.keys[place], at, 1)
+        if now_s % self.population.look_every_s == 0:
+            for first in range(0, len(alive), _AT_ONCE):
+                self._look(alive[first : first + _AT_ONCE], now_s)
+
+    def counts(self, runs: Whole) -> Counts:
+        """What the guard is given of these runs."""
+        courses = course.Course(*(part[runs] for part in self.courses))
+        counts = counts_in(courses, 0 * self.shares, self.step[runs], POLICY.guards.stall_s)
+        seen = self.step[runs].max() + 2
+        requests, events = self.keys[:, runs, :, :seen].astype(float)
+        return replace(counts, keyed=compare(requests, events, np.array([0.0, *self.shares])[:seen]))
+
+    def _recall(self, traffic: Array) -> None:
+        """What the baseline's gateways have counted before the rollout."""
+        rng, population = self.rng, self.population
+        buckets = (self.points * BUCKETS).astype(int)
+        requests = rng.poisson(traffic * population.requests_per_s * population.past_s, self.points.shape)
+        errors = rng.binomial(requests, self.fails[0])
+        tried = errors
+        for _ in range(_TRIES if population.retries else 0):
+            again = rng.binomial(tried, _FAILS_AGAIN)
+            requests, errors, tried = requests + tried, errors + again, again
+        for run in range(self.count):
+            for place, numbers in enumerate((requests, errors)):
+                self.keys[place, run, 0, 0] = np.bincount(buckets[run], numbers[run], BUCKETS)
+
+    def _draw(self, alive: Whole) -> tuple[Whole, Whole, Whole, Truths]:
+        """Of each request of a second its run, its variant, its bucket, and whether it failed."""
+        rng = self.rng
+        run = np.repeat(alive, rng.poisson(self.population.requests_per_s, len(alive)))
+        user = np.searchsorted(self._traffic, rng.random(len(run)))
+        point = self.points[run, user]
+        mine = (point < self.shares[self.step[run]]).astype(np.int64)
+        failed: Truths = np.asarray(rng.random(len(run)) < self.fails[mine, run, user])
+        every, place, again = [np.arange(len(run))], np.flatnonzero(failed), [failed]
+        for _ in range(_TRIES if self.population.retries else 0):
+            still = rng.random(len(place)) < _FAILS_AGAIN
+            every.append(place)
+            again.append(still)
+            place = place[still]
+        place = np.concatenate(every)
+        bucket = (point[place] * BUCKETS).astype(np.int64)
+        return run[place], mine[place], bucket, np.concatenate(again)
+
+    def _go_on(self, at: tuple[Whole, Whole], requests: Array, events: Array) -> None:
+        usual = (self.courses.usual_events[at[0]].sum(1), self.courses.usual_requests[at[0]].sum(1))
+        now = course.Course(*(part[at] for part in self.courses))
+        after = course.step(now, requests, events, course.calm_rates(*usual))
+        for part, value in zip(self.courses, after, strict=True):
+            part[at] = value
+
+    def _look(self, runs: Whole, now_s: int) -> None:
+        guard, counts = POLICY.guards.errors, self.counts(runs)
+        evidence = harm(guard, counts)
+        harmful = evidence >= math.log(GUARDS / (1 - guard.confidence))
+        self.rolled_back_s[runs[harmful]] = now_s
+        assert counts.stalls is not None
+        step, least = self.step[runs], -math.log(1 - POLICY.proof)
+        following = np.append([each.share for each in POLICY.steps], 1.0)[step + 1]
+        proven = (following <= POLICY.proof_above) | (safety(guard, counts) >= least)
+        long_enough = (
+            now_s - self.entered_s[runs] >= np.array([each.minimum_s for each in POLICY.steps])[step]
+        )
+        goes_on = long_enough & proven & (evidence < least) & ~harmful & ~waits(counts.stalls)
+        last = step == len(self.shares) - 1
+        self.done_s[runs[goes_on & last]] = now_s
+        self.step[runs[goes_on & ~last]] += 1
+        self.entered_s[runs[goes_on & ~last]] = now_s
+        self.courses.alone[runs[goes_on & ~last]] = 0
+
+
+POPULATIONS = (
+    Population(name="2,000 users, 1 % of them always fail", users=2000, zipf=False, fails=few),
+    Population(name="2,000 users by Zipf's law, 2 %", users=2000, zipf=True, fails=apart(0.02)),
+    Population(name="100 business customers by Zipf's law, 1 %", users=100, zipf=True, fails=apart(0.01)),
+    Population(
+        name="2,000 users who try again, 2 %", users=2000, zipf=False, fails=apart(0.02), retries=True
+    ),
+)
+
+
+def cells() -> Iterator[Population]:
+    """Each population, equal and with twice the errors, with a past and without."""
+    for population in POPULATIONS:
+        kinds: tuple[Worse | None, ...] = (None, twice)
+        if population.fails is few:
+            kinds = (None, as_many_more, spread)
+        for worse in kinds:
+            for past_s in (3600.0, 0.0):
+                yield replace(population, worse=worse, past_s=past_s)
+
+
+def simulate_keys(population: Population, *, runs: int, seed: int) -> KeyedRuns:
+    """`runs` rollouts, each until it is over or the time is."""
+    simulated = KeyedRuns(population, np.random.default_rng(seed), runs)
+    for now_s in range(1, population.seconds + 1):
+        if not len(simulated.alive):
+            break
+        simulated.tick(now_s)
+    return simulated
+
+
+def describe(population: Population, ended: KeyedRuns) -> str:
+    """One line: how the rollouts ended, and when."""
+    back, done = ended.rolled_back_s >= 0, ended.done_s >= 0
+    kind = "equal" if population.worse is None else f"twice the errors ({population.worse.__name__})"
+    line = f"keys: {population.name}; {kind}; {population.past_s / 60:g} min of past\n    rolled back "
+    line += f"{back.mean():.2%}; done {done.mean():.2%}"
+    if back.any():
+        line += f"; rolled back after {np.median(ended.rolled_back_s[back]):,.0f} s (median)"
+    return line
+
+
+def keys_table(runs: int) -> None:
+    """Print how the rollouts of each population end."""
+    for population in cells():
+        print(describe(population, simulate_keys(population, runs=runs, seed=11)), flush=True)
+
+
+if __name__ == "__main__":
+    keys_table(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
