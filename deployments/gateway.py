@@ -13,7 +13,7 @@ from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
 from deployments.doors import close_doors
-from deployments.gateways import Report, journals_of
+from deployments.gateways import Report, journals_of, notices_of
 from deployments.keeper import Keeper
 from deployments.logs import forgive_logs
 from deployments.plan import Plan
@@ -31,12 +31,15 @@ from serve.oip.grpc_service import grpc_handler
 from serve.placement import Placement, Together
 from serve.registry import Registry
 from serve.rollout.journal import open_journal
+from serve.rollout.notices import Notices
 from serve.session import open_session
 
 _SYNC_EVERY_S = 0.5
 _SYNC_TIMEOUT_S = 5.0
 # What could not be had may only have been away for a moment.
 _RETRY_EVERY_S = 10.0
+# An abort that another gateway took is in force here within that time.
+_HEED_EVERY_S = 0.25
 _log = logging.getLogger("counterweight.gateway")
 
 
@@ -55,6 +58,7 @@ class Gateway:
         # What runs here, until it is let go.
         self._hosts: WeakSet[Together] = WeakSet()
         self._registry = Registry(self._place, plan.settings, self._journal)
+        self._notices = Notices(notices_of(Path(scratch)))
         # The newest catalog heard of; the revision of the one that is served, which no older one's requests
         # wait for any more; and what of it could not be had, and why.
         self._catalog = Catalog()
@@ -69,9 +73,8 @@ class Gateway:
         repository = RemoteRepository(keeper)
         access_log = None if plan.access_log is None else AccessLog(plan.access_log)
         observer = Observer(access_log, make_tracer())
-        app = create_app(
-            self._registry, repository, RemoteControl(keeper), plan.access, plan.settings, observer
-        )
+        control = RemoteControl(keeper, self._registry, self._notices)
+        app = create_app(self._registry, repository, control, plan.access, plan.settings, observer)
         self._http = HttpServer(app, plan.settings)
         self._http.start(plan.host, plan.port)
         self._grpc = GrpcServer(
@@ -79,10 +82,11 @@ class Gateway:
         )
         await self._grpc.start(plan.host, plan.grpc_port)
         self._syncing = asyncio.create_task(self._sync_forever())
+        self._heeding = asyncio.create_task(self._heed_forever())
 
     def check_health(self) -> None:
         """Raise when it no longer listens. Also the time to warm what runs here with shapes that are new."""
-        if not self._http.running or self._syncing.done():
+        if not self._http.running or self._syncing.done() or self._heeding.done():
             raise CounterweightError("the gateway no longer listens")
         for host in self._hosts:
             host.warm()
@@ -97,6 +101,13 @@ class Gateway:
                 # What was known last stays in force, and counting goes on.
                 _log.warning("the keeper does not answer: %s", type(error).__name__)
 
+    async def _heed_forever(self) -> None:
+        # A sync may wait for the keeper; this does not.
+        while True:
+            await asyncio.sleep(_HEED_EVERY_S)
+            for trip in self._notices.find(self._registry.rollouts):
+                self._registry.stop(trip)
+
     async def _sync(self) -> None:
         report = Report(
             gateway=self._name,
@@ -108,6 +119,7 @@ class Gateway:
             shapes=self._registry.shapes(),
         )
         reply = await self._keeper.sync.remote(report)
+        self._registry.judging.hear(reply.unjudged_s)
         self._registry.others = reply.others
         self._registry.acknowledge(reply.written)
         if reply.catalog is not None:

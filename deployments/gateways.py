@@ -49,6 +49,8 @@ class Reply:
     others: Loads
     # By model, the number of its last sheet that is written down.
     written: Mapping[str, int]
+    # For how long nobody has judged the rollouts.
+    unjudged_s: float = 0.0
 
 
 def journals_of(store: str, scratch: Path) -> Path:
@@ -57,6 +59,11 @@ def journals_of(store: str, scratch: Path) -> Path:
     url = make_url(store)
     beside = Path(f"{url.database}-gateways") if url.drivername == "sqlite" else scratch / "gateways"
     return beside / scratch.name
+
+
+def notices_of(scratch: Path) -> Path:
+    """Where gateways tell each other, and the next keeper, what no keeper could be told."""
+    return scratch / "aborted"
 
 
 class Gateways:

@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from deployments.catalog_file import CatalogFile
 from deployments.doors import close_doors
-from deployments.gateways import Gateways, Reply, Report, journals_of
+from deployments.gateways import Gateways, Reply, Report, journals_of, notices_of
 from deployments.hosts import Hosts
 from deployments.lineup import line_up, plan_lineup
 from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
@@ -24,9 +24,11 @@ from serve.errors import CounterweightError, InvalidBundle
 from serve.observe.usage import Usage
 from serve.repository import StoredModel
 from serve.rollout.at_once import AtOnce
+from serve.rollout.breaker import Trip
 from serve.rollout.commands import Commands
 from serve.rollout.controller import Controller
 from serve.rollout.leftovers import Leftovers
+from serve.rollout.notices import Notices
 from serve.rollout.outbox import Outbox
 from serve.rollout.store import Store
 from serve.rollout.timeline import Timeline
@@ -36,8 +38,6 @@ _TICK_EVERY_S = 1.0
 # An abort is in force before it is written; who asked for it waits no longer for that.
 _WRITTEN_WITHIN_S = 0.5
 _UNLOADED = "it was unloaded"
-# Who ends a rollout whose candidate fails totally.
-_BREAKER = "circuit breaker"
 _log = logging.getLogger("counterweight.keeper")
 
 
@@ -72,6 +72,9 @@ class Keeper:
             for model in self._catalog.models.values():
                 await self._settle(model)
             self._refresh()
+            # Before anything is judged: what gateways were told while no keeper answered.
+            watches = [model.watch for model in self._catalog.models.values() if model.watch is not None]
+            self._heed(Notices(notices_of(Path(scratch))).find(watch.rollout for watch in watches))
         else:
             await self._load_plan()
         self._ticking = asyncio.create_task(self._tick_forever())
@@ -93,14 +96,18 @@ class Keeper:
         self._hosts.hear_shapes(report.shapes)
         for model, sheet in report.sheets.items():
             self._controller.take(model, report.gateway, sheet)
-        for trip in report.trips.values():
-            if self._controller.withdraw(trip.rollout, _BREAKER, trip.reason) is not None:
-                self._refresh()
+        self._heed(report.trips.values())
         return Reply(
             catalog=None if report.revision == self._catalog.revision else self._catalog,
             others=self._gateways.loads(without=report.gateway),
             written=self._controller.written(report.gateway),
+            unjudged_s=self._controller.unjudged_s,
         )
+
+    def _heed(self, trips: Iterable[Trip]) -> None:
+        for trip in trips:
+            if self._controller.withdraw(trip.rollout, trip.by, trip.reason) is not None:
+                self._refresh()
 
     async def command(self, name: str, *arguments: Any) -> Any:
         """Do one of `Commands`, and tell the gateways what follows from it."""

@@ -1,5 +1,6 @@
 """Remote: the keeper, as the gateways' HTTP and gRPC see it."""
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,12 +21,23 @@ from serve.control import (
     RoutesWanted,
     TrailLine,
 )
-from serve.errors import CounterweightError, VariantUnavailable
+from serve.errors import CounterweightError, RefusedAction, StaleRevision, Unwritten, VariantUnavailable
 from serve.observe.usage import Usage
+from serve.registry import Registry
+from serve.rollout.breaker import Trip
 from serve.rollout.feedback import Feedback, Outcome
+from serve.rollout.notices import Notices
 from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay
 from serve.routing import Routes
+
+# Then an abort acts without the keeper.
+_ABORT_WITHIN_S = 0.75
+_LOOK_EVERY_S = 0.5
+_SILENT = (
+    "the keeper does not answer, so nobody judges; what is in force stays in force, and an abort acts all "
+    "the same; try again"
+)
 
 
 class RemoteRepository:
@@ -51,8 +63,11 @@ class RemoteRepository:
 class RemoteControl:
     """The keeper's end of `serve.control.Control`."""
 
-    def __init__(self, keeper: "DeploymentHandle[Keeper]") -> None:
+    def __init__(self, keeper: "DeploymentHandle[Keeper]", registry: Registry, notices: Notices) -> None:
+        """`registry` and `notices` are those of this gateway, for what cannot wait for the keeper."""
         self._keeper = keeper
+        self._registry = registry
+        self._notices = notices
 
     async def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
         """Other routes."""
@@ -65,8 +80,12 @@ class RemoteControl:
         return view
 
     async def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
-        """What a person does."""
-        view: RolloutView = await self._command("act", rollout, act, wanted, by)
+        """What a person does. Raises Unwritten for an abort that no keeper has taken."""
+        command = self._command("act", rollout, act, wanted, by)
+        if act == "abort":
+            trip = Trip(rollout=rollout, by=by, reason=wanted.reason or "aborted")
+            return await self._abort(trip, asyncio.ensure_future(command))
+        view: RolloutView = await command
         return view
 
     async def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
@@ -119,8 +138,48 @@ class RemoteControl:
         feedback: Feedback = await self._command("feedback", model, outcomes)
         return feedback
 
+    async def _abort(self, trip: Trip, command: "asyncio.Future[RolloutView]") -> RolloutView:
+        """The keeper's answer to an abort, which acts here when that does not come in a moment."""
+        stopped = ""
+        try:
+            if not (await asyncio.wait([command], timeout=_ABORT_WITHIN_S))[0]:
+                stopped = self._stop(trip)
+            return await command
+        except VariantUnavailable as error:
+            if not (stopped := stopped or self._stop(trip)):
+                raise
+            raise Unwritten(f"{stopped}; {error}") from None
+        except (RefusedAction, StaleRevision):
+            if not stopped:
+                raise
+            # The keeper has heard of it from a gateway before it read the command.
+            return await self.view(trip.rollout)
+        finally:
+            command.cancel()
+
+    def _stop(self, trip: Trip) -> str:
+        """Give all requests of a rollout to its baseline, in every gateway. What was done; empty: it does not
+        run here."""
+        if trip.rollout not in self._registry.rollouts:
+            return ""
+        where = "in any gateway"
+        if not self._notices.put(trip):
+            where = "in this gateway; the others could not be told"
+        self._registry.stop(trip)
+        return (
+            f"rollout {trip.rollout} is aborted by {trip.by}, and its candidate gets no requests any more "
+            f"{where}; it is written down when the keeper is back"
+        )
+
     async def _command(self, name: str, *arguments: Any) -> Any:
-        return await _asked(self._keeper.command.remote(name, *arguments))
+        call = asyncio.ensure_future(_asked(self._keeper.command.remote(name, *arguments)))
+        try:
+            while not (await asyncio.wait([call], timeout=_LOOK_EVERY_S))[0]:
+                if self._registry.judging.silent:
+                    raise VariantUnavailable(_SILENT)
+            return call.result()
+        finally:
+            call.cancel()
 
 
 async def _asked(call: Any) -> Any:

@@ -151,6 +151,12 @@ class StaleRevision(CounterweightError):
         return str(self.args[0])
 
 
+class Unwritten(CounterweightError):
+    """No failure: what was asked is in force, and is written down later."""
+
+    status = 202
+
+
 class UnknownRollout(CounterweightError):
     """No rollout of that name is in the store."""
 

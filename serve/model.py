@@ -103,6 +103,13 @@ class ServedModel:
             self.route(self.routes, census.watch)
         return census.breaker.trip
 
+    def stop(self, trip: Trip) -> None:
+        """Somebody has aborted the rollout: give all requests to the baseline, as an open breaker does."""
+        census = self.census
+        if census is not None and census.watch.rollout == trip.rollout and census.breaker.trip is None:
+            census.breaker.trip = trip
+            self.route(self.routes, census.watch)
+
     def close(self) -> None:
         """Drop the copies that wait; variants are retired by themselves."""
         self.shadows.cast({}, {}, None)

@@ -15,6 +15,7 @@ from serve.placement import Placement
 from serve.rollout.breaker import Trip
 from serve.rollout.census import Sheet
 from serve.rollout.journal import Journal
+from serve.rollout.judging import Judging
 from serve.rollout.tally import Load, Loads, Tally, add_loads
 from serve.settings import Settings
 from serve.shapes import Shape
@@ -37,6 +38,8 @@ class Registry:
         self.revision = 0
         # What the other gateways have counted.
         self.others: Loads = {}
+        # Whether anybody looks at what is counted here.
+        self.judging = Judging()
         self._place = place
         self._settings = settings
         self._journal = journal
@@ -101,6 +104,16 @@ class Registry:
         """By model, that its rollout's candidate fails totally and gets nothing here any more."""
         trips = {name: model.protect() for name, model in self.models.items()}
         return {name: trip for name, trip in trips.items() if trip is not None}
+
+    @property
+    def rollouts(self) -> list[str]:
+        """Those that run, as far as is known here."""
+        return [model.census.watch.rollout for model in self.models.values() if model.census is not None]
+
+    def stop(self, trip: Trip) -> None:
+        """Give all requests of a rollout that was aborted to its baseline."""
+        for model in self.models.values():
+            model.stop(trip)
 
     def acknowledge(self, written: Mapping[str, int]) -> None:
         """By model, the number of the last sheet that is written down."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from serve.errors import InvalidRecord
-from serve.rollout.anchor import Anchor, Head
+from serve.rollout.anchor import Anchor, Head, unanchored
 from serve.rollout.audit import audit
 from serve.rollout.reader import Reader
 from serve.rollout.replay import recompute
@@ -64,7 +64,10 @@ def _faults(
     model: str, trail: tuple[Entry, ...], reader: Reader, key: SealKey | None, anchor: Anchor | None
 ) -> Iterator[str]:
     last, accepted = (None, None) if anchor is None else (anchor.last(model), anchor.accepted(model))
-    yield from audit(trail, reader.rows(model), last, accepted, key)
+    found = audit(trail, reader.rows(model), last, accepted, key)
+    if not found and key is not None and trail and last is None:
+        found = (f"{unanchored(anchor, model, len(trail))}; name a copy with --anchor",)
+    yield from found
     yield from reader.label_faults(model, trail, accepted, key)
     trusted = 0 if accepted is None else accepted.number
     for rollout in dict.fromkeys(entry.rollout for entry in trail if entry.number > trusted):

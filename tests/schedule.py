@@ -36,7 +36,6 @@ LINES = (
     ("loadtests/qualify/test_cli.py",),
     ("loadtests/peers/test_race.py",),
     ("serve/rollout/test_simulation.py",),
-    ("serve/rollout/test_latency_table.py",),
     ("serve/rollout/test_controller_killed.py",),
     (
         "serve/dashboard/test_frame.py",

@@ -114,8 +114,9 @@ async function act(verb, desk) {
 
 async function send(verb, body, rollout, desk) {
   try {
-    await ask(control("rollouts", rollout, verb), { body });
-    desk.tell(null);
+    const answer = await ask(control("rollouts", rollout, verb), { body });
+    // Done, and written down later.
+    desk.tell(answer.error ?? null);
   } catch (error) {
     desk.fail(error.current === undefined ? error : new Error(`${STALE} (entry ${error.current}).`));
     throw error;

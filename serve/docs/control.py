@@ -29,7 +29,11 @@ _ACTS: Mapping[Act, tuple[str, str]] = {
     "pause": ("Pause a rollout", "It stands still at its share; harm still rolls it back."),
     "resume": ("Go on with a paused rollout", "An approval that was due is asked for again."),
     "promote": ("Go one step further", "Without the evidence, or with the approval that was due."),
-    "abort": ("Abort a rollout", "All traffic goes to the baseline."),
+    "abort": (
+        "Abort a rollout",
+        "All traffic goes to the baseline. 202 when no keeper answers: it is in force in the gateways, and "
+        "is written down later.",
+    ),
     "accept": (
         "Make the candidate the baseline",
         "Of a rollout that is DONE. The next one starts from it, it helps out when another variant fails, "
@@ -173,7 +177,7 @@ def _acts() -> dict[str, Any]:
         return _change(
             summary,
             {"200": json_answer("As it stands now.", "RolloutView")},
-            "409",
+            *(("202", "409") if verb == "abort" else ("409",)),
             description=f"{description} 409 when its phase does not allow that, or something has happened "
             "since the `number` that is sent along.",
             parameters=shared("Rollout"),

@@ -116,6 +116,7 @@ HEADERS = {
     "retry-after": {"description": "Seconds, after which another try may pay.", "schema": whole(1)},
 }
 _ERRORS = {
+    "202": "No error: it is in force, and is written down later.",
     "400": "The request does not fit the protocol or the model.",
     "401": "A token is needed here, and none came, or one that is not known.",
     "403": "The token's role does not suffice, this is closed, or a page of another site asks.",

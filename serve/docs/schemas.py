@@ -82,7 +82,14 @@ ANSWERS: dict[str, Schema] = {
     ),
     "ServerMetadata": record({"name": text(), "version": text(), "extensions": listed(text())}),
     "Live": record({"live": {"type": "boolean"}}),
-    "Ready": record({"ready": {"type": "boolean"}}),
+    "Ready": record(
+        {
+            "ready": {"type": "boolean"},
+            "judging": {"type": "boolean", "description": "False: a rollout runs, and nobody judges it."},
+            "judged_until_s": number("When it was judged last, in seconds since 1970."),
+        },
+        optional=("judging", "judged_until_s"),
+    ),
     "ModelReady": record({"name": text(), "ready": {"type": "boolean"}}),
     "ModelMetadata": record(
         {

@@ -1,5 +1,6 @@
 """The protocol's questions about the server and its models: health, metadata, configuration, statistics."""
 
+import time
 from typing import Any
 
 import orjson
@@ -48,7 +49,7 @@ class _ModelsApi:
     async def ready(self, request: Request) -> Response:
         models = list(self._registry.models.values())
         ready = bool(models) and all([await model.ready() for model in models])
-        return answer_json({"ready": ready}, 200 if ready else 503)
+        return answer_json({"ready": ready, **_unjudged(self._registry)}, 200 if ready else 503)
 
     async def model_metadata(self, request: Request) -> Response:
         model, variants = self._asked(request)
@@ -76,6 +77,12 @@ class _ModelsApi:
         model = find_model(self._registry.models, request.path_params["model"])
         variant = request.path_params.get("variant")
         return model, model.variants if variant is None else [model.require(variant).name]
+
+
+def _unjudged(registry: Registry) -> dict[str, Any]:
+    """That nobody judges, and since when in seconds since 1970, where a rollout runs; else nothing."""
+    unjudged_s = registry.judging.unjudged_s if registry.rollouts else None
+    return {} if unjudged_s is None else {"judging": False, "judged_until_s": time.time() - unjudged_s}
 
 
 def answer_json(content: Any, status: int = 200) -> Response:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote
 
 from serve.control import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, RoutesWanted, TrailLine
-from serve.errors import InvalidRecord, Refused, ServerFailed, StaleRevision
+from serve.errors import InvalidRecord, Refused, ServerFailed, StaleRevision, Unwritten
 from serve.record import Record
 from serve.remote.words import printable
 from serve.rollout.replay import Replay
@@ -67,7 +67,7 @@ class Client:
         return self._parse(RolloutView, self._ask("GET", _rollout_path(rollout)))
 
     def act(self, rollout: str, act: Act, wanted: ActWanted) -> RolloutView:
-        """What a person does to it."""
+        """What a person does to it. Raises Unwritten where it is done, and written down later."""
         return self._parse(RolloutView, self._ask("POST", f"{_rollout_path(rollout)}/{act}", wanted))
 
     def replay(self, rollout: str) -> Replay:
@@ -94,11 +94,13 @@ class Client:
             answer = json.loads(content)
         except ValueError:
             answer = None
-        if not isinstance(answer, Mapping) or not (status < 300 or "error" in answer):
+        if not isinstance(answer, Mapping) or not (status in (200, 201) or "error" in answer):
             raise ServerFailed(
                 f"{self.url}{path} answered {status} without JSON of ours; give --url the address of a "
                 "Counterweight server"
             )
+        if status == 202:
+            raise Unwritten(printable(str(answer["error"])))
         if status >= 500:
             raise ServerFailed(f"{self.url}: {printable(str(answer['error']))}")
         if status >= 300:

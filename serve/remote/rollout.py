@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from shutil import get_terminal_size
 
 from serve.control import ActWanted, RolloutView, RolloutWanted
-from serve.errors import InvalidRecord
+from serve.errors import InvalidRecord, Unwritten
 from serve.record import nearest
 from serve.remote.address import open_client
 from serve.remote.client import Client
@@ -69,11 +69,23 @@ def _overview(client: Client, *, as_json: bool) -> int:
     return 0
 
 
+def _abort(client: Client, options: argparse.Namespace) -> int:
+    # What the gateway knows by itself: no keeper need be there.
+    running = client.model(options.name)["rollout"] if options.name in client.models() else None
+    wanted = ActWanted.parse({"reason": options.reason}, "rollout abort")
+    try:
+        said = summary(client.act(running or _find(client, options.name), "abort", wanted))
+    except Unwritten as done:
+        said = str(done)
+    _say([said])
+    return 0
+
+
 def _act(client: Client, options: argparse.Namespace) -> int:
     name = _find(client, options.name)
-    # What was known when this was decided: the server refuses when it has changed since. To stop is right
-    # wherever it has come to.
-    number = client.view(name).number if options.command in ("resume", "promote", "accept") else None
+    # What was known when this was decided: the server refuses when it has changed since. To stand still is
+    # right wherever it has come to.
+    number = None if options.command == "pause" else client.view(name).number
     wanted = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
     _say([summary(client.act(name, options.command, wanted))])
     return 0
@@ -142,7 +154,7 @@ _COMMANDS: Mapping[str, Callable[[Client, argparse.Namespace], int]] = {
     "pause": _act,
     "resume": _act,
     "promote": _act,
-    "abort": _act,
+    "abort": _abort,
     "accept": _act,
     "history": _history,
     "replay": _replay,

@@ -63,3 +63,9 @@ class Anchor:
                 file.write(f"\n{head.model_dump_json()}\n")
         except OSError as error:
             _log.warning("the anchor %s cannot be written: %s", self.path, error)
+
+
+def unanchored(anchor: Anchor | None, model: str, entries: int) -> str:
+    """What is not known of a trail that the anchor does not know, as a sentence."""
+    where = "there is no anchor" if anchor is None else f"the anchor {anchor.path} knows nothing of it"
+    return f"{model} has {entries} entries, and {where}: whether its end was cut off cannot be told"

@@ -22,7 +22,12 @@ def audit(
     Nothing is computed again: without the key nobody can seal what he has changed, and `replay` is there for
     whoever has the key."""
     trusted = 0 if accepted is None else accepted.number
-    faults = [*_behind(trail, accepted), *broken_seals(trail, key, trusted), *_behind(trail, last)]
+    faults = [
+        *_behind(trail, accepted),
+        *broken_seals(trail, key, trusted),
+        *_behind(trail, last),
+        *_without_key(trail, last, key),
+    ]
     if faults:
         return tuple(dict.fromkeys(faults))
     return tuple(_evidence(trail[trusted:], rows, key))
@@ -44,6 +49,16 @@ def _behind(trail: tuple[Entry, ...], head: Head | None) -> list[str]:
     if found.digest != head.digest:
         return [f"entry {head.number} is not the one that the anchor knows: it was written anew"]
     return []
+
+
+def _without_key(trail: tuple[Entry, ...], last: Head | None, key: SealKey | None) -> list[str]:
+    """That anybody may have sealed it anew: a key that is made puts into the anchor what had none."""
+    if key is None or last is not None or not trail or ":" in trail[-1].digest:
+        return []
+    return [
+        f"it is sealed without a key, though there is the key {key.name}, and the anchor knows nothing of "
+        "it: anybody may have written it"
+    ]
 
 
 def _evidence(trail: tuple[Entry, ...], rows: Rows, key: SealKey | None) -> list[str]:

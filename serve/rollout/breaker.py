@@ -23,6 +23,8 @@ class Trip:
     rollout: str
     # Such as `20 of the last 20 requests failed (ModelFailed 20), and the baseline answers`.
     reason: str
+    # Or the person who has aborted the rollout while no keeper answered.
+    by: str = "circuit breaker"
 
 
 class Breaker:

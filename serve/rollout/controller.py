@@ -57,13 +57,18 @@ class Controller:
         self._left = dict(outbox.read())
         self._taking = threading.RLock()
         self._scribe = Scribe(store, timeline, tell, self.clock, self._taking)
-        # When the last look and the last save came to their end.
+        # When the last look, here or at a keeper that is alive, and the last save came to their end.
         self._looked_s = self._saved_s = self.clock.now_s()
 
     @property
     def acts(self) -> bool:
         """Whether it has the store's lease."""
         return self._acting
+
+    @property
+    def unjudged_s(self) -> float:
+        """For how long nobody has judged, as far as is known here; from any thread."""
+        return self.clock.now_s() - self._looked_s
 
     def take(self, model: str, gateway: str, sheet: Sheet) -> bool:
         """What a gateway counted; whether it must be told again. From any thread, and without waiting."""
@@ -102,8 +107,8 @@ class Controller:
                 f"nothing could be written down for {silent_s:,.0f} s: harm still takes traffic away, and "
                 "nothing is promoted before the store is back"
             )
-        if (blind_s := now_s - self._looked_s) > _LATE_S:
-            said.append(f"nobody has judged for {blind_s:,.0f} s")
+        if self.unjudged_s > _LATE_S:
+            said.append(f"nobody has judged for {self.unjudged_s:,.0f} s")
         if not self._acting:
             said.append(f"another keeper has the store's lease: {_FOLLOWS[self._rival]}")
         if (ahead := situation.ahead) is not None:
@@ -145,7 +150,8 @@ class Controller:
             except Exception:  # what is wrong with one model must not keep harm of another in force
                 _log.exception("a look at the rollout of %s failed", situation.model)
         self._hold()
-        self._looked_s = self.clock.now_s()
+        if self._acting or self._rival:
+            self._looked_s = self.clock.now_s()
 
     def save(self) -> None:
         """Write down what looks have found, and what went ahead."""

@@ -50,19 +50,19 @@ class Figure(Record):
 
 
 def with_thresholds(
-    found: Sequence[tuple[Figure, float]], proof: float, family: Collection[str] = ()
+    found: Sequence[tuple[Figure, float]], proof: float, families: Sequence[Collection[str]] = ()
 ) -> tuple[Figure, ...]:
     """What was found, with what its evidence must reach. Each figure comes with how sure harm must be: over
-    all of them together, hence each one's odds times their number (Bonferroni). A `family` of guards counts
-    as one, whose odds its members share."""
-    members = sum(figure.guard in family for figure, _ in found)
-    guards = len(found) - members + bool(members)
+    all of them together, hence each one's odds times their number (Bonferroni). Each of the `families` of
+    guards counts as one, whose odds its members share."""
+    names = [figure.guard for figure, _ in found]
+    members = [sum(name in family for name in names) for family in families]
+    shares = {name: many for family, many in zip(families, members, strict=True) for name in family}
+    guards = len(found) - sum(members) + sum(many > 0 for many in members)
     return tuple(
         figure.model_copy(
             update={
-                "harm_at": tidy(
-                    math.log(guards * (members if figure.guard in family else 1) / (1 - confidence))
-                ),
+                "harm_at": tidy(math.log(guards * shares.get(figure.guard, 1) / (1 - confidence))),
                 "safe_at": safe_at(proof),
             }
         )

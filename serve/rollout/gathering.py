@@ -7,12 +7,13 @@ from typing import Any
 
 from serve.rollout.census import BEFORE, Count, Run, Sheet
 from serve.rollout.copies import Copies, add_copies
+from serve.rollout.course import Course, unpack
 from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
 from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.rollout import Plan
 from serve.rollout.runs import Sizes, add_run, add_sizes
-from serve.rollout.stretch import Stretch, extended
+from serve.rollout.stretch import extended
 
 # Revision of routes -> the step and the candidate's share that they stand for.
 Splits = Mapping[int, tuple[int, float]]
@@ -73,9 +74,9 @@ def gather(
         tick = _tick(key, part, span)
         if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
             tick = _settling(tick)
-        evidence = evidence.with_tick(tick)
+        then, evidence = evidence, evidence.with_tick(tick)
         if key[0] == len(plan.policy.steps):
-            lately = extended(lately, _stretch(tick))
+            lately = extended(lately, span, _gained(then, evidence, key))
     update = {
         "lately": lately,
         "before": before,
@@ -130,16 +131,21 @@ def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
     return fields
 
 
-def _stretch(tick: Segment) -> Stretch:
-    """What happened to the candidate's requests."""
-    return Stretch(
-        started_s=tick.started_s,
-        ended_s=tick.ended_s,
-        requests=tick.requests.candidate,
-        errors=tick.errors.candidate,
-        timed=tick.timed.candidate,
-        over_limit=tick.over_limit.candidate,
-    )
+def _gained(before: Evidence, after: Evidence, key: tuple[int, float, bool]) -> dict[str, int]:
+    """What a tick added to the candidate's requests and events outside of stalls."""
+    gained = {}
+    for kind, names in (("errors", ("requests", "errors")), ("over_limit", ("timed", "over_limit"))):
+        then, now = (_course(evidence, key, kind) for evidence in (before, after))
+        for name, less, more in zip(
+            names, (then.requests, then.events), (now.requests, now.events), strict=True
+        ):
+            gained[name] = round(float(more[1] - less[1]))
+    return gained
+
+
+def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> Course:
+    found = (segment.courses.get(kind, ()) for segment in evidence.segments if segment.key == key)
+    return unpack(next(found, ()))
 
 
 def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: Plan) -> Pair:

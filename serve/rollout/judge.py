@@ -14,9 +14,10 @@ from serve.rollout.likeness import compare, compare_slices
 from serve.rollout.mcnemar import watch_matched
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
+from serve.rollout.slicing import missing_of, not_compared
 from serve.rollout.trust import trusted
 from serve.rollout.watched import Watched, about
-from serve.rollout.watching import watch_lately
+from serve.rollout.watching import LATELY, watch_lately
 
 _DROPPED = {
     Drop.FULL: "its queue was full (max_shadow_rows)",
@@ -67,10 +68,13 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
         if (accuracy := policy.guards.accuracy) is not None:
             found = watch_matched(accuracy, evidence.matched, evidence.classes, policy.proof)
             confident.append((found, accuracy.confidence))
-    judged = trusted(with_thresholds(confident, policy.proof, LATENCIES), evidence.segments)
-    # They share the odds also while no request has named one, or all the lines would move when one does.
-    judged = tuple(figure for figure in judged if figure.guard != "slices" or evidence.slices)
-    return (*judged, *watch_lately(rollout, evidence), _cost(rollout, own), watch_split(own))
+    confident += watch_lately(rollout, evidence)
+    judged = trusted(with_thresholds(confident, policy.proof, (LATENCIES, LATELY)), evidence.segments)
+    # They share the odds also while they have nothing to say, or all the lines would move when they do.
+    silent = set() if evidence.slices else {"slices"}
+    silent |= {figure.guard for figure in judged if figure.guard in LATELY and figure.harm is None}
+    judged = tuple(figure for figure in judged if figure.guard not in silent)
+    return (*judged, _cost(rollout, own), watch_split(own))
 
 
 def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
@@ -115,7 +119,8 @@ def _decide(
         )
     if missing:
         return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
-    return Kind.PROMOTE, f"safe to go on {share}: {seen}"
+    unseen = "" if rollout.step else not_compared(rollout.policy, evidence.known.slices)
+    return Kind.PROMOTE, f"safe to go on {share}: {seen}{unseen}"
 
 
 def _watch_on(
@@ -141,7 +146,8 @@ def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | Non
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     """What this step still lacks in time and traffic."""
     if not rollout.step:
-        return _too_few_pairs(rollout.policy.shadow, evidence)
+        rare = missing_of(rollout.policy, evidence.known.slices, now_s - rollout.entered_s)
+        return [*_too_few_pairs(rollout.policy.shadow, evidence), *rare]
     step = rollout.policy.steps[rollout.step - 1]
     requests = sum(segment.requests.both for segment in _of_step(rollout, evidence.segments))
     missing = []

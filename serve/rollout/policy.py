@@ -108,6 +108,8 @@ class Slices(Record):
 
     # The share of a slice's pairs that must agree. None: as of all pairs.
     agreement: Annotated[float, Field(gt=0, lt=1)] | None = None
+    # The shadow waits so long for enough pairs of each; then it goes on, and says what was not compared.
+    maximum_s: Seconds = 1800.0
 
 
 class Shadow(Record):

@@ -6,13 +6,14 @@ nothing else says what is in force. Several keepers may read; the one with the l
 Entries and evidence are sealed with a key that lies outside, beside an anchor that says how far each trail
 has come. Whoever reads a trail to go on from it uses `recall`, which looks at both."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from serve.errors import InvalidRecord, StaleRevision
-from serve.rollout.anchor import Anchor, Head
+from serve.rollout.anchor import Anchor, Head, unanchored
 from serve.rollout.answered import Answered
 from serve.rollout.audit import audit, evidence_text
 from serve.rollout.evidence import Evidence, Segment
@@ -28,6 +29,8 @@ from serve.rollout.schema import EVIDENCE, TRAIL, open_engine, transaction
 from serve.rollout.seal_key import SealKey, key_path, open_key
 from serve.rollout.trail import Action, Change, Entry, seal
 
+_log = logging.getLogger("counterweight.trail")
+
 
 class Store(Reader):
     """One open store. Its methods wait for the database and may be called from any thread; all raise
@@ -42,12 +45,15 @@ class Store(Reader):
         self._writer = Writer(self._engine, keeper)
         self.keeper = self._writer.keeper
         path = seal_key or key_path(url)
+        self.anchor = None if path is None else Anchor(path.with_suffix(".anchor"))
         try:
+            made = path is not None and not path.exists()
             self.key = None if path is None else open_key(path, make=True)
+            if made:
+                self._anchor_older()
         except BaseException:
             self._engine.dispose()
             raise
-        self.anchor = None if path is None else Anchor(path.with_suffix(".anchor"))
         # Which variant was chosen for a request, and what is known of its answer.
         self.answered = Answered(self._writer, self.key)
 
@@ -85,8 +91,25 @@ class Store(Reader):
         faults = audit(trail, self.rows(model), last, accepted, self.key) or unreadable
         faults = faults or self.label_faults(model, trail, accepted, self.key)
         if self.anchor and trail and not faults and (last is None or last.number < trail[-1].number):
+            if last is None:
+                _log.warning("%s", unanchored(self.anchor, model, len(trail)))
             self.anchor.add(Head(model=model, number=trail[-1].number, digest=trail[-1].digest))
         return present, trail, faults
+
+    def _anchor_older(self) -> None:
+        """A key was made for a store that has entries: what an older program wrote without one is taken as it
+        is, once."""
+        assert self.anchor is not None
+        for model in self.models():
+            last = self.trail(model)[-1]
+            _log.warning(
+                "%s: a new key was made, and there are %d entries that it has not sealed: whether they are "
+                "what was written cannot be told",
+                model,
+                last.number,
+            )
+            if ":" not in last.digest and self.anchor.last(model) is None:
+                self.anchor.add(Head(model=model, number=last.number, digest=last.digest))
 
     def keep(self, rollout: str, evidence: Evidence, now_s: float) -> None:
         """Replace what `rollout` has seen so far. Raises LostLease."""

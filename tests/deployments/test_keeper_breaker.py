@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from deployments.gateways import notices_of
 from deployments.keeper import Keeper
 from serve.control import RolloutWanted
 from serve.rollout.breaker import Trip
+from serve.rollout.notices import Notices
 from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
 from serve.rollout.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper
@@ -112,3 +114,43 @@ def test_a_rollout_that_is_over_is_left_alone(repository: Path, tmp_path: Path) 
             return phase
 
     assert asyncio.run(scenario()) is Phase.STEP
+
+
+def test_who_aborted_while_no_keeper_answered_stands_in_the_trail(repository: Path, tmp_path: Path) -> None:
+    """As a gateway tells it."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with tripped(repository, tmp_path) as (keeper, gateway, rollout):
+            gateway.trips = {"linear": Trip(rollout=rollout, by="ann", reason="smoke")}
+            await gateway.report()
+            await keeper._thread.wait(keeper._controller.save)
+            line = (await keeper.command("trail", "linear", 0))[-1]
+            return line.action, line.by, line.reason
+
+    assert asyncio.run(scenario()) == ("abort", "ann", "smoke")
+
+
+def test_the_next_keeper_reads_what_was_aborted_without_one(repository: Path, tmp_path: Path) -> None:
+    """Before it judges, and though no gateway that knows of it lives."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with tripped(repository, tmp_path) as (keeper, _, rollout):
+            Notices(notices_of(tmp_path)).put(Trip(rollout=rollout, by="ann", reason="smoke"))
+            keeper._store.close()
+            another, _ = await make_keeper(repository, tmp_path)
+            another._ticking.cancel()
+            after = (await another.command("view", rollout)).rollout
+            return after.phase, after.by, another._catalog.models["linear"].routes.share("light")
+
+    assert asyncio.run(scenario()) == (Phase.ROLLED_BACK, "ann", 0.0)
+
+
+def test_a_gateway_hears_for_how_long_nobody_judged(repository: Path, tmp_path: Path) -> None:
+    """A look that hangs does not judge."""
+
+    async def scenario() -> float:
+        async with tripped(repository, tmp_path) as (keeper, gateway, _):
+            keeper._controller._looked_s -= 3600
+            return (await gateway.report()).unjudged_s
+
+    assert asyncio.run(scenario()) >= 3600

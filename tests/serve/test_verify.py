@@ -62,6 +62,15 @@ def test_an_end_cut_off_is_noticed_by_an_anchor_from_elsewhere(
     assert "entry 4 was written, and the trail ends with entry 3" in capsys.readouterr().out
 
 
+def test_an_anchor_that_is_gone_is_a_fault(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It was made with the key, and without it nobody can tell whether the end was cut off."""
+    file.with_suffix(".anchor").unlink()
+    assert verify([str(file)]) == 1
+    assert "digits has 4 entries, and the anchor " in capsys.readouterr().out
+    assert verify([str(file), "--accept"]) == 1
+    assert verify([str(file)]) == 0
+
+
 def test_what_a_person_accepts_is_followed_again(file: Path) -> None:
     """From there on; the store itself stays as it was found."""
     found = tamper(file, "DELETE FROM trail WHERE number = 4")

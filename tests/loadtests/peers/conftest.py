@@ -27,7 +27,8 @@ seconds, connections, rate_per_s = map(float, numbers)
 url = urlsplit(sys.argv[-1])
 connection = http.client.HTTPConnection(url.hostname, url.port)
 started, times, refused = time.monotonic(), [], 0
-while time.monotonic() - started < seconds:
+# At a rate it is known how many there are, however late they may be.
+while len(times) < seconds * rate_per_s if rate_per_s else time.monotonic() - started < seconds:
     before = time.monotonic()
     connection.request("POST", url.path, body, {{"Content-Type": "application/json"}})
     answer = connection.getresponse()

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from serve.control import ActWanted, RolloutView, RolloutWanted
+from serve.errors import Unwritten
 from serve.rollout.policy import Policy
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
@@ -202,3 +203,12 @@ def test_every_command_of_rollout_has_help_with_an_example(
         rollout([command, "--help"])
     assert end.value.code == 0
     assert f"example: counterweight rollout {command}" in capsys.readouterr().out
+
+
+def test_an_abort_that_is_written_later_is_done(type: Type, endpoint: Endpoint) -> None:
+    """No keeper answers anything: the gateway alone knows which rollout runs."""
+    endpoint.watched(RUNS)
+    endpoint.desk.error = Unwritten(f"rollout {RUNS} is aborted; it is written down later")
+    code, shown = type("rollout", "abort", "linear")
+    endpoint.watched(None)
+    assert (code, shown) == (0, f"rollout {RUNS} is aborted; it is written down later\n")

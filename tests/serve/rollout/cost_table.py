@@ -1,12 +1,12 @@
-"""What the cost guard says of equal, cheaper and dearer candidates: python -m tests.serve.rollout.cost_table
+"""What the cost guard says of equal, cheaper and dearer candidates: cells of tests/serve/rollout/table.py.
 
 Many rollouts at once, each looked at every second. Traffic and costs are drawn here and know nothing of the
 code under test; the blocks are arrays (`test_cost_table.py` holds them against `Cost` and `weigh_cost`)."""
 
 import math
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from itertools import product
 from typing import Any, Literal, NamedTuple
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from serve.rollout.cost import Contrast, contrast, log_cheaper
 from serve.rollout.policy import Policy
 from serve.rollout.sequential import Array
+from tests.serve.rollout.asked import Asked, Cell, Found, median_said
 
 _MOST_BLOCKS = 32
 _SHOWN = -math.log(1 - Policy().proof)
@@ -169,42 +170,55 @@ def simulate(
     return simulated.shown_s
 
 
-def cells() -> Iterator[tuple[World, int]]:
-    """What the full table holds, each with the seconds of looking."""
-    kinds: list[dict[str, Any]] = [
-        {"rho": 0.8, "drift": 0.1},
-        {"rho": 0.95, "drift": 0.1},
-        {"sigma": 1.0, "runs_per_s": 20.0},
-        {"sigma": 2.0, "runs_per_s": 20.0},
-        {"costs": "pareto", "runs_per_s": 20.0},
-        {"costs": "batches", "sigma": 0.3},
-        {"costs": "batches", "sigma": 0.3, "rho": 0.95, "drift": 0.1},
-        {"users": 500},
-        {"users": 500, "zipf": True},
-    ]
-    for ratio, kind, share in product((1.0, 1.05, 1.5, 0.7), kinds, (0.1, 0.5, 0.95)):
-        yield World(share=share, ratio=ratio, **kind), 3600
-    for kind in kinds[:2] + kinds[4:5]:
-        yield World(share=0.5, **kind), 6 * 3600
+KINDS: tuple[dict[str, Any], ...] = (
+    {"rho": 0.8, "drift": 0.1},
+    {"rho": 0.95, "drift": 0.1},
+    {"sigma": 1.0, "runs_per_s": 20.0},
+    {"sigma": 2.0, "runs_per_s": 20.0},
+    {"costs": "pareto", "runs_per_s": 20.0},
+    {"costs": "batches", "sigma": 0.3},
+    {"costs": "batches", "sigma": 0.3, "rho": 0.95, "drift": 0.1},
+    {"users": 500},
+    {"users": 500, "zipf": True},
+)
 
 
-def describe(world: World, seconds: int, shown_s: Array) -> str:
-    """One line: how often "cheaper" was shown, and after how long."""
-    shown = np.isfinite(shown_s)
-    asked = ">= 95 %" if world.ratio < 0.8 else "<= 5 %"
-    line = f'{world}\n    "cheaper" shown in {seconds / 3600:g} h: {shown.mean():.2%} (asked {asked})'
-    if shown.mean() > 0.5:
-        median, late = np.quantile(shown_s, (0.5, 0.95), method="higher")
-        line += f", after {median:,.0f} s (median), {late:,.0f} s (p95)"
-    return line
+def find(world: World, seconds: int, rollouts: int) -> Found:
+    """How often "cheaper" is shown."""
+    shown_s = simulate(world, seconds, rollouts=rollouts, seed=5)
+    shown = shown_s[np.isfinite(shown_s)]
+    return Found(rollouts, {"shown cheaper": len(shown)}, median_said(shown, "shown"))
 
 
-def main(rollouts: int) -> None:
-    """Print the table with `rollouts` rollouts a line."""
-    for world, seconds in cells():
-        shown_s = simulate(world, seconds, rollouts=rollouts, seed=5)
-        print(describe(world, seconds, shown_s), flush=True)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+def cost_cells(fast: bool) -> Iterator[Cell]:
+    """Fast: five minutes, and fewer of everything."""
+    if fast:
+        worlds = [(World(share=share, **kind), 300) for share in (0.1, 0.95) for kind in KINDS[1:]]
+        worlds += [(World(share=share, ratio=1.5, **KINDS[5]), 300) for share in (0.1, 0.95)]
+        worlds += [
+            (World(share=share, ratio=0.7, **KINDS[at]), 300) for share in (0.1, 0.95) for at in (1, 5)
+        ]
+    else:
+        worlds = [
+            (World(share=share, ratio=ratio, **kind), 3600)
+            for ratio, kind, share in product((1.0, 1.05, 1.5, 0.7), KINDS, (0.1, 0.5, 0.95))
+        ]
+        worlds += [(World(share=0.5, **kind), 6 * 3600) for kind in KINDS[:2] + KINDS[4:5]]
+    for world, seconds in worlds:
+        asked = (
+            Asked("shown cheaper", at_least=0.95)
+            if world.ratio < 0.8
+            else Asked("shown cheaper", at_most=0.05)
+        )
+        said = ", ".join(
+            f"{field.name} {value}"
+            for field in fields(world)
+            if (value := getattr(world, field.name)) != field.default
+        )
+        yield Cell(
+            group="cost",
+            name=f"{said}, {seconds / 3600:.2g} h",
+            asked=(asked,),
+            find=partial(find, world, seconds),
+            runs=100 if fast else 1000,
+        )

@@ -1,12 +1,13 @@
-"""What the guards of latency do to good and to bad candidates: python -m tests.serve.rollout.latency_table
+"""What the guards of latency do to good and to bad candidates: cells of tests/serve/rollout/table.py.
 
 Every request has a latency of its own; the limits come from what the baseline's requests took before. The
 e-values are those of serve/rollout, the traffic and the limits are made here."""
 
 import math
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +16,16 @@ from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
 from serve.rollout.quantiles import NAMES, QUANTILES
 from serve.rollout.sequential import Array
 from serve.rollout.tally import EDGES_MS
-from tests.serve.rollout.simulate import Runs, Scenario, Whole
+from tests.serve.rollout.asked import Asked, Cell, Found
+from tests.serve.rollout.simulate import Runs, run
+from tests.serve.rollout.traffic import Scenario, Truths, Whole
+from tests.serve.rollout.verdict_cells import NEVER_BACK, PROMOTED, SOON_BACK, found_of
 
 MEDIAN_MS, SIGMA = 20.0, 0.5
 # Both variants are so many times slower for so long, one time in so many seconds.
 INCIDENT_TIMES, INCIDENT_S, INCIDENT_EVERY_S = 10.0, 20.0, 600.0
-Truths = NDArray[np.bool_]
+# While it warms up, the candidate takes so many times as long.
+WARMING_TIMES = 10.0
 _EDGES = np.array(EDGES_MS)
 _LIMITS_EVERY_S = 60
 _RECENT_S = 60
@@ -54,12 +59,10 @@ class Slow(Scenario):
     name: str
     candidate: Callable[[Array], Array] = same
     cost: float = 0.7
+    errors: tuple[float, float] = (0.0, 0.0)
     # The time of day makes all slower and quicker by half, over so many seconds. 0: it does not.
     day_s: float = 0.0
     incidents: bool = False
-    # What a tick stands for, and how many of them go by from one look to the next.
-    tick_s: int = 1
-    look: int = 5
     # Whether a limit that stays was known before the start.
     fixed: bool = True
 
@@ -75,7 +78,7 @@ class SlowRuns(Runs):
         self.phase_s = self.rng.uniform(0, INCIDENT_EVERY_S, self.count)
         # Baseline requests by bucket, in all and when the recent past began, [run, bucket].
         self.latencies = np.zeros((self.count, len(EDGES_MS) + 1), np.int32)
-        self.before = self.latencies.copy()
+        self.recent_from = self.latencies.copy()
         p99_ms = MEDIAN_MS * math.exp(2.3263 * SIGMA)
         self.limit_ms = self.policy.guards.latency.times_baseline * p99_ms if self.scenario.fixed else np.inf
         self.now_s = 0
@@ -86,16 +89,20 @@ class SlowRuns(Runs):
         quantiles = ((latency.at(q), name) for q, name in zip(QUANTILES, NAMES, strict=True))
         return (*super().pairs, *quantiles)
 
-    def _draw(self, alive: Whole) -> dict[str, Whole]:
+    def _draw(self, alive: Whole, now_s: int, since_s: Array) -> dict[str, NDArray[Any]]:
         scenario, rng = self.scenario, self.rng
-        self.now_s += scenario.tick_s
+        self.now_s = now_s
         total = rng.poisson(scenario.requests_per_s * scenario.tick_s, len(alive))
         mine = rng.binomial(total, self.shares[self.step[alive]])
         run = np.repeat(np.arange(len(alive)), total)
         candidate = np.arange(total.sum()) - np.repeat(total.cumsum() - total, total) < mine[run]
         ms = MEDIAN_MS * np.exp(SIGMA * rng.standard_normal(len(run)))
         ms = np.where(candidate, scenario.candidate(ms), ms) * self._pace(alive)[run]
-        counted = {"requests": np.array([total - mine, mine]), "errors": np.zeros((2, len(alive)), np.int64)}
+        warming = since_s < self.traffic.warm_s[alive]
+        ms = np.where(candidate & warming[run], WARMING_TIMES * ms, ms)
+        requests = np.array([total - mine, mine])
+        errors = rng.binomial(requests, np.array(scenario.errors)[:, None])
+        counted = {"requests": requests, "errors": errors, "ms": self.traffic.cost(alive, warming)}
         counted["over_limit"] = self._over(ms > self.limit_ms, run, candidate, len(alive))
         for place, name in enumerate(NAMES):
             limits = self.limits[alive, place]
@@ -124,7 +131,7 @@ class SlowRuns(Runs):
     def _announce(self, alive: Whole) -> None:
         """The limits of the next minute, from the baseline's requests since the last time that was enough."""
         latency = self.policy.guards.latency
-        recent = (self.latencies - self.before)[alive]
+        recent = (self.latencies - self.recent_from)[alive]
         count = recent.sum(1)
         even: Truths = np.asarray(self.shares[self.step[alive]] <= 1 / 2)
         for place, q in enumerate(QUANTILES):
@@ -136,14 +143,11 @@ class SlowRuns(Runs):
             self.limits[alive[known], place] = limits[known]
             self.limits[alive[~even], place] = np.inf
         enough = alive[count >= _BEYOND / (1 - QUANTILES[-1])]
-        self.before[enough] = self.latencies[enough]
-
-    def _look(self, alive: Whole, now_s: int) -> None:
-        if now_s % (self.scenario.look * self.scenario.tick_s) == 0:
-            super()._look(alive, now_s)
+        self.recent_from[enough] = self.latencies[enough]
 
 
 A_DAY_S = 86_400
+a_tenth_slower = slower(1.1)
 CELLS = (
     Slow(name="equal", requests_per_s=20, seconds=3600),
     Slow(name="equal, no limit that stays", requests_per_s=20, seconds=3600, fixed=False),
@@ -154,6 +158,7 @@ CELLS = (
         day_s=3600,
     ),
     Slow(name="equal, incidents of 20 s in both", requests_per_s=20, seconds=7200, incidents=True),
+    Slow(name="equal, warm-up of 5 to 20 s", requests_per_s=20, seconds=3600, warm_up_s=(5.0, 20.0)),
     Slow(
         name="the median doubled, the p99 as it was",
         requests_per_s=20,
@@ -163,25 +168,25 @@ CELLS = (
     Slow(
         name="the p99 doubled, the median as it was", requests_per_s=20, seconds=7200, candidate=tail_doubled
     ),
-    Slow(name="all a tenth slower", requests_per_s=20, seconds=14_400, candidate=slower(1.1)),
+    Slow(name="all a tenth slower", requests_per_s=20, seconds=14_400, candidate=a_tenth_slower),
     Slow(name="all half as slow again", requests_per_s=20, seconds=7200, candidate=slower(1.5)),
-    Slow(name="equal", requests_per_s=1, seconds=A_DAY_S, tick_s=10, look=6, fixed=False),
+    Slow(name="equal", requests_per_s=1, seconds=A_DAY_S, tick_s=10, look_every_s=60, fixed=False),
     Slow(
         name="all twice as slow",
         requests_per_s=1,
         seconds=A_DAY_S,
         tick_s=10,
-        look=6,
+        look_every_s=60,
         fixed=False,
         candidate=slower(2),
     ),
-    Slow(name="equal", requests_per_s=0.3, seconds=A_DAY_S, tick_s=10, look=6, fixed=False),
+    Slow(name="equal", requests_per_s=0.3, seconds=A_DAY_S, tick_s=10, look_every_s=60, fixed=False),
     Slow(
         name="all twice as slow",
         requests_per_s=0.3,
         seconds=A_DAY_S,
         tick_s=10,
-        look=6,
+        look_every_s=60,
         fixed=False,
         candidate=slower(2),
     ),
@@ -190,28 +195,30 @@ CELLS = (
 
 def simulate_slow(scenario: Slow, policy: Policy, *, runs: int, seed: int) -> SlowRuns:
     """`runs` rollouts of `scenario`, each until it is over or the time is."""
-    simulated = SlowRuns(scenario, policy, np.random.default_rng(seed), runs)
-    for now_s in range(scenario.tick_s, scenario.seconds + 1, scenario.tick_s):
-        if not len(simulated.alive):
-            break
-        simulated.tick(now_s)
-    return simulated
+    return run(SlowRuns(scenario, policy, np.random.default_rng(seed), runs))
 
 
-def latency_table(runs: int) -> None:
-    """Print how the rollouts of each scenario end."""
-    for scenario in CELLS:
-        ended = simulate_slow(scenario, Policy(), runs=runs, seed=7)
-        back, done = ended.rolled_back_s >= 0, ended.done_s >= 0
-        line = f"latency, {scenario.requests_per_s:g}/s, {scenario.name}\n    rolled back {back.mean():.2%}"
-        if back.any():
-            line += f", median after {np.median(ended.rolled_back_s[back]):,.0f} s and "
-            line += f"{np.median(ended.requests[1].sum(-1)[back]):,.0f} requests of the candidate"
-        line += f"; done {done.mean():.2%}"
-        if done.any():
-            line += f", median after {np.median(ended.done_s[done]):,.0f} s"
-        print(line, flush=True)
+def find(scenario: Slow, runs: int) -> Found:
+    """How the rollouts of one scenario end."""
+    return found_of(simulate_slow(scenario, Policy(), runs=runs, seed=7))
 
 
-if __name__ == "__main__":
-    latency_table(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+def latency_cells(fast: bool) -> Iterator[Cell]:
+    """Fast: those of 20 requests a second, shorter and with fewer rollouts."""
+    for full in CELLS:
+        if fast and full.tick_s > 1:
+            continue
+        scenario = replace(full, seconds=900, look_every_s=15) if fast else full
+        asked: tuple[Asked, ...] = SOON_BACK
+        if scenario.candidate is a_tenth_slower:
+            asked = ()
+        elif scenario.candidate is same:
+            # Where little comes in, getting there at all is what is asked.
+            asked = (NEVER_BACK,) if scenario.tick_s == 1 else PROMOTED
+        yield Cell(
+            group="latency",
+            name=f"{scenario.name}, {scenario.requests_per_s:g}/s",
+            asked=asked,
+            find=partial(find, scenario),
+            runs=40 if fast else 1000,
+        )

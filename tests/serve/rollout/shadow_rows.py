@@ -1,19 +1,19 @@
 """Shadows whose requests have rows that are alike: what is made of them, by simulation.
 
-    python -m tests.serve.rollout.shadow_rows
-
 Each request draws how likely its rows are to differ from a Beta law with the true share as its mean and with
 the given correlation between two rows of one request. One tick is one second and one look."""
 
 import math
-import sys
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from serve.rollout.likeness import Pairs, above, below
 from serve.rollout.policy import Policy, Shadow
 from serve.rollout.sequential import Array
+from tests.serve.rollout.asked import Asked, Cell, Found
+from tests.serve.rollout.simulate import GUARDS, simulate_shadow
 
 LIMIT = 0.02
 ROWS, PER_S, SECONDS = 64, 4, 600
@@ -23,7 +23,7 @@ ALIKE = (0.001, 0.05, 0.2, 0.999)
 
 def simulate_rows(true: float, alike: float, *, runs: int, seed: int = 0) -> tuple[Array, Array]:
     """After how many requests each run was rolled back, and let on; infinite: it was not. The policy is the
-    default one: four guards share the odds, and the proof asks for 1,000 pairs of 100 requests."""
+    default one: five guards share the odds, and the proof asks for 1,000 pairs of 100 requests."""
     rng, policy = np.random.default_rng(seed), Policy(shadow=Shadow(agreement=1 - LIMIT))
     strength = (1 - alike) / alike
     likely = rng.beta(true * strength, (1 - true) * strength, (runs, SECONDS * PER_S))
@@ -41,27 +41,39 @@ def simulate_rows(true: float, alike: float, *, runs: int, seed: int = 0) -> tup
         products=so_far(differ * ROWS),
         squares=requests * ROWS**2,
     )
-    harmful = above(seen, LIMIT) >= math.log(4 / (1 - policy.shadow.confidence))
+    harmful = above(seen, LIMIT) >= math.log(GUARDS / (1 - policy.shadow.confidence))
     enough = (requests * ROWS >= policy.shadow.minimum_pairs) & (requests >= policy.shadow.minimum_requests)
     safe = (below(seen, LIMIT) >= -math.log(1 - policy.proof)) & enough
     back, on = (np.where(shown, requests, np.inf).min(1) for shown in (harmful, safe))
     return np.where(back <= on, back, np.inf), np.where(on < back, on, np.inf)
 
 
-def table(runs: int) -> Iterator[str]:
-    """One line for each true share and correlation, where 2 % of the pairs may differ."""
+def _found(back: Array, on: Array, what: str) -> Found:
+    counts = {"rolled back": int(np.isfinite(back).sum()), "let on": int(np.isfinite(on).sum())}
+    ended = np.fmin(back, on)
+    said = f"{what} until then: median {np.median(ended):,.0f}" if np.isfinite(np.median(ended)) else ""
+    return Found(len(back), counts, said)
+
+
+def find(true: float, alike: float, runs: int) -> Found:
+    """What becomes of shadows with this share and correlation."""
+    return _found(*simulate_rows(true, alike, runs=runs), "requests")
+
+
+def find_alone(true: float, runs: int) -> Found:
+    """The same where each pair comes alone, ten a second."""
+    return _found(*simulate_shadow(Policy(), true, pairs_per_s=10, runs=runs, seed=5), "pairs")
+
+
+def shadow_cells(fast: bool) -> Iterator[Cell]:
+    """One cell for each true share and correlation, where 2 % of the pairs may differ."""
+    runs = 100 if fast else 1000
+    asked = {"good": (Asked("rolled back", at_most=0.01),), "bad": (Asked("let on", at_most=0.05),)}
     for true in TRUE:
+        here = asked["good"] * (true <= LIMIT) + asked["bad"] * (true >= LIMIT)
         for alike in ALIKE:
-            back, on = simulate_rows(true, alike, runs=runs)
-            ended = np.fmin(back, on)
-            median = f"median {np.median(ended):,.0f}" if np.isfinite(np.median(ended)) else "most never"
-            yield (
-                f"{ROWS} rows a request, correlation {alike:5.3f}, {true:.1%} differ where {LIMIT:.0%} may: "
-                f"rolled back {np.isfinite(back).mean():6.1%}, let on {np.isfinite(on).mean():6.1%}; "
-                f"requests until then: {median}"
-            )
-
-
-if __name__ == "__main__":
-    for line in table(int(sys.argv[1]) if len(sys.argv) > 1 else 1000):
-        print(line, flush=True)
+            name = f"{true:.1%} differ where {LIMIT:.0%} may, {ROWS} rows a request, correlation {alike}"
+            yield Cell(group="shadow", name=name, asked=here, find=partial(find, true, alike), runs=runs)
+    for true, each in ((0.005, Asked("let on", at_least=0.99)), (0.05, Asked("rolled back", at_least=0.99))):
+        name = f"{true:.1%} differ where {LIMIT:.0%} may, one row a request"
+        yield Cell(group="shadow", name=name, asked=(each,), find=partial(find_alone, true), runs=runs)

@@ -5,46 +5,26 @@ objects (`test_simulation.py` holds the two against each other). One tick is one
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serve.rollout import course
+from serve.rollout.cost import contrast, log_cheaper
 from serve.rollout.counts import Counts, counts_in
 from serve.rollout.guards import harm, safety
 from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
-from serve.rollout.sequential import Array, log_mean, log_rate_above, log_rate_below
+from serve.rollout.sequential import Array, log_rate_above, log_rate_below
 from serve.rollout.stalls import waits
+from tests.serve.rollout.keeper_clock import keeper_clock
+from tests.serve.rollout.traffic import Scenario, Traffic, Truths, Whole
 
-Whole = NDArray[np.int64]
-KINDS: tuple[str, ...] = ("errors", "over_limit")
-# A rollout with a shadow has so many guards: errors, latency, and the shadow's pairs and slices. Those of
-# latency are four, which share the odds of one.
-GUARDS, LATENCIES = 4, 4
-# A second in so many is bad, and then this share of the requests fails; the mean stays.
-BURST_EVERY, BURST_RATE = 60, 0.5
-STALL_EVERY_S = 300
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
-    """Traffic and the truth about both variants; rates are (baseline, candidate)."""
-
-    requests_per_s: float
-    seconds: int
-    errors: tuple[float, float] = (0.02, 0.02)
-    # An equal candidate, latencies lognormal with sigma 0.5, and the limit 1.25 times the baseline's p99.
-    over_limit: tuple[float, float] = (0.0028, 0.0028)
-    # Seconds in which much goes wrong: for both variants at once, or for one of them alone.
-    bursts: Literal["none", "shared", "apart"] = "none"
-    # Stalls of either variant by itself: as a rule this long, one in STALL_EVERY_S, in which all fails.
-    stalls_s: float | None = None
-    # The candidate's run time per row over the baseline's.
-    cost: float = 1.0
-    # A share that never changes instead of the policy's steps.
-    split: float | None = None
-    look_every_s: int = 5
+# A rollout with a shadow has so many guards: errors, latency, the shadow's pairs and slices, and the watch of
+# the last step. Those of latency are four, which share the odds of one.
+GUARDS, LATENCIES = 5, 4
+_MOST_BLOCKS = 32
+SomeRuns = TypeVar("SomeRuns", bound="Runs")
 
 
 @dataclass
@@ -61,17 +41,27 @@ class Runs:
     done_s: Whole = field(init=False)
 
     def __post_init__(self) -> None:
-        split = self.scenario.split
-        self.shares = np.array(_shares(self.policy) if split is None else [split])
+        self.traffic = Traffic(self.scenario, self.rng, self.count)
+        self.shares = np.array(self._splits())
+        last = len(self.policy.steps)
+        self.settle_s = np.array(
+            [self.policy.settle_at(min(step, last)) for step in range(1, len(self.shares) + 1)]
+        )
         shape = (self.count, len(self.shares))
         self.requests = np.zeros((2, *shape))
-        self.courses = {kind: course.begin(*shape) for _, kind in self.pairs}
-        self.costs = np.zeros((2, 2, self.count))
-        self.stall_s = np.zeros((2, self.count), np.int64)
+        # Of the candidate, since the change if there is one.
+        self.errors_met = np.zeros(self.count, np.int64)
+        # Of each kind the course of the step that runs, and those of the steps before it.
+        self.courses = {kind: course.begin(self.count) for _, kind in self.pairs}
+        self.before = {kind: course.begin(*shape) for _, kind in self.pairs}
+        # What ran in this step, in blocks of time: [run, variant, block, (runs, logs, ms)].
+        self.costs = np.zeros((self.count, 2, _MOST_BLOCKS, 3))
+        self.block_s = np.ones(self.count, np.int64)
         self.step = np.zeros(self.count, np.int64)
         self.entered_s = np.zeros(self.count, np.int64)
         self.rolled_back_s = np.full(self.count, -1)
         self.done_s = np.full(self.count, -1)
+        self.keeper_s = keeper_clock(self.scenario)
 
     @property
     def pairs(self) -> tuple[tuple[ErrorGuard | QuantileGuard, str], ...]:
@@ -83,61 +73,60 @@ class Runs:
         """The runs that are not over."""
         return np.flatnonzero((self.rolled_back_s < 0) & (self.done_s < 0))
 
-    def tick(self, now_s: int) -> dict[str, Whole]:
+    def tick(self, now_s: int) -> dict[str, NDArray[Any]]:
         """One second of traffic for the runs that are alive, then a look. Returns what was counted."""
-        alive = self.alive
-        counted = self._draw(alive)
-        at = (alive, self.step[alive])
-        self.requests[:, *at] += counted["requests"]
+        alive, scenario = self.alive, self.scenario
+        began_s = now_s - scenario.tick_s
+        counted = self._draw(alive, now_s, began_s - self.entered_s[alive].astype(float))
+        # For so long after a step begins, latency and cost are not judged.
+        lasted_s = self.keeper_s(began_s) - self.keeper_s(self.entered_s[alive])
+        settled = lasted_s >= self.settle_s[self.step[alive]]
+        self.requests[:, alive, self.step[alive]] += counted["requests"]
         for _, kind in self.pairs:
+            if kind != "errors":
+                counted[kind] = counted[kind] * settled
+                timed = counted.get(f"timed_{kind}", counted["requests"])
+                counted[f"timed_{kind}"] = timed * settled
             trials = counted.get(f"timed_{kind}", counted["requests"])
-            self._go_on(self.courses[kind], at, trials.T.astype(float), counted[kind].T.astype(float))
-        self._run(alive, counted["requests"])
-        if now_s % self.scenario.look_every_s == 0:
+            self._go_on(kind, alive, trials.T.astype(float), counted[kind].T.astype(float))
+        self._run(alive[settled], counted["requests"][:, settled], counted["ms"][:, settled], now_s)
+        self.errors_met[alive] += counted["errors"][1] * (now_s > (scenario.change_s or 0))
+        if now_s % scenario.look_at(now_s) == 0:
             self._look(alive, now_s)
         return counted
 
-    @staticmethod
-    def _go_on(courses: course.Course, at: tuple[Whole, Whole], requests: Array, events: Array) -> None:
-        usual = (courses.usual_events[at[0]].sum(1), courses.usual_requests[at[0]].sum(1))
-        now = course.Course(*(part[at] for part in courses))
-        for part, after in zip(
-            courses, course.step(now, requests, events, course.calm_rates(*usual)), strict=True
-        ):
-            part[at] = after
+    def _splits(self) -> list[float]:
+        if self.scenario.split is not None:
+            return [self.scenario.split]
+        return [self.policy.share_at(step) for step in range(1, len(self.policy.steps) + 1)]
 
-    def _draw(self, alive: Whole) -> dict[str, Whole]:
-        """Requests and events [variant, run] of one second."""
-        scenario, rng = self.scenario, self.rng
-        total = rng.poisson(scenario.requests_per_s, len(alive))
-        candidate = rng.binomial(total, self.shares[self.step[alive]])
-        requests = np.array([total - candidate, candidate])
-        counted = {"requests": requests}
-        stalled = self._stall()[:, alive]
-        for kind in KINDS:
-            rates = np.array(getattr(scenario, kind))[:, None] * np.ones(requests.shape)
-            if scenario.bursts != "none":
-                bad = rng.random(requests.shape) < 1 / BURST_EVERY
-                bad = bad if scenario.bursts == "apart" else np.array([bad[0], bad[0]])
-                # In a bad second the rate is BURST_RATE; between, what leaves a third of the mean.
-                rates = np.where(bad, BURST_RATE, rates / 3)
-            rates = np.where(stalled, 1.0, rates)
-            counted[kind] = rng.binomial(requests, rates)
-        return counted
+    def _draw(self, alive: Whole, now_s: int, since_s: Array) -> dict[str, NDArray[Any]]:
+        """Requests, events and milliseconds a run [variant, run] of one second."""
+        return self.traffic.draw(now_s, alive, self.shares[self.step[alive]], since_s)
 
-    def _stall(self) -> NDArray[np.bool_]:
-        """Which variants stall in this second: [variant, run]."""
-        if self.scenario.stalls_s is not None:
-            begins = (self.stall_s == 0) & (self.rng.random(self.stall_s.shape) < 1 / STALL_EVERY_S)
-            lasts = self.rng.geometric(1 / self.scenario.stalls_s, self.stall_s.shape)
-            self.stall_s = np.where(begins, lasts, np.maximum(self.stall_s - 1, 0))
-        return np.asarray(self.stall_s > 0)
+    def _go_on(self, kind: str, alive: Whole, requests: Array, events: Array) -> None:
+        now, before = self.courses[kind], self.before[kind]
+        usual = [
+            getattr(now, name) + getattr(before, name).sum(1) for name in ("usual_events", "usual_requests")
+        ]
+        if len(alive) == self.count:
+            self.courses[kind] = course.step(now, requests, events, course.calm_rates(*usual))
+            return
+        mine = course.Course(*(part[alive] for part in now))
+        after = course.step(mine, requests, events, course.calm_rates(*(part[alive] for part in usual)))
+        for part, value in zip(now, after, strict=True):
+            part[alive] = value
 
-    def _run(self, alive: Whole, requests: Whole) -> None:
-        """Run time per row, noisy by a fifth: the gain in logs and its variance, in this step only."""
-        ran = requests > 0
-        self.costs[0][:, alive] += np.where(ran, self.rng.normal(0, 0.2, requests.shape), 0)
-        self.costs[1][:, alive] += ran
+    def _run(self, runs: Whole, requests: Whole, ms: Array, now_s: int) -> None:
+        """Add what ran in this second; where there are too many blocks, two become one."""
+        block = (now_s - self.scenario.tick_s - self.entered_s[runs]) // self.block_s[runs]
+        full = runs[block >= _MOST_BLOCKS]
+        pairs = self.costs[full].reshape(-1, 2, _MOST_BLOCKS // 2, 2, 3).sum(3)
+        self.costs[full] = np.concatenate([pairs, np.zeros_like(pairs)], 2)
+        self.block_s[full] *= 2
+        block = (now_s - self.scenario.tick_s - self.entered_s[runs]) // self.block_s[runs]
+        cell = np.stack([requests, requests * np.log(ms), requests * ms], -1)
+        self.costs[runs, :, block] += np.moveaxis(cell, 0, 1)
 
     def _look(self, alive: Whole, now_s: int) -> None:
         pairs = self.pairs
@@ -162,11 +151,12 @@ class Runs:
         proven = self._proven(alive[ready], counts, ready)
         self._promote(alive[ready[proven]], now_s)
 
-    def _due(self, alive: Whole, now_s: int) -> NDArray[np.bool_]:
+    def _due(self, alive: Whole, now_s: int) -> Truths:
         minimum_s = np.array([step.minimum_s for step in self.policy.steps])
         minimum = np.array([step.minimum_requests for step in self.policy.steps])
         step = self.step[alive]
-        long_enough = now_s - self.entered_s[alive] >= minimum_s[step]
+        stayed_s = self.keeper_s(now_s) - self.keeper_s(self.entered_s[alive])
+        long_enough = stayed_s >= minimum_s[step]
         return np.asarray(long_enough & (self.requests[:, alive, step].sum(0) >= minimum[step]))
 
     def _proven(
@@ -174,7 +164,7 @@ class Runs:
         runs: Whole,
         counts: dict[str, Counts],
         ready: Whole,
-    ) -> NDArray[np.bool_]:
+    ) -> Truths:
         """Whether nothing is left to prove before the next step."""
         following = np.append([step.share for step in self.policy.steps], 1.0)[self.step[runs] + 1]
         needed = following > self.policy.proof_above
@@ -186,26 +176,31 @@ class Runs:
         return np.asarray(~needed | proven)
 
     def _cost_evidence(self, runs: Whole) -> Array:
-        blocks = np.maximum(self.costs[1][:, runs], 1)
-        noise = self.costs[0][:, runs] / blocks
-        gain = math.log1p(-self.policy.cheaper_by) - math.log(self.scenario.cost) + noise[0] - noise[1]
-        evidence = log_mean(np.maximum(gain, 0), (0.2**2 / blocks).sum(0), 0.2)
-        return np.where(blocks.min(0) >= 30, evidence, 0.0)
+        cells = self.costs[runs][..., None, :]
+        found = contrast(cells[..., 0], cells[..., 1], cells[..., 2], np.ones(1))
+        return log_cheaper(found, self.block_s[runs].astype(float), self.policy.cheaper_by)[1]
 
     def _promote(self, runs: Whole, now_s: int) -> None:
         last = self.step[runs] == len(self.shares) - 1
         self.done_s[runs[last]] = now_s
-        self.step[runs[~last]] += 1
-        self.entered_s[runs[~last]] = now_s
-        self.costs[:, :, runs] = 0
+        goes_on = runs[~last]
+        for kind, now in self.courses.items():
+            for before, part in zip(self.before[kind], now, strict=True):
+                before[goes_on, self.step[goes_on]] = part[goes_on]
+                part[goes_on] = 0
+            # A stall that was under way when its step ended is over.
+            self.before[kind].alone[goes_on, self.step[goes_on]] = 0
+        self.step[goes_on] += 1
+        self.entered_s[goes_on] = now_s
+        self.costs[goes_on] = 0
+        self.block_s[goes_on] = 1
 
     def _counts(self, alive: Whole, kind: str) -> Counts:
-        mine = course.Course(*(part[alive] for part in self.courses[kind]))
-        return counts_in(mine, self.shares, self.step[alive], self.policy.guards.stall_s)
-
-
-def _shares(policy: Policy) -> list[float]:
-    return [policy.share_at(step) for step in range(1, len(policy.steps) + 1)]
+        courses = course.Course(*(part[alive] for part in self.before[kind]))
+        at = (np.arange(len(alive)), self.step[alive])
+        for part, now in zip(courses, self.courses[kind], strict=True):
+            part[at] = now[alive]
+        return counts_in(courses, self.shares, self.step[alive], self.policy.guards.stall_s)
 
 
 def _of(counts: Counts, runs: Whole) -> Counts:
@@ -220,14 +215,19 @@ def _of(counts: Counts, runs: Whole) -> Counts:
     )
 
 
-def simulate(scenario: Scenario, policy: Policy, *, runs: int, seed: int) -> Runs:
-    """`runs` rollouts of `scenario`, each until it is over or the time is."""
-    simulated = Runs(scenario, policy, np.random.default_rng(seed), runs)
-    for now_s in range(1, scenario.seconds + 1):
+def run(simulated: SomeRuns) -> SomeRuns:
+    """The same rollouts, each gone on with until it is over or the time is."""
+    scenario = simulated.scenario
+    for now_s in range(scenario.tick_s, scenario.seconds + 1, scenario.tick_s):
         if not len(simulated.alive):
             break
         simulated.tick(now_s)
     return simulated
+
+
+def simulate(scenario: Scenario, policy: Policy, *, runs: int, seed: int) -> Runs:
+    """`runs` rollouts of `scenario`."""
+    return run(Runs(scenario, policy, np.random.default_rng(seed), runs))
 
 
 def simulate_shadow(

@@ -1,68 +1,70 @@
-"""The whole table of what the guards do, in minutes: python -m tests.serve.rollout.table"""
+"""The table of what the verdicts do to good and to bad candidates, beside what is asked of them.
 
+Each line is a number of simulated rollouts with fixed seeds. Exit code 1: a line misses what is asked, and
+not by chance."""
+
+import argparse
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 
-import numpy as np
-
-from serve.rollout.policy import Policy
-from tests.serve.rollout.keys_table import keys_table
-from tests.serve.rollout.latency_table import latency_table
-from tests.serve.rollout.simulate import Runs, Scenario, simulate, simulate_shadow
-
-EQUAL = [
-    Scenario(requests_per_s=100, seconds=3600, bursts=bursts, split=split)
-    for bursts in ("none", "shared", "apart")
-    for split in (0.1, None)
-]
-STALLING = [
-    Scenario(requests_per_s=100, seconds=1800, errors=(0.02, candidate), stalls_s=stalls_s)
-    for stalls_s in (3.0, 10.0, 30.0)
-    for candidate in (0.02, 0.04)
-]
-WORSE = [
-    Scenario(requests_per_s=rate, seconds=7200, errors=(0.02, 0.06)) for rate in (10.0, 100.0, 1000.0)
-] + [
-    Scenario(requests_per_s=rate, seconds=7200, over_limit=(0.0028, 0.174)) for rate in (10.0, 100.0, 1000.0)
-]
-CHEAPER = [
-    Scenario(requests_per_s=rate, seconds=14_400, errors=(errors, errors), cost=0.7)
-    for rate in (10.0, 100.0, 1000.0)
-    for errors in (0.02, 0.0)
-]
+from tests.serve.rollout.asked import Cell, Found
+from tests.serve.rollout.cost_table import cost_cells
+from tests.serve.rollout.latency_table import latency_cells
+from tests.serve.rollout.shadow_rows import shadow_cells
+from tests.serve.rollout.verdict_cells import calm_cells, day_cells, high_cells, rate_cells, verdict_cells
+from tests.serve.rollout.watch_table import watch_cells
 
 
-def describe(runs: Runs) -> str:
-    """One line: how the rollouts ended, after how many requests, and what the users met."""
-    back, done = runs.rolled_back_s >= 0, runs.done_s >= 0
-    requests, candidate = runs.requests.sum((0, 2)), runs.requests[1].sum(-1)
-    line = f"rolled back {back.mean():7.2%}  done {done.mean():7.2%}"
-    if back.mean() > 0.5:
-        line += (
-            f"  requests until then: median {np.median(requests[back]):,.0f}, "
-            f"p95 {np.quantile(requests[back], 0.95):,.0f}; to the candidate: median "
-            f"{np.median(candidate[back]):,.0f}, {candidate[back].sum() / requests[back].sum():.1%} of all; "
-            f"median {np.median(runs.rolled_back_s[back]):,.0f} s"
-        )
-    if done.any():
-        seconds = runs.done_s[done]
-        line += f"  s until then: median {np.median(seconds):,.0f}, p95 {np.quantile(seconds, 0.95):,.0f}"
-    return line
+@cache
+def cells(fast: bool) -> tuple[Cell, ...]:
+    """All lines. A new group of scenarios gets its place here."""
+    short = (verdict_cells, high_cells, calm_cells, watch_cells, latency_cells, cost_cells, shadow_cells)
+    found = [cell for group in short for cell in group(fast)]
+    return tuple(found if fast else [*found, *rate_cells(), *day_cells()])
 
 
-def main(runs: int) -> None:
-    """Print the table with `runs` rollouts a line."""
-    for scenario in (*EQUAL, *STALLING, *WORSE, *CHEAPER):
-        print(scenario, describe(simulate(scenario, Policy(), runs=runs, seed=5)), sep="\n    ", flush=True)
-    for disagreement in (0.005, 0.05):
-        back, on = simulate_shadow(Policy(), disagreement, pairs_per_s=10, runs=runs, seed=5)
-        print(
-            f"shadow, {disagreement:.1%} of pairs differ\n    rolled back {np.isfinite(back).mean():.2%}, "
-            f"let on {np.isfinite(on).mean():.2%}; "
-            f"pairs until then: median {np.median(np.fmin(back, on)):,.0f}"
-        )
-    latency_table(runs)
-    keys_table(runs)
+def _find(fast: bool, place: int) -> Found:
+    cell = cells(fast)[place]
+    return cell.find(cell.runs)
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.serve.rollout.table",
+        description=__doc__,
+        epilog="example: python -m tests.serve.rollout.table --only stalls",
+    )
+    parser.add_argument("--fast", action="store_true", help="fewer and shorter rollouts: a few minutes")
+    parser.add_argument(
+        "--only", metavar="WORD", default="", help="the lines whose group or name has WORD in it"
+    )
+    return parser.parse_args()
+
+
+def main(fast: bool, word: str) -> int:
+    """Print the lines as they come; the exit code."""
+    missed = 0
+    chosen = [
+        (place, cell) for place, cell in enumerate(cells(fast)) if word in cell.group or word in cell.name
+    ]
+    with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        waiting = [(cell, pool.submit(_find, fast, place)) for place, cell in chosen]
+        for cell, future in waiting:
+            found = future.result()
+            bad = any(asked.missed(found) for asked in cell.asked)
+            missed += bad
+            figures = [asked.said(found) for asked in cell.asked]
+            said = "; ".join(filter(None, [*figures, found.said]))
+            print(
+                f"{'MISSED ' if bad else ''}{cell.group}, {cell.name}, {found.runs:,} runs\n    {said}",
+                flush=True,
+            )
+    print(f"{missed} of {len(chosen)} lines miss what is asked")
+    return min(missed, 1)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
+    arguments = _asked()
+    sys.exit(main(arguments.fast, arguments.only))

@@ -140,3 +140,26 @@ def test_news_of_another_keeper_loses_nothing_that_came(
     other.tick()
     assert other.situation.present.evidence.segments[0].requests.both == 1500
     other.kill()
+
+
+def test_nobody_judges_while_the_lease_is_of_a_keeper_that_is_gone(keeping: Keeping, file: str) -> None:
+    """The next one follows until it may write, and says how long that has been."""
+    keeping.kill()
+    other = Keeping(file, keeping.clock)
+    other.tick(LEASE_S - 1)
+    assert other.controller.unjudged_s == LEASE_S - 1
+    other.tick(1)
+    other.tick(1)
+    assert (other.controller.acts, other.controller.unjudged_s) == (True, 0)
+    other.kill()
+
+
+def test_who_follows_a_keeper_that_lives_knows_that_it_judges(keeping: Keeping, file: str) -> None:
+    """By its signs of life."""
+    other = Keeping(file, keeping.clock)
+    for _ in range(10):
+        keeping.tick()
+        other.tick(0)
+    other.tick(0)
+    assert (other.controller.acts, other.controller.unjudged_s) == (False, 0)
+    other.kill()

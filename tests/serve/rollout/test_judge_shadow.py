@@ -58,6 +58,25 @@ def test_a_suspicious_slice_holds_the_step() -> None:
     assert "suspicion, slices: 'fr': 11 of 100 pairs differ" in verdict.reason
 
 
+def test_the_shadow_waits_for_pairs_of_a_rare_slice() -> None:
+    """Ten of a thousand, though all is proven: three in ten of them may be wrong and nobody would see it."""
+    evidence = Evidence(shadow=shadowed(1000, 0), slices={"fr": shadowed(10, 0), "de": shadowed(990, 0)})
+    verdict = judge(at_step(0), evidence, 60.0)
+    assert (verdict.kind, verdict.reason) == (
+        Kind.CONTINUE,
+        "in the shadow: slice 'fr': 10 of 320 pairs, about 31 min at this rate; for slices it waits 1,800 s "
+        "at most",
+    )
+
+
+def test_a_slice_that_is_too_rare_is_left_out_and_named() -> None:
+    """The shadow waits no longer than its policy says."""
+    evidence = Evidence(shadow=shadowed(1000, 0), slices={"fr": shadowed(10, 0), "de": shadowed(990, 0)})
+    verdict = judge(at_step(0), evidence, 1800.0)
+    assert verdict.kind is Kind.PROMOTE
+    assert verdict.reason.endswith("; not compared: slice 'fr': 10 of 320 pairs")
+
+
 @pytest.mark.parametrize(("slices", "kind"), [(None, Kind.PROMOTE), (Slices(agreement=0.6), Kind.PROMOTE)])
 def test_slices_are_judged_as_the_policy_says(slices: Slices | None, kind: Kind) -> None:
     """Not at all, or by a limit of their own."""

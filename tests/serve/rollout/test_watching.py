@@ -5,8 +5,9 @@ import pytest
 
 from serve.rollout.evidence import Evidence
 from serve.rollout.figure import Figure
+from serve.rollout.judge import find
 from serve.rollout.stretch import Stretch
-from serve.rollout.watching import watch_lately
+from serve.rollout.watching import LATELY
 from tests.serve.rollout.rollouts import at_step, segment
 
 # Two errors in a thousand of either variant, at half of the traffic.
@@ -28,28 +29,32 @@ def stretches(*errors: int, over_limit: int = 0) -> tuple[Stretch, ...]:
     )
 
 
+def lately(evidence: Evidence, step: int = 5) -> tuple[Figure, ...]:
+    """What is found in the last step and since."""
+    return tuple(figure for figure in find(at_step(step), evidence) if figure.guard in LATELY)
+
+
 def found(*errors: int, over_limit: int = 0) -> tuple[Figure, ...]:
     """The figures after half minutes with so many errors each."""
-    evidence = Evidence(segments=BEFORE, lately=stretches(*errors, over_limit=over_limit))
-    return watch_lately(at_step(5), evidence)
+    return lately(Evidence(segments=BEFORE, lately=stretches(*errors, over_limit=over_limit)))
 
 
 def test_before_the_last_step_there_is_nothing_to_find() -> None:
     """The other guards compare the two."""
-    assert watch_lately(at_step(4), Evidence(segments=BEFORE)) == ()
+    assert lately(Evidence(segments=BEFORE), 4) == ()
 
 
 def test_failing_every_request_is_harm() -> None:
-    """Within two and a half minutes, and the reason says how much."""
-    errors, latency = found(6, 6, 3000, 3000, 3000, 3000, 3000)
+    """Within three minutes, and the reason says how much."""
+    errors, latency = found(6, 6, *[3000] * 6)
     assert errors.harmful
     assert not latency.harmful
-    assert "15,000 of 15,000 (100.00%) in the last 2.5 min" in errors.seen
+    assert "18,000 of 18,000 (100.00%) in the last 3 min" in errors.seen
 
 
 def test_ten_times_the_errors_are_harm_in_a_few_minutes() -> None:
-    """Rare errors that are still not many: 0.3 % at least before, 3 % now, and ten minutes."""
-    assert found(*[90] * 20)[0].harmful
+    """Rare errors that are still not many: 0.3 % at least before, 3 % now, and twelve minutes."""
+    assert found(*[90] * 24)[0].harmful
 
 
 def test_few_more_errors_are_harm_within_the_hour() -> None:
@@ -65,7 +70,7 @@ def test_slow_answers_are_harm() -> None:
 
 def test_harm_after_long_calm_is_found_as_soon() -> None:
     """What was good for 17 minutes pays for nothing."""
-    assert found(*[6] * 34, *[3000] * 5)[0].harmful
+    assert found(*[6] * 34, *[3000] * 6)[0].harmful
 
 
 @pytest.mark.parametrize("length", [1, 2])
@@ -90,7 +95,7 @@ def test_equal_variants_are_hardly_ever_rolled_back() -> None:
         errors = rng.binomial(3000, 0.002, 120) + 100 * bad_s
         whole = stretches(*(int(count) for count in np.minimum(errors, 3000)))
         looks = (Evidence(segments=before, lately=whole[:end]) for end in range(1, 121))
-        harmful += any(watch_lately(at_step(5), seen)[0].harmful for seen in looks)
+        harmful += any(lately(seen)[0].harmful for seen in looks)
     assert harmful <= 2
 
 
@@ -98,4 +103,4 @@ def test_what_the_baseline_has_now_too_is_no_harm() -> None:
     """A third fails whoever is asked: a dependency is away."""
     here = segment(5, 60_000, errors=(1000, 19_000))
     evidence = Evidence(segments=(*BEFORE, here), lately=stretches(*[1000] * 19))
-    assert not watch_lately(at_step(5), evidence)[0].harmful
+    assert not lately(evidence)[0].harmful

@@ -1,0 +1,147 @@
+"""An abort that no keeper answers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from ray.exceptions import ActorDiedError
+
+from deployments.gateways import notices_of
+from serve.rollout.breaker import Trip
+from serve.rollout.census import Watch
+from serve.rollout.notices import Notices
+from tests.deployments.test_gateway import BODY, Sync, play, running
+
+TRIP = Trip(rollout="r1", by="local", reason="smoke in the kitchen")
+
+
+class Gone:
+    """In the place of the keeper's `command`: nobody is there, at once or after a long wait."""
+
+    def __init__(self, *, hangs: bool) -> None:
+        self.hangs = hangs
+
+    async def remote(self, *command: Any) -> Any:
+        """No answer."""
+        await asyncio.sleep(600 if self.hangs else 0)
+        raise ActorDiedError
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deployments.gateway.close_doors", lambda: None)
+    monkeypatch.setattr("deployments.gateway._SYNC_EVERY_S", 0.01)
+    monkeypatch.setattr("deployments.gateway._HEED_EVERY_S", 0.01)
+    monkeypatch.setattr("deployments.remote._ABORT_WITHIN_S", 0.01)
+    monkeypatch.setattr("deployments.remote._LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("serve.rollout.judging.LATE_S", 0.01)
+
+
+@asynccontextmanager
+async def alone(repository: Path, *, hangs: bool = False) -> AsyncIterator[tuple[httpx2.AsyncClient, Sync]]:
+    """A gateway with a rollout to `light`, which has all traffic, and no keeper any more."""
+    async with running(repository) as (sync, client, gateway, _):
+        keeper: Any = gateway._keeper
+        keeper.command = Gone(hangs=hangs)
+        [model] = sync.catalog.models.values()
+        watch = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
+        routes = model.routes.model_copy(update={"weights": {"base": 0.0, "light": 1.0}, "revision": 2})
+        sync.catalog = sync.catalog.put(model.model_copy(update={"routes": routes, "watch": watch}))
+        await sync.settle()
+        sync.error = ActorDiedError()
+        yield client, sync
+
+
+async def abort(client: httpx2.AsyncClient, rollout: str = "r1") -> tuple[int, str]:
+    """The answer to a person who aborts it."""
+    answer = await client.post(f"/control/rollouts/{rollout}/abort", json={"reason": TRIP.reason})
+    return answer.status_code, answer.json()["error"]
+
+
+async def answered_by(client: httpx2.AsyncClient) -> str:
+    """Which variant answers a request."""
+    variant: str = (await client.post("/v2/models/linear/infer", json=BODY)).json()["model_version"]
+    return variant
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_an_abort_acts_without_a_keeper(repository: Path, hangs: bool) -> None:
+    """All requests go to the baseline, and the answer says what was done and what is done later."""
+
+    async def scenario() -> tuple[Any, ...]:
+        async with alone(repository, hangs=hangs) as (client, _):
+            before = await answered_by(client)
+            return before, await abort(client), await answered_by(client)
+
+    before, (status, said), after = play(scenario())
+    assert (before, status, after) == ("light", 202, "base")
+    assert (
+        "rollout r1 is aborted by local, and its candidate gets no requests any more in any gateway" in said
+    )
+    assert "it is written down when the keeper is back" in said
+
+
+def test_the_next_keeper_hears_of_it(repository: Path) -> None:
+    """With the person's name and reason, until the rollout is over."""
+
+    async def scenario() -> Any:
+        async with alone(repository) as (client, sync):
+            await abort(client)
+            sync.error = None
+            while not sync.reports[-1].trips:
+                await asyncio.sleep(0.01)
+            return dict(sync.reports[-1].trips), Notices(notices_of(repository.parent)).find(["r1"])
+
+    assert play(scenario()) == ({"linear": TRIP}, [TRIP])
+
+
+def test_every_gateway_acts(repository: Path) -> None:
+    """Whichever was asked."""
+
+    async def scenario() -> str:
+        async with alone(repository) as (client, _):
+            Notices(notices_of(repository.parent)).put(TRIP)
+            while (variant := await answered_by(client)) != "base":
+                await asyncio.sleep(0.01)
+            return variant
+
+    assert play(scenario()) == "base"
+
+
+def test_a_rollout_that_does_not_run_cannot_be_aborted_so(repository: Path) -> None:
+    """Nothing is known of it here."""
+
+    async def scenario() -> tuple[int, str]:
+        async with alone(repository) as (client, _):
+            return await abort(client, "r0")
+
+    assert play(scenario())[0] == 503
+
+
+def test_who_looks_at_a_rollout_hears_that_nobody_judges(repository: Path) -> None:
+    """Soon, though the keeper's answer never comes."""
+
+    async def scenario() -> tuple[int, str]:
+        async with alone(repository, hangs=True) as (client, _):
+            answer = await client.get("/control/rollouts/r1")
+            return answer.status_code, answer.json()["error"]
+
+    status, said = play(scenario())
+    assert (status, said.startswith("the keeper does not answer, so nobody judges")) == (503, True)
+
+
+def test_ready_says_that_nobody_judges(repository: Path) -> None:
+    """The models answer all the same."""
+
+    async def scenario() -> tuple[int, Any]:
+        async with alone(repository) as (client, _):
+            while "judging" not in (answer := await client.get("/v2/health/ready")).json():
+                await asyncio.sleep(0.01)
+            return answer.status_code, answer.json()
+
+    status, body = play(scenario())
+    assert (status, body["ready"], body["judging"]) == (200, True, False)

@@ -1,0 +1,28 @@
+"""What a table asks is missed for certain, or not."""
+
+import pytest
+
+from tests.serve.rollout.asked import Asked, Found
+
+
+@pytest.mark.parametrize(
+    ("asked", "count", "missed"),
+    [
+        (Asked("seen", at_most=0.01), 0, False),
+        # Of a hundred with a true rate of 1 %, six come once in 2,000 times and seven once in 20,000.
+        (Asked("seen", at_most=0.01), 6, False),
+        (Asked("seen", at_most=0.01), 7, True),
+        (Asked("seen", at_least=0.99), 100, False),
+        (Asked("seen", at_least=0.99), 94, False),
+        (Asked("seen", at_least=0.99), 93, True),
+    ],
+)
+def test_chance_is_no_miss(asked: Asked, count: int, missed: bool) -> None:
+    """But what it brings less than once in 10,000 times is."""
+    assert asked.missed(Found(100, {"seen": count})) is missed
+
+
+def test_the_share_stands_beside_what_is_asked() -> None:
+    """In percent."""
+    found = Found(200, {"seen": 3})
+    assert Asked("seen", at_most=0.01).said(found) == "seen 1.50% (asked <= 1%)"

@@ -1,0 +1,157 @@
+"""Traffic: what users and both variants of many simulated rollouts do, second by second.
+
+It knows nothing of what judges them. Arrays are [variant, run], the baseline first."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.rollout.sequential import Array
+
+Whole = NDArray[np.int64]
+Truths = NDArray[np.bool_]
+KINDS: tuple[str, ...] = ("errors", "over_limit")
+# A second in so many is bad, and then this share of the requests fails; the mean stays.
+BURST_EVERY, BURST_RATE = 60, 0.5
+STALL_EVERY_S = 300
+# While a variant warms up, so many of its requests are over the limit, and a run takes so many times as long.
+WARMING_OVER, WARMING_COST = 0.8, 3.0
+# The day: requests and errors go up and down by so much, and each hour differs by chance (a log) as well.
+DAY_S, DAY_REQUESTS, DAY_ERRORS, HOUR = 86_400, 0.7, 0.5, 0.2
+# What a run costs drifts: AR(1) by the second, with this correlation and deviation (a log), and strays.
+RHO, DRIFT, STRAY = 0.95, 0.1, 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """Traffic and the truth about both variants; rates are (baseline, candidate)."""
+
+    requests_per_s: float
+    seconds: int
+    errors: tuple[float, float] = (0.02, 0.02)
+    # An equal candidate, latencies lognormal with sigma 0.5, and the limit 1.25 times the baseline's p99.
+    over_limit: tuple[float, float] = (0.0028, 0.0028)
+    # From this second on the errors are others.
+    change_s: int | None = None
+    changed: tuple[float, float] = (0.02, 0.04)
+    # Seconds in which much goes wrong: for both variants at once, or for one of them alone.
+    bursts: Literal["none", "shared", "apart"] = "none"
+    # Stalls of either variant by itself: as a rule this long, one in STALL_EVERY_S, in which all fails.
+    stalls_s: float | None = None
+    # After each step the candidate answers slowly for a time between these two.
+    warm_up_s: tuple[float, float] | None = None
+    # Who fails asks again a second later, up to so many times; the variant is drawn anew. Half of the errors
+    # are the request's: it fails again on the same variant.
+    retries: int = 0
+    # Requests and errors of both variants vary by the time of day.
+    diurnal: bool = False
+    # The candidate's run time per row over the baseline's.
+    cost: float = 1.0
+    # A share that never changes instead of the policy's steps.
+    split: float | None = None
+    # At one moment the wall clock of the keeper is set by so much, and the keeper may start anew then.
+    clock_at_s: int = 200
+    clock_jump_s: float = 0.0
+    restarts: bool = False
+    # After a change every 5 s.
+    look_every_s: int = 5
+    tick_s: int = 1
+
+    def look_at(self, now_s: int) -> int:
+        """How many seconds lie between looks."""
+        return self.look_every_s if self.change_s is None or now_s <= self.change_s else 5
+
+
+class Traffic:
+    """Draws it."""
+
+    def __init__(self, scenario: Scenario, rng: np.random.Generator, count: int) -> None:
+        self.scenario, self.rng = scenario, rng
+        self._stall_s = np.zeros((2, count), np.int64)
+        self._drift = rng.normal(0, DRIFT, (2, count))
+        self._began_s = rng.uniform(0, DAY_S, count)
+        self._hour = np.ones((2, count))
+        # How long each run's candidate warms up after a step.
+        self.warm_s = rng.uniform(*(scenario.warm_up_s or (0.0, 0.0)), count)
+        # Who asks again for the n-th time: [try, class, run], see `_ask`.
+        self._again = np.zeros((scenario.retries, 3, count), np.int64)
+
+    def draw(self, now_s: int, runs: Whole, shares: Array, since_s: Array) -> dict[str, NDArray[Any]]:
+        """Of the second that ends at `now_s`, for these runs: requests, events, and the milliseconds that a
+        run took; `since_s` is how long the step had lasted."""
+        scenario, rng = self.scenario, self.rng
+        if now_s % 3600 == 1 and scenario.diurnal:
+            self._hour = np.exp(rng.normal(0, HOUR, self._hour.shape))
+        # Of requests and of errors.
+        pace = self._pace(now_s)[:, runs]
+        warming = since_s < self.warm_s[runs]
+        stalled = self._stall()[:, runs]
+        changed = scenario.change_s is not None and now_s > scenario.change_s
+        errors = np.array(scenario.changed if changed else scenario.errors)[:, None] * pace[1]
+        total = rng.poisson(scenario.requests_per_s * pace[0])
+        if scenario.retries:
+            requests, failed = self._ask(runs, total, shares, errors, stalled)
+        else:
+            mine = rng.binomial(total, shares)
+            requests = np.array([total - mine, mine])
+            failed = rng.binomial(requests, self._disturbed(errors, stalled))
+        over = np.array(scenario.over_limit)[:, None] * np.ones(requests.shape)
+        over[1] = np.where(warming, WARMING_OVER, over[1])
+        return {
+            "requests": requests,
+            "errors": failed,
+            "over_limit": rng.binomial(requests, self._disturbed(over, stalled)),
+            "ms": self.cost(runs, warming),
+        }
+
+    def _pace(self, now_s: int) -> Array:
+        if not self.scenario.diurnal:
+            return np.ones(self._hour.shape)
+        wave = np.sin(2 * np.pi * (now_s + self._began_s) / DAY_S)
+        return np.array([1 + DAY_REQUESTS * wave, 1 + DAY_ERRORS * wave]) * self._hour
+
+    def _disturbed(self, rates: Array, stalled: Truths) -> Array:
+        """The rates of this second, in which some variants may have a burst or a stall."""
+        if self.scenario.bursts != "none":
+            bad = self.rng.random(rates.shape) < 1 / BURST_EVERY
+            bad = bad if self.scenario.bursts == "apart" else np.array([bad[0], bad[0]])
+            # In a bad second the rate is BURST_RATE; between, what leaves a third of the mean.
+            rates = np.where(bad, BURST_RATE, rates / 3)
+        return np.where(stalled, 1.0, rates)
+
+    def _stall(self) -> Truths:
+        """Which variants stall in this second."""
+        if self.scenario.stalls_s is not None:
+            begins = (self._stall_s == 0) & (self.rng.random(self._stall_s.shape) < 1 / STALL_EVERY_S)
+            lasts = self.rng.geometric(1 / self.scenario.stalls_s, self._stall_s.shape)
+            self._stall_s = np.where(begins, lasts, np.maximum(self._stall_s - 1, 0))
+        return np.asarray(self._stall_s > 0)
+
+    def _ask(
+        self, runs: Whole, total: Whole, shares: Array, errors: Array, stalled: Truths
+    ) -> tuple[Whole, Whole]:
+        """Requests and errors where who fails asks again. A request is of one of three classes: it fails on
+        both variants whenever it is sent; on the candidate alone; or by chance."""
+        rng, half = self.rng, errors / 2
+        both = rng.binomial(total, half.min(0))
+        alone = rng.binomial(total - both, np.maximum(half[1] - half[0], 0))
+        fresh = np.array([both, alone, total - both - alone])
+        waiting = np.concatenate([fresh[None], self._again[..., runs]])
+        mine = rng.binomial(waiting, shares)
+        asked = np.stack([waiting - mine, mine])
+        rates = np.ones((2, 3, len(runs)))
+        rates[0, 1], rates[:, 2] = 0.0, half
+        failed = rng.binomial(asked, np.where(stalled[:, None], 1.0, rates)[:, None])
+        self._again[..., runs] = failed.sum(0)[:-1]
+        return asked.sum((1, 2)), failed.sum((1, 2))
+
+    def cost(self, runs: Whole, warming: Truths) -> Array:
+        """The milliseconds that a run takes in this second."""
+        rng = self.rng
+        self._drift = RHO * self._drift + rng.normal(0, DRIFT * (1 - RHO**2) ** 0.5, self._drift.shape)
+        stray = rng.normal(0, STRAY, (2, len(runs)))
+        ms: Array = np.exp(self._drift[:, runs] + stray)
+        ms[1] *= self.scenario.cost * np.where(warming, WARMING_COST, 1.0)
+        return ms
