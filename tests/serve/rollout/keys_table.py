@@ -1,12 +1,13 @@
-"""What the guard of errors does where keys stick to a variant: python -m tests.serve.rollout.keys_table
+"""What the guard of errors does where keys stick: python -m tests.serve.rollout.table --only keys
 
 Users, their requests and their failures are drawn here, one by one, and know nothing of the code under test.
 The sums by bucket are arrays (`test_keys_table.py` holds them against those of `Evidence`)."""
 
 import math
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from serve.rollout.policy import Policy
 from serve.rollout.sequential import Array
 from serve.rollout.stalls import waits
 from serve.routing import BUCKETS
+from tests.serve.rollout.asked import Asked, Cell, Found, median_said
 from tests.serve.rollout.simulate import GUARDS
 
 # Runs that are compared in one go: more do not fit into a processor's cache.
@@ -204,17 +206,6 @@ POPULATIONS = (
 )
 
 
-def cells() -> Iterator[Population]:
-    """Each population, equal and with twice the errors, with a past and without."""
-    for population in POPULATIONS:
-        kinds: tuple[Worse | None, ...] = (None, twice)
-        if population.fails is few:
-            kinds = (None, as_many_more, spread)
-        for worse in kinds:
-            for past_s in (3600.0, 0.0):
-                yield replace(population, worse=worse, past_s=past_s)
-
-
 def simulate_keys(population: Population, *, runs: int, seed: int) -> KeyedRuns:
     """`runs` rollouts, each until it is over or the time is."""
     simulated = KeyedRuns(population, np.random.default_rng(seed), runs)
@@ -225,22 +216,32 @@ def simulate_keys(population: Population, *, runs: int, seed: int) -> KeyedRuns:
     return simulated
 
 
-def describe(population: Population, ended: KeyedRuns) -> str:
-    """One line: how the rollouts ended, and when."""
-    back, done = ended.rolled_back_s >= 0, ended.done_s >= 0
-    kind = "equal" if population.worse is None else f"twice the errors ({population.worse.__name__})"
-    line = f"keys: {population.name}; {kind}; {population.past_s / 60:g} min of past\n    rolled back "
-    line += f"{back.mean():.2%}; done {done.mean():.2%}"
-    if back.any():
-        line += f"; rolled back after {np.median(ended.rolled_back_s[back]):,.0f} s (median)"
-    return line
+def find(population: Population, runs: int) -> Found:
+    """How the rollouts of one population end."""
+    ended = simulate_keys(population, runs=runs, seed=11)
+    back, done = (seconds[seconds >= 0] for seconds in (ended.rolled_back_s, ended.done_s))
+    said = filter(None, [median_said(back, "back"), median_said(done, "promoted")])
+    return Found(runs, {"rolled back": len(back), "promoted": len(done)}, "; ".join(said))
 
 
-def keys_table(runs: int) -> None:
-    """Print how the rollouts of each population end."""
-    for population in cells():
-        print(describe(population, simulate_keys(population, runs=runs, seed=11)), flush=True)
-
-
-if __name__ == "__main__":
-    keys_table(int(sys.argv[1]) if len(sys.argv) > 1 else 1000)
+def keys_cells(fast: bool) -> Iterator[Cell]:
+    """Each population, equal and with twice the errors, with an hour of past and, unless it is fast, without.
+    Without one nothing is asked but that none is promoted that is bad."""
+    never_on = Asked("promoted", at_most=0.01)
+    for population, past_s in product(POPULATIONS, (3600.0,) if fast else (3600.0, 0.0)):
+        kinds: tuple[Worse | None, ...] = (None, twice)
+        if population.fails is few:
+            kinds = (None, as_many_more, spread)
+        for worse in kinds:
+            asked: tuple[Asked, ...] = (Asked("rolled back", at_most=0.01),)
+            if worse is not None:
+                asked = (never_on, Asked("rolled back", at_least=0.99)) if past_s else (never_on,)
+            kind = "equal" if worse is None else f"twice the errors ({worse.__name__})"
+            scenario = replace(population, worse=worse, past_s=past_s, look_every_s=60 if fast else 5)
+            yield Cell(
+                group="keys",
+                name=f"{population.name}; {kind}; {past_s / 60:g} min of past",
+                asked=asked,
+                find=partial(find, scenario),
+                runs=10 if fast else 1000,
+            )
