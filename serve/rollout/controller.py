@@ -232,7 +232,9 @@ class Controller:
             situation.present = situation.present.model_copy(update={"routes": routes})
 
     def _stop(self, situation: Situation, rollout: Rollout, reason: str) -> None:
-        action, stop = (Action.PROMOTE, end_watch) if rollout.watched else (Action.ABORT, abort)
+        # What was promoted stays so, as long as it is still there.
+        ends = rollout.watched and situation.strange(rollout, rollout.plan.candidate) is None
+        action, stop = (Action.PROMOTE, end_watch) if ends else (Action.ABORT, abort)
         try:
             self.change(situation, action, stop(rollout, BY_KEEPER, reason), self.clock.now_s())
         except LostLease:

@@ -1,5 +1,6 @@
 """Mended: routes that fit to what is loaded. Pure."""
 
+from serve.rollout.rollout import Phase
 from serve.rollout.situation import Situation
 from serve.routing import Routes
 
@@ -10,6 +11,8 @@ def mended(situation: Situation) -> Routes:
     baseline, loaded, before = situation.baseline, situation.digests, situation.present.routes
     start = before is None or (not situation.decided and situation.weights is not None)
     asked = situation.weights if start else before and before.weights
+    if not start and _promoted_another(situation):
+        asked = {baseline: 100.0}
     weights = {baseline: 0.0} | {name: weight for name, weight in (asked or {}).items() if name in loaded}
     if not any(weights.values()):
         weights[baseline] = 100.0
@@ -30,3 +33,14 @@ def mended(situation: Situation) -> Routes:
         sticky=before.sticky,
         revision=before.revision + 1,
     )
+
+
+def _promoted_another(situation: Situation) -> bool:
+    """Whether a rollout gave all traffic to a variant that was replaced by another version since. What became
+    the baseline is whatever is loaded as that."""
+    rollout, routes = situation.present.rollout, situation.present.routes
+    if rollout is None or routes is None or rollout.phase is not Phase.DONE:
+        return False
+    candidate = rollout.plan.candidate
+    promoted = candidate != situation.baseline and routes.revision in situation.splits
+    return promoted and situation.strange(rollout, candidate) is not None

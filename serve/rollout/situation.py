@@ -228,11 +228,14 @@ class Situation:
 
     def fault(self, rollout: Rollout) -> str | None:
         """Why the rollout cannot go on with what is loaded; None: it can."""
-        for variant, digest in rollout.plan.digests.items():
-            if variant not in self.digests:
-                return f"{variant} is not loaded any more"
-            if self.digests[variant] != digest:
-                return f"{variant} was loaded in another version than the evidence is about"
+        return next(filter(None, (self.strange(rollout, name) for name in rollout.plan.digests)), None)
+
+    def strange(self, rollout: Rollout, variant: str) -> str | None:
+        """Why what is loaded of one variant is not what the rollout is about; None: it is."""
+        if variant not in self.digests:
+            return f"{variant} is not loaded any more"
+        if self.digests[variant] != rollout.plan.digests.get(variant, self.digests[variant]):
+            return f"{variant} was loaded in another version than the evidence is about"
         return None
 
     def notable(self, evidence: Evidence) -> bool:

@@ -116,3 +116,12 @@ def test_a_watch_does_not_end_in_the_old_model_when_something_is_loaded(watched:
     watched.controller.settle("digits", "fp32", VERSIONS | {"fp32": "d" * 64}, None)
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "keeper")
     assert watched.routes.share("int8") == 1.0
+
+
+def test_a_watched_version_that_is_replaced_loses_the_traffic(watched: Keeping) -> None:
+    """Nothing is known of the one that came under its name."""
+    watched.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
+    assert (watched.rollout.phase, watched.rollout.by) == (Phase.ROLLED_BACK, "keeper")
+    assert watched.rollout.reason == "int8 was loaded in another version than the evidence is about"
+    assert watched.routes.share("fp32") == 1.0
+    assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()

@@ -101,12 +101,31 @@ def test_a_rollout_that_did_not_win_is_refused(keeping: Keeping) -> None:
         accept(keeping)
 
 
-def test_a_version_that_did_not_win_is_refused(keeping: Keeping) -> None:
-    """It was loaded since, and nothing is known of it."""
+def test_a_version_that_did_not_win_gets_nothing_by_its_name(keeping: Keeping) -> None:
+    """It was loaded since, and nothing is known of it: the baseline answers, and it cannot be accepted."""
     won(keeping)
     keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
+    assert (keeping.routes.share("fp32"), keeping.routes.baseline) == (1.0, "fp32")
     with pytest.raises(RefusedAction, match="int8 was loaded in another version than the evidence is about"):
         accept(keeping)
+    keeping.start()
+
+
+def test_what_a_person_gives_to_another_version_stays(keeping: Keeping) -> None:
+    """Also over a restart: that is no verdict."""
+    won(keeping)
+    newer = VERSIONS | {"int8": "d" * 64}
+    keeping.controller.settle("digits", "fp32", newer, None)
+    keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 0, "int8": 1}), "ann")
+    keeping.controller.settle("digits", "fp32", newer, None)
+    assert keeping.routes.share("int8") == 1.0
+
+
+def test_another_version_of_what_was_accepted_is_the_baseline(keeping: Keeping) -> None:
+    """As another version of any baseline is: whoever loads it deploys it."""
+    accept(won(keeping))
+    keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
+    assert (keeping.routes.baseline, keeping.routes.share("int8")) == ("int8", 1.0)
 
 
 def test_a_winner_without_the_traffic_is_refused(keeping: Keeping) -> None:
