@@ -32,7 +32,7 @@ from serve.rollout.replay import Replay
 from serve.routing import Routes
 
 # Then an abort acts without the keeper.
-_ABORT_WITHIN_S = 0.75
+_ABORT_WITHIN_S = 0.6
 _LOOK_EVERY_S = 0.5
 _SILENT = (
     "the keeper does not answer, so nobody judges; what is in force stays in force, and an abort acts all "
