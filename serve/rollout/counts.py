@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from serve.rollout import blocks, clusters, course, marks
 from serve.rollout.evidence import TRIALS, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
-from serve.rollout.segment import course_of
+from serve.rollout.segment import numbers_of
 from serve.rollout.sequential import Array, Bursts, dispersion
 from serve.rollout.stalls import Stalls
 from serve.routing import BUCKETS
@@ -74,32 +74,28 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float) -> Counts:
     segments = evidence.segments
     if kind not in TRIALS or not any(segment.courses for segment in segments):
         return _plain_counts(segments, kind)
-    courses = [_course_of(segment, kind, segments[-1].step) for segment in segments]
     # Labels of requests that stuck to keys were not drawn one by one: their keys are compared instead.
     shares = np.array([0.0 if segment.sticky else segment.split for segment in segments])
-    stacked = course.Course(*(np.array(part) for part in zip(*courses, strict=True)))
-    counts = counts_in(stacked, shares, np.array(len(courses) - 1), stall_s)
-    return replace(counts, keyed=_keyed_of(evidence, kind))
-
-
-def _course_of(segment: Segment, kind: str, step: int) -> course.Course:
-    found = course_of(segment, kind)
+    courses = course.unpack([numbers_of(segment, kind) for segment in segments])
     # A stall that was under way when its step ended, as when a person promotes, is over.
-    return found if segment.step == step else found._replace(alone=np.zeros(2))
+    runs = np.array([segment.step == segments[-1].step for segment in segments])
+    courses = courses._replace(alone=courses.alone * runs[:, None])
+    counts = counts_in(courses, shares, np.array(len(segments) - 1), stall_s)
+    return replace(counts, keyed=_keyed_of(evidence, kind))
 
 
 def counts_in(courses: course.Course, shares: Array, here: Places, stall_s: float) -> Counts:
     """The events in courses [..., segment] with these shares [segment]; `here` [...] is the one that runs."""
     together = blocks.dispersion(courses.blocks)
     lasted_s = courses.alone[..., 1].max(-1)
-    last = course.Course(*(_at(part, here) for part in courses))
+    events, requests, marked = (_at(part, here) for part in (courses.events, courses.requests, courses.marks))
     return Counts(
         candidate=courses.events[..., 1],
         both=courses.events.sum(-1),
         shares=shares,
         trials=courses.requests[..., 1].sum(-1),
         dispersion=together,
-        recent=_recent_of(last, shares[here], _at(together, here)),
+        recent=_recent_of(events, requests, marked, shares[here], _at(together, here)),
         stalls=Stalls(courses.stalls.sum(-2), lasted_s, stall_s),
     )
 
@@ -110,10 +106,9 @@ def _at(part: Array, here: Places) -> Array:
     return np.take_along_axis(part, place, axis=here.ndim).squeeze(here.ndim)
 
 
-def _recent_of(last: course.Course, share: Array, together: Array) -> Recent:
-    """Since the marks of the segment that runs."""
-    sums = np.concatenate([last.events, last.requests[..., 1:]], -1)
-    window, log_parts = marks.since(last.marks, sums)
+def _recent_of(events: Array, requests: Array, marked: Array, share: Array, together: Array) -> Recent:
+    """Since the marks of the segment that runs, of which these are the sums."""
+    window, log_parts = marks.since(marked, np.concatenate([events, requests[..., 1:]], -1))
     ones = np.ones_like(log_parts)
     return Recent(
         candidate=window[..., 1],

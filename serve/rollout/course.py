@@ -25,11 +25,14 @@ _APART = 2.0
 # Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
 # calm rate is neutral, and so many events beyond that begin a stall.
 _NEUTRAL = 3.4
-# What hits less than this share of a variant's requests is a rate, however much above the calm one.
-_LEAST = 0.1
-_BEGINS = 4.0
+# A stall hits most of a variant's requests: what hits less than this share is a rate, however high. Once it
+# has begun it goes on while it hits a few of them: what hits not quite all is one stall, and not many.
+_MOST, _FEW = 0.7, 0.3
+_BEGINS = 1.5
 # The same sum the other way round: so many events fewer than neutral end it, or so many seconds without one.
 _ENDS = 2.0
+# In a stall no more than this share teaches the usual rate.
+_TEACHES = 0.1
 _LONGEST_END_S = 30.0
 # What goes on for so long is the variant's rate from now on.
 _LONGEST_S = 900.0
@@ -73,6 +76,9 @@ class Course(NamedTuple):
 _BLOCKS, _OPEN = (blocks.SCALES, blocks.COLUMNS), (blocks.SCALES, 2)
 _MARKS = (len(marks.EVERY_S), marks.KEPT, marks.COLUMNS)
 _SHAPES = ((), *[(2,)] * 4, _BLOCKS, _OPEN, _MARKS, (2,), (2, 8), *[(2,)] * 6, (3,))
+_SIZES = [math.prod(shape) for shape in _SHAPES]
+_ENDS_OF_PARTS = np.cumsum(_SIZES)[:-1]
+_NOTHING = (0.0,) * sum(_SIZES)
 
 
 def begin(*runs: int) -> Course:
@@ -80,36 +86,39 @@ def begin(*runs: int) -> Course:
     return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
 
 
-def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> Course:
-    """A course of which no more is known than sums: requests and events [2], and of blocks of a second the
-    columns of serve/rollout/blocks.py."""
-    whole = begin()
-    whole.blocks[0] = block
-    sums = {"events": events, "requests": requests, "usual_events": events, "usual_requests": requests}
-    return whole._replace(seconds=np.array(round(seconds), float), **sums)
+def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> tuple[float, ...]:
+    """The numbers of a course of which no more is known than sums: requests and events [2], and of blocks of
+    a second the columns of serve/rollout/blocks.py."""
+    whole = begin(1)
+    whole.blocks[0, 0] = block
+    for name, total in (("events", events), ("requests", requests)):
+        for part in (name, f"usual_{name}"):
+            getattr(whole, part)[0] = total
+    whole.seconds[0] = round(seconds)
+    return pack(whole)[0]
 
 
 def add(course: Course, earlier: Course) -> Course:
     """The course with the judged sums and the stalls of another one that ended before it began."""
     sums = ("events", "requests", "usual_events", "usual_requests", "blocks", "stalls")
-    shift = np.concatenate([[0.0], earlier.events, earlier.requests[1:]])
-    marked = np.where(course.marks[..., :1] > 0, course.marks + shift, course.marks)
+    shift = np.concatenate([0 * earlier.events[..., :1], earlier.events, earlier.requests[..., 1:]], -1)
+    shifted = course.marks + shift[..., None, None, :]
+    marked = np.where(course.marks[..., :1] > 0, shifted, course.marks)
     total = {name: getattr(course, name) + getattr(earlier, name) for name in sums}
     return course._replace(**total, marks=marked)
 
 
-def pack(course: Course) -> tuple[float, ...]:
-    """The numbers of one course, to be stored."""
-    return tuple(round(float(number), 6) for part in course for number in np.ravel(part))
+def pack(course: Course) -> tuple[tuple[float, ...], ...]:
+    """The numbers of each course, to be stored; their only axis is the first."""
+    flat = [part.reshape(len(part), -1) for part in course]
+    return tuple(map(tuple, np.concatenate(flat, -1).round(6).tolist()))
 
 
-def unpack(numbers: Sequence[float]) -> Course:
-    """The course with these numbers; none: one that has not begun."""
-    if not numbers:
-        return begin()
-    ends = np.cumsum([math.prod(shape) for shape in _SHAPES])[:-1]
-    parts = np.split(np.array(numbers, float), ends)
-    return Course(*(part.reshape(shape) for part, shape in zip(parts, _SHAPES, strict=True)))
+def unpack(numbers: Sequence[Sequence[float]]) -> Course:
+    """The courses with these numbers, along the first axis; without any, one has not begun."""
+    array = np.array([each or _NOTHING for each in numbers], float)
+    parts = np.split(array, _ENDS_OF_PARTS, -1)
+    return Course(*(part.reshape(len(array), *shape) for part, shape in zip(parts, _SHAPES, strict=True)))
 
 
 class Rates(NamedTuple):
@@ -147,15 +156,15 @@ class _Stalling(NamedTuple):
 def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course:
     """The course after one more second with these requests and events [2], at the `calm_rates` before it."""
     calm = np.maximum(rates.calm, course.settled)
-    neutral = requests * np.maximum(_NEUTRAL * calm, _LEAST)
-    stalls = _stall(course, requests, events, neutral)
+    stalls = _stall(course, requests, events, calm)
     columns = _columns(requests, events) * (1 - stalls.now.max(-1, keepdims=True))
     # What came before a stall was noticed belongs to it; of two at once, the longer window holds the other.
     taken = (course.window * stalls.begins[..., None]).max(-2)
     sums = columns - taken
     # What looks like a stall teaches the usual rate only at first, so that a wrong first guess mends itself.
     teaches = np.maximum(1 - stalls.now, (rates.requests < _FIRST_REQUESTS)[..., None])
-    usual_events = np.where(stalls.now > 0, np.minimum(events, neutral), events) * teaches
+    most = requests * np.maximum(_NEUTRAL * calm, _TEACHES)
+    usual_events = np.where(stalls.now > 0, np.minimum(events, most), events) * teaches
     grown, opened = _grow(course, columns[..., 0:2], taken)
     judged = course.events + sums[..., 0:2], course.requests + sums[..., 2:4]
     marked = np.concatenate([judged[0], judged[1][..., 1:]], -1)
@@ -182,11 +191,12 @@ def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course
     )
 
 
-def _stall(course: Course, requests: Array, events: Array, neutral: Array) -> _Stalling:
+def _stall(course: Course, requests: Array, events: Array, calm: Array) -> _Stalling:
     before = np.asarray(course.lasted > 0)
-    score = np.where(before, 0.0, np.maximum(course.score + events - neutral, 0))
+    begin, end = (requests * np.maximum(_NEUTRAL * calm, share) for share in (_MOST, _FEW))
+    score = np.where(before, 0.0, np.maximum(course.score + events - begin, 0))
     begins = ~before & (score >= _BEGINS)
-    calmer = np.maximum(neutral, _ENDS / _LONGEST_END_S) - events
+    calmer = np.maximum(end, _ENDS / _LONGEST_END_S) - events
     quiet = np.where(before, np.maximum(course.quiet + calmer, 0.0), 0.0)
     ends = before & (quiet >= _ENDS)
     now = before | begins
@@ -195,7 +205,7 @@ def _stall(course: Course, requests: Array, events: Array, neutral: Array) -> _S
     burst = np.where(now, course.burst + events + np.where(begins, _own(course.window), 0.0), 0.0)
     settles = now & ~ends & (lasted >= _LONGEST_S)
     total = course.requests + requests
-    shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS
+    shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS / (1 - _MOST)
     goes_on = now & ~ends & ~settles
     return _Stalling(
         begins=begins.astype(float),

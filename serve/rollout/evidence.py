@@ -7,20 +7,20 @@ from typing import Self
 from pydantic import model_validator
 
 from serve.record import Record
-from serve.rollout import course
 
 # Who reads evidence finds all of it here.
 from serve.rollout.comparison import Clusters as Clusters  # noqa: PLC0414
 from serve.rollout.comparison import Comparison as Comparison  # noqa: PLC0414
 from serve.rollout.comparison import Moments as Moments  # noqa: PLC0414
 from serve.rollout.keys import Keys
+from serve.rollout.looked import Looked
 from serve.rollout.matched import Matched
 from serve.rollout.runs import Cost as Cost  # noqa: PLC0414
 from serve.rollout.segment import TRIALS as TRIALS  # noqa: PLC0414
 from serve.rollout.segment import Events as Events  # noqa: PLC0414
 from serve.rollout.segment import Pair as Pair  # noqa: PLC0414
 from serve.rollout.segment import Segment as Segment  # noqa: PLC0414
-from serve.rollout.segment import go_on, together_in_time, with_courses
+from serve.rollout.segment import courses_of, go_on, together_in_time
 from serve.rollout.stretch import Stretch
 from serve.rollout.sums import Sum
 
@@ -79,6 +79,18 @@ class Evidence(Record):
     sheets: Mapping[str, int] = {}
     # None: nothing that was seen earlier counts here.
     carried: Carried | None = None
+    # For how long; None: nobody has counted that, as in what was stored before it was counted.
+    looked: Looked | None = None
+
+    def elapsed_s(self, started_s: float, now_s: float) -> float:
+        """For how long a rollout that was started then has been judged."""
+        return now_s - started_s if self.looked is None else self.looked.whole_s
+
+    def stayed_s(self, entered_s: float, now_s: float) -> float:
+        """For how long it has been judged in the phase that it entered then."""
+        if self.looked is None:
+            return now_s - entered_s
+        return self.looked.here_s if self.looked.entered_s == entered_s else 0.0
 
     @property
     def known(self) -> "Evidence":
@@ -100,7 +112,7 @@ class Evidence(Record):
             }
         )
         for segment in self.carried.segments:
-            whole = whole.with_tick(with_courses(segment))
+            whole = whole.with_tick(segment.with_courses(courses_of(segment)))
         return whole
 
     @model_validator(mode="after")
@@ -116,12 +128,11 @@ class Evidence(Record):
         after = tick if before is None else before + tick
         if tick.courses:
             # It is more than a tick: what another rollout has seen.
-            courses = {kind: together_in_time(kind, before, tick) for kind in tick.courses}
-            after = after.model_copy(update={"courses": courses})
+            after = after.with_courses(together_in_time(before, tick))
         elif tick.requests.both:
-            courses = {kind: go_on(kind, self.segments, before, tick) for kind in TRIALS}
-            after = after.model_copy(update={"courses": courses})
-            if any(course.unpack(numbers).lasted.any() for numbers in courses.values()):
+            courses = go_on(self.segments, before, tick)
+            after = after.with_courses(courses)
+            if courses.lasted.any():
                 # What happens to all keys of a variant at once is no property of the keys.
                 kept = tick if before is None else before
                 keys = {"baseline_keys": kept.baseline_keys, "candidate_keys": kept.candidate_keys}

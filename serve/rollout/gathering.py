@@ -139,13 +139,13 @@ def _gained(before: Evidence, after: Evidence, key: tuple[int, float, bool]) -> 
         for name, less, more in zip(
             names, (then.requests, then.events), (now.requests, now.events), strict=True
         ):
-            gained[name] = round(float(more[1] - less[1]))
+            gained[name] = round(float(more[0, 1] - less[0, 1]))
     return gained
 
 
 def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> Course:
     found = (segment.courses.get(kind, ()) for segment in evidence.segments if segment.key == key)
-    return unpack(next(found, ()))
+    return unpack([next(found, ())])
 
 
 def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: Plan) -> Pair:

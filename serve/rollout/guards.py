@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import logsumexp
 
 from serve.rollout import course
 from serve.rollout.clusters import log_above, log_below
@@ -20,6 +19,7 @@ from serve.rollout.sequential import (
     log_rate_below,
     log_ratio_above,
     log_ratio_below,
+    log_sum,
 )
 from serve.rollout.stalls import log_endless, log_more, waits
 
@@ -40,7 +40,7 @@ def harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> A
     if counts.recent is None or counts.stalls is None:
         return rate
     others = [_recent_harm(guard, counts.recent), log_more(counts.stalls), log_endless(counts.stalls)]
-    other = logsumexp(np.stack(others), axis=0) - math.log(len(others))
+    other = log_sum(np.stack(others, -1)) - math.log(len(others))
     return np.asarray(np.logaddexp(rate, other) - math.log(2))
 
 
@@ -74,7 +74,7 @@ def _recent_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, recent: Rece
     first, second, share = (each[..., None] for each in drawn)
     rate = log_rate_above(recent.candidate, recent.trials, guard.allowed)
     evidence = np.minimum(log_ratio_above(first, second, share, guard.harm), rate)
-    return np.asarray(logsumexp(evidence + recent.log_parts, axis=-1))
+    return log_sum(evidence + recent.log_parts)
 
 
 def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
@@ -142,8 +142,8 @@ def _waiting(counts: Counts) -> str | None:
 
 def _stall_said(segments: Sequence[Segment], kind: str) -> str:
     """The stall that was set apart with most events, in words."""
-    worst = [course.unpack(segment.courses.get(kind, ())).worst for segment in segments]
-    events, lasted_s, variant = max(worst, key=lambda each: float(each[0]), default=(0.0, 0.0, 0.0))
+    worst = course.unpack([(), *(segment.courses.get(kind, ()) for segment in segments)]).worst.tolist()
+    events, lasted_s, variant = max(worst, key=lambda each: each[0])
     whose = ("baseline", "candidate")[int(variant)]
     total = sum(getattr(getattr(segment, kind), whose) for segment in segments)
     if not events or not total:

@@ -107,10 +107,11 @@ def _decide(
         return Kind.ROLLBACK, harm
     seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
     if rollout.watched:
-        return _watch_on(rollout, guards, share, seen, now_s)
+        stayed_s = evidence.stayed_s(rollout.entered_s, now_s)
+        return _watch_on(rollout.policy, guards, share, seen, stayed_s)
     if mismatch.harmful:
         return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
-    elapsed_s = now_s - rollout.started_s
+    elapsed_s = evidence.elapsed_s(rollout.started_s, now_s)
     missing = list(chain(_too_early(rollout, evidence, now_s), _unproven(rollout, evidence, guards, now_s)))
     if elapsed_s >= rollout.policy.maximum_s:
         return Kind.INCONCLUSIVE, (
@@ -124,13 +125,12 @@ def _decide(
 
 
 def _watch_on(
-    rollout: Rollout, guards: Sequence[Figure], share: str, seen: str, now_s: float
+    policy: Policy, guards: Sequence[Figure], share: str, seen: str, watched_s: float
 ) -> tuple[Kind, str]:
     """Whether the watch goes on: it ends neither before its time nor with a suspicion."""
-    watched_s, asked_s = now_s - rollout.entered_s, rollout.policy.watch_s
-    said = f"{share}: watched for {watched_s:,.0f} of {asked_s:,.0f} s"
+    said = f"{share}: watched for {watched_s:,.0f} of {policy.watch_s:,.0f} s"
     held = _held_by(guards)
-    if watched_s < asked_s or held:
+    if watched_s < policy.watch_s or held:
         return Kind.CONTINUE, "; ".join([said, *held])
     return Kind.PROMOTE, f"{said}; {seen}"
 
@@ -151,7 +151,7 @@ def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     step = rollout.policy.steps[rollout.step - 1]
     requests = sum(segment.requests.both for segment in _of_step(rollout, evidence.segments))
     missing = []
-    if (stayed_s := now_s - rollout.entered_s) < step.minimum_s:
+    if (stayed_s := evidence.stayed_s(rollout.entered_s, now_s)) < step.minimum_s:
         missing.append(f"{stayed_s:,.0f} of {step.minimum_s:,.0f} s")
     if (least := step.minimum_requests) > requests:
         left = about(stayed_s * (least / requests - 1)) if requests else ""
@@ -190,7 +190,7 @@ def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], n
         left = ""
         if (kind := watched.get(figure.guard)) is not None and figure.safe_at is not None:
             growth = kind.growth(evidence, rollout.step, figure.safe_at)
-            left = about(None if growth is None else growth * (now_s - rollout.entered_s))
+            left = about(None if growth is None else growth * evidence.stayed_s(rollout.entered_s, now_s))
         missing.append(f"{figure.safe_said()}{left}")
     return missing
 

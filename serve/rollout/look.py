@@ -9,6 +9,7 @@ from serve.rollout.census import Sheet
 from serve.rollout.gathering import gather
 from serve.rollout.judge import judge
 from serve.rollout.labelled import with_labels
+from serve.rollout.looked import Looked
 from serve.rollout.rollout import Rollout
 from serve.rollout.situation import Situation
 from serve.rollout.trail import METHOD, Action, Change, Judged
@@ -54,9 +55,12 @@ def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float)
         matched = situation.matched
         splits, span = dict(situation.splits), (situation.ticked_s or now_s, now_s)
         sheets, situation.waiting = situation.waiting, []
+        last_s = situation.looked_s
     try:
         gathered = gather(evidence, sheets, rollout.plan, splits, span) if sheets else evidence
         gathered = with_labels(gathered, labels, matched)
+        looked = (gathered.looked or Looked()).on(rollout.entered_s, last_s, now_s)
+        gathered = gathered.model_copy(update={"looked": looked})
         answers = _answers(situation, rollout, sheets, now_s)
     except BaseException:
         with taking:
@@ -67,6 +71,7 @@ def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float)
             return False
         situation.present = situation.present.model_copy(update={"evidence": gathered})
         situation.unnoted += answers
+        situation.looked_s = now_s
         if sheets:
             situation.ticked_s = now_s
     return True

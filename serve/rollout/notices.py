@@ -22,6 +22,9 @@ class Notices:
     def put(self, trip: Trip) -> bool:
         """Let everybody know, whole or not at all; False: it cannot be written, which is logged."""
         path = self._path(trip.rollout)
+        if path.exists():
+            # Who was first has aborted it.
+            return True
         temporary = path.with_suffix(".new")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

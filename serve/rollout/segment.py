@@ -113,6 +113,10 @@ class Segment(Record):
         ended_s = max(self.ended_s, other.ended_s)
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
+    def with_courses(self, courses: course.Course) -> "Segment":
+        """This, with the courses of each kind of event in `TRIALS`, along the first axis."""
+        return self.model_copy(update={"courses": dict(zip(TRIALS, course.pack(courses), strict=True))})
+
 
 # Kind of event of live requests -> the requests that it could have happened to.
 TRIALS = {
@@ -124,13 +128,13 @@ TRIALS = {
 }
 
 
-def course_of(segment: Segment | None, kind: str) -> course.Course:
-    """How the events of this kind fell in time; where that was not kept, as in what was stored before it was,
-    from their sums."""
+def numbers_of(segment: Segment | None, kind: str) -> tuple[float, ...]:
+    """How the events of this kind fell in time, as `serve.rollout.course` stores it; where that was not kept,
+    as in what was stored before it was, from their sums."""
     if segment is None or not segment.requests.both:
-        return course.begin()
+        return ()
     if (numbers := segment.courses.get(kind)) is not None:
-        return course.unpack(numbers)
+        return numbers
     trials, events = getattr(segment, TRIALS[kind]), getattr(segment, kind)
     requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
     seconds, ticks = segment.ended_s - segment.started_s, events.candidate_ticks
@@ -139,23 +143,23 @@ def course_of(segment: Segment | None, kind: str) -> course.Course:
     return course.of_sums(seconds, requests, counts, block)
 
 
-def with_courses(segment: Segment) -> Segment:
-    """The segment with the course of each kind of event."""
-    courses = {kind: course.pack(course_of(segment, kind)) for kind in TRIALS}
-    return segment.model_copy(update={"courses": courses}) if segment.requests.both else segment
+def courses_of(segment: Segment | None) -> course.Course:
+    """Those of each kind of event in `TRIALS`, along the first axis; None: none has begun."""
+    return course.unpack([numbers_of(segment, kind) for kind in TRIALS])
 
 
-def together_in_time(kind: str, before: Segment | None, earlier: Segment) -> tuple[float, ...]:
-    """The course of one kind of event in the segment `before`, if there is one, and in one of another
-    rollout."""
-    return course.pack(course.add(course_of(before, kind), course_of(earlier, kind)))
+def together_in_time(before: Segment | None, earlier: Segment) -> course.Course:
+    """The courses in the segment `before`, if there is one, and in one of another rollout."""
+    return course.add(courses_of(before), courses_of(earlier))
 
 
-def go_on(kind: str, segments: Sequence[Segment], before: Segment | None, tick: Segment) -> tuple[float, ...]:
-    """The course of one kind of event in the segment `before`, if there is one, after the tick as well."""
-    courses = [course_of(segment, kind) for segment in segments]
-    usual = [sum(each.usual_events for each in courses), sum(each.usual_requests for each in courses)]
-    rates = course.calm_rates(*(np.zeros(2) + part for part in usual))
-    trials, events = getattr(tick, TRIALS[kind]), getattr(tick, kind)
-    requests, counts = (np.array([pair.baseline, pair.candidate], float) for pair in (trials, events))
-    return course.pack(course.step(course_of(before, kind), requests, counts, rates))
+def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment) -> course.Course:
+    """The courses in the segment `before`, if there is one, after the tick as well."""
+    usual = [(each.usual_events, each.usual_requests) for each in map(courses_of, [None, *segments])]
+    rates = course.calm_rates(*(sum(parts, np.zeros(2)) for parts in zip(*usual, strict=True)))
+    pairs = [(getattr(tick, trials), getattr(tick, kind)) for kind, trials in TRIALS.items()]
+    trials, events = (
+        np.array([(pair.baseline, pair.candidate) for pair in kinds], float)
+        for kinds in zip(*pairs, strict=True)
+    )
+    return course.step(courses_of(before), trials, events, rates)

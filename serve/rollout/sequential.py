@@ -80,9 +80,16 @@ def _mix(candidate: Array, both: Array, shares: Array, ratio: Number, depths: Ar
     shift = np.log1p(share * (null - 1)) - np.log1p(share * (null * np.exp(depths) - 1))
     paths = candidate.sum(-1)[..., None] * depths + (both[..., None, :] @ shift)[..., 0, :]
     paths += _LOG_WEIGHTS
-    # scipy's logsumexp takes several times as long, and this is most of what a look costs.
-    most = paths.max(-1)
-    return np.asarray(most + np.log(np.exp(paths - most[..., None]).sum(-1)))
+    return log_sum(paths)
+
+
+def log_sum(logs: Array) -> Array:
+    """The log of the sum of what these are the logs of, along the last axis. scipy's logsumexp takes several
+    times as long, and this is much of what a look costs."""
+    most = logs.max(-1)
+    shift = np.where(np.isfinite(most), most, 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(shift + np.log(np.exp(logs - shift[..., None]).sum(-1)))
 
 
 class Bursts(NamedTuple):

@@ -61,8 +61,9 @@ class Situation:
     judged: tuple[Verdict, float] | None = None
     # Whether anybody but the start of a server has decided on the routes.
     decided: bool = False
-    # When the last tick ended.
+    # When the last tick ended; and when this keeper looked last, or took it up.
     ticked_s: float = 0.0
+    looked_s: float = 0.0
     # How much evidence the last verdict had that was written down.
     weighed: int = 0
     # Gateway -> the number of its last sheet that came, and those that are in no evidence yet.
@@ -135,7 +136,7 @@ class Situation:
         for entry in trail:
             self.put(entry.number, entry.change)
         self._restart(present.evidence)
-        self.present = present
+        self.present, self.looked_s = present, now_s
         self.go_on_top(ahead, now_s)
 
     def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
@@ -201,8 +202,8 @@ class Situation:
         if change.action is Action.START:
             evidence = Evidence(carried=change.carried)
             self._restart(evidence)
-            self.splits = {}
-            self.weighed, self.judged, self.ticked_s = 0, None, change.at_s
+            self.splits, self.weighed, self.judged = {}, 0, None
+            self.ticked_s = self.looked_s = change.at_s
             self.quantile_limits_ms, self.limited = NO_LIMITS, (-1, 0.0)
             self.disagreements.clear()
         if change.judged is not None:
@@ -240,8 +241,7 @@ class Situation:
 
     def notable(self, evidence: Evidence) -> bool:
         """Whether a verdict on this evidence is to be written down, though it changes nothing."""
-        weight = weight_of(evidence)
-        return weight > 0 and weight >= _GROWTH * self.weighed
+        return weight_of(evidence) >= max(_GROWTH * self.weighed, 1)
 
 
 def weight_of(evidence: Evidence) -> int:

@@ -96,8 +96,8 @@ def _interval(kind: str, segments: Sequence[Segment], side: str) -> tuple[float,
 def _seen(kind: str, segment: Segment, side: str) -> tuple[float, float]:
     """One variant's events and requests outside of stalls, where it is known which those are."""
     if numbers := segment.courses.get(kind, ()):
-        found, variant = course.unpack(numbers), SIDES.index(side)
-        return float(found.events[variant]), float(found.requests[variant])
+        found, variant = course.unpack([numbers]), SIDES.index(side)
+        return float(found.events[0, variant]), float(found.requests[0, variant])
     return getattr(getattr(segment, kind), side), getattr(getattr(segment, TRIALS[kind]), side)
 
 

@@ -11,10 +11,12 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from deployments.gateways import notices_of
+from serve.errors import RefusedAction
 from serve.rollout.breaker import Trip
 from serve.rollout.census import Watch
 from serve.rollout.notices import Notices
 from tests.deployments.test_gateway import BODY, Sync, play, running
+from tests.serve.desk import Desk
 
 TRIP = Trip(rollout="r1", by="local", reason="smoke in the kitchen")
 
@@ -31,6 +33,17 @@ class Gone:
         raise ActorDiedError
 
 
+class Late:
+    """One that is there, and had heard of the abort from a gateway before it read the command."""
+
+    async def remote(self, name: str, *command: Any) -> Any:
+        """It is over, as whoever looks sees."""
+        if name == "view":
+            return await Desk().view("linear-20261122-152000-3f9a")
+        await asyncio.sleep(0.1)
+        raise RefusedAction("cannot abort rollout r1 in phase ROLLED_BACK")
+
+
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployments.gateway.close_doors", lambda: None)
@@ -42,11 +55,13 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def alone(repository: Path, *, hangs: bool = False) -> AsyncIterator[tuple[httpx2.AsyncClient, Sync]]:
+async def alone(
+    repository: Path, *, command: Gone | Late | None = None
+) -> AsyncIterator[tuple[httpx2.AsyncClient, Sync]]:
     """A gateway with a rollout to `light`, which has all traffic, and no keeper any more."""
     async with running(repository) as (sync, client, gateway, _):
         keeper: Any = gateway._keeper
-        keeper.command = Gone(hangs=hangs)
+        keeper.command = command or Gone(hangs=False)
         [model] = sync.catalog.models.values()
         watch = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
         routes = model.routes.model_copy(update={"weights": {"base": 0.0, "light": 1.0}, "revision": 2})
@@ -73,7 +88,7 @@ def test_an_abort_acts_without_a_keeper(repository: Path, hangs: bool) -> None:
     """All requests go to the baseline, and the answer says what was done and what is done later."""
 
     async def scenario() -> tuple[Any, ...]:
-        async with alone(repository, hangs=hangs) as (client, _):
+        async with alone(repository, command=Gone(hangs=hangs)) as (client, _):
             before = await answered_by(client)
             return before, await abort(client), await answered_by(client)
 
@@ -83,6 +98,18 @@ def test_an_abort_acts_without_a_keeper(repository: Path, hangs: bool) -> None:
         "rollout r1 is aborted by local, and its candidate gets no requests any more in any gateway" in said
     )
     assert "it is written down when the keeper is back" in said
+
+
+def test_a_keeper_that_is_only_late_answers(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It acts before that, and what it finds done is no error."""
+    monkeypatch.setattr("serve.rollout.judging.LATE_S", 600)
+
+    async def scenario() -> tuple[int, str]:
+        async with alone(repository, command=Late()) as (client, _):
+            answer = await client.post("/control/rollouts/r1/abort", json={})
+            return answer.status_code, await answered_by(client)
+
+    assert play(scenario()) == (200, "base")
 
 
 def test_the_next_keeper_hears_of_it(repository: Path) -> None:
@@ -126,7 +153,7 @@ def test_who_looks_at_a_rollout_hears_that_nobody_judges(repository: Path) -> No
     """Soon, though the keeper's answer never comes."""
 
     async def scenario() -> tuple[int, str]:
-        async with alone(repository, hangs=True) as (client, _):
+        async with alone(repository, command=Gone(hangs=True)) as (client, _):
             answer = await client.get("/control/rollouts/r1")
             return answer.status_code, answer.json()["error"]
 

@@ -14,14 +14,23 @@ from tests.serve.rollout.cost_table import cost_cells
 from tests.serve.rollout.keys_table import keys_cells
 from tests.serve.rollout.latency_table import latency_cells
 from tests.serve.rollout.shadow_rows import shadow_cells
-from tests.serve.rollout.verdict_cells import calm_cells, day_cells, rate_cells, verdict_cells
+from tests.serve.rollout.verdict_cells import calm_cells, day_cells, high_cells, rate_cells, verdict_cells
 from tests.serve.rollout.watch_table import watch_cells
 
 
 @cache
 def cells(fast: bool) -> tuple[Cell, ...]:
     """All lines. A new group of scenarios gets its place here."""
-    short = (verdict_cells, calm_cells, watch_cells, latency_cells, cost_cells, shadow_cells, keys_cells)
+    short = (
+        verdict_cells,
+        high_cells,
+        calm_cells,
+        watch_cells,
+        latency_cells,
+        cost_cells,
+        shadow_cells,
+        keys_cells,
+    )
     found = [cell for group in short for cell in group(fast)]
     return tuple(found if fast else [*found, *rate_cells(), *day_cells()])
 

@@ -126,7 +126,7 @@ def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
     trail = keeping.store.trail("digits")
     steps = [entry.change.rollout.step for entry in trail if entry.change.rollout and entry.change.routes]
     assert (steps, keeping.rollout.phase) == ([0, 1, 2, 3], Phase.DONE)
-    evidence = keeping.situation.present.evidence
+    evidence = keeping.store.read("digits").evidence
     seen: Counter[tuple[int, str]] = Counter()
     for segment in evidence.segments:
         seen[segment.step, "fp32"] += segment.requests.baseline
@@ -183,3 +183,20 @@ def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gatewa
     assert (segment.labelled.baseline, segment.labelled.candidate) == (1, 5)
     assert (segment.wrong.baseline, segment.wrong.candidate) == (0, 3)
     another.kill()
+
+
+def test_a_clock_that_is_set_a_day_ahead_ends_no_rollout(keeping: Keeping) -> None:
+    """The keeper is killed meanwhile; the next one goes on with the seconds that were judged."""
+    keeping.start(SKIP.model_copy(update={"maximum_s": 86_400.0}))
+    keeping.tick(60)
+    keeping.clock.set_s = 90_000
+    another = keeping.killed()
+    try:
+        another.tick()
+        another.tick(59)
+        looked = another.situation.present.evidence.looked
+        assert another.place == (Phase.STEP, 1)
+        assert looked is not None
+        assert (looked.whole_s, looked.here_s) == (120, 120)
+    finally:
+        another.kill()

@@ -77,6 +77,36 @@ def test_the_watch_goes_on_after_a_keeper_was_killed(watched: Keeping, gateway: 
         another.kill()
 
 
+def test_a_clock_that_is_set_ahead_is_no_watch(watched: Keeping) -> None:
+    """The keeper is killed, the clock set two hours ahead: the next one watches for as long as was left."""
+    watched.tick(600)
+    watched.clock.set_s = 7200
+    another = watched.killed()
+    try:
+        another.tick()
+        another.tick(2998)
+        assert (another.place, another.controller.acts) == ((Phase.WATCHING, 3), True)
+        another.tick(1)
+        assert another.place == (Phase.DONE, 3)
+        assert another.rollout.reason.startswith("at 100 % of the traffic: watched for 3,600 of 3,600 s; ")
+        assert replay(another.store.trail("digits"), another.rollout.rollout, another.store.key).faults == ()
+    finally:
+        another.kill()
+
+
+def test_time_in_which_nobody_judged_is_no_watch(watched: Keeping) -> None:
+    """Everything stood still for a night."""
+    watched.tick(600)
+    watched.clock.now_s += 40_000
+    another = watched.killed()
+    try:
+        another.tick()
+        another.tick(2998)
+        assert another.place == (Phase.WATCHING, 3)
+    finally:
+        another.kill()
+
+
 def test_who_aborts_the_watch_gets_the_former_baseline(watched: Keeping) -> None:
     """All traffic at once."""
     watched.commands.act(watched.rollout.rollout, "abort", ActWanted(), "bob")

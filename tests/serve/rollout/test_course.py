@@ -52,6 +52,20 @@ def test_a_higher_rate_is_no_stall() -> None:
     assert now.stalls.sum() == 0
 
 
+def test_half_of_the_requests_is_no_stall() -> None:
+    """However far above the calm rate, and however few the requests are."""
+    now = run([((99, 1), (0, 0))] * 60 + [((99, 1), (0, 1)), ((99, 1), (0, 0))] * 30)
+    assert now.events.tolist() == [0, 30]
+    assert now.stalls.sum() == 0
+
+
+def test_a_stall_that_hits_not_quite_all_is_one() -> None:
+    """Three of four requests fail for a minute: it does not end at every one that does not."""
+    partly = [((99, 1), (0, int(second % 4 != 0))) for second in range(1, 61)]
+    now = run([((99, 1), (0, 0))] * 60 + partly + [((99, 1), (0, 0))] * 30)
+    assert now.stalls.tolist() == [0, 1]
+
+
 def test_what_hits_both_at_once_is_nobodys_stall() -> None:
     """A dependency is away for ten seconds."""
     now = run([CALM] * 60 + [OUTAGE] * 10 + [CALM] * 60)
@@ -95,9 +109,11 @@ def test_many_rollouts_go_on_as_one_does() -> None:
 def test_a_course_is_stored_in_numbers() -> None:
     """And is the same afterwards."""
     now = run([CALM] * 70 + [STALL] * 7)
-    again = course.unpack(course.pack(now))
+    numbers = course.pack(Course(*(part[None] for part in now)))
+    begun, again = (Course(*(part[place] for part in course.unpack([(), *numbers]))) for place in (0, 1))
     for part, other in zip(now, again, strict=True):
         assert part == pytest.approx(other, abs=1e-6)
+    assert not any(part.any() for part in begun)
 
 
 def test_a_course_goes_on_from_an_earlier_one() -> None:

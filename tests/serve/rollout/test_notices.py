@@ -12,6 +12,13 @@ def test_what_was_put_is_found(tmp_path: Path) -> None:
     assert Notices(tmp_path / "aborted").find(["digits/0", "digits/1"]) == [TRIP]
 
 
+def test_the_first_stays(tmp_path: Path) -> None:
+    """Who comes later finds it aborted."""
+    Notices(tmp_path).put(TRIP)
+    assert Notices(tmp_path).put(Trip(rollout=TRIP.rollout, by="bob", reason="again"))
+    assert Notices(tmp_path).find([TRIP.rollout]) == [TRIP]
+
+
 def test_a_folder_that_cannot_be_written_fails_nobody(tmp_path: Path) -> None:
     """It is said that the others have not been told."""
     (tmp_path / "aborted").write_text("a file in its place")

@@ -74,6 +74,20 @@ def verdict_cells(fast: bool) -> Iterator[Cell]:
             )
 
 
+def high_cells(fast: bool) -> Iterator[Cell]:
+    """Far more errors from the first second on, which are a rate and no stall; what fails nearly always may
+    be one for minutes, and the circuit breaker of each gateway is for that."""
+    for errors in (0.1, 0.2, 0.5, 0.8):
+        scenario = Scenario(requests_per_s=100, seconds=WITHIN_S, errors=(0.002, errors))
+        yield Cell(
+            group="high",
+            name=f"0.2 to {errors:.0%} of errors",
+            asked=SOON_BACK,
+            find=partial(find, scenario),
+            runs=100 if fast else 1000,
+        )
+
+
 def calm_cells(fast: bool) -> Iterator[Cell]:
     """Twice the errors from one second on, after hours of calm at 25 %."""
     asked = (Asked("rolled back", at_least=0.99), Asked("rolled back before", at_most=0.01))
