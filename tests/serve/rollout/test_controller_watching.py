@@ -155,3 +155,18 @@ def test_a_watched_version_that_is_replaced_loses_the_traffic(watched: Keeping) 
     assert watched.rollout.reason == "int8 was loaded in another version than the evidence is about"
     assert watched.routes.share("fp32") == 1.0
     assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
+
+
+def test_failing_as_the_watch_ends_does_not_end_it(watched: Keeping, gateway: Gateway) -> None:
+    """Fine for all but the last five seconds: it goes on, says why, and ends in the former baseline."""
+    watched.tick(3594)
+    for _ in range(8):
+        turn(watched, gateway, 50, errors=(0, 50))
+    assert watched.rollout.watched
+    verdict, _ = watched.situation.judged or pytest.fail("nothing was judged")
+    assert "; errors: " in verdict.reason
+    for _ in range(300):
+        turn(watched, gateway, 50, errors=(0, 50))
+        if watched.rollout.phase.over:
+            break
+    assert watched.place == (Phase.ROLLED_BACK, 3)
