@@ -12,16 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from serve.rollout import blocks, marks
+from serve.rollout.calm import FIRST_REQUESTS, Rates
 from serve.rollout.sequential import Array
 
-# A variant's calm rate begins as one event in so many requests, shared with the other variant's.
-_PRIOR_REQUESTS = 200.0
-# How far a variant's own calm rate is drawn to that of both, in requests.
-_SHARED_REQUESTS = 200.0
-# A first guess of the calm rates is one from fewer requests than this.
-_FIRST_REQUESTS = 2000.0
-# Nor are the two calm rates further apart than this: a stall of a variant with few requests is no habit.
-_APART = 2.0
 # Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
 # calm rate is neutral, and so many events beyond that begin a stall.
 _NEUTRAL = 3.4
@@ -121,21 +114,6 @@ def unpack(numbers: Sequence[Sequence[float]]) -> Course:
     return Course(*(part.reshape(len(array), *shape) for part, shape in zip(parts, _SHAPES, strict=True)))
 
 
-class Rates(NamedTuple):
-    """What is known of the calm rates: of each variant [2], and from how many requests []."""
-
-    calm: Array
-    requests: Array
-
-
-def calm_rates(events: Array, requests: Array) -> Rates:
-    """From the usual events and requests so far: [2]."""
-    total = requests.sum(-1)
-    both = ((events.sum(-1) + 1) / (total + _PRIOR_REQUESTS))[..., None]
-    own = (events + _SHARED_REQUESTS * both) / (requests + _SHARED_REQUESTS)
-    return Rates(np.clip(own, both / _APART, both * _APART), total)
-
-
 class _Stalling(NamedTuple):
     """The stalls after one more second; [2], and as in `Course` where they have its names."""
 
@@ -162,7 +140,7 @@ def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course
     taken = (course.window * stalls.begins[..., None]).max(-2)
     sums = columns - taken
     # What looks like a stall teaches the usual rate only at first, so that a wrong first guess mends itself.
-    teaches = np.maximum(1 - stalls.now, (rates.requests < _FIRST_REQUESTS)[..., None])
+    teaches = np.maximum(1 - stalls.now, (rates.requests < FIRST_REQUESTS)[..., None])
     most = requests * np.maximum(_NEUTRAL * calm, _TEACHES)
     usual_events = np.where(stalls.now > 0, np.minimum(events, most), events) * teaches
     grown, opened = _grow(course, columns[..., 0:2], taken)

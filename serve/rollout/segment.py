@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from serve.record import Record
 from serve.rollout import course
+from serve.rollout.calm import calm_rates
 from serve.rollout.keys import Keys
 from serve.rollout.runs import Cost
 from serve.rollout.sums import Sum, Sums
@@ -156,7 +157,7 @@ def together_in_time(before: Segment | None, earlier: Segment) -> course.Course:
 def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment) -> course.Course:
     """The courses in the segment `before`, if there is one, after the tick as well."""
     usual = [(each.usual_events, each.usual_requests) for each in map(courses_of, [None, *segments])]
-    rates = course.calm_rates(*(sum(parts, np.zeros(2)) for parts in zip(*usual, strict=True)))
+    rates = calm_rates(*(sum(parts, np.zeros(2)) for parts in zip(*usual, strict=True)))
     pairs = [(getattr(tick, trials), getattr(tick, kind)) for kind, trials in TRIALS.items()]
     trials, events = (
         np.array([(pair.baseline, pair.candidate) for pair in kinds], float)

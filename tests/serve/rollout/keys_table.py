@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.rollout import course
+from serve.rollout.calm import calm_rates
 from serve.rollout.clusters import compare
 from serve.rollout.counts import Counts, counts_in
 from serve.rollout.guards import harm, safety
@@ -172,7 +173,7 @@ class KeyedRuns:
     def _go_on(self, at: tuple[Whole, Whole], requests: Array, events: Array) -> None:
         usual = (self.courses.usual_events[at[0]].sum(1), self.courses.usual_requests[at[0]].sum(1))
         now = course.Course(*(part[at] for part in self.courses))
-        after = course.step(now, requests, events, course.calm_rates(*usual))
+        after = course.step(now, requests, events, calm_rates(*usual))
         for part, value in zip(self.courses, after, strict=True):
             part[at] = value
 

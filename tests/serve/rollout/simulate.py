@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.rollout import course
+from serve.rollout.calm import calm_rates
 from serve.rollout.cost import contrast, log_cheaper
 from serve.rollout.counts import Counts, counts_in
 from serve.rollout.guards import harm, safety
@@ -110,10 +111,10 @@ class Runs:
             getattr(now, name) + getattr(before, name).sum(1) for name in ("usual_events", "usual_requests")
         ]
         if len(alive) == self.count:
-            self.courses[kind] = course.step(now, requests, events, course.calm_rates(*usual))
+            self.courses[kind] = course.step(now, requests, events, calm_rates(*usual))
             return
         mine = course.Course(*(part[alive] for part in now))
-        after = course.step(mine, requests, events, course.calm_rates(*(part[alive] for part in usual)))
+        after = course.step(mine, requests, events, calm_rates(*(part[alive] for part in usual)))
         for part, value in zip(now, after, strict=True):
             part[alive] = value
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from serve.rollout import course
+from serve.rollout.calm import calm_rates
 from serve.rollout.course import Course
 
 
@@ -11,7 +12,7 @@ def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]]) -> Course:
     """The course of these seconds, each the requests and the events of the baseline and of the candidate."""
     now = course.begin()
     for requests, events in seconds:
-        rates = course.calm_rates(now.usual_events, now.usual_requests)
+        rates = calm_rates(now.usual_events, now.usual_requests)
         now = course.step(now, np.array(requests, float), np.array(events, float), rates)
     return now
 
@@ -96,10 +97,10 @@ def test_many_rollouts_go_on_as_one_does() -> None:
     )
     many, single = course.begin(4), [course.begin() for _ in range(4)]
     for second in range(200):
-        rates = course.calm_rates(many.usual_events, many.usual_requests)
+        rates = calm_rates(many.usual_events, many.usual_requests)
         many = course.step(many, requests[second], events[second], rates)
         for place, one in enumerate(single):
-            rates = course.calm_rates(one.usual_events, one.usual_requests)
+            rates = calm_rates(one.usual_events, one.usual_requests)
             single[place] = course.step(one, requests[second, place], events[second, place], rates)
     for place, one in enumerate(single):
         for part, alone in zip(many, one, strict=True):
