@@ -18,9 +18,9 @@ from serve.rollout.sequential import Array
 # Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
 # calm rate is neutral, and so many events beyond that begin a stall.
 _NEUTRAL = 3.4
-# A stall hits most of a variant's requests: what hits less than this share is a rate, however high. Once it
-# has begun it goes on while it hits a few of them: what hits not quite all is one stall, and not many.
-_MOST, _FEW = 0.7, 0.3
+# A stall hits half of a variant's requests or more, as when one of two replicas stands still: what hits
+# less than this share is a rate, however high. Once begun it goes on while it hits a few of them.
+_MOST, _FEW = 0.4, 0.15
 _BEGINS = 1.5
 # The same sum the other way round: so many events fewer than neutral end it, or so many seconds without one.
 _ENDS = 2.0

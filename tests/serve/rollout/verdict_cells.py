@@ -75,8 +75,8 @@ def verdict_cells(fast: bool) -> Iterator[Cell]:
 
 
 def high_cells(fast: bool) -> Iterator[Cell]:
-    """Far more errors from the first second on, which are a rate and no stall; what fails nearly always may
-    be one for minutes, and the circuit breaker of each gateway is for that."""
+    """Far more errors from the first second on, which are a rate and no stall; what fails half of the time
+    may be one for minutes, and what fails always the circuit breaker of each gateway stops."""
     for errors in (0.1, 0.2, 0.5, 0.8):
         scenario = Scenario(requests_per_s=100, seconds=WITHIN_S, errors=(0.002, errors))
         yield Cell(
