@@ -130,7 +130,9 @@ def trial(
     with _undone(put_back, say), ExitStack() as stack:
         with _patient():
             # A rollout begins with all traffic at the baseline.
-            client.put(path, {"weights": {before["baseline"]: 1.0}, "shadows": {}})
+            # What is not named would keep its weight.
+            nobody = dict.fromkeys(before["weights"], 0.0)
+            client.put(path, {"weights": {**nobody, before["baseline"]: 1.0}, "shadows": {}})
             wanted = {"candidate": candidate, "policy": policy_of(limits), "trial": True}
             follower = Follower(client, client.post(f"/control/models/{model}/rollouts", wanted))
             stack.enter_context(_undone(follower.abort, say))
