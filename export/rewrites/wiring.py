@@ -40,7 +40,8 @@ class Wiring:
 
     def add_constant(self, name: str, array: NDArray[Any]) -> str:
         """A new constant; its name."""
-        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        # numpy's ascontiguousarray would make a row of one of a single number, which counts as a weight.
+        self.constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         self.model.graph.initializer.append(self.constants[name])
         return name
 

@@ -28,6 +28,16 @@ class _Sums:
     keys: list[Keys] = field(default_factory=lambda: [Keys(), Keys()])
 
 
+@dataclass(slots=True)
+class _Totals:
+    """What all sheets hold: by step, split and whether keys stuck; and what keys did at the baseline before
+    the rollout, and in it before the first step."""
+
+    splits: defaultdict[tuple[int, float, bool], _Sums] = field(default_factory=lambda: defaultdict(_Sums))
+    before: Keys = field(default_factory=Keys)
+    past: Keys = field(default_factory=Keys)
+
+
 def gather(
     evidence: Evidence,
     sheets: Sequence[tuple[str, Sheet]],
@@ -37,7 +47,45 @@ def gather(
 ) -> Evidence:
     """The evidence with what these gateways' sheets hold, as one tick that lasted from `span[0]` to
     `span[1]`. What was chosen by routes of no step of the rollout is left out."""
-    sums: defaultdict[tuple[int, float, bool], _Sums] = defaultdict(_Sums)
+    totals = _add_up([sheet for _, sheet in sheets], plan, splits)
+    copies = _compared(evidence, [sheet for _, sheet in sheets])
+    update = {
+        "before": evidence.before + totals.before,
+        "past": evidence.past + totals.past,
+        "shadow": copies.pairs,
+        "outputs": copies.outputs,
+        "slices": copies.slices,
+        "classes": copies.classes,
+        "dropped": copies.dropped,
+        "drops": copies.drops,
+        "deaths": evidence.deaths + _deaths(sheets, plan),
+        "sheets": {**evidence.sheets, **{gateway: sheet.number for gateway, sheet in sheets}},
+    }
+    return _go_on(evidence, totals, plan, span).model_copy(update=update)
+
+
+def _add_up(sheets: Sequence[Sheet], plan: Plan, splits: Splits) -> _Totals:
+    totals, sides = _Totals(), {plan.baseline: 0, plan.candidate: 1}
+    for sheet in sheets:
+        for (revision, sticky, variant), count in sheet.counts.items():
+            step, split = splits.get(revision, (0, 0.0))
+            if step and variant in sides:
+                sums = totals.splits[step, split, sticky]
+                _add(sums.counts[sides[variant]], count)
+                sums.keys[sides[variant]] += _keys(count)
+            elif revision == BEFORE:
+                totals.before += _keys(count)
+            elif not step and variant == plan.baseline:
+                totals.past += _keys(count)
+        for variant, run in sheet.runs.items():
+            step, split = splits.get(run.revision, (0, 0.0))
+            if step and variant in sides:
+                totals.splits[step, split, False].runs[sides[variant]].append(run)
+    return totals
+
+
+def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> Copies:
+    """All copies of the shadow so far."""
     copies = Copies(
         pairs=evidence.shadow,
         outputs=dict(evidence.outputs),
@@ -46,51 +94,22 @@ def gather(
         dropped=evidence.dropped,
         drops=dict(evidence.drops),
     )
-    seen = dict(evidence.sheets)
-    sides = {plan.baseline: 0, plan.candidate: 1}
-    before, past = evidence.before, evidence.past
-    for gateway, sheet in sheets:
-        seen[gateway] = sheet.number
+    for sheet in sheets:
         add_copies(copies, sheet.copies)
-        for (revision, sticky, variant), count in sheet.counts.items():
-            step, split = splits.get(revision, (0, 0.0))
-            if step and variant in sides:
-                total = sums[step, split, sticky].counts[sides[variant]]
-                total.requests += count.requests
-                total.errors += count.errors
-                total.over_limit += count.over_limit
-                _add_quantiles(total, count)
-                sums[step, split, sticky].keys[sides[variant]] += _keys(count)
-            elif revision == BEFORE:
-                before += _keys(count)
-            elif not step and variant == plan.baseline:
-                past += _keys(count)
-        for variant, run in sheet.runs.items():
-            step, split = splits.get(run.revision, (0, 0.0))
-            if step and variant in sides:
-                sums[step, split, False].runs[sides[variant]].append(run)
-    lately = evidence.lately
-    for key, part in sums.items():
+    return copies
+
+
+def _go_on(evidence: Evidence, totals: _Totals, plan: Plan, span: tuple[float, float]) -> Evidence:
+    """The evidence with a tick for each split, and with the last step's stretches."""
+    for key, part in totals.splits.items():
         tick = _tick(key, part, span)
         if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
             tick = _settling(tick)
         then, evidence = evidence, evidence.with_tick(tick)
         if key[0] == len(plan.policy.steps):
-            lately = extended(lately, span, _gained(then, evidence, key))
-    update = {
-        "lately": lately,
-        "before": before,
-        "past": past,
-        "shadow": copies.pairs,
-        "outputs": copies.outputs,
-        "slices": copies.slices,
-        "classes": copies.classes,
-        "dropped": copies.dropped,
-        "drops": copies.drops,
-        "deaths": evidence.deaths + _deaths(sheets, plan),
-        "sheets": seen,
-    }
-    return evidence.model_copy(update=update)
+            lately = extended(evidence.lately, span, _gained(then, evidence, key))
+            evidence = evidence.model_copy(update={"lately": lately})
+    return evidence
 
 
 def _settling(tick: Segment) -> Segment:
@@ -111,7 +130,10 @@ def _begun_s(evidence: Evidence, tick: Segment) -> float:
     return min(begun, default=tick.started_s)
 
 
-def _add_quantiles(total: Count, count: Count) -> None:
+def _add(total: Count, count: Count) -> None:
+    total.requests += count.requests
+    total.errors += count.errors
+    total.over_limit += count.over_limit
     for place in range(len(QUANTILES)):
         total.timed_quantiles[place] += count.timed_quantiles[place]
         total.over_quantiles[place] += count.over_quantiles[place]

@@ -146,7 +146,7 @@ def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | Non
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     """What this step still lacks in time and traffic."""
     if not rollout.step:
-        rare = missing_of(rollout.policy, evidence.known.slices, now_s - rollout.entered_s)
+        rare = missing_of(rollout.policy, evidence.known.slices, evidence.stayed_s(rollout.entered_s, now_s))
         return [*_too_few_pairs(rollout.policy.shadow, evidence), *rare]
     step = rollout.policy.steps[rollout.step - 1]
     requests = sum(segment.requests.both for segment in _of_step(rollout, evidence.segments))

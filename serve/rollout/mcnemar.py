@@ -9,12 +9,11 @@ import math
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import logsumexp
 
 from serve.rollout.figure import Figure, tidy
 from serve.rollout.matched import MOST_CLASSES, Matched
 from serve.rollout.policy import AccuracyGuard
-from serve.rollout.sequential import Array, Number, log_rate_above
+from serve.rollout.sequential import Array, Number, log_rate_above, log_sum
 
 # Bets, as shares of the largest that cannot lose everything at once: for a fair coin the upper half of
 # Robbins' Beta(1/2, 1/2) mixture.
@@ -34,7 +33,7 @@ def log_worse(baseline_alone: Number, candidate_alone: Number, neither: Number, 
     alone, other, both = (np.asarray(each, float)[..., None] for each in counts)
     wealth = alone * np.log1p(_BETS / ratio) + other * np.log1p(-_BETS)
     wealth = wealth + both * np.log1p(_BETS * (1 - ratio) / ratio)
-    return np.asarray(logsumexp(wealth, axis=-1) - math.log(len(_BETS)))
+    return log_sum(wealth) - math.log(len(_BETS))
 
 
 def matched_harm(guard: AccuracyGuard, whole: Array, apart: Array, classes: int) -> tuple[Array, Array]:
@@ -58,7 +57,7 @@ def watch_matched(guard: AccuracyGuard, matched: Mapping[int, Matched], classes:
     apart = [number for number in matched if number < classes]
     counts = np.array([_counts(matched[number]) for number in apart], float).reshape(-1, 4)
     overall, shared = matched_harm(guard, np.array(_counts(whole), float), counts, classes)
-    harm = float(logsumexp([overall, shared.max(initial=-np.inf)])) - math.log(2)
+    harm = float(np.logaddexp(overall, shared.max(initial=-np.inf))) - math.log(2)
     held = np.flatnonzero(shared >= math.log(2) - math.log(1 - proof))
     order = np.argsort(-_rate_harm(guard, counts, guard.tolerance), kind="stable")
     worst = [apart[place] for place in order[: held.max(initial=-1) + 1]]

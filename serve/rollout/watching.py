@@ -9,14 +9,13 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import logsumexp
 
 from serve.rollout import course
 from serve.rollout.evidence import TRIALS, Evidence, Segment
 from serve.rollout.figure import Figure, tidy
 from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
 from serve.rollout.rollout import Rollout
-from serve.rollout.sequential import rate_interval
+from serve.rollout.sequential import log_sum, rate_interval
 from serve.rollout.stretch import STRETCH_S
 
 # The rate that is still no harm, as a multiple of the worse of the earlier ones: hours differ by as much.
@@ -74,7 +73,7 @@ def weigh_lately(name: str, seen: Sequence[tuple[int, int]], limit: float, looks
         seen=f"{events:,} of {trials:,} ({rate:.2%}) in the last {minutes:g} min, where by the steps before "
         f"up to {limit:.2%} are no harm",
         estimate=tidy(rate / limit),
-        harm=tidy(float(logsumexp(payoffs)) - math.log(looks)),
+        harm=tidy(float(log_sum(payoffs)) - math.log(looks)),
     )
 
 

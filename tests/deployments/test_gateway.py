@@ -23,6 +23,7 @@ from deployments.remote import RemoteRepository
 from serve.catalog import Catalog
 from serve.errors import InvalidBundle, RejectedBundle, VariantUnavailable
 from serve.oip.grpc_calls import SERVICE
+from serve.rollout.census import Watch
 from serve.rollout.journal import find_dead, read_running, stand
 from serve.session import Session, open_session
 from tests.conftest import make_bundle
@@ -54,6 +55,15 @@ class Sync:
         """Return once the gateway serves the newest catalog."""
         while self.reports[-1].revision != self.catalog.revision:
             await asyncio.sleep(0.01)
+
+    async def lose(self) -> None:
+        """Let a rollout give all traffic to `light`, and be gone."""
+        [model] = self.catalog.models.values()
+        watch = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
+        routes = model.routes.model_copy(update={"weights": {"base": 0.0, "light": 1.0}, "revision": 2})
+        self.catalog = self.catalog.put(model.model_copy(update={"routes": routes, "watch": watch}))
+        await self.settle()
+        self.error = ActorDiedError()
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ from ray.exceptions import ActorDiedError
 from deployments.gateways import notices_of
 from serve.errors import RefusedAction
 from serve.rollout.breaker import Trip
-from serve.rollout.census import Watch
 from serve.rollout.notices import Notices
 from tests.deployments.test_gateway import BODY, Sync, play, running
 from tests.serve.desk import Desk
@@ -62,12 +61,7 @@ async def alone(
     async with running(repository) as (sync, client, gateway, _):
         keeper: Any = gateway._keeper
         keeper.command = command or Gone(hangs=False)
-        [model] = sync.catalog.models.values()
-        watch = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
-        routes = model.routes.model_copy(update={"weights": {"base": 0.0, "light": 1.0}, "revision": 2})
-        sync.catalog = sync.catalog.put(model.model_copy(update={"routes": routes, "watch": watch}))
-        await sync.settle()
-        sync.error = ActorDiedError()
+        await sync.lose()
         yield client, sync
 
 

@@ -6,10 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ray.exceptions import ActorDiedError
 
 from serve.rollout.breaker import RUN
-from serve.rollout.census import Watch
 from tests.conftest import make_bundle
 from tests.deployments.test_gateway import BODY, play, running
 
@@ -26,12 +24,7 @@ def test_a_candidate_that_fails_totally_is_stopped_while_the_keeper_is_away(repo
     async def scenario() -> tuple[Any, ...]:
         make_bundle(repository, "light", scale=math.nan)
         async with running(repository) as (sync, client, _, _):
-            [model] = sync.catalog.models.values()
-            watch = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
-            routes = model.routes.model_copy(update={"weights": {"base": 0.0, "light": 1.0}, "revision": 2})
-            sync.catalog = sync.catalog.put(model.model_copy(update={"routes": routes, "watch": watch}))
-            await sync.settle()
-            sync.error = ActorDiedError()
+            await sync.lose()
             url = "/v2/models/linear/infer"
             answers = [(await client.post(url, json=BODY)).json() for _ in range(RUN + 1)]
             sync.error = None

@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 
+from export.proof.parameters import count_parameters
 from export.quantization.names import separate
 from export.quantization.prepare import prepare, split_gemms
 from tests.export.graphs import Builder, value
@@ -63,9 +64,9 @@ def test_a_gemm_adds_a_bias_that_comes_with_the_row() -> None:
     graph = build.finish(
         [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
     )
-    np.testing.assert_allclose(
-        answer(prepare(graph).SerializeToString()), answer(graph), rtol=1e-5, atol=1e-5
-    )
+    model = prepare(graph)
+    np.testing.assert_allclose(answer(model.SerializeToString()), answer(graph), rtol=1e-5, atol=1e-5)
+    assert count_parameters(model) == count_parameters(onnx.load_from_string(graph))
 
 
 @pytest.mark.parametrize(
