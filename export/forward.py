@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
+from inspect import Parameter
 from typing import Any
 
 import torch
@@ -10,33 +11,88 @@ from export.errors import InvalidSource
 from serve.tensor import Arrays
 
 Tensors = dict[str, torch.Tensor]
+Arguments = tuple[tuple[torch.Tensor, ...], Tensors]
+
+_ANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def to_tensors(arrays: Arrays) -> Tensors:
-    """Arrays as torch sees them."""
+    """Arrays as torch sees them. Raises InvalidSource for strings, which it does not."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "O":
+            raise InvalidSource(
+                f"the input {name!r} holds strings, which no torch module takes; give a student numbers, or "
+                "leave out the step"
+            )
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
-def bind(model: torch.nn.Module, inputs: Tensors) -> tuple[tuple[torch.Tensor, ...], Tensors]:
-    """Positional and named arguments of `forward`: a single input needs no matching name, several do.
+def bind(model: torch.nn.Module, inputs: Tensors) -> Arguments:
+    """Positional and named arguments of `forward`, in the order of its parameters: each input goes to the
+    parameter of its name. A single input may have another name where `forward` leaves no choice.
 
-    Raises InvalidSource when a name is no parameter of `forward`."""
-    if len(inputs) == 1:
-        return tuple(inputs.values()), {}
+    Raises InvalidSource when it cannot be told where an input goes, or a parameter would be left without."""
     parameters = inspect.signature(model.forward).parameters
+    if len(inputs) == 1 and not _takes(parameters, *inputs):
+        [value] = inputs.values()
+        return _bind_only(model, parameters, value, *inputs)
     for name in inputs:
-        if name not in parameters:
+        if not _takes(parameters, name):
             raise InvalidSource(
-                f"the data has the input {name!r}, but {type(model).__name__}.forward takes "
-                f"{', '.join(parameters)}; name the data's inputs like its parameters"
+                f"the data has the input {name!r}, but {_describe(model, parameters)}; name the data's "
+                "inputs like its parameters"
             )
-    return (), inputs
+    for name in _required(parameters):
+        if name not in inputs:
+            raise InvalidSource(
+                f"{_describe(model, parameters)}, and the data has {', '.join(inputs)} and no {name}; add it"
+            )
+    order = [name for name in parameters if name in inputs]
+    first = order[: _count_recorded(model)]
+    first += [name for name in order if parameters[name].kind is Parameter.POSITIONAL_ONLY]
+    return tuple(inputs[name] for name in first), {name: inputs[name] for name in order if name not in first}
 
 
 def forward(model: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, ...]:
     """The model's outputs in order, whatever they come wrapped in. Raises InvalidSource."""
     args, kwargs = bind(model, inputs)
     return _flatten(model, model(*args, **kwargs))
+
+
+def _bind_only(
+    model: torch.nn.Module, parameters: Mapping[str, Parameter], value: torch.Tensor, name: str
+) -> Arguments:
+    """The only input, to the only parameter that it can be for."""
+    possible = _required(parameters) or [key for key, item in parameters.items() if item.kind not in _ANY]
+    if len(possible) > 1:
+        raise InvalidSource(
+            f"the data has the input {name!r}, but {_describe(model, parameters)}, and which of them it is "
+            "cannot be told; name the data's input like its parameter"
+        )
+    if possible and parameters[possible[0]].kind is Parameter.KEYWORD_ONLY:
+        return (), {possible[0]: value}
+    return (value,), {}
+
+
+def _count_recorded(model: torch.nn.Module) -> int:
+    """How many arguments a program of torch.export takes by place: those that it was recorded with so."""
+    recorded: Any = getattr(getattr(model, "graph", None), "_codegen", None)
+    spec = getattr(getattr(recorded, "pytree_info", None), "in_spec", None)
+    return 0 if spec is None else int(spec.child(0).num_children)
+
+
+def _takes(parameters: Mapping[str, Parameter], name: str) -> bool:
+    return name in parameters and parameters[name].kind not in _ANY
+
+
+def _required(parameters: Mapping[str, Parameter]) -> list[str]:
+    return [
+        name for name, item in parameters.items() if item.kind not in _ANY and item.default is Parameter.empty
+    ]
+
+
+def _describe(model: torch.nn.Module, parameters: Mapping[str, Parameter]) -> str:
+    return f"{type(model).__name__}.forward takes {', '.join(parameters) or 'nothing'}"
 
 
 def _flatten(model: torch.nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:

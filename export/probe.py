@@ -12,9 +12,9 @@ from serve.tensor import Arrays
 
 BATCH = "batch"
 # Rows, and what share of the longest row's tokens: all of them different, none of them 1 but the first.
-PROBES = ((1, Fraction(1, 4)), (3, Fraction(1, 2)), (8, Fraction(1)))
+PROBES = ((1, Fraction(1, 4)), (2, Fraction(3, 8)), (3, Fraction(1, 2)), (8, Fraction(1)))
 # torch takes a dimension of 0 or 1 for a constant, so the example needs more rows.
-EXAMPLE = (2, Fraction(3, 4))
+EXAMPLE = (4, Fraction(3, 4))
 # Below, the lengths above are not all different and at least 2.
 _FEWEST_TOKENS = 8
 

@@ -14,6 +14,7 @@ from serve.record import Record
 from serve.yaml_file import read_yaml
 
 Relative = Annotated[str, Field(min_length=1)]
+OutputName = Annotated[str, Field(min_length=1)]
 
 
 class FactorySource(Record):
@@ -80,6 +81,14 @@ Source = Annotated[
 ]
 
 
+# Names, or each with the file's own.
+Outputs = Annotated[
+    Annotated[tuple[OutputName, ...], Field(min_length=1), Tag("list")]
+    | Annotated[dict[OutputName, OutputName], Field(min_length=1), Tag("mapping")],
+    Discriminator(lambda outputs: "mapping" if isinstance(outputs, Mapping) else "list"),
+]
+
+
 class DataSource(Record):
     """The code that returns the splits; see export/data/datasets.py for what it returns."""
 
@@ -126,8 +135,9 @@ class Recipe(Record):
     time_limit_s: Positive = 600.0
     source: Source
     data: DataSource
-    # The names of the model's outputs on the wire, in the order in which the model returns them.
-    outputs: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    # The names of the model's outputs on the wire, in the order in which the model returns them. Of an ONNX
+    # file those that are wanted, in any order; or {name on the wire: name in the file}.
+    outputs: Outputs
     # torch writes 18 to 23; below 18 it may silently stay at 18.
     opset: Annotated[int, Field(ge=18, le=23)] = 20
     floor: Floor
@@ -135,8 +145,14 @@ class Recipe(Record):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if len(set(self.outputs)) < len(self.outputs):
-            raise ValueError(f"outputs {list(self.outputs)} repeat a name; each output needs its own")
+        for names in (list(self.outputs), list(self.named_outputs.values())):
+            if len(set(names)) < len(names):
+                raise ValueError(f"outputs {names} repeat a name; each output needs its own")
+        if isinstance(self.outputs, Mapping) and not isinstance(self.source, OnnxSource):
+            raise ValueError(
+                f"outputs {dict(self.outputs)} rename those of an ONNX file; what torch returns has an order "
+                f"and no names: write {list(self.outputs)}"
+            )
         plain = [name for name, steps in self.variants.items() if not steps]
         if len(plain) != 1:
             raise ValueError(
@@ -151,6 +167,13 @@ class Recipe(Record):
             ):
                 raise ValueError(f"variants.{variant}: {reason}")
         return self
+
+    @property
+    def named_outputs(self) -> dict[str, str]:
+        """Name on the wire -> name in the file, in the order of the wire."""
+        if isinstance(self.outputs, Mapping):
+            return dict(self.outputs)
+        return {name: name for name in self.outputs}
 
     @property
     def baseline(self) -> str:

@@ -1,26 +1,21 @@
 """To ONNX: the only call of torch.onnx.export, and the proof that the graph answers like the model."""
 
+import inspect
 import logging
 import warnings
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime
 import torch
 
 from export.context import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.forward import bind, forward, to_tensors
+from export.forward import bind, to_tensors
 from export.graph import clean, require_unique_names
-from export.probe import BATCH, EXAMPLE, PROBES, distance, probe
-from serve.figures import Parity
+from export.parity import ask_torch, prove_parity
+from export.probe import BATCH, EXAMPLE, probe
 from serve.tensor import Signature, TensorSpec, datatype_of
-
-# Float32 sums in another order differ by about 1e-6 of the largest value; a wrong graph by far more.
-_RELATIVE_TOLERANCE = 1e-3
-_ABSOLUTE_TOLERANCE = 1e-4
 
 
 def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset: int) -> Exported:
@@ -31,25 +26,31 @@ def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset
     came = next(item.version for item in proto.opset_import if item.domain == "")
     if came != opset:
         raise ExportFailed(f"torch wrote opset {came} where the recipe asks for {opset}; ask for {came}")
-    graph = clean(proto)
     signature = _read_signature(proto)
-    return Exported(graph=graph, signature=signature, parity=_prove_parity(model, graph, rows, signature))
+    try:
+        graph = clean(proto)
+    except onnx.shape_inference.InferenceError as error:
+        reason = " ".join(str(error).split())
+        raise ExportFailed(f"the model's graph contradicts itself in its shapes: {reason:.300}") from error
+    return Exported(graph=graph, signature=signature, parity=prove_parity(model, graph, rows, signature))
 
 
 def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset: int) -> Any:
-    example = to_tensors(probe(rows, *EXAMPLE))
-    with torch.no_grad():
-        returned = len(forward(model, example))
+    inputs = probe(rows, *EXAMPLE)
+    returned = len(ask_torch(model, inputs, EXAMPLE[0]))
     if returned != len(outputs):
         raise ExportFailed(
             f"the model returns {returned} outputs, the recipe's `outputs` names {len(outputs)}: "
             f"{', '.join(outputs)}; name each one, in the model's order"
         )
+    example = to_tensors(inputs)
     args, kwargs = bind(model, example)
-    dynamic = {
-        name: {axis: dim for axis, dim in enumerate(rows.dims[name]) if isinstance(dim, str)}
-        for name in example
-    }
+    # In the order in which the model takes them, which is that of the graph's inputs.
+    names = {id(value): name for name, value in example.items()}
+    ordered = [names[id(value)] for value in (*args, *kwargs.values())]
+    free = [
+        {axis: dim for axis, dim in enumerate(rows.dims[name]) if isinstance(dim, str)} for name in ordered
+    ]
     # It tells everyone without torchvision so, at every export.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -63,18 +64,28 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
                 args,
                 kwargs=kwargs,
                 dynamo=True,
-                dynamic_shapes=dynamic if kwargs else tuple(dynamic.values()),
-                input_names=list(example),
+                dynamic_shapes=_place(model, free, args, kwargs),
+                input_names=ordered,
                 output_names=list(outputs),
                 opset_version=opset,
                 external_data=False,
                 verbose=False,
             )
         except Exception as error:  # torch raises a different class from each of its stages
-            reason = str(error.__cause__ or error).strip().partition("\n")[0]
-            raise ExportFailed(f"torch cannot express the model as an ONNX graph: {reason}") from error
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise ExportFailed(f"torch cannot express the model as an ONNX graph: {reason:.600}") from error
     assert program is not None, "torch returns a program when dynamo=True"
     return program.model_proto
+
+
+def _place(model: torch.nn.Module, free: list[Any], args: Any, kwargs: Any) -> dict[str, Any]:
+    """What is free of each argument, under the name of its parameter; of `*args` a tuple."""
+    places = dict(zip([*range(len(args)), *kwargs], free, strict=True))
+    bound = inspect.signature(model.forward).bind(*range(len(args)), **{name: name for name in kwargs})
+    return {
+        name: tuple(places[item] for item in place) if isinstance(place, tuple) else places[place]
+        for name, place in bound.arguments.items()
+    }
 
 
 def _read_signature(proto: Any) -> Signature:
@@ -99,26 +110,3 @@ def _read_tensor(item: Any) -> TensorSpec:
         raise ExportFailed(
             f"{item.name} is {dtype}, which the wire cannot carry; cast it in the model"
         ) from None
-
-
-def _prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    largest = 0.0
-    for size, share in PROBES:
-        inputs = probe(rows, size, share)
-        with torch.no_grad():
-            expected = [output.numpy() for output in forward(model, to_tensors(inputs))]
-        for name, came, wanted in zip(
-            signature.output_names, session.run(None, dict(inputs)), expected, strict=True
-        ):
-            difference = distance(came, wanted)
-            largest = max(largest, difference)
-            if came.shape != wanted.shape or not np.allclose(
-                came, wanted, _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE
-            ):
-                raise ExportFailed(
-                    f"on {size} rows the graph's {name} {list(came.shape)} is up to {difference:.2g} away "
-                    f"from torch's {list(wanted.shape)}: the graph is not the model; does `forward` depend "
-                    "on randomness, on the batch size or on values?"
-                )
-    return Parity(batch_sizes=tuple(size for size, _ in PROBES), max_abs_difference=largest)

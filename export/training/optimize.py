@@ -1,8 +1,10 @@
 """Optimize: which parameters are trained, by what optimizer, and how fast in each batch."""
 
 import math
+from fnmatch import fnmatchcase
 
 import torch
+from torch.nn.modules.batchnorm import _NormBase
 
 from export.errors import StepFailed
 from export.patterns import match
@@ -15,7 +17,9 @@ def find_trainable(module: torch.nn.Module, settings: Training) -> Parameters:
     """The parameters that are to change, by name. Raises StepFailed when a pattern of `freeze` fits none,
     or nothing is left."""
     parameters = dict(module.named_parameters())
-    frozen = set(match(settings.freeze, parameters, "parameters"))
+    # The statistics of a norm can be frozen like parameters; one without weights has nothing else.
+    named = (*parameters, *(name for name, _ in module.named_buffers()))
+    frozen = set(match(settings.freeze, named, "parameters and buffers")) & set(parameters)
     trainable = {
         name: value for name, value in parameters.items() if name not in frozen and value.requires_grad
     }
@@ -26,6 +30,27 @@ def find_trainable(module: torch.nn.Module, settings: Training) -> Parameters:
             f"the model itself {fixed}; freeze fewer"
         )
     return trainable
+
+
+def find_held(module: torch.nn.Module, settings: Training, trained: Parameters) -> list[torch.nn.Module]:
+    """The norms whose statistics stay as they are: those of which no parameter is trained. One without
+    parameters goes by its statistics' names in `freeze`, or else by the module around it."""
+    learning = {id(value) for value in trained.values()}
+    buffers = [name for name, _ in module.named_buffers()]
+    frozen = {name for name in buffers if any(fnmatchcase(name, pattern) for pattern in settings.freeze)}
+
+    def is_held(name: str) -> bool:
+        own = [id(value) for value in module.get_submodule(name).parameters()]
+        if own or not name:
+            return not learning & {*own}
+        return is_held(name.rpartition(".")[0])
+
+    return [
+        norm
+        for name, norm in module.named_modules()
+        if isinstance(norm, _NormBase)
+        and (is_held(name) or any(f"{name}.{key}" in frozen for key, _ in norm.named_buffers(recurse=False)))
+    ]
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], settings: Training) -> torch.optim.Optimizer:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import torch
+from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
 from export.context import Made, Note
@@ -17,7 +18,7 @@ from export.step import Training
 from export.training.batches import Rows, random_batches
 from export.training.checkpoint import State, random_state, restore_random_state
 from export.training.dropout import no_dropout
-from export.training.optimize import find_trainable, learning_rate_at, make_optimizer, weights_of
+from export.training.optimize import find_held, find_trainable, learning_rate_at, make_optimizer, weights_of
 from export.training.quantize_aware import simulate_8bit
 from export.training.scores import Score
 
@@ -50,6 +51,7 @@ class Trainer:
         self._rows = _require_rows(data, settings)
         self._calibration = data.calibration
         self._trained = find_trainable(made.module, settings)
+        self._held = find_held(made.module, settings, self._trained)
         self._masks = {
             name: value != 0 for name, value in made.module.named_parameters() if name in made.pruned
         }
@@ -168,15 +170,12 @@ class Trainer:
         return value
 
     def _hold_statistics(self) -> None:
-        """Batch normalization whose parameters are frozen must not drift by its statistics. Trained for 8
-        bits, it is folded into the convolution before it, which has fixed statistics; to scale an output
-        channel scales its 8-bit steps with it, so nothing else of the folding need be imitated."""
-        trained = {id(value) for value in self._trained.values()}
-        for norm in self._module.modules():
-            if isinstance(norm, torch.nn.modules.batchnorm._NormBase):
-                own = [id(value) for value in norm.parameters(recurse=False)]
-                if self._settings.quantize_aware or (own and not trained & {*own}):
-                    norm.eval()
+        """Batch normalization that is frozen must not drift by its statistics. Trained for 8 bits, it is
+        folded into the convolution before it, which has fixed statistics; to scale an output channel scales
+        its 8-bit steps with it, so nothing else of the folding need be imitated."""
+        norms = [part for part in self._module.modules() if isinstance(part, _NormBase)]
+        for norm in norms if self._settings.quantize_aware else self._held:
+            norm.eval()
 
     def _refuse_infinite(self, what: str, value: float, epoch: int) -> None:
         if not math.isfinite(value):

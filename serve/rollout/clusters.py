@@ -121,11 +121,12 @@ def _log_evidence(keyed: Keyed, excess: Array) -> Array:
     """Of the excess [..., form, segment, bucket]."""
     # What is won by a bucket that moved in this segment: its excess from then on.
     since = np.cumsum(excess[..., ::-1, :], -2)[..., ::-1, :]
-    won = np.clip(_STAKES[:, None, None] * since[..., None, :, :], -_LARGEST, _LARGEST)
-    stays = 1 - keyed.moves.sum(-1)
-    fair = np.log(
-        stays[..., None, None, None] + (keyed.moves[..., None, None, :, None] * np.exp(won)).sum(-2)
-    )
-    paths = ((won * keyed.moved[..., None, None, :, :]).sum(-2) - fair).sum(-1)
+    won = _STAKES[:, None, None] * since[..., None, :, :]
+    np.minimum(won, _LARGEST, out=won)
+    np.maximum(won, -_LARGEST, out=won)
+    paths = np.einsum("...fksb,...sb->...fk", won, keyed.moved)
+    fair = np.einsum("...fksb,...s->...fkb", np.exp(won, out=won), keyed.moves)
+    fair += (1 - keyed.moves.sum(-1))[..., None, None, None]
+    paths -= np.log(fair, out=fair).sum(-1)
     most = paths.max((-1, -2), keepdims=True)
     return np.asarray(most[..., 0, 0] + np.log(np.exp(paths - most).mean((-1, -2))))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,13 +47,15 @@ class Counts:
     # Where the course in time was kept; None: it was not.
     recent: Recent | None = None
     stalls: Stalls | None = None
+    # The stalls with most events, as `course.Course.worst`: [..., segment, 3].
+    worst: Array | None = None
 
     @property
     def drawn(self) -> tuple[Array, Array, Array]:
         """The events as draws of a label: the candidate's, both's, and the shares they were drawn with."""
         return self.candidate / self.dispersion, self.both / self.dispersion, self.shares
 
-    @property
+    @cached_property
     def single(self) -> tuple[Array, Array]:
         """The candidate's events and its requests, where several come as one by the key, as one."""
         together = 1.0 if self.keyed is None else self.keyed.dispersion
@@ -97,6 +100,7 @@ def counts_in(courses: course.Course, shares: Array, here: Places, stall_s: floa
         dispersion=together,
         recent=_recent_of(events, requests, marked, shares[here], _at(together, here)),
         stalls=Stalls(courses.stalls.sum(-2), lasted_s, stall_s),
+        worst=courses.worst,
     )
 
 

@@ -6,10 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from serve.rollout import course
 from serve.rollout.clusters import log_above, log_below
-from serve.rollout.counts import UNNOTICED, Counts, Recent, counts_of, shares_of, trials_of
-from serve.rollout.evidence import Events, Evidence, Pair, Segment
+from serve.rollout.counts import UNNOTICED, Counts, Recent, shares_of, trials_of
+from serve.rollout.evidence import Events, Pair, Segment
 from serve.rollout.figure import Figure, tidy
 from serve.rollout.policy import AccuracyGuard, ErrorGuard, LatencyGuard, QuantileGuard
 from serve.rollout.sequential import (
@@ -105,18 +104,17 @@ def alike(counts: Counts) -> Counts:
 def watch(
     name: str,
     guard: ErrorGuard | QuantileGuard | AccuracyGuard,
-    evidence: Evidence,
+    segments: Sequence[Segment],
     kind: str,
-    stall_s: float = 0.0,
+    counts: Counts,
 ) -> Figure:
     """What `guard` finds among the events of this kind; what its evidence must reach is still open."""
-    counts = counts_of(evidence, kind, stall_s)
     low, high = _interval(counts)
     ratio = _estimate(counts)
-    seen = _seen(evidence.segments, kind)
+    seen = _seen(segments, kind)
     if math.isfinite(ratio):
         seen += f", {ratio:.3g} times as often [{low:.3g}, {high:.3g}]"
-    seen += _stall_said(evidence.segments, kind)
+    seen += _stall_said(counts, segments, kind)
     return Figure(
         guard=name,
         seen=seen,
@@ -140,10 +138,11 @@ def _waiting(counts: Counts) -> str | None:
     return f"the candidate stalled {candidate:.0f} times, the baseline {baseline:.0f} times"
 
 
-def _stall_said(segments: Sequence[Segment], kind: str) -> str:
+def _stall_said(counts: Counts, segments: Sequence[Segment], kind: str) -> str:
     """The stall that was set apart with most events, in words."""
-    worst = course.unpack([(), *(segment.courses.get(kind, ()) for segment in segments)]).worst.tolist()
-    events, lasted_s, variant = max(worst, key=lambda each: each[0])
+    if counts.worst is None:
+        return ""
+    events, lasted_s, variant = max(counts.worst.tolist(), key=lambda each: each[0])
     whose = ("baseline", "candidate")[int(variant)]
     total = sum(getattr(getattr(segment, kind), whose) for segment in segments)
     if not events or not total:
@@ -180,19 +179,23 @@ def _rate(events: Sequence[Events], trials: Sequence[Pair], variant: str) -> str
 
 
 def _estimate(counts: Counts) -> float:
-    """The ratio under which the candidate's events are as many as came: one root, found by bisection."""
+    """The ratio under which the candidate's events are as many as came: one root."""
     candidate, both, shares = counts.candidate.sum(), counts.both, counts.shares
     informative = (shares > 0) & (shares < 1)
     both, shares = both[informative], shares[informative]
     candidate = counts.candidate[informative].sum()
     if not both.sum() or candidate in (0, both.sum()):
         return 0.0 if both.sum() and not candidate else float("nan")
-    low, high = -20.0, 20.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        expected = (both * shares / (shares + (1 - shares) * np.exp(-middle))).sum()
-        low, high = (middle, high) if expected < candidate else (low, middle)
-    return float(np.exp(low))
+    # Only here: it takes longer to import than everything else that a command over the control API needs.
+    from scipy.optimize import brentq
+
+    def beyond(log_ratio: float) -> float:
+        return float((both * shares / (shares + (1 - shares) * np.exp(-log_ratio))).sum() - candidate)
+
+    lowest, highest = -20.0, 20.0
+    if beyond(lowest) >= 0 or beyond(highest) <= 0:
+        return float(np.exp(lowest if beyond(lowest) >= 0 else highest))
+    return float(np.exp(brentq(beyond, lowest, highest, xtol=1e-13)))
 
 
 def _interval(counts: Counts) -> tuple[float, float]:

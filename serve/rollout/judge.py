@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from itertools import chain
+from functools import cache
 
 from serve.record import Record
 from serve.rollout.cost import concentration, weigh_cost
+from serve.rollout.counts import counts_of
 from serve.rollout.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.figure import Figure, safe_at, with_thresholds
 from serve.rollout.guards import watch_split
@@ -16,7 +17,7 @@ from serve.rollout.policy import Policy, Shadow
 from serve.rollout.rollout import Rollout
 from serve.rollout.slicing import missing_of, not_compared
 from serve.rollout.trust import trusted
-from serve.rollout.watched import Watched, about
+from serve.rollout.watched import Count, Watched, about
 from serve.rollout.watching import LATELY, watch_lately
 
 _DROPPED = {
@@ -49,17 +50,27 @@ class Verdict(Record):
 def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
     """The verdict on a rollout that is not over. It may be asked for as often as one likes."""
     assert not rollout.phase.over
-    figures = find(rollout, evidence)
-    kind, reason = _decide(rollout, evidence, figures, now_s)
+    count = _counting(rollout, evidence)
+    figures = _find(rollout, evidence, count)
+    kind, reason = _decide(rollout, evidence, figures, count, now_s)
     return Verdict(kind=kind, reason=reason, figures=figures)
 
 
 def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
     """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
+    return _find(rollout, evidence, _counting(rollout, evidence))
+
+
+def _counting(rollout: Rollout, evidence: Evidence) -> Count:
+    """The counts of each kind, taken once, for they are much of what a verdict costs."""
+    known, stall_s = evidence.known, rollout.policy.guards.stall_s
+    return cache(lambda kind: counts_of(known, kind, stall_s))
+
+
+def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, ...]:
     policy, own, evidence = rollout.policy, evidence.segments, evidence.known
-    stall_s = policy.guards.stall_s
     confident: list[tuple[Figure, float]] = [
-        (kind.figure(evidence, stall_s), kind.guard.confidence)
+        (kind.figure(evidence.segments, count), kind.guard.confidence)
         for kind in _watched(rollout, evidence.segments)
     ]
     if not policy.shadow.skip:
@@ -98,7 +109,7 @@ def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
 
 
 def _decide(
-    rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], now_s: float
+    rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], count: Count, now_s: float
 ) -> tuple[Kind, str]:
     """The order matters: harm before everything, and the end of time before any further step."""
     share = f"at {100 * rollout.share:.4g} % of the traffic" if rollout.step else "in the shadow"
@@ -112,7 +123,8 @@ def _decide(
     if mismatch.harmful:
         return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
     elapsed_s = evidence.elapsed_s(rollout.started_s, now_s)
-    missing = list(chain(_too_early(rollout, evidence, now_s), _unproven(rollout, evidence, guards, now_s)))
+    unproven = _unproven(rollout, evidence, guards, count, now_s)
+    missing = [*_too_early(rollout, evidence, now_s), *unproven]
     if elapsed_s >= rollout.policy.maximum_s:
         return Kind.INCONCLUSIVE, (
             f"{elapsed_s:,.0f} s are over, {rollout.policy.maximum_s:,.0f} s were allowed, {share}; "
@@ -174,7 +186,9 @@ def _too_few_pairs(shadow: Shadow, evidence: Evidence) -> list[str]:
     return missing
 
 
-def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], now_s: float) -> list[str]:
+def _unproven(
+    rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], count: Count, now_s: float
+) -> list[str]:
     """What forbids the next step: a suspicion always, a missing proof where the policy asks for one."""
     missing = _held_by(figures)
     if not _needs_proof(rollout.policy, rollout.step):
@@ -189,7 +203,7 @@ def _unproven(rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], n
             continue
         left = ""
         if (kind := watched.get(figure.guard)) is not None and figure.safe_at is not None:
-            growth = kind.growth(evidence, rollout.step, figure.safe_at)
+            growth = kind.growth(evidence.known.segments, count, rollout.step, figure.safe_at)
             left = about(None if growth is None else growth * evidence.stayed_s(rollout.entered_s, now_s))
         missing.append(f"{figure.safe_said()}{left}")
     return missing

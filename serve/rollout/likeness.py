@@ -104,7 +104,9 @@ def compare_slices(agreement: float, slices: Mapping[str, Comparison], proof: fl
     if not shared:
         return Figure(guard="slices", seen="no request named one")
     held = sum(each >= min(max(shared), -math.log(1 - proof)) for each in shared)
-    named = [f"{name!r}: {_differ(slices[name], limit)}" for name in order[:held][:_NAMED]]
+    named = [
+        f"{name!r}: {_differ(slices[name], limit, _interval(slices[name]))}" for name in order[:held][:_NAMED]
+    ]
     more = held - len(named)
     return Figure(
         guard="slices",
@@ -117,7 +119,7 @@ def _agreement(shadow: Shadow, comparison: Comparison) -> Figure:
     """The share of pairs with different top answers against the share that may differ."""
     limit, seen = 1 - shadow.agreement, pairs_of(comparison)
     low, high = _interval(comparison)
-    said = _differ(comparison, limit)
+    said = _differ(comparison, limit, (low, high))
     if (requests := comparison.clusters.requests) < comparison.pairs:
         said += (
             f"; of {requests:,} requests, whose rows are alike: {float(design_effect(seen)):.3g} pairs count "
@@ -134,9 +136,9 @@ def _agreement(shadow: Shadow, comparison: Comparison) -> Figure:
     )
 
 
-def _differ(comparison: Comparison, limit: float) -> str:
+def _differ(comparison: Comparison, limit: float, interval: tuple[float, float]) -> str:
     differ, pairs = comparison.disagreements, comparison.pairs
-    low, high = _interval(comparison)
+    low, high = interval
     return (
         f"{differ:,} of {pairs:,} pairs differ, {differ / max(pairs, 1):.2%} [{low:.2%}, {high:.2%}], where "
         f"{limit:.2%} may"

@@ -6,6 +6,7 @@ last axis is the segment; the axes before it are independent rollouts. All logs 
 """
 
 import math
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -61,26 +62,42 @@ def log_ratio_above(candidate: Array, both: Array, shares: Array, ratio: Number)
     force when its request was chosen; extends Lindon & Malek, arXiv:2011.03567. `both` counts the events of
     both variants. Exact for ratio 1 also when events of both come in bursts, because the labels were still
     drawn one by one; bursts of one variant alone are what `dispersion` is for."""
-    return _mix(candidate, both, shares, ratio, _DEPTHS)
+    return _mix(candidate, both, shares, ratio, 1)
 
 
 def log_ratio_below(candidate: Array, both: Array, shares: Array, ratio: Number) -> Array:
     """Against "the candidate's rate of events is at least `ratio` times the baseline's"."""
-    return _mix(candidate, both, shares, ratio, -_DEPTHS)
+    return _mix(candidate, both, shares, ratio, -1)
 
 
-def _mix(candidate: Array, both: Array, shares: Array, ratio: Number, depths: Array) -> Array:
-    """The mixture over depths of the products of p(label; ratio * exp(depth)) / p(label; ratio).
+def _mix(candidate: Array, both: Array, shares: Array, ratio: Number, sign: int) -> Array:
+    """The mixture over depths, with this sign, of products of p(label; ratio * exp(depth)) / p(label; ratio).
 
-    The log of one event's factor is depth if it is the candidate's, plus `shift` in any case."""
+    The log of one event's factor is depth if it is the candidate's, plus a shift in any case."""
     # With one variant alone there is no label, and what is counted for the other is a mistake.
     drawn = (shares > 0) & (shares < 1)
     candidate, both = np.where(drawn, candidate, 0.0), np.where(drawn, both, 0.0)
-    null, share = np.asarray(ratio, float)[..., None, None], shares[..., None]
-    shift = np.log1p(share * (null - 1)) - np.log1p(share * (null * np.exp(depths) - 1))
-    paths = candidate.sum(-1)[..., None] * depths + (both[..., None, :] @ shift)[..., 0, :]
+    ratios = np.asarray(ratio, float)
+    if shares.ndim == ratios.ndim == 1 or (shares.ndim == 1 and not ratios.ndim):
+        shift = _known_shift(tuple(shares.tolist()), tuple(np.atleast_1d(ratios).tolist()), sign)
+        shift = shift if ratios.ndim else shift[0]
+    else:
+        shift = _shift(shares, ratios, sign)
+    paths = sign * candidate.sum(-1)[..., None] * _DEPTHS + (both[..., None, :] @ shift)[..., 0, :]
     paths += _LOG_WEIGHTS
     return log_sum(paths)
+
+
+def _shift(shares: Array, ratios: Array, sign: int) -> Array:
+    """Of shares [..., segment]: [..., segment, depth]."""
+    null, share = ratios[..., None, None], shares[..., None]
+    return np.asarray(np.log1p(share * (null - 1)) - np.log1p(share * (null * np.exp(sign * _DEPTHS) - 1)))
+
+
+@lru_cache(maxsize=32)
+def _known_shift(shares: tuple[float, ...], ratios: tuple[float, ...], sign: int) -> Array:
+    """The same for a rollout's shares, which stay as they are from look to look: [ratio, segment, depth]."""
+    return _shift(np.array(shares), np.array(ratios), sign)
 
 
 def log_sum(logs: Array) -> Array:

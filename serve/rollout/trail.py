@@ -21,7 +21,7 @@ from serve.rollout.seal_key import SealKey
 from serve.routing import Routes
 
 # Counts up when the statistics change, so that verdicts that were computed otherwise are told apart.
-METHOD = 3
+METHOD = 4
 
 
 class Action(StrEnum):

@@ -1,17 +1,20 @@
 """Watched: one kind of bad event among live requests with the guard that it is held against. Pure."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from serve.rollout.counts import counts_of, trials_of
-from serve.rollout.evidence import Evidence
+from serve.rollout.counts import Counts, trials_of
+from serve.rollout.evidence import Segment
 from serve.rollout.figure import Figure
 from serve.rollout.guards import safety, watch
 from serve.rollout.policy import AccuracyGuard, ErrorGuard, QuantileGuard
 
 # By how much the traffic of a step may have to grow: up to 10,000 times, 20 steps to a factor of 10.
 _GROWTH = np.logspace(0, 4, 81)
+# Of a kind of events: what all that was seen comes to.
+Count = Callable[[str], Counts]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,21 +32,20 @@ class Watched:
     # Whether its proof is asked for; not where there is too little traffic for one.
     asked: bool = True
 
-    def figure(self, evidence: Evidence, stall_s: float) -> Figure:
+    def figure(self, segments: Sequence[Segment], count: Count) -> Figure:
         """What the guard finds; the figure still lacks what its evidence must reach."""
         if self.unknown:
             return Figure(guard=self.name, seen=self.unknown)
-        figure = watch(self.name, self.guard, evidence, self.kind, stall_s)
+        figure = watch(self.name, self.guard, segments, self.kind, count(self.kind))
         seen = self.said + figure.seen
         if self.asked:
             return figure.model_copy(update={"seen": seen})
         return figure.model_copy(update={"seen": f"{seen}; too little traffic to prove it", "safe": None})
 
-    def growth(self, evidence: Evidence, step: int, least: float) -> float | None:
+    def growth(self, segments: Sequence[Segment], count: Count, step: int, least: float) -> float | None:
         """By how many times its traffic so far `step` must go on, all rates as they were, until the evidence
         of safety is `least`; None: it is not in sight."""
-        segments = evidence.segments
-        counts = counts_of(evidence, self.kind, 1.0)
+        counts = count(self.kind)
         here = np.array([segment.step == step for segment in segments])
         scale = np.where(here, _GROWTH[:, None], 1.0)
         trials = np.array([getattr(segment, trials_of(self.kind)).candidate for segment in segments], float)

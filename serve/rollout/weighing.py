@@ -5,6 +5,7 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from serve.record import Record
+from serve.rollout.counts import counts_of
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.figure import Figure, with_thresholds
 from serve.rollout.guards import watch, watch_split
@@ -58,9 +59,9 @@ def weigh(weighing: Weighing) -> Weighed:
         over_limit=Events.ticks([(tick[2], tick[5]) for tick in ticks]),
     )
     evidence = Evidence(segments=(segment,))
-    errors, latency = weighing.errors, weighing.latency
-    found = (
-        (watch("errors", errors, evidence, "errors"), errors.confidence),
-        (watch("latency", latency, evidence, "over_limit"), latency.confidence),
-    )
+    watched = (("errors", weighing.errors, "errors"), ("latency", weighing.latency, "over_limit"))
+    found = [
+        (watch(name, guard, [segment], kind, counts_of(evidence, kind, 0.0)), guard.confidence)
+        for name, guard, kind in watched
+    ]
     return Weighed(figures=(*with_thresholds(found, weighing.proof), watch_split([segment])))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from export.errors import InvalidSource
-from export.forward import forward
+from export.forward import bind, forward
 
 
 class Weighted(torch.nn.Module):
@@ -40,3 +40,101 @@ def test_outputs_must_be_tensors() -> None:
     model.register_forward_hook(lambda *_: ["no tensor"])
     with pytest.raises(InvalidSource, match=r"Identity returns .*expected tensors"):
         forward(model, {"x": ONE})
+
+
+class Masked(torch.nn.Module):
+    """Takes its input second."""
+
+    def forward(self, mask: torch.Tensor | None = None, x: torch.Tensor | None = None) -> torch.Tensor:
+        """The input, unless it went to the mask."""
+        assert mask is None
+        assert x is not None
+        return x
+
+
+class Named(torch.nn.Module):
+    """Takes inputs by name alone."""
+
+    def forward(self, *, right: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
+        """Their difference."""
+        return left - right
+
+
+class Placed(torch.nn.Module):
+    """Takes one input by its place alone."""
+
+    def forward(self, right: torch.Tensor, /, left: torch.Tensor) -> torch.Tensor:
+        """Their difference."""
+        return left - right
+
+
+class Scaled(torch.nn.Module):
+    """Takes one input, and an option."""
+
+    def forward(self, pixels: torch.Tensor, scale: float = 2.0) -> torch.Tensor:
+        """The input, scaled."""
+        return scale * pixels
+
+
+class OneNamed(torch.nn.Module):
+    """Takes one input, by name alone."""
+
+    def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
+        """The input."""
+        return pixels
+
+
+class Passing(torch.nn.Module):
+    """Passes on whatever comes."""
+
+    def forward(self, *inputs: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
+        """The first input."""
+        assert not more
+        return inputs[0]
+
+
+def test_a_single_input_goes_to_the_parameter_of_its_name() -> None:
+    """Also where that is not the first."""
+    assert forward(Masked(), {"x": ONE}) == (ONE,)
+
+
+@pytest.mark.parametrize("model", [Scaled(), OneNamed(), Passing(), torch.nn.Sequential()], ids=str)
+def test_a_single_input_of_another_name_goes_where_there_is_no_choice(model: torch.nn.Module) -> None:
+    """To the only parameter that needs a value, or the only one at all."""
+    assert forward(model, {"image": ONE})[0] in (ONE, 2 * ONE)
+
+
+@pytest.mark.parametrize("model", [Named(), Masked()], ids=["two without a default", "two with one"])
+def test_a_single_input_with_a_choice_is_refused(model: torch.nn.Module) -> None:
+    """Guessing would send it to the wrong one."""
+    with pytest.raises(InvalidSource, match=r"input 'image', but \w+\.forward takes .*cannot be told"):
+        forward(model, {"image": ONE})
+
+
+@pytest.mark.parametrize("model", [Named(), Placed()], ids=["keyword only", "positional only"])
+@pytest.mark.parametrize("order", [("left", "right"), ("right", "left")], ids=" ".join)
+def test_inputs_that_have_one_way_in_take_it(model: torch.nn.Module, order: tuple[str, str]) -> None:
+    """The data's order does not matter."""
+    values = {"left": THREE, "right": ONE}
+    assert forward(model, {name: values[name] for name in order}) == (torch.tensor([2.0]),)
+
+
+def test_arguments_stand_in_the_order_of_the_parameters() -> None:
+    """As the inputs of the graph will."""
+    assert list(bind(Weighted(), {"right": ONE, "left": THREE})[1]) == ["left", "right"]
+
+
+@pytest.mark.parametrize("given", [{"left": ONE}, {"right": ONE}], ids=["right", "left"])
+def test_a_parameter_without_a_value_is_named(given: dict[str, torch.Tensor]) -> None:
+    """Before the model is called."""
+    [lacks] = {"left", "right"} - set(given)
+    with pytest.raises(
+        InvalidSource, match=rf"Weighted\.forward takes left, right, .* and no {lacks}; add it"
+    ):
+        forward(Weighted(), given)
+
+
+def test_a_name_that_would_only_be_passed_on_is_refused() -> None:
+    """What is collected under `**more` may be ignored."""
+    with pytest.raises(InvalidSource, match=r"input 'left', but Passing\.forward takes inputs, more"):
+        forward(Passing(), {"left": ONE, "right": THREE})

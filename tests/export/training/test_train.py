@@ -251,9 +251,59 @@ def test_frozen_parameters_stay() -> None:
     assert all(value.requires_grad for value in module.parameters())
 
 
+class Backbone(torch.nn.Module):
+    """A layer and a norm without weights, then a head."""
+
+    def __init__(self, *, fixed: bool = False) -> None:
+        super().__init__()
+        seed_everything(7)
+        self.body = torch.nn.Sequential(
+            torch.nn.Linear(4, 6).requires_grad_(not fixed), torch.nn.BatchNorm1d(6, affine=False)
+        )
+        self.head = torch.nn.Linear(6, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Two scores."""
+        scores: torch.Tensor = self.head(self.body(x).relu())
+        return scores
+
+
+@pytest.mark.parametrize(
+    ("freeze", "fixed", "held"),
+    [
+        (["body.*"], False, True),
+        (["body.1.*"], False, True),
+        (["body.1.running_*"], False, True),
+        (["body.0.*"], False, True),
+        (["body.0.weight"], False, False),
+        ([], True, True),
+        ([], False, False),
+        (["head.*"], False, False),
+    ],
+    ids=[
+        "all around it",
+        "itself",
+        "its statistics",
+        "all parameters around it",
+        "some parameters around it",
+        "parameters around it that the model fixes",
+        "nothing",
+        "what comes later",
+    ],
+)
+def test_a_frozen_norm_without_weights_keeps_its_statistics(
+    freeze: list[str], fixed: bool, held: bool
+) -> None:
+    """It has nothing that could be trained, and would drift all the same."""
+    before, module = Backbone(fixed=fixed), Backbone(fixed=fixed)
+    fit(module, make_data(), settings(freeze=freeze), 0)
+    mean = [each.body.get_buffer("1.running_mean") for each in (before, module)]
+    assert torch.equal(*mean) is held
+
+
 def test_a_pattern_that_freezes_nothing_is_an_error() -> None:
     """A misspelt name would train what should stay."""
-    with pytest.raises(StepFailed, match=r"the pattern 'hed\.\*' fits none of 6 parameters"):
+    with pytest.raises(StepFailed, match=r"the pattern 'hed\.\*' fits none of 9 parameters and buffers"):
         fit(make_module(), make_data(), settings(freeze=["hed.*"]), 0)
 
 

@@ -2,10 +2,11 @@
 
 import pytest
 
-from serve.rollout.evidence import Evidence, Pair
+from serve.rollout.counts import counts_of
+from serve.rollout.evidence import Evidence, Pair, Segment
 from serve.rollout.judge import judge
 from serve.rollout.policy import ErrorGuard
-from serve.rollout.watched import Watched, about
+from serve.rollout.watched import Count, Watched, about
 from tests.serve.rollout.rollouts import at_step, segment
 from tests.serve.rollout.test_latency import spread
 
@@ -23,6 +24,11 @@ from tests.serve.rollout.test_latency import spread
 def test_a_time_is_said_in_its_largest_unit(seconds: float | None, said: str) -> None:
     """And not at all when it is short."""
     assert about(seconds) == said
+
+
+def counting(here: Segment) -> Count:
+    """The counts of one segment, of any kind."""
+    return lambda kind: counts_of(Evidence(segments=(here,)), kind, 30.0)
 
 
 def test_missing_requests_say_how_long_they_take() -> None:
@@ -44,14 +50,14 @@ def test_the_time_that_is_said_is_the_time_it_takes() -> None:
     """Going on as before for as long as it says is enough, and four fifths of it are not."""
     here = segment(4, 2000).model_copy(update={"errors": spread(10, 10)})
     watched = Watched(name="errors", guard=ErrorGuard(), kind="errors")
-    growth = watched.growth(Evidence(segments=(here,)), 4, 3.0)
+    growth = watched.growth([here], counting(here), 4, 3.0)
     assert growth is not None
 
     def safe(times: float) -> float:
         events = round(10 * times)
         grown = Pair(baseline=100 * events, candidate=100 * events)
         longer = here.model_copy(update={"requests": grown, "errors": spread(events, events)})
-        return watched.figure(Evidence(segments=(longer,)), 30.0).safe or 0.0
+        return watched.figure([longer], counting(longer)).safe or 0.0
 
     assert safe(1 + growth) >= 3 - 0.1
     assert safe(1 + 0.8 * growth) < 3

@@ -1,0 +1,108 @@
+"""Parity: the proof that a graph answers like the torch model it came from, in batches and lengths that its
+export never saw."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from export.data.datasets import Split
+from export.errors import ExportFailed
+from export.forward import forward, to_tensors
+from export.probe import PROBES, distance, probe
+from serve.figures import Parity
+from serve.tensor import Arrays, Signature, TensorSpec
+
+# Float32 sums in another order differ by about 1e-6 of the largest value; a wrong graph by far more.
+_RELATIVE_TOLERANCE = 1e-3
+# Of the output's largest value: what is near 0 is the rest of larger numbers.
+_TOLERANCE_OF_LARGEST = 1e-4
+
+
+def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
+    """How far the graph's answers are from torch's on `rows`. Raises ExportFailed where an output has another
+    shape than torch's or than `signature` promises, or another answer."""
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    largest = 0.0
+    for size, share in PROBES:
+        inputs = probe(rows, size, share)
+        sizes = _sizes(signature, inputs)
+        for spec, came, wanted in zip(
+            signature.outputs, _run(session, inputs, size), ask_torch(model, inputs, size), strict=True
+        ):
+            _require_shape(spec, came, wanted, sizes, size)
+            largest = max(largest, _require_same(spec.name, came, wanted, size))
+    return Parity(batch_sizes=tuple(size for size, _ in PROBES), max_abs_difference=largest)
+
+
+def ask_torch(model: torch.nn.Module, inputs: Arrays, rows: int) -> list[NDArray[Any]]:
+    """The model's outputs, in order. Raises ExportFailed where it does not run on so many rows."""
+    try:
+        with torch.no_grad():
+            return [output.numpy() for output in forward(model, to_tensors(inputs))]
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise ExportFailed(
+            f"the torch model itself does not run on {rows} rows ({' '.join(str(error).split()):.300}), and "
+            "a server batches as many as come; does `forward` squeeze, or fix its batch or its length?"
+        ) from error
+
+
+def _run(session: Any, inputs: Arrays, rows: int) -> list[NDArray[Any]]:
+    try:
+        answers: list[NDArray[Any]] = session.run(None, dict(inputs))
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
+        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
+        raise ExportFailed(
+            f"the graph does not run on {rows} rows ({shapes}), which the torch model takes: "
+            f"{' '.join(str(error).split()):.300}; keep sizes of the example out of `forward`"
+        ) from error
+    return answers
+
+
+def _sizes(signature: Signature, inputs: Arrays) -> dict[str, int]:
+    """How long each free dimension of the inputs is, by its name."""
+    return {
+        dim: size
+        for spec in signature.inputs
+        for dim, size in zip(spec.shape, inputs[spec.name].shape, strict=True)
+        if isinstance(dim, str)
+    }
+
+
+def _require_shape(
+    spec: TensorSpec, came: NDArray[Any], wanted: NDArray[Any], sizes: Mapping[str, int], rows: int
+) -> None:
+    if came.shape != wanted.shape:
+        raise ExportFailed(
+            f"on {rows} rows the graph's {spec.name} has the shape {list(came.shape)} and torch's "
+            f"{list(wanted.shape)}: the graph is not the model; does `forward` squeeze, or depend on the "
+            "batch size or the length?"
+        )
+    promised = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape]
+    kept = len(promised) == came.ndim and all(
+        isinstance(dim, str) or dim == size for dim, size in zip(promised, came.shape, strict=True)
+    )
+    if not kept:
+        raise ExportFailed(
+            f"on {rows} rows the output {spec.name} has the shape {list(came.shape)}, and the graph promises "
+            f"{list(spec.shape)}, here {promised}: a size of the example was taken for a fixed one, or a "
+            "batch of one is dropped; keep such sizes, and `squeeze` without a dimension, out of `forward`"
+        )
+
+
+def _require_same(name: str, came: NDArray[Any], wanted: NDArray[Any], rows: int) -> float:
+    """The largest difference. Raises ExportFailed where it is more than rounding."""
+    difference = distance(came, wanted)
+    exact = wanted.dtype.kind != "f"
+    largest = float(np.max(np.abs(wanted.astype(np.float64)), initial=0))
+    allowed = 0.0 if exact else _TOLERANCE_OF_LARGEST * largest
+    if not np.allclose(came, wanted, 0.0 if exact else _RELATIVE_TOLERANCE, allowed):
+        raise ExportFailed(
+            f"on {rows} rows the graph's {name} {list(came.shape)} is up to {difference:.2g} away from "
+            f"torch's {list(wanted.shape)}, whose largest value is {largest:.2g}: the graph is not the "
+            "model; does `forward` depend on randomness, on the batch size or on values?"
+        )
+    return difference

@@ -1,0 +1,146 @@
+"""Proof: what is left of a model answers like the whole model with the channels that went at zero."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch.nn.modules.conv import _ConvNd
+from torch.utils._pytree import tree_map
+
+from export.errors import StepFailed
+from export.forward import Tensors, forward
+from export.pruning.duplicate import duplicate
+from export.pruning.weakest import Removed
+
+# What sums over channels. All else passes them on one by one, or is not understood: then the proof fails.
+_READERS = (
+    _ConvNd,
+    torch.nn.Linear,
+    torch.nn.Bilinear,
+    torch.nn.RNNBase,
+    torch.nn.RNNCellBase,
+    torch.nn.MultiheadAttention,
+)
+# Of the largest answer: far above rounding, far below what a wrong channel does.
+_NOISE = {torch.float64: 1e-6, torch.float32: 1e-4}
+
+
+class Proof:
+    """Tries removals on copies of a module, and keeps those that change nothing but what they remove."""
+
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        rows: Tensors,
+        remove: Callable[[torch.nn.Module, Removed], object],
+        produced: Callable[[Removed], Removed],
+    ) -> None:
+        """`remove` does a removal in place; `produced` says which channels each layer no longer produces."""
+        self._module = module
+        self._remove = remove
+        self._produced = produced
+        self._precision, self._whole, self._rows = _sharpen(module.eval(), rows)
+
+    def keep(self, removed: Removed) -> tuple[Removed, dict[str, str]]:
+        """As much of `removed` as is right together, and why each of the others is not."""
+        left: dict[str, str] = {}
+        return self._grow({}, list(removed.items()), left), left
+
+    def _grow(self, kept: Removed, items: list[tuple[str, list[int]]], left: dict[str, str]) -> Removed:
+        if not items:
+            return kept
+        together = kept | dict(items)
+        fault = self._find_fault(together)
+        if fault is None:
+            return together
+        if len(items) == 1:
+            left[items[0][0]] = fault
+            return kept
+        half = len(items) // 2
+        return self._grow(self._grow(kept, items[:half], left), items[half:], left)
+
+    def _find_fault(self, removed: Removed) -> str | None:
+        trial = duplicate(self._module)
+        try:
+            self._remove(trial, removed)
+        except StepFailed as error:
+            return str(error)
+        try:
+            came = _answer(trial.to(self._precision), self._rows)
+        except Exception:  # whatever the model's own code runs into
+            return "the layers behind it do not fit any more"
+        with silenced(self._whole, self._produced(removed)):
+            wanted = _answer(self._whole, self._rows)
+        return _compare(came, wanted, _NOISE[self._precision])
+
+
+@contextmanager
+def silenced(module: torch.nn.Module, channels: Mapping[str, list[int]]) -> Iterator[None]:
+    """Inside, whatever layer of the module sums over channels reads 0 where these channels of these layers
+    went in, through whatever they went: behind a norm, bias or activation 0 would be another number by then.
+
+    So they are marked with NaN, which everything passes on, and each layer that sums takes NaN for 0."""
+    with ExitStack() as stack:
+        for part in module.modules():
+            if isinstance(part, _READERS):
+                handle = part.register_forward_pre_hook(_read_zeros, with_kwargs=True)
+                stack.callback(handle.remove)
+        for name, indices in channels.items():
+            layer = module.get_submodule(name)
+            stack.callback(layer.register_forward_hook(_mark(layer, indices)).remove)
+        yield
+
+
+def _read_zeros(_: torch.nn.Module, args: Any, kwargs: Any) -> Any:
+    return tree_map(_replace_nan, (args, kwargs))
+
+
+def _replace_nan(value: object) -> object:
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        return value.masked_fill(value.isnan(), 0)
+    return value
+
+
+def _mark(layer: torch.nn.Module, indices: list[int]) -> Callable[..., torch.Tensor]:
+    # From the end: a batch may be missing, or have several dimensions.
+    axis = -1 - len(layer.kernel_size) if isinstance(layer, _ConvNd) else -1
+
+    def mark(_: torch.nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:
+        return output.index_fill(axis, torch.tensor(indices), torch.nan)
+
+    return mark
+
+
+def _sharpen(module: torch.nn.Module, rows: Tensors) -> tuple[torch.dtype, torch.nn.Module, Tensors]:
+    """A copy of the module, and the rows, in double precision, where rounding hides nothing; as they are,
+    where the model's own code insists on its precision."""
+    precise = {name: value.double() if value.is_floating_point() else value for name, value in rows.items()}
+    exact = duplicate(module).double()
+    try:
+        _answer(exact, precise)
+    except Exception:  # whatever the model's own code runs into
+        return torch.float32, duplicate(module), rows
+    return torch.float64, exact, precise
+
+
+def _answer(module: torch.nn.Module, rows: Tensors) -> tuple[torch.Tensor, ...]:
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(0)
+        return forward(module, rows)
+
+
+def _compare(came: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...], noise: float) -> str | None:
+    """What is wrong with the answers, if anything."""
+    if [one.shape for one in came] != [one.shape for one in wanted]:
+        return "the outputs would have another shape"
+    for one, other in zip(came, wanted, strict=True):
+        scale = float(other.double().abs().max())
+        off = float((one.double() - other.double()).abs().max())
+        # Also when one of them is NaN.
+        if not off <= noise * scale:
+            return (
+                "what follows moves, mixes or averages its channels: without some the answers are off by "
+                f"{off:.2g} (the largest is {scale:.2g}) from those with these at zero"
+            )
+    return None
