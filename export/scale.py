@@ -7,9 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.context import Exported, Trained
-from export.data.datasets import Data, require_labels_below
+from export.data.datasets import Data, Split, require_labels_below
+from export.data.inputs import TOKENS
 from export.errors import ExportFailed
 from export.graph import read_opset
+from export.probe import BATCH
 from export.proof.anatomy import dissect
 from export.proof.floor import judge
 from export.proof.held_out import answers
@@ -21,6 +23,10 @@ from export.shelf import Shelf
 from serve.bundle import MODEL, Bundle, Provenance, describe_file, write_bundle
 from serve.figures import Figures, Quality, Speed
 from serve.session import Session, open_session
+from serve.tensor import Signature
+
+# Enough to be warm; a longest text takes seconds.
+_FEW_TOKENS = 32
 
 
 class Scale:
@@ -46,7 +52,8 @@ class Scale:
         """Production's Session of the graph. Raises ExportFailed for a baseline whose rows see each other; of
         a variant, whose rows quantization has tied together, each row has a run of its own."""
         name = f"{self._recipe.model}/{variant}"
-        session = Session(exported.graph, exported.signature, name)
+        sizes = _sizes(exported.signature, self._data.calibration)
+        session = Session(exported.graph, exported.signature, name, sizes=sizes)
         beside = find_dependence(session, self._data.held_out)
         if beside is None:
             return session
@@ -56,7 +63,7 @@ class Scale:
                 "the server puts rows of different clients into one run; look for statistics, attention or a "
                 "Softmax over the first dimension, and for batch normalization in training mode"
             )
-        return Session(exported.graph, exported.signature, name, alone=True)
+        return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
 
     def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
         """Measure everything on the scale beside the baseline, and write the bundles."""
@@ -106,6 +113,7 @@ class Scale:
             rows="alone" if session.alone else "together",
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
             signature=exported.signature,
+            sizes=session.sizes,
             opset=read_opset(exported.graph),
             figures=figures,
             provenance=provenance,
@@ -131,3 +139,13 @@ class Scale:
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return came
+
+
+def _sizes(signature: Signature, rows: Split) -> dict[str, int]:
+    """How long each free dimension of the inputs is in these rows, the batch aside; of tokens a few."""
+    return {
+        dim: min(size, _FEW_TOKENS) if dim == TOKENS else size
+        for spec in signature.inputs
+        for dim, size in zip(spec.shape, rows.inputs[spec.name].shape, strict=True)
+        if isinstance(dim, str) and dim != BATCH
+    }

@@ -52,7 +52,8 @@ def read_fitting(stored: StoredModel, path: Path) -> Candidate:
     InvalidBundle."""
     baseline = stored.bundles[stored.baseline]
     candidate = read_candidate(path, {file.path: file.sha256 for file in _assets(baseline)})
-    require_fit(candidate.graph, baseline.signature, f"{stored.name}/{stored.baseline}", candidate.name)
+    name = f"{stored.name}/{stored.baseline}"
+    require_fit(candidate.graph, baseline.signature, name, candidate.name, baseline.sizes)
     return candidate
 
 
@@ -74,6 +75,7 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
         rows=(candidate.bundle or baseline).rows,
         files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
         signature=baseline.signature,
+        sizes=baseline.sizes,
         opset=read_opset(candidate.graph),
         figures=_figures(candidate.graph, baseline),
         provenance=_provenance(candidate, baseline),
@@ -89,7 +91,7 @@ def _assets(bundle: Bundle) -> list[BundleFile]:
 
 def _figures(graph: bytes, baseline: Bundle) -> Figures:
     """What can be read from the graph alone; how many rows pay in a run is taken from the baseline."""
-    anatomy = dissect_row(graph, inputs_of(baseline.signature, 1))
+    anatomy = dissect_row(graph, inputs_of(baseline.signature, 1, baseline.sizes))
     speed = baseline.figures.speed
     return Figures(
         **anatomy.model_dump(),

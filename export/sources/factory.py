@@ -9,7 +9,8 @@ from export.errors import InvalidSource
 from export.factories import call_factory
 from export.recipe import FactorySource
 from export.sources.files import read_file
-from export.sources.weights import State, read_weights, refuse_misfit, refuse_nan
+from export.sources.module import require_sound
+from export.sources.weights import State, complete_shared, read_weights, refuse_misfit, refuse_nan
 from serve.bundle import sha256
 
 
@@ -17,8 +18,11 @@ def read_factory(source: FactorySource, folder: Path) -> Trained:
     """The module of the factory with the weights of the checkpoint. Raises InvalidSource unless every
     weight fits."""
     content = read_file(folder / source.checkpoint, "checkpoint")
-    state = read_weights(source.checkpoint, content)
-    refuse_misfit(source.checkpoint, source.factory, _call(source).state_dict(), state)
+    model = _call(source)
+    require_sound(source.factory, model)
+    expected = model.state_dict()
+    state = complete_shared(expected, read_weights(source.checkpoint, content))
+    refuse_misfit(source.checkpoint, source.factory, expected, state)
     refuse_nan(source.checkpoint, state)
     return Trained(
         name=source.factory, sha256=sha256(content), build=lambda: _build(source, state), assets={}

@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from export.errors import ExportFailed
 from export.pipeline import Outcome, run
+from serve.session import open_session
+from tests.export.files import FLOAT, STRING, file_of
 from tests.export.graphs import Builder, lstm_graph, value
 
 _DATA = """
@@ -20,9 +23,12 @@ def make():
 
 
 def export(folder: Path, graph: bytes, name: str, shape: tuple[int, ...], steps: list[object]) -> Outcome:
-    """The graph as `fp32`, and `small` where there are steps, on rows of that shape."""
+    """The graph as `fp32`, and `small` where there are steps, on rows of that shape, or those that stand
+    there."""
     (folder / "graph.onnx").write_bytes(graph)
-    (folder / f"{name}_data.py").write_text(_DATA.format(shape=shape, name=name))
+    data = folder / f"{name}_data.py"
+    if not data.exists():
+        data.write_text(_DATA.format(shape=shape, name=name))
     recipe = {
         "model": "mixed",
         "source": {"onnx": "graph.onnx"},
@@ -53,3 +59,56 @@ def test_rows_that_quantization_has_tied_together_are_served_alone(tmp_path: Pat
     bundles = export(tmp_path, lstm_graph(), "steps", (5, 6), steps).model.bundles
     assert {name: bundle.rows for name, bundle in bundles.items()} == {"fp32": "together", "small": "alone"}
     assert bundles["small"].full_rows(0) == 1
+
+
+def test_a_graph_is_warmed_up_with_the_size_of_its_rows(tmp_path: Path) -> None:
+    """A network that scales down and up again takes multiples of 32; its bundle says one."""
+    build = Builder()
+    down = build.add("Conv", "image", build.weight("a", 4, 3, 1, 1), strides=[16, 16])
+    deep = build.add("Conv", down, build.weight("b", 4, 4, 1, 1), strides=[2, 2])
+    up = build.add("Resize", deep, "", build.constant("twice", np.array([1, 1, 2, 2], np.float32)))
+    pooled = build.add("GlobalAveragePool", build.add("Concat", down, up, axis=1))
+    build.add("MatMul", build.add("Flatten", pooled), build.weight("w", 8, 4), output="scores")
+    shape = ("batch", 3, "height", "width")
+    graph = build.finish(
+        [value("image", TensorProto.FLOAT, *shape)], [value("scores", TensorProto.FLOAT, "batch", 4)]
+    )
+    bundle = export(tmp_path, graph, "image", (3, 32, 64), []).model.bundles["fp32"]
+    assert bundle.signature.inputs[0].shape == shape
+    assert bundle.sizes == {"height": 32, "width": 64}
+
+
+_TABLE = """
+import numpy as np
+def make():
+    random = np.random.default_rng(0)
+    age, sex = random.random((120, 1)).astype(np.float32), random.choice(["male", "female"], (120, 1))
+    age[[0, 70]], sex[[0, 70], 0] = np.nan, ["male", "female"]
+    places = {"calibration": slice(0, 30), "search": slice(30, 60), "held_out": slice(60, 120)}
+    return {name: ({"age": age[place], "sex": sex[place]}, None) for name, place in places.items()}
+"""
+
+
+def test_a_table_with_words_and_gaps_is_exported(tmp_path: Path) -> None:
+    """As scikit-learn writes it: a column of strings, and NaN that the graph itself fills in."""
+    nodes = [
+        helper.make_node(
+            "LabelEncoder", ["sex"], ["code"], domain="ai.onnx.ml", keys_strings=["female", "male"],
+            values_floats=[1.0, 0.0], default_float=0.5,
+        ),
+        helper.make_node(
+            "Imputer", ["age"], ["known"], domain="ai.onnx.ml", imputed_value_floats=[0.5],
+            replaced_value_float=float("nan"),
+        ),
+        helper.make_node("Concat", ["known", "code"], ["both"], axis=1),
+        helper.make_node("MatMul", ["both", "w"], ["scores"]),
+    ]  # fmt: skip
+    inputs = [("age", FLOAT, ["n", 1]), ("sex", STRING, ["n", 1])]
+    weights = {"w": np.array([[1, -1], [-1, 1]], np.float32)}
+    graph = file_of(nodes, inputs, [("scores", FLOAT, ["n", 2])], weights, standard=17, ml=3)
+    (tmp_path / "table_data.py").write_text(_TABLE)
+    bundle = export(tmp_path, graph, "table", (), []).model.bundles["fp32"]
+    assert [spec.datatype for spec in bundle.signature.inputs] == ["FP32", "BYTES"]
+    table = {"age": np.array([[np.nan], [1]], np.float32), "sex": np.array([[b"female"], [b"male"]], object)}
+    came = open_session(tmp_path / "models" / "mixed" / "fp32").run(table)["scores"]
+    assert came.tolist() == [[-0.5, 0.5], [1, -1]]
