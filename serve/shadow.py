@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.comparing import compare, describe, worst
-from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
+from serve.errors import ONE_REQUESTS, CounterweightError, ModelFailed, VariantUnavailable
 from serve.figures import Task
 from serve.joining import Outputs
 from serve.rollout.census import Census, Disagreement
@@ -107,7 +107,8 @@ class Shadow:
             outputs = await self.variant.run_aside(self._joining.join(requests))
             shares = self._joining.split(requests, outputs)
             _require_whole(batch, shares)
-        except ModelFailed as error:
+        except ONE_REQUESTS as error:
+            # The baseline has answered, so it is no fault of the input.
             if len(batch) > 1:
                 # Whose input it was cannot be told from the batch.
                 for copy in batch:
