@@ -170,7 +170,7 @@ def _compare(meaning: Meaning, baseline: NDArray[np.generic], candidate: NDArray
 def _compare_classes(meaning: Meaning, before: Floats, after: Floats, largest: Floats) -> Differences:
     rows, items = len(before), before.shape[1:-1]
     shape = (rows, -1) if items else (rows,)
-    answered = ~np.isnan(before).any(axis=-1).reshape(shape)
+    answered: Bools = ~np.asarray(np.isnan(before).any(axis=-1)).reshape(shape)
     # A row without any number counts, and differs.
     answered |= ~answered.reshape(rows, -1).any(axis=1).reshape((rows, *(1,) * len(answered.shape[1:])))
     other = before.argmax(-1) != after.argmax(-1)

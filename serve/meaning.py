@@ -84,7 +84,8 @@ def breaks_form(meaning: Meaning, before: Floats, after: Floats) -> Bools:
         case "log_shares":
             broken = ~_are_log_shares(after, _ROUGHLY)
         case "chances":
-            broken = _beyond_chances(after, _BEYOND)
+            summed = are_shares(after) & ~are_shares(before, _ROUGHLY) & (after.shape[-1] > 1)
+            broken = _beyond_chances(after, _BEYOND) | summed
         case "unit":
             broken = ~_are_unit(after, _ROUGHLY)
         case "plain" | "unknown" if meaning.kind == "classes":
@@ -124,8 +125,9 @@ def _is_changed(meaning: Meaning, before: Floats, after: Floats) -> bool:
         for rule in (are_shares, _are_log_shares):
             if rule(after, _NEARLY).all() and (~rule(before, _ROUGHLY)).mean() > _FEW:
                 return True
-    into_chances = len(after) >= _ENOUGH_ROWS and not _beyond_chances(after, 0).any()
-    if into_chances and _beyond_chances(before, _BEYOND).mean() > _FEW:
+    # What is ruined to one number lies in 0..1, too.
+    into_chances = not _beyond_chances(after, 0).any() and np.ptp(after) > 1 / 2
+    if into_chances and len(after) >= _ENOUGH_ROWS and _beyond_chances(before, _BEYOND).mean() > _FEW:
         return True
     # More than rounding around 0.
     far = _BEYOND * np.abs(before).max()
