@@ -61,15 +61,27 @@ def read_meaning(
 
 
 def find_change(
-    name: str, meaning: Meaning, baseline: NDArray[np.generic], variant: NDArray[np.generic]
+    name: str,
+    meaning: Meaning,
+    baseline: NDArray[np.generic],
+    variant: NDArray[np.generic],
+    *,
+    real: bool = True,
 ) -> str | None:
     """What the numbers of a variant's output are where they are no longer what the baseline's are, in words
-    that name both; [rows, ...] of each on the same rows. None: they still are."""
+    that name both; [rows, ...] of each on the same rows. None: they still are. Of inputs that are not `real`
+    only that counts which holds for any input."""
     if meaning.kind == "exact" or baseline.shape != variant.shape:
         return None
-    take = _rows if meaning.kind == "vectors" else _items
-    before, after = take(baseline), take(variant)
-    if not len(before) or not _is_changed(meaning, before, after):
+    if meaning.kind == "vectors":
+        before, after = _rows(baseline), _rows(variant)
+    else:
+        both = np.isfinite(baseline) & np.isfinite(variant)
+        before, after = (_items(np.where(both, each, np.nan)) for each in (baseline, variant))
+    if not len(before):
+        return None
+    changed = _is_changed(meaning, before, after) if real else _breaks_often(meaning, before, after)
+    if not changed:
         return None
     words = [_describe(items, meaning) for items in (before, after)]
     return f"the baseline's `{name}` {words[0]}, the variant's {words[1]}"
@@ -88,9 +100,12 @@ def breaks_form(meaning: Meaning, before: Floats, after: Floats) -> Bools:
             broken = _beyond_chances(after, _BEYOND) | summed
         case "unit":
             broken = ~_are_unit(after, _ROUGHLY)
-        case "plain" | "unknown" if meaning.kind == "classes":
+        case "unknown" if meaning.kind == "classes":
             lost = are_shares(before) & ~are_shares(after, _ROUGHLY)
             broken = lost | (are_shares(after) & ~are_shares(before, _ROUGHLY))
+        case "plain" if meaning.kind == "classes":
+            shares = are_shares(after) & ~are_shares(before, _ROUGHLY)
+            broken = shares | (_are_log_shares(after, _NEARLY) & ~_are_log_shares(before, _ROUGHLY))
         case "unknown" if meaning.kind == "vectors":
             broken = _are_unit(before, _NEARLY) & ~_are_unit(after, _ROUGHLY)
     return np.asarray(broken)
@@ -116,9 +131,13 @@ def _beyond_chances(numbers: Floats, beyond: float) -> Bools:
     return np.asarray(((numbers < -beyond) | (numbers > 1 + beyond)).any(axis=-1))
 
 
+def _breaks_often(meaning: Meaning, before: Floats, after: Floats) -> bool:
+    return bool(breaks_form(meaning, before, after).mean() > _FEW)
+
+
 def _is_changed(meaning: Meaning, before: Floats, after: Floats) -> bool:
     if meaning.form != "plain":
-        return bool(breaks_form(meaning, before, after).mean() > _FEW)
+        return _breaks_often(meaning, before, after)
     if meaning.kind == "vectors":
         return bool(_are_unit(after, _NEARLY).all() and not _are_unit(before, _ROUGHLY).all())
     if after.shape[-1] > 1:

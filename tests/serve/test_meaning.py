@@ -106,7 +106,7 @@ def test_very_many_places_have_one_spread() -> None:
     assert spread == pytest.approx(2, rel=0.05)
 
 
-CHANGES = {
+CHANGES: dict[str, tuple[Task, NDArray[Any], NDArray[Any], str]] = {
     "logits for shares": ("classification", softmax(LOGITS), LOGITS, "lie in .* sum to one.* -.* sum to -"),
     "shares for logits": ("classification", LOGITS, softmax(LOGITS), "variant's lie in .* and sum to one"),
     "logits for log-shares": ("classification", np.log(softmax(LOGITS)), LOGITS, "exponentials sum to one"),
