@@ -2,6 +2,8 @@
 
 from serve.errors import CounterweightError
 
+_MOST_CHARACTERS = 400
+
 
 class InvalidSource(CounterweightError):
     """The model's factory or checkpoint is not what the recipe says."""
@@ -17,3 +19,15 @@ class ExportFailed(CounterweightError):
 
 class StepFailed(CounterweightError):
     """One step of one variant did not do what the recipe asks."""
+
+
+def reason_of(error: BaseException) -> str:
+    """What a library's error says, on one line: its first line, and those after it where that one only
+    announces them."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines()]
+    lines = [line for line in lines if line] or [type(error).__name__]
+    count = 1
+    while count < len(lines) and lines[count - 1].endswith((":", ",", "(", "...")):
+        count += 1
+    reason = " ".join(lines[:count]).rstrip(" .:")
+    return reason if len(reason) <= _MOST_CHARACTERS else f"{reason[:_MOST_CHARACTERS]}..."

@@ -17,7 +17,13 @@ _ANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def to_tensors(arrays: Arrays) -> Tensors:
-    """Arrays as torch sees them."""
+    """Arrays as torch sees them. Raises InvalidSource for strings, which it does not."""
+    for name, array in arrays.items():
+        if array.dtype.kind == "O":
+            raise InvalidSource(
+                f"the input {name!r} holds strings, which no torch module takes; give a student numbers, or "
+                "leave out the step"
+            )
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 

@@ -1,6 +1,7 @@
 """Graph: what this room reads from an ONNX graph, and how it makes two equal graphs equal bytes."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import onnx
@@ -25,6 +26,38 @@ def read_opset(graph: bytes) -> int:
     return int(next(item.version for item in onnx.load_from_string(graph).opset_import if item.domain == ""))
 
 
+def nodes_of(graph: Any) -> Iterator[Any]:
+    """Every node, those of the graphs inside nodes too."""
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from nodes_of(inner)
+
+
+def rename(graph: Any, renamed: Mapping[str, str]) -> None:
+    """Call values otherwise, in the graph and in the graphs inside it, which may read its values."""
+    for item in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        item.name = renamed.get(item.name, item.name)
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                rename(inner, renamed)
+
+
+def values_of(graph: Any) -> set[str]:
+    """The names of all its values, those of the graphs inside it too."""
+    names = {item.name for item in (*graph.input, *graph.output, *graph.initializer)}
+    for node in nodes_of(graph):
+        names.update((*node.input, *node.output))
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                names.update(item.name for item in (*inner.input, *inner.output, *inner.initializer))
+    return names
+
+
 def require_unique_names(model: Any) -> None:
     """Raise ExportFailed when two values of the graph share a name, as no runtime accepts that."""
     names = [item.name for item in (*model.graph.input, *model.graph.initializer)]
@@ -39,19 +72,11 @@ def require_unique_names(model: Any) -> None:
 
 def _drop_unused_domains(model: Any) -> None:
     """onnxruntime's tools declare every operator set they know; a graph needs those it uses."""
-    used = _domains(model.graph) | {"", *(node.domain for item in model.functions for node in item.node)}
+    used = {node.domain for node in nodes_of(model.graph)}
+    used |= {"", *(node.domain for item in model.functions for node in item.node)}
     kept = [item for item in model.opset_import if item.domain in used]
     del model.opset_import[:]
     model.opset_import.extend(kept)
-
-
-def _domains(graph: Any) -> set[str]:
-    used = {node.domain for node in graph.node}
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.GRAPH:
-                used |= _domains(attribute.g)
-    return used
 
 
 def _strip(message: Any) -> None:

@@ -74,7 +74,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         say("read the model and the data")
         trained = read_trained(recipe.source, folder, recipe.task)
         seed_everything(recipe.seed)
-        data = load_data(recipe.data, trained.tokenizer)
+        data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None)
         require_labels_for(data, recipe.task)
         require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
         origin = describe_origin(recipe, folder, trained, data)

@@ -66,7 +66,7 @@ def _describe(recipe: Recipe, steps: Steps, origin: Mapping[str, Any]) -> Proven
     elsewhere = {
         "model": recipe.model,
         "baseline": recipe.baseline,
-        "outputs": recipe.outputs,
+        "outputs": list(recipe.named_outputs.items()),
         "opset": recipe.opset,
     }
     fingerprint = sha256(json.dumps(described | elsewhere, sort_keys=True).encode())

@@ -14,9 +14,28 @@ from serve.record import Record
 from serve.yaml_file import read_yaml
 
 Relative = Annotated[str, Field(min_length=1)]
+OutputName = Annotated[str, Field(min_length=1)]
 
 
-class FactorySource(Record):
+class Beside(Record):
+    """Files that stand beside a model and say what goes in and what comes out; relative to the recipe's
+    folder."""
+
+    # A tokenizer.json. The data is then text, and the model takes input_ids and attention_mask.
+    tokenizer: Relative | None = None
+    # Longer texts are cut.
+    max_tokens: Annotated[int, Field(ge=2)] = 128
+    # The names of the classes in the order of the scores: a JSON list, or one name a line.
+    labels: Relative | None = None
+
+    @model_validator(mode="after")
+    def _useful(self) -> Self:
+        if self.tokenizer is None and "max_tokens" in self.model_fields_set:
+            raise ValueError("`max_tokens` cuts texts, and without `tokenizer` there are none; add that")
+        return self
+
+
+class FactorySource(Beside):
     """Code that builds the model, and the weights that go into it."""
 
     # "package.module:function"; the function returns the torch module that the checkpoint fits.
@@ -44,7 +63,7 @@ class ProgramSource(Record):
     program: Relative
 
 
-class OnnxSource(Record):
+class OnnxSource(Beside):
     """An ONNX file: the way in for TensorFlow, scikit-learn and others."""
 
     # Relative to the recipe's folder.
@@ -77,6 +96,14 @@ Source = Annotated[
         custom_error_type="source",
         custom_error_message="a source has one of the keys factory, huggingface, program, onnx",
     ),
+]
+
+
+# Names, or each with the file's own.
+Outputs = Annotated[
+    Annotated[tuple[OutputName, ...], Field(min_length=1), Tag("list")]
+    | Annotated[dict[OutputName, OutputName], Field(min_length=1), Tag("mapping")],
+    Discriminator(lambda outputs: "mapping" if isinstance(outputs, Mapping) else "list"),
 ]
 
 
@@ -126,8 +153,9 @@ class Recipe(Record):
     time_limit_s: Positive = 600.0
     source: Source
     data: DataSource
-    # The names of the model's outputs on the wire, in the order in which the model returns them.
-    outputs: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
+    # The names of the model's outputs on the wire, in the order in which the model returns them. Of an ONNX
+    # file those that are wanted, in any order; or {name on the wire: name in the file}.
+    outputs: Outputs
     # torch writes 18 to 23; below 18 it may silently stay at 18.
     opset: Annotated[int, Field(ge=18, le=23)] = 20
     floor: Floor
@@ -135,8 +163,14 @@ class Recipe(Record):
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
-        if len(set(self.outputs)) < len(self.outputs):
-            raise ValueError(f"outputs {list(self.outputs)} repeat a name; each output needs its own")
+        for names in (list(self.outputs), list(self.named_outputs.values())):
+            if len(set(names)) < len(names):
+                raise ValueError(f"outputs {names} repeat a name; each output needs its own")
+        if isinstance(self.outputs, Mapping) and not isinstance(self.source, OnnxSource):
+            raise ValueError(
+                f"outputs {dict(self.outputs)} rename those of an ONNX file; what torch returns has an order "
+                f"and no names: write {list(self.outputs)}"
+            )
         plain = [name for name, steps in self.variants.items() if not steps]
         if len(plain) != 1:
             raise ValueError(
@@ -151,6 +185,13 @@ class Recipe(Record):
             ):
                 raise ValueError(f"variants.{variant}: {reason}")
         return self
+
+    @property
+    def named_outputs(self) -> dict[str, str]:
+        """Name on the wire -> name in the file, in the order of the wire."""
+        if isinstance(self.outputs, Mapping):
+            return dict(self.outputs)
+        return {name: name for name in self.outputs}
 
     @property
     def baseline(self) -> str:

@@ -1,12 +1,17 @@
 """Scale: weighs variants against the baseline, all of them in one run, and writes their bundles."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
+
 from export.context import Exported, Trained
-from export.data.datasets import Data, require_labels_below
-from export.errors import ExportFailed, InvalidData
+from export.data.datasets import Data, Split, require_labels_below
+from export.data.inputs import TOKENS
+from export.errors import ExportFailed, InvalidData, reason_of
 from export.graph import read_opset
+from export.probe import BATCH
 from export.proof.anatomy import dissect
 from export.proof.floor import judge, require_meaningful
 from export.proof.held_out import Answers, answers
@@ -16,9 +21,14 @@ from export.proof.rows import find_dependence
 from export.proof.speed import measure_speed
 from export.recipe import Recipe
 from export.shelf import Shelf
-from serve.bundle import MODEL, Bundle, Provenance, describe_file, write_bundle
+from serve.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
+from serve.errors import ModelFailed
 from serve.figures import Figures, Meaning, Quality, Speed
 from serve.session import Session, open_session
+from serve.tensor import Signature
+
+# Enough to be warm; a longest text takes seconds.
+_FEW_TOKENS = 32
 
 
 class Scale:
@@ -39,6 +49,8 @@ class Scale:
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
         self._require_task(exported)
         session = self._open(variant, exported)
+        if variant == self._recipe.baseline and self._trained.tokenizer is not None:
+            _require_longest(session, self._data.calibration, self._trained.tokenizer.max_tokens)
         came = self._answers(session, exported.graph)
         if variant != self._recipe.baseline:
             _, _, expected = self._baseline()
@@ -56,7 +68,8 @@ class Scale:
         """Production's Session of the graph. Raises ExportFailed for a baseline whose rows see each other; of
         a variant, whose rows quantization has tied together, each row has a run of its own."""
         name = f"{self._recipe.model}/{variant}"
-        session = Session(exported.graph, exported.signature, name)
+        sizes = _sizes(exported.signature, self._data.calibration)
+        session = Session(exported.graph, exported.signature, name, sizes=sizes)
         beside = find_dependence(session, self._data.held_out)
         if beside is None:
             return session
@@ -66,7 +79,7 @@ class Scale:
                 "the server puts rows of different clients into one run; look for statistics, attention or a "
                 "Softmax over the first dimension, and for batch normalization in training mode"
             )
-        return Session(exported.graph, exported.signature, name, alone=True)
+        return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
 
     def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
         """Measure everything on the scale beside the baseline, and write the bundles."""
@@ -119,8 +132,16 @@ class Scale:
                     "agreement, the share of rows whose number stays within a fifth of the standard deviation"
                 )
             )
-        if task != "embedding":
-            require_labels_below(self._data, first.shape[-1])
+        if task == "embedding":
+            return
+        require_labels_below(self._data, first.shape[-1])
+        names = json.loads(self._trained.assets.get(LABELS, b"[]"))
+        if names and len(names) != first.shape[-1]:
+            raise ExportFailed(
+                f"{len(names)} classes have a name, from {names[0]} to {names[-1]}, and the output "
+                f"{first.name} has {first.shape[-1]} scores: correct the file of `labels`, or the order of "
+                "`outputs`"
+            )
 
     def _write(self, variant: str, quality: Quality, speed: Speed, provenance: Provenance) -> None:
         exported, session = self._loaded[variant]
@@ -142,6 +163,7 @@ class Scale:
             rows="alone" if session.alone else "together",
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
             signature=exported.signature,
+            sizes=session.sizes,
             opset=read_opset(exported.graph),
             figures=figures,
             provenance=provenance,
@@ -167,3 +189,29 @@ class Scale:
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return came
+
+
+def _require_longest(session: Session, rows: Split, tokens: int) -> None:
+    """Raise ExportFailed unless it answers a text as long as texts are cut to; its tokens are those of the
+    longest row, again and again."""
+    assert rows.lengths is not None, "texts have lengths"
+    row = int(rows.lengths.argmax())
+    length = int(rows.lengths[row])
+    inputs = {name: np.resize(array[row, :length], (1, tokens)) for name, array in rows.inputs.items()}
+    try:
+        session.run(inputs)
+    except ModelFailed as error:
+        raise ExportFailed(
+            f"{session.name} fails on a text of {tokens} tokens, and longer texts are cut to that "
+            f"({reason_of(error)}); lower `source.max_tokens` to what the model has positions for"
+        ) from error
+
+
+def _sizes(signature: Signature, rows: Split) -> dict[str, int]:
+    """How long each free dimension of the inputs is in these rows, the batch aside; of tokens a few."""
+    return {
+        dim: min(size, _FEW_TOKENS) if dim == TOKENS else size
+        for spec in signature.inputs
+        for dim, size in zip(spec.shape, rows.inputs[spec.name].shape, strict=True)
+        if isinstance(dim, str) and dim != BATCH
+    }

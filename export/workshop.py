@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 
@@ -77,10 +78,13 @@ class Workshop:
                 return _work_on_graph(before, steps[-1], self._context(variant, steps))
         recipe = self._recipe
         if not steps and self._trained.graph is not None:
-            return from_onnx(self._trained.graph, self._data.calibration, recipe.outputs)
+            exported = from_onnx(self._trained.graph, self._data.calibration, recipe.named_outputs)
+            for note in exported.notes:
+                self._announce(f"{variant}: the file as it is served: {note['changes']}")
+            return exported
         made = self._model(variant, steps)
         with self._at(variant, None):
-            exported = to_onnx(made.module, self._data.calibration, recipe.outputs, recipe.opset)
+            exported = to_onnx(made.module, self._data.calibration, tuple(recipe.named_outputs), recipe.opset)
         return Exported(
             graph=exported.graph, signature=exported.signature, parity=exported.parity, notes=made.notes
         )
@@ -106,8 +110,12 @@ class Workshop:
         return self._trained.build()
 
     def _context(self, variant: str, steps: Steps) -> Context:
+        trained = self._trained
+        if trained.graph is not None:
+            # What teaches is what is served: the recipe's outputs, rows first.
+            trained = replace(trained, graph=self._graph(self._recipe.baseline, ()).graph)
         return Context(
-            trained=self._trained,
+            trained=trained,
             task=self._recipe.task,
             data=self._data,
             seed=self._recipe.seed,
@@ -118,7 +126,7 @@ class Workshop:
     def _key(self, kind: str, steps: Steps) -> str:
         recipe = self._recipe
         described = [step.model_dump(mode="json") for step in steps]
-        wire = [recipe.outputs, recipe.opset] if kind == "graph" else []
+        wire = [list(recipe.named_outputs.items()), recipe.opset] if kind == "graph" else []
         return self._shelf.key(kind, described, wire)
 
     @contextmanager

@@ -92,6 +92,9 @@ class Bundle(Record):
     rows: Literal["together", "alone"] = "together"
     files: Annotated[tuple[BundleFile, ...], Field(min_length=1)]
     signature: Signature
+    # Dimension that may vary, the batch aside -> a size that it has in the calibration rows, so that the
+    # graph takes it.
+    sizes: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     opset: Annotated[int, Field(ge=1)]
     figures: Figures
     provenance: Provenance

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from serve.tensor import Arrays, Signature, TensorSpec
 
 # Of onnx.TensorProto.
 _BFLOAT16 = 16
-# Rows, and the length of every other dimension that may vary: one request, and a batch.
+# Rows, and the length of every other dimension that may vary and has no known size: one request, a batch.
 _WARM_UPS = ((1, 16), (8, 32))
 # Opening a bundle may take so much longer for shapes that its model's runs have had, the largest first.
 _WARM_S = 10.0
@@ -26,14 +27,23 @@ _log = logging.getLogger("counterweight.session")
 class Session:
     """One graph, loaded and warmed up. Runs arrays, one call at a time."""
 
-    def __init__(
-        self, graph: bytes, signature: Signature, name: str, *, threads: int = 1, alone: bool = False
+    def __init__(  # noqa: PLR0913 - a graph, and how it is run
+        self,
+        graph: bytes,
+        signature: Signature,
+        name: str,
+        *,
+        threads: int = 1,
+        alone: bool = False,
+        sizes: Mapping[str, int] | None = None,
     ) -> None:
-        """Load `graph`; messages call it `name`. With `alone` each row has a run of its own. Raises
-        InvalidBundle when `signature` is not its own."""
+        """Load `graph`; messages call it `name`. With `alone` each row has a run of its own; `sizes` are such
+        of its free dimensions that it takes. Raises InvalidBundle when `signature` is not its own, and
+        ModelFailed when it does not run."""
         self.signature = signature
         self.name = name
         self.alone = alone
+        self.sizes = dict(sizes or {})
         # The real shapes that it has run before any request, or is about to.
         self.warmed: set[Shape] = set()
         self._shapes: Path | None = None
@@ -134,13 +144,22 @@ class Session:
     def _warm_up(self) -> None:
         # The first runs allocate; nobody's request should pay for that.
         batch = self.signature.inputs[0].shape[0] if self.signature.batches else None
+        free = {dim for spec in self.signature.inputs for dim in spec.shape if isinstance(dim, str)}
+        guessed = free - self.sizes.keys() - {batch}
         for rows, length in _WARM_UPS:
-            self.run(
-                {
-                    spec.name: _zeros(spec, _lengths(spec, batch, rows, length))
-                    for spec in self.signature.inputs
-                }
-            )
+            sizes = dict.fromkeys(free, length) | self.sizes | ({str(batch): rows} if batch else {})
+            inputs = {
+                spec.name: _zeros(spec, [dim if isinstance(dim, int) else sizes[dim] for dim in spec.shape])
+                for spec in self.signature.inputs
+            }
+            try:
+                self.run(inputs)
+            except ModelFailed as error:
+                if not guessed:
+                    raise
+                # Nobody has said that it takes this size of them.
+                _log.warning("%s is not warm: %s", self.name, error)
+                return
 
     def _takes(self, shape: Shape) -> bool:
         """Whether it is one of these inputs, and not of those of a version before."""
@@ -159,7 +178,7 @@ def open_session(folder: Path, *, threads: int = 1) -> Session:
     bundle = read_bundle(folder)
     graph = read_file(folder, bundle, MODEL)
     name, alone = f"{bundle.model}/{bundle.variant}", bundle.rows == "alone"
-    session = Session(graph, bundle.signature, name, threads=threads, alone=alone)
+    session = Session(graph, bundle.signature, name, threads=threads, alone=alone, sizes=bundle.sizes)
     session.warm_from(shapes_path(folder, bundle.model))
     return session
 
@@ -168,21 +187,20 @@ def _names_of(datatype: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
     return tuple(spec.name for spec in specs if spec.datatype == datatype)
 
 
-def _lengths(spec: TensorSpec, batch: str | int | None, rows: int, length: int) -> list[int]:
-    lengths = [rows if dim == batch else length for dim in spec.shape]
-    return [dim if isinstance(dim, int) else most for dim, most in zip(spec.shape, lengths, strict=True)]
-
-
 def _zeros(spec: TensorSpec, shape: list[int]) -> NDArray[np.generic]:
     # A string that a graph may well read as a number.
     return np.full(shape, b"0", object) if spec.datatype == "BYTES" else np.zeros(shape, spec.dtype)
 
 
 def _to_strings(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
-    # onnxruntime takes str; of bytes it would make "b'...'".
+    # onnxruntime takes str; of bytes it would make "b'...'". Rows of an export are str already.
     elements = array.ravel().tolist()
     try:
-        strings = np.fromiter((element.decode() for element in elements), object, len(elements))
+        strings = np.fromiter(
+            (element if isinstance(element, str) else element.decode() for element in elements),
+            object,
+            len(elements),
+        )
     except UnicodeDecodeError as error:
         raise InvalidRequest(
             f"input {name!r} has an element that is no UTF-8: {error.object!r:.40}; encode it as UTF-8"

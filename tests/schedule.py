@@ -28,7 +28,7 @@ LINES = (
     ),
     ("export/test_guide.py",),
     ("export/test_isolation.py",),
-    ("export/test_scale.py",),
+    ("export/test_scale_outputs.py",),
     ("export/test_to_onnx.py",),
     ("loadtests/test_tester_capacity.py",),
     ("loadtests/test_tester.py",),

@@ -54,8 +54,9 @@ def read_fitting(stored: StoredModel, path: Path) -> Candidate:
     InvalidBundle."""
     baseline = stored.bundles[stored.baseline]
     candidate = read_candidate(path, {file.path: file.sha256 for file in _assets(baseline)})
-    require_fit(candidate.graph, baseline.signature, f"{stored.name}/{stored.baseline}", candidate.name)
-    session = Session(candidate.graph, baseline.signature, candidate.name)
+    name = f"{stored.name}/{stored.baseline}"
+    require_fit(candidate.graph, baseline.signature, name, candidate.name, baseline.sizes)
+    session = Session(candidate.graph, baseline.signature, candidate.name, sizes=baseline.sizes)
     require_form(session, open_session(stored.folder / stored.baseline), baseline)
     return candidate
 
@@ -78,6 +79,7 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
         rows=(candidate.bundle or baseline).rows,
         files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
         signature=baseline.signature,
+        sizes=baseline.sizes,
         opset=read_opset(candidate.graph),
         figures=_figures(candidate.graph, baseline),
         provenance=_provenance(candidate, baseline),
@@ -93,7 +95,7 @@ def _assets(bundle: Bundle) -> list[BundleFile]:
 
 def _figures(graph: bytes, baseline: Bundle) -> Figures:
     """What can be read from the graph alone; how many rows pay in a run is taken from the baseline."""
-    anatomy = dissect_row(graph, inputs_of(baseline.signature, 1))
+    anatomy = dissect_row(graph, inputs_of(baseline.signature, 1, baseline.sizes))
     speed = baseline.figures.speed
     return Figures(
         **anatomy.model_dump(),

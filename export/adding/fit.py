@@ -1,6 +1,6 @@
 """Fit: whether a graph from elsewhere takes and gives what its baseline does."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,15 @@ from serve.tensor import Arrays, Signature, TensorSpec, datatype_of
 
 # Requests of one row and of several; where the baseline has no batch, only the first differs in nothing.
 _ROWS = (1, 3)
-# Of every other dimension that may vary.
+# Of every other dimension that may vary and has no known size.
 _LENGTH = 16
 
 
-def require_fit(graph: bytes, signature: Signature, baseline: str, name: str) -> None:
+def require_fit(
+    graph: bytes, signature: Signature, baseline: str, name: str, sizes: Mapping[str, int]
+) -> None:
     """Raise InvalidSource unless the graph has the baseline's inputs and outputs, and answers as it does in
-    every shape; messages call it `name`."""
+    every shape; messages call it `name`. `sizes` are those of the free dimensions that the baseline takes."""
     declared = onnx.load_from_string(graph).graph
     weights = {item.name for item in declared.initializer}
     inputs = [item for item in declared.input if item.name not in weights]
@@ -29,21 +31,21 @@ def require_fit(graph: bytes, signature: Signature, baseline: str, name: str) ->
     ):
         _compare(kind, items, specs, baseline, name)
     try:
-        session = Session(graph, signature, name)
+        session = Session(graph, signature, name, sizes=sizes)
         for rows in _ROWS:
-            _require_answers(session, inputs_of(signature, rows), rows)
+            _require_answers(session, inputs_of(signature, rows, sizes), rows)
     except (InvalidBundle, ModelFailed) as error:
         raise InvalidSource(f"{error}; it cannot stand in for {baseline}: convert it again") from None
 
 
-def inputs_of(signature: Signature, rows: int) -> Arrays:
-    """Inputs of so many rows, all zeros, and strings that read like one."""
+def inputs_of(signature: Signature, rows: int, sizes: Mapping[str, int]) -> Arrays:
+    """Inputs of so many rows, all zeros, and strings that read like one; `sizes` of free dimensions."""
     batch = signature.inputs[0].shape[0] if signature.batches else None
-    return {spec.name: _zeros(spec, _sizes(spec, batch, rows)) for spec in signature.inputs}
+    return {spec.name: _zeros(spec, _shape(spec, {**sizes, str(batch): rows})) for spec in signature.inputs}
 
 
-def _sizes(spec: TensorSpec, batch: int | str | None, rows: int) -> list[int]:
-    return [dim if isinstance(dim, int) else rows if dim == batch else _LENGTH for dim in spec.shape]
+def _shape(spec: TensorSpec, sizes: Mapping[str, int]) -> list[int]:
+    return [dim if isinstance(dim, int) else sizes.get(dim, _LENGTH) for dim in spec.shape]
 
 
 def _zeros(spec: TensorSpec, shape: list[int]) -> np.ndarray[Any, Any]:

@@ -11,7 +11,7 @@ from serve.errors import ModelFailed
 from serve.figures import Meaning
 from serve.meaning import find_change, read_meaning
 from serve.session import Session
-from serve.tensor import Arrays, Signature
+from serve.tensor import Arrays
 
 # Made inputs of so many rows.
 _ROWS = 16
@@ -20,7 +20,7 @@ _ROWS = 16
 def require_form(session: Session, baseline: Session, bundle: Bundle) -> None:
     """Raise InvalidSource where the outputs of `session` have another form than those of the `baseline`,
     whose `bundle` this is; on inputs that are made, as nobody gave any."""
-    inputs = _make_inputs(bundle.signature)
+    inputs = _make_inputs(bundle)
     try:
         wanted, came = baseline.run(inputs), session.run(inputs)
     except ModelFailed:
@@ -41,10 +41,10 @@ def require_form(session: Session, baseline: Session, bundle: Bundle) -> None:
             )
 
 
-def _make_inputs(signature: Signature) -> Arrays:
+def _make_inputs(bundle: Bundle) -> Arrays:
     """Zeros, and where there are floats, numbers around 0."""
     random = np.random.default_rng(0)
     return {
         name: random.normal(0, 1, array.shape).astype(array.dtype) if array.dtype.kind == "f" else array
-        for name, array in inputs_of(signature, _ROWS).items()
+        for name, array in inputs_of(bundle.signature, _ROWS, bundle.sizes).items()
     }

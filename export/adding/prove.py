@@ -38,10 +38,10 @@ def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, ca
         say("read the model and the data")
         trained = read_trained(recipe.source, folder, recipe.task)
         seed_everything(recipe.seed)
-        data = load_data(recipe.data, trained.tokenizer)
+        data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None)
         require_labels_for(data, recipe.task)
         require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
-        exported = from_onnx(candidate.graph, data.calibration, recipe.outputs)
+        exported = from_onnx(candidate.graph, data.calibration, tuple(recipe.named_outputs))
         if exported.signature != stored.signature:
             came, wanted = (each.model_dump(mode="json") for each in (exported.signature, stored.signature))
             raise InvalidSource(

@@ -105,13 +105,15 @@ class Data:
         return self.train
 
 
-def load_data(source: DataSource, tokenizer: Tokenizer | None = None) -> Data:
+def load_data(source: DataSource, tokenizer: Tokenizer | None = None, *, of_file: bool = False) -> Data:
     """The splits that the recipe's factory returns. Raises InvalidSource or InvalidData."""
-    return read_data(call_factory(source.factory, source.arguments), source.factory, tokenizer)
+    raw = call_factory(source.factory, source.arguments)
+    return read_data(raw, source.factory, tokenizer, of_file=of_file)
 
 
-def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None) -> Data:
-    """What a data factory returned, as Data. Raises InvalidData, which names the split and the fault."""
+def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_file: bool = False) -> Data:
+    """What a data factory returned, as Data; strings and NaN only for a model `of_file`, which came as a
+    graph. Raises InvalidData, which names the split and the fault."""
     if not isinstance(raw, Mapping):
         raise InvalidData(f"{factory} returned a {type(raw).__name__}; expected a mapping of {list(_NAMES)}")
     for name in raw:
@@ -122,7 +124,7 @@ def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None) -> Dat
             raise InvalidData(f"{factory} returned no split {name!r}; only train may be missing")
     untrained = raw.get("train") is None
     splits = {
-        name: _read_split(f"{factory}: split {name}", raw[name], tokenizer)
+        name: _read_split(f"{factory}: split {name}", raw[name], tokenizer, of_file)
         for name in (_NAMES[1:] if untrained else _NAMES)
     }
     _refuse_differing_inputs(factory, splits)
@@ -156,10 +158,10 @@ def require_labels_below(data: Data, classes: int) -> None:
         )
 
 
-def _read_split(place: str, raw: Any, tokenizer: Tokenizer | None) -> Split:
+def _read_split(place: str, raw: Any, tokenizer: Tokenizer | None, of_file: bool) -> Split:
     if not (isinstance(raw, tuple) and len(raw) == 2 and isinstance(raw[0], Mapping) and raw[0]):
         raise InvalidData(f"{place} is not a pair (inputs, labels) with inputs by name; labels may be None")
-    inputs, lengths = read_inputs(place, raw[0], tokenizer)
+    inputs, lengths = read_inputs(place, raw[0], tokenizer, of_file=of_file)
     labels = None if raw[1] is None else read_labels(place, raw[1], inputs, lengths)
     hashes = hash_rows(inputs, lengths)
     if len(set(hashes)) < _FEWEST_ROWS:

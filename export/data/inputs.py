@@ -1,6 +1,7 @@
 """Inputs: the arrays that go into a model: checked, tokenised where they are text, and hashed row by row."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.text import Tokenizer
-from export.errors import InvalidData
+from export.errors import InvalidData, reason_of
 from serve.tensor import DATATYPES, Arrays
 
 Lengths = NDArray[np.int64]
@@ -19,17 +20,25 @@ TOKENS = "tokens"
 _TEXT = "text"
 # What training and every client can write: no text, and no half floats, which JSON does not carry.
 _TYPES = [dtype for name, dtype in DATATYPES.items() if name not in ("BYTES", "FP16", "BF16")]
+# Kinds of numpy's that hold text: objects, and strings of fixed and of free length.
+_TEXT_KINDS = "OUT"
 
 
 def read_inputs(
-    place: str, raw: Mapping[str, Any], tokenizer: Tokenizer | None
+    place: str, raw: Mapping[str, Any], tokenizer: Tokenizer | None, *, of_file: bool = False
 ) -> tuple[Arrays, Lengths | None]:
-    """The arrays that a model takes, read-only, and the tokens of each row where rows are padded.
+    """The arrays that a model takes, read-only, and the tokens of each row where rows are padded. A model
+    `of_file`, which came as a graph, may also take strings, as objects of str, and NaN for what is missing.
 
     Raises InvalidData, which names `place`, the input and the row."""
     arrays = _encode(place, raw, tokenizer) if _TEXT in raw and tokenizer is not None else raw
-    rows = len(np.atleast_1d(next(iter(arrays.values()))))
-    inputs = {str(name): _read_array(f"{place}: input {name}", arrays[name], rows) for name in arrays}
+    converted = {
+        str(name): _convert(f"{place}: input {name}", array, of_file) for name, array in arrays.items()
+    }
+    rows = len(np.atleast_1d(next(iter(converted.values()))))
+    inputs = {
+        name: _check(f"{place}: input {name}", array, rows, of_file) for name, array in converted.items()
+    }
     return inputs, _read_lengths(f"{place}: input {MASK}", inputs)
 
 
@@ -56,7 +65,7 @@ def hash_rows(inputs: Arrays, lengths: Lengths | None) -> tuple[str, ...]:
             content = (
                 inputs[name][row, : lengths[row]] if padded and lengths is not None else inputs[name][row]
             )
-            digest.update(content.tobytes())
+            digest.update(_bytes_of(content))
         hashes.append(digest.hexdigest())
     return tuple(hashes)
 
@@ -73,23 +82,51 @@ def _encode(place: str, inputs: Mapping[str, Any], tokenizer: Tokenizer) -> Arra
     return tokenizer.encode(place, texts)
 
 
-def _read_array(place: str, raw: Any, rows: int) -> NDArray[np.generic]:
-    array = np.ascontiguousarray(raw).view()
+def _bytes_of(content: NDArray[np.generic]) -> bytes:
+    # An array of objects holds only where they lie.
+    return json.dumps(content.tolist()).encode() if content.dtype.kind == "O" else content.tobytes()
+
+
+def _check(place: str, array: NDArray[np.generic], rows: int, of_file: bool) -> NDArray[np.generic]:
+    array = array.view()
     array.flags.writeable = False
+    if array.ndim == 0 or len(array) != rows:
+        raise InvalidData(f"{place} has the shape {list(np.shape(array))}; all inputs have equally many rows")
+    if array.size == 0:
+        raise InvalidData(f"{place} is empty, {list(np.shape(array))}; every split needs rows")
+    if np.issubdtype(array.dtype, np.floating):
+        lost = np.isinf(array) if of_file else ~np.isfinite(array)
+        if lost.any():
+            what = "infinity" if of_file else "NaN or infinity"
+            row = int(np.argwhere(lost)[0][0])
+            raise InvalidData(f"{place} holds {what}, first in row {row}; clean or drop such rows")
+    return array
+
+
+def _convert(place: str, raw: Any, of_file: bool) -> NDArray[np.generic]:
+    """The array in a type that a client can write."""
+    try:
+        array = np.ascontiguousarray(raw)
+    except ValueError as error:
+        raise InvalidData(
+            f"{place} is no array: {reason_of(error)}; give all rows the same shape, or pad them"
+        ) from None
+    if array.dtype == np.float16:
+        # Exactly the same numbers.
+        return array.astype(np.float32)
+    text = array.dtype.kind in _TEXT_KINDS
+    if text and of_file:
+        strings = array.astype(object)
+        if all(isinstance(item, str) for item in strings.ravel()):
+            return strings
     if array.dtype not in _TYPES:
-        text = array.dtype.kind in "OSUT"
-        fix = "give numbers; only a model from Hugging Face has a tokenizer, for the input 'text'"
+        fix = "give numbers, or give the source a `tokenizer`, and texts as the only input, 'text'"
+        if of_file:
+            fix = "give numbers, or strings only"
         raise InvalidData(
             f"{place} is {array.dtype}, which is not exported; "
             + (fix if text else f"convert it to one of {', '.join(map(str, _TYPES))}")
         )
-    if array.ndim == 0 or len(array) != rows:
-        raise InvalidData(f"{place} has the shape {list(np.shape(raw))}; all inputs have equally many rows")
-    if array.size == 0:
-        raise InvalidData(f"{place} is empty, {list(np.shape(raw))}; every split needs rows")
-    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        row = int(np.argwhere(~np.isfinite(array))[0][0])
-        raise InvalidData(f"{place} holds NaN or infinity, first in row {row}; clean or drop such rows")
     return array
 
 

@@ -74,6 +74,8 @@ def _say(split: Split, row: int) -> str:
     words = []
     for name, array in split.inputs.items():
         values = np.asarray(array[row]).ravel()
-        few = ", ".join(f"{value:.4g}" for value in values[:_VALUES])
+        few = ", ".join(
+            str(value) if isinstance(value, str) else f"{value:.4g}" for value in values[:_VALUES]
+        )
         words.append(f"{name} {few}{', ...' if len(values) > _VALUES else ''}")
     return "; ".join(words)

@@ -15,13 +15,13 @@ _ROOT = Path(__file__).parents[1]
 _TIMEOUT_S = 600
 
 
-def measure_session_bytes(graph: bytes, signature: Signature) -> int:
+def measure_session_bytes(graph: bytes, session: Session) -> int:
     """Resident memory that loading and warming up a Session adds to a fresh process, onnxruntime's own
     included. Raises ExportFailed when the graph cannot be loaded there."""
     child = subprocess.run(
         [sys.executable, "-m", "export.proof.memory"],
         cwd=_ROOT,
-        input=signature.model_dump_json().encode() + b"\n" + graph,
+        input=json.dumps([session.signature.model_dump(mode="json"), session.sizes]).encode() + b"\n" + graph,
         capture_output=True,
         timeout=_TIMEOUT_S,
         check=False,
@@ -33,12 +33,12 @@ def measure_session_bytes(graph: bytes, signature: Signature) -> int:
 
 
 def main() -> None:
-    """Read a signature and a graph from standard input; print the bytes."""
-    signature = Signature.model_validate(json.loads(sys.stdin.buffer.readline()))
+    """Read a signature with sizes and a graph from standard input; print the bytes."""
+    signature, sizes = json.loads(sys.stdin.buffer.readline())
     graph = sys.stdin.buffer.read()
     process = psutil.Process()
     before = process.memory_info().rss
-    session = Session(graph, signature, "the graph")
+    session = Session(graph, Signature.model_validate(signature), "the graph", sizes=sizes)
     sys.stdout.write(f"{max(0, process.memory_info().rss - before)}\n")
     del session
 

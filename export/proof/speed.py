@@ -58,7 +58,7 @@ def measure_speed(
     return {
         name: Speed(
             threads=_THREADS,
-            session_bytes=measure_session_bytes(graphs[name], session.signature),
+            session_bytes=measure_session_bytes(graphs[name], session),
             points=tuple(points[name]),
             knee_rows=find_knee(points[name]),
             warning=None if name == baseline else warn(points[name], baseline),

@@ -1,43 +1,29 @@
 """Channels: of convolutions, and neurons of linear layers, leave the graph with all that depends on them."""
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 import torch_pruning
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch.nn.modules.conv import _ConvNd
 
 from export.errors import StepFailed
 from export.forward import Tensors, forward
 from export.patterns import match
-from export.pruning.importance import Worth
-from export.pruning.weakest import Removed
+from export.pruning.coupled import Coupled, Part, is_depthwise, join_shared
+from export.pruning.ties import find_ties, tie
 from export.pruning.whole import close_inputs, is_whole, kept_whole
 from export.step import Prune
 
 _LAYERS = (_ConvNd, torch.nn.Linear)
-_WEIGHED = (*_LAYERS, _BatchNorm, torch.nn.LayerNorm, torch.nn.GroupNorm)
+_AVERAGING = (torch.nn.LayerNorm, torch.nn.GroupNorm)
+_WEIGHED = (*_LAYERS, _BatchNorm, *_AVERAGING)
 _WHOLE = "the model's inputs and outputs, recurrent and attention modules stay whole"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coupled:
-    """Channels that can only leave together: of the layers that produce them and of all that read them."""
-
-    # The first layer that produces them.
-    name: str
-    # All layers that produce them.
-    layers: frozenset[str]
-    # Every (layer, produced rather than read, its channels, the first layer's channels they belong to).
-    parts: tuple[tuple[str, bool, list[int], list[int]], ...]
-    # How many channels the first layer has, and in how many equal groups, of which each loses the same ones.
-    size: int
-    groups: int
-    # Of which classes the parts are: only what is built alike compares.
-    kind: tuple[str, ...]
+_LOST = "torch-pruning cannot follow its channels through what comes behind it"
+_UNSEEN = "no gradient comes to it from the outputs, by which it could be followed"
+_SINGLE = "it, or what it is multiplied with or added to, has one channel alone"
 
 
 class Channels:
@@ -49,62 +35,123 @@ class Channels:
         self._names = {part: name for name, part in module.named_modules()}
         self._graph = _follow(module.eval(), example)
 
-    def find(self, settings: Prune) -> list[Coupled]:
-        """What the settings let go. Raises StepFailed for a pattern that fits nothing that can go."""
+    def find(self, settings: Prune) -> tuple[tuple[Coupled, ...], dict[str, str]]:
+        """What the settings let go, and why other layers that they name cannot lose channels. Raises
+        StepFailed for a pattern that fits nothing that can go."""
         known = [name for name, part in self._module.named_modules() if isinstance(part, _LAYERS)]
         kept = set(match(settings.keep, known, "convolutions and linear layers"))
-        free = list(self._list_free())
+        lost: dict[str, str] = {}
+        free = join_shared(self._module, list(self._list_free(lost)))
         members = [name for name in known if any(name in coupled.layers for coupled in free)]
-        if not members:
+        if not members and not lost:
             raise StepFailed(
                 f"{type(self._module).__name__} has no channels that could go: {_WHOLE}; drop the step"
             )
-        chosen = set(match(settings.layers, members, f"layers that can lose channels ({_WHOLE})")) - kept
-        found = [coupled for coupled in free if coupled.layers <= chosen]
+        able = [*members, *lost]
+        chosen = set(match(settings.layers, able, f"layers that can lose channels ({_WHOLE})")) - kept
+        found = tuple(coupled for coupled in free if coupled.layers <= chosen)
         gone = frozenset().union(*(coupled.layers for coupled in found))
         for pattern in settings.layers:
-            fits = match([pattern], members, "layers")
-            if not gone & set(fits):
+            fits = match([pattern], able, "layers")
+            if not (gone | set(lost)) & set(fits):
                 together = next(coupled.layers for coupled in free if coupled.layers & set(fits))
                 raise StepFailed(
                     f"the pattern {pattern!r} fits {', '.join(fits)}, whose channels are added to those of "
-                    f"other layers: {', '.join(sorted(together))} can only lose them together; name all of "
-                    "them in `layers` and none of them in `keep`"
+                    f"other layers, or share their weight: {', '.join(sorted(together))} can only lose them "
+                    "together; name all of them in `layers` and none of them in `keep`"
                 )
-        return found
+        return found, {name: reason for name, reason in lost.items() if name in chosen}
 
     def remove(self, removed: Mapping[str, list[int]]) -> None:
-        """Remove these channels of these layers, and what depends on them, in place."""
+        """Remove these channels of these layers, and what depends on them, in place. Raises StepFailed where
+        that cannot be done: the module is worth nothing then."""
+        ties = find_ties(self._module)
         for name, indices in removed.items():
             layer = self._module.get_submodule(name)
             prune = self._graph.get_pruner_of_module(layer).prune_out_channels
-            self._graph.get_pruning_group(layer, prune, indices).prune(record_history=False)
+            try:
+                self._graph.get_pruning_group(layer, prune, indices).prune(record_history=False)
+            except Exception as error:  # torch-pruning meets whatever the model does
+                raise StepFailed(_LOST) from error
+        tie(self._module, ties)
 
-    def _list_free(self) -> Iterator[Coupled]:
-        heads = _find_heads(self._graph)
-        for group in self._graph.get_all_groups(ignored_layers=heads, root_module_types=_LAYERS):
-            if not any(is_whole(item.dep.target.module) for item in group):
-                yield self._read(group)
+    def _list_free(self, lost: dict[str, str]) -> Iterator[Coupled]:
+        """What can leave; the layers of which that cannot be told go to `lost`, with the reason."""
+        fixed = _find_heads(self._graph)
+        seen: set[Any] = set(fixed)
+        for layer in [module for module in self._graph.module2node if isinstance(module, _LAYERS)]:
+            if layer in seen:
+                continue
+            try:
+                group = self._group(layer)
+                coupled = self._read(group)
+            except Exception:  # torch-pruning meets whatever the model does
+                lost[self._names[layer]] = _LOST
+                continue
+            produced = {item.dep.target.module for item in group if self._is_produced(item)}
+            seen |= produced
+            if produced & set(fixed) or any(is_whole(item.dep.target.module) for item in group):
+                continue
+            if obstacle := self._find_obstacle(coupled):
+                lost |= dict.fromkeys(coupled.layers, obstacle)
+            else:
+                yield coupled
+        whole = [name for part, name in self._names.items() if is_whole(part)]
+        for part, name in self._names.items():
+            inside = any(name == outer or name.startswith(f"{outer}.") for outer in whole)
+            if isinstance(part, _LAYERS) and part not in self._graph.module2node and not inside:
+                lost[name] = _UNSEEN
+
+    def _find_obstacle(self, coupled: Coupled) -> str | None:
+        """Why none of its channels can go, as far as that can be told without a try."""
+        if computed := [name for name, *_ in coupled.parts if self._is_computed(name)]:
+            return f"the weight of {computed[0]} is computed from others"
+        if coupled.norms:
+            return f"{coupled.norms[0]} takes its mean and variance over all of its channels"
+        return _SINGLE if coupled.size == coupled.groups else None
+
+    def _group(self, layer: torch.nn.Module) -> Any:
+        pruner = self._graph.get_pruner_of_module(layer)
+        everything = list(range(pruner.get_out_channels(layer)))
+        return self._graph.get_pruning_group(layer, pruner.prune_out_channels, everything)
+
+    def _is_produced(self, item: Any) -> bool:
+        return bool(self._graph.is_out_channel_pruning_fn(item.dep.handler))
+
+    def _is_computed(self, name: str) -> bool:
+        """By weight_norm, spectral_norm or another parametrization."""
+        weight = self._module.get_submodule(name).weight
+        return weight is not None and not any(
+            weight is value for value in self._module.get_submodule(name)._parameters.values()
+        )
 
     def _read(self, group: Any) -> Coupled:
         graph = self._graph
-        parts, groups = [], 1
+        parts: list[Part] = []
+        groups = 1
         for item in group:
-            part, produced = item.dep.target.module, graph.is_out_channel_pruning_fn(item.dep.handler)
+            part, produced = item.dep.target.module, self._is_produced(item)
             if not isinstance(part, _WEIGHED):
                 continue
-            parts.append((self._names[part], produced, list(item.idxs), list(item.root_idxs)))
-            if not _is_depthwise(part):
-                pruner = graph.get_pruner_of_module(part)
+            pruner = graph.get_pruner_of_module(part)
+            count = (pruner.get_out_channels if produced else pruner.get_in_channels)(part)
+            channels, roots = [int(index) for index in item.idxs], [int(index) for index in item.root_idxs]
+            if len(channels) != len(roots) or not set(channels) <= set(range(count)):
+                raise StepFailed(_LOST)
+            parts.append((self._names[part], produced, channels, roots))
+            if not is_depthwise(part):
                 count = pruner.get_out_channel_groups if produced else pruner.get_in_channel_groups
                 groups = max(groups, count(part))
         layers = [name for name, produced, *_ in parts if produced and self._is_layer(name)]
         return Coupled(
-            name=self._names[group[0].dep.target.module],
+            roots=(self._names[group[0].dep.target.module],),
             layers=frozenset(layers),
             parts=tuple(parts),
             size=len(group[0].idxs),
             groups=groups,
+            norms=tuple(
+                name for name, *_ in parts if isinstance(self._module.get_submodule(name), _AVERAGING)
+            ),
             kind=tuple(
                 f"{type(self._module.get_submodule(name)).__name__} {'out' if produced else 'in'}"
                 for name, produced, *_ in parts
@@ -113,47 +160,6 @@ class Channels:
 
     def _is_layer(self, name: str) -> bool:
         return isinstance(self._module.get_submodule(name), _LAYERS)
-
-
-def rank(module: torch.nn.Module, coupled: Coupled, worth: Worth) -> torch.Tensor:
-    """The importance of each channel (of one group, where there are several): the worth of all weights that
-    leave with it, over the mean of all channels, so that layers of different size compare."""
-    total = torch.zeros(coupled.size)
-    for name, produced, channels, roots in coupled.parts:
-        weight = worth.get(f"{name}.weight")
-        # A norm without weights.
-        if weight is not None:
-            each = _sum_channels(module.get_submodule(name), weight, produced)
-            total.scatter_add_(0, torch.tensor(roots), each[torch.tensor(channels)])
-    total = total.view(coupled.groups, -1).mean(0)
-    return total / total.mean().clamp(min=torch.finfo(torch.float32).tiny)
-
-
-def spread(coupled: Sequence[Coupled], removed: Removed) -> Removed:
-    """The same channels of every group; names that are not coupled stay as they are."""
-    spread_out = dict(removed)
-    for item in coupled:
-        width = item.size // item.groups
-        if item.groups > 1 and item.name in removed:
-            spread_out[item.name] = [
-                group * width + index for group in range(item.groups) for index in removed[item.name]
-            ]
-    return spread_out
-
-
-def _sum_channels(part: torch.nn.Module, weight: torch.Tensor, produced: bool) -> torch.Tensor:
-    if weight.ndim == 1:
-        return weight
-    if isinstance(part, _ConvTransposeNd):
-        weight = weight.transpose(0, 1)
-    if produced or _is_depthwise(part):
-        return weight.flatten(1).sum(1)
-    each = weight.transpose(0, 1).flatten(1).sum(1)
-    return each.repeat(part.groups) if isinstance(part, _ConvNd) else each
-
-
-def _is_depthwise(part: object) -> bool:
-    return isinstance(part, _ConvNd) and part.groups == part.out_channels and part.groups > 1
 
 
 def _follow(module: torch.nn.Module, example: Tensors) -> Any:
@@ -168,8 +174,9 @@ def _follow(module: torch.nn.Module, example: Tensors) -> Any:
             )
         except Exception as error:  # torch-pruning meets whatever the model does
             raise StepFailed(
-                f"torch-pruning cannot follow {type(module).__name__}: {type(error).__name__}: {error}; "
-                "remove `weights` or `heads` instead, or drop the step"
+                f"{type(module).__name__} cannot be followed from its inputs to its outputs "
+                f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); remove `weights` or `heads` "
+                "instead, or drop the step"
             ) from error
 
 

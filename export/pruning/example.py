@@ -10,9 +10,9 @@ from export.forward import Tensors, forward, to_tensors
 _ROWS = 2
 
 
-def example_of(split: Split) -> Tensors:
-    """The first two rows; a single one is read twice: torch takes a batch of one for a constant."""
-    return to_tensors(split.take(np.arange(_ROWS, dtype=np.int64) % len(split)))
+def example_of(split: Split, rows: int = _ROWS) -> Tensors:
+    """The first rows, two or more; a single one is read again: torch takes a batch of one for a constant."""
+    return to_tensors(split.take(np.arange(rows, dtype=np.int64) % len(split)))
 
 
 def output_shapes(module: torch.nn.Module, example: Tensors) -> list[list[int]]:

@@ -1,6 +1,6 @@
 """Heads: whole attention heads leave the graph: their queries, keys and values, and what reads them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,9 @@ class Heads:
     width: int
 
 
-def find_heads(module: torch.nn.Module, settings: Prune) -> list[Heads]:
-    """The attention that the settings let lose heads. Raises StepFailed when the module has none of that
-    kind, or a pattern fits none."""
+def find_heads(module: torch.nn.Module, settings: Prune) -> tuple[tuple[Heads, ...], dict[str, str]]:
+    """The attention that the settings let lose heads, and why the rest of what they name cannot. Raises
+    StepFailed when the module has none of that kind, or a pattern fits none."""
     known = {
         name: Heads(name=name, count=inner.num_attention_heads, width=inner.attention_head_size)
         for name, part in module.named_modules()
@@ -40,7 +40,10 @@ def find_heads(module: torch.nn.Module, settings: Prune) -> list[Heads]:
     chosen = [name for name in match(settings.layers, known, "attention modules") if name not in kept]
     if not chosen:
         raise StepFailed(f"`keep` {list(settings.keep)} leaves no attention to prune; keep less")
-    return [known[name] for name in chosen]
+    able = [name for name in chosen if _is_separable(module.get_submodule(name), known[name])]
+    return tuple(known[name] for name in able), {
+        name: "its queries, keys and values do not have the same heads" for name in chosen if name not in able
+    }
 
 
 def rank_heads(heads: Heads, worth: Worth) -> torch.Tensor:
@@ -50,6 +53,17 @@ def rank_heads(heads: Heads, worth: Worth) -> torch.Tensor:
     weights.append(worth[f"{prefix}{_OUTPUT}.weight"].T)
     total = torch.stack([weight.reshape(heads.count, -1).sum(1) for weight in weights]).sum(0)
     return total / total.mean().clamp(min=torch.finfo(torch.float32).tiny)
+
+
+def find_values(heads: Sequence[Heads], removed: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """The channels of their values, by the layer that makes them."""
+    widths = {item.name: item.width for item in heads}
+    return {
+        f"{name}.self.value".lstrip("."): [
+            head * widths[name] + channel for head in indices for channel in range(widths[name])
+        ]
+        for name, indices in removed.items()
+    }
 
 
 def remove_heads(module: torch.nn.Module, removed: Mapping[str, list[int]]) -> None:
@@ -86,6 +100,12 @@ def _is_attention(part: torch.nn.Module) -> bool:
         isinstance(getattr(inner, name, None), int)
         for name in ("num_attention_heads", "attention_head_size", "all_head_size")
     )
+
+
+def _is_separable(attention: torch.nn.Module, heads: Heads) -> bool:
+    """Every head has channels of its own in each projection."""
+    rows = [attention.get_submodule(name).out_features for name in _PROJECTIONS]
+    return {*rows, attention.get_submodule(_OUTPUT).in_features} == {heads.count * heads.width}
 
 
 def _explain_none(module: torch.nn.Module) -> str:

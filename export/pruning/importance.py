@@ -16,7 +16,7 @@ from export.training.losses import labels_loss
 from export.training.teacher import teacher_answers
 
 Importance = Literal["l1", "l2", "taylor"]
-# Parameter name -> a number from 0 up for each of its elements.
+# Parameter name -> a number from 0 up for each of its elements; of a shared one, under all its names.
 Worth = dict[str, torch.Tensor]
 
 # Enough that the order of channels settles; the cost is that of as many training steps.
@@ -30,17 +30,21 @@ def weigh(module: torch.nn.Module, importance: Importance, context: Context) -> 
     over a few batches of the train split. Raises InvalidData without a train split, or StepFailed."""
     match importance:
         case "l1":
-            return {name: value.detach().abs() for name, value in module.named_parameters()}
+            return {name: value.detach().abs() for name, value in _list_parameters(module)}
         case "l2":
-            return {name: value.detach().square() for name, value in module.named_parameters()}
+            return {name: value.detach().square() for name, value in _list_parameters(module)}
         case "taylor":
             return _weigh_by_gradient(module, context)
+
+
+def _list_parameters(module: torch.nn.Module) -> list[tuple[str, torch.nn.Parameter]]:
+    return list(module.named_parameters(remove_duplicate=False))
 
 
 def _weigh_by_gradient(module: torch.nn.Module, context: Context) -> Worth:
     train = context.data.require_train("importance by taylor")
     module.eval()
-    parameters = dict(module.named_parameters())
+    parameters = dict(_list_parameters(module))
     frozen = [value for value in parameters.values() if not value.requires_grad]
     for value in frozen:
         value.requires_grad_(True)

@@ -1,8 +1,7 @@
 """Structure: channels or heads that really leave the graph, by a ratio or until a row costs a given share."""
 
-import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from pydantic import JsonValue
@@ -10,26 +9,24 @@ from pydantic import JsonValue
 from export.context import Context, Made
 from export.errors import StepFailed
 from export.forward import Tensors
-from export.pruning.channels import Channels, Coupled, rank, spread
+from export.pruning.channels import Channels
+from export.pruning.coupled import spread
+from export.pruning.duplicate import duplicate
 from export.pruning.example import example_of
-from export.pruning.heads import find_heads, rank_heads, remove_heads
-from export.pruning.importance import Worth, weigh
+from export.pruning.heads import remove_heads
+from export.pruning.importance import weigh
 from export.pruning.multiply_adds import count_multiply_adds
+from export.pruning.proof import Proof
+from export.pruning.ranking import Ranking, make_ranking
 from export.pruning.weakest import Removed, plan_removal
 from export.step import Prune
 
 # Of the ratio: finer than the channels of any layer.
 _HALVINGS = 14
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ranking:
-    """Importances by the layer that has the channels or heads, and which layers are ranked together."""
-
-    importances: Mapping[str, torch.Tensor]
-    together: tuple[tuple[str, ...], ...]
-    # Of channels: which they are coupled with.
-    coupled: tuple[Coupled, ...] = ()
+# On which a removal is proven.
+_ROWS = 4
+# At which it is found out what can go at all, before a search for as much as it takes.
+_HALF = 0.5
 
 
 class Structure:
@@ -41,46 +38,90 @@ class Structure:
         self._example = example_of(context.data.calibration)
         self._cost = count_multiply_adds(module, context.data.calibration)
         self._sizes: dict[str, int] = {}
+        # Layers that the settings name and that lose nothing, and why.
+        self.whole: dict[str, str] = {}
 
     def prune(self, made: Made, progress: float) -> Made:
         """`made`, changed in place, with `progress` (0 to 1) of what the settings ask for gone, counted from
-        the first round on. Raises StepFailed when nothing goes."""
-        worth = weigh(made.module, self._settings.importance, self._context)
-        ranking = _rank(made.module, self._settings, self._example, worth)
+        the first round on. Raises StepFailed when nothing goes that can be proven to."""
+        module = made.module
+        worth = weigh(module, self._settings.importance, self._context)
+        ranking = make_ranking(module, self._settings, self._example, worth)
+        self.whole |= ranking.whole
         self._sizes = self._sizes or {name: len(each) for name, each in ranking.importances.items()}
+        proof = Proof(
+            module,
+            example_of(self._context.data.calibration, _ROWS),
+            lambda trial, some: self._remove(trial, ranking, some),
+            ranking.find_produced,
+        )
         if self._settings.multiply_adds is None:
             assert self._settings.ratio is not None, "channels and heads go by ratio or by multiply-adds"
-            removed = self._plan(ranking, self._settings.ratio * progress)
+            removed = self._keep(ranking, proof, self._plan(ranking, self._settings.ratio * progress))[0]
         else:
             share = 1 - (1 - self._settings.multiply_adds) * progress
-            removed = self._search(made.module, ranking, share)
+            removed = self._search_proven(module, ranking, proof, share)
         if not removed:
-            raise StepFailed(
-                f"{self._settings.remove}: the share that was asked for is less than one of the "
-                f"{', '.join(str(size) for size in self._sizes.values())} in each of "
-                f"{', '.join(self._sizes)}, and one always stays: nothing was removed; ask for more, or drop "
-                "the step"
-            )
-        remove(made.module, self._settings.remove, removed, self._example)
-        found: dict[str, JsonValue] = {name: list(indices) for name, indices in removed.items()}
+            raise StepFailed(self._explain_nothing())
+        self._remove(module, ranking, removed)
+        found: dict[str, JsonValue] = {
+            name: list(indices) for name, indices in spread(ranking.coupled, removed).items()
+        }
         return replace(made, surgery=(*made.surgery, {"kind": self._settings.remove, "removed": found}))
 
+    def _keep(self, ranking: Ranking, proof: Proof, removed: Removed) -> tuple[Removed, list[str]]:
+        """What is proven, and the names of the rest."""
+        kept, left = proof.keep(removed)
+        self.whole |= {ranking.describe(name): fault for name, fault in left.items()}
+        return kept, [*left]
+
+    def _explain_nothing(self) -> str:
+        if self.whole:
+            names = {
+                reason: ", ".join(name for name, its in self.whole.items() if its == reason)
+                for reason in self.whole.values()
+            }
+            reasons = "; ".join(f"{name}: {reason}" for reason, name in names.items())
+            return f"no {self._settings.remove} can go ({reasons}); name other `layers`, or drop the step"
+        return (
+            f"{self._settings.remove}: the share that was asked for is less than one of the "
+            f"{', '.join(str(size) for size in self._sizes.values())} in each of "
+            f"{', '.join(self._sizes)}, and one always stays: nothing was removed; ask for more, or drop "
+            "the step"
+        )
+
     def _plan(self, ranking: Ranking, ratio: float) -> Removed:
-        removed = plan_removal(ranking.importances, ranking.together, self._sizes, ratio)
-        return spread(ranking.coupled, removed)
+        return plan_removal(ranking.importances, ranking.together, self._sizes, ratio)
+
+    def _remove(self, module: torch.nn.Module, ranking: Ranking, removed: Removed) -> None:
+        remove(module, self._settings.remove, spread(ranking.coupled, removed), self._example)
+
+    def _search_proven(
+        self, module: torch.nn.Module, ranking: Ranking, proof: Proof, share: float
+    ) -> Removed:
+        """As `_search`, of what can be proven to go."""
+        left = self._keep(ranking, proof, self._plan(ranking, _HALF))[1]
+        while True:
+            ranking = ranking.drop(left)
+            if not ranking.importances:
+                return {}
+            removed = self._search(module, ranking, share)
+            removed, left = self._keep(ranking, proof, removed)
+            if not left:
+                return removed
 
     def _search(self, module: torch.nn.Module, ranking: Ranking, share: float) -> Removed:
         """The smallest removal found that leaves at most this share of the first multiply-adds."""
         everything = self._plan(ranking, 1.0)
-        if (least := self._measure(module, everything)) > share:
+        if (least := self._measure(module, ranking, everything)) > share:
             raise StepFailed(
                 f"multiply_adds {self._settings.multiply_adds}: even with one of the {self._settings.remove} "
-                f"left in each of {', '.join(self._sizes)}, {least:.1%} of the multiply-adds stay; ask for "
-                "more than that, or widen `layers`"
+                f"left in each of {', '.join(ranking.importances)}, {least:.1%} of the multiply-adds stay; "
+                "ask for more than that, or widen `layers`"
             )
 
         def fits(removed: Removed) -> bool:
-            return self._measure(module, removed) <= share
+            return self._measure(module, ranking, removed) <= share
 
         less, more = _narrow({}, everything, lambda part: self._plan(ranking, part), fits)
         # Layers of one size lose a channel at the same ratio; so from here on one layer after the other.
@@ -92,9 +133,9 @@ class Structure:
             fits,
         )[1]
 
-    def _measure(self, module: torch.nn.Module, removed: Removed) -> float:
-        trial = copy.deepcopy(module)
-        remove(trial, self._settings.remove, removed, self._example)
+    def _measure(self, module: torch.nn.Module, ranking: Ranking, removed: Removed) -> float:
+        trial = duplicate(module)
+        self._remove(trial, ranking, removed)
         return count_multiply_adds(trial, self._context.data.calibration) / self._cost
 
 
@@ -120,22 +161,3 @@ def _narrow(
         else:
             low, less = middle, removed
     return less, more
-
-
-def _rank(module: torch.nn.Module, settings: Prune, example: Tensors, worth: Worth) -> Ranking:
-    coupled: tuple[Coupled, ...] = ()
-    if settings.remove == "heads":
-        found = find_heads(module, settings)
-        importances = {heads.name: rank_heads(heads, worth) for heads in found}
-        kinds: dict[str, tuple[str, ...]] = {heads.name: ("heads",) for heads in found}
-    else:
-        coupled = tuple(Channels(module, example).find(settings))
-        importances = {item.name: rank(module, item, worth) for item in coupled}
-        kinds = {item.name: item.kind for item in coupled}
-    if settings.scope == "layer":
-        together = [[name] for name in importances]
-    else:
-        together = [
-            [name for name in importances if kinds[name] == kind] for kind in dict.fromkeys(kinds.values())
-        ]
-    return Ranking(importances=importances, together=tuple(map(tuple, together)), coupled=coupled)

@@ -7,6 +7,7 @@ from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.calibration import find_extents
 from export.rewrites.outliers import find_activations, split_outliers
+from export.rewrites.rewritten import prove_same
 from export.rewrites.smoothing import find_smoothable, smooth
 from export.step import Quantize
 
@@ -29,7 +30,9 @@ def level(model: Any, settings: Quantize, split: Split) -> Note:
     # What comes out of a Gelu is the same before and after smoothing.
     extents = find_extents(model, (*smoothable, *activations), split) if smoothable or activations else {}
     if settings.smooth is not None:
+        before = model.SerializeToString()
         note |= {"smoothed": smooth(model, {name: extents[name] for name in smoothable}, settings.smooth)}
+        prove_same(before, model.SerializeToString(), split)
     if settings.split_outliers:
         count = split_outliers(model, {name: extents[name] for name in activations})
         if not count:

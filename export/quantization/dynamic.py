@@ -36,7 +36,10 @@ def _make_lstm(wiring: Wiring, node: Any, settings: Quantize) -> Any:
         axis = 1 if settings.per_channel else (1, 2)
         integers, scale, _ = quantize_weight(array, axis, settings.model_copy(update={"weights": "int8"}))
         values = {"quantized": integers, "scale": scale, "zero_point": np.zeros(scale.shape, np.int8)}
-        parameters += [wiring.add_constant(f"{weight}_{name}", value) for name, value in values.items()]
+        for name, value in values.items():
+            parameters.append(f"{weight}_{name}")
+            if parameters[-1] not in wiring.constants:
+                wiring.add_constant(parameters[-1], value)
     inputs = [*node.input, *[""] * (8 - len(node.input))]
     inputs[1], inputs[2] = parameters[0], parameters[3]
     inputs += [parameters[1], parameters[2], parameters[4], parameters[5]]

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import onnx
 from export.quantization.prepare import TRANSPOSED
 
 # Operator -> which of its inputs are weights.
-_WEIGHTS = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), "Attention": (1,), "LSTM": (1, 2), "Gather": (0,)}
+WEIGHTS = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), "Attention": (1,), "LSTM": (1, 2), "Gather": (0,)}
 # Operators that add a bias to a product, and from which of their inputs on it can stand.
 _BIASED = {"Add": 0, "Sum": 0, "BiasGelu": 1, "SkipLayerNormalization": 4}
 # A smaller table saves less than the two operators cost that turn its rows back into floats.
@@ -49,7 +49,7 @@ def find_layers(model: Any, operators: Iterable[str]) -> tuple[Layer, ...]:
     for node in model.graph.node:
         if node.op_type not in operators:
             continue
-        weights = tuple(node.input[index] for index in _WEIGHTS[node.op_type])
+        weights = tuple(node.input[index] for index in WEIGHTS[node.op_type])
         if all(_is_float(constants.get(name)) for name in weights) and _fits(node, constants):
             sizes = [math.prod(constants[name].dims) for name in weights]
             found.append(
@@ -63,6 +63,28 @@ def find_layers(model: Any, operators: Iterable[str]) -> tuple[Layer, ...]:
                 )
             )
     return tuple(found)
+
+
+def own_weights(model: Any, nodes: Collection[str]) -> Any:
+    """The model, changed in place: a weight of the named nodes that others read, too, or they themselves in
+    two ways, is a constant of its own for each. As integers it has scales that fit one way only."""
+    readers = _readers(model)
+    for constant in list(model.graph.initializer):
+        groups: dict[tuple[str, bool] | None, list[Any]] = {}
+        for node in readers.get(constant.name, []):
+            weighs = node.name in nodes and list(node.input).index(constant.name) in WEIGHTS.get(
+                node.op_type, ()
+            )
+            way = (str(node.op_type), _is_transposed(node)) if weighs else None
+            groups.setdefault(way, []).append(node)
+        for way, members in groups.items():
+            if way is not None and len(groups) > 1:
+                copied = model.graph.initializer.add()
+                copied.CopyFrom(constant)
+                copied.name = f"{constant.name}_of_{members[0].name}"
+                for node in members:
+                    node.input[WEIGHTS[node.op_type][0]] = copied.name
+    return model
 
 
 def group(layers: Iterable[Layer], most: int) -> dict[str, tuple[Layer, ...]]:
@@ -96,7 +118,7 @@ def _fits(node: Any, constants: Mapping[str, Any]) -> bool:
 
 
 def _channels(node: Any, constants: Mapping[str, Any]) -> int:
-    dims = list(constants[node.input[_WEIGHTS[node.op_type][-1]]].dims)
+    dims = list(constants[node.input[WEIGHTS[node.op_type][-1]]].dims)
     if node.op_type == "Conv" or (node.op_type == "Gemm" and _is_transposed(node)):
         return int(dims[0])
     if node.op_type == "LSTM":
@@ -120,7 +142,7 @@ def _readers(model: Any) -> dict[str, list[Any]]:
 
 def _path(node: Any, constants: Mapping[str, Any], readers: Mapping[str, list[Any]]) -> str:
     """torch's exporter renames a linear layer's weight when it transposes it, but never its bias."""
-    weight = node.input[_WEIGHTS[node.op_type][0]]
+    weight = node.input[WEIGHTS[node.op_type][0]]
     biases = [*node.input[2:3]]
     for reader in readers.get(node.output[0], []):
         if reader.op_type in _BIASED:

@@ -1,7 +1,9 @@
 """Names: what quantization adds to a graph is named after what was there, with an ending such as `_scale`."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
+
+from export.graph import rename
 
 
 def separate(model: Any) -> Any:
@@ -19,7 +21,7 @@ def separate(model: Any) -> Any:
             changed = name if name not in fixed else start
             renamed[changed] = _free(changed, names)
             names.add(renamed[changed])
-    _rename(graph, renamed)
+    rename(graph, renamed)
     return model
 
 
@@ -35,15 +37,3 @@ def _free(name: str, names: set[str]) -> str:
     while free in names or any(other.startswith(f"{free}_") for other in names):
         free += ".inner"
     return free
-
-
-def _rename(graph: Any, renamed: Mapping[str, str]) -> None:
-    """In the graph and in the graphs inside it, which may read its values."""
-    for item in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
-        item.name = renamed.get(item.name, item.name)
-    for node in graph.node:
-        node.input[:] = [renamed.get(name, name) for name in node.input]
-        node.output[:] = [renamed.get(name, name) for name in node.output]
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                _rename(inner, renamed)

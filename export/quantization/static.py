@@ -20,6 +20,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import save_tensors_data
 
 from export.errors import StepFailed
+from export.quantization.layers import WEIGHTS, own_weights
 from export.quantization.products import Ranges, make_products
 from export.step import Quantize
 
@@ -27,6 +28,7 @@ from export.step import Quantize
 # Softmax, Mul and the normalizations, which lose accuracy and gain nothing. Relu and Clip must be here:
 # only then do they vanish into the range of the layer before, and keep what follows in 8 bits.
 _PLAIN = ("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "GlobalAveragePool")
+_VANISHING = ("Relu", "Clip")
 _NORMALIZED = ("LayerNormalization", "SkipLayerNormalization", "Attention", "MultiHeadAttention", "Softmax")
 TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
 # The first with a scale per channel.
@@ -54,44 +56,58 @@ def is_attentive(model: Any) -> bool:
     )
 
 
+def find_pairs(model: Any, layers: Collection[str]) -> list[str]:
+    """The nodes that compute with integers between QDQ pairs, those named in `layers` and what lies between
+    them: all of its kind, or, where floats are wanted around attention, what only reads such nodes."""
+    attentive, outputs = is_attentive(model), {item.name for item in model.graph.output}
+    constants = {item.name for item in model.graph.initializer}
+    found: list[str] = []
+    made: set[str] = set()
+    for node in model.graph.node:
+        if node.op_type not in _PLAIN:
+            continue
+        if node.op_type in WEIGHTS:
+            fits = node.name in layers and not (attentive and node.op_type != "Conv")
+        else:
+            fits = not attentive or {name for name in node.input if name} - constants <= made
+        # onnxruntime would let it vanish, and give its result out in place of what it reads.
+        if fits and not (node.op_type in _VANISHING and node.input[0] in outputs):
+            found.append(node.name)
+            made |= set(node.output)
+    return found
+
+
 def activations(model: Any, layers: Collection[str]) -> tuple[str, ...]:
     """The float tensors whose ranges the quantization of these nodes needs, in the graph's order."""
-    if is_attentive(model):
-        read = [
-            node.input[0] for node in model.graph.node if node.op_type == "MatMul" and node.name in layers
-        ]
-        return tuple(dict.fromkeys(read))
     constants = {item.name for item in model.graph.initializer}
     floats = {
         item.name
         for item in (*model.graph.value_info, *model.graph.input, *model.graph.output)
         if item.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    found = [
-        name
-        for node in model.graph.node
-        if node.op_type in _PLAIN and (node.op_type not in ("Gemm", "MatMul") or node.name in layers)
-        for name in (*node.input, *node.output)
-        if name in floats and name not in constants
-    ]
-    return tuple(dict.fromkeys(found))
+    pairs, found = set(find_pairs(model, layers)), []
+    for node in model.graph.node:
+        if node.name in pairs:
+            found += [*node.input, *node.output]
+        elif node.op_type == "MatMul" and node.name in layers:
+            found.append(node.input[0])
+    return tuple(dict.fromkeys(name for name in found if name in floats and name not in constants))
 
 
-def make_static(model: Any, layers: Collection[str], ranges: Ranges, settings: Quantize) -> Any:
-    """A copy of the prepared model in which the nodes named in `layers` compute with integers; where it is
-    attentive, its Gemms are split."""
+def make_static(
+    model: Any, layers: Collection[str], left: Collection[str], ranges: Ranges, settings: Quantize
+) -> Any:
+    """A copy of the prepared model in which the nodes named in `layers` compute with integers, and none of
+    those named in `left`; where it is attentive, its Gemms are split."""
+    made = type(model)()
+    made.CopyFrom(model)
+    pairs = [name for name in find_pairs(model, layers) if name not in left]
     if is_attentive(model):
-        made = type(model)()
-        made.CopyFrom(model)
-        return make_products(made, layers, settings, ranges)
-    return _make_pairs(model, layers, ranges, settings)
+        made = make_products(made, layers, settings, ranges)
+    return _make_pairs(own_weights(made, pairs), pairs, ranges, settings) if pairs else made
 
 
-def _make_pairs(model: Any, layers: Collection[str], ranges: Ranges, settings: Quantize) -> Any:
-    weighted = ("Conv", "Gemm", "MatMul")
-    excluded = [
-        node.name for node in model.graph.node if node.op_type in weighted and node.name not in layers
-    ]
+def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize) -> Any:
     found = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
         folder = Path(name)
@@ -102,7 +118,7 @@ def _make_pairs(model: Any, layers: Collection[str], ranges: Ranges, settings: Q
             folder / "quantized.onnx",
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_PLAIN),
-            nodes_to_exclude=excluded,
+            nodes_to_quantize=nodes,
             per_channel=settings.per_channel,
             reduce_range=settings.reduce_range,
             activation_type=TYPES[settings.activations],

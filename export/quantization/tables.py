@@ -18,35 +18,38 @@ def make_tables(model: Any, layers: Collection[str]) -> Any:
     """The model, changed in place: the lookups named in `layers` read int8 rows, and their scales."""
     constants = {item.name: item for item in model.graph.initializer}
     nodes: list[Any] = []
-    done: set[str] = set()
+    # Table -> its integers.
+    done: dict[str, str] = {}
     for node in model.graph.node:
         if node.name not in layers or node.op_type != "Gather":
             nodes.append(node)
             continue
         table = node.input[0]
         if table not in done:
-            model.graph.initializer.extend(_quantize_rows(constants[table]))
-            done.add(table)
-        nodes.extend(_look_up(node, table))
+            # The same matrix may be a product's weight, with other scales.
+            integers = f"{table}_quantized" if f"{table}_quantized" not in constants else f"{table}_rows"
+            done[table] = integers
+            model.graph.initializer.extend(_quantize_rows(constants[table], integers))
+        nodes.extend(_look_up(node, table, done[table]))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return finish(model)
 
 
-def _quantize_rows(table: Any) -> list[Any]:
+def _quantize_rows(table: Any, name: str) -> list[Any]:
     rows = numpy_helper.to_array(table)
     scales = np.abs(rows).max(axis=1, keepdims=True) / np.float32(127)
     integers = np.rint(np.divide(rows, scales, out=np.zeros_like(rows), where=scales != 0)).astype(np.int8)
     return [
-        numpy_helper.from_array(integers, f"{table.name}_quantized"),
+        numpy_helper.from_array(integers, name),
         numpy_helper.from_array(scales, f"{table.name}_row_scales"),
     ]
 
 
-def _look_up(node: Any, table: str) -> list[Any]:
+def _look_up(node: Any, table: str, integers: str) -> list[Any]:
     made, indices, result = onnx.helper.make_node, node.input[1], node.output[0]
     return [
-        made("Gather", [f"{table}_quantized", indices], [f"{result}_row_integers"], node.name, axis=0),
+        made("Gather", [integers, indices], [f"{result}_row_integers"], node.name, axis=0),
         made(
             "Cast",
             [f"{result}_row_integers"],

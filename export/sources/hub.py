@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from export.errors import InvalidSource
+from export.errors import InvalidSource, reason_of
 from export.recipe import HuggingFaceSource
 
 # What is read, and nothing else: never a pickle, never code.
@@ -44,9 +44,9 @@ def _fetch(name: str, revision: str) -> Path:
                 )
             )
     except Exception as error:  # the hub's library raises those of its HTTP client too
-        reason = str(error).strip().partition("\n")[0]
         raise InvalidSource(
-            f"{name} at {revision} is neither a folder here nor could it be fetched from the hub: {reason}; "
+            f"{name} at {revision} is neither a folder here nor could it be fetched from the hub: "
+            f"{reason_of(error)}; "
             f"where there is a network, run `hf download {name} --revision {revision} --local-dir FOLDER`, "
             "and give FOLDER as `source.huggingface`"
         ) from None

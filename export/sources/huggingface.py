@@ -10,11 +10,12 @@ from pydantic import JsonValue
 
 from export.context import Trained
 from export.data.text import Tokenizer
-from export.errors import InvalidSource
+from export.errors import InvalidSource, reason_of
 from export.recipe import HuggingFaceSource
 from export.sources.files import read_file
 from export.sources.heads import Head, Pooling, wrap
 from export.sources.hub import digest_model, find_model, quiet
+from export.sources.module import require_sound
 from export.sources.weights import refuse_nan
 from serve.bundle import LABELS
 from serve.figures import Task
@@ -35,7 +36,9 @@ def read_huggingface(source: HuggingFaceSource, folder: Path, task: Task) -> Tra
     """The transformer with the head that `task` needs; takes input_ids and attention_mask, int64 [batch,
     tokens]. Raises InvalidSource for anything that is missing or does not fit."""
     home = find_model(source, folder)
-    tokenizer = _read_tokenizer(source, home)
+    shell = _build_shell(home, task)
+    require_sound(source.huggingface, shell)
+    tokenizer = _read_tokenizer(source, home, shell)
     pooling = Pooling.read(home) if task == "embedding" else None
     model = _load(home, task)
     trained = wrap(model, task, pooling)
@@ -55,7 +58,42 @@ def read_huggingface(source: HuggingFaceSource, folder: Path, task: Task) -> Tra
     )
 
 
-def _read_tokenizer(source: HuggingFaceSource, home: Path) -> Tokenizer:
+def _build_shell(home: Path, task: Task) -> Any:
+    """transformers' own module without its weights, which takes no time and no memory."""
+    import transformers
+
+    try:
+        with quiet(), torch.device("meta"):
+            return getattr(transformers, _CLASSES[task]).from_config(
+                _read_config(home), dtype=torch.float32, attn_implementation=_ATTENTION
+            )
+    except InvalidSource:
+        raise
+    except Exception as error:  # transformers raises a dozen unrelated classes
+        raise InvalidSource(
+            f"{home} cannot be built as {_CLASSES[task]}: {_say(error)}; save the model again, or correct "
+            "`task`"
+        ) from None
+
+
+def _count_positions(shell: Any) -> int | None:
+    """How many tokens the model has positions for; None: its configuration does not say."""
+    most = getattr(shell.config, "max_position_embeddings", None)
+    if not isinstance(most, int):
+        return None
+    # RoBERTa and its kin count from behind the padding token.
+    starts = [
+        module.padding_idx + 1
+        for module in shell.modules()
+        if isinstance(module, torch.nn.Embedding)
+        and module is not shell.get_input_embeddings()
+        and module.num_embeddings == most
+        and module.padding_idx is not None
+    ]
+    return most - max(starts, default=0)
+
+
+def _read_tokenizer(source: HuggingFaceSource, home: Path, shell: Any) -> Tokenizer:
     path = home / "tokenizer.json"
     if not path.is_file():
         raise InvalidSource(
@@ -68,14 +106,18 @@ def _read_tokenizer(source: HuggingFaceSource, home: Path) -> Tokenizer:
     if not isinstance(pad, int):
         raise InvalidSource(f"{home / 'config.json'} has no pad_token_id; add it: shorter texts need padding")
     tokenizer = Tokenizer(str(path), read_file(path, "huggingface"), source.max_tokens, pad)
-    sizes = {
-        "max_position_embeddings": (source.max_tokens, "lower `source.max_tokens`"),
-        "vocab_size": (tokenizer.vocabulary, "take tokenizer and model from the same folder"),
-    }
-    for key, (needed, fix) in sizes.items():
-        has = config.get(key)
-        if isinstance(has, int) and has < needed:
-            raise InvalidSource(f"{home / 'config.json'} says {key}: {has}, but {needed} are needed; {fix}")
+    positions = _count_positions(shell)
+    if positions is not None and positions < source.max_tokens:
+        raise InvalidSource(
+            f"{home} has positions for {positions} tokens, and `source.max_tokens` is {source.max_tokens}; "
+            f"lower it to {positions}"
+        )
+    vocabulary = config.get("vocab_size")
+    if isinstance(vocabulary, int) and vocabulary < tokenizer.vocabulary:
+        raise InvalidSource(
+            f"{home / 'config.json'} says vocab_size: {vocabulary}, but {tokenizer.vocabulary} are needed; "
+            "take tokenizer and model from the same folder"
+        )
     return tokenizer
 
 
@@ -105,7 +147,7 @@ def _read_config(home: Path, **changes: JsonValue) -> Any:
                 home, local_files_only=True, trust_remote_code=False, **changes
             )
     except Exception as error:  # transformers raises a dozen unrelated classes
-        raise InvalidSource(f"{home / 'config.json'}: {_first_line(error)}; save the model again") from None
+        raise InvalidSource(f"{home / 'config.json'}: {_say(error)}; save the model again") from None
 
 
 def _load(home: Path, task: Task) -> Any:
@@ -129,7 +171,7 @@ def _load(home: Path, task: Task) -> Any:
         raise
     except Exception as error:  # transformers raises a dozen unrelated classes
         raise InvalidSource(
-            f"{home} does not load as {_CLASSES[task]}: {_first_line(error)}; save model and config.json "
+            f"{home} does not load as {_CLASSES[task]}: {_say(error)}; save model and config.json "
             "together with save_pretrained(folder), as safetensors"
         ) from None
     _refuse_gaps(home, task, model, report)
@@ -175,7 +217,7 @@ def _build_with(
                 config, dtype=torch.float32, attn_implementation=_ATTENTION
             )
     except Exception as error:  # transformers raises a dozen unrelated classes
-        raise InvalidSource(f"{home} cannot be built with {changes}: {_first_line(error)}") from None
+        raise InvalidSource(f"{home} cannot be built with {changes}: {_say(error)}") from None
     student = wrap(model, task, pooling).eval()
     expected = student.state_dict()
     fitting = {
@@ -187,8 +229,8 @@ def _build_with(
     return student
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+def _say(error: Exception) -> str:
+    return f"{type(error).__name__}: {reason_of(error)}"
 
 
 def _list(keys: list[str]) -> str:

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import onnx
 
-from export.errors import InvalidSource
+from export.errors import InvalidSource, reason_of
+from export.graph import nodes_of
+from export.mending.imports import settle_imports
 from export.sources.files import MAX_BYTES, read_file
 
 if TYPE_CHECKING:
@@ -18,23 +20,36 @@ if TYPE_CHECKING:
 
     from export.context import Trained
     from export.recipe import OnnxSource
+    from serve.figures import Task
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
-# Quantization per channel needs it, and it is of 2020.
-_MIN_OPSET = 13
 _MAX_NODES = 50_000
 # From here on onnx counts the bits of an element in its name: INT4, UINT4, FLOAT4E2M1, INT2, ...
 _BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
 _TEXT = onnx.TensorProto.STRING
 
 
-def read_onnx(source: OnnxSource, folder: Path) -> Trained:
-    """The ONNX model with all its weights inside. Raises InvalidSource, as `read_graph` does."""
+def read_onnx(source: OnnxSource, folder: Path, task: Task) -> Trained:
+    """The ONNX model with all its weights inside, and what stands beside it. Raises InvalidSource, as
+    `read_graph` does."""
     # Whoever reads a graph alone needs no torch.
     from export.context import Trained
+    from export.sources.beside import complete, read_labels, read_tokenizer
 
     graph, digest = read_graph(folder / source.onnx)
-    return Trained(name=source.onnx, sha256=digest, graph=graph, assets={})
+    tokenizer = read_tokenizer(source, folder, _whole_inputs(graph))
+    trained = Trained(name=source.onnx, sha256=digest, graph=graph, assets={})
+    return complete(trained, tokenizer, read_labels(source, folder, task))
+
+
+def _whole_inputs(graph: bytes) -> dict[str, np.dtype[np.signedinteger]]:
+    """The inputs that take whole numbers, as tokens are."""
+    types: dict[int, np.dtype[np.signedinteger]] = {
+        onnx.TensorProto.INT64: np.dtype(np.int64),
+        onnx.TensorProto.INT32: np.dtype(np.int32),
+    }
+    items = {item.name: item.type.tensor_type.elem_type for item in onnx.load_from_string(graph).graph.input}
+    return {name: types[kind] for name, kind in items.items() if kind in types}
 
 
 def read_graph(path: Path) -> tuple[bytes, str]:
@@ -45,6 +60,7 @@ def read_graph(path: Path) -> tuple[bytes, str]:
     digest = hashlib.sha256(content)
     model = _parse(path, content)
     _refuse_foreign(path, model)
+    settle_imports(str(path), model)
     tensors = list(_tensors(model.graph))
     claimed = sum(_claimed_bytes(path, tensor) for tensor in tensors)
     if claimed > MAX_BYTES:
@@ -67,14 +83,16 @@ def _parse(path: Path, content: bytes) -> Any:
     try:
         model.ParseFromString(content)
     except Exception as error:  # protobuf's own class, which has no types
-        raise InvalidSource(f"{path} is no ONNX file, or not a whole one: {error}; export it again") from None
+        raise InvalidSource(
+            f"{path} is no ONNX file, or not a whole one: {reason_of(error)}; export it again"
+        ) from None
     if not model.graph.node:
         raise InvalidSource(f"{path} holds no graph of ONNX nodes; export the model again")
     return model
 
 
 def _refuse_foreign(path: Path, model: Any) -> None:
-    nodes = list(_nodes(model.graph))
+    nodes = list(nodes_of(model.graph))
     if len(nodes) > _MAX_NODES:
         raise InvalidSource(f"{path} has {len(nodes)} nodes; at most {_MAX_NODES} are read")
     if model.functions:
@@ -83,28 +101,13 @@ def _refuse_foreign(path: Path, model: Any) -> None:
             f"{path} defines functions of its own ({names}); write them out with "
             "onnx.inliner.inline_local_functions"
         )
-    for domain in sorted({*(node.domain for node in nodes), *(item.domain for item in model.opset_import)}):
+    for domain in sorted({node.domain for node in nodes}):
         if domain not in _DOMAINS:
             used = sorted({node.op_type for node in nodes if node.domain == domain})
             raise InvalidSource(
-                f"{path} needs the operators of {domain!r} ({', '.join(used[:5]) or 'none of them used'}), "
+                f"{path} needs the operators of {domain!r} ({', '.join(used[:5])}), "
                 "which onnxruntime does not have; export it with standard operators only"
             )
-    opset = max((item.version for item in model.opset_import if item.domain in ("", "ai.onnx")), default=0)
-    if opset < _MIN_OPSET:
-        raise InvalidSource(
-            f"{path} has opset {opset}; {_MIN_OPSET} or higher is needed: export it again with a higher one "
-            "(target_opset, or --opset), best 18"
-        )
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    """Every node, those of the graphs inside nodes too."""
-    for node in graph.node:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _nodes(inner)
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
@@ -177,8 +180,7 @@ def _check(path: Path, model: Any, tensors: list[Any]) -> None:
             if tensor.data_type not in (_TEXT, onnx.TensorProto.UNDEFINED)
         }
     except Exception as error:  # onnx raises its own classes, and those of numpy and protobuf
-        reason = str(error).strip().partition("\n")[0]
-        raise InvalidSource(f"{path} is no sound ONNX model: {reason}; export it again") from None
+        raise InvalidSource(f"{path} is no sound ONNX model: {reason_of(error)}; export it again") from None
     for name, array in numbers.items():
         # Infinity is legitimate: attention masks are made of it.
         if array.dtype.kind == "f" and np.isnan(array).any():

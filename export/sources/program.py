@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from export.context import Trained
-from export.errors import InvalidSource
+from export.errors import InvalidSource, reason_of
 from export.recipe import ProgramSource
 from export.sources.files import MAX_BYTES, read_file
 from export.sources.program_graph import check_graph
@@ -109,7 +109,7 @@ def _load(name: str, members: dict[str, bytes]) -> torch.nn.Module:
         program = torch.export.load(archive)
         module = program.module(check_guards=False)
     except Exception as error:  # torch raises a dozen unrelated classes
-        reason = f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        reason = f"{type(error).__name__}: {reason_of(error)}"
         raise InvalidSource(f"{name} does not load: {reason}; {_AGAIN}") from None
     _refuse_fixed_batch(name, program)
     # A recorded program has no modes; torch makes both calls raise, where steps only mean to be sure.

@@ -10,11 +10,11 @@ import safetensors
 import safetensors.torch
 import torch
 
-from export.errors import InvalidSource
+from export.errors import InvalidSource, reason_of
 
 State = Mapping[str, torch.Tensor]
 
-_AS_SAFETENSORS = "save it again with safetensors.torch.save_file(model.state_dict(), 'model.safetensors')"
+_AS_SAFETENSORS = "save it again with safetensors.torch.save_model(model, 'model.safetensors')"
 
 
 def read_weights(name: str, content: bytes) -> State:
@@ -46,7 +46,7 @@ def load_plain(name: str, content: bytes) -> object:
             loaded: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises a dozen unrelated classes on what it cannot read
             called = _find_globals(content, str(error))
-            reason = f"it would call {', '.join(called)}" if called else str(error).partition("\n")[0]
+            reason = f"it would call {', '.join(called)}" if called else reason_of(error)
             raise InvalidSource(
                 f"{name}: torch refuses to read it as plain weights, and nothing of it was run: {reason}; "
                 f"{_AS_SAFETENSORS}"
@@ -59,6 +59,23 @@ def _find_globals(content: bytes, message: str) -> list[str]:
         return sorted(torch.serialization.get_unsafe_globals_in_checkpoint(io.BytesIO(content)))
     except Exception:  # it reads only zip files, and whole ones; torch.load's own words name the first
         return re.findall(r"GLOBAL ([\w.]+)", message)[:1]
+
+
+def complete_shared(expected: State, came: State) -> State:
+    """The weights that came, with those that the model shares under several names under all of them: of
+    these safetensors' own `save_model` keeps one."""
+    places = {_place(expected[key]): tensor for key, tensor in came.items() if key in expected}
+    shared = {
+        key: places[_place(tensor)]
+        for key, tensor in expected.items()
+        if key not in came and _place(tensor) in places
+    }
+    return {**came, **shared}
+
+
+def _place(tensor: torch.Tensor) -> tuple[int, ...]:
+    """Where the tensor lies, and how; of one without elements nowhere else."""
+    return (tensor.data_ptr() or id(tensor), tensor.storage_offset(), *tensor.shape, *tensor.stride())
 
 
 def refuse_misfit(name: str, model: str, expected: State, came: State) -> None:

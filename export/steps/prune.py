@@ -43,6 +43,8 @@ def prune(made: Made, settings: Prune, context: Context) -> Made:
     note: Note = {"step": "prune", "remove": settings.remove}
     note |= _compare(before, _describe_size(made.module, settings, context))
     note |= describe_weights(made, settings) if structure is None else _describe_target(settings, note)
+    if structure is not None and structure.whole:
+        note["left_whole"] = {**structure.whole}
     if recovered:
         note["recovered"] = recovered
     return replace(made, notes=(*notes, note))

@@ -5,6 +5,7 @@ from functools import lru_cache
 from export.context import Context, Trained
 from export.data.datasets import Split
 from export.training.answers import Answers, graph_answers, module_answers
+from serve.bundle import sha256
 
 
 def teacher_answers(context: Context, split: Split) -> Answers:
@@ -18,7 +19,7 @@ class _Question:
     def __init__(self, trained: Trained, split: Split) -> None:
         self.trained = trained
         self.split = split
-        self._key = (trained.sha256, split.row_hashes)
+        self._key = (trained.sha256, sha256(trained.graph or b""), split.row_hashes)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Question) and self._key == other._key

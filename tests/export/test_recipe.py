@@ -57,6 +57,16 @@ def test_reads_the_shipped_recipe() -> None:
             id="quantize twice",
         ),
         pytest.param({"outputs": ["a", "a"]}, "repeat a name", id="repeated output"),
+        pytest.param(
+            {"source": {"onnx": "m.onnx"}, "outputs": {"a": "y", "b": "y"}},
+            r"outputs \['y', 'y'\] repeat a name",
+            id="an output under two names",
+        ),
+        pytest.param(
+            {"outputs": {"scores": "logits"}},
+            r"rename those of an ONNX file; what torch returns has an order and no names: write \['scores'\]",
+            id="outputs of torch by name",
+        ),
         pytest.param({"model": "../up"}, r"model: .*\(came: '\.\./up'\)", id="name that leaves the folder"),
         pytest.param({"opset": 17}, "opset: .*18.*came: 17", id="opset that torch may not honour"),
     ],
@@ -95,3 +105,11 @@ def test_refuses_a_recipe_that_is_not_there(tmp_path: Path) -> None:
         InvalidRecord, match=re.escape("No such file or directory; give the path of a recipe")
     ):
         load_recipe(tmp_path / "recipe.yaml")
+
+
+def test_outputs_of_a_file_may_get_other_names(write_recipe: Callable[..., Path]) -> None:
+    """In the order that they shall have; a list leaves the names as they are."""
+    outputs = {"scores": "StatefulPartitionedCall:1", "label": "StatefulPartitionedCall:0"}
+    recipe = load_recipe(write_recipe(source={"onnx": "m.onnx"}, outputs=outputs))
+    assert list(recipe.named_outputs.items()) == list(outputs.items())
+    assert load_recipe(write_recipe(outputs=["a", "b"])).named_outputs == {"a": "a", "b": "b"}

@@ -1,17 +1,19 @@
 """What the server may put into one run is proven before a bundle is written."""
 
-import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnx
 import pytest
+import tokenizers
 import yaml
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
-from export.errors import ExportFailed, InvalidData
+from export.errors import ExportFailed
 from export.pipeline import Outcome, run
+from serve.bundle import read_labels
+from serve.session import open_session
+from serve.text import open_text
+from tests.export.files import FLOAT, STRING, file_of
 from tests.export.graphs import Builder, lstm_graph, value
 
 _DATA = """
@@ -24,25 +26,23 @@ def make():
 
 
 def export(
-    folder: Path, graph: bytes, shape: tuple[int, ...], steps: list[Any], more: str = "", **recipe: Any
+    folder: Path, graph: bytes, name: str, shape: tuple[int, ...], steps: list[object], **source: object
 ) -> Outcome:
-    """The graph as `fp32`, and `small` where there are steps, on rows of that shape; `more` is put into the
-    module of the data, whose name is MODULE."""
-    [data] = onnx.load_from_string(graph).graph.input
-    # A process imports each name once.
-    module = re.sub(r"\W", "_", folder.name)
-    (folder / f"{module}.py").write_text(_DATA.format(shape=shape, name=data.name) + more)
+    """The graph as `fp32`, and `small` where there are steps, on rows of that shape, or those that stand
+    there."""
     (folder / "graph.onnx").write_bytes(graph)
-    content = {
+    data = folder / f"{name}_data.py"
+    if not data.exists():
+        data.write_text(_DATA.format(shape=shape, name=name))
+    recipe = {
         "model": "mixed",
-        "source": {"onnx": "graph.onnx"},
-        "data": {"factory": "MODULE:make"},
+        "source": {"onnx": "graph.onnx", **source},
+        "data": {"factory": f"{name}_data:make"},
         "outputs": ["scores"],
         "floor": {"agreement": 0.1},
         "variants": {"fp32": [], "small": steps} if steps else {"fp32": []},
     }
-    text = yaml.safe_dump(content | recipe).replace("MODULE", module)
-    (folder / "recipe.yaml").write_text(text)
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     return run(folder / "recipe.yaml", folder / "models")
 
 
@@ -54,142 +54,129 @@ def test_a_baseline_whose_rows_see_each_other_is_refused(tmp_path: Path) -> None
         [value("mixing", TensorProto.FLOAT, "batch", 6)], [value("scores", TensorProto.FLOAT, "batch", 3)]
     )
     with pytest.raises(ExportFailed, match="other rows change the answer"):
-        export(tmp_path, graph, (6,), [])
+        export(tmp_path, graph, "mixing", (6,), [])
     assert not (tmp_path / "models" / "mixed" / "fp32").exists()
 
 
 def test_rows_that_quantization_has_tied_together_are_served_alone(tmp_path: Path) -> None:
     """An LSTM of 8 bits has one range for the batch: the bundle says so, and no batch pays."""
-    steps = [{"step": "quantize", "method": "dynamic"}]
-    bundles = export(tmp_path, lstm_graph(), (5, 6), steps).model.bundles
+    steps: list[object] = [{"step": "quantize", "method": "dynamic"}]
+    bundles = export(tmp_path, lstm_graph(), "steps", (5, 6), steps).model.bundles
     assert {name: bundle.rows for name, bundle in bundles.items()} == {"fp32": "together", "small": "alone"}
     assert bundles["small"].full_rows(0) == 1
 
 
-def heads(second: str, *after: str) -> bytes:
-    """Scores, and a second output by that name through other weights; then these operators."""
+def test_a_graph_is_warmed_up_with_the_size_of_its_rows(tmp_path: Path) -> None:
+    """A network that scales down and up again takes multiples of 32; its bundle says one."""
     build = Builder()
-    build.add("MatMul", "rows", build.weight("w", 6, 3), output="scores")
-    weights = np.ones((6, 2), np.float32)
-    weights[0] = 1e4
-    last = build.add("MatMul", "rows", build.constant("v", weights))
-    for operator in after:
-        last = build.add(operator, last)
-    build.add("Identity", last, output=second)
-    outputs = [value(name, TensorProto.FLOAT, "batch", size) for name, size in (("scores", 3), (second, 2))]
-    return build.finish([value("rows", TensorProto.FLOAT, "batch", 6)], outputs)
-
-
-def one_number(*after: str) -> bytes:
-    """One number a row, of which one large weight spoils the scale of the others."""
-    build = Builder()
-    weights = build.random.normal(size=(6, 8)).astype(np.float32)
-    weights[:, 0] *= 1000
-    hidden = build.add("Tanh", build.add("MatMul", "rows", build.constant("w", weights)))
-    last = build.add("MatMul", hidden, build.constant("v", np.array([[0.0], *[[1.0]] * 7], np.float32)))
-    for operator in after:
-        last = build.add(operator, last)
-    build.add("Identity", last, output="scores")
-    rows = value("rows", TensorProto.FLOAT, "batch", 6)
-    return build.finish([rows], [value("scores", TensorProto.FLOAT, "batch", 1)])
-
-
-RUIN: list[Any] = [{"step": "quantize", "method": "dynamic", "per_channel": False}]
-
-
-@pytest.mark.parametrize("after", [(), ("Sigmoid",), ("Exp",)], ids=["number", "sigmoid", "positive number"])
-def test_one_number_a_row_is_judged_by_how_near_it_is(tmp_path: Path, after: tuple[str, ...]) -> None:
-    """Its largest place is always the same, whatever it says."""
-    outcome = export(tmp_path, one_number(*after), (6,), RUIN, floor={"agreement": 0.9})
-    bundle = outcome.model.bundles["small"]
-    assert bundle.rejected is not None
-    assert bundle.figures.quality.agreement is not None
-    assert bundle.figures.quality.agreement.value < 0.9
-    assert bundle.figures.quality.kl_divergence is None
-    assert bundle.figures.quality.outputs[0].r2 is not None
-
-
-@pytest.mark.parametrize(
-    "floor", [{"agreement": 0.9}, {"kl_divergence": 1.0}], ids=["agreement", "divergence"]
-)
-def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path, floor: dict[str, float]) -> None:
-    """The first is as it was; the figures are those of each."""
-    outcome = export(
-        tmp_path,
-        heads("second"),
-        (6,),
-        RUIN,
-        _SMALL,
-        floor=floor,
-        outputs=["scores", "second"],
-        data={"factory": "MODULE:small"},
+    down = build.add("Conv", "image", build.weight("a", 4, 3, 1, 1), strides=[16, 16])
+    deep = build.add("Conv", down, build.weight("b", 4, 4, 1, 1), strides=[2, 2])
+    up = build.add("Resize", deep, "", build.constant("twice", np.array([1, 1, 2, 2], np.float32)))
+    pooled = build.add("GlobalAveragePool", build.add("Concat", down, up, axis=1))
+    build.add("MatMul", build.add("Flatten", pooled), build.weight("w", 8, 4), output="scores")
+    shape = ("batch", 3, "height", "width")
+    graph = build.finish(
+        [value("image", TensorProto.FLOAT, *shape)], [value("scores", TensorProto.FLOAT, "batch", 4)]
     )
-    bundle = outcome.model.bundles["small"]
-    assert bundle.rejected is not None
-    assert "the output `second` says the same as the baseline's on 0." in bundle.rejected
-    assert [item.name for item in bundle.figures.quality.outputs] == ["scores", "second"]
-    assert bundle.figures.quality.outputs[0].agreement.value > 0.9
+    bundle = export(tmp_path, graph, "image", (3, 32, 64), []).model.bundles["fp32"]
+    assert bundle.signature.inputs[0].shape == shape
+    assert bundle.sizes == {"height": 32, "width": 64}
 
 
-_SMALL = """
-def small():
-    splits = make()
-    for inputs, _ in splits.values():
-        inputs["rows"][:, 0] *= 1e-5
-    return splits
+_TABLE = """
+import numpy as np
+def make():
+    random = np.random.default_rng(0)
+    age, sex = random.random((120, 1)).astype(np.float32), random.choice(["male", "female"], (120, 1))
+    age[[0, 70]], sex[[0, 70], 0] = np.nan, ["male", "female"]
+    places = {"calibration": slice(0, 30), "search": slice(30, 60), "held_out": slice(60, 120)}
+    return {name: ({"age": age[place], "sex": sex[place]}, None) for name, place in places.items()}
 """
 
 
-def test_a_figure_that_means_nothing_ends_the_export(tmp_path: Path) -> None:
-    """Before any variant is made; nothing is written."""
-    with pytest.raises(InvalidData, match=r"`scores` holds numbers .*limit agreement instead"):
-        export(tmp_path, one_number(), (6,), [], floor={"kl_divergence": 0.1})
-    assert not (tmp_path / "models" / "mixed" / "fp32").exists()
+def test_a_table_with_words_and_gaps_is_exported(tmp_path: Path) -> None:
+    """As scikit-learn writes it: a column of strings, and NaN that the graph itself fills in."""
+    nodes = [
+        helper.make_node(
+            "LabelEncoder", ["sex"], ["code"], domain="ai.onnx.ml", keys_strings=["female", "male"],
+            values_floats=[1.0, 0.0], default_float=0.5,
+        ),
+        helper.make_node(
+            "Imputer", ["age"], ["known"], domain="ai.onnx.ml", imputed_value_floats=[0.5],
+            replaced_value_float=float("nan"),
+        ),
+        helper.make_node("Concat", ["known", "code"], ["both"], axis=1),
+        helper.make_node("MatMul", ["both", "w"], ["scores"]),
+    ]  # fmt: skip
+    inputs = [("age", FLOAT, ["n", 1]), ("sex", STRING, ["n", 1])]
+    weights = {"w": np.array([[1, -1], [-1, 1]], np.float32)}
+    graph = file_of(nodes, inputs, [("scores", FLOAT, ["n", 2])], weights, standard=17, ml=3)
+    (tmp_path / "table_data.py").write_text(_TABLE)
+    bundle = export(tmp_path, graph, "table", (), []).model.bundles["fp32"]
+    assert [spec.datatype for spec in bundle.signature.inputs] == ["FP32", "BYTES"]
+    table = {"age": np.array([[np.nan], [1]], np.float32), "sex": np.array([[b"female"], [b"male"]], object)}
+    came = open_session(tmp_path / "models" / "mixed" / "fp32").run(table)["scores"]
+    assert came.tolist() == [[-0.5, 0.5], [1, -1]]
 
 
-_STUDENT = """
-import torch
-class Student(torch.nn.Module):
-    def __init__(self, end):
-        super().__init__()
-        self.layer, self.end = torch.nn.Linear(6, 3), end
-    def forward(self, rows):
-        scores = self.layer(rows)
-        return torch.softmax(scores, -1) if self.end == "softmax" else scores
-def student(end):
-    torch.manual_seed(0)
-    return Student(end)
-def trained():
-    splits = make()
-    rows = np.random.default_rng(1).normal(0, 1, (400, 6)).astype(np.float32)
-    return {**splits, "train": ({"rows": rows}, None)}
-"""
-
-
-def classes(*after: str) -> bytes:
-    """Scores of three classes, and these operators behind them."""
+def _text_file(positions: int) -> bytes:
+    """Scores of texts that have so many positions: the mean of a word's vector and its position's."""
     build = Builder()
-    last = build.add("MatMul", "rows", build.weight("w", 6, 3, scale=2.0))
-    for operator in after:
-        last = build.add(operator, last)
-    build.add("Identity", last, output="scores")
-    rows = value("rows", TensorProto.FLOAT, "batch", 6)
-    return build.finish([rows], [value("scores", TensorProto.FLOAT, "batch", 3)])
+    build.constant("axis", np.array([1]))
+    build.constant("last", np.array([2]))
+    # Behind a row's end the last position once more.
+    number = build.add("Sub", build.add("CumSum", "attention_mask", "axis"), "axis")
+    place = build.add("Gather", build.weight("places", positions, 3), number)
+    words = build.add("Gather", build.weight("words", 30, 3, scale=3), "input_ids")
+    mask = build.add("Unsqueeze", build.add("Cast", "attention_mask", to=int(TensorProto.FLOAT)), "last")
+    sums = build.add("ReduceSum", build.add("Mul", build.add("Add", words, place), mask), "axis", keepdims=0)
+    build.add("Div", sums, build.add("ReduceSum", mask, "axis", keepdims=0), output="scores")
+    ids = [value(name, TensorProto.INT64, "n", "s") for name in ("input_ids", "attention_mask")]
+    return build.finish(ids, [value("scores", TensorProto.FLOAT, "n", 3)])
 
 
-@pytest.mark.parametrize(
-    ("after", "end"),
-    [("Softmax", "none"), ("Identity", "softmax"), ("LogSoftmax", "none")],
-    ids=["logits for shares", "shares for logits", "logits for log-shares"],
-)
-def test_a_student_that_means_something_else_is_an_error(tmp_path: Path, after: str, end: str) -> None:
-    """However often its class on top is the baseline's; its numbers are read by clients."""
-    student = {"factory": "MODULE:student", "arguments": {"end": end}}
-    steps = [
-        {"step": "distill", "match": {"logits": 1.0}, "student": student}
-        | {"epochs": 2, "batch_size": 32, "learning_rate": 0.05}
-    ]
-    outcome = export(tmp_path, classes(after), (6,), steps, _STUDENT, data={"factory": "MODULE:trained"})
-    assert "small" not in outcome.model.bundles
-    assert "baseline's `scores` lie in" in outcome.failed["small"]
-    assert "variant's" in outcome.failed["small"] or "student's" in outcome.failed["small"]
+_TEXTS = """
+import random
+def make():
+    r = random.Random(0)
+    texts = [" ".join(f"w{r.randrange(28)}" for _ in range(r.randint(4, 12))) for _ in range(120)]
+    parts = {"calibration": texts[:30], "search": texts[30:60], "held_out": texts[60:]}
+    return {name: ({"text": part}, None) for name, part in parts.items()}
+"""
+
+
+def export_texts(folder: Path, positions: int, labels: str) -> Outcome:
+    """Such a file, with its tokenizer and the names of its classes; texts are cut after 40 tokens."""
+    words = {"[PAD]": 0, "[UNK]": 1, **{f"w{number}": number + 2 for number in range(28)}}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "names.json").write_text(labels)
+    name = f"texts{positions}{len(labels)}"
+    (folder / f"{name}_data.py").write_text(_TEXTS)
+    return export(
+        folder, _text_file(positions), name, (), [],
+        tokenizer="tokenizer.json", max_tokens=40, labels="names.json",
+    )  # fmt: skip
+
+
+def test_a_file_with_a_tokenizer_answers_texts(tmp_path: Path) -> None:
+    """Its bundle has all that a server needs for texts in and names of classes out."""
+    export_texts(tmp_path, 40, '["bad", "so so", "good"]')
+    folder = tmp_path / "models" / "mixed" / "fp32"
+    text = open_text(folder)
+    assert text is not None
+    assert text.encode(np.array([b"w1 w2"], object)).arrays["input_ids"].tolist() == [[3, 4]]
+    assert read_labels(folder) == ("bad", "so so", "good")
+
+
+def test_a_file_that_fails_on_its_longest_text_is_refused(tmp_path: Path) -> None:
+    """A client may send one; the data need not hold any."""
+    with pytest.raises(ExportFailed, match=r"fails on a text of 40 tokens.*lower `source.max_tokens`"):
+        export_texts(tmp_path, 20, '["bad", "so so", "good"]')
+
+
+def test_names_of_other_classes_are_refused(tmp_path: Path) -> None:
+    """With both numbers."""
+    with pytest.raises(ExportFailed, match="2 classes have a name, from bad to good, and the output scores"):
+        export_texts(tmp_path, 40, '["bad", "good"]')

@@ -109,6 +109,12 @@ def test_strings_come_and_go_as_bytes() -> None:
     assert answer.tolist() == rows.tolist()
 
 
+def test_strings_of_an_export_are_taken_as_they_are() -> None:
+    """Its rows are str, those of the wire bytes; both come out as bytes."""
+    answer = echo(TensorProto.STRING, "BYTES").run({"x": np.array([["a", "é"]], object)})["y"]
+    assert answer.tolist() == [[b"a", "é".encode()]]
+
+
 def test_refuses_bytes_that_are_no_text() -> None:
     """onnxruntime's strings are UTF-8, so the request is at fault, not the model."""
     with pytest.raises(InvalidRequest, match=r"input 'x' has an element that is no UTF-8: b'caf\\xe9'"):
@@ -157,6 +163,43 @@ def test_bfloat16_beside_other_datatypes() -> None:
     answer = session.run({"x": np.array([[1.5, 2.0]], np.float32), "xb": bits})
     assert answer["y"].tolist() == [[0x3FC0, 0x4000]]
     assert answer["yf"].tolist() == [[1.5, 2.0]]
+
+
+def halved(sizes: dict[str, int] | None = None) -> Session:
+    """A graph that takes only widths that seven divides."""
+    width = ("batch", "width")
+    signature = Signature(
+        inputs=(TensorSpec(name="x", datatype="FP32", shape=width),),
+        outputs=(TensorSpec(name="y", datatype="FP32", shape=("batch", "y_1")),),
+    )
+    seven = onnx.numpy_helper.from_array(np.array([0, 7, -1], np.int64), "seven")
+    graph = helper.make_graph(
+        [helper.make_node("Reshape", ["x", "seven"], ["r"]), helper.make_node("ReduceSum", ["r"], ["y"])],
+        "halved",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, width)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        [seven],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return Session(model.SerializeToString(), signature, "halved/base", sizes=sizes)
+
+
+def test_warms_up_with_a_size_that_the_graph_takes() -> None:
+    """The bundle knows one from real rows; no graph must take 16."""
+    assert halved({"width": 21}).sizes == {"width": 21}
+
+
+def test_a_graph_that_fails_on_its_own_size_is_refused() -> None:
+    """It would fail on every request."""
+    with pytest.raises(ModelFailed, match="halved/base failed"):
+        halved({"width": 20})
+
+
+def test_a_size_that_nobody_knows_proves_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """A bundle of an older export is loaded, and said to be cold."""
+    with caplog.at_level("WARNING", "counterweight.session"):
+        halved()
+    assert "halved/base is not warm" in caplog.text
 
 
 def test_warms_up_with_one_row_and_with_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:

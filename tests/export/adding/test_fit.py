@@ -40,7 +40,7 @@ SAME = {"own": linear_graph(2.0), "named": graph(), "free": graph(dims=("N", "M"
 @pytest.mark.parametrize("content", SAME.values(), ids=SAME)
 def test_the_same_in_other_names_of_sizes_fits(content: bytes) -> None:
     """A size that may vary is called as its converter likes."""
-    require_fit(content, SIGNATURE, "linear/base", "theirs.onnx")
+    require_fit(content, SIGNATURE, "linear/base", "theirs.onnx", {})
 
 
 @pytest.mark.parametrize(
@@ -60,4 +60,4 @@ def test_the_same_in_other_names_of_sizes_fits(content: bytes) -> None:
 def test_what_differs_is_named(content: bytes, message: str) -> None:
     """With what the baseline has."""
     with pytest.raises(InvalidSource, match=message):
-        require_fit(content, SIGNATURE, "linear/base", "theirs.onnx")
+        require_fit(content, SIGNATURE, "linear/base", "theirs.onnx", {})

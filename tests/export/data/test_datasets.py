@@ -166,11 +166,9 @@ def test_shared_rows_are_named() -> None:
         ({"search": ({"x": rows(1)}, [0])}, "split search holds 1 different rows; on fewer than 2"),
         ({"search": ({"x": rows(1, 1, 1)}, [0, 1, 2])}, "split search holds 1 different rows"),
         ({"search": ({"x": rows(1, np.nan)}, [0, 1])}, "input x holds NaN or infinity, first in row 1"),
-        (
-            {"search": ({"x": rows(1, 2).astype(np.float16)}, [0, 1])},
-            "input x is float16, which is not exported",
-        ),
-        ({"search": ({"text": ["a", "b"]}, [0, 1])}, "input text is <U1, .*only a model from Hugging Face"),
+        ({"search": ({"x": rows(1, 2).astype("c8")}, [0, 1])}, "input x is complex64, which is not exported"),
+        ({"search": ({"x": [[1, 2], [3]]}, [0, 1])}, "input x is no array: .*give all rows the same shape"),
+        ({"search": ({"text": ["a", "b"]}, [0, 1])}, "input text is <U1, .*give the source a `tokenizer`"),
         ({"search": ({"x": rows(1, 2)}, [0.5, 1])}, "labels are float64"),
         ({"search": ({"x": rows(1, 2)}, [0, -1])}, "label -1 in row 1; labels start at 0"),
         ({"search": ({"y": rows(1, 2)}, [0, 1])}, "split search has the inputs {'y'"),
@@ -184,6 +182,43 @@ def test_refuses_unsound_splits(changes: dict[str, Any], message: str) -> None:
     """A fault is named with its split and its row."""
     with pytest.raises(InvalidData, match=message):
         read_data(raw(**changes), "make")
+
+
+def test_half_floats_become_floats() -> None:
+    """Exactly the same numbers, in what clients write."""
+    halves = {
+        name: ({"x": inputs["x"].astype(np.float16) / 3}, labels) for name, (inputs, labels) in raw().items()
+    }
+    came = read_data(halves, "make").calibration.inputs["x"]
+    assert came.dtype == np.float32
+    assert np.array_equal(came, halves["calibration"][0]["x"])
+
+
+def test_a_file_may_take_strings() -> None:
+    """Columns of a table, and their rows are told apart by what they say."""
+    words = {"search": ["a", "b"], "calibration": ["c", "d"], "held_out": ["e", "ff"]}
+    splits: dict[str, Any] = {name: ({"word": np.array(some)[:, None]}, None) for name, some in words.items()}
+    data = read_data(splits, "make", of_file=True)
+    assert data.held_out.inputs["word"].tolist() == [["e"], ["ff"]]
+    splits["search"] = ({"word": [["a"], ["ff"]]}, None)
+    with pytest.raises(InvalidData, match=r"search\[1\] = held_out\[1\]"):
+        read_data(splits, "make", of_file=True)
+
+
+def test_what_is_no_string_among_strings_is_refused() -> None:
+    """A file reads text or numbers."""
+    changes = {"search": ({"x": np.array([["a"], [None]], object)}, [0, 1])}
+    with pytest.raises(InvalidData, match=r"input x is object, .*give numbers, or strings only"):
+        read_data(raw(**changes), "make", of_file=True)
+
+
+def test_nan_is_a_missing_value_of_a_file() -> None:
+    """Trees and imputers answer it; infinity is no value."""
+    changes = {"search": ({"x": rows(1, np.nan)}, [0, 1])}
+    assert np.isnan(read_data(raw(**changes), "make", of_file=True).search.inputs["x"][1]).all()
+    changes = {"search": ({"x": rows(1, np.inf)}, [0, 1])}
+    with pytest.raises(InvalidData, match="input x holds infinity, first in row 1"):
+        read_data(raw(**changes), "make", of_file=True)
 
 
 @pytest.mark.parametrize(

@@ -112,8 +112,8 @@ def test_other_outputs_count_for_the_floor(floor: dict[str, float], second: floa
     """Whatever the floor says of the first; labels say nothing of the others."""
     reason = judge(Floor(**floor), classifier(outputs=two_outputs(0.5, second)))
     expected = (
-        f"the output `state` says the same as the baseline's on {second:.4f} of the rows, with 95% confidence "
-        f"on at least {second:.4f}; at least {least:.4f} is asked"
+        f"the output `state` says the same as the baseline's on {second:.4f} of the rows, with 95% "
+        f"confidence on at least {second:.4f}; at least {least:.4f} is asked"
     )
     assert reason == (expected if least else None)
 

@@ -134,10 +134,14 @@ def test_dead_channels_go_first_and_nobody_notices(context_of: ContextOf, import
 
 
 def test_coupled_layers_shrink_together_and_can_be_made_again(context_of: ContextOf) -> None:
-    """Additions, groups, norms, concatenation and flattening fit afterwards."""
+    """Additions, depthwise kernels, batch norms, concatenation and flattening fit afterwards; what a group
+    norm averages over stays whole, by name."""
     context = context_of(Residual)
     made = pruned(context, ratio=0.5)
-    assert list(widths(made).values()) == [4, 4, 4, 4, 8, 2, 3, 3, 10, 10]
+    assert list(widths(made).values()) == [4, 4, 4, 4, 16, 2, 3, 3, 10, 10]
+    assert made.notes[-1]["left_whole"] == {
+        "grouped": "group_norm takes its mean and variance over all of its channels"
+    }
     assert made.module.get_submodule("norm").num_features == 4
     require_same_again(made, context)
 

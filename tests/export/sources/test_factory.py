@@ -132,3 +132,38 @@ def test_refuses_a_factory_that_makes_no_module(tmp_path: Path, tiny_checkpoint:
     wrong = FactorySource(factory="builtins:dict", checkpoint="tiny.safetensors")
     with pytest.raises(InvalidSource, match=r"returned a dict; .* torch\.nn\.Module"):
         read_trained(wrong, tmp_path, "classification")
+
+
+class Tied(torch.nn.Module):
+    """Two layers that share a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode, self.again = torch.nn.Linear(4, 4), torch.nn.Linear(4, 4)
+        self.again.weight = self.encode.weight
+
+
+def make_tied() -> torch.nn.Module:
+    """A factory of it."""
+    return Tied()
+
+
+def test_a_shared_weight_is_read_from_the_one_name_that_safetensors_keeps(tmp_path: Path) -> None:
+    """`save_model` is the library's own way for such a module, and what messages advise."""
+    torch.manual_seed(1)
+    saved_model = Tied()
+    safetensors.torch.save_model(saved_model, str(tmp_path / "tied.safetensors"))
+    source = FactorySource(factory=f"{__name__}:make_tied", checkpoint="tied.safetensors")
+    build = read_trained(source, tmp_path, "classification").build
+    assert build is not None
+    for name, tensor in build().state_dict().items():
+        assert torch.equal(tensor, saved_model.state_dict()[name])
+
+
+def test_a_weight_that_is_not_shared_is_still_missing(tmp_path: Path) -> None:
+    """Its neighbour of the same shape does not stand in for it."""
+    state = {name: tensor.clone() for name, tensor in Tied().state_dict().items() if name != "again.bias"}
+    (tmp_path / "tied.safetensors").write_bytes(safetensors.torch.save(state))
+    source = FactorySource(factory=f"{__name__}:make_tied", checkpoint="tied.safetensors")
+    with pytest.raises(InvalidSource, match=r"missing again\.bias"):
+        read_trained(source, tmp_path, "classification")

@@ -252,6 +252,27 @@ def test_names_a_file_that_is_missing(folder: Path, name: str) -> None:
 def test_refuses_more_tokens_than_the_model_has_places(encoder: Path) -> None:
     """Beyond its positions a model has no answer."""
     with pytest.raises(
-        InvalidSource, match=r"max_position_embeddings: 16, but 17 .* lower `source\.max_tokens`"
+        InvalidSource, match=r"positions for 16 tokens, and `source\.max_tokens` is 17; lower it to 16"
     ):
         read(encoder, max_tokens=17)
+
+
+@pytest.mark.parametrize("kind", ["Roberta", "XLMRoberta", "Camembert", "MPNet"])
+def test_positions_that_begin_behind_the_padding_token_are_fewer(folder: Path, kind: str) -> None:
+    """RoBERTa and its kin: of 16 positions two are never a token's."""
+    settings = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "pad_token_id": 1, **SIZES}
+    getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**settings)).save_pretrained(
+        folder
+    )
+    with pytest.raises(InvalidSource, match=r"positions for 14 tokens, and .* is 15; lower it to 14"):
+        read(folder, max_tokens=15)
+    assert read(folder, max_tokens=14).tokenizer is not None
+
+
+def test_refuses_a_model_that_no_onnx_file_holds_before_it_is_read(folder: Path) -> None:
+    """With both numbers; its weights need not even be there."""
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 20_000_000}))
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(InvalidSource, match=r"has 25600\d{5} bytes of weights; .* at most 2146435072"):
+        read(folder)

@@ -157,11 +157,12 @@ def test_refuses_operators_of_others(tmp_path: Path, wrap: Callable[[Any], Any])
         read(tmp_path, layer(wrap(node)))
 
 
-def test_refuses_a_declared_domain(tmp_path: Path) -> None:
-    """Also when no node uses it."""
+def test_drops_a_declared_domain_that_nothing_uses(tmp_path: Path) -> None:
+    """onnxruntime's own tools declare all that they know; no operator of theirs is in the graph."""
     imports = [helper.make_opsetid("", 18), helper.make_opsetid("evil.example", 1)]
-    with pytest.raises(InvalidSource, match=r"'evil\.example' \(none of them used\)"):
-        read(tmp_path, layer(opset_imports=imports))
+    graph = read(tmp_path, layer(opset_imports=imports)).graph
+    assert graph is not None
+    assert [(item.domain, item.version) for item in onnx.load_from_string(graph).opset_import] == [("", 18)]
 
 
 def test_refuses_functions(tmp_path: Path) -> None:
@@ -176,12 +177,6 @@ def test_refuses_functions(tmp_path: Path) -> None:
     )
     with pytest.raises(InvalidSource, match=r"defines functions of its own .*inline_local_functions"):
         read(tmp_path, layer(functions=[function]))
-
-
-def test_refuses_an_old_opset(tmp_path: Path) -> None:
-    """The error says how to get a newer one."""
-    with pytest.raises(InvalidSource, match=r"has opset 12; 13 or higher is needed: .*target_opset"):
-        read(tmp_path, layer(opset_imports=[helper.make_opsetid("", 12)]))
 
 
 def test_refuses_too_many_nodes(tmp_path: Path) -> None:

@@ -1,0 +1,109 @@
+"""Batch: a graph with a batch of any size, also where its file fixes one, proven to answer like the file."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from export.data.datasets import Split
+from export.errors import ExportFailed
+from export.mending.inputs import Form
+from export.mending.tried import Runner, Tried, count, to_front, try_graph
+from export.probe import BATCH, distance
+from serve.tensor import Arrays
+
+# What Reshape takes for the size that is left, and for that of its input.
+_REST, _SAME = -1, 0
+# Of an output's largest value: float32 sums in another order differ by about 1e-6 of it, a wrong graph by far
+# more.
+_TOLERANCE = 1e-3
+
+
+def free_batch(
+    model: Any, file: Any, rows: Split, forms: Mapping[str, Form], *, changed: bool
+) -> tuple[Tried, float | None]:
+    """The model for any number of rows, laid out like its file; how far it was from `file` on real rows, if
+    the batch was fixed or something was `changed` before. Raises ExportFailed."""
+    _declare(model, forms)
+    fixed = next((form.fixed for form in forms.values() if form.fixed is not None), None)
+    if fixed is None:
+        tried = try_graph(model, rows, forms)
+        return tried, _prove_same(file, tried, forms, None) if changed else None
+    reshaped = onnx.ModelProto.FromString(model.SerializeToString())
+    _free_reshapes(reshaped.graph, fixed)
+    reasons = []
+    for candidate in (model, reshaped):
+        try:
+            tried = try_graph(candidate, rows, forms)
+            return tried, _prove_same(file, tried, forms, fixed)
+        except ExportFailed as error:
+            reasons.append(str(error))
+    name = next(name for name, form in forms.items() if form.fixed is not None)
+    raise ExportFailed(
+        f"the file takes {fixed} row{'s' * (fixed > 1)} at once (its input {name!r}), and no other number: "
+        f"{reasons[-1].partition(';')[0]}; convert it again with None there, or -1, or dynamic_axes"
+    )
+
+
+def _declare(model: Any, forms: Mapping[str, Form]) -> None:
+    """Rows where the file has them; outputs with what comes."""
+    for item in model.graph.input:
+        axis = forms[item.name].axis
+        _, *others = forms[item.name].dims
+        shape = [*others[:axis], BATCH, *others[axis:]]
+        item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, item.type.tensor_type.elem_type, shape))
+    for item in model.graph.output:
+        item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, item.type.tensor_type.elem_type, None))
+    del model.graph.value_info[:]
+
+
+def _free_reshapes(graph: Any, fixed: int) -> None:
+    """Let every Reshape whose constant shape begins with `fixed` rows take any number of them."""
+    constants = dict(_constants(graph))
+    shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
+    for name in sorted(shapes & constants.keys()):
+        sizes = numpy_helper.to_array(constants[name]).copy()
+        if sizes.ndim == 1 and len(sizes) > 1 and sizes[0] == fixed:
+            sizes[0] = _SAME if _REST in sizes else _REST
+            constants[name].CopyFrom(numpy_helper.from_array(sizes, constants[name].name))
+
+
+def _constants(graph: Any) -> Iterator[tuple[str, Any]]:
+    for item in graph.initializer:
+        yield item.name, item
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            yield node.output[0], node.attribute[0].t
+
+
+def _prove_same(file: Any, tried: Tried, forms: Mapping[str, Form], fixed: int | None) -> float:
+    """How far the answers are from the file's own, as a share of its largest. Raises ExportFailed."""
+    runner, largest = Runner(file, forms), 0.0
+    for inputs, answers in tried.runs:
+        expected = _run_in_pieces(runner, inputs, tried.axes, fixed or count(inputs))
+        for name, wanted in expected.items():
+            came = answers[name]
+            if wanted.dtype.kind not in "fiub":
+                difference = 0.0 if np.array_equal(came, wanted) else float("inf")
+            else:
+                scale = float(np.max(np.abs(wanted.astype(np.float64)), initial=0)) or 1.0
+                difference = distance(came, wanted) / scale
+            if not difference <= _TOLERANCE:
+                raise ExportFailed(
+                    f"{count(inputs)} rows together get other answers in {name!r} than the file gives them "
+                    f"(up to {difference:.2g} of its largest): it mixes rows, or is no longer the same model"
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def _run_in_pieces(runner: Runner, inputs: Arrays, axes: Mapping[str, int], size: int) -> Arrays:
+    """The answers to all rows, run `size` at a time, the last ones repeated to fill the last piece."""
+    rows = count(inputs)
+    pieces = []
+    for start in range(0, rows, size):
+        numbers = np.minimum(np.arange(start, start + size), rows - 1)
+        pieces.append(to_front(runner.run({name: array[numbers] for name, array in inputs.items()}), axes))
+    return {name: np.concatenate([piece[name] for piece in pieces])[:rows] for name in pieces[0]}

@@ -1,0 +1,74 @@
+"""Sizes: the dimensions of a graph's outputs, as they came out and not as its file promises them."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from export.data.inputs import MASK, TOKENS
+from export.errors import ExportFailed
+from export.mending.inputs import Shape
+from export.mending.tried import Tried
+from export.probe import BATCH
+from serve.tensor import Arrays
+
+
+def read_sizes(tried: Tried, dims: Mapping[str, Shape], declared: Mapping[str, Shape]) -> dict[str, Shape]:
+    """Per output its dimensions, the batch first: the name of the input's dimension whose size it has, a
+    number where all runs have one, or a name of its own. `dims` are the inputs', `declared` the file's."""
+    runs = [*tried.runs, *_stretch(tried, dims)]
+    return {name: _read(name, runs, dims, declared[name]) for name in tried.axes}
+
+
+def _stretch(tried: Tried, dims: Mapping[str, Shape]) -> list[tuple[Arrays, Arrays]]:
+    """A run with other sizes where the inputs are free and all rows of the data have one; empty: the graph
+    takes neither twice nor half of it."""
+    axes = {
+        name: [axis for axis, dim in enumerate(shape) if isinstance(dim, str) and dim not in (BATCH, TOKENS)]
+        for name, shape in dims.items()
+    }
+    if not any(axes.values()):
+        return []
+    first, _ = tried.runs[0]
+    changes: tuple[Callable[[Any, int], Any], ...] = (
+        lambda array, axis: np.repeat(array, 2, axis),
+        lambda array, axis: np.take(array, range(array.shape[axis] // 2 or 1), axis),
+    )
+    for change in changes:
+        inputs = dict(first)
+        for name, places in axes.items():
+            for axis in places:
+                inputs[name] = change(inputs[name], axis)
+        try:
+            return [(inputs, tried.answer(inputs))]
+        except ExportFailed:
+            continue
+    return []
+
+
+def _read(name: str, runs: list[tuple[Arrays, Arrays]], dims: Mapping[str, Shape], declared: Shape) -> Shape:
+    shapes = [answers[name].shape[1:] for _, answers in runs]
+    read: list[int | str] = [BATCH]
+    for axis, came in enumerate(zip(*shapes, strict=True), start=1):
+        promised = declared[axis] if axis < len(declared) else ""
+        if MASK in dims and list(came) == [inputs[MASK].shape[1] for inputs, _ in runs]:
+            read.append(TOKENS)
+        elif promised in _names_of(came, runs, dims):
+            read.append(promised)
+        else:
+            read.append(came[0] if len(set(came)) == 1 else f"{name}_{axis}")
+    return tuple(read)
+
+
+def _names_of(
+    came: tuple[int, ...], runs: list[tuple[Arrays, Arrays]], dims: Mapping[str, Shape]
+) -> set[int | str]:
+    """The free dimensions of the inputs that had these sizes in these runs."""
+    return {
+        dim
+        for name, shape in dims.items()
+        for axis, dim in enumerate(shape)
+        if isinstance(dim, str)
+        and dim not in (BATCH, TOKENS)
+        and [inputs[name].shape[axis] for inputs, _ in runs] == list(came)
+    }

@@ -1,0 +1,103 @@
+"""Tried: what a graph answers to real rows, and where in its answers the rows lie."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from export.data.datasets import Split
+from export.errors import ExportFailed, reason_of
+from export.mending.inputs import Form, turn_all
+from export.probe import PROBES, probe
+from serve.tensor import Arrays
+
+
+class Runner:
+    """A graph that takes rows in the form of its file."""
+
+    def __init__(self, model: Any, forms: Mapping[str, Form]) -> None:
+        """Raises ExportFailed when onnxruntime refuses it."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        # A shape that the file promises and does not keep is what we are here to find.
+        options.log_severity_level = 4
+        self._forms = forms
+        self._names = [item.name for item in model.graph.output]
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            raise ExportFailed(f"onnxruntime refuses the file: {reason_of(error)}") from error
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """The answers to these rows, laid out as the file does it. Raises ExportFailed."""
+        try:
+            answers = self._session.run(self._names, turn_all(inputs, self._forms))
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            raise ExportFailed(
+                f"onnxruntime cannot run the file on {count(inputs)} rows: {reason_of(error)}"
+            ) from error
+        found = dict(zip(self._names, answers, strict=True))
+        for name, answer in found.items():
+            if np.issubdtype(answer.dtype, np.floating) and np.isnan(answer).any():
+                raise ExportFailed(
+                    f"the output {name!r} is NaN on real rows; the model overflows, or is broken"
+                )
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """A graph with a batch of any size, and what it answered."""
+
+    model: Any
+    runner: Runner
+    # Output -> the axis along which its rows lie.
+    axes: Mapping[str, int]
+    # Rows, and what came, rows first.
+    runs: tuple[tuple[Arrays, Arrays], ...]
+
+    def answer(self, inputs: Arrays) -> Arrays:
+        """The answers to these rows, rows first. Raises ExportFailed."""
+        return to_front(self.runner.run(inputs), self.axes)
+
+
+def try_graph(model: Any, rows: Split, forms: Mapping[str, Form]) -> Tried:
+    """Run the graph on real rows in batches of several sizes. Raises ExportFailed when it cannot, or an
+    output does not follow the batch."""
+    runner = Runner(model, forms)
+    runs = []
+    for size, share in PROBES:
+        inputs = probe(rows, size, share)
+        runs.append((inputs, runner.run(inputs)))
+    axes = {item.name: _find_axis(item.name, runs) for item in model.graph.output}
+    fronted = tuple((inputs, to_front(answers, axes)) for inputs, answers in runs)
+    return Tried(model=model, runner=runner, axes=axes, runs=fronted)
+
+
+def to_front(answers: Arrays, axes: Mapping[str, int]) -> Arrays:
+    """The answers with their rows, which lie along these axes, first."""
+    return {name: np.moveaxis(answer, axes[name], 0) for name, answer in answers.items()}
+
+
+def count(inputs: Arrays) -> int:
+    """How many rows these are."""
+    return len(next(iter(inputs.values())))
+
+
+def _find_axis(name: str, runs: list[tuple[Arrays, Arrays]]) -> int:
+    shapes = [answers[name].shape for _, answers in runs]
+    counts = [count(inputs) for inputs, _ in runs]
+    ranks = {len(shape) for shape in shapes}
+    if len(ranks) == 1:
+        for axis in range(ranks.pop()):
+            if [shape[axis] for shape in shapes] == counts:
+                return axis
+    raise ExportFailed(
+        f"the output {name!r} has the shapes {', '.join(map(str, shapes))} for batches of "
+        f"{', '.join(map(str, counts))} rows: it does not follow the batch; convert the model again with "
+        "None as the first dimension of all inputs, or leave the output out"
+    )

@@ -1,0 +1,93 @@
+"""Cut: a graph taken apart at some of its values: there it is given what it would make itself."""
+
+import uuid
+from collections.abc import Collection, Iterable
+from typing import Any
+
+import onnx
+import onnxruntime
+
+from export.rewrites.finish import finish, names_read
+from serve.tensor import Arrays
+
+# Between a name and what is added to it, so that no graph has the whole; nothing of it reaches a file.
+FRESH = f" {uuid.uuid4().hex} "
+# A value that was made, not given.
+_MADE = f"{FRESH}made"
+
+
+def cut(model: Any, given: Collection[str], wanted: Iterable[str]) -> Any:
+    """A copy of the model that makes the wanted values, and is given those of `given` where it reads them.
+    Its inputs are what it needs, and have no types yet."""
+    made = type(model)()
+    made.CopyFrom(model)
+    for node in made.graph.node:
+        node.output[:] = [f"{name}{_MADE}" if name in given else name for name in node.output]
+    del made.graph.output[:], made.graph.value_info[:]
+    made.graph.output.extend(onnx.ValueInfoProto(name=f"{name}{_MADE}") for name in wanted)
+    made = finish(made)
+    inner = {item.name for item in made.graph.initializer}
+    inner |= {name for node in made.graph.node for name in node.output}
+    read = dict.fromkeys(name for node in made.graph.node for name in sorted(names_read(node)))
+    del made.graph.input[:]
+    made.graph.input.extend(onnx.ValueInfoProto(name=name) for name in read if name not in inner)
+    return made
+
+
+def inputs(model: Any) -> list[str]:
+    """The names of what the cut model is to be given."""
+    return [item.name for item in model.graph.input]
+
+
+def run(model: Any, values: Arrays, wanted: Iterable[str]) -> Arrays:
+    """What the cut model makes of these values, by the names of the wanted ones."""
+    for item in model.graph.input:
+        array = values[item.name]
+        kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
+        item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, kind, array.shape))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = list(wanted)
+    found = session.run([f"{name}{_MADE}" for name in names], {name: values[name] for name in inputs(model)})
+    return dict(zip(names, found, strict=True))
+
+
+def show_rounded(quantized: Any, values: Collection[str]) -> Any:
+    """A copy of the graph in which those values that only a QuantizeLinear reads are made as what is behind
+    it sees them: as integers, and floats again. There the end of a range does the work of a Relu."""
+    made = type(quantized)()
+    made.CopyFrom(quantized)
+    readers: dict[str, list[Any]] = {item.name: [item] for item in made.graph.output}
+    for node in made.graph.node:
+        for name in names_read(node):
+            readers.setdefault(name, []).append(node)
+    nodes = []
+    for node in made.graph.node:
+        nodes.append(node)
+        for index, name in enumerate(node.output):
+            found = readers.get(name, [])
+            if name in values and found and all(_quantizes(reader) for reader in found):
+                node.output[index] = f"{name}{FRESH}raw"
+                nodes += _round_trip(found[0], f"{name}{FRESH}raw", name)
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del made.graph.node[:]
+    made.graph.node.extend(copies)
+    return made
+
+
+def _quantizes(reader: Any) -> bool:
+    return getattr(reader, "op_type", "") == "QuantizeLinear"
+
+
+def _round_trip(quantize: Any, source: str, result: str) -> list[Any]:
+    there, back = type(quantize)(), type(quantize)()
+    there.CopyFrom(quantize)
+    there.name, there.input[0], there.output[0] = f"{result}{FRESH}there", source, f"{result}{FRESH}integers"
+    back.CopyFrom(there)
+    back.op_type, back.name = "DequantizeLinear", f"{result}{FRESH}back"
+    back.input[0], back.output[0] = there.output[0], result
+    return [there, back]

@@ -1,0 +1,39 @@
+"""Keeping: which layers stay in float because their integers answer otherwise than rounding explains."""
+
+from collections.abc import Sequence
+
+from export.data.datasets import Split
+from export.errors import StepFailed
+from export.quantization.layers import Layer
+from export.quantization.trial import Miss, Plan, find_misses
+
+
+def find_untrue(plan: Plan, layers: Sequence[Layer], split: Split) -> dict[str, str]:
+    """The nodes that are to stay in float, and in what their integers miss: all others answer like the float
+    model, on calibration rows. Raises StepFailed when no layer does, or what misses computes with floats."""
+    untrue: dict[str, str] = {}
+    while True:
+        true = [layer for layer in layers if layer.node not in untrue]
+        if not true:
+            name, reason = next(iter(untrue.items()))
+            raise StepFailed(
+                f"no layer answers in integers as it does in floats: {name!r} {reason}; use another method"
+            )
+        found = find_misses(plan, plan.make(true, untrue), true, split)
+        if not found:
+            return untrue
+        integers = {*(layer.node for layer in layers), *plan.others} - untrue.keys()
+        for miss in found:
+            untrue |= dict.fromkeys(_blame(miss, {layer.node for layer in true}, integers), miss.reason)
+
+
+def _blame(miss: Miss, layers: set[str], integers: set[str]) -> list[str]:
+    """Those of the nodes that have weights; else those that compute with integers; else those that made
+    what they read."""
+    for nodes in (miss.nodes & layers, miss.nodes & integers, miss.before & integers):
+        if nodes:
+            return sorted(nodes)
+    raise StepFailed(
+        f"{', '.join(sorted(miss.nodes)) or 'a node'} {miss.reason}, and nothing is left to keep in float "
+        "before it; use another method, or leave the step out"
+    )

@@ -1,0 +1,35 @@
+"""Module: what a torch module must be before anything is done with it."""
+
+from itertools import chain
+
+import torch
+
+from export.errors import InvalidSource
+from export.sources.files import MAX_BYTES
+
+
+def require_sound(name: str, model: torch.nn.Module) -> None:
+    """Raise InvalidSource, which calls the model `name`, for parameters without a shape, weights that
+    onnxruntime computes nothing with, and more of them than one ONNX file holds."""
+    for key, parameter in chain(model.named_parameters(), model.named_buffers()):
+        if torch.nn.parameter.is_lazy(parameter):
+            raise InvalidSource(
+                f"{name}: the parameter {key} has no shape yet (a lazy module); give the layer its sizes, or "
+                "run the module on one row in the factory before it is returned"
+            )
+        if parameter.dtype == torch.bfloat16:
+            raise InvalidSource(
+                f"{name}: {key} is bfloat16, which onnxruntime does not compute with on a processor; build "
+                "the module in float32 (.float()), and cast no values to bfloat16 in `forward`"
+            )
+    size = count_bytes(model)
+    if size > MAX_BYTES:
+        raise InvalidSource(
+            f"{name} has {size} bytes of weights; a model here has at most {MAX_BYTES}, what one ONNX file "
+            "holds: take a smaller one"
+        )
+
+
+def count_bytes(model: torch.nn.Module) -> int:
+    """What its weights take, those that several layers share once."""
+    return sum(tensor.nbytes for tensor in chain(model.parameters(), model.buffers()))

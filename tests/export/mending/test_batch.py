@@ -1,0 +1,82 @@
+"""A file with a fixed batch is given a free one only if it answers rows together as it answers them alone."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from export.errors import ExportFailed
+from export.from_onnx import from_onnx
+from tests.export.files import FLOAT, INT64, answers, file_of, random
+from tests.export.graphs import split_of
+
+ROWS = split_of({"x": random(20, 2, 3)})
+W = random(6, 4)
+
+
+def fixed(shape: list[int], batch: int = 1, *more: Any) -> bytes:
+    """x [batch, 2, 3], reshaped to a constant shape, times a weight."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["h" if more else "y"]),
+        *more,
+    ]
+    values = [("x", FLOAT, [batch, 2, 3])], [("y", FLOAT, [batch, 4])]
+    weights = {"w": W, "shape": np.array(shape, np.int64), "two": np.array([2, 4], np.int64)}
+    return file_of(nodes, *values, weights)
+
+
+@pytest.mark.parametrize(
+    ("shape", "batch"),
+    [([1, -1], 1), ([1, 6], 1), ([-1, 6], 1), ([4, 6], 4)],
+    ids=["rest behind", "all constant", "free already", "a batch of 4"],
+)
+def test_a_fixed_batch_is_freed(shape: list[int], batch: int) -> None:
+    """With the constants inside that say it again; every row gets the answer that it gets alone."""
+    exported = from_onnx(fixed(shape, batch), ROWS, ("y",))
+    assert exported.signature.inputs[0].shape == ("batch", 2, 3)
+    assert exported.signature.batches
+    x = random(7, 2, 3, seed=1)
+    np.testing.assert_allclose(answers(exported.graph, x=x)[0], x.reshape(7, 6) @ W, rtol=1e-4, atol=1e-6)
+    assert exported.notes[0]["changes"] == [f"a batch fixed to {batch} freed"]
+
+
+@pytest.mark.parametrize(
+    ("more", "reason"),
+    [
+        ([helper.make_node("Softmax", ["h"], ["y"], axis=0)], "mixes rows"),
+        ([helper.make_node("ReduceMean", ["h"], ["y"], axes=[0])], "does not follow the batch"),
+        ([helper.make_node("Expand", ["h", "two"], ["y"])], "cannot run the file on"),
+    ],
+    ids=["over the batch", "one answer for all", "expanded"],
+)
+def test_a_batch_that_is_really_fixed_is_refused(more: list[Any], reason: str) -> None:
+    """The message names the input, the number, why, and the way out."""
+    content = fixed([1, 6], 1, *more)
+    message = rf"takes 1 row at once \(its input 'x'\), and no other number: .*{reason}.*with None"
+    with pytest.raises(ExportFailed, match=message):
+        from_onnx(content, ROWS, ("y",))
+
+
+def test_inputs_that_take_different_numbers_are_refused() -> None:
+    """No batch could fill both."""
+    nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
+    content = file_of(nodes, [("a", FLOAT, [2, 3]), ("b", FLOAT, [4, 3])], [("y", FLOAT, [4, 3])], {})
+    rows = split_of({"a": random(9, 3), "b": random(9, 3)})
+    with pytest.raises(ExportFailed, match="different numbers of rows at once: 'a' 2, 'b' 4"):
+        from_onnx(content, rows, ("y",))
+
+
+def test_labels_are_compared_as_they_are() -> None:
+    """An output of whole numbers is the same or another one."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "shape"], ["flat"]),
+        helper.make_node("ArgMax", ["flat"], ["y"], axis=1, keepdims=0),
+    ]
+    content = file_of(
+        nodes, [("x", FLOAT, [1, 2, 3])], [("y", INT64, [1])], {"shape": np.array([1, 6], np.int64)}
+    )
+    exported = from_onnx(content, ROWS, ("y",))
+    x = random(7, 2, 3, seed=1)
+    assert np.array_equal(answers(exported.graph, x=x)[0], x.reshape(7, 6).argmax(1))

@@ -1,0 +1,44 @@
+"""Clients write float32, whatever a graph computes in."""
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from export.from_onnx import from_onnx
+from tests.export.files import HALF, answers, file_of, random
+from tests.export.graphs import split_of
+
+
+@pytest.mark.parametrize("kind", [HALF, TensorProto.BFLOAT16], ids=["float16", "bfloat16"])
+def test_half_floats_stay_inside(kind: int) -> None:
+    """Inputs and outputs are cast at the border; the answers are those of the half floats."""
+    nodes = [helper.make_node("Cast", ["x"], ["a"], to=HALF), helper.make_node("MatMul", ["a", "w"], ["b"])]
+    nodes.append(helper.make_node("Cast", ["b"], ["y"], to=kind))
+    w = random(4, 3).astype(np.float16)
+    content = file_of(nodes, [("x", kind, ["n", 4])], [("y", kind, ["n", 3])], {"w": w})
+    exported = from_onnx(content, split_of({"x": random(20, 4)}), ("y",))
+    assert {spec.datatype for spec in (*exported.signature.inputs, *exported.signature.outputs)} == {"FP32"}
+    x = random(5, 4, seed=1)
+    np.testing.assert_allclose(answers(exported.graph, x=x)[0], x @ w, rtol=0.05, atol=0.05)
+    assert len(exported.notes[0]["changes"]) == 2  # type: ignore[arg-type]
+
+
+def test_an_output_that_others_read_keeps_its_readers() -> None:
+    """What reads it inside reads it as it was."""
+    nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])]
+    content = file_of(nodes, [("x", HALF, ["n", 4])], [("y", HALF, ["n", 4]), ("z", HALF, ["n", 4])], {})
+    exported = from_onnx(content, split_of({"x": random(20, 4)}), ("z", "y"))
+    x = random(5, 4, seed=1).astype(np.float16).astype(np.float32)
+    z, y = answers(exported.graph, x=x)
+    assert np.array_equal(z, x)
+    assert np.array_equal(y, -x)
+
+
+def test_names_that_are_taken_are_left_alone() -> None:
+    """The value inside gets another one."""
+    nodes = [helper.make_node("Add", ["x", "x_inside"], ["y"])]
+    content = file_of(
+        nodes, [("x", HALF, ["n", 4])], [("y", HALF, ["n", 4])], {"x_inside": np.ones(4, np.float16)}
+    )
+    exported = from_onnx(content, split_of({"x": random(20, 4)}), ("y",))
+    assert np.array_equal(answers(exported.graph, x=np.zeros((2, 4), np.float32))[0], np.ones((2, 4)))

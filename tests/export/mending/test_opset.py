@@ -1,0 +1,55 @@
+"""An old graph becomes a newer one that answers the same."""
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from export.errors import ExportFailed
+from export.from_onnx import from_onnx
+from tests.export.files import FLOAT, answers, file_of, opsets, random
+from tests.export.graphs import split_of
+
+ROWS = split_of({"x": random(20, 3, 4, 1)})
+
+
+def old(opset: int) -> bytes:
+    """Normalization, a Squeeze with an attribute, and a Softmax over all that is behind axis 1: each is
+    another operator today."""
+    nodes = [
+        helper.make_node("BatchNormalization", ["x", "one", "zero", "zero", "one"], ["a"]),
+        helper.make_node("Squeeze", ["a"], ["b"], axes=[3]),
+        helper.make_node("Softmax", ["b"], ["y"]),
+    ]
+    weights = {"one": np.ones(3, np.float32), "zero": np.zeros(3, np.float32)}
+    return file_of(
+        nodes, [("x", FLOAT, ["n", 3, 4, 1])], [("y", FLOAT, ["n", 3, 4])], weights, standard=opset
+    )
+
+
+@pytest.mark.parametrize("opset", [9, 11, 12])
+def test_an_old_graph_is_raised_and_answers_the_same(opset: int) -> None:
+    """Softmax as well, whose meaning has changed since; it is noted."""
+    exported = from_onnx(old(opset), ROWS, ("y",))
+    assert opsets(exported.graph) == {"": 18}
+    x = random(5, 3, 4, 1, seed=1)
+    np.testing.assert_allclose(answers(exported.graph, x=x)[0], answers(old(opset), x=x)[0], rtol=1e-6)
+    [note] = exported.notes
+    assert note["changes"] == [f"opset {opset} raised to 18"]
+    assert note["max_difference"] == pytest.approx(0, abs=1e-6)
+
+
+def test_a_graph_that_is_new_enough_stays() -> None:
+    """13 is what quantization needs."""
+    nodes = [helper.make_node("Relu", ["x"], ["y"])]
+    values = [("x", FLOAT, ["n", 2])], [("y", FLOAT, ["n", 2])]
+    exported = from_onnx(file_of(nodes, *values, {}, standard=13), split_of({"x": random(9, 2)}), ("y",))
+    assert opsets(exported.graph) == {"": 13}
+    assert exported.notes == ()
+
+
+def test_what_cannot_be_converted_is_refused() -> None:
+    """In a sentence with the reason and the way out."""
+    node = helper.make_node("Upsample", ["x"], ["y"])
+    content = file_of([node], [("x", FLOAT, ["n", 3, 4, 1])], [("y", FLOAT, ["n", 3, 8, 1])], {}, standard=7)
+    with pytest.raises(ExportFailed, match=r"^the file has opset 7.*cannot convert it to 18.*best 18$"):
+        from_onnx(content, ROWS, ("y",))

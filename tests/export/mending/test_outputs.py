@@ -1,0 +1,57 @@
+"""The recipe says which outputs there are, how they are called, and in which order."""
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from export.errors import ExportFailed
+from export.from_onnx import from_onnx
+from tests.export.files import FLOAT, answers, file_of, random
+from tests.export.graphs import split_of
+
+ROWS = split_of({"x": random(20, 4)})
+W = random(4, 3)
+
+
+def keras() -> bytes:
+    """Two outputs with names that no client wants to write, and an inner value called `scores`."""
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["scores"]),
+        helper.make_node("Identity", ["scores"], ["StatefulPartitionedCall:0"]),
+        helper.make_node("Softmax", ["scores"], ["StatefulPartitionedCall:1"]),
+    ]
+    outputs = [(f"StatefulPartitionedCall:{number}", FLOAT, ["n", 3]) for number in range(2)]
+    return file_of(nodes, [("x", FLOAT, ["n", 4])], list(outputs), {"w": W})
+
+
+def test_outputs_are_renamed_in_the_order_of_the_recipe() -> None:
+    """Also to a name that the graph has inside."""
+    wanted = {"shares": "StatefulPartitionedCall:1", "scores": "StatefulPartitionedCall:0"}
+    exported = from_onnx(keras(), ROWS, wanted)
+    assert exported.signature.output_names == ("shares", "scores")
+    x = random(5, 4, seed=1)
+    shares, scores = answers(exported.graph, x=x)
+    np.testing.assert_allclose(scores, x @ W, rtol=1e-5)
+    np.testing.assert_allclose(shares, np.exp(scores) / np.exp(scores).sum(1, keepdims=True), rtol=1e-5)
+
+
+def test_two_outputs_may_swap_their_names() -> None:
+    """Each name goes to where the recipe says, whatever it stood for."""
+    first, second = (f"StatefulPartitionedCall:{number}" for number in range(2))
+    exported = from_onnx(keras(), ROWS, {second: first, first: second})
+    x = random(5, 4, seed=1)
+    np.testing.assert_allclose(answers(exported.graph, x=x)[0], x @ W, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "message"),
+    [
+        ({"scores": "StatefulPartitionedCall"}, "no output 'StatefulPartitionedCall'; did you mean"),
+        ({"x": "StatefulPartitionedCall:0"}, "the output 'x' has the name of an input; choose another"),
+    ],
+    ids=["unknown", "an input's"],
+)
+def test_a_name_that_cannot_be_is_refused(wanted: dict[str, str], message: str) -> None:
+    """With the way out."""
+    with pytest.raises(ExportFailed, match=message):
+        from_onnx(keras(), ROWS, wanted)

@@ -1,0 +1,53 @@
+"""An output's dimensions are what came out for several sizes of what went in."""
+
+from typing import Any
+
+from onnx import helper
+
+from export.from_onnx import from_onnx
+from tests.export.files import FLOAT, file_of, random
+from tests.export.graphs import split_of
+
+
+def shape_of(nodes: list[Any], output: list[Any], weights: dict[str, Any] | None = None) -> tuple[Any, ...]:
+    """The dimensions of y, for pictures x [n, 3, height, width] of which all the data has one size."""
+    content = file_of(
+        nodes, [("x", FLOAT, ["n", 3, "height", "width"])], [("y", FLOAT, output)], weights or {}
+    )
+    exported = from_onnx(content, split_of({"x": random(20, 3, 8, 12)}), ("y",))
+    return exported.signature.outputs[0].shape
+
+
+def test_a_size_that_follows_a_free_one_is_free() -> None:
+    """Half the height of a picture is no number, though all the data gives one."""
+    node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
+    assert shape_of([node], ["n", 3, None, None]) == ("batch", 3, "y_2", "y_3")
+
+
+def test_a_size_that_the_file_promises_and_does_not_keep_is_free() -> None:
+    """As exporters write that have traced one picture."""
+    node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
+    assert shape_of([node], ["n", 3, 4, 6]) == ("batch", 3, "y_2", "y_3")
+
+
+def test_a_size_that_never_changes_is_a_number() -> None:
+    """Scores per class, though the file says nothing of them."""
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["x"], ["p"]),
+        helper.make_node("Flatten", ["p"], ["y"]),
+    ]
+    assert shape_of(nodes, [None, None]) == ("batch", 3)
+
+
+def test_a_name_is_kept_where_it_is_true() -> None:
+    """An output that the file gives an input's dimension has that size, or a name of its own."""
+    relu = helper.make_node("Relu", ["x"], ["y"])
+    assert shape_of([relu], ["n", 3, "height", "width"]) == ("batch", 3, "height", "width")
+    turned = helper.make_node("Transpose", ["x"], ["y"], perm=[0, 1, 3, 2])
+    assert shape_of([turned], ["n", 3, "height", "width"]) == ("batch", 3, "y_2", "y_3")
+
+
+def test_a_graph_that_takes_one_size_only_has_numbers_behind_it() -> None:
+    """Its file calls the size free; nothing shows how an output would follow."""
+    nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
+    assert shape_of(nodes, ["n", None], {"w": random(288, 5)}) == ("batch", 5)

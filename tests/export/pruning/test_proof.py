@@ -1,0 +1,137 @@
+"""Whatever way channels take from layer to layer, what is left answers as if the rest were zero."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from export.context import Context, Made
+from export.data.datasets import Data, Split
+from export.errors import StepFailed
+from export.step import Prune
+from export.steps.prune import prune
+from tests.export.pruning.nets import KINDS, build
+
+ContextOf = Callable[..., Context]
+
+
+def rows(seed: int) -> Split:
+    """Random images [24, 3, 8, 8]."""
+    array = np.random.default_rng(seed).normal(size=(24, 3, 8, 8)).astype(np.float32)
+    return Split(inputs={"x": array}, labels=None, lengths=None, row_hashes=tuple(map(str, range(24))))
+
+
+DATA = Data(train=None, calibration=rows(0), search=rows(1), held_out=rows(2))
+
+
+def zero(net: torch.nn.Module, pruned: torch.nn.Module) -> torch.nn.Module:
+    """The whole net with what the pruned one lost at 0: rows of weights, biases and the factors of norms.
+    Which these are is told by the biases that are left: no two are alike."""
+    for name, layer in net.named_modules():
+        if (bias := getattr(layer, "bias", None)) is None or not isinstance(bias, torch.nn.Parameter):
+            continue
+        left = pruned.get_parameter(f"{name}.bias")
+        gone = ~torch.isin(bias, left)
+        assert int((~gone).sum()) == len(left), name
+        with torch.no_grad():
+            bias[gone] = 0
+            if isinstance(layer, torch.nn.ConvTranspose2d):
+                layer.weight[:, gone] = 0
+            elif gone.any():
+                layer.weight[gone] = 0
+    return net
+
+
+def pruned(context: Context, **settings: Any) -> Made:
+    made = Made(module=context.trained.build())  # type: ignore[misc]
+    return prune(made, Prune(step="prune", remove="channels", **settings), context)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 0.75])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_left_answers_as_if_the_rest_were_zero(
+    context_of: ContextOf, kind: str, ratio: float
+) -> None:
+    """On rows that the proof never saw, and what can always go is gone."""
+    seed = int(ratio * 100)
+    context = context_of(lambda: build(kind, seed), DATA)
+    made = pruned(context, ratio=ratio)
+    x = torch.from_numpy(DATA.held_out.inputs["x"])
+    with torch.no_grad():
+        came, wanted = made.module(x), zero(build(kind, seed), made.module)(x)
+    assert made.module.get_submodule("free").out_features == round(16 * (1 - ratio))
+    assert float((came - wanted).abs().max()) <= 1e-5 * float(wanted.abs().max())
+
+
+def test_behind_a_sigmoid_a_channel_that_went_is_read_as_zero(context_of: ContextOf) -> None:
+    """Not as the half that the sigmoid makes of 0: so it is as if the columns behind it were 0."""
+
+    def make() -> torch.nn.Sequential:
+        torch.manual_seed(1)
+        layers = (torch.nn.Linear(192, 8), torch.nn.Sigmoid(), torch.nn.Linear(8, 4))
+        return torch.nn.Sequential(torch.nn.Flatten(), *layers)
+
+    made = pruned(context_of(make, DATA), ratio=0.5)
+    net = make()
+    left = torch.isin(net.get_parameter("1.bias"), made.module.get_parameter("1.bias"))
+    with torch.no_grad():
+        net.get_parameter("3.weight")[:, ~left] = 0
+        x = torch.from_numpy(DATA.held_out.inputs["x"])
+        assert torch.allclose(made.module(x), net(x), atol=1e-6)
+
+
+def test_a_weight_of_two_layers_stays_one(context_of: ContextOf) -> None:
+    """Both lose the same neurons; a layer whose neurons one of them alone would have to lose stays whole."""
+    made = pruned(context_of(lambda: build("tied"), DATA), ratio=0.5)
+    one, other = (made.module.get_parameter(f"{name}.weight") for name in ("a", "c"))
+    assert one is other
+    assert made.notes[-1]["left_whole"] == {"b": "c.weight is a.weight too, which would not lose the same"}
+
+
+def test_neurons_are_ranked_by_all_weights_that_a_layer_has_under_other_names(context_of: ContextOf) -> None:
+    """The dead half of a weight with two names goes."""
+
+    def make() -> torch.nn.Module:
+        net = build("tied")
+        with torch.no_grad():
+            for layer in (net.a, net.c):
+                layer.weight[::2] = 0  # type: ignore[operator,union-attr]
+                layer.bias[::2] = 0  # type: ignore[operator,union-attr]
+        return net
+
+    made = pruned(context_of(make, DATA), ratio=0.5)
+    assert made.surgery[0]["removed"]["c"] == [0, 2, 4, 6]  # type: ignore[index,call-overload]
+
+
+def test_a_search_goes_on_without_what_cannot_go(context_of: ContextOf) -> None:
+    """The share of multiply-adds is met by the other layers."""
+    note = pruned(context_of(lambda: build("c2f"), DATA), multiply_adds=0.9).notes[-1]
+    assert float(str(note["left_share"])) <= 0.9
+    assert set(note["left_whole"]) == {"a", "b"}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "reason"),
+    [
+        ("gated", "a", "torch-pruning cannot follow its channels through what comes behind it"),
+        ("weight norm", "a", "the weight of a is computed from others"),
+        ("layer norm", "a", "n takes its mean and variance over all of its channels"),
+        (
+            "shuffle",
+            "a",
+            "what follows moves, mixes or averages its channels: with some at zero the answers .*",
+        ),
+        ("over channels", "a", "the layers behind it do not fit any more"),
+        ("mask", "b", "it, or what it is multiplied with or added to, has one channel alone"),
+    ],
+)
+def test_a_step_that_can_remove_nothing_says_why(
+    context_of: ContextOf, kind: str, layer: str, reason: str
+) -> None:
+    """The layer, the reason and the way out, in no library's words."""
+    with pytest.raises(
+        StepFailed, match=rf"no channels can go \(.*{layer}.*: {reason}\); name other `layers`"
+    ):
+        pruned(context_of(lambda: build(kind), DATA), ratio=0.5, layers=("a", "b")[: 1 + (kind == "mask")])
