@@ -46,20 +46,6 @@ def export(
     return run(folder / "recipe.yaml", folder / "models")
 
 
-def heads(second: str, *after: str) -> bytes:
-    """Scores, and a second output by that name through other weights; then these operators."""
-    build = Builder()
-    build.add("MatMul", "rows", build.weight("w", 6, 3), output="scores")
-    weights = np.ones((6, 2), np.float32)
-    weights[0] = 1e4
-    last = build.add("MatMul", "rows", build.constant("v", weights))
-    for operator in after:
-        last = build.add(operator, last)
-    build.add("Identity", last, output=second)
-    outputs = [value(name, TensorProto.FLOAT, "batch", size) for name, size in (("scores", 3), (second, 2))]
-    return build.finish([value("rows", TensorProto.FLOAT, "batch", 6)], outputs)
-
-
 def one_number(*after: str) -> bytes:
     """One number a row, of which one large weight spoils the scale of the others."""
     build = Builder()
@@ -77,7 +63,7 @@ def one_number(*after: str) -> bytes:
 RUIN: list[Any] = [{"step": "quantize", "method": "dynamic", "per_channel": False}]
 
 
-@pytest.mark.parametrize("after", [(), ("Sigmoid",), ("Exp",)], ids=["number", "sigmoid", "positive number"])
+@pytest.mark.parametrize("after", [(), ("Sigmoid",)], ids=["number", "sigmoid"])
 def test_one_number_a_row_is_judged_by_how_near_it_is(tmp_path: Path, after: tuple[str, ...]) -> None:
     """Its largest place is always the same, whatever it says."""
     outcome = export(tmp_path, one_number(*after), (6,), RUIN, floor={"agreement": 0.9})
@@ -87,37 +73,6 @@ def test_one_number_a_row_is_judged_by_how_near_it_is(tmp_path: Path, after: tup
     assert bundle.figures.quality.agreement.value < 0.9
     assert bundle.figures.quality.kl_divergence is None
     assert bundle.figures.quality.outputs[0].r2 is not None
-
-
-@pytest.mark.parametrize(
-    "floor", [{"agreement": 0.9}, {"kl_divergence": 1.0}], ids=["agreement", "divergence"]
-)
-def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path, floor: dict[str, float]) -> None:
-    """The first is as it was; the figures are those of each."""
-    outcome = export(
-        tmp_path,
-        heads("second"),
-        (6,),
-        RUIN,
-        _SMALL,
-        floor=floor,
-        outputs=["scores", "second"],
-        data={"factory": "MODULE:small"},
-    )
-    bundle = outcome.model.bundles["small"]
-    assert bundle.rejected is not None
-    assert "the output `second` says the same as the baseline's on 0." in bundle.rejected
-    assert [item.name for item in bundle.figures.quality.outputs] == ["scores", "second"]
-    assert bundle.figures.quality.outputs[0].agreement.value > 0.9
-
-
-_SMALL = """
-def small():
-    splits = make()
-    for inputs, _ in splits.values():
-        inputs["rows"][:, 0] *= 1e-5
-    return splits
-"""
 
 
 def test_a_figure_that_means_nothing_ends_the_export(tmp_path: Path) -> None:
@@ -135,6 +90,8 @@ class Student(torch.nn.Module):
         self.layer, self.end = torch.nn.Linear(6, 3), end
     def forward(self, rows):
         scores = self.layer(rows)
+        if self.end == "two":
+            return scores, rows[:, :2]
         return torch.softmax(scores, -1) if self.end == "softmax" else scores
 def student(end):
     torch.manual_seed(0)
@@ -173,3 +130,33 @@ def test_a_student_that_means_something_else_is_an_error(tmp_path: Path, after: 
     assert "small" not in outcome.model.bundles
     assert "baseline's `scores` lie in" in outcome.failed["small"]
     assert "variant's" in outcome.failed["small"] or "student's" in outcome.failed["small"]
+
+
+def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path) -> None:
+    """The first is near the baseline's, which is all that a distillation looks at; the figures are of each."""
+    build = Builder()
+    build.add("MatMul", "rows", build.weight("w", 6, 3, scale=2.0), output="scores")
+    build.add("MatMul", "rows", build.weight("v", 6, 2, scale=2.0), output="second")
+    outputs = [value(name, TensorProto.FLOAT, "batch", size) for name, size in (("scores", 3), ("second", 2))]
+    graph = build.finish([value("rows", TensorProto.FLOAT, "batch", 6)], outputs)
+    student = {"factory": "MODULE:student", "arguments": {"end": "two"}}
+    steps = [
+        {"step": "distill", "match": {"logits": 1.0}, "student": student}
+        | {"epochs": 15, "batch_size": 32, "learning_rate": 0.1}
+    ]
+    outcome = export(
+        tmp_path,
+        graph,
+        (6,),
+        steps,
+        _STUDENT,
+        data={"factory": "MODULE:trained"},
+        outputs=["scores", "second"],
+        floor={"kl_divergence": 9},
+    )
+    bundle = outcome.model.bundles["small"]
+    first, second = bundle.figures.quality.outputs
+    assert bundle.rejected is not None
+    assert "the output `second` says the same as the baseline's on 0." in bundle.rejected
+    assert (first.name, second.name) == ("scores", "second")
+    assert first.agreement.value > second.agreement.value + 0.5
