@@ -70,7 +70,7 @@ class Gateway:
             await self._sync()
             if self._applying is not None:
                 await self._applying
-        repository = RemoteRepository(keeper)
+        repository = RemoteRepository(keeper, self._registry.judging)
         access_log = None if plan.access_log is None else AccessLog(plan.access_log)
         observer = Observer(access_log, make_tracer())
         control = RemoteControl(keeper, self._registry, self._notices)

@@ -206,6 +206,7 @@ class Keeper:
         digests = {name: version.digest for name, version in model.variants.items()}
         await self._thread.wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
         situation = self._controller.situations[model.name]
+        situation.replicas = self._plan.processes_of(model.name)
         situation.rejected = model.rejected
         situation.unproven = {name for name, version in model.variants.items() if version.unproven}
 

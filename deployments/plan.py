@@ -65,6 +65,10 @@ class Plan(Record):
         """Where the variants of a model run."""
         return self.placements.get(model, self.placements[_EVERY])
 
+    def processes_of(self, model: str) -> int:
+        """How many processes answer the requests of each of its variants."""
+        return self.replicas if self.placement_of(model) == "apart" else self.gateways
+
     def read(self) -> tuple[StoredModel, ...]:
         """Every model of the repository; a model or variant that the plan names must be among them.
 

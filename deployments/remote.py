@@ -26,6 +26,7 @@ from serve.observe.usage import Usage
 from serve.registry import Registry
 from serve.rollout.breaker import Trip
 from serve.rollout.feedback import Feedback, Outcome
+from serve.rollout.judging import Judging
 from serve.rollout.notices import Notices
 from serve.rollout.qualification import Qualification, QualificationView
 from serve.rollout.replay import Replay
@@ -43,12 +44,14 @@ _SILENT = (
 class RemoteRepository:
     """The keeper's end of `serve.catalog.Repository`."""
 
-    def __init__(self, keeper: "DeploymentHandle[Keeper]") -> None:
+    def __init__(self, keeper: "DeploymentHandle[Keeper]", judging: Judging) -> None:
+        """`judging` is what this gateway knows of the keeper."""
         self._keeper = keeper
+        self._judging = judging
 
     async def index(self) -> list[IndexEntry]:
         """Every variant of every model in the repository, by name."""
-        entries: list[IndexEntry] = await _asked(self._keeper.index.remote())
+        entries: list[IndexEntry] = await _answer(self._keeper.index.remote(), self._judging)
         return entries
 
     async def load(self, model: str, variant: str | None) -> None:
@@ -125,12 +128,12 @@ class RemoteControl:
 
     async def bundles(self, model: str) -> Bundles:
         """What is in the repository of a model."""
-        bundles: Bundles = await _asked(self._keeper.bundles.remote(model))
+        bundles: Bundles = await _answer(self._keeper.bundles.remote(model), self._registry.judging)
         return bundles
 
     async def usage(self) -> Usage:
         """What the server's processes have cost so far."""
-        usage: Usage = await _asked(self._keeper.usage.remote())
+        usage: Usage = await _answer(self._keeper.usage.remote(), self._registry.judging)
         return usage
 
     async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
@@ -172,14 +175,20 @@ class RemoteControl:
         )
 
     async def _command(self, name: str, *arguments: Any) -> Any:
-        call = asyncio.ensure_future(_asked(self._keeper.command.remote(name, *arguments)))
-        try:
-            while not (await asyncio.wait([call], timeout=_LOOK_EVERY_S))[0]:
-                if self._registry.judging.silent:
-                    raise VariantUnavailable(_SILENT)
-            return call.result()
-        finally:
-            call.cancel()
+        return await _answer(self._keeper.command.remote(name, *arguments), self._registry.judging)
+
+
+async def _answer(call: Any, judging: Judging) -> Any:
+    """The keeper's answer, however long it takes while the keeper gives signs of life, or its error as it
+    raised it. Raises CounterweightError."""
+    waiting = asyncio.ensure_future(_asked(call))
+    try:
+        while not (await asyncio.wait([waiting], timeout=_LOOK_EVERY_S))[0]:
+            if judging.silent:
+                raise VariantUnavailable(_SILENT)
+        return waiting.result()
+    finally:
+        waiting.cancel()
 
 
 async def _asked(call: Any) -> Any:

@@ -18,9 +18,11 @@ from export.pruning.whole import close_inputs, is_whole, kept_whole
 from export.step import Prune
 
 _LAYERS = (_ConvNd, torch.nn.Linear)
-_WEIGHED = (*_LAYERS, _BatchNorm, torch.nn.LayerNorm, torch.nn.GroupNorm)
+_AVERAGING = (torch.nn.LayerNorm, torch.nn.GroupNorm)
+_WEIGHED = (*_LAYERS, _BatchNorm, *_AVERAGING)
 _WHOLE = "the model's inputs and outputs, recurrent and attention modules stay whole"
 _LOST = "torch-pruning cannot follow its channels through what comes behind it"
+_UNSEEN = "no gradient comes to it from the outputs, by which it could be followed"
 _SINGLE = "it, or what it is multiplied with or added to, has one channel alone"
 
 
@@ -90,12 +92,23 @@ class Channels:
             seen |= produced
             if produced & set(fixed) or any(is_whole(item.dep.target.module) for item in group):
                 continue
-            if computed := [name for name, *_ in coupled.parts if self._is_computed(name)]:
-                lost |= dict.fromkeys(coupled.layers, f"the weight of {computed[0]} is computed from others")
-            elif coupled.size == coupled.groups:
-                lost |= dict.fromkeys(coupled.layers, _SINGLE)
+            if obstacle := self._find_obstacle(coupled):
+                lost |= dict.fromkeys(coupled.layers, obstacle)
             else:
                 yield coupled
+        whole = [name for part, name in self._names.items() if is_whole(part)]
+        for part, name in self._names.items():
+            inside = any(name == outer or name.startswith(f"{outer}.") for outer in whole)
+            if isinstance(part, _LAYERS) and part not in self._graph.module2node and not inside:
+                lost[name] = _UNSEEN
+
+    def _find_obstacle(self, coupled: Coupled) -> str | None:
+        """Why none of its channels can go, as far as that can be told without a try."""
+        if computed := [name for name, *_ in coupled.parts if self._is_computed(name)]:
+            return f"the weight of {computed[0]} is computed from others"
+        if coupled.norms:
+            return f"{coupled.norms[0]} takes its mean and variance over all of its channels"
+        return _SINGLE if coupled.size == coupled.groups else None
 
     def _group(self, layer: torch.nn.Module) -> Any:
         pruner = self._graph.get_pruner_of_module(layer)
@@ -136,6 +149,9 @@ class Channels:
             parts=tuple(parts),
             size=len(group[0].idxs),
             groups=groups,
+            norms=tuple(
+                name for name, *_ in parts if isinstance(self._module.get_submodule(name), _AVERAGING)
+            ),
             kind=tuple(
                 f"{type(self._module.get_submodule(name)).__name__} {'out' if produced else 'in'}"
                 for name, produced, *_ in parts
@@ -158,8 +174,9 @@ def _follow(module: torch.nn.Module, example: Tensors) -> Any:
             )
         except Exception as error:  # torch-pruning meets whatever the model does
             raise StepFailed(
-                f"torch-pruning cannot follow {type(module).__name__}: {type(error).__name__}: {error}; "
-                "remove `weights` or `heads` instead, or drop the step"
+                f"{type(module).__name__} cannot be followed from its inputs to its outputs "
+                f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); remove `weights` or `heads` "
+                "instead, or drop the step"
             ) from error
 
 

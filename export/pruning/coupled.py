@@ -12,8 +12,6 @@ from export.pruning.weakest import Removed
 # Every (layer, produced rather than read, its channels, the root's channels they belong to).
 Part = tuple[str, bool, list[int], list[int]]
 
-_NORMS = ("LayerNorm", "GroupNorm")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Coupled:
@@ -28,6 +26,8 @@ class Coupled:
     # How many channels a root has, and in how many equal groups, of which each loses the same ones.
     size: int
     groups: int
+    # Norms that take their mean and variance over them.
+    norms: tuple[str, ...]
     # Of which classes the parts are: only what is built alike compares.
     kind: tuple[str, ...]
 
@@ -35,11 +35,6 @@ class Coupled:
     def name(self) -> str:
         """The first root."""
         return self.roots[0]
-
-    def find_norm(self) -> str | None:
-        """A norm that takes its mean and variance over these channels."""
-        pairs = zip(self.parts, self.kind, strict=True)
-        return next((part[0] for part, kind in pairs if kind.startswith(_NORMS)), None)
 
 
 def rank(module: torch.nn.Module, coupled: Coupled, worth: Worth) -> torch.Tensor:
@@ -91,6 +86,7 @@ def join_shared(module: torch.nn.Module, coupled: Sequence[Coupled]) -> list[Cou
                     roots=(*other.roots, *item.roots),
                     layers=other.layers | item.layers,
                     parts=(*other.parts, *item.parts),
+                    norms=(*other.norms, *item.norms),
                     kind=(*other.kind, *item.kind),
                 )
                 break

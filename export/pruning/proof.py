@@ -9,8 +9,9 @@ from torch.nn.modules.conv import _ConvNd
 from torch.utils._pytree import tree_map
 
 from export.errors import StepFailed
-from export.forward import Tensors, forward
+from export.forward import Tensors
 from export.pruning.duplicate import duplicate
+from export.pruning.reference import Reference
 from export.pruning.weakest import Removed
 
 # What sums over channels. All else passes them on one by one, or is not understood: then the proof fails.
@@ -22,8 +23,6 @@ _READERS = (
     torch.nn.RNNCellBase,
     torch.nn.MultiheadAttention,
 )
-# Of the largest answer: far above rounding, far below what a wrong channel does.
-_NOISE = {torch.float64: 1e-6, torch.float32: 1e-4}
 
 
 class Proof:
@@ -40,7 +39,7 @@ class Proof:
         self._module = module
         self._remove = remove
         self._produced = produced
-        self._precision, self._whole, self._rows = _sharpen(module.eval(), rows)
+        self._reference = Reference(module, rows)
 
     def keep(self, removed: Removed) -> tuple[Removed, dict[str, str]]:
         """As much of `removed` as is right together, and why each of the others is not."""
@@ -67,12 +66,13 @@ class Proof:
         except StepFailed as error:
             return str(error)
         try:
-            came = _answer(trial.to(self._precision), self._rows)
+            came = self._reference.answer_of(trial)
         except Exception:  # whatever the model's own code runs into
             return "the layers behind it do not fit any more"
-        with silenced(self._whole, self._produced(removed)):
-            wanted = _answer(self._whole, self._rows)
-        return _compare(came, wanted, _NOISE[self._precision])
+        with silenced(self._reference.module, self._produced(removed)):
+            wanted = self._reference.answer()
+        off = self._reference.find_difference(came, wanted)
+        return off and f"what follows moves, mixes or averages its channels: with some at zero {off}"
 
 
 @contextmanager
@@ -110,37 +110,3 @@ def _mark(layer: torch.nn.Module, indices: list[int]) -> Callable[..., torch.Ten
         return output.index_fill(axis, torch.tensor(indices), torch.nan)
 
     return mark
-
-
-def _sharpen(module: torch.nn.Module, rows: Tensors) -> tuple[torch.dtype, torch.nn.Module, Tensors]:
-    """A copy of the module, and the rows, in double precision, where rounding hides nothing; as they are,
-    where the model's own code insists on its precision."""
-    precise = {name: value.double() if value.is_floating_point() else value for name, value in rows.items()}
-    exact = duplicate(module).double()
-    try:
-        _answer(exact, precise)
-    except Exception:  # whatever the model's own code runs into
-        return torch.float32, duplicate(module), rows
-    return torch.float64, exact, precise
-
-
-def _answer(module: torch.nn.Module, rows: Tensors) -> tuple[torch.Tensor, ...]:
-    with torch.no_grad(), torch.random.fork_rng():
-        torch.manual_seed(0)
-        return forward(module, rows)
-
-
-def _compare(came: tuple[torch.Tensor, ...], wanted: tuple[torch.Tensor, ...], noise: float) -> str | None:
-    """What is wrong with the answers, if anything."""
-    if [one.shape for one in came] != [one.shape for one in wanted]:
-        return "the outputs would have another shape"
-    for one, other in zip(came, wanted, strict=True):
-        scale = float(other.double().abs().max())
-        off = float((one.double() - other.double()).abs().max())
-        # Also when one of them is NaN.
-        if not off <= noise * scale:
-            return (
-                "what follows moves, mixes or averages its channels: without some the answers are off by "
-                f"{off:.2g} (the largest is {scale:.2g}) from those with these at zero"
-            )
-    return None

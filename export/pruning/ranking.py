@@ -36,14 +36,10 @@ class Ranking:
             together=tuple(group for group in together if group),
         )
 
-    def explain(self, name: str, fault: str) -> tuple[str, str]:
-        """All layers that would lose what the one of this name loses, and why they cannot: by this fault."""
-        for item in self.coupled:
-            if item.name == name:
-                norm = item.find_norm()
-                averaged = f"{norm} takes its mean and variance over all of its channels"
-                return ", ".join(sorted(item.layers)), averaged if norm else fault
-        return name, fault
+    def describe(self, name: str) -> str:
+        """All layers that lose what the one of this name loses."""
+        layers = next((item.layers for item in self.coupled if item.name == name), {name})
+        return ", ".join(sorted(layers))
 
     def find_produced(self, removed: Removed) -> Removed:
         """The channels that each layer no longer produces when these channels or heads leave."""

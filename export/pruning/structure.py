@@ -72,12 +72,16 @@ class Structure:
     def _keep(self, ranking: Ranking, proof: Proof, removed: Removed) -> tuple[Removed, list[str]]:
         """What is proven, and the names of the rest."""
         kept, left = proof.keep(removed)
-        self.whole |= dict(ranking.explain(name, fault) for name, fault in left.items())
+        self.whole |= {ranking.describe(name): fault for name, fault in left.items()}
         return kept, [*left]
 
     def _explain_nothing(self) -> str:
         if self.whole:
-            reasons = "; ".join(f"{name}: {reason}" for name, reason in self.whole.items())
+            names = {
+                reason: ", ".join(name for name, its in self.whole.items() if its == reason)
+                for reason in self.whole.values()
+            }
+            reasons = "; ".join(f"{name}: {reason}" for reason, name in names.items())
             return f"no {self._settings.remove} can go ({reasons}); name other `layers`, or drop the step"
         return (
             f"{self._settings.remove}: the share that was asked for is less than one of the "

@@ -61,18 +61,20 @@ def _find_weights(module: torch.nn.Module, settings: Prune) -> list[str]:
         raise StepFailed(
             f"{type(module).__name__} has no convolution, linear or recurrent layer; drop the step"
         )
-    kept = set(match(settings.keep, layers, "layers with weights"))
-    found = [
-        f"{layer}.{name}".lstrip(".")
-        for layer in match(settings.layers, layers, "layers with weights")
-        if layer not in kept
-        for name, value in layers[layer].named_parameters(recurse=False)
-        if value.ndim >= 2
-    ]
-    known = dict(module.named_parameters())  # tied weights have one name
-    if not (found := [name for name in found if name in known]):
+    kept = match(settings.keep, layers, "layers with weights")
+    chosen = match(settings.layers, layers, "layers with weights")
+    # A weight that layers share has one name, and is kept if it is kept in one of them.
+    known = {id(value): name for name, value in module.named_parameters()}
+    stay = {id(value) for layer in kept for value in layers[layer].parameters(recurse=False)}
+    found = {
+        known[id(value)]: value
+        for layer in chosen
+        for value in layers[layer].parameters(recurse=False)
+        if value.ndim >= 2 and id(value) not in stay
+    }
+    if not found:
         raise StepFailed(f"`keep` {list(settings.keep)} leaves no layer to prune; keep fewer")
-    return found
+    return [*found]
 
 
 def _choose(worth: Worth, settings: Prune, progress: float) -> Masks:

@@ -29,7 +29,7 @@ def kept_whole(module: torch.nn.Module) -> Iterator[None]:
 def close_inputs(inputs: Tensors) -> Tensors:
     """The model's inputs as such an operation gives them: what is added to one cannot lose channels."""
     return {
-        name: Whole.apply(1, value.clone().requires_grad_())[0]  # type: ignore[no-untyped-call]
+        name: Whole.apply(1, value.detach().requires_grad_())[0]  # type: ignore[no-untyped-call]
         if value.is_floating_point()
         else value
         for name, value in inputs.items()
@@ -48,8 +48,8 @@ class Whole(torch.autograd.Function):
 
     @staticmethod
     def forward(_: Any, count: int, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The last `count` tensors, as they are."""
-        return tuple(tensor.view_as(tensor) for tensor in tensors[-count:])
+        """The last `count` tensors, as they are; copies, which may be changed in place."""
+        return tuple(tensor.clone() for tensor in tensors[-count:])
 
     @staticmethod
     def backward(_: Any, *__: Any) -> Any:

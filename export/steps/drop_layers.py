@@ -1,6 +1,5 @@
 """Drop layers: keep only some of a stack of equal layers."""
 
-import copy
 from dataclasses import replace
 
 import torch
@@ -8,14 +7,19 @@ from pydantic import JsonValue
 
 from export.context import Context, Made, Note
 from export.errors import StepFailed
+from export.pruning.bypass import find_bypass_fault
+from export.pruning.duplicate import duplicate
 from export.pruning.example import example_of, output_shapes, require_shapes
 from export.pruning.multiply_adds import count_multiply_adds
+from export.pruning.reference import Reference
 from export.pruning.stack import find_stack, keep_layers
 from export.step import DropLayers
 from export.training.answers import module_answers
 from export.training.losses import embeddings_loss, logits_loss
 from export.training.teacher import teacher_answers
 
+# On which it is proven that nothing else changes.
+_ROWS = 4
 _ADVICE = "its layers do not fit onto each other; name another `stack`, or drop the step"
 
 
@@ -41,8 +45,10 @@ def drop_layers(made: Made, settings: DropLayers, context: Context) -> Made:
         )
     numbers: list[JsonValue] = [*kept]
     pruned = {id(value) for path, value in module.named_parameters() if path in made.pruned}
+    reference = Reference(module, example_of(context.data.calibration, _ROWS))
     keep_layers(module, name, kept)
     require_shapes(module, example, shapes, _ADVICE)
+    _require_bypass(reference, module, name, kept)
     note |= {"kept": numbers, "multiply_adds": [cost, count_multiply_adds(module, context.data.calibration)]}
     return replace(
         made,
@@ -51,6 +57,14 @@ def drop_layers(made: Made, settings: DropLayers, context: Context) -> Made:
         pruned=frozenset(path for path, value in module.named_parameters() if id(value) in pruned),
         notes=(*made.notes, note),
     )
+
+
+def _require_bypass(reference: Reference, module: torch.nn.Module, name: str, kept: list[int]) -> None:
+    if fault := find_bypass_fault(reference, duplicate(module), name, kept):
+        raise StepFailed(
+            f"with only the layers {', '.join(map(str, kept))} of {name!r} the model does not answer as if "
+            f"the others did nothing: {fault}; {_ADVICE}"
+        )
 
 
 def _spread_evenly(layers: int, keep: int) -> list[int]:
@@ -76,7 +90,7 @@ def _keep_important(
 def _measure(module: torch.nn.Module, name: str, kept: list[int], context: Context) -> float:
     """How far the answers with these layers are from the baseline's: the divergence KL(baseline || model) in
     nats, or 1 - cosine for embeddings; the mean over rows or tokens."""
-    trial = copy.deepcopy(module)
+    trial = duplicate(module)
     keep_layers(trial, name, kept)
     split = context.data.calibration
     example = example_of(split)

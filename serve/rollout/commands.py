@@ -83,6 +83,7 @@ class Commands:
             candidate=variants[1],
             digests={name: situation.digests[name] for name in variants},
             policy=wanted.policy,
+            replicas=situation.replicas,
             trial=wanted.trial,
         )
         now_s = self._controller.clock.now_s()

@@ -137,7 +137,7 @@ def _plain_counts(segments: Sequence[Segment], kind: str) -> Counts:
     return Counts(
         candidate=candidate,
         both=both,
-        shares=shares_of(segments),
+        shares=shares_of(segments, trials_of(kind)),
         trials=np.array(sum(pair.candidate for pair in trials), float),
         dispersion=dispersion(candidate, both, Bursts(*(np.array(each, float) for each in sums))),
     )
@@ -181,14 +181,15 @@ def _by_bucket(keys: Keys, kind: str) -> Array:
     return rows
 
 
-def shares_of(segments: Sequence[Segment]) -> Array:
-    """The candidate's share per segment: as asked, or where keys were drawn, as it came.
+def shares_of(segments: Sequence[Segment], trials: str = "requests") -> Array:
+    """The candidate's share of these trials per segment: as asked, or where keys were drawn, as it came.
 
     A few busy keys make the share of requests another than the share of keys. Then labels are no fair draws
     either: what sticks to one key, such as an input that always fails, can look like the variant's fault."""
+    came = [getattr(segment, trials) for segment in segments]
     return np.array(
         [
-            segment.requests.candidate / max(segment.requests.both, 1) if segment.sticky else segment.split
-            for segment in segments
+            pair.candidate / max(pair.both, 1) if segment.sticky else segment.split
+            for segment, pair in zip(segments, came, strict=True)
         ]
     )

@@ -18,9 +18,10 @@ from serve.rollout.sequential import Array
 # Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
 # calm rate is neutral, and so many events beyond that begin a stall.
 _NEUTRAL = 3.4
-# A stall hits half of a variant's requests or more, as when one of two replicas stands still: what hits
-# less than this share is a rate, however high. Once begun it goes on while it hits a few of them.
-_MOST, _FEW = 0.4, 0.15
+# A stall hits all requests of one replica or more: what hits fewer than most of them is a rate, however high.
+# Once begun it goes on while it hits a few of them. Of one replica or two, half of all requests.
+_MOST, _FEW = 0.8, 0.3
+_LEAST_REPLICAS = 2
 _BEGINS = 1.5
 # The same sum the other way round: so many events fewer than neutral end it, or so many seconds without one.
 _ENDS = 2.0
@@ -131,10 +132,11 @@ class _Stalling(NamedTuple):
     settles: Array
 
 
-def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course:
-    """The course after one more second with these requests and events [2], at the `calm_rates` before it."""
+def step(course: Course, requests: Array, events: Array, rates: Rates, replicas: int = 1) -> Course:
+    """The course after one more second with these requests and events [2], at the `calm_rates` before it, of
+    variants with so many replicas each."""
     calm = np.maximum(rates.calm, course.settled)
-    stalls = _stall(course, requests, events, calm)
+    stalls = _stall(course, requests, events, calm, 1 / max(replicas, _LEAST_REPLICAS))
     columns = _columns(requests, events) * (1 - stalls.now.max(-1, keepdims=True))
     # What came before a stall was noticed belongs to it; of two at once, the longer window holds the other.
     taken = (course.window * stalls.begins[..., None]).max(-2)
@@ -169,9 +171,10 @@ def step(course: Course, requests: Array, events: Array, rates: Rates) -> Course
     )
 
 
-def _stall(course: Course, requests: Array, events: Array, calm: Array) -> _Stalling:
+def _stall(course: Course, requests: Array, events: Array, calm: Array, one: float) -> _Stalling:
+    """`one` replica has this share of a variant's requests."""
     before = np.asarray(course.lasted > 0)
-    begin, end = (requests * np.maximum(_NEUTRAL * calm, share) for share in (_MOST, _FEW))
+    begin, end = (requests * np.maximum(_NEUTRAL * calm, share * one) for share in (_MOST, _FEW))
     score = np.where(before, 0.0, np.maximum(course.score + events - begin, 0))
     begins = ~before & (score >= _BEGINS)
     calmer = np.maximum(end, _ENDS / _LONGEST_END_S) - events
@@ -183,7 +186,7 @@ def _stall(course: Course, requests: Array, events: Array, calm: Array) -> _Stal
     burst = np.where(now, course.burst + events + np.where(begins, _own(course.window), 0.0), 0.0)
     settles = now & ~ends & (lasted >= _LONGEST_S)
     total = course.requests + requests
-    shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS / (1 - _MOST)
+    shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS / (1 - _MOST * one)
     goes_on = now & ~ends & ~settles
     return _Stalling(
         begins=begins.astype(float),

@@ -121,8 +121,8 @@ class Evidence(Record):
             raise ValueError("two segments of the same split; add them up, so that cuts in time mean nothing")
         return self
 
-    def with_tick(self, tick: Segment) -> "Evidence":
-        """This and what happened in `tick`."""
+    def with_tick(self, tick: Segment, replicas: int = 1) -> "Evidence":
+        """This and what happened in `tick` to variants with so many replicas each."""
         segments = {segment.key: segment for segment in self.segments}
         before = segments.get(tick.key)
         after = tick if before is None else before + tick
@@ -130,7 +130,7 @@ class Evidence(Record):
             # It is more than a tick: what another rollout has seen.
             after = after.with_courses(together_in_time(before, tick))
         elif tick.requests.both:
-            courses = go_on(self.segments, before, tick)
+            courses = go_on(self.segments, before, tick, replicas)
             after = after.with_courses(courses)
             if courses.lasted.any():
                 # What happens to all keys of a variant at once is no property of the keys.

@@ -105,7 +105,7 @@ def _go_on(evidence: Evidence, totals: _Totals, plan: Plan, span: tuple[float, f
         tick = _tick(key, part, span)
         if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
             tick = _settling(tick)
-        then, evidence = evidence, evidence.with_tick(tick)
+        then, evidence = evidence, evidence.with_tick(tick, plan.replicas)
         if key[0] == len(plan.policy.steps):
             lately = extended(evidence.lately, span, _gained(then, evidence, key))
             evidence = evidence.model_copy(update={"lately": lately})

@@ -45,6 +45,8 @@ class Plan(Record):
     # Of the bundles of both: evidence about one version says nothing about the next.
     digests: Mapping[str, str] = {}
     policy: Policy = Policy()
+    # Processes that the requests of each variant were spread over when it began.
+    replicas: Annotated[int, Field(ge=1)] = 1
     # True: the traffic is made up, and what is seen of it says nothing to other rollouts.
     trial: bool = False
 

@@ -154,7 +154,7 @@ def together_in_time(before: Segment | None, earlier: Segment) -> course.Course:
     return course.add(courses_of(before), courses_of(earlier))
 
 
-def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment) -> course.Course:
+def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment, replicas: int) -> course.Course:
     """The courses in the segment `before`, if there is one, after the tick as well."""
     usual = [(each.usual_events, each.usual_requests) for each in map(courses_of, [None, *segments])]
     rates = calm_rates(*(sum(parts, np.zeros(2)) for parts in zip(*usual, strict=True)))
@@ -163,4 +163,4 @@ def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment) ->
         np.array([(pair.baseline, pair.candidate) for pair in kinds], float)
         for kinds in zip(*pairs, strict=True)
     )
-    return course.step(courses_of(before), trials, events, rates)
+    return course.step(courses_of(before), trials, events, rates, replicas)

@@ -64,6 +64,8 @@ class Situation:
     # When the last tick ended; and when this keeper looked last, or took it up.
     ticked_s: float = 0.0
     looked_s: float = 0.0
+    # Processes that each variant's requests are spread over.
+    replicas: int = 1
     # How much evidence the last verdict had that was written down.
     weighed: int = 0
     # Gateway -> the number of its last sheet that came, and those that are in no evidence yet.
@@ -130,9 +132,8 @@ class Situation:
         """What the store says. What had come and is in no evidence yet will come again, and what went ahead
         is put on top."""
         ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
-        self.present = _NOTHING
+        self.present, self.baseline = _NOTHING, self._stored_baseline
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
-        self.baseline = self._stored_baseline
         for entry in trail:
             self.put(entry.number, entry.change)
         self._restart(present.evidence)
@@ -156,8 +157,7 @@ class Situation:
         if self.behind is not None:
             self.present = self.behind.model_copy(update={"evidence": self.present.evidence})
             self.behind = None
-        moved = self._apply(number, change)
-        if moved:
+        if moved := self._apply(number, change):
             self.changed = number
         if ahead is not change:
             self.go_on_top(ahead, change.at_s)

@@ -25,6 +25,7 @@ from serve.errors import InvalidBundle, RejectedBundle, VariantUnavailable
 from serve.oip.grpc_calls import SERVICE
 from serve.rollout.census import Watch
 from serve.rollout.journal import find_dead, read_running, stand
+from serve.rollout.judging import LATE_S, Judging
 from serve.session import Session, open_session
 from tests.conftest import make_bundle
 from tests.deployments.replicas import raised_there
@@ -280,6 +281,21 @@ def test_the_repository_fails_as_the_keeper_does(error: Exception, comes: type[E
 
     keeper: Any = SimpleNamespace(load=Failing())
     with pytest.raises(comes) as caught:
-        asyncio.run(RemoteRepository(keeper).load("linear", None))
+        asyncio.run(RemoteRepository(keeper, Judging()).load("linear", None))
     assert type(caught.value) is comes
     assert "Traceback" not in str(caught.value)
+
+
+def test_a_list_of_a_keeper_that_hangs_is_not_waited_for() -> None:
+    """Nobody has heard of it for longer than it may be silent."""
+
+    class Hanging:
+        async def remote(self) -> None:
+            await asyncio.sleep(3600)
+
+    judging = Judging()
+    judging.hear(0.0)
+    judging._heard_s = time.monotonic() - 2 * LATE_S
+    keeper: Any = SimpleNamespace(index=Hanging())
+    with pytest.raises(VariantUnavailable, match="the keeper does not answer"):
+        asyncio.run(RemoteRepository(keeper, judging).index())

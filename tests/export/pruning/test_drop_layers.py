@@ -113,3 +113,30 @@ def test_layers_that_do_not_fit_onto_each_other(context_of: Any, choose: str) ->
 
     with pytest.raises(StepFailed, match=r"no longer runs.*name another `stack`"):
         dropped(context_of(build), choose=choose, keep=2)
+
+
+def test_layers_whose_number_counts_are_not_dropped(context_of: Any) -> None:
+    """Where every second layer is subtracted, one behind a dropped one would change its sign."""
+
+    class Numbered(Deep):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            x = image.flatten(1)
+            for number, layer in enumerate(self.layers):
+                x = x + (-1) ** number * layer(x)
+            scores: torch.Tensor = self.head(x)
+            return scores
+
+    with pytest.raises(StepFailed, match=r"only the layers 0, 4 of 'layers' the model does not answer as if"):
+        dropped(context_of(Numbered), keep=2)
+
+
+def test_layers_that_pass_on_what_they_read_can_be_dropped(context_of: Any) -> None:
+    """Where each one's output is the next one's input."""
+    layers = [torch.nn.Sequential(torch.nn.Linear(64, 64), torch.nn.ReLU()) for _ in range(4)]
+    context = context_of(
+        lambda: torch.nn.Sequential(
+            torch.nn.Flatten(), torch.nn.Sequential(*layers), torch.nn.Sequential(torch.nn.Linear(64, 10))
+        )
+    )
+    made = dropped(context, stack="1", keep=2)
+    assert made.notes[-1]["kept"] == [0, 3]

@@ -109,3 +109,44 @@ def test_a_model_without_attention(digits: Context) -> None:
     """Has no heads, and the error says what would be one."""
     with pytest.raises(StepFailed, match=r"DigitsNet has no attention of BERT's form"):
         pruned(digits, ratio=0.5)
+
+
+def test_attention_whose_heads_are_not_alike_stays_whole(bert: Context) -> None:
+    """Where several queries share a key and a value, none can leave with its own; the other layers' can."""
+
+    class Shared(torch.nn.Linear):
+        """Half of the outputs, each given twice."""
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            half = super().forward(input)
+            return half.reshape(*half.shape[:-1], 2, 8).repeat_interleave(2, -2).flatten(-2)
+
+    build = bert.trained.build
+
+    def shared() -> torch.nn.Module:
+        model: Any = build()  # type: ignore[misc]
+        inner = model.bert.encoder.layer[1].attention.self
+        inner.key, inner.value = Shared(32, 16), Shared(32, 16)
+        return model  # type: ignore[no-any-return]
+
+    context = replace(bert, trained=replace(bert.trained, build=shared))
+    made = pruned(context, ratio=0.5)
+    assert [attention(made, layer).self.num_attention_heads for layer in range(3)] == [2, 4, 2]
+    assert made.notes[-1]["left_whole"] == {
+        "bert.encoder.layer.1.attention": "its queries, keys and values do not have the same heads"
+    }
+
+
+def test_a_head_that_others_read_does_not_go(bert: Context) -> None:
+    """Where heads are mixed before the output, what is left answers otherwise, and all of them stay."""
+    build = bert.trained.build
+
+    def mixed() -> torch.nn.Module:
+        model: Any = build()  # type: ignore[misc]
+        for layer in model.bert.encoder.layer[:2]:
+            layer.attention.output.dense.register_forward_pre_hook(lambda _, args: (args[0].roll(8, -1),))
+        return model  # type: ignore[no-any-return]
+
+    context = replace(bert, trained=replace(bert.trained, build=mixed))
+    note = pruned(context, ratio=0.5).notes[-1]
+    assert set(note["left_whole"]) == {f"bert.encoder.layer.{layer}.attention" for layer in range(2)}  # type: ignore[arg-type]

@@ -125,3 +125,15 @@ def test_what_makes_no_sense_is_an_error(digits: Context, settings: dict[str, An
     """It names the value that came and what to do."""
     with pytest.raises(StepFailed, match=message):
         pruned(digits, **settings)
+
+
+def test_a_shared_weight_is_pruned_by_either_name(context_of: Any) -> None:
+    """The second layer's weight has the first one's name, and zeros of its own."""
+
+    def tied() -> torch.nn.Module:
+        layers = [torch.nn.Linear(64, 64), torch.nn.Linear(64, 64), torch.nn.Linear(64, 10)]
+        layers[1].weight = layers[0].weight
+        return torch.nn.Sequential(torch.nn.Flatten(), *layers)
+
+    made = pruned(context_of(tied), ratio=0.5, layers=("2",))
+    assert zeros(made)["1.weight"] == 0.5

@@ -111,10 +111,12 @@ class Runs:
             getattr(now, name) + getattr(before, name).sum(1) for name in ("usual_events", "usual_requests")
         ]
         if len(alive) == self.count:
-            self.courses[kind] = course.step(now, requests, events, calm_rates(*usual))
+            rates = calm_rates(*usual)
+            self.courses[kind] = course.step(now, requests, events, rates, self.scenario.replicas)
             return
         mine = course.Course(*(part[alive] for part in now))
-        after = course.step(mine, requests, events, calm_rates(*(part[alive] for part in usual)))
+        rates = calm_rates(*(part[alive] for part in usual))
+        after = course.step(mine, requests, events, rates, self.scenario.replicas)
         for part, value in zip(now, after, strict=True):
             part[alive] = value
 

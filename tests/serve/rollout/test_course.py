@@ -8,12 +8,12 @@ from serve.rollout.calm import calm_rates
 from serve.rollout.course import Course
 
 
-def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]]) -> Course:
+def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]], replicas: int = 1) -> Course:
     """The course of these seconds, each the requests and the events of the baseline and of the candidate."""
     now = course.begin()
     for requests, events in seconds:
         rates = calm_rates(now.usual_events, now.usual_requests)
-        now = course.step(now, np.array(requests, float), np.array(events, float), rates)
+        now = course.step(now, np.array(requests, float), np.array(events, float), rates, replicas)
     return now
 
 
@@ -59,6 +59,13 @@ def test_a_quarter_of_the_requests_is_no_stall() -> None:
     now = run([((99, 1), (0, 0))] * 60 + failing * 30)
     assert now.events.tolist() == [0, 30]
     assert now.stalls.sum() == 0
+
+
+@pytest.mark.parametrize(("replicas", "stalls"), [(1, 0), (2, 0), (3, 1), (8, 1)])
+def test_what_hits_one_replica_is_a_stall(replicas: int, stalls: int) -> None:
+    """A third of the requests fails for ten seconds: one of three stands still, and none of two."""
+    now = run([((90, 90), (0, 0))] * 60 + [((90, 90), (0, 30))] * 10 + [((90, 90), (0, 0))] * 60, replicas)
+    assert now.stalls.tolist() == [0, stalls]
 
 
 def test_a_stall_that_hits_not_quite_all_is_one() -> None:

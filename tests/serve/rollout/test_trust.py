@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serve.rollout.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.judge import Kind, judge
+from serve.rollout.judge import Kind, find, judge
 from serve.rollout.labelled import with_labels
 from serve.rollout.policy import AccuracyGuard, Guards, Policy
 from serve.rollout.sequential import log_mismatch
@@ -56,6 +56,18 @@ def test_users_are_not_alike() -> None:
     """Where keys were drawn, one user who labels everything is one user."""
     assert distrust([labelled(100, 300, sticky=True)]) is None
     assert distrust([]) is None
+
+
+def test_users_of_one_variant_may_label_more() -> None:
+    """Under keys that stick, twice the labels with twice the wrong answers are the same accuracy."""
+    more = labelled(500, 1000, sticky=True).model_copy(
+        update={"wrong": Events.ticks([(1, 0)] * 100 + [(0, 1)] * 200)}
+    )
+    [accuracy] = [
+        each for each in find(at_step(4, POLICY), Evidence(segments=(more,))) if each.guard == "accuracy"
+    ]
+    assert accuracy.harm is not None
+    assert accuracy.harm < 0
 
 
 @pytest.mark.parametrize("share", [0.01, 0.1, 0.5])

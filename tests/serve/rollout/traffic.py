@@ -38,8 +38,10 @@ class Scenario:
     changed: tuple[float, float] = (0.02, 0.04)
     # Seconds in which much goes wrong: for both variants at once, or for one of them alone.
     bursts: Literal["none", "shared", "apart"] = "none"
-    # Stalls of either variant by itself: as a rule this long, one in STALL_EVERY_S, in which all fails.
+    # Stalls of either variant by itself: as a rule this long, one in STALL_EVERY_S, in which all requests of
+    # one of its replicas fail.
     stalls_s: float | None = None
+    replicas: int = 1
     # After each step the candidate answers slowly for a time between these two.
     warm_up_s: tuple[float, float] | None = None
     # Who fails asks again a second later, up to so many times; the variant is drawn anew. Half of the errors
@@ -119,7 +121,7 @@ class Traffic:
             bad = bad if self.scenario.bursts == "apart" else np.array([bad[0], bad[0]])
             # In a bad second the rate is BURST_RATE; between, what leaves a third of the mean.
             rates = np.where(bad, BURST_RATE, rates / 3)
-        return np.where(stalled, 1.0, rates)
+        return np.where(stalled, np.maximum(rates, 1 / self.scenario.replicas), rates)
 
     def _stall(self) -> Truths:
         """Which variants stall in this second."""

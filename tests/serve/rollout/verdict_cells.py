@@ -18,6 +18,8 @@ DISTURBANCES: dict[str, dict[str, Any]] = {
     "stalls of 3 s": {"stalls_s": 3.0},
     "stalls of 10 s": {"stalls_s": 10.0},
     "stalls of 30 s": {"stalls_s": 30.0},
+    "stalls of 10 s of one of three replicas": {"stalls_s": 10.0, "replicas": 3},
+    "stalls of 30 s of one of four replicas": {"stalls_s": 30.0, "replicas": 4},
     "warm-up of 5 to 20 s": WARM_UP,
     "three retries": {"retries": 3},
     "the time of day": {"diurnal": True},
