@@ -133,7 +133,7 @@ def test_a_student_that_means_something_else_is_an_error(tmp_path: Path, after: 
 
 
 def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path) -> None:
-    """The first is near the baseline's, which is all that a distillation looks at; the figures are of each."""
+    """The first is near the baseline's, which is all that a distillation looks at; each has its figures."""
     build = Builder()
     build.add("MatMul", "rows", build.weight("w", 6, 3, scale=2.0), output="scores")
     build.add("MatMul", "rows", build.weight("v", 6, 2, scale=2.0), output="second")
