@@ -107,7 +107,7 @@ def _prove_same(file: Any, tried: Tried, forms: Mapping[str, Form], fixed: int |
             if not difference <= _TOLERANCE:
                 raise _OtherAnswers(
                     f"{count(inputs)} rows get answers in {name!r} up to {difference:.2g} of the largest "
-                    f"away from the file's own{' to fewer rows' if fixed else ''}; export it again with opset 18"
+                    f"away from the file's own{' to fewer' if fixed else ''}; export it again with opset 18"
                 )
             largest = max(largest, difference)
     return largest

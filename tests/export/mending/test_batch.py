@@ -60,7 +60,7 @@ def test_a_shape_that_is_made_of_weights_stays() -> None:
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ([helper.make_node("Softmax", ["h"], ["y"], axis=0)], "away from the file's own to fewer rows"),
+        ([helper.make_node("Softmax", ["h"], ["y"], axis=0)], "away from the file's own to fewer"),
         ([helper.make_node("ReduceMean", ["h"], ["y"], axes=[0])], "does not follow the batch"),
         ([helper.make_node("Expand", ["h", "two"], ["y"])], "cannot run the file on"),
     ],
