@@ -1,5 +1,6 @@
 """Scale: weighs variants against the baseline, all of them in one run, and writes their bundles."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from export.context import Exported, Trained
 from export.data.datasets import Data, Split, require_labels_below
 from export.data.inputs import TOKENS
-from export.errors import ExportFailed
+from export.errors import ExportFailed, reason_of
 from export.graph import read_opset
 from export.probe import BATCH
 from export.proof.anatomy import dissect
@@ -20,7 +21,8 @@ from export.proof.rows import find_dependence
 from export.proof.speed import measure_speed
 from export.recipe import Recipe
 from export.shelf import Shelf
-from serve.bundle import MODEL, Bundle, Provenance, describe_file, write_bundle
+from serve.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
+from serve.errors import ModelFailed
 from serve.figures import Figures, Quality, Speed
 from serve.session import Session, open_session
 from serve.tensor import Signature
@@ -46,6 +48,8 @@ class Scale:
         """Put a variant on the scale. The held-out split is read here, once per variant."""
         self._require_task(exported)
         session = self._open(variant, exported)
+        if variant == self._recipe.baseline and self._trained.tokenizer is not None:
+            _require_longest(session, self._data.calibration, self._trained.tokenizer.max_tokens)
         self._loaded[variant] = exported, session, self._answers(session, exported.graph)
 
     def _open(self, variant: str, exported: Exported) -> Session:
@@ -90,8 +94,16 @@ class Scale:
                 f"the first output {first.name} has the shape {list(first.shape)}; the task {task} needs "
                 f"{shape} dimensions, the last of them fixed: correct `task`, or the order of `outputs`"
             )
-        if task != "embedding":
-            require_labels_below(self._data, first.shape[-1])
+        if task == "embedding":
+            return
+        require_labels_below(self._data, first.shape[-1])
+        names = json.loads(self._trained.assets.get(LABELS, b"[]"))
+        if names and len(names) != first.shape[-1]:
+            raise ExportFailed(
+                f"{len(names)} classes have a name, from {names[0]} to {names[-1]}, and the output "
+                f"{first.name} has {first.shape[-1]} scores: correct the file of `labels`, or the order of "
+                "`outputs`"
+            )
 
     def _write(self, variant: str, quality: Quality, speed: Speed, provenance: Provenance) -> None:
         exported, session, _ = self._loaded[variant]
@@ -139,6 +151,22 @@ class Scale:
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return came
+
+
+def _require_longest(session: Session, rows: Split, tokens: int) -> None:
+    """Raise ExportFailed unless it answers a text as long as texts are cut to; its tokens are those of the
+    longest row, again and again."""
+    assert rows.lengths is not None, "texts have lengths"
+    row = int(rows.lengths.argmax())
+    length = int(rows.lengths[row])
+    inputs = {name: np.resize(array[row, :length], (1, tokens)) for name, array in rows.inputs.items()}
+    try:
+        session.run(inputs)
+    except ModelFailed as error:
+        raise ExportFailed(
+            f"{session.name} fails on a text of {tokens} tokens, and longer texts are cut to that "
+            f"({reason_of(error)}); lower `source.max_tokens` to what the model has positions for"
+        ) from error
 
 
 def _sizes(signature: Signature, rows: Split) -> dict[str, int]:

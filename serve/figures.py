@@ -1,5 +1,6 @@
 """Figures: what was measured of a variant, as its bundle carries it: quality, speed, size."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -128,6 +129,14 @@ class Speed(Record):
         return max(knees, default=self.knee_rows)
 
 
+class Integers(Record):
+    """Shares of a float graph that became integers."""
+
+    # Of the bytes of all weights, and of the multiply-adds of one row.
+    weight_bytes: Share
+    multiply_adds: Share
+
+
 class Figures(Record):
     """What was measured, through production's own Session."""
 
@@ -149,3 +158,20 @@ class Figures(Record):
     speed: Speed
     # What each step did, in the recipe's order: layers kept, channels removed, sensitivity, ...
     steps: tuple[dict[str, JsonValue], ...]
+
+    @property
+    def integers(self) -> Integers | None:
+        """How much of the float graph the last quantization made integers; None: there was none, or it was
+        before this was counted."""
+        shares = self._quantized.get("integers")
+        return Integers.model_validate(shares) if shares else None
+
+    @property
+    def mostly_float(self) -> str | None:
+        """How little of a quantized variant became integers; None: enough, or it is not quantized."""
+        words = self._quantized.get("mostly_float")
+        return f"mostly float: {words}" if words else None
+
+    @property
+    def _quantized(self) -> Mapping[str, JsonValue]:
+        return next((step for step in reversed(self.steps) if step.get("step") == "quantize"), {})
