@@ -30,6 +30,7 @@ LINES = (
     ("export/property/test_bench.py",),
     ("export/pruning/test_proof.py",),
     ("export/test_isolation.py",),
+    ("export/test_scale_outputs.py",),
     ("export/test_to_onnx.py",),
     ("loadtests/test_tester_capacity.py",),
     ("loadtests/test_tester.py",),
