@@ -27,6 +27,8 @@ LINES = (
         "export/test_cli.py",
     ),
     ("export/test_guide.py",),
+    ("export/property/test_bench.py",),
+    ("export/pruning/test_proof.py",),
     ("export/test_isolation.py",),
     ("export/test_scale_outputs.py",),
     ("export/test_to_onnx.py",),
