@@ -17,7 +17,25 @@ Relative = Annotated[str, Field(min_length=1)]
 OutputName = Annotated[str, Field(min_length=1)]
 
 
-class FactorySource(Record):
+class Beside(Record):
+    """Files that stand beside a model and say what goes in and what comes out; relative to the recipe's
+    folder."""
+
+    # A tokenizer.json. The data is then text, and the model takes input_ids and attention_mask.
+    tokenizer: Relative | None = None
+    # Longer texts are cut.
+    max_tokens: Annotated[int, Field(ge=2)] = 128
+    # The names of the classes in the order of the scores: a JSON list, or one name a line.
+    labels: Relative | None = None
+
+    @model_validator(mode="after")
+    def _useful(self) -> Self:
+        if self.tokenizer is None and "max_tokens" in self.model_fields_set:
+            raise ValueError("`max_tokens` cuts texts, and without `tokenizer` there are none; add that")
+        return self
+
+
+class FactorySource(Beside):
     """Code that builds the model, and the weights that go into it."""
 
     # "package.module:function"; the function returns the torch module that the checkpoint fits.
@@ -45,7 +63,7 @@ class ProgramSource(Record):
     program: Relative
 
 
-class OnnxSource(Record):
+class OnnxSource(Beside):
     """An ONNX file: the way in for TensorFlow, scikit-learn and others."""
 
     # Relative to the recipe's folder.

@@ -65,14 +65,16 @@ def table(description: dict[str, Any]) -> str:
     }
     baseline = figures[description["baseline"]]
     shown = [name for name in _QUALITY if getattr(baseline.quality, name) is not None]
+    integers = any(item.integers for item in figures.values())
     rows = []
     for variant, item in zip(description["variants"], figures.values(), strict=True):
         row = [variant["variant"], f"{item.model_size_bytes / 1024:.0f}", f"{item.parameters:,}"]
+        row += [_integers(item)] if integers else []
         row += [_cell(getattr(item.quality, name)) for name in shown]
         row += [_faster(item.speed, 1), _faster(item.speed, item.speed.knee_rows)]
         rows.append([*row, variant["digest"][:12], _standing(variant)])
-    head = ["variant", "KiB", "parameters", *(_QUALITY[name] for name in shown)]
-    head += ["1 row", "at the knee", "digest", "floor"]
+    head = ["variant", "KiB", "parameters", *(["integers"] if integers else [])]
+    head += [*(_QUALITY[name] for name in shown), "1 row", "at the knee", "digest", "floor"]
     align = ["left", *["right"] * (len(head) - 3), "left", "left"]
     return "\n".join(
         [tabulate(rows, head, disable_numparse=True, colalign=align), *_notes(figures, baseline)]
@@ -86,6 +88,12 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
         f"quality on {quality.rows:,} held-out rows; in brackets the {quality.confidence:.0%} interval: of "
         f"the change against {name} where it has a sign, else of the figure",
         f"speed: CPU time of {name} over the variant's, so above 1x is faster",
+        *(
+            ["integers: their share of the multiply-adds, and of the bytes of weights"]
+            if any(item.integers for item in figures.values())
+            else []
+        ),
+        *(f"!  {name}: {item.mostly_float}" for name, item in figures.items() if item.mostly_float),
         *(f"!  {name}: {item.speed.warning}" for name, item in figures.items() if item.speed.warning),
     ]
 
@@ -93,6 +101,11 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
 def _standing(variant: Mapping[str, Any]) -> str:
     standing = variant["rejected"] or ("unproven" if variant.get("unproven") else "accepted")
     return f"{standing}; one row a run" if variant.get("rows") == "alone" else str(standing)
+
+
+def _integers(figures: Figures) -> str:
+    shares = figures.integers
+    return f"{shares.multiply_adds:.0%}, {shares.weight_bytes:.0%}" if shares else "-"
 
 
 def _cell(figure: Compared | Estimate | None) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from export.adding.candidate import Candidate, read_candidate
 from export.adding.fit import inputs_of, require_fit
+from export.adding.form import require_form
 from export.cpu import read_cpu
 from export.errors import InvalidSource
 from export.graph import read_opset
@@ -27,6 +28,7 @@ from serve.bundle import (
 from serve.figures import Figures, Quality, Speed
 from serve.record import Record
 from serve.repository import StoredModel
+from serve.session import Session, open_session
 
 _PACKAGES = ("counterweight", "numpy", "onnx", "onnxruntime")
 _NOT_MEASURED = "nothing was measured of it: it was added without a recipe"
@@ -55,6 +57,8 @@ def read_fitting(stored: StoredModel, path: Path) -> Candidate:
     candidate = read_candidate(path, {file.path: file.sha256 for file in _assets(baseline)})
     name = f"{stored.name}/{stored.baseline}"
     require_fit(candidate.graph, baseline.signature, name, candidate.name, baseline.sizes)
+    session = Session(candidate.graph, baseline.signature, candidate.name, sizes=baseline.sizes)
+    require_form(session, open_session(stored.folder / stored.baseline), baseline)
     return candidate
 
 

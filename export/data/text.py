@@ -1,28 +1,45 @@
 """Text: the tokenizer beside a model, with how it cuts and pads written into it."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tokenizers
 
-from export.errors import InvalidData, InvalidSource
+from export.errors import InvalidData, InvalidSource, reason_of
 from serve.tensor import Arrays
+
+# What a model takes of a tokenizer at least; and that it may take.
+NEEDED = ("input_ids", "attention_mask")
+KNOWN = (*NEEDED, "token_type_ids")
+_USUAL = dict.fromkeys(NEEDED, np.dtype(np.int64))
+# What padding is called where the file does not say.
+_PADS = ("[PAD]", "<pad>", "<PAD>", "<|padding|>", "<|pad|>", "<|endoftext|>")
 
 
 class Tokenizer:
     """Turns texts into what a transformer takes. `content` is all that a server needs to do the same."""
 
-    def __init__(self, name: str, content: bytes, max_tokens: int, pad_id: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        content: bytes,
+        max_tokens: int,
+        pad_id: int | None = None,
+        inputs: Mapping[str, np.dtype[np.signedinteger]] = _USUAL,
+    ) -> None:
         """The tokenizer in the tokenizer.json `content`, set to cut after `max_tokens` and to pad on the
-        right. `name` is what messages call it. Raises InvalidSource."""
+        right, by default as it says itself. `name` is what messages call it, `inputs` are those of the
+        model. Raises InvalidSource."""
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(content.decode())
         except Exception as error:  # the Rust library raises plain Exception
             raise InvalidSource(
-                f"{name} is no tokenizer: {error}; save it again with AutoTokenizer.from_pretrained(...)"
-                ".save_pretrained(folder)"
+                f"{name} is no tokenizer: {reason_of(error)}; save it again with "
+                "AutoTokenizer.from_pretrained(...).save_pretrained(folder)"
             ) from None
+        self._inputs = inputs
+        pad_id = _find_pad(name, self._tokenizer) if pad_id is None else pad_id
         special = self._tokenizer.num_special_tokens_to_add(is_pair=False)
         if max_tokens <= special:
             raise InvalidSource(
@@ -36,6 +53,7 @@ class Tokenizer:
                 "and the model from the same folder"
             )
         self.name = name
+        self.max_tokens = max_tokens
         self.vocabulary = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding(direction="right", pad_id=pad_id, pad_token=pad_token)
@@ -43,7 +61,7 @@ class Tokenizer:
         self.content = _canonical(self._tokenizer.to_str())
 
     def encode(self, place: str, texts: Sequence[str]) -> Arrays:
-        """input_ids and attention_mask, int64 [texts, tokens of the longest], padded on the right.
+        """The model's inputs, [texts, tokens of the longest], padded on the right.
 
         Raises InvalidData, which names `place` and the row, for a text without any token."""
         rows = self._tokenizer.encode_batch(list(texts))
@@ -54,7 +72,25 @@ class Tokenizer:
                 f"{place}: {self.name} finds no token in row {empty[0]}, {texts[empty[0]]!r:.60}; "
                 "drop such texts"
             )
-        return {"input_ids": np.array([row.ids for row in rows], np.int64), "attention_mask": mask}
+        arrays = {
+            "input_ids": np.array([row.ids for row in rows], np.int64),
+            "attention_mask": mask,
+            "token_type_ids": np.array([row.type_ids for row in rows], np.int64),
+        }
+        return {name: arrays[name].astype(dtype) for name, dtype in self._inputs.items()}
+
+
+def _find_pad(name: str, tokenizer: tokenizers.Tokenizer) -> int:
+    if tokenizer.padding is not None:
+        return int(tokenizer.padding["pad_id"])
+    found = (tokenizer.token_to_id(token) for token in _PADS)
+    pad = next((number for number in found if number is not None), None)
+    if pad is None:
+        raise InvalidSource(
+            f"{name} says no token to pad with, and has none of {', '.join(_PADS)}; save it again after "
+            "tokenizer.enable_padding(pad_id=..., pad_token=...)"
+        )
+    return pad
 
 
 def _canonical(content: str) -> bytes:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from export.proof.standing import at, single
 from serve.bundle import Bundle
-from serve.figures import Compared, Estimate, SpeedPoint
+from serve.figures import Compared, Estimate, Figures, SpeedPoint
 
 # What is written large, and small beside it.
 Cell = tuple[str, str]
@@ -19,6 +19,15 @@ _QUALITY = {
     "cosine": "cosine",
     "rank_correlation": "rank correlation",
 }
+_ANATOMY = (
+    "file",
+    "gzip",
+    "parameters",
+    "multiply-adds",
+    "integers",
+    "operators",
+    "largest difference to torch",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +84,10 @@ def anatomy(bundles: Mapping[str, Bundle]) -> Table:
     """What the file holds, and what onnxruntime makes of it."""
     return Table(
         title="What is in it?",
-        note="Multiply-adds of one row (the longest, of text). Operators: as written, and as onnxruntime "
-        "runs them on this machine.",
-        head=("file", "gzip", "parameters", "multiply-adds", "operators", "largest difference to torch"),
+        note="Multiply-adds of one row (the longest, of text). Integers: the share of the multiply-adds that "
+        "they do, and of the bytes of weights that they are. Operators: as written, and as onnxruntime runs "
+        "them on this machine.",
+        head=_ANATOMY,
         rows={name: _anatomy(bundle) for name, bundle in bundles.items()},
     )
 
@@ -143,12 +153,20 @@ def _anatomy(bundle: Bundle) -> list[Cell]:
         (_bytes(figures.compressed_size_bytes), ""),
         (f"{figures.parameters:,}", f"{zeros:.1%} are zero"),
         (f"{figures.multiply_adds:,}", ""),
+        _integers(figures),
         (
             f"{sum(figures.operators.values())} / {sum(figures.operators_loaded.values())}",
             ", ".join(f"{count} {name}" for name, count in list(figures.operators_loaded.items())[:4]),
         ),
         (f"{figures.parity.max_abs_difference:.1e}" if figures.parity else "-", ""),
     ]
+
+
+def _integers(figures: Figures) -> Cell:
+    shares = figures.integers
+    if shares is None:
+        return "-", ""
+    return f"{shares.multiply_adds:.1%}", f"{shares.weight_bytes:.1%} of the bytes"
 
 
 def _bytes(count: int) -> str:

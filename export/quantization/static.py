@@ -24,6 +24,7 @@ from export.quantization.layers import WEIGHTS, own_weights
 from export.quantization.products import Ranges, make_products
 from export.step import Quantize
 
+OPERATORS = ("Conv", "Gemm", "MatMul")
 # What pays in 8 bits for convolutional and plain feed-forward networks. onnxruntime's own list adds
 # Softmax, Mul and the normalizations, which lose accuracy and gain nothing. Relu and Clip must be here:
 # only then do they vanish into the range of the layer before, and keep what follows in 8 bits.

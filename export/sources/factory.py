@@ -1,22 +1,27 @@
 """Factory: a function of the user's builds the module, a checkpoint fills it."""
 
+import inspect
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from export.context import Trained
+from export.data.text import NEEDED
 from export.errors import InvalidSource
 from export.factories import call_factory
 from export.recipe import FactorySource
+from export.sources.beside import complete, read_labels, read_tokenizer
 from export.sources.files import read_file
 from export.sources.module import require_sound
 from export.sources.weights import State, complete_shared, read_weights, refuse_misfit, refuse_nan
 from serve.bundle import sha256
+from serve.figures import Task
 
 
-def read_factory(source: FactorySource, folder: Path) -> Trained:
-    """The module of the factory with the weights of the checkpoint. Raises InvalidSource unless every
-    weight fits."""
+def read_factory(source: FactorySource, folder: Path, task: Task) -> Trained:
+    """The module of the factory with the weights of the checkpoint, and what stands beside it. Raises
+    InvalidSource unless every weight fits."""
     content = read_file(folder / source.checkpoint, "checkpoint")
     model = _call(source)
     require_sound(source.factory, model)
@@ -24,9 +29,19 @@ def read_factory(source: FactorySource, folder: Path) -> Trained:
     state = complete_shared(expected, read_weights(source.checkpoint, content))
     refuse_misfit(source.checkpoint, source.factory, expected, state)
     refuse_nan(source.checkpoint, state)
-    return Trained(
+    tokenizer = read_tokenizer(source, folder, _inputs_of(model))
+    trained = Trained(
         name=source.factory, sha256=sha256(content), build=lambda: _build(source, state), assets={}
     )
+    return complete(trained, tokenizer, read_labels(source, folder, task))
+
+
+def _inputs_of(model: torch.nn.Module) -> dict[str, np.dtype[np.signedinteger]]:
+    parameters = inspect.signature(model.forward).parameters.values()
+    names = [parameter.name for parameter in parameters]
+    if any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+        names += NEEDED
+    return dict.fromkeys(names, np.dtype(np.int64))
 
 
 def _build(source: FactorySource, state: State) -> torch.nn.Module:

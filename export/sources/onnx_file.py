@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from export.context import Trained
     from export.recipe import OnnxSource
+    from serve.figures import Task
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _MAX_NODES = 50_000
@@ -28,13 +29,27 @@ _BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
 _TEXT = onnx.TensorProto.STRING
 
 
-def read_onnx(source: OnnxSource, folder: Path) -> Trained:
-    """The ONNX model with all its weights inside. Raises InvalidSource, as `read_graph` does."""
+def read_onnx(source: OnnxSource, folder: Path, task: Task) -> Trained:
+    """The ONNX model with all its weights inside, and what stands beside it. Raises InvalidSource, as
+    `read_graph` does."""
     # Whoever reads a graph alone needs no torch.
     from export.context import Trained
+    from export.sources.beside import complete, read_labels, read_tokenizer
 
     graph, digest = read_graph(folder / source.onnx)
-    return Trained(name=source.onnx, sha256=digest, graph=graph, assets={})
+    tokenizer = read_tokenizer(source, folder, _whole_inputs(graph))
+    trained = Trained(name=source.onnx, sha256=digest, graph=graph, assets={})
+    return complete(trained, tokenizer, read_labels(source, folder, task))
+
+
+def _whole_inputs(graph: bytes) -> dict[str, np.dtype[np.signedinteger]]:
+    """The inputs that take whole numbers, as tokens are."""
+    types: dict[int, np.dtype[np.signedinteger]] = {
+        onnx.TensorProto.INT64: np.dtype(np.int64),
+        onnx.TensorProto.INT32: np.dtype(np.int32),
+    }
+    items = {item.name: item.type.tensor_type.elem_type for item in onnx.load_from_string(graph).graph.input}
+    return {name: types[kind] for name, kind in items.items() if kind in types}
 
 
 def read_graph(path: Path) -> tuple[bytes, str]:

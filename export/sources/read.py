@@ -16,10 +16,10 @@ def read_trained(source: Source, folder: Path, task: Task) -> Trained:
     of the file itself could run."""
     match source:
         case FactorySource():
-            return read_factory(source, folder)
+            return read_factory(source, folder, task)
         case HuggingFaceSource():
             return read_huggingface(source, folder, task)
         case ProgramSource():
             return read_program(source, folder)
         case OnnxSource():
-            return read_onnx(source, folder)
+            return read_onnx(source, folder, task)

@@ -4,12 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 import yaml
 from onnx import TensorProto, helper
 
 from export.errors import ExportFailed
 from export.pipeline import Outcome, run
+from serve.bundle import read_labels
 from serve.session import open_session
+from serve.text import open_text
 from tests.export.files import FLOAT, STRING, file_of
 from tests.export.graphs import Builder, lstm_graph, value
 
@@ -22,7 +25,9 @@ def make():
 """
 
 
-def export(folder: Path, graph: bytes, name: str, shape: tuple[int, ...], steps: list[object]) -> Outcome:
+def export(
+    folder: Path, graph: bytes, name: str, shape: tuple[int, ...], steps: list[object], **source: object
+) -> Outcome:
     """The graph as `fp32`, and `small` where there are steps, on rows of that shape, or those that stand
     there."""
     (folder / "graph.onnx").write_bytes(graph)
@@ -31,7 +36,7 @@ def export(folder: Path, graph: bytes, name: str, shape: tuple[int, ...], steps:
         data.write_text(_DATA.format(shape=shape, name=name))
     recipe = {
         "model": "mixed",
-        "source": {"onnx": "graph.onnx"},
+        "source": {"onnx": "graph.onnx", **source},
         "data": {"factory": f"{name}_data:make"},
         "outputs": ["scores"],
         "floor": {"agreement": 0.1},
@@ -112,3 +117,66 @@ def test_a_table_with_words_and_gaps_is_exported(tmp_path: Path) -> None:
     table = {"age": np.array([[np.nan], [1]], np.float32), "sex": np.array([[b"female"], [b"male"]], object)}
     came = open_session(tmp_path / "models" / "mixed" / "fp32").run(table)["scores"]
     assert came.tolist() == [[-0.5, 0.5], [1, -1]]
+
+
+def _text_file(positions: int) -> bytes:
+    """Scores of texts that have so many positions: the mean of a word's vector and its position's."""
+    build = Builder()
+    build.constant("axis", np.array([1]))
+    build.constant("last", np.array([2]))
+    # Behind a row's end the last position once more.
+    number = build.add("Sub", build.add("CumSum", "attention_mask", "axis"), "axis")
+    place = build.add("Gather", build.weight("places", positions, 3), number)
+    words = build.add("Gather", build.weight("words", 30, 3, scale=3), "input_ids")
+    mask = build.add("Unsqueeze", build.add("Cast", "attention_mask", to=int(TensorProto.FLOAT)), "last")
+    sums = build.add("ReduceSum", build.add("Mul", build.add("Add", words, place), mask), "axis", keepdims=0)
+    build.add("Div", sums, build.add("ReduceSum", mask, "axis", keepdims=0), output="scores")
+    ids = [value(name, TensorProto.INT64, "n", "s") for name in ("input_ids", "attention_mask")]
+    return build.finish(ids, [value("scores", TensorProto.FLOAT, "n", 3)])
+
+
+_TEXTS = """
+import random
+def make():
+    r = random.Random(0)
+    texts = [" ".join(f"w{r.randrange(28)}" for _ in range(r.randint(4, 12))) for _ in range(120)]
+    parts = {"calibration": texts[:30], "search": texts[30:60], "held_out": texts[60:]}
+    return {name: ({"text": part}, None) for name, part in parts.items()}
+"""
+
+
+def export_texts(folder: Path, positions: int, labels: str) -> Outcome:
+    """Such a file, with its tokenizer and the names of its classes; texts are cut after 40 tokens."""
+    words = {"[PAD]": 0, "[UNK]": 1, **{f"w{number}": number + 2 for number in range(28)}}
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "names.json").write_text(labels)
+    name = f"texts{positions}{len(labels)}"
+    (folder / f"{name}_data.py").write_text(_TEXTS)
+    return export(
+        folder, _text_file(positions), name, (), [],
+        tokenizer="tokenizer.json", max_tokens=40, labels="names.json",
+    )  # fmt: skip
+
+
+def test_a_file_with_a_tokenizer_answers_texts(tmp_path: Path) -> None:
+    """Its bundle has all that a server needs for texts in and names of classes out."""
+    export_texts(tmp_path, 40, '["bad", "so so", "good"]')
+    folder = tmp_path / "models" / "mixed" / "fp32"
+    text = open_text(folder)
+    assert text is not None
+    assert text.encode(np.array([b"w1 w2"], object)).arrays["input_ids"].tolist() == [[3, 4]]
+    assert read_labels(folder) == ("bad", "so so", "good")
+
+
+def test_a_file_that_fails_on_its_longest_text_is_refused(tmp_path: Path) -> None:
+    """A client may send one; the data need not hold any."""
+    with pytest.raises(ExportFailed, match=r"fails on a text of 40 tokens.*lower `source.max_tokens`"):
+        export_texts(tmp_path, 20, '["bad", "so so", "good"]')
+
+
+def test_names_of_other_classes_are_refused(tmp_path: Path) -> None:
+    """With both numbers."""
+    with pytest.raises(ExportFailed, match="2 classes have a name, from bad to good, and the output scores"):
+        export_texts(tmp_path, 40, '["bad", "good"]')

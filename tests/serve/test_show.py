@@ -58,3 +58,25 @@ def test_a_variant_that_is_not_faster_says_so(tmp_path: Path, make_bundle: MakeB
     speed = make_figures(1).speed.model_copy(update={"warning": "nowhere faster than base"})
     make_bundle(tmp_path, "base", figures=make_figures(1, speed=speed))
     assert table(describe(read_model(tmp_path / "linear"))).endswith("!  base: nowhere faster than base")
+
+
+def test_how_much_became_integers_stands_in_the_table(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """The share of the multiply-adds and of the bytes; and in words where it is little."""
+    note = {
+        "step": "quantize",
+        "integers": {"weight_bytes": 0.0004, "multiply_adds": 0.02},
+        "mostly_float": "integers are 0.04% of the bytes of weights",
+    }
+    make_bundle(tmp_path, "base")
+    make_bundle(tmp_path, "int8", figures=make_figures(1, steps=(note,)))
+    shown = table(describe(read_model(tmp_path / "linear"))).splitlines()
+    assert "integers" in shown[0]
+    assert "2%, 0%" in shown[3]
+    assert shown[-1] == "!  int8: mostly float: integers are 0.04% of the bytes of weights"
+
+
+def test_nothing_is_said_of_integers_where_there_are_none(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """A quantization from before they were counted has no column either."""
+    make_bundle(tmp_path, "base")
+    make_bundle(tmp_path, "int8", figures=make_figures(1, steps=({"step": "quantize", "quantized": 2},)))
+    assert "integers" not in table(describe(read_model(tmp_path / "linear")))

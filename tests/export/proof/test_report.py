@@ -61,7 +61,15 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
         500,
         quality=quality,
         speed=speed,
-        steps=({"step": "quantize", "method": "dynamic", "sensitivity": sensitivity},),
+        steps=(
+            {
+                "step": "quantize",
+                "method": "dynamic",
+                "sensitivity": sensitivity,
+                "integers": {"weight_bytes": 0.25, "multiply_adds": 0.125},
+                "mostly_float": "integers are few",
+            },
+        ),
     )
     return {
         "light": make_bundle(folder, "light", figures=light, rejected="accuracy <b>too low</b>"),
@@ -84,6 +92,8 @@ def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
         "row 3, labelled <b>7</b>",
         "base says 7, light says 1",
         "encoder.layer.0",
+        "12.5%<small>25.0% of the bytes</small>",
+        "Mostly float: integers are few.",
         "tensorboard --logdir .work/logs",
         "factory: a.b:model",
     ],

@@ -114,11 +114,18 @@ def test_the_note_says_what_was_done(convolutional: Exported, of_images: Context
     # Eight rows of the image, two convolutions' and two Relus' results, pooled ones before and after
     # flattening; the head stays in float.
     held = 8 * 4 * (64 + 4 * 16 * 64 + 16)
+    # 3x3 convolutions of 1 and 16 channels at 8x8 pixels become integers, the head's 16 x 4 weights do not.
+    weights, work = 9 * 16 + 9 * 16 * 16, 64 * (9 * 16 + 9 * 16 * 16)
     assert note == {
         "step": "quantize",
         "method": "static",
         "calibration_rows": 32,
         "calibration_bytes": held,
+        "integers": {
+            "weight_bytes": round(weights / (weights + 16 * 4 + 16 + 16 + 4), 6),
+            "multiply_adds": round(work / (work + 16 * 4), 6),
+        },
+        "stays_float": {"`keep_float`": ["head"]},
         "kept_float": ["head"],
         "quantized": 2,
     }
