@@ -8,6 +8,7 @@ from pydantic import Field, JsonValue
 from serve.record import Record
 
 Task = Literal["classification", "token_classification", "embedding"]
+Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(ge=0)]
@@ -58,6 +59,34 @@ class Disagreement(Record):
     variant: int
 
 
+class Meaning(Record):
+    """What the numbers of one output are, as the baseline's answers to the held-out rows show it; it decides
+    when two answers differ (serve/comparing.py)."""
+
+    # `classes`: scores, of which the highest says the class; `vectors`: embeddings; `numbers`: each counts by
+    # itself; `exact`: integers and strings.
+    kind: Literal["classes", "vectors", "numbers", "exact"]
+    # `shares` sum to one, `log_shares` are logarithms of such, `chances` lie in 0..1 each by itself, `unit`
+    # are vectors of length 1, `plain` is none of these. `unknown`: a bundle of before there were forms.
+    form: Form = "unknown"
+    # Of numbers, the standard deviation over the rows: one for each place of the last dimension, or for all.
+    spread: tuple[Annotated[float, Field(ge=0)], ...] = ()
+
+
+class OutputFigures(Record):
+    """How one of the outputs answers the held-out rows beside the baseline's."""
+
+    name: str
+    meaning: Meaning
+    # The least and the largest number in it; None: it holds none.
+    low: float | None = None
+    high: float | None = None
+    # Share of rows (or tokens) on which it says the same as the baseline's.
+    agreement: Estimate
+    # Of numbers: 1 - mean squared difference from the baseline's over the baseline's variance.
+    r2: float | None = None
+
+
 class Quality(Record):
     """How well a variant answers the held-out rows, which it saw once. None: there is no such figure for
     this task, or no labels."""
@@ -73,7 +102,8 @@ class Quality(Record):
     loss: Compared | None = None
     # The accuracy within the class where it is lowest.
     worst_class: Compared | None = None
-    # Share of rows (or tokens) on which the top class is the baseline's.
+    # Share of rows (or tokens) on which all outputs say the same as the baseline's: the top class of scores
+    # of classes; of other numbers nearly the same. None: embeddings have other figures.
     agreement: Estimate | None = None
     # Mean over rows of KL(baseline's distribution || the variant's), in nats.
     kl_divergence: Estimate | None = None
@@ -84,6 +114,8 @@ class Quality(Record):
     classes: tuple[ClassChange, ...] = ()
     # The first few.
     disagreements: tuple[Disagreement, ...] = ()
+    # Every output, in the signature's order; empty: nothing was measured, or by an older export.
+    outputs: tuple[OutputFigures, ...] = ()
 
 
 class SpeedPoint(Record):
