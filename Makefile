@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup system demo serve check test verdicts bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence minilm proto lock clean
+.PHONY: help setup system demo serve check test verdicts networks bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -43,6 +43,9 @@ test: setup ## the whole suite, two files at a time, fast tests first
 
 verdicts: setup ## simulated rollouts, beside what is asked of the verdicts: some minutes
 	$(BIN)/python -m tests.serve.rollout.table --fast
+
+networks: setup ## random networks through every step that changes one, beside what its note says: an hour
+	$(BIN)/python -m tests.export.property.bench --networks 5000
 
 digits: setup ## train the digits model and export its variants to models/; so do tabular, sequence, digits-resnet
 	$(BIN)/python -m export.recipes.digits

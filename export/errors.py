@@ -1,8 +1,12 @@
 """What can go wrong on the way from a trained model to a bundle."""
 
+import traceback
+from pathlib import Path
+
 from serve.errors import CounterweightError
 
 _MOST_CHARACTERS = 400
+_ROOT = Path(__file__).parents[1]
 
 
 class InvalidSource(CounterweightError):
@@ -31,3 +35,19 @@ def reason_of(error: BaseException) -> str:
         count += 1
     reason = " ".join(lines[:count]).rstrip(" .:")
     return reason if len(reason) <= _MOST_CHARACTERS else f"{reason[:_MOST_CHARACTERS]}..."
+
+
+def describe_surprise(error: BaseException) -> str:
+    """What nobody has foreseen, in one sentence with the place in this code that it came from."""
+    frames = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)]
+    ours = [
+        f"{path.relative_to(_ROOT)}:{line}"
+        for path, line in zip(frames, lines, strict=True)
+        if path.is_relative_to(_ROOT / "export")
+    ]
+    place = " > ".join(ours[-3:]) or "an unknown place"
+    return (
+        f"{type(error).__name__}: {reason_of(error)} (at {place}); nobody has foreseen this: please report "
+        "it, with the recipe"
+    )

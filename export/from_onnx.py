@@ -16,6 +16,7 @@ from export.mending.inputs import Shape, read_dtype, read_forms, read_shape
 from export.mending.opset import raise_opset
 from export.mending.outputs import select_outputs
 from export.mending.sizes import read_sizes
+from export.mending.types import tell_types
 from serve.tensor import Signature, TensorSpec, datatype_of
 
 # The names on the wire, in order; or each with its name in the file.
@@ -46,6 +47,7 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
     ranks = {name: len(shape) for name, shape in shapes.items()}
     changes += turn(tried.model.graph, {name: form.axis for name, form in forms.items()}, tried.axes, ranks)
     _declare(tried.model.graph, shapes)
+    tell_types(tried.model, tried.runs[0][0])
     note: dict[str, JsonValue] = {"step": "mend", "changes": [*changes]}
     if difference is not None:
         note["max_difference"] = difference

@@ -5,25 +5,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.context import Exported, Trained
 from export.data.datasets import Data, Split, require_labels_below
 from export.data.inputs import TOKENS
-from export.errors import ExportFailed, reason_of
+from export.errors import ExportFailed, InvalidData, reason_of
 from export.graph import read_opset
 from export.probe import BATCH
 from export.proof.anatomy import dissect
-from export.proof.floor import judge
-from export.proof.held_out import answers
+from export.proof.floor import judge, require_meaningful
+from export.proof.held_out import Answers, answers
+from export.proof.outputs import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.quality import measure
 from export.proof.rows import find_dependence
 from export.proof.speed import measure_speed
+from export.ranges import find_ranges
 from export.recipe import Recipe
 from export.shelf import Shelf
 from serve.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
 from serve.errors import ModelFailed
-from serve.figures import Figures, Quality, Speed
+from serve.figures import Figures, Meaning, Quality, Speed
 from serve.session import Session, open_session
 from serve.tensor import Signature
 
@@ -40,17 +41,29 @@ class Scale:
         self._data = data
         self._shelf = shelf
         self._home = home
-        self._loaded: dict[str, tuple[Exported, Session, NDArray[np.float32]]] = {}
+        self._loaded: dict[str, tuple[Exported, Session]] = {}
         # Of the answers worth keeping: the baseline's, for variants to come.
         self.keys: set[str] = set()
 
     def load(self, variant: str, exported: Exported) -> None:
-        """Put a variant on the scale. The held-out split is read here, once per variant."""
+        """Put a variant on the scale. The held-out split is read here, once per variant. Raises ExportFailed
+        or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
         self._require_task(exported)
         session = self._open(variant, exported)
         if variant == self._recipe.baseline and self._trained.tokenizer is not None:
             _require_longest(session, self._data.calibration, self._trained.tokenizer.max_tokens)
-        self._loaded[variant] = exported, session, self._answers(session, exported.graph)
+        came = self._answers(session, exported.graph)
+        if variant != self._recipe.baseline:
+            _, _, expected = self._baseline()
+            if changes := find_changes(self._meanings(expected), expected, came):
+                raise ExportFailed(
+                    f"{session.name} no longer says what the baseline says: {changes}; who reads the one "
+                    "would misread the other: let the variant end as the baseline ends, such as in a softmax"
+                )
+        else:
+            first, meaning = next(iter(self._meanings(came).items()))
+            require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
+        self._loaded[variant] = exported, session
 
     def _open(self, variant: str, exported: Exported) -> Session:
         """Production's Session of the graph. Raises ExportFailed for a baseline whose rows see each other; of
@@ -75,15 +88,31 @@ class Scale:
             return
         baseline = self._recipe.baseline
         graph, session, expected = self._baseline()
+        meanings = self._meanings(expected)
         sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
-        for variant, (_, _, came) in self._loaded.items():
+        for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: weigh and write")
-            quality = measure(
-                self._recipe.task, expected, came, self._data.held_out.labels, self._recipe.seed
-            )
+            came = expected if variant == baseline else self._answers(its_session, exported.graph)
+            quality = self._measure(meanings, expected, came)
             self._write(variant, quality, speed[variant], provenance[variant])
+
+    def _measure(self, meanings: Meanings, expected: Answers, came: Answers) -> Quality:
+        task, first = self._recipe.task, next(iter(expected))
+        labels = self._data.held_out.labels
+        quality = measure(task, expected[first], came[first], labels, self._recipe.seed)
+        update: dict[str, object] = {"outputs": measure_outputs(task, meanings, expected, came)}
+        if len(expected) > 1 and task != "embedding" and came is not expected:
+            update["agreement"] = measure_whole(task, meanings, expected, came)
+        return quality.model_copy(update=update)
+
+    def _meanings(self, expected: Answers) -> dict[str, Meaning]:
+        return read_meanings(self._recipe.task, expected, self._labelled)
+
+    @property
+    def _labelled(self) -> bool:
+        return self._data.held_out.labels is not None
 
     def _require_task(self, exported: Exported) -> None:
         """Raise ExportFailed or InvalidData unless the first output is what the recipe's task says."""
@@ -93,6 +122,16 @@ class Scale:
             raise ExportFailed(
                 f"the first output {first.name} has the shape {list(first.shape)}; the task {task} needs "
                 f"{shape} dimensions, the last of them fixed: correct `task`, or the order of `outputs`"
+            )
+        if first.shape[-1] == 1 and (task == "embedding" or self._labelled):
+            raise InvalidData(
+                f"the first output {first.name} is one number, {list(first.shape)}: "
+                + (
+                    "the cosine of two such is 1 whatever they are; it is no embedding"
+                    if task == "embedding"
+                    else "a label is a class, and it tells none apart; give None for labels, and limit "
+                    "agreement, the share of rows whose number stays within a fifth of the standard deviation"
+                )
             )
         if task == "embedding":
             return
@@ -106,7 +145,7 @@ class Scale:
             )
 
     def _write(self, variant: str, quality: Quality, speed: Speed, provenance: Provenance) -> None:
-        exported, session, _ = self._loaded[variant]
+        exported, session = self._loaded[variant]
         contents = {MODEL: exported.graph, **self._trained.assets}
         anatomy = dissect(exported.graph, self._data.held_out)
         figures = Figures(
@@ -126,23 +165,24 @@ class Scale:
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
             signature=exported.signature,
             sizes=session.sizes,
+            ranges=find_ranges(exported.graph, _counted_backwards(self._data.calibration)),
             opset=read_opset(exported.graph),
             figures=figures,
             provenance=provenance,
         )
         write_bundle(self._home / variant, bundle, contents)
 
-    def _baseline(self) -> tuple[bytes, Session, NDArray[np.float32]]:
+    def _baseline(self) -> tuple[bytes, Session, Answers]:
         """The baseline's graph, session and answers: of this run, or of the bundle that stands unchanged."""
         name = self._recipe.baseline
         if name in self._loaded:
-            exported, session, expected = self._loaded[name]
-            return exported.graph, session, expected
+            exported, session = self._loaded[name]
+            return exported.graph, session, self._answers(session, exported.graph)
         session = open_session(self._home / name)
         graph = (self._home / name / MODEL).read_bytes()
         return graph, session, self._answers(session, graph)
 
-    def _answers(self, session: Session, graph: bytes) -> NDArray[np.float32]:
+    def _answers(self, session: Session, graph: bytes) -> Answers:
         key = self._shelf.key("answers", describe_file(MODEL, graph).sha256)
         came = self._shelf.load_answers(key)
         if came is None:
@@ -151,6 +191,11 @@ class Scale:
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return came
+
+
+def _counted_backwards(rows: Split) -> set[str]:
+    """The inputs that have negative numbers in these rows."""
+    return {name for name, array in rows.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
 
 
 def _require_longest(session: Session, rows: Split, tokens: int) -> None:

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import BadZipFile
 
 import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from numpy.typing import NDArray
 
 from export.context import Exported, Made, Note
+from export.proof.held_out import Answers
 from serve.bundle import sha256
 from serve.figures import Parity
 from serve.tensor import Signature
@@ -98,16 +99,24 @@ class Shelf:
 
         return self._load(key, read)
 
-    def save_answers(self, key: str, answers: NDArray[np.float32]) -> None:
+    def save_answers(self, key: str, answers: Answers) -> None:
         """Keep what a graph answered on the held-out split."""
-        # Through memory: numpy tells a full disk by an error without a name.
+        # Through memory: numpy tells a full disk by an error without a name. By number: any name will do.
         content = io.BytesIO()
-        np.save(content, answers, allow_pickle=False)
-        self._save(key, lambda folder: (folder / "answers.npy").write_bytes(content.getvalue()))
+        np.savez(content, np.array(list(answers)), *answers.values(), allow_pickle=False)
+        self._save(key, lambda folder: (folder / "answers.npz").write_bytes(content.getvalue()))
 
-    def load_answers(self, key: str) -> NDArray[np.float32] | None:
+    def load_answers(self, key: str) -> Answers | None:
         """The answers kept under `key`."""
-        return self._load(key, lambda folder: np.load(folder / "answers.npy", allow_pickle=False))
+
+        def read(folder: Path) -> Answers:
+            # Read before it is opened: numpy leaves a broken file open.
+            content = io.BytesIO((folder / "answers.npz").read_bytes())
+            with np.load(content, allow_pickle=False) as kept:
+                names, *arrays = (kept[f"arr_{number}"] for number in range(len(kept.files)))
+                return dict(zip(names.tolist(), arrays, strict=True))
+
+        return self._load(key, read)
 
     def scratch(self, key: str) -> Path:
         """A folder for unfinished work on `key`; `save_made` removes it."""
@@ -138,6 +147,8 @@ class Shelf:
     def _load(self, key: str, read: Callable[[Path], _Entry]) -> _Entry | None:
         folder = self._folder / key
         if folder.is_dir():
-            with suppress(OSError, ValueError, KeyError, RuntimeError, safetensors.SafetensorError):
+            with suppress(
+                OSError, ValueError, KeyError, RuntimeError, BadZipFile, safetensors.SafetensorError
+            ):
                 return read(folder)
         return None

@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     def send(**message: Any) -> None:
         pipe.write(json.dumps(message) + "\n")
 
+    from export.errors import describe_surprise
     from export.limit import watch
     from export.pipeline import REPORT, run
     from serve.errors import CounterweightError
@@ -43,6 +44,8 @@ def main(arguments: list[str]) -> int:
         outcome = run(recipe, out, request["only"], request["force"])
     except CounterweightError as error:
         send(error=str(error))
+    except Exception as error:  # a person wants a sentence, not where Python stood
+        send(error=describe_surprise(error))
     else:
         send(
             status=dict(outcome.status),

@@ -1,5 +1,6 @@
 """Figures: what was measured of a variant, as its bundle carries it: quality, speed, size."""
 
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -7,6 +8,7 @@ from pydantic import Field, JsonValue
 from serve.record import Record
 
 Task = Literal["classification", "token_classification", "embedding"]
+Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Milliseconds = Annotated[float, Field(ge=0)]
@@ -57,6 +59,34 @@ class Disagreement(Record):
     variant: int
 
 
+class Meaning(Record):
+    """What the numbers of one output are, as the baseline's answers to the held-out rows show it; it decides
+    when two answers differ (serve/comparing.py)."""
+
+    # `classes`: scores, of which the highest says the class; `vectors`: embeddings; `numbers`: each counts by
+    # itself; `exact`: integers and strings.
+    kind: Literal["classes", "vectors", "numbers", "exact"]
+    # `shares` sum to one, `log_shares` are logarithms of such, `chances` lie in 0..1 each by itself, `unit`
+    # are vectors of length 1, `plain` is none of these. `unknown`: a bundle of before there were forms.
+    form: Form = "unknown"
+    # Of numbers, the standard deviation over the rows: one for each place of the last dimension, or for all.
+    spread: tuple[Annotated[float, Field(ge=0)], ...] = ()
+
+
+class OutputFigures(Record):
+    """How one of the outputs answers the held-out rows beside the baseline's."""
+
+    name: str
+    meaning: Meaning
+    # The least and the largest number in it; None: it holds none.
+    low: float | None = None
+    high: float | None = None
+    # Share of rows (or tokens) on which it says the same as the baseline's.
+    agreement: Estimate
+    # Of numbers: 1 - mean squared difference from the baseline's over the baseline's variance.
+    r2: float | None = None
+
+
 class Quality(Record):
     """How well a variant answers the held-out rows, which it saw once. None: there is no such figure for
     this task, or no labels."""
@@ -72,7 +102,8 @@ class Quality(Record):
     loss: Compared | None = None
     # The accuracy within the class where it is lowest.
     worst_class: Compared | None = None
-    # Share of rows (or tokens) on which the top class is the baseline's.
+    # Share of rows (or tokens) on which all outputs say the same as the baseline's: the top class of scores
+    # of classes; of other numbers nearly the same. None: embeddings have other figures.
     agreement: Estimate | None = None
     # Mean over rows of KL(baseline's distribution || the variant's), in nats.
     kl_divergence: Estimate | None = None
@@ -83,6 +114,8 @@ class Quality(Record):
     classes: tuple[ClassChange, ...] = ()
     # The first few.
     disagreements: tuple[Disagreement, ...] = ()
+    # Every output, in the signature's order; empty: nothing was measured, or by an older export.
+    outputs: tuple[OutputFigures, ...] = ()
 
 
 class SpeedPoint(Record):
@@ -128,6 +161,25 @@ class Speed(Record):
         return max(knees, default=self.knee_rows)
 
 
+class Integers(Record):
+    """Shares of a float graph that became integers."""
+
+    # Of the bytes of all weights, and of the multiply-adds of one row.
+    weight_bytes: Share
+    multiply_adds: Share
+
+
+def find_common_rows(speeds: Iterable[Speed]) -> int:
+    """The largest batch at which all of these were measured, at all lengths; 1: there is none beyond one row.
+    What was not measured at all does not count."""
+    sizes = [
+        {point.rows for point in speed.points if point.tokens == tokens}
+        for speed in speeds
+        for tokens in {point.tokens for point in speed.points}
+    ]
+    return max(set.intersection(*sizes), default=1) if sizes else 1
+
+
 class Figures(Record):
     """What was measured, through production's own Session."""
 
@@ -149,3 +201,20 @@ class Figures(Record):
     speed: Speed
     # What each step did, in the recipe's order: layers kept, channels removed, sensitivity, ...
     steps: tuple[dict[str, JsonValue], ...]
+
+    @property
+    def integers(self) -> Integers | None:
+        """How much of the float graph the last quantization made integers; None: there was none, or it was
+        before this was counted."""
+        shares = self._quantized.get("integers")
+        return Integers.model_validate(shares) if shares else None
+
+    @property
+    def mostly_float(self) -> str | None:
+        """How little of a quantized variant became integers; None: enough, or it is not quantized."""
+        words = self._quantized.get("mostly_float")
+        return f"mostly float: {words}" if words else None
+
+    @property
+    def _quantized(self) -> Mapping[str, JsonValue]:
+        return next((step for step in reversed(self.steps) if step.get("step") == "quantize"), {})

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from serve.batching import Queue
-from serve.bundle import read_labels
+from serve.bundle import read_bundle, read_labels
 from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.errors import CounterweightError
 from serve.joining import Joining
@@ -140,6 +140,7 @@ class Registry:
         folder = Path(loaded.baseline.folder)
         text = await asyncio.to_thread(open_text, folder)
         labels = await asyncio.to_thread(read_labels, folder)
+        figures = (await asyncio.to_thread(read_bundle, folder)).figures
         if old is not None and _same_form(old, loaded.signature, text):
             model = old
         else:
@@ -147,6 +148,7 @@ class Registry:
             if self._journal is not None:
                 model.begin_census = partial(self._journal.census, loaded.name)
             model.tallies = {} if old is None else old.tallies
+        model.shadows.meanings = {item.name: item.meaning for item in figures.quality.outputs}
         failed = len(failures)
         served = await self._variants(model, loaded, failures)
         if loaded.routes.baseline not in served:

@@ -11,12 +11,12 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from serve.comparing import compare, describe, worst
-from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
-from serve.figures import Task
+from serve.comparing import describe, worst
+from serve.errors import ONE_REQUESTS, CounterweightError, VariantUnavailable
+from serve.figures import Meaning, Task
 from serve.joining import Outputs
+from serve.pairing import Paired, pair, require_whole
 from serve.rollout.census import Census, Disagreement
 from serve.rollout.copies import Copies, add_copies
 from serve.rollout.evidence import Clusters, Comparison, Drop
@@ -42,6 +42,8 @@ class Shadow:
         self.share = 1.0
         # Where it counts; None: no rollout looks at this shadow.
         self.census: Census | None = None
+        # Of the outputs, by their names, as far as they are known.
+        self.meanings: Mapping[str, Meaning] = {}
         self._task = task
         self._joining = variant.queue.joining
         self._settings = settings
@@ -106,8 +108,9 @@ class Shadow:
         try:
             outputs = await self.variant.run_aside(self._joining.join(requests))
             shares = self._joining.split(requests, outputs)
-            _require_whole(batch, shares)
-        except ModelFailed as error:
+            require_whole(batch, shares)
+        except ONE_REQUESTS as error:
+            # The baseline has answered, so it is no fault of the input.
             if len(batch) > 1:
                 # Whose input it was cannot be told from the batch.
                 for copy in batch:
@@ -129,9 +132,7 @@ class Shadow:
         return [(batch, shares)]
 
     def _compare(self, batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
-        mine = {name: self._rowed([copy.outputs[name] for copy in batch]) for name in batch[0].outputs}
-        theirs = {name: self._rowed([answer[name] for answer in answers]) for name in mine}
-        outputs = {name: compare(self._task, mine[name], theirs[name]) for name in mine}
+        mine, theirs, outputs = self._pair(batch, answers)
         whole = worst(list(outputs.values()))
         sizes = [copy.rows for copy in batch]
         copies = Copies(
@@ -149,35 +150,34 @@ class Shadow:
                 add_copies(copies, Copies(slices={copy.slice: whole.part(rows).sums([copy.rows])}))
             if len(shown) < _SHOWN:
                 for name, differences in outputs.items():
-                    for row in np.flatnonzero(differences.differ[rows])[:1] + rows.start:
+                    for row in np.flatnonzero(differences.differing[rows])[:1] + rows.start:
                         cosine = None if differences.cosine is None else float(differences.cosine[row])
                         words = [
                             describe(self._task, array[name][row], against)
                             for array, against in ((mine, 1.0), (theirs, cosine))
                         ]
-                        shown.append(self._pair(copy, name, *words))
+                        shown.append(self._show(copy, name, *words))
         self._tell(copies, shown)
 
-    def _rowed(self, outputs: Sequence[NDArray[np.generic]]) -> NDArray[np.generic]:
-        """Outputs of several requests as rows; an answer without a batch dimension is one row."""
-        if not self._joining.signature.batches:
-            outputs = [output[None] for output in outputs]
-        return outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    def _pair(self, batch: Sequence[Copy], answers: Sequence[Outputs]) -> Paired:
+        return pair(batch, answers, self._joining.signature, self._task, self.meanings)
 
     def _fail(self, batch: Sequence[Copy], error: CounterweightError) -> None:
         """The baseline could answer these, and the shadow could not."""
         words = f"{type(error).__name__}: {error}"[:200]
         for copy in batch:
-            rows, square = copy.rows, copy.rows**2
+            # As many pairs as if it had answered.
+            pairs = int(worst(list(self._pair([copy], [copy.outputs])[2].values())).pairs.sum())
+            square = pairs**2
             clusters = Clusters(
                 requests=1, differing=1, differ_squares=square, products=square, squares=square
             )
-            sums = Comparison(pairs=rows, disagreements=rows, failures=rows, clusters=clusters)
+            sums = Comparison(pairs=pairs, disagreements=pairs, failures=pairs, clusters=clusters)
             slices = {} if copy.slice is None else {copy.slice: sums}
             copies = Copies(pairs=sums, outputs=dict.fromkeys(copy.outputs, sums), slices=slices)
-            self._tell(copies, [self._pair(copy, ", ".join(copy.outputs), "answered", words)])
+            self._tell(copies, [self._show(copy, ", ".join(copy.outputs), "answered", words)])
 
-    def _pair(self, copy: Copy, output: str, baseline: str, candidate: str) -> Disagreement:
+    def _show(self, copy: Copy, output: str, baseline: str, candidate: str) -> Disagreement:
         return Disagreement(
             at_s=time.time(),
             request_id=copy.request_id,
@@ -200,18 +200,12 @@ class Shadow:
             self.census.disagreements.extend(shown)
 
 
-def _require_whole(batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
-    """Raise ModelFailed unless there is something for every row that the baseline answered."""
-    for copy, answer in zip(batch, answers, strict=True):
-        for name, output in copy.outputs.items():
-            if name not in answer or answer[name].shape[:1] != output.shape[:1]:
-                raise ModelFailed(f"{name}: not one row of output for each of input")
-
-
 class Shadows:
     """All shadows of one model, by their variants."""
 
     def __init__(self, task: Task, settings: Settings) -> None:
+        # Of the outputs, as the export of the baseline that is served now has read them.
+        self.meanings: Mapping[str, Meaning] = {}
         self._task = task
         self._settings = settings
         self._shadows: dict[str, Shadow] = {}
@@ -232,6 +226,7 @@ class Shadows:
             if name not in self._shadows:
                 self._shadows[name] = Shadow(served[name], self._task, self._settings)
             watched = census is not None and census.watch.candidate == name
+            self._shadows[name].meanings = self.meanings
             self._shadows[name].share = share
             self._shadows[name].census = census if watched else None
 

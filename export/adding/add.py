@@ -8,10 +8,12 @@ from pathlib import Path
 
 from export.adding.candidate import Candidate, read_candidate
 from export.adding.fit import inputs_of, require_fit
+from export.adding.form import require_form
 from export.cpu import read_cpu
 from export.errors import InvalidSource
 from export.graph import read_opset
 from export.proof.anatomy import dissect_row
+from export.ranges import find_ranges
 from serve.bundle import (
     MODEL,
     Bundle,
@@ -26,6 +28,7 @@ from serve.bundle import (
 from serve.figures import Figures, Quality, Speed
 from serve.record import Record
 from serve.repository import StoredModel
+from serve.session import Session, open_session
 
 _PACKAGES = ("counterweight", "numpy", "onnx", "onnxruntime")
 _NOT_MEASURED = "nothing was measured of it: it was added without a recipe"
@@ -54,6 +57,8 @@ def read_fitting(stored: StoredModel, path: Path) -> Candidate:
     candidate = read_candidate(path, {file.path: file.sha256 for file in _assets(baseline)})
     name = f"{stored.name}/{stored.baseline}"
     require_fit(candidate.graph, baseline.signature, name, candidate.name, baseline.sizes)
+    session = Session(candidate.graph, baseline.signature, candidate.name, sizes=baseline.sizes)
+    require_form(session, open_session(stored.folder / stored.baseline), baseline)
     return candidate
 
 
@@ -76,6 +81,7 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
         files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
         signature=baseline.signature,
         sizes=baseline.sizes,
+        ranges=find_ranges(candidate.graph, _counted_backwards(baseline)),
         opset=read_opset(candidate.graph),
         figures=_figures(candidate.graph, baseline),
         provenance=_provenance(candidate, baseline),
@@ -87,6 +93,12 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
 def _assets(bundle: Bundle) -> list[BundleFile]:
     """Its files beside the graph: tokenizer, labels."""
     return [file for file in bundle.files if file.path != MODEL]
+
+
+def _counted_backwards(baseline: Bundle) -> set[str]:
+    """The inputs of which the baseline takes negative numbers, also where nobody has said what it takes."""
+    names = baseline.signature.input_by_name
+    return {name for name in names if baseline.ranges.get(name, (-1, 0))[0] < 0}
 
 
 def _figures(graph: bytes, baseline: Bundle) -> Figures:

@@ -33,18 +33,27 @@ def free_batch(
         return tried, _prove_same(file, tried, forms, None) if changed else None
     reshaped = onnx.ModelProto.FromString(model.SerializeToString())
     _free_reshapes(reshaped.graph, fixed)
-    reasons = []
+    reasons: list[ExportFailed] = []
     for candidate in (model, reshaped):
         try:
             tried = try_graph(candidate, rows, forms)
             return tried, _prove_same(file, tried, forms, fixed)
         except ExportFailed as error:
-            reasons.append(str(error))
+            reasons.append(error)
     name = next(name for name, form in forms.items() if form.fixed is not None)
+    # What ran says more than what did not.
+    reason = max(reversed(reasons), key=lambda error: isinstance(error, _OtherAnswers))
+    fix = "convert it again with None there, or -1, or dynamic_axes"
+    if isinstance(reason, _OtherAnswers):
+        fix = "take it as it was before dynamic quantization, or a model that looks at one row at a time"
     raise ExportFailed(
         f"the file takes {fixed} row{'s' * (fixed > 1)} at once (its input {name!r}), and no other number: "
-        f"{reasons[-1].partition(';')[0]}; convert it again with None there, or -1, or dynamic_axes"
+        f"{str(reason).partition(';')[0]}; {fix}"
     )
+
+
+class _OtherAnswers(ExportFailed):
+    """The graph runs, and answers otherwise than its file."""
 
 
 def _declare(model: Any, forms: Mapping[str, Form]) -> None:
@@ -62,7 +71,12 @@ def _declare(model: Any, forms: Mapping[str, Form]) -> None:
 def _free_reshapes(graph: Any, fixed: int) -> None:
     """Let every Reshape whose constant shape begins with `fixed` rows take any number of them."""
     constants = dict(_constants(graph))
-    shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape"}
+    # What is made of weights alone has no rows.
+    made = {item.name for item in graph.input}
+    for node in graph.node:
+        if made.intersection(node.input):
+            made.update(node.output)
+    shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape" and node.input[0] in made}
     for name in sorted(shapes & constants.keys()):
         sizes = numpy_helper.to_array(constants[name]).copy()
         if sizes.ndim == 1 and len(sizes) > 1 and sizes[0] == fixed:
@@ -91,9 +105,9 @@ def _prove_same(file: Any, tried: Tried, forms: Mapping[str, Form], fixed: int |
                 scale = float(np.max(np.abs(wanted.astype(np.float64)), initial=0)) or 1.0
                 difference = distance(came, wanted) / scale
             if not difference <= _TOLERANCE:
-                raise ExportFailed(
-                    f"{count(inputs)} rows together get other answers in {name!r} than the file gives them "
-                    f"(up to {difference:.2g} of its largest): it mixes rows, or is no longer the same model"
+                raise _OtherAnswers(
+                    f"{count(inputs)} rows get answers in {name!r} up to {difference:.2g} of the largest "
+                    f"away from the file's own{' to fewer' if fixed else ''}; export it again with opset 18"
                 )
             largest = max(largest, difference)
     return largest

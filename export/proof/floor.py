@@ -2,7 +2,7 @@
 
 from export.errors import InvalidData
 from export.recipe import Floor
-from serve.figures import Compared, Quality, Task
+from serve.figures import Compared, Meaning, OutputFigures, Quality, Task
 
 # Figures that differ by less than this differ by rounding alone.
 _ROUNDING = 1e-9
@@ -10,6 +10,10 @@ _DROPS = {"accuracy_drop": "accuracy", "macro_f1_drop": "macro_f1", "worst_class
 _LEAST = ("agreement", "cosine", "rank_correlation")
 _CLASSES = (*_DROPS, "agreement", "kl_divergence")
 _EMBEDDING = ("cosine", "rank_correlation")
+# What outputs after the first must agree in where the floor says nothing of them.
+_OTHERS = 0.9
+_WITHOUT_CLASSES = {"numbers": "numbers that are no scores of classes", "exact": "no scores of classes"}
+_WITHOUT_SHARES = {"chances": "chances that do not sum to one"}
 
 
 def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
@@ -24,11 +28,35 @@ def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
         raise InvalidData(f"the floor limits {name}, and {lacks}; limit one of {', '.join(possible)} instead")
 
 
+def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, labelled: bool) -> None:
+    """Raise InvalidData where the first output, `name`, has no classes (or no direction) that the floor's
+    limits or the held-out labels could speak of."""
+    if task == "embedding":
+        return
+    what = _WITHOUT_CLASSES.get(meaning.kind) or _WITHOUT_SHARES.get(meaning.form)
+    if what is None:
+        return
+    if meaning.kind != "classes" and labelled:
+        raise InvalidData(
+            f"the held-out labels are classes, and the first output `{name}` holds {what}: give None for "
+            f"labels and limit agreement, the share of rows whose numbers stay within a fifth of their "
+            "standard deviation; or name an output of scores per class first"
+        )
+    if floor.kl_divergence is not None:
+        raise InvalidData(
+            f"the floor limits kl_divergence, and the first output `{name}` holds {what}, which make no "
+            "distribution; limit agreement instead"
+        )
+
+
 def judge(floor: Floor, quality: Quality) -> str | None:
-    """Why the floor refuses a variant of this quality, in words and numbers; None: it does not."""
+    """Why the floor refuses a variant of this quality, in words and numbers; None: it does not.
+
+    Outputs after the first, of which labels say nothing, are held to `agreement`, or to 0.9."""
     reasons = [_judge_drop(floor, quality, limit, name) for limit, name in _DROPS.items()]
     reasons += [_judge_least(floor, quality, name) for name in _LEAST]
     reasons.append(_judge_divergence(floor, quality))
+    reasons += [_judge_output(floor, quality, output) for output in quality.outputs[1:]]
     return "; ".join(reason for reason in reasons if reason) or None
 
 
@@ -52,6 +80,17 @@ def _judge_least(floor: Floor, quality: Quality, name: str) -> str | None:
     return (
         f"{name} with the baseline is {figure.value:.4f}, with {quality.confidence:.0%} confidence at least "
         f"{figure.low:.4f}; at least {least:.4f} is asked"
+    )
+
+
+def _judge_output(floor: Floor, quality: Quality, output: OutputFigures) -> str | None:
+    least = _OTHERS if floor.agreement is None else floor.agreement
+    figure = output.agreement
+    if figure.low >= least - _ROUNDING:
+        return None
+    return (
+        f"the output `{output.name}` says the same as the baseline's on {figure.value:.4f} of the rows, with "
+        f"{quality.confidence:.0%} confidence on at least {figure.low:.4f}; at least {least:.4f} is asked"
     )
 
 

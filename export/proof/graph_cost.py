@@ -17,19 +17,24 @@ Rule = Callable[[list[Shape], Shape, Mapping[str, Any]], int]
 def count_multiply_adds(model: Any, inputs: Arrays) -> int:
     """Those of matrix products, convolutions, attention and recurrent layers for these inputs. The graph is
     run once to learn the shapes."""
+    return sum(count_by_output(model, inputs).values())
+
+
+def count_by_output(model: Any, inputs: Arrays) -> dict[str, int]:
+    """The same for each of these operators, by the first output that it has."""
     counted = [node for node in model.graph.node if node.op_type in _RULES]
     constants = {item.name: tuple(item.dims) for item in model.graph.initializer}
     names = {name for node in counted for name in (*node.input, next(filter(None, node.output))) if name}
     seen = Watch(model, tuple(sorted(names - constants.keys()))).look(inputs)
     shapes = constants | {name: value.shape for name, value in seen.items()} | {"": ()}
-    return sum(
-        _RULES[node.op_type](
+    return {
+        next(filter(None, node.output)): _RULES[node.op_type](
             [shapes[name] for name in node.input],
             shapes[next(filter(None, node.output))],
             {item.name: onnx.helper.get_attribute_value(item) for item in node.attribute},
         )
         for node in counted
-    )
+    }
 
 
 def _product(inputs: list[Shape], output: Shape, attributes: Mapping[str, Any]) -> int:

@@ -1,48 +1,78 @@
 """Held out: what a loaded variant answers on the rows that nobody learned from."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
+from export.data.inputs import TOKENS
 from export.errors import ExportFailed
 from export.training.batches import Rows, ordered_batches
 from serve.session import Session
+from serve.tensor import TensorSpec
 
-Answers = NDArray[np.float32]
+# Every output by its name, [rows, ...].
+Answers = Mapping[str, NDArray[Any]]
 
 
 def answers(session: Session, split: Split) -> Answers:
-    """The first output for every row, [rows, ...]; tokens that a row does not have are NaN.
+    """Every output for every row, [rows, ...]; tokens that a row does not have are NaN, or 0 where the output
+    holds no floats.
 
-    Raises ExportFailed when an answer is not a number."""
-    output = session.signature.output_names[0]
-    found = []
+    Raises ExportFailed when an answer is not a number; only outputs after the first may be infinite."""
+    found: dict[str, list[tuple[Rows, NDArray[Any]]]] = {name: [] for name in session.signature.output_names}
     for rows in ordered_batches(split):
-        came = session.run(split.take(rows))[output].astype(np.float32)
-        real = _real_tokens(came, rows, split)
-        if not np.isfinite(came[real]).all():
-            raise ExportFailed(
-                f"{session.name} answers with NaN or infinity, among the held-out rows "
-                f"{', '.join(map(str, np.sort(rows)[:5]))}: the model overflows on real input; "
-                "leave its largest layers in float, or train with a lower learning rate"
-            )
-        came[~real] = np.nan
-        found.append((rows, came))
-    return _assemble(found, len(split))
+        came = session.run(split.take(rows))
+        for number, spec in enumerate(session.signature.outputs):
+            output = _comparable(came[spec.name])
+            padding = _find_padding(spec, output, rows, split)
+            if _is_no_number(
+                np.where(padding, np.zeros((), output.dtype), output), may_be_infinite=number > 0
+            ):
+                raise ExportFailed(
+                    f"{session.name} answers with NaN or infinity in {spec.name}, among the held-out rows "
+                    f"{', '.join(map(str, np.sort(rows)[:5]))}: the model overflows on real input; "
+                    "leave its largest layers in float, or train with a lower learning rate"
+                )
+            nothing = np.nan if output.dtype.kind == "f" else np.zeros((), output.dtype)
+            found[spec.name].append((rows, np.where(padding, nothing, output).astype(output.dtype)))
+    return {name: _assemble(parts, len(split)) for name, parts in found.items()}
 
 
-def _real_tokens(came: Answers, rows: Rows, split: Split) -> NDArray[np.bool_]:
-    """Which answers count, [rows] or [rows, tokens]: padding has answers, too."""
-    if came.ndim < 3 or split.lengths is None:
-        return np.ones(came.shape[: max(1, came.ndim - 1)], bool)
-    real: NDArray[np.bool_] = np.arange(came.shape[1]) < split.lengths[rows][:, None]
-    return real
+def _comparable(output: NDArray[Any]) -> NDArray[Any]:
+    """Floats in 32 bits, strings as bytes of one width."""
+    if output.dtype.kind == "f":
+        return output.astype(np.float32)
+    return output.astype("S") if output.dtype.kind == "O" else output
 
 
-def _assemble(found: list[tuple[Rows, Answers]], count: int) -> Answers:
+def _find_padding(spec: TensorSpec, output: NDArray[Any], rows: Rows, split: Split) -> NDArray[np.bool_]:
+    """Where the output is of tokens that a row does not have: those have answers, too. Of a shape that can be
+    laid over the output's."""
+    padding: NDArray[np.bool_] = np.zeros((1,) * output.ndim, np.bool_)
+    for axis, dim in enumerate(spec.shape):
+        if axis and dim == TOKENS and split.lengths is not None:
+            absent = np.arange(output.shape[axis]) >= split.lengths[rows][:, None]
+            shape = [size if place in (0, axis) else 1 for place, size in enumerate(output.shape)]
+            padding = padding | absent.reshape(shape)
+    return padding
+
+
+def _is_no_number(output: NDArray[Any], *, may_be_infinite: bool) -> bool:
+    if output.dtype.kind != "f":
+        return False
+    return bool((np.isnan(output) if may_be_infinite else ~np.isfinite(output)).any())
+
+
+def _assemble(found: list[tuple[Rows, NDArray[Any]]], count: int) -> NDArray[Any]:
     longest = np.max([came.shape[1:] for _, came in found], axis=0).astype(int)
-    assembled = np.empty((count, *longest), np.float32)
+    dtype = np.result_type(*(came.dtype for _, came in found))
+    assembled = np.zeros((count, *longest), dtype)
+    if dtype.kind == "f":
+        assembled[:] = np.nan
     for rows, came in found:
-        padding = [(0, 0), *((0, most - size) for most, size in zip(longest, came.shape[1:], strict=True))]
-        assembled[rows] = np.pad(came, padding, constant_values=np.nan)
+        place: tuple[Any, ...] = (rows, *(slice(size) for size in came.shape[1:]))
+        assembled[place] = came
     return assembled

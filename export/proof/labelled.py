@@ -34,12 +34,15 @@ class Labelled:
 
     accuracy: Compared
     macro_f1: Compared
-    loss: Compared
+    # None: the scores make no distribution.
+    loss: Compared | None
     worst_class: Compared
     classes: tuple[ClassChange, ...]
 
 
-def compare_by_labels(items: Items, labels: Classes, losses: tuple[Floats, Floats], seed: int) -> Labelled:
+def compare_by_labels(
+    items: Items, labels: Classes, losses: tuple[Floats, Floats] | None, seed: int
+) -> Labelled:
     """The figures of the variant beside the baseline's; `losses` are first the baseline's, each [items].
 
     A class that no held-out label names is a wrong answer where it is given, and has no F1 of its own."""
@@ -51,17 +54,20 @@ def compare_by_labels(items: Items, labels: Classes, losses: tuple[Floats, Float
     overall = _intervals(table, present, 1 / len(present), seed)
     # The worst class is one class, so each class may have unseen rows of its own.
     single = _intervals(table, present, 1.0, seed)
-    loss, lost = (float(values.mean()) for values in losses)
-    [paired] = mean_intervals(
-        items.per_row(losses[1] - losses[0])[:, None], items.per_row(np.ones(len(labels))), seed
-    )
     return Labelled(
         accuracy=_compared(after[0], change[0], overall[0]),
         macro_f1=_compared(after[1], change[1], overall[1]),
         worst_class=_compared(after[2], change[2], single[2]),
-        loss=_compared(lost, lost - loss, paired),
+        loss=None if losses is None else _compare_losses(items, *losses, seed),
         classes=_class_changes(table, known, present),
     )
+
+
+def _compare_losses(items: Items, before: Floats, after: Floats, seed: int) -> Compared:
+    counts = items.per_row(np.ones(len(before)))
+    [paired] = mean_intervals(items.per_row(after - before)[:, None], counts, seed)
+    lost = float(after.mean())
+    return _compared(lost, lost - float(before.mean()), paired)
 
 
 def _renumber(*classes: Classes) -> tuple[Classes, list[Classes]]:

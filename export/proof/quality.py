@@ -1,35 +1,47 @@
 """Quality: how well a variant answers the held-out rows beside its baseline, with intervals."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from export.data.labels import IGNORE, Labels
 from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals, share_interval
-from export.proof.held_out import Answers
 from export.proof.labelled import Items, compare_by_labels
 from export.proof.likeness import mean_cosine, rank_correlation
-from serve.figures import Compared, Disagreement, Estimate, Quality, Task
+from export.proof.outputs import compare_all, estimate_agreement, few_rows
+from serve.closeness import log_shares
+from serve.comparing import Differences
+from serve.figures import Compared, Disagreement, Estimate, Meaning, Quality, Task
+from serve.meaning import read_meaning
 
+Array = NDArray[Any]
 _DISAGREEMENTS = 12
-# Scores that add up to 1 this closely are probabilities already.
-_ROUNDING = 1e-3
-_LEAST_PROBABILITY = float(np.finfo(np.float32).eps)
 
 
-def measure(
-    task: Task, baseline_answers: Answers, answers: Answers, labels: Labels | None, seed: int
-) -> Quality:
-    """The figures of a variant that gave these answers where its baseline gave those, both [rows, ...].
+def measure(task: Task, baseline_answers: Array, answers: Array, labels: Labels | None, seed: int) -> Quality:
+    """The figures of the first output of a variant that gave these answers where its baseline gave those,
+    both [rows, ...].
 
     The baseline itself (the very same array) differs from itself by 0, without an interval."""
     if task == "embedding":
         quality = _measure_embeddings(baseline_answers, answers, seed)
     else:
-        quality = _measure_classes(task, baseline_answers, answers, labels, seed)
+        meaning = read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
+        differences = compare_all(task, meaning, baseline_answers, answers)
+        quality = Quality(
+            task=task,
+            rows=len(answers),
+            confidence=CONFIDENCE,
+            agreement=estimate_agreement(differences),
+        )
+        if meaning.kind == "classes":
+            both = baseline_answers.astype(np.float64), answers.astype(np.float64)
+            quality = quality.model_copy(update=_measure_classes(meaning, differences, both, labels, seed))
     return _without_doubt(quality) if answers is baseline_answers else quality
 
 
-def _measure_embeddings(baseline: Answers, variant: Answers, seed: int) -> Quality:
+def _measure_embeddings(baseline: Array, variant: Array, seed: int) -> Quality:
     before, after = baseline.astype(np.float64), variant.astype(np.float64)
     return Quality(
         task="embedding",
@@ -41,32 +53,35 @@ def _measure_embeddings(baseline: Answers, variant: Answers, seed: int) -> Quali
 
 
 def _measure_classes(
-    task: Task, baseline: Answers, variant: Answers, labels: Labels | None, seed: int
-) -> Quality:
-    counted = _counted(baseline, labels)
+    meaning: Meaning,
+    differences: Differences,
+    answers: tuple[Floats, Floats],
+    labels: Labels | None,
+    seed: int,
+) -> dict[str, Any]:
+    """The figures that only scores of classes have, by their names."""
+    counted = _counted(answers[0], labels)
     row = np.nonzero(counted)[0]
-    # In double precision: the divergence of two near variants is a small difference of large numbers.
-    scores, others = (item[counted].astype(np.float64) for item in (baseline, variant))
-    items = Items(rows=len(baseline), row=row, baseline=scores.argmax(axis=1), variant=others.argmax(axis=1))
-    are_shares = _are_probabilities(scores)
-    before, after = _log_probabilities(scores, are_shares), _log_probabilities(others, are_shares)
+    scores, others = (item[counted] for item in answers)
+    items = Items(rows=len(counted), row=row, baseline=scores.argmax(axis=1), variant=others.argmax(axis=1))
     known = None if labels is None else labels[:, : counted.shape[1]][counted] if labels.ndim > 1 else labels
-    figures = Quality(
-        task=task,
-        rows=len(baseline),
-        confidence=CONFIDENCE,
-        agreement=_agreement(items),
-        kl_divergence=_divergence(items, before, after, seed),
-        disagreements=_disagreements(items, known),
-    )
+    divergences = None if differences.kl is None else differences.kl[counted]
+    figures: dict[str, Any] = {
+        "agreement": _agreement(items, ~differences.differ[counted]),
+        "kl_divergence": None if divergences is None else _divergence(items, divergences, seed),
+        "disagreements": _disagreements(items, known),
+    }
     if known is None:
         return figures
-    each = np.arange(len(known))
-    losses = -before[each, known], -after[each, known]
-    return figures.model_copy(update=vars(compare_by_labels(items, known, losses, seed)))
+    losses = None
+    if meaning.form != "chances":
+        given = np.asarray(meaning.form == "shares")
+        each = np.arange(len(known))
+        losses = -log_shares(scores, given)[each, known], -log_shares(others, given)[each, known]
+    return figures | vars(compare_by_labels(items, known, losses, seed))
 
 
-def _counted(answers: Answers, labels: Labels | None) -> NDArray[np.bool_]:
+def _counted(answers: Array, labels: Labels | None) -> NDArray[np.bool_]:
     """Which answers count, [rows] or [rows, tokens]: those with a label, or else all that exist."""
     exist: NDArray[np.bool_] = ~np.isnan(answers[..., 0])
     if labels is None or exist.ndim == 1:
@@ -76,29 +91,13 @@ def _counted(answers: Answers, labels: Labels | None) -> NDArray[np.bool_]:
     return exist
 
 
-def _are_probabilities(scores: Floats) -> bool:
-    return bool((scores >= 0).all() and np.allclose(scores.sum(axis=1), 1, atol=_ROUNDING))
-
-
-def _log_probabilities(scores: Floats, are_shares: bool) -> Floats:
-    if are_shares:
-        logs: Floats = np.log(np.maximum(scores, _LEAST_PROBABILITY))
-    else:
-        logs = scores
-    shifted = logs - logs.max(axis=1, keepdims=True)
-    normal: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return normal
-
-
-def _agreement(items: Items) -> Estimate:
-    agree = (items.baseline == items.variant).astype(np.float64)
+def _agreement(items: Items, alike: NDArray[np.bool_]) -> Estimate:
+    agree = alike.astype(np.float64)
     low, high = share_interval(items.per_row(agree), items.per_row(np.ones(len(agree))))
     return Estimate(value=float(agree.mean()), low=low, high=high)
 
 
-def _divergence(items: Items, before: Floats, after: Floats, seed: int) -> Estimate:
-    # Never below 0 but for rounding.
-    divergence = np.maximum(0, (np.exp(before) * (before - after)).sum(axis=1))
+def _divergence(items: Items, divergence: Floats, seed: int) -> Estimate:
     counts = items.per_row(np.ones(len(divergence)))
     [(low, high)] = mean_intervals(items.per_row(divergence)[:, None], counts, seed)
     mean = float(divergence.mean())

@@ -1,11 +1,11 @@
 """Tables: a report's figures as cells of text, each with what stands small under it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from export.proof.standing import at, single
 from serve.bundle import Bundle
-from serve.figures import Compared, Estimate, SpeedPoint
+from serve.figures import Compared, Estimate, Figures, SpeedPoint, find_common_rows
 
 # What is written large, and small beside it.
 Cell = tuple[str, str]
@@ -19,16 +19,27 @@ _QUALITY = {
     "cosine": "cosine",
     "rank_correlation": "rank correlation",
 }
+_ANATOMY = (
+    "file",
+    "gzip",
+    "parameters",
+    "multiply-adds",
+    "integers",
+    "operators",
+    "largest difference to torch",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A head, and a row of cells for each variant; a note says how to read it."""
+    """A head, and a row of cells for each variant, with what stands below it, if anything; a note says how
+    to read it."""
 
     title: str
     note: str
     head: tuple[str, ...]
     rows: Mapping[str, Sequence[Cell]]
+    below: Mapping[str, str] = field(default_factory=dict)
 
 
 def quality(bundles: Mapping[str, Bundle]) -> Table:
@@ -39,17 +50,22 @@ def quality(bundles: Mapping[str, Bundle]) -> Table:
         title="Is it as good?",
         note=f"On {first.rows:,} held-out rows that nothing was learned or chosen from. Small: the change "
         f"against the baseline, and the {first.confidence:.0%} interval; the worse end meets the floor.",
-        head=tuple(_QUALITY[name] for name in shown),
+        head=("floor", *(_QUALITY[name] for name in shown)),
         rows={
-            name: [_figure(getattr(bundle.figures.quality, item)) for item in shown]
+            name: [
+                ("rejected" if bundle.rejected else "accepted", ""),
+                *(_figure(getattr(bundle.figures.quality, item)) for item in shown),
+            ]
             for name, bundle in bundles.items()
         },
+        below={name: bundle.rejected for name, bundle in bundles.items() if bundle.rejected},
     )
 
 
 def speed(bundles: Mapping[str, Bundle]) -> Table:
-    """One row, the knee, and what a session takes."""
+    """One row, the largest batch that all were measured at, the knee, and what a session takes."""
     first = next(iter(bundles.values()))
+    common = find_common_rows(bundle.figures.speed for bundle in bundles.values())
     tokens = single(first).tokens
     length = f" of {tokens} tokens" if tokens else ""
     return Table(
@@ -57,10 +73,18 @@ def speed(bundles: Mapping[str, Bundle]) -> Table:
         note="All variants in turn in one run, one thread each. Faster: the baseline's CPU time over the "
         "variant's, with its interval; of text, at each length. Latency: wall-clock, its percentiles and the "
         f"samples behind them, of one row{length}.",
-        head=("faster, one row", "at the knee", "CPU ms", "latency ms", "session"),
+        head=(
+            "faster, one row",
+            *([f"in {common} rows"] if common > 1 else []),
+            "at the knee",
+            "CPU ms",
+            "latency ms",
+            "session",
+        ),
         rows={
             name: [
                 _faster(at(bundle, 1)),
+                *([_faster(at(bundle, common))] if common > 1 else []),
                 _at_the_knee(bundle),
                 (f"{single(bundle).cpu_p50_ms:.3g}", ""),
                 (f"{single(bundle).wall_p50_ms:.3g}", _tail(single(bundle))),
@@ -75,9 +99,10 @@ def anatomy(bundles: Mapping[str, Bundle]) -> Table:
     """What the file holds, and what onnxruntime makes of it."""
     return Table(
         title="What is in it?",
-        note="Multiply-adds of one row (the longest, of text). Operators: as written, and as onnxruntime "
-        "runs them on this machine.",
-        head=("file", "gzip", "parameters", "multiply-adds", "operators", "largest difference to torch"),
+        note="Multiply-adds of one row (the longest, of text). Integers: the share of the multiply-adds that "
+        "they do, and of the bytes of weights that they are. Operators: as written, and as onnxruntime runs "
+        "them on this machine.",
+        head=_ANATOMY,
         rows={name: _anatomy(bundle) for name, bundle in bundles.items()},
     )
 
@@ -143,12 +168,20 @@ def _anatomy(bundle: Bundle) -> list[Cell]:
         (_bytes(figures.compressed_size_bytes), ""),
         (f"{figures.parameters:,}", f"{zeros:.1%} are zero"),
         (f"{figures.multiply_adds:,}", ""),
+        _integers(figures),
         (
             f"{sum(figures.operators.values())} / {sum(figures.operators_loaded.values())}",
             ", ".join(f"{count} {name}" for name, count in list(figures.operators_loaded.items())[:4]),
         ),
         (f"{figures.parity.max_abs_difference:.1e}" if figures.parity else "-", ""),
     ]
+
+
+def _integers(figures: Figures) -> Cell:
+    shares = figures.integers
+    if shares is None:
+        return "-", ""
+    return f"{shares.multiply_adds:.1%}", f"{shares.weight_bytes:.1%} of the bytes"
 
 
 def _bytes(count: int) -> str:

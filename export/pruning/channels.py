@@ -136,6 +136,8 @@ class Channels:
             pruner = graph.get_pruner_of_module(part)
             count = (pruner.get_out_channels if produced else pruner.get_in_channels)(part)
             channels, roots = [int(index) for index in item.idxs], [int(index) for index in item.root_idxs]
+            if not channels:
+                continue
             if len(channels) != len(roots) or not set(channels) <= set(range(count)):
                 raise StepFailed(_LOST)
             parts.append((self._names[part], produced, channels, roots))

@@ -71,7 +71,7 @@ def find_produced(coupled: Sequence[Coupled], removed: Removed) -> Removed:
             if gone and is_produced and name in item.layers:
                 here = {channel for channel, root in zip(channels, roots, strict=True) if root in gone}
                 produced.setdefault(name, set()).update(here)
-    return {name: sorted(channels) for name, channels in produced.items()}
+    return {name: sorted(channels) for name, channels in produced.items() if channels}
 
 
 def join_shared(module: torch.nn.Module, coupled: Sequence[Coupled]) -> list[Coupled]:

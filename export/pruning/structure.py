@@ -1,5 +1,6 @@
 """Structure: channels or heads that really leave the graph, by a ratio or until a row costs a given share."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
@@ -105,8 +106,11 @@ class Structure:
             ranking = ranking.drop(left)
             if not ranking.importances:
                 return {}
-            removed = self._search(module, ranking, share)
-            removed, left = self._keep(ranking, proof, removed)
+            # Between half and this the search looks, on copies that have to run.
+            left = self._keep(ranking, proof, self._plan(ranking, 1.0))[1]
+            if left:
+                continue
+            removed, left = self._keep(ranking, proof, self._search(module, ranking, share))
             if not left:
                 return removed
 
@@ -134,9 +138,13 @@ class Structure:
         )[1]
 
     def _measure(self, module: torch.nn.Module, ranking: Ranking, removed: Removed) -> float:
+        """The share of the first multiply-adds that is left; infinite where the rest does not run."""
         trial = duplicate(module)
-        self._remove(trial, ranking, removed)
-        return count_multiply_adds(trial, self._context.data.calibration) / self._cost
+        try:
+            self._remove(trial, ranking, removed)
+            return count_multiply_adds(trial, self._context.data.calibration) / self._cost
+        except Exception:  # whatever the model's own code runs into
+            return math.inf
 
 
 def remove(module: torch.nn.Module, what: str, removed: Mapping[str, list[int]], example: Tensors) -> None:

@@ -90,6 +90,10 @@ class Watch:
             watched.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
+    def outputs(self) -> list[Any]:
+        """Name, type and shape of the graph's outputs and the inner tensors, as onnxruntime knows them."""
+        return list(self._session.get_outputs())
+
     def look(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """The tensors' values for these rows."""
         # Asked for nothing, a session gives everything.

@@ -10,10 +10,16 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import quant_pre_process
 
+from export.quantization.calibration import Watch
 from export.quantization.names import separate
 from export.rewrites.finish import finish
 from export.rewrites.wiring import Wiring, read_attribute
 
+_FLOATS = {
+    "tensor(float)": onnx.TensorProto.FLOAT,
+    "tensor(double)": onnx.TensorProto.DOUBLE,
+    "tensor(float16)": onnx.TensorProto.FLOAT16,
+}
 # Added to the name of a weight that split_gemms transposed.
 TRANSPOSED = "_transposed"
 
@@ -31,7 +37,20 @@ def prepare(graph: bytes) -> Any:
     for number, node in enumerate(model.graph.node):
         if not node.name or counts[node.name] > 1:
             node.name = f"{node.op_type}_{number}_of_{node.output[0]}"
-    return _simplify_gemms(separate(model))
+    return _simplify_gemms(_name_types(separate(model)))
+
+
+def _name_types(model: Any) -> Any:
+    """The model, changed in place: every float has a type, those that onnx cannot infer (behind operators of
+    other domains) as onnxruntime does; what has none, onnxruntime's tools leave in float."""
+    known = {item.name for item in (*model.graph.value_info, *model.graph.output)}
+    missing = [name for node in model.graph.node for name in node.output if name and name not in known]
+    if missing:
+        for item in Watch(model, tuple(missing)).outputs():
+            if item.type in _FLOATS:
+                made = onnx.helper.make_tensor_value_info(item.name, _FLOATS[item.type], item.shape or None)
+                model.graph.value_info.append(made)
+    return model
 
 
 def _simplify_gemms(model: Any) -> Any:

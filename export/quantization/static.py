@@ -20,10 +20,11 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import save_tensors_data
 
 from export.errors import StepFailed
-from export.quantization.layers import WEIGHTS, own_weights
+from export.quantization.layers import WEIGHTS, own_constants
 from export.quantization.products import Ranges, make_products
 from export.step import Quantize
 
+OPERATORS = ("Conv", "Gemm", "MatMul")
 # What pays in 8 bits for convolutional and plain feed-forward networks. onnxruntime's own list adds
 # Softmax, Mul and the normalizations, which lose accuracy and gain nothing. Relu and Clip must be here:
 # only then do they vanish into the range of the layer before, and keep what follows in 8 bits.
@@ -104,7 +105,7 @@ def make_static(
     pairs = [name for name in find_pairs(model, layers) if name not in left]
     if is_attentive(model):
         made = make_products(made, layers, settings, ranges)
-    return _make_pairs(own_weights(made, pairs), pairs, ranges, settings) if pairs else made
+    return _make_pairs(own_constants(made, pairs), pairs, ranges, settings) if pairs else made
 
 
 def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize) -> Any:

@@ -10,29 +10,25 @@ from export.context import Context, Exported, Note
 from export.errors import StepFailed
 from export.graph import clean
 from export.patterns import match as match_names
+from export.proof.anatomy import longest_row
 from export.quantization import dynamic, static, tables, weights
+from export.quantization.account import OPERATORS, account
 from export.quantization.calibration import calibrate
 from export.quantization.channels import level
 from export.quantization.keeping import find_untrue
 from export.quantization.layers import Layer, find_layers
 from export.quantization.prepare import prepare, split_gemms
-from export.quantization.sensitivity import count_multiply_adds, find_sensitive
+from export.quantization.sensitivity import Found, count_multiply_adds, find_sensitive
 from export.quantization.trial import Plan
 from export.rewrites.norms import unskip
-from export.rewrites.rewritten import prove_same, require_same_interface
+from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
 from export.step import Quantize
-
-_OPERATORS = {
-    "static": ("Conv", "Gemm", "MatMul"),
-    "dynamic": dynamic.OPERATORS,
-    "weights": weights.OPERATORS,
-}
 
 
 def quantize(exported: Exported, settings: Quantize, context: Context) -> Exported:
     """The graph with the weights of its layers, or all it computes in them, as integers. Raises StepFailed
-    when nothing changed, a pattern fits nothing, the calibration rows are too few, or the answers of an
-    operator are others than rounding explains, wherever it is left in float."""
+    when nothing changed, a pattern fits nothing, the calibration rows are too few, or an operator answers
+    otherwise than rounding explains, whatever is left in float."""
     model, levelled = _ready(exported.graph, settings, context)
     layers = _find(model, settings)
     kept = match_names(settings.keep_float, [name for layer in layers for name in layer.names], "layers")
@@ -41,33 +37,43 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
         raise StepFailed(
             f"quantization changed nothing: {len(layers)} layers are all kept in float; narrow `keep_float`"
         )
+    reasons = {layer.node: "`keep_float`" for layer in layers if layer not in chosen}
     plan, note = _plan(model, chosen, settings, context)
     note |= levelled
-    untrue = find_untrue(plan, chosen, context.data.calibration)
-    chosen = [layer for layer in chosen if layer.node not in untrue]
+    if untrue := find_untrue(plan, chosen, context.data.calibration):
+        paths = {layer.node: layer.path for layer in layers}
+        note |= {"left_float": {paths.get(name, name): reason for name, reason in untrue.items()}}
+        reasons |= dict.fromkeys(untrue, "its integers answer otherwise than rounding explains")
+        chosen = [layer for layer in chosen if layer.node not in untrue]
     if settings.faithful is not None:
-        weighted = [layer for layer in chosen if layer.operator not in tables.OPERATORS]
-        found = find_sensitive(
-            exported.graph,
-            count_multiply_adds(model, weighted, context.data.search),
-            lambda kept: bytes(
-                plan.make([layer for layer in chosen if layer not in kept], untrue).SerializeToString()
-            ),
-            settings.faithful,
-            context,
-        )
+        found = _find_sensitive(plan, chosen, untrue, exported.graph, context)
+        reasons |= {layer.node: f"`faithful: {settings.faithful:g}`" for layer in found.kept}
         chosen = [layer for layer in chosen if layer not in found.kept]
         note |= found.note
     quantized = plan.make(chosen, untrue)
     require_same_interface(onnx.load_from_string(exported.graph), quantized)
-    still = _still_float(quantized, layers)
-    if untrue:
-        paths = {layer.node: layer.path for layer in layers}
-        note |= {"left_float": {paths.get(name, name): reason for name, reason in untrue.items()}}
+    note |= account(plan, quantized, layers, reasons, longest_row(context.data.calibration))
     if unskipped := unskip(quantized):
         note |= {"unskipped": unskipped}
-    note |= {"kept_float": [layer.path for layer in still], "quantized": len(layers) - len(still)}
-    return replace(exported, graph=clean(quantized), notes=(*exported.notes, note))
+    graph = clean(quantized)
+    errors = measure_errors(exported.graph, graph, context.data.calibration)
+    note["output_error"] = {name: round(error, 6) for name, error in errors.items()}
+    return replace(exported, graph=graph, notes=(*exported.notes, note))
+
+
+def _find_sensitive(
+    plan: Plan, layers: list[Layer], left: Collection[str], graph: bytes, context: Context
+) -> Found:
+    """Which of the layers stay in float so that the answers are as faithful as the recipe asks."""
+
+    def make(kept: Collection[Layer]) -> bytes:
+        model = plan.make([layer for layer in layers if layer not in kept], left)
+        return bytes(model.SerializeToString())
+
+    weighted = [layer for layer in layers if layer.operator not in tables.OPERATORS]
+    costs = count_multiply_adds(plan.model, weighted, context.data.search)
+    assert plan.settings.faithful is not None
+    return find_sensitive(graph, costs, make, plan.settings.faithful, context)
 
 
 def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Note]:
@@ -87,13 +93,13 @@ def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Not
 
 
 def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
-    operators = _OPERATORS[settings.method]
+    operators = OPERATORS[settings.method]
     layers = find_layers(model, operators)
     found = ", ".join(sorted({node.op_type for node in model.graph.node}))
     if not layers:
         raise StepFailed(
             f"quantization changed nothing: the graph has {found} and none of {', '.join(operators)} with "
-            f"constant weights, which `method: {settings.method}` needs; use another method or drop the step"
+            f"constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"
         )
     if not settings.embeddings:
         return layers
@@ -103,6 +109,12 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
             f"`embeddings: true` found no table of embeddings among {found}; leave `embeddings` out"
         )
     return (*layers, *looked_up)
+
+
+def _other_methods(model: Any) -> str:
+    names = [method for method, operators in OPERATORS.items() if find_layers(model, operators)]
+    found = " and ".join(f"`method: {name}`" for name in names)
+    return f"use {found}, or drop the step" if found else "drop the step"
 
 
 def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context) -> tuple[Plan, Note]:
@@ -130,10 +142,3 @@ def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context)
         return tables.make_tables(quantized, names)
 
     return Plan(model=model, settings=settings, ranges=ranges, others=frozenset(others), make=make), note
-
-
-def _still_float(quantized: Any, layers: tuple[Layer, ...]) -> list[Layer]:
-    """The layers whose nodes still read their float weights."""
-    constants = {item.name for item in quantized.graph.initializer}
-    read = {(node.name, name) for node in quantized.graph.node for name in node.input if name in constants}
-    return [layer for layer in layers if all((layer.node, name) in read for name in layer.weights)]

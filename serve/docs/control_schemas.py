@@ -80,7 +80,7 @@ CONTROL: dict[str, Schema] = {
                         "p99_ms": {"type": ["number", "null"]},
                         "ready": {"type": "boolean"},
                         "unproven": {"type": "boolean", "description": "Not measured on held-out rows."},
-                        "compared": whole(0, "Rows that it answered as a shadow."),
+                        "compared": whole(0, "Rows, or tokens of a tagger, that it answered as a shadow."),
                         "disagreements": whole(0, "Those of them on which it and the baseline differ."),
                         "dropped": whole(0, "Rows that it should have got as a shadow, and did not."),
                     }

@@ -66,6 +66,22 @@ def test_an_error_comes_through_as_it_was(export_with: Callable[..., object], er
         export_with(f"raise {error}('no more digits')", f"raises_{error.lower()}")
 
 
+def test_what_nobody_has_foreseen_is_a_sentence(
+    export_with: Callable[..., object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With the place in our code, and no traceback: here a mapping that cannot be walked."""
+    statement = (
+        "import collections; made = collections.UserDict(); "
+        "type(made).__iter__ = lambda self: 1 // 0; return made"
+    )
+    with pytest.raises(
+        ExportFailed,
+        match=r"^ZeroDivisionError: .* \(at .*export/data/datasets\.py:\d+\); .*please report it",
+    ):
+        export_with(statement, "surprises")
+    assert "Traceback" not in capfd.readouterr().err
+
+
 def test_a_bad_recipe_starts_no_process(tmp_path: Path) -> None:
     """It is refused at the door."""
     with pytest.raises(InvalidRecord, match="No such file"):

@@ -55,10 +55,24 @@ def test_a_damaged_entry_is_none(shelf: Shelf, tmp_path: Path) -> None:
     assert shelf.load_made("key", linear) is None
 
 
+def test_answers_come_back_as_they_were(shelf: Shelf, tmp_path: Path) -> None:
+    """Every output under its name, in its order and type; half of a file is nothing."""
+    answers = {"b/x": np.zeros((2, 3), np.float32), "a": np.array([b"yes", b"no"]), "file": np.arange(2)}
+    shelf.save_answers("key", answers)
+    came = shelf.load_answers("key")
+    assert came is not None
+    assert [(name, array.dtype, array.tolist()) for name, array in came.items()] == [
+        (name, array.dtype, array.tolist()) for name, array in answers.items()
+    ]
+    path = tmp_path / "shelf" / "key" / "answers.npz"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert shelf.load_answers("key") is None
+
+
 def test_an_entry_that_fails_to_be_written_leaves_nothing(shelf: Shelf, tmp_path: Path) -> None:
     """No half entry, no scratch folder."""
     with pytest.raises(ValueError, match="Object arrays"):
-        shelf.save_answers("key", np.array([object()]))
+        shelf.save_answers("key", {"y": np.array([object()])})
     assert list((tmp_path / "shelf").iterdir()) == []
 
 
@@ -71,7 +85,7 @@ def test_another_origin_has_other_keys(tmp_path: Path) -> None:
 def test_sweeping_keeps_what_is_named_and_the_logs(shelf: Shelf, tmp_path: Path) -> None:
     """Everything else goes, scratch folders too."""
     for key in ("kept", "gone"):
-        shelf.save_answers(key, np.zeros(3, np.float32))
+        shelf.save_answers(key, {"y": np.zeros(3, np.float32)})
     shelf.logs("slim/2-finetune").mkdir(parents=True)
     shelf.scratch("unfinished")
     shelf.sweep(["kept"])

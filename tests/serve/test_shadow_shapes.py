@@ -73,11 +73,11 @@ def test_copies_of_different_lengths_share_a_run_and_are_compared_at_their_own()
         [[[0, 1, 0]], [[0, 0, 0, 1, 0]], [[0, 1]]],
         {"x": 9},
     )
-    assert (host.sizes, copies.pairs.pairs, copies.pairs.disagreements) == ([3], 3, 1)
+    assert (host.sizes, copies.pairs.pairs, copies.pairs.disagreements) == ([3], 10, 1)
 
 
 def test_a_model_without_a_batch_takes_one_copy_at_a_time() -> None:
-    """Its whole answer is one pair."""
+    """Each token of its answer is one pair."""
     host = Marking()
     copies = compared(host, signature_of(3), [[1, 9, 1], [1, 1, 1]], [[0, 1, 0], [0, 0, 1]], {})
-    assert (len(host.sizes), copies.pairs.pairs, copies.pairs.disagreements) == (2, 2, 1)
+    assert (len(host.sizes), copies.pairs.pairs, copies.pairs.disagreements) == (2, 6, 1)

@@ -42,10 +42,25 @@ def test_a_fixed_batch_is_freed(shape: list[int], batch: int) -> None:
     assert exported.notes[0]["changes"] == [f"a batch fixed to {batch} freed"]
 
 
+def test_a_shape_that_is_made_of_weights_stays() -> None:
+    """A bias of [1, 4] is no row, though its shape begins as one."""
+    nodes = [
+        helper.make_node("Reshape", ["x", "rows"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["h"]),
+        helper.make_node("Reshape", ["b", "one"], ["bias"]),
+        helper.make_node("Add", ["h", "bias"], ["y"]),
+    ]
+    weights = {"w": W, "b": random(4), "rows": np.array([1, 6]), "one": np.array([1, -1])}
+    content = file_of(nodes, [("x", FLOAT, [1, 2, 3])], [("y", FLOAT, [1, 4])], weights)
+    x = random(7, 2, 3, seed=1)
+    came = answers(from_onnx(content, ROWS, ("y",)).graph, x=x)[0]
+    np.testing.assert_allclose(came, x.reshape(7, 6) @ W + weights["b"], rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        ([helper.make_node("Softmax", ["h"], ["y"], axis=0)], "mixes rows"),
+        ([helper.make_node("Softmax", ["h"], ["y"], axis=0)], "away from the file's own to fewer"),
         ([helper.make_node("ReduceMean", ["h"], ["y"], axes=[0])], "does not follow the batch"),
         ([helper.make_node("Expand", ["h", "two"], ["y"])], "cannot run the file on"),
     ],
@@ -54,7 +69,7 @@ def test_a_fixed_batch_is_freed(shape: list[int], batch: int) -> None:
 def test_a_batch_that_is_really_fixed_is_refused(more: list[Any], reason: str) -> None:
     """The message names the input, the number, why, and the way out."""
     content = fixed([1, 6], 1, *more)
-    message = rf"takes 1 row at once \(its input 'x'\), and no other number: .*{reason}.*with None"
+    message = rf"takes 1 row at once \(its input 'x'\), and no other number: .*{reason}.*; (convert|take) it"
     with pytest.raises(ExportFailed, match=message):
         from_onnx(content, ROWS, ("y",))
 

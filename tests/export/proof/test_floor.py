@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from export.errors import InvalidData
-from export.proof.floor import judge, require_measurable
+from export.proof.floor import judge, require_meaningful, require_measurable
 from export.recipe import Floor
-from serve.figures import Compared, Estimate, Quality
+from serve.figures import Compared, Estimate, Meaning, OutputFigures, Quality
 
 
 def classifier(**figures: Any) -> Quality:
@@ -88,3 +88,64 @@ def test_a_floor_that_cannot_be_measured_is_refused(
 def test_a_floor_that_can_be_measured_passes() -> None:
     """Agreement needs no labels."""
     require_measurable(Floor(agreement=0.9), "token_classification", labelled=False)
+
+
+def two_outputs(first: float, second: float) -> tuple[OutputFigures, ...]:
+    """Two outputs that agree so often."""
+    meaning = Meaning(kind="numbers", form="plain", spread=(1.0,))
+    return tuple(
+        OutputFigures(name=name, meaning=meaning, agreement=Estimate(value=share, low=share, high=share))
+        for name, share in (("scores", first), ("state", second))
+    )
+
+
+@pytest.mark.parametrize(
+    ("floor", "second", "least"),
+    [
+        ({"agreement": 0.97}, 0.96, 0.97),
+        ({"accuracy_drop": 0.1}, 0.85, 0.9),
+        ({"accuracy_drop": 0.1}, 0.95, 0),
+    ],
+    ids=["as the floor asks", "nine of ten by default", "good enough"],
+)
+def test_other_outputs_count_for_the_floor(floor: dict[str, float], second: float, least: float) -> None:
+    """Whatever the floor says of the first; labels say nothing of the others."""
+    reason = judge(Floor(**floor), classifier(outputs=two_outputs(0.5, second)))
+    expected = (
+        f"the output `state` says the same as the baseline's on {second:.4f} of the rows, with 95% "
+        f"confidence on at least {second:.4f}; at least {least:.4f} is asked"
+    )
+    assert reason == (expected if least else None)
+
+
+NUMBERS = Meaning(kind="numbers", form="plain", spread=(1.0,))
+CHANCES = Meaning(kind="classes", form="chances")
+
+
+@pytest.mark.parametrize(
+    ("floor", "meaning", "labelled", "message"),
+    [
+        (
+            {"kl_divergence": 0.1},
+            NUMBERS,
+            False,
+            "limits kl_divergence, and the first output `y` holds numbers",
+        ),
+        ({"kl_divergence": 0.1}, CHANCES, True, "`y` holds chances that do not sum to one"),
+        ({"agreement": 0.9}, NUMBERS, True, "labels are classes, and the first output `y` holds numbers"),
+        ({"agreement": 0.9}, Meaning(kind="exact"), True, "labels are classes"),
+    ],
+    ids=["divergence of numbers", "divergence of chances", "labels of numbers", "labels of integers"],
+)
+def test_a_figure_that_would_mean_nothing_is_refused(
+    floor: dict[str, float], meaning: Meaning, labelled: bool, message: str
+) -> None:
+    """In one sentence, which names what to limit instead."""
+    with pytest.raises(InvalidData, match=f"{message}.*limit agreement"):
+        require_meaningful(Floor(**floor), "classification", "y", meaning, labelled)
+
+
+@pytest.mark.parametrize("meaning", [NUMBERS, CHANCES, Meaning(kind="classes", form="plain")], ids=str)
+def test_agreement_means_something_of_every_output(meaning: Meaning) -> None:
+    """Of numbers as of classes."""
+    require_meaningful(Floor(agreement=0.9), "classification", "y", meaning, labelled=False)

@@ -35,7 +35,7 @@ def token_graph() -> bytes:
 def test_every_row_is_answered_as_if_it_were_alone() -> None:
     """150 texts in batches of similar length, the last one short, and back in their order."""
     session, split = session_of(encoder_graph(1)), texts(150, 0)
-    came = answers(session, split)
+    came = answers(session, split)["embedding"]
     for row in (0, 1, 77, 149):
         alone = session.run(split.take(np.array([row])))["embedding"][0]
         np.testing.assert_allclose(came[row], alone, rtol=1e-4, atol=1e-5)
@@ -44,7 +44,7 @@ def test_every_row_is_answered_as_if_it_were_alone() -> None:
 def test_tokens_that_a_row_does_not_have_are_no_answers() -> None:
     """NaN, so that nothing can count them by mistake."""
     split = texts(100, 0)
-    came = answers(session_of(token_graph()), split)
+    came = answers(session_of(token_graph()), split)["scores"]
     assert came.shape == (100, int(lengths_of(split).max()), 2)
     np.testing.assert_array_equal((~np.isnan(came[:, :, 0])).sum(axis=1), lengths_of(split))
 

@@ -61,7 +61,15 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
         500,
         quality=quality,
         speed=speed,
-        steps=({"step": "quantize", "method": "dynamic", "sensitivity": sensitivity},),
+        steps=(
+            {
+                "step": "quantize",
+                "method": "dynamic",
+                "sensitivity": sensitivity,
+                "integers": {"weight_bytes": 0.25, "multiply_adds": 0.125},
+                "mostly_float": "integers are few",
+            },
+        ),
     )
     return {
         "light": make_bundle(folder, "light", figures=light, rejected="accuracy <b>too low</b>"),
@@ -79,11 +87,17 @@ def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
     [
         "0.8000<small>-0.1000 [-0.3000, +0.0500]</small>",
         "2.50x<small>[2.40, 2.60]</small>",
+        "<td>rejected</td>",
+        "<td>accepted</td>",
+        '<td colspan="5">accuracy &lt;b&gt;too low&lt;/b&gt;</td>',
+        "<th>in 8 rows</th>",
         "slower than base at 2 rows",
         "a step failed",
         "row 3, labelled <b>7</b>",
         "base says 7, light says 1",
         "encoder.layer.0",
+        "12.5%<small>25.0% of the bytes</small>",
+        "Mostly float: integers are few.",
         "tensorboard --logdir .work/logs",
         "factory: a.b:model",
     ],

@@ -1,0 +1,34 @@
+"""Types: of the values inside a graph, where onnx cannot tell them and onnxruntime can."""
+
+from typing import Any
+
+import onnx
+import onnxruntime
+
+from serve.tensor import Arrays
+
+
+def tell_types(model: Any, inputs: Arrays) -> None:
+    """Write down the type and the number of dimensions, for these inputs, of what onnx's own inference knows
+    nothing of, such as what scikit-learn's operators make: tools that work on the graph leave such values
+    alone, and all that is behind them."""
+    typed = onnx.shape_inference.infer_shapes(model).graph
+    known = {item.name for item in (*typed.input, *typed.output, *typed.value_info)}
+    unknown = [name for node in model.graph.node for name in node.output if name and name not in known]
+    if not unknown:
+        return
+    asked = onnx.ModelProto.FromString(model.SerializeToString())
+    asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in unknown)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(
+        asked.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    types = {item.name: item.type for item in session.get_outputs()}
+    for name, value in zip(unknown, session.run(unknown, dict(inputs)), strict=True):
+        kind = types[name]
+        if kind.startswith("tensor("):
+            number = onnx.TensorProto.DataType.Value(kind[len("tensor(") : -1].upper())
+            shape = [None] * value.ndim
+            model.graph.value_info.append(onnx.helper.make_tensor_value_info(name, number, shape))

@@ -1,0 +1,125 @@
+"""Outputs: how each output of a variant stands beside the baseline's; the model's answer is all of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.proof.bootstrap import share_interval
+from export.proof.held_out import Answers
+from serve.comparing import Differences, compare, worst
+from serve.figures import Estimate, Meaning, OutputFigures, Task
+from serve.meaning import find_change, read_meaning
+
+Array = NDArray[Any]
+Meanings = Mapping[str, Meaning]
+# Numbers that are looked at in one go: a comparison holds several copies of them.
+_BLOCK = 1 << 23
+# More are not looked at for a meaning.
+_READ = 1 << 25
+
+
+def read_meanings(task: Task, answers: Answers, labelled: bool) -> dict[str, Meaning]:
+    """What each output of the baseline means, by its answers; `labelled`: one class a row is known."""
+    return {
+        name: read_meaning(task, few_rows(output), first=number == 0, labelled=labelled)
+        for number, (name, output) in enumerate(answers.items())
+    }
+
+
+def find_changes(meanings: Meanings, baseline: Answers, variant: Answers) -> str | None:
+    """Which outputs of a variant are no longer what the baseline's are, in words; None: none."""
+    found = (
+        find_change(name, meaning, few_rows(baseline[name]), few_rows(variant[name]))
+        for name, meaning in meanings.items()
+    )
+    return "; ".join(words for words in found if words) or None
+
+
+def measure_outputs(
+    task: Task, meanings: Meanings, baseline: Answers, variant: Answers
+) -> tuple[OutputFigures, ...]:
+    """The figures of every output."""
+    return tuple(_measure(task, name, meanings[name], baseline[name], variant[name]) for name in baseline)
+
+
+def measure_whole(task: Task, meanings: Meanings, baseline: Answers, variant: Answers) -> Estimate:
+    """The share of rows (or tokens) on which no output differs."""
+    each = [compare_all(task, meanings[name], baseline[name], variant[name]) for name in baseline]
+    return estimate_agreement(worst(each))
+
+
+def compare_all(task: Task, meaning: Meaning, baseline: Array, variant: Array) -> Differences:
+    """The shadow's comparison of one output, of any number of rows."""
+    rows = max(1, _BLOCK // max(1, baseline[:1].size))
+    blocks = [
+        compare(task, baseline[start : start + rows], variant[start : start + rows], meaning)
+        for start in range(0, len(baseline), rows)
+    ]
+    return blocks[0] if len(blocks) == 1 else _join(blocks)
+
+
+def estimate_agreement(differences: Differences) -> Estimate:
+    """The share of pairs that do not differ, with its interval."""
+    counts = differences.pairs.astype(np.float64)
+    alike = counts - differences.differing
+    low, high = share_interval(alike, counts)
+    value = float(alike.sum() / counts.sum())
+    return Estimate(value=value, low=min(low, value), high=max(high, value))
+
+
+def few_rows(output: Array) -> Array:
+    """The first rows, where there are very many numbers: of so many a meaning is read."""
+    return output[: max(1, _READ // max(1, output[:1].size))]
+
+
+def _join(blocks: list[Differences]) -> Differences:
+    def joined(values: list[Any]) -> Any:
+        return None if values[0] is None else np.concatenate(values)
+
+    counted = [np.ones_like(each.differ) if each.counted is None else each.counted for each in blocks]
+    return Differences(
+        differ=np.concatenate([each.differ for each in blocks]),
+        largest=np.concatenate([each.largest for each in blocks]),
+        counted=np.concatenate(counted),
+        cosine=joined([each.cosine for each in blocks]),
+        kl=joined([each.kl for each in blocks]),
+    )
+
+
+def _measure(task: Task, name: str, meaning: Meaning, baseline: Array, variant: Array) -> OutputFigures:
+    low = high = None
+    if variant.dtype.kind == "f":
+        finite = variant[np.isfinite(variant)]
+        if len(finite):
+            low, high = float(finite.min()), float(finite.max())
+    agreement = estimate_agreement(compare_all(task, meaning, baseline, variant))
+    if variant is baseline:
+        agreement = Estimate(value=1.0, low=1.0, high=1.0)
+    return OutputFigures(
+        name=name,
+        meaning=meaning,
+        low=low,
+        high=high,
+        agreement=agreement,
+        r2=_measure_r2(meaning, baseline, variant),
+    )
+
+
+def _measure_r2(meaning: Meaning, baseline: Array, variant: Array) -> float | None:
+    """Of the place of the last dimension where it is worst; None: no numbers, or such as never vary."""
+    if not any(meaning.spread) or baseline.shape != variant.shape:
+        return None
+    wide = len(meaning.spread) == (baseline.shape[-1] if baseline.ndim > 1 else 1)
+    before, after = (
+        each.astype(np.float64).reshape(-1, len(meaning.spread) if wide else 1)
+        for each in (baseline, variant)
+    )
+    apart = np.square(np.where(before == after, 0.0, before - after))
+    finite = np.isfinite(apart)
+    errors = np.where(finite, apart, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
+    spread = np.asarray(meaning.spread[: len(errors)])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = np.where(errors == 0, 0.0, errors / spread**2)
+    return 1 - float(np.nan_to_num(shares).max())

@@ -1,0 +1,109 @@
+"""Account: how much of a float model became integers, and what did not, and why."""
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import Any
+
+import onnx
+from pydantic import JsonValue
+
+from export.context import Note
+from export.proof.graph_cost import count_by_output
+from export.quantization import dynamic, static, tables, weights
+from export.quantization.layers import WEIGHTS, Layer, find_layers
+from export.quantization.trial import Plan
+from export.rewrites.wiring import Wiring
+from serve.tensor import Arrays
+
+# Method -> the operators that have integers by it.
+OPERATORS = {"static": static.OPERATORS, "dynamic": dynamic.OPERATORS, "weights": weights.OPERATORS}
+# Below this share a variant is mostly what it was.
+_LEAST_SHARE = 0.5
+
+
+def account(
+    plan: Plan, quantized: Any, layers: Sequence[Layer], reasons: Mapping[str, str], row: Arrays
+) -> Note:
+    """What to note of the quantized graph. `layers` are those that the method knows in the float model;
+    `reasons` say why some of its nodes were left in float; multiply-adds are those for this row.
+
+    A method that computes with integers is judged by the multiply-adds: tables of embeddings are many bytes
+    and no work. One that only stores them is judged by the bytes."""
+    still = _find_still_float(quantized, layers)
+    integers = {layer.node for layer in layers if layer not in still}
+    costs = count_by_output(plan.model, row)
+    cost_of = {node.name: sum(costs.get(name, 0) for name in node.output) for node in plan.model.graph.node}
+    working = {name for name, cost in cost_of.items() if cost}
+    working |= {layer.node for layer in find_layers(plan.model, tables.OPERATORS)}
+    done = sum(cost_of[name] for name in integers - _find_idle(quantized))
+    shares = {
+        "weight_bytes": _share_of_weights(plan.model, [item for item in layers if item.node in integers]),
+        "multiply_adds": done / max(1, sum(cost_of.values())),
+    }
+    note: Note = {
+        "integers": {name: round(share, 6) for name, share in shares.items()},
+        "stays_float": _explain(plan, working - integers, reasons),
+        "kept_float": [layer.path for layer in still],
+        "quantized": len(integers),
+    }
+    if shares["weight_bytes" if plan.settings.method == "weights" else "multiply_adds"] < _LEAST_SHARE:
+        note["mostly_float"] = (
+            f"integers are {shares['weight_bytes']:.2%} of the bytes of weights and do "
+            f"{shares['multiply_adds']:.2%} of the multiply-adds"
+        )
+    return note
+
+
+def _find_still_float(quantized: Any, layers: Sequence[Layer]) -> list[Layer]:
+    """The layers whose nodes still read their float weights."""
+    constants = {item.name for item in quantized.graph.initializer}
+    read = {(node.name, name) for node in quantized.graph.node for name in node.input if name in constants}
+    return [layer for layer in layers if all((layer.node, name) in read for name in layer.weights)]
+
+
+def _find_idle(quantized: Any) -> set[str]:
+    """The nodes whose weights alone are integers: between pairs one computes with floats unless its input
+    comes from integers, too."""
+    makers = Wiring(quantized).makers
+    return {
+        node.name
+        for node in quantized.graph.node
+        if node.op_type in static.OPERATORS
+        and (node.input[0] not in makers or makers[node.input[0]].op_type != "DequantizeLinear")
+    }
+
+
+def _share_of_weights(model: Any, integers: Sequence[Layer]) -> float:
+    """Of the bytes of all weights, each counted once, those that became integers."""
+    sizes: dict[str, int] = {
+        item.name: prod(item.dims)
+        for item in model.graph.initializer
+        if item.dims and item.data_type == onnx.TensorProto.FLOAT
+    }
+    became = sum(sizes[name] for name in {name for layer in integers for name in layer.weights})
+    return became / max(1, sum(sizes.values()))
+
+
+def _explain(plan: Plan, nodes: set[str], reasons: Mapping[str, str]) -> dict[str, JsonValue]:
+    """Why these nodes have no integers: reason -> what they are called."""
+    paths = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS)}
+    constants = {item.name for item in plan.model.graph.initializer}
+    found: dict[str, list[JsonValue]] = {}
+    for node in plan.model.graph.node:
+        if node.name in nodes:
+            reason = reasons.get(node.name) or _reason(node, constants, plan.settings.method)
+            found.setdefault(reason, []).append(paths.get(node.name, node.name))
+    return dict(found)
+
+
+def _reason(node: Any, constants: set[str], method: str) -> str:
+    if node.op_type == "Gather":
+        return "`embeddings: false`"
+    if node.op_type not in OPERATORS[method]:
+        others = [name for name, operators in OPERATORS.items() if node.op_type in operators]
+        return f"`method: {method}` has no integers for {node.op_type}" + (
+            f"; {' and '.join(others)} has" if others else ""
+        )
+    if not constants & set(node.input):
+        return "both factors come with the row"
+    return "its weights are no constant of two dimensions that stands behind its input"

@@ -1,0 +1,112 @@
+"""The account of a quantization says how much became integers, and what did not, and why."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto
+
+from export.step import Quantize
+from export.steps.quantize import quantize
+from tests.export.graphs import (
+    Builder,
+    context_for,
+    encoder_graph,
+    exported_of,
+    images,
+    lstm_graph,
+    split_of,
+    texts,
+    value,
+)
+from tests.export.quantization.kinds import KINDS
+
+
+def note_of(graph: bytes, rows: Any, folder: Path, **settings: Any) -> dict[str, Any]:
+    """What the step notes."""
+    context = context_for("embedding", rows, rows, folder)
+    step = Quantize.model_validate({"step": "quantize", **settings})
+    return dict(quantize(exported_of(graph), step, context).notes[-1])
+
+
+def random_rows(shape: tuple[int, ...]) -> Any:
+    """Rows of numbers around 0."""
+    return split_of({"x": np.random.default_rng(0).normal(0, 1, (24, *shape)).astype(np.float32)})
+
+
+def big_and_small() -> bytes:
+    """A convolution that does nearly all the work, and a head."""
+    build = Builder()
+    h = build.add("Conv", "image", build.weight("body.weight", 32, 1, 5, 5), pads=[2] * 4)
+    h = build.add("Flatten", build.add("GlobalAveragePool", build.add("Relu", h)))
+    build.add("MatMul", h, build.weight("head.weight", 32, 2, scale=1), output="y")
+    given = [value("image", TensorProto.FLOAT, "batch", 1, 8, 8)]
+    return build.finish(given, [value("y", TensorProto.FLOAT, "batch", 2)])
+
+
+def test_a_variant_with_few_integers_is_called_mostly_float(tmp_path: Path) -> None:
+    """Dynamic has nothing for convolutions: 64 of 864 weights and 64 of 51,264 multiply-adds are left."""
+    note = note_of(big_and_small(), images(24, 0), tmp_path, method="dynamic")
+    assert note["integers"] == {"weight_bytes": round(64 / 864, 6), "multiply_adds": round(64 / 51264, 6)}
+    assert note["stays_float"] == {"`method: dynamic` has no integers for Conv; static has": ["body"]}
+    assert note["mostly_float"] == (
+        "integers are 7.41% of the bytes of weights and do 0.12% of the multiply-adds"
+    )
+
+
+def test_a_variant_of_integers_is_not(tmp_path: Path) -> None:
+    """Static takes both; nothing stays."""
+    note = note_of(big_and_small(), images(24, 0), tmp_path, method="static")
+    assert note["integers"] == {"weight_bytes": 1.0, "multiply_adds": 1.0}
+    assert note["stays_float"] == {}
+    assert "mostly_float" not in note
+
+
+def test_a_table_of_words_does_no_work(tmp_path: Path) -> None:
+    """Two thirds of the encoder's bytes are words that were to stay: it computes with integers all the same.
+    Products of what comes with the row have no weights."""
+    note = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="dynamic")
+    assert note["integers"]["weight_bytes"] < 0.5 < note["integers"]["multiply_adds"]
+    assert "mostly_float" not in note
+    assert note["stays_float"]["`embeddings: false`"] == ["embeddings.word"]
+    assert len(note["stays_float"]["both factors come with the row"]) == 3
+    with_words = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="dynamic", embeddings=True)
+    assert with_words["integers"]["weight_bytes"] > 0.9
+
+
+def test_integers_that_are_only_stored_are_judged_by_their_bytes(tmp_path: Path) -> None:
+    """The same encoder with weights alone as integers keeps most of its bytes."""
+    note = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="weights")
+    assert note["mostly_float"].startswith("integers are 2")
+
+
+def test_a_recurrent_layer_is_named_with_the_method_that_takes_it(tmp_path: Path) -> None:
+    """Static has none for it, dynamic has."""
+    steps = split_of({"steps": np.random.default_rng(0).normal(0, 1, (24, 5, 6)).astype(np.float32)})
+    note = note_of(lstm_graph(), steps, tmp_path, method="static")
+    assert note["stays_float"] == {"`method: static` has no integers for LSTM; dynamic has": ["node_lstm"]}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"keep_float": ("two",)}, "`keep_float`"),
+        ({"weights": "uint8"}, "its integers answer otherwise than rounding explains"),
+    ],
+    ids=["by the recipe", "by the trial"],
+)
+def test_what_was_left_is_named_by_its_reason(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    """The recipe's wish and the trial's finding are two reasons."""
+    graph, shape = KINDS["clip_with_a_floor" if reason == "`keep_float`" else "bias_that_overflows"]()
+    note = note_of(graph, random_rows(shape), tmp_path, method="static", **change)
+    assert list(note["stays_float"]) == [reason]
+    assert note["stays_float"][reason] == note["kept_float"]
+
+
+def test_a_softmax_keeps_no_convolution_float(tmp_path: Path) -> None:
+    """Where it stands between convolutions they are integers, and so is the head; it is itself a float."""
+    graph, shape = KINDS["softmax_between_convolutions"]()
+    note = note_of(graph, random_rows(shape), tmp_path, method="static")
+    assert note["integers"]["multiply_adds"] == 1.0
+    assert note["kept_float"] == []

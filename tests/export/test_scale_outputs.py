@@ -1,0 +1,162 @@
+"""What each output says is proven before a bundle is written."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import yaml
+from onnx import TensorProto
+
+from export.errors import InvalidData
+from export.pipeline import Outcome, run
+from tests.export.graphs import Builder, value
+
+_DATA = """
+import numpy as np
+def make():
+    rows = np.random.default_rng(0).normal(0, 1, (120, *{shape})).astype(np.float32)
+    parts = {{"calibration": rows[:30], "search": rows[30:60], "held_out": rows[60:]}}
+    return {{name: ({{"{name}": part}}, None) for name, part in parts.items()}}
+"""
+
+
+def export(
+    folder: Path, graph: bytes, shape: tuple[int, ...], steps: list[Any], more: str = "", **recipe: Any
+) -> Outcome:
+    """The graph as `fp32`, and `small` where there are steps, on rows of that shape; `more` is put into the
+    module of the data, whose name is MODULE."""
+    [data] = onnx.load_from_string(graph).graph.input
+    # A process imports each name once.
+    module = re.sub(r"\W", "_", folder.name)
+    (folder / f"{module}.py").write_text(_DATA.format(shape=shape, name=data.name) + more)
+    (folder / "graph.onnx").write_bytes(graph)
+    content = {
+        "model": "mixed",
+        "source": {"onnx": "graph.onnx"},
+        "data": {"factory": "MODULE:make"},
+        "outputs": ["scores"],
+        "floor": {"agreement": 0.1},
+        "variants": {"fp32": [], "small": steps} if steps else {"fp32": []},
+    }
+    text = yaml.safe_dump(content | recipe).replace("MODULE", module)
+    (folder / "recipe.yaml").write_text(text)
+    return run(folder / "recipe.yaml", folder / "models")
+
+
+def one_number(*after: str) -> bytes:
+    """One number a row, of which one large weight spoils the scale of the others."""
+    build = Builder()
+    weights = build.random.normal(size=(6, 8)).astype(np.float32)
+    weights[:, 0] *= 1000
+    hidden = build.add("Tanh", build.add("MatMul", "rows", build.constant("w", weights)))
+    last = build.add("MatMul", hidden, build.constant("v", np.array([[0.0], *[[1.0]] * 7], np.float32)))
+    for operator in after:
+        last = build.add(operator, last)
+    build.add("Identity", last, output="scores")
+    rows = value("rows", TensorProto.FLOAT, "batch", 6)
+    return build.finish([rows], [value("scores", TensorProto.FLOAT, "batch", 1)])
+
+
+RUIN: list[Any] = [{"step": "quantize", "method": "dynamic", "per_channel": False}]
+
+
+@pytest.mark.parametrize("after", [(), ("Sigmoid",)], ids=["number", "sigmoid"])
+def test_one_number_a_row_is_judged_by_how_near_it_is(tmp_path: Path, after: tuple[str, ...]) -> None:
+    """Its largest place is always the same, whatever it says."""
+    outcome = export(tmp_path, one_number(*after), (6,), RUIN, floor={"agreement": 0.9})
+    bundle = outcome.model.bundles["small"]
+    assert bundle.rejected is not None
+    assert bundle.figures.quality.agreement is not None
+    assert bundle.figures.quality.agreement.value < 0.9
+    assert bundle.figures.quality.kl_divergence is None
+    assert bundle.figures.quality.outputs[0].r2 is not None
+
+
+def test_a_figure_that_means_nothing_ends_the_export(tmp_path: Path) -> None:
+    """Before any variant is made; nothing is written."""
+    with pytest.raises(InvalidData, match=r"`scores` holds numbers .*limit agreement instead"):
+        export(tmp_path, one_number(), (6,), [], floor={"kl_divergence": 0.1})
+    assert not (tmp_path / "models" / "mixed" / "fp32").exists()
+
+
+_STUDENT = """
+import torch
+class Student(torch.nn.Module):
+    def __init__(self, end):
+        super().__init__()
+        self.layer, self.end = torch.nn.Linear(6, 3), end
+    def forward(self, rows):
+        scores = self.layer(rows)
+        if self.end == "two":
+            return scores, rows[:, :2]
+        return torch.softmax(scores, -1) if self.end == "softmax" else scores
+def student(end):
+    torch.manual_seed(0)
+    return Student(end)
+def trained():
+    splits = make()
+    rows = np.random.default_rng(1).normal(0, 1, (400, 6)).astype(np.float32)
+    return {**splits, "train": ({"rows": rows}, None)}
+"""
+
+
+def classes(*after: str) -> bytes:
+    """Scores of three classes, and these operators behind them."""
+    build = Builder()
+    last = build.add("MatMul", "rows", build.weight("w", 6, 3, scale=2.0))
+    for operator in after:
+        last = build.add(operator, last)
+    build.add("Identity", last, output="scores")
+    rows = value("rows", TensorProto.FLOAT, "batch", 6)
+    return build.finish([rows], [value("scores", TensorProto.FLOAT, "batch", 3)])
+
+
+@pytest.mark.parametrize(
+    ("after", "end"),
+    [("Softmax", "none"), ("Identity", "softmax"), ("LogSoftmax", "none")],
+    ids=["logits for shares", "shares for logits", "logits for log-shares"],
+)
+def test_a_student_that_means_something_else_is_an_error(tmp_path: Path, after: str, end: str) -> None:
+    """However often its class on top is the baseline's; its numbers are read by clients."""
+    student = {"factory": "MODULE:student", "arguments": {"end": end}}
+    steps = [
+        {"step": "distill", "match": {"logits": 1.0}, "student": student}
+        | {"epochs": 2, "batch_size": 32, "learning_rate": 0.05}
+    ]
+    outcome = export(tmp_path, classes(after), (6,), steps, _STUDENT, data={"factory": "MODULE:trained"})
+    assert "small" not in outcome.model.bundles
+    assert "the baseline's `first output` lie in" in outcome.failed["small"]
+    assert "the variant's lie in" in outcome.failed["small"]
+
+
+def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path) -> None:
+    """The first is near the baseline's, which is all that a distillation looks at; each has its figures."""
+    build = Builder()
+    build.add("MatMul", "rows", build.weight("w", 6, 3, scale=2.0), output="scores")
+    build.add("MatMul", "rows", build.weight("v", 6, 2, scale=2.0), output="second")
+    outputs = [value(name, TensorProto.FLOAT, "batch", size) for name, size in (("scores", 3), ("second", 2))]
+    graph = build.finish([value("rows", TensorProto.FLOAT, "batch", 6)], outputs)
+    student = {"factory": "MODULE:student", "arguments": {"end": "two"}}
+    steps = [
+        {"step": "distill", "match": {"logits": 1.0}, "student": student}
+        | {"epochs": 15, "batch_size": 32, "learning_rate": 0.1}
+    ]
+    outcome = export(
+        tmp_path,
+        graph,
+        (6,),
+        steps,
+        _STUDENT,
+        data={"factory": "MODULE:trained"},
+        outputs=["scores", "second"],
+        floor={"kl_divergence": 9},
+    )
+    bundle = outcome.model.bundles["small"]
+    first, second = bundle.figures.quality.outputs
+    assert bundle.rejected is not None
+    assert "the output `second` says the same as the baseline's on 0." in bundle.rejected
+    assert (first.name, second.name) == ("scores", "second")
+    assert first.agreement.value > second.agreement.value + 0.5
