@@ -20,7 +20,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import save_tensors_data
 
 from export.errors import StepFailed
-from export.quantization.layers import WEIGHTS, own_weights
+from export.quantization.layers import WEIGHTS, own_constants
 from export.quantization.products import Ranges, make_products
 from export.step import Quantize
 
@@ -105,7 +105,7 @@ def make_static(
     pairs = [name for name in find_pairs(model, layers) if name not in left]
     if is_attentive(model):
         made = make_products(made, layers, settings, ranges)
-    return _make_pairs(own_weights(made, pairs), pairs, ranges, settings) if pairs else made
+    return _make_pairs(own_constants(made, pairs), pairs, ranges, settings) if pairs else made
 
 
 def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize) -> Any:
