@@ -1,11 +1,11 @@
 """Tables: a report's figures as cells of text, each with what stands small under it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from export.proof.standing import at, single
 from serve.bundle import Bundle
-from serve.figures import Compared, Estimate, Figures, SpeedPoint
+from serve.figures import Compared, Estimate, Figures, SpeedPoint, find_common_rows
 
 # What is written large, and small beside it.
 Cell = tuple[str, str]
@@ -32,12 +32,14 @@ _ANATOMY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A head, and a row of cells for each variant; a note says how to read it."""
+    """A head, and a row of cells for each variant, with what stands below it, if anything; a note says how
+    to read it."""
 
     title: str
     note: str
     head: tuple[str, ...]
     rows: Mapping[str, Sequence[Cell]]
+    below: Mapping[str, str] = field(default_factory=dict)
 
 
 def quality(bundles: Mapping[str, Bundle]) -> Table:
@@ -48,17 +50,22 @@ def quality(bundles: Mapping[str, Bundle]) -> Table:
         title="Is it as good?",
         note=f"On {first.rows:,} held-out rows that nothing was learned or chosen from. Small: the change "
         f"against the baseline, and the {first.confidence:.0%} interval; the worse end meets the floor.",
-        head=tuple(_QUALITY[name] for name in shown),
+        head=("floor", *(_QUALITY[name] for name in shown)),
         rows={
-            name: [_figure(getattr(bundle.figures.quality, item)) for item in shown]
+            name: [
+                ("rejected" if bundle.rejected else "accepted", ""),
+                *(_figure(getattr(bundle.figures.quality, item)) for item in shown),
+            ]
             for name, bundle in bundles.items()
         },
+        below={name: bundle.rejected for name, bundle in bundles.items() if bundle.rejected},
     )
 
 
 def speed(bundles: Mapping[str, Bundle]) -> Table:
-    """One row, the knee, and what a session takes."""
+    """One row, the largest batch that all were measured at, the knee, and what a session takes."""
     first = next(iter(bundles.values()))
+    common = find_common_rows(bundle.figures.speed for bundle in bundles.values())
     tokens = single(first).tokens
     length = f" of {tokens} tokens" if tokens else ""
     return Table(
@@ -66,10 +73,18 @@ def speed(bundles: Mapping[str, Bundle]) -> Table:
         note="All variants in turn in one run, one thread each. Faster: the baseline's CPU time over the "
         "variant's, with its interval; of text, at each length. Latency: wall-clock, its percentiles and the "
         f"samples behind them, of one row{length}.",
-        head=("faster, one row", "at the knee", "CPU ms", "latency ms", "session"),
+        head=(
+            "faster, one row",
+            *([f"in {common} rows"] if common > 1 else []),
+            "at the knee",
+            "CPU ms",
+            "latency ms",
+            "session",
+        ),
         rows={
             name: [
                 _faster(at(bundle, 1)),
+                *([_faster(at(bundle, common))] if common > 1 else []),
                 _at_the_knee(bundle),
                 (f"{single(bundle).cpu_p50_ms:.3g}", ""),
                 (f"{single(bundle).wall_p50_ms:.3g}", _tail(single(bundle))),

@@ -87,6 +87,10 @@ def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
     [
         "0.8000<small>-0.1000 [-0.3000, +0.0500]</small>",
         "2.50x<small>[2.40, 2.60]</small>",
+        "<td>rejected</td>",
+        "<td>accepted</td>",
+        '<td colspan="5">accuracy &lt;b&gt;too low&lt;/b&gt;</td>',
+        "<th>in 8 rows</th>",
         "slower than base at 2 rows",
         "a step failed",
         "row 3, labelled <b>7</b>",
