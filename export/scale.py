@@ -19,6 +19,7 @@ from export.proof.outputs import Meanings, find_changes, measure_outputs, measur
 from export.proof.quality import measure
 from export.proof.rows import find_dependence
 from export.proof.speed import measure_speed
+from export.ranges import find_ranges
 from export.recipe import Recipe
 from export.shelf import Shelf
 from serve.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
@@ -164,6 +165,7 @@ class Scale:
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
             signature=exported.signature,
             sizes=session.sizes,
+            ranges=find_ranges(exported.graph, _counted_backwards(self._data.calibration)),
             opset=read_opset(exported.graph),
             figures=figures,
             provenance=provenance,
@@ -189,6 +191,11 @@ class Scale:
         if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
             self.keys.add(key)
         return came
+
+
+def _counted_backwards(rows: Split) -> set[str]:
+    """The inputs that have negative numbers in these rows."""
+    return {name for name, array in rows.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
 
 
 def _require_longest(session: Session, rows: Split, tokens: int) -> None:

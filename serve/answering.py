@@ -1,10 +1,11 @@
 """Answering: one request from its arrays to its encoded answer, and who steps in when a variant fails."""
 
+import time
 from typing import TYPE_CHECKING, TypeVar
 
 from serve.admission import Answer, Asked, Parameters, Ticket
 from serve.batching import Ran
-from serve.errors import ModelFailed, Overloaded, VariantUnavailable
+from serve.errors import ModelFailed, Overloaded, RefusedInput, VariantUnavailable
 from serve.rollout.tally import Counted
 from serve.shadow_copy import Copy
 from serve.sound import Encode, encode_sound, faults_of
@@ -32,6 +33,7 @@ async def respond(
         parameters["rescued_from"] = ticket.choice[2]
         failure = VariantUnavailable.__name__
     answer: Answer | None = None
+    began = time.perf_counter()
     try:
         with Counted(first.queue.tally):
             ran = await first.infer(asked.arrays, asked.deadline)
@@ -39,7 +41,7 @@ async def respond(
             if rescuable:
                 return answer, encode_sound(model.signature, asked.outputs, answer, encode)
             content = encode(answer)
-    except (VariantUnavailable, ModelFailed, Overloaded) as error:
+    except (VariantUnavailable, ModelFailed, Overloaded, RefusedInput) as error:
         failure = type(error).__name__
         second, mark = await _stand_in(model, first, asked, error)
     else:
@@ -52,6 +54,9 @@ async def respond(
             return answer, encode(answer)
         rescue = Answer(variant=second.name, ran=ran, parameters=parameters | mark, failure=failure)
         content = encode(rescue)
+    if failure == RefusedInput.__name__:
+        # The baseline takes this input.
+        first.queue.tally.fail(failure, (time.perf_counter() - began) * 1e3)
     first.queue.tally.rescues += 1
     return rescue, content
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serve.errors import CounterweightError, DeadlineExceeded, ModelFailed, Overloaded, VariantUnavailable
+from serve.errors import ONE_REQUESTS, CounterweightError, DeadlineExceeded, Overloaded, VariantUnavailable
 from serve.joining import Joining, Outputs
 from serve.placement import Placement
 from serve.rollout.tally import Tally
@@ -90,7 +90,7 @@ class Queue:
     async def infer(self, arrays: Arrays, deadline: float) -> Ran:
         """The model's answer to these arrays alone, before `deadline` on the loop's clock.
 
-        Raises DeadlineExceeded, Overloaded, ModelFailed or VariantUnavailable."""
+        Raises DeadlineExceeded, Overloaded, InvalidRequest, ModelFailed or VariantUnavailable."""
         most = self.settings.max_run_rows
         rows = self.joining.rows_of(arrays)
         if rows <= most:
@@ -198,7 +198,7 @@ class Queue:
     async def _work(self, batch: list[_Waiting]) -> None:
         try:
             await self._run(batch)
-        except ModelFailed as error:
+        except ONE_REQUESTS as error:
             if len(batch) == 1:
                 _fail(batch, error)
                 return

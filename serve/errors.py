@@ -31,6 +31,11 @@ class InvalidRequest(CounterweightError):
     grpc = "INVALID_ARGUMENT"
 
 
+class RefusedInput(InvalidRequest):
+    """The graph does not take this value or this shape of an input. Where the baseline does, it is the fault
+    of the variant."""
+
+
 class RequestTooLarge(CounterweightError):
     """The body is over the server's limit."""
 
@@ -89,6 +94,10 @@ class UnknownVariant(CounterweightError):
 
 class ModelFailed(CounterweightError):
     """The model itself failed on a valid input."""
+
+
+# What a run of several requests may end with because of one of them.
+ONE_REQUESTS = (ModelFailed, InvalidRequest)
 
 
 class VariantUnavailable(CounterweightError):

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from serve.refusals import run_checked
 from serve.session import Session
 from serve.tensor import Arrays
 
@@ -28,7 +29,7 @@ class Placement(Protocol):
     runs: int
 
     async def run(self, arrays: Arrays) -> Run:
-        """The model's outputs. Raises ModelFailed or VariantUnavailable."""
+        """The model's outputs. Raises RefusedInput, ModelFailed or VariantUnavailable."""
         ...
 
     async def ready(self) -> bool:
@@ -66,7 +67,7 @@ class Together:
         return min(self._began.copy().values(), default=None)
 
     async def run(self, arrays: Arrays) -> Run:
-        """The model's outputs. Raises ModelFailed."""
+        """The model's outputs. Raises RefusedInput or ModelFailed."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._work, self._run, arrays)
 
@@ -102,7 +103,7 @@ class Together:
 
     def _run(self, arrays: Arrays) -> Run:
         start = time.thread_time()
-        outputs = self._session.run(arrays)
+        outputs = run_checked(self._session, arrays)
         return outputs, (time.thread_time() - start) * 1e3
 
 

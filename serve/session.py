@@ -3,7 +3,7 @@
 import ctypes
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -36,14 +36,16 @@ class Session:
         threads: int = 1,
         alone: bool = False,
         sizes: Mapping[str, int] | None = None,
+        ranges: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         """Load `graph`; messages call it `name`. With `alone` each row has a run of its own; `sizes` are such
-        of its free dimensions that it takes. Raises InvalidBundle when `signature` is not its own, and
-        ModelFailed when it does not run."""
+        of its free dimensions that it takes, and `ranges` such values of inputs, which are not looked at
+        here. Raises InvalidBundle when `signature` is not its own, and ModelFailed when it does not run."""
         self.signature = signature
         self.name = name
         self.alone = alone
         self.sizes = dict(sizes or {})
+        self.ranges = dict(ranges or {})
         # The real shapes that it has run before any request, or is about to.
         self.warmed: set[Shape] = set()
         self._shapes: Path | None = None
@@ -52,7 +54,8 @@ class Session:
         options.inter_op_num_threads = 1
         # Idle threads that spin would take the shared cores from the other variants.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
+        # What goes wrong is raised; a line of onnxruntime's own for each would say it twice.
+        options.log_severity_level = 4
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
@@ -110,7 +113,7 @@ class Session:
         is logged."""
         try:
             pairs = zip(self.signature.inputs, shape, strict=True)
-            self.run({spec.name: _zeros(spec, list(dims)) for spec, dims in pairs})
+            self.run({spec.name: zeros(spec, list(dims)) for spec, dims in pairs})
         except ModelFailed as error:
             _log.warning("%s is not warm for %s: %s", self.name, shape, error)
 
@@ -143,23 +146,36 @@ class Session:
 
     def _warm_up(self) -> None:
         # The first runs allocate; nobody's request should pay for that.
-        batch = self.signature.inputs[0].shape[0] if self.signature.batches else None
-        free = {dim for spec in self.signature.inputs for dim in spec.shape if isinstance(dim, str)}
-        guessed = free - self.sizes.keys() - {batch}
+        guessed = self._free - self.sizes.keys() - {self._batch}
         for rows, length in _WARM_UPS:
-            sizes = dict.fromkeys(free, length) | self.sizes | ({str(batch): rows} if batch else {})
-            inputs = {
-                spec.name: _zeros(spec, [dim if isinstance(dim, int) else sizes[dim] for dim in spec.shape])
-                for spec in self.signature.inputs
-            }
             try:
-                self.run(inputs)
+                self.run(self.example(rows, length))
             except ModelFailed as error:
                 if not guessed:
                     raise
                 # Nobody has said that it takes this size of them.
                 _log.warning("%s is not warm: %s", self.name, error)
                 return
+
+    def example(self, rows: int = 1, length: int = _WARM_UPS[0][1]) -> dict[str, NDArray[np.generic]]:
+        """Zeros that the graph takes: so many rows, and free dimensions as its bundle says, or this long."""
+        sizes = dict.fromkeys(self._free, length) | self.sizes
+        if self._batch is not None:
+            sizes[self._batch] = rows
+        return {
+            spec.name: zeros(spec, [dim if isinstance(dim, int) else sizes[dim] for dim in spec.shape])
+            for spec in self.signature.inputs
+        }
+
+    @property
+    def _batch(self) -> str | None:
+        """The dimension of the rows; None: they are not batched."""
+        return str(self.signature.inputs[0].shape[0]) if self.signature.batches else None
+
+    @property
+    def _free(self) -> set[str]:
+        """The dimensions of inputs that may vary."""
+        return {dim for spec in self.signature.inputs for dim in spec.shape if isinstance(dim, str)}
 
     def _takes(self, shape: Shape) -> bool:
         """Whether it is one of these inputs, and not of those of a version before."""
@@ -178,7 +194,15 @@ def open_session(folder: Path, *, threads: int = 1) -> Session:
     bundle = read_bundle(folder)
     graph = read_file(folder, bundle, MODEL)
     name, alone = f"{bundle.model}/{bundle.variant}", bundle.rows == "alone"
-    session = Session(graph, bundle.signature, name, threads=threads, alone=alone, sizes=bundle.sizes)
+    session = Session(
+        graph,
+        bundle.signature,
+        name,
+        threads=threads,
+        alone=alone,
+        sizes=bundle.sizes,
+        ranges=bundle.ranges,
+    )
     session.warm_from(shapes_path(folder, bundle.model))
     return session
 
@@ -187,7 +211,8 @@ def _names_of(datatype: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
     return tuple(spec.name for spec in specs if spec.datatype == datatype)
 
 
-def _zeros(spec: TensorSpec, shape: list[int]) -> NDArray[np.generic]:
+def zeros(spec: TensorSpec, shape: Sequence[int]) -> NDArray[np.generic]:
+    """An input of this shape that means nothing; strings are the number 0."""
     # A string that a graph may well read as a number.
     return np.full(shape, b"0", object) if spec.datatype == "BYTES" else np.zeros(shape, spec.dtype)
 

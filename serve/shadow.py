@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from serve.comparing import describe, worst
-from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
+from serve.errors import ONE_REQUESTS, CounterweightError, VariantUnavailable
 from serve.figures import Meaning, Task
 from serve.joining import Outputs
 from serve.pairing import Paired, pair, require_whole
@@ -109,7 +109,8 @@ class Shadow:
             outputs = await self.variant.run_aside(self._joining.join(requests))
             shares = self._joining.split(requests, outputs)
             require_whole(batch, shares)
-        except ModelFailed as error:
+        except ONE_REQUESTS as error:
+            # The baseline has answered, so it is no fault of the input.
             if len(batch) > 1:
                 # Whose input it was cannot be told from the batch.
                 for copy in batch:

@@ -59,8 +59,8 @@ class ServedVariant:
             raise
 
     async def run_aside(self, arrays: Arrays) -> Outputs:
-        """The outputs to arrays that no request waits for, past the queue. Raises ModelFailed, or
-        VariantUnavailable, which counts as for requests."""
+        """The outputs to arrays that no request waits for, past the queue. Raises InvalidRequest,
+        ModelFailed, or VariantUnavailable, which counts as for requests."""
         if self._retired or not self.up:
             raise VariantUnavailable(f"variant {self.name!r} does not answer")
         try:

@@ -13,6 +13,7 @@ from export.cpu import read_cpu
 from export.errors import InvalidSource
 from export.graph import read_opset
 from export.proof.anatomy import dissect_row
+from export.ranges import find_ranges
 from serve.bundle import (
     MODEL,
     Bundle,
@@ -80,6 +81,7 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
         files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
         signature=baseline.signature,
         sizes=baseline.sizes,
+        ranges=find_ranges(candidate.graph, _counted_backwards(baseline)),
         opset=read_opset(candidate.graph),
         figures=_figures(candidate.graph, baseline),
         provenance=_provenance(candidate, baseline),
@@ -91,6 +93,12 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
 def _assets(bundle: Bundle) -> list[BundleFile]:
     """Its files beside the graph: tokenizer, labels."""
     return [file for file in bundle.files if file.path != MODEL]
+
+
+def _counted_backwards(baseline: Bundle) -> set[str]:
+    """The inputs of which the baseline takes negative numbers, also where nobody has said what it takes."""
+    names = baseline.signature.input_by_name
+    return {name for name in names if baseline.ranges.get(name, (-1, 0))[0] < 0}
 
 
 def _figures(graph: bytes, baseline: Bundle) -> Figures:

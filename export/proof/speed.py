@@ -1,7 +1,7 @@
 """Speed: what each variant costs on this machine, all of them and the baseline in turn, on real rows."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,18 +11,15 @@ from export.data.inputs import TOKENS
 from export.proof.bootstrap import Floats
 from export.proof.curve import compare, find_knee, warn
 from export.proof.memory import measure_session_bytes
+from export.proof.rounds import BUDGET_S, ENOUGH_S, MOST_ROUNDS, count_rounds
 from serve.figures import Estimate, Speed, SpeedPoint
 from serve.session import Session
 from serve.tensor import Arrays
 
+Announce = Callable[[str], object]
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
 _TOKENS = (16, 64, 128)
 _THREADS = 1
-# A median of fewer says nothing; more would only take longer.
-_FEWEST_ROUNDS = 7
-_MOST_ROUNDS = 200
-# CPU time for each variant at each batch size, if the fewest rounds do not take longer.
-_BUDGET_S = 0.4
 # A percentile rests on two samples beyond it at least.
 _SAMPLES_FOR_P90 = 20
 _SAMPLES_FOR_P99 = 100
@@ -37,24 +34,23 @@ class _Samples:
 
 
 def measure_speed(
-    sessions: Mapping[str, Session],
-    graphs: Mapping[str, bytes],
-    split: Split,
-    announce: Callable[[str], object],
+    sessions: Mapping[str, Session], graphs: Mapping[str, bytes], split: Split, announce: Announce
 ) -> dict[str, Speed]:
     """What each variant costs, the first of them being the baseline; `sessions` run one thread each, `graphs`
-    are what they were loaded from. Rows come from `split`; text is cut to lengths that its rows have."""
+    are what they were loaded from. Rows come from `split`; text is cut to lengths that its rows have.
+
+    Each variant gets about `BUDGET_S` of CPU time, and five runs of one row of each length where these take
+    longer; batch sizes for which there is no time left are left out. `announce` hears what each variant takes
+    at each batch size."""
     baseline = next(iter(sessions))
     points: dict[str, list[SpeedPoint]] = {name: [] for name in sessions}
-    places = [(rows, tokens) for tokens in _lengths(split) for rows in _ROWS]
-    for number, (rows, tokens) in enumerate(places):
-        announce(f"speed: {rows} rows{f' of {tokens} tokens' if tokens else ''}")
-        samples = _sample(sessions, _take(split, rows, tokens), seed=number)
-        for name in sessions:
-            speedup = Estimate(value=1, low=1, high=1)
-            if name != baseline:
-                speedup = compare(samples[baseline].cpu_s, samples[name].cpu_s, seed=number)
-            points[name].append(_summarize(rows, tokens, samples[name], speedup))
+    lengths = _lengths(split)
+    announce(f"speed: one row of each of {', '.join(sessions)}")
+    for tokens in lengths:
+        for measured in _measure_length(sessions, split, tokens, BUDGET_S / len(lengths)):
+            for name, point in measured.items():
+                points[name].append(point)
+                announce(f"speed: {name}: {_tell(point, None if name == baseline else baseline)}")
     return {
         name: Speed(
             threads=_THREADS,
@@ -65,6 +61,22 @@ def measure_speed(
         )
         for name, session in sessions.items()
     }
+
+
+def _measure_length(
+    sessions: Mapping[str, Session], split: Split, tokens: int | None, left_s: float
+) -> Iterator[dict[str, SpeedPoint]]:
+    """The points of each batch size in turn, until the slowest variant has no time left for the next."""
+    row_s = _run_each(sessions, _take(split, 1, tokens))
+    left_s -= row_s
+    for rows in _ROWS:
+        if not (rounds := count_rounds(rows, row_s, left_s)):
+            return
+        samples = _sample(sessions, _take(split, rows, tokens), rounds, seed=rows)
+        run_s = max(float(np.median(item.cpu_s)) for item in samples.values())
+        left_s -= max(float(item.cpu_s.sum()) for item in samples.values()) + run_s
+        row_s = run_s / rows
+        yield _summarize(rows, tokens, samples)
 
 
 def _lengths(split: Split) -> list[int | None]:
@@ -86,18 +98,27 @@ def _take(split: Split, rows: int, tokens: int | None) -> Arrays:
     }
 
 
-def _sample(sessions: Mapping[str, Session], inputs: Arrays, seed: int) -> dict[str, _Samples]:
-    """Rounds in each of which every variant runs once, in an order of its own: what disturbs the machine
-    disturbs them alike."""
+def _run_each(sessions: Mapping[str, Session], inputs: Arrays) -> float:
+    """Run every variant once, as the first run of a size allocates; returned is the most CPU time of one."""
+    slowest_s = 0.0
+    for session in sessions.values():
+        started_s = time.process_time()
+        session.run(inputs)
+        slowest_s = max(slowest_s, time.process_time() - started_s)
+    return slowest_s
+
+
+def _sample(sessions: Mapping[str, Session], inputs: Arrays, rounds: int, seed: int) -> dict[str, _Samples]:
+    """At least so many rounds, in each of which every variant runs once, in an order of its own: what
+    disturbs the machine disturbs them alike."""
     random = np.random.default_rng(seed)
     names = list(sessions)
-    for session in sessions.values():
-        session.run(inputs)  # the first run of a size allocates
+    _run_each(sessions, inputs)
     cpu_s: dict[str, list[float]] = {name: [] for name in names}
     wall_s: dict[str, list[float]] = {name: [] for name in names}
     started_s = time.process_time()
-    for done in range(_MOST_ROUNDS):
-        if done >= _FEWEST_ROUNDS and time.process_time() - started_s > _BUDGET_S * len(names):
+    for done in range(MOST_ROUNDS):
+        if done >= rounds and time.process_time() - started_s > ENOUGH_S * len(names):
             break
         for at in random.permutation(len(names)):
             # Of the process: onnxruntime may have threads of its own.
@@ -108,7 +129,23 @@ def _sample(sessions: Mapping[str, Session], inputs: Arrays, seed: int) -> dict[
     return {name: _Samples(cpu_s=np.array(cpu_s[name]), wall_s=np.array(wall_s[name])) for name in names}
 
 
-def _summarize(rows: int, tokens: int | None, samples: _Samples, speedup: Estimate) -> SpeedPoint:
+def _summarize(rows: int, tokens: int | None, samples: Mapping[str, _Samples]) -> dict[str, SpeedPoint]:
+    """Each variant's point beside the first, which is the baseline."""
+    baseline = next(iter(samples))
+    return {
+        name: _point(
+            rows,
+            tokens,
+            item,
+            Estimate(value=1, low=1, high=1)
+            if name == baseline
+            else compare(samples[baseline].cpu_s, item.cpu_s, seed=rows),
+        )
+        for name, item in samples.items()
+    }
+
+
+def _point(rows: int, tokens: int | None, samples: _Samples, speedup: Estimate) -> SpeedPoint:
     count = len(samples.wall_s)
     p50, p90, p99 = (float(1000 * value) for value in np.percentile(samples.wall_s, [50, 90, 99]))
     return SpeedPoint(
@@ -121,3 +158,16 @@ def _summarize(rows: int, tokens: int | None, samples: _Samples, speedup: Estima
         wall_p99_ms=p99 if count >= _SAMPLES_FOR_P99 else None,
         speedup=speedup,
     )
+
+
+def _tell(point: SpeedPoint, baseline: str | None) -> str:
+    """Such as "8 rows of 16 tokens take 3.1 ms of CPU time, 1.42x as fast as fp32"."""
+    rows = f"{point.rows} rows" if point.rows > 1 else "1 row"
+    length = f" of {point.tokens} tokens" if point.tokens else ""
+    beside = f", {point.speedup.value:.2f}x as fast as {baseline}" if baseline else ""
+    verb = "take" if point.rows > 1 else "takes"
+    return f"{rows}{length} {verb} {_ms(point.cpu_p50_ms)} ms of CPU time{beside}"
+
+
+def _ms(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

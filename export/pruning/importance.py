@@ -75,6 +75,10 @@ def _loss(module: torch.nn.Module, train: Split, rows: Rows, context: Context) -
     if context.task == "embedding":
         generator = torch.Generator().manual_seed(context.seed)
         return (normalize(output, dim=-1) * torch.randn(output.shape, generator=generator)).sum()
+    if output.shape[-1] == 1:
+        # Of one number no class is on top; it is pushed as embeddings are.
+        generator = torch.Generator().manual_seed(context.seed)
+        return (output * torch.randn(output.shape, generator=generator)).sum()
     if train.labels is not None:
         return labels_loss(output, torch.from_numpy(train.labels[rows]))
     top = teacher_answers(context, train)[rows].argmax(-1)

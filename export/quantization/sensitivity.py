@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from export.context import Context, Note
 from export.data.datasets import Split
@@ -18,7 +17,7 @@ from export.errors import StepFailed
 from export.quantization.calibration import Watch
 from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
-from serve.figures import Task
+from export.training.scores import distance, likeness, read_teacher
 
 # Each block is one quantization of the whole graph and one pass over the rows.
 _MOST_BLOCKS = 24
@@ -68,7 +67,8 @@ def find_sensitive(
         return graph_answers(make([layer for block in blocks for layer in block.layers]), rows)
 
     full = answers(())
-    divergence = _divergence(context.task, wanted, full, rows)
+    meaning = read_teacher(context.task, wanted, rows)
+    divergence = distance(context.task, meaning, wanted, full, rows)
     blocks = []
     for name, members in group(multiply_adds, _MOST_BLOCKS).items():
         block = _Block(
@@ -77,21 +77,21 @@ def find_sensitive(
             multiply_adds=sum(multiply_adds[layer] for layer in members),
             gain=0.0,
         )
-        left = _divergence(context.task, wanted, answers((block,)), rows)
+        left = distance(context.task, meaning, wanted, answers((block,)), rows)
         blocks.append(replace(block, gain=divergence - left))
     blocks.sort(key=lambda block: (-block.gain / block.multiply_adds, block.name))
 
     @functools.cache
-    def likeness(count: int) -> float:
+    def reached(count: int) -> float:
         came = full if count == 0 else answers(blocks[:count])
-        return _likeness(context.task, wanted, came, rows)
+        return likeness(context.task, meaning, wanted, came, rows)
 
     # Likeness rises with every block, give or take the rows on the edge; the count found was itself measured.
-    count = bisect.bisect_left(range(len(blocks)), True, key=lambda count: likeness(count) >= faithful)
+    count = bisect.bisect_left(range(len(blocks)), True, key=lambda count: reached(count) >= faithful)
     if count == len(blocks):
         raise StepFailed(
             f"`faithful: {faithful}` cannot be had: with {len(blocks) - 1} of {len(blocks)} blocks in float "
-            f"the answers are {likeness(len(blocks) - 1):.4f} like the float graph's (the last in integers: "
+            f"the answers are {reached(len(blocks) - 1):.4f} like the float graph's (the last in integers: "
             f"{blocks[-1].name}); lower it, or leave the step out"
         )
     kept = blocks[:count]
@@ -103,7 +103,7 @@ def find_sensitive(
                 for block in blocks
             ],
             "divergence": divergence,
-            "likeness": likeness(count),
+            "likeness": reached(count),
             "search_rows": len(rows),
         },
     )
@@ -113,43 +113,7 @@ def _first_rows(split: Split) -> Split:
     few = slice(min(len(split), _MOST_ROWS))
     return Split(
         inputs={name: array[few] for name, array in split.inputs.items()},
-        labels=None,
+        labels=None if split.labels is None else split.labels[few],
         lengths=None if split.lengths is None else split.lengths[few],
         row_hashes=split.row_hashes[few],
     )
-
-
-def _divergence(task: Task, wanted: Answers, came: Answers, rows: Split) -> float:
-    """The mean over rows (or tokens) of KL(wanted || came) between classes, of 1 - cosine of embeddings."""
-    if task == "embedding":
-        return float(np.mean(1 - _cosines(wanted, came)))
-    one, other = _log_softmax(wanted), _log_softmax(came)
-    return float(np.mean(np.sum(np.exp(one) * (one - other), axis=-1)[_counted(wanted, rows)]))
-
-
-def _likeness(task: Task, wanted: Answers, came: Answers, rows: Split) -> float:
-    """The share of rows (or tokens) with the same top class; the mean cosine of embeddings."""
-    if task == "embedding":
-        return float(np.mean(_cosines(wanted, came)))
-    return float(np.mean((wanted.argmax(-1) == came.argmax(-1))[_counted(wanted, rows)]))
-
-
-def _counted(answers: Answers, rows: Split) -> NDArray[np.bool_]:
-    """Which rows, or which of their tokens, are no padding."""
-    if answers.ndim == 3 and rows.lengths is not None:
-        mask: NDArray[np.bool_] = np.arange(answers.shape[1]) < rows.lengths[:, None]
-        return mask
-    return np.ones(answers.shape[:-1], np.bool_)
-
-
-def _log_softmax(scores: Answers) -> NDArray[np.float64]:
-    shifted = scores.astype(np.float64) - scores.max(axis=-1, keepdims=True)
-    logs: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-    return logs
-
-
-def _cosines(one: Answers, other: Answers) -> NDArray[np.float64]:
-    first, second = one.astype(np.float64), other.astype(np.float64)
-    lengths = np.linalg.norm(first, axis=-1) * np.linalg.norm(second, axis=-1)
-    cosines: NDArray[np.float64] = np.sum(first * second, axis=-1) / np.maximum(lengths, 1e-30)
-    return cosines

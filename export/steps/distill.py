@@ -11,11 +11,15 @@ from export.reproducible import seed_everything
 from export.step import Distill, Student
 from export.training.batches import Rows
 from export.training.matching import Matching
-from export.training.scores import Score, accuracy_of, likeness_to
+from export.training.scores import Score, accuracy_of, likeness_to, read_teacher
 from export.training.students import make_student
 from export.training.teacher import teacher_answers
 from export.training.train import train
 from export.training.trainer import Goal
+from serve.meaning import find_change
+
+# Of the search split, on which a student shows what its answers look like.
+_ROWS = 32
 
 
 def distill(made: Made, settings: Distill, context: Context) -> Made:
@@ -40,10 +44,13 @@ def _enrol(made: Made, student: Student, context: Context) -> Made:
 
 
 def _refuse_other_shape(made: Made, context: Context) -> None:
-    rows: Rows = np.arange(2, dtype=np.int64)
+    """Raise StepFailed where the student answers in another shape than the baseline, or in another form that
+    no training changes, such as logits instead of shares."""
     search = context.data.search
-    came = list(forward(made.module.eval(), to_tensors(search.take(rows)))[0].shape)
-    expected = list(teacher_answers(context, search)[rows].shape)
+    rows: Rows = np.arange(min(len(search), _ROWS), dtype=np.int64)
+    answer = forward(made.module.eval(), to_tensors(search.take(rows)))[0].detach().numpy()
+    taught = teacher_answers(context, search)
+    came, expected = list(answer[:2].shape), list(taught[rows][:2].shape)
     if context.task == "token_classification":
         # All rows of the split are as long as its longest.
         expected[1] = came[1]
@@ -51,6 +58,17 @@ def _refuse_other_shape(made: Made, context: Context) -> None:
         raise StepFailed(
             f"the student answers {came}, the baseline {expected}; "
             "give the student an output of the baseline's size"
+        )
+    meaning = read_teacher(context.task, taught, search)
+    if meaning.form == "chances":
+        # A student may yet learn to stay within 0..1.
+        return
+    wanted = taught[rows] if answer.ndim < 3 else taught[rows][:, : answer.shape[1]]
+    change = find_change("first output", meaning, wanted, answer, real=False)
+    if change is not None:
+        raise StepFailed(
+            f"{change} (here the student's, before training): who reads the one would misread the other; let "
+            "the student end as the baseline ends, such as in a softmax"
         )
 
 

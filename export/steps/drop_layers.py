@@ -15,7 +15,7 @@ from export.pruning.reference import Reference
 from export.pruning.stack import find_stack, keep_layers
 from export.step import DropLayers
 from export.training.answers import module_answers
-from export.training.losses import embeddings_loss, logits_loss
+from export.training.scores import distance, read_teacher
 from export.training.teacher import teacher_answers
 
 # On which it is proven that nothing else changes.
@@ -89,17 +89,12 @@ def _keep_important(
 
 def _measure(module: torch.nn.Module, name: str, kept: list[int], context: Context) -> float:
     """How far the answers with these layers are from the baseline's: the divergence KL(baseline || model) in
-    nats, or 1 - cosine for embeddings; the mean over rows or tokens."""
+    nats, 1 - cosine of embeddings, the squared difference of numbers over their variance; the mean over rows
+    or tokens."""
     trial = duplicate(module)
     keep_layers(trial, name, kept)
     split = context.data.calibration
     example = example_of(split)
     require_shapes(trial, example, output_shapes(module, example), _ADVICE)
     wanted, came = teacher_answers(context, split), module_answers(trial, split)
-    one, other = (torch.tensor(answers, dtype=torch.float64) for answers in (came, wanted))
-    if context.task == "embedding":
-        return float(embeddings_loss(one, other))
-    mask = None
-    if one.ndim == 3 and split.lengths is not None:
-        mask = torch.arange(one.shape[1]) < torch.from_numpy(split.lengths)[:, None]
-    return float(logits_loss(one, other, 1.0, mask))
+    return distance(context.task, read_teacher(context.task, wanted, split), wanted, came, split)

@@ -5,10 +5,14 @@ from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_so
 
 from export.data.labels import IGNORE
 
+# What sums to one but for rounding.
+_NEARLY = 1e-3
+
 
 def labels_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Cross-entropy of scores [..., classes] and labels [...]; labels of -100 do not count. Scores may have
     fewer tokens than the labels: batches are cut to their longest row."""
+    scores = as_logits(scores)
     if labels.ndim == 2:
         labels = labels[:, : scores.shape[1]]
     total = cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=IGNORE, reduction="sum")
@@ -21,9 +25,25 @@ def logits_loss(
 ) -> torch.Tensor:
     """KL(teacher || student) of scores [..., classes] softened by the temperature T, times T^2 so that its
     gradient keeps its size; the mean over rows, or over the tokens [rows, tokens] where `mask` is not 0."""
-    student, wanted = (log_softmax(side / temperature, dim=-1) for side in (scores, teacher))
+    student, wanted = (log_softmax(as_logits(side) / temperature, dim=-1) for side in (scores, teacher))
     each = kl_div(student, wanted, reduction="none", log_target=True).sum(-1)
     return temperature**2 * _mean(each, mask)
+
+
+def numbers_loss(
+    numbers: torch.Tensor, teacher: torch.Tensor, spread: torch.Tensor, mask: torch.Tensor | None = None
+) -> torch.Tensor:
+    """The mean squared difference over the variance, of [rows, ..., places]; `spread` is the standard
+    deviation of each place, or of all. Tokens [rows, tokens] whose `mask` is 0 do not count."""
+    return _mean(((numbers - teacher) / spread).square().mean(-1), mask)
+
+
+def as_logits(scores: torch.Tensor) -> torch.Tensor:
+    """Scores [..., classes] whose softmax are the classes' shares: the logarithms of such as are shares
+    already, which sum to one."""
+    given = (scores >= 0).all(-1) & ((scores.sum(-1) - 1).abs() <= _NEARLY)
+    logs = scores.clamp(min=torch.finfo(scores.dtype).eps).log()
+    return torch.where(given[..., None], logs, scores)
 
 
 def embeddings_loss(embeddings: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:

@@ -20,11 +20,15 @@ from export.training.losses import (
     hidden_loss,
     labels_loss,
     logits_loss,
+    numbers_loss,
     similarities_loss,
 )
+from export.training.scores import read_teacher
 from export.training.teacher import teacher_answers
 from serve.figures import Task
 
+# Numbers that never vary have a scale, too.
+_LEAST = 1e-6
 _INNER: set[Match] = {"hidden", "attention"}
 _OF_CLASSES: set[Match] = {"logits", "labels"}
 _OF_EMBEDDINGS: set[Match] = {"embeddings", "similarities"}
@@ -40,6 +44,8 @@ class Matching:
         self._rows = context.data.require_train("distill")
         self._labels = _require_labels(self._rows) if "labels" in settings.match else None
         self._answers = teacher_answers(context, self._rows)
+        search = context.data.search
+        self._meaning = read_teacher(context.task, teacher_answers(context, search), search)
         # Per layer, where widths differ: trained beside the student, and not kept.
         self.projections = torch.nn.ModuleList()
         self._inner = _Inner(made, context) if _INNER & {*settings.match} else None
@@ -79,6 +85,11 @@ class Matching:
         answers = torch.from_numpy(self._answers[rows])[:, : output.shape[1]]
         if match == "logits":
             mask = mask if output.ndim == 3 else None
+            if self._meaning.kind == "numbers":
+                # They are no scores of classes: of one number a softmax is 1, whatever it is.
+                return numbers_loss(
+                    output, answers, torch.tensor(self._meaning.spread).clamp(min=_LEAST), mask
+                )
             return logits_loss(output, answers, self._settings.temperature, mask)
         return (
             embeddings_loss(output, answers) if match == "embeddings" else similarities_loss(output, answers)

@@ -9,8 +9,12 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.data.labels import IGNORE
 from export.training.answers import Answers, module_answers
-from serve.figures import Task
+from serve.comparing import compare
+from serve.figures import Meaning, Task
+from serve.meaning import read_meaning
 
+# Chances that are labelled tell classes apart, by how large they are beside each other.
+_OF_CLASSES = {"form": "plain"}
 Score = Callable[[torch.nn.Module], float]
 
 
@@ -21,14 +25,47 @@ def accuracy_of(module: torch.nn.Module, split: Split) -> float:
 
 
 def likeness_to(task: Task, answers: Answers, split: Split) -> Score:
-    """How much alike a module answers: the share of rows or tokens with the same top class, or, for
-    embeddings, the mean cosine."""
-    if task == "embedding":
-        return lambda module: _mean_cosine(module_answers(module, split), answers)
-    top = answers.argmax(-1)
-    if top.ndim == 2 and split.lengths is not None:
-        top[np.arange(top.shape[1]) >= split.lengths[:, None]] = IGNORE
-    return lambda module: _agreement(module_answers(module, split).argmax(-1), top)
+    """How much alike a module answers: the share of rows or tokens with the same top class, of embeddings the
+    mean cosine, of numbers 1 - their mean squared difference over the variance."""
+    meaning = read_teacher(task, answers, split)
+    if meaning.kind == "numbers":
+        return lambda module: 1 - distance(task, meaning, answers, module_answers(module, split), split)
+    return lambda module: likeness(task, meaning, answers, module_answers(module, split), split)
+
+
+def read_teacher(task: Task, answers: Answers, split: Split) -> Meaning:
+    """What these answers to the split mean, of which others are a likeness."""
+    return read_meaning(task, _without_padding(answers, split), labelled=split.labels is not None)
+
+
+def likeness(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split: Split) -> float:
+    """The share of rows (or tokens) that do not differ; of embeddings the mean cosine."""
+    differences = compare(task, _without_padding(wanted, split), came, meaning)
+    if meaning.kind == "vectors" and differences.cosine is not None:
+        return float(differences.cosine.mean())
+    return 1 - float(differences.differing.sum() / differences.pairs.sum())
+
+
+def distance(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split: Split) -> float:
+    """The mean over rows (or tokens) of KL(wanted || came) between classes, of 1 - cosine of embeddings, of
+    the squared difference of numbers over their variance."""
+    if meaning.kind == "numbers":
+        spread = np.maximum(np.asarray(meaning.spread), np.finfo(np.float32).tiny)
+        return float(np.nanmean(np.square((_without_padding(wanted, split) - came) / spread)))
+    if meaning.kind == "vectors":
+        return 1 - likeness(task, meaning, wanted, came, split)
+    differences = compare(task, _without_padding(wanted, split), came, meaning.model_copy(update=_OF_CLASSES))
+    assert differences.kl is not None, "classes have one, but for chances"
+    counted = np.ones_like(differences.differ) if differences.counted is None else differences.counted
+    return float(differences.kl[counted].mean())
+
+
+def _without_padding(answers: Answers, split: Split) -> Answers:
+    """The same with NaN for tokens that a row does not have."""
+    if answers.ndim != 3 or split.lengths is None:
+        return answers
+    real = np.arange(answers.shape[1]) < split.lengths[:, None]
+    return np.where(real[..., None], answers, np.float32(np.nan))
 
 
 def _agreement(top: NDArray[np.int64], wanted: NDArray[np.int64]) -> float:
@@ -36,8 +73,3 @@ def _agreement(top: NDArray[np.int64], wanted: NDArray[np.int64]) -> float:
         wanted = wanted[:, : top.shape[1]]
     counted = wanted != IGNORE
     return float((top == wanted)[counted].mean())
-
-
-def _mean_cosine(one: Answers, other: Answers) -> float:
-    lengths = np.linalg.norm(one, axis=-1) * np.linalg.norm(other, axis=-1)
-    return float(np.mean(np.sum(one * other, axis=-1) / np.maximum(lengths, np.finfo(np.float32).tiny)))

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from serve.errors import DeadlineExceeded, ModelFailed, VariantUnavailable
+from serve.errors import DeadlineExceeded, ModelFailed, RefusedInput, VariantUnavailable
 from serve.observe.usage import Usage
 from serve.rollout.tally import EDGES_MS, Histogram, Tally
 
@@ -103,7 +103,7 @@ _GAUGES = (
     _Family("route_share", "Share of requests that the routes ask for, 0 to 1.", lambda v: v.share),
 )
 # Shown from the start, or the first failure of a kind would not be seen as an increase.
-_CAUSES = {cause.__name__: 0 for cause in (DeadlineExceeded, ModelFailed, VariantUnavailable)}
+_CAUSES = {cause.__name__: 0 for cause in (DeadlineExceeded, ModelFailed, RefusedInput, VariantUnavailable)}
 # Every eighth edge of the tally, three to a decade, 0.2 ms to 10 s: counts below them are exact.
 _SECONDS = [(step, float(f"{EDGES_MS[step] / 1e3:.6g}")) for step in range(8, 121, 8)]
 _ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from types import TracebackType
 
-from serve.errors import Overloaded
+from serve.errors import InvalidRequest, Overloaded
 from serve.rollout.runs import Sizes, add_run, add_sizes
 
 # Upper edges of the latency buckets in ms: 0.1 ms to 100 s, 24 to a decade, so a quantile is within 10.1 %.
@@ -118,6 +118,17 @@ class Tally:
         self.cpu_ms += cpu_ms
         add_run(self.sizes, rows, cpu_ms)
 
+    def fail(self, cause: str, ms: float) -> None:
+        """A request has failed after so long."""
+        self.failures[cause] += 1
+        self.end(ms)
+
+    def end(self, ms: float) -> None:
+        """A request has ended after so long, well or not."""
+        self.requests += 1
+        self.latency.record(ms)
+        self.last_s = time.time()
+
     def __add__(self, other: "Tally") -> "Tally":
         total = Tally()
         for name in Tally.__slots__:
@@ -192,7 +203,8 @@ class Counted:
                 # Its client went away: how long the answer would have taken is not known.
                 tally.abandoned += 1
                 return
+            if isinstance(error, InvalidRequest):
+                # The client's doing, until somebody else has answered it.
+                return
             tally.failures[type(error).__name__] += 1
-        tally.requests += 1
-        tally.latency.record((time.perf_counter() - self._start) * 1e3)
-        tally.last_s = time.time()
+        tally.end((time.perf_counter() - self._start) * 1e3)

@@ -186,7 +186,7 @@ def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
     leave = threading.Event()
 
     async def scenario() -> None:
-        session: Any = SimpleNamespace(name="hangs", run=lambda _: leave.wait(), take_cold=list)
+        session: Any = SimpleNamespace(name="hangs", ranges={}, run=lambda _: leave.wait(), take_cold=list)
         replica = make_replica(module_repository / "linear" / "light", run_timeout_s=0.01)
         replica._host = Together(session)
         replica.check_health()

@@ -49,6 +49,6 @@ def test_a_candidate_that_fails_totally_is_stopped_by_the_gateways(server: Serve
     assert RUN <= len(met) <= GATEWAYS * (RUN + THREADS)
     over = client.view(rollout)
     assert (over.rollout.phase, over.rollout.by) == (Phase.ROLLED_BACK, "circuit breaker")
-    assert f"{RUN} of the last {RUN} requests failed (ModelFailed {RUN})" in over.rollout.reason
+    assert f"{RUN} of the last {RUN} requests failed (RefusedInput {RUN})" in over.rollout.reason
     assert over.routes.weights == {"base": 1.0, "light": 0.0}
     assert client.replay(rollout).faults == ()

@@ -76,7 +76,7 @@ def test_one_that_fails_is_rescued_each_time(server: Server) -> None:
     assert {(sample.variant, str(sample.parameters)) for sample in candidate.samples} == {
         ("base", "{'rescued_from': 'fails'}")
     }
-    wait_until(lambda: failures(server, "fails", "ModelFailed") == len(candidate.samples))
+    wait_until(lambda: failures(server, "fails", "RefusedInput") == len(candidate.samples))
     assert server.metric("rescues_total", f"{MODEL}/fails") == len(candidate.samples)
     assert server.ready(f"/v2/models/{MODEL}/versions/fails")
 

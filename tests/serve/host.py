@@ -28,6 +28,8 @@ class Host:
         # What every run ends with, if anything.
         self.error: BaseException | None = None
         self.closed = False
+        # What a run with an infinity ends with.
+        self.failure: BaseException = ModelFailed("asked to fail")
         # Rows of this value are answered with NaN.
         self.spoilt = math.inf
         # What becomes of each answer.
@@ -50,7 +52,7 @@ class Host:
         if self.error is not None:
             raise self.error
         if np.isinf(rows).any():
-            raise ModelFailed("asked to fail")
+            raise self.failure
         # A row costs as much as it is scaled by.
         cpu_ms = self._scale * len(rows)
         sums = np.where(rows[:, :1] == self.spoilt, np.nan, rows.sum(axis=1, keepdims=True))

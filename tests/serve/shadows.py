@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from serve.errors import ModelFailed
+from serve.errors import ModelFailed, RefusedInput
 from serve.model import ServedModel
 from serve.placement import Run
 from serve.rollout.census import Watch
@@ -93,5 +93,9 @@ _ANSWERS: Mapping[str, Callable[[Any], Any]] = {
     "answers nothing": lambda y: {},
     "answers NaN": lambda y: y * np.nan,
 }
-_ERRORS = {"fails": ModelFailed("no idea"), "breaks": RuntimeError("a bug")}
+_ERRORS = {
+    "fails": ModelFailed("no idea"),
+    "refuses": RefusedInput("expected 0 to 30"),
+    "breaks": RuntimeError("a bug"),
+}
 FAULTS = ("hangs", "is slow", "is gone", "crashes", *_ERRORS, *_ANSWERS)

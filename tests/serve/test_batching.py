@@ -6,7 +6,7 @@ import contextvars
 import numpy as np
 import pytest
 
-from serve.errors import ModelFailed
+from serve.errors import ModelFailed, RefusedInput
 from serve.placement import Run
 from serve.shapes import Shape
 from serve.tensor import Arrays, Signature, TensorSpec
@@ -141,17 +141,19 @@ def test_a_model_without_a_batch_dimension_is_never_batched() -> None:
     assert run(scenario()) == [1, 1, 1]
 
 
-def test_one_bad_request_fails_alone() -> None:
+@pytest.mark.parametrize("failure", [ModelFailed("no idea"), RefusedInput("no UTF-8")], ids=repr)
+def test_one_bad_request_fails_alone(failure: Exception) -> None:
     """Those who shared its run are answered, each by a run of its own."""
 
     async def scenario() -> tuple[Sizes, Outcomes]:
         host = Host(run_s=0.01)
+        host.failure = failure
         queue = queue_of(host)
         asked = [ask(queue, rows(value)) for value in (0, 1, np.inf, 3)]
         return host.sizes, await outcomes(asked)
 
     sizes, answers = run(scenario())
-    assert answers == [0, 1, ModelFailed, 3]
+    assert answers == [0, 1, type(failure), 3]
     assert sizes == [1, 3, 1, 1, 1]
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from serve.batching import Ran
-from serve.errors import DeadlineExceeded, InvalidRequest, ModelFailed, Overloaded
+from serve.errors import DeadlineExceeded, InvalidRequest, ModelFailed, Overloaded, RefusedInput
 from serve.variant import ServedVariant
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
@@ -131,6 +131,48 @@ def test_a_bad_request_is_the_clients() -> None:
             return counts_of(model)
 
     assert run(scenario()) == {LIGHT: (1, 0)}
+
+
+def test_an_input_that_the_baseline_refuses_as_well_is_nobodys_error() -> None:
+    """The client hears what the baseline says of it."""
+
+    async def scenario() -> Any:
+        hosts = two()
+        hosts["light"].error = RefusedInput("expected 0 to 30")
+        hosts["base"].error = RefusedInput("expected 0 to 63")
+        async with watched(hosts=hosts) as model:
+            with pytest.raises(RefusedInput, match="63"):
+                await ask(model)
+            return counts_of(model), model.tallies["light"].errors, model.tallies["base"].errors
+
+    assert run(scenario()) == ({LIGHT: (1, 0)}, 0, 0)
+
+
+def test_an_input_that_only_the_candidate_refuses_is_its_error() -> None:
+    """Its vocabulary is smaller, say: the user is answered by the baseline."""
+
+    async def scenario() -> Any:
+        hosts = two()
+        hosts["light"].error = RefusedInput("expected 0 to 30")
+        async with watched(hosts=hosts) as model:
+            assert (await ask(model)).variant == "base"
+            return counts_of(model), dict(model.tallies["light"].failures), model.tallies["light"].rescues
+
+    assert run(scenario()) == ({LIGHT: (1, 1)}, {"RefusedInput": 1}, 1)
+
+
+def test_an_input_that_the_baseline_refuses_is_not_its_error() -> None:
+    """The candidate is not weighed against what clients get wrong."""
+
+    async def scenario() -> Any:
+        hosts = two()
+        hosts["base"].error = RefusedInput("expected 0 to 63")
+        async with watched("base", hosts) as model:
+            with pytest.raises(RefusedInput):
+                await ask(model)
+            return counts_of(model), model.tallies["base"].requests
+
+    assert run(scenario()) == ({BASE: (1, 0)}, 0)
 
 
 def test_what_breaks_in_no_way_that_is_known_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

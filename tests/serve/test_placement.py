@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.errors import ModelFailed
+from serve.errors import ModelFailed, RefusedInput
 from serve.placement import Together
 from serve.rollout.journal import Journal, read_running
 from serve.session import Session, open_session
-from tests.conftest import make_lookup
+from tests.conftest import SIGNATURE, make_lookup
 from tests.serve.queues import rows
 
 
@@ -49,7 +49,7 @@ def test_a_run_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
         leave.wait()
         raise ModelFailed("asked to fail")
 
-    session: Any = SimpleNamespace(name="linear/slow", run=run)
+    session: Any = SimpleNamespace(name="linear/slow", run=run, ranges={}, signature=SIGNATURE, example=dict)
 
     async def scenario() -> None:
         placement = Together(session, 1, journal.mark(session.name))
@@ -67,13 +67,13 @@ def test_a_run_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
-    """As the session raised it."""
+def test_an_input_that_the_graph_refuses_is_not_the_models_failure(tmp_path: Path) -> None:
+    """The client hears the input, its value and what is taken."""
     make_lookup(tmp_path)
 
     async def scenario() -> None:
         async with placed(open_session(tmp_path / "lookup" / "base")) as placement:
-            with pytest.raises(ModelFailed, match="lookup/base failed"):
+            with pytest.raises(RefusedInput, match="input 'x' has the value 9, expected -2 to 1"):
                 await placement.run({"x": np.array([9])})
 
     asyncio.run(scenario())
@@ -82,7 +82,7 @@ def test_a_model_that_fails_says_so(tmp_path: Path) -> None:
 def test_the_event_loop_stays_free_during_a_run() -> None:
     """And it is not ready while its only thread is taken: a probe takes as long as the run."""
     leave = Event()
-    session: Any = SimpleNamespace(name="slow", run=lambda _: leave.wait())
+    session: Any = SimpleNamespace(name="slow", ranges={}, run=lambda _: leave.wait())
 
     async def scenario() -> tuple[bool, bool]:
         async with placed(session) as placement:
@@ -103,7 +103,7 @@ def test_the_event_loop_stays_free_during_a_run() -> None:
 def test_a_run_under_way_is_known_by_its_beginning() -> None:
     """Also when nobody waits for it any more; then there is none."""
     leave = Event()
-    session: Any = SimpleNamespace(name="slow", run=lambda _: leave.wait())
+    session: Any = SimpleNamespace(name="slow", ranges={}, run=lambda _: leave.wait())
 
     async def scenario() -> None:
         async with placed(session) as placement:
@@ -133,7 +133,7 @@ def test_as_many_runs_go_at_once_as_it_may_have() -> None:
         begun.append(None)
         leave.wait()
 
-    session: Any = SimpleNamespace(name="slow", run=run)
+    session: Any = SimpleNamespace(name="slow", ranges={}, run=run)
 
     async def scenario() -> int:
         async with placed(session, runs=2) as placement:

@@ -60,7 +60,9 @@ def test_every_copy_is_compared_or_dropped(fault: str) -> None:
     assert copies.pairs.pairs + copies.dropped == 40
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault.startswith(("fails", "answers"))])
+@pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS if fault.startswith(("fails", "refuses", "answers"))]
+)
 def test_a_pair_that_fails_is_a_disagreement(fault: str) -> None:
     """The baseline could answer: what the candidate did not answer as asked is held against it."""
 

@@ -1,14 +1,19 @@
 """Speed is measured side by side, on real rows, and what is not faster says so."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from export.proof.curve import compare, find_knee, warn
+from export.proof.rounds import BUDGET_S
 from export.proof.speed import measure_speed
 from serve.figures import Estimate, Speed, SpeedPoint
 from serve.session import Session
+from serve.tensor import Arrays
 from tests.export.graphs import conv_graph, encoder_graph, exported_of, images, texts
 
 
@@ -32,6 +37,80 @@ def speeds() -> dict[str, Speed]:
     graphs = {"full": conv_graph(64), "slim": conv_graph(4)}
     sessions = {name: Session(graph, exported_of(graph).signature, name) for name, graph in graphs.items()}
     return measure_speed(sessions, graphs, images(20, 0), lambda _: None)
+
+
+class Slow(Session):
+    """A session whose runs take no time but that of a clock of its own: so much for every row."""
+
+    def __init__(self, graph: bytes, name: str, row_s: float, clock: list[float]) -> None:
+        super().__init__(graph, exported_of(graph).signature, name)
+        self._row_s = row_s
+        self._clock = clock
+        # Of each run since it was warm.
+        self.rows: list[int] = []
+
+    def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+        if hasattr(self, "rows"):
+            self.rows.append(len(next(iter(arrays.values()))))
+            self._clock[0] += self._row_s * self.rows[-1]
+        return {}
+
+
+def measure_slow(
+    monkeypatch: pytest.MonkeyPatch, lines: list[str] | None = None, **row_s: float
+) -> tuple[dict[str, Slow], dict[str, Speed]]:
+    """Measure sessions that take so long for a row."""
+    clock = [0.0]
+    told: Any = SimpleNamespace(process_time=lambda: clock[0], perf_counter=lambda: clock[0])
+    monkeypatch.setattr("export.proof.speed.time", told)
+    graph = conv_graph(4)
+    sessions = {name: Slow(graph, name, each, clock) for name, each in row_s.items()}
+    speeds = measure_speed(
+        sessions, dict.fromkeys(sessions, graph), images(20, 0), ([] if lines is None else lines).append
+    )
+    return sessions, speeds
+
+
+@pytest.mark.parametrize(
+    ("row_s", "sizes"),
+    [(0.001, [1, 2, 4, 8, 16, 32, 64]), (0.04, [1, 2, 4, 8, 16]), (0.5, [1, 2]), (3.0, [1])],
+)
+def test_a_slow_model_is_measured_in_small_batches(
+    monkeypatch: pytest.MonkeyPatch, row_s: float, sizes: list[int]
+) -> None:
+    """As many sizes as 8 runs of each fit into 20 s; 64 rows of half a second each would take 4 minutes."""
+    sessions, speeds = measure_slow(monkeypatch, fp32=row_s, int8=row_s / 2)
+    assert [item.rows for item in speeds["int8"].points] == sizes
+    assert sum(sessions["fp32"].rows) * row_s <= BUDGET_S
+    assert speeds["int8"].points[-1].speedup.value == pytest.approx(2)
+
+
+def test_a_model_slower_than_the_bound_is_run_five_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two runs tell how long it takes, and three are the least that have an interval."""
+    sessions, speeds = measure_slow(monkeypatch, fp32=30.0)
+    assert sessions["fp32"].rows == [1] * 5
+    assert [(item.rows, item.samples) for item in speeds["fp32"].points] == [(1, 3)]
+
+
+def test_the_slowest_variant_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stays within the bound, and the others are measured beside it at the same sizes, as often."""
+    sessions, speeds = measure_slow(monkeypatch, fp32=0.01, big=1.0)
+    assert sessions["fp32"].rows == sessions["big"].rows
+    assert sum(sessions["big"].rows) <= BUDGET_S
+    assert [item.rows for item in speeds["fp32"].points] == [1]
+
+
+def test_every_variant_tells_of_every_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line each, with what it takes and how it compares."""
+    lines: list[str] = []
+    measure_slow(monkeypatch, lines, fp32=0.5, int8=0.25)
+    assert lines == [
+        "speed: one row of each of fp32, int8",
+        "speed: fp32: 1 row takes 500 ms of CPU time",
+        "speed: int8: 1 row takes 250 ms of CPU time, 2.00x as fast as fp32",
+        "speed: fp32: 2 rows take 1,000 ms of CPU time",
+        "speed: int8: 2 rows take 500 ms of CPU time, 2.00x as fast as fp32",
+    ]
 
 
 def test_every_batch_size_has_its_samples(speeds: dict[str, Speed]) -> None:

@@ -270,3 +270,43 @@ def test_an_interrupted_distillation_ends_the_same(tmp_path: Path, monkeypatch: 
     continued = distill(halved(), settings("hidden"), context).module
     split = context.data.held_out
     assert np.array_equal(module_answers(continued, split), module_answers(whole, split))
+
+
+def of_numbers(folder: Path, *end: torch.nn.Module) -> Context:
+    """On a network with one number a row."""
+    draw = np.random.default_rng(0)
+    splits = {
+        name: ({"input": draw.normal(size=(400, 4)).astype(np.float32)}, None)
+        for name in ("train", "calibration", "search", "held_out")
+    }
+
+    def build() -> torch.nn.Module:
+        seed_everything(0)
+        layers = torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1)
+        with torch.no_grad():
+            layers[2].weight.mul_(20)
+        return torch.nn.Sequential(*layers, *end).eval()
+
+    trained = Trained(name="price", sha256=f"{len(end):f<64}", build=build, assets={})
+    return make_context(folder, trained, read_data(splits, "make"), "classification")
+
+
+@pytest.mark.parametrize("end", [(), (torch.nn.Sigmoid(),)], ids=["number", "sigmoid"])
+def test_one_number_is_learned(tmp_path: Path, end: tuple[torch.nn.Module, ...]) -> None:
+    """Its softmax is 1, and would teach nothing."""
+    context = of_numbers(tmp_path, *end)
+    seed_everything(1)
+    student = torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1), *end)
+    before = likeness(student, context)
+    usual = settings("logits", epochs=30, learning_rate=0.02, batch_size=32)
+    after = likeness(distill(Made(module=student), usual, context).module, context)
+    assert before < 0.5
+    assert after > 0.95
+
+
+def test_a_student_of_another_form_is_an_error(tmp_path: Path, data: Data) -> None:
+    """Before it is trained: no training makes logits of shares."""
+    context = of_digits(tmp_path, data)
+    student = torch.nn.Sequential(digits_model([4, 8, 8], 16), torch.nn.Softmax(-1))
+    with pytest.raises(StepFailed, match=r"the variant's lie in 0.* and sum to one .*before training"):
+        distill(Made(module=student), settings("logits"), context)

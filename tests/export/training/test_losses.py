@@ -11,6 +11,7 @@ from export.training.losses import (
     hidden_loss,
     labels_loss,
     logits_loss,
+    numbers_loss,
     similarities_loss,
 )
 
@@ -98,3 +99,38 @@ def test_attention_maps_are_compared_query_by_query() -> None:
     here, there = (torch.zeros(1, 1, 2, 2) for _ in range(2))
     here[0, 0, :, 0], there[0, 0, :, 1] = 1, 1
     assert float(attention_loss(here, there, None)) == 2
+
+
+def test_shares_are_taken_for_what_they_are() -> None:
+    """A network that ends in a softmax learns the same from it: its logarithms are the scores."""
+    one, other = ONE.softmax(-1), OTHER.softmax(-1)
+    expected = float(logits_loss(ONE, OTHER, 2.0))
+    for student, teacher in ((one, other), (one, OTHER), (ONE, other)):
+        assert float(logits_loss(student, teacher, 2.0)) == pytest.approx(expected, rel=1e-5)
+    labels = torch.tensor([2, 0])
+    assert float(labels_loss(one, labels)) == pytest.approx(float(labels_loss(ONE, labels)), rel=1e-5)
+
+
+def test_a_share_of_nothing_has_a_gradient() -> None:
+    """Its logarithm would be infinite."""
+    shares = torch.tensor([[1.0, 0.0]], requires_grad=True)
+    labels_loss(shares, torch.tensor([1])).backward()  # type: ignore[no-untyped-call]
+    assert shares.grad is not None
+    assert torch.isfinite(shares.grad).all()
+
+
+def test_numbers_are_apart_by_their_variance() -> None:
+    """1 and 2 off, where a deviation is 1 and 4: 1 and a quarter, on the mean 5/8."""
+    numbers, teacher = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0, 0.0]])
+    assert float(numbers_loss(numbers, teacher, torch.tensor([1.0, 4.0]))) == pytest.approx(5 / 8)
+    one = numbers_loss(torch.tensor([[3.0], [5.0]]), torch.tensor([[1.0], [5.0]]), torch.tensor([2.0]))
+    assert float(one) == pytest.approx(1 / 2)
+
+
+def test_numbers_of_padding_do_not_count() -> None:
+    """As of every loss of tokens."""
+    numbers, teacher = tokens(0, 2, 2, 1), tokens(1, 2, 2, 1)
+    padded = numbers.clone()
+    padded[1, 1] = 99
+    spread = torch.ones(1)
+    assert numbers_loss(padded, teacher, spread, MASK) == numbers_loss(numbers, teacher, spread, MASK)

@@ -73,11 +73,14 @@ def test_weight_zero_gets_no_request(endpoint: Endpoint) -> None:
     assert {answer["model_version"] for answer in answers} == {"base"}
 
 
-def test_a_model_that_fails_is_500_and_lives_on(endpoint: Endpoint) -> None:
-    """The client hears which variant failed and why; the next request is answered."""
-    failed = look_up(endpoint, 7)
-    assert failed.status_code == 500
-    assert failed.json()["error"].startswith("lookup/base failed on a valid input: ")
+def test_an_index_that_the_graph_refuses_is_400(endpoint: Endpoint) -> None:
+    """The client hears the input, its value and what is taken; the next request is answered, and no variant
+    has an error."""
+    refused = look_up(endpoint, 7)
+    assert refused.status_code == 400
+    assert refused.json()["error"] == (
+        "input 'x' has the value 7, expected -2 to 1: the model's table has no other entries"
+    )
     assert look_up(endpoint, 1).json()["outputs"][0]["data"] == [3.0, 4.0, 5.0]
 
 

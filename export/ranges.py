@@ -1,0 +1,54 @@
+"""Ranges: which values of an input a graph takes, where it looks them up in a table."""
+
+from collections.abc import Collection, Iterator
+
+import onnx
+from onnx import ModelProto, NodeProto
+
+# The port of the indices, by operator; the table is always the first.
+_LOOKUPS = {"Gather": "axis", "GatherBlockQuantized": "gather_axis"}
+# What leaves each value as it is.
+_SAME_VALUES = {"Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose", "Expand"}
+# What leaves the size of a table as it is.
+_SAME_SHAPE = {"Identity", "Cast", "DequantizeLinear"}
+
+
+def find_ranges(graph: bytes, backwards: Collection[str] = ()) -> dict[str, tuple[int, int]]:
+    """For each input whose values are indices of tables: the least and the highest that all of them have.
+
+    ONNX counts a negative index from a table's end. Only the inputs in `backwards` mean that; of any other it
+    is a mistake that would be answered."""
+    model = onnx.load_model_from_string(graph)
+    ranges = {}
+    for spec in model.graph.input:
+        if sizes := list(_sizes(model, spec.name)):
+            size = min(sizes)
+            ranges[spec.name] = -size if spec.name in backwards else 0, size - 1
+    return ranges
+
+
+def _sizes(model: ModelProto, name: str) -> Iterator[int]:
+    """The sizes of all tables in which these values are looked up."""
+    names = {name}
+    for node in model.graph.node:
+        if node.op_type in _LOOKUPS and node.input[1] in names:
+            size = _table_size(model, node)
+            if size is not None:
+                yield size
+        elif node.op_type in _SAME_VALUES and node.input[0] in names:
+            names.update(node.output)
+
+
+def _table_size(model: ModelProto, lookup: NodeProto) -> int | None:
+    """How many entries the table has; None: it is no constant."""
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    name = lookup.input[0]
+    while name not in constants and name in made_by and made_by[name].op_type in _SAME_SHAPE:
+        name = made_by[name].input[0]
+    if name not in constants:
+        return None
+    key = _LOOKUPS[lookup.op_type]
+    axis = next((attribute.i for attribute in lookup.attribute if attribute.name == key), 0)
+    dims = constants[name].dims
+    return dims[axis] if dims else None
