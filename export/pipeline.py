@@ -19,7 +19,7 @@ from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
 from export.shelf import Shelf
 from export.sources.read import read_trained
-from serve.bundle import Bundle, Provenance, read_bundle, read_file
+from serve.bundle import Bundle, Provenance, read_bundle, read_file, write_manifest
 from serve.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.record import nearest
 from serve.repository import StoredModel, read_model
@@ -100,8 +100,9 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
             scale.weigh(provenance, say)
             if not failed:
                 shelf.sweep({*workshop.torch_keys, *scale.keys})
-        model = read_model(home)
-        if due or not (home / REPORT).exists():
+        found = read_model(home)
+        model = _arrange(found, recipe)
+        if due or model is not found or not (home / REPORT).exists():
             from export.proof.report import write_report
 
             proven = {name: bundle for name, bundle in model.bundles.items() if not bundle.unproven}
@@ -150,6 +151,18 @@ def _remove_leftovers(home: Path, recipe: Recipe, force: bool) -> None:
             shutil.rmtree(leftover)
     if force:
         shutil.rmtree(home / SHELF, ignore_errors=True)
+
+
+def _arrange(model: StoredModel, recipe: Recipe) -> StoredModel:
+    """Note in every bundle its place in the recipe as it is now, and read them in that order."""
+    places = {name: place for place, name in enumerate(recipe.variants)}
+    moved = [bundle for name, bundle in model.bundles.items() if bundle.position != places.get(name)]
+    for bundle in moved:
+        write_manifest(
+            model.folder / bundle.variant,
+            bundle.model_copy(update={"position": places.get(bundle.variant)}),
+        )
+    return read_model(model.folder) if moved else model
 
 
 def _is_unchanged(folder: Path, provenance: Provenance) -> bool:

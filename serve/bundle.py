@@ -88,6 +88,8 @@ class Bundle(Record):
     rejected: str | None
     # Whether it came from elsewhere and nobody has measured it on held-out rows. It may be served.
     unproven: bool = False
+    # Its place among the recipe's variants; None: no recipe has it, or an older export wrote it.
+    position: Annotated[int, Field(ge=0)] | None = None
     # "alone": its answer to a row depends on the rows beside it in a run, so each row has a run of its own.
     rows: Literal["together", "alone"] = "together"
     files: Annotated[tuple[BundleFile, ...], Field(min_length=1)]
@@ -185,7 +187,7 @@ def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) ->
         new.mkdir()
         for path, content in contents.items():
             _write_synced(new / path, content)
-        _write_synced(new / MANIFEST, bundle.model_dump_json(indent=2).encode() + b"\n")
+        _write_synced(new / MANIFEST, _manifest(bundle))
         if folder.exists():
             folder.rename(scratch / "old")
         new.rename(folder)
@@ -195,6 +197,18 @@ def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) ->
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_manifest(folder: Path, bundle: Bundle) -> None:
+    """Replace what is said of the bundle in `folder`, whole or not at all; its files stay as they are."""
+    scratch = folder / f".{MANIFEST}.tmp"
+    scratch.unlink(missing_ok=True)
+    _write_synced(scratch, _manifest(bundle))
+    os.replace(scratch, folder / MANIFEST)
+
+
+def _manifest(bundle: Bundle) -> bytes:
+    return bundle.model_dump_json(indent=2).encode() + b"\n"
 
 
 def _write_synced(path: Path, content: bytes) -> None:

@@ -1,6 +1,6 @@
 """Figures: what was measured of a variant, as its bundle carries it: quality, speed, size."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
@@ -167,6 +167,17 @@ class Integers(Record):
     # Of the bytes of all weights, and of the multiply-adds of one row.
     weight_bytes: Share
     multiply_adds: Share
+
+
+def find_common_rows(speeds: Iterable[Speed]) -> int:
+    """The largest batch at which all of these were measured, at all lengths; 1: there is none beyond one row.
+    What was not measured at all does not count."""
+    sizes = [
+        {point.rows for point in speed.points if point.tokens == tokens}
+        for speed in speeds
+        for tokens in {point.tokens for point in speed.points}
+    ]
+    return max(set.intersection(*sizes), default=1) if sizes else 1
 
 
 class Figures(Record):

@@ -10,7 +10,8 @@ from serve.tensor import Signature
 
 
 class StoredModel(Record):
-    """One model of the repository: all its bundles, the rejected ones too."""
+    """One model of the repository: all its bundles, the rejected ones too. The baseline comes first, then the
+    other variants in the recipe's order, then those that no recipe has, by name."""
 
     name: str
     folder: Path
@@ -20,8 +21,7 @@ class StoredModel(Record):
     @property
     def servable(self) -> dict[str, Bundle]:
         """The bundles that passed their floor, the baseline first."""
-        names = sorted(self.bundles, key=lambda name: (name != self.baseline, name))
-        return {name: self.bundles[name] for name in names if self.bundles[name].rejected is None}
+        return {name: bundle for name, bundle in self.bundles.items() if bundle.rejected is None}
 
     @property
     def rejected(self) -> dict[str, str]:
@@ -86,7 +86,14 @@ def read_model(folder: Path) -> StoredModel:
                 f"{folder / name} has another signature than the baseline {baseline}: "
                 "variants of one model must be interchangeable; export it again, or remove that folder"
             )
-    return StoredModel(name=folder.name, folder=folder, baseline=baseline, bundles=bundles)
+    names = sorted(bundles, key=lambda name: _place(bundles[name]))
+    ordered = {name: bundles[name] for name in names}
+    return StoredModel(name=folder.name, folder=folder, baseline=baseline, bundles=ordered)
+
+
+def _place(bundle: Bundle) -> tuple[bool, bool, int, str]:
+    position = bundle.position
+    return bundle.variant != bundle.baseline, position is None, position or 0, bundle.variant
 
 
 def _visible_folders(folder: Path) -> list[Path]:

@@ -3,13 +3,13 @@
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
-from serve.figures import Compared, Estimate, Figures, Speed
+from serve.figures import Compared, Estimate, Figures, Speed, find_common_rows
 from serve.repository import StoredModel, read_model
 
 # Figure of quality -> its heading. The JSON has all of them; a terminal has no room for more.
@@ -20,6 +20,7 @@ _QUALITY = {
     "cosine": "cosine",
     "rank_correlation": "rank",
 }
+_ALONE = "its rows see each other, so each has a run of its own"
 
 
 def show(arguments: list[str]) -> int:
@@ -38,8 +39,7 @@ def show(arguments: list[str]) -> int:
 
 
 def describe(model: StoredModel) -> dict[str, Any]:
-    """The model's bundles as plain data, schema version 2, the baseline first."""
-    names = sorted(model.bundles, key=lambda name: (name != model.baseline, name))
+    """The model's bundles as plain data, schema version 2: the baseline, then in the recipe's order."""
     return {
         "schema_version": 2,
         "model": model.name,
@@ -53,7 +53,7 @@ def describe(model: StoredModel) -> dict[str, Any]:
                 "digest": bundle.digest,
                 "figures": bundle.figures.model_dump(mode="json"),
             }
-            for name, bundle in ((name, model.bundles[name]) for name in names)
+            for name, bundle in model.bundles.items()
         ],
     }
 
@@ -66,18 +66,26 @@ def table(description: dict[str, Any]) -> str:
     baseline = figures[description["baseline"]]
     shown = [name for name in _QUALITY if getattr(baseline.quality, name) is not None]
     integers = any(item.integers for item in figures.values())
+    common = find_common_rows(item.speed for item in figures.values())
     rows = []
     for variant, item in zip(description["variants"], figures.values(), strict=True):
         row = [variant["variant"], f"{item.model_size_bytes / 1024:.0f}", f"{item.parameters:,}"]
         row += [_integers(item)] if integers else []
         row += [_cell(getattr(item.quality, name)) for name in shown]
-        row += [_faster(item.speed, 1), _faster(item.speed, item.speed.knee_rows)]
+        row += [_faster(item.speed, 1)]
+        row += [_faster(item.speed, common)] if common > 1 else []
+        row += [_at_the_knee(item.speed)]
         rows.append([*row, variant["digest"][:12], _standing(variant)])
     head = ["variant", "KiB", "parameters", *(["integers"] if integers else [])]
-    head += [*(_QUALITY[name] for name in shown), "1 row", "at the knee", "digest", "floor"]
+    head += [*(_QUALITY[name] for name in shown), "1 row"]
+    head += [*([f"{common} rows"] if common > 1 else []), "at the knee", "digest", "floor"]
     align = ["left", *["right"] * (len(head) - 3), "left", "left"]
     return "\n".join(
-        [tabulate(rows, head, disable_numparse=True, colalign=align), *_notes(figures, baseline)]
+        [
+            tabulate(rows, head, disable_numparse=True, colalign=align),
+            *_reasons(description["variants"]),
+            *_notes(figures, baseline),
+        ]
     )
 
 
@@ -99,8 +107,22 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
 
 
 def _standing(variant: Mapping[str, Any]) -> str:
-    standing = variant["rejected"] or ("unproven" if variant.get("unproven") else "accepted")
-    return f"{standing}; one row a run" if variant.get("rows") == "alone" else str(standing)
+    if variant["rejected"]:
+        return "rejected"
+    return "unproven" if variant.get("unproven") else "accepted"
+
+
+def _reasons(variants: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Why one was rejected, and what else the last column has no room for."""
+    return [
+        f"!  {variant['variant']}: {reason}"
+        for variant in variants
+        for reason in (
+            f"rejected: {variant['rejected']}" if variant["rejected"] else "",
+            _ALONE if variant.get("rows") == "alone" else "",
+        )
+        if reason
+    ]
 
 
 def _integers(figures: Figures) -> str:
@@ -124,5 +146,9 @@ def _faster(speed: Speed, rows: int) -> str:
     values = [point.speedup.value for point in speed.points if point.rows == rows]
     if not values:
         return "-"
-    spread = f"{min(values):.2f}-{max(values):.2f}x" if len(values) > 1 else f"{values[0]:.2f}x"
-    return spread if rows == 1 else f"{spread} at {rows}"
+    return f"{min(values):.2f}-{max(values):.2f}x" if len(values) > 1 else f"{values[0]:.2f}x"
+
+
+def _at_the_knee(speed: Speed) -> str:
+    faster = _faster(speed, speed.knee_rows)
+    return faster if faster == "-" else f"{faster} at {speed.knee_rows}"

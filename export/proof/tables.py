@@ -1,11 +1,11 @@
 """Tables: a report's figures as cells of text, each with what stands small under it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from export.proof.standing import at, single
 from serve.bundle import Bundle
-from serve.figures import Compared, Estimate, Figures, SpeedPoint
+from serve.figures import Compared, Estimate, Figures, OutputFigures, SpeedPoint, find_common_rows
 
 # What is written large, and small beside it.
 Cell = tuple[str, str]
@@ -32,12 +32,14 @@ _ANATOMY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A head, and a row of cells for each variant; a note says how to read it."""
+    """A head, and a row of cells for each variant, with what stands below it, if anything; a note says how
+    to read it."""
 
     title: str
     note: str
     head: tuple[str, ...]
     rows: Mapping[str, Sequence[Cell]]
+    below: Mapping[str, str] = field(default_factory=dict)
 
 
 def quality(bundles: Mapping[str, Bundle]) -> Table:
@@ -48,17 +50,41 @@ def quality(bundles: Mapping[str, Bundle]) -> Table:
         title="Is it as good?",
         note=f"On {first.rows:,} held-out rows that nothing was learned or chosen from. Small: the change "
         f"against the baseline, and the {first.confidence:.0%} interval; the worse end meets the floor.",
-        head=tuple(_QUALITY[name] for name in shown),
+        head=("floor", *(_QUALITY[name] for name in shown)),
         rows={
-            name: [_figure(getattr(bundle.figures.quality, item)) for item in shown]
+            name: [
+                ("rejected" if bundle.rejected else "accepted", ""),
+                *(_figure(getattr(bundle.figures.quality, item)) for item in shown),
+            ]
             for name, bundle in bundles.items()
+        },
+        below={name: bundle.rejected for name, bundle in bundles.items() if bundle.rejected},
+    )
+
+
+def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
+    """Each output by itself, where there are several, or one that is no scores of classes and no embedding;
+    None: the figures of quality say it all."""
+    first = next(iter(bundles.values())).figures.quality.outputs
+    if not first or (len(first) == 1 and first[0].meaning.kind in ("classes", "vectors")):
+        return None
+    return Table(
+        title="Does each output say the same?",
+        note="The share of held-out rows (or tokens) on which it does, with its interval; its least and its "
+        "largest number; of numbers R2, the share of the baseline's variance that is right.",
+        head=tuple(item.name for item in first),
+        rows={
+            name: [_output(item) for item in bundle.figures.quality.outputs]
+            for name, bundle in bundles.items()
+            if len(bundle.figures.quality.outputs) == len(first)
         },
     )
 
 
 def speed(bundles: Mapping[str, Bundle]) -> Table:
-    """One row, the knee, and what a session takes."""
+    """One row, the largest batch that all were measured at, the knee, and what a session takes."""
     first = next(iter(bundles.values()))
+    common = find_common_rows(bundle.figures.speed for bundle in bundles.values())
     tokens = single(first).tokens
     length = f" of {tokens} tokens" if tokens else ""
     return Table(
@@ -66,10 +92,18 @@ def speed(bundles: Mapping[str, Bundle]) -> Table:
         note="All variants in turn in one run, one thread each. Faster: the baseline's CPU time over the "
         "variant's, with its interval; of text, at each length. Latency: wall-clock, its percentiles and the "
         f"samples behind them, of one row{length}.",
-        head=("faster, one row", "at the knee", "CPU ms", "latency ms", "session"),
+        head=(
+            "faster, one row",
+            *([f"in {common} rows"] if common > 1 else []),
+            "at the knee",
+            "CPU ms",
+            "latency ms",
+            "session",
+        ),
         rows={
             name: [
                 _faster(at(bundle, 1)),
+                *([_faster(at(bundle, common))] if common > 1 else []),
                 _at_the_knee(bundle),
                 (f"{single(bundle).cpu_p50_ms:.3g}", ""),
                 (f"{single(bundle).wall_p50_ms:.3g}", _tail(single(bundle))),
@@ -120,6 +154,16 @@ def _figure(figure: Compared | Estimate | None) -> Cell:
         return value, f"{figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
     digits = ".4f" if abs(figure.high) >= 1e-3 else ".1e"
     return value, f"[{figure.low:{digits}}, {figure.high:{digits}}]"
+
+
+def _output(item: OutputFigures) -> Cell:
+    value, interval = _figure(item.agreement)
+    words = [interval] if interval else []
+    if item.low is not None and item.high is not None:
+        words.append(f"{item.low:.3g} to {item.high:.3g}")
+    if item.r2 is not None:
+        words.append(f"R2 {item.r2:.4f}")
+    return value, ", ".join(words)
 
 
 def _at_the_knee(bundle: Bundle) -> Cell:

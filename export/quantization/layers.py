@@ -65,26 +65,31 @@ def find_layers(model: Any, operators: Iterable[str]) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-def own_weights(model: Any, nodes: Collection[str]) -> Any:
+def own_constants(model: Any, nodes: Collection[str]) -> Any:
     """The model, changed in place: a weight of the named nodes that others read, too, or they themselves in
-    two ways, is a constant of its own for each. As integers it has scales that fit one way only."""
+    two ways, is a constant of its own for each way: as integers it has scales that fit one alone. A bias is
+    one of its own for each node, as its scale is that of the node's input as well."""
     readers = _readers(model)
     for constant in list(model.graph.initializer):
-        groups: dict[tuple[str, bool] | None, list[Any]] = {}
+        groups: dict[tuple[Any, ...] | None, list[Any]] = {}
         for node in readers.get(constant.name, []):
-            weighs = node.name in nodes and list(node.input).index(constant.name) in WEIGHTS.get(
-                node.op_type, ()
-            )
-            way = (str(node.op_type), _is_transposed(node)) if weighs else None
-            groups.setdefault(way, []).append(node)
+            groups.setdefault(_way(node, constant.name) if node.name in nodes else None, []).append(node)
         for way, members in groups.items():
             if way is not None and len(groups) > 1:
                 copied = model.graph.initializer.add()
                 copied.CopyFrom(constant)
                 copied.name = f"{constant.name}_of_{members[0].name}"
                 for node in members:
-                    node.input[WEIGHTS[node.op_type][0]] = copied.name
+                    node.input[way[0]] = copied.name
     return model
+
+
+def _way(node: Any, constant: str) -> tuple[Any, ...] | None:
+    """In which way a node weighs with a constant: at which of its inputs; and what decides the scales."""
+    index = list(node.input).index(constant)
+    if node.op_type not in ("Conv", "Gemm", "MatMul") or index == 0:
+        return None
+    return (1, node.op_type, _is_transposed(node)) if index == 1 else (index, node.name)
 
 
 def group(layers: Iterable[Layer], most: int) -> dict[str, tuple[Layer, ...]]:

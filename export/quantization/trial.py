@@ -19,8 +19,11 @@ from export.quantization.layers import Layer
 from export.quantization.rounding import Ranges, move_inputs, move_weights
 from export.rewrites.finish import names_read
 from export.step import Quantize
+from serve.tensor import Arrays
 
+# Fewer where all values of so many would take more than this; then each row has many positions.
 _ROWS = 4
+_MOST_BYTES = 2**28
 # Rounding once as it is, then by chance: where all rows are alike, one time may move an answer by nothing.
 _TIMES = 4
 # Times what rounding does. Integers keep below 2; what is wired wrongly does not come near.
@@ -65,19 +68,18 @@ def find_misses(plan: Plan, quantized: Any, layers: Sequence[Layer], split: Spli
     trial, moved = (cut(model, shared, parts) for model in (show_rounded(quantized, shared), plan.model))
     ranges = _behind_clips(plan.model, shared, plan.ranges)
     free = {} if ranges else _sources(plan.model, layers)
-    rows = split.take(np.linspace(0, len(split) - 1, min(_ROWS, len(split))).astype(np.int64))
-    names = {*inputs(trial), *inputs(moved), *parts, *free} - rows.keys()
-    known = Watch(plan.model, tuple(sorted(names))).look(rows) | dict(rows)
+    known = _look(plan.model, {*inputs(trial), *inputs(moved), *parts, *free}, split)
     squares = {name: np.zeros(known[name].shape) for name in parts if known[name].dtype == np.float32}
     for seed in range(_TIMES):
         signs = np.random.default_rng(seed) if seed else None
         made = run(
             move_weights(moved, layers, plan.settings, signs), move_inputs(known, free, ranges, signs), parts
         )
-        rounded = move_inputs({name: known[name] for name in squares}, {}, ranges, signs)
         for name in squares:
-            for array in (made[name], rounded[name]):
-                squares[name] += np.nan_to_num(np.square(array - known[name]), posinf=0.0) / _TIMES
+            rounded = move_inputs({name: known[name]}, {}, ranges, signs)[name]
+            for array in (made[name], rounded):
+                way = np.subtract(array, known[name], dtype=np.float64)
+                squares[name] += np.nan_to_num(np.square(way), posinf=0.0) / _TIMES
     came = run(trial, known, parts)
     # Other ways than minmax cut values off because the recipe wants it; what that costs is for the floor.
     most_lost = _MOST_LOST if plan.settings.calibrate == "minmax" else np.inf
@@ -90,6 +92,16 @@ def find_misses(plan: Plan, quantized: Any, layers: Sequence[Layer], split: Spli
         for name, total in squares.items()
         if (reason := _judge(known[name], came[name], np.sqrt(total), most_lost))
     ]
+
+
+def _look(model: Any, names: set[str], split: Split) -> Arrays:
+    """These values of the float model on rows from all over the split: as many as are not too large."""
+    for count in (1, _ROWS):
+        rows = split.take(np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64))
+        known = Watch(model, tuple(sorted(names - rows.keys()))).look(rows) | dict(rows)
+        if sum(array.nbytes for array in known.values()) * _ROWS > _MOST_BYTES:
+            break
+    return known
 
 
 @dataclass(frozen=True, kw_only=True)

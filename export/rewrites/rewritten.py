@@ -41,6 +41,31 @@ def prove_same(before: bytes, after: bytes, split: Split) -> float:
     return difference
 
 
+def measure_errors(before: bytes, after: bytes, split: Split) -> dict[str, float]:
+    """Per output of floats how far the answers of two graphs are apart on rows of the split: the root mean
+    square of the difference over that of the answer. Raises StepFailed where one is no number any more."""
+    names = [item.name for item in onnx.load_from_string(before).graph.output]
+    pairs = compare(before, after, split)
+    errors: dict[str, float] = {}
+    for index, name in enumerate(names):
+        old, new = (
+            np.concatenate([item.ravel() for item in part])
+            for part in zip(*pairs[index :: len(names)], strict=True)
+        )
+        if not np.issubdtype(old.dtype, np.floating):
+            continue
+        finite = np.isfinite(old)
+        old, new = old[finite].astype(np.float64), new[finite]
+        if not np.isfinite(new).all():
+            raise StepFailed(
+                f"the output {name!r} is no number on calibration rows where it was one; use another method, "
+                "or keep the layers before a division or a logarithm in float (`keep_float`)"
+            )
+        size = float(np.linalg.norm(old))
+        errors[name] = float(np.linalg.norm(new - old)) / size if size else 0.0
+    return errors
+
+
 def compare(before: bytes, after: bytes, split: Split) -> list[tuple[NDArray[Any], NDArray[Any]]]:
     """Every output of both graphs, for a few batches of different sizes and, where rows have lengths, of
     different lengths: from the shortest row alone to the longest eight."""

@@ -21,7 +21,7 @@ from export.quantization.prepare import prepare, split_gemms
 from export.quantization.sensitivity import Found, count_multiply_adds, find_sensitive
 from export.quantization.trial import Plan
 from export.rewrites.norms import unskip
-from export.rewrites.rewritten import prove_same, require_same_interface
+from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
 from export.step import Quantize
 
 
@@ -55,7 +55,10 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
     note |= account(plan, quantized, layers, reasons, longest_row(context.data.calibration))
     if unskipped := unskip(quantized):
         note |= {"unskipped": unskipped}
-    return replace(exported, graph=clean(quantized), notes=(*exported.notes, note))
+    graph = clean(quantized)
+    errors = measure_errors(exported.graph, graph, context.data.calibration)
+    note["output_error"] = {name: round(error, 6) for name, error in errors.items()}
+    return replace(exported, graph=graph, notes=(*exported.notes, note))
 
 
 def _find_sensitive(
@@ -96,7 +99,7 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
     if not layers:
         raise StepFailed(
             f"quantization changed nothing: the graph has {found} and none of {', '.join(operators)} with "
-            f"constant weights, which `method: {settings.method}` needs; use another method or drop the step"
+            f"constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"
         )
     if not settings.embeddings:
         return layers
@@ -106,6 +109,12 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
             f"`embeddings: true` found no table of embeddings among {found}; leave `embeddings` out"
         )
     return (*layers, *looked_up)
+
+
+def _other_methods(model: Any) -> str:
+    names = [method for method, operators in OPERATORS.items() if find_layers(model, operators)]
+    found = " and ".join(f"`method: {name}`" for name in names)
+    return f"use {found}, or drop the step" if found else "drop the step"
 
 
 def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context) -> tuple[Plan, Note]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 import pytest
+import yaml
 
 from export.errors import ExportFailed, InvalidData, InvalidSource, StepFailed
 from export.pipeline import Outcome, run
@@ -60,6 +61,21 @@ def test_an_unchanged_variant_is_not_built_again(digits_recipe: Path, outcome: O
     again = run(digits_recipe, outcome.model.folder.parent)
     assert dict(again.status) == dict.fromkeys(VARIANTS, "unchanged")
     assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files] == before
+
+
+def test_variants_stand_in_the_recipe_s_order(
+    write_recipe: Callable[..., Path], tiny_recipe: Path, tiny: Outcome, tmp_path: Path
+) -> None:
+    """Also in one that was put in another order since, which builds nothing."""
+    assert list(tiny.model.bundles) == ["fp32", "int8", "slim", "slim-int8"]
+    shutil.copytree(tiny.model.folder, tmp_path / "tiny")
+    content = yaml.safe_load(tiny_recipe.read_text())
+    turned = dict(reversed(content["variants"].items()))
+    again = run(write_recipe(floor=content["floor"], variants=turned), tmp_path)
+    assert set(again.status.values()) == {"unchanged"}
+    assert list(again.model.bundles) == ["fp32", "slim-int8", "slim", "int8"]
+    page = (tmp_path / "tiny" / "report.html").read_text()
+    assert page.index("<b>fp32</b>") < page.index("<b>slim</b>") < page.index("<b>int8</b>")
 
 
 def test_shipped_graphs_name_no_folder_of_this_machine(outcome: Outcome) -> None:

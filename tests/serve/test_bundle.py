@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.bundle import MANIFEST, MODEL, read_bundle, read_file, write_bundle
+from serve.bundle import MANIFEST, MODEL, read_bundle, read_file, write_bundle, write_manifest
 from serve.errors import InvalidBundle
 from tests.conftest import MakeBundle, linear_graph
 
@@ -12,6 +12,27 @@ def test_reads_back_what_was_written(tmp_path: Path, make_bundle: MakeBundle) ->
     """The manifest survives the disk unchanged."""
     written = make_bundle(tmp_path, "base")
     assert read_bundle(tmp_path / "linear" / "base") == written
+
+
+def test_a_manifest_is_replaced_whole(
+    tmp_path: Path, make_bundle: MakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot be finished leaves the old one; the next replaces it and leaves nothing beside it."""
+    written = make_bundle(tmp_path, "base")
+    folder = tmp_path / "linear" / "base"
+    moved = written.model_copy(update={"position": 3})
+
+    def full(source: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as fault:
+        fault.setattr("serve.bundle.os.replace", full)
+        with pytest.raises(OSError, match="No space"):
+            write_manifest(folder, moved)
+    assert read_bundle(folder) == written
+    write_manifest(folder, moved)
+    assert read_bundle(folder) == moved
+    assert sorted(path.name for path in folder.iterdir()) == [MANIFEST, MODEL]
 
 
 def test_refuses_a_file_that_was_changed(tmp_path: Path, make_bundle: MakeBundle) -> None:

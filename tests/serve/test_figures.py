@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.figures import Estimate, Speed, SpeedPoint
+from serve.figures import Estimate, Speed, SpeedPoint, find_common_rows
 
 
 def speed(*points: tuple[int, float, int | None]) -> Speed:
@@ -55,3 +55,12 @@ def test_of_several_lengths_the_largest_batch_that_pays_is_full() -> None:
     long = ((1, 20.0, 128), (8, 160.0, 128), (32, 640.0, 128))
     assert speed(*short, *long).full_rows(0) == 32
     assert speed(*long).full_rows(0) == 1
+
+
+def test_the_common_batch_was_measured_of_all_at_every_length() -> None:
+    """Long texts were measured up to 8 rows only, and one variant up to 16; what was not measured is no
+    obstacle."""
+    both = speed((1, 1, 16), (8, 8, 16), (32, 32, 16), (1, 5, 128), (8, 40, 128))
+    assert find_common_rows([both, speed((1, 1, 16), (8, 8, 16), (16, 16, 16)), speed()]) == 8
+    assert find_common_rows([STEADY, speed((1, 1, None))]) == 1
+    assert find_common_rows([speed()]) == 1

@@ -12,11 +12,46 @@ from tests.conftest import MakeBundle, make_figures
 def test_the_table_shows_every_variant_and_who_was_rejected(
     repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The baseline stands first, a rejected variant with its reason."""
+    """The baseline stands first; the last column is one word, and the reason stands below the table."""
     assert show([str(repository / "linear")]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert [row.split()[0] for row in rows[2:5]] == ["base", "light", "poor"]
-    assert rows[4].endswith("accuracy 0.50 is 0.40 below the baseline's, floor 0.02")
+    assert [(row.split()[0], row.split()[-1]) for row in rows[2:5]] == [
+        ("base", "accepted"),
+        ("light", "accepted"),
+        ("poor", "rejected"),
+    ]
+    assert rows[5] == "!  poor: rejected: accuracy 0.50 is 0.40 below the baseline's, floor 0.02"
+
+
+def test_a_variant_whose_rows_run_alone_says_so_below(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """It is accepted all the same."""
+    make_bundle(tmp_path, "base")
+    make_bundle(tmp_path, "int8", rows="alone")
+    rows = table(describe(read_model(tmp_path / "linear"))).splitlines()
+    assert rows[3].split()[-1] == "accepted"
+    assert rows[4] == "!  int8: its rows see each other, so each has a run of its own"
+
+
+def test_variants_stand_in_the_recipe_s_order(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """The baseline first wherever the recipe has it; what no recipe has stands last."""
+    for variant, position in (("base", 1), ("added", None), ("zero", 0), ("light", 2)):
+        make_bundle(tmp_path, variant, position=position)
+    shown = describe(read_model(tmp_path / "linear"))
+    assert [variant["variant"] for variant in shown["variants"]] == ["base", "zero", "light", "added"]
+
+
+def test_speed_is_also_shown_at_one_common_batch_size(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """Knees differ from variant to variant; the largest batch that all were measured at does not."""
+    speed = make_figures(1).speed
+    [one, eight] = speed.points
+    more = eight.model_copy(update={"rows": 64, "speedup": Estimate(value=9, low=8, high=10)})
+    fast = eight.model_copy(update={"speedup": Estimate(value=3, low=2, high=4)})
+    light = speed.model_copy(update={"points": (one, fast, more), "knee_rows": 64})
+    make_bundle(tmp_path, "base")
+    make_bundle(tmp_path, "light", figures=make_figures(1, speed=light))
+    head, _, _, row, *_ = table(describe(read_model(tmp_path / "linear"))).splitlines()
+    assert "1 row    8 rows    at the knee" in head
+    assert "1.00x     3.00x    9.00x at 64" in row
 
 
 def test_json_has_the_same_figures(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:

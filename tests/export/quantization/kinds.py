@@ -386,3 +386,14 @@ def nothing_but_zeros() -> Kind:
     h = build.add("Relu", h)
     build.add("Gemm", h, build.weight("v", 16, 8), build.weight("b", 8, scale=1), output="y")
     return finish(build, (32,), ("y", (8,)))
+
+
+@kind
+def bias_used_twice_beside_a_number() -> Kind:
+    """onnxruntime's tool calls the second integers of a shared bias `b0`, or `b1`: so are values here."""
+    build = Builder()
+    build.weight("b", 4, scale=1)
+    build.add("Conv", "x", build.weight("w", 4, 4, 3, 3), "b", output="b0", pads=[1] * 4)
+    build.add("Mul", build.add("Neg", "b0"), build.constant("ten", np.float32(10)), output="b1")
+    build.add("Conv", "b1", build.weight("v", 4, 4, 3, 3), "b", output="y", pads=[1] * 4)
+    return finish(build, (4, 6, 6), ("y", (4, 6, 6)))
