@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
-from export.errors import ExportFailed
+from export.errors import ExportFailed, reason_of
 from export.forward import forward, to_tensors
 from export.probe import PROBES, distance, probe
 from serve.figures import Parity
@@ -25,7 +25,7 @@ _TOLERANCE_OF_LARGEST = 1e-4
 def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
     """How far the graph's answers are from torch's on `rows`. Raises ExportFailed where an output has another
     shape than torch's or than `signature` promises, or another answer."""
-    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    session = _open(graph)
     largest = 0.0
     for size, share in PROBES:
         inputs = probe(rows, size, share)
@@ -47,6 +47,16 @@ def ask_torch(model: torch.nn.Module, inputs: Arrays, rows: int) -> list[NDArray
         raise ExportFailed(
             f"the torch model itself does not run on {rows} rows ({' '.join(str(error).split()):.300}), and "
             "a server batches as many as come; does `forward` squeeze, or fix its batch or its length?"
+        ) from error
+
+
+def _open(graph: bytes) -> Any:
+    try:
+        return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
+        raise ExportFailed(
+            f"onnxruntime does not load the model's graph: {reason_of(error)}; it has its operators in "
+            "float32: cast nothing in `forward` to bfloat16, or to other types that it does not need"
         ) from error
 
 

@@ -31,7 +31,8 @@ def check_answer(  # noqa: PLR0913 - what was asked and what came
     pinned: str | None,
     metadata: ModelMetadata,
 ) -> str:
-    """The variant that answered. Raises WrongAnswer, whose text is the same for the same fault.
+    """The variant that answered. Raises WrongAnswer, whose text is the same for the same fault; NewVariant
+    for one that may have been loaded meanwhile.
 
     `json_bytes` is the answer's header Inference-Header-Content-Length; None: all of the body is JSON."""
     if status != 200:
@@ -61,12 +62,21 @@ def _read_size(json_bytes: str, limit: int) -> int:
     return int(json_bytes)
 
 
+class NewVariant(WrongAnswer):
+    """A variant answered that the server did not have when it was asked for its variants."""
+
+    def __init__(self, wrong: str, version: str) -> None:
+        super().__init__(wrong)
+        self.version = version
+
+
 def _check_variant(version: Any, pinned: str | None, metadata: ModelMetadata) -> str:
     if not metadata.versions:
         return version if isinstance(version, str) else UNVERSIONED
     if version not in metadata.versions:
         known = ", ".join(metadata.versions)
-        raise WrongAnswer(f"model_version is {version!r:.80}, expected one of: {known}")
+        wrong = f"model_version is {version!r:.80}, expected one of: {known}"
+        raise NewVariant(wrong, version) if isinstance(version, str) else WrongAnswer(wrong)
     if pinned is not None and version != pinned:
         raise WrongAnswer(f"model_version is {version!r}, but {pinned!r} was pinned")
     return str(version)

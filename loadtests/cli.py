@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from loadtests.client import Client, read_token
+from loadtests.endings import interrupting
 from loadtests.errors import LoadTestError
 from loadtests.limits import Limits, load_limits
 from loadtests.metadata import ModelMetadata, read_metadata
@@ -21,7 +22,13 @@ EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INVALID: 3}
 
 
 def loadtest(arguments: list[str]) -> int:
-    """Exit code 0: PASS; 1: FAIL; 3: INVALID; 130: ended early by Ctrl-C. Raises LoadTestError."""
+    """Exit code 0: PASS; 1: FAIL; 3: INVALID; 130: ended early by Ctrl-C, SIGTERM or SIGHUP. Raises
+    LoadTestError."""
+    with interrupting():
+        return _loadtest(arguments)
+
+
+def _loadtest(arguments: list[str]) -> int:
     options = loadtest_parser().parse_args(arguments)
     files = {name: getattr(options, name, None) for name in ("json", "html", "markdown", "junit")}
     check_paths(**files, records=getattr(options, "records", None))
@@ -94,6 +101,5 @@ def _pins(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def _say(line: str) -> None:
-    # Progress is for people; a log of CI has the report.
-    if sys.stderr.isatty():
-        sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()

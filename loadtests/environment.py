@@ -1,23 +1,25 @@
 """Environment: the machine that the load came from."""
 
 import importlib.metadata
-import os
 import platform
 from pathlib import Path
 
 import psutil
 
+from loadtests.contention import Contention, count_cores
 from loadtests.report import Environment
 
 
-def read_environment(steal: float | None) -> Environment:
-    """This machine, whose host gave `steal` of its CPU time to others meanwhile."""
+def read_environment(steal: float | None, contention: Contention | None = None) -> Environment:
+    """This machine, whose host gave `steal` of its CPU time to others meanwhile, and its other programs
+    wanted so much of it."""
     return Environment(
         cpu=cpu_name(),
-        cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        cores=count_cores(),
         python=platform.python_version(),
         locust=importlib.metadata.version("locust"),
         steal=steal,
+        contention=contention,
     )
 
 

@@ -109,8 +109,9 @@ def guard_weighed(candidate: str, weighed: Weighed) -> Check:
 
 
 def decide(checks: Sequence[Check]) -> Verdict:
-    """INVALID when a gate says so; else FAIL, or undecided, which is INVALID too, when a guard does."""
-    bad = [check for check in checks if check.outcome is not Outcome.PASS]
+    """INVALID when a gate says so; else FAIL, or undecided, which is INVALID too, when a guard does. A caveat
+    is told, and decides nothing."""
+    bad = [check for check in checks if check.outcome is not Outcome.PASS and check.kind != "caveat"]
     # Gates first, then what is bad, then what is undecided.
     bad.sort(key=lambda check: (check.kind != "gate", check.outcome is not Outcome.FAIL))
     if bad:

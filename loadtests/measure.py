@@ -13,12 +13,15 @@ from locust.env import Environment
 from tqdm import tqdm
 
 from loadtests.arrivals import make_schedule
+from loadtests.contention import ContentionClock
+from loadtests.endings import heeded
 from loadtests.environment import StealClock
 from loadtests.live import Live
 from loadtests.measurement import Measurement
 from loadtests.metadata import ModelMetadata
 from loadtests.payloads import Payloads
 from loadtests.plan import LoadPlan
+from loadtests.progress import Progress
 from loadtests.user import CONCURRENCY, InferUser, Load
 
 # An answer that takes longer than this after the last arrival is a failure.
@@ -40,13 +43,20 @@ def measure(
     limit_ms: float | None = None,
     is_enough: Callable[[Live, float], bool] | None = None,
 ) -> Measurement:
-    """Send the plan's requests and return what was measured; Ctrl-C ends the run early. `is_enough` is asked
-    four times a second, with the seconds since the start, and ends it in order; what it raises is raised."""
+    """Send the plan's requests and return what was measured; Ctrl-C, SIGTERM and SIGHUP end the run early.
+    `is_enough` is asked four times a second, with the seconds since the start, and ends it in order; what it
+    raises is raised."""
     schedule = make_schedule(plan, target.payloads.count)
     bodies = {
         int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
     }
-    steal = StealClock()
+    steal, contention = StealClock(), ContentionClock()
+    progress = Progress(plan)
+
+    def look(live: Live, now_s: float) -> bool:
+        progress(live, now_s)
+        return is_enough is not None and is_enough(live, now_s)
+
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     with tqdm(
         total=len(schedule),
@@ -65,7 +75,7 @@ def measure(
             drain_s=DRAIN_S,
             live=Live(limit_ms=limit_ms),
             on_sent=bar.update,
-            is_enough=is_enough,
+            is_enough=look,
         )
         complete = _walk(plan.url, load)
     return Measurement(
@@ -77,6 +87,7 @@ def measure(
         cpu_s=load.cpu_s,
         pool_full=load.pool_full,
         steal=steal.share(),
+        contention=contention.read(),
     )
 
 
@@ -84,15 +95,17 @@ def _walk(url: str, load: Load) -> bool:
     user_class = type("InferUser", (InferUser,), {"load": load})
     environment = Environment(user_classes=[user_class], host=url, catch_exceptions=False)
     runner = environment.create_local_runner()
-    before = signal.getsignal(signal.SIGINT)
-    on_interrupt = gevent.signal_handler(signal.SIGINT, load.interrupt)
+    before = {ending: signal.getsignal(ending) for ending in heeded()}
+    watchers = [gevent.signal_handler(ending, load.interrupt) for ending in before]
     try:
         with _ready():
             runner.start(1, spawn_rate=1)
             return bool(load.finished.get())
     finally:
-        on_interrupt.cancel()
-        signal.signal(signal.SIGINT, before)
+        for watcher in watchers:
+            watcher.cancel()
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
         runner.quit()
 
 

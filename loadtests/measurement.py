@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from loadtests.contention import Contention
 from loadtests.samples import Samples
 
 
@@ -23,3 +24,5 @@ class Measurement:
     pool_full: int
     # Share of the machine's CPU time that its host gave to others meanwhile; None: it does not tell.
     steal: float | None
+    # What other programs of this machine took from the sender; None: it was several senders.
+    contention: Contention | None = None

@@ -18,7 +18,8 @@ def loadtest_parser() -> argparse.ArgumentParser:
         prog="counterweight loadtest",
         description="Measure served models from outside, by their server's URL.",
         epilog="example: counterweight loadtest run http://127.0.0.1:8000 --model digits. Exit code 0: PASS; "
-        "1: FAIL; 3: INVALID, the figures cannot be trusted or decide nothing; 2: bad input; 130: Ctrl-C.",
+        "1: FAIL; 3: INVALID, the figures cannot be trusted or decide nothing; 2: bad input; 130: ended "
+        "early by Ctrl-C, SIGTERM or SIGHUP.",
     )
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     _add_run(commands)

@@ -85,7 +85,9 @@ def _judge_load(
     trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Estimate
 ) -> tuple[Outcome, str]:
     samples = measured.samples.where(measured.samples.intended_s >= 0)
-    gates = check_sender(plan, limits, describe_sender(measured), samples, complete=False)
+    gates = check_sender(
+        plan, limits, describe_sender(measured), samples, complete=False, contention=measured.contention
+    )
     invalid = next((gate for gate in gates if gate.outcome is not Outcome.PASS), None)
     failed = bound_rate(int((~samples.right).sum()), len(samples), ALPHA)
     breach = None

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from loadtests.contention import Contention
 from loadtests.limits import Limits
 from loadtests.plan import LoadPlan
 from loadtests.record import Record
@@ -33,8 +34,8 @@ class Check(Record):
 
     # Such as "sender on time", or "errors of slim-int8".
     name: str
-    # A gate asks whether the figures may be trusted, a guard whether they are good.
-    kind: Literal["gate", "guard"]
+    # May the figures be trusted; are they good; a caveat takes trust from some, and decides nothing.
+    kind: Literal["gate", "guard", "caveat"]
     outcome: Outcome
     # What was measured and what was wanted, in words, with figures and units.
     seen: str
@@ -214,6 +215,8 @@ class Environment(Record):
     locust: str
     # Share of the machine's CPU time that its host gave to others meanwhile; None: it does not tell.
     steal: Share | None
+    # None: it is not known.
+    contention: Contention | None = None
 
 
 class LoadReport(Record):

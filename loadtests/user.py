@@ -13,12 +13,13 @@ from locust import FastHttpUser, task
 from locust.exception import StopUser
 
 from loadtests.alarm import Alarm
-from loadtests.answer import check_answer
+from loadtests.answer import NewVariant, check_answer
 from loadtests.arrivals import Schedule
 from loadtests.body import JSON_BYTES_HEADER, Body, make_id
 from loadtests.errors import WrongAnswer
 from loadtests.live import Live
 from loadtests.metadata import ModelMetadata, model_path
+from loadtests.newcomers import Newcomers
 from loadtests.samples import UNANSWERED, Recorder
 
 # Requests in flight at once. Beyond it the sender waits, and the report says how often.
@@ -54,6 +55,7 @@ class Load:
     on_sent: Callable[[], object]
     # Asked four times a second whether more is to be sent.
     is_enough: Callable[[Live, float], bool] | None = None
+    newcomers: Newcomers = field(default_factory=Newcomers)
     recorder: Recorder = field(default_factory=Recorder)
     # Whether the schedule was walked to its end, or to where it was enough; or the error that ended the walk.
     finished: AsyncResult = field(default_factory=AsyncResult)
@@ -209,14 +211,28 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
     def _check(self, response: Any, number: int, pinned: str | None) -> str:
         if not response.status_code:
             raise WrongAnswer(f"{type(response.error).__name__}: {response.error}")
+        load = self.load
+        try:
+            return self._check_against(load.metadata, response, number, pinned)
+        except NewVariant as new:
+            if not load.newcomers.has(new.version, self._ask):
+                raise
+            return self._check_against(load.newcomers.joined(load.metadata), response, number, pinned)
+
+    def _check_against(self, metadata: ModelMetadata, response: Any, number: int, pinned: str | None) -> str:
         return check_answer(
             response.status_code,
             response.content or b"",
             json_bytes=response.headers.get(JSON_BYTES_HEADER),
             request_id=make_id(number),
             pinned=pinned,
-            metadata=self.load.metadata,
+            metadata=metadata,
         )
+
+    def _ask(self) -> bytes:
+        """What the server says of the model now."""
+        path = model_path(self.load.metadata.name)
+        return bytes(self.client.get(path, headers=dict(self.load.headers), name="metadata").content or b"")
 
     def _now_s(self) -> float:
         return time.perf_counter() - self._started

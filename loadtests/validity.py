@@ -5,6 +5,7 @@ from itertools import combinations
 
 import numpy as np
 
+from loadtests.contention import Contention, count_cores, is_contended, tell
 from loadtests.figures import estimate_quantile
 from loadtests.limits import Limits
 from loadtests.plan import LoadPlan
@@ -28,16 +29,25 @@ STOLEN = 0.05
 DRIFT = 0.25
 
 
+_OWN_FIGURES = "; it bears on the latency of each variant by itself, not on the comparison: mixed at random"
+
+
 def is_stolen(steal: float | None) -> bool:
     """Whether a limit of time that was missed may be the fault of the machine's host; None: nobody knows."""
     return steal is not None and steal > STOLEN
 
 
-def check_sender(
-    plan: LoadPlan, limits: Limits, sender: SenderReport, samples: Samples, *, complete: bool
+def check_sender(  # noqa: PLR0913 - what was asked, what was sent, and what kept the sender from it
+    plan: LoadPlan,
+    limits: Limits,
+    sender: SenderReport,
+    samples: Samples,
+    *,
+    complete: bool,
+    contention: Contention | None = None,
 ) -> list[Check]:
     """The gates of every run: the load was what it was meant to be."""
-    gates = [_check_lateness(limits, sender, samples), _check_cpu(sender), _check_pool(sender)]
+    gates = [_check_lateness(limits, sender, samples, contention), _check_cpu(sender), _check_pool(sender)]
     if complete:
         gates.append(_check_arrivals(plan, len(samples)))
     return gates
@@ -56,8 +66,9 @@ def check_samples(variants: Mapping[str, Samples], q: float) -> Check:
     )
 
 
-def check_steady(samples: Samples, duration_s: float) -> Check:
-    """Whether the three thirds of a run at one rate have one median."""
+def check_steady(samples: Samples, duration_s: float, *, mixed: bool = False) -> Check:
+    """Whether the three thirds of a run at one rate have one median. Where variants are `mixed` at random,
+    all had their share of each moment: it is a caveat on their own figures then, not on their comparison."""
     third = np.minimum((samples.intended_s / duration_s * 3).astype(int), 2)
     found = [
         estimate_quantile(np.sort(samples.latency_ms[samples.timed & (third == number)]), 0.5)
@@ -69,14 +80,15 @@ def check_steady(samples: Samples, duration_s: float) -> Check:
         for one, other in combinations(medians, 2)
         if _beyond_chance(one, other) and min(one.value, other.value) > 0
     ]
-    return _gate(
+    gate = _gate(
         "steady state",
         f"medians of the thirds: {', '.join(f'{median.value:.3g}' for median in medians)} ms",
         f"within {DRIFT:.0%} of each other, or no further apart than chance: run longer, warm up longer, or "
-        "use a quieter machine",
+        "use a quieter machine" + (_OWN_FIGURES if mixed else ""),
         good=not apart or max(apart) <= DRIFT,
         used=max(apart, default=0.0) / DRIFT,
     )
+    return gate.model_copy(update={"kind": "caveat"}) if mixed else gate
 
 
 def check_twins(twins: Ratio | None) -> Check:
@@ -91,7 +103,9 @@ def check_twins(twins: Ratio | None) -> Check:
     )
 
 
-def _check_lateness(limits: Limits, sender: SenderReport, samples: Samples) -> Check:
+def _check_lateness(
+    limits: Limits, sender: SenderReport, samples: Samples, contention: Contention | None
+) -> Check:
     median = estimate_quantile(np.sort(samples.latency_ms[samples.timed]), 0.5)
     allowed = [LATE_MS, LATE_OF_MEDIAN * (median.value if median else 0)]
     if limits.p99_ms is not None:
@@ -100,9 +114,20 @@ def _check_lateness(limits: Limits, sender: SenderReport, samples: Samples) -> C
     return _gate(
         "sender on time",
         "nothing was sent" if late is None else f"p99 of its lateness {late:.2f} ms",
-        f"at most {max(allowed):.3g} ms: lower the rate, use more senders or a quieter machine",
+        f"at most {max(allowed):.3g} ms: {_why_late(sender, contention)}",
         good=late is not None and late <= max(allowed),
         used=None if late is None else late / max(allowed),
+    )
+
+
+def _why_late(sender: SenderReport, contention: Contention | None) -> str:
+    """What to do: a rate that leaves the sender room is not to blame where other programs had its core."""
+    cores = count_cores()
+    if sender.cpu_share > CPU_SHARE or contention is None or not is_contended(contention, cores):
+        return "lower the rate, use more senders or a quieter machine"
+    return (
+        f"other programs of this machine had the CPU: {tell(contention, cores)}; stop them, or send from "
+        "another machine"
     )
 
 

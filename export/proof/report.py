@@ -62,7 +62,11 @@ def render(  # noqa: PLR0913 - all that the page is made of
         bundles=ordered,
         failed=failed,
         sentences={name: describe(bundle, baseline) for name, bundle in ordered.items()},
-        tables=[tables.quality(ordered), tables.speed(ordered), tables.anatomy(ordered)],
+        tables=[
+            table
+            for make in (tables.quality, tables.outputs, tables.speed, tables.anatomy)
+            if (table := make(ordered)) is not None
+        ],
         curves={name: tables.curve(bundle) for name, bundle in ordered.items()},
         pictures=_draw(ordered, classes),
         sensitivities=_draw_sensitivities(ordered),

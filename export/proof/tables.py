@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from export.proof.standing import at, single
 from serve.bundle import Bundle
-from serve.figures import Compared, Estimate, Figures, SpeedPoint, find_common_rows
+from serve.figures import Compared, Estimate, Figures, OutputFigures, SpeedPoint, find_common_rows
 
 # What is written large, and small beside it.
 Cell = tuple[str, str]
@@ -59,6 +59,25 @@ def quality(bundles: Mapping[str, Bundle]) -> Table:
             for name, bundle in bundles.items()
         },
         below={name: bundle.rejected for name, bundle in bundles.items() if bundle.rejected},
+    )
+
+
+def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
+    """Each output by itself, where there are several, or one that is no scores of classes and no embedding;
+    None: the figures of quality say it all."""
+    first = next(iter(bundles.values())).figures.quality.outputs
+    if not first or (len(first) == 1 and first[0].meaning.kind in ("classes", "vectors")):
+        return None
+    return Table(
+        title="Does each output say the same?",
+        note="The share of held-out rows (or tokens) on which it does, with its interval; its least and its "
+        "largest number; of numbers R2, the share of the baseline's variance that is right.",
+        head=tuple(item.name for item in first),
+        rows={
+            name: [_output(item) for item in bundle.figures.quality.outputs]
+            for name, bundle in bundles.items()
+            if len(bundle.figures.quality.outputs) == len(first)
+        },
     )
 
 
@@ -135,6 +154,16 @@ def _figure(figure: Compared | Estimate | None) -> Cell:
         return value, f"{figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
     digits = ".4f" if abs(figure.high) >= 1e-3 else ".1e"
     return value, f"[{figure.low:{digits}}, {figure.high:{digits}}]"
+
+
+def _output(item: OutputFigures) -> Cell:
+    value, interval = _figure(item.agreement)
+    words = [interval] if interval else []
+    if item.low is not None and item.high is not None:
+        words.append(f"{item.low:.3g} to {item.high:.3g}")
+    if item.r2 is not None:
+        words.append(f"R2 {item.r2:.4f}")
+    return value, ", ".join(words)
 
 
 def _at_the_knee(bundle: Bundle) -> Cell:

@@ -1,29 +1,41 @@
 """Channels: of convolutions, and neurons of linear layers, leave the graph with all that depends on them."""
 
-import warnings
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-import torch_pruning
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd
 
 from export.errors import StepFailed
-from export.forward import Tensors, forward
+from export.forward import Tensors
 from export.patterns import match
+from export.pruning.columns import find_columns, trace_columns
 from export.pruning.coupled import Coupled, Part, is_depthwise, join_shared
+from export.pruning.follow import LAYERS, find_heads, follow
 from export.pruning.ties import find_ties, tie
-from export.pruning.whole import close_inputs, is_whole, kept_whole
+from export.pruning.whole import is_whole
 from export.step import Prune
 
-_LAYERS = (_ConvNd, torch.nn.Linear)
 _AVERAGING = (torch.nn.LayerNorm, torch.nn.GroupNorm)
-_WEIGHED = (*_LAYERS, _BatchNorm, *_AVERAGING)
+_WEIGHED = (*LAYERS, _BatchNorm, *_AVERAGING)
 _WHOLE = "the model's inputs and outputs, recurrent and attention modules stay whole"
+# In torch-pruning's words for operations after which channels may have another order or axis.
+_MOVING = (
+    "Reshape",
+    "Permute",
+    "Transpose",
+    "TBackward",
+    "Roll",
+    "Flip",
+    "Stack",
+    "Index",
+    "Unsqueeze",
+    "Unfold",
+)
 _LOST = "torch-pruning cannot follow its channels through what comes behind it"
 _UNSEEN = "no gradient comes to it from the outputs, by which it could be followed"
-_SINGLE = "it, or what it is multiplied with or added to, has one channel alone"
+_SINGLE = "it, or what its channels go with, has one channel alone, or one in each of its groups"
 
 
 class Channels:
@@ -32,13 +44,14 @@ class Channels:
     def __init__(self, module: torch.nn.Module, example: Tensors) -> None:
         """Raises StepFailed when the module cannot be followed."""
         self._module = module
+        self._example = example
         self._names = {part: name for name, part in module.named_modules()}
-        self._graph = _follow(module.eval(), example)
+        self._graph = follow(module.eval(), example)
 
     def find(self, settings: Prune) -> tuple[tuple[Coupled, ...], dict[str, str]]:
         """What the settings let go, and why other layers that they name cannot lose channels. Raises
         StepFailed for a pattern that fits nothing that can go."""
-        known = [name for name, part in self._module.named_modules() if isinstance(part, _LAYERS)]
+        known = [name for name, part in self._module.named_modules() if isinstance(part, LAYERS)]
         kept = set(match(settings.keep, known, "convolutions and linear layers"))
         lost: dict[str, str] = {}
         free = join_shared(self._module, list(self._list_free(lost)))
@@ -66,20 +79,25 @@ class Channels:
         """Remove these channels of these layers, and what depends on them, in place. Raises StepFailed where
         that cannot be done: the module is worth nothing then."""
         ties = find_ties(self._module)
+        full = [name for name, value in self._module.named_parameters() if value.numel()]
         for name, indices in removed.items():
             layer = self._module.get_submodule(name)
             prune = self._graph.get_pruner_of_module(layer).prune_out_channels
             try:
-                self._graph.get_pruning_group(layer, prune, indices).prune(record_history=False)
+                group = self._graph.get_pruning_group(layer, prune, indices)
+                self._correct(group)
+                group.prune(record_history=False)
             except Exception as error:  # torch-pruning meets whatever the model does
                 raise StepFailed(_LOST) from error
         tie(self._module, ties)
+        if empty := [name for name in full if not self._module.get_parameter(name).numel()]:
+            raise StepFailed(f"nothing of {empty[0]} would be left")
 
     def _list_free(self, lost: dict[str, str]) -> Iterator[Coupled]:
         """What can leave; the layers of which that cannot be told go to `lost`, with the reason."""
-        fixed = _find_heads(self._graph)
+        fixed = find_heads(self._graph)
         seen: set[Any] = set(fixed)
-        for layer in [module for module in self._graph.module2node if isinstance(module, _LAYERS)]:
+        for layer in [module for module in self._graph.module2node if isinstance(module, LAYERS)]:
             if layer in seen:
                 continue
             try:
@@ -99,7 +117,7 @@ class Channels:
         whole = [name for part, name in self._names.items() if is_whole(part)]
         for part, name in self._names.items():
             inside = any(name == outer or name.startswith(f"{outer}.") for outer in whole)
-            if isinstance(part, _LAYERS) and part not in self._graph.module2node and not inside:
+            if isinstance(part, LAYERS) and part not in self._graph.module2node and not inside:
                 lost[name] = _UNSEEN
 
     def _find_obstacle(self, coupled: Coupled) -> str | None:
@@ -115,6 +133,33 @@ class Channels:
         everything = list(range(pruner.get_out_channels(layer)))
         return self._graph.get_pruning_group(layer, pruner.prune_out_channels, everything)
 
+    def _correct(self, group: Any) -> None:
+        """Let the layers behind lose the columns in which these channels arrive, where the order may be
+        another by then: torch-pruning knows only some ways of channels."""
+        if not _may_move(group):
+            return
+        sources = [item for item in group if self._is_source(item)]
+        channels = {self._names[item.dep.target.module]: item.idxs for item in sources}
+        columns = find_columns(self._module, channels, self._example)
+        for place, item in enumerate(group):
+            found = columns.get(item.dep.target.module, [])
+            if not self._is_source(item) and len(found) == len(item.idxs):
+                group[place] = type(item)(item.dep, found)
+
+    def _trace(self, group: Any) -> dict[torch.nn.Module, dict[int, int]]:
+        """By layer: which channel of the root arrives in which column, where it is not surely as
+        torch-pruning says."""
+        if not _may_move(group):
+            return {}
+        sources = [item for item in group if self._is_source(item)]
+        channels = {self._names[item.dep.target.module]: (item.idxs, item.root_idxs) for item in sources}
+        return trace_columns(self._module, channels, self._example)
+
+    def _is_source(self, item: Any) -> bool:
+        """Whether it is a layer whose channels begin there."""
+        part = item.dep.target.module
+        return self._is_produced(item) and isinstance(part, LAYERS) and not is_depthwise(part)
+
     def _is_produced(self, item: Any) -> bool:
         return bool(self._graph.is_out_channel_pruning_fn(item.dep.handler))
 
@@ -129,6 +174,7 @@ class Channels:
         graph = self._graph
         parts: list[Part] = []
         groups = 1
+        traced = self._trace(group)
         for item in group:
             part, produced = item.dep.target.module, self._is_produced(item)
             if not isinstance(part, _WEIGHED):
@@ -140,6 +186,9 @@ class Channels:
                 continue
             if len(channels) != len(roots) or not set(channels) <= set(range(count)):
                 raise StepFailed(_LOST)
+            found = {} if self._is_source(item) else traced.get(part, {})
+            if Counter(found.values()) == Counter(roots):
+                channels, roots = [*found], [*found.values()]
             parts.append((self._names[part], produced, channels, roots))
             if not is_depthwise(part):
                 count = pruner.get_out_channel_groups if produced else pruner.get_in_channel_groups
@@ -161,38 +210,10 @@ class Channels:
         )
 
     def _is_layer(self, name: str) -> bool:
-        return isinstance(self._module.get_submodule(name), _LAYERS)
+        return isinstance(self._module.get_submodule(name), LAYERS)
 
 
-def _follow(module: torch.nn.Module, example: Tensors) -> Any:
-    with kept_whole(module), warnings.catch_warnings(), torch.enable_grad():
-        # Parameters outside of torch's own layers: it says what it will do with them, and that is right.
-        warnings.filterwarnings("ignore", "Unwrapped parameters detected", UserWarning)
-        try:
-            return torch_pruning.DependencyGraph().build_dependency(
-                module,
-                example_inputs=example,
-                forward_fn=lambda _, inputs: forward(module, close_inputs(inputs)),
-            )
-        except Exception as error:  # torch-pruning meets whatever the model does
-            raise StepFailed(
-                f"{type(module).__name__} cannot be followed from its inputs to its outputs "
-                f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); remove `weights` or `heads` "
-                "instead, or drop the step"
-            ) from error
-
-
-def _find_heads(graph: Any) -> list[torch.nn.Module]:
-    """The layers whose channels are the model's own outputs."""
-    heads: list[torch.nn.Module] = []
-    waiting = [node for node in graph.module2node.values() if not node.outputs]
-    seen = set(map(id, waiting))
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node.module, _LAYERS):
-            heads.append(node.module)
-            continue
-        inner = [parent for parent in node.inputs if id(parent) not in seen]
-        seen.update(map(id, inner))
-        waiting.extend(inner)
-    return heads
+def _may_move(group: Any) -> bool:
+    """Whether something on the way may bring the channels into another order."""
+    operations = [repr(item.dep.target.module) for item in group]
+    return any(word in operation for operation in operations for word in _MOVING)

@@ -38,6 +38,8 @@ class Structure:
         self._context = context
         self._example = example_of(context.data.calibration)
         self._cost = count_multiply_adds(module, context.data.calibration)
+        self._widths = _list_widths(module)
+        # How many channels or heads there were in the beginning.
         self._sizes: dict[str, int] = {}
         # Layers that the settings name and that lose nothing, and why.
         self.whole: dict[str, str] = {}
@@ -49,7 +51,7 @@ class Structure:
         worth = weigh(module, self._settings.importance, self._context)
         ranking = make_ranking(module, self._settings, self._example, worth)
         self.whole |= ranking.whole
-        self._sizes = self._sizes or {name: len(each) for name, each in ranking.importances.items()}
+        self._note_sizes(module, ranking)
         proof = Proof(
             module,
             example_of(self._context.data.calibration, _ROWS),
@@ -69,6 +71,13 @@ class Structure:
             name: list(indices) for name, indices in spread(ranking.coupled, removed).items()
         }
         return replace(made, surgery=(*made.surgery, {"kind": self._settings.remove, "removed": found}))
+
+    def _note_sizes(self, module: torch.nn.Module, ranking: Ranking) -> None:
+        """Also of what cannot be ranked before a later round, and is narrower by then."""
+        widths = _list_widths(module)
+        for name, each in ranking.importances.items():
+            lost = self._widths.get(name, 1) / widths.get(name, 1)
+            self._sizes.setdefault(name, round(len(each) * lost))
 
     def _keep(self, ranking: Ranking, proof: Proof, removed: Removed) -> tuple[Removed, list[str]]:
         """What is proven, and the names of the rest."""
@@ -153,6 +162,15 @@ def remove(module: torch.nn.Module, what: str, removed: Mapping[str, list[int]],
         remove_heads(module, removed)
     else:
         Channels(module, example).remove(removed)
+
+
+def _list_widths(module: torch.nn.Module) -> dict[str, int]:
+    """How many channels each layer produces."""
+    return {
+        name: width
+        for name, part in module.named_modules()
+        if isinstance(width := getattr(part, "out_channels", getattr(part, "out_features", None)), int)
+    }
 
 
 def _narrow(

@@ -22,6 +22,7 @@ from onnxruntime.quantization.calibrate import save_tensors_data
 from export.errors import StepFailed
 from export.quantization.layers import WEIGHTS, own_constants
 from export.quantization.products import Ranges, make_products
+from export.rewrites.wiring import Wiring
 from export.step import Quantize
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
@@ -29,6 +30,7 @@ OPERATORS = ("Conv", "Gemm", "MatMul")
 # Softmax, Mul and the normalizations, which lose accuracy and gain nothing. Relu and Clip must be here:
 # only then do they vanish into the range of the layer before, and keep what follows in 8 bits.
 _PLAIN = ("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "GlobalAveragePool")
+_REQUANTIZED = ("Conv", "ConvTranspose", "Gemm")
 _VANISHING = ("Relu", "Clip")
 _NORMALIZED = ("LayerNormalization", "SkipLayerNormalization", "Attention", "MultiHeadAttention", "Softmax")
 TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
@@ -128,4 +130,25 @@ def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize
             calibration_cache_path=folder / "ranges.json",
             extra_options={"MatMulConstBOnly": True},
         )
-        return onnx.load(folder / "quantized.onnx")
+        return _hold_floats(onnx.load(folder / "quantized.onnx"))
+
+
+def _hold_floats(model: Any) -> Any:
+    """The model, changed in place: a layer of floats between two pairs stays one. onnxruntime makes integers
+    of its weights when it loads the file, over one scale for all, unless something stands behind it."""
+    wiring = Wiring(model)
+    nodes = []
+    for node in model.graph.node:
+        nodes.append(node)
+        if node.op_type in _REQUANTIZED and node.input[1] in wiring.constants:
+            maker, readers = wiring.makers.get(node.input[0]), wiring.readers(node.output[0])
+            # A Relu vanishes into the pair behind it.
+            paired = {reader.op_type for reader in readers} <= {"QuantizeLinear", *_VANISHING}
+            if paired and maker is not None and maker.op_type == "DequantizeLinear":
+                held, output = f"{node.output[0]}_float", node.output[0]
+                node.output[0] = held
+                nodes.append(onnx.helper.make_node("Sum", [held], [output], f"{node.name}_float"))
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+    return model

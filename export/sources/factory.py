@@ -56,4 +56,9 @@ def _call(source: FactorySource) -> torch.nn.Module:
         raise InvalidSource(
             f"{source.factory} returned a {type(model).__name__}; a model's factory returns a torch.nn.Module"
         )
+    for key, tensor in model.state_dict().items():
+        if tensor.is_meta:
+            raise InvalidSource(
+                f"{source.factory}: {key} has no values (device meta); build the module on the processor"
+            )
     return model

@@ -9,6 +9,7 @@ from itertools import count
 
 from loadtests.causes import count_causes
 from loadtests.client import Client
+from loadtests.contention import ContentionClock
 from loadtests.cost import read_meter, reckon
 from loadtests.environment import StealClock, read_environment
 from loadtests.figures import describe_sender
@@ -50,6 +51,7 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
     """The capacity of each of the plan's pins. Its rate is the first that is tried, its duration the longest
     that one probe takes; `say` hears of each."""
     started_at, steal = datetime.now(UTC).isoformat(timespec="seconds"), StealClock()
+    contention = ContentionClock()
     names = plan.pinned or ("all",)
     variants = {name: _Variant(pinned=(name,) if plan.pinned else ()) for name in names}
     measured: list[Measurement] = []
@@ -65,7 +67,7 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
     return LoadReport(
         kind="capacity",
         started_at=started_at,
-        environment=read_environment(steal.share()),
+        environment=read_environment(steal.share(), contention.read()),
         plan=plan,
         limits=limits,
         complete=complete,

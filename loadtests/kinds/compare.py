@@ -48,11 +48,16 @@ def compare(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> t
 def _check(run: Run, baseline: str) -> list[Check]:
     """The gates."""
     checks = check_sender(
-        run.plan, run.limits, describe_sender(run.measured), run.samples, complete=run.measured.complete
+        run.plan,
+        run.limits,
+        describe_sender(run.measured),
+        run.samples,
+        complete=run.measured.complete,
+        contention=run.measured.contention,
     )
     checks.append(check_samples(run.by_variant, 0.5 if run.limits.p99_ms is None else 0.99))
     if run.plan.is_steady:
-        checks.append(check_steady(run.by_variant[baseline], run.measured.sent_until_s))
+        checks.append(check_steady(run.by_variant[baseline], run.measured.sent_until_s, mixed=True))
     checks.append(check_twins(_twins(run, baseline)))
     return checks
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # What a server counts in its metrics is this old at most.
 _SETTLE_S = 1.5
 NO_COST = "no cost: the server's /metrics does not say what its processes spend"
+_LOADED = "{} was loaded meanwhile, and is not judged by itself"
 
 _EARLY = Check(
     name="ran to its end",
@@ -50,6 +51,8 @@ class Run:
     total: VariantReport
     timeline: Timeline | None
     notes: tuple[str, ...]
+    # Those that were loaded meanwhile: told, and not judged by themselves.
+    newcomers: frozenset[str] = frozenset()
 
 
 def load(
@@ -79,6 +82,7 @@ def describe_run(
     """What is known of a run from what was measured; no `costs`: they are not known."""
     samples = measured.samples.where(measured.samples.intended_s >= 0)
     by_variant = split_by_variant(samples, plan.pinned or metadata.versions)
+    newcomers = frozenset(set(samples.names) - set(metadata.versions)) if metadata.versions else frozenset()
     answered = int(samples.right.sum())
     return Run(
         plan=plan,
@@ -92,7 +96,11 @@ def describe_run(
         },
         total=describe(samples, limits.p99_ms, answered),
         timeline=make_timeline(by_variant, min(plan.duration_s, measured.sent_until_s)),
-        notes=() if costs or not measured.complete else (NO_COST,),
+        newcomers=newcomers,
+        notes=(
+            *(() if costs or not measured.complete else (NO_COST,)),
+            *(_LOADED.format(name) for name in sorted(newcomers)),
+        ),
     )
 
 
@@ -100,8 +108,19 @@ def check_run(run: Run) -> list[Check]:
     """The gates and guards of a run whose variants are judged each by itself."""
     plan, limits, measured = run.plan, run.limits, run.measured
     sender = describe_sender(measured)
-    used = {name: mine for name, mine in run.by_variant.items() if int(mine.timed.sum())}
-    checks = check_sender(plan, limits, sender, run.samples, complete=measured.complete)
+    used = {
+        name: mine
+        for name, mine in run.by_variant.items()
+        if int(mine.timed.sum()) and name not in run.newcomers
+    }
+    checks = check_sender(
+        plan,
+        limits,
+        sender,
+        run.samples,
+        complete=measured.complete,
+        contention=measured.contention,
+    )
     # Where nobody answered, no latency is judged, and that everything failed is sure.
     if used:
         checks.append(check_samples(used, 0.5 if limits.p99_ms is None else 0.99))
@@ -141,7 +160,7 @@ def report_run(
     return LoadReport(
         kind=kind,
         started_at=run.measured.started_at,
-        environment=read_environment(run.measured.steal),
+        environment=read_environment(run.measured.steal, run.measured.contention),
         plan=run.plan,
         limits=run.limits,
         complete=run.measured.complete,

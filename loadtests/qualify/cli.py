@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from loadtests.client import Client, read_token
+from loadtests.endings import interrupting
 from loadtests.errors import LoadTestError
 from loadtests.limits import load_limits
 from loadtests.metadata import read_metadata
@@ -21,8 +22,13 @@ _CODES = {Fitness.QUALIFIED: 0, Fitness.NOT_QUALIFIED: 1, Fitness.INVALID: 3}
 
 
 def qualify(arguments: list[str]) -> int:
-    """Exit code 0: QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID; 130: ended early by Ctrl-C. Raises
-    LoadTestError."""
+    """Exit code 0: QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID; 130: ended early by Ctrl-C, SIGTERM or
+    SIGHUP. Raises LoadTestError."""
+    with interrupting():
+        return _qualify(arguments)
+
+
+def _qualify(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     check_paths(json=options.json, html=options.html)
     client = Client(url=_url(options), token=read_token(options.token_file))
@@ -85,7 +91,8 @@ def _parser() -> argparse.ArgumentParser:
         "is driven to its limit, so let it be one without users. It keeps the record, and a rollout whose "
         "policy says `qualified: true` starts only with one.",
         epilog="example: counterweight qualify digits --to slim-int8 --limits limits.yaml. Exit code 0: "
-        "QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID, nothing is decided; 2: bad input; 130: Ctrl-C.",
+        "QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID, nothing is decided; 2: bad input; 130: ended early by "
+        "Ctrl-C, SIGTERM or SIGHUP.",
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--to", required=True, metavar="VARIANT", help="the candidate")

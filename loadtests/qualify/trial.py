@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from loadtests.client import Client
+from loadtests.endings import heeded
 from loadtests.errors import LoadTestError
 from loadtests.limits import Limits
 from loadtests.live import Live
@@ -157,12 +158,14 @@ def _undone(undo: Callable[[], None], say: Callable[[str], object]) -> Iterator[
 
 @contextmanager
 def _patient() -> Iterator[None]:
-    """Ctrl-C waits for the end of the context: what the server did must be known, or it cannot be undone."""
+    """Ctrl-C, SIGTERM and SIGHUP wait for the end of the context: what the server did must be known, or it
+    cannot be undone."""
     came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: came.append(number))
+    before = {ending: signal.signal(ending, lambda number, _: came.append(number)) for ending in heeded()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
     if came:
         raise KeyboardInterrupt

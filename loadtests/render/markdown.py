@@ -41,6 +41,7 @@ def markdown(report: LoadReport) -> str:
     parts += [f"\\~ {escape(thin)}." for thin in [warn_thin(report)] if thin]
     parts += [_fold_checks(report, "gate", "Gates: may the figures be trusted?")]
     parts += [_fold_checks(report, "guard", "Guards: are they good?")]
+    parts += [_fold_checks(report, "caveat", "Caveats: which figures to trust less?")]
     parts += [_fold(grid.title, _rows(grid)) for grid in [list_probes(report)] if grid.rows]
     facts = [f"sender: {describe_sender(report)}", *[f"note: {note}" for note in report.notes]]
     listed = [f"- {escape(fact)}" for fact in facts]

@@ -59,6 +59,10 @@ def page(report: LoadReport) -> str:
                     [check for check in report.checks if check.kind == "gate"],
                 ),
                 ("Guards: are they good?", [check for check in report.checks if check.kind == "guard"]),
+                (
+                    "Caveats: which figures to trust less?",
+                    [check for check in report.checks if check.kind == "caveat"],
+                ),
             ],
             causes=list_causes(report),
             percent=percent,

@@ -5,8 +5,19 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from loadtests.contention import is_contended, tell
 from loadtests.record import Record
-from loadtests.report import Check, Cost, Estimate, LoadReport, Outcome, Ratio, VariantReport, Weighed
+from loadtests.report import (
+    Check,
+    Cost,
+    Environment,
+    Estimate,
+    LoadReport,
+    Outcome,
+    Ratio,
+    VariantReport,
+    Weighed,
+)
 
 R = TypeVar("R", bound=Record)
 
@@ -66,8 +77,13 @@ def describe_sender(report: LoadReport) -> str:
     stolen = "" if steal is None else f"; {percent(steal)} of the machine's CPU time went to others"
     return (
         f"lateness {late}; {percent(sender.cpu_share)} of one core; "
-        f"at most {sender.in_flight:,} in flight{full}{stolen}"
+        f"at most {sender.in_flight:,} in flight{full}{stolen}{_say_contention(report.environment)}"
     )
+
+
+def _say_contention(environment: Environment) -> str:
+    contention, cores = environment.contention, environment.cores
+    return f"; {tell(contention, cores)}" if contention and is_contended(contention, cores) else ""
 
 
 def say_why(report: LoadReport) -> str:

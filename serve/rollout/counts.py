@@ -12,7 +12,7 @@ from serve.rollout.evidence import TRIALS, Events, Evidence, Pair, Segment
 from serve.rollout.keys import Keys
 from serve.rollout.segment import numbers_of
 from serve.rollout.sequential import Array, Bursts, dispersion
-from serve.rollout.stalls import Stalls
+from serve.rollout.stalls import Stalls, lasting_s
 from serve.routing import BUCKETS
 
 Places = NDArray[np.int64]
@@ -72,8 +72,8 @@ class Counts:
         return candidate / self.dispersion, both / self.dispersion, self.shares
 
 
-def counts_of(evidence: Evidence, kind: str, stall_s: float) -> Counts:
-    """The events of this kind; a stall lasts `stall_s` on average at most."""
+def counts_of(evidence: Evidence, kind: str, stall_s: float, replicas: int = 1) -> Counts:
+    """The events of this kind; a stall of one of the `replicas` lasts `stall_s` on average at most."""
     segments = evidence.segments
     if kind not in TRIALS or not any(segment.courses for segment in segments):
         return _plain_counts(segments, kind)
@@ -83,14 +83,18 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float) -> Counts:
     # A stall that was under way when its step ended, as when a person promotes, is over.
     runs = np.array([segment.step == segments[-1].step for segment in segments])
     courses = courses._replace(alone=courses.alone * runs[:, None])
-    counts = counts_in(courses, shares, np.array(len(segments) - 1), stall_s)
+    counts = counts_in(courses, shares, np.array(len(segments) - 1), stall_s, replicas)
     return replace(counts, keyed=_keyed_of(evidence, kind))
 
 
-def counts_in(courses: course.Course, shares: Array, here: Places, stall_s: float) -> Counts:
+def counts_in(
+    courses: course.Course, shares: Array, here: Places, stall_s: float, replicas: int = 1
+) -> Counts:
     """The events in courses [..., segment] with these shares [segment]; `here` [...] is the one that runs."""
     together = blocks.dispersion(courses.blocks)
+    stalling = courses.alone[..., 1] > 0
     lasted_s = courses.alone[..., 1].max(-1)
+    burst, hit = ((part[..., 1] * stalling).sum(-1) for part in (courses.burst, courses.hit))
     events, requests, marked = (_at(part, here) for part in (courses.events, courses.requests, courses.marks))
     return Counts(
         candidate=courses.events[..., 1],
@@ -99,7 +103,7 @@ def counts_in(courses: course.Course, shares: Array, here: Places, stall_s: floa
         trials=courses.requests[..., 1].sum(-1),
         dispersion=together,
         recent=_recent_of(events, requests, marked, shares[here], _at(together, here)),
-        stalls=Stalls(courses.stalls.sum(-2), lasted_s, stall_s),
+        stalls=Stalls(courses.stalls.sum(-2), lasted_s, lasting_s(burst, hit, stall_s, replicas)),
         worst=courses.worst,
     )
 

@@ -14,14 +14,13 @@ import numpy as np
 from serve.rollout import blocks, marks
 from serve.rollout.calm import FIRST_REQUESTS, Rates
 from serve.rollout.sequential import Array
+from serve.rollout.stalls import LEAST_REPLICAS
 
 # Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
 # calm rate is neutral, and so many events beyond that begin a stall.
 _NEUTRAL = 3.4
-# A stall hits all requests of one replica or more: what hits fewer than most of them is a rate, however high.
-# Once begun it goes on while it hits a few of them. Of one replica or two, half of all requests.
-_MOST, _FEW = 0.8, 0.3
-_LEAST_REPLICAS = 2
+# Of the requests of one replica a stall hits as many or more, and once begun it goes on while it hits a few.
+_SOME, _FEW = 0.2, 0.12
 _BEGINS = 1.5
 # The same sum the other way round: so many events fewer than neutral end it, or so many seconds without one.
 _ENDS = 2.0
@@ -30,6 +29,8 @@ _TEACHES = 0.1
 _LONGEST_END_S = 30.0
 # What goes on for so long is the variant's rate from now on.
 _LONGEST_S = 900.0
+# Of the numbers that are stored.
+_DIGITS = 6
 
 
 class Course(NamedTuple):
@@ -65,11 +66,13 @@ class Course(NamedTuple):
     settled: Array
     # The stall with most events that has ended: its events, its seconds, and its variant, 0 or 1: [3].
     worst: Array
+    # The requests of the stall of each variant: [2].
+    hit: Array
 
 
 _BLOCKS, _OPEN = (blocks.SCALES, blocks.COLUMNS), (blocks.SCALES, 2)
 _MARKS = (len(marks.EVERY_S), marks.KEPT, marks.COLUMNS)
-_SHAPES = ((), *[(2,)] * 4, _BLOCKS, _OPEN, _MARKS, (2,), (2, 8), *[(2,)] * 6, (3,))
+_SHAPES = ((), *[(2,)] * 4, _BLOCKS, _OPEN, _MARKS, (2,), (2, 8), *[(2,)] * 6, (3,), (2,))
 _SIZES = [math.prod(shape) for shape in _SHAPES]
 _ENDS_OF_PARTS = np.cumsum(_SIZES)[:-1]
 _NOTHING = (0.0,) * sum(_SIZES)
@@ -105,12 +108,13 @@ def add(course: Course, earlier: Course) -> Course:
 def pack(course: Course) -> tuple[tuple[float, ...], ...]:
     """The numbers of each course, to be stored; their only axis is the first."""
     flat = [part.reshape(len(part), -1) for part in course]
-    return tuple(map(tuple, np.concatenate(flat, -1).round(6).tolist()))
+    return tuple(map(tuple, np.concatenate(flat, -1).round(_DIGITS).tolist()))
 
 
 def unpack(numbers: Sequence[Sequence[float]]) -> Course:
     """The courses with these numbers, along the first axis; without any, one has not begun."""
-    array = np.array([each or _NOTHING for each in numbers], float)
+    # An older version stored fewer.
+    array = np.array([(*each, *_NOTHING[len(each) :]) for each in numbers], float)
     parts = np.split(array, _ENDS_OF_PARTS, -1)
     return Course(*(part.reshape(len(array), *shape) for part, shape in zip(parts, _SHAPES, strict=True)))
 
@@ -125,6 +129,7 @@ class _Stalling(NamedTuple):
     alone: Array
     quiet: Array
     burst: Array
+    hit: Array
     # Of one that ends and had seconds alone, its events and its seconds: [2, 2].
     ends: Array
     # Whether one ends that counts, and whether one has become the variant's rate.
@@ -136,7 +141,7 @@ def step(course: Course, requests: Array, events: Array, rates: Rates, replicas:
     """The course after one more second with these requests and events [2], at the `calm_rates` before it, of
     variants with so many replicas each."""
     calm = np.maximum(rates.calm, course.settled)
-    stalls = _stall(course, requests, events, calm, 1 / max(replicas, _LEAST_REPLICAS))
+    stalls = _stall(course, requests, events, calm, 1 / max(replicas, LEAST_REPLICAS))
     columns = _columns(requests, events) * (1 - stalls.now.max(-1, keepdims=True))
     # What came before a stall was noticed belongs to it; of two at once, the longer window holds the other.
     taken = (course.window * stalls.begins[..., None]).max(-2)
@@ -168,25 +173,30 @@ def step(course: Course, requests: Array, events: Array, rates: Rates, replicas:
         stalls=course.stalls + stalls.counts,
         settled=np.where(stalls.settles > 0, events / np.maximum(requests, 1), course.settled),
         worst=_worst(course, stalls),
+        hit=stalls.hit,
     )
 
 
 def _stall(course: Course, requests: Array, events: Array, calm: Array, one: float) -> _Stalling:
     """`one` replica has this share of a variant's requests."""
     before = np.asarray(course.lasted > 0)
-    begin, end = (requests * np.maximum(_NEUTRAL * calm, share * one) for share in (_MOST, _FEW))
-    score = np.where(before, 0.0, np.maximum(course.score + events - begin, 0))
+    begin, end = (requests * np.maximum(_NEUTRAL * calm, share * one) for share in (_SOME, _FEW))
+    # As they are stored, or a tie would be told another way after a restart.
+    score = np.where(before, 0.0, np.maximum(course.score + events - begin, 0)).round(_DIGITS)
     begins = ~before & (score >= _BEGINS)
     calmer = np.maximum(end, _ENDS / _LONGEST_END_S) - events
-    quiet = np.where(before, np.maximum(course.quiet + calmer, 0.0), 0.0)
+    quiet = np.where(before, np.maximum(course.quiet + calmer, 0.0), 0.0).round(_DIGITS)
     ends = before & (quiet >= _ENDS)
     now = before | begins
     lasted = np.where(now, course.lasted + 1, 0.0)
     alone = np.where(now, course.alone + ~now[..., ::-1], 0.0)
-    burst = np.where(now, course.burst + events + np.where(begins, _own(course.window), 0.0), 0.0)
+    burst, hit = (
+        np.where(now, so_far + here + np.where(begins, _own(course.window, place), 0.0), 0.0)
+        for so_far, here, place in ((course.burst, events, 0), (course.hit, requests, 2))
+    )
     settles = now & ~ends & (lasted >= _LONGEST_S)
     total = course.requests + requests
-    shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS / (1 - _MOST * one)
+    shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS / (1 - _SOME * one)
     goes_on = now & ~ends & ~settles
     return _Stalling(
         begins=begins.astype(float),
@@ -196,15 +206,16 @@ def _stall(course: Course, requests: Array, events: Array, calm: Array, one: flo
         alone=alone * goes_on,
         quiet=quiet * goes_on,
         burst=burst * goes_on,
+        hit=hit * goes_on,
         ends=np.stack([burst, lasted], -2) * (ends & (alone > 0))[..., None, :],
         counts=(ends & shown & (2 * alone >= lasted)).astype(float),
         settles=settles.astype(float),
     )
 
 
-def _own(window: Array) -> Array:
-    """Each variant's own events in its window."""
-    return np.stack([window[..., 0, 0], window[..., 1, 1]], -1)
+def _own(window: Array, place: int) -> Array:
+    """Each variant's own sum in its window, of which this is the first column."""
+    return np.stack([window[..., 0, place], window[..., 1, place + 1]], -1)
 
 
 def _columns(requests: Array, events: Array) -> Array:

@@ -63,8 +63,8 @@ def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
 
 def _counting(rollout: Rollout, evidence: Evidence) -> Count:
     """The counts of each kind, taken once, for they are much of what a verdict costs."""
-    known, stall_s = evidence.known, rollout.policy.guards.stall_s
-    return cache(lambda kind: counts_of(known, kind, stall_s))
+    known, stall_s, replicas = evidence.known, rollout.policy.guards.stall_s, rollout.plan.replicas
+    return cache(lambda kind: counts_of(known, kind, stall_s, replicas))
 
 
 def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, ...]:

@@ -99,7 +99,7 @@ class Guards(Record):
     # None: feedback is not looked at.
     accuracy: AccuracyGuard | None = None
     # A restart, a garbage collection or a busy neighbour lasts so long on average at most: what hits one
-    # variant alone for a while is a stall and no rate, until it has lasted for some seven times as long.
+    # variant alone for a while is a stall and no rate, until it has lasted for some eight times as long.
     stall_s: Annotated[float, Field(gt=0)] = 30.0
 
 

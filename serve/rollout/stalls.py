@@ -10,12 +10,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.rollout.sequential import Array, log_ratio_above
+from serve.rollout.sequential import Array, Number, log_ratio_above
 
 # Stalls come in twos and threes: so many weigh as one.
 _TOGETHER = 2.0
 # Odds of more stalls than the baseline has, from which on nothing goes further.
 _WAIT = 3.0
+# A variant of one replica is taken for one of two: what stands still may be half of it.
+LEAST_REPLICAS = 2
+# What hits so much of the requests of one replica stops it.
+_MOST = 0.8
+_SHORTER = 3.0
+# So many deviations.
+_SURE = 2.0
 
 
 class Stalls(NamedTuple):
@@ -25,8 +32,17 @@ class Stalls(NamedTuple):
     ended: Array
     # Seconds of the candidate's stall under way in which the baseline had none; 0: there is none: [].
     lasted_s: Array
-    # What is taken for a stall lasts so long on average at most.
-    stall_s: float
+    # What is taken for a stall of this kind lasts so long on average at most: [].
+    stall_s: Number
+
+
+def lasting_s(burst: Array, hit: Array, stall_s: float, replicas: int) -> Array:
+    """How long a stall lasts on average at most, by its events `burst` among its requests `hit`, where each
+    variant has so many replicas: `stall_s` where it may hit most of one, as a restart does, and a third of
+    that where it surely hits less, as what goes wrong in all of them does."""
+    one = 1 / max(replicas, LEAST_REPLICAS)
+    less = burst + _SURE * np.sqrt(burst) < _MOST * one * hit
+    return np.where(less, stall_s / _SHORTER, stall_s)
 
 
 def log_more(stalls: Stalls) -> Array:

@@ -37,6 +37,10 @@ class Model(torch.nn.Module):
     [
         (Model(lambda x, y: y.squeeze()), r"on 1 rows .* scores .*\[3\]"),
         (
+            Model(lambda x, y: (y.bfloat16() @ torch.ones(3, 3).bfloat16()).float()),
+            r"does not load the model's graph: .*MatMul.*cast nothing in `forward` to bfloat16",
+        ),
+        (
             Model(lambda x, y: y.squeeze(), 1),
             r"on 1 rows the output scores has the shape \[\], and .* \['batch'\], here \[1\]",
         ),
@@ -52,6 +56,7 @@ class Model(torch.nn.Module):
     ],
     ids=[
         "squeeze of a batch of one",
+        "bfloat16 inside",
         "squeeze to no dimension",
         "squeeze of the batch itself",
         "a fixed number of rows",

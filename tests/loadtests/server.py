@@ -43,30 +43,32 @@ class FakeServer:
     url: str
     # Of infer requests, in the order they came in.
     bodies: list[dict[str, Any]]
+    # What it says that it has.
+    versions: list[str]
 
 
 @contextmanager
 def open_server(infer: Infer = answer_rightly) -> Iterator[FakeServer]:
     """A server with a chosen answer to infer requests."""
-    server = FakeServer(url="", bodies=[])
+    server = FakeServer(url="", bodies=[], versions=list(METADATA["versions"]))
 
     async def endpoint(request: Request) -> Response:
         body = json.loads(await request.body())
         server.bodies.append(body)
         return infer(request, body)
 
-    server.url, stop = _run(endpoint)
+    server.url, stop = _run(endpoint, server)
     try:
         yield server
     finally:
         stop()
 
 
-def _run(endpoint: Any) -> tuple[str, Callable[[], None]]:
+def _run(endpoint: Any, told: FakeServer) -> tuple[str, Callable[[], None]]:
     async def describe(request: Request) -> Response:
         if request.path_params["model"] != "digits":
             return JSONResponse({"error": "no such model; known: digits"}, 404)
-        return JSONResponse(METADATA)
+        return JSONResponse(METADATA | {"versions": told.versions})
 
     app = Starlette(
         routes=[

@@ -152,15 +152,23 @@ def test_a_refusal_is_printed_and_ends_with_2() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "options"),
-    [("run", ["--duration", "60"]), ("capacity", ["--set", "p99_ms=50", "--rate", "100"])],
+    ("command", "options", "number"),
+    [
+        ("run", ["--duration", "60"], signal.SIGINT),
+        ("soak", ["--duration", "60"], signal.SIGTERM),
+        ("run", ["--duration", "60"], signal.SIGHUP),
+        ("capacity", ["--set", "p99_ms=50", "--rate", "100"], signal.SIGTERM),
+    ],
 )
-def test_ctrl_c_reports_what_was_measured(tmp_path: Path, command: str, options: list[str]) -> None:
-    """It ends at once with 130; every file is there, and says that the run is not complete."""
+def test_who_ends_it_early_gets_what_was_measured(
+    tmp_path: Path, command: str, options: list[str], number: signal.Signals
+) -> None:
+    """By Ctrl-C, by a time limit, by a lost terminal: it ends at once with 130; every file is there, and says
+    that the run is not complete."""
     words = (*_MODEL, *options, *_files(tmp_path))
     with open_known(only=Behaviour()) as url, start_loadtest(command, url, *words) as process:
         _await_requests(url, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "(ended early)" in out

@@ -128,3 +128,10 @@ def test_a_pass_names_the_guard_that_came_closest() -> None:
 def test_a_pass_without_a_matter_of_degree_names_none() -> None:
     """There is nothing to come close to."""
     assert decide([make_check("backlog", used=None), _GOOD]).binding is None
+
+
+def test_a_caveat_decides_nothing() -> None:
+    """It takes trust from some figures, and the verdict rests on others."""
+    caveat = make_check("steady state", kind="caveat", outcome=Outcome.INVALID)
+    assert decide([caveat, _GOOD]).outcome is Outcome.PASS
+    assert decide([caveat, make_check("errors", outcome=Outcome.FAIL)]).binding == "errors"

@@ -130,3 +130,19 @@ def test_faults_are_the_pinned_variants(faulty: LoadReport) -> None:
     int8 = faulty.variants["int8"]
     assert (int8.requests, int8.errors) == (faulty.requests, sum(faulty.errors_by_cause.values()))
     assert faulty.verdict.outcome != "PASS"
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_variant_that_was_loaded_meanwhile_is_no_error(tmp_path: Path, listed: bool) -> None:
+    """It answers rightly and the server has it now; one that the server does not have is an error."""
+
+    def answer(request: Request, body: dict[str, Any]) -> Response:
+        if listed and "slim" not in server.versions:
+            server.versions.append("slim")
+        content = json.loads(bytes(answer_rightly(request, body).body))
+        return JSONResponse(content | {"model_version": "slim"})
+
+    with open_server(answer) as server:
+        report = _run(server.url, tmp_path)
+    assert (report.errors == 0, "slim" in report.variants) == (listed, listed)
+    assert ("slim was loaded meanwhile, and is not judged by itself" in report.notes) == listed

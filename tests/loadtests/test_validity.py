@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtests.contention import Contention
 from loadtests.figures import describe_sender
 from loadtests.limits import Limits
 from loadtests.plan import LoadPlan, steady
@@ -22,6 +23,7 @@ def _gate(name: str, samples: Samples, *, plan: Any = None, p99_ms: float | None
         describe_sender(measured),
         samples,
         complete=measured.complete,
+        contention=measured.contention,
     )
     return next(gate for gate in gates if gate.name == name)
 
@@ -138,3 +140,49 @@ def test_the_baseline_is_like_itself(low: float, high: float, good: bool) -> Non
 def test_a_baseline_that_cannot_be_halved_is_not_like_itself() -> None:
     """Too short a run proves nothing."""
     assert not _holds(check_twins(None))
+
+
+def test_an_unsteady_run_of_mixed_variants_is_a_caveat() -> None:
+    """What is drawn at random has its share of each moment, so the comparison holds."""
+    thirds = [
+        make_samples([ms] * 100, at_s=np.linspace(start, start + 9, 100))
+        for start, ms in ((0, 5), (10, 9), (20, 30))
+    ]
+    alone, mixed = (check_steady(join(*thirds), 30, mixed=mixed) for mixed in (False, True))
+    assert (alone.kind, alone.outcome) == ("gate", Outcome.INVALID)
+    assert (mixed.kind, mixed.outcome) == ("caveat", Outcome.INVALID)
+    assert "not on the comparison" in mixed.wanted
+
+
+_BUSY = Contention(load_average=7.6, queued=0.31)
+
+
+@pytest.mark.parametrize(
+    ("contention", "cpu_s", "blamed"),
+    [
+        (_BUSY, 0.1, True),
+        (Contention(load_average=99, queued=None), 0.1, True),
+        # Then it has itself to blame.
+        (_BUSY, 0.9, False),
+        # A high load average of programs that left the sender alone.
+        (Contention(load_average=99, queued=0.001), 0.1, False),
+        (Contention(load_average=None, queued=None), 0.1, False),
+        (None, 0.1, False),
+    ],
+    ids=str,
+)
+def test_a_sender_that_others_made_late_says_so(
+    contention: Contention | None, cpu_s: float, blamed: bool
+) -> None:
+    """A lower rate would not help it."""
+    check = _gate("sender on time", make_samples([10] * 50, late_ms=9), cpu_s=cpu_s, contention=contention)
+    assert not _holds(check)
+    assert ("other programs" in check.wanted) == blamed
+    assert ("lower the rate" in check.wanted) != blamed
+
+
+def test_contention_is_told_in_figures() -> None:
+    """The load average and the run queue."""
+    check = _gate("sender on time", make_samples([10] * 50, late_ms=9), contention=_BUSY)
+    assert "the load average was 7.6 on " in check.wanted
+    assert "the sender stood in the run queue for 31% of the time" in check.wanted

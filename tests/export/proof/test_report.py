@@ -11,9 +11,10 @@ import pytest
 from export.data.datasets import Data
 from export.proof.report import render, write_report
 from export.proof.standing import Standing, describe, front
+from export.proof.tables import outputs
 from export.recipe import Recipe
 from serve.bundle import Bundle
-from serve.figures import ClassChange, Compared, Disagreement, Estimate, Quality
+from serve.figures import ClassChange, Compared, Disagreement, Estimate, Meaning, OutputFigures, Quality
 from tests.conftest import make_bundle, make_figures
 from tests.export.graphs import split_of
 
@@ -208,3 +209,34 @@ def test_the_front_holds_those_that_none_beats_in_both() -> None:
 
     all_three = [standing("best", 3, 0.9), standing("beaten", 2, 0.7), standing("fast", 1, 0.8)]
     assert [item.variant for item in front(all_three)] == ["fast", "best"]
+
+
+def test_each_output_has_a_row_of_its_own(bundles: dict[str, Bundle]) -> None:
+    """Where there are several; scores of classes alone are told by the figures of quality."""
+    assert outputs(bundles) is None
+    scores = Meaning(kind="classes", form="plain")
+    price = Meaning(kind="numbers", form="plain", spread=(2.0,))
+    several = {}
+    for name, bundle in bundles.items():
+        found = (
+            OutputFigures(name="scores", meaning=scores, agreement=Estimate(value=1, low=1, high=1)),
+            OutputFigures(
+                name="price",
+                meaning=price,
+                low=-1.5,
+                high=20,
+                r2=0.75,
+                agreement=Estimate(value=0.9, low=0.8, high=0.95),
+            ),
+        )
+        quality = bundle.figures.quality.model_copy(update={"outputs": found})
+        several[name] = bundle.model_copy(
+            update={"figures": bundle.figures.model_copy(update={"quality": quality})}
+        )
+    table = outputs(several)
+    assert table is not None
+    assert table.head == ("scores", "price")
+    assert next(iter(table.rows.values())) == [
+        ("1.0000", ""),
+        ("0.9000", "[0.8000, 0.9500], -1.5 to 20, R2 0.7500"),
+    ]

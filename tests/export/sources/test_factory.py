@@ -167,3 +167,17 @@ def test_a_weight_that_is_not_shared_is_still_missing(tmp_path: Path) -> None:
     source = FactorySource(factory=f"{__name__}:make_tied", checkpoint="tied.safetensors")
     with pytest.raises(InvalidSource, match=r"missing again\.bias"):
         read_trained(source, tmp_path, "classification")
+
+
+def make_on_meta() -> torch.nn.Module:
+    """A factory of a module without values."""
+    return torch.nn.Linear(2, 3, device="meta")
+
+
+def test_refuses_a_module_without_values(tmp_path: Path) -> None:
+    """A checkpoint would be loaded into nothing."""
+    state = torch.nn.Linear(2, 3).state_dict()
+    (tmp_path / "linear.safetensors").write_bytes(safetensors.torch.save(state))
+    source = FactorySource(factory=f"{__name__}:make_on_meta", checkpoint="linear.safetensors")
+    with pytest.raises(InvalidSource, match=r"make_on_meta: weight has no values \(device meta\); build"):
+        read_trained(source, tmp_path, "classification")

@@ -9,6 +9,7 @@ from onnx import TensorProto
 
 from export.context import Context, Exported
 from export.errors import StepFailed
+from export.proof.anatomy import dissect
 from export.step import Quantize
 from export.steps.quantize import quantize
 from export.training.answers import graph_answers
@@ -106,6 +107,17 @@ def test_embeddings_become_integers_when_asked(
     found = constants(quantize(encoder, asked, of_texts).graph)
     assert found[f"{name}_quantized"].data_type == TensorProto.INT8
     assert name not in found
+
+
+@pytest.mark.parametrize("kept", ["features.0", "features.1", "head"])
+def test_what_stays_in_float_does_so_where_it_is_loaded(
+    convolutional: Exported, of_images: Context, kept: str
+) -> None:
+    """onnxruntime by itself makes integers of the weights of a layer that stands between two pairs."""
+    made = quantize(convolutional, STATIC.model_copy(update={"keep_float": (kept,)}), of_images)
+    loaded = dissect(made.graph, of_images.data.search).operators_loaded
+    floats = [name for name in ("Conv", "FusedConv", "Gemm", "FusedGemm") for _ in range(loaded.get(name, 0))]
+    assert len(floats) == 1
 
 
 def test_the_note_says_what_was_done(convolutional: Exported, of_images: Context) -> None:

@@ -203,7 +203,8 @@ class Runs:
         at = (np.arange(len(alive)), self.step[alive])
         for part, now in zip(courses, self.courses[kind], strict=True):
             part[at] = now[alive]
-        return counts_in(courses, self.shares, self.step[alive], self.policy.guards.stall_s)
+        stall_s = self.policy.guards.stall_s
+        return counts_in(courses, self.shares, self.step[alive], stall_s, self.scenario.replicas)
 
 
 def _of(counts: Counts, runs: Whole) -> Counts:

@@ -53,19 +53,32 @@ def test_a_higher_rate_is_no_stall() -> None:
     assert now.stalls.sum() == 0
 
 
-def test_a_quarter_of_the_requests_is_no_stall() -> None:
-    """However far above the calm rate, and however few the requests are."""
-    failing = [((99, 1), (0, 1)), *[((99, 1), (0, 0))] * 3]
-    now = run([((99, 1), (0, 0))] * 60 + failing * 30)
-    assert now.events.tolist() == [0, 30]
+def test_a_twentieth_of_the_requests_is_no_stall() -> None:
+    """However far above the calm rate."""
+    now = run([((80, 20), (0, 0))] * 60 + [((80, 20), (0, 1))] * 60)
+    assert now.events.tolist() == [0, 60]
     assert now.stalls.sum() == 0
 
 
-@pytest.mark.parametrize(("replicas", "stalls"), [(1, 0), (2, 0), (3, 1), (8, 1)])
-def test_what_hits_one_replica_is_a_stall(replicas: int, stalls: int) -> None:
-    """A third of the requests fails for ten seconds: one of three stands still, and none of two."""
-    now = run([((90, 90), (0, 0))] * 60 + [((90, 90), (0, 30))] * 10 + [((90, 90), (0, 0))] * 60, replicas)
-    assert now.stalls.tolist() == [0, stalls]
+@pytest.mark.parametrize(("replicas", "stalls"), [(1, 0), (2, 0), (10, 1), (16, 1)])
+def test_what_hits_one_of_many_replicas_is_a_stall(replicas: int, stalls: int) -> None:
+    """A sixteenth of the requests fails for ten seconds."""
+    calm, stall = ((320, 320), (0, 0)), ((320, 320), (0, 20))
+    assert run([calm] * 60 + [stall] * 10 + [calm] * 60, replicas).stalls.tolist() == [0, stalls]
+
+
+def test_a_stall_knows_the_requests_that_it_may_have_hit() -> None:
+    """Half of fifty a second, for ten seconds."""
+    now = run([((50, 50), (0, 0))] * 60 + [((50, 50), (0, 25))] * 10)
+    assert (now.burst.tolist(), now.hit.tolist()) == ([0, 250], [0, 500])
+
+
+def test_what_was_stored_before_a_number_was_added_is_read() -> None:
+    """The last numbers are zeros then."""
+    [numbers] = course.pack(Course(*(part[None] for part in run([CALM] * 60 + [STALL] * 10))))
+    older = course.unpack([numbers[:-2]])
+    assert older.burst.tolist() == course.unpack([numbers]).burst.tolist()
+    assert older.hit.tolist() == [[0, 0]]
 
 
 def test_a_stall_that_hits_not_quite_all_is_one() -> None:

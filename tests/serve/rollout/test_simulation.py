@@ -24,13 +24,20 @@ def test_twice_the_errors_are_caught_among_stalls() -> None:
 
 
 @pytest.mark.parametrize("errors", [0.1, 0.2])
-def test_many_errors_from_the_first_second_are_no_stall(errors: float) -> None:
-    """All 40 runs are rolled back, half of them within 90 s, at the first step or the second."""
+def test_many_errors_from_the_first_second_are_not_waited_for(errors: float) -> None:
+    """All 40 runs are rolled back, half of them within 200 s; what may be a whole replica has 265 s."""
     runs = simulate(
-        Scenario(requests_per_s=100, seconds=300, errors=(0.002, errors)), Policy(), runs=40, seed=2
+        Scenario(requests_per_s=100, seconds=900, errors=(0.002, errors)), Policy(), runs=40, seed=2
     )
     assert (runs.rolled_back_s >= 0).all()
-    assert np.median(runs.rolled_back_s) <= 90
+    assert np.median(runs.rolled_back_s) <= 200
+
+
+def test_bursts_that_show_in_the_larger_part_alone_are_nobodys_fault() -> None:
+    """Seconds in which half of one variant's requests fail, once a minute: at 5 % of the traffic they are few
+    requests of the candidate. At most one of 60 equal ones is rolled back in half an hour."""
+    scenario = Scenario(requests_per_s=100, seconds=1800, bursts="apart", split=0.05, look_every_s=10)
+    assert (simulate(scenario, Policy(), runs=60, seed=2).rolled_back_s >= 0).sum() <= 1
 
 
 def tick(at: int, now_s: int, counted: dict[str, NDArray[Any]], run: int) -> Segment:

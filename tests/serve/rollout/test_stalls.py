@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serve.rollout.stalls import Stalls, log_endless, log_more, waits
+from serve.rollout.stalls import Stalls, lasting_s, log_endless, log_more, waits
 
 
 def stalls(baseline: int, candidate: int, lasted_s: float = 0.0) -> Stalls:
@@ -29,6 +29,20 @@ def test_stalls_that_end_by_chance_are_hardly_ever_taken_for_endless() -> None:
     lasted_s = np.random.default_rng(2).exponential(30.0, (20_000, 40))
     before = Stalls(np.stack([np.zeros(40), np.arange(40.0)], -1), lasted_s, 30.0)
     assert (log_endless(before) >= np.log(100)).any(-1).mean() <= 0.01 + 4 * (0.01 / 20_000) ** 0.5
+
+
+@pytest.mark.parametrize(
+    ("replicas", "share", "lasts_s"), [(1, 0.5, 30.0), (1, 0.2, 10.0), (4, 0.2, 30.0), (4, 0.05, 10.0)]
+)
+def test_what_stops_no_replica_may_not_last_as_long(replicas: int, share: float, lasts_s: float) -> None:
+    """Of 1,000 requests this share was hit: half may be one of two replicas, and a fifth one of four."""
+    hit = np.array(1000.0)
+    assert lasting_s(share * hit, hit, 30.0, replicas) == lasts_s
+
+
+def test_few_requests_do_not_tell_what_was_hit() -> None:
+    """One of five may be half of them."""
+    assert lasting_s(np.array(1.0), np.array(5.0), 30.0, 1) == 30.0
 
 
 def test_a_stall_under_way_holds_the_rollout() -> None:

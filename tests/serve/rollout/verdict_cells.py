@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from itertools import product
+from typing import Any, Literal
 
 from serve.rollout.policy import Policy
 from tests.serve.rollout.asked import Asked, Cell, Found, median_said
@@ -121,11 +122,12 @@ def day_cells() -> Iterator[Cell]:
 
 def rate_cells() -> Iterator[Cell]:
     """Other rates of requests, and a split that stays."""
-    for bursts in ("none", "shared", "apart"):
-        scenario = Scenario(requests_per_s=100, seconds=HOUR_S, bursts=bursts, split=0.1)
+    kinds: tuple[Literal["none", "shared", "apart"], ...] = ("none", "shared", "apart")
+    for bursts, split in product(kinds, (0.01, 0.05, 0.1)):
+        scenario = Scenario(requests_per_s=100, seconds=HOUR_S, bursts=bursts, split=split)
         yield Cell(
             group="rates",
-            name=f"equal at 10 %, bursts: {bursts}",
+            name=f"equal at {split:.0%}, bursts: {bursts}",
             asked=(NEVER_BACK,),
             find=partial(find, scenario),
         )

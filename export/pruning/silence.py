@@ -1,0 +1,65 @@
+"""Silence: channels of a model count as 0 while others look at what it answers."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch.nn.modules.conv import _ConvNd
+from torch.utils._pytree import tree_map
+
+from export.pruning.coupled import is_depthwise
+
+# What sums over channels. All else passes them on one by one, or is not understood: then the proof fails.
+_READERS = (
+    _ConvNd,
+    torch.nn.Linear,
+    torch.nn.Bilinear,
+    torch.nn.RNNBase,
+    torch.nn.RNNCellBase,
+    torch.nn.MultiheadAttention,
+)
+
+
+@contextmanager
+def silenced(module: torch.nn.Module, channels: Mapping[str, list[int]]) -> Iterator[None]:
+    """Inside, whatever layer of the module sums over channels reads 0 where these channels of these layers
+    went in, through whatever they went: behind a norm, bias or activation 0 would be another number by then.
+
+    So they are marked with NaN, which everything passes on (a convolution of every channel for itself, too),
+    and each layer that sums takes NaN for 0."""
+    with ExitStack() as stack:
+        for part in module.modules():
+            if isinstance(part, _READERS) and not is_depthwise(part):
+                handle = part.register_forward_pre_hook(_read_zeros, with_kwargs=True)
+                stack.callback(handle.remove)
+        for name, indices in channels.items():
+            layer = module.get_submodule(name)
+            if not is_depthwise(layer):
+                stack.callback(layer.register_forward_hook(_mark(layer, indices)).remove)
+        yield
+
+
+def _read_zeros(_: torch.nn.Module, args: Any, kwargs: Any) -> Any:
+    return tree_map(_replace_nan, (args, kwargs))
+
+
+def _replace_nan(value: object) -> object:
+    if isinstance(value, torch.Tensor) and value.is_floating_point():
+        return value.masked_fill(value.isnan(), 0)
+    return value
+
+
+def _mark(layer: torch.nn.Module, indices: list[int]) -> Callable[..., torch.Tensor]:
+    axis = channel_axis(layer)
+
+    def mark(_: torch.nn.Module, __: Any, output: torch.Tensor) -> torch.Tensor:
+        return output.index_fill(axis, torch.tensor(indices), torch.nan)
+
+    return mark
+
+
+def channel_axis(layer: torch.nn.Module) -> int:
+    """Of what goes into the layer and comes out of it, from the end: a batch may be missing, or have several
+    dimensions."""
+    return -1 - len(layer.kernel_size) if isinstance(layer, _ConvNd) else -1
