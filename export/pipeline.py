@@ -19,7 +19,7 @@ from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
 from export.shelf import Shelf
 from export.sources.read import read_trained
-from serve.bundle import Bundle, Provenance, read_bundle, read_file, write_manifest
+from serve.bundle import Bundle, Provenance, read_bundle, read_file, read_labels, write_manifest
 from serve.errors import CounterweightError, InvalidBundle, UnknownVariant
 from serve.record import nearest
 from serve.repository import StoredModel, read_model
@@ -106,7 +106,8 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
             from export.proof.report import write_report
 
             proven = {name: bundle for name, bundle in model.bundles.items() if not bundle.unproven}
-            write_report(home / REPORT, recipe, proven, failed, data)
+            classes = read_labels(home / recipe.baseline)
+            write_report(home / REPORT, recipe, proven, failed, data, classes=classes)
     return Outcome(
         model=model,
         status={

@@ -1,14 +1,19 @@
 """Charts: the pictures of a report, as SVG that takes the page's own colour for its text and axes."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import cycle
+from math import ceil
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator
 
+from export.proof.callouts import Callout, call_out
+from export.proof.curve import find_knee
 from export.proof.standing import Standing, front
 from serve.bundle import Bundle
 
@@ -35,9 +40,14 @@ _STYLE: dict[Any, Any] = {
     "savefig.facecolor": "none",
 }
 _MOST_BARS = 16
+# Inches: one picture, one of several side by side, and what a line of text takes.
+_WIDE, _NARROW, _HIGH, _LINE = 6.6, 4.6, 4.1, 0.24
+# Characters of a name beside an axis, and of a legend in an inch.
+_LONGEST_NAME = 32
+_LETTERS_PER_INCH = 11
 
 
-def draw_front(standings: Sequence[Standing]) -> str:
+def draw_front(standings: Sequence[Standing]) -> Figure:
     """Quality against latency; a line joins the variants that no other beats in both, named in bold."""
     best = front(standings)
 
@@ -47,13 +57,6 @@ def draw_front(standings: Sequence[Standing]) -> str:
             fill = "none" if item.rejected else colour
             axes.errorbar(item.latency_ms, item.quality, yerr=ends, color=colour, elinewidth=1.2, capsize=3)
             axes.scatter(item.latency_ms, item.quality, s=90, facecolor=fill, edgecolor=colour, zorder=3)
-            axes.annotate(
-                item.variant,
-                (item.latency_ms, item.quality),
-                xytext=(8, 6),
-                textcoords="offset points",
-                fontweight="bold" if item in best else "normal",
-            )
         axes.plot(
             [item.latency_ms for item in best],
             [item.quality for item in best],
@@ -67,44 +70,46 @@ def draw_front(standings: Sequence[Standing]) -> str:
         # From zero: a difference that looks large is large.
         axes.set_xlim(0, 1.1 * axes.get_xlim()[1])
         axes.set(xlabel=f"median latency of {standings[0].place}, ms", ylabel=standings[0].measure)
+        call_out(axes, [_callout(item, item in best) for item in standings])
 
-    return _svg("front", [draw])
+    return _figure([draw])
 
 
-def draw_curves(bundles: Mapping[str, Bundle]) -> str:
-    """CPU time for a row against the rows of a batch, one picture for each length of text; a ring at the
-    knee."""
+def draw_curves(bundles: Mapping[str, Bundle]) -> Figure:
+    """CPU time for a row against the rows of a batch, one picture for each length of text; a ring at the knee
+    of that length, unless rows run alone."""
 
     def drawer(tokens: int | None) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
             for (name, bundle), colour in zip(bundles.items(), cycle(_COLOURS)):
-                speed = bundle.figures.speed
-                points = [point for point in speed.points if point.tokens == tokens]
-                rows = [point.rows for point in points]
-                cost = [point.cpu_p50_ms / point.rows for point in points]
-                axes.plot(rows, cost, color=colour, marker="o", markersize=3.5, label=name)
-                if speed.knee_rows in rows:
-                    knee = cost[rows.index(speed.knee_rows)]
-                    axes.scatter(speed.knee_rows, knee, s=110, facecolor="none", edgecolor=colour)
+                points = [point for point in bundle.figures.speed.points if point.tokens == tokens]
+                if not points:
+                    continue
+                cost = {point.rows: point.cpu_p50_ms / point.rows for point in points}
+                axes.plot(
+                    list(cost), list(cost.values()), color=colour, marker="o", markersize=3.5, label=name
+                )
+                if bundle.rows == "together":
+                    knee = find_knee(points)
+                    axes.scatter(knee, cost[knee], s=110, facecolor="none", edgecolor=colour)
             axes.set_xscale("log", base=2)
-            axes.set_yscale("log")
-            axes.set_xticks(rows, [str(row) for row in rows])
-            axes.yaxis.set_major_formatter("{x:g}")
-            axes.yaxis.set_minor_formatter("{x:g}")
+            rows = {point.rows for bundle in bundles.values() for point in bundle.figures.speed.points}
+            axes.set_xticks(sorted(rows), [str(size) for size in sorted(rows)])
+            _scale_costs(axes)
             axes.set(xlabel="rows in a batch" + (f", {tokens} tokens each" if tokens else ""))
             axes.set_ylabel("CPU time for a row, ms")
-            axes.legend()
 
         return draw
 
     lengths = dict.fromkeys(
         point.tokens for bundle in bundles.values() for point in bundle.figures.speed.points
     )
-    return _svg("curves", [drawer(tokens) for tokens in lengths])
+    return _figure([drawer(tokens) for tokens in lengths], named=list(bundles))
 
 
-def draw_classes(bundles: Mapping[str, Bundle]) -> str | None:
-    """How much each class gained or lost in F1, those first that lost most; None: there are no classes."""
+def draw_classes(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> Figure | None:
+    """How much each class gained or lost in F1, those first that lost most, by their names in `classes`.
+    None: there are no classes."""
     changes = {
         name: {item.label: item.f1 - item.baseline_f1 for item in bundle.figures.quality.classes}
         for name, bundle in bundles.items()
@@ -117,39 +122,99 @@ def draw_classes(bundles: Mapping[str, Bundle]) -> str | None:
         return None
 
     def draw(axes: Axes) -> None:
-        width = 0.8 / len(changes)
+        height = 0.8 / len(changes)
         for number, (name, item) in enumerate(changes.items()):
-            at = [place + (number - (len(changes) - 1) / 2) * width for place in range(len(shown))]
+            at = [place + (number - (len(changes) - 1) / 2) * height for place in range(len(shown))]
             colour = _COLOURS[(list(bundles).index(name)) % len(_COLOURS)]
-            axes.bar(at, [item.get(label, 0) for label in shown], 0.9 * width, color=colour, label=name)
-        axes.axhline(0, color=_INK, linewidth=0.8)
-        axes.set_xticks(range(len(shown)), [str(label) for label in shown])
-        axes.set(xlabel="class", ylabel="change of F1")
-        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=4)
+            axes.barh(at, [item.get(label, 0) for label in shown], 0.9 * height, color=colour, label=name)
+        axes.axvline(0, color=_INK, linewidth=0.8)
+        axes.set_yticks(range(len(shown)), [_shorten(name_class(label, classes)) for label in shown])
+        axes.invert_yaxis()
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.set(xlabel="change of F1", ylabel="class")
 
-    return _svg("classes", [draw])
+    return _figure([draw], named=list(changes), lines=len(shown) * max(1, len(changes) / 3))
 
 
-def draw_sensitivity(name: str, blocks: Sequence[Mapping[str, Any]]) -> str:
+def draw_sensitivity(blocks: Sequence[Mapping[str, Any]]) -> Figure:
     """How much nearer to the float graph's answers a variant comes when one block stays in float."""
     shown = sorted(blocks, key=lambda block: -float(block["divergence"]))[:_MOST_BARS]
 
     def draw(axes: Axes) -> None:
         places = range(len(shown), 0, -1)
         axes.barh(places, [block["divergence"] for block in shown], color=_COLOURS[0], height=0.7)
-        axes.set_yticks(places, [str(block["block"]) for block in shown])
+        axes.set_yticks(places, [_shorten(str(block["block"])) for block in shown])
         axes.set(xlabel="divergence that goes when the block stays in float")
 
-    return _svg(f"sensitivity {name}", [draw])
+    return _figure([draw], lines=len(shown))
 
 
-def _svg(name: str, drawers: Sequence[Callable[[Axes], None]]) -> str:
-    # The salt keeps ids apart: all pictures stand in one page.
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
-        figure = Figure(figsize=(6.6 if len(drawers) == 1 else 4.6 * len(drawers), 4.1), layout="constrained")
-        for axes, draw in zip(figure.subplots(1, len(drawers), squeeze=False)[0], drawers, strict=True):
-            draw(axes)
-        buffer = io.StringIO()
+def name_class(label: int, classes: Sequence[str]) -> str:
+    """The name of a class, or its number where it has none."""
+    return classes[label] if 0 <= label < len(classes) else str(label)
+
+
+def write_svg(name: str, figure: Figure) -> str:
+    """The picture as SVG; `name` keeps its ids apart from those of others, as all stand in one page."""
+    buffer = io.StringIO()
+    with _style(name):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     _, opening, rest = buffer.getvalue().partition("<svg")
     return f'{opening} role="img"{rest}'.replace(_INK, "currentColor")
+
+
+def _callout(item: Standing, bold: bool) -> Callout:
+    return Callout(
+        x=item.latency_ms,
+        y=item.quality,
+        low=min(item.low, item.quality),
+        high=max(item.high, item.quality),
+        name=item.variant,
+        bold=bold,
+    )
+
+
+def _scale_costs(axes: Axes) -> None:
+    """A logarithmic axis whose numbers stand apart, and of which there are some in a small range, too."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    ratio = high / low
+    if ratio < 5:
+        axes.yaxis.set_major_locator(MaxNLocator(5))
+    else:
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ratio < 1e4 else (1,)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.minorticks_off()
+
+
+def _shorten(name: str) -> str:
+    """Without its middle where it is long: blocks of a network differ at the end, names of classes before."""
+    half = _LONGEST_NAME // 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[: half - 3]}...{name[-half:]}"
+
+
+def _figure(drawers: Sequence[Callable[[Axes], None]], named: Sequence[str] = (), lines: float = 0) -> Figure:
+    """Pictures side by side, below one legend of what is `named`, high enough for so many `lines` of text."""
+    width = _WIDE if len(drawers) == 1 else _NARROW * len(drawers)
+    columns = max(1, int(width * _LETTERS_PER_INCH / (max(map(len, named), default=0) + 8)))
+    legend = ceil(len(named) / columns)
+    with _style():
+        height = max(_HIGH, _LINE * lines + 1) + _LINE * legend
+        figure = Figure(figsize=(width, height), layout="constrained")
+        panels = figure.subplots(1, len(drawers), squeeze=False)[0]
+        for axes, draw in zip(panels, drawers, strict=True):
+            draw(axes)
+        if named:
+            found = {
+                name: handle
+                for axes in panels
+                for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
+            }
+            figure.legend(found.values(), found, loc="outside upper center", ncols=min(columns, len(named)))
+    return figure
+
+
+@contextmanager
+def _style(name: str = "") -> Iterator[None]:
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        yield

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
+from export.proof.charts import name_class
 from serve.bundle import Bundle
 
 _SHOWN = 8
@@ -23,16 +24,20 @@ class Example:
     """One row and its answers."""
 
     row: int
-    label: int | None
-    baseline: int
-    variant: int
+    # The label if there is one, and what the two say: the names of the classes where they are known.
+    label: str | None
+    baseline: str
+    variant: str
     # A PNG as a data address; None: the row is no picture, and `words` say what it is.
     picture: str | None
     words: str
 
 
-def find_examples(bundles: Mapping[str, Bundle], held_out: Split) -> dict[str, list[Example]]:
-    """Per variant the first few rows on which it disagrees; variants without any are left out."""
+def find_examples(
+    bundles: Mapping[str, Bundle], held_out: Split, classes: Sequence[str] = ()
+) -> dict[str, list[Example]]:
+    """Per variant the first few rows on which it disagrees, with the classes by their names in `classes`;
+    variants without any are left out."""
     found = {}
     for name, bundle in bundles.items():
         differing = bundle.figures.quality.disagreements[:_SHOWN]
@@ -41,7 +46,12 @@ def find_examples(bundles: Mapping[str, Bundle], held_out: Split) -> dict[str, l
         if known:
             found[name] = [
                 Example(
-                    **item.model_dump(), picture=_draw(held_out, item.row), words=_say(held_out, item.row)
+                    row=item.row,
+                    label=None if item.label is None else name_class(item.label, classes),
+                    baseline=name_class(item.baseline, classes),
+                    variant=name_class(item.variant, classes),
+                    picture=_draw(held_out, item.row),
+                    words=_say(held_out, item.row),
                 )
                 for item in known
             ]

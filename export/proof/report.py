@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import yaml
 
 from export.data.datasets import Data
 from export.proof import tables
-from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity
+from export.proof.captions import describe_curves, describe_front
+from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity, write_svg
 from export.proof.examples import find_examples
 from export.proof.standing import describe, stand
 from export.recipe import Recipe
@@ -22,21 +23,34 @@ _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 _LOGS = ".work/logs"
 
 
-def write_report(
-    path: Path, recipe: Recipe, bundles: Mapping[str, Bundle], failed: Mapping[str, str], data: Data
+def write_report(  # noqa: PLR0913 - all that the page is made of
+    path: Path,
+    recipe: Recipe,
+    bundles: Mapping[str, Bundle],
+    failed: Mapping[str, str],
+    data: Data,
+    *,
+    classes: Sequence[str] = (),
 ) -> None:
     """Write the page on these bundles, and on the variants that `failed`, each with its reason, to `path`:
-    whole, or not at all."""
+    whole, or not at all. `classes` are the names of the classes, as far as they have some."""
     scratch = path.with_name(f".{path.name}.tmp")
     try:
-        scratch.write_text(render(recipe, bundles, failed, data, (path.parent / _LOGS).is_dir()))
+        logged = (path.parent / _LOGS).is_dir()
+        scratch.write_text(render(recipe, bundles, failed, data, logged=logged, classes=classes))
         os.replace(scratch, path)
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def render(
-    recipe: Recipe, bundles: Mapping[str, Bundle], failed: Mapping[str, str], data: Data, logged: bool
+def render(  # noqa: PLR0913 - all that the page is made of
+    recipe: Recipe,
+    bundles: Mapping[str, Bundle],
+    failed: Mapping[str, str],
+    data: Data,
+    *,
+    logged: bool,
+    classes: Sequence[str] = (),
 ) -> str:
     """The page as HTML; `logged`: there are TensorBoard events beside it."""
     ordered = _order(recipe, bundles)
@@ -54,9 +68,9 @@ def render(
             if (table := make(ordered)) is not None
         ],
         curves={name: tables.curve(bundle) for name, bundle in ordered.items()},
-        pictures=_draw(ordered),
+        pictures=_draw(ordered, classes),
         sensitivities=_draw_sensitivities(ordered),
-        examples=find_examples(ordered, data.held_out),
+        examples=find_examples(ordered, data.held_out, classes),
         steps={name: _describe_steps(bundle) for name, bundle in ordered.items()},
         written=yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False),
         logs=_LOGS if logged else None,
@@ -69,23 +83,16 @@ def _order(recipe: Recipe, bundles: Mapping[str, Bundle]) -> dict[str, Bundle]:
     return {name: bundles[name] for name in names if name in bundles}
 
 
-def _draw(bundles: Mapping[str, Bundle]) -> list[tuple[str, str]]:
+def _draw(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> list[tuple[str, str]]:
     """The pictures, each with what it shows."""
+    standings = [stand(bundle) for bundle in bundles.values()]
     pictures = [
-        (
-            draw_front([stand(bundle) for bundle in bundles.values()]),
-            "Quality against latency. Up and to the left is better; no variant beats those in bold, along "
-            "the dashed line, in both. Bars are intervals of the difference from the baseline; a hollow ring "
-            "was rejected.",
-        ),
-        (
-            draw_curves(bundles),
-            "What a row costs in a batch of so many. After the ringed knee more rows make it no cheaper, and "
-            "the server waits for no more.",
-        ),
+        (write_svg("front", draw_front(standings)), describe_front(standings)),
+        (write_svg("curves", draw_curves(bundles)), describe_curves(bundles)),
     ]
-    if classes := draw_classes(bundles):
-        pictures.append((classes, "Change of each class's F1 against the baseline, the worst first."))
+    if changes := draw_classes(bundles, classes):
+        caption = "Change of each class's F1 against the baseline, the worst first."
+        pictures.append((write_svg("classes", changes), caption))
     return pictures
 
 
@@ -95,7 +102,7 @@ def _draw_sensitivities(bundles: Mapping[str, Bundle]) -> list[tuple[str, str]]:
         for step in bundle.figures.steps:
             blocks: Any = step.get("sensitivity")
             if blocks:
-                found.append((name, draw_sensitivity(name, blocks)))
+                found.append((name, write_svg(f"sensitivity {name}", draw_sensitivity(blocks))))
     return found
 
 

@@ -80,7 +80,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
 
 @pytest.fixture(scope="module")
 def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
-    return render(recipe, bundles, {"broken": "a step failed"}, data, True)
+    return render(recipe, bundles, {"broken": "a step failed"}, data, logged=True)
 
 
 @pytest.mark.parametrize(
@@ -128,11 +128,20 @@ def test_the_baseline_comes_first(page: str) -> None:
     assert page.index("<b>base</b>") < page.index("<b>light</b>") < page.index("<b>broken</b>")
 
 
+def test_classes_have_their_names(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> None:
+    """In the examples and in the picture, where the names are known."""
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven"]
+    page = render(recipe, bundles, {}, data, logged=False, classes=names)
+    assert "labelled <b>seven</b>" in page
+    assert "base says seven, light says one" in page
+    assert ">seven</text>" in page
+
+
 def test_the_same_figures_give_the_same_page(
     page: str, recipe: Recipe, bundles: dict[str, Bundle], data: Data
 ) -> None:
     """No time of day, no random names inside."""
-    assert render(recipe, bundles, {"broken": "a step failed"}, data, True) == page
+    assert render(recipe, bundles, {"broken": "a step failed"}, data, logged=True) == page
 
 
 def test_the_file_is_replaced_whole(
@@ -168,7 +177,7 @@ def test_embeddings_have_a_page_of_their_own(tmp_path: Path, recipe: Recipe, dat
         speed=base.speed.model_copy(update={"points": points}),
     )
     bundle = make_bundle(tmp_path, "base", figures=figures)
-    page = render(recipe, {"base": bundle}, {}, data, False)
+    page = render(recipe, {"base": bundle}, {}, data, logged=False)
     assert "cosine to the baseline on held-out rows" in page
     assert "of 16 / 64 tokens" in page
     assert "change of F1" not in page
