@@ -98,7 +98,13 @@ ANSWERS: dict[str, Schema] = {
             "platform": text(),
             "inputs": listed(_TENSOR),
             "outputs": listed(_TENSOR),
-        }
+            "unserved": {
+                "type": "object",
+                "additionalProperties": text("Why the quality floor refused it."),
+                "description": "Variants in the repository that are not served.",
+            },
+        },
+        optional=("unserved",),
     ),
     "ModelConfig": record(
         {

@@ -53,7 +53,10 @@ class _ModelsApi:
 
     async def model_metadata(self, request: Request) -> Response:
         model, variants = self._asked(request)
-        return answer_json(model_metadata(model.name, model.forms, variants))
+        told = model_metadata(model.name, model.forms, variants)
+        if model.rejected and "variant" not in request.path_params:
+            told["unserved"] = dict(model.rejected)
+        return answer_json(told)
 
     async def model_ready(self, request: Request) -> Response:
         model, _ = self._asked(request)
