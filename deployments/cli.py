@@ -5,6 +5,7 @@ import sys
 import time
 from pathlib import Path
 
+from deployments.listing import tell_unserved
 from deployments.plan import Plan, parse_all_weights, parse_placements
 from deployments.processes import go_on_guarded, stop_if_asked
 from serve.access import read_grants
@@ -160,6 +161,7 @@ def _welcome(plan: Plan) -> str:
         lines.append(f"  {model.name}: {split}   POST {plan.url}/v2/models/{model.name}/infer")
         if routes.weights != plan.routes_of(model).weights:
             lines.append(f"    as it was decided before: counterweight rollout history {model.name}")
+        lines += [f"    {line}" for line in tell_unserved(model)]
     store.close()
     if plan.access.closed:
         lines.append(

@@ -36,6 +36,11 @@ def list_variants(
     return entries
 
 
+def tell_unserved(stored: StoredModel) -> list[str]:
+    """A line for each variant on disk that is never served, with the reason."""
+    return [f"not served: {name}: it was rejected: {reason}" for name, reason in stored.rejected.items()]
+
+
 def read_stored(repository: Path, model: str) -> StoredModel:
     """What is on disk of a model. Raises UnknownModel and InvalidBundle."""
     # First, because a name may be anything that a person sent.

@@ -106,7 +106,13 @@ ANSWERS: dict[str, Schema] = {
                 },
                 optional=("row_json_bytes", "row_binary_bytes"),
             ),
-        }
+            "unserved": {
+                "type": "object",
+                "additionalProperties": text("Why the quality floor refused it."),
+                "description": "Variants in the repository that are not served.",
+            },
+        },
+        optional=("unserved",),
     ),
     "ModelConfig": record(
         {

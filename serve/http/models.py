@@ -53,9 +53,11 @@ class _ModelsApi:
 
     async def model_metadata(self, request: Request) -> Response:
         model, variants = self._asked(request)
-        metadata = model_metadata(model.name, model.forms, variants)
-        parameters = wire_parameters(model.forms, self._settings.max_body_bytes)
-        return answer_json(metadata | {"parameters": parameters})
+        told = model_metadata(model.name, model.forms, variants)
+        told["parameters"] = wire_parameters(model.forms, self._settings.max_body_bytes)
+        if model.rejected and "variant" not in request.path_params:
+            told["unserved"] = dict(model.rejected)
+        return answer_json(told)
 
     async def model_ready(self, request: Request) -> Response:
         model, _ = self._asked(request)

@@ -2,7 +2,13 @@ from pathlib import Path
 
 import pytest
 
-from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
+from deployments.listing import (
+    describe_bundles,
+    find_loaded,
+    list_variants,
+    read_stored,
+    tell_unserved,
+)
 from serve.catalog import Catalog
 from serve.errors import UnknownModel, UnknownVariant
 from tests.conftest import make_bundle
@@ -38,6 +44,13 @@ def test_the_index_says_that_a_variant_is_unproven(repository: Path) -> None:
     entries = list_variants(repository, catalog.put(model.model_copy(update={"variants": variants})), (), {})
     told = next(entry for entry in entries if entry.version == "light")
     assert (told.state, told.reason.split(":")[0]) == ("READY", "it is unproven")
+
+
+def test_a_start_names_each_variant_that_is_not_served(repository: Path) -> None:
+    """With the reason; those that are served are not there."""
+    assert tell_unserved(read_stored(repository, "linear")) == [
+        "not served: poor: it was rejected: accuracy 0.50 is 0.40 below the baseline's, floor 0.02"
+    ]
 
 
 @pytest.mark.parametrize("name", ["linea", "..", "", "linear/base"])
