@@ -31,6 +31,19 @@ class ModelMetadata(BaseModel):
     versions: tuple[str, ...] = ()
     inputs: tuple[TensorMetadata, ...]
     outputs: tuple[TensorMetadata, ...]
+    # What the server says besides; the protocol lets it say anything.
+    parameters: dict[str, Any] = {}
+
+    @property
+    def max_body_bytes(self) -> int | None:
+        """The largest body that the server takes; None: it does not tell."""
+        limit = self.parameters.get("max_body_bytes")
+        return limit if type(limit) is int else None
+
+    @field_validator("parameters", mode="before")
+    @classmethod
+    def _null_is_empty(cls, parameters: Any) -> Any:
+        return parameters if isinstance(parameters, dict) else {}
 
     @field_validator("versions", mode="before")
     @classmethod

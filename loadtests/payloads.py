@@ -38,7 +38,19 @@ class Payloads:
     def encode(self, index: int, *, binary: bool) -> Body:
         """The request with this input, as JSON or with tensors as bytes. Raises LoadTestError."""
         encode = encode_binary if binary else encode_json
-        return encode(self.arrays(index), self.metadata)
+        body = encode(self.arrays(index), self.metadata)
+        limit = self.metadata.max_body_bytes
+        if limit is not None and len(body.rest) > limit:
+            raise LoadTestError(self._too_large(index, len(body.rest), limit, binary=binary))
+        return body
+
+    def _too_large(self, index: int, size: int, limit: int, *, binary: bool) -> str:
+        said = f"one request to {self.metadata.name} has {size:,} bytes, the server takes {limit:,}"
+        if not binary:
+            size = len(encode_binary(self.arrays(index), self.metadata).rest)
+            if size <= limit:
+                return f"{said}; add --binary, which makes it {size:,}"
+        return f"{said}; start the server with --set max_body_bytes={size + 1024} or more"
 
 
 def make_payloads(metadata: ModelMetadata, seed: int) -> Payloads:

@@ -98,6 +98,14 @@ ANSWERS: dict[str, Schema] = {
             "platform": text(),
             "inputs": listed(_TENSOR),
             "outputs": listed(_TENSOR),
+            "parameters": record(
+                {
+                    "max_body_bytes": whole(1, "A larger body is refused with 413."),
+                    "row_json_bytes": whole(0, "About what one row takes as JSON."),
+                    "row_binary_bytes": whole(0, "What it takes as bytes behind the JSON."),
+                },
+                optional=("row_json_bytes", "row_binary_bytes"),
+            ),
             "unserved": {
                 "type": "object",
                 "additionalProperties": text("Why the quality floor refused it."),

@@ -1,5 +1,7 @@
 """Infer: one request over HTTP, from its body to the answer's. The hot path."""
 
+from functools import partial
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -9,6 +11,7 @@ from serve.model import Models, find_model
 from serve.observe.observer import Exchange
 from serve.oip.compression import compress
 from serve.oip.http_codec import JSON_BYTES_HEADER, decode_request, encode_answer, read_json_bytes
+from serve.oip.row_sizes import advise
 from serve.routing import SLICE
 from serve.settings import Settings
 
@@ -20,6 +23,7 @@ class InferEndpoint:
         self._models = models
         self._reader = reader
         self._max_elements = settings.max_elements
+        self._max_body_bytes = settings.max_body_bytes
 
     async def infer(self, request: Request) -> Response:
         """The answer. Raises CounterweightError."""
@@ -36,10 +40,12 @@ class InferEndpoint:
             slice_=request.headers.get(SLICE),
         )
         exchange.variant = ticket.variant
-        body = await self._reader.body(request)
+        json_bytes = read_json_bytes(request.headers.get(JSON_BYTES_HEADER))
+        body = await self._reader.body(
+            request, partial(advise, model.forms, self._max_body_bytes, binary=json_bytes is not None)
+        )
         # Once more: another version may have come while the body did.
         model = find_model(self._models, name)
-        json_bytes = read_json_bytes(request.headers.get(JSON_BYTES_HEADER))
         asked = decode_request(body, json_bytes, model.forms, self._max_elements)
         accept = request.headers.get("accept-encoding")
 

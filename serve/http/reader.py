@@ -1,11 +1,12 @@
 """Reader: what a request over HTTP brings, taken in no larger than allowed."""
 
 import math
+from collections.abc import Callable
 
 from starlette.requests import Request
 
 from serve.errors import InvalidRequest, RequestTooLarge
-from serve.oip.compression import decompress
+from serve.oip.compression import decompress, fewer_rows
 from serve.settings import Settings
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
@@ -17,25 +18,25 @@ class Reader:
     def __init__(self, settings: Settings) -> None:
         self._limit_bytes = settings.max_body_bytes
 
-    async def body(self, request: Request) -> bytes:
-        """The body, decompressed. Raises RequestTooLarge before more than the limit is kept; InvalidRequest;
-        UnsupportedEncoding."""
-        too_large = RequestTooLarge(
-            f"the body is over {self._limit_bytes} bytes; send fewer rows in a request"
-        )
-        if int(request.headers.get("content-length", 0)) > self._limit_bytes:
-            raise too_large
+    async def body(self, request: Request, advise: Callable[[], str] = fewer_rows) -> bytes:
+        """The body, decompressed. Raises RequestTooLarge, with this advice, before more than the limit is
+        kept; InvalidRequest; UnsupportedEncoding."""
+        came = int(request.headers.get("content-length", 0))
+        if came > self._limit_bytes:
+            raise RequestTooLarge(
+                f"the body has {came} bytes, at most {self._limit_bytes} are taken; {advise()}"
+            )
         chunks: list[bytes] = []
         size = 0
         async for chunk in request.stream():
             chunks.append(chunk)
             size += len(chunk)
             if size > self._limit_bytes:
-                raise too_large
+                raise RequestTooLarge(f"the body is over {self._limit_bytes} bytes; {advise()}")
         request.state.exchange.bytes_in = size
         body = b"".join(chunks)
         encoding = request.headers.get("content-encoding")
-        return body if encoding is None else decompress(body, encoding, self._limit_bytes)
+        return body if encoding is None else decompress(body, encoding, self._limit_bytes, advise)
 
     def timeout_s(self, request: Request) -> float | None:
         """How long the client waits, as its header says; None: it does not. Raises InvalidRequest."""

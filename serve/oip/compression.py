@@ -1,6 +1,7 @@
 """Compression: bodies packed as gzip or deflate, within a limit on what they unpack to."""
 
 import zlib
+from collections.abc import Callable
 
 from serve.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
 from serve.oip.wording import brief
@@ -14,7 +15,12 @@ _WORTHWHILE_BYTES = 1024
 _LEVEL = 1
 
 
-def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
+def fewer_rows() -> str:
+    """What to do about any body that is too large."""
+    return "send fewer rows in a request"
+
+
+def decompress(body: bytes, encoding: str, max_bytes: int, advise: Callable[[], str] = fewer_rows) -> bytes:
     """`body` unpacked as the header Content-Encoding says, with no more than `max_bytes` ever unpacked.
 
     Raises UnsupportedEncoding, RequestTooLarge, or InvalidRequest for what is no such data or not whole."""
@@ -31,7 +37,7 @@ def decompress(body: bytes, encoding: str, max_bytes: int) -> bytes:
     except zlib.error as error:
         raise InvalidRequest(f"the body is not {coding}, as its Content-Encoding says: {error}") from None
     if len(content) > max_bytes:
-        raise RequestTooLarge(f"the body unpacks to over {max_bytes} bytes; send fewer rows in a request")
+        raise RequestTooLarge(f"the body unpacks to over {max_bytes} bytes; {advise()}")
     if not unpacker.eof:
         raise InvalidRequest(
             f"the body ends within its {coding} data, after {len(body)} bytes; send all of it"

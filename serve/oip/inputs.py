@@ -78,8 +78,10 @@ class Inputs:
 
 def _check_shape(shape: Any, spec: TensorSpec, lengths: dict[str, tuple[int, str]]) -> Shape:
     if not isinstance(shape, list) or not all(type(dim) is int and dim >= 1 for dim in shape):
+        empty = isinstance(shape, list) and 0 in shape and all(type(dim) is int for dim in shape)
         raise InvalidRequest(
             f"input {spec.name!r} has shape {brief(shape)}, expected a list of whole numbers from 1 up"
+            + ("; there is nothing to answer where nothing came, so send no request for it" if empty else "")
         )
     if len(shape) != len(spec.shape):
         raise InvalidRequest(

@@ -3,6 +3,7 @@
 import importlib.metadata
 from typing import Any
 
+from serve.oip.row_sizes import size_of_row
 from serve.tensor import Signature, TensorSpec
 
 # Only what works.
@@ -33,6 +34,13 @@ def model_metadata(name: str, forms: tuple[Signature, ...], versions: list[str])
         "inputs": [_describe(spec) for spec in form.inputs],
         "outputs": [_describe(spec) for spec in form.outputs],
     }
+
+
+def wire_parameters(forms: tuple[Signature, ...], max_body_bytes: int) -> dict[str, Any]:
+    """What a request over HTTP may bring, beside what a row takes where that does not vary."""
+    row = size_of_row(forms)
+    sizes = {} if row is None else {"row_json_bytes": row.json_bytes, "row_binary_bytes": row.binary_bytes}
+    return {"max_body_bytes": max_body_bytes, **sizes}
 
 
 def model_config(name: str, forms: tuple[Signature, ...], max_batch_rows: int) -> dict[str, Any]:

@@ -71,3 +71,28 @@ def test_rows_of_a_file_travel_exactly(tmp_path: Path) -> None:
     (tensor,) = _body(payloads, 2)["inputs"]
     assert tensor["shape"] == [1, 2, 2]
     assert np.array_equal(np.array(tensor["data"], np.float32), rows[2].ravel())
+
+
+def _image(limit: int) -> ModelMetadata:
+    """A model whose inputs are images of 3 x 64 x 64; its server tells how large a body may be."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 3, 64, 64]}
+    parameters = {"max_body_bytes": limit}
+    return ModelMetadata.model_validate(
+        {"name": "image", "inputs": [tensor], "outputs": [tensor], "parameters": parameters}
+    )
+
+
+def test_an_image_that_is_too_large_as_json_is_refused_before_it_is_sent() -> None:
+    """It says both sizes, and that bytes are the way."""
+    payloads = make_payloads(_image(100_000), 0)
+    with pytest.raises(LoadTestError, match=r"has 13\d,\d{3} bytes, .* takes 100,000; add --binary, .* 49,"):
+        payloads.encode(0, binary=False)
+    assert len(payloads.encode(0, binary=True).rest) < 50_000
+
+
+def test_an_image_that_is_too_large_at_all_asks_for_another_limit() -> None:
+    """Then bytes are no way either."""
+    payloads = make_payloads(_image(10_000), 0)
+    for binary in (False, True):
+        with pytest.raises(LoadTestError, match="start the server with --set max_body_bytes="):
+            payloads.encode(0, binary=binary)

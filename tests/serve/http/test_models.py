@@ -32,6 +32,7 @@ def test_metadata_shows_the_signature_and_the_variants(
         "platform": "onnxruntime_onnx",
         "inputs": [{"name": "x", "datatype": "FP32", "shape": [-1, 4]}],
         "outputs": [{"name": "y", "datatype": "FP32", "shape": [-1, 3]}],
+        "parameters": {"max_body_bytes": 4000, "row_json_bytes": 80, "row_binary_bytes": 16},
     }
 
 

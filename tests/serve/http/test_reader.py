@@ -63,7 +63,11 @@ def test_a_body_over_the_limit_is_413(endpoint: Endpoint, chunked: bool) -> None
     body = BODY.ljust(4001)
     answer = post(endpoint, iter([body[:2000], body[2000:]]) if chunked else body)
     assert answer.status_code == 413
-    assert answer.json() == {"error": "the body is over 4000 bytes; send fewer rows in a request"}
+    came = "is over 4000 bytes" if chunked else "has 4001 bytes, at most 4000 are taken"
+    assert answer.json() == {
+        "error": f"the body {came}; one row of this model takes about 80 bytes as JSON and 16 as bytes "
+        "behind the JSON: send it so (the binary extension, parameter binary_data_size), or send fewer rows"
+    }
 
 
 @pytest.mark.parametrize("timeout", ["5", "0.5", "1e1"])

@@ -1,0 +1,43 @@
+"""Whole numbers in JSON, which no float may pass through."""
+
+import orjson
+import pytest
+
+from serve.errors import InvalidRequest
+from serve.oip.elements import read_elements, write_elements
+from serve.tensor import TensorSpec
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value"),
+    [
+        ("INT64", 2**53 + 1),
+        ("INT64", 2**63 - 1),
+        ("INT64", -(2**63)),
+        ("UINT64", 2**53 + 1),
+        ("UINT64", 2**64 - 1),
+    ],
+)
+def test_whole_numbers_are_read_and_written_exactly(datatype: str, value: int) -> None:
+    """Also those between which a double has gaps."""
+    spec = TensorSpec(name="x", datatype=datatype, shape=("batch",))
+    array = read_elements(orjson.loads(f"[{value}]"), spec, (1,))
+    assert array.tolist() == [value]
+    written = orjson.dumps(write_elements(array, "y", "m/v"), option=orjson.OPT_SERIALIZE_NUMPY)
+    assert written == f"[{value}]".encode()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "value", "words"),
+    [
+        ("INT64", 2**63, "elements from 9223372036854775808 to 9223372036854775808, which INT64 cannot hold"),
+        ("UINT64", -1, "elements from -1 to -1, which UINT64 cannot hold"),
+        ("UINT64", 2**64, "expected UINT64 elements; 1.84467e"),
+        ("INT64", -(2**63) - 1, "expected INT64 elements; -9.22337e"),
+    ],
+)
+def test_a_whole_number_that_does_not_fit_is_named(datatype: str, value: int, words: str) -> None:
+    """Nothing is rounded, and nothing wraps around."""
+    spec = TensorSpec(name="x", datatype=datatype, shape=("batch",))
+    with pytest.raises(InvalidRequest, match=words):
+        read_elements(orjson.loads(f"[{value}]"), spec, (1,))

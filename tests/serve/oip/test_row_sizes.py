@@ -1,0 +1,49 @@
+"""What one row takes on the wire."""
+
+import pytest
+
+from serve.oip.metadata import wire_parameters
+from serve.oip.row_sizes import advise
+from serve.tensor import Signature, TensorSpec
+
+_LIMIT = 16 * 2**20
+
+
+def _forms(datatype: str, *shape: int | str) -> tuple[Signature, ...]:
+    output = TensorSpec(name="y", datatype="FP32", shape=("batch", 2))
+    return (Signature(inputs=(TensorSpec(name="x", datatype=datatype, shape=shape),), outputs=(output,)),)
+
+
+_IMAGE = _forms("FP32", "batch", 3, 640, 640)
+
+
+def test_an_image_is_over_the_limit_as_json_and_the_metadata_says_so() -> None:
+    """Five million bytes as they are, and some 24 million as text."""
+    assert wire_parameters(_IMAGE, _LIMIT) == {
+        "max_body_bytes": 16777216,
+        "row_json_bytes": 24576000,
+        "row_binary_bytes": 4915200,
+    }
+
+
+@pytest.mark.parametrize(
+    "forms", [_forms("FP32", "batch", "width"), _forms("BYTES", "batch", 4)], ids=["free", "strings"]
+)
+def test_a_row_that_varies_has_no_size(forms: tuple[Signature, ...]) -> None:
+    """The limit is told all the same."""
+    assert wire_parameters(forms, _LIMIT) == {"max_body_bytes": _LIMIT}
+
+
+@pytest.mark.parametrize(
+    ("forms", "binary", "words"),
+    [
+        (_IMAGE, False, "about 24576000 bytes as JSON and 4915200 as bytes behind the JSON: send it so"),
+        (_IMAGE, True, "send fewer rows in a request"),
+        (_forms("FP32", "batch", "width"), False, "the tensors as bytes behind the JSON (binary_data_size)"),
+        (_forms("FP32", "batch", 2**23), True, "start the server with a higher max_body_bytes"),
+    ],
+    ids=["JSON", "bytes", "free", "larger than any"],
+)
+def test_who_sends_too_much_hears_the_way_out(forms: tuple[Signature, ...], binary: bool, words: str) -> None:
+    """Fewer rows are none where one row is too much."""
+    assert words in advise(forms, _LIMIT, binary=binary)
