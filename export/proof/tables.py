@@ -92,8 +92,8 @@ def speed(bundles: Mapping[str, Bundle]) -> Table:
         title="Is it faster?",
         note="All variants in turn in one run, one thread each. Faster: the baseline's CPU time over the "
         f"variant's, with its interval; of text, at each length. {shared}The knee: each one's smallest batch "
-        "in which a row costs at most a tenth more than in its cheapest. Latency: wall-clock, its percentiles "
-        f"and the samples behind them, of one row{length}.",
+        "in which a row costs at most a tenth more than in its cheapest. Latency: wall-clock, its "
+        f"percentiles and the samples behind them, of one row{length}.",
         head=(
             "faster, one row",
             *([f"in {common} rows"] if common > 1 else []),
