@@ -28,6 +28,7 @@ LINES = (
     ),
     ("export/test_guide.py",),
     ("export/property/test_bench.py",),
+    ("export/proof/test_charts.py",),
     ("export/pruning/test_proof.py",),
     ("export/test_isolation.py",),
     ("export/test_scale_outputs.py",),

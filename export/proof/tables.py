@@ -87,11 +87,13 @@ def speed(bundles: Mapping[str, Bundle]) -> Table:
     common = find_common_rows(bundle.figures.speed for bundle in bundles.values())
     tokens = single(first).tokens
     length = f" of {tokens} tokens" if tokens else ""
+    shared = f"In {common} rows: the largest batch that all were measured in. " if common > 1 else ""
     return Table(
         title="Is it faster?",
         note="All variants in turn in one run, one thread each. Faster: the baseline's CPU time over the "
-        "variant's, with its interval; of text, at each length. Latency: wall-clock, its percentiles and the "
-        f"samples behind them, of one row{length}.",
+        f"variant's, with its interval; of text, at each length. {shared}The knee: each one's smallest batch "
+        "in which a row costs at most a tenth more than in its cheapest. Latency: wall-clock, its "
+        f"percentiles and the samples behind them, of one row{length}.",
         head=(
             "faster, one row",
             *([f"in {common} rows"] if common > 1 else []),
