@@ -20,6 +20,8 @@ _FLOATS = {
     "tensor(double)": onnx.TensorProto.DOUBLE,
     "tensor(float16)": onnx.TensorProto.FLOAT16,
 }
+# Added to the names of nodes by onnxruntime.
+_ADDED = ("_QuantizeLinear", "_DequantizeLinear", "_quant", "_dequant")
 # Added to the name of a weight that split_gemms transposed.
 TRANSPOSED = "_transposed"
 
@@ -37,6 +39,8 @@ def prepare(graph: bytes) -> Any:
     for number, node in enumerate(model.graph.node):
         if not node.name or counts[node.name] > 1:
             node.name = f"{node.op_type}_{number}_of_{node.output[0]}"
+        if node.name.endswith(_ADDED):
+            node.name += f".{number}"
     return _simplify_gemms(_name_types(separate(model)))
 
 

@@ -69,6 +69,30 @@ def counted() -> bytes:
     return graph_of(build)
 
 
+def masked() -> bytes:
+    """The mean of the batch again, beside a class that is out of the question for everybody."""
+    build = Builder()
+    build.constant("axes", np.array([0], np.int64))
+    build.constant("mask", np.array([0, 0, -1e9], np.float32))
+    mean = build.add("ReduceMean", "x", "axes", keepdims=1)
+    scores = build.add("MatMul", build.add("Sub", "x", mean), build.weight("weight", 6, 3))
+    build.add("Add", scores, "mask", output="scores")
+    return graph_of(build)
+
+
+def in_large_runs() -> bytes:
+    """The mean of the batch counts when there are more than eight rows."""
+    build = Builder()
+    build.constant("axes", np.array([0], np.int64))
+    build.constant("first", np.array(0, np.int64))
+    build.constant("eight", np.array(8, np.int64))
+    many = build.add("Greater", build.add("Gather", build.add("Shape", "x"), "first"), "eight")
+    build.constant("nothing", np.array(0, np.float32))
+    mean = build.add("ReduceMean", "x", "axes", keepdims=1)
+    linear(build, build.add("Sub", "x", build.add("Where", many, mean, "nothing")))
+    return graph_of(build)
+
+
 @pytest.mark.parametrize(
     ("graph", "beside"),
     [
@@ -76,6 +100,8 @@ def counted() -> bytes:
         (softmax, "other rows"),
         (row_after_row, "other rows"),
         (one_range, "other rows"),
+        (masked, "other rows"),
+        (in_large_runs, "other rows in a run of 16"),
         (counted, "their number"),
     ],
 )

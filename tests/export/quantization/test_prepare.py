@@ -36,6 +36,17 @@ def gemm(bias: NDArray[np.float32] | None = None, **attributes: Any) -> bytes:
     )
 
 
+def test_no_node_is_named_as_onnxruntime_names_its_own() -> None:
+    """It would give the same name again."""
+    build = Builder()
+    build.add("MatMul", "x", build.weight("weight", 6, 4), output="y")
+    build.nodes[-1].name = "x_QuantizeLinear"
+    graph = build.finish(
+        [value("x", TensorProto.FLOAT, "batch", 6)], [value("y", TensorProto.FLOAT, "batch", 4)]
+    )
+    assert [node.name for node in prepare(graph).graph.node] == ["x_QuantizeLinear.0"]
+
+
 @pytest.mark.parametrize(
     "factors", [{}, {"alpha": 0.5}, {"beta": 2.0}, {"beta": 0.0}, {"alpha": -1.0, "beta": 3.0}]
 )
