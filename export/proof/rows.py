@@ -31,14 +31,19 @@ def find_dependence(session: Session, split: Split) -> str | None:
     None: nothing does."""
     if not session.signature.batches:
         return None
-    rows, others = _take(split, _ROWS)
+    # All of one padded length.
+    arrays = split.take(np.arange(2 * _ROWS, dtype=np.int64) % len(split))
+    rows, others = (
+        {name: array[part] for name, array in arrays.items()} for part in (slice(_ROWS), slice(_ROWS, None))
+    )
     before = session.run(rows)
     for words, beside in _neighbours(rows, others):
         for kept in (slice(0, _ROWS // 2), slice(_ROWS // 2, _ROWS)):
             if _moves(session, rows, before, beside, kept):
                 return words
-    more, others = _take(split, _MORE_ROWS)
-    if _moves(session, more, session.run(more), others, slice(1)):
+    more = split.take(np.arange(_MORE_ROWS, dtype=np.int64) % len(split))
+    one_row = {name: np.repeat(array[1:2], _MORE_ROWS, 0) for name, array in more.items()}
+    if _moves(session, more, session.run(more), one_row, slice(1)):
         return f"other rows in a run of {_MORE_ROWS}"
     for row in range(_ROWS):
         place = slice(row, row + 1)
@@ -46,15 +51,6 @@ def find_dependence(session: Session, split: Split) -> str | None:
         if _differ({name: answer[place] for name, answer in before.items()}, alone, slice(1), _NEARLY_SAME):
             return "their number"
     return None
-
-
-def _take(split: Split, count: int) -> tuple[Arrays, Arrays]:
-    """So many rows, and as many others, all of one padded length."""
-    arrays = split.take(np.arange(2 * count, dtype=np.int64) % len(split))
-    rows, others = (
-        {name: array[part] for name, array in arrays.items()} for part in (slice(count), slice(count, None))
-    )
-    return rows, others
 
 
 def _moves(session: Session, rows: Arrays, before: Arrays, beside: Arrays, kept: slice) -> bool:
