@@ -15,7 +15,7 @@ _SHAPES = ((3, 6, 6), (3, 6, 6), (5, 6), (12,))
 
 
 def draw_graph(seed: int) -> tuple[bytes, tuple[int, ...]]:
-    """`x` [batch, ...] through random blocks to `y` [batch, 4], now and then beside the vector that `y` is made
+    """`x` [batch, ...] through random blocks to `y` [batch, 4], sometimes beside the vector that `y` is made
     of, under an odd name; and the shape of a row."""
     draw = Drawing(seed)
     dice = draw.dice

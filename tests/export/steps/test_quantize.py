@@ -163,7 +163,7 @@ def test_an_output_of_which_little_is_left_is_an_error(of_images: Context) -> No
     build.add("Sub", build.add("MatMul", h, "one"), build.add("MatMul", h, "two"), output="y")
     given = [value("image", TensorProto.FLOAT, "batch", 1, 8, 8)]
     graph = build.finish(given, [value("y", TensorProto.FLOAT, "batch", 4)])
-    with pytest.raises(StepFailed, match="the output 'y' is off by .*% of its own size on search rows"):
+    with pytest.raises(StepFailed, match=r"the output 'y' is off by .*% of its own size on search rows"):
         quantize(exported_of(graph), DYNAMIC, of_images)
 
 
