@@ -19,6 +19,8 @@ class TensorMetadata(BaseModel):
     datatype: str
     # -1 where a dimension may vary.
     shape: tuple[int, ...]
+    # A shape that one row may have; None: the server does not tell.
+    example_shape: tuple[int, ...] | None = None
 
 
 class ModelMetadata(BaseModel):

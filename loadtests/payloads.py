@@ -89,7 +89,12 @@ def _check(metadata: ModelMetadata) -> None:
 
 
 def _draw(spec: TensorMetadata, rng: np.random.Generator) -> NDArray[Any]:
-    shape = [1 if dim == -1 else dim for dim in spec.shape]
+    # A dimension of 1 may be less than the model takes, and is less work than it will have.
+    example = spec.example_shape if len(spec.example_shape or ()) == len(spec.shape) else None
+    shape = [
+        came if dim == -1 else dim
+        for dim, came in zip(spec.shape, example or [1] * len(spec.shape), strict=True)
+    ]
     dtype = DTYPES[spec.datatype]
     if dtype.kind == "f":
         return rng.random(shape).astype(dtype)

@@ -49,6 +49,8 @@ class ServedModel:
         self.routes = routes
         self.text = text
         self.labels: tuple[str, ...] = ()
+        # Dimension that may vary -> a size that it takes.
+        self.sizes: Mapping[str, int] = {}
         # What a request may consist of; the first is what the metadata tells.
         self.forms = (signature,) if text is None else (text.form, signature)
         self.served: Mapping[str, ServedVariant] = {}

@@ -140,7 +140,7 @@ class Registry:
         folder = Path(loaded.baseline.folder)
         text = await asyncio.to_thread(open_text, folder)
         labels = await asyncio.to_thread(read_labels, folder)
-        figures = (await asyncio.to_thread(read_bundle, folder)).figures
+        bundle = await asyncio.to_thread(read_bundle, folder)
         if old is not None and _same_form(old, loaded.signature, text):
             model = old
         else:
@@ -148,7 +148,7 @@ class Registry:
             if self._journal is not None:
                 model.begin_census = partial(self._journal.census, loaded.name)
             model.tallies = {} if old is None else old.tallies
-        model.shadows.meanings = {item.name: item.meaning for item in figures.quality.outputs}
+        model.shadows.meanings = {item.name: item.meaning for item in bundle.figures.quality.outputs}
         failed = len(failures)
         served = await self._variants(model, loaded, failures)
         if loaded.routes.baseline not in served:
@@ -156,7 +156,7 @@ class Registry:
             raise CounterweightError(failures[f"{loaded.name}/{loaded.routes.baseline}"])
         gone = model.serve(served, loaded.routes)
         self._route(model, loaded)
-        model.labels, model.rejected = labels, loaded.rejected
+        model.labels, model.sizes, model.rejected = labels, bundle.sizes, loaded.rejected
         if old is not None and old is not model:
             old.close()
             gone = list(old.served.values())

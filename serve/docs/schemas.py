@@ -61,6 +61,15 @@ ELEMENTS = listed(
 SCALAR: Schema = {"type": ["boolean", "number", "string"]}
 _DIMENSIONS = listed(whole(-1), "-1 where a dimension may vary.")
 _TENSOR = record({"name": text(), "datatype": DATATYPE, "shape": _DIMENSIONS})
+_INPUT = record(
+    {
+        "name": text(),
+        "datatype": DATATYPE,
+        "shape": _DIMENSIONS,
+        "example_shape": listed(whole(1), "One that a row may have, where dimensions vary."),
+    },
+    optional=("example_shape",),
+)
 _CONFIGURED = record({"name": text(), "data_type": text(), "dims": _DIMENSIONS})
 _OUTPUT = record(
     {
@@ -96,7 +105,7 @@ ANSWERS: dict[str, Schema] = {
             "name": text(),
             "versions": listed(text(), "The variants."),
             "platform": text(),
-            "inputs": listed(_TENSOR),
+            "inputs": listed(_INPUT),
             "outputs": listed(_TENSOR),
             "parameters": record(
                 {

@@ -1,6 +1,7 @@
 """Metadata: what the server and its models are, as both wires tell it."""
 
 import importlib.metadata
+from collections.abc import Mapping
 from typing import Any
 
 from serve.oip.row_sizes import size_of_row
@@ -34,6 +35,19 @@ def model_metadata(name: str, forms: tuple[Signature, ...], versions: list[str])
         "inputs": [_describe(spec) for spec in form.inputs],
         "outputs": [_describe(spec) for spec in form.outputs],
     }
+
+
+def example_shapes(forms: tuple[Signature, ...], sizes: Mapping[str, int]) -> dict[str, list[int]]:
+    """Shapes that one row of an input may have, for the inputs whose other dimensions vary, as far as it is
+    known what they take."""
+    form = forms[0]
+    shapes = {}
+    for spec in form.inputs:
+        rows = 1 if form.batches else 0
+        rest = [sizes.get(dim, 0) if isinstance(dim, str) else dim for dim in spec.shape[rows:]]
+        if any(isinstance(dim, str) for dim in spec.shape[rows:]) and all(rest):
+            shapes[spec.name] = [1] * rows + rest
+    return shapes
 
 
 def wire_parameters(forms: tuple[Signature, ...], max_body_bytes: int) -> dict[str, Any]:

@@ -96,3 +96,10 @@ def test_an_image_that_is_too_large_at_all_asks_for_another_limit() -> None:
     for binary in (False, True):
         with pytest.raises(LoadTestError, match="start the server with --set max_body_bytes="):
             payloads.encode(0, binary=binary)
+
+
+def test_made_inputs_have_the_size_that_the_server_names() -> None:
+    """A picture of 1 x 1 is less than a model takes, or less work than it will have."""
+    tensor = {"name": "x", "datatype": "FP32", "shape": [-1, 3, -1, -1], "example_shape": [1, 3, 48, 192]}
+    metadata = ModelMetadata.model_validate({"name": "m", "inputs": [tensor], "outputs": []})
+    assert make_payloads(metadata, 0).arrays(0)["x"].shape == (1, 3, 48, 192)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.oip.metadata import wire_parameters
+from serve.oip.metadata import example_shapes, wire_parameters
 from serve.oip.row_sizes import advise
 from serve.tensor import Signature, TensorSpec
 
@@ -47,3 +47,11 @@ def test_a_row_that_varies_has_no_size(forms: tuple[Signature, ...]) -> None:
 def test_who_sends_too_much_hears_the_way_out(forms: tuple[Signature, ...], binary: bool, words: str) -> None:
     """Fewer rows are none where one row is too much."""
     assert words in advise(forms, _LIMIT, binary=binary)
+
+
+def test_dimensions_that_vary_have_an_example() -> None:
+    """As long as somebody has said what all of them take."""
+    forms = _forms("FP32", "batch", 3, "height", "width")
+    assert example_shapes(forms, {"height": 48, "width": 192}) == {"x": [1, 3, 48, 192]}
+    assert example_shapes(forms, {"height": 48}) == {}
+    assert example_shapes(_IMAGE, {}) == {}
