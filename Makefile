@@ -4,7 +4,7 @@ VENV ?= .venv
 EXTRAS ?= serve,export,loadtests,dev
 BIN := $(VENV)/bin
 
-.PHONY: help setup system demo serve check test verdicts networks bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence minilm proto lock clean
+.PHONY: help setup system demo serve check test verdicts networks graphs bench bench-serving bench-export bench-loadtests digits digits-resnet tabular sequence minilm proto lock clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 15
@@ -45,7 +45,10 @@ verdicts: setup ## simulated rollouts, beside what is asked of the verdicts: som
 	$(BIN)/python -m tests.serve.rollout.table --fast
 
 networks: setup ## random networks through every step that changes one, beside what its note says: an hour
-	$(BIN)/python -m tests.export.property.bench --networks 5000
+	$(BIN)/python -m tests.export.property.bench networks --count 5000
+
+graphs: setup ## random graphs through every step on graphs, beside what its note says: an hour
+	$(BIN)/python -m tests.export.property.bench graphs --count 5000
 
 digits: setup ## train the digits model and export its variants to models/; so do tabular, sequence, digits-resnet
 	$(BIN)/python -m export.recipes.digits

@@ -28,6 +28,7 @@ LINES = (
     ),
     ("export/test_guide.py",),
     ("export/property/test_bench.py",),
+    ("export/property/test_graphs.py",),
     ("export/proof/test_charts.py",),
     ("export/pruning/test_proof.py",),
     ("export/test_isolation.py",),

@@ -24,11 +24,14 @@ from export.rewrites.norms import unskip
 from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
 from export.step import Quantize
 
+# Of an output's size.
+_MOST_LOST = 0.5
+
 
 def quantize(exported: Exported, settings: Quantize, context: Context) -> Exported:
     """The graph with the weights of its layers, or all it computes in them, as integers. Raises StepFailed
-    when nothing changed, a pattern fits nothing, the calibration rows are too few, or an operator answers
-    otherwise than rounding explains, whatever is left in float."""
+    when nothing changed, a pattern fits nothing, the calibration rows are too few, an operator answers
+    otherwise than rounding explains, whatever is left in float, or little is left of an output."""
     model, levelled = _ready(exported.graph, settings, context)
     layers = _find(model, settings)
     kept = match_names(settings.keep_float, [name for layer in layers for name in layer.names], "layers")
@@ -56,9 +59,24 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
     if unskipped := unskip(quantized):
         note |= {"unskipped": unskipped}
     graph = clean(quantized)
-    errors = measure_errors(exported.graph, graph, context.data.calibration)
+    # On rows that set no range: on those that did, none is cut off.
+    errors = measure_errors(exported.graph, graph, context.data.search)
+    # Other ways than minmax cut values off because the recipe wants it; what that costs is for the floor.
+    if settings.calibrate == "minmax":
+        _require_likeness(errors)
     note["output_error"] = {name: round(error, 6) for name, error in errors.items()}
     return replace(exported, graph=graph, notes=(*exported.notes, note))
+
+
+def _require_likeness(errors: Mapping[str, float]) -> None:
+    """Raise StepFailed when little is left of an output."""
+    for name, error in errors.items():
+        if error > _MOST_LOST:
+            raise StepFailed(
+                f"the output {name!r} is off by {error:.0%} of its own size on search rows "
+                f"(root mean square), and more than {_MOST_LOST:.0%} is another model; keep layers in float "
+                "(`keep_float`), use another method, or give rows on which the output is not near 0"
+            )
 
 
 def _find_sensitive(

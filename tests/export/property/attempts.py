@@ -1,7 +1,7 @@
 """Attempts: every step on a random network, and whether what came is what its note says.
 
-A step on torch modules gets its line in ATTEMPTS. Steps on graphs have random graphs of their own, which take
-milliseconds where an export takes seconds."""
+A step on torch modules gets its line in ATTEMPTS. Steps on graphs have random graphs of their own
+(graph_attempts.py), which take milliseconds where an export takes seconds."""
 
 import random
 from collections.abc import Callable, Mapping

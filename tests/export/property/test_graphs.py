@@ -1,0 +1,19 @@
+"""No step makes of a random graph what its note does not say."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.export.property.graph_attempts import GRAPH_ATTEMPTS, attempt_graph
+
+# Each takes every step; `make graphs` tries thousands.
+_GRAPHS = 20
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"), [(name, seed) for name in GRAPH_ATTEMPTS for seed in range(_GRAPHS)]
+)
+@pytest.mark.filterwarnings("ignore")
+def test_no_output_is_farther_off_than_the_note_says(name: str, seed: int, tmp_path: Path) -> None:
+    """On rows that no step has seen, under the same names; or the step says why not."""
+    assert attempt_graph(name, seed, tmp_path).fault is None
