@@ -92,6 +92,8 @@ def counts_in(
 ) -> Counts:
     """The events in courses [..., segment] with these shares [segment]; `here` [...] is the one that runs."""
     together = blocks.dispersion(courses.blocks)
+    # Where keys stick, a user who tries again and again looks like a stall, the more so among few requests.
+    ended = (courses.stalls * (shares > 0)[..., None]).sum(-2)
     stalling = courses.alone[..., 1] > 0
     lasted_s = courses.alone[..., 1].max(-1)
     burst, hit = ((part[..., 1] * stalling).sum(-1) for part in (courses.burst, courses.hit))
@@ -103,7 +105,7 @@ def counts_in(
         trials=courses.requests[..., 1].sum(-1),
         dispersion=together,
         recent=_recent_of(events, requests, marked, shares[here], _at(together, here)),
-        stalls=Stalls(courses.stalls.sum(-2), lasted_s, lasting_s(burst, hit, stall_s, replicas)),
+        stalls=Stalls(ended, lasted_s, lasting_s(burst, hit, stall_s, replicas)),
         worst=courses.worst,
     )
 

@@ -37,6 +37,18 @@ def test_a_stall_ends_with_its_step_at_the_latest() -> None:
     assert stalling_s(*stall, second(2, 40, 0)) == 0
 
 
+@pytest.mark.parametrize(("sticky", "ended"), [(False, [0, 1]), (True, [0, 0])])
+def test_a_user_who_tries_again_is_no_stall(sticky: bool, ended: list[int]) -> None:
+    """Where keys stick, bursts are of users, who are not alike."""
+    ticks = [second(1, at_s, 50 if 30 <= at_s < 40 else 0) for at_s in range(80)]
+    evidence = reduce(
+        Evidence.with_tick, (tick.model_copy(update={"sticky": sticky}) for tick in ticks), Evidence()
+    )
+    stalls = counts_of(evidence, "errors", 30.0).stalls
+    assert stalls is not None
+    assert stalls.ended.tolist() == ended
+
+
 def keyed(base: Keys, mine: Keys, step: int = 1, timed: bool = True) -> Segment:
     """A second of requests that stuck to keys; `timed`: with a limit."""
     [requests, errors, over] = (
