@@ -1,12 +1,15 @@
 """Graph: what this room reads from an ONNX graph, and how it makes two equal graphs equal bytes."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import onnx
 
 from export.errors import ExportFailed
+
+# An operator and its attributes; None: nothing is to be done.
+Step = tuple[str, dict[str, Any]] | None
 
 
 def clean(model: Any) -> bytes:
@@ -47,6 +50,23 @@ def rename(graph: Any, renamed: Mapping[str, str]) -> None:
                 rename(inner, renamed)
 
 
+def insert(items: Any, graph: Any, step_of: Callable[[str], Step]) -> None:
+    """Put an operator between the graph and its inputs, or its outputs (`items`), which keep their names."""
+    inward = items is graph.input
+    for item in items:
+        step = step_of(item.name)
+        if step is None:
+            continue
+        name, inner = item.name, _free(f"{item.name}_inside", values_of(graph))
+        rename(graph, {name: inner})
+        item.name = name
+        ends = ([name], [inner]) if inward else ([inner], [name])
+        node = onnx.helper.make_node(step[0], *ends, name=f"{inner}_{step[0].lower()}", **step[1])
+        rest = [type(other).FromString(other.SerializeToString()) for other in graph.node]
+        del graph.node[:]
+        graph.node.extend([node, *rest] if inward else [*rest, node])
+
+
 def values_of(graph: Any) -> set[str]:
     """The names of all its values, those of the graphs inside it too."""
     names = {item.name for item in (*graph.input, *graph.output, *graph.initializer)}
@@ -68,6 +88,12 @@ def require_unique_names(model: Any) -> None:
                 f"{count} values of the graph are named {name!r}: an output may not be named like an input "
                 "or an inner value; choose another name in the recipe's `outputs`"
             )
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def _drop_unused_domains(model: Any) -> None:

@@ -54,10 +54,17 @@ def read_meaning(
         form = "log_shares"
     elif len(answers) >= _ENOUGH_ROWS and not _beyond_chances(items, 0).any():
         form = "chances"
-    of_classes = form in ("shares", "log_shares") or (first and (form == "plain" or labelled))
+    of_classes = form in ("shares", "log_shares") or (first and labelled)
+    of_classes |= first and form == "plain" and _tell_classes(items)
     if guessed.kind == "classes" and of_classes:
         return Meaning(kind="classes", form=form)
     return Meaning(kind="numbers", form=form, spread=_spread(answers))
+
+
+def _tell_classes(items: Floats) -> bool:
+    """Whether the largest number may mean something: of several numbers with a scale each it is always the
+    same one, whatever they say."""
+    return len(items) < _ENOUGH_ROWS or bool(np.ptp(items.argmax(axis=-1)))
 
 
 def find_change(

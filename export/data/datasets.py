@@ -86,7 +86,8 @@ class Data:
     train: Split | None
     # Sets the ranges of quantization, and shows that the ONNX graph answers like torch.
     calibration: Split
-    # Chooses between epochs, so its figures are never reported.
+    # Chooses between epochs and layers, so no figure of a bundle comes from it; a quantize step's note tells
+    # by how much it is off there.
     search: Split
     # Touched only by the figures.
     held_out: Split

@@ -3,13 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
-from export.graph import rename
+from export.graph import Step, insert, rename
+
+# What onnxruntime adds to the name of a value that becomes integers begins so.
+_ADDED = ("_scale", "_zero_point", "_quantized", "_QuantizeLinear", "_DequantizeLinear")
 
 
 def separate(model: Any) -> Any:
     """The model, changed in place: no value is named like another one with `_` and an ending behind it, so
     that every name made in this way is new. Inputs and outputs are called as they were."""
     graph = model.graph
+    _hide(graph)
     fixed = {item.name for item in (*graph.input, *graph.output)}
     names = fixed | {item.name for item in graph.initializer}
     names |= {name for node in graph.node for name in node.output if name}
@@ -23,6 +27,24 @@ def separate(model: Any) -> Any:
             names.add(renamed[changed])
     rename(graph, renamed)
     return model
+
+
+def _hide(graph: Any) -> None:
+    """Let the graph compute under other names where an input or output is named like another one with such
+    an ending: neither can be renamed."""
+    fixed = {item.name for item in (*graph.input, *graph.output)}
+    hidden = {
+        start
+        for name in fixed
+        for start in _starts(name)
+        if start in fixed and name.removeprefix(start).startswith(_ADDED)
+    }
+
+    def pass_on(name: str) -> Step:
+        return ("Identity", {}) if name in hidden else None
+
+    insert(graph.input, graph, pass_on)
+    insert(graph.output, graph, pass_on)
 
 
 def _starts(name: str) -> Iterator[str]:

@@ -84,6 +84,13 @@ def test_sigmoids_with_one_label_a_row_tell_classes_apart() -> None:
     assert read_meaning("classification", sigmoid(LOGITS), labelled=True).kind == "classes"
 
 
+@pytest.mark.parametrize(("labelled", "kind"), [(False, "numbers"), (True, "classes")])
+def test_numbers_of_which_one_is_always_the_largest_tell_no_classes(labelled: bool, kind: str) -> None:
+    """Unless somebody has labelled them."""
+    columns = np.column_stack([RANDOM.normal(size=20), RANDOM.normal(1000, 10, 20), RANDOM.normal(size=20)])
+    assert read_meaning("classification", columns, labelled=labelled).kind == kind
+
+
 def test_an_output_after_the_first_is_classes_only_where_it_sums_to_one() -> None:
     """Nobody has said that its largest number means something."""
     found = [read_meaning("classification", each, first=False).kind for each in (LOGITS, softmax(LOGITS))]

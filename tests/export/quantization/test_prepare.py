@@ -120,6 +120,19 @@ def test_a_path_of_a_module_is_no_ending() -> None:
     ]
 
 
+@pytest.mark.parametrize("ending", ["_scale", "_zero_point", "_quantized"])
+def test_an_output_may_be_named_as_quantization_names_its_own(ending: str) -> None:
+    """Inside, the input that it is named after has another name; what the graph answers stays."""
+    build = Builder()
+    build.add("MatMul", "x", build.weight("weight", 6, 4), output=f"x{ending}")
+    outputs = [value(f"x{ending}", TensorProto.FLOAT, "batch", 4)]
+    graph = build.finish([value("x", TensorProto.FLOAT, "batch", 6)], outputs)
+    model = separate(onnx.load_from_string(graph))
+    assert [node.op_type for node in model.graph.node] == ["Identity", "MatMul"]
+    assert [item.name for item in (*model.graph.input, *model.graph.output)] == ["x", f"x{ending}"]
+    assert np.array_equal(answer(model.SerializeToString()), answer(graph))
+
+
 def test_inputs_and_outputs_may_be_named_after_each_other() -> None:
     """As `text` and `text_embeds` are."""
     build = Builder()
