@@ -75,6 +75,22 @@ def test_one_number_a_row_is_judged_by_how_near_it_is(tmp_path: Path, after: tup
     assert bundle.figures.quality.outputs[0].r2 is not None
 
 
+def test_several_numbers_are_judged_by_how_near_they_are(tmp_path: Path) -> None:
+    """One of three is always the largest, whatever the others say."""
+    build = Builder()
+    weights = build.random.normal(size=(6, 8)).astype(np.float32)
+    weights[:, 0] *= 160
+    hidden = build.add("Tanh", build.add("MatMul", "rows", build.constant("w", weights)))
+    last = build.random.normal(size=(8, 3)).astype(np.float32)
+    last[0] = 0
+    near = build.add("MatMul", hidden, build.constant("v", last))
+    build.add("Add", near, build.constant("far", np.array([0, 1000, 0], np.float32)), output="scores")
+    rows = value("rows", TensorProto.FLOAT, "batch", 6)
+    graph = build.finish([rows], [value("scores", TensorProto.FLOAT, "batch", 3)])
+    outcome = export(tmp_path, graph, (6,), RUIN, floor={"agreement": 0.9})
+    assert outcome.model.bundles["small"].rejected is not None
+
+
 def test_a_figure_that_means_nothing_ends_the_export(tmp_path: Path) -> None:
     """Before any variant is made; nothing is written."""
     with pytest.raises(InvalidData, match=r"`scores` holds numbers .*limit agreement instead"):
