@@ -12,14 +12,10 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from export.forward import forward, to_tensors
+from export.nearness import SAME_FLOATS, largest_apart
 from export.probe import PROBES, distance, probe
 from serve.figures import Parity
 from serve.tensor import Arrays, Signature, TensorSpec
-
-# Float32 sums in another order differ by about 1e-6 of the largest value; a wrong graph by far more.
-_RELATIVE_TOLERANCE = 1e-3
-# Of the output's largest value: what is near 0 is the rest of larger numbers.
-_TOLERANCE_OF_LARGEST = 1e-4
 
 
 def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
@@ -105,14 +101,10 @@ def _require_shape(
 
 def _require_same(name: str, came: NDArray[Any], wanted: NDArray[Any], rows: int) -> float:
     """The largest difference. Raises ExportFailed where it is more than rounding."""
-    difference = distance(came, wanted)
-    exact = wanted.dtype.kind != "f"
-    largest = float(np.max(np.abs(wanted.astype(np.float64)), initial=0))
-    allowed = 0.0 if exact else _TOLERANCE_OF_LARGEST * largest
-    if not np.allclose(came, wanted, 0.0 if exact else _RELATIVE_TOLERANCE, allowed):
+    if not (share := largest_apart(came, wanted)) <= SAME_FLOATS:
         raise ExportFailed(
-            f"on {rows} rows the graph's {name} {list(came.shape)} is up to {difference:.2g} away from "
-            f"torch's {list(wanted.shape)}, whose largest value is {largest:.2g}: the graph is not the "
-            "model; does `forward` depend on randomness, on the batch size or on values?"
+            f"on {rows} rows the graph's {name} {list(came.shape)} is up to {share:.2g} of a value away from "
+            f"torch's {list(wanted.shape)}, whose largest value is {np.abs(wanted).max():.2g}: the graph is "
+            "not the model; does `forward` depend on randomness, on the batch size or on values?"
         )
-    return difference
+    return distance(came, wanted)

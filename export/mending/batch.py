@@ -11,14 +11,12 @@ from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.mending.inputs import Form
 from export.mending.tried import Runner, Tried, count, to_front, try_graph
-from export.probe import BATCH, distance
+from export.nearness import SAME_FLOATS, largest_apart
+from export.probe import BATCH
 from serve.tensor import Arrays
 
 # What Reshape takes for the size that is left, and for that of its input.
 _REST, _SAME = -1, 0
-# Of an output's largest value: float32 sums in another order differ by about 1e-6 of it, a wrong graph by far
-# more.
-_TOLERANCE = 1e-3
 
 
 def free_batch(
@@ -93,20 +91,16 @@ def _constants(graph: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _prove_same(file: Any, tried: Tried, forms: Mapping[str, Form], fixed: int | None) -> float:
-    """How far the answers are from the file's own, as a share of its largest. Raises ExportFailed."""
+    """How far the answers are from the file's own, as a share of what is usual in their place. Raises
+    ExportFailed."""
     runner, largest = Runner(file, forms), 0.0
     for inputs, answers in tried.runs:
         expected = _run_in_pieces(runner, inputs, tried.axes, fixed or count(inputs))
         for name, wanted in expected.items():
-            came = answers[name]
-            if wanted.dtype.kind not in "fiub":
-                difference = 0.0 if np.array_equal(came, wanted) else float("inf")
-            else:
-                scale = float(np.max(np.abs(wanted.astype(np.float64)), initial=0)) or 1.0
-                difference = distance(came, wanted) / scale
-            if not difference <= _TOLERANCE:
+            difference = largest_apart(answers[name], wanted)
+            if not difference <= SAME_FLOATS:
                 raise _OtherAnswers(
-                    f"{count(inputs)} rows get answers in {name!r} up to {difference:.2g} of the largest "
+                    f"{count(inputs)} rows get answers in {name!r} up to {difference:.2g} of a value "
                     f"away from the file's own{' to fewer' if fixed else ''}; export it again with opset 18"
                 )
             largest = max(largest, difference)

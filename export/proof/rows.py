@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
+from export.nearness import largest_apart
 from serve.errors import ModelFailed
 from serve.session import Session
 from serve.tensor import Arrays
@@ -18,7 +19,7 @@ from serve.tensor import Arrays
 _ROWS, _MORE_ROWS = 4, 16
 # Times the row: what a client may send by mistake.
 _EXTREME = 1e4
-# Of the largest answer in the same place. In runs of one size each row is computed alike, bit by bit, unless
+# Of what is usual in the same place. In runs of one size each row is computed alike, bit by bit, unless
 # it sees others.
 _SAME = 1e-5
 # The same for a row in a run of its own, whose kernels add up in another order and so may round an 8-bit
@@ -85,21 +86,6 @@ def _differ(before: Arrays, after: Arrays, kept: slice, share: float) -> bool:
 
 
 def _far(before: NDArray[np.generic], after: NDArray[np.generic], share: float) -> bool:
-    if before.shape != after.shape:
-        return True
-    if before.dtype.kind != "f":
-        return share == _SAME and not np.array_equal(before, after)
-    wanted, came = before.astype(np.float64), after.astype(np.float64)
-    finite = np.isfinite(wanted)
-    if not np.array_equal(finite, np.isfinite(came)):
-        return True
-    if not wanted.size:
-        return False
-    # A column of huge numbers, as where classes are masked, must not hide what the others do.
-    places = np.abs(np.where(finite, wanted, 0.0)).reshape(-1, wanted.shape[-1] if wanted.ndim > 1 else 1)
-    off = np.abs(np.where(finite, came - wanted, 0.0)).reshape(places.shape)
-    largest = places.max(0)
-    if share != _SAME:
-        # Rounding to 8 bits is alike in all places, small ones included.
-        largest = np.maximum(largest, np.median(largest))
-    return bool((off > share * largest).any())
+    # The largest of numbers that rounding moves may be another one.
+    exact = share == _SAME or before.shape != after.shape or before.dtype.kind == "f"
+    return exact and largest_apart(after, before, coarse=share != _SAME) > share

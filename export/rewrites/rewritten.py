@@ -11,14 +11,12 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.errors import StepFailed
+from export.nearness import SAME_FLOATS, largest_apart
 
 # Batch sizes on which two graphs are compared.
 _ROWS = (1, 3, 8)
 # On so many their error is measured: an error of one row in twenty is then hardly ever missed.
 _MOST_ROWS = 64
-# Float32 sums in another order differ by about 1e-6 of the largest value; a wrong graph by far more.
-_RELATIVE_TOLERANCE = 1e-3
-_ABSOLUTE_TOLERANCE = 1e-4
 
 
 def require_same_interface(before: Any, after: Any) -> None:
@@ -37,7 +35,7 @@ def prove_same(before: bytes, after: bytes, split: Split) -> float:
     more than the order of sums explains."""
     pairs = compare(before, after, split)
     difference = largest_difference(pairs)
-    if not all(np.allclose(new, old, _RELATIVE_TOLERANCE, _ABSOLUTE_TOLERANCE) for old, new in pairs):
+    if not all(largest_apart(new, old) <= SAME_FLOATS for old, new in pairs):
         raise StepFailed(
             f"the rewritten graph's answers are up to {difference:.2g} away from those before, on "
             "calibration rows: it is another model; drop the step, and report the graph"

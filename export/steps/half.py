@@ -12,11 +12,12 @@ from export.context import Context, Exported, Note
 from export.data.datasets import Split
 from export.errors import StepFailed
 from export.graph import clean
+from export.nearness import largest_apart
 from export.quantization.calibration import Watch
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
 from export.step import Half
 
-# Of an output's largest value. One rounding to 16 bits moves a value by 1/2048 of itself at most; a hundred
+# Of what is usual in its place. One rounding to 16 bits moves a value by 1/2048 of itself at most; a hundred
 # layers of it, if all went the same way, by 5 %.
 _TOLERANCE = 0.05
 _LARGEST = 65504
@@ -80,10 +81,8 @@ def _refuse_overflow(model: Any, split: Split) -> None:
 
 def _prove_close(pairs: list[tuple[Any, Any]]) -> None:
     for old, new in pairs:
-        allowed = _TOLERANCE * float(np.max(np.abs(old)))
-        difference = largest_difference([(old, new)])
-        if not difference <= allowed:
+        if not (share := largest_apart(new, old, coarse=True)) <= _TOLERANCE:
             raise StepFailed(
-                f"in 16-bit floats the answers are up to {difference:.2g} away from those before, on "
-                f"calibration rows; at most {allowed:.2g} can be rounding: drop the step"
+                f"in 16-bit floats the answers are up to {share:.2g} of a value away from those before, on "
+                f"calibration rows; at most {_TOLERANCE:g} can be rounding: drop the step"
             )

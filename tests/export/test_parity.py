@@ -53,6 +53,10 @@ class Model(torch.nn.Module):
             Model(lambda x, y: 1e-6 * (y + torch.rand_like(y))),
             "largest value is .*the graph is not the model",
         ),
+        (
+            Model(lambda x, y: torch.cat([y + 0.01 * torch.rand_like(y), torch.full_like(y, -1e9)], 1)),
+            "the graph is not the model",
+        ),
     ],
     ids=[
         "squeeze of a batch of one",
@@ -64,6 +68,7 @@ class Model(torch.nn.Module):
         "depends on the batch size",
         "random",
         "random and tiny",
+        "random beside masks",
     ],
 )
 def test_what_is_another_model_on_other_batches_is_refused(model: torch.nn.Module, message: str) -> None:

@@ -74,6 +74,18 @@ def test_a_batch_that_is_really_fixed_is_refused(more: list[Any], reason: str) -
         from_onnx(content, ROWS, ("y",))
 
 
+def test_a_mask_hides_no_other_answer() -> None:
+    """A class of -1e9 is right for all rows, and the others are those of the batch."""
+    nodes = [
+        helper.make_node("Softmax", ["x"], ["shares"], axis=0),
+        helper.make_node("Add", ["shares", "mask"], ["y"]),
+    ]
+    mask = np.array([0, 0, -1e9], np.float32)
+    content = file_of(nodes, [("x", FLOAT, [1, 3])], [("y", FLOAT, [1, 3])], {"mask": mask})
+    with pytest.raises(ExportFailed, match="away from the file's own to fewer"):
+        from_onnx(content, split_of({"x": random(20, 3)}), ("y",))
+
+
 def test_inputs_that_take_different_numbers_are_refused() -> None:
     """No batch could fill both."""
     nodes = [helper.make_node("Add", ["a", "b"], ["y"])]

@@ -1,0 +1,34 @@
+"""Work on a graph that is to change nothing is found out when it does."""
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from export.errors import StepFailed
+from export.rewrites.rewritten import prove_same
+from tests.export.files import FLOAT, file_of, random
+from tests.export.graphs import split_of
+
+
+def times(factors: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bytes:
+    """x times these, and one more place that is never taken."""
+    nodes = [helper.make_node("Mul", ["x", "factors"], ["h"]), helper.make_node("Add", ["h", "mask"], ["y"])]
+    return file_of(
+        nodes,
+        [("x", FLOAT, ["n", 3])],
+        [("y", FLOAT, ["n", 3])],
+        {"factors": factors, "mask": np.array([0, 0, -1e9], np.float32)},
+    )
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-6], ids=["beside a mask", "tiny"])
+def test_another_model_is_refused(size: float) -> None:
+    """A hundredth more in one place, however large the others are, or however small it is."""
+    split = split_of({"x": random(20, 3)})
+    before, after = (
+        times(np.float32(size) * np.ones(3, np.float32)),
+        times(np.float32(size) * np.array([1, 1.01, 1], np.float32)),
+    )
+    assert prove_same(before, before, split) == 0
+    with pytest.raises(StepFailed, match="it is another model"):
+        prove_same(before, after, split)
