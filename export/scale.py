@@ -1,7 +1,7 @@
 """Scale: weighs variants against the baseline, all of them in one run, and writes their bundles."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from export.errors import ExportFailed, InvalidData, reason_of
 from export.graph import read_opset
 from export.probe import BATCH
 from export.proof.anatomy import dissect
+from export.proof.constant import find_unproven
+from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
 from export.proof.held_out import Answers, answers
 from export.proof.outputs import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
@@ -92,17 +94,22 @@ class Scale:
         sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
         graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
+        labels = self._data.held_out.labels
+        unproven = find_unproven(self._recipe, meanings, expected, labels)
         for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: weigh and write")
             came = expected if variant == baseline else self._answers(its_session, exported.graph)
-            quality = self._measure(meanings, expected, came)
+            quality = self._measure(meanings, expected, came, unproven)
             self._write(variant, quality, speed[variant], provenance[variant])
 
-    def _measure(self, meanings: Meanings, expected: Answers, came: Answers) -> Quality:
+    def _measure(
+        self, meanings: Meanings, expected: Answers, came: Answers, unproven: Collection[str]
+    ) -> Quality:
         task, first = self._recipe.task, next(iter(expected))
         labels = self._data.held_out.labels
         quality = measure(task, expected[first], came[first], labels, self._recipe.seed)
-        update: dict[str, object] = {"outputs": measure_outputs(task, meanings, expected, came)}
+        outputs = measure_outputs(task, meanings, expected, came)
+        update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, came)}
         if len(expected) > 1 and task != "embedding" and came is not expected:
             update["agreement"] = measure_whole(task, meanings, expected, came)
         return quality.model_copy(update=update)

@@ -9,9 +9,9 @@ from serve.meaning import are_shares
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 # Two numbers differ where this share of the standard deviation of the baseline's answers lies between them;
-_FAR = 0.2
+FAR = 0.2
 # where nobody has measured that, than this share of the larger one.
-_CLOSE = 0.05
+CLOSE = 0.05
 # Of a number, which is no difference but its rounding.
 _ROUNDING = 1e-5
 # A smaller share of a class counts as this one, so that a divergence is a number that can be added up: of
@@ -29,7 +29,7 @@ def are_close(meaning: Meaning, before: Floats, after: Floats) -> Bools:
     size = np.maximum(np.abs(one), np.abs(other))
     if not meaning.spread:
         # An infinity is within a twentieth of itself.
-        near = (apart <= _CLOSE * size) & (np.isfinite(other) | (apart == 0))
+        near = (apart <= CLOSE * size) & (np.isfinite(other) | (apart == 0))
         return np.asarray(near.all(axis=(1, 2)) & ~missing.all(axis=(1, 2)))
     apart[(apart <= _ROUNDING * size) & np.isfinite(apart)] = 0
     scale = np.asarray(meaning.spread) if len(meaning.spread) == width else np.asarray(meaning.spread[:1])
@@ -37,7 +37,7 @@ def are_close(meaning: Meaning, before: Floats, after: Floats) -> Bools:
     # Each place of the last dimension has to be right by itself where it has a scale of its own.
     axes = (1,) if len(scale) == width else (1, 2)
     mean = off.sum(axis=axes) / np.maximum((~missing).sum(axis=axes), 1)
-    return np.asarray((np.sqrt(mean).reshape(rows, -1) <= _FAR).all(axis=1) & ~missing.all(axis=(1, 2)))
+    return np.asarray((np.sqrt(mean).reshape(rows, -1) <= FAR).all(axis=1) & ~missing.all(axis=(1, 2)))
 
 
 def cosine_of(before: Floats, after: Floats) -> Floats:

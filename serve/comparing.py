@@ -16,7 +16,7 @@ from serve.rollout.evidence import Clusters, Comparison, Moments
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 # Two embeddings with a lower cosine differ.
-_ALIKE = 0.95
+ALIKE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -194,9 +194,7 @@ def _compare_vectors(meaning: Meaning, before: Floats, after: Floats, largest: F
     one, other = (np.where(missing, 0, each).reshape(len(before), -1) for each in (before, after))
     cosine = cosine_of(one, other)
     # Written so that what is no number differs.
-    differ = (
-        ~(cosine >= _ALIKE) | breaks_form(meaning, one, other) | missing.reshape(len(one), -1).all(axis=1)
-    )
+    differ = ~(cosine >= ALIKE) | breaks_form(meaning, one, other) | missing.reshape(len(one), -1).all(axis=1)
     return Differences(differ=differ, largest=largest, cosine=np.nan_to_num(cosine))
 
 

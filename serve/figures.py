@@ -85,6 +85,8 @@ class OutputFigures(Record):
     agreement: Estimate
     # Of numbers: 1 - mean squared difference from the baseline's over the baseline's variance.
     r2: float | None = None
+    # With the baseline's, over the rows, where a constant would pass the floor; None: it would not.
+    correlation: Estimate | None = None
 
 
 class Quality(Record):

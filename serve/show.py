@@ -9,6 +9,7 @@ from typing import Any
 
 from tabulate import tabulate
 
+from serve.criterion import explain_likeness
 from serve.figures import Compared, Estimate, Figures, Speed, find_common_rows
 from serve.repository import StoredModel, read_model
 
@@ -95,6 +96,7 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
     return [
         f"quality on {quality.rows:,} held-out rows; in brackets the {quality.confidence:.0%} interval: of "
         f"the change against {name} where it has a sign, else of the figure",
+        *explain_likeness(quality),
         f"speed: CPU time of {name} over the variant's, so above 1x is faster",
         *(
             ["integers: their share of the multiply-adds, and of the bytes of weights"]

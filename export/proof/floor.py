@@ -1,6 +1,7 @@
 """Floor: which variants are good enough to be served, judged on the worse end of every interval."""
 
 from export.errors import InvalidData
+from export.proof.bootstrap import CONFIDENCE
 from export.recipe import Floor
 from serve.figures import Compared, Meaning, OutputFigures, Quality, Task
 
@@ -12,6 +13,8 @@ _CLASSES = (*_DROPS, "agreement", "kl_divergence")
 _EMBEDDING = ("cosine", "rank_correlation")
 # What outputs after the first must agree in where the floor says nothing of them.
 _OTHERS = 0.9
+# How an output must correlate with the baseline's where the floor would let a constant pass.
+_FOLLOWS = 0.5
 _WITHOUT_CLASSES = {"numbers": "numbers that are no scores of classes", "exact": "no scores of classes"}
 _WITHOUT_SHARES = {"chances": "chances that do not sum to one"}
 
@@ -52,11 +55,13 @@ def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, la
 def judge(floor: Floor, quality: Quality) -> str | None:
     """Why the floor refuses a variant of this quality, in words and numbers; None: it does not.
 
-    Outputs after the first, of which labels say nothing, are held to `agreement`, or to 0.9."""
+    Outputs after the first, of which labels say nothing, are held to `agreement`, or to 0.9; those that have
+    a correlation, to 0.5, as the rest would let a constant pass."""
     reasons = [_judge_drop(floor, quality, limit, name) for limit, name in _DROPS.items()]
     reasons += [_judge_least(floor, quality, name) for name in _LEAST]
     reasons.append(_judge_divergence(floor, quality))
-    reasons += [_judge_output(floor, quality, output) for output in quality.outputs[1:]]
+    reasons += [judge_output(floor, output) for output in quality.outputs[1:]]
+    reasons += [_judge_following(output) for output in quality.outputs]
     return "; ".join(reason for reason in reasons if reason) or None
 
 
@@ -83,14 +88,26 @@ def _judge_least(floor: Floor, quality: Quality, name: str) -> str | None:
     )
 
 
-def _judge_output(floor: Floor, quality: Quality, output: OutputFigures) -> str | None:
+def judge_output(floor: Floor, output: OutputFigures) -> str | None:
+    """The same of an output after the first."""
     least = _OTHERS if floor.agreement is None else floor.agreement
     figure = output.agreement
     if figure.low >= least - _ROUNDING:
         return None
     return (
         f"the output `{output.name}` says the same as the baseline's on {figure.value:.4f} of the rows, with "
-        f"{quality.confidence:.0%} confidence on at least {figure.low:.4f}; at least {least:.4f} is asked"
+        f"{CONFIDENCE:.0%} confidence on at least {figure.low:.4f}; at least {least:.4f} is asked"
+    )
+
+
+def _judge_following(output: OutputFigures) -> str | None:
+    figure = output.correlation
+    if figure is None or figure.low >= _FOLLOWS:
+        return None
+    return (
+        f"the numbers of `{output.name}` do not follow the baseline's from row to row: they correlate by "
+        f"{figure.value:.4f}, with {CONFIDENCE:.0%} confidence by at least {figure.low:.4f}; at least "
+        f"{_FOLLOWS} is asked, as a constant would pass the floor on these held-out rows"
     )
 
 

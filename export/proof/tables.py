@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from export.proof.standing import at, single
 from serve.bundle import Bundle
+from serve.criterion import explain_likeness
 from serve.figures import Compared, Estimate, Figures, OutputFigures, SpeedPoint, find_common_rows
 
 # What is written large, and small beside it.
@@ -49,7 +50,8 @@ def quality(bundles: Mapping[str, Bundle]) -> Table:
     return Table(
         title="Is it as good?",
         note=f"On {first.rows:,} held-out rows that nothing was learned or chosen from. Small: the change "
-        f"against the baseline, and the {first.confidence:.0%} interval; the worse end meets the floor.",
+        f"against the baseline, and the {first.confidence:.0%} interval; the worse end meets the floor."
+        + "".join(f" {words[0].upper()}{words[1:]}." for words in explain_likeness(first)),
         head=("floor", *(_QUALITY[name] for name in shown)),
         rows={
             name: [
@@ -66,12 +68,14 @@ def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
     """Each output by itself, where there are several, or one that is no scores of classes and no embedding;
     None: the figures of quality say it all."""
     first = next(iter(bundles.values())).figures.quality.outputs
-    if not first or (len(first) == 1 and first[0].meaning.kind in ("classes", "vectors")):
+    plain = len(first) == 1 and first[0].meaning.kind in ("classes", "vectors")
+    if not first or (plain and first[0].correlation is None):
         return None
     return Table(
         title="Does each output say the same?",
         note="The share of held-out rows (or tokens) on which it does, with its interval; its least and its "
-        "largest number; of numbers R2, the share of the baseline's variance that is right.",
+        "largest number; of numbers R2, the share of the baseline's variance that is right; the correlation "
+        "with the baseline's over the rows where a constant would pass the floor.",
         head=tuple(item.name for item in first),
         rows={
             name: [_output(item) for item in bundle.figures.quality.outputs]
@@ -165,6 +169,8 @@ def _output(item: OutputFigures) -> Cell:
         words.append(f"{item.low:.3g} to {item.high:.3g}")
     if item.r2 is not None:
         words.append(f"R2 {item.r2:.4f}")
+    if item.correlation is not None:
+        words.append(f"correlation {item.correlation.value:.4f}")
     return value, ", ".join(words)
 
 

@@ -91,6 +91,38 @@ def test_several_numbers_are_judged_by_how_near_they_are(tmp_path: Path) -> None
     assert outcome.model.bundles["small"].rejected is not None
 
 
+_LABELLED = """
+def labelled():
+    return {name: (inputs, np.zeros(len(inputs["rows"]), np.int64)) for name, (inputs, _) in make().items()}
+"""
+
+
+@pytest.mark.parametrize(("large", "rejected"), [(5000, True), (1, False)], ids=["ruined", "honest"])
+@pytest.mark.parametrize("floor", [{"agreement": 0.9}, {"accuracy_drop": 0.2}], ids=str)
+def test_a_baseline_of_one_class_is_no_proof(
+    tmp_path: Path, large: float, rejected: bool, floor: dict[str, float]
+) -> None:
+    """It says the same class to each held-out row, and so does whatever became of it: with labels, too, the
+    scores must follow the baseline's. A sound quantization of it does."""
+    build = Builder()
+    weights = build.random.normal(size=(6, 8)).astype(np.float32)
+    weights[:, 0] *= large
+    hidden = build.add("Tanh", build.add("MatMul", "rows", build.constant("w", weights)))
+    last = build.random.normal(size=(8, 3)).astype(np.float32)
+    last[0] = 0
+    near = build.add("MatMul", hidden, build.constant("v", last))
+    build.add("Add", near, build.constant("far", np.array([30, 0, 0], np.float32)), output="scores")
+    rows = value("rows", TensorProto.FLOAT, "batch", 6)
+    graph = build.finish([rows], [value("scores", TensorProto.FLOAT, "batch", 3)])
+    data = {"factory": "MODULE:labelled"}
+    bundle = export(tmp_path, graph, (6,), RUIN, _LABELLED, floor=floor, data=data).model.bundles["small"]
+    assert bundle.figures.quality.agreement is not None
+    assert bundle.figures.quality.agreement.value == 1
+    assert (bundle.rejected is not None) == rejected
+    if rejected:
+        assert "the numbers of `scores` do not follow the baseline's" in str(bundle.rejected)
+
+
 def test_a_figure_that_means_nothing_ends_the_export(tmp_path: Path) -> None:
     """Before any variant is made; nothing is written."""
     with pytest.raises(InvalidData, match=r"`scores` holds numbers .*limit agreement instead"):

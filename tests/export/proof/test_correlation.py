@@ -1,0 +1,80 @@
+"""Correlation tells who follows the baseline from who does not, at whatever scale."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import pearsonr
+
+from export.proof.correlation import correlate
+from serve.figures import Meaning
+
+RANDOM = np.random.default_rng(0)
+BEFORE = (RANDOM.normal(size=(60, 3)) + np.array([9, 0, 0])).astype(np.float32)
+CLASSES = Meaning(kind="classes", form="plain")
+
+
+def value(variant: Any, baseline: Any = BEFORE, meaning: Meaning = CLASSES) -> float:
+    """Of two answers that vary."""
+    found = correlate(meaning, baseline, variant)
+    assert found is not None
+    return found.value
+
+
+def test_it_is_pearson_s_with_fisher_s_interval() -> None:
+    """Of one column, as scipy has it."""
+    after = BEFORE[:, :1] + RANDOM.normal(size=(60, 1)).astype(np.float32)
+    found = correlate(CLASSES, BEFORE[:, :1], after)
+    expected = pearsonr(BEFORE[:, 0].astype(float), after[:, 0].astype(float))
+    assert found is not None
+    assert found.value == pytest.approx(expected.statistic, abs=1e-6)
+    assert [found.low, found.high] == pytest.approx(list(expected.confidence_interval(0.95)), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ruined", "expected"),
+    [
+        (np.repeat(BEFORE[:1], 60, axis=0), 0),
+        (BEFORE[::-1].copy(), 0),
+        (2 * BEFORE.mean(axis=0) - BEFORE, -1),
+        (3 * BEFORE - 5, 1),
+    ],
+    ids=["constant", "other rows'", "mirrored", "sharper"],
+)
+def test_scale_does_not_matter(ruined: Any, expected: float) -> None:
+    """A classifier whose scores are larger says the same."""
+    assert value(ruined) == pytest.approx(expected, abs=0.2)
+
+
+def test_a_baseline_that_never_varies_has_none() -> None:
+    """But for rounding."""
+    flat = np.full((60, 3), [9, 0, 0], np.float32) * (1 + 1e-7 * RANDOM.normal(size=(60, 3)))
+    assert correlate(CLASSES, flat.astype(np.float32), BEFORE) is None
+
+
+def test_small_shares_count_as_well() -> None:
+    """Of a sure classifier nearly all shares are 0 or 1: beside one that is not, the others would count for
+    nothing."""
+    logits = BEFORE.copy()
+    logits[0] = [2, 1, 0]
+    other = logits.copy()
+    other[0] = [9, 1, 0]
+    shares, variant = (np.exp(each) / np.exp(each).sum(-1, keepdims=True) for each in (logits, other))
+    assert value(variant, shares, Meaning(kind="classes", form="plain")) < 0.2
+    assert value(variant, shares, Meaning(kind="classes", form="shares")) > 0.8
+
+
+def test_numbers_count_by_their_own_scales() -> None:
+    """A ruined column beside one that is a million times as large is seen."""
+    baseline = BEFORE * [1e6, 1, 1]
+    variant = baseline.copy()
+    variant[:, 1:] = variant[::-1, 1:]
+    spread = tuple(float(each) for each in baseline.std(axis=0))
+    assert value(variant, baseline, Meaning(kind="numbers", spread=spread)) < 0.6
+
+
+def test_padding_counts_for_nothing() -> None:
+    """Tokens that a row does not have are NaN in both."""
+    baseline = RANDOM.normal(size=(60, 4, 3))
+    baseline[:30, 2:] = np.nan
+    assert value(baseline + 1, baseline) == pytest.approx(1)

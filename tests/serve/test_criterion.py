@@ -1,0 +1,71 @@
+"""A table says what its agreement has compared."""
+
+import pytest
+
+from serve.criterion import explain_likeness
+from serve.figures import Estimate, Meaning, OutputFigures, Quality, Task
+
+_ONE = Estimate(value=1, low=1, high=1)
+
+
+def quality(task: Task, *meanings: Meaning, correlation: Estimate | None = None) -> Quality:
+    """Of outputs `a`, `b`, ... that mean this."""
+    outputs = tuple(
+        OutputFigures(name=name, meaning=meaning, agreement=_ONE, correlation=correlation)
+        for name, meaning in zip("abc", meanings, strict=False)
+    )
+    return Quality(task=task, rows=9, agreement=None if task == "embedding" else _ONE, outputs=outputs)
+
+
+CLASSES, NUMBERS = Meaning(kind="classes"), Meaning(kind="numbers", spread=(1.0,))
+
+
+@pytest.mark.parametrize(
+    ("task", "meaning", "words"),
+    [
+        ("classification", CLASSES, "agreement: the share of rows with the top class of the baseline"),
+        (
+            "token_classification",
+            CLASSES,
+            "agreement: the share of tokens with the top class of the baseline",
+        ),
+        (
+            "classification",
+            NUMBERS,
+            "agreement: the share of rows with numbers within 0.2 standard deviations of the baseline's",
+        ),
+        (
+            "classification",
+            Meaning(kind="numbers"),
+            "agreement: the share of rows with numbers within 5% of the baseline's",
+        ),
+        (
+            "embedding",
+            Meaning(kind="vectors"),
+            "cosine: the mean over the rows of that between the variant's embedding and the baseline's",
+        ),
+    ],
+)
+def test_one_output_is_said_by_what_it_means(task: Task, meaning: Meaning, words: str) -> None:
+    """With the tolerance, where there is one."""
+    assert explain_likeness(quality(task, meaning)) == [words]
+
+
+def test_several_outputs_are_said_each() -> None:
+    """Those that are compared alike together."""
+    assert explain_likeness(quality("classification", CLASSES, NUMBERS, NUMBERS)) == [
+        "agreement: the share of rows on which every output says the same: of `a` the top class of the "
+        "baseline; of `b`, `c` numbers within 0.2 standard deviations of the baseline's"
+    ]
+
+
+def test_a_correlation_is_said_where_there_is_one() -> None:
+    """And why it is asked for."""
+    [_, words] = explain_likeness(quality("classification", CLASSES, correlation=_ONE))
+    assert words.startswith("correlation of `a`: over the rows")
+    assert "a variant that answers the same to every row would pass the floor" in words
+
+
+def test_an_older_bundle_says_nothing() -> None:
+    """It does not know what its outputs mean."""
+    assert explain_likeness(quality("classification")) == []
