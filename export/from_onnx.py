@@ -13,6 +13,7 @@ from export.graph import clean
 from export.mending.batch import free_batch
 from export.mending.borders import turn, widen
 from export.mending.inputs import Shape, read_dtype, read_forms, read_shape
+from export.mending.names import name_nodes
 from export.mending.opset import raise_opset
 from export.mending.outputs import select_outputs
 from export.mending.sizes import read_sizes
@@ -32,7 +33,7 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
     select_outputs(model.graph, outputs if isinstance(outputs, Mapping) else {name: name for name in outputs})
     # Sizes in the middle that the file names in its own way.
     del model.graph.value_info[:]
-    changes = widen(model.graph)
+    changes = name_nodes(model.graph) + widen(model.graph)
     file = onnx.ModelProto.FromString(model.SerializeToString())
     model, raised = raise_opset(model)
     forms = read_forms(model.graph, rows)

@@ -61,7 +61,8 @@ def insert(items: Any, graph: Any, step_of: Callable[[str], Step]) -> None:
         rename(graph, {name: inner})
         item.name = name
         ends = ([name], [inner]) if inward else ([inner], [name])
-        node = onnx.helper.make_node(step[0], *ends, name=f"{inner}_{step[0].lower()}", **step[1])
+        called = _free(f"{inner}_{step[0].lower()}", {node.name for node in nodes_of(graph)})
+        node = onnx.helper.make_node(step[0], *ends, name=called, **step[1])
         rest = [type(other).FromString(other.SerializeToString()) for other in graph.node]
         del graph.node[:]
         graph.node.extend([node, *rest] if inward else [*rest, node])

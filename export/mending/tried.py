@@ -13,6 +13,10 @@ from export.mending.inputs import Form, turn_all
 from export.probe import PROBES, probe
 from serve.tensor import Arrays
 
+_OTHER_TYPES = (
+    "; on a processor it has few operators for bfloat16 and float64: convert the model in float32, or float16"
+)
+
 
 class Runner:
     """A graph that takes rows in the form of its file."""
@@ -30,7 +34,8 @@ class Runner:
                 model.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
-            raise ExportFailed(f"onnxruntime refuses the file: {reason_of(error)}") from error
+            fix = _OTHER_TYPES if "NOT_IMPLEMENTED" in str(error) else ""
+            raise ExportFailed(f"onnxruntime refuses the file: {reason_of(error)}{fix}") from error
 
     def run(self, inputs: Arrays) -> Arrays:
         """The answers to these rows, laid out as the file does it. Raises ExportFailed."""

@@ -17,14 +17,16 @@ from export.graph import clean
 from export.rewrites.attention import fuse_attention
 from export.rewrites.norms import unskip
 from export.rewrites.rewritten import count_operators, prove_same, require_same_interface
+from export.rewrites.single import to_single
 from export.step import Fuse
 
 
 def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
     """The graph with fewer operators that answers the same. Raises StepFailed when nothing was fused, less
     than `expect` asks for, or the answers changed."""
-    before = onnx.load_from_string(exported.graph)
-    after, attentions = fuse_attention(_optimize(exported.graph))
+    single = to_single(exported.graph, context.data.calibration)
+    before = onnx.load_from_string(single)
+    after, attentions = fuse_attention(_optimize(single))
     unskipped = unskip(after)
     require_same_interface(before, after)
     old, new = count_operators(before), count_operators(after)
@@ -41,7 +43,7 @@ def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
                 "written out in operators, attn_implementation eager)"
             )
     graph = clean(after)
-    difference = prove_same(exported.graph, graph, context.data.calibration)
+    difference = prove_same(single, graph, context.data.calibration)
     note: Note = {
         "step": "fuse",
         "attentions": attentions,

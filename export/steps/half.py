@@ -15,11 +15,9 @@ from export.graph import clean
 from export.nearness import largest_apart
 from export.quantization.calibration import Watch
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
+from export.rewrites.single import HALF_ROUNDING
 from export.step import Half
 
-# Of what is usual in its place. One rounding to 16 bits moves a value by 1/2048 of itself at most; a hundred
-# layers of it, if all went the same way, by 5 %.
-_TOLERANCE = 0.05
 _LARGEST = 65504
 _OVERFLOW_ROWS = 8
 # Masks say "never" with the least float, for which the converter takes -10000.
@@ -81,8 +79,8 @@ def _refuse_overflow(model: Any, split: Split) -> None:
 
 def _prove_close(pairs: list[tuple[Any, Any]]) -> None:
     for old, new in pairs:
-        if not (share := largest_apart(new, old, coarse=True)) <= _TOLERANCE:
+        if not (share := largest_apart(new, old, coarse=True)) <= HALF_ROUNDING:
             raise StepFailed(
                 f"in 16-bit floats the answers are up to {share:.2g} of a value away from those before, on "
-                f"calibration rows; at most {_TOLERANCE:g} can be rounding: drop the step"
+                f"calibration rows; at most {HALF_ROUNDING:g} can be rounding: drop the step"
             )

@@ -22,6 +22,7 @@ from export.quantization.sensitivity import Found, count_multiply_adds, find_sen
 from export.quantization.trial import Plan
 from export.rewrites.norms import unskip
 from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
+from export.rewrites.single import to_single
 from export.step import Quantize
 
 # Of an output's size.
@@ -96,7 +97,8 @@ def _find_sensitive(
 
 def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Note]:
     """The float model in which layers are chosen, and what was done to it before."""
-    model = prepare(graph)
+    single = to_single(graph, context.data.calibration)
+    model = prepare(single)
     if joined := find_layers(model, ("Attention",)):
         raise StepFailed(
             f"{len(joined)} Attention operators of onnxruntime's, such as {joined[0].node!r}, hold weights "
@@ -106,7 +108,7 @@ def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Not
         static.require_opset(model)
     if settings.method != "static" or static.is_attentive(model):
         model = split_gemms(model)
-    prove_same(graph, model.SerializeToString(), context.data.calibration)
+    prove_same(single, model.SerializeToString(), context.data.calibration)
     return model, level(model, settings, context.data.calibration)
 
 

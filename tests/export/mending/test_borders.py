@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
+from export.errors import ExportFailed
 from export.from_onnx import from_onnx
 from tests.export.files import HALF, answers, file_of, random
 from tests.export.graphs import split_of
@@ -42,3 +43,14 @@ def test_names_that_are_taken_are_left_alone() -> None:
     )
     exported = from_onnx(content, split_of({"x": random(20, 4)}), ("y",))
     assert np.array_equal(answers(exported.graph, x=np.zeros((2, 4), np.float32))[0], np.ones((2, 4)))
+
+
+def test_what_a_processor_cannot_compute_has_its_fix() -> None:
+    """onnxruntime has a few operators of bfloat16: the message names the node, and what to do."""
+    nodes = [helper.make_node("MatMul", ["x", "x"], ["y"], "product")]
+    kind = TensorProto.BFLOAT16
+    content = file_of(nodes, [("x", kind, ["n", 1])], [("y", kind, ["n", 1])], {})
+    with pytest.raises(
+        ExportFailed, match=r"MatMul.*'product'; .* bfloat16 .*: convert the model in float32"
+    ):
+        from_onnx(content, split_of({"x": random(20, 1)}), ("y",))

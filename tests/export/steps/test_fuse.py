@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto
+from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.context import Context, Exported
 from export.errors import StepFailed
@@ -112,3 +114,11 @@ def test_other_weights_are_noticed(fused: Exported) -> None:
     table.CopyFrom(onnx.numpy_helper.from_array(rows + np.float32(0.1) * rows[::-1], table.name))
     changed = replace(fused, graph=model.SerializeToString())
     assert largest_difference(compare(changed.graph, fused.graph, texts(24, 2))) > 1e-2
+
+
+def test_half_floats_are_fused_as_floats(context: Context, fused: Exported) -> None:
+    """onnxruntime would put casts between all operators."""
+    half = convert_float_to_float16(onnx.load_from_string(encoder_graph()), keep_io_types=True)
+    OnnxModel(half).topological_sort()
+    made = fuse(replace(exported_of(encoder_graph()), graph=half.SerializeToString()), FUSE, context)
+    assert made.notes[-1]["attentions"] == fused.notes[-1]["attentions"] == 2

@@ -1,0 +1,25 @@
+"""Names: a name of its own for every node that has one; onnxruntime refuses others."""
+
+from collections import Counter
+from typing import Any
+
+from export.graph import nodes_of
+
+
+def name_nodes(graph: Any) -> list[str]:
+    """Number the nodes that share a name from the second one on; values keep theirs. What was done, in
+    words."""
+    taken = {node.name for node in nodes_of(graph)}
+    numbers: Counter[str] = Counter()
+    changed = 0
+    for node in nodes_of(graph):
+        name = node.name
+        numbers[name] += 1
+        if not name or numbers[name] == 1:
+            continue
+        while (free := f"{name}_{numbers[name]}") in taken:
+            numbers[name] += 1
+        node.name = free
+        taken.add(free)
+        changed += 1
+    return [f"{changed} nodes numbered that had the name of another"] if changed else []
