@@ -125,6 +125,12 @@ class Scale:
         return read_meanings(self._recipe.task, expected, self._labelled)
 
     @property
+    def _classes(self) -> list[str]:
+        """Their names, as far as they have some."""
+        names: list[str] = json.loads(self._trained.assets.get(LABELS, b"[]"))
+        return names
+
+    @property
     def _labelled(self) -> bool:
         return self._data.held_out.labels is not None
 
@@ -150,7 +156,7 @@ class Scale:
         if task == "embedding":
             return
         require_labels_below(self._data, first.shape[-1])
-        names = json.loads(self._trained.assets.get(LABELS, b"[]"))
+        names = self._classes
         if names and len(names) != first.shape[-1]:
             raise ExportFailed(
                 f"{len(names)} classes have a name, from {names[0]} to {names[-1]}, and the output "
@@ -174,7 +180,7 @@ class Scale:
             model=self._recipe.model,
             variant=variant,
             baseline=self._recipe.baseline,
-            rejected=judge(self._recipe.floor, quality),
+            rejected=judge(self._recipe.floor, quality, self._classes),
             rows="alone" if session.alone else "together",
             mixed_by=self._mixers.get(variant),
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),

@@ -59,6 +59,15 @@ class Disagreement(Record):
     variant: int
 
 
+class Confusion(Record):
+    """How often the variant says one class where the baseline says one, the same or another."""
+
+    baseline: int
+    variant: int
+    # Held-out rows, or tokens.
+    count: Count
+
+
 class Meaning(Record):
     """What the numbers of one output are, as the baseline's answers to the held-out rows show it; it decides
     when two answers differ (serve/comparing.py)."""
@@ -104,6 +113,8 @@ class Quality(Record):
     loss: Compared | None = None
     # The accuracy within the class where it is lowest.
     worst_class: Compared | None = None
+    # Which one that is, of the variant.
+    worst_label: int | None = None
     # Share of rows (or tokens) on which all outputs say the same as the baseline's: the top class of scores
     # of classes; of other numbers nearly the same. None: embeddings have other figures.
     agreement: Estimate | None = None
@@ -116,6 +127,8 @@ class Quality(Record):
     classes: tuple[ClassChange, ...] = ()
     # The first few.
     disagreements: tuple[Disagreement, ...] = ()
+    # All pairs where few classes occur, or else the most frequent that differ.
+    confusions: tuple[Confusion, ...] = ()
     # Every output, in the signature's order; empty: nothing was measured, or by an older export.
     outputs: tuple[OutputFigures, ...] = ()
 

@@ -45,6 +45,11 @@ def read_labels(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -
     return labels.astype(np.int64)
 
 
+def name_class(label: int, classes: Sequence[str]) -> str:
+    """The name of a class, or its number where it has none."""
+    return classes[label] if 0 <= label < len(classes) else str(label)
+
+
 def _pad(place: str, items: Sequence[Any], lengths: Lengths, width: int) -> NDArray[Any]:
     """Lists of labels as one array [rows, width]; a list has its row's length, or all of the width with
     -100 on the padding."""

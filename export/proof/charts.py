@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from export.data.labels import name_class
 from export.proof.callouts import Callout, call_out
 from export.proof.curve import find_knee
 from export.proof.standing import Standing, front
@@ -147,11 +148,6 @@ def draw_sensitivity(blocks: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set(xlabel="divergence that goes when the block stays in float")
 
     return _figure([draw], lines=len(shown))
-
-
-def name_class(label: int, classes: Sequence[str]) -> str:
-    """The name of a class, or its number where it has none."""
-    return classes[label] if 0 <= label < len(classes) else str(label)
 
 
 def write_svg(name: str, figure: Figure) -> str:

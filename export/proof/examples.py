@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
-from export.proof.charts import name_class
+from export.data.labels import name_class
 from serve.bundle import Bundle
 
 _SHOWN = 8

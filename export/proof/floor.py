@@ -1,5 +1,8 @@
 """Floor: which variants are good enough to be served, judged on the worse end of every interval."""
 
+from collections.abc import Sequence
+
+from export.data.labels import name_class
 from export.errors import InvalidData
 from export.proof.bootstrap import CONFIDENCE
 from export.recipe import Floor
@@ -52,12 +55,13 @@ def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, la
         )
 
 
-def judge(floor: Floor, quality: Quality) -> str | None:
-    """Why the floor refuses a variant of this quality, in words and numbers; None: it does not.
+def judge(floor: Floor, quality: Quality, classes: Sequence[str] = ()) -> str | None:
+    """Why the floor refuses a variant of this quality, in words and numbers, the classes by their names in
+    `classes`; None: it does not.
 
     Outputs after the first, of which labels say nothing, are held to `agreement`, or to 0.9; those that have
     a correlation, to 0.5, as the rest would let a constant pass."""
-    reasons = [_judge_drop(floor, quality, limit, name) for limit, name in _DROPS.items()]
+    reasons = [_judge_drop(floor, quality, limit, name, classes) for limit, name in _DROPS.items()]
     reasons += [_judge_least(floor, quality, name) for name in _LEAST]
     reasons.append(_judge_divergence(floor, quality))
     reasons += [judge_output(floor, output) for output in quality.outputs[1:]]
@@ -65,14 +69,16 @@ def judge(floor: Floor, quality: Quality) -> str | None:
     return "; ".join(reason for reason in reasons if reason) or None
 
 
-def _judge_drop(floor: Floor, quality: Quality, limit: str, name: str) -> str | None:
+def _judge_drop(floor: Floor, quality: Quality, limit: str, name: str, classes: Sequence[str]) -> str | None:
     allowed: float | None = getattr(floor, limit)
     figure: Compared | None = getattr(quality, name)
     if allowed is None or figure is None or -figure.low <= allowed + _ROUNDING:
         return None
+    worst = quality.worst_label if name == "worst_class" else None
+    of = "" if worst is None else f" (`{name_class(worst, classes)}`)"
     side = "below" if figure.change <= 0 else "above"
     return (
-        f"{name} {figure.value:.4f} is {abs(figure.change):.4f} {side} the baseline's "
+        f"{name}{of} {figure.value:.4f} is {abs(figure.change):.4f} {side} the baseline's "
         f"{figure.value - figure.change:.4f}, with {quality.confidence:.0%} confidence at most "
         f"{-figure.low:.4f} below; allowed are {allowed:.4f}"
     )

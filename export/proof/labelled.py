@@ -30,13 +30,15 @@ class Items:
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """The figures that labels give; all but `classes` with their change against the baseline."""
+    """The figures that labels give; all but the last two with their change against the baseline."""
 
     accuracy: Compared
     macro_f1: Compared
     # None: the scores make no distribution.
     loss: Compared | None
     worst_class: Compared
+    # Which one that is, of the variant.
+    worst_label: int
     classes: tuple[ClassChange, ...]
 
 
@@ -58,6 +60,7 @@ def compare_by_labels(
         accuracy=_compared(after[0], change[0], overall[0]),
         macro_f1=_compared(after[1], change[1], overall[1]),
         worst_class=_compared(after[2], change[2], single[2]),
+        worst_label=_find_worst(items.variant, labels, known),
         loss=None if losses is None else _compare_losses(items, *losses, seed),
         classes=_class_changes(table, known, present),
     )
@@ -120,6 +123,12 @@ def _figures(sums: Floats) -> tuple[Floats, Floats, Floats]:
         accuracy = hits.sum(axis=1) / labelled.sum(axis=1)
         figures.append(np.column_stack([accuracy, f1.mean(axis=1).data, recall.min(axis=1).data]))
     return figures[0], figures[1], figures[1] - figures[0]
+
+
+def _find_worst(answers: Classes, labels: Classes, known: Classes) -> int:
+    labelled = np.bincount(labels, minlength=len(known))
+    right = np.bincount(labels[answers == labels], minlength=len(known))
+    return int(known[np.where(labelled > 0, right / np.maximum(labelled, 1), np.inf).argmin()])
 
 
 def _class_changes(table: csr_array, known: Classes, present: Classes) -> tuple[ClassChange, ...]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from export.data.labels import IGNORE, Labels
 from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals, share_interval
+from export.proof.confusion import count_confusions
 from export.proof.labelled import Items, compare_by_labels
 from export.proof.likeness import mean_cosine, rank_correlation
 from export.proof.outputs import compare_all, estimate_agreement, few_rows
@@ -70,6 +71,7 @@ def _measure_classes(
         "agreement": _agreement(items, ~differences.differ[counted]),
         "kl_divergence": None if divergences is None else _divergence(items, divergences, seed),
         "disagreements": _disagreements(items, known),
+        "confusions": count_confusions(items.baseline, items.variant),
     }
     if known is None:
         return figures

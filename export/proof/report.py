@@ -13,6 +13,8 @@ from export.data.datasets import Data
 from export.proof import tables
 from export.proof.captions import describe_curves, describe_front
 from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity, write_svg
+from export.proof.classes import list_classes
+from export.proof.confusion import arrange_confusions
 from export.proof.examples import find_examples
 from export.proof.standing import describe, stand
 from export.recipe import Recipe
@@ -64,12 +66,19 @@ def render(  # noqa: PLR0913 - all that the page is made of
         sentences={name: describe(bundle, baseline) for name, bundle in ordered.items()},
         tables=[
             table
-            for make in (tables.quality, tables.outputs, tables.speed, tables.anatomy)
-            if (table := make(ordered)) is not None
+            for table in (
+                tables.quality(ordered, classes),
+                tables.outputs(ordered),
+                tables.speed(ordered),
+                tables.anatomy(ordered),
+            )
+            if table is not None
         ],
         curves={name: tables.curve(bundle) for name, bundle in ordered.items()},
         pictures=_draw(ordered, classes),
         sensitivities=_draw_sensitivities(ordered),
+        each_class=list_classes(ordered, classes),
+        confusions=arrange_confusions(ordered, classes),
         examples=find_examples(ordered, data.held_out, classes),
         steps={name: _describe_steps(bundle) for name, bundle in ordered.items()},
         written=yaml.safe_dump(recipe.model_dump(mode="json", exclude_defaults=True), sort_keys=False),

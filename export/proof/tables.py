@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from export.data.labels import name_class
 from export.proof.standing import at, single
 from serve.bundle import Bundle
 from serve.criterion import explain_likeness
-from serve.figures import Compared, Estimate, Figures, OutputFigures, SpeedPoint, find_common_rows
+from serve.figures import Compared, Estimate, Figures, OutputFigures, Quality, SpeedPoint, find_common_rows
 
 # What is written large, and small beside it.
 Cell = tuple[str, str]
@@ -43,8 +44,9 @@ class Table:
     below: Mapping[str, str] = field(default_factory=dict)
 
 
-def quality(bundles: Mapping[str, Bundle]) -> Table:
-    """All figures of quality that the model has, each with its interval."""
+def quality(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> Table:
+    """All figures of quality that the model has, each with its interval; the worst class by its name in
+    `classes`."""
     first = next(iter(bundles.values())).figures.quality
     shown = [name for name in _QUALITY if getattr(first, name) is not None]
     return Table(
@@ -56,7 +58,7 @@ def quality(bundles: Mapping[str, Bundle]) -> Table:
         rows={
             name: [
                 ("rejected" if bundle.rejected else "accepted", ""),
-                *(_figure(getattr(bundle.figures.quality, item)) for item in shown),
+                *(_quality(bundle.figures.quality, item, classes) for item in shown),
             ]
             for name, bundle in bundles.items()
         },
@@ -148,6 +150,13 @@ def curve(bundle: Bundle) -> list[list[str]]:
         ]
         for point in bundle.figures.speed.points
     ]
+
+
+def _quality(quality: Quality, name: str, classes: Sequence[str]) -> Cell:
+    value, small = _figure(getattr(quality, name))
+    if name != "worst_class" or quality.worst_label is None:
+        return value, small
+    return value, f"{name_class(quality.worst_label, classes)}\n{small}".rstrip()
 
 
 def _figure(figure: Compared | Estimate | None) -> Cell:

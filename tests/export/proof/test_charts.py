@@ -8,7 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity, name_class
+from export.data.labels import name_class
+from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity
 from export.proof.standing import Standing
 from serve.bundle import Bundle
 from serve.figures import ClassChange, SpeedPoint

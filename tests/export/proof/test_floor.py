@@ -51,6 +51,16 @@ def test_likeness_is_judged_on_the_worse_end(floor: dict[str, float], reason: st
     assert judge(Floor(**floor), quality) == reason
 
 
+def test_the_worst_class_is_named() -> None:
+    """By its name where it has one."""
+    quality = classifier(worst_class=Compared(value=0.8, change=-0.1, low=-0.3, high=0.05), worst_label=1)
+    reasons = [judge(Floor(worst_class_drop=0.1), quality, names) for names in ([], ["cat", "dog"])]
+    assert [str(reason).split(" is ")[0] for reason in reasons] == [
+        "worst_class (`1`) 0.8000",
+        "worst_class (`dog`) 0.8000",
+    ]
+
+
 def test_every_reason_is_given() -> None:
     """A variant that fails twice is told both."""
     worse = Compared(value=0.5, change=-0.4, low=-0.5, high=-0.3)

@@ -52,6 +52,12 @@ def test_the_worst_class_and_each_class_are_counted() -> None:
     quality = measure("classification", scores(labels), scores([0, 0, 1, 2]), labels, seed=0)
     assert quality.worst_class
     assert (quality.worst_class.value, quality.worst_class.change) == (0.5, -0.5)
+    assert quality.worst_label == 1
+    assert [(item.baseline, item.variant, item.count) for item in quality.confusions] == [
+        (0, 0, 2),
+        (1, 1, 1),
+        (1, 2, 1),
+    ]
     assert [(item.label, item.rows, item.baseline_f1) for item in quality.classes] == [(0, 2, 1), (1, 2, 1)]
     assert quality.classes[1].f1 == pytest.approx(2 / 3)
 

@@ -14,7 +14,16 @@ from export.proof.standing import Standing, describe, front
 from export.proof.tables import outputs
 from export.recipe import Recipe
 from serve.bundle import Bundle
-from serve.figures import ClassChange, Compared, Disagreement, Estimate, Meaning, OutputFigures, Quality
+from serve.figures import (
+    ClassChange,
+    Compared,
+    Confusion,
+    Disagreement,
+    Estimate,
+    Meaning,
+    OutputFigures,
+    Quality,
+)
 from tests.conftest import make_bundle, make_figures
 from tests.export.graphs import split_of
 
@@ -46,11 +55,19 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
     """A baseline, and a variant with everything that can be said of one."""
     folder = tmp_path_factory.mktemp("models")
     base = make_figures(1000)
+    perfect = base.quality.model_copy(update={"worst_class": Compared(value=0.9, change=0, low=0, high=0)})
+    base = base.model_copy(update={"quality": perfect})
     quality = base.quality.model_copy(
         update={
             "accuracy": Compared(value=0.8, change=-0.1, low=-0.3, high=0.05),
             "agreement": Estimate(value=0.9, low=0.55, high=0.99),
             "classes": (ClassChange(label=7, rows=10, baseline_f1=0.9, f1=0.8),),
+            "worst_class": Compared(value=0.8, change=-0.1, low=-0.3, high=0.05),
+            "worst_label": 7,
+            "confusions": (
+                Confusion(baseline=7, variant=7, count=9),
+                Confusion(baseline=7, variant=1, count=1),
+            ),
             "disagreements": (Disagreement(row=3, label=7, baseline=7, variant=1),),
         }
     )
@@ -90,7 +107,7 @@ def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
         "2.50x<small>[2.40, 2.60]</small>",
         "<td>rejected</td>",
         "<td>accepted</td>",
-        '<td colspan="5">accuracy &lt;b&gt;too low&lt;/b&gt;</td>',
+        '<td colspan="6">accuracy &lt;b&gt;too low&lt;/b&gt;</td>',
         "<th>in 8 rows</th>",
         "In 8 rows: the largest batch that all were measured in.",
         "slower than base at 2 rows",
@@ -133,6 +150,9 @@ def test_classes_have_their_names(recipe: Recipe, bundles: dict[str, Bundle], da
     """In the examples and in the picture, where the names are known."""
     names = ["zero", "one", "two", "three", "four", "five", "six", "seven"]
     page = render(recipe, bundles, {}, data, logged=False, classes=names)
+    assert "<small>seven\n-0.1000" in page
+    assert '<td>seven</td><td class="differs">1</td><td>9</td>' in page
+    assert "<tr><td>seven</td><td>10</td><td>0.9000</td><td>0.8000</td></tr>" in page
     assert "labelled <b>seven</b>" in page
     assert "base says seven, light says one" in page
     assert ">seven</text>" in page

@@ -1,0 +1,44 @@
+"""Classes: each class's F1 at the baseline and at its variants, in the order of what was lost most."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from export.data.labels import name_class
+from serve.bundle import Bundle
+
+_MOST_CLASSES = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class EachClass:
+    """A head of the baseline and its variants, and a row for each class: its name, how many held-out rows (or
+    tokens) are of it, and an F1 for each column."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, int, tuple[str, ...]], ...]
+    # How many there are besides.
+    left_out: int
+
+
+def list_classes(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> EachClass | None:
+    """The first 20, by their names in `classes`; None: nothing is labelled, or there is no variant."""
+    found = {
+        name: {item.label: item for item in bundle.figures.quality.classes}
+        for name, bundle in bundles.items()
+        if bundle.figures.quality.classes and name != bundle.baseline
+    }
+    if not found:
+        return None
+    labels = sorted({label for changes in found.values() for label in changes})
+    changes = {
+        label: min(each[label].f1 - each[label].baseline_f1 for each in found.values() if label in each)
+        for label in labels
+    }
+    rows = []
+    for label in sorted(labels, key=lambda label: (changes[label], label))[:_MOST_CLASSES]:
+        each = [variant.get(label) for variant in found.values()]
+        known = next(item for item in each if item is not None)
+        cells = (f"{known.baseline_f1:.4f}", *("-" if item is None else f"{item.f1:.4f}" for item in each))
+        rows.append((name_class(label, classes), known.rows, cells))
+    baseline = next(iter(bundles.values())).baseline
+    return EachClass(head=(baseline, *found), rows=tuple(rows), left_out=max(0, len(labels) - _MOST_CLASSES))

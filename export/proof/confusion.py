@@ -1,0 +1,75 @@
+"""Confusion: which class a variant says where its baseline says which."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from export.data.labels import name_class
+from export.proof.labelled import Classes
+from serve.bundle import Bundle
+from serve.figures import Confusion
+
+# Of more classes that occur, only so many pairs that differ are kept.
+_MOST_CLASSES = 20
+_MOST_PAIRS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confusions:
+    """How often the two say which classes, by their names: as a table, or only the pairs that differ."""
+
+    # What the variant says, and for each class of the baseline how often; empty: there are too many classes.
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    # What the baseline says, what the variant says, and how often; the most frequent first.
+    pairs: tuple[tuple[str, str, int], ...] = ()
+
+
+def count_confusions(baseline: Classes, variant: Classes) -> tuple[Confusion, ...]:
+    """How often the two, [items] each, say which classes; of more than 20 classes only the 20 pairs that
+    differ most often."""
+    pairs, counts = np.unique(np.column_stack([baseline, variant]), axis=0, return_counts=True)
+    found = [
+        Confusion(baseline=int(one), variant=int(other), count=int(count))
+        for (one, other), count in zip(pairs, counts, strict=True)
+    ]
+    if len(np.unique(pairs)) <= _MOST_CLASSES:
+        return tuple(found)
+    return tuple(_differing(found)[:_MOST_PAIRS])
+
+
+def arrange_confusions(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> dict[str, Confusions]:
+    """Per variant that ever differs from the baseline, with the classes by their names in `classes`."""
+    found = {}
+    for name, bundle in bundles.items():
+        counted = bundle.figures.quality.confusions
+        differing = _differing(counted)
+        if not differing:
+            continue
+        if len(differing) == len(counted):
+            pairs = [
+                (name_class(item.baseline, classes), name_class(item.variant, classes), item.count)
+                for item in differing
+            ]
+            found[name] = Confusions(pairs=tuple(pairs))
+        else:
+            found[name] = _tabulate(counted, classes)
+    return found
+
+
+def _tabulate(counted: Sequence[Confusion], classes: Sequence[str]) -> Confusions:
+    counts = {(item.baseline, item.variant): item.count for item in counted}
+    labels = sorted({label for pair in counts for label in pair})
+    return Confusions(
+        columns=tuple(name_class(label, classes) for label in labels),
+        rows=tuple(
+            (name_class(label, classes), tuple(counts.get((label, other), 0) for other in labels))
+            for label in labels
+        ),
+    )
+
+
+def _differing(found: Sequence[Confusion]) -> list[Confusion]:
+    differing = [item for item in found if item.baseline != item.variant]
+    return sorted(differing, key=lambda item: (-item.count, item.baseline, item.variant))

@@ -1,0 +1,47 @@
+"""Each class has its figures, by its name."""
+
+from pathlib import Path
+
+from export.proof.classes import list_classes
+from serve.bundle import Bundle
+from serve.figures import ClassChange
+from tests.conftest import make_bundle, make_figures
+
+
+def bundle(folder: Path, variant: str, *f1: float) -> Bundle:
+    """Of a variant whose classes have these F1, where the baseline's is 0.9."""
+    figures = make_figures(1)
+    changes = tuple(
+        ClassChange(label=label, rows=10 + label, baseline_f1=0.9, f1=value) for label, value in enumerate(f1)
+    )
+    quality = figures.quality.model_copy(update={"classes": changes})
+    return make_bundle(folder, variant, figures=figures.model_copy(update={"quality": quality}))
+
+
+def test_those_that_lost_most_come_first(tmp_path: Path) -> None:
+    """At whichever variant; with the baseline's own F1, and by name where there is one."""
+    bundles = {
+        "base": bundle(tmp_path, "base", 0.9, 0.9),
+        "light": bundle(tmp_path, "light", 0.8, 0.95),
+        "slim": bundle(tmp_path, "slim", 0.9, 0.5),
+    }
+    found = list_classes(bundles, ["cat"])
+    assert found is not None
+    assert found.head == ("base", "light", "slim")
+    assert found.rows == (
+        ("1", 11, ("0.9000", "0.9500", "0.5000")),
+        ("cat", 10, ("0.9000", "0.8000", "0.9000")),
+    )
+
+
+def test_of_many_classes_twenty_are_listed(tmp_path: Path) -> None:
+    """And it is said how many are not."""
+    found = list_classes({"light": bundle(tmp_path, "light", *[0.9] * 25)})
+    assert found is not None
+    assert (len(found.rows), found.left_out) == (20, 5)
+
+
+def test_without_labels_there_are_none(tmp_path: Path) -> None:
+    """Nor for a baseline alone."""
+    assert list_classes({"light": bundle(tmp_path, "light")}) is None
+    assert list_classes({"base": bundle(tmp_path, "base", 0.9)}) is None

@@ -1,0 +1,46 @@
+"""Confusion shows which classes a variant takes for which."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from export.proof.confusion import Confusions, arrange_confusions, count_confusions
+from serve.bundle import Bundle
+from tests.conftest import make_bundle, make_figures
+
+MANY = np.arange(30)
+
+
+def bundle(folder: Path, variant: str, baseline: Any, answers: Any) -> Bundle:
+    """Of a variant that says these classes where the baseline says those."""
+    figures = make_figures(1)
+    confusions = count_confusions(np.asarray(baseline), np.asarray(answers))
+    quality = figures.quality.model_copy(update={"confusions": confusions})
+    return make_bundle(folder, variant, figures=figures.model_copy(update={"quality": quality}))
+
+
+def test_of_few_classes_every_pair_is_counted(tmp_path: Path) -> None:
+    """By name where there is one; a class that only one of the two says has its place in both."""
+    light = bundle(tmp_path, "light", [0, 0, 0, 2], [0, 0, 4, 2])
+    assert arrange_confusions({"light": light}, ["cat", "dog", "eel"]) == {
+        "light": Confusions(
+            columns=("cat", "eel", "4"), rows=(("cat", (2, 0, 1)), ("eel", (0, 1, 0)), ("4", (0, 0, 0)))
+        )
+    }
+
+
+def test_of_many_classes_the_most_frequent_pairs_are_kept(tmp_path: Path) -> None:
+    """Those that differ alone; 20 of them at most."""
+    baseline = np.concatenate([MANY, MANY, [5, 5]])
+    answers = np.concatenate([MANY, (MANY + 1) % 30, [9, 9]])
+    light = bundle(tmp_path, "light", baseline, answers)
+    assert len(light.figures.quality.confusions) == 20
+    pairs = arrange_confusions({"light": light})["light"].pairs
+    assert pairs[:2] == (("5", "9", 2), ("0", "1", 1))
+    assert arrange_confusions({"light": light})["light"].columns == ()
+
+
+def test_who_never_differs_has_none(tmp_path: Path) -> None:
+    """As the baseline beside itself."""
+    assert arrange_confusions({"base": bundle(tmp_path, "base", MANY[:9], MANY[:9])}) == {}
