@@ -12,7 +12,7 @@ from deployments.catalog_file import CatalogFile
 from deployments.doors import close_doors
 from deployments.gateways import Gateways, Reply, Report, journals_of, notices_of
 from deployments.hosts import Hosts
-from deployments.lineup import line_up, plan_lineup
+from deployments.lineup import find_absent, line_up, plan_lineup, recall_absent
 from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.logs import forgive_logs
 from deployments.meter import Meter
@@ -68,7 +68,7 @@ class Keeper:
         self._commands = Commands(self._controller, self._store, self._timeline)
         self._at_once = AtOnce(self._controller)
         if (saved := self._saved.read()) is not None:
-            self._catalog = saved
+            self._catalog, self._reasons = saved, recall_absent(saved)
             for model in self._catalog.models.values():
                 await self._settle(model)
             self._refresh()
@@ -162,6 +162,7 @@ class Keeper:
                 await self._settle(left)
                 await self._publish(self._catalog.put(self._in_force(left)))
             self._reasons |= {f"{model}/{name}": _UNLOADED for name in gone}
+            self._refresh()
             await self._hosts.remove([current.variants[name] for name in gone])
 
     async def _load_plan(self) -> None:
@@ -181,9 +182,7 @@ class Keeper:
             loaded, failures = await self._hosts.bring_up(stored, wanted, current)
         finally:
             self._loading -= paths
-        self._reasons = {
-            path: reason for path, reason in self._reasons.items() if path not in paths
-        } | failures
+        self._reasons = {path: why for path, why in self._reasons.items() if path not in paths} | failures
         kept = {} if current is None else current.variants
         variants = {name: kept[name] for name in kept if not whole or name in wanted} | loaded
         routed = (await self._thread.wait(self._store.read, stored.name)).routes
@@ -207,7 +206,7 @@ class Keeper:
         await self._thread.wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
         situation = self._controller.situations[model.name]
         situation.replicas = self._plan.processes_of(model.name)
-        situation.rejected = model.rejected
+        situation.unserved = self._in_force(model).unserved
         situation.unproven = {name for name, version in model.variants.items() if version.unproven}
 
     async def _tick_forever(self) -> None:
@@ -228,6 +227,7 @@ class Keeper:
         catalog = self._catalog
         for model in self._catalog.models.values():
             if model.name in self._controller.situations and (now := self._in_force(model)) != model:
+                self._controller.situations[model.name].unserved = now.unserved
                 catalog = catalog.put(now)
         if catalog is not self._catalog or self._saved.behind:
             self._catalog = catalog
@@ -235,7 +235,10 @@ class Keeper:
 
     def _in_force(self, model: LoadedModel) -> LoadedModel:
         situation = self._controller.situations[model.name]
-        return model.model_copy(update={"routes": situation.routes, "watch": situation.watch})
+        absent = find_absent(model, self._reasons)
+        return model.model_copy(
+            update={"routes": situation.routes, "watch": situation.watch, "absent": absent}
+        )
 
     async def _publish(self, catalog: Catalog) -> dict[str, str]:
         """Make this the newest catalog; return once all gateways serve it, with what they could not have."""

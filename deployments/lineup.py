@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from serve.catalog import LoadedModel, LoadedVariant
+from serve.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.repository import StoredModel
 from serve.routing import Routes
 
@@ -40,3 +40,20 @@ def line_up(
         variants=variants,
         rejected=stored.rejected,
     )
+
+
+def find_absent(model: LoadedModel, reasons: Mapping[str, str]) -> dict[str, str]:
+    """The variants of a model that are not loaded, by their names, and why; `reasons` by `model/variant`."""
+    named = {
+        name: reasons[f"{of}/{name}"]
+        for of, name in (path.split("/") for path in reasons)
+        if of == model.name
+    }
+    return {name: reason for name, reason in named.items() if name not in model.variants}
+
+
+def recall_absent(catalog: Catalog) -> dict[str, str]:
+    """By `model/variant`, what a catalog says of those that are not loaded."""
+    return {
+        f"{model.name}/{name}": why for model in catalog.models.values() for name, why in model.absent.items()
+    }

@@ -9,7 +9,6 @@ from serve.control import Bundles, BundleView
 from serve.errors import CounterweightError, UnknownModel
 from serve.record import nearest
 from serve.repository import StoredModel, list_models, read_model
-from serve.unserved import require_served
 
 
 def list_variants(
@@ -77,7 +76,7 @@ def find_loaded(catalog: Catalog, model: str, variant: str | None) -> LoadedMode
         raise UnknownModel(f"no model {model!r} is served here; {nearest(model, catalog.models)}")
     loaded = catalog.models[model]
     if variant is not None:
-        require_served(model, variant, loaded.variants, loaded.rejected)
+        loaded.unserved.require(model, variant, loaded.variants)
     return loaded
 
 

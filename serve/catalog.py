@@ -13,6 +13,7 @@ from serve.record import Record
 from serve.rollout.census import Watch
 from serve.routing import Routes
 from serve.tensor import Signature
+from serve.unserved import Unserved
 
 State = Literal["READY", "LOADING", "UNAVAILABLE"]
 
@@ -45,11 +46,18 @@ class LoadedModel(Record):
     variants: Mapping[str, LoadedVariant]
     # Variants that may not be served, and why.
     rejected: Mapping[str, str] = {}
+    # Variants that could not be loaded, or were unloaded, and why.
+    absent: Mapping[str, str] = {}
 
     @property
     def baseline(self) -> LoadedVariant:
         """The variant that the others are weighed against; without it no model is loaded."""
         return self.variants[self.routes.baseline]
+
+    @property
+    def unserved(self) -> Unserved:
+        """Who asks for one of these variants hears why it is not served."""
+        return Unserved(rejected=self.rejected, absent=self.absent)
 
     def without(self, variant: str) -> "LoadedModel":
         """The model without a variant; its routes are the caller's to mend. Raises InvalidRequest for the

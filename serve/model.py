@@ -25,7 +25,7 @@ from serve.shadow import Shadows
 from serve.sound import Encode
 from serve.tensor import Signature
 from serve.text import TEXT, TextInput
-from serve.unserved import require_served
+from serve.unserved import Unserved
 from serve.variant import ServedVariant
 
 _log = logging.getLogger("counterweight.model")
@@ -54,8 +54,8 @@ class ServedModel:
         # What a request may consist of; the first is what the metadata tells.
         self.forms = (signature,) if text is None else (text.form, signature)
         self.served: Mapping[str, ServedVariant] = {}
-        # Variants in the repository that may not be served, and why.
-        self.rejected: Mapping[str, str] = {}
+        # Variants in the repository that are not, and why.
+        self.unserved = Unserved()
         # A variant's counts outlive its versions.
         self.tallies: dict[str, Tally] = {}
         # The variants that get copies.
@@ -124,13 +124,14 @@ class ServedModel:
         return self.census.sheet(self.routes.revision, *ran_of(self.tallies))
 
     def require(self, variant: str) -> ServedVariant:
-        """The variant of that name, if it is served. Raises UnknownVariant."""
-        require_served(self.name, variant, self.served, self.rejected)
+        """The variant of that name, if it is served. Raises UnknownVariant or VariantUnavailable."""
+        self.unserved.require(self.name, variant, self.served)
         return self.served[variant]
 
     def find(self, variant: str, *, pinned: bool) -> ServedVariant:
         """The variant of that name, or the baseline for one that the routes chose and that is not served: it
-        may not have been loaded here, or have been unloaded since. Raises UnknownVariant."""
+        may not have been loaded here, or have been unloaded since. Raises UnknownVariant or
+        VariantUnavailable."""
         return self.require(variant if pinned or variant in self.served else self.routes.baseline)
 
     def admit(
@@ -145,7 +146,7 @@ class ServedModel:
         """Who is to answer a request: the pinned variant, or the routes' choice for this sticky key, or the
         baseline where the queue of that one is full.
 
-        Raises UnknownVariant, or Overloaded before anything was done for the request."""
+        Raises UnknownVariant, VariantUnavailable, or Overloaded before anything was done for the request."""
         census = None if pinned is not None or self.protect() is not None else self.census
         routes = self.routes
         point = point_of(self.name, key)

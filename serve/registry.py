@@ -1,7 +1,8 @@
 """Registry: the models behind one gateway, kept as the newest catalog says."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -135,6 +136,7 @@ class Registry:
         if old is not None and before is not None and _runs_alike(before, loaded):
             # Who answers has changed, and nobody that could: nothing to be read, nothing to wait for.
             self._route(old, loaded)
+            old.unserved = loaded.unserved
             self._versions[loaded.name] = loaded
             return []
         folder = Path(loaded.baseline.folder)
@@ -156,7 +158,8 @@ class Registry:
             raise CounterweightError(failures[f"{loaded.name}/{loaded.routes.baseline}"])
         gone = model.serve(served, loaded.routes)
         self._route(model, loaded)
-        model.labels, model.sizes, model.rejected = labels, bundle.sizes, loaded.rejected
+        model.labels, model.sizes = labels, bundle.sizes
+        model.unserved = replace(loaded.unserved, missing=_missing(loaded, served, failures))
         if old is not None and old is not model:
             old.close()
             gone = list(old.served.values())
@@ -198,9 +201,15 @@ class Registry:
         return served
 
 
+def _missing(loaded: LoadedModel, served: Collection[str], failures: Mapping[str, str]) -> dict[str, str]:
+    """Why variants that are loaded cannot be had here."""
+    return {name: failures[f"{loaded.name}/{name}"] for name in loaded.variants if name not in served}
+
+
 def _runs_alike(before: LoadedModel, after: LoadedModel) -> bool:
-    """Whether the two differ in nothing but who gets the traffic and who watches."""
-    return before == after.model_copy(update={"routes": before.routes, "watch": before.watch})
+    """Whether the two differ in nothing but who gets the traffic, who watches and what is said of others."""
+    alike = {name: getattr(before, name) for name in ("routes", "watch", "rejected", "absent")}
+    return before == after.model_copy(update=alike)
 
 
 def _same_form(model: ServedModel, signature: Signature, text: TextInput | None) -> bool:

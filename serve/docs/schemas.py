@@ -112,12 +112,15 @@ ANSWERS: dict[str, Schema] = {
                     "max_body_bytes": whole(1, "A larger body is refused with 413."),
                     "row_json_bytes": whole(0, "About what one row takes as JSON."),
                     "row_binary_bytes": whole(0, "What it takes as bytes behind the JSON."),
+                    "max_tokens": whole(1, "A longer text is cut to so many tokens."),
                 },
-                optional=("row_json_bytes", "row_binary_bytes"),
+                optional=("row_json_bytes", "row_binary_bytes", "max_tokens"),
             ),
             "unserved": {
                 "type": "object",
-                "additionalProperties": text("Why the quality floor refused it."),
+                "additionalProperties": text(
+                    "Why: its floor refused it, it could not be loaded, or it was unloaded."
+                ),
                 "description": "Variants in the repository that are not served.",
             },
         },

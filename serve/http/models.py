@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from serve.http.gate import Gate
 from serve.model import ServedModel, find_model
-from serve.oip.metadata import example_shapes, model_config, model_metadata, server_metadata, wire_parameters
+from serve.oip.metadata import describe_model, model_config, server_metadata
 from serve.oip.statistics import model_statistics
 from serve.registry import Registry
 from serve.settings import Settings
@@ -53,14 +53,8 @@ class _ModelsApi:
 
     async def model_metadata(self, request: Request) -> Response:
         model, variants = self._asked(request)
-        told = model_metadata(model.name, model.forms, variants)
-        shapes = example_shapes(model.forms, model.sizes)
-        for tensor in told["inputs"]:
-            if tensor["name"] in shapes:
-                tensor["example_shape"] = shapes[tensor["name"]]
-        told["parameters"] = wire_parameters(model.forms, self._settings.max_body_bytes)
-        if model.rejected and "variant" not in request.path_params:
-            told["unserved"] = dict(model.rejected)
+        whole = "variant" not in request.path_params
+        told = describe_model(model, variants, self._settings.max_body_bytes, whole=whole)
         return answer_json(told)
 
     async def model_ready(self, request: Request) -> Response:

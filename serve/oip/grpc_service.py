@@ -11,14 +11,14 @@ from google.protobuf.json_format import ParseDict
 
 from serve.access import Access, Role
 from serve.catalog import Repository
-from serve.errors import InvalidRequest, UnknownModel, UnknownVariant
+from serve.errors import InvalidRequest, UnknownModel, UnknownVariant, VariantUnavailable
 from serve.model import ServedModel, find_model
 from serve.observe.observer import Observer
 from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_calls import SERVICE, Call, Context, guard
 from serve.oip.grpc_codec import read_map
 from serve.oip.grpc_infer import GrpcInfer
-from serve.oip.metadata import model_config, model_metadata, server_metadata
+from serve.oip.metadata import describe_model, model_config, server_metadata
 from serve.oip.parameters import read_variant
 from serve.oip.statistics import model_statistics
 from serve.oip.wording import shorten
@@ -89,8 +89,8 @@ class _Service:
     ) -> wire.ModelReadyResponse:
         try:
             ready = await self._model(request.name).ready(request.version or None)
-        except (UnknownModel, UnknownVariant):
-            # To Triton's clients what was unloaded is not ready, and no error.
+        except (UnknownModel, UnknownVariant, VariantUnavailable):
+            # To Triton's clients what was unloaded, or could not be loaded, is not ready, and no error.
             ready = False
         return wire.ModelReadyResponse(ready=ready)
 
@@ -101,8 +101,10 @@ class _Service:
         self, request: wire.ModelMetadataRequest, context: Context
     ) -> wire.ModelMetadataResponse:
         model = self._model(request.name)
-        metadata = model_metadata(model.name, model.forms, _versions(model, request.version))
-        return ParseDict(metadata, wire.ModelMetadataResponse())
+        variants, whole = _versions(model, request.version), not request.version
+        told = describe_model(model, variants, self._settings.max_body_bytes, whole=whole)
+        told["parameters"] = {name: {"int64_param": value} for name, value in told["parameters"].items()}
+        return ParseDict(told, wire.ModelMetadataResponse())
 
     async def _model_config(
         self, request: wire.ModelConfigRequest, context: Context
@@ -155,7 +157,7 @@ class _Service:
 
 
 def _versions(model: ServedModel, version: str) -> list[str]:
-    """The variant that a call names, or all. Raises UnknownVariant."""
+    """The variant that a call names, or all. Raises UnknownVariant or VariantUnavailable."""
     return [model.require(shorten(version)).name] if version else model.variants
 
 

@@ -2,10 +2,13 @@
 
 import importlib.metadata
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from serve.oip.row_sizes import size_of_row
 from serve.tensor import Signature, TensorSpec
+
+if TYPE_CHECKING:
+    from serve.model import ServedModel
 
 # Only what works.
 EXTENSIONS = (
@@ -37,6 +40,23 @@ def model_metadata(name: str, forms: tuple[Signature, ...], versions: list[str])
     }
 
 
+def describe_model(
+    model: "ServedModel", variants: list[str], max_body_bytes: int, *, whole: bool
+) -> dict[str, Any]:
+    """The metadata of a model, or of the one of its variants that a call names, and then not `whole`."""
+    told = model_metadata(model.name, model.forms, variants)
+    shapes = example_shapes(model.forms, model.sizes)
+    for tensor in told["inputs"]:
+        if tensor["name"] in shapes:
+            tensor["example_shape"] = shapes[tensor["name"]]
+    told["parameters"] = wire_parameters(model.forms, max_body_bytes)
+    if model.text is not None:
+        told["parameters"]["max_tokens"] = model.text.max_tokens
+    if whole and model.unserved.reasons:
+        told["unserved"] = model.unserved.reasons
+    return told
+
+
 def example_shapes(forms: tuple[Signature, ...], sizes: Mapping[str, int]) -> dict[str, list[int]]:
     """Shapes that one row of an input may have, for the inputs whose other dimensions vary, as far as it is
     known what they take."""
@@ -51,7 +71,7 @@ def example_shapes(forms: tuple[Signature, ...], sizes: Mapping[str, int]) -> di
 
 
 def wire_parameters(forms: tuple[Signature, ...], max_body_bytes: int) -> dict[str, Any]:
-    """What a request over HTTP may bring, beside what a row takes where that does not vary."""
+    """What a request may bring, beside what a row takes where that does not vary."""
     row = size_of_row(forms)
     sizes = {} if row is None else {"row_json_bytes": row.json_bytes, "row_binary_bytes": row.binary_bytes}
     return {"max_body_bytes": max_body_bytes, **sizes}

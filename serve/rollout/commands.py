@@ -31,7 +31,6 @@ from serve.rollout.timeline import Timeline
 from serve.rollout.trail import Action, Change
 from serve.rollout.views import lines_of, past, qualifications_of, rollouts_of
 from serve.routing import Routes
-from serve.unserved import require_served
 
 _MOST_ENTRIES = 500
 
@@ -210,4 +209,4 @@ def _require_loaded(situation: Situation, found: Qualification) -> None:
 
 
 def _require(variant: str, situation: Situation) -> None:
-    require_served(situation.model, variant, situation.digests, situation.rejected)
+    situation.unserved.require(situation.model, variant, situation.digests)

@@ -21,6 +21,7 @@ from serve.rollout.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
 from serve.rollout.withdrawal import on_top
 from serve.routing import Routes
+from serve.unserved import Unserved
 
 _log = logging.getLogger("counterweight.controller")
 _SHOWN = 20
@@ -42,8 +43,7 @@ class Situation:
     baseline: str
     # Variant -> the digest of the version that is loaded.
     digests: Mapping[str, str]
-    # Variants that may not be served, and why.
-    rejected: Mapping[str, str] = field(default_factory=dict)
+    unserved: Unserved = field(default_factory=Unserved)
     # Variants that nobody has measured on held-out rows.
     unproven: Set[str] = frozenset()
     # What a person asked for when the server was started; None: nothing.

@@ -5,7 +5,6 @@ from serve.errors import InvalidRequest, RefusedAction
 from serve.rollout.qualification import unqualified
 from serve.rollout.rollout import Phase
 from serve.rollout.situation import Situation
-from serve.unserved import require_served
 
 
 def require_startable(situation: Situation, wanted: RolloutWanted) -> None:
@@ -21,7 +20,7 @@ def require_startable(situation: Situation, wanted: RolloutWanted) -> None:
                 else "runs already; wait for its end, or abort it"
             )
         )
-    require_served(model, candidate, situation.digests, situation.rejected)
+    situation.unserved.require(model, candidate, situation.digests)
     if candidate == baseline:
         raise InvalidRequest(f"the candidate {candidate!r} is the baseline; name another variant")
     _require_all_at_baseline(situation)

@@ -1,4 +1,4 @@
-"""A variant that was rejected, and who asks for it all the same."""
+"""A variant that is not served, and who asks for it all the same."""
 
 import asyncio
 from collections.abc import Mapping
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from serve.control import RolloutWanted, RoutesWanted
-from serve.errors import UnknownVariant
-from tests.deployments.keepers import Reporting, make_keeper
+from serve.errors import InvalidBundle, UnknownVariant
+from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 REFUSED = "'poor': it was rejected: accuracy 0.50"
 
@@ -45,3 +45,34 @@ def test_gateways_hear_what_was_rejected(repository: Path, tmp_path: Path) -> No
         return gateway.catalog.models["linear"].rejected
 
     assert list(asyncio.run(scenario())) == ["poor"]
+
+
+def test_gateways_hear_what_could_not_be_loaded_and_what_was_unloaded(
+    repository: Path, tmp_path: Path
+) -> None:
+    """Until it is served again; a rollout to it is refused in the same words."""
+
+    async def scenario() -> list[Mapping[str, str]]:
+        keeper, hosts = await make_keeper(repository, tmp_path)
+        told: list[Mapping[str, str]] = []
+        async with reporting(keeper) as gateway:
+
+            async def hear() -> None:
+                await gateway.report()
+                told.append(gateway.catalog.models["linear"].absent)
+
+            await gateway.report()
+            await keeper.unload("linear", "light")
+            await hear()
+            hosts.broken["linear/light"] = "its digest is wrong"
+            with pytest.raises(InvalidBundle):
+                await keeper.load("linear", "light")
+            await hear()
+            with pytest.raises(UnknownVariant, match="no variant 'light': its digest is wrong; served: base"):
+                await keeper.command("start", "linear", RolloutWanted(candidate="light"), "ann")
+            hosts.broken.clear()
+            await keeper.load("linear", "light")
+            await hear()
+        return told
+
+    assert asyncio.run(scenario()) == [{"light": "it was unloaded"}, {"light": "its digest is wrong"}, {}]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serve.catalog import Catalog, LoadedModel, LoadedVariant
-from serve.errors import InvalidBundle, VariantUnavailable
+from serve.errors import InvalidBundle, UnknownVariant, VariantUnavailable
 from serve.routing import Routes
 from tests.serve.gateway import Gateway, run
 
@@ -37,6 +37,38 @@ def test_what_could_not_be_had_is_tried_again_with_the_next_catalog(gateway: Gat
         return first, await gateway.apply(2, base=1, light=2), await gateway.ask("light")
 
     assert run(gateway, scenario()) == ({"linear/light": "it does not answer"}, {}, 2.0)
+
+
+def test_who_asks_for_what_cannot_be_had_hears_why(gateway: Gateway) -> None:
+    """By its name; whoever leaves the choice to the routes is answered by the baseline."""
+
+    async def scenario() -> tuple[float, float]:
+        gateway.broken["light"] = VariantUnavailable("it does not answer")
+        await gateway.apply(1, base=1, light=2, weight=1)
+        with pytest.raises(VariantUnavailable, match="'light' of 'linear' cannot be had here: it does not"):
+            await gateway.ask("light")
+        first = await gateway.ask()
+        gateway.broken.clear()
+        await gateway.apply(2, base=1, light=2)
+        return first, await gateway.ask("light")
+
+    assert run(gateway, scenario()) == (1.0, 2.0)
+
+
+def test_what_the_keeper_could_not_load_is_told_at_once(gateway: Gateway) -> None:
+    """Nothing that runs is touched by it."""
+
+    async def scenario() -> bool:
+        await gateway.apply(1, base=1)
+        before = gateway.model.served["base"]
+        catalog = gateway.catalog(2, base=1)
+        told = catalog.models["linear"].model_copy(update={"absent": {"light": "its digest is wrong"}})
+        await gateway.registry.apply(catalog.put(told))
+        with pytest.raises(UnknownVariant, match="no variant 'light': its digest is wrong; served: base"):
+            await gateway.ask("light")
+        return gateway.model.served["base"] is before
+
+    assert run(gateway, scenario())
 
 
 def test_a_model_without_its_baseline_is_not_served(gateway: Gateway) -> None:

@@ -1,14 +1,14 @@
 import pytest
 
-from serve.errors import UnknownVariant
-from serve.unserved import require_served
+from serve.errors import UnknownVariant, VariantUnavailable
+from serve.unserved import Unserved
 
 SERVED = {"base": 1, "light": 2}
 
 
 def test_a_variant_that_is_served_is_no_matter() -> None:
-    """Also where an older version of it was rejected."""
-    require_served("linear", "light", SERVED, {"light": "poor"})
+    """Also where another version of it was rejected, or could not be loaded."""
+    Unserved(rejected={"light": "poor"}, absent={"light": "broken"}).require("linear", "light", SERVED)
 
 
 def test_a_rejected_variant_says_so_and_why() -> None:
@@ -17,10 +17,24 @@ def test_a_rejected_variant_says_so_and_why() -> None:
         UnknownVariant,
         match=r"serves no variant 'poor': it was rejected: accuracy 0\.50; served: base, light",
     ):
-        require_served("linear", "poor", SERVED, {"poor": "accuracy 0.50"})
+        Unserved(rejected={"poor": "accuracy 0.50"}).require("linear", "poor", SERVED)
+
+
+def test_a_variant_that_could_not_be_loaded_says_why() -> None:
+    """It is not there until somebody loads it again."""
+    with pytest.raises(
+        UnknownVariant, match=r"serves no variant 'slim': model\.onnx was changed; served: base, light"
+    ):
+        Unserved(absent={"slim": "model.onnx was changed"}).require("linear", "slim", SERVED)
+
+
+def test_a_variant_that_is_missing_here_may_come_back() -> None:
+    """A gateway goes on trying, so it pays to ask again."""
+    with pytest.raises(VariantUnavailable, match="'slim' of 'linear' cannot be had here: no memory; it is"):
+        Unserved(missing={"slim": "no memory"}).require("linear", "slim", SERVED)
 
 
 def test_an_unknown_variant_says_what_was_probably_meant() -> None:
     """The nearest that is served."""
     with pytest.raises(UnknownVariant, match="serves no variant 'lihgt'; did you mean 'light'"):
-        require_served("linear", "lihgt", SERVED, {})
+        Unserved().require("linear", "lihgt", SERVED)

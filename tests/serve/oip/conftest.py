@@ -3,7 +3,7 @@
 import asyncio
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -29,6 +29,7 @@ from serve.registry import Registry
 from serve.rollout.tally import Load, Loads, Tally
 from serve.routing import Routes
 from serve.settings import Settings
+from serve.unserved import Unserved
 from tests.conftest import SIGNATURE
 
 FAILURES = {
@@ -47,6 +48,9 @@ class FakeModel:
     signature = SIGNATURE
     forms = (SIGNATURE,)
     labels = ("a", "b", "c")
+    sizes: Mapping[str, int] = {}
+    text = None
+    unserved = Unserved(rejected={"poor": "accuracy 0.50"})
     variants = ("base", "light", *FAILURES)
     routes = Routes(model="linear", baseline="base", weights={"base": 1})
 

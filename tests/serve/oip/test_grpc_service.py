@@ -14,6 +14,7 @@ from serve.errors import ModelFailed
 from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_calls import SERVICE, status_of
 from serve.routing import STICKY_KEY
+from serve.settings import Settings
 
 X = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)
 Told = list[tuple[str, str, str | None]]
@@ -121,12 +122,21 @@ def test_health_is_told(client: Any) -> None:
     assert not client.is_model_ready("other")
 
 
-def test_metadata_and_configuration_are_those_of_http(client: Any) -> None:
+def test_metadata_and_configuration_are_those_of_http(client: Any, address: str) -> None:
     """As messages; as JSON, Triton's client shows them under the same names."""
     assert client.get_server_metadata().name == "counterweight"
     metadata = client.get_model_metadata("linear", "light", as_json=True)
     assert metadata["versions"] == ["light"]
     assert metadata["inputs"] == [{"name": "x", "datatype": "FP32", "shape": ["-1", "4"]}]
+    whole = wire.ModelMetadataResponse.FromString(
+        call_raw(address, "ModelMetadata", wire.ModelMetadataRequest(name="linear").SerializeToString())
+    )
+    assert {name: value.int64_param for name, value in whole.parameters.items()} == {
+        "max_body_bytes": Settings().max_body_bytes,
+        "row_json_bytes": 80,
+        "row_binary_bytes": 16,
+    }
+    assert dict(whole.unserved) == {"poor": "accuracy 0.50"}
     config = client.get_model_config("linear").config
     assert (config.name, config.max_batch_size, config.backend) == ("linear", 8, "onnxruntime")
     assert (config.input[0].data_type, list(config.input[0].dims)) == (11, [4])

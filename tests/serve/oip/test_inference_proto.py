@@ -3,10 +3,21 @@ from tritonclient.grpc import service_pb2
 
 from serve.oip import inference_pb2
 
+# What is told beside the protocol: who does not know it skips it.
+_ADDED = {
+    "ModelMetadataResponse": {"parameters": 6, "unserved": 100},
+    "TensorMetadata": {"example_shape": 100},
+}
+
 
 def compare(ours: Descriptor, theirs: Descriptor) -> None:
-    """Assert that every field of ours is theirs: number, type, and whether it repeats."""
+    """Assert that every field of ours is theirs (number, type, whether it repeats) or skipped by them."""
+    added = {field.name: field.number for field in ours.fields if field.name not in theirs.fields_by_name}
+    assert added == _ADDED.get(ours.name, {})
+    assert not set(added.values()) & {field.number for field in theirs.fields}
     for field in ours.fields:
+        if field.name in added:
+            continue
         other = theirs.fields_by_name[field.name]
         assert (field.number, field.type, field.is_repeated) == (other.number, other.type, other.is_repeated)
         if field.message_type is not None and other.message_type is not None:
