@@ -85,8 +85,8 @@ class Scale:
             where = f", first in {mixer}" if mixer else ""
             raise ExportFailed(
                 f"{name} answers a row by the rows beside it in a run ({beside} {verb} the answer{where}), "
-                "and the server puts rows of different clients into one run; look for statistics, attention or "
-                "a Softmax over the first dimension, and for batch normalization in training mode"
+                "and the server puts rows of different clients into one run; look for statistics, attention "
+                "or a Softmax over the first dimension, and for batch normalization in training mode"
             )
         self._mixers[variant] = mixer
         return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
