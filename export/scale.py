@@ -18,9 +18,10 @@ from export.proof.constant import find_unproven
 from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
 from export.proof.held_out import Answers, answers
+from export.proof.mixing import find_mixer
 from export.proof.outputs import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.quality import measure
-from export.proof.rows import find_dependence
+from export.proof.rows import NUMBER, find_dependence
 from export.proof.speed import measure_speed
 from export.ranges import find_ranges
 from export.recipe import Recipe
@@ -45,6 +46,8 @@ class Scale:
         self._shelf = shelf
         self._home = home
         self._loaded: dict[str, tuple[Exported, Session]] = {}
+        # Variant whose rows see each other -> the node at which they do.
+        self._mixers: dict[str, str | None] = {}
         # Of the answers worth keeping: the baseline's, for variants to come.
         self.keys: set[str] = set()
 
@@ -77,12 +80,16 @@ class Scale:
         beside = find_dependence(session, self._data.held_out)
         if beside is None:
             return session
+        mixer = find_mixer(exported.graph, self._data.held_out, beside)
         if variant == self._recipe.baseline:
+            verb = "changes" if beside == NUMBER else "change"
+            where = f", first in {mixer}" if mixer else ""
             raise ExportFailed(
-                f"{name} answers a row by what stands beside it in a run ({beside} change the answer), and "
-                "the server puts rows of different clients into one run; look for statistics, attention or a "
-                "Softmax over the first dimension, and for batch normalization in training mode"
+                f"{name} answers a row by the rows beside it in a run ({beside} {verb} the answer{where}), "
+                "and the server puts rows of different clients into one run; look for statistics, attention "
+                "or a Softmax over the first dimension, and for batch normalization in training mode"
             )
+        self._mixers[variant] = mixer
         return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
 
     def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
@@ -179,6 +186,7 @@ class Scale:
             baseline=self._recipe.baseline,
             rejected=judge(self._recipe.floor, quality, self._classes),
             rows="alone" if session.alone else "together",
+            mixed_by=self._mixers.get(variant),
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
             signature=exported.signature,
             sizes=session.sizes,

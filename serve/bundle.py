@@ -92,6 +92,8 @@ class Bundle(Record):
     position: Annotated[int, Field(ge=0)] | None = None
     # "alone": its answer to a row depends on the rows beside it in a run, so each row has a run of its own.
     rows: Literal["together", "alone"] = "together"
+    # The first node at which they see each other, where it was found.
+    mixed_by: str | None = None
     files: Annotated[tuple[BundleFile, ...], Field(min_length=1)]
     signature: Signature
     # Dimension that may vary, the batch aside -> a size that it has in the calibration rows, so that the

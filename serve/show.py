@@ -21,7 +21,6 @@ _QUALITY = {
     "cosine": "cosine",
     "rank_correlation": "rank",
 }
-_ALONE = "its rows see each other, so each has a run of its own"
 
 
 def show(arguments: list[str]) -> int:
@@ -52,6 +51,7 @@ def describe(model: StoredModel) -> dict[str, Any]:
                 "unproven": bundle.unproven,
                 "rows": bundle.rows,
                 "digest": bundle.digest,
+                "mixed_by": bundle.mixed_by,
                 "figures": bundle.figures.model_dump(mode="json"),
             }
             for name, bundle in model.bundles.items()
@@ -121,10 +121,15 @@ def _reasons(variants: Iterable[Mapping[str, Any]]) -> list[str]:
         for variant in variants
         for reason in (
             f"rejected: {variant['rejected']}" if variant["rejected"] else "",
-            _ALONE if variant.get("rows") == "alone" else "",
+            _say_alone(variant) if variant.get("rows") == "alone" else "",
         )
         if reason
     ]
+
+
+def _say_alone(variant: Mapping[str, Any]) -> str:
+    where = f" (first in {variant['mixed_by']})" if variant.get("mixed_by") else ""
+    return f"its rows see each other{where}, so each has a run of its own"
 
 
 def _integers(figures: Figures) -> str:

@@ -4,6 +4,8 @@ The server puts rows of different clients into one run. A graph that sees them t
 of the whole batch, attention over it, a Softmax along it) would answer one client by what others sent."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +18,7 @@ from serve.tensor import Arrays
 
 # Rows in a run; what stands in one half is changed, and the answers to the other are looked at. Some graphs
 # see others only in a larger run.
-_ROWS, _MORE_ROWS = 4, 16
+ROWS, _MORE_ROWS = 4, 16
 # Times the row: what a client may send by mistake.
 _EXTREME = 1e4
 # Of what is usual in the same place. In runs of one size each row is computed alike, bit by bit, unless
@@ -25,6 +27,19 @@ _SAME = 1e-5
 # The same for a row in a run of its own, whose kernels add up in another order and so may round an 8-bit
 # integer the other way.
 _NEARLY_SAME = 0.1
+# What changes an answer, where it is not what stands beside the row.
+NUMBER = "their number"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """Two runs of as many rows, in which some rows are the same."""
+
+    # What the others become.
+    beside: str
+    before: Arrays
+    after: Arrays
+    kept: slice
 
 
 def find_dependence(session: Session, split: Split) -> str | None:
@@ -32,38 +47,56 @@ def find_dependence(session: Session, split: Split) -> str | None:
     None: nothing does."""
     if not session.signature.batches:
         return None
-    # All of one padded length.
-    arrays = split.take(np.arange(2 * _ROWS, dtype=np.int64) % len(split))
-    rows, others = (
-        {name: array[part] for name, array in arrays.items()} for part in (slice(_ROWS), slice(_ROWS, None))
-    )
+    for trial in trials(split):
+        before = session.run(trial.before)
+        try:
+            after = session.run(trial.after)
+        except ModelFailed:
+            # Then the server gives each row of the run one of its own.
+            continue
+        if any(is_another(before[name][trial.kept], after[name][trial.kept]) for name in before):
+            return trial.beside
+    rows = first_rows(split)
     before = session.run(rows)
-    for words, beside in _neighbours(rows, others):
-        for kept in (slice(0, _ROWS // 2), slice(_ROWS // 2, _ROWS)):
-            if _moves(session, rows, before, beside, kept):
-                return words
-    more = split.take(np.arange(_MORE_ROWS, dtype=np.int64) % len(split))
-    one_row = {name: np.repeat(array[1:2], _MORE_ROWS, 0) for name, array in more.items()}
-    if _moves(session, more, session.run(more), one_row, slice(1)):
-        return f"other rows in a run of {_MORE_ROWS}"
-    for row in range(_ROWS):
-        place = slice(row, row + 1)
+    for number in range(ROWS):
+        place = slice(number, number + 1)
         alone = session.run({name: array[place] for name, array in rows.items()})
-        if _differ({name: answer[place] for name, answer in before.items()}, alone, slice(1), _NEARLY_SAME):
-            return "their number"
+        if any(is_another(before[name][place], alone[name], alone=True) for name in before):
+            return NUMBER
     return None
 
 
-def _moves(session: Session, rows: Arrays, before: Arrays, beside: Arrays, kept: slice) -> bool:
-    """Whether the answers to the rows `kept` are others when the others of the run are those of `beside`."""
+def first_rows(split: Split, others: bool = False) -> Arrays:
+    """The rows of a run, or those that stand beside them instead, all of one padded length."""
+    arrays = split.take(np.arange(2 * ROWS, dtype=np.int64) % len(split))
+    return {name: array[ROWS:] if others else array[:ROWS] for name, array in arrays.items()}
+
+
+def trials(split: Split) -> Iterator[Trial]:
+    """What stands beside a row becomes something else: in a small run, and in a larger one."""
+    rows = first_rows(split)
+    for words, beside in _neighbours(rows, first_rows(split, others=True)):
+        for kept in (slice(0, ROWS // 2), slice(ROWS // 2, ROWS)):
+            yield Trial(beside=words, before=rows, after=_mix(rows, beside, kept), kept=kept)
+    more, kept = split.take(np.arange(_MORE_ROWS, dtype=np.int64) % len(split)), slice(1)
+    one_row = {name: np.repeat(array[1:2], _MORE_ROWS, 0) for name, array in more.items()}
+    words = f"other rows in a run of {_MORE_ROWS}"
+    yield Trial(beside=words, before=more, after=_mix(more, one_row, kept), kept=kept)
+
+
+def is_another(before: NDArray[Any], after: NDArray[Any], *, alone: bool = False) -> bool:
+    """Whether what was made of the same row is no longer the same; `alone`: in a run of its own."""
+    if alone and before.dtype.kind != "f" and before.shape == after.shape:
+        # The largest of numbers that rounding moves may be another one.
+        return False
+    return largest_apart(after, before, coarse=alone) > (_NEARLY_SAME if alone else _SAME)
+
+
+def _mix(rows: Arrays, beside: Arrays, kept: slice) -> Arrays:
     mixed = {name: array.copy() for name, array in beside.items()}
     for name, array in mixed.items():
         array[kept] = rows[name][kept]
-    try:
-        return _differ(before, session.run(mixed), kept, _SAME)
-    except ModelFailed:
-        # Then the server gives each row of the run one of its own.
-        return False
+    return mixed
 
 
 def _neighbours(rows: Arrays, others: Arrays) -> Iterator[tuple[str, Arrays]]:
@@ -79,13 +112,3 @@ def _neighbours(rows: Arrays, others: Arrays) -> Iterator[tuple[str, Arrays]]:
         yield f"rows {_EXTREME:g} times as large", {**rows, **extreme}
         nan = {name: np.full_like(array, np.nan) for name, array in floats.items()}
         yield "rows of NaN", {**rows, **nan}
-
-
-def _differ(before: Arrays, after: Arrays, kept: slice, share: float) -> bool:
-    return any(_far(before[name][kept], after[name][kept], share) for name in before)
-
-
-def _far(before: NDArray[np.generic], after: NDArray[np.generic], share: float) -> bool:
-    # The largest of numbers that rounding moves may be another one.
-    exact = share == _SAME or before.shape != after.shape or before.dtype.kind == "f"
-    return exact and largest_apart(after, before, coarse=share != _SAME) > share

@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
 import onnx
+from onnx import numpy_helper
 from pydantic import JsonValue
 
 from export.context import Note
@@ -37,12 +39,14 @@ def account(
     working |= {layer.node for layer in find_layers(plan.model, tables.OPERATORS)}
     done = sum(cost_of[name] for name in integers - _find_idle(quantized))
     shares = {
-        "weight_bytes": _share_of_weights(plan.model, [item for item in layers if item.node in integers]),
+        "weight_bytes": _share_of_weights(
+            plan.model, quantized, [item for item in layers if item.node in integers]
+        ),
         "multiply_adds": done / max(1, sum(cost_of.values())),
     }
     note: Note = {
         "integers": {name: round(share, 6) for name, share in shares.items()},
-        "stays_float": _explain(plan, working - integers, reasons),
+        "stays_float": _explain(plan, working - integers, reasons, _find_tied(plan.model, layers, integers)),
         "kept_float": [layer.path for layer in still],
         "quantized": len(integers),
     }
@@ -73,18 +77,46 @@ def _find_idle(quantized: Any) -> set[str]:
     }
 
 
-def _share_of_weights(model: Any, integers: Sequence[Layer]) -> float:
-    """Of the bytes of all weights, each counted once, those that became integers."""
+def _find_tied(model: Any, layers: Sequence[Layer], integers: set[str]) -> dict[str, list[str]]:
+    """Tables that are looked up -> the nodes that multiply with integers of the same matrix."""
+    constants = {item.name: item for item in model.graph.initializer}
+    tied: dict[str, list[str]] = {}
+    for table in {weight for layer in find_layers(model, tables.OPERATORS) for weight in layer.weights}:
+        tied[table] = [
+            layer.node
+            for layer in layers
+            if layer.node in integers and layer.operator not in tables.OPERATORS
+            if any(_is_same(constants[table], constants[name]) for name in layer.weights)
+        ]
+    return tied
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two matrices are one, or one turned."""
+    if sorted(one.dims) != sorted(other.dims):
+        return False
+    first, second = numpy_helper.to_array(one), numpy_helper.to_array(other)
+    return np.array_equal(first, second) or np.array_equal(first, second.T)
+
+
+def _share_of_weights(model: Any, quantized: Any, integers: Sequence[Layer]) -> float:
+    """Of the bytes of all weights, those that became integers; what stands in the file in both forms counts
+    as both."""
     sizes: dict[str, int] = {
         item.name: prod(item.dims)
         for item in model.graph.initializer
         if item.dims and item.data_type == onnx.TensorProto.FLOAT
     }
-    became = sum(sizes[name] for name in {name for layer in integers for name in layer.weights})
-    return became / max(1, sum(sizes.values()))
+    became = {name for layer in integers for name in layer.weights}
+    both = became & {item.name for item in quantized.graph.initializer}
+    return sum(sizes[name] for name in became) / max(
+        1, sum(sizes.values()) + sum(sizes[name] for name in both)
+    )
 
 
-def _explain(plan: Plan, nodes: set[str], reasons: Mapping[str, str]) -> dict[str, JsonValue]:
+def _explain(
+    plan: Plan, nodes: set[str], reasons: Mapping[str, str], tied: Mapping[str, list[str]]
+) -> dict[str, JsonValue]:
     """Why these nodes have no integers: reason -> what they are called."""
     paths = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS)}
     constants = {item.name for item in plan.model.graph.initializer}
@@ -92,6 +124,9 @@ def _explain(plan: Plan, nodes: set[str], reasons: Mapping[str, str]) -> dict[st
     for node in plan.model.graph.node:
         if node.name in nodes:
             reason = reasons.get(node.name) or _reason(node, constants, plan.settings.method)
+            if node.op_type == "Gather" and (others := tied.get(node.input[0])):
+                reason += ": the file holds the table in floats for its rows, and once more in integers for "
+                reason += f"{', '.join(others)}; with `embeddings: true` both are integers"
             found.setdefault(reason, []).append(paths.get(node.name, node.name))
     return dict(found)
 

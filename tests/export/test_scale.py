@@ -53,7 +53,9 @@ def test_a_baseline_whose_rows_see_each_other_is_refused(tmp_path: Path) -> None
     graph = build.finish(
         [value("mixing", TensorProto.FLOAT, "batch", 6)], [value("scores", TensorProto.FLOAT, "batch", 3)]
     )
-    with pytest.raises(ExportFailed, match="other rows change the answer"):
+    with pytest.raises(
+        ExportFailed, match=r"\(other rows change the answer, first in Softmax 'node_scores'\)"
+    ):
         export(tmp_path, graph, "mixing", (6,), [])
     assert not (tmp_path / "models" / "mixed" / "fp32").exists()
 
@@ -64,6 +66,10 @@ def test_rows_that_quantization_has_tied_together_are_served_alone(tmp_path: Pat
     bundles = export(tmp_path, lstm_graph(), "steps", (5, 6), steps).model.bundles
     assert {name: bundle.rows for name, bundle in bundles.items()} == {"fp32": "together", "small": "alone"}
     assert bundles["small"].full_rows(0) == 1
+    assert {name: bundle.mixed_by for name, bundle in bundles.items()} == {
+        "fp32": None,
+        "small": "DynamicQuantizeLSTM 'node_lstm'",
+    }
 
 
 def test_a_graph_is_warmed_up_with_the_size_of_its_rows(tmp_path: Path) -> None:

@@ -32,6 +32,15 @@ def test_a_variant_whose_rows_run_alone_says_so_below(tmp_path: Path, make_bundl
     assert rows[4] == "!  int8: its rows see each other, so each has a run of its own"
 
 
+def test_the_node_at_which_rows_see_each_other_is_named(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """Where it was found."""
+    make_bundle(tmp_path, "base")
+    make_bundle(tmp_path, "int8", rows="alone", mixed_by="DynamicQuantizeLSTM 'rnn'")
+    assert "its rows see each other (first in DynamicQuantizeLSTM 'rnn'), so each" in table(
+        describe(read_model(tmp_path / "linear"))
+    )
+
+
 def test_variants_stand_in_the_recipe_s_order(tmp_path: Path, make_bundle: MakeBundle) -> None:
     """The baseline first wherever the recipe has it; what no recipe has stands last."""
     for variant, position in (("base", 1), ("added", None), ("zero", 0), ("light", 2)):

@@ -110,3 +110,37 @@ def test_a_softmax_keeps_no_convolution_float(tmp_path: Path) -> None:
     note = note_of(graph, random_rows(shape), tmp_path, method="static")
     assert note["integers"]["multiply_adds"] == 1.0
     assert note["kept_float"] == []
+
+
+def tied(operator: str) -> bytes:
+    """Rows of a table, and scores of all its rows, by the same matrix."""
+    build = Builder()
+    table = build.weight("table.weight", 300, 16)
+    build.constant("axis", np.array([1], np.int64))
+    h = build.add("ReduceMean", build.add("Gather", table, "ids"), "axis", keepdims=0)
+    h = build.add("MatMul", h, build.weight("body.weight", 16, 16))
+    if operator == "Gemm":
+        build.add("Gemm", h, table, output="y", transB=1)
+    else:
+        build.add("MatMul", h, build.add("Transpose", table, perm=[1, 0]), output="y")
+    given = [value("ids", TensorProto.INT64, "batch", 7)]
+    return build.finish(given, [value("y", TensorProto.FLOAT, "batch", 300)])
+
+
+@pytest.mark.parametrize("operator", ["Gemm", "MatMul"])
+@pytest.mark.parametrize("method", ["static", "dynamic", "weights"])
+def test_a_table_that_multiplies_too_is_in_the_file_twice(operator: str, method: str, tmp_path: Path) -> None:
+    """Its 4,800 floats stay beside as many integers, and the 256 of the product in front; the reason names
+    who needs which, and the way out leaves none."""
+    rows = split_of({"ids": np.random.default_rng(0).integers(0, 300, (24, 7))})
+    note = note_of(tied(operator), rows, tmp_path, method=method)
+    assert note["integers"]["weight_bytes"] == round(5056 / 9856, 6)
+    [(reason, names)] = note["stays_float"].items()
+    assert names == ["table"]
+    assert reason == (
+        "`embeddings: false`: the file holds the table in floats for its rows, and once more in integers for "
+        "node_y; with `embeddings: true` both are integers"
+    )
+    whole = note_of(tied(operator), rows, tmp_path, method=method, embeddings=True)
+    assert whole["integers"]["weight_bytes"] == 1
+    assert whole["stays_float"] == {}

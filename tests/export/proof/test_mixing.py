@@ -1,0 +1,60 @@
+"""The node at which rows see each other is named."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.proof.mixing import find_mixer
+from export.proof.rows import find_dependence
+from export.step import Quantize
+from export.steps.quantize import quantize
+from serve.session import Session
+from tests.export.graphs import context_for, encoder_graph, exported_of, lstm_graph, split_of, texts
+from tests.export.proof.test_rows import (
+    ROWS,
+    centred,
+    counted,
+    in_large_runs,
+    masked,
+    one_range,
+    row_after_row,
+    session_of,
+    softmax,
+)
+
+
+@pytest.mark.parametrize(
+    ("graph", "mixer"),
+    [
+        (centred, "ReduceMean 'node_reducemean_0'"),
+        (softmax, "Softmax 'node_scores'"),
+        (row_after_row, "CumSum 'node_cumsum_0'"),
+        (one_range, "DynamicQuantizeLinear 'integers'"),
+        (masked, "ReduceMean 'node_reducemean_0'"),
+        (in_large_runs, "ReduceMean 'node_reducemean_3'"),
+        (counted, "Div 'node_div_3'"),
+    ],
+)
+def test_the_first_node_that_mixes_rows_is_named(graph: Callable[[], bytes], mixer: str) -> None:
+    """By its operator and its name, or what it makes where it has none."""
+    beside = find_dependence(session_of(graph()), ROWS)
+    assert beside is not None
+    assert find_mixer(graph(), ROWS, beside) == mixer
+
+
+def test_an_lstm_with_one_range_for_all_rows_is_named(tmp_path: Path) -> None:
+    """onnxruntime's own operator takes the range of the whole batch."""
+    steps = np.random.default_rng(0).normal(0, 1, (40, 5, 6)).astype(np.float32)
+    rows = split_of({"steps": steps})
+    context = context_for("embedding", rows, rows, tmp_path)
+    made = quantize(exported_of(lstm_graph()), Quantize(step="quantize", method="dynamic"), context)
+    beside = find_dependence(Session(made.graph, made.signature, "tiny/int8"), rows)
+    assert beside is not None
+    assert find_mixer(made.graph, rows, beside) == "DynamicQuantizeLSTM 'node_lstm'"
+
+
+def test_where_nothing_mixes_nothing_is_named() -> None:
+    """A text's positions and heads are its own."""
+    assert find_mixer(encoder_graph(1), texts(16, 0), "other rows") is None
