@@ -11,6 +11,7 @@ from export.data.datasets import Data, Split, require_labels_below
 from export.data.inputs import TOKENS
 from export.errors import ExportFailed, InvalidData, reason_of
 from export.graph import read_opset
+from export.longest import find_longest
 from export.probe import BATCH
 from export.proof.anatomy import dissect
 from export.proof.constant import find_unproven
@@ -103,11 +104,12 @@ class Scale:
         speed = measure_speed(sessions, graphs, self._data.calibration, announce)
         labels = self._data.held_out.labels
         unproven = find_unproven(self._recipe, meanings, expected, labels)
+        longest = find_longest(session, self._data.calibration)
         for variant, (exported, its_session) in self._loaded.items():
             announce(f"{variant}: weigh and write")
             came = expected if variant == baseline else self._answers(its_session, exported.graph)
             quality = self._measure(meanings, expected, came, unproven)
-            self._write(variant, quality, speed[variant], provenance[variant])
+            self._write(variant, quality, speed[variant], provenance[variant], longest)
 
     def _measure(
         self, meanings: Meanings, expected: Answers, came: Answers, unproven: Collection[str]
@@ -164,7 +166,9 @@ class Scale:
                 "`outputs`"
             )
 
-    def _write(self, variant: str, quality: Quality, speed: Speed, provenance: Provenance) -> None:
+    def _write(
+        self, variant: str, quality: Quality, speed: Speed, provenance: Provenance, longest: Mapping[str, int]
+    ) -> None:
         exported, session = self._loaded[variant]
         contents = {MODEL: exported.graph, **self._trained.assets}
         anatomy = dissect(exported.graph, self._data.held_out)
@@ -186,6 +190,7 @@ class Scale:
             files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
             signature=exported.signature,
             sizes=session.sizes,
+            longest=dict(longest),
             ranges=find_ranges(exported.graph, _counted_backwards(self._data.calibration)),
             opset=read_opset(exported.graph),
             figures=figures,

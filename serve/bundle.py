@@ -99,6 +99,8 @@ class Bundle(Record):
     # Dimension that may vary, the batch aside -> a size that it has in the calibration rows, so that the
     # graph takes it.
     sizes: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    # Free dimension of a sequence -> the most that the graph takes of it; without those that have no limit.
+    longest: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
     # Input -> the least and the highest value that the graph takes, both included: indices of a table.
     ranges: dict[str, tuple[int, int]] = Field(default_factory=dict)
     opset: Annotated[int, Field(ge=1)]

@@ -51,6 +51,8 @@ class ServedModel:
         self.labels: tuple[str, ...] = ()
         # Dimension that may vary -> a size that it takes.
         self.sizes: Mapping[str, int] = {}
+        # The same -> the most that it takes, where it has a limit.
+        self.longest: Mapping[str, int] = {}
         # What a request may consist of; the first is what the metadata tells.
         self.forms = (signature,) if text is None else (text.form, signature)
         self.served: Mapping[str, ServedVariant] = {}

@@ -28,6 +28,7 @@ def run_checked(session: Session, arrays: Arrays) -> dict[str, NDArray[np.generi
     """The session's outputs. Raises RefusedInput for what it does not take, which names the input, what came
     and what is taken; ModelFailed; InvalidRequest."""
     check_ranges(arrays, session.ranges)
+    _check_lengths(session, arrays)
     try:
         return session.run(arrays)
     except ModelFailed as error:
@@ -44,6 +45,16 @@ def check_ranges(arrays: Arrays, ranges: Mapping[str, tuple[int, int]]) -> None:
         if array.size and not low <= array.min() <= array.max() <= high:
             value = array[(array < low) | (array > high)][0]
             raise RefusedInput(_out_of_range(name, int(value), low, high))
+
+
+def _check_lengths(session: Session, arrays: Arrays) -> None:
+    for spec in session.signature.inputs:
+        for dim, length in zip(spec.shape, arrays[spec.name].shape, strict=False):
+            if isinstance(dim, str) and length > (most := session.longest.get(dim, length)):
+                raise RefusedInput(
+                    f"input {spec.name!r} has {length} {dim}, expected at most {most}: the model takes no "
+                    "more; send a shorter one"
+                )
 
 
 def _explain(session: Session, arrays: Arrays, error: ModelFailed) -> RefusedInput | None:

@@ -158,7 +158,7 @@ class Registry:
             raise CounterweightError(failures[f"{loaded.name}/{loaded.routes.baseline}"])
         gone = model.serve(served, loaded.routes)
         self._route(model, loaded)
-        model.labels, model.sizes = labels, bundle.sizes
+        model.labels, model.sizes, model.longest = labels, bundle.sizes, bundle.longest
         model.unserved = replace(loaded.unserved, missing=_missing(loaded, served, failures))
         if old is not None and old is not model:
             old.close()

@@ -37,15 +37,17 @@ class Session:
         alone: bool = False,
         sizes: Mapping[str, int] | None = None,
         ranges: Mapping[str, tuple[int, int]] | None = None,
+        longest: Mapping[str, int] | None = None,
     ) -> None:
         """Load `graph`; messages call it `name`. With `alone` each row has a run of its own; `sizes` are such
-        of its free dimensions that it takes, and `ranges` such values of inputs, which are not looked at
-        here. Raises InvalidBundle when `signature` is not its own, and ModelFailed when it does not run."""
+        of its free dimensions that it takes; `ranges` and `longest` are not looked at here. Raises
+        InvalidBundle when `signature` is not its own, and ModelFailed when it does not run."""
         self.signature = signature
         self.name = name
         self.alone = alone
         self.sizes = dict(sizes or {})
         self.ranges = dict(ranges or {})
+        self.longest = dict(longest or {})
         # The real shapes that it has run before any request, or is about to.
         self.warmed: set[Shape] = set()
         self._shapes: Path | None = None
@@ -202,6 +204,7 @@ def open_session(folder: Path, *, threads: int = 1) -> Session:
         alone=alone,
         sizes=bundle.sizes,
         ranges=bundle.ranges,
+        longest=bundle.longest,
     )
     session.warm_from(shapes_path(folder, bundle.model))
     return session

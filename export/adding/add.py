@@ -81,6 +81,7 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
         files=tuple(describe_file(name, content) for name, content in sorted(contents.items())),
         signature=baseline.signature,
         sizes=baseline.sizes,
+        longest=baseline.longest,
         ranges=find_ranges(candidate.graph, _counted_backwards(baseline)),
         opset=read_opset(candidate.graph),
         figures=_figures(candidate.graph, baseline),

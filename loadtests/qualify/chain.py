@@ -36,6 +36,8 @@ class Subject:
     seed: int
     # Whether the inputs were made from the signature instead of read from a file.
     made: bool
+    # Tensors travel as bytes instead of JSON.
+    binary: bool = False
 
 
 def run_chain(subject: Subject, say: Say) -> Qualification:
@@ -103,4 +105,5 @@ def _plan(subject: Subject, rate_per_s: float, duration_s: float) -> LoadPlan:
         model=subject.model,
         profile=steady(rate_per_s, duration_s),
         seed=subject.seed,
+        binary=subject.binary,
     )

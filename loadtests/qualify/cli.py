@@ -75,6 +75,7 @@ def _run(options: argparse.Namespace, client: Client) -> Qualification:
         limits=limits,
         seed=options.seed,
         made=options.inputs is None,
+        binary=options.binary,
     )
     return run_chain(subject, _say)
 
@@ -115,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="real inputs: .npz, an array per input; or .txt, a text per line",
     )
+    parser.add_argument("--binary", action="store_true", help="send tensors as bytes instead of JSON")
     parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same load (default: 0)")
     parser.add_argument("--json", type=Path, metavar="FILE.json", help="write the whole record")
     parser.add_argument(

@@ -112,7 +112,10 @@ ANSWERS: dict[str, Schema] = {
                     "max_body_bytes": whole(1, "A larger body is refused with 413."),
                     "row_json_bytes": whole(0, "About what one row takes as JSON."),
                     "row_binary_bytes": whole(0, "What it takes as bytes behind the JSON."),
-                    "max_tokens": whole(1, "A longer text is cut to so many tokens."),
+                    "max_tokens": whole(
+                        1,
+                        "A longer text is cut to so many; of another dimension, `max_...`, no more is taken.",
+                    ),
                 },
                 optional=("row_json_bytes", "row_binary_bytes", "max_tokens"),
             ),

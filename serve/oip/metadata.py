@@ -50,8 +50,11 @@ def describe_model(
         if tensor["name"] in shapes:
             tensor["example_shape"] = shapes[tensor["name"]]
     told["parameters"] = wire_parameters(model.forms, max_body_bytes)
+    longest = {f"max_{dim}": most for dim, most in model.longest.items()}
     if model.text is not None:
-        told["parameters"]["max_tokens"] = model.text.max_tokens
+        # A longer text is cut.
+        longest["max_tokens"] = model.text.max_tokens
+    told["parameters"] |= longest
     if whole and model.unserved.reasons:
         told["unserved"] = model.unserved.reasons
     return told

@@ -96,6 +96,16 @@ def test_an_unsigned_number_beyond_all_signed_ones_is_named() -> None:
         check_ranges({"i": np.array([2**64 - 1], np.uint64)}, {"i": (0, 3)})
 
 
+def test_a_sequence_that_is_too_long_is_named_with_the_longest() -> None:
+    """Before the graph is run; the longest itself is taken."""
+    session = session_of([helper.make_node("Identity", ["x"], ["y"])], [spec("x", "FP32", "batch", "steps")])
+    session.longest["steps"] = 3
+    assert run_checked(session, {"x": np.ones((2, 3), np.float32)})["y"].shape == (2, 3)
+    assert refusal(session, {"x": np.ones((2, 4), np.float32)}) == (
+        "input 'x' has 4 steps, expected at most 3: the model takes no more; send a shorter one"
+    )
+
+
 def test_a_shape_that_the_graph_does_not_take_is_named_beside_one_that_it_takes() -> None:
     """More tokens than it has positions, say."""
     slices = [helper.make_node("Add", ["x", "positions"], ["y"])]

@@ -31,13 +31,14 @@ def good(qualify: Make) -> Qualify:
 
 
 def test_four_stages_that_pass_are_qualified(good: Qualify) -> None:
-    """With exit code 0; the trail has the record, and no rollout runs."""
-    finished, record = run(good)
+    """With exit code 0; the trail has the record, and no rollout runs. All load is sent as asked."""
+    finished, record = run(good, "--binary")
     assert finished.code == 0, finished.err
     assert record["outcome"] == "QUALIFIED"
     assert [(stage["name"], stage["outcome"]) for stage in record["stages"]] == [
         (name, "PASS") for name in ("quality", "capacity", "shadow", "canary")
     ]
+    assert {stage["report"]["plan"]["binary"] for stage in record["stages"] if stage["report"]} == {True}
     [told] = [told for told in good.endpoint.desk.told if told[0] == "qualify"]
     assert told[2].digests == record["digests"]
     assert [stage.name for stage in told[2].stages] == ["quality", "capacity", "shadow", "canary"]

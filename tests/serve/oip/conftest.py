@@ -49,6 +49,7 @@ class FakeModel:
     forms = (SIGNATURE,)
     labels = ("a", "b", "c")
     sizes: Mapping[str, int] = {}
+    longest: Mapping[str, int] = {"steps": 64}
     text = None
     unserved = Unserved(rejected={"poor": "accuracy 0.50"})
     variants = ("base", "light", *FAILURES)

@@ -135,6 +135,7 @@ def test_metadata_and_configuration_are_those_of_http(client: Any, address: str)
         "max_body_bytes": Settings().max_body_bytes,
         "row_json_bytes": 80,
         "row_binary_bytes": 16,
+        "max_steps": 64,
     }
     assert dict(whole.unserved) == {"poor": "accuracy 0.50"}
     config = client.get_model_config("linear").config

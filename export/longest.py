@@ -1,0 +1,68 @@
+"""Longest: how many tokens or steps of a sequence a graph takes, where it has a limit, such as positions."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from export.data.datasets import Split
+from serve.errors import ModelFailed
+from serve.session import Session
+from serve.tensor import Arrays
+
+# Of a graph that takes as many, or that takes so long for them, no limit is looked for.
+_ENOUGH = 8192
+_SLOW_S = 0.5
+
+
+def find_longest(session: Session, rows: Split) -> dict[str, int]:
+    """Free dimension right behind the rows -> the most that the graph takes of it, tried with one of these
+    rows, repeated; without those that have no such limit, or where not all that is shorter works."""
+    found = {}
+    for spec in session.signature.inputs:
+        dim = spec.shape[1] if session.signature.batches and len(spec.shape) > 1 else None
+        if isinstance(dim, str) and dim not in found and dim in session.sizes:
+            limit = _search(session.sizes[dim], partial(_works, session, rows, dim))
+            if limit is not None:
+                found[dim] = limit
+    return found
+
+
+def _search(known: int, works: Callable[[int], bool | None]) -> int | None:
+    """The last size that works; None: none fails, or there is a size in between that does."""
+    good, bad = known, 2 * known
+    while (took := works(bad)) is not False:
+        if took is None or bad > _ENOUGH:
+            return None
+        good, bad = bad, 2 * bad
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if works(middle) else (good, middle)
+    # A graph that takes every eighth size only, or just one, has no longest.
+    between = {known, known + 1, (known + good) // 2, good - 1, good}
+    return good if all(works(size) for size in between if known <= size <= good) else None
+
+
+def _works(session: Session, rows: Split, dim: str, size: int) -> bool | None:
+    """Whether the graph takes so many; None: it takes too long for that."""
+    began = time.process_time()
+    try:
+        session.run(_repeat(session, rows, dim, size))
+    except ModelFailed:
+        return False
+    return None if time.process_time() - began > _SLOW_S else True
+
+
+def _repeat(session: Session, rows: Split, dim: str, size: int) -> Arrays:
+    """The longest row, its tokens again and again."""
+    row = 0 if rows.lengths is None else int(rows.lengths.argmax())
+    inputs = {}
+    for spec in session.signature.inputs:
+        array = rows.inputs[spec.name][row : row + 1]
+        for axis, name in enumerate(spec.shape):
+            if name == dim:
+                length = array.shape[axis] if rows.lengths is None else int(rows.lengths[row])
+                array = np.take(array, np.arange(size) % length, axis=axis)
+        inputs[spec.name] = array
+    return inputs
