@@ -45,7 +45,7 @@ def _scale(sizes: Floats, coarse: bool) -> Floats:
     places = reduce(np.minimum, (_largest(usual, axis) for axis in axes))
     above = places[places > 0]
     if coarse or not above.size:
-        return np.maximum(usual.max(initial=0), sizes)
+        return np.asarray(np.maximum(usual.max(initial=0), sizes))
     numbers = sizes.size // max(sizes.shape[1:], default=1)
     least = float(np.quantile(above, 0.5, method="lower")) * _LEAST_OF_ONE / max(1, numbers)
     return np.maximum(np.maximum(places, least), sizes)

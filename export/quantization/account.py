@@ -112,7 +112,7 @@ def _share_of_weights(model: Any, quantized: Any, integers: Sequence[Layer]) -> 
     both = became & {item.name for item in quantized.graph.initializer}
     inner = (prod(tensor.dims) for tensor in _inner_tensors(model.graph))
     total = sum(sizes.values()) + sum(sizes[name] for name in both) + sum(inner)
-    return sum(sizes[name] for name in became) / max(1, total)
+    return float(sum(sizes[name] for name in became) / max(1, total))
 
 
 def _inner_tensors(graph: Any) -> Iterator[Any]:

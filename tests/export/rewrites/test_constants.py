@@ -9,7 +9,7 @@ from onnx import helper, numpy_helper
 from export.rewrites.constants import hoist
 from export.step import Half
 from export.steps.half import half
-from tests.export.files import FLOAT, answers, file_of, random
+from tests.export.files import FLOAT, Values, answers, file_of, random
 from tests.export.graphs import context_for, exported_of, split_of
 
 W = random(4, 4)
@@ -36,7 +36,7 @@ def test_constant_nodes_become_initializers() -> None:
 def test_graphs_inside_read_them_too() -> None:
     """By the same names."""
     nodes = [
-        helper.make_node("Constant", [], ["two"], value=numpy_helper.from_array(np.float32([2, 2, 2, 2]))),
+        helper.make_node("Constant", [], ["two"], value=numpy_helper.from_array(np.full(4, 2, np.float32))),
         helper.make_node("Constant", [], ["flag"], value=numpy_helper.from_array(np.array(True))),
     ]
     branches = {
@@ -61,7 +61,7 @@ def test_a_constant_that_is_an_output_stays_a_node() -> None:
         helper.make_node("Constant", [], ["y"], value=numpy_helper.from_array(W)),
         helper.make_node("MatMul", ["x", "y"], ["z"]),
     ]
-    outputs = [("y", FLOAT, [4, 4]), ("z", FLOAT, ["n", 4])]
+    outputs: Values = [("y", FLOAT, [4, 4]), ("z", FLOAT, ["n", 4])]
     made = hoist(onnx.load_from_string(file_of(nodes, [("x", FLOAT, ["n", 4])], outputs, {})))
     assert [node.op_type for node in made.graph.node] == ["Constant", "MatMul"]
 

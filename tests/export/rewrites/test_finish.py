@@ -54,11 +54,12 @@ def test_steps_leave_nodes_behind_what_graphs_inside_them_read(step: str, tmp_pa
         helper.make_node("Greater", ["most", "zero"], ["above"]),
         helper.make_node("If", ["above"], ["y"], "if", then_branch=branch, else_branch=branch),
     ]
-    weights = {"w": random(16, 4), "zero": np.float32(0)}
+    weight = random(16, 4)
+    weights = {"w": weight, "zero": np.float32(0)}
     graph = exported_of(file_of(nodes, [("x", FLOAT, ["n", 16])], [("y", FLOAT, ["n", 4])], weights))
     if step == "half":
         made = half(graph, Half(step="half", provider="cuda"), context)
     else:
         made = quantize(graph, Quantize(step="quantize", method="static"), context)
     x = random(5, 16, seed=2)
-    np.testing.assert_allclose(answers(made.graph, x=x)[0], -x @ weights["w"], atol=0.3)
+    np.testing.assert_allclose(answers(made.graph, x=x)[0], -x @ weight, atol=0.3)
