@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 
 from export.data.datasets import Split
+from export.errors import ExportFailed, reason_of
 from serve.errors import ModelFailed
 from serve.session import Session
 from serve.tensor import Arrays
@@ -27,6 +28,22 @@ def find_longest(session: Session, rows: Split) -> dict[str, int]:
             if limit is not None:
                 found[dim] = limit
     return found
+
+
+def require_longest(session: Session, rows: Split, tokens: int) -> None:
+    """Raise ExportFailed unless it answers a text as long as texts are cut to; its tokens are those of the
+    longest row, again and again."""
+    assert rows.lengths is not None, "texts have lengths"
+    row = int(rows.lengths.argmax())
+    length = int(rows.lengths[row])
+    inputs = {name: np.resize(array[row, :length], (1, tokens)) for name, array in rows.inputs.items()}
+    try:
+        session.run(inputs)
+    except ModelFailed as error:
+        raise ExportFailed(
+            f"{session.name} fails on a text of {tokens} tokens, and longer texts are cut to that "
+            f"({reason_of(error)}); lower `source.max_tokens` to what the model has positions for"
+        ) from error
 
 
 def _search(known: int, works: Callable[[int], bool | None]) -> int | None:
