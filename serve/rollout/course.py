@@ -14,7 +14,7 @@ import numpy as np
 from serve.rollout import blocks, marks
 from serve.rollout.calm import FIRST_REQUESTS, Rates
 from serve.rollout.sequential import Array
-from serve.rollout.stalls import LEAST_REPLICAS
+from serve.rollout.stalls import LEAST_REPLICAS, shows
 
 # Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
 # calm rate is neutral, and so many events beyond that begin a stall.
@@ -60,7 +60,7 @@ class Course(NamedTuple):
     alone: Array
     quiet: Array
     burst: Array
-    # Stalls of one variant alone that have ended, if the other variant's requests would have shown them: [2].
+    # Stalls of one variant alone that have ended, as far as both variants' requests would show them: [2].
     stalls: Array
     # What was a stall for too long to be one: the variant's rate at least: [2].
     settled: Array
@@ -132,7 +132,7 @@ class _Stalling(NamedTuple):
     hit: Array
     # Of one that ends and had seconds alone, its events and its seconds: [2, 2].
     ends: Array
-    # Whether one ends that counts, and whether one has become the variant's rate.
+    # How much one counts that ends, and whether one has become the variant's rate.
     counts: Array
     settles: Array
 
@@ -196,7 +196,7 @@ def _stall(course: Course, requests: Array, events: Array, calm: Array, one: flo
     )
     settles = now & ~ends & (lasted >= _LONGEST_S)
     total = course.requests + requests
-    shown = burst * np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)) >= _BEGINS / (1 - _SOME * one)
+    shown = shows(burst, calm * hit, np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)))
     goes_on = now & ~ends & ~settles
     return _Stalling(
         begins=begins.astype(float),
@@ -208,7 +208,7 @@ def _stall(course: Course, requests: Array, events: Array, calm: Array, one: flo
         burst=burst * goes_on,
         hit=hit * goes_on,
         ends=np.stack([burst, lasted], -2) * (ends & (alone > 0))[..., None, :],
-        counts=(ends & shown & (2 * alone >= lasted)).astype(float),
+        counts=shown * (ends & (2 * alone >= lasted)),
         settles=settles.astype(float),
     )
 

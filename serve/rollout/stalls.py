@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 from serve.rollout.sequential import Array, Number, log_ratio_above
 
@@ -21,8 +22,12 @@ LEAST_REPLICAS = 2
 # What hits so much of the requests of one replica stops it.
 _MOST = 0.8
 _SHORTER = 3.0
+_TINY = 1e-12
 # So many deviations.
 _SURE = 2.0
+# Log likelihood ratio from which on events are a stall and no chance: in a day of seconds chance comes so far
+# less than once.
+_SHOWN = 12.0
 
 
 class Stalls(NamedTuple):
@@ -43,6 +48,18 @@ def lasting_s(burst: Array, hit: Array, stall_s: float, replicas: int) -> Array:
     one = 1 / max(replicas, LEAST_REPLICAS)
     less = burst + _SURE * np.sqrt(burst) < _MOST * one * hit
     return np.where(less, stall_s / _SHORTER, stall_s)
+
+
+def shows(burst: Array, calm: Array, fewer: Array) -> Array:
+    """How probable it is that a stall of `burst` events, where `calm` were to be expected, can be told from
+    chance in the requests of the variant with fewer, which has `fewer` times as many as this one, at most 1.
+    So chance does not count, and a stall counts the same whichever variant has it."""
+    least = np.maximum(calm, _TINY)
+    excess = np.log(np.maximum(burst, least) / least)
+    shown = fewer * (burst * excess - np.maximum(burst - least, 0.0)) - _SHOWN
+    # Of the chance in its requests, what is not in this one's.
+    deviation = excess * np.sqrt(fewer * (1 - fewer) * burst)
+    return np.asarray(ndtr(shown / np.maximum(deviation, _TINY)))
 
 
 def log_more(stalls: Stalls) -> Array:

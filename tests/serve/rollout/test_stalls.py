@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serve.rollout.stalls import Stalls, lasting_s, log_endless, log_more, waits
+from serve.rollout.stalls import Stalls, lasting_s, log_endless, log_more, shows, waits
 
 
 def stalls(baseline: int, candidate: int, lasted_s: float = 0.0) -> Stalls:
@@ -50,3 +50,19 @@ def test_a_stall_under_way_holds_the_rollout() -> None:
     assert waits(stalls(0, 0, 5.0))
     assert waits(stalls(0, 12))
     assert not waits(stalls(1, 2))
+
+
+def test_chance_is_no_stall() -> None:
+    """Of a day of seconds with one event in two each hardly one is shown; hundreds have four and more."""
+    events = np.random.default_rng(3).poisson(0.5, 86_400).astype(float)
+    assert (events >= 4).sum() > 100
+    assert shows(events, np.full(events.shape, 0.5), np.ones(())).sum() < 1
+
+
+@pytest.mark.parametrize("hit", [3.0, 6.0, 12.0])
+def test_a_stall_counts_the_same_whichever_variant_has_it(hit: float) -> None:
+    """Where one has nine times the requests: over 20,000 stalls within a tenth of all."""
+    rng, calm = np.random.default_rng(4), 0.2
+    few = shows(rng.poisson(hit, 20_000).astype(float), np.array(calm), np.array(1.0)).mean()
+    many = shows(rng.poisson(9 * hit, 20_000).astype(float), np.array(9 * calm), np.array(1 / 9)).mean()
+    assert abs(few - many) < 0.1
