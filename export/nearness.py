@@ -25,7 +25,7 @@ def largest_apart(came: NDArray[Any], wanted: NDArray[Any], *, coarse: bool = Fa
     place: of the largest with the same index in one of the dimensions behind the batch, whichever has the
     least of them. Infinite: another shape, a missing number, or, of what are no floats, any difference.
 
-    `coarse`: it was rounded to few bits, and is off alike in all places, small ones too."""
+    `coarse`: it was rounded to few bits, and is off alike in all places: the largest of all is the scale."""
     if came.shape != wanted.shape:
         return np.inf
     if wanted.dtype.kind != "f":
@@ -46,9 +46,10 @@ def _scale(sizes: Floats, coarse: bool) -> Floats:
     axes = range(1, sizes.ndim) or (None,)
     places = reduce(np.minimum, (_largest(usual, axis) for axis in axes))
     above = places[places > 0]
-    middle = float(np.quantile(above, 0.5, method="lower")) if above.size else 0.0
+    if coarse or not above.size:
+        return np.asarray(np.maximum(usual.max(initial=0), sizes))
     numbers = sizes.size // max(sizes.shape[1:], default=1)
-    least = middle if coarse else middle * _LEAST_OF_ONE / max(1, numbers)
+    least = float(np.quantile(above, 0.5, method="lower")) * _LEAST_OF_ONE / max(1, numbers)
     return np.maximum(np.maximum(places, least), sizes)
 
 

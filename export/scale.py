@@ -9,9 +9,9 @@ import numpy as np
 from export.context import Exported, Trained
 from export.data.datasets import Data, Split, require_labels_below
 from export.data.inputs import TOKENS
-from export.errors import ExportFailed, InvalidData, reason_of
+from export.errors import ExportFailed, InvalidData
 from export.graph import read_opset
-from export.longest import find_longest
+from export.longest import find_longest, require_longest
 from export.probe import BATCH
 from export.proof.anatomy import dissect
 from export.proof.constant import find_unproven
@@ -27,7 +27,6 @@ from export.ranges import find_ranges
 from export.recipe import Recipe
 from export.shelf import Shelf
 from serve.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
-from serve.errors import ModelFailed
 from serve.figures import Figures, Meaning, Quality, Speed
 from serve.session import Session, open_session
 from serve.tensor import Signature
@@ -57,7 +56,7 @@ class Scale:
         self._require_task(exported)
         session = self._open(variant, exported)
         if variant == self._recipe.baseline and self._trained.tokenizer is not None:
-            _require_longest(session, self._data.calibration, self._trained.tokenizer.max_tokens)
+            require_longest(session, self._data.calibration, self._trained.tokenizer.max_tokens)
         came = self._answers(session, exported.graph)
         if variant != self._recipe.baseline:
             _, _, expected = self._baseline()
@@ -222,22 +221,6 @@ class Scale:
 def _counted_backwards(rows: Split) -> set[str]:
     """The inputs that have negative numbers in these rows."""
     return {name for name, array in rows.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
-
-
-def _require_longest(session: Session, rows: Split, tokens: int) -> None:
-    """Raise ExportFailed unless it answers a text as long as texts are cut to; its tokens are those of the
-    longest row, again and again."""
-    assert rows.lengths is not None, "texts have lengths"
-    row = int(rows.lengths.argmax())
-    length = int(rows.lengths[row])
-    inputs = {name: np.resize(array[row, :length], (1, tokens)) for name, array in rows.inputs.items()}
-    try:
-        session.run(inputs)
-    except ModelFailed as error:
-        raise ExportFailed(
-            f"{session.name} fails on a text of {tokens} tokens, and longer texts are cut to that "
-            f"({reason_of(error)}); lower `source.max_tokens` to what the model has positions for"
-        ) from error
 
 
 def _sizes(signature: Signature, rows: Split) -> dict[str, int]:

@@ -35,6 +35,8 @@ class ModelMetadata(BaseModel):
     outputs: tuple[TensorMetadata, ...]
     # What the server says besides; the protocol lets it say anything.
     parameters: dict[str, Any] = {}
+    # Variants that are not served, and why; only our server tells.
+    unserved: dict[str, Any] = {}
 
     @property
     def max_body_bytes(self) -> int | None:
@@ -42,10 +44,10 @@ class ModelMetadata(BaseModel):
         limit = self.parameters.get("max_body_bytes")
         return limit if type(limit) is int else None
 
-    @field_validator("parameters", mode="before")
+    @field_validator("parameters", "unserved", mode="before")
     @classmethod
-    def _null_is_empty(cls, parameters: Any) -> Any:
-        return parameters if isinstance(parameters, dict) else {}
+    def _null_is_empty(cls, told: Any) -> Any:
+        return told if isinstance(told, dict) else {}
 
     @field_validator("versions", mode="before")
     @classmethod

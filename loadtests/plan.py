@@ -106,6 +106,10 @@ def check_url(url: str) -> str:
 def check_pins(pinned: tuple[str, ...], metadata: ModelMetadata) -> None:
     """Raises LoadTestError when a pin is no variant of the model, or was given twice."""
     for variant in pinned:
+        if variant not in metadata.versions and variant in metadata.unserved:
+            raise LoadTestError(
+                f"cannot pin {variant!r}: {metadata.name} does not serve it: {metadata.unserved[variant]}"
+            )
         if variant not in metadata.versions:
             hint = nearest(variant, metadata.versions)
             raise LoadTestError(f"cannot pin {variant!r}: {metadata.name} has no such variant; {hint}")

@@ -1,6 +1,6 @@
 """Account: how much of a float model became integers, and what did not, and why."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -10,6 +10,7 @@ from onnx import numpy_helper
 from pydantic import JsonValue
 
 from export.context import Note
+from export.graph import nodes_of
 from export.proof.graph_cost import count_by_output
 from export.quantization import dynamic, static, tables, weights
 from export.quantization.layers import WEIGHTS, Layer, find_layers
@@ -112,9 +113,37 @@ def _share_of_weights(model: Any, quantized: Any, integers: Sequence[Layer]) -> 
     }
     became = {name for layer in integers for name in layer.weights}
     both = became & {item.name for item in quantized.graph.initializer}
-    return sum(sizes[name] for name in became) / max(
-        1, sum(sizes.values()) + sum(sizes[name] for name in both)
-    )
+    inner = (prod(tensor.dims) for tensor in _inner_tensors(model.graph))
+    total = sum(sizes.values()) + sum(sizes[name] for name in both) + sum(inner)
+    return float(sum(sizes[name] for name in became) / max(1, total))
+
+
+def _inner_tensors(graph: Any) -> Iterator[Any]:
+    """The float weights of graphs inside nodes."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                constants = (item.t for child in inner.node for item in child.attribute)
+                for tensor in (*inner.initializer, *constants):
+                    if tensor.dims and tensor.data_type == onnx.TensorProto.FLOAT:
+                        yield tensor
+                yield from _inner_tensors(inner)
+
+
+def _find_inside(model: Any) -> dict[str, JsonValue]:
+    """What is left alone because it stands in a graph inside a node: reason -> what it is called."""
+    found: dict[str, JsonValue] = {}
+    for node in model.graph.node:
+        graphs = [inner for item in node.attribute for inner in (item.g, *item.graphs)]
+        names: list[JsonValue] = [
+            child.name or child.output[0]
+            for graph in graphs
+            for child in nodes_of(graph)
+            if child.op_type in WEIGHTS and child.op_type != "Gather"
+        ]
+        if names:
+            found[f"it stands in a graph inside {node.op_type} {node.name!r}"] = names
+    return found
 
 
 def _explain(
@@ -131,7 +160,7 @@ def _explain(
                 reason += ": the file holds the table in floats for its rows, and once more in integers for "
                 reason += f"{', '.join(others)}; with `embeddings: true` both are integers"
             found.setdefault(reason, []).append(paths.get(node.name, node.name))
-    return dict(found)
+    return {**found, **_find_inside(plan.model)}
 
 
 def _reason(node: Any, constants: set[str], method: str) -> str:

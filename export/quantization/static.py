@@ -22,6 +22,7 @@ from onnxruntime.quantization.calibrate import save_tensors_data
 from export.errors import StepFailed
 from export.quantization.layers import WEIGHTS, own_constants
 from export.quantization.products import Ranges, make_products
+from export.rewrites.finish import sort
 from export.rewrites.wiring import Wiring
 from export.step import Quantize
 
@@ -130,7 +131,7 @@ def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize
             calibration_cache_path=folder / "ranges.json",
             extra_options={"MatMulConstBOnly": True},
         )
-        return _hold_floats(onnx.load(folder / "quantized.onnx"))
+        return _hold_floats(sort(onnx.load(folder / "quantized.onnx")))
 
 
 def _hold_floats(model: Any) -> Any:

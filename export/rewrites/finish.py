@@ -28,6 +28,26 @@ def finish(model: Any) -> Any:
     return model
 
 
+def sort(model: Any) -> Any:
+    """The model, changed in place, its nodes behind those whose values they, or the graphs inside them, read;
+    else in the order in which they were. onnxruntime's tools sort without a look at the graphs inside."""
+    makers = {name: place for place, node in enumerate(model.graph.node) for name in node.output if name}
+    needs = [[makers[name] for name in names_read(node) if name in makers] for node in model.graph.node]
+    placed: dict[int, None] = {}
+    for place in range(len(needs)):
+        left = [place]
+        while left:
+            missing = sorted({need for need in needs[left[-1]] if need not in placed}, reverse=True)
+            if missing:
+                left += missing
+            else:
+                placed[left.pop()] = None
+    nodes = [type(node).FromString(node.SerializeToString()) for node in model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes[place] for place in placed)
+    return model
+
+
 def names_read(node: Any) -> set[str]:
     """The values that the node reads, those in the bodies of an If or a Loop with them."""
     names = {name for name in node.input if name}

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
-from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.context import Context, Exported, Note
 from export.data.datasets import Split
@@ -14,6 +13,8 @@ from export.errors import StepFailed
 from export.graph import clean
 from export.nearness import largest_apart
 from export.quantization.calibration import Watch
+from export.rewrites.constants import hoist
+from export.rewrites.finish import sort
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
 from export.rewrites.single import HALF_ROUNDING
 from export.step import Half
@@ -27,11 +28,13 @@ _NEVER = 1e37
 def half(exported: Exported, settings: Half, context: Context) -> Exported:
     """The graph with 16-bit weights and activations, and the same inputs and outputs as before. Raises
     StepFailed when no weight changed, or the range of 16 bits is too small for the model."""
-    before = onnx.load_from_string(exported.graph)
+    before = hoist(onnx.load_from_string(exported.graph))
     _refuse_overflow(before, context.data.calibration)
-    converted = convert_float_to_float16(onnx.load_from_string(exported.graph), keep_io_types=True)
+    converted = convert_float_to_float16(
+        type(before).FromString(before.SerializeToString()), keep_io_types=True
+    )
     # It puts the casts of inputs behind the nodes that read them.
-    OnnxModel(converted).topological_sort(is_deterministic=True)
+    converted = sort(converted)
     count = _count_half(converted)
     if count == _count_half(before):
         raise StepFailed(

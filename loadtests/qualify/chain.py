@@ -46,7 +46,7 @@ def run_chain(subject: Subject, say: Say) -> Qualification:
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     client, model, candidate, limits = subject.client, subject.model, subject.candidate, subject.limits
     bundles = client.get(f"/control/models/{model}/bundles")
-    baseline, digests = find_sides(bundles, model, candidate)
+    baseline, digests = find_sides(bundles, model, candidate, subject.target.metadata.unserved)
     refuse_busy(client, model)
     say("1/4  quality: what the export measured")
     stages = [check_quality(bundles["bundles"][candidate], limits)]

@@ -10,9 +10,12 @@ from loadtests.record import nearest
 from loadtests.report import Check, Outcome
 
 
-def find_sides(answer: Mapping[str, Any], model: str, candidate: str) -> tuple[str, dict[str, str]]:
+def find_sides(
+    answer: Mapping[str, Any], model: str, candidate: str, unserved: Mapping[str, Any]
+) -> tuple[str, dict[str, str]]:
     """The baseline, and the digests of both as they are served. `answer` is what the server says of the
-    bundles. Raises LoadTestError when one of the two is not served."""
+    bundles, `unserved` by variant why some are not served. Raises LoadTestError when one of the two is
+    not."""
     bundles, baseline = answer["bundles"], str(answer["baseline"])
     if candidate not in bundles:
         raise LoadTestError(f"{model} has no variant {candidate!r}; {nearest(candidate, bundles)}")
@@ -22,10 +25,8 @@ def find_sides(answer: Mapping[str, Any], model: str, candidate: str) -> tuple[s
     for variant in (baseline, candidate):
         loaded = bundles[variant].get("loaded")
         if loaded is None:
-            raise LoadTestError(
-                f"{model}/{variant} is not served: {bundles[variant].get('rejected') or 'it is not loaded'}; "
-                "load it, or export it again"
-            )
+            why = bundles[variant].get("rejected") or unserved.get(variant) or "it is not loaded"
+            raise LoadTestError(f"{model}/{variant} is not served: {why}; load it, or export it again")
         digests[variant] = str(loaded)
     return baseline, digests
 

@@ -88,6 +88,13 @@ def test_an_unknown_pin_names_the_nearest_variant(metadata: ModelMetadata) -> No
         check_pins(("fp32", "int"), metadata)
 
 
+def test_a_pin_that_is_not_served_says_why(metadata: ModelMetadata) -> None:
+    """As the server tells it."""
+    told = metadata.model_copy(update={"unserved": {"poor": "accuracy 0.50"}})
+    with pytest.raises(LoadTestError, match=r"cannot pin 'poor': digits does not serve it: accuracy 0\.50"):
+        check_pins(("poor",), told)
+
+
 def test_a_pin_given_twice_is_refused(metadata: ModelMetadata) -> None:
     """It would silently double a variant's share."""
     with pytest.raises(LoadTestError, match="'fp32' is pinned twice"):

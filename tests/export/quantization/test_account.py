@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
 from export.step import Quantize
 from export.steps.quantize import quantize
@@ -161,3 +161,25 @@ def test_a_table_that_multiplies_too_is_in_the_file_twice(operator: str, method:
     whole = note_of(tied(operator), rows, tmp_path, method=method, embeddings=True)
     assert whole["integers"]["weight_bytes"] == 1
     assert whole["stays_float"] == {}
+
+
+def test_weights_of_graphs_inside_nodes_count_as_floats(tmp_path: Path) -> None:
+    """Of 3 x 64 numbers those of the outer product become integers; the inner ones are named."""
+    build = Builder()
+    build.add("MatMul", "x", build.weight("outer", 8, 8), output="h")
+    inner = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
+    weight = numpy_helper.from_array(np.eye(8, dtype=np.float32), "inner")
+    branches = {
+        name: helper.make_graph(
+            [helper.make_node("MatMul", ["h", "inner"], ["z"], "product")], name, [], [inner], [weight]
+        )
+        for name in ("then_branch", "else_branch")
+    }
+    build.constant("zero", np.float32(0))
+    above = build.add("Greater", build.add("ReduceMax", "x", keepdims=0), "zero")
+    build.nodes.append(helper.make_node("If", [above], ["y"], "if", **branches))
+    given = [value("x", TensorProto.FLOAT, "batch", 8)]
+    graph = build.finish(given, [value("y", TensorProto.FLOAT, "batch", 8)])
+    note = note_of(graph, random_rows((8,)), tmp_path, method="weights")
+    assert note["integers"]["weight_bytes"] == pytest.approx(64 / 192, abs=0.01)
+    assert note["stays_float"] == {"it stands in a graph inside If 'if'": ["product", "product"]}

@@ -30,7 +30,7 @@ def figures(low: float, high: float) -> dict[str, Any]:
 def test_the_digests_are_of_what_is_served() -> None:
     """Not of what lies in the repository meanwhile."""
     said = bundles(digest="f" * 64)
-    baseline, digests = find_sides(said, "linear", "light")
+    baseline, digests = find_sides(said, "linear", "light", {})
     assert baseline == "base"
     assert digests == {name: said["bundles"][name]["loaded"] for name in ("base", "light")}
 
@@ -47,7 +47,13 @@ def test_the_digests_are_of_what_is_served() -> None:
 def test_who_cannot_be_weighed_is_refused(candidate: str, changes: dict[str, Any], complaint: str) -> None:
     """With what to do."""
     with pytest.raises(LoadTestError, match=complaint):
-        find_sides(bundles(**changes), "linear", candidate)
+        find_sides(bundles(**changes), "linear", candidate, {})
+
+
+def test_who_could_not_be_loaded_is_refused_with_the_reason() -> None:
+    """As the server's metadata tells it."""
+    with pytest.raises(LoadTestError, match="linear/light is not served: its digest is wrong; load it"):
+        find_sides(bundles(loaded=None), "linear", "light", {"light": "its digest is wrong"})
 
 
 def check(limits: Limits | None = None, **changes: Any) -> Any:
