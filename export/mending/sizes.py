@@ -28,7 +28,7 @@ def read_sizes(tried: Tried, dims: Mapping[str, Shape], declared: Mapping[str, S
 def refuse_empty(name: str, shape: Sequence[int | str]) -> NoReturn:
     """Raise ExportFailed: there is nothing in this output."""
     raise ExportFailed(
-        f"the output {name!r} is empty, {list(shape)}: it says nothing of any row; leave it out of `outputs`, "
+        f"the output {name!r} is empty, {list(shape)}: it tells nothing; leave it out of `outputs`, "
         "or mend the model, in which a dimension has the size 0"
     )
 
