@@ -49,8 +49,8 @@ def require_longest(session: Session, rows: Split, tokens: int) -> None:
 
 
 def _search(known: int, seconds: Callable[[int], float | None]) -> int | None:
-    """The last size that takes any `seconds`, where the next one fails (None); None: none fails that is not too
-    slow, or a smaller one does, too."""
+    """The last size that takes any `seconds`, where the next one fails (None); None: none fails that is not
+    too slow, or a smaller one does, too."""
     good, bad = known, 2 * known
     while (took := seconds(bad) if bad <= _ENOUGH else _SLOW_S) is not None:
         if took >= _SLOW_S:
@@ -66,7 +66,8 @@ def _search(known: int, seconds: Callable[[int], float | None]) -> int | None:
 
 
 def _run(session: Session, rows: Split, dim: str, size: int) -> float | None:
-    """The CPU time that the graph takes for so many, infinite where memory does not suffice; None: it fails."""
+    """The CPU time that the graph takes for so many, infinite where memory does not suffice; None: it
+    fails."""
     began = time.process_time()
     try:
         session.run(_repeat(session, rows, dim, size))
