@@ -47,9 +47,8 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
     if untrue := find_untrue(plan, chosen, context.data.calibration):
         paths = {layer.node: layer.path for layer in layers}
         note |= {"left_float": {paths.get(name, name): reason for name, reason in untrue.items()}}
-        reasons |= (
-            dict.fromkeys(untrue, "its integers answer otherwise than rounding explains") | plan.endless
-        )
+        reasons |= dict.fromkeys(untrue, "its integers answer otherwise than rounding explains")
+        reasons |= plan.endless
         chosen = [layer for layer in chosen if layer.node not in untrue]
     if settings.faithful is not None:
         found = _find_sensitive(plan, chosen, untrue, exported.graph, context)
