@@ -3,18 +3,20 @@
 import time
 from collections.abc import Callable
 from functools import partial
+from math import inf
 
 import numpy as np
 
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from serve.errors import ModelFailed
+from serve.refusals import NO_MEMORY
 from serve.session import Session
 from serve.tensor import Arrays
 
-# Of a graph that takes as many, or that takes so long for them, no limit is looked for.
-_ENOUGH = 8192
-_SLOW_S = 0.5
+# No limit is looked for beyond this, as attention takes memory by the square, or once a run takes so long.
+_ENOUGH = 4096
+_SLOW_S = 0.3
 
 
 def find_longest(session: Session, rows: Split) -> dict[str, int]:
@@ -24,7 +26,7 @@ def find_longest(session: Session, rows: Split) -> dict[str, int]:
     for spec in session.signature.inputs:
         dim = spec.shape[1] if session.signature.batches and len(spec.shape) > 1 else None
         if isinstance(dim, str) and dim not in found and dim in session.sizes:
-            limit = _search(session.sizes[dim], partial(_works, session, rows, dim))
+            limit = _search(session.sizes[dim], partial(_run, session, rows, dim))
             if limit is not None:
                 found[dim] = limit
     return found
@@ -46,29 +48,32 @@ def require_longest(session: Session, rows: Split, tokens: int) -> None:
         ) from error
 
 
-def _search(known: int, works: Callable[[int], bool | None]) -> int | None:
-    """The last size that works; None: none fails, or there is a size in between that does."""
+def _search(known: int, seconds: Callable[[int], float | None]) -> int | None:
+    """The last size that takes any `seconds`, where the next one fails (None); None: none fails that is not
+    too slow, or a smaller one does, too."""
     good, bad = known, 2 * known
-    while (took := works(bad)) is not False:
-        if took is None or bad > _ENOUGH:
+    while (took := seconds(bad) if bad <= _ENOUGH else _SLOW_S) is not None:
+        if took >= _SLOW_S:
             return None
         good, bad = bad, 2 * bad
     while bad - good > 1:
         middle = (good + bad) // 2
-        good, bad = (middle, bad) if works(middle) else (good, middle)
+        good, bad = (good, middle) if seconds(middle) is None else (middle, bad)
     # A graph that takes every eighth size only, or just one, has no longest.
     between = {known, known + 1, (known + good) // 2, good - 1, good}
-    return good if all(works(size) for size in between if known <= size <= good) else None
+    works = all(seconds(size) is not None for size in between if known <= size <= good)
+    return good if works else None
 
 
-def _works(session: Session, rows: Split, dim: str, size: int) -> bool | None:
-    """Whether the graph takes so many; None: it takes too long for that."""
+def _run(session: Session, rows: Split, dim: str, size: int) -> float | None:
+    """The CPU time that the graph takes for so many, infinite where memory does not suffice; None: it
+    fails."""
     began = time.process_time()
     try:
         session.run(_repeat(session, rows, dim, size))
-    except ModelFailed:
-        return False
-    return None if time.process_time() - began > _SLOW_S else True
+    except ModelFailed as error:
+        return inf if NO_MEMORY in str(error) else None
+    return time.process_time() - began
 
 
 def _repeat(session: Session, rows: Split, dim: str, size: int) -> Arrays:

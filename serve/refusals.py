@@ -17,7 +17,7 @@ from serve.tensor import Arrays
 # How onnxruntime says that an index is beyond its table.
 _INDEX = re.compile(r"idx=(-?\d+) must be within the inclusive range \[(-?\d+),(-?\d+)\]")
 # Then it is the machine that has too little, whatever was asked.
-_NO_MEMORY = "Failed to allocate memory"
+NO_MEMORY = "Failed to allocate memory"
 _STATUS = re.compile(
     r"Non-zero status code returned while running (\w+) node.*?Status Message: (.*)", re.DOTALL
 )
@@ -61,7 +61,7 @@ def _explain(session: Session, arrays: Arrays, error: ModelFailed) -> RefusedInp
     """The fault of the input, where zeros run that have its shape, or else another one; None: it is the
     model's."""
     message = str(error)
-    if _NO_MEMORY in message:
+    if NO_MEMORY in message:
         return None
     if found := _find_index(arrays, message):
         return found

@@ -27,9 +27,11 @@ def correlate(meaning: Meaning, baseline: Array, variant: Array) -> Estimate | N
     if before.shape != after.shape:
         return Estimate(value=0, low=-1, high=1)
     known = np.isfinite(before) & np.isfinite(after)
-    one, other = (_deviate(meaning, np.where(known, each, np.nan)) for each in (before, after))
+    one, other = (_deviate(np.where(known, each, np.nan)) for each in (before, after))
     if not one.any():
         return None
+    place = _scale(meaning, one)
+    one, other = one / place, other / place
     if variant is baseline:
         return Estimate(value=1, low=1, high=1)
     scale = float(np.sqrt(np.square(one).sum() * np.square(other).sum()))
@@ -61,15 +63,21 @@ def _numbers(meaning: Meaning, output: Array) -> Floats:
         return log_shares(numbers, np.ones(numbers.shape[:-1], np.bool_))
 
 
-def _deviate(meaning: Meaning, numbers: Floats) -> Floats:
-    """From the mean over the rows; of numbers that have a scale each, on that. 0 where there is none."""
+def _deviate(numbers: Floats) -> Floats:
+    """From the mean over the rows; 0 where there is none."""
     counts = np.maximum(np.isfinite(numbers).sum(axis=0), 1)
     apart = numbers - np.nan_to_num(numbers).sum(axis=0) / counts
-    apart = np.nan_to_num(np.where(np.abs(apart) <= _ROUNDING * np.abs(numbers), 0, apart))
-    if meaning.kind == "numbers" and numbers.ndim > 1 and len(meaning.spread) == numbers.shape[-1]:
-        spread = np.asarray(meaning.spread)
-        apart = apart / np.where(spread > 0, spread, 1)
-    return np.asarray(apart)
+    return np.nan_to_num(np.where(np.abs(apart) <= _ROUNDING * np.abs(numbers), 0, apart))
+
+
+def _scale(meaning: Meaning, apart: Floats) -> Floats | float:
+    """Of the baseline's deviations, for each place of the last dimension: what is small beside the others may
+    be all that is ruined, and a place that never varies says nothing. Shares, and the numbers of a vector,
+    have one scale together."""
+    if meaning.kind == "vectors" or meaning.form in ("shares", "log_shares"):
+        return 1.0
+    spread = np.sqrt(np.square(apart).mean(axis=tuple(range(max(1, apart.ndim - 1)))))
+    return np.asarray(np.where(spread > 0, spread, np.inf))
 
 
 def _interval(value: float, rows: int) -> tuple[float, float]:

@@ -44,8 +44,16 @@ def test_positions_are_a_limit(positions: int) -> None:
 
 
 def test_without_a_limit_there_is_none() -> None:
-    """No more is tried than it takes half a second."""
+    """Nor where it is beyond what is tried."""
     assert find_longest(session(None), ROWS) == {}
+    assert find_longest(session(5000), ROWS) == {}
+
+
+def test_a_slow_graph_is_not_taken_for_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long still works: the limit lies above it, or is not known."""
+    monkeypatch.setattr("export.longest._SLOW_S", 0.0)
+    assert find_longest(session(9), ROWS) == {"tokens": 9}
+    assert find_longest(session(77), ROWS) == {}
 
 
 def test_a_graph_that_takes_some_lengths_only_has_no_longest() -> None:

@@ -64,13 +64,20 @@ def test_small_shares_count_as_well() -> None:
     assert value(variant, shares, Meaning(kind="classes", form="shares")) > 0.8
 
 
-def test_numbers_count_by_their_own_scales() -> None:
-    """A ruined column beside one that is a million times as large is seen."""
+@pytest.mark.parametrize("kind", ["numbers", "classes"])
+def test_each_place_counts_on_its_own_scale(kind: Any) -> None:
+    """Ruined columns beside one that is a million times as large are seen."""
     baseline = BEFORE * [1e6, 1, 1]
     variant = baseline.copy()
     variant[:, 1:] = variant[::-1, 1:]
-    spread = tuple(float(each) for each in baseline.std(axis=0))
-    assert value(variant, baseline, Meaning(kind="numbers", spread=spread)) < 0.6
+    assert value(variant, baseline, Meaning(kind=kind, form="plain")) < 0.6
+
+
+def test_a_place_that_never_varies_counts_for_nothing() -> None:
+    """A variant's rounding there is no noise of its own."""
+    baseline = np.concatenate([np.full((60, 1), 1e4), BEFORE], axis=1)
+    variant = baseline + np.eye(1, 4) * RANDOM.normal(size=(60, 1)) * 100
+    assert value(variant, baseline) == pytest.approx(1)
 
 
 def test_padding_counts_for_nothing() -> None:
