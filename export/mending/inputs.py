@@ -42,6 +42,9 @@ def read_forms(graph: Any, rows: Split) -> dict[str, Form]:
     """The form of each input, as its declared shape and the data's tell it. Raises ExportFailed when the
     data has other inputs, types or shapes."""
     names = [item.name for item in graph.input]
+    for item in graph.input:
+        if item.type.tensor_type.HasField("shape") and not item.type.tensor_type.shape.dim:
+            raise _one_for_all(item)
     if set(names) != set(rows.inputs):
         raise ExportFailed(
             f"the file takes {', '.join(names)}, the data has {', '.join(rows.inputs)}; "
@@ -111,12 +114,6 @@ def _name_dims(graph: Any, axes: Mapping[str, int], rows: Split) -> dict[str, Sh
 def _read_axis(item: Any, rows: Split) -> int:
     shape, dims = read_shape(item), rows.dims[item.name]
     _require_dtype(item.name, read_dtype(item), rows.inputs[item.name].dtype)
-    if not shape:
-        raise ExportFailed(
-            f"the input {item.name!r} is one number for all rows, and each row may have its own; "
-            "make it a constant of the file: model.graph.initializer.append(onnx.numpy_helper.from_array("
-            f"np.array(VALUE, {str(read_dtype(item))!r}), {item.name!r})), and leave it out of the data"
-        )
     axis = _find_axis(shape, dims)
     if axis is None:
         raise ExportFailed(
@@ -125,6 +122,14 @@ def _read_axis(item: Any, rows: Split) -> int:
             "model again with None there"
         )
     return axis
+
+
+def _one_for_all(item: Any) -> ExportFailed:
+    return ExportFailed(
+        f"the input {item.name!r} is one number for all rows, and each row may have its own; "
+        "make it a constant of the file: model.graph.initializer.append(onnx.numpy_helper.from_array("
+        f"np.array(VALUE, {str(read_dtype(item))!r}), {item.name!r})), and leave it out of the data"
+    )
 
 
 def _require_dtype(name: str, came: np.dtype[Any], wanted: np.dtype[Any]) -> None:

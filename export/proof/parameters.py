@@ -9,6 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
+from export.graph import nodes_of
+
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _SMALL_INTEGERS = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4)
 # Operator -> the inputs that say what integers stand for: scales, zero points, permutations.
@@ -53,11 +55,25 @@ class Parameters:
 
 
 def count_parameters(model: Any) -> Parameters:
-    """The weights of an ONNX model, without scales, zero points and single numbers: the same count before and
-    after quantization."""
-    constants = _constants(model)
-    scales = set(_scales(model, constants))
-    uses = {name: (node, at) for node in reversed(model.graph.node) for at, name in enumerate(node.input)}
+    """The weights of an ONNX model and of the graphs inside its nodes, without scales, zero points and single
+    numbers: the same count before and after quantization."""
+    found = [_count(graph) for graph in _graphs(model.graph)]
+    return Parameters(count=sum(item.count for item in found), nonzero=sum(item.nonzero for item in found))
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _graphs(inner)
+
+
+def _count(graph: Any) -> Parameters:
+    """Those that the graph holds itself, whoever reads them."""
+    constants, nodes = _constants(graph), list(nodes_of(graph))
+    scales = set(_scales(nodes, constants))
+    uses = {name: (node, at) for node in reversed(nodes) for at, name in enumerate(node.input)}
     count = nonzero = 0
     for name in sorted(constants.keys() - scales):
         if name not in uses or not _is_weight(constants[name], *uses[name]):
@@ -73,9 +89,9 @@ def count_parameters(model: Any) -> Parameters:
     return Parameters(count=count, nonzero=nonzero)
 
 
-def _constants(model: Any) -> dict[str, Any]:
-    found = {item.name: item for item in model.graph.initializer}
-    for node in model.graph.node:
+def _constants(graph: Any) -> dict[str, Any]:
+    found = {item.name: item for item in graph.initializer}
+    for node in graph.node:
         for attribute in node.attribute:
             if node.op_type == "Constant" and attribute.name == "value":
                 found[node.output[0]] = attribute.t
@@ -90,9 +106,9 @@ def _is_weight(constant: Any, node: Any, at: int) -> bool:
     return constant.data_type in (*_FLOATS, *_SMALL_INTEGERS)
 
 
-def _scales(model: Any, constants: dict[str, Any]) -> Iterator[str]:
-    makers = {name: node for node in model.graph.node for name in node.output}
-    for node in model.graph.node:
+def _scales(nodes: list[Any], constants: dict[str, Any]) -> Iterator[str]:
+    makers = {name: node for node in nodes for name in node.output}
+    for node in nodes:
         yield from (node.input[at] for at in _SCALES.get(node.op_type, ()) if at < len(node.input))
         if node.op_type == "Mul":
             for name, other in (tuple(node.input), tuple(reversed(node.input))):

@@ -6,10 +6,11 @@ from typing import Any
 import torch
 import torch_pruning
 from torch.nn.modules.conv import _ConvNd
+from torch_pruning.dependency.shape_infer import infer_out_channels_recursively
 
 from export.errors import StepFailed
 from export.forward import Tensors, forward
-from export.pruning.whole import close_inputs, kept_whole
+from export.pruning.whole import Closing, close_inputs, kept_whole
 
 # Whose channels can leave.
 LAYERS = (_ConvNd, torch.nn.Linear)
@@ -21,10 +22,8 @@ def follow(module: torch.nn.Module, example: Tensors) -> Any:
         # Parameters outside of torch's own layers: it says what it will do with them, and that is right.
         warnings.filterwarnings("ignore", "Unwrapped parameters detected", UserWarning)
         try:
-            return torch_pruning.DependencyGraph().build_dependency(
-                module,
-                example_inputs=example,
-                forward_fn=lambda _, inputs: forward(module, close_inputs(inputs)),
+            return _Graph().build_dependency(
+                module, example_inputs=example, forward_fn=lambda _, inputs: _run(module, inputs)
             )
         except Exception as error:  # torch-pruning meets whatever the model does
             raise StepFailed(
@@ -32,6 +31,34 @@ def follow(module: torch.nn.Module, example: Tensors) -> Any:
                 f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); remove `weights` or `heads` "
                 "instead, or drop the step"
             ) from error
+
+
+class _Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]
+    """As torch-pruning's. That adds up how wide the parts of a concatenation are from the layers in front of
+    them; where there is none, as of the model's inputs, autograd tells it."""
+
+    def _trace(self, *args: Any, **kwargs: Any) -> Any:
+        nodes = super()._trace(*args, **kwargs)
+        for node in nodes.values():
+            if node.type == self.ops.OPTYPE.CONCAT and not all(map(self._is_known, node.inputs)):
+                node.module.concat_sizes = _list_sizes(node.grad_fn)
+        return nodes
+
+    def _is_known(self, part: Any) -> bool:
+        return infer_out_channels_recursively(self, part, [0]) is not None
+
+
+def _list_sizes(concat: Any) -> list[int]:
+    """How long each part is in the dimension in which they are joined."""
+    # Unsigned there: one that is counted from the end is above any number of dimensions.
+    shape = concat._input_metadata[0].shape
+    dim = concat._saved_dim if concat._saved_dim < len(shape) else concat._saved_dim - 2**64
+    return [int(part._input_metadata[place].shape[dim]) for part, place in concat.next_functions]
+
+
+def _run(module: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, ...]:
+    with Closing():
+        return forward(module, close_inputs(inputs))
 
 
 def find_heads(graph: Any) -> list[torch.nn.Module]:

@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 import torch_pruning
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from export.forward import Tensors
 
 # By its class where torch has one; transformers and others call theirs ...Attention.
 _WORD = "Attention"
+_JOINING = (torch.cat, torch.concat, torch.concatenate, torch.hstack, torch.column_stack)
 
 
 @contextmanager
@@ -28,12 +30,18 @@ def kept_whole(module: torch.nn.Module) -> Iterator[None]:
 
 def close_inputs(inputs: Tensors) -> Tensors:
     """The model's inputs as such an operation gives them: what is added to one cannot lose channels."""
-    return {
-        name: Whole.apply(1, value.detach().requires_grad_())[0]  # type: ignore[no-untyped-call]
-        if value.is_floating_point()
-        else value
-        for name, value in inputs.items()
-    }
+    return {name: _close_one(value) if value.is_floating_point() else value for name, value in inputs.items()}
+
+
+class Closing(TorchFunctionMode):
+    """Inside, a constant that is joined to something else counts as an input: autograd does not show it, and
+    all parts behind it would seem to begin further in front."""
+
+    def __torch_function__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """The call, with such constants closed."""
+        if function in _JOINING:
+            args, kwargs = tree_map(_close_constant, (args, kwargs))
+        return function(*args, **(kwargs or {}))
 
 
 def is_whole(operation: object) -> bool:
@@ -55,6 +63,17 @@ class Whole(torch.autograd.Function):
     def backward(_: Any, *__: Any) -> Any:
         """Nobody trains through it."""
         raise NotImplementedError("it only shows what depends on what")
+
+
+def _close_one(value: torch.Tensor) -> torch.Tensor:
+    closed: torch.Tensor = Whole.apply(1, value.detach().requires_grad_())[0]  # type: ignore[no-untyped-call]
+    return closed
+
+
+def _close_constant(value: object) -> object:
+    if isinstance(value, torch.Tensor) and value.is_floating_point() and not value.requires_grad:
+        return _close_one(value)
+    return value
 
 
 def _is_inseparable(part: object) -> bool:

@@ -28,7 +28,7 @@ def read_factory(source: FactorySource, folder: Path, task: Task) -> Trained:
     expected = model.state_dict()
     state = complete_shared(expected, read_weights(source.checkpoint, content))
     refuse_misfit(source.checkpoint, source.factory, expected, state)
-    refuse_nan(source.checkpoint, state)
+    refuse_nan(source.checkpoint, state, model)
     tokenizer = read_tokenizer(source, folder, _inputs_of(model))
     trained = Trained(
         name=source.factory, sha256=sha256(content), build=lambda: _build(source, state), assets={}

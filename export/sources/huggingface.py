@@ -42,7 +42,7 @@ def read_huggingface(source: HuggingFaceSource, folder: Path, task: Task) -> Tra
     pooling = Pooling.read(home) if task == "embedding" else None
     model = _load(home, task)
     trained = wrap(model, task, pooling)
-    refuse_nan(str(home), trained.state_dict())
+    refuse_nan(str(home), trained.state_dict(), trained)
     assets = {"tokenizer.json": tokenizer.content}
     if (home / "tokenizer_config.json").is_file():
         assets["tokenizer_config.json"] = read_file(home / "tokenizer_config.json", "huggingface")

@@ -48,7 +48,8 @@ def read_program(source: ProgramSource, folder: Path) -> Trained:
     path = folder / source.program
     content = read_file(path, "program")
     members = _check(str(path), _unzip(str(path), content))
-    refuse_nan(str(path), _load(str(path), members).state_dict())
+    module = _load(str(path), members)
+    refuse_nan(str(path), module.state_dict(), module)
     return Trained(
         name=source.program,
         sha256=sha256(content),

@@ -93,10 +93,13 @@ def refuse_misfit(name: str, model: str, expected: State, came: State) -> None:
         )
 
 
-def refuse_nan(name: str, state: State) -> None:
-    """Raise InvalidSource when a weight is no finite number."""
+def refuse_nan(name: str, state: State, model: torch.nn.Module) -> None:
+    """Raise InvalidSource when a tensor of the model's state holds NaN, or a parameter infinity: a buffer
+    may, as the -inf of a causal mask."""
+    parameters = {key for key, _ in model.named_parameters(remove_duplicate=False)}
     for key, tensor in state.items():
-        if not bool(torch.isfinite(tensor).all()):
+        lost = ~torch.isfinite(tensor) if key in parameters else torch.isnan(tensor)
+        if bool(lost.any()):
             raise InvalidSource(
                 f"{name}: {key} holds NaN or infinite weights; such a model answers nothing: "
                 "take a checkpoint from before the training diverged"

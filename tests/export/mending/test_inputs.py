@@ -111,3 +111,15 @@ def test_an_input_that_takes_no_rows_is_refused(inputs: list[Any], message: str)
     rows = split_of({"x": random(20, 3), "rate": np.full(20, 16000)})
     with pytest.raises(ExportFailed, match=message):
         from_onnx(content, rows, ("y",))
+
+
+def test_a_scalar_that_the_data_lacks_is_told_as_one() -> None:
+    """Who leaves it out needs the constant, not another name."""
+    content = file_of(
+        [helper.make_node("Mul", ["x", "rate"], ["y"])],
+        [("x", FLOAT, ["n", 3]), ("rate", FLOAT, [])],
+        [("y", FLOAT, ["n", 3])],
+        {},
+    )
+    with pytest.raises(ExportFailed, match=r"'rate' is one number for all rows.*make it a constant"):
+        from_onnx(content, split_of({"x": random(20, 3)}), ("y",))

@@ -3,11 +3,12 @@
 import torch
 from torch import nn
 
+from tests.export.pruning.joins import JOINS
 from tests.export.pruning.mixes import MIXES
 from tests.export.pruning.moves import MOVES
 from tests.export.pruning.parts import Net
 
-KINDS = MOVES | MIXES
+KINDS = MOVES | MIXES | JOINS
 
 
 def build(kind: str, seed: int = 0) -> Net:

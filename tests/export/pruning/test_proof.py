@@ -12,6 +12,7 @@ from export.data.datasets import Data, Split
 from export.errors import StepFailed
 from export.step import Prune
 from export.steps.prune import prune
+from tests.export.pruning.joins import JOINS
 from tests.export.pruning.nets import KINDS, build
 
 ContextOf = Callable[..., Context]
@@ -157,3 +158,19 @@ def test_channels_are_ranked_by_the_columns_in_which_they_arrive(context_of: Con
 
     made = pruned(context_of(make, DATA), ratio=0.5)
     assert made.surgery[0]["removed"]["a"] == [1, 2, 6, 7]  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize("kind", JOINS)
+def test_what_is_joined_to_an_input_or_a_constant_loses_its_share(context_of: ContextOf, kind: str) -> None:
+    """Every layer does, and none stays whole."""
+    note = pruned(context_of(lambda: build(kind), DATA), ratio=0.5).notes[-1]
+    layers: Any = note["layers"]
+    net = build(kind)
+    able = [
+        name
+        for name, part in net.named_modules()
+        if hasattr(part, "weight") and name not in ("n", "o", "head")
+    ]
+    assert {name.rpartition(".")[0] for name in layers} == set(able)
+    assert all(after * 2 == before for before, after in layers.values())
+    assert "left_whole" not in note

@@ -126,6 +126,45 @@ def test_refuses_nan_weights(tmp_path: Path, tiny_checkpoint: bytes) -> None:
         read(tmp_path, "tiny.safetensors", safetensors.torch.save(state))
 
 
+class Causal(torch.nn.Module):
+    """Attention over six steps, each to those before it; the mask is part of the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = torch.nn.Linear(8, 8)
+        self.register_buffer("mask", torch.nn.Transformer.generate_square_subsequent_mask(6))
+
+
+def make_causal() -> torch.nn.Module:
+    """A factory of it."""
+    return Causal()
+
+
+def read_causal(folder: Path, **changed: torch.Tensor) -> Trained:
+    """The module, with these tensors changed."""
+    state = Causal().state_dict() | changed
+    (folder / "causal.safetensors").write_bytes(safetensors.torch.save(state))
+    source = FactorySource(factory=f"{__name__}:make_causal", checkpoint="causal.safetensors")
+    return read_trained(source, folder, "classification")
+
+
+def test_a_mask_may_be_infinite(tmp_path: Path) -> None:
+    """That is how a causal mask hides what comes later."""
+    build = read_causal(tmp_path).build
+    assert build is not None
+    assert build().get_buffer("mask")[0, 1] == -torch.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("mask", torch.full((6, 6), torch.nan)), ("project.bias", torch.full((8,), torch.inf))],
+)
+def test_refuses_what_only_a_diverged_training_leaves(tmp_path: Path, name: str, value: torch.Tensor) -> None:
+    """NaN in a buffer, or infinity in a parameter."""
+    with pytest.raises(InvalidSource, match=rf"causal\.safetensors: {name} holds NaN or infinite"):
+        read_causal(tmp_path, **{name: value})
+
+
 def test_refuses_a_factory_that_makes_no_module(tmp_path: Path, tiny_checkpoint: bytes) -> None:
     """What the factory returns must be a torch module."""
     (tmp_path / "tiny.safetensors").write_bytes(tiny_checkpoint)
