@@ -30,6 +30,8 @@ def largest_apart(came: NDArray[Any], wanted: NDArray[Any], *, coarse: bool = Fa
         return np.inf
     if wanted.dtype.kind != "f":
         return 0.0 if np.array_equal(came, wanted) else np.inf
+    if not wanted.size:
+        return 0.0
     one, other = came.astype(np.float64), wanted.astype(np.float64)
     alike = one == other
     off = np.abs(np.subtract(one, other, out=np.zeros(one.shape), where=~alike))

@@ -13,6 +13,7 @@ from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.forward import bind, to_tensors
 from export.graph import clean, require_unique_names
+from export.mending.sizes import refuse_empty
 from export.parity import ask_torch, prove_parity
 from export.probe import BATCH, EXAMPLE, probe
 from serve.tensor import Signature, TensorSpec, datatype_of
@@ -103,6 +104,8 @@ def _read_tensor(item: Any) -> TensorSpec:
             f"{item.name} came out with the shape {list(shape)}, not with a first dimension that is free: "
             "the model fixes its batch size or mixes its rows; keep the batch out of reshapes and constants"
         )
+    if 0 in shape:
+        refuse_empty(item.name, shape)
     dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     try:
         return TensorSpec(name=item.name, datatype=datatype_of(dtype), shape=shape)

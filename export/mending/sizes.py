@@ -1,7 +1,7 @@
 """Sizes: the dimensions of a graph's outputs, as they came out and not as its file promises them."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -15,9 +15,22 @@ from serve.tensor import Arrays
 
 def read_sizes(tried: Tried, dims: Mapping[str, Shape], declared: Mapping[str, Shape]) -> dict[str, Shape]:
     """Per output its dimensions, the batch first: the name of the input's dimension whose size it has, a
-    number where all runs have one, or a name of its own. `dims` are the inputs', `declared` the file's."""
+    number where all runs have one, or a name of its own. `dims` are the inputs', `declared` the file's.
+
+    Raises ExportFailed for an output without a number in it."""
     runs = [*tried.runs, *_stretch(tried, dims)]
+    for name in tried.axes:
+        if not any(answers[name].size for _, answers in runs):
+            refuse_empty(name, runs[0][1][name].shape)
     return {name: _read(name, runs, dims, declared[name]) for name in tried.axes}
+
+
+def refuse_empty(name: str, shape: Sequence[int | str]) -> NoReturn:
+    """Raise ExportFailed: there is nothing in this output."""
+    raise ExportFailed(
+        f"the output {name!r} is empty, {list(shape)}: it tells nothing; leave it out of `outputs`, "
+        "or mend the model, in which a dimension has the size 0"
+    )
 
 
 def _stretch(tried: Tried, dims: Mapping[str, Shape]) -> list[tuple[Arrays, Arrays]]:

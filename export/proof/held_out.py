@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.data.inputs import TOKENS
 from export.errors import ExportFailed
+from export.mending.sizes import refuse_empty
 from export.training.batches import Rows, ordered_batches
 from serve.session import Session
 from serve.tensor import TensorSpec
@@ -21,7 +22,8 @@ def answers(session: Session, split: Split) -> Answers:
     """Every output for every row, [rows, ...]; tokens that a row does not have are NaN, or 0 where the output
     holds no floats.
 
-    Raises ExportFailed when an answer is not a number; only outputs after the first may be infinite."""
+    Raises ExportFailed when an answer is not a number, and for an output in which no row has one; only
+    outputs after the first may be infinite."""
     found: dict[str, list[tuple[Rows, NDArray[Any]]]] = {name: [] for name in session.signature.output_names}
     for rows in ordered_batches(split):
         came = session.run(split.take(rows))
@@ -38,7 +40,11 @@ def answers(session: Session, split: Split) -> Answers:
                 )
             nothing = np.nan if output.dtype.kind == "f" else np.zeros((), output.dtype)
             found[spec.name].append((rows, np.where(padding, nothing, output).astype(output.dtype)))
-    return {name: _assemble(parts, len(split)) for name, parts in found.items()}
+    assembled = {name: _assemble(parts, len(split)) for name, parts in found.items()}
+    for name, output in assembled.items():
+        if not output.size:
+            refuse_empty(name, output.shape)
+    return assembled
 
 
 def _comparable(output: NDArray[Any]) -> NDArray[Any]:

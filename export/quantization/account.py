@@ -30,8 +30,8 @@ def account(
     """What to note of the quantized graph. `layers` are those that the method knows in the float model;
     `reasons` say why some of its nodes were left in float; multiply-adds are those for this row.
 
-    A method that computes with integers is judged by the multiply-adds: tables of embeddings are many bytes
-    and no work. One that only stores them is judged by the bytes."""
+    It is mostly float where few of the bytes of weights, or of the multiply-adds, are integers; a method that
+    only stores integers does no multiply-adds with them, and is judged by the bytes alone."""
     still = _find_still_float(quantized, layers)
     integers = {layer.node for layer in layers if layer not in still}
     costs = count_by_output(plan.model, row)
@@ -51,7 +51,10 @@ def account(
         "kept_float": [layer.path for layer in still],
         "quantized": len(integers),
     }
-    if shares["weight_bytes" if plan.settings.method == "weights" else "multiply_adds"] < _LEAST_SHARE:
+    judged = [shares["weight_bytes"]]
+    if plan.settings.method != "weights" and any(cost_of.values()):
+        judged.append(shares["multiply_adds"])
+    if min(judged) < _LEAST_SHARE:
         note["mostly_float"] = (
             f"integers are {shares['weight_bytes']:.2%} of the bytes of weights and do "
             f"{shares['multiply_adds']:.2%} of the multiply-adds"

@@ -97,3 +97,8 @@ def test_infinities_are_the_same() -> None:
     """Masks are made of them."""
     both = np.array([np.inf, -np.inf, 1.0])
     assert largest_apart(both, both.copy()) == 0
+
+
+def test_nothing_is_as_near_as_nothing() -> None:
+    """Of boxes that were found nowhere."""
+    assert largest_apart(random(3, 0), random(3, 0)) == 0

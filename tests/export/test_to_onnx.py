@@ -256,3 +256,17 @@ def test_refuses_what_is_not_the_model(
     """A model without a faithful graph is refused with the reason."""
     with pytest.raises(ExportFailed, match=message):
         to_onnx(model, rows, outputs, 20)
+
+
+class Empty(Inner):
+    """Its output has no column."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Nothing."""
+        return torch.relu(self.layer(x)[:, :0])
+
+
+def test_an_output_without_numbers_is_refused(rows: Split) -> None:
+    """By its name."""
+    with pytest.raises(ExportFailed, match=r"output 'y' is empty, \['batch', 0\]"):
+        to_onnx(Empty(), rows, ("y",), 20)

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import pytest
 from onnx import helper
 
+from export.errors import ExportFailed
 from export.from_onnx import from_onnx
 from tests.export.files import FLOAT, file_of, random
 from tests.export.graphs import split_of
@@ -51,3 +53,11 @@ def test_a_graph_that_takes_one_size_only_has_numbers_behind_it() -> None:
     """Its file calls the size free; nothing shows how an output would follow."""
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
     assert shape_of(nodes, ["n", None], {"w": random(288, 5)}) == ("batch", 5)
+
+
+def test_an_output_without_numbers_is_refused() -> None:
+    """By its name: a width of 0 says nothing of any row."""
+    nodes = [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["f"])]
+    nodes.append(helper.make_node("MatMul", ["f", "w"], ["y"]))
+    with pytest.raises(ExportFailed, match=r"output 'y' is empty, \[1, 0\].*leave it out of `outputs`"):
+        shape_of(nodes, [None, 0], {"w": random(3, 0)})

@@ -59,3 +59,13 @@ def test_answers_that_are_no_numbers_are_refused() -> None:
     rows[3] = -1
     with pytest.raises(ExportFailed, match=r"tiny/fp32 answers with NaN.*0, 1, 2, 3, 4"):
         answers(session, split_of({"x": rows}))
+
+
+def test_an_output_that_is_empty_for_all_rows_is_refused() -> None:
+    """Its size follows the input's, of which all held-out rows have none."""
+    build = Builder()
+    build.add("Relu", "x", output="y")
+    shapes = [value(name, TensorProto.FLOAT, "batch", "width") for name in ("x", "y")]
+    session = session_of(build.finish(shapes[:1], shapes[1:]))
+    with pytest.raises(ExportFailed, match=r"output 'y' is empty, \[5, 0\]"):
+        answers(session, split_of({"x": np.ones((5, 0), np.float32)}))

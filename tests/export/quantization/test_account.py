@@ -64,15 +64,32 @@ def test_a_variant_of_integers_is_not(tmp_path: Path) -> None:
 
 
 def test_a_table_of_words_does_no_work(tmp_path: Path) -> None:
-    """Two thirds of the encoder's bytes are words that were to stay: it computes with integers all the same.
-    Products of what comes with the row have no weights."""
+    """Two thirds of the encoder's bytes are words that were to stay, and that is said, though it computes
+    with integers. Products of what comes with the row have no weights."""
     note = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="dynamic")
     assert note["integers"]["weight_bytes"] < 0.5 < note["integers"]["multiply_adds"]
-    assert "mostly_float" not in note
+    assert "of the bytes of weights" in note["mostly_float"]
     assert note["stays_float"]["`embeddings: false`"] == ["embeddings.word"]
     assert len(note["stays_float"]["both factors come with the row"]) == 3
     with_words = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="dynamic", embeddings=True)
     assert with_words["integers"]["weight_bytes"] > 0.9
+    assert "mostly_float" not in with_words
+
+
+@pytest.mark.parametrize("method", ["static", "dynamic"])
+def test_a_file_of_floats_is_called_mostly_float_whatever_it_computes(method: str, tmp_path: Path) -> None:
+    """320 of 640,320 bytes of a bag of embeddings become integers, and all its multiply-adds are theirs."""
+    build = Builder()
+    rows = build.add("Gather", build.weight("table.weight", 10_000, 16), "ids")
+    build.constant("axis", np.array([1], np.int64))
+    h = build.add("ReduceMean", rows, "axis", keepdims=0)
+    build.add("MatMul", h, build.weight("head.weight", 16, 5), output="y")
+    given = [value("ids", TensorProto.INT64, "batch", 8)]
+    graph = build.finish(given, [value("y", TensorProto.FLOAT, "batch", 5)])
+    ids = split_of({"ids": np.random.default_rng(0).integers(0, 10_000, (24, 8))})
+    note = note_of(graph, ids, tmp_path, method=method)
+    assert note["integers"] == {"weight_bytes": round(80 / 160_080, 6), "multiply_adds": 1.0}
+    assert note["mostly_float"].startswith("integers are 0.05% of the bytes of weights")
 
 
 def test_integers_that_are_only_stored_are_judged_by_their_bytes(tmp_path: Path) -> None:
