@@ -1,7 +1,8 @@
 """Forward: how this room calls a torch model: rows in by name, outputs as a tuple of tensors."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from inspect import Parameter
 from typing import Any
 
@@ -33,6 +34,11 @@ def bind(model: torch.nn.Module, inputs: Tensors) -> Arguments:
 
     Raises InvalidSource when it cannot be told where an input goes, or a parameter would be left without."""
     parameters = inspect.signature(model.forward).parameters
+    if [item.kind for item in parameters.values()] == [Parameter.VAR_KEYWORD]:
+        raise InvalidSource(
+            f"{type(model).__name__}.forward takes **{next(iter(parameters))} alone, and torch records no such "
+            f"call; write out its parameters: forward(self, {', '.join(inputs)})"
+        )
     if len(inputs) == 1 and not _takes(parameters, *inputs):
         [value] = inputs.values()
         return _bind_only(model, parameters, value, *inputs)
@@ -56,7 +62,7 @@ def bind(model: torch.nn.Module, inputs: Tensors) -> Arguments:
 def forward(model: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, ...]:
     """The model's outputs in order, whatever they come wrapped in. Raises InvalidSource."""
     args, kwargs = bind(model, inputs)
-    return _flatten(model, model(*args, **kwargs))
+    return flatten(model, model(*args, **kwargs))
 
 
 def _bind_only(
@@ -95,10 +101,32 @@ def _describe(model: torch.nn.Module, parameters: Mapping[str, Parameter]) -> st
     return f"{type(model).__name__}.forward takes {', '.join(parameters) or 'nothing'}"
 
 
-def _flatten(model: torch.nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
-    if isinstance(outputs, torch.Tensor):
-        return (outputs,)
-    values = tuple(outputs.values() if isinstance(outputs, Mapping) else outputs)
-    if not all(isinstance(value, torch.Tensor) for value in values):
-        raise InvalidSource(f"{type(model).__name__} returns {values!r:.80}; expected tensors")
-    return values
+def flatten(model: torch.nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
+    """The tensors in what the model returned, in order, whatever they are nested in; None is nothing. Raises
+    InvalidSource for whatever else is in it."""
+    found = tuple(_list_tensors(model, outputs, ""))
+    if not found:
+        raise InvalidSource(f"{type(model).__name__} returns no tensor; return the answer for each row")
+    return found
+
+
+def _list_tensors(model: torch.nn.Module, value: Any, place: str) -> Iterator[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif value is not None:
+        for key, item in _list_items(model, value, place):
+            yield from _list_tensors(model, item, f"{place}{key}")
+
+
+def _list_items(model: torch.nn.Module, value: Any, place: str) -> list[tuple[str, Any]]:
+    """What stands in it, and how Python would reach it."""
+    if isinstance(value, Mapping):
+        return [(f"[{key!r}]", item) for key, item in value.items()]
+    if isinstance(value, tuple | list):
+        return [(f"[{index}]", item) for index, item in enumerate(value)]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [(f".{field.name}", getattr(value, field.name)) for field in fields(value)]
+    raise InvalidSource(
+        f"{type(model).__name__} returns an object of the type {type(value).__name__} as outputs{place}, and "
+        "a graph gives tensors; return tensors alone, in tuples, lists, dicts or dataclasses"
+    )

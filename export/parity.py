@@ -41,9 +41,14 @@ def ask_torch(model: torch.nn.Module, inputs: Arrays, rows: int) -> list[NDArray
             return [output.numpy() for output in forward(model, to_tensors(inputs))]
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise ExportFailed(
-            f"the torch model itself does not run on {rows} rows ({' '.join(str(error).split()):.300}), and "
-            "a server batches as many as come; does `forward` squeeze, or fix its batch or its length?"
+            f"the torch model itself does not run on {rows} rows of {_describe(inputs)} "
+            f"({' '.join(str(error).split()):.300}), and a server batches as many as come; does `forward` "
+            "take inputs of this type and shape, and neither squeeze nor fix its batch or its length?"
         ) from error
+
+
+def _describe(inputs: Arrays) -> str:
+    return ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in inputs.items())
 
 
 def _open(graph: bytes) -> Any:
@@ -60,9 +65,8 @@ def _run(session: Any, inputs: Arrays, rows: int) -> list[NDArray[Any]]:
     try:
         answers: list[NDArray[Any]] = session.run(None, dict(inputs))
     except Exception as error:  # onnxruntime raises a dozen unrelated classes
-        shapes = ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
         raise ExportFailed(
-            f"the graph does not run on {rows} rows ({shapes}), which the torch model takes: "
+            f"the graph does not run on {rows} rows of {_describe(inputs)}, which the torch model takes: "
             f"{' '.join(str(error).split()):.300}; keep sizes of the example out of `forward`"
         ) from error
     return answers

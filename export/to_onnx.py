@@ -3,6 +3,8 @@
 import inspect
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import onnx
@@ -11,7 +13,7 @@ import torch
 from export.context import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.forward import bind, to_tensors
+from export.forward import bind, flatten, to_tensors
 from export.graph import clean, require_unique_names
 from export.mending.sizes import refuse_empty
 from export.parity import ask_torch, prove_parity
@@ -42,7 +44,7 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
     if returned != len(outputs):
         raise ExportFailed(
             f"the model returns {returned} outputs, the recipe's `outputs` names {len(outputs)}: "
-            f"{', '.join(outputs)}; name each one, in the model's order"
+            f"{', '.join(outputs)}; name each tensor, in the model's order (a None is none)"
         )
     example = to_tensors(inputs)
     args, kwargs = bind(model, example)
@@ -54,7 +56,7 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
     ]
     # It tells everyone without torchvision so, at every export.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
+    with _flattened(model), warnings.catch_warnings():
         # torch 2.13 copies its own tree specifications in a way that it has itself deprecated.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
         # All inputs share one batch and one length, which is what we ask for.
@@ -77,6 +79,16 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
             raise ExportFailed(f"torch cannot express the model as an ONNX graph: {reason:.600}") from error
     assert program is not None, "torch returns a program when dynamo=True"
     return program.model_proto
+
+
+@contextmanager
+def _flattened(model: torch.nn.Module) -> Iterator[None]:
+    """Inside, the model returns a tuple of tensors: torch's exporter knows fewer ways to nest them."""
+    hook = model.register_forward_hook(lambda _, __, came: flatten(model, came))
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _place(model: torch.nn.Module, free: list[Any], args: Any, kwargs: Any) -> dict[str, Any]:

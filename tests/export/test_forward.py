@@ -1,5 +1,7 @@
 """A torch model is called with rows by name."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 
@@ -34,12 +36,53 @@ def test_an_unknown_input_is_named() -> None:
         forward(Weighted(), {"left": ONE, "up": THREE})
 
 
-def test_outputs_must_be_tensors() -> None:
-    """Anything else than tensors cannot become an output of a graph."""
+@dataclass
+class Answer:
+    """As libraries wrap what a model returns."""
+
+    scores: torch.Tensor
+    more: object = None
+
+
+def returning(outputs: object) -> torch.nn.Module:
+    """A model that returns this."""
     model = torch.nn.Identity()
-    model.register_forward_hook(lambda *_: ["no tensor"])
-    with pytest.raises(InvalidSource, match=r"Identity returns .*expected tensors"):
-        forward(model, {"x": ONE})
+    model.register_forward_hook(lambda *_: outputs)
+    return model
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        [ONE, [THREE]],
+        (None, ONE, THREE, None),
+        (ONE, ({"deep": [THREE]},)),
+        {"z": ONE, "a": (THREE,)},
+        Answer(ONE, {"hidden": THREE}),
+        (Answer(ONE), THREE),
+    ],
+    ids=str,
+)
+def test_outputs_come_in_order_whatever_they_are_nested_in(outputs: object) -> None:
+    """As they stand there from left to right; None is nothing."""
+    assert forward(returning(outputs), {"x": ONE}) == (ONE, THREE)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ("scores", r"^Identity returns an object of the type str as outputs, and .*; return tensors alone"),
+        ((ONE, 3), r"of the type int as outputs\[1\], and"),
+        ({"aux": [ONE, {ONE}]}, r"of the type set as outputs\['aux'\]\[1\], and"),
+        (Answer(ONE, Answer), r"of the type type as outputs\.more, and"),
+        ((None, []), "^Identity returns no tensor; return"),
+    ],
+    ids=str,
+)
+def test_what_is_no_tensor_is_named(outputs: object, message: str) -> None:
+    """By its type and its place, and not by its values."""
+    with pytest.raises(InvalidSource, match=message):
+        forward(returning(outputs), {"x": ONE})
 
 
 class Masked(torch.nn.Module):
@@ -138,3 +181,17 @@ def test_a_name_that_would_only_be_passed_on_is_refused() -> None:
     """What is collected under `**more` may be ignored."""
     with pytest.raises(InvalidSource, match=r"input 'left', but Passing\.forward takes inputs, more"):
         forward(Passing(), {"left": ONE, "right": THREE})
+
+
+class Collecting(torch.nn.Module):
+    """Takes whatever has a name."""
+
+    def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
+        """One of them."""
+        return inputs["left"]
+
+
+def test_parameters_that_are_not_written_out_are_refused() -> None:
+    """torch's exporter fails on them with other words."""
+    with pytest.raises(InvalidSource, match=r"takes \*\*inputs alone, .*: forward\(self, left, right\)"):
+        forward(Collecting(), {"left": ONE, "right": THREE})

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,24 @@ class TwoInputs(torch.nn.Module):
     def forward(self, left: torch.Tensor, right: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The difference and the sign."""
         return left - right, left > right
+
+
+@dataclass
+class Answer:
+    """As libraries wrap what a model returns, which torch's exporter does not know."""
+
+    scores: torch.Tensor
+    hidden: tuple[torch.Tensor, ...]
+    loss: torch.Tensor | None = None
+
+
+class Wrapped(Inner):
+    """Returns its answer in a dataclass."""
+
+    def forward(self, x: torch.Tensor) -> Any:
+        """Three numbers per row, and those before them."""
+        hidden = self.layer(x)
+        return Answer(torch.neg(hidden), (hidden,))
 
 
 class Pooled(torch.nn.Module):
@@ -137,6 +156,14 @@ def test_any_batch_size_and_the_recipes_names(rows: Split) -> None:
     assert exported.signature.inputs == (TensorSpec(name="x", datatype="FP32", shape=("batch", 2)),)
     assert exported.signature.outputs == (TensorSpec(name="scores", datatype="FP32", shape=("batch", 3)),)
     assert run(exported.graph, x=np.ones((13, 2), np.float32))[0].shape == (13, 3)
+
+
+def test_nested_outputs_get_the_recipes_names_in_order(rows: Split) -> None:
+    """Parity shows which is which; the module itself is left as it was."""
+    model = Wrapped()
+    exported = to_onnx(model, rows, ("scores", "hidden"), 20)
+    assert [spec.name for spec in exported.signature.outputs] == ["scores", "hidden"]
+    assert isinstance(model(torch.ones(1, 2)), Answer)
 
 
 def test_any_number_of_tokens() -> None:
