@@ -127,9 +127,9 @@ def _judge_numbers(output: OutputFigures) -> str | None:
     if not doubtful or output.r2 is None or output.r2 >= _EXPLAINS:
         return None
     return (
-        f"the numbers of `{output.name}` are not the baseline's: R2 is {output.r2:.4f} in the column where it "
-        f"is least; at least {_EXPLAINS} is asked where nobody has said that they are scores of classes: give "
-        "labels, or the names of the classes (`source.labels`), or write `task: regression`"
+        f"the numbers of `{output.name}` are not the baseline's: R2 is {output.r2:.4f} in the column where "
+        f"it is least; at least {_EXPLAINS} is asked where nobody has said that they are scores of classes: "
+        "give labels, or the names of the classes (`source.labels`), or write `task: regression`"
     )
 
 
