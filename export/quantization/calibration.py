@@ -35,6 +35,8 @@ class Calibration:
 
     # Tensor -> (least, largest) value that is to be represented.
     ranges: Mapping[str, tuple[float, float]]
+    # Tensors that have none: they hold infinity, as masks do.
+    infinite: frozenset[str]
     rows: int
     # The most that was held at once: all watched activations of one batch, and the histograms.
     held_bytes: int
@@ -42,18 +44,20 @@ class Calibration:
 
 def calibrate(model: Any, tensors: tuple[str, ...], split: Split, settings: Quantize) -> Calibration:
     """The ranges of these tensors of the float model. Raises StepFailed when the rows cannot support them, or
-    make a value that is not finite."""
+    make a value that is no number."""
     _require_rows(split)
     watch = Watch(model, tensors)
-    ranges, counts, batch_bytes = _find_ranges(watch, split)
-    if settings.calibrate == "minmax":
-        return Calibration(ranges=ranges, rows=len(split), held_bytes=batch_bytes)
+    found, counts, batch_bytes = _find_ranges(watch, split)
+    ranges = {name: limits for name, limits in found.items() if np.isfinite(limits).all()}
+    infinite = frozenset(found.keys() - ranges.keys())
+    if settings.calibrate == "minmax" or not ranges:
+        return Calibration(ranges=ranges, infinite=infinite, rows=len(split), held_bytes=batch_bytes)
     if settings.calibrate == "percentile":
         _require_values(counts, settings.percentile)
     histograms = _fill_histograms(watch, split, ranges)
     held = batch_bytes + sum(histogram.nbytes for histogram in histograms.values())
     narrowed = {name: _narrow(ranges[name], histogram, settings) for name, histogram in histograms.items()}
-    return Calibration(ranges=ranges | narrowed, rows=len(split), held_bytes=held)
+    return Calibration(ranges=ranges | narrowed, infinite=infinite, rows=len(split), held_bytes=held)
 
 
 def find_extents(model: Any, tensors: tuple[str, ...], split: Split) -> Extents:
@@ -128,11 +132,10 @@ def _find_ranges(watch: Watch, split: Split) -> tuple[dict[str, tuple[float, flo
         most_bytes = max(most_bytes, sum(values.nbytes for values in batch.values()))
         for name, values in batch.items():
             low, high = float(values.min()), float(values.max())
-            if not np.isfinite(low) or not np.isfinite(high):
+            if np.isnan(low) or np.isnan(high):
                 raise StepFailed(
-                    f"the calibration rows make a value of {low if not np.isfinite(low) else high} in the "
-                    f"tensor {name!r}: no range holds it; look for NaN weights, a division by zero or a "
-                    "logarithm of zero in the model"
+                    f"the calibration rows make a value of nan in the tensor {name!r}: no range holds it; "
+                    "look for NaN weights, a division by zero or a logarithm of zero in the model"
                 )
             known = ranges.get(name, (low, high))
             ranges[name] = (min(low, known[0]), max(high, known[1]))

@@ -9,9 +9,10 @@ from export.quantization.trial import Miss, Plan, find_misses
 
 
 def find_untrue(plan: Plan, layers: Sequence[Layer], split: Split) -> dict[str, str]:
-    """The nodes that are to stay in float, and in what their integers miss: all others answer like the float
-    model, on calibration rows. Raises StepFailed when no layer does, or what misses computes with floats."""
-    untrue: dict[str, str] = {}
+    """The nodes that are to stay in float, and why: no range holds what they read or make, or in what their
+    integers miss it. All others answer like the float model, on calibration rows. Raises StepFailed when no
+    layer does, or what misses computes with floats."""
+    untrue = dict(plan.endless)
     while True:
         true = [layer for layer in layers if layer.node not in untrue]
         if not true:

@@ -86,7 +86,13 @@ def _simplify(wiring: Wiring, node: Any) -> list[Any]:
         return []
     columns = weight.shape[0 if read_attribute(node, "transB") else 1]
     bias = wiring.array(node.input[2])
-    if bias is not None and bias.size in (1, columns) and bias.shape[-1:] in ((), (1,), (columns,)):
+    # A bias that masks columns is one that no range holds; onnxruntime put it there, from an Add.
+    if (
+        bias is not None
+        and np.isfinite(bias).all()
+        and bias.size in (1, columns)
+        and bias.shape[-1:] in ((), (1,), (columns,))
+    ):
         row = np.broadcast_to(bias.reshape(-1) * bias.dtype.type(beta), columns)
         if beta != 1 or bias.shape != row.shape:
             wiring.set_constant(node, 2, row)
@@ -102,10 +108,13 @@ def _add_after(wiring: Wiring, node: Any, beta: float) -> list[Any]:
     wiring.model.graph.value_info.append(_like_output(wiring.model, output, node.output[0]))
     nodes = []
     if beta != 1:
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(_known(wiring.model, output).type.tensor_type.elem_type)
+        kind = _known(wiring.model, output).type.tensor_type.elem_type
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
         factor = wiring.add_constant(f"{output}_beta", np.array(beta, dtype))
         nodes.append(made("Mul", [added, factor], [f"{output}_bias"], f"{node.name}_beta"))
         added = f"{output}_bias"
+        # It may be smaller than the output.
+        wiring.model.graph.value_info.append(onnx.helper.make_tensor_value_info(added, kind, None))
     return [*nodes, made("Add", [node.output[0], added], [output], f"{node.name}_bias")]
 
 

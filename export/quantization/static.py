@@ -89,13 +89,28 @@ def activations(model: Any, layers: Collection[str]) -> tuple[str, ...]:
         for item in (*model.graph.value_info, *model.graph.input, *model.graph.output)
         if item.type.tensor_type.elem_type == onnx.TensorProto.FLOAT
     }
-    pairs, found = set(find_pairs(model, layers)), []
+    found = [name for names in _ranged(model, layers).values() for name in names]
+    return tuple(dict.fromkeys(name for name in found if name in floats and name not in constants))
+
+
+def find_endless(model: Any, layers: Collection[str], infinite: Collection[str]) -> dict[str, str]:
+    """The nodes that cannot have integers, because these tensors have no range, and why."""
+    return {
+        node: f"holds infinity in {endless[0]!r} on calibration rows, which no range does"
+        for node, names in _ranged(model, layers).items()
+        if (endless := [name for name in names if name in infinite])
+    }
+
+
+def _ranged(model: Any, layers: Collection[str]) -> dict[str, list[str]]:
+    """Node that is to have integers -> the tensors whose ranges that takes, among others."""
+    pairs, found = set(find_pairs(model, layers)), {}
     for node in model.graph.node:
         if node.name in pairs:
-            found += [*node.input, *node.output]
+            found[node.name] = [*node.input, *node.output]
         elif node.op_type == "MatMul" and node.name in layers:
-            found.append(node.input[0])
-    return tuple(dict.fromkeys(name for name in found if name in floats and name not in constants))
+            found[node.name] = [node.input[0]]
+    return found
 
 
 def make_static(
@@ -112,6 +127,11 @@ def make_static(
 
 
 def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize) -> Any:
+    outputs = [type(item).FromString(item.SerializeToString()) for item in model.graph.output]
+    given = {item.name for item in model.graph.input}
+    # onnxruntime would make one anew that is an input.
+    del model.graph.output[:]
+    model.graph.output.extend(item for item in outputs if item.name not in given)
     found = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
     with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
         folder = Path(name)
@@ -131,7 +151,10 @@ def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize
             calibration_cache_path=folder / "ranges.json",
             extra_options={"MatMulConstBOnly": True},
         )
-        return _hold_floats(sort(onnx.load(folder / "quantized.onnx")))
+        made = sort(onnx.load(folder / "quantized.onnx"))
+    del made.graph.output[:]
+    made.graph.output.extend(outputs)
+    return _hold_floats(made)
 
 
 def _hold_floats(model: Any) -> Any:

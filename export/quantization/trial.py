@@ -6,7 +6,7 @@ graph's value, so that no error of an earlier layer hides or excuses one of a la
 may carry an answer is what the float operator makes of weights and inputs that rounding has moved."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Plan:
     ranges: Ranges
     # Nodes without weights that compute with integers, too.
     others: frozenset[str]
+    # Those of all these nodes that stay in float whatever their integers would say -> why.
+    endless: Mapping[str, str] = field(default_factory=dict)
     # The model with these layers as integers, and the nodes of these names left as they are.
     make: Callable[[Sequence[Layer], Collection[str]], Any]
 
@@ -78,7 +80,9 @@ def find_misses(plan: Plan, quantized: Any, layers: Sequence[Layer], split: Spli
         for name in squares:
             rounded = move_inputs({name: known[name]}, {}, ranges, signs)[name]
             for array in (made[name], rounded):
-                way = np.subtract(array, known[name], dtype=np.float64)
+                # Between two infinities, as masks have them, is no number.
+                with np.errstate(invalid="ignore"):
+                    way = np.subtract(array, known[name], dtype=np.float64)
                 squares[name] += np.nan_to_num(np.square(way), posinf=0.0) / _TIMES
     came = run(trial, known, parts)
     # Other ways than minmax cut values off because the recipe wants it; what that costs is for the floor.

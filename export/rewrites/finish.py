@@ -49,10 +49,12 @@ def sort(model: Any) -> Any:
 
 
 def names_read(node: Any) -> set[str]:
-    """The values that the node reads, those in the bodies of an If or a Loop with them."""
+    """The values that the node reads, also in the bodies of an If or a Loop, whose own values are none."""
     names = {name for name in node.input if name}
     for attribute in node.attribute:
-        for inner in attribute.g.node:
-            names |= names_read(inner)
-        names |= {item.name for item in attribute.g.output}
+        for inner in (attribute.g, *attribute.graphs):
+            read = {item.name for item in inner.output}.union(*map(names_read, inner.node))
+            own = {item.name for item in (*inner.input, *inner.initializer)}
+            own.update(name for child in inner.node for name in child.output)
+            names |= read - own
     return names

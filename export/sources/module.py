@@ -22,6 +22,12 @@ def require_sound(name: str, model: torch.nn.Module) -> None:
                 f"{name}: {key} is bfloat16, which onnxruntime does not compute with on a processor; build "
                 "the module in float32 (.float()), and cast no values to bfloat16 in `forward`"
             )
+        if parameter.dtype == torch.float16 and isinstance(parameter, torch.nn.Parameter):
+            raise InvalidSource(
+                f"{name}: {key} is float16, and a module is trained, pruned and compared in float32 here; "
+                "build it in float32 (.float()), which takes a checkpoint of 16-bit weights, and cast no "
+                "values in `forward`; the step `half` makes 16-bit floats at the end"
+            )
     size = count_bytes(model)
     if size > MAX_BYTES:
         raise InvalidSource(

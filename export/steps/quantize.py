@@ -48,6 +48,7 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
         paths = {layer.node: layer.path for layer in layers}
         note |= {"left_float": {paths.get(name, name): reason for name, reason in untrue.items()}}
         reasons |= dict.fromkeys(untrue, "its integers answer otherwise than rounding explains")
+        reasons |= plan.endless
         chosen = [layer for layer in chosen if layer.node not in untrue]
     if settings.faithful is not None:
         found = _find_sensitive(plan, chosen, untrue, exported.graph, context)
@@ -142,6 +143,7 @@ def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context)
     note: Note = {"step": "quantize", "method": settings.method}
     ranges: Mapping[str, tuple[float, float]] = {}
     others: set[str] = set()
+    endless: dict[str, str] = {}
     if settings.method == "static":
         names = [layer.node for layer in layers]
         others = {*static.find_pairs(model, names)} - {*names}
@@ -149,6 +151,7 @@ def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context)
         found = calibrate(model, tensors, context.data.calibration, settings)
         note |= {"calibration_rows": found.rows, "calibration_bytes": found.held_bytes}
         ranges = found.ranges
+        endless = static.find_endless(model, names, found.infinite)
 
     def make(chosen: Iterable[Layer], left: Collection[str]) -> Any:
         names = [layer.node for layer in chosen]
@@ -161,4 +164,12 @@ def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context)
                 quantized = weights.make_weights(model, names, settings.bits)
         return tables.make_tables(quantized, names)
 
-    return Plan(model=model, settings=settings, ranges=ranges, others=frozenset(others), make=make), note
+    plan = Plan(
+        model=model,
+        settings=settings,
+        ranges=ranges,
+        others=frozenset(others),
+        endless=endless,
+        make=make,
+    )
+    return plan, note

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from tests.export.graphs import Builder, value
 
@@ -397,3 +397,54 @@ def bias_used_twice_beside_a_number() -> Kind:
     build.add("Mul", build.add("Neg", "b0"), build.constant("ten", np.float32(10)), output="b1")
     build.add("Conv", "b1", build.weight("v", 4, 4, 3, 3), "b", output="y", pads=[1] * 4)
     return finish(build, (4, 6, 6), ("y", (4, 6, 6)))
+
+
+@kind
+def gemm_with_half_of_a_computed_bias() -> Kind:
+    build = Builder()
+    build.constant("axis", np.array([1], np.int64))
+    mean = build.add("ReduceMean", "x", "axis", keepdims=1)
+    build.add("Gemm", "x", build.weight("w", 32, 8), mean, output="y", beta=0.5)
+    return finish(build, (32,), ("y", (8,)))
+
+
+@kind
+def loop_between_products() -> Kind:
+    """Its body hands a value on as it came."""
+    build = Builder()
+    for name, number in {"times": np.int64(3), "always": np.bool_(True)}.items():
+        build.weights.append(numpy_helper.from_array(np.asarray(number), name))
+    build.weight("inner", 16, 16, scale=0.1)
+    nodes = [
+        helper.make_node("MatMul", ["h_in", "inner"], ["product"]),
+        helper.make_node("Tanh", ["product"], ["h_out"]),
+        helper.make_node("Identity", ["go_in"], ["go_out"]),
+    ]
+    inputs = [value("i", TensorProto.INT64), value("go_in", TensorProto.BOOL)]
+    inputs.append(value("h_in", TensorProto.FLOAT, "batch", 16))
+    outputs = [value("go_out", TensorProto.BOOL), value("h_out", TensorProto.FLOAT, "batch", 16)]
+    h = build.add("MatMul", "x", build.weight("w", 32, 16))
+    body = helper.make_graph(nodes, "body", inputs, outputs)
+    build.add(
+        "MatMul", build.add("Loop", "times", "always", h, body=body), build.weight("v", 16, 8), output="y"
+    )
+    return finish(build, (32,), ("y", (8,)))
+
+
+@kind
+def classes_masked_with_infinity() -> Kind:
+    """onnxruntime puts the mask into a Gemm."""
+    build = Builder()
+    h = build.add("Relu", build.add("MatMul", "x", build.weight("w", 32, 16)))
+    mask = build.constant("mask", np.array([0, 0, 0, -np.inf, -np.inf], np.float32))
+    scores = build.add("Add", build.add("MatMul", h, build.weight("v", 16, 5)), mask)
+    build.add("Softmax", scores, output="y", axis=-1)
+    return finish(build, (32,), ("y", (5,)))
+
+
+@kind
+def input_given_out_again() -> Kind:
+    build = Builder()
+    h = build.add("Relu", build.add("MatMul", "x", build.weight("w", 32, 16)))
+    build.add("MatMul", h, build.weight("v", 16, 8), output="y")
+    return finish(build, (32,), ("y", (8,)), ("x", (32,)))

@@ -54,6 +54,18 @@ def test_loads_every_weight(tmp_path: Path, tiny_checkpoint: bytes, suffix: str)
         assert torch.equal(tensor, state[name])
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_of_16_bits_become_float32(
+    tmp_path: Path, tiny_checkpoint: bytes, dtype: torch.dtype
+) -> None:
+    """The module has the very numbers of the file."""
+    state = {name: tensor.to(dtype) for name, tensor in safetensors.torch.load(tiny_checkpoint).items()}
+    trained = read(tmp_path, "tiny.safetensors", safetensors.torch.save(state))
+    assert trained.build is not None
+    for name, tensor in trained.build().state_dict().items():
+        assert torch.equal(tensor, state[name].to(tensor.dtype))
+
+
 def test_every_copy_is_a_fresh_one(tmp_path: Path, tiny_checkpoint: bytes) -> None:
     """What a step does to one copy, the next does not have."""
     trained = read(tmp_path, "tiny.safetensors", tiny_checkpoint)

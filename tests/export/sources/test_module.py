@@ -16,8 +16,9 @@ from export.sources.module import count_bytes, require_sound
         ),
         (torch.nn.LazyBatchNorm1d(), r"weight has no shape yet"),
         (torch.nn.Linear(2, 2).bfloat16(), r"^mine: weight is bfloat16.*\.float\(\)"),
+        (torch.nn.Linear(2, 2).half(), r"^mine: weight is float16.*\.float\(\).*`half`"),
     ],
-    ids=["lazy layer", "lazy norm", "bfloat16"],
+    ids=["lazy layer", "lazy norm", "bfloat16", "float16"],
 )
 def test_refuses_what_has_no_graph(module: torch.nn.Module, message: str) -> None:
     """The parameter is named, and what to do."""

@@ -1,5 +1,9 @@
-from serve.oip.metadata import model_config, model_metadata, server_metadata
+from serve.model import ServedModel
+from serve.oip.metadata import describe_model, model_config, model_metadata, server_metadata
+from serve.routing import Routes
+from serve.settings import Settings
 from serve.tensor import Signature, TensorSpec
+from tests.serve import texts
 
 OUTPUT = TensorSpec(name="embedding", datatype="FP32", shape=("batch", 384))
 GRAPH = Signature(
@@ -26,6 +30,15 @@ def test_a_model_shows_its_first_form() -> None:
         "inputs": [{"name": "text", "datatype": "BYTES", "shape": [-1]}],
         "outputs": [{"name": "embedding", "datatype": "FP32", "shape": [-1, 384]}],
     }
+
+
+def test_a_model_of_texts_names_the_longest() -> None:
+    """To which a text is cut; not how many tokens the graph would take."""
+    routes = Routes(model="words", baseline="base", weights={"base": 1})
+    model = ServedModel(texts.SIGNATURE, routes, Settings(), texts.text_input())
+    model.longest = {"tokens": 512}
+    told = describe_model(model, ["base"], 1000, whole=True)
+    assert told["parameters"] == {"max_body_bytes": 1000, "max_tokens": 128}
 
 
 def test_a_configuration_leaves_out_the_batch() -> None:
