@@ -33,7 +33,7 @@ def find_batch(model: Any, file: Any, rows: Split, *, changed: bool) -> Batch:
             return working[-1]
     if working:
         return working[0]
-    if len({str(reason) for reason in reasons}) == 1:
+    if len(candidates) == 1:
         raise reasons[0]
     name, axes = _name_choice(candidates)
     raise ExportFailed(

@@ -34,15 +34,14 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str
 
 
 def _part(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:
-    """The outputs, where one is an input under another name, or another output again, as values of their
-    own: to rename it would rename that as well."""
-    taken = {item.name for item in graph.input}
+    """The outputs, where one is an input under another name, as a value of its own: to rename it would
+    rename the input."""
+    given = {item.name for item in graph.input}
     parted: dict[str, str] = {}
     for item, (new, old) in zip(graph.output, outputs.items(), strict=True):
-        if old in taken and new != old:
+        if old in given and new != old:
             item.name = free_name(f"{old}_again", values_of(graph) | set(outputs))
             graph.node.append(onnx.helper.make_node("Identity", [old], [item.name], f"{item.name}_identity"))
-        taken.add(old)
         parted[new] = item.name
     return parted
 
