@@ -30,7 +30,7 @@ def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: S
             signature.outputs, _run(session, inputs, size), ask_torch(model, inputs, size), strict=True
         ):
             _require_shape(spec, came, wanted, sizes, size)
-            largest = max(largest, _require_same(spec.name, came, wanted, size))
+            largest = max(largest, _require_same(spec.name, came, wanted, size, _explain(model)))
     return Parity(batch_sizes=tuple(size for size, _ in PROBES), max_abs_difference=largest)
 
 
@@ -99,12 +99,22 @@ def _require_shape(
         )
 
 
-def _require_same(name: str, came: NDArray[Any], wanted: NDArray[Any], rows: int) -> float:
-    """The largest difference. Raises ExportFailed where it is more than rounding."""
+def _explain(model: torch.nn.Module) -> str:
+    """What is to be done where the answers differ by more than the rounding of float32."""
+    for name, value in model.named_parameters():
+        if value.dtype == torch.float16:
+            return (
+                f"{name} is float16, which onnxruntime computes in float32 on a processor, and torch rounds; "
+                "build the module in float32 (`.float()`, and no `.half()` in `forward`)"
+            )
+    return "the graph is not the model; does `forward` depend on randomness, on the batch size or on values?"
+
+
+def _require_same(name: str, came: NDArray[Any], wanted: NDArray[Any], rows: int, advice: str) -> float:
+    """The largest difference. Raises ExportFailed, with the advice, where it is more than rounding."""
     if not (share := largest_apart(came, wanted)) <= SAME_FLOATS:
         raise ExportFailed(
             f"on {rows} rows the graph's {name} {list(came.shape)} is up to {share:.2g} of a value away from "
-            f"torch's {list(wanted.shape)}, whose largest value is {np.abs(wanted).max():.2g}: the graph is "
-            "not the model; does `forward` depend on randomness, on the batch size or on values?"
+            f"torch's {list(wanted.shape)}, whose largest value is {np.abs(wanted).max():.2g}: {advice}"
         )
     return distance(came, wanted)

@@ -27,12 +27,13 @@ _BATCH_ROWS = 32
 def weigh(module: torch.nn.Module, importance: Importance, context: Context) -> Worth:
     """The worth of every weight: l1 |w|; l2 w^2 (in the same order as l1 for single weights, another one
     for sums over channels); taylor |w * gradient|, what the loss would change by to first order, summed
-    over a few batches of the train split. Raises InvalidData without a train split, or StepFailed."""
+    over a few batches of the train split. In float32, whatever the weights are in. Raises InvalidData
+    without a train split, or StepFailed."""
     match importance:
         case "l1":
-            return {name: value.detach().abs() for name, value in _list_parameters(module)}
+            return {name: value.detach().float().abs() for name, value in _list_parameters(module)}
         case "l2":
-            return {name: value.detach().square() for name, value in _list_parameters(module)}
+            return {name: value.detach().float().square() for name, value in _list_parameters(module)}
         case "taylor":
             return _weigh_by_gradient(module, context)
 
@@ -48,13 +49,13 @@ def _weigh_by_gradient(module: torch.nn.Module, context: Context) -> Worth:
     frozen = [value for value in parameters.values() if not value.requires_grad]
     for value in frozen:
         value.requires_grad_(True)
-    worth = {name: torch.zeros_like(value) for name, value in parameters.items()}
+    worth = {name: torch.zeros_like(value, dtype=torch.float32) for name, value in parameters.items()}
     for rows in _draw_batches(train, context.seed):
         loss = _loss(module, train, rows, context)
         gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         for (name, value), gradient in zip(parameters.items(), gradients, strict=True):
             if gradient is not None:
-                worth[name] += (value.detach() * gradient).abs()
+                worth[name] += (value.detach().float() * gradient.float()).abs()
     for value in frozen:
         value.requires_grad_(False)
     if not all(bool(torch.isfinite(value).all()) for value in worth.values()):

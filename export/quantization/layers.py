@@ -10,6 +10,7 @@ import onnx
 
 from export.quantization.prepare import TRANSPOSED
 
+FLOAT, DOUBLE = int(onnx.TensorProto.FLOAT), int(onnx.TensorProto.DOUBLE)
 # Operator -> which of its inputs are weights.
 WEIGHTS = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), "Attention": (1,), "LSTM": (1, 2), "Gather": (0,)}
 # Operators that add a bias to a product, and from which of their inputs on it can stand.
@@ -40,9 +41,9 @@ class Layer:
         return (self.path, self.node, *self.weights)
 
 
-def find_layers(model: Any, operators: Iterable[str]) -> tuple[Layer, ...]:
-    """The nodes of these operators with constant float weights, in the graph's order; every node must have
-    a name. A Gather counts when it looks up the rows of a table."""
+def find_layers(model: Any, operators: Iterable[str], kind: int = FLOAT) -> tuple[Layer, ...]:
+    """The nodes of these operators with constant weights of this type, in the graph's order; every node must
+    have a name. A Gather counts when it looks up the rows of a table."""
     constants = {item.name: item for item in model.graph.initializer}
     readers = _readers(model)
     found = []
@@ -50,7 +51,7 @@ def find_layers(model: Any, operators: Iterable[str]) -> tuple[Layer, ...]:
         if node.op_type not in operators:
             continue
         weights = tuple(node.input[index] for index in WEIGHTS[node.op_type])
-        if all(_is_float(constants.get(name)) for name in weights) and _fits(node, constants):
+        if all(_is_of(kind, constants.get(name)) for name in weights) and _fits(node, constants):
             sizes = [math.prod(constants[name].dims) for name in weights]
             found.append(
                 Layer(
@@ -107,8 +108,8 @@ def group(layers: Iterable[Layer], most: int) -> dict[str, tuple[Layer, ...]]:
     }
 
 
-def _is_float(constant: Any) -> bool:
-    return constant is not None and constant.data_type == onnx.TensorProto.FLOAT
+def _is_of(kind: int, constant: Any) -> bool:
+    return constant is not None and constant.data_type == kind
 
 
 def _fits(node: Any, constants: Mapping[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from export.quantization.account import OPERATORS, account
 from export.quantization.calibration import calibrate
 from export.quantization.channels import level
 from export.quantization.keeping import find_untrue
-from export.quantization.layers import Layer, find_layers
+from export.quantization.layers import DOUBLE, Layer, find_layers
 from export.quantization.prepare import prepare, split_gemms
 from export.quantization.sensitivity import Found, count_multiply_adds, find_sensitive
 from export.quantization.trial import Plan
@@ -118,6 +118,12 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
     layers = find_layers(model, operators)
     found = ", ".join(sorted({node.op_type for node in model.graph.node}))
     if not layers:
+        if doubles := find_layers(model, operators, DOUBLE):
+            raise StepFailed(
+                f"quantization changed nothing: the weights of all {len(doubles)} layers, such as "
+                f"{doubles[0].path!r}, are float64, and only float32 ones become integers; build the model "
+                "in float32 (torch: `.float()`, and no `.double()` in `forward`)"
+            )
         raise StepFailed(
             f"quantization changed nothing: the graph has {found} and none of {', '.join(operators)} with "
             f"constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"

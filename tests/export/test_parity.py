@@ -32,6 +32,20 @@ class Model(torch.nn.Module):
         return self._make(x, self.layer(x))
 
 
+class Halved(torch.nn.Module):
+    """A layer in half floats, which onnxruntime computes in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Linear(6, 3).half()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Small differences of large numbers, where each rounding shows."""
+        y: torch.Tensor = self.layer(x.half())
+        return (y * 8 + 100).float() - 100
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -44,6 +58,7 @@ class Model(torch.nn.Module):
             Model(lambda x, y: y.squeeze(), 1),
             r"on 1 rows the output scores has the shape \[\], and .* \['batch'\], here \[1\]",
         ),
+        (Halved(), r"of a value away from .*layer\.weight is float16.*\.float\(\)"),
         (Model(lambda x, y: y.squeeze(0)), "contradicts itself in its shapes.*squeeze"),
         (Model(lambda x, y: y[:2]), "scores .*not with a first dimension that is free"),
         (Model(lambda x, y: y if x.shape[0] > 2 else -y), "the graph is not the model|cannot express"),
@@ -62,6 +77,7 @@ class Model(torch.nn.Module):
         "squeeze of a batch of one",
         "bfloat16 inside",
         "squeeze to no dimension",
+        "half floats inside",
         "squeeze of the batch itself",
         "a fixed number of rows",
         "small batches are another model",

@@ -147,6 +147,11 @@ MOVES: dict[str, Callable[[], Made]] = {
         8,
         {"a": conv(3, 8), "b": conv(8, 8)},
     ),
+    "double precision": lambda: (
+        lambda m, x: pool(m.b(m.a(x.double()).relu())).float(),
+        8,
+        {"a": conv(3, 8).double(), "b": conv(8, 8).double()},
+    ),
     "slope per channel": lambda: (
         lambda m, x: pool(m.b(m.p(m.a(x)))),
         8,

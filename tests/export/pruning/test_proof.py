@@ -1,6 +1,7 @@
 """Whatever way channels take from layer to layer, what is left answers as if the rest were zero."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -136,6 +137,19 @@ def test_a_step_that_can_remove_nothing_says_why(
         StepFailed, match=rf"no channels can go \(.*{layer}.*: {reason}\); name other `layers`"
     ):
         pruned(context_of(lambda: build(kind), DATA), ratio=0.5, layers=("a", "b")[: 1 + (kind == "mask")])
+
+
+@pytest.mark.parametrize("importance", ["l1", "l2", "taylor"])
+def test_layers_in_double_precision_lose_their_share(context_of: ContextOf, importance: str) -> None:
+    """Beside others in single precision, which the module's own code casts to."""
+    context = context_of(lambda: build("double precision"), replace(DATA, train=rows(3)))
+    made = pruned(context, ratio=0.5, importance=importance)
+    layers: Any = made.notes[-1]["layers"]
+    assert layers == {
+        "a.out_channels": [8, 4],
+        "b.out_channels": [8, 4],
+        "free.out_features": [16, 8],
+    }
 
 
 @pytest.mark.parametrize("kind", ["channels last", "height last", "time first", "flip", "stack", "pyramid"])

@@ -212,6 +212,19 @@ def test_a_graph_without_weights_is_an_error(of_images: Context, settings: Quant
         quantize(exported_of(graph), settings, of_images)
 
 
+@pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)
+def test_weights_in_double_precision_are_named(of_images: Context, settings: Quantize) -> None:
+    """With their type and the way out; no other method would take them."""
+    build = Builder()
+    h = build.add("Flatten", build.add("Cast", "image", to=TensorProto.DOUBLE))
+    weight = build.constant("head.weight", np.ones((64, 3)))
+    build.add("Cast", build.add("MatMul", h, weight), to=TensorProto.FLOAT, output="y")
+    image = value("image", TensorProto.FLOAT, "batch", 1, 8, 8)
+    graph = build.finish([image], [value("y", TensorProto.FLOAT, "batch", 3)])
+    with pytest.raises(StepFailed, match=r"weights of all 1 layers, such as 'head', are float64.*\.float"):
+        quantize(exported_of(graph), settings, of_images)
+
+
 def test_an_old_graph_is_an_error(of_images: Context) -> None:
     """Scales per channel came with opset 13."""
     build = Builder()
