@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from export.context import Exported, Trained
 from export.data.datasets import Data, Split
@@ -18,7 +19,7 @@ from export.proof.constant import find_unproven
 from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
 from export.proof.held_out import Answers, answers
-from export.proof.mixing import find_mixer
+from export.proof.mixing import advise, find_mixer
 from export.proof.outputs import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.quality import measure
 from export.proof.rows import NUMBER, find_dependence
@@ -86,8 +87,8 @@ class Scale:
             where = f", first in {mixer}" if mixer else ""
             raise ExportFailed(
                 f"{name} answers a row by the rows beside it in a run ({beside} {verb} the answer{where}), "
-                "and the server puts rows of different clients into one run; look for statistics, attention "
-                "or a Softmax over the first dimension, and for batch normalization in training mode"
+                "and the server puts rows of different clients into one run; "
+                + advise(onnx.load_from_string(exported.graph).graph)
             )
         self._mixers[variant] = mixer
         return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
