@@ -9,6 +9,7 @@ from pydantic import JsonValue
 
 from export.data.datasets import Data
 from export.data.text import Tokenizer
+from serve.bundle import LABELS
 from serve.figures import Parity, Task
 from serve.tensor import Signature
 
@@ -34,6 +35,11 @@ class Trained:
     tokenizer: Tokenizer | None = None
     # Files that every bundle carries beside the graph.
     assets: Mapping[str, bytes]
+
+    @property
+    def named(self) -> bool:
+        """Whether its classes have names."""
+        return LABELS in self.assets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,9 +10,9 @@ from export.context import Exported
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.graph import clean
-from export.mending.batch import free_batch
+from export.mending.axes import find_batch
 from export.mending.borders import turn, widen
-from export.mending.inputs import Shape, read_dtype, read_forms, read_shape
+from export.mending.inputs import Shape, read_dtype, read_shape
 from export.mending.names import name_nodes
 from export.mending.opset import raise_opset
 from export.mending.outputs import select_outputs
@@ -30,14 +30,14 @@ def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
 
     Raises ExportFailed when it takes other inputs, or answers no batch of any size."""
     model = onnx.load_from_string(graph)
-    select_outputs(model.graph, outputs if isinstance(outputs, Mapping) else {name: name for name in outputs})
+    wanted = outputs if isinstance(outputs, Mapping) else {name: name for name in outputs}
+    changes = select_outputs(model.graph, wanted, rows.inputs)
     # Sizes in the middle that the file names in its own way.
     del model.graph.value_info[:]
-    changes = name_nodes(model.graph) + widen(model.graph)
+    changes += name_nodes(model.graph) + widen(model.graph)
     file = onnx.ModelProto.FromString(model.SerializeToString())
     model, raised = raise_opset(model)
-    forms = read_forms(model.graph, rows)
-    tried, difference = free_batch(model, file, rows, forms, changed=raised is not None)
+    tried, forms, difference = find_batch(model, file, rows, changed=raised is not None)
     fixed = sorted({form.fixed for form in forms.values() if form.fixed is not None})
     changes += [raised] if raised else []
     changes += [f"a batch fixed to {number} freed" for number in fixed]

@@ -1,7 +1,7 @@
 """Graph: what this room reads from an ONNX graph, and how it makes two equal graphs equal bytes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import onnx
@@ -51,21 +51,31 @@ def rename(graph: Any, renamed: Mapping[str, str]) -> None:
 
 
 def insert(items: Any, graph: Any, step_of: Callable[[str], Step]) -> None:
-    """Put an operator between the graph and its inputs, or its outputs (`items`), which keep their names."""
+    """Put an operator between the graph and its inputs, or its outputs (`items`), which keep their names. An
+    input that is an output, too, is given out as it came."""
     inward = items is graph.input
+    given = {item.name for item in graph.input}
     for item in items:
         step = step_of(item.name)
-        if step is None:
+        if step is None or (not inward and item.name in given):
             continue
-        name, inner = item.name, _free(f"{item.name}_inside", values_of(graph))
+        name, inner = item.name, free_name(f"{item.name}_inside", values_of(graph))
         rename(graph, {name: inner})
-        item.name = name
+        for end in (*graph.input, *graph.output):
+            end.name = name if end.name == inner else end.name
         ends = ([name], [inner]) if inward else ([inner], [name])
-        called = _free(f"{inner}_{step[0].lower()}", {node.name for node in nodes_of(graph)})
+        called = free_name(f"{inner}_{step[0].lower()}", {node.name for node in nodes_of(graph)})
         node = onnx.helper.make_node(step[0], *ends, name=called, **step[1])
         rest = [type(other).FromString(other.SerializeToString()) for other in graph.node]
         del graph.node[:]
         graph.node.extend([node, *rest] if inward else [*rest, node])
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """The name, or one like it that is not taken."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def values_of(graph: Any) -> set[str]:
@@ -89,12 +99,6 @@ def require_unique_names(model: Any) -> None:
                 f"{count} values of the graph are named {name!r}: an output may not be named like an input "
                 "or an inner value; choose another name in the recipe's `outputs`"
             )
-
-
-def _free(name: str, taken: set[str]) -> str:
-    while name in taken:
-        name += "_"
-    return name
 
 
 def _drop_unused_domains(model: Any) -> None:

@@ -143,7 +143,8 @@ class Recipe(Record):
     """One model and all the variants to make of it."""
 
     model: Name
-    # What the first output is: scores per class, scores per token and class, or an embedding.
+    # What the first output is: scores per class, scores per token and class, an embedding, or numbers of any
+    # shape, each of which counts by itself.
     task: Task = "classification"
     # Decides every random draw: order of batches, dropout.
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -170,6 +171,11 @@ class Recipe(Record):
             raise ValueError(
                 f"outputs {dict(self.outputs)} rename those of an ONNX file; what torch returns has an order "
                 f"and no names: write {list(self.outputs)}"
+            )
+        if self.task == "regression" and isinstance(self.source, HuggingFaceSource):
+            raise ValueError(
+                "the task regression has no head among those of transformers that are known here; give the "
+                "model as a `factory`, whose `forward` returns the numbers alone"
             )
         plain = [name for name, steps in self.variants.items() if not steps]
         if len(plain) != 1:

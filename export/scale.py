@@ -5,11 +5,12 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
+import onnx
 
 from export.context import Exported, Trained
-from export.data.datasets import Data, Split, require_labels_below
+from export.data.datasets import Data, Split
 from export.data.inputs import TOKENS
-from export.errors import ExportFailed, InvalidData
+from export.errors import ExportFailed
 from export.graph import read_opset
 from export.longest import find_longest, require_longest
 from export.probe import BATCH
@@ -18,11 +19,12 @@ from export.proof.constant import find_unproven
 from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
 from export.proof.held_out import Answers, answers
-from export.proof.mixing import find_mixer
+from export.proof.mixing import advise, find_mixer
 from export.proof.outputs import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.quality import measure
 from export.proof.rows import NUMBER, find_dependence
 from export.proof.speed import measure_speed
+from export.proof.task import require_task
 from export.ranges import find_ranges
 from export.recipe import Recipe
 from export.shelf import Shelf
@@ -53,7 +55,7 @@ class Scale:
     def load(self, variant: str, exported: Exported) -> None:
         """Put a variant on the scale. The held-out split is read here, once per variant. Raises ExportFailed
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
-        self._require_task(exported)
+        require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
         session = self._open(variant, exported)
         if variant == self._recipe.baseline and self._trained.tokenizer is not None:
             require_longest(session, self._data.calibration, self._trained.tokenizer.max_tokens)
@@ -85,8 +87,8 @@ class Scale:
             where = f", first in {mixer}" if mixer else ""
             raise ExportFailed(
                 f"{name} answers a row by the rows beside it in a run ({beside} {verb} the answer{where}), "
-                "and the server puts rows of different clients into one run; look for statistics, attention "
-                "or a Softmax over the first dimension, and for batch normalization in training mode"
+                "and the server puts rows of different clients into one run; "
+                + advise(onnx.load_from_string(exported.graph).graph)
             )
         self._mixers[variant] = mixer
         return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
@@ -115,7 +117,9 @@ class Scale:
     ) -> Quality:
         task, first = self._recipe.task, next(iter(expected))
         labels = self._data.held_out.labels
-        quality = measure(task, expected[first], came[first], labels, self._recipe.seed)
+        quality = measure(
+            task, expected[first], came[first], labels, self._recipe.seed, meaning=meanings[first]
+        )
         outputs = measure_outputs(task, meanings, expected, came)
         update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, came)}
         if len(expected) > 1 and task != "embedding" and came is not expected:
@@ -123,7 +127,7 @@ class Scale:
         return quality.model_copy(update=update)
 
     def _meanings(self, expected: Answers) -> dict[str, Meaning]:
-        return read_meanings(self._recipe.task, expected, self._labelled)
+        return read_meanings(self._recipe.task, expected, self._data.labelled, named=self._trained.named)
 
     @property
     def _classes(self) -> list[str]:
@@ -134,36 +138,6 @@ class Scale:
     @property
     def _labelled(self) -> bool:
         return self._data.held_out.labels is not None
-
-    def _require_task(self, exported: Exported) -> None:
-        """Raise ExportFailed or InvalidData unless the first output is what the recipe's task says."""
-        first, task = exported.signature.outputs[0], self._recipe.task
-        shape = {"classification": 2, "token_classification": 3, "embedding": 2}[task]
-        if len(first.shape) != shape or not isinstance(first.shape[-1], int):
-            raise ExportFailed(
-                f"the first output {first.name} has the shape {list(first.shape)}; the task {task} needs "
-                f"{shape} dimensions, the last of them fixed: correct `task`, or the order of `outputs`"
-            )
-        if first.shape[-1] == 1 and (task == "embedding" or self._labelled):
-            raise InvalidData(
-                f"the first output {first.name} is one number, {list(first.shape)}: "
-                + (
-                    "the cosine of two such is 1 whatever they are; it is no embedding"
-                    if task == "embedding"
-                    else "a label is a class, and it tells none apart; give None for labels, and limit "
-                    "agreement, the share of rows whose number stays within a fifth of the standard deviation"
-                )
-            )
-        if task == "embedding":
-            return
-        require_labels_below(self._data, first.shape[-1])
-        names = self._classes
-        if names and len(names) != first.shape[-1]:
-            raise ExportFailed(
-                f"{len(names)} classes have a name, from {names[0]} to {names[-1]}, and the output "
-                f"{first.name} has {first.shape[-1]} scores: correct the file of `labels`, or the order of "
-                "`outputs`"
-            )
 
     def _write(
         self, variant: str, quality: Quality, speed: Speed, provenance: Provenance, longest: Mapping[str, int]

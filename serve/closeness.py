@@ -12,6 +12,9 @@ Bools = NDArray[np.bool_]
 FAR = 0.2
 # where nobody has measured that, than this share of the larger one.
 CLOSE = 0.05
+# Where scores may be numbers, they are apart when they are further from the baseline's than those are from
+# their mean.
+APART = 1.0
 # Of a number, which is no difference but its rounding.
 _ROUNDING = 1e-5
 # A smaller share of a class counts as this one, so that a divergence is a number that can be added up: of
@@ -32,12 +35,20 @@ def are_close(meaning: Meaning, before: Floats, after: Floats) -> Bools:
         near = (apart <= CLOSE * size) & (np.isfinite(other) | (apart == 0))
         return np.asarray(near.all(axis=(1, 2)) & ~missing.all(axis=(1, 2)))
     apart[(apart <= _ROUNDING * size) & np.isfinite(apart)] = 0
-    scale = np.asarray(meaning.spread) if len(meaning.spread) == width else np.asarray(meaning.spread[:1])
+    scale = _scale_of(meaning, width)
     off = np.where(apart == 0, 0.0, apart / scale) ** 2
     # Each place of the last dimension has to be right by itself where it has a scale of its own.
     axes = (1,) if len(scale) == width else (1, 2)
     mean = off.sum(axis=axes) / np.maximum((~missing).sum(axis=axes), 1)
     return np.asarray((np.sqrt(mean).reshape(rows, -1) <= FAR).all(axis=1) & ~missing.all(axis=(1, 2)))
+
+
+def are_apart(meaning: Meaning, before: Floats, after: Floats) -> Bools:
+    """Which scores [..., width] are apart as numbers: in root mean square over the last dimension, each place
+    on the scale of its `spread`."""
+    off = np.where(before == after, 0.0, after - before) / _scale_of(meaning, before.shape[-1])
+    # Written so that what is no number is apart.
+    return np.asarray(~(np.sqrt(np.square(off).mean(axis=-1)) <= APART))
 
 
 def cosine_of(before: Floats, after: Floats) -> Floats:
@@ -53,6 +64,11 @@ def divergence(meaning: Meaning, before: Floats, after: Floats) -> Floats:
     given = are_shares(before) if meaning.form == "unknown" else np.asarray(meaning.form == "shares")
     log_p, log_q = log_shares(before, given), log_shares(after, given)
     return np.asarray(np.maximum((np.exp(log_p) * (log_p - log_q)).sum(axis=-1), 0.0))
+
+
+def _scale_of(meaning: Meaning, width: int) -> Floats:
+    """The spread of each of so many places, or the one of all."""
+    return np.asarray(meaning.spread if len(meaning.spread) == width else meaning.spread[:1])
 
 
 def log_shares(scores: Floats, given: Bools) -> Floats:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.closeness import LEAST_SHARE, are_close, cosine_of, divergence, log_shares
+from serve.closeness import LEAST_SHARE, are_apart, are_close, cosine_of, divergence, log_shares
 from serve.figures import Meaning, Task
 from serve.meaning import are_shares, breaks_form, read_meaning
 from serve.rollout.evidence import Clusters, Comparison, Moments
@@ -92,7 +92,8 @@ def compare(
 ) -> Differences:
     """One output, [rows, ...] of each; None: its meaning is read from these very rows of the baseline.
 
-    Scores of classes differ when another one is on top, embeddings when their cosine is low, numbers when
+    Scores of classes differ when another one is on top, or, where nobody has said that they are of classes,
+    also when their numbers are far apart; embeddings when their cosine is low, numbers when
     they are not close, anything else when it is not equal; all of them when they are of another form, such as
     shares that no longer sum to one. Numbers that are NaN in the baseline count for nothing."""
     # A candidate may answer with anything; what is no number differs, and is no reason to warn.
@@ -175,6 +176,8 @@ def _compare_classes(meaning: Meaning, before: Floats, after: Floats, largest: F
     answered |= ~answered.reshape(rows, -1).any(axis=1).reshape((rows, *(1,) * len(answered.shape[1:])))
     other = before.argmax(-1) != after.argmax(-1)
     differ = other | ~np.isfinite(after).all(axis=-1) | breaks_form(meaning, before, after)
+    if meaning.spread:
+        differ |= are_apart(meaning, before, after)
     kl = None
     if meaning.form != "chances":
         # What is no number is nothing that would speak for the candidate.

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from serve.closeness import CLOSE, FAR
+from serve.closeness import APART, CLOSE, FAR
 from serve.comparing import ALIKE
 from serve.figures import Meaning, Quality
 
@@ -42,7 +42,13 @@ def _explain_agreement(quality: Quality) -> str:
 def _explain(meaning: Meaning) -> str:
     match meaning.kind:
         case "classes":
-            return "the top class of the baseline"
+            top = "the top class of the baseline"
+            if not meaning.spread:
+                return top
+            return (
+                f"{top} and numbers within {APART:g} standard deviation of the baseline's, as nobody has "
+                "said that they are scores of classes"
+            )
         case "vectors":
             return f"a cosine of at least {ALIKE} to the baseline"
         case "exact":

@@ -7,7 +7,7 @@ from pydantic import Field, JsonValue
 
 from serve.record import Record
 
-Task = Literal["classification", "token_classification", "embedding"]
+Task = Literal["classification", "token_classification", "embedding", "regression"]
 Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -78,7 +78,8 @@ class Meaning(Record):
     # `shares` sum to one, `log_shares` are logarithms of such, `chances` lie in 0..1 each by itself, `unit`
     # are vectors of length 1, `plain` is none of these. `unknown`: a bundle of before there were forms.
     form: Form = "unknown"
-    # Of numbers, the standard deviation over the rows: one for each place of the last dimension, or for all.
+    # Of numbers, and of scores that nobody has said to be of classes, which may be numbers, the standard
+    # deviation over the rows: one for each place of the last dimension, or for all.
     spread: tuple[Annotated[float, Field(ge=0)], ...] = ()
 
 
@@ -92,7 +93,7 @@ class OutputFigures(Record):
     high: float | None = None
     # Share of rows (or tokens) on which it says the same as the baseline's.
     agreement: Estimate
-    # Of numbers: 1 - mean squared difference from the baseline's over the baseline's variance.
+    # Of what has a spread: 1 - mean squared difference from the baseline's over the baseline's variance.
     r2: float | None = None
     # With the baseline's, over the rows, where a constant would pass the floor; None: it would not.
     correlation: Estimate | None = None

@@ -28,16 +28,22 @@ def guess_meaning(task: Task, output: NDArray[np.generic]) -> Meaning:
     """What can be said of an output from its shape alone, where nothing was measured of it."""
     if output.dtype.kind != "f":
         return Meaning(kind="exact")
-    if output.ndim < 2 or output.shape[-1] == 1:
+    if output.ndim < 2 or output.shape[-1] == 1 or task == "regression":
         return Meaning(kind="numbers")
     return Meaning(kind="vectors" if task == "embedding" else "classes")
 
 
 def read_meaning(
-    task: Task, answers: NDArray[np.generic], *, first: bool = True, labelled: bool = False
+    task: Task,
+    answers: NDArray[np.generic],
+    *,
+    first: bool = True,
+    labelled: bool = False,
+    named: bool = False,
 ) -> Meaning:
     """What an output's `answers` to many rows are, [rows, ...]; NaN where there is none. The task says it of
-    the `first` output alone. Chances that are `labelled` by one class a row tell classes apart."""
+    the `first` output alone. Chances that are `labelled` by one class a row tell classes apart. Of plain
+    scores that are neither labelled nor `named` as classes, the numbers may mean something, too."""
     guessed = guess_meaning(task, answers)
     if guessed.kind == "exact":
         return guessed
@@ -57,7 +63,8 @@ def read_meaning(
     of_classes = form in ("shares", "log_shares") or (first and labelled)
     of_classes |= first and form == "plain" and _tell_classes(items)
     if guessed.kind == "classes" and of_classes:
-        return Meaning(kind="classes", form=form)
+        doubtful = form == "plain" and not (labelled or named) and len(items) >= _ENOUGH_ROWS
+        return Meaning(kind="classes", form=form, spread=_spread(answers) if doubtful else ())
     return Meaning(kind="numbers", form=form, spread=_spread(answers))
 
 

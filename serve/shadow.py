@@ -154,7 +154,7 @@ class Shadow:
                         cosine = None if differences.cosine is None else float(differences.cosine[row])
                         words = [
                             describe(self._task, array[name][row], against)
-                            for array, against in ((mine, 1.0), (theirs, cosine))
+                            for array, against in ((mine, None if cosine is None else 1.0), (theirs, cosine))
                         ]
                         shown.append(self._show(copy, name, *words))
         self._tell(copies, shown)

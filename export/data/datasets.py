@@ -97,6 +97,11 @@ class Data:
         """The splits that there are, by their names."""
         return {name: getattr(self, name) for name in _NAMES if getattr(self, name) is not None}
 
+    @property
+    def labelled(self) -> bool:
+        """Whether rows of any split have labels."""
+        return any(split.labels is not None for split in self.splits.values())
+
     def require_train(self, what: str) -> Split:
         """The train split. Raises InvalidData when there is none; `what` is what needs it."""
         if self.train is None:
@@ -137,7 +142,7 @@ def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_
 def require_labels_for(data: Data, task: Task) -> None:
     """Raise InvalidData unless all labels are of the kind that the task has."""
     for name, split in data.splits.items():
-        expected = {"classification": 1, "token_classification": 2, "embedding": 0}[task]
+        expected = {"classification": 1, "token_classification": 2, "embedding": 0, "regression": 0}[task]
         if split.labels is not None and split.labels.ndim != expected:
             kinds = ("no labels (None)", "one label per row", "one label per token")
             raise InvalidData(

@@ -13,6 +13,7 @@ from export.mending.inputs import Form
 from export.mending.tried import Runner, Tried, count, to_front, try_graph
 from export.nearness import SAME_FLOATS, largest_apart
 from export.probe import BATCH
+from export.proof.mixing import advise
 from serve.tensor import Arrays
 
 # What Reshape takes for the size that is left, and for that of its input.
@@ -43,7 +44,7 @@ def free_batch(
     reason = max(reversed(reasons), key=lambda error: isinstance(error, _OtherAnswers))
     fix = "convert it again with None there, or -1, or dynamic_axes"
     if isinstance(reason, _OtherAnswers):
-        fix = "take it as it was before dynamic quantization, or a model that looks at one row at a time"
+        fix = advise(model.graph)
     raise ExportFailed(
         f"the file takes {fixed} row{'s' * (fixed > 1)} at once (its input {name!r}), and no other number: "
         f"{str(reason).partition(';')[0]}; {fix}"

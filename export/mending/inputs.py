@@ -1,5 +1,6 @@
 """Inputs: how the inputs of a file take rows: along which axis, and how many at once."""
 
+import itertools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from serve.tensor import Arrays
 # A size; a name, where it is free; or "", where it is free and has none.
 Shape = tuple[int | str, ...]
 _BATCH_NAMES = re.compile(r"n|b|bs|.*batch.*", re.IGNORECASE)
+# Of the axes along which the rows may lie, where it is not said.
+_MOST_FORMS = 16
 _NAME = re.compile(r"(?!(None|unk\w*)$)[A-Za-z_]\w*", re.IGNORECASE)
 
 
@@ -38,9 +41,10 @@ class Form:
         return np.ascontiguousarray(np.moveaxis(array, 0, self.axis))
 
 
-def read_forms(graph: Any, rows: Split) -> dict[str, Form]:
-    """The form of each input, as its declared shape and the data's tell it. Raises ExportFailed when the
-    data has other inputs, types or shapes."""
+def read_forms(graph: Any, rows: Split) -> list[dict[str, Form]]:
+    """The forms that the inputs may have, as their declared shapes and the data's tell them, the likeliest
+    first: where several axes are free and none is called so, any may be the rows'. Raises ExportFailed when
+    the data has other inputs, types or shapes."""
     names = [item.name for item in graph.input]
     for item in graph.input:
         if item.type.tensor_type.HasField("shape") and not item.type.tensor_type.shape.dim:
@@ -55,14 +59,19 @@ def read_forms(graph: Any, rows: Split) -> dict[str, Form]:
             free = [None] * len(rows.dims[item.name])
             kind = item.type.tensor_type.elem_type
             item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, kind, free))
-    axes = {item.name: _read_axis(item, rows) for item in graph.input}
+    places = itertools.product(*(_read_axes(item, rows) for item in graph.input))
+    each = [dict(zip(names, axes, strict=True)) for axes in itertools.islice(places, _MOST_FORMS)]
+    return [_read_forms(graph, rows, axes) for axes in each]
+
+
+def _read_forms(graph: Any, rows: Split, axes: Mapping[str, int]) -> dict[str, Form]:
     sizes = {item.name: read_shape(item)[axes[item.name]] for item in graph.input}
     fixed = {name: size if isinstance(size, int) else None for name, size in sizes.items()}
     if len(set(fixed.values()) - {None}) > 1:
         said = ", ".join(f"{name!r} {number or 'any number of'}" for name, number in fixed.items())
         raise ExportFailed(f"the inputs of the file take different numbers of rows at once: {said}")
     dims = _name_dims(graph, axes, rows)
-    return {name: Form(axis=axes[name], fixed=fixed[name], dims=dims[name]) for name in names}
+    return {name: Form(axis=axes[name], fixed=fixed[name], dims=dims[name]) for name in axes}
 
 
 def turn_all(inputs: Arrays, forms: Mapping[str, Form]) -> Arrays:
@@ -111,17 +120,17 @@ def _name_dims(graph: Any, axes: Mapping[str, int], rows: Split) -> dict[str, Sh
     return named
 
 
-def _read_axis(item: Any, rows: Split) -> int:
+def _read_axes(item: Any, rows: Split) -> list[int]:
     shape, dims = read_shape(item), rows.dims[item.name]
     _require_dtype(item.name, read_dtype(item), rows.inputs[item.name].dtype)
-    axis = _find_axis(shape, dims)
-    if axis is None:
+    axes = _find_axes(shape, dims)
+    if not axes:
         raise ExportFailed(
             f"the input {item.name!r} has the shape {list(shape)}, the data {list(dims)}: no axis of the "
             "file is free for the rows with the others as in the data; correct the data, or convert the "
             "model again with None there"
         )
-    return axis
+    return axes
 
 
 def _one_for_all(item: Any) -> ExportFailed:
@@ -141,18 +150,18 @@ def _require_dtype(name: str, came: np.dtype[Any], wanted: np.dtype[Any]) -> Non
     raise ExportFailed(f"the input {name!r} is {_say(came)}, the data's is {_say(wanted)}; {how}")
 
 
-def _find_axis(shape: Shape, dims: Shape) -> int | None:
-    """The axis of the rows: one that is free, best one that is called so, or else the first, where it is
-    fixed."""
+def _find_axes(shape: Shape, dims: Shape) -> list[int]:
+    """The axes that may be the rows': the one that is called so; or all that are free; or else the first,
+    where it is fixed."""
     if len(shape) != len(dims):
-        return None
+        return []
     fitting = [axis for axis in range(len(shape)) if _fits(shape[:axis] + shape[axis + 1 :], dims[1:])]
     free = [axis for axis in fitting if isinstance(shape[axis], str)]
     called = [axis for axis in free if _BATCH_NAMES.fullmatch(str(shape[axis]))]
     # Another axis than the first is a batch that is fixed only if it is one of 1.
     fixed = [axis for axis in fitting if axis == 0 or shape[axis] == 1]
     named = any(isinstance(size, str) and _BATCH_NAMES.fullmatch(size) for size in shape)
-    return next(iter((*called, *free, *([] if named else fixed))), None)
+    return called[:1] or free or ([] if named else fixed[:1])
 
 
 def _fits(shape: Shape, dims: Shape) -> bool:

@@ -1,16 +1,18 @@
 """Outputs: those of a file that a recipe names, under the names that it gives them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+import onnx
+
 from export.errors import ExportFailed
-from export.graph import rename, values_of
+from export.graph import free_name, rename, values_of
 from serve.record import nearest
 
 
-def select_outputs(graph: Any, outputs: Mapping[str, str]) -> None:
-    """Leave only these outputs, name on the wire -> name in the file, and what they depend on. Raises
-    ExportFailed."""
+def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str]) -> list[str]:
+    """Leave only these outputs, name on the wire -> name in the file, what they depend on, and the inputs
+    that the data gives; what is to be noted, in words. Raises ExportFailed."""
     known = {item.name: item for item in graph.output}
     for name in outputs.values():
         if name not in known:
@@ -24,8 +26,24 @@ def select_outputs(graph: Any, outputs: Mapping[str, str]) -> None:
     kept = [_copy(known[name]) for name in outputs.values()]
     del graph.output[:]
     graph.output.extend(kept)
-    _drop_unused(graph)
-    _name_outputs(graph, outputs)
+    idle = _drop_unused(graph, given)
+    _name_outputs(graph, _part(graph, outputs))
+    return [
+        f"the input {name!r} is taken as the file declares it, and no output depends on it" for name in idle
+    ]
+
+
+def _part(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:
+    """The outputs, where one is an input under another name, as a value of its own: to rename it would
+    rename the input."""
+    given = {item.name for item in graph.input}
+    parted: dict[str, str] = {}
+    for item, (new, old) in zip(graph.output, outputs.items(), strict=True):
+        if old in given and new != old:
+            item.name = free_name(f"{old}_again", values_of(graph) | set(outputs))
+            graph.node.append(onnx.helper.make_node("Identity", [old], [item.name], f"{item.name}_identity"))
+        parted[new] = item.name
+    return parted
 
 
 def _name_outputs(graph: Any, outputs: Mapping[str, str]) -> None:
@@ -38,16 +56,14 @@ def _name_outputs(graph: Any, outputs: Mapping[str, str]) -> None:
     names = values_of(graph) | set(outputs)
     # An inner value of the same name makes room.
     for name in sorted(set(changed.values()) & (values_of(graph) - changed.keys())):
-        free = f"{name}_inner"
-        while free in names:
-            free += "_"
-        names.add(free)
-        changed[name] = free
+        changed[name] = free_name(f"{name}_inner", names)
+        names.add(changed[name])
     rename(graph, changed)
 
 
-def _drop_unused(graph: Any) -> None:
-    """Remove what no output depends on, and inputs that only name a weight."""
+def _drop_unused(graph: Any, given: Collection[str]) -> list[str]:
+    """Remove what no output depends on, but for the inputs that are given, and inputs that only name a
+    weight; the names of the inputs that stay for that alone."""
     needed = {item.name for item in graph.output}
     nodes = []
     for node in reversed(graph.node):
@@ -56,16 +72,19 @@ def _drop_unused(graph: Any) -> None:
             needed.update(_reads(node))
     weights = {item.name for item in graph.initializer}
     weights |= {item.values.name for item in graph.sparse_initializer}
+    inputs = [item for item in graph.input if item.name not in weights]
+    idle = [item.name for item in inputs if item.name in given and item.name not in needed]
     kept = {
         "node": nodes[::-1],
         "initializer": [item for item in graph.initializer if item.name in needed],
         "sparse_initializer": [item for item in graph.sparse_initializer if item.values.name in needed],
-        "input": [item for item in graph.input if item.name in needed and item.name not in weights],
+        "input": [item for item in inputs if item.name in needed or item.name in idle],
     }
     for field, items in kept.items():
         copies = [_copy(item) for item in items]
         graph.ClearField(field)
         getattr(graph, field).extend(copies)
+    return idle
 
 
 def _reads(node: Any) -> Iterator[str]:

@@ -29,7 +29,7 @@ def find_unproven(recipe: Recipe, meanings: Meanings, expected: Answers, labels:
             continue
         constant = repeat_typical(meaning, output)
         if number == 0:
-            refused = judge(floor, measure(task, output, constant, labels, recipe.seed))
+            refused = judge(floor, measure(task, output, constant, labels, recipe.seed, meaning=meaning))
         else:
             refused = judge_output(floor, measure_output(task, name, meaning, output, constant))
         if refused is None:

@@ -16,8 +16,11 @@ _CLASSES = (*_DROPS, "agreement", "kl_divergence")
 _EMBEDDING = ("cosine", "rank_correlation")
 # What outputs after the first must agree in where the floor says nothing of them.
 _OTHERS = 0.9
+# How much of the variance of scores that nobody has said to be of classes must be right.
+_EXPLAINS = 0.5
 # How an output must correlate with the baseline's where the floor would let a constant pass.
 _FOLLOWS = 0.5
+_ONES_OWN: dict[Task, tuple[str, ...]] = {"embedding": _EMBEDDING, "regression": ("agreement",)}
 _WITHOUT_CLASSES = {"numbers": "numbers that are no scores of classes", "exact": "no scores of classes"}
 _WITHOUT_SHARES = {"chances": "chances that do not sum to one"}
 
@@ -25,7 +28,7 @@ _WITHOUT_SHARES = {"chances": "chances that do not sum to one"}
 def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
     """Raise InvalidData unless everything that the floor limits can be measured: for this task, with held-out
     labels or without."""
-    known = _EMBEDDING if task == "embedding" else _CLASSES
+    known = _ONES_OWN.get(task, _CLASSES)
     possible = tuple(name for name in known if labelled or name not in _DROPS)
     for name in Floor.model_fields:
         if getattr(floor, name) is None or name in possible:
@@ -60,12 +63,14 @@ def judge(floor: Floor, quality: Quality, classes: Sequence[str] = ()) -> str | 
     `classes`; None: it does not.
 
     Outputs after the first, of which labels say nothing, are held to `agreement`, or to 0.9; those that have
-    a correlation, to 0.5, as the rest would let a constant pass."""
+    a correlation, to 0.5, as the rest would let a constant pass; and scores that may be numbers to an R2 of
+    0.5, as their order says nothing of these."""
     reasons = [_judge_drop(floor, quality, limit, name, classes) for limit, name in _DROPS.items()]
     reasons += [_judge_least(floor, quality, name) for name in _LEAST]
     reasons.append(_judge_divergence(floor, quality))
     reasons += [judge_output(floor, output) for output in quality.outputs[1:]]
     reasons += [_judge_following(output) for output in quality.outputs]
+    reasons += [_judge_numbers(output) for output in quality.outputs]
     return "; ".join(reason for reason in reasons if reason) or None
 
 
@@ -114,6 +119,17 @@ def _judge_following(output: OutputFigures) -> str | None:
         f"the numbers of `{output.name}` do not follow the baseline's from row to row: they correlate by "
         f"{figure.value:.4f}, with {CONFIDENCE:.0%} confidence by at least {figure.low:.4f}; at least "
         f"{_FOLLOWS} is asked, as a constant would pass the floor on these held-out rows"
+    )
+
+
+def _judge_numbers(output: OutputFigures) -> str | None:
+    doubtful = output.meaning.kind == "classes" and bool(output.meaning.spread)
+    if not doubtful or output.r2 is None or output.r2 >= _EXPLAINS:
+        return None
+    return (
+        f"the numbers of `{output.name}` are not the baseline's: R2 is {output.r2:.4f} in the column where "
+        f"it is least; at least {_EXPLAINS} is asked where nobody has said that they are scores of classes: "
+        "give labels, or the names of the classes (`source.labels`), or write `task: regression`"
     )
 
 

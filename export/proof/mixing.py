@@ -8,9 +8,12 @@ import onnx
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
-from export.proof.rows import NUMBER, ROWS, first_rows, is_another, trials
+from export.graph import nodes_of
+from export.proof.rows import LARGEST_ROWS, NUMBER, ROWS, first_rows, is_another, large_trial, trials
 from export.quantization.calibration import Watch
 
+# They round by the range of all that comes.
+_DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
 Values = Mapping[str, Any]
 
 
@@ -28,6 +31,20 @@ def find_mixer(graph: bytes, split: Split, beside: str) -> str | None:
     return None
 
 
+def advise(graph: Any) -> str:
+    """What to do about a graph whose rows see each other."""
+    for node in nodes_of(graph):
+        if node.op_type in _DYNAMIC:
+            return (
+                f"its {node.op_type} {node.name or node.output[0]!r} takes one range for all rows of a run: "
+                "start from the file as it was before dynamic quantization, and quantize it here"
+            )
+    return (
+        "look for a mean, statistics, attention or a Softmax over the rows, and for batch normalization in "
+        "training mode"
+    )
+
+
 def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
     """The inner values that are others for the same rows, trial by trial."""
     watch = Watch(model, tuple(name for node in model.graph.node for name in node.output if name))
@@ -40,7 +57,7 @@ def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
             for name, axis in axes.items()
             if _moved(_part(together[name], axis, slice(1), ROWS), alone[name], alone=True)
         }
-    for trial in trials(split):
+    for trial in (*trials(split), *(large_trial(split, count) for count in LARGEST_ROWS)):
         if trial.beside == beside:
             before, after = watch.look(trial.before), watch.look(trial.after)
             count = len(next(iter(trial.before.values())))

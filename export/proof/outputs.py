@@ -20,10 +20,11 @@ _BLOCK = 1 << 23
 _READ = 1 << 25
 
 
-def read_meanings(task: Task, answers: Answers, labelled: bool) -> dict[str, Meaning]:
-    """What each output of the baseline means, by its answers; `labelled`: one class a row is known."""
+def read_meanings(task: Task, answers: Answers, labelled: bool, *, named: bool = False) -> dict[str, Meaning]:
+    """What each output of the baseline means, by its answers; `labelled`: one class a row is known; `named`:
+    the classes have names."""
     return {
-        name: read_meaning(task, few_rows(output), first=number == 0, labelled=labelled)
+        name: read_meaning(task, few_rows(output), first=number == 0, labelled=labelled, named=named)
         for number, (name, output) in enumerate(answers.items())
     }
 

@@ -20,15 +20,23 @@ Array = NDArray[Any]
 _DISAGREEMENTS = 12
 
 
-def measure(task: Task, baseline_answers: Array, answers: Array, labels: Labels | None, seed: int) -> Quality:
+def measure(  # noqa: PLR0913 - what came, and what is known of it
+    task: Task,
+    baseline_answers: Array,
+    answers: Array,
+    labels: Labels | None,
+    seed: int,
+    *,
+    meaning: Meaning | None = None,
+) -> Quality:
     """The figures of the first output of a variant that gave these answers where its baseline gave those,
-    both [rows, ...].
+    both [rows, ...]; None: the meaning is read from the baseline's.
 
     The baseline itself (the very same array) differs from itself by 0, without an interval."""
     if task == "embedding":
         quality = _measure_embeddings(baseline_answers, answers, seed)
     else:
-        meaning = read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
+        meaning = meaning or read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
         differences = compare_all(task, meaning, baseline_answers, answers)
         quality = Quality(
             task=task,

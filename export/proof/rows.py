@@ -3,6 +3,7 @@
 The server puts rows of different clients into one run. A graph that sees them together (a range or statistics
 of the whole batch, attention over it, a Softmax along it) would answer one client by what others sent."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.nearness import largest_apart
+from export.proof.rounds import BUDGET_S, count_rounds
 from serve.errors import ModelFailed
 from serve.session import Session
 from serve.tensor import Arrays
@@ -19,6 +21,9 @@ from serve.tensor import Arrays
 # Rows in a run; what stands in one half is changed, and the answers to the other are looked at. Some graphs
 # see others only in a larger run.
 ROWS, _MORE_ROWS = 4, 16
+# The largest of these for which there is time is tried as well: the server makes no batch whose speed there
+# was no time to measure, and none that is larger.
+LARGEST_ROWS = (64, 32)
 # Times the row: what a client may send by mistake.
 _EXTREME = 1e4
 # Of what is usual in the same place. In runs of one size each row is computed alike, bit by bit, unless
@@ -47,7 +52,7 @@ def find_dependence(session: Session, split: Split) -> str | None:
     None: nothing does."""
     if not session.signature.batches:
         return None
-    for trial in trials(split):
+    for trial in (*trials(split), *_largest(session, split)):
         before = session.run(trial.before)
         try:
             after = session.run(trial.after)
@@ -68,20 +73,40 @@ def find_dependence(session: Session, split: Split) -> str | None:
 
 def first_rows(split: Split, others: bool = False) -> Arrays:
     """The rows of a run, or those that stand beside them instead, all of one padded length."""
-    arrays = split.take(np.arange(2 * ROWS, dtype=np.int64) % len(split))
+    arrays = _take(split, 2 * ROWS)
     return {name: array[ROWS:] if others else array[:ROWS] for name, array in arrays.items()}
 
 
 def trials(split: Split) -> Iterator[Trial]:
-    """What stands beside a row becomes something else: in a small run, and in a larger one."""
+    """What stands beside a row becomes something else: in small runs, and in a larger one."""
     rows = first_rows(split)
     for words, beside in _neighbours(rows, first_rows(split, others=True)):
         for kept in (slice(0, ROWS // 2), slice(ROWS // 2, ROWS)):
             yield Trial(beside=words, before=rows, after=_mix(rows, beside, kept), kept=kept)
-    more, kept = split.take(np.arange(_MORE_ROWS, dtype=np.int64) % len(split)), slice(1)
-    one_row = {name: np.repeat(array[1:2], _MORE_ROWS, 0) for name, array in more.items()}
-    words = f"other rows in a run of {_MORE_ROWS}"
-    yield Trial(beside=words, before=more, after=_mix(more, one_row, kept), kept=kept)
+    yield large_trial(split, _MORE_ROWS)
+
+
+def large_trial(split: Split, count: int) -> Trial:
+    """What stands beside the first of so many rows becomes one row again and again."""
+    rows, kept = _take(split, count), slice(1)
+    one_row = {name: np.repeat(array[1:2], count, 0) for name, array in rows.items()}
+    words = f"other rows in a run of {count}"
+    return Trial(beside=words, before=rows, after=_mix(rows, one_row, kept), kept=kept)
+
+
+def _largest(session: Session, split: Split) -> Iterator[Trial]:
+    """The trial of the largest run that the server may make."""
+    rows = _take(split, _MORE_ROWS)
+    start = time.process_time()
+    session.run(rows)
+    row_s = (time.process_time() - start) / _MORE_ROWS
+    sizes = [count for count in LARGEST_ROWS if count_rounds(count, row_s, BUDGET_S)]
+    yield from (large_trial(split, count) for count in sizes[:1])
+
+
+def _take(split: Split, count: int) -> Arrays:
+    """So many rows; a small split is read in circles."""
+    return split.take(np.arange(count, dtype=np.int64) % len(split))
 
 
 def is_another(before: NDArray[Any], after: NDArray[Any], *, alone: bool = False) -> bool:

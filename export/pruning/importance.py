@@ -76,8 +76,8 @@ def _loss(module: torch.nn.Module, train: Split, rows: Rows, context: Context) -
     if context.task == "embedding":
         generator = torch.Generator().manual_seed(context.seed)
         return (normalize(output, dim=-1) * torch.randn(output.shape, generator=generator)).sum()
-    if output.shape[-1] == 1:
-        # Of one number no class is on top; it is pushed as embeddings are.
+    if output.ndim == 1 or output.shape[-1] == 1 or context.task == "regression":
+        # Of numbers no class is on top; they are pushed as embeddings are.
         generator = torch.Generator().manual_seed(context.seed)
         return (output * torch.randn(output.shape, generator=generator)).sum()
     if train.labels is not None:

@@ -16,7 +16,7 @@ WEIGHTS = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), "Attention": (1,), "LSTM"
 # Operators that add a bias to a product, and from which of their inputs on it can stand.
 _BIASED = {"Add": 0, "Sum": 0, "BiasGelu": 1, "SkipLayerNormalization": 4}
 # A smaller table saves less than the two operators cost that turn its rows back into floats.
-_LEAST_TABLE_WEIGHTS = 4096
+LEAST_TABLE_WEIGHTS = 4096
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +118,7 @@ def _fits(node: Any, constants: Mapping[str, Any]) -> bool:
     if node.op_type == "Gather":
         table = constants[node.input[0]]
         axis = next((item.i for item in node.attribute if item.name == "axis"), 0)
-        enough = math.prod(table.dims) >= _LEAST_TABLE_WEIGHTS
+        enough = math.prod(table.dims) >= LEAST_TABLE_WEIGHTS
         return axis == 0 and len(table.dims) == 2 and enough and node.input[1] not in constants
     return True
 

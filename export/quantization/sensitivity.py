@@ -17,7 +17,7 @@ from export.errors import StepFailed
 from export.quantization.calibration import Watch
 from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
-from export.training.scores import distance, likeness, read_teacher
+from export.training.scores import distance, likeness, read_baseline
 
 # Each block is one quantization of the whole graph and one pass over the rows.
 _MOST_BLOCKS = 24
@@ -67,7 +67,7 @@ def find_sensitive(
         return graph_answers(make([layer for block in blocks for layer in block.layers]), rows)
 
     full = answers(())
-    meaning = read_teacher(context.task, wanted, rows)
+    meaning = read_baseline(context, wanted, rows)
     divergence = distance(context.task, meaning, wanted, full, rows)
     blocks = []
     for name, members in group(multiply_adds, _MOST_BLOCKS).items():

@@ -2,6 +2,7 @@
 
 onnxruntime's own way has one scale for the whole table: its largest weight sets the step for every word."""
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -9,9 +10,24 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from export.quantization.layers import LEAST_TABLE_WEIGHTS
 from export.rewrites.finish import finish
 
 OPERATORS = ("Gather",)
+
+
+def explain_none(model: Any) -> str:
+    """Why the graph has no table that is worth it."""
+    tables = {item.name: item for item in model.graph.initializer if len(item.dims) == 2}
+    read = {node.input[0] for node in model.graph.node if node.op_type in OPERATORS} & tables.keys()
+    if not read:
+        found = ", ".join(sorted({node.op_type for node in model.graph.node}))
+        return f"found no table of embeddings among {found}"
+    largest = max(sorted(read), key=lambda name: math.prod(tables[name].dims))
+    return (
+        f"found no table of embeddings with {LEAST_TABLE_WEIGHTS} or more floats, with fewer it does not pay "
+        f"(the largest, {largest!r}, has {math.prod(tables[largest].dims)})"
+    )
 
 
 def make_tables(model: Any, layers: Collection[str]) -> Any:

@@ -1,8 +1,12 @@
 """Constants: tensors that stand as nodes become weights of the graph, where steps see them."""
 
+from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import onnx
+
+from export.graph import free_name, rename, values_of
 
 
 def hoist(model: Any) -> Any:
@@ -22,3 +26,31 @@ def hoist(model: Any) -> Any:
     del graph.node[:]
     graph.node.extend(kept)
     return model
+
+
+def name_apart(model: Any) -> Any:
+    """The model, changed in place: the initializers of graphs inside nodes have names that no other value
+    has. The branches of an If may name theirs alike."""
+    taken = values_of(model.graph)
+    for inner in _inner_graphs(model.graph):
+        renamed: dict[str, str] = {}
+        for item in inner.initializer:
+            renamed[item.name] = free_name(f"{item.name}_inside", taken)
+            taken.add(renamed[item.name])
+        rename(inner, renamed)
+    return model
+
+
+def count_numbers(graph: Any, kind: int) -> int:
+    """How many numbers of this type the initializers hold, those of graphs inside nodes too."""
+    held = [item for each in (graph, *_inner_graphs(graph)) for item in each.initializer]
+    return sum(prod(item.dims) for item in held if item.data_type == kind)
+
+
+def _inner_graphs(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        for attribute in node.attribute:
+            found = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+            for inner in found:
+                yield inner
+                yield from _inner_graphs(inner)

@@ -39,9 +39,9 @@ def read_labels(source: Beside, folder: Path, task: Task) -> tuple[str, ...]:
     InvalidSource."""
     if source.labels is None:
         return ()
-    if task == "embedding":
+    if task in ("embedding", "regression"):
         raise InvalidSource(
-            f"`source.labels` is {source.labels}, and an embedding has no classes; leave it out"
+            f"`source.labels` is {source.labels}, and the task {task} has no classes; leave it out"
         )
     text = _decode(source.labels, read_file(folder / source.labels, "labels"))
     try:

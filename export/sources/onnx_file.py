@@ -14,6 +14,7 @@ from export.errors import InvalidSource, reason_of
 from export.graph import nodes_of
 from export.mending.imports import settle_imports
 from export.sources.files import MAX_BYTES, read_file
+from export.sources.spoiled import find_spoiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,17 +175,14 @@ def _inline(path: Path, tensor: Any) -> None:
 def _check(path: Path, model: Any, tensors: list[Any]) -> None:
     try:
         onnx.checker.check_model(model, full_check=True)
-        numbers = {
-            tensor.name: onnx.numpy_helper.to_array(tensor)
-            for tensor in tensors
-            if tensor.data_type not in (_TEXT, onnx.TensorProto.UNDEFINED)
-        }
+        for tensor in tensors:
+            if tensor.data_type not in (_TEXT, onnx.TensorProto.UNDEFINED):
+                onnx.numpy_helper.to_array(tensor)
     except Exception as error:  # onnx raises its own classes, and those of numpy and protobuf
         raise InvalidSource(f"{path} is no sound ONNX model: {reason_of(error)}; export it again") from None
-    for name, array in numbers.items():
-        # Infinity is legitimate: attention masks are made of it.
-        if array.dtype.kind == "f" and np.isnan(array).any():
-            raise InvalidSource(
-                f"{path}: {name!r} holds NaN; such a model answers nothing: take one from before the "
-                "training diverged"
-            )
+    if spoiled := find_spoiled(model.graph):
+        name, reader = spoiled
+        raise InvalidSource(
+            f"{path}: {name!r} holds NaN, and {reader} computes with it; such a model answers nothing: take "
+            "one from before the training diverged"
+        )

@@ -11,7 +11,7 @@ from export.reproducible import seed_everything
 from export.step import Distill, Student
 from export.training.batches import Rows
 from export.training.matching import Matching
-from export.training.scores import Score, accuracy_of, likeness_to, read_teacher
+from export.training.scores import Score, accuracy_of, likeness_to, read_baseline
 from export.training.students import make_student
 from export.training.teacher import teacher_answers
 from export.training.train import train
@@ -59,7 +59,7 @@ def _refuse_other_shape(made: Made, context: Context) -> None:
             f"the student answers {came}, the baseline {expected}; "
             "give the student an output of the baseline's size"
         )
-    meaning = read_teacher(context.task, taught, search)
+    meaning = read_baseline(context, taught, search)
     if meaning.form == "chances":
         # A student may yet learn to stay within 0..1.
         return
@@ -76,4 +76,5 @@ def _score(context: Context) -> Score:
     search = context.data.search
     if search.labels is not None and context.task != "embedding":
         return lambda module: accuracy_of(module, search)
-    return likeness_to(context.task, teacher_answers(context, search), search)
+    answers = teacher_answers(context, search)
+    return likeness_to(context.task, answers, search, read_baseline(context, answers, search))

@@ -15,7 +15,7 @@ from export.pruning.reference import Reference
 from export.pruning.stack import find_stack, keep_layers
 from export.step import DropLayers
 from export.training.answers import module_answers
-from export.training.scores import distance, read_teacher
+from export.training.scores import distance, read_baseline
 from export.training.teacher import teacher_answers
 
 # On which it is proven that nothing else changes.
@@ -97,4 +97,4 @@ def _measure(module: torch.nn.Module, name: str, kept: list[int], context: Conte
     example = example_of(split)
     require_shapes(trial, example, output_shapes(module, example), _ADVICE)
     wanted, came = teacher_answers(context, split), module_answers(trial, split)
-    return distance(context.task, read_teacher(context.task, wanted, split), wanted, came, split)
+    return distance(context.task, read_baseline(context, wanted, split), wanted, came, split)

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
 from export.context import Context, Exported, Note
 from export.data.datasets import Split
-from export.errors import StepFailed
+from export.errors import StepFailed, reason_of
 from export.graph import clean
 from export.nearness import largest_apart
 from export.quantization.calibration import Watch
-from export.rewrites.constants import hoist
+from export.rewrites.constants import count_numbers, hoist, name_apart
 from export.rewrites.finish import sort
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
 from export.rewrites.single import HALF_ROUNDING
@@ -21,6 +21,11 @@ from export.step import Half
 
 _LARGEST = 65504
 _OVERFLOW_ROWS = 8
+# Between integers and floats: of 32 bits, where the kernels that join them are.
+_INTEGERS = (
+    *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
+    *("MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"),
+)
 # Masks say "never" with the least float, for which the converter takes -10000.
 _NEVER = 1e37
 
@@ -30,13 +35,9 @@ def half(exported: Exported, settings: Half, context: Context) -> Exported:
     StepFailed when no weight changed, or the range of 16 bits is too small for the model."""
     before = hoist(onnx.load_from_string(exported.graph))
     _refuse_overflow(before, context.data.calibration)
-    converted = convert_float_to_float16(
-        type(before).FromString(before.SerializeToString()), keep_io_types=True
-    )
-    # It puts the casts of inputs behind the nodes that read them.
-    converted = sort(converted)
-    count = _count_half(converted)
-    if count == _count_half(before):
+    converted = _convert(type(before).FromString(before.SerializeToString()))
+    count = count_numbers(converted.graph, onnx.TensorProto.FLOAT16)
+    if count == count_numbers(before.graph, onnx.TensorProto.FLOAT16):
         raise StepFailed(
             "half changed no weight: the graph has none in 32-bit floats that an operator could take in 16; "
             "drop the step"
@@ -54,13 +55,31 @@ def half(exported: Exported, settings: Half, context: Context) -> Exported:
     return replace(exported, graph=graph, notes=(*exported.notes, note))
 
 
-def _count_half(model: Any) -> int:
-    """How many weights are 16-bit floats."""
-    return sum(
-        int(np.prod(item.dims))
-        for item in model.graph.initializer
-        if item.data_type == onnx.TensorProto.FLOAT16
-    )
+def _convert(model: Any) -> Any:
+    """The model in 16 bits. Raises StepFailed where onnxruntime's tool cannot make one."""
+    try:
+        made = convert_float_to_float16(
+            name_apart(model), keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_INTEGERS]
+        )
+        # It puts the casts of inputs behind the nodes that read them.
+        made = sort(made)
+        onnx.checker.check_model(made, full_check=True)
+    except Exception as error:  # its assertions, and what onnx says of what it made
+        names = [
+            f"{node.op_type} {node.name or node.output[0]!r}"
+            for node in model.graph.node
+            if _holds_graph(node)
+        ]
+        where = f", perhaps because of the graph inside {names[0]}" if names else ""
+        raise StepFailed(
+            f"onnxruntime's tool cannot write the graph in 16-bit floats{where} ({reason_of(error)}); drop "
+            "the step"
+        ) from error
+    return made
+
+
+def _holds_graph(node: Any) -> bool:
+    return any(item.graphs or item.HasField("g") for item in node.attribute)
 
 
 def _refuse_overflow(model: Any, split: Split) -> None:

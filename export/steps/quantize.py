@@ -132,9 +132,7 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
         return layers
     looked_up = find_layers(model, tables.OPERATORS)
     if not looked_up:
-        raise StepFailed(
-            f"`embeddings: true` found no table of embeddings among {found}; leave `embeddings` out"
-        )
+        raise StepFailed(f"`embeddings: true` {tables.explain_none(model)}; leave `embeddings` out")
     return (*layers, *looked_up)
 
 

@@ -23,7 +23,7 @@ from export.training.losses import (
     numbers_loss,
     similarities_loss,
 )
-from export.training.scores import read_teacher
+from export.training.scores import read_baseline
 from export.training.teacher import teacher_answers
 from serve.figures import Task
 
@@ -45,7 +45,7 @@ class Matching:
         self._labels = _require_labels(self._rows) if "labels" in settings.match else None
         self._answers = teacher_answers(context, self._rows)
         search = context.data.search
-        self._meaning = read_teacher(context.task, teacher_answers(context, search), search)
+        self._meaning = read_baseline(context, teacher_answers(context, search), search)
         # Per layer, where widths differ: trained beside the student, and not kept.
         self.projections = torch.nn.ModuleList()
         self._inner = _Inner(made, context) if _INNER & {*settings.match} else None
@@ -82,18 +82,27 @@ class Matching:
         if match == "labels":
             assert self._labels is not None, "they were required"
             return labels_loss(output, self._labels[torch.from_numpy(rows)])
-        answers = torch.from_numpy(self._answers[rows])[:, : output.shape[1]]
+        answers = torch.from_numpy(self._answers[rows])
+        if output.ndim > 1:
+            answers = answers[:, : output.shape[1]]
         if match == "logits":
-            mask = mask if output.ndim == 3 else None
-            if self._meaning.kind == "numbers":
-                # They are no scores of classes: of one number a softmax is 1, whatever it is.
-                return numbers_loss(
-                    output, answers, torch.tensor(self._meaning.spread).clamp(min=_LEAST), mask
-                )
-            return logits_loss(output, answers, self._settings.temperature, mask)
+            return self._match_scores(output, answers, mask if output.ndim == 3 else None)
         return (
             embeddings_loss(output, answers) if match == "embeddings" else similarities_loss(output, answers)
         )
+
+    def _match_scores(
+        self, output: torch.Tensor, answers: torch.Tensor, mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Of classes their distributions; of numbers how near they are, as of one a softmax is 1 whatever it
+        is; of what may be either, both."""
+        terms = []
+        if self._meaning.kind == "classes":
+            terms.append(logits_loss(output, answers, self._settings.temperature, mask))
+        if self._meaning.spread:
+            spread = torch.tensor(self._meaning.spread).clamp(min=_LEAST)
+            terms.append(numbers_loss(output, answers, spread, mask))
+        return torch.stack(terms).sum()
 
     def _inner_distance(
         self, match: Match, seen: Seen, wanted: Seen, mask: torch.Tensor | None

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from export.context import Context
 from export.data.datasets import Split
 from export.data.labels import IGNORE
 from export.training.answers import Answers, module_answers
@@ -24,18 +25,29 @@ def accuracy_of(module: torch.nn.Module, split: Split) -> float:
     return _agreement(module_answers(module, split).argmax(-1), split.labels)
 
 
-def likeness_to(task: Task, answers: Answers, split: Split) -> Score:
-    """How much alike a module answers: the share of rows or tokens with the same top class, of embeddings the
-    mean cosine, of numbers 1 - their mean squared difference over the variance."""
-    meaning = read_teacher(task, answers, split)
+def likeness_to(task: Task, answers: Answers, split: Split, meaning: Meaning | None = None) -> Score:
+    """How much alike a module answers: the share of rows or tokens that do not differ, of embeddings the mean
+    cosine, of numbers 1 - their mean squared difference over the variance. None: the meaning is read from
+    these answers."""
+    meaning = meaning or read_teacher(task, answers, split)
     if meaning.kind == "numbers":
         return lambda module: 1 - distance(task, meaning, answers, module_answers(module, split), split)
     return lambda module: likeness(task, meaning, answers, module_answers(module, split), split)
 
 
-def read_teacher(task: Task, answers: Answers, split: Split) -> Meaning:
-    """What these answers to the split mean, of which others are a likeness."""
-    return read_meaning(task, _without_padding(answers, split), labelled=split.labels is not None)
+def read_baseline(context: Context, answers: Answers, split: Split) -> Meaning:
+    """What the baseline's answers to the split mean, as the floor reads it of those to the held-out rows."""
+    labelled, named = context.data.labelled, context.trained.named
+    return read_teacher(context.task, answers, split, labelled=labelled, named=named)
+
+
+def read_teacher(
+    task: Task, answers: Answers, split: Split, *, labelled: bool = False, named: bool = False
+) -> Meaning:
+    """What these answers to the split mean, of which others are a likeness; `labelled` or `named`: somebody
+    has said that they are of classes."""
+    labelled |= split.labels is not None
+    return read_meaning(task, _without_padding(answers, split), labelled=labelled, named=named)
 
 
 def likeness(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split: Split) -> float:

@@ -56,6 +56,11 @@ def test_reads_the_shipped_recipe() -> None:
             r"step 2 \(quantize\) cannot follow quantize: a graph is quantized once",
             id="quantize twice",
         ),
+        pytest.param(
+            {"task": "regression", "source": {"huggingface": "m"}},
+            "regression has no head among those of transformers .*give the model as a `factory`",
+            id="regression of transformers",
+        ),
         pytest.param({"outputs": ["a", "a"]}, "repeat a name", id="repeated output"),
         pytest.param(
             {"source": {"onnx": "m.onnx"}, "outputs": {"a": "y", "b": "y"}},

@@ -208,3 +208,84 @@ def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path) -> None:
     assert "the output `second` says the same as the baseline's on 0." in bundle.rejected
     assert (first.name, second.name) == ("scores", "second")
     assert first.agreement.value > second.agreement.value + 0.5
+
+
+def numbers_of(*shape: Any) -> bytes:
+    """Numbers of that shape for each row: 1 + 3 on a level that they share."""
+    build = Builder()
+    weights = build.random.normal(size=(6, int(np.prod(shape)))).astype(np.float32) + 2
+    flat = build.add("MatMul", "rows", build.constant("w", weights))
+    build.add("Reshape", flat, build.constant("shape", np.array([-1, *shape], np.int64)), output="scores")
+    rows = value("rows", TensorProto.FLOAT, "batch", 6)
+    return build.finish([rows], [value("scores", TensorProto.FLOAT, "batch", *shape)])
+
+
+STATIC: list[Any] = [{"step": "quantize", "method": "static"}]
+
+
+@pytest.mark.parametrize(
+    ("task", "shape"),
+    [("classification", ()), ("regression", ()), ("regression", (3,)), ("regression", (2, 4, 4))],
+    ids=str,
+)
+def test_numbers_of_any_shape_are_judged_by_how_near_they_are(
+    tmp_path: Path, task: str, shape: tuple[int, ...]
+) -> None:
+    """[batch], as `squeeze(-1)` makes it, and pictures of numbers; integers of 8 bits pass."""
+    small = export(
+        tmp_path, numbers_of(*shape or (1,)) if shape else squeezed(), (6,), STATIC, task=task
+    ).model.bundles["small"]
+    [figures] = small.figures.quality.outputs
+    assert small.rejected is None
+    assert small.signature.outputs[0].shape == ("batch", *shape)
+    assert figures.meaning.kind == "numbers"
+    assert figures.r2 is not None
+    assert figures.r2 > 0.9
+
+
+def squeezed() -> bytes:
+    """One number a row, without a dimension for it."""
+    build = Builder()
+    one = build.add("MatMul", "rows", build.weight("w", 6, 1, scale=2.0))
+    build.add("Reshape", one, build.constant("shape", np.array([-1], np.int64)), output="scores")
+    rows = value("rows", TensorProto.FLOAT, "batch", 6)
+    return build.finish([rows], [value("scores", TensorProto.FLOAT, "batch")])
+
+
+_LEVELLED = """
+import torch
+class Levelled(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        w = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32) + 2
+        self.w = torch.nn.Parameter(torch.from_numpy(w), requires_grad=False)
+        self.b = torch.nn.Parameter(torch.zeros(3))
+    def forward(self, rows):
+        scores = rows @ self.w
+        return scores - scores.mean(1, keepdim=True) + self.b
+def student():
+    return Levelled()
+def trained():
+    splits = make()
+    rows = np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)
+    return {**splits, "train": ({"rows": rows}, None)}
+"""
+
+
+@pytest.mark.parametrize("named", [False, True], ids=["nobody says so", "classes with names"])
+def test_a_level_that_is_lost_is_found_unless_the_scores_are_of_classes(tmp_path: Path, named: bool) -> None:
+    """The student has the same column on top in every row, and never the numbers."""
+    (tmp_path / "names.txt").write_text("red\ngreen\nblue")
+    source = {"onnx": "graph.onnx"} | ({"labels": "names.txt"} if named else {})
+    steps = [
+        {"step": "distill", "match": {"logits": 1.0}, "student": {"factory": "MODULE:student"}}
+        | {"epochs": 1, "batch_size": 20, "learning_rate": 1e-6}
+    ]
+    outcome = export(
+        tmp_path, numbers_of(3), (6,), steps, _LEVELLED,
+        source=source, data={"factory": "MODULE:trained"}, floor={"agreement": 0.9},
+    )  # fmt: skip
+    small = outcome.model.bundles["small"]
+    assert (small.rejected is None) == named
+    if not named:
+        assert "numbers of `scores` are not the baseline's" in str(small.rejected)

@@ -36,6 +36,12 @@ CLASSES, NUMBERS = Meaning(kind="classes"), Meaning(kind="numbers", spread=(1.0,
         ),
         (
             "classification",
+            Meaning(kind="classes", spread=(1.0,)),
+            "agreement: the share of rows with the top class of the baseline and numbers within 1 standard "
+            "deviation of the baseline's, as nobody has said that they are scores of classes",
+        ),
+        (
+            "classification",
             Meaning(kind="numbers"),
             "agreement: the share of rows with numbers within 5% of the baseline's",
         ),

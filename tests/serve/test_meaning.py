@@ -91,6 +91,40 @@ def test_numbers_of_which_one_is_always_the_largest_tell_no_classes(labelled: bo
     assert read_meaning("classification", columns, labelled=labelled).kind == kind
 
 
+@pytest.mark.parametrize(
+    ("rows", "said", "spreads"),
+    [(40, {}, 5), (40, {"labelled": True}, 0), (40, {"named": True}, 0), (9, {}, 0)],
+    ids=["nobody", "by labels", "by names", "too few rows"],
+)
+def test_scores_of_which_nobody_says_that_they_are_of_classes_may_be_numbers(
+    rows: int, said: dict[str, bool], spreads: int
+) -> None:
+    """Then they have a scale as numbers, too; shares tell classes in any case."""
+    meaning = read_meaning("classification", LOGITS[:rows], **said)
+    assert (meaning.kind, len(meaning.spread)) == ("classes", spreads)
+    assert read_meaning("classification", softmax(LOGITS), **said).spread == ()
+
+
+@pytest.mark.parametrize("answers", [ONE[:, 0], LOGITS, softmax(LOGITS), LOGITS.reshape(10, 4, 5)], ids=str)
+def test_a_regression_holds_numbers_of_any_shape(answers: NDArray[Any]) -> None:
+    """Whatever they look like; integers are right or wrong."""
+    assert read_meaning("regression", answers).kind == "numbers"
+    assert read_meaning("regression", answers.astype(np.int64)).kind == "exact"
+
+
+def shifted(by: float) -> NDArray[np.float32]:
+    """The scores, each row's all moved by one number: a softmax does not see it."""
+    return LOGITS + (by * RANDOM.normal(size=(40, 1))).astype(np.float32)
+
+
+def test_a_level_that_is_lost_differs_unless_the_scores_are_of_classes() -> None:
+    """The class on top is the same in all rows; as numbers they are ruined."""
+    doubtful, certain = (read_meaning("classification", LOGITS, named=named) for named in (False, True))
+    assert compare("classification", LOGITS, shifted(9), doubtful).differ.mean() > 0.5
+    assert not compare("classification", LOGITS, shifted(9), certain).differ.any()
+    assert not compare("classification", LOGITS, shifted(0.5), doubtful).differ.any()
+
+
 def test_an_output_after_the_first_is_classes_only_where_it_sums_to_one() -> None:
     """Nobody has said that its largest number means something."""
     found = [read_meaning("classification", each, first=False).kind for each in (LOGITS, softmax(LOGITS))]

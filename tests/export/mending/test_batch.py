@@ -69,7 +69,9 @@ def test_a_shape_that_is_made_of_weights_stays() -> None:
 def test_a_batch_that_is_really_fixed_is_refused(more: list[Any], reason: str) -> None:
     """The message names the input, the number, why, and the way out."""
     content = fixed([1, 6], 1, *more)
-    message = rf"takes 1 row at once \(its input 'x'\), and no other number: .*{reason}.*; (convert|take) it"
+    message = (
+        rf"takes 1 row at once \(its input 'x'\), and no other number: .*{reason}.*; (convert it|look for)"
+    )
     with pytest.raises(ExportFailed, match=message):
         from_onnx(content, ROWS, ("y",))
 

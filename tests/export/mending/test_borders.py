@@ -54,3 +54,14 @@ def test_what_a_processor_cannot_compute_has_its_fix() -> None:
         ExportFailed, match=r"MatMul.*'product'; .* bfloat16 .*: convert the model in float32"
     ):
         from_onnx(content, split_of({"x": random(20, 1)}), ("y",))
+
+
+def test_an_input_of_half_floats_is_given_out_as_it_came() -> None:
+    """Under its name, with the rows first."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    shape = [2, "batch", 4]
+    outputs = [("y", HALF, [2, "batch", 3]), ("x", HALF, shape)]
+    content = file_of(nodes, [("x", HALF, shape)], outputs, {"w": random(4, 3).astype(np.float16)})
+    exported = from_onnx(content, split_of({"x": random(20, 2, 4)}), ("y", "x"))
+    x = random(5, 2, 4, seed=1)
+    assert np.array_equal(answers(exported.graph, x=x)[1], x)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
+from export.context import Exported
 from export.errors import ExportFailed
 from export.from_onnx import from_onnx
 from tests.export.files import FLOAT, answers, file_of, random
@@ -22,6 +23,11 @@ def keras() -> bytes:
     ]
     outputs = [(f"StatefulPartitionedCall:{number}", FLOAT, ["n", 3]) for number in range(2)]
     return file_of(nodes, [("x", FLOAT, ["n", 4])], list(outputs), {"w": W})
+
+
+def names_of(exported: Exported) -> list[str]:
+    """What it takes."""
+    return [spec.name for spec in exported.signature.inputs]
 
 
 def test_outputs_are_renamed_in_the_order_of_the_recipe() -> None:
@@ -55,3 +61,27 @@ def test_a_name_that_cannot_be_is_refused(wanted: dict[str, str], message: str) 
     """With the way out."""
     with pytest.raises(ExportFailed, match=message):
         from_onnx(keras(), ROWS, wanted)
+
+
+def test_an_input_is_given_out_under_another_name() -> None:
+    """It keeps its own, as the data has it."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    content = file_of(
+        nodes, [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 3]), ("x", FLOAT, ["n", 4])], {"w": W}
+    )
+    exported = from_onnx(content, ROWS, {"scores": "y", "again": "x"})
+    assert names_of(exported) == ["x"]
+    x = random(5, 4, seed=1)
+    for came, wanted in zip(answers(exported.graph, x=x), (x @ W, x), strict=True):
+        np.testing.assert_allclose(came, wanted, rtol=1e-5)
+
+
+def test_an_input_that_no_output_reads_is_taken_if_the_data_has_it() -> None:
+    """Clients of the file send it; without it in the data it is dropped."""
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
+    inputs = [("x", FLOAT, ["n", 4]), ("unused", FLOAT, ["n", 2])]
+    content = file_of(nodes, inputs, [("y", FLOAT, ["n", 3])], {"w": W})
+    both = from_onnx(content, split_of({"x": random(20, 4), "unused": random(20, 2)}), ("y",))
+    assert names_of(both) == ["x", "unused"]
+    assert "no output depends on it" in str(both.notes)
+    assert names_of(from_onnx(content, ROWS, ("y",))) == ["x"]

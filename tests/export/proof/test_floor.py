@@ -85,6 +85,7 @@ def test_a_better_variant_is_called_better() -> None:
         ({"accuracy_drop": 0.1}, "classification", False, "accuracy_drop.*held-out split has no labels"),
         ({"cosine": 0.9}, "classification", True, "cosine.*task classification has no such figure"),
         ({"agreement": 0.9}, "embedding", False, "agreement.*task embedding.*cosine, rank_correlation"),
+        ({"accuracy_drop": 0.1}, "regression", False, "task regression has no such figure; limit.*agreement"),
     ],
 )
 def test_a_floor_that_cannot_be_measured_is_refused(
@@ -159,3 +160,24 @@ def test_a_figure_that_would_mean_nothing_is_refused(
 def test_agreement_means_something_of_every_output(meaning: Meaning) -> None:
     """Of numbers as of classes."""
     require_meaningful(Floor(agreement=0.9), "classification", "y", meaning, labelled=False)
+
+
+@pytest.mark.parametrize(
+    ("spread", "r2", "refused"),
+    [((1.0,), 0.4, True), ((1.0,), 0.6, False), ((), None, False)],
+    ids=["other numbers", "near numbers", "scores of classes"],
+)
+def test_scores_that_may_be_numbers_are_held_to_them(
+    spread: tuple[float, ...], r2: float | None, refused: bool
+) -> None:
+    """Their order alone says nothing of them; the reason says how to tell what they are."""
+    same = Estimate(value=1, low=1, high=1)
+    meaning = Meaning(kind="classes", form="plain", spread=spread)
+    outputs = (OutputFigures(name="y", meaning=meaning, agreement=same, r2=r2),)
+    reason = judge(Floor(agreement=0.9), classifier(agreement=same, outputs=outputs))
+    assert (reason is not None) == refused
+    if refused:
+        assert "numbers of `y` are not the baseline's: R2 is 0.4000" in str(reason)
+        assert "give labels, or the names of the classes (`source.labels`), or write `task: reg" in str(
+            reason
+        )

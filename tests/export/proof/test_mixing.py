@@ -1,12 +1,14 @@
 """The node at which rows see each other is named."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
-from export.proof.mixing import find_mixer
+from export.proof.mixing import advise, find_mixer
 from export.proof.rows import find_dependence
 from export.step import Quantize
 from export.steps.quantize import quantize
@@ -34,6 +36,7 @@ from tests.export.proof.test_rows import (
         (one_range, "DynamicQuantizeLinear 'integers'"),
         (masked, "ReduceMean 'node_reducemean_0'"),
         (in_large_runs, "ReduceMean 'node_reducemean_3'"),
+        (partial(in_large_runs, 20), "ReduceMean 'node_reducemean_3'"),
         (counted, "Div 'node_div_3'"),
     ],
 )
@@ -58,3 +61,12 @@ def test_an_lstm_with_one_range_for_all_rows_is_named(tmp_path: Path) -> None:
 def test_where_nothing_mixes_nothing_is_named() -> None:
     """A text's positions and heads are its own."""
     assert find_mixer(encoder_graph(1), texts(16, 0), "other rows") is None
+
+
+@pytest.mark.parametrize(
+    ("graph", "advice"),
+    [(one_range, "DynamicQuantizeLinear 'integers' takes one range"), (centred, "look for a mean")],
+)
+def test_the_way_out_is_that_of_the_graph(graph: Callable[[], bytes], advice: str) -> None:
+    """A file that was quantized dynamically hears so, and no other one does."""
+    assert advice in advise(onnx.load_from_string(graph()).graph)

@@ -1,6 +1,7 @@
 """The answer to a row is its own, whoever shares its run; a graph that mixes rows is found out."""
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -80,13 +81,13 @@ def masked() -> bytes:
     return graph_of(build)
 
 
-def in_large_runs() -> bytes:
-    """The mean of the batch counts when there are more than eight rows."""
+def in_large_runs(least: int = 8) -> bytes:
+    """The mean of the batch counts when there are more rows than this."""
     build = Builder()
     build.constant("axes", np.array([0], np.int64))
     build.constant("first", np.array(0, np.int64))
-    build.constant("eight", np.array(8, np.int64))
-    many = build.add("Greater", build.add("Gather", build.add("Shape", "x"), "first"), "eight")
+    build.constant("least", np.array(least, np.int64))
+    many = build.add("Greater", build.add("Gather", build.add("Shape", "x"), "first"), "least")
     build.constant("nothing", np.array(0, np.float32))
     mean = build.add("ReduceMean", "x", "axes", keepdims=1)
     linear(build, build.add("Sub", "x", build.add("Where", many, mean, "nothing")))
@@ -102,6 +103,7 @@ def in_large_runs() -> bytes:
         (one_range, "other rows"),
         (masked, "other rows"),
         (in_large_runs, "other rows in a run of 16"),
+        (partial(in_large_runs, 20), "other rows in a run of 64"),
         (counted, "their number"),
     ],
 )

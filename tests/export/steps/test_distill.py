@@ -310,3 +310,27 @@ def test_a_student_of_another_form_is_an_error(tmp_path: Path, data: Data) -> No
     student = torch.nn.Sequential(digits_model([4, 8, 8], 16), torch.nn.Softmax(-1))
     with pytest.raises(StepFailed, match=r"the variant's lie in 0.* and sum to one .*before training"):
         distill(Made(module=student), settings("logits"), context)
+
+
+@pytest.mark.parametrize("width", [3, 1], ids=["three numbers", "one without a dimension"])
+def test_numbers_that_nobody_calls_scores_are_learned(tmp_path: Path, width: int) -> None:
+    """Three on a level that they share, which their softmax does not see; and one a row, as `squeeze(-1)`
+    makes it."""
+    flat = torch.nn.Flatten(0 if width == 1 else 1)
+
+    def build() -> torch.nn.Module:
+        seed_everything(0)
+        layer = torch.nn.Linear(4, width)
+        with torch.no_grad():
+            layer.weight.add_(2)
+        return torch.nn.Sequential(layer, flat).eval()
+
+    trained = Trained(name="prices", sha256=f"{width:a<64}", build=build, assets={})
+    context = make_context(tmp_path, trained, of_numbers(tmp_path).data, "classification")
+    seed_everything(1)
+    student = torch.nn.Sequential(torch.nn.Linear(4, width), flat)
+    usual = settings("logits", epochs=30, learning_rate=0.02, batch_size=32)
+    module = distill(Made(module=student), usual, context).module
+    came = module_answers(module, context.data.held_out)
+    wanted = teacher_answers(context, context.data.held_out)
+    assert np.square(came - wanted).mean() < 0.01 * wanted.var()

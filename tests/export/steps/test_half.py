@@ -1,17 +1,20 @@
 """Half stores 16-bit floats, keeps 32-bit ones on the wire, and refuses what does not fit."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto
+from onnx import TensorProto, helper, numpy_helper
 
-from export.context import Context
+from export.context import Context, Exported
 from export.errors import StepFailed
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
-from export.step import Half
+from export.step import Half, Quantize
 from export.steps.half import half
+from export.steps.quantize import quantize
+from tests.export.files import answers, file_of, random
 from tests.export.graphs import (
     Builder,
     context_for,
@@ -19,6 +22,7 @@ from tests.export.graphs import (
     encoder_graph,
     exported_of,
     images,
+    split_of,
     texts,
     value,
 )
@@ -92,3 +96,36 @@ def test_a_graph_without_weights_is_an_error(tmp_path: Path) -> None:
     context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
     with pytest.raises(StepFailed, match="half changed no weight"):
         half(exported_of(graph), HALF, context)
+
+
+def test_weights_of_branches_have_16_bits(tmp_path: Path) -> None:
+    """Two branches that call theirs alike keep each its own."""
+    rows = split_of({"x": random(40, 4)})
+    context = context_for("embedding", rows, rows, tmp_path)
+
+    def branch(weight: Any) -> Any:
+        nodes, end = [helper.make_node("MatMul", ["x", "w"], ["z"])], value("z", TensorProto.FLOAT, "n", 3)
+        return helper.make_graph(nodes, "branch", [], [end], [numpy_helper.from_array(weight, "w")])
+
+    nodes = [
+        helper.make_node("ReduceMax", ["x"], ["most"], keepdims=0),
+        helper.make_node("Greater", ["most", "two"], ["above"]),
+        helper.make_node(
+            "If", ["above"], ["y"], then_branch=branch(random(4, 3)), else_branch=branch(random(4, 3, seed=1))
+        ),
+    ]
+    two = {"two": np.float32(2)}
+    graph = file_of(nodes, [("x", TensorProto.FLOAT, ["n", 4])], [("y", TensorProto.FLOAT, ["n", 3])], two)
+    made = half(exported_of(graph), HALF, context)
+    assert made.notes[0]["half_weights"] == 2 * 12 + 1
+    for factor in (0.1, 10):
+        x = factor * random(5, 4, seed=2)
+        wanted = x @ random(4, 3, seed=int(x.max() <= 2))
+        np.testing.assert_allclose(answers(made.graph, x=x)[0], wanted, rtol=0.02, atol=0.02 * factor)
+
+
+def test_a_graph_of_integers_has_nothing_to_convert(convolutional: Exported, of_images: Context) -> None:
+    """What a file of QDQ pairs has in floats are the scales, which stay in 32 bits."""
+    quantized = quantize(convolutional, Quantize(step="quantize", method="static"), of_images)
+    with pytest.raises(StepFailed, match="half changed no weight"):
+        half(quantized, HALF, of_images)

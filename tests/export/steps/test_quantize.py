@@ -1,5 +1,6 @@
 """Quantization turns weights into integers, every setting acts, and doing nothing is an error."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,11 @@ from export.steps.quantize import quantize
 from export.training.answers import graph_answers
 from tests.export.graphs import (
     Builder,
+    context_for,
     exported_of,
     mean_cosine,
     operators,
+    split_of,
     texts,
     value,
 )
@@ -199,6 +202,22 @@ def test_embeddings_that_are_not_there_are_an_error(convolutional: Exported, of_
     """A network for images has no table of words."""
     with pytest.raises(StepFailed, match="found no table of embeddings"):
         quantize(convolutional, STATIC.model_copy(update={"embeddings": True}), of_images)
+
+
+def test_tables_that_are_too_small_are_an_error(tmp_path: Path) -> None:
+    """The message says how large one must be, and how large the largest is."""
+    build = Builder()
+    build.add(
+        "MatMul",
+        build.add("Gather", build.weight("words", 20, 16), "x"),
+        build.weight("w", 16, 4),
+        output="y",
+    )
+    graph = build.finish([value("x", TensorProto.INT64, "n")], [value("y", TensorProto.FLOAT, "n", 4)])
+    rows = split_of({"x": np.arange(20)})
+    context = context_for("embedding", rows, rows, tmp_path)
+    with pytest.raises(StepFailed, match=r"with 4096 or more floats, .* \(the largest, 'words', has 320\)"):
+        quantize(exported_of(graph), DYNAMIC.model_copy(update={"embeddings": True}), context)
 
 
 @pytest.mark.parametrize("settings", [STATIC, DYNAMIC, WEIGHTS], ids=lambda settings: settings.method)

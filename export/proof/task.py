@@ -1,0 +1,64 @@
+"""Task: whether the first output is what the recipe's task says, and its labels and names are of it."""
+
+from collections.abc import Sequence
+
+from export.data.datasets import Data, require_labels_below
+from export.errors import ExportFailed, InvalidData
+from serve.figures import Task
+from serve.tensor import TensorSpec
+
+# Dimensions of the first output, the last of them fixed.
+_FORMS = {
+    "classification": ["batch", "classes"],
+    "token_classification": ["batch", "tokens", "classes"],
+    "embedding": ["batch", "width"],
+}
+
+
+def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]) -> None:
+    """Raise ExportFailed or InvalidData unless the `first` output has a shape of the task, and a score for
+    each label of the data and each of the `names` of classes. One number a row, [batch] or [batch, 1], is no
+    score; a classification without labels takes it as a number."""
+    if task == "regression":
+        return
+    one_number = first.shape[1:] in ((), (1,))
+    if not (one_number and task == "classification"):
+        _require_shape(task, first)
+    if one_number and task == "embedding":
+        raise InvalidData(
+            f"the first output {first.name} is one number, {list(first.shape)}: the cosine of two such is 1 "
+            "whatever they are; it is no embedding"
+        )
+    if len(first.shape) == 1 or first.shape[-1] == 1:
+        _refuse_labels(first, data)
+    if task == "embedding":
+        return
+    scores = first.shape[-1] if len(first.shape) > 1 else 1
+    assert isinstance(scores, int), "the shape was looked at"
+    require_labels_below(data, scores)
+    if names and len(names) != scores:
+        raise ExportFailed(
+            f"{len(names)} classes have a name, from {names[0]} to {names[-1]}, and the output {first.name} "
+            f"has {scores} scores: correct the file of `labels`, or the order of `outputs`"
+        )
+
+
+def _require_shape(task: Task, first: TensorSpec) -> None:
+    form = _FORMS[task]
+    if len(first.shape) == len(form) and isinstance(first.shape[-1], int):
+        return
+    raise ExportFailed(
+        f"the first output {first.name} has the shape {list(first.shape)}, and the task {task} takes "
+        f"[{', '.join(form)}] with a fixed last dimension: name an output of that shape first in `outputs`, "
+        "or write `task: regression` without labels, which compares numbers of any shape one by one"
+    )
+
+
+def _refuse_labels(first: TensorSpec, data: Data) -> None:
+    if data.held_out.labels is None:
+        return
+    rule = "stays within a fifth of the standard deviation" if first.dtype.kind == "f" else "is the same"
+    raise InvalidData(
+        f"the first output {first.name} is one number, {list(first.shape)}: a label is a class, and it tells "
+        f"none apart; give None for labels, and limit agreement, the share of rows whose number {rule}"
+    )

@@ -1,0 +1,92 @@
+"""The first output is what the recipe's task says."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.data.datasets import Data, read_data
+from export.errors import ExportFailed, InvalidData
+from export.proof.task import require_task
+from serve.figures import Task
+from serve.tensor import TensorSpec
+
+
+def data_of(labels: bool = False) -> Data:
+    """Rows of two numbers; labels are 0 or 1."""
+    splits = {
+        name: (
+            {"x": np.random.default_rng(seed).normal(size=(6, 2)).astype(np.float32)},
+            np.arange(6) % 2 if labels else None,
+        )
+        for seed, name in enumerate(("calibration", "search", "held_out"))
+    }
+    return read_data(splits, "make")
+
+
+def output(*shape: Any, datatype: str = "FP32") -> TensorSpec:
+    """The first output `y`."""
+    return TensorSpec(name="y", datatype=datatype, shape=shape)
+
+
+@pytest.mark.parametrize(
+    ("task", "shape"),
+    [
+        ("classification", ("batch", 3)),
+        ("classification", ("batch", 1)),
+        ("classification", ("batch",)),
+        ("token_classification", ("batch", "tokens", 3)),
+        ("embedding", ("batch", 384)),
+        ("regression", ("batch",)),
+        ("regression", ("batch", 5, 8, 8)),
+        ("regression", ("batch", "boxes", 6)),
+    ],
+    ids=str,
+)
+def test_shapes_of_a_task_pass(task: Task, shape: tuple[Any, ...]) -> None:
+    """One number a row with or without a dimension for it; of a regression everything."""
+    require_task(task, output(*shape), data_of(), ())
+
+
+@pytest.mark.parametrize(
+    ("task", "shape", "form"),
+    [
+        ("classification", ("batch", 5, 8, 8), r"\[batch, classes\]"),
+        ("classification", ("batch", "width"), r"\[batch, classes\]"),
+        ("token_classification", ("batch", 5), r"\[batch, tokens, classes\]"),
+        ("embedding", ("batch",), r"\[batch, width\]"),
+    ],
+    ids=str,
+)
+def test_another_shape_is_refused_with_a_way_out(task: Task, shape: tuple[Any, ...], form: str) -> None:
+    """Which numbers of any shape have."""
+    with pytest.raises(ExportFailed, match=f"task {task} takes {form}.*write `task: regression`"):
+        require_task(task, output(*shape), data_of(), ())
+
+
+@pytest.mark.parametrize(
+    ("shape", "datatype", "rule"),
+    [
+        (("batch",), "FP32", "stays within a fifth of the standard deviation"),
+        (("batch", 1), "FP32", "stays within a fifth of the standard deviation"),
+        (("batch",), "INT64", "is the same"),
+    ],
+    ids=str,
+)
+def test_labels_need_a_score_for_each_class(shape: tuple[Any, ...], datatype: str, rule: str) -> None:
+    """One number is none, and an index of a class neither."""
+    with pytest.raises(InvalidData, match=f"one number.*give None for labels.*whose number {rule}"):
+        require_task("classification", output(*shape, datatype=datatype), data_of(labels=True), ())
+
+
+def test_one_number_is_no_embedding() -> None:
+    """All such point the same way."""
+    with pytest.raises(InvalidData, match="it is no embedding"):
+        require_task("embedding", output("batch", 1), data_of(), ())
+
+
+@pytest.mark.parametrize("shape", [("batch", 3), ("batch",)], ids=str)
+def test_each_score_has_a_name_or_none_has(shape: tuple[Any, ...]) -> None:
+    """With both numbers."""
+    with pytest.raises(ExportFailed, match="2 classes have a name, from bad to good, and the output y has"):
+        require_task("classification", output(*shape), data_of(), ("bad", "good"))
