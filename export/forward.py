@@ -36,8 +36,8 @@ def bind(model: torch.nn.Module, inputs: Tensors) -> Arguments:
     parameters = inspect.signature(model.forward).parameters
     if [item.kind for item in parameters.values()] == [Parameter.VAR_KEYWORD]:
         raise InvalidSource(
-            f"{type(model).__name__}.forward takes **{next(iter(parameters))} alone, and torch records no such "
-            f"call; write out its parameters: forward(self, {', '.join(inputs)})"
+            f"{type(model).__name__}.forward takes **{next(iter(parameters))} alone, and torch records no "
+            f"such call; write out its parameters: forward(self, {', '.join(inputs)})"
         )
     if len(inputs) == 1 and not _takes(parameters, *inputs):
         [value] = inputs.values()
