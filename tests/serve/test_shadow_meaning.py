@@ -66,6 +66,15 @@ def test_numbers_are_compared_on_their_spread(far: float, differ: int) -> None:
     assert (found.pairs, found.disagreements) == (1, differ)
 
 
+@pytest.mark.parametrize(("level", "differ"), [(90, 0), (110, 1)], ids=["near", "lost"])
+def test_scores_that_may_be_numbers_are_compared_as_such_too(level: float, differ: int) -> None:
+    """A level that all of a row share leaves the class on top where it is."""
+    doubtful = Meaning(kind="classes", form="plain", spread=(100.0,) * 3)
+    assert compared(lambda y: y + np.float32(level), doubtful).disagreements == differ
+    certain = Meaning(kind="classes", form="plain")
+    assert compared(lambda y: y + np.float32(level), certain).disagreements == 0
+
+
 def softmax(scores: NDArray[Any]) -> NDArray[np.float32]:
     """Shares of the classes."""
     powers = np.exp(scores)
