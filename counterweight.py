@@ -8,11 +8,20 @@ import sys
 COMMANDS = {
     "export": ("export.cli:export", "make the variants of a recipe, each with its proof"),
     "add": ("export.adding.cli:add", "put a candidate from elsewhere into the repository"),
-    "show": ("serve.show:show", "show a model's bundles side by side"),
+    "show": ("serve.bundles.show:show", "show a model's bundles side by side"),
     "serve": ("deployments.cli:serve", "serve a repository behind one endpoint, traffic split by weights"),
-    "routes": ("serve.remote.routes:routes", "show or change how a server splits a model's traffic"),
-    "rollout": ("serve.remote.rollout:rollout", "move traffic to a variant while the evidence allows it"),
-    "verify": ("serve.verify:verify", "look whether a store of rollouts holds what was written into it"),
+    "routes": (
+        "serve.control.cli.routes_command:routes",
+        "show or change how a server splits a model's traffic",
+    ),
+    "rollout": (
+        "serve.control.cli.rollout_command:rollout",
+        "move traffic to a variant while the evidence allows it",
+    ),
+    "verify": (
+        "serve.rollout.verify:verify",
+        "look whether a store of rollouts holds what was written into it",
+    ),
     "loadtest": ("loadtests.cli:loadtest", "measure the variants behind a URL: run, compare, capacity, soak"),
     "qualify": ("loadtests.qualify.cli:qualify", "weigh a variant by quality, capacity, shadow and canary"),
     "demo": ("deployments.demo.cli:demo", "the whole chain on handwritten digits, in a few minutes"),

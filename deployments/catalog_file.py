@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from serve.catalog import Catalog
+from serve.engine.catalog import Catalog
 
 _log = logging.getLogger("counterweight.keeper")
 

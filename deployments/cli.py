@@ -5,13 +5,13 @@ import sys
 import time
 from pathlib import Path
 
-from deployments.listing import tell_unserved
 from deployments.plan import Plan, parse_all_weights, parse_placements
 from deployments.processes import go_on_guarded, stop_if_asked
-from serve.access import read_grants
-from serve.errors import InvalidRecord, StoreFailed
-from serve.rollout.store import Store
-from serve.settings import Settings
+from deployments.repository_index import tell_unserved
+from serve.base.access import read_grants
+from serve.base.errors import InvalidRecord, StoreFailed
+from serve.base.settings import Settings
+from serve.rollout.store.store import Store
 
 _STORE = ".rollouts.db"
 _KEY = ".rollouts.key"
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a limit of serve/settings.py: " + ", ".join(Settings.model_fields),
+        help="a limit of serve/base/settings.py: " + ", ".join(Settings.model_fields),
     )
     return parser
 

@@ -12,27 +12,27 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.doors import close_doors
 from deployments.gateways import Report, journals_of, notices_of
 from deployments.keeper import Keeper
+from deployments.keeper_proxy import RemoteControl, RemoteRepository
 from deployments.logs import forgive_logs
+from deployments.loopback import close_doors
 from deployments.plan import Plan
-from deployments.remote import RemoteControl, RemoteRepository
 from deployments.variant import Apart
-from serve.catalog import Catalog, LoadedVariant
-from serve.errors import CounterweightError, VariantUnavailable
-from serve.http.api import create_app
+from serve.app.app import create_app
+from serve.base.errors import CounterweightError, VariantUnavailable
+from serve.counting.journal import open_journal
+from serve.engine.catalog import Catalog, LoadedVariant
+from serve.engine.placement import Placement, Together
+from serve.engine.registry import Registry
+from serve.engine.session import open_session
 from serve.http.server import HttpServer
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
 from serve.observe.tracing import make_tracer
 from serve.oip.grpc_server import GrpcServer
 from serve.oip.grpc_service import grpc_handler
-from serve.placement import Placement, Together
-from serve.registry import Registry
-from serve.rollout.journal import open_journal
 from serve.rollout.notices import Notices
-from serve.session import open_session
 
 _SYNC_EVERY_S = 0.5
 _SYNC_TIMEOUT_S = 5.0

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from sqlalchemy import make_url
 
-from serve.catalog import Catalog
-from serve.errors import CounterweightError
-from serve.rollout.breaker import Trip
-from serve.rollout.census import Sheet
-from serve.rollout.tally import Loads, add_loads
-from serve.shapes import Shape
+from serve.base.errors import CounterweightError
+from serve.counting.breaker import Trip
+from serve.counting.census import Sheet
+from serve.counting.tally import Loads, add_loads
+from serve.engine.catalog import Catalog
+from serve.engine.shapes import Shape
 
 # A gateway that has not been heard of for so long is gone.
 _GONE_AFTER_S = 5.0

@@ -13,12 +13,12 @@ from ray.exceptions import RayError
 
 from deployments.plan import Plan
 from deployments.variant import host_of
-from serve.bundle import MANIFEST, Bundle, read_file
-from serve.catalog import LoadedModel, LoadedVariant
-from serve.errors import CounterweightError, InvalidBundle
-from serve.repository import StoredModel
-from serve.session import open_session
-from serve.shapes import Shape, Shapes, shapes_path, write_shapes
+from serve.base.errors import CounterweightError, InvalidBundle
+from serve.bundles.bundle import MANIFEST, Bundle, read_file
+from serve.bundles.repository import StoredModel
+from serve.engine.catalog import LoadedModel, LoadedVariant
+from serve.engine.session import open_session
+from serve.engine.shapes import Shape, Shapes, shapes_path, write_shapes
 
 _TRIAL_TIMEOUT_S = 120
 # Sessions are made two at a time: more would only share the cores and the memory.

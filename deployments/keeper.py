@@ -9,28 +9,28 @@ from pathlib import Path
 from typing import Any
 
 from deployments.catalog_file import CatalogFile
-from deployments.doors import close_doors
 from deployments.gateways import Gateways, Reply, Report, journals_of, notices_of
 from deployments.hosts import Hosts
 from deployments.lineup import find_absent, line_up, plan_lineup, recall_absent
-from deployments.listing import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.logs import forgive_logs
+from deployments.loopback import close_doors
 from deployments.meter import Meter
 from deployments.plan import Plan
+from deployments.repository_index import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.store_thread import StoreThread
-from serve.catalog import Catalog, IndexEntry, LoadedModel
-from serve.control import Bundles
-from serve.errors import CounterweightError, InvalidBundle
-from serve.observe.usage import Usage
-from serve.repository import StoredModel
-from serve.rollout.at_once import AtOnce
-from serve.rollout.breaker import Trip
-from serve.rollout.commands import Commands
+from serve.base.errors import CounterweightError, InvalidBundle
+from serve.bundles.repository import StoredModel
+from serve.control.api import Bundles
+from serve.control.at_once import AtOnce
+from serve.control.commands import Commands
+from serve.counting.breaker import Trip
+from serve.counting.usage import Usage
+from serve.engine.catalog import Catalog, IndexEntry, LoadedModel
 from serve.rollout.controller import Controller
 from serve.rollout.leftovers import Leftovers
 from serve.rollout.notices import Notices
 from serve.rollout.outbox import Outbox
-from serve.rollout.store import Store
+from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.webhook import Webhooks
 
@@ -133,12 +133,12 @@ class Keeper:
         )
 
     async def bundles(self, model: str) -> Bundles:
-        """See `serve.control.Control`."""
+        """See `serve.control.api.Control`."""
         stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
         return describe_bundles(stored, self._catalog)
 
     async def load(self, model: str, variant: str | None) -> None:
-        """See `serve.catalog.Repository`."""
+        """See `serve.engine.catalog.Repository`."""
         async with self._change:
             stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
             if variant is not None:
@@ -149,7 +149,7 @@ class Keeper:
             raise InvalidBundle("; ".join(f"{path}: {reason}" for path, reason in failures.items()))
 
     async def unload(self, model: str, variant: str | None) -> None:
-        """See `serve.catalog.Repository`."""
+        """See `serve.engine.catalog.Repository`."""
         async with self._change:
             current = find_loaded(self._catalog, model, variant)
             if variant is None:

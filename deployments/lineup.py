@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from serve.catalog import Catalog, LoadedModel, LoadedVariant
-from serve.repository import StoredModel
-from serve.routing import Routes
+from serve.base.routing import Routes
+from serve.bundles.repository import StoredModel
+from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 
 
 def plan_lineup(

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 import psutil
 
 from deployments.processes import descendants
-from serve.catalog import Catalog
-from serve.observe.usage import Part, PartUsage, Usage
+from serve.counting.usage import Part, PartUsage, Usage
+from serve.engine.catalog import Catalog
 
 # Whoever asks more often hears the same again: a reading takes some 6 ms of CPU time.
 _EVERY_S = 0.25

@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from serve.access import Access, Grant, is_loopback
-from serve.errors import InvalidRecord, UnknownModel
-from serve.record import Record, nearest
-from serve.repository import StoredModel, read_repository
-from serve.routing import Routes, parse_weights
-from serve.settings import Settings
+from serve.base.access import Access, Grant, is_loopback
+from serve.base.errors import InvalidRecord, UnknownModel
+from serve.base.record import Record, nearest
+from serve.base.routing import Routes, parse_weights
+from serve.base.settings import Settings
+from serve.bundles.repository import StoredModel, read_repository
 
 Where = Literal["apart", "together"]
 Port = Annotated[int, Field(ge=1, le=65535)]

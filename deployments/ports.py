@@ -4,7 +4,7 @@ import contextlib
 import random
 import socket
 
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
 
 _PORTS = range(20_000, 32_000)
 

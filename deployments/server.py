@@ -17,8 +17,8 @@ from deployments.gateways import journals_of
 from deployments.plan import Plan
 from deployments.ports import require_free
 from deployments.processes import adopt_orphans, descendants, stop, stop_if_asked, stop_on_signals
-from serve.errors import ServerFailed
-from serve.rollout.journal import clear, stand
+from serve.base.errors import ServerFailed
+from serve.counting.journal import clear, stand
 
 _OBJECT_STORE_BYTES = 80 * 2**20
 _APPLICATION = "counterweight"

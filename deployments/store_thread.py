@@ -6,7 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-from serve.errors import CounterweightError
+from serve.base.errors import CounterweightError
 
 T = TypeVar("T")
 _log = logging.getLogger("counterweight.keeper")

@@ -16,14 +16,14 @@ from ray.serve import Application
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.doors import close_doors
 from deployments.logs import forgive_logs
-from serve.catalog import LoadedVariant
-from serve.errors import CounterweightError, ModelFailed, VariantUnavailable
-from serve.placement import Run, Together
-from serve.session import open_session
-from serve.settings import Settings
-from serve.tensor import Arrays
+from deployments.loopback import close_doors
+from serve.base.errors import CounterweightError, ModelFailed, VariantUnavailable
+from serve.base.settings import Settings
+from serve.base.tensor import Arrays
+from serve.engine.catalog import LoadedVariant
+from serve.engine.placement import Run, Together
+from serve.engine.session import open_session
 
 _DEPLOYMENT = "variant"
 # Far above what the gateways' queues let through: they decide, not Ray.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from export.isolation import Result
+    from export.sandbox.isolation import Result
 
 
 def export(arguments: list[str]) -> int:
@@ -30,9 +30,9 @@ def export(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     # --help needs none of it.
-    from export.isolation import export_apart
-    from serve.repository import read_model
-    from serve.show import describe, table
+    from export.sandbox.isolation import export_apart
+    from serve.bundles.repository import read_model
+    from serve.bundles.show import describe, table
 
     result = export_apart(options.recipe, options.out, options.only, options.force)
     description = describe(read_model(result.folder))

@@ -3,7 +3,7 @@
 import platform
 from pathlib import Path
 
-from serve.bundle import Cpu
+from serve.bundles.bundle import Cpu
 
 # Instruction sets that decide how fast float and 8-bit arithmetic is, on x86 and on ARM.
 _DECISIVE = (

@@ -3,7 +3,7 @@
 import traceback
 from pathlib import Path
 
-from serve.errors import CounterweightError
+from serve.base.errors import CounterweightError
 
 _MOST_CHARACTERS = 400
 _ROOT = Path(__file__).parents[1]

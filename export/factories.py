@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from export.errors import InvalidSource
-from export.limit import limited
-from serve.bundle import sha256
-from serve.record import nearest
+from export.sandbox.foreign_code import limited
+from serve.base.record import nearest
+from serve.bundles.bundle import sha256
 
 _ROOM = Path(__file__).parent
 # A shipped recipe counts as a factory, where it is one.

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from export.errors import InvalidSource
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 Tensors = dict[str, torch.Tensor]
 Arguments = tuple[tuple[torch.Tensor, ...], Tensors]

@@ -9,10 +9,10 @@ import numpy as np
 
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
-from serve.errors import ModelFailed
-from serve.refusals import NO_MEMORY
-from serve.session import Session
-from serve.tensor import Arrays
+from serve.base.errors import ModelFailed
+from serve.base.tensor import Arrays
+from serve.engine.refusals import NO_MEMORY
+from serve.engine.session import Session
 
 # No limit is looked for beyond this, as attention takes memory by the square, or once a run takes so long.
 _ENOUGH = 4096

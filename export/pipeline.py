@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from export.cache import Shelf
 from export.data.datasets import load_data, require_labels_for
 from export.errors import ExportFailed
 from export.factories import importable
@@ -17,12 +18,11 @@ from export.proof.floor import require_measurable
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
-from export.shelf import Shelf
 from export.sources.read import read_trained
-from serve.bundle import Bundle, Provenance, read_bundle, read_file, read_labels, write_manifest
-from serve.errors import CounterweightError, InvalidBundle, UnknownVariant
-from serve.record import nearest
-from serve.repository import StoredModel, read_model
+from serve.base.errors import CounterweightError, InvalidBundle, UnknownVariant
+from serve.base.record import nearest
+from serve.bundles.bundle import Bundle, Provenance, read_bundle, read_file, read_labels, write_manifest
+from serve.bundles.repository import StoredModel, read_model
 
 SHELF = ".work"
 REPORT = "report.html"
@@ -83,8 +83,8 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         failed: dict[str, str] = {}
         if due:
             # An export that finds nothing due needs none of it.
-            from export.scale import Scale
-            from export.workshop import Workshop
+            from export.builder import Workshop
+            from export.evaluate import Scale
 
             shelf = Shelf(home / SHELF, digest_origin(origin))
             workshop = Workshop(recipe, trained, data, shelf, say)

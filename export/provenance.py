@@ -7,13 +7,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.cpu import read_cpu
 from export.data.datasets import Data
 from export.factories import digest_code
 from export.recipe import FactorySource, Recipe
 from export.step import Distill, Steps
-from serve.bundle import Provenance, sha256
+from serve.bundles.bundle import Provenance, sha256
 
 _PACKAGES = (
     "counterweight",

@@ -8,10 +8,10 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from export.order import refuse_order
 from export.step import ImportPath, NotNegative, Positive, Share, Steps
-from serve.bundle import Name
-from serve.figures import Task
-from serve.record import Record
-from serve.yaml_file import read_yaml
+from serve.base.record import Record
+from serve.base.yaml_file import read_yaml
+from serve.bundles.bundle import Name
+from serve.bundles.figures import Task
 
 Relative = Annotated[str, Field(min_length=1)]
 OutputName = Annotated[str, Field(min_length=1)]

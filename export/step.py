@@ -4,14 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
-from serve.record import Record
+from serve.base.record import Record
 
 ImportPath = Annotated[str, Field(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$")]
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
-# Of names with dots, as in `named_modules`: `*` stands for any characters (see export/patterns.py).
+# Of names with dots, as in `named_modules`: `*` stands for any characters (see export/onnx/patterns.py).
 Pattern = Annotated[str, Field(min_length=1)]
 Patterns = tuple[Pattern, ...]
 

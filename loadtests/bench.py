@@ -11,12 +11,12 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from loadtests.client import Client
 from loadtests.errors import LoadTestError
-from loadtests.metadata import read_metadata
 from loadtests.peers.process import ServerProcess, end_in_order
 from loadtests.render.read import read_report
 from loadtests.report import Estimate, LoadReport, Ratio
+from loadtests.sending.client import Client
+from loadtests.sending.metadata import read_metadata
 
 _ROOT = Path(__file__).parents[1]
 # Model -> its real inputs and its baseline.

@@ -3,19 +3,19 @@
 import argparse
 import sys
 
-from loadtests.client import Client, read_token
-from loadtests.endings import interrupting
 from loadtests.errors import LoadTestError
-from loadtests.limits import Limits, load_limits
-from loadtests.metadata import ModelMetadata, read_metadata
+from loadtests.judging.limits import Limits, load_limits
 from loadtests.parser import loadtest_parser
-from loadtests.payloads import make_payloads, read_payloads
 from loadtests.plan import LoadPlan, check_pins, check_url, make_plan, parse_profile, steady
 from loadtests.render.read import read_report
 from loadtests.render.table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import LoadReport, Outcome
-from loadtests.samples import write_records
+from loadtests.sending.client import Client, read_token
+from loadtests.sending.endings import interrupting
+from loadtests.sending.metadata import ModelMetadata, read_metadata
+from loadtests.sending.payloads import make_payloads, read_payloads
+from loadtests.sending.samples import write_records
 
 INTERRUPTED = 130
 EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INVALID: 3}
@@ -68,7 +68,7 @@ def _run(
     from loadtests.kinds.compare import compare
     from loadtests.kinds.run import run
     from loadtests.kinds.soak import soak
-    from loadtests.measure import Target
+    from loadtests.sending.measure import Target
 
     target = Target(metadata=metadata, payloads=payloads, headers=client.headers)
     if options.command == "capacity":

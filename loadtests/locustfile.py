@@ -11,9 +11,9 @@ from gevent import GreenletExit
 from locust import events
 from locust.env import Environment
 
-from loadtests.swarm.asked import add_options
+from loadtests.sending.user import InferUser
 from loadtests.swarm.nodes import join_swarm
-from loadtests.user import InferUser
+from loadtests.swarm.options import add_options
 
 
 class Infer(InferUser):

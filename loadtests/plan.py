@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError, model_validator
 
 from loadtests.errors import LoadTestError
-from loadtests.metadata import ModelMetadata
 from loadtests.record import Record, explain, nearest
+from loadtests.sending.metadata import ModelMetadata
 
 Rate = Annotated[float, Field(ge=0, le=100_000)]
 Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]

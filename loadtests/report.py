@@ -10,8 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from loadtests.contention import Contention
-from loadtests.limits import Limits
+from loadtests.judging.contention import Contention
+from loadtests.judging.limits import Limits
 from loadtests.plan import LoadPlan
 from loadtests.record import Record
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from serve.closeness import APART, CLOSE, FAR
-from serve.comparing import ALIKE
-from serve.figures import Meaning, Quality
+from serve.bundles.figures import Meaning, Quality
+from serve.engine.closeness import APART, CLOSE, FAR
+from serve.engine.compare_outputs import ALIKE
 
 
 def explain_likeness(quality: Quality) -> list[str]:

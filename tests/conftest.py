@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from serve.bundle import (
+from serve.base.tensor import Signature, TensorSpec
+from serve.bundles.bundle import (
     MODEL,
     Bundle,
     Cpu,
@@ -20,8 +21,7 @@ from serve.bundle import (
     sha256,
     write_bundle,
 )
-from serve.figures import Compared, Estimate, Figures, Parity, Quality, Speed, SpeedPoint
-from serve.tensor import Signature, TensorSpec
+from serve.bundles.figures import Compared, Estimate, Figures, Parity, Quality, Speed, SpeedPoint
 from tests.schedule import Lines, arrange
 
 # How long an example takes is the machine's affair, which others share.

@@ -17,9 +17,9 @@ from tqdm import tqdm
 from deployments.demo.summary import Summary, summarize
 from deployments.ports import free_ports
 from deployments.processes import stop, stop_if_asked
-from serve.errors import ServerFailed
-from serve.repository import read_model
-from serve.routing import Routes
+from serve.base.errors import ServerFailed
+from serve.base.routing import Routes
+from serve.bundles.repository import read_model
 
 ROOT = Path(__file__).parents[2]
 MODELS = ROOT / "models"

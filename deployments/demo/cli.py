@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deployments.ports import free_ports, require_free
 from deployments.processes import stop_on_signals
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
 
 _PORT = 8000
 

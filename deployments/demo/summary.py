@@ -7,9 +7,9 @@ from typing import Any, Literal
 import tabulate
 from pydantic import JsonValue
 
-from serve.record import Record
-from serve.repository import StoredModel
-from serve.routing import Routes
+from serve.base.record import Record
+from serve.base.routing import Routes
+from serve.bundles.repository import StoredModel
 
 # A p99 of fewer samples rests on less than ten slow requests.
 _SAMPLES_FOR_P99 = 1000

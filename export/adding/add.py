@@ -11,10 +11,11 @@ from export.adding.fit import inputs_of, require_fit
 from export.adding.form import require_form
 from export.cpu import read_cpu
 from export.errors import InvalidSource
-from export.graph import read_opset
-from export.proof.anatomy import dissect_row
-from export.ranges import find_ranges
-from serve.bundle import (
+from export.onnx.graph import read_opset
+from export.onnx.ranges import find_ranges
+from export.proof.graph_stats import dissect_row
+from serve.base.record import Record
+from serve.bundles.bundle import (
     MODEL,
     Bundle,
     BundleFile,
@@ -25,10 +26,9 @@ from serve.bundle import (
     sha256,
     write_bundle,
 )
-from serve.figures import Figures, Quality, Speed
-from serve.record import Record
-from serve.repository import StoredModel
-from serve.session import Session, open_session
+from serve.bundles.figures import Figures, Quality, Speed
+from serve.bundles.repository import StoredModel
+from serve.engine.session import Session, open_session
 
 _PACKAGES = ("counterweight", "numpy", "onnx", "onnxruntime")
 _NOT_MEASURED = "nothing was measured of it: it was added without a recipe"

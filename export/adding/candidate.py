@@ -6,9 +6,9 @@ from pathlib import Path
 import onnx
 
 from export.errors import InvalidSource
-from export.graph import clean
+from export.onnx.graph import clean
 from export.sources.onnx_file import read_graph
-from serve.bundle import MANIFEST, MODEL, Bundle, read_bundle, read_file
+from serve.bundles.bundle import MANIFEST, MODEL, Bundle, read_bundle, read_file
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -34,10 +34,10 @@ def add(arguments: list[str]) -> int:
 
     # --help needs none of it.
     from export.adding.add import add_unproven
-    from serve.bundle import read_bundle
-    from serve.errors import InvalidRecord, UnknownModel
-    from serve.record import nearest
-    from serve.repository import list_models, read_model
+    from serve.base.errors import InvalidRecord, UnknownModel
+    from serve.base.record import nearest
+    from serve.bundles.bundle import read_bundle
+    from serve.bundles.repository import list_models, read_model
 
     known = list_models(options.out) if options.out.is_dir() else []
     if options.model not in known:
@@ -45,8 +45,8 @@ def add(arguments: list[str]) -> int:
     if options.recipe is None:
         bundle = add_unproven(read_model(options.out / options.model), options.variant, options.source)
     else:
-        from export.isolation import prove_apart
         from export.recipe import load_recipe
+        from export.sandbox.isolation import prove_apart
 
         if (named := load_recipe(options.recipe).model) != options.model:
             raise InvalidRecord(

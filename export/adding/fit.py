@@ -7,9 +7,9 @@ import numpy as np
 import onnx
 
 from export.errors import InvalidSource
-from serve.errors import InvalidBundle, ModelFailed
-from serve.session import Session
-from serve.tensor import Arrays, Signature, TensorSpec, datatype_of
+from serve.base.errors import InvalidBundle, ModelFailed
+from serve.base.tensor import Arrays, Signature, TensorSpec, datatype_of
+from serve.engine.session import Session
 
 # Requests of one row and of several; where the baseline has no batch, only the first differs in nothing.
 _ROWS = (1, 3)

@@ -6,12 +6,12 @@ import numpy as np
 
 from export.adding.fit import inputs_of
 from export.errors import InvalidSource
-from serve.bundle import Bundle
-from serve.errors import ModelFailed
-from serve.figures import Meaning
-from serve.meaning import find_change, read_meaning
-from serve.session import Session
-from serve.tensor import Arrays
+from serve.base.errors import ModelFailed
+from serve.base.tensor import Arrays
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import Meaning
+from serve.engine.meaning import find_change, read_meaning
+from serve.engine.session import Session
 
 # Made inputs of so many rows.
 _ROWS = 16

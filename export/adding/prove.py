@@ -4,21 +4,21 @@ from pathlib import Path
 
 from export.adding.add import choose_place, read_fitting
 from export.adding.candidate import Candidate
+from export.cache import Shelf
 from export.data.datasets import load_data, require_labels_for
 from export.errors import InvalidSource
+from export.evaluate import Scale
 from export.factories import importable
-from export.from_onnx import from_onnx
+from export.onnx.from_onnx import from_onnx
 from export.pipeline import SHELF, locked
 from export.progress import progress
 from export.proof.floor import require_measurable
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
-from export.scale import Scale
-from export.shelf import Shelf
 from export.sources.read import read_trained
-from serve.bundle import Provenance
-from serve.repository import StoredModel, read_model
+from serve.bundles.bundle import Provenance
+from serve.bundles.repository import StoredModel, read_model
 
 
 def prove(recipe_path: Path, out: Path, variant: str, path: Path) -> Path:

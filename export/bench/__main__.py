@@ -20,9 +20,9 @@ from export.bench.rivals import make_rivals
 from export.bench.texts import SHAPES, encode, measure_texts
 from export.cpu import read_cpu
 from export.recipes.minilm import minilm_data
-from serve.bundle import MODEL, Bundle
-from serve.errors import CounterweightError
-from serve.repository import StoredModel, read_model
+from serve.base.errors import CounterweightError
+from serve.bundles.bundle import MODEL, Bundle
+from serve.bundles.repository import StoredModel, read_model
 
 _RIVALS = Path("build", "rivals")
 # 75 batches of 4 texts, as NNCF is calibrated in its own examples of transformers.

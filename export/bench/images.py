@@ -8,7 +8,7 @@ import numpy as np
 from export.bench.report import ImagePoint
 from export.bench.speed import compare_speed, open_graph
 from export.recipes.digits_resnet import digits_resnet_data
-from serve.bundle import Bundle
+from serve.bundles.bundle import Bundle
 
 BATCHES = (1, 8, 32)
 

@@ -4,9 +4,9 @@ from typing import Literal
 
 from tabulate import tabulate
 
-from serve.bundle import Cpu
-from serve.figures import Compared
-from serve.record import Record
+from serve.base.record import Record
+from serve.bundles.bundle import Cpu
+from serve.bundles.figures import Compared
 
 
 class TextPoint(Record):

@@ -12,8 +12,8 @@ import onnxruntime
 from onnxruntime.quantization import QuantType, quantize_dynamic
 
 from export.errors import ExportFailed
-from serve.bundle import sha256
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
+from serve.bundles.bundle import sha256
 
 _PINNED = (f"onnxruntime=={onnxruntime.__version__}",)
 # What Olive forgets to ask for is `requests`; torch is pinned, as a newer one would bring CUDA.

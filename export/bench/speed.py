@@ -7,7 +7,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 # A sample runs for about this long with the first graph, far above the clock's step.
 _SAMPLE_S = 0.05

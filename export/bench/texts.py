@@ -12,7 +12,7 @@ from tqdm import tqdm
 from export.bench.report import TextPoint
 from export.bench.speed import compare_speed, open_graph
 from export.proof.likeness import mean_cosine, rank_correlation
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 # (texts, tokens): a short and a long request, and batches of both.
 SHAPES = ((1, 16), (1, 64), (8, 32), (8, 128))

@@ -20,10 +20,10 @@ from export.data.text import Tokenizer
 from export.errors import InvalidData
 from export.factories import call_factory
 from export.recipe import DataSource
-from serve.bundle import DataSplit, sha256
-from serve.figures import Task
-from serve.record import nearest
-from serve.tensor import Arrays
+from serve.base.record import nearest
+from serve.base.tensor import Arrays
+from serve.bundles.bundle import DataSplit, sha256
+from serve.bundles.figures import Task
 
 __all__ = ["Data", "Labels", "Split", "load_data", "read_data", "require_labels_below", "require_labels_for"]
 

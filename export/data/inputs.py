@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from export.data.text import Tokenizer
 from export.errors import InvalidData, reason_of
-from serve.tensor import DATATYPES, Arrays
+from serve.base.tensor import DATATYPES, Arrays
 
 Lengths = NDArray[np.int64]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from export.data.inputs import MASK, Lengths
 from export.errors import InvalidData
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 Labels = NDArray[np.int64]
 

@@ -7,7 +7,7 @@ import numpy as np
 import tokenizers
 
 from export.errors import InvalidData, InvalidSource, reason_of
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 # What a model takes of a tokenizer at least; and that it may take.
 NEEDED = ("input_ids", "attention_mask")

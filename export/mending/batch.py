@@ -12,9 +12,9 @@ from export.errors import ExportFailed
 from export.mending.inputs import Form
 from export.mending.tried import Runner, Tried, count, to_front, try_graph
 from export.nearness import SAME_FLOATS, largest_apart
-from export.probe import BATCH
+from export.onnx.probe import BATCH
 from export.proof.mixing import advise
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 # What Reshape takes for the size that is left, and for that of its input.
 _REST, _SAME = -1, 0

@@ -5,7 +5,7 @@ from typing import Any
 
 from onnx import TensorProto
 
-from export.graph import Step, insert
+from export.onnx.graph import Step, insert
 
 _HALF = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 

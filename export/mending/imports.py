@@ -3,7 +3,7 @@
 from typing import Any
 
 from export.errors import InvalidSource
-from export.graph import nodes_of
+from export.onnx.graph import nodes_of
 
 # What a graph without standard operators gets; it changes nothing of what the graph computes.
 _OPSET = 18

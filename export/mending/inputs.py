@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.data.inputs import TOKENS
 from export.errors import ExportFailed
-from export.probe import BATCH
-from serve.tensor import Arrays
+from export.onnx.probe import BATCH
+from serve.base.tensor import Arrays
 
 # A size; a name, where it is free; or "", where it is free and has none.
 Shape = tuple[int | str, ...]

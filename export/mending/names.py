@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from export.graph import nodes_of
+from export.onnx.graph import nodes_of
 
 
 def name_nodes(graph: Any) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Any
 import onnx
 
 from export.errors import ExportFailed
-from export.graph import free_name, rename, values_of
-from serve.record import nearest
+from export.onnx.graph import free_name, rename, values_of
+from serve.base.record import nearest
 
 
 def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str]) -> list[str]:

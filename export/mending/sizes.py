@@ -9,8 +9,8 @@ from export.data.inputs import MASK, TOKENS
 from export.errors import ExportFailed
 from export.mending.inputs import Shape
 from export.mending.tried import Tried
-from export.probe import BATCH
-from serve.tensor import Arrays
+from export.onnx.probe import BATCH
+from serve.base.tensor import Arrays
 
 
 def read_sizes(tried: Tried, dims: Mapping[str, Shape], declared: Mapping[str, Shape]) -> dict[str, Shape]:

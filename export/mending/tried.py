@@ -10,8 +10,8 @@ import onnxruntime
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from export.mending.inputs import Form, turn_all
-from export.probe import PROBES, probe
-from serve.tensor import Arrays
+from export.onnx.probe import PROBES, probe
+from serve.base.tensor import Arrays
 
 _OTHER_TYPES = (
     "; on a processor it has few operators for bfloat16 and float64: convert the model in float32, or float16"

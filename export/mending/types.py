@@ -5,7 +5,7 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 
 def tell_types(model: Any, inputs: Arrays) -> None:

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from export.proof.curve import find_knee
-from export.proof.standing import Standing, front
-from serve.bundle import Bundle
-from serve.figures import SpeedPoint
+from export.proof.pareto import Standing, front
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import SpeedPoint
 
 
 def describe_front(standings: Sequence[Standing]) -> str:

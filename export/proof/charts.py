@@ -15,8 +15,8 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from export.data.labels import name_class
 from export.proof.callouts import Callout, call_out
 from export.proof.curve import find_knee
-from export.proof.standing import Standing, front
-from serve.bundle import Bundle
+from export.proof.pareto import Standing, front
+from serve.bundles.bundle import Bundle
 
 # Colours that stay apart for colour-blind readers (after Okabe and Ito), on white and on black.
 _COLOURS = ("#2f86c6", "#e69f00", "#0aa27a", "#cc79a7", "#d55e00", "#56b4e9", "#b8a200")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from export.data.labels import name_class
-from serve.bundle import Bundle
+from serve.bundles.bundle import Bundle
 
 _MOST_CLASSES = 20
 

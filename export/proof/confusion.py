@@ -7,8 +7,8 @@ import numpy as np
 
 from export.data.labels import name_class
 from export.proof.labelled import Classes
-from serve.bundle import Bundle
-from serve.figures import Confusion
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import Confusion
 
 # Of more classes that occur, only so many pairs that differ are kept.
 _MOST_CLASSES = 20

@@ -12,7 +12,7 @@ from export.proof.held_out import Answers
 from export.proof.outputs import Meanings, few_rows, measure_output
 from export.proof.quality import measure
 from export.recipe import Recipe
-from serve.figures import Meaning
+from serve.bundles.figures import Meaning
 
 Array = NDArray[Any]
 # Of fewer rows nothing can be told.

@@ -10,8 +10,8 @@ from scipy.special import ndtri
 from export.proof.bootstrap import CONFIDENCE, Floats
 from export.proof.held_out import Answers
 from export.proof.outputs import few_rows
-from serve.closeness import log_shares
-from serve.figures import Estimate, Meaning, OutputFigures
+from serve.bundles.figures import Estimate, Meaning, OutputFigures
+from serve.engine.closeness import log_shares
 
 Array = NDArray[Any]
 # Of a number, which is no difference but its rounding.

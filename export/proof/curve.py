@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from export.proof.bootstrap import CONFIDENCE, Floats
-from serve.figures import Estimate, SpeedPoint
+from serve.bundles.figures import Estimate, SpeedPoint
 
 _DRAWS = 1000
 # The knee: from here on, a row costs at most so much more than where it is cheapest.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.data.labels import name_class
-from serve.bundle import Bundle
+from serve.bundles.bundle import Bundle
 
 _SHOWN = 8
 _VALUES = 6

@@ -6,7 +6,7 @@ from export.data.labels import name_class
 from export.errors import InvalidData
 from export.proof.bootstrap import CONFIDENCE
 from export.recipe import Floor
-from serve.figures import Compared, Meaning, OutputFigures, Quality, Task
+from serve.bundles.figures import Compared, Meaning, OutputFigures, Quality, Task
 
 # Figures that differ by less than this differ by rounding alone.
 _ROUNDING = 1e-9

@@ -7,7 +7,7 @@ from typing import Any
 import onnx
 
 from export.quantization.calibration import Watch
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 Shape = tuple[int, ...]
 # From the shapes of inputs and of the first output, and the attributes.

@@ -11,8 +11,8 @@ from export.data.inputs import TOKENS
 from export.errors import ExportFailed
 from export.mending.sizes import refuse_empty
 from export.training.batches import Rows, ordered_batches
-from serve.session import Session
-from serve.tensor import TensorSpec
+from serve.base.tensor import TensorSpec
+from serve.engine.session import Session
 
 # Every output by its name, [rows, ...].
 Answers = Mapping[str, NDArray[Any]]

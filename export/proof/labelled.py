@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_array, csr_array, vstack
 
 from export.proof.bootstrap import Floats, Interval, mean_intervals, resample
-from serve.figures import ClassChange, Compared
+from serve.bundles.figures import ClassChange, Compared
 
 Classes = NDArray[np.int64]
 

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.proof.bootstrap import CONFIDENCE, Floats, Interval, mean_intervals
-from serve.figures import Estimate
+from serve.bundles.figures import Estimate
 
 _DRAWS = 200
 # All pairs of these: more rows cost their square.

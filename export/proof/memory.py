@@ -8,8 +8,8 @@ from pathlib import Path
 import psutil
 
 from export.errors import ExportFailed
-from serve.session import Session
-from serve.tensor import Signature
+from serve.base.tensor import Signature
+from serve.engine.session import Session
 
 _ROOT = Path(__file__).parents[1]
 _TIMEOUT_S = 600

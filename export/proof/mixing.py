@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
-from export.graph import nodes_of
+from export.onnx.graph import nodes_of
 from export.proof.rows import LARGEST_ROWS, NUMBER, ROWS, first_rows, is_another, large_trial, trials
 from export.quantization.calibration import Watch
 

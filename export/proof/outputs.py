@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 
 from export.proof.bootstrap import share_interval
 from export.proof.held_out import Answers
-from serve.comparing import Differences, compare, worst
-from serve.figures import Estimate, Meaning, OutputFigures, Task
-from serve.meaning import find_change, read_meaning
+from serve.bundles.figures import Estimate, Meaning, OutputFigures, Task
+from serve.engine.compare_outputs import Differences, compare, worst
+from serve.engine.meaning import find_change, read_meaning
 
 Array = NDArray[Any]
 Meanings = Mapping[str, Meaning]

@@ -11,10 +11,10 @@ from export.proof.confusion import count_confusions
 from export.proof.labelled import Items, compare_by_labels
 from export.proof.likeness import mean_cosine, rank_correlation
 from export.proof.outputs import compare_all, estimate_agreement, few_rows
-from serve.closeness import log_shares
-from serve.comparing import Differences
-from serve.figures import Compared, Disagreement, Estimate, Meaning, Quality, Task
-from serve.meaning import read_meaning
+from serve.bundles.figures import Compared, Disagreement, Estimate, Meaning, Quality, Task
+from serve.engine.closeness import log_shares
+from serve.engine.compare_outputs import Differences
+from serve.engine.meaning import read_meaning
 
 Array = NDArray[Any]
 _DISAGREEMENTS = 12

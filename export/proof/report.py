@@ -16,9 +16,9 @@ from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sens
 from export.proof.classes import list_classes
 from export.proof.confusion import arrange_confusions
 from export.proof.examples import find_examples
-from export.proof.standing import describe, stand
+from export.proof.pareto import describe, stand
 from export.recipe import Recipe
-from serve.bundle import Bundle
+from serve.bundles.bundle import Bundle
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
 # Where a model's trainings write TensorBoard's events, beside the report.

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.nearness import largest_apart
 from export.proof.rounds import BUDGET_S, count_rounds
-from serve.errors import ModelFailed
-from serve.session import Session
-from serve.tensor import Arrays
+from serve.base.errors import ModelFailed
+from serve.base.tensor import Arrays
+from serve.engine.session import Session
 
 # Rows in a run; what stands in one half is changed, and the answers to the other are looked at. Some graphs
 # see others only in a larger run.

@@ -12,9 +12,9 @@ from export.proof.bootstrap import Floats
 from export.proof.curve import compare, find_knee, warn
 from export.proof.memory import measure_session_bytes
 from export.proof.rounds import BUDGET_S, ENOUGH_S, MOST_ROUNDS, count_rounds
-from serve.figures import Estimate, Speed, SpeedPoint
-from serve.session import Session
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
+from serve.bundles.figures import Estimate, Speed, SpeedPoint
+from serve.engine.session import Session
 
 Announce = Callable[[str], object]
 _ROWS = (1, 2, 4, 8, 16, 32, 64)

@@ -4,10 +4,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from export.data.labels import name_class
-from export.proof.standing import at, single
-from serve.bundle import Bundle
+from export.proof.pareto import at, single
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import (
+    Compared,
+    Estimate,
+    Figures,
+    OutputFigures,
+    Quality,
+    SpeedPoint,
+    find_common_rows,
+)
 from serve.criterion import explain_likeness
-from serve.figures import Compared, Estimate, Figures, OutputFigures, Quality, SpeedPoint, find_common_rows
 
 # What is written large, and small beside it.
 Cell = tuple[str, str]

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
-from serve.figures import Task
-from serve.tensor import TensorSpec
+from serve.base.tensor import TensorSpec
+from serve.bundles.figures import Task
 
 # Dimensions of the first output, the last of them fixed.
 _FORMS = {

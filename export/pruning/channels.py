@@ -9,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from export.errors import StepFailed
 from export.forward import Tensors
-from export.patterns import match
+from export.onnx.patterns import match
 from export.pruning.columns import find_columns, trace_columns
 from export.pruning.coupled import Coupled, Part, is_depthwise, join_shared
 from export.pruning.follow import LAYERS, find_heads, follow

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from export.errors import StepFailed
-from export.patterns import match
+from export.onnx.patterns import match
 from export.pruning.importance import Worth
 from export.step import Prune
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
-from export.context import Context
+from export.artifacts import Context
 from export.data.datasets import Split
 from export.data.labels import IGNORE
 from export.errors import StepFailed

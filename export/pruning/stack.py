@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from export.errors import StepFailed
-from serve.record import nearest
+from serve.base.record import nearest
 
 Stack = torch.nn.ModuleList | torch.nn.Sequential
 

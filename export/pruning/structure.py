@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from pydantic import JsonValue
 
-from export.context import Context, Made
+from export.artifacts import Context, Made
 from export.errors import StepFailed
 from export.forward import Tensors
 from export.pruning.channels import Channels

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
-from export.context import Context, Note
+from export.artifacts import Context, Note
 from export.pruning.example import example_of
 from export.pruning.stack import keep_layers
 from export.pruning.structure import remove

@@ -7,9 +7,9 @@ import torch
 from pydantic import JsonValue
 from torch.nn.modules.conv import _ConvNd
 
-from export.context import Context, Made, Note
+from export.artifacts import Context, Made, Note
 from export.errors import StepFailed
-from export.patterns import match
+from export.onnx.patterns import match
 from export.pruning.importance import Worth, weigh
 from export.step import Prune
 

@@ -9,14 +9,15 @@ import onnx
 from onnx import numpy_helper
 from pydantic import JsonValue
 
-from export.context import Note
-from export.graph import nodes_of
+from export.artifacts import Note
+from export.onnx.graph import nodes_of
 from export.proof.graph_cost import count_by_output
-from export.quantization import dynamic, static, tables, weights
+from export.quantization import dynamic, static, weights
+from export.quantization import embedding_tables as tables
 from export.quantization.layers import WEIGHTS, Layer, find_layers
 from export.quantization.trial import Plan
 from export.rewrites.wiring import Wiring
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 # Method -> the operators that have integers by it.
 OPERATORS = {"static": static.OPERATORS, "dynamic": dynamic.OPERATORS, "weights": weights.OPERATORS}

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from export.context import Note
+from export.artifacts import Note
 from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.calibration import find_extents

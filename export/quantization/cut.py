@@ -8,7 +8,7 @@ import onnx
 import onnxruntime
 
 from export.rewrites.finish import finish, names_read
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 # Between a name and what is added to it, so that no graph has the whole; nothing of it reaches a file.
 FRESH = f" {uuid.uuid4().hex} "

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from export.graph import Step, insert, rename
+from export.onnx.graph import Step, insert, rename
 
 # What onnxruntime adds to the name of a value that becomes integers begins so.
 _ADDED = ("_scale", "_zero_point", "_quantized", "_QuantizeLinear", "_DequantizeLinear")

@@ -12,7 +12,7 @@ from export.quantization.cut import FRESH
 from export.quantization.layers import WEIGHTS, Layer
 from export.rewrites.wiring import read_attribute
 from export.step import Quantize
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 Floats = NDArray[Any]
 Signs = np.random.Generator | None

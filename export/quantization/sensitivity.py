@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from export.context import Context, Note
+from export.artifacts import Context, Note
 from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.calibration import Watch

@@ -19,7 +19,7 @@ from export.quantization.layers import Layer
 from export.quantization.rounding import Ranges, move_inputs, move_weights
 from export.rewrites.finish import names_read
 from export.step import Quantize
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 # Fewer where all values of so many would take more than this; then each row has many positions.
 _ROWS = 4

@@ -9,7 +9,7 @@ import numpy as np
 import safetensors.torch
 import torch
 
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 
 def parse_out(name: str, description: str, arguments: list[str]) -> Path:

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx
 
-from export.graph import free_name, rename, values_of
+from export.onnx.graph import free_name, rename, values_of
 
 
 def hoist(model: Any) -> Any:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.data.text import KNOWN, NEEDED, Tokenizer
 from export.errors import InvalidSource
 from export.recipe import Beside
 from export.sources.files import read_file
-from serve.bundle import LABELS, sha256
-from serve.figures import Task
-from serve.text import TOKENIZER
+from serve.bundles.bundle import LABELS, sha256
+from serve.bundles.figures import Task
+from serve.engine.text import TOKENIZER
 
 Inputs = Mapping[str, np.dtype[np.signedinteger]]
 

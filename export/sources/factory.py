@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.data.text import NEEDED
 from export.errors import InvalidSource
 from export.factories import call_factory
@@ -15,8 +15,8 @@ from export.sources.beside import complete, read_labels, read_tokenizer
 from export.sources.files import read_file
 from export.sources.module import require_sound
 from export.sources.weights import State, complete_shared, read_weights, refuse_misfit, refuse_nan
-from serve.bundle import sha256
-from serve.figures import Task
+from serve.bundles.bundle import sha256
+from serve.bundles.figures import Task
 
 
 def read_factory(source: FactorySource, folder: Path, task: Task) -> Trained:

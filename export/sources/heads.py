@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from export.errors import InvalidSource
-from serve.figures import Task
+from serve.bundles.figures import Task
 
 _FIX = "take a model with one pooling and at most a normalisation after it"
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from pydantic import JsonValue
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.data.text import Tokenizer
 from export.errors import InvalidSource, reason_of
 from export.recipe import HuggingFaceSource
@@ -17,9 +17,9 @@ from export.sources.heads import Head, Pooling, wrap
 from export.sources.hub import digest_model, find_model, quiet
 from export.sources.module import require_sound
 from export.sources.weights import refuse_nan
-from serve.bundle import LABELS
-from serve.figures import Task
-from serve.record import nearest
+from serve.base.record import nearest
+from serve.bundles.bundle import LABELS
+from serve.bundles.figures import Task
 
 # Written out step by step, attention is what onnxruntime's optimizer recognises and fuses.
 _ATTENTION = "eager"

@@ -11,17 +11,17 @@ import numpy as np
 import onnx
 
 from export.errors import InvalidSource, reason_of
-from export.graph import nodes_of
 from export.mending.imports import settle_imports
+from export.onnx.graph import nodes_of
 from export.sources.files import MAX_BYTES, read_file
 from export.sources.spoiled import find_spoiled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from export.context import Trained
+    from export.artifacts import Trained
     from export.recipe import OnnxSource
-    from serve.figures import Task
+    from serve.bundles.figures import Task
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _MAX_NODES = 50_000
@@ -34,7 +34,7 @@ def read_onnx(source: OnnxSource, folder: Path, task: Task) -> Trained:
     """The ONNX model with all its weights inside, and what stands beside it. Raises InvalidSource, as
     `read_graph` does."""
     # Whoever reads a graph alone needs no torch.
-    from export.context import Trained
+    from export.artifacts import Trained
     from export.sources.beside import complete, read_labels, read_tokenizer
 
     graph, digest = read_graph(folder / source.onnx)

@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.errors import InvalidSource, reason_of
 from export.recipe import ProgramSource
 from export.sources.files import MAX_BYTES, read_file
 from export.sources.program_graph import check_graph
 from export.sources.weights import load_plain, refuse_nan
-from serve.bundle import sha256
+from serve.bundles.bundle import sha256
 
 _GRAPH = "models/model.json"
 _SAMPLES = "data/sample_inputs/model.pt"

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.recipe import FactorySource, HuggingFaceSource, OnnxSource, ProgramSource, Source
 from export.sources.factory import read_factory
 from export.sources.huggingface import read_huggingface
 from export.sources.onnx_file import read_onnx
 from export.sources.program import read_program
-from serve.figures import Task
+from serve.bundles.figures import Task
 
 
 def read_trained(source: Source, folder: Path, task: Task) -> Trained:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from export.context import Context, Made, Note
+from export.artifacts import Context, Made, Note
 from export.errors import StepFailed
 from export.forward import forward, to_tensors
 from export.reproducible import seed_everything
@@ -16,7 +16,7 @@ from export.training.students import make_student
 from export.training.teacher import teacher_answers
 from export.training.train import train
 from export.training.trainer import Goal
-from serve.meaning import find_change
+from serve.engine.meaning import find_change
 
 # Of the search split, on which a student shows what its answers look like.
 _ROWS = 32

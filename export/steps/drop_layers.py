@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from pydantic import JsonValue
 
-from export.context import Context, Made, Note
+from export.artifacts import Context, Made, Note
 from export.errors import StepFailed
 from export.pruning.bypass import find_bypass_fault
 from export.pruning.duplicate import duplicate

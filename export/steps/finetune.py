@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from export.context import Context, Made
+from export.artifacts import Context, Made
 from export.step import Distill, Match, Training
 from export.steps.distill import distill
 from export.training.train import learn_labels, train

@@ -11,9 +11,9 @@ from typing import Any
 import onnx
 import onnxruntime
 
-from export.context import Context, Exported, Note
+from export.artifacts import Context, Exported, Note
 from export.errors import StepFailed
-from export.graph import clean
+from export.onnx.graph import clean
 from export.rewrites.attention import fuse_attention
 from export.rewrites.norms import unskip
 from export.rewrites.rewritten import count_operators, prove_same, require_same_interface

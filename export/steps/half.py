@@ -7,11 +7,11 @@ import numpy as np
 import onnx
 from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
 
-from export.context import Context, Exported, Note
+from export.artifacts import Context, Exported, Note
 from export.data.datasets import Split
 from export.errors import StepFailed, reason_of
-from export.graph import clean
 from export.nearness import largest_apart
+from export.onnx.graph import clean
 from export.quantization.calibration import Watch
 from export.rewrites.constants import count_numbers, hoist, name_apart
 from export.rewrites.finish import sort

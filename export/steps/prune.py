@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from pydantic import JsonValue
 
-from export.context import Context, Made, Note
+from export.artifacts import Context, Made, Note
 from export.pruning.example import example_of, output_shapes, require_shapes
 from export.pruning.multiply_adds import count_multiply_adds
 from export.pruning.structure import Structure

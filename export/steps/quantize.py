@@ -6,12 +6,13 @@ from typing import Any
 
 import onnx
 
-from export.context import Context, Exported, Note
+from export.artifacts import Context, Exported, Note
 from export.errors import StepFailed
-from export.graph import clean
-from export.patterns import match as match_names
-from export.proof.anatomy import longest_row
-from export.quantization import dynamic, static, tables, weights
+from export.onnx.graph import clean
+from export.onnx.patterns import match as match_names
+from export.proof.graph_stats import longest_row
+from export.quantization import dynamic, static, weights
+from export.quantization import embedding_tables as tables
 from export.quantization.account import OPERATORS, account
 from export.quantization.calibration import calibrate
 from export.quantization.channels import level

@@ -12,7 +12,7 @@ from export.data.datasets import Split
 from export.errors import StepFailed
 from export.forward import forward, to_tensors
 from export.training.batches import ordered_batches
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
 
 Answers = NDArray[np.float32]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from export.context import Note
+from export.artifacts import Note
 from export.errors import StepFailed
 from export.pruning.stack import find_stack
 

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 import numpy as np
 import torch
 
-from export.context import Context, Made
+from export.artifacts import Context, Made
 from export.data.datasets import Split
 from export.data.inputs import MASK
 from export.errors import InvalidData, StepFailed
@@ -25,7 +25,7 @@ from export.training.losses import (
 )
 from export.training.scores import read_baseline
 from export.training.teacher import teacher_answers
-from serve.figures import Task
+from serve.bundles.figures import Task
 
 # Numbers that never vary have a scale, too.
 _LEAST = 1e-6

@@ -7,7 +7,7 @@ import torch
 from torch.nn.modules.batchnorm import _NormBase
 
 from export.errors import StepFailed
-from export.patterns import match
+from export.onnx.patterns import match
 from export.step import Training
 
 Parameters = dict[str, torch.nn.Parameter]

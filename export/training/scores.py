@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from export.context import Context
+from export.artifacts import Context
 from export.data.datasets import Split
 from export.data.labels import IGNORE
 from export.training.answers import Answers, module_answers
-from serve.comparing import compare
-from serve.figures import Meaning, Task
-from serve.meaning import read_meaning
+from serve.bundles.figures import Meaning, Task
+from serve.engine.compare_outputs import compare
+from serve.engine.meaning import read_meaning
 
 # Chances that are labelled tell classes apart, by how large they are beside each other.
 _OF_CLASSES = {"form": "plain"}

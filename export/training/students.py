@@ -2,7 +2,7 @@
 
 import torch
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.errors import InvalidSource, StepFailed
 from export.factories import call_factory
 from export.step import Student

@@ -2,10 +2,10 @@
 
 from functools import lru_cache
 
-from export.context import Context, Trained
+from export.artifacts import Context, Trained
 from export.data.datasets import Split
 from export.training.answers import Answers, graph_answers, module_answers
-from serve.bundle import sha256
+from serve.bundles.bundle import sha256
 
 
 def teacher_answers(context: Context, split: Split) -> Answers:

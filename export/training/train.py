@@ -5,7 +5,7 @@ from contextlib import closing
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
-from export.context import Context, Made, Note
+from export.artifacts import Context, Made, Note
 from export.data.datasets import Data
 from export.errors import InvalidData
 from export.forward import Tensors, forward
@@ -16,7 +16,7 @@ from export.training.checkpoint import read_checkpoint, write_checkpoint
 from export.training.losses import labels_loss
 from export.training.scores import accuracy_of
 from export.training.trainer import Figures, Goal, Trainer
-from serve.bundle import sha256
+from serve.bundles.bundle import sha256
 
 
 def train(made: Made, goal: Goal, settings: Training, context: Context) -> Note:

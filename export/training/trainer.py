@@ -10,7 +10,7 @@ import torch
 from torch.nn.modules.batchnorm import _NormBase
 from tqdm import tqdm
 
-from export.context import Made, Note
+from export.artifacts import Made, Note
 from export.data.datasets import Data, Split
 from export.errors import StepFailed
 from export.forward import Tensors, to_tensors

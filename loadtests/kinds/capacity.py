@@ -7,21 +7,21 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
-from loadtests.causes import count_causes
-from loadtests.client import Client
-from loadtests.contention import ContentionClock
-from loadtests.cost import read_meter, reckon
-from loadtests.environment import StealClock, read_environment
-from loadtests.figures import describe_sender
-from loadtests.guards import COMPLETED, decide
+from loadtests.judging.causes import count_causes
+from loadtests.judging.contention import ContentionClock
+from loadtests.judging.cost import read_meter, reckon
+from loadtests.judging.figures import describe_sender
+from loadtests.judging.guards import COMPLETED, decide
+from loadtests.judging.limits import Limits
+from loadtests.judging.probe import PROOF_REQUESTS, Enough, judge_probe
+from loadtests.judging.search import CONFIRMATIONS, Found, Trial, next_trial, stand
 from loadtests.kinds.load import NO_COST
-from loadtests.limits import Limits
-from loadtests.measure import Target, measure
-from loadtests.measurement import Measurement
 from loadtests.plan import LoadPlan, steady
-from loadtests.probe import PROOF_REQUESTS, Enough, judge_probe
 from loadtests.report import Capacity, Check, Cost, LoadReport, Outcome, Probe, SenderReport
-from loadtests.search import CONFIRMATIONS, Found, Trial, next_trial, stand
+from loadtests.sending.client import Client
+from loadtests.sending.environment import StealClock, read_environment
+from loadtests.sending.measure import Target, measure
+from loadtests.sending.measurement import Measurement
 
 _WARMUP_S = 1.0
 # After a probe the server finishes what it has, and its metrics are fresh again.

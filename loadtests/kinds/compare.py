@@ -5,18 +5,18 @@ from typing import Any, Literal
 
 import numpy as np
 
-from loadtests.client import Client
 from loadtests.errors import LoadTestError
-from loadtests.figures import describe_sender, over_limit
-from loadtests.guards import guard_errors, guard_ratio, guard_weighed
+from loadtests.judging.figures import describe_sender, over_limit
+from loadtests.judging.guards import guard_errors, guard_ratio, guard_weighed
+from loadtests.judging.limits import Limits
+from loadtests.judging.ratios import compare_latency
+from loadtests.judging.validity import check_samples, check_sender, check_steady, check_twins
 from loadtests.kinds.load import Run, check_backlog, load, report_run
-from loadtests.limits import Limits
-from loadtests.measure import Target
 from loadtests.plan import LoadPlan
-from loadtests.ratios import compare_latency
 from loadtests.report import Check, Comparison, LoadReport, Outcome, Ratio, Weighed
-from loadtests.samples import Samples
-from loadtests.validity import check_samples, check_sender, check_steady, check_twins
+from loadtests.sending.client import Client
+from loadtests.sending.measure import Target
+from loadtests.sending.samples import Samples
 
 _FIGURES: dict[str, Literal["errors", "over limit"]] = {"errors": "errors", "latency": "over limit"}
 

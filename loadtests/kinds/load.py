@@ -5,23 +5,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from loadtests.causes import count_causes
-from loadtests.client import Client
-from loadtests.cost import Meter, read_meter, reckon
-from loadtests.environment import read_environment
-from loadtests.figures import describe, describe_sender, make_timeline, split_by_variant
-from loadtests.guards import decide, excuse, guard_backlog, guard_errors, guard_latency
-from loadtests.limits import Limits
-from loadtests.live import Live
-from loadtests.measurement import Measurement
-from loadtests.metadata import ModelMetadata
+from loadtests.judging.causes import count_causes
+from loadtests.judging.cost import Meter, read_meter, reckon
+from loadtests.judging.figures import describe, describe_sender, make_timeline, split_by_variant
+from loadtests.judging.guards import decide, excuse, guard_backlog, guard_errors, guard_latency
+from loadtests.judging.limits import Limits
+from loadtests.judging.validity import check_samples, check_sender, check_steady
 from loadtests.plan import LoadPlan
 from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Outcome, Timeline, VariantReport
-from loadtests.samples import Samples
-from loadtests.validity import check_samples, check_sender, check_steady
+from loadtests.sending.client import Client
+from loadtests.sending.environment import read_environment
+from loadtests.sending.live import Live
+from loadtests.sending.measurement import Measurement
+from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.samples import Samples
 
 if TYPE_CHECKING:
-    from loadtests.measure import Target
+    from loadtests.sending.measure import Target
 
 # What a server counts in its metrics is this old at most.
 _SETTLE_S = 1.5
@@ -62,8 +62,8 @@ def load(
     limits: Limits,
     is_enough: Callable[[Live, float], bool] | None = None,
 ) -> Run:
-    """Send the plan's requests; see `loadtests.measure` for `is_enough`."""
-    from loadtests.measure import measure  # imports locust, which patches the process
+    """Send the plan's requests; see `loadtests.sending.measure` for `is_enough`."""
+    from loadtests.sending.measure import measure  # imports locust, which patches the process
 
     before = read_meter(client)
     measured = measure(plan, target, limits.p99_ms, is_enough)

@@ -1,12 +1,12 @@
 """Run: one load, and every variant that answered judged by itself."""
 
-from loadtests.client import Client
+from loadtests.judging.limits import Limits
 from loadtests.kinds.load import check_run, load, report_run
-from loadtests.limits import Limits
-from loadtests.measure import Target
 from loadtests.plan import LoadPlan
 from loadtests.report import LoadReport
-from loadtests.samples import Samples
+from loadtests.sending.client import Client
+from loadtests.sending.measure import Target
+from loadtests.sending.samples import Samples
 
 
 def run(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadtests.client import Client
-from loadtests.cost import read_meter
-from loadtests.figures import estimate_quantile
-from loadtests.guards import excuse
+from loadtests.judging.cost import read_meter
+from loadtests.judging.figures import estimate_quantile
+from loadtests.judging.guards import excuse
+from loadtests.judging.limits import Limits
 from loadtests.kinds.load import Run, check_run, load, report_run
-from loadtests.limits import Limits
-from loadtests.live import Live
-from loadtests.measure import Target
 from loadtests.plan import LoadPlan
 from loadtests.report import Check, Estimate, LoadReport, Outcome, Timeline
-from loadtests.samples import Samples
+from loadtests.sending.client import Client
+from loadtests.sending.live import Live
+from loadtests.sending.measure import Target
+from loadtests.sending.samples import Samples
 
 NO_MEMORY = "no memory: the server's /metrics does not say how much its processes hold"
 

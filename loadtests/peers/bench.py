@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from loadtests.environment import cpu_name
 from loadtests.errors import LoadTestError
 from loadtests.peers.check import Onnxruntime
 from loadtests.peers.picture import draw
@@ -24,6 +23,7 @@ from loadtests.peers.workload import DIGITS, MINILM, copy_repository
 from loadtests.peers.wrk import find_wrk
 from loadtests.record import nearest
 from loadtests.render.write import write_text
+from loadtests.sending.environment import cpu_name
 
 _INTERRUPTED = 130
 _ENVIRONMENTS = Path(__file__).parents[2] / "build" / "peers"

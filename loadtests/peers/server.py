@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from loadtests.metadata import model_path
 from loadtests.peers.environment import make_environment, requirements_of
 from loadtests.peers.form import PROTOCOL, ROW, ROWS, Form
 from loadtests.peers.process import READY, ServerProcess
 from loadtests.peers.session import BATCH_VARIABLE, BATCH_WAIT_S, MODEL_VARIABLE
 from loadtests.peers.workload import Workload
+from loadtests.sending.metadata import model_path
 
 _ROOT = Path(__file__).parents[2]
 _APPS = "loadtests.peers"

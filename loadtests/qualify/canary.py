@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from loadtests.confidence import bound_rate
-from loadtests.figures import describe_sender
-from loadtests.guards import ALPHA, excuse, guard_errors, guard_latency
+from loadtests.judging.confidence import bound_rate
+from loadtests.judging.figures import describe_sender
+from loadtests.judging.guards import ALPHA, excuse, guard_errors, guard_latency
+from loadtests.judging.limits import Limits
+from loadtests.judging.validity import check_sender
 from loadtests.kinds.load import Run, check_backlog, report_run
-from loadtests.limits import Limits
 from loadtests.qualify.record import Stage, make_stage
 from loadtests.qualify.trial import OVER, PROVEN
 from loadtests.report import Check, Outcome
-from loadtests.validity import check_sender
 
 # With more copies dropped, those that were compared are no fair sample: the shadow could not keep up.
 _DROPPED = 0.2

@@ -1,9 +1,9 @@
 """Capacity: what baseline and candidate can take, side by side."""
 
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
+from loadtests.judging.search import GAP
 from loadtests.qualify.record import Stage, make_stage
 from loadtests.report import Check, LoadReport, Outcome
-from loadtests.search import GAP
 
 
 def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Limits) -> Stage:

@@ -5,17 +5,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from loadtests.client import Client
+from loadtests.judging.limits import Limits
 from loadtests.kinds.capacity import find_capacity
 from loadtests.kinds.load import load
-from loadtests.limits import Limits
-from loadtests.measure import Target
 from loadtests.plan import LoadPlan, make_plan, steady
 from loadtests.qualify.canary import check_canary, check_shadow
 from loadtests.qualify.capacity import check_capacity
 from loadtests.qualify.quality import check_quality, find_sides
 from loadtests.qualify.record import Qualification, Stage, conclude
 from loadtests.qualify.trial import longest_s, refuse_busy, trial
+from loadtests.sending.client import Client
+from loadtests.sending.measure import Target
 
 # Where the search for capacity begins, and the longest that it tries one rate.
 _START_PER_S = 20.0

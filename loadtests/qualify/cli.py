@@ -5,16 +5,16 @@ import os
 import sys
 from pathlib import Path
 
-from loadtests.client import Client, read_token
-from loadtests.endings import interrupting
 from loadtests.errors import LoadTestError
-from loadtests.limits import load_limits
-from loadtests.metadata import read_metadata
-from loadtests.payloads import make_payloads, read_payloads
+from loadtests.judging.limits import load_limits
 from loadtests.plan import check_url
 from loadtests.qualify.record import Fitness, Qualification
 from loadtests.qualify.table import table
 from loadtests.render.write import check_paths, write_text
+from loadtests.sending.client import Client, read_token
+from loadtests.sending.endings import interrupting
+from loadtests.sending.metadata import read_metadata
+from loadtests.sending.payloads import make_payloads, read_payloads
 
 INTERRUPTED = 130
 _DEFAULT = "http://127.0.0.1:8000"
@@ -64,8 +64,8 @@ def _run(options: argparse.Namespace, client: Client) -> Qualification:
         read_payloads(options.inputs, metadata) if options.inputs else make_payloads(metadata, options.seed)
     )
     # These import locust, which patches the process.
-    from loadtests.measure import Target
     from loadtests.qualify.chain import Subject, run_chain
+    from loadtests.sending.measure import Target
 
     subject = Subject(
         client=client,

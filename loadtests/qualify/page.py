@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import get_args
 
 from loadtests.qualify.record import Fitness, Name, Qualification
+from loadtests.render.format import make_plain, percent
 from loadtests.render.grids import make_grids
 from loadtests.render.page import draw_all, open_templates
-from loadtests.render.words import make_plain, percent
 
 _ASKED = {
     "quality": "what did the export measure on held-out data?",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadtests.errors import LoadTestError
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
 from loadtests.qualify.record import Stage, make_stage
 from loadtests.record import nearest
 from loadtests.report import Check, Outcome

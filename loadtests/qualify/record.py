@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from loadtests.guards import decide
-from loadtests.limits import Limits
+from loadtests.judging.guards import decide
+from loadtests.judging.limits import Limits
 from loadtests.record import Record
 from loadtests.report import Check, LoadReport, Outcome
 

@@ -3,8 +3,8 @@
 from tabulate import tabulate
 
 from loadtests.qualify.record import Qualification, Stage
+from loadtests.render.format import make_plain
 from loadtests.render.table import table as table_of
-from loadtests.render.words import make_plain
 
 
 def table(found: Qualification) -> str:

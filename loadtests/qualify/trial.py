@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from loadtests.client import Client
-from loadtests.endings import heeded
 from loadtests.errors import LoadTestError
-from loadtests.limits import Limits
-from loadtests.live import Live
+from loadtests.judging.limits import Limits
+from loadtests.sending.client import Client
+from loadtests.sending.endings import heeded
+from loadtests.sending.live import Live
 
 # Where a rollout of ours ends well: the last step, all traffic, is not for us to take.
 PROVEN = "WAITING_APPROVAL"

@@ -1,6 +1,6 @@
 """Findings: what a test found out, in sentences, for who reads nothing else."""
 
-from loadtests.render.words import (
+from loadtests.render.format import (
     find_costs,
     interval,
     is_thin,

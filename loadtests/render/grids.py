@@ -1,8 +1,8 @@
 """Grids: which of them a report is told with, and in which order."""
 
-from loadtests.render.decided import compare_latency, compare_rates, list_capacities
+from loadtests.render.comparison_tables import compare_latency, compare_rates, list_capacities
 from loadtests.render.grid import Grid
-from loadtests.render.measured import list_costs, list_drift, list_variants
+from loadtests.render.metric_tables import list_costs, list_drift, list_variants
 from loadtests.report import LoadReport
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from loadtests.render.words import find_missed, make_plain, say_why
+from loadtests.render.format import find_missed, make_plain, say_why
 from loadtests.report import Check, LoadReport, Outcome
 
 

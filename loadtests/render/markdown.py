@@ -3,10 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from loadtests.render.decided import compare_rates, latency_of, list_capacities, list_probes
-from loadtests.render.grid import Grid
-from loadtests.render.measured import list_costs, list_drift, list_variants
-from loadtests.render.words import (
+from loadtests.render.comparison_tables import compare_rates, latency_of, list_capacities, list_probes
+from loadtests.render.format import (
     command_line,
     describe_load,
     describe_sender,
@@ -16,6 +14,8 @@ from loadtests.render.words import (
     say_why,
     warn_thin,
 )
+from loadtests.render.grid import Grid
+from loadtests.render.metric_tables import list_costs, list_drift, list_variants
 from loadtests.report import Check, Comparison, LoadReport, Outcome, Ratio
 
 # What means something in markdown or in HTML.

@@ -4,16 +4,9 @@ from pathlib import Path
 
 import jinja2
 
-from loadtests.render.canvas import Picture, make_keys
-from loadtests.render.course import draw_course
-from loadtests.render.decided import list_probes
+from loadtests.render.comparison_tables import list_probes
 from loadtests.render.findings import list_findings
-from loadtests.render.grid import Grid
-from loadtests.render.grids import make_grids
-from loadtests.render.measured import list_windows
-from loadtests.render.pictures import draw_costs, draw_ratios, draw_tail
-from loadtests.render.search import draw_search
-from loadtests.render.words import (
+from loadtests.render.format import (
     command_line,
     describe_load,
     describe_sender,
@@ -24,6 +17,13 @@ from loadtests.render.words import (
     say_why,
     warn_thin,
 )
+from loadtests.render.grid import Grid
+from loadtests.render.grids import make_grids
+from loadtests.render.metric_tables import list_windows
+from loadtests.render.pictures import draw_costs, draw_ratios, draw_tail
+from loadtests.render.search import draw_search
+from loadtests.render.svg import Picture, make_keys
+from loadtests.render.timeline_plot import draw_course
 from loadtests.report import LoadReport, Outcome
 
 _FOLDER = Path(__file__).parent

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 
-from loadtests.render.canvas import COLOURS, INK, Key, Picture, draw, mark_limit
-from loadtests.render.words import find_costs, interval, judge_ratio, ms, server_s
+from loadtests.render.format import find_costs, interval, judge_ratio, ms, server_s
+from loadtests.render.svg import COLOURS, INK, Key, Picture, draw, mark_limit
 from loadtests.report import LoadReport, VariantReport
 
 _MARKS = {1: "0 %", 2: "50 %", 10: "90 %", 100: "99 %", 1000: "99.9 %", 10_000: "99.99 %"}

@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 
-from loadtests.render.canvas import Key, Picture, draw, mark_limit
+from loadtests.render.svg import Key, Picture, draw, mark_limit
 from loadtests.report import LoadReport, Outcome, Probe
 
 # Above so many times the limit, latency says no more than that there is no end to it.

@@ -2,9 +2,7 @@
 
 from tabulate import tabulate
 
-from loadtests.render.grid import Grid
-from loadtests.render.grids import make_grids
-from loadtests.render.words import (
+from loadtests.render.format import (
     describe_load,
     describe_sender,
     find_missed,
@@ -13,6 +11,8 @@ from loadtests.render.words import (
     say_why,
     warn_thin,
 )
+from loadtests.render.grid import Grid
+from loadtests.render.grids import make_grids
 from loadtests.report import LoadReport
 
 

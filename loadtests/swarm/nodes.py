@@ -17,12 +17,12 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 
 from loadtests.errors import LoadTestError
-from loadtests.measure import DRAIN_S
-from loadtests.swarm.asked import read_asked
+from loadtests.sending.measure import DRAIN_S
+from loadtests.sending.user import InferUser
+from loadtests.swarm.options import read_asked
 from loadtests.swarm.reporter import Reporter
+from loadtests.swarm.sample_messages import pack, unpack
 from loadtests.swarm.sender import Part, Sender
-from loadtests.swarm.shipping import pack, unpack
-from loadtests.user import InferUser
 
 # How long a worker may take to end and to send what it recorded.
 _LAST_WORD_S = DRAIN_S + 10

@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from loadtests.cli import EXIT_CODES
-from loadtests.cost import read_meter
-from loadtests.environment import StealClock
 from loadtests.errors import LoadTestError
+from loadtests.judging.cost import read_meter
 from loadtests.kinds.load import check_run, describe_run, find_costs, report_run
-from loadtests.measurement import Measurement
 from loadtests.plan import steady
 from loadtests.render.table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import Check, LoadReport, Outcome
-from loadtests.samples import Samples
-from loadtests.swarm.asked import Asked
+from loadtests.sending.environment import StealClock
+from loadtests.sending.measurement import Measurement
+from loadtests.sending.samples import Samples
+from loadtests.swarm.options import Asked
+from loadtests.swarm.sample_messages import join
 from loadtests.swarm.sender import Part
-from loadtests.swarm.shipping import join
 
 
 class Reporter:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from loadtests.arrivals import make_endless
-from loadtests.live import Live
-from loadtests.measure import DRAIN_S
-from loadtests.samples import Recorder, Samples
-from loadtests.swarm.asked import Asked
-from loadtests.user import InferUser, Load
+from loadtests.sending.arrivals import make_endless
+from loadtests.sending.live import Live
+from loadtests.sending.measure import DRAIN_S
+from loadtests.sending.samples import Recorder, Samples
+from loadtests.sending.user import InferUser, Load
+from loadtests.swarm.options import Asked
 
 # What the walk itself takes to end, beyond the wait for answers.
 _SPARE_S = 5.0

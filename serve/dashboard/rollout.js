@@ -1,4 +1,4 @@
-// Rollout: where one is, computed from its view as serve/rollout/rollout.py does it.
+// Rollout: where one is, computed from its view as serve/rollout/state/rollout.py does it.
 
 const OVER = ["DONE", "ROLLED_BACK", "INCONCLUSIVE"];
 

@@ -2,7 +2,7 @@
 
 import math
 
-from serve.errors import TooManyWrites
+from serve.base.errors import TooManyWrites
 
 _HELD_S = 2
 

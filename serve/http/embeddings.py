@@ -13,18 +13,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.admission import Answer, Parameters
-from serve.errors import CounterweightError, InvalidRequest, ModelFailed, UnknownModel, UnknownVariant
+from serve.base.errors import CounterweightError, InvalidRequest, ModelFailed, UnknownModel, UnknownVariant
+from serve.base.routing import SLICE
+from serve.base.tensor import TensorSpec
+from serve.base.wording import kind, name_kind, shorten
+from serve.engine.admission import Answer, Parameters
+from serve.engine.model import Models, ServedModel, find_model
+from serve.engine.request import InferRequest, Wanted
+from serve.engine.text import Encoded, TextInput
 from serve.http.gate import Gate
 from serve.http.reader import Reader
 from serve.http.refusal import headers_of
-from serve.model import Models, ServedModel, find_model
 from serve.observe.observer import Exchange
-from serve.oip.request import InferRequest, Wanted
-from serve.oip.wording import kind, name_kind, shorten
-from serve.routing import SLICE
-from serve.tensor import TensorSpec
-from serve.text import Encoded, TextInput
 
 _log = logging.getLogger("counterweight.embeddings")
 _EXPECTED = "a string, a list of strings, a list of tokens, or a list of lists of tokens"

@@ -7,10 +7,10 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.access import Access, Role, is_loopback
-from serve.errors import RefusedAccess
+from serve.base.access import Access, Role, is_loopback
+from serve.base.errors import RefusedAccess
+from serve.base.wording import shorten
 from serve.http.bucket import Bucket
-from serve.oip.wording import shorten
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

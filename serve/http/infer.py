@@ -5,15 +5,15 @@ from functools import partial
 from starlette.requests import Request
 from starlette.responses import Response
 
-from serve.admission import Answer
+from serve.base.routing import SLICE
+from serve.base.settings import Settings
+from serve.engine.admission import Answer
+from serve.engine.model import Models, find_model
 from serve.http.reader import Reader
-from serve.model import Models, find_model
 from serve.observe.observer import Exchange
 from serve.oip.compression import compress
 from serve.oip.http_codec import JSON_BYTES_HEADER, decode_request, encode_answer, read_json_bytes
 from serve.oip.row_sizes import advise
-from serve.routing import SLICE
-from serve.settings import Settings
 
 
 class InferEndpoint:

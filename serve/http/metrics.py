@@ -7,13 +7,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.control import Control
-from serve.errors import CounterweightError
+from serve.base.errors import CounterweightError
+from serve.control.api import Control
+from serve.counting.tally import Loads
+from serve.counting.usage import Usage
+from serve.engine.registry import Registry
 from serve.http.gate import Gate
 from serve.observe.metrics import ModelView, VariantView, render
-from serve.observe.usage import Usage
-from serve.registry import Registry
-from serve.rollout.tally import Loads
 
 # Far less than whoever scrapes would wait.
 _USAGE_TIMEOUT_S = 3.0

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from serve.base.settings import Settings
+from serve.engine.model import ServedModel, find_model
+from serve.engine.registry import Registry
 from serve.http.gate import Gate
-from serve.model import ServedModel, find_model
 from serve.oip.metadata import describe_model, model_config, server_metadata
 from serve.oip.statistics import model_statistics
-from serve.registry import Registry
-from serve.settings import Settings
 
 
 def model_routes(registry: Registry, gate: Gate, settings: Settings) -> list[Route]:

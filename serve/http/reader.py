@@ -5,9 +5,9 @@ from collections.abc import Callable
 
 from starlette.requests import Request
 
-from serve.errors import InvalidRequest, RequestTooLarge
+from serve.base.errors import InvalidRequest, RequestTooLarge
+from serve.base.settings import Settings
 from serve.oip.compression import decompress, fewer_rows
-from serve.settings import Settings
 
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 

@@ -1,6 +1,6 @@
 """Refusal: what stands in the headers of an answer that is an error."""
 
-from serve.errors import CounterweightError
+from serve.base.errors import CounterweightError
 
 
 def headers_of(error: CounterweightError) -> dict[str, str]:

@@ -9,13 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.catalog import Repository
-from serve.errors import InvalidRequest
+from serve.base.errors import InvalidRequest
+from serve.base.wording import kind
+from serve.engine.catalog import Repository
 from serve.http.gate import Gate
 from serve.http.models import answer_json
 from serve.http.reader import Reader
 from serve.oip.parameters import read_variant
-from serve.oip.wording import kind
 
 
 def repository_routes(repository: Repository, gate: Gate, reader: Reader) -> list[Route]:

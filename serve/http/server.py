@@ -11,8 +11,8 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serve.errors import ServerFailed
-from serve.settings import Settings
+from serve.base.errors import ServerFailed
+from serve.base.settings import Settings
 
 _BACKLOG = 2048
 _STOP_TIMEOUT_S = 10

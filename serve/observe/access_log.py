@@ -12,7 +12,7 @@ from typing import TypedDict, Unpack
 
 import orjson
 
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
 
 _FLUSH_S = 0.5
 _CLOSE_S = 5.0

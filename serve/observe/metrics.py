@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 
-from serve.errors import DeadlineExceeded, ModelFailed, RefusedInput, VariantUnavailable
-from serve.observe.usage import Usage
-from serve.rollout.tally import EDGES_MS, Histogram, Tally
+from serve.base.errors import DeadlineExceeded, ModelFailed, RefusedInput, VariantUnavailable
+from serve.counting.tally import EDGES_MS, Histogram, Tally
+from serve.counting.usage import Usage
 
 _VERSION = importlib.metadata.version("counterweight")
 _PLAIN = "text/plain; version=0.0.4; charset=utf-8"
@@ -122,7 +122,7 @@ def render(models: Iterable[ModelView], usage: Usage | None = None, accept: str 
 def _lines(models: list[ModelView], openmetrics: bool) -> Iterator[str]:
     # OpenMetrics names a counter without the suffix of its samples, the older format with it.
     counter = "" if openmetrics else "_total"
-    # The names of models, variants and error classes need no escapes (see `serve.bundle.Name`).
+    # The names of models, variants and error classes need no escapes (see `serve.bundles.bundle.Name`).
     labelled = [
         (f'model="{model.name}",variant="{view.name}"', view) for model in models for view in model.variants
     ]

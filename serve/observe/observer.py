@@ -4,7 +4,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from serve.batching import Ran
+from serve.engine.queue import Ran
 from serve.observe.access_log import AccessLog
 from serve.observe.context import RequestSpan, child, header, parse_traceparent
 

@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING
 
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
 
 if TYPE_CHECKING:
     from serve.observe.spans import Tracer

@@ -8,8 +8,8 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.errors import InvalidRequest
-from serve.tensor import TensorSpec
+from serve.base.errors import InvalidRequest
+from serve.base.tensor import TensorSpec
 
 _LENGTH = struct.Struct("<I")
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.errors import ModelFailed
+from serve.base.errors import ModelFailed
 
 
 def classify(

@@ -3,8 +3,8 @@
 import zlib
 from collections.abc import Callable
 
-from serve.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
-from serve.oip.wording import brief
+from serve.base.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
+from serve.base.wording import brief
 
 # zlib's window bits, which also say what is wrapped around the packed data: gzip's frame, or zlib's own,
 # which is what HTTP calls deflate.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.errors import InvalidRequest, ModelFailed
-from serve.oip.wording import kind, name_kind
-from serve.tensor import TensorSpec
+from serve.base.errors import InvalidRequest, ModelFailed
+from serve.base.tensor import TensorSpec
+from serve.base.wording import kind, name_kind
 
 # What JSON cannot carry exactly, by the protocol.
 BINARY_ONLY = {"FP16", "BF16"}

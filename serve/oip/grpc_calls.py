@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from serve.access import Access, Role
-from serve.errors import CounterweightError, InvalidRequest
+from serve.base.access import Access, Role
+from serve.base.errors import CounterweightError, InvalidRequest
 
 # On the wire; our own messages live in a package of another name.
 SERVICE = "inference.GRPCInferenceService"

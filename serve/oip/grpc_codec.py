@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.errors import InvalidRequest
+from serve.base.errors import InvalidRequest
+from serve.base.tensor import Arrays, Signature, TensorSpec
+from serve.engine.request import InferRequest, Wanted
 from serve.oip.binary import read_binary, write_binary
 from serve.oip.classification import classify
 from serve.oip.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
 from serve.oip.inputs import Inputs, choose_form
 from serve.oip.outputs import each_once, want, want_all
 from serve.oip.parameters import Parameters, check_parameters, read_timeout_s, refuse_shared_memory
-from serve.oip.request import InferRequest, Wanted
-from serve.tensor import Arrays, Signature, TensorSpec
 
 # Where typed contents carry a datatype; FP16 and BF16 are raw only.
 _FIELDS = {

@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator, Mapping
 
 import grpc
 
-from serve.access import Access
-from serve.admission import Answer
-from serve.errors import CounterweightError
-from serve.model import Models, find_model
+from serve.base.access import Access
+from serve.base.errors import CounterweightError
+from serve.base.routing import SLICE
+from serve.base.settings import Settings
+from serve.base.wording import shorten
+from serve.engine.admission import Answer
+from serve.engine.model import Models, find_model
 from serve.observe.observer import Exchange, Observer
 from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_calls import SERVICE, Context, admit, code_of, metadata_of, parse, status_of
 from serve.oip.grpc_codec import decode_request, encode_answer
-from serve.oip.wording import shorten
-from serve.routing import SLICE
-from serve.settings import Settings
 
 
 class GrpcInfer:

@@ -2,8 +2,8 @@
 
 import grpc
 
-from serve.errors import ServerFailed
-from serve.settings import Settings
+from serve.base.errors import ServerFailed
+from serve.base.settings import Settings
 
 _STOP_TIMEOUT_S = 10
 

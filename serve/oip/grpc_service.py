@@ -9,10 +9,13 @@ from typing import Any
 import grpc
 from google.protobuf.json_format import ParseDict
 
-from serve.access import Access, Role
-from serve.catalog import Repository
-from serve.errors import InvalidRequest, UnknownModel, UnknownVariant, VariantUnavailable
-from serve.model import ServedModel, find_model
+from serve.base.access import Access, Role
+from serve.base.errors import InvalidRequest, UnknownModel, UnknownVariant, VariantUnavailable
+from serve.base.settings import Settings
+from serve.base.wording import shorten
+from serve.engine.catalog import Repository
+from serve.engine.model import ServedModel, find_model
+from serve.engine.registry import Registry
 from serve.observe.observer import Observer
 from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_calls import SERVICE, Call, Context, guard
@@ -21,9 +24,6 @@ from serve.oip.grpc_infer import GrpcInfer
 from serve.oip.metadata import describe_model, model_config, server_metadata
 from serve.oip.parameters import read_variant
 from serve.oip.statistics import model_statistics
-from serve.oip.wording import shorten
-from serve.registry import Registry
-from serve.settings import Settings
 
 # Who may make a call; health and the index are for everybody, and an inference is refused where it is noted.
 _ROLES: Mapping[str, Role] = {

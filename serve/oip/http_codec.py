@@ -7,7 +7,10 @@ from typing import Any
 
 import orjson
 
-from serve.errors import InvalidRequest
+from serve.base.errors import InvalidRequest
+from serve.base.tensor import Arrays, Signature
+from serve.base.wording import brief, kind
+from serve.engine.request import InferRequest, Wanted
 from serve.oip.binary import read_binary, write_binary
 from serve.oip.classification import classify
 from serve.oip.elements import read_elements, write_elements
@@ -21,9 +24,6 @@ from serve.oip.parameters import (
     refuse_shared_memory,
 )
 from serve.oip.raw_body import read_raw_body
-from serve.oip.request import InferRequest, Wanted
-from serve.oip.wording import brief, kind
-from serve.tensor import Arrays, Signature
 
 # Its value is the size of the JSON in bytes; what comes behind are tensors.
 JSON_BYTES_HEADER = "inference-header-content-length"

@@ -4,11 +4,11 @@ import importlib.metadata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from serve.base.tensor import Signature, TensorSpec
 from serve.oip.row_sizes import size_of_row
-from serve.tensor import Signature, TensorSpec
 
 if TYPE_CHECKING:
-    from serve.model import ServedModel
+    from serve.engine.model import ServedModel
 
 # Only what works.
 EXTENSIONS = (

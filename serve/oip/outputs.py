@@ -4,11 +4,11 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
-from serve.errors import InvalidRequest
+from serve.base.errors import InvalidRequest
+from serve.base.tensor import Signature, TensorSpec
+from serve.base.wording import brief
+from serve.engine.request import Wanted
 from serve.oip.elements import BINARY_ONLY
-from serve.oip.request import Wanted
-from serve.oip.wording import brief
-from serve.tensor import Signature, TensorSpec
 
 _UNRANKED = {"BOOL", "BYTES", "BF16"}
 

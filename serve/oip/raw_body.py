@@ -4,12 +4,12 @@ import math
 
 import numpy as np
 
-from serve.errors import InvalidRequest
+from serve.base.errors import InvalidRequest
+from serve.base.tensor import Signature, TensorSpec
+from serve.engine.request import InferRequest
 from serve.oip.binary import read_binary
 from serve.oip.inputs import Inputs
 from serve.oip.outputs import want_all
-from serve.oip.request import InferRequest
-from serve.tensor import Signature, TensorSpec
 
 
 def read_raw_body(body: bytes, forms: tuple[Signature, ...], max_elements: int) -> InferRequest:

@@ -3,8 +3,8 @@
 import math
 from dataclasses import dataclass
 
+from serve.base.tensor import Signature
 from serve.oip.compression import fewer_rows
-from serve.tensor import Signature
 
 # What an element takes in JSON, its comma included: a fraction as most clients write it, a small number.
 _JSON_BYTES = {"f": 20, "i": 4, "u": 4, "b": 6}

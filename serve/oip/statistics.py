@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serve.rollout.tally import Tally
+from serve.counting.tally import Tally
 
 # Ours are part of the run, or do not exist; the clients' types ask for them.
 _NONE = {"count": 0, "ns": 0}

@@ -1,8 +1,8 @@
 """Advance: what a verdict, or a person, makes of a rollout. Pure; one step at a time, and an end is one."""
 
-from serve.errors import RefusedAction
-from serve.rollout.judge import Kind, Verdict
-from serve.rollout.rollout import Phase, Rollout
+from serve.base.errors import RefusedAction
+from serve.rollout.judging.judge import Kind, Verdict
+from serve.rollout.state.rollout import Phase, Rollout
 
 
 def advance(rollout: Rollout, verdict: Verdict, now_s: float) -> Rollout:

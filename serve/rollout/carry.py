@@ -4,12 +4,12 @@ Who starts again until chance promotes a bad candidate would have as many chance
 
 from collections.abc import Sequence
 
-from serve.errors import RefusedAction
-from serve.record import Record
-from serve.rollout.evidence import Carried, Events, Evidence, Pair, Segment
-from serve.rollout.judge import Kind, judge
-from serve.rollout.rollout import Phase, Plan, Rollout
-from serve.rollout.trail import Action, Change, Entry
+from serve.base.errors import RefusedAction
+from serve.base.record import Record
+from serve.rollout.evidence.evidence import Carried, Events, Evidence, Pair, Segment
+from serve.rollout.judging.judge import Kind, judge
+from serve.rollout.state.rollout import Phase, Plan, Rollout
+from serve.rollout.trail.trail import Action, Change, Entry
 
 
 class Earlier(Record):

@@ -9,22 +9,22 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 
-from serve.control import RolloutView
-from serve.errors import LostLease, StaleRevision, StoreFailed
+from serve.base.errors import LostLease, StaleRevision, StoreFailed
+from serve.control.api import RolloutView
+from serve.counting.census import Sheet
 from serve.rollout.advance import abort, end_watch
-from serve.rollout.census import Sheet
 from serve.rollout.clock import SteadyClock
 from serve.rollout.distrust import distrusted
-from serve.rollout.feedback import Feedback, Outcome
 from serve.rollout.look import look
 from serve.rollout.mended import mended
 from serve.rollout.outbox import Outbox
-from serve.rollout.rollout import Rollout
 from serve.rollout.scribe import Scribe, Tell
 from serve.rollout.situation import BY_SERVE, Situation
-from serve.rollout.store import Store
+from serve.rollout.state.feedback import Feedback, Outcome
+from serve.rollout.state.rollout import Rollout
+from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
-from serve.rollout.trail import Action, Change
+from serve.rollout.trail.trail import Action, Change
 from serve.rollout.views import view_of
 from serve.rollout.withdrawal import withdraw
 

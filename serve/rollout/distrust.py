@@ -1,9 +1,9 @@
 """Distrust: what is in force of a model whose trail is not what was written, until somebody looked. Pure."""
 
-from serve.rollout.evidence import Evidence
-from serve.rollout.rollout import Phase
-from serve.rollout.store import Present
-from serve.routing import Routes
+from serve.base.routing import Routes
+from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.state.rollout import Phase
+from serve.rollout.store.store import Present
 
 
 def distrusted(model: str, faults: tuple[str, ...]) -> str:

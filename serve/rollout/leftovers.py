@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
-from serve.rollout.census import Choice, Count, Sheet
-from serve.rollout.copies import Copies
-from serve.rollout.journal import delete_journal, find_dead, read_accounts, read_running, stands
-from serve.rollout.ledger import Account, Line
+from serve.counting.census import Choice, Count, Sheet
+from serve.counting.copies import Copies
+from serve.counting.journal import delete_journal, find_dead, read_accounts, read_running, stands
+from serve.counting.ledger import Account, Line
 
 _log = logging.getLogger("counterweight.leftovers")
 # Takes of a model and a gateway a sheet, and says whether it must come again.

@@ -1,8 +1,8 @@
 """Limits: which latencies the requests of a rollout are held against, and when these change."""
 
-from serve.rollout.quantiles import QUANTILES, Limits, limits_of
-from serve.rollout.rollout import Plan, Rollout, fix_limits
+from serve.counting.quantiles import QUANTILES, Limits, limits_of
 from serve.rollout.situation import Situation
+from serve.rollout.state.rollout import Plan, Rollout, fix_limits
 from serve.rollout.timeline import Timeline
 
 # A limit that is known stays for so long, and one that is not is looked for every so often.

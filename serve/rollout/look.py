@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 from threading import RLock
 
+from serve.counting.census import Sheet
 from serve.rollout.advance import advance
-from serve.rollout.answered import Answer
-from serve.rollout.census import Sheet
-from serve.rollout.gathering import gather
-from serve.rollout.judge import judge
-from serve.rollout.labelled import with_labels
-from serve.rollout.looked import Looked
-from serve.rollout.rollout import Rollout
+from serve.rollout.evidence.looked import Looked
+from serve.rollout.judging.gather import gather
+from serve.rollout.judging.judge import judge
+from serve.rollout.judging.labelled import with_labels
 from serve.rollout.situation import Situation
-from serve.rollout.trail import METHOD, Action, Change, Judged
+from serve.rollout.state.rollout import Rollout
+from serve.rollout.store.feedback import Answer
+from serve.rollout.trail.trail import METHOD, Action, Change, Judged
 from serve.rollout.withdrawal import takes_away, with_routes
 
 

@@ -1,8 +1,8 @@
 """Mended: routes that fit to what is loaded. Pure."""
 
-from serve.rollout.rollout import Phase
+from serve.base.routing import Routes
 from serve.rollout.situation import Situation
-from serve.routing import Routes
+from serve.rollout.state.rollout import Phase
 
 
 def mended(situation: Situation) -> Routes:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
-from serve.rollout.breaker import Trip
+from serve.counting.breaker import Trip
 
 _log = logging.getLogger("counterweight.control")
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from serve.rollout.trail import Change
+from serve.rollout.trail.trail import Change
 
 _log = logging.getLogger("counterweight.controller")
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Callable, Mapping
 
-from serve.errors import CounterweightError
-from serve.record import Record
+from serve.base.errors import CounterweightError
+from serve.base.record import Record
+from serve.base.routing import Routes
 from serve.rollout.advance import abort, accept, advance, pause, promote, resume
-from serve.rollout.growth import shrunk
-from serve.rollout.judge import judge
-from serve.rollout.rollout import Rollout, routes_of
-from serve.rollout.seal_key import SealKey
-from serve.rollout.trail import METHOD, Action, Change, Entry, broken_seals
-from serve.routing import Routes
+from serve.rollout.judging.judge import judge
+from serve.rollout.state.rollout import Rollout, routes_of
+from serve.rollout.trail.growth import shrunk
+from serve.rollout.trail.seal_key import SealKey
+from serve.rollout.trail.trail import METHOD, Action, Change, Entry, broken_seals
 
 # What a person can do, as it is done again.
 _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {

@@ -4,19 +4,19 @@ import logging
 from collections.abc import Callable, Sequence
 from threading import RLock
 
-from serve.control import TrailLine
-from serve.errors import BrokenTrail, StaleRevision
+from serve.base.errors import BrokenTrail, StaleRevision
+from serve.control.api import TrailLine
 from serve.rollout.clock import SteadyClock
 from serve.rollout.distrust import distrusted
-from serve.rollout.evidence import Evidence
-from serve.rollout.feedback import Feedback, Outcome
-from serve.rollout.labels import Running
+from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.limits import refresh
-from serve.rollout.rollout import Rollout
 from serve.rollout.situation import Situation
-from serve.rollout.store import Store
+from serve.rollout.state.feedback import Feedback, Outcome
+from serve.rollout.state.rollout import Rollout
+from serve.rollout.store.labels import Running
+from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
-from serve.rollout.trail import Action, Change
+from serve.rollout.trail.trail import Action, Change
 from serve.rollout.views import line_of
 from serve.rollout.withdrawal import with_routes
 

@@ -5,23 +5,23 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
-from serve.control import RolloutLine
-from serve.rollout.answered import Answer
-from serve.rollout.census import Disagreement, Sheet, Watch
+from serve.base.routing import Routes
+from serve.bundles.unserved import Unserved
+from serve.control.api import RolloutLine
+from serve.counting.census import Disagreement, Sheet, Watch
+from serve.counting.quantiles import NO_LIMITS, Limits
 from serve.rollout.distrust import all_to_baseline
-from serve.rollout.evidence import Evidence, Segment
-from serve.rollout.judge import Verdict
-from serve.rollout.labelled import with_labels
-from serve.rollout.matched import Matched
-from serve.rollout.qualification import QualificationView, view_of
-from serve.rollout.quantiles import NO_LIMITS, Limits
-from serve.rollout.rollout import Rollout, watch_of
-from serve.rollout.store import Present
-from serve.rollout.trail import Action, Change, Entry
+from serve.rollout.evidence.evidence import Evidence, Segment
+from serve.rollout.evidence.matched import Matched
+from serve.rollout.judging.judge import Verdict
+from serve.rollout.judging.labelled import with_labels
+from serve.rollout.state.rollout import Rollout, watch_of
+from serve.rollout.store.feedback import Answer
+from serve.rollout.store.store import Present
+from serve.rollout.trail.qualification import QualificationView, view_of
+from serve.rollout.trail.trail import Action, Change, Entry
 from serve.rollout.views import rollout_line
 from serve.rollout.withdrawal import on_top
-from serve.routing import Routes
-from serve.unserved import Unserved
 
 _log = logging.getLogger("counterweight.controller")
 _SHOWN = 20

@@ -1,10 +1,10 @@
 """Startable: whether a rollout that is wanted may begin with what is loaded and in force now."""
 
-from serve.control import RolloutWanted
-from serve.errors import InvalidRequest, RefusedAction
-from serve.rollout.qualification import unqualified
-from serve.rollout.rollout import Phase
+from serve.base.errors import InvalidRequest, RefusedAction
+from serve.control.api import RolloutWanted
 from serve.rollout.situation import Situation
+from serve.rollout.state.rollout import Phase
+from serve.rollout.trail.qualification import unqualified
 
 
 def require_startable(situation: Situation, wanted: RolloutWanted) -> None:

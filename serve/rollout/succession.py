@@ -1,8 +1,8 @@
 """Succession: whether the candidate of a rollout may take the place of the model's baseline."""
 
-from serve.errors import RefusedAction
-from serve.rollout.rollout import Rollout
+from serve.base.errors import RefusedAction
 from serve.rollout.situation import Situation
+from serve.rollout.state.rollout import Rollout
 
 
 def require_acceptable(situation: Situation, rollout: Rollout) -> None:

@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Sequence
 
-from serve.control import RolloutLine, RolloutView, TrailLine
-from serve.rollout.census import Disagreement
-from serve.rollout.evidence import Evidence
-from serve.rollout.judge import Verdict
-from serve.rollout.qualification import QualificationView
-from serve.rollout.qualification import view_of as qualification_view
-from serve.rollout.rollout import Rollout
-from serve.rollout.store import Present
-from serve.rollout.trail import Change, Entry
-from serve.url import parse_url
+from serve.base.url import parse_url
+from serve.control.api import RolloutLine, RolloutView, TrailLine
+from serve.counting.census import Disagreement
+from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.judging.judge import Verdict
+from serve.rollout.state.rollout import Rollout
+from serve.rollout.store.store import Present
+from serve.rollout.trail.qualification import QualificationView
+from serve.rollout.trail.qualification import view_of as qualification_view
+from serve.rollout.trail.trail import Change, Entry
 
 
 def view_of(

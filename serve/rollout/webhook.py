@@ -8,8 +8,8 @@ import time
 from collections import deque
 from urllib.parse import unquote
 
-from serve.control import TrailLine
-from serve.url import parse_url
+from serve.base.url import parse_url
+from serve.control.api import TrailLine
 
 _log = logging.getLogger("counterweight.webhook")
 _TIMEOUT_S = 5.0

@@ -1,10 +1,10 @@
 """Withdrawal: a change that takes traffic away from a candidate, the only kind that is in force before it is
 written. Pure."""
 
+from serve.base.routing import Routes
 from serve.rollout.advance import abort
-from serve.rollout.rollout import Phase, Rollout, routes_of
-from serve.rollout.trail import Action, Change
-from serve.routing import Routes
+from serve.rollout.state.rollout import Phase, Rollout, routes_of
+from serve.rollout.trail.trail import Action, Change
 
 
 def takes_away(rollout: Rollout) -> bool:

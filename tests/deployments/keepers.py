@@ -12,12 +12,12 @@ from unittest.mock import patch
 from deployments.gateways import Reply, Report
 from deployments.keeper import Keeper
 from deployments.plan import Plan
-from serve.catalog import Catalog, LoadedModel, LoadedVariant
-from serve.repository import StoredModel
-from serve.rollout.breaker import Trip
-from serve.rollout.census import Sheet
-from serve.rollout.tally import Load, Loads, Tally
-from serve.shapes import Shape
+from serve.bundles.repository import StoredModel
+from serve.counting.breaker import Trip
+from serve.counting.census import Sheet
+from serve.counting.tally import Load, Loads, Tally
+from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
+from serve.engine.shapes import Shape
 
 
 class NotedHosts:

@@ -6,7 +6,7 @@ import pytest
 
 from deployments.cli import serve
 from deployments.plan import Plan
-from serve.errors import InvalidBundle, InvalidRecord, RejectedBundle, UnknownModel, UnknownVariant
+from serve.base.errors import InvalidBundle, InvalidRecord, RejectedBundle, UnknownModel, UnknownVariant
 
 
 @pytest.fixture

@@ -17,16 +17,16 @@ from ray.exceptions import ActorDiedError
 
 from deployments.gateway import Gateway
 from deployments.gateways import Reply, Report, journals_of
+from deployments.keeper_proxy import RemoteRepository
 from deployments.plan import Plan
 from deployments.ports import free_ports
-from deployments.remote import RemoteRepository
-from serve.catalog import Catalog
-from serve.errors import InvalidBundle, RejectedBundle, VariantUnavailable
+from serve.base.errors import InvalidBundle, RejectedBundle, VariantUnavailable
+from serve.counting.census import Watch
+from serve.counting.journal import find_dead, read_running, stand
+from serve.engine.catalog import Catalog
+from serve.engine.keeper_silence import LATE_S, Judging
+from serve.engine.session import Session, open_session
 from serve.oip.grpc_calls import SERVICE
-from serve.rollout.census import Watch
-from serve.rollout.journal import find_dead, read_running, stand
-from serve.rollout.judging import LATE_S, Judging
-from serve.session import Session, open_session
 from tests.conftest import make_bundle
 from tests.deployments.replicas import raised_there
 from tests.serve.endpoint import load_all

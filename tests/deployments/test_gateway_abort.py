@@ -11,8 +11,8 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from deployments.gateways import notices_of
-from serve.errors import RefusedAction
-from serve.rollout.breaker import Trip
+from serve.base.errors import RefusedAction
+from serve.counting.breaker import Trip
 from serve.rollout.notices import Notices
 from tests.deployments.test_gateway import BODY, Sync, play, running
 from tests.serve.desk import Desk
@@ -48,9 +48,9 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("deployments.gateway.close_doors", lambda: None)
     monkeypatch.setattr("deployments.gateway._SYNC_EVERY_S", 0.01)
     monkeypatch.setattr("deployments.gateway._HEED_EVERY_S", 0.01)
-    monkeypatch.setattr("deployments.remote._ABORT_WITHIN_S", 0.01)
-    monkeypatch.setattr("deployments.remote._LOOK_EVERY_S", 0.01)
-    monkeypatch.setattr("serve.rollout.judging.LATE_S", 0.01)
+    monkeypatch.setattr("deployments.keeper_proxy._ABORT_WITHIN_S", 0.01)
+    monkeypatch.setattr("deployments.keeper_proxy._LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("serve.engine.keeper_silence.LATE_S", 0.01)
 
 
 @asynccontextmanager
@@ -96,7 +96,7 @@ def test_an_abort_acts_without_a_keeper(repository: Path, hangs: bool) -> None:
 
 def test_a_keeper_that_is_only_late_answers(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It acts before that, and what it finds done is no error."""
-    monkeypatch.setattr("serve.rollout.judging.LATE_S", 600)
+    monkeypatch.setattr("serve.engine.keeper_silence.LATE_S", 600)
 
     async def scenario() -> tuple[int, str]:
         async with alone(repository, command=Late()) as (client, _):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from serve.rollout.breaker import RUN
+from serve.counting.breaker import RUN
 from tests.conftest import make_bundle
 from tests.deployments.test_gateway import BODY, play, running
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from deployments.hosts import Hosts
-from serve.shapes import read_shapes, shapes_path
+from serve.engine.shapes import read_shapes, shapes_path
 
 
 def made(scratch: Path) -> tuple[Hosts, Path]:

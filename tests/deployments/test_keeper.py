@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.bundle import MANIFEST
-from serve.catalog import IndexEntry
-from serve.errors import (
+from serve.base.errors import (
     CounterweightError,
     InvalidBundle,
     InvalidRequest,
@@ -15,6 +13,8 @@ from serve.errors import (
     UnknownModel,
     UnknownVariant,
 )
+from serve.bundles.bundle import MANIFEST
+from serve.engine.catalog import IndexEntry
 from tests.conftest import make_bundle
 from tests.deployments.keepers import Reporting, make_keeper, reporting
 

@@ -11,11 +11,11 @@ import pytest
 
 from deployments.gateways import notices_of
 from deployments.keeper import Keeper
-from serve.control import RolloutWanted
-from serve.rollout.breaker import Trip
+from serve.control.api import RolloutWanted
+from serve.counting.breaker import Trip
 from serve.rollout.notices import Notices
-from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
-from serve.rollout.rollout import Phase
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper
 
 POLICY = Policy(shadow=Shadow(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
@@ -84,7 +84,7 @@ def test_it_is_written_once_and_computes_again(repository: Path, tmp_path: Path)
 
 def test_it_waits_for_no_store(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody holds the file: the gateways hear of it all the same."""
-    monkeypatch.setattr("serve.rollout.schema._LOCK_TIMEOUT_S", 600)
+    monkeypatch.setattr("serve.rollout.store.schema._LOCK_TIMEOUT_S", 600)
 
     async def scenario() -> dict[str, float]:
         async with tripped(repository, tmp_path) as (_, gateway, _):

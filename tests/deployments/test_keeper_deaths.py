@@ -11,12 +11,12 @@ import pytest
 
 from deployments.gateways import journals_of
 from deployments.keeper import Keeper
-from serve.control import ActWanted, RolloutWanted
-from serve.rollout.census import Admitted, Census
-from serve.rollout.evidence import Evidence
-from serve.rollout.journal import Journal, stand
-from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
-from serve.rollout.rollout import Phase
+from serve.control.api import ActWanted, RolloutWanted
+from serve.counting.census import Admitted, Census
+from serve.counting.journal import Journal, stand
+from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper
 
 POLICY = Policy(shadow=Shadow(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))

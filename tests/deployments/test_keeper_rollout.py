@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from deployments.keeper import Keeper
-from serve.catalog import LoadedModel
-from serve.control import ActWanted, RolloutView, RolloutWanted, RoutesWanted
-from serve.errors import CounterweightError, RefusedAction, StoreFailed
-from serve.rollout.census import Census
-from serve.rollout.evidence import Comparison
-from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
-from serve.rollout.rollout import Phase
+from serve.base.errors import CounterweightError, RefusedAction, StoreFailed
+from serve.control.api import ActWanted, RolloutView, RolloutWanted, RoutesWanted
+from serve.counting.census import Census
+from serve.engine.catalog import LoadedModel
+from serve.rollout.evidence.evidence import Comparison
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.rollout import Phase
 from tests.conftest import make_bundle
 from tests.deployments.keepers import NotedHosts, Reporting, make_keeper, reporting
 

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from deployments.keeper import Keeper
-from serve.catalog import LoadedModel
-from serve.control import ActWanted, RolloutWanted
+from serve.control.api import ActWanted, RolloutWanted
+from serve.engine.catalog import LoadedModel
 from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 

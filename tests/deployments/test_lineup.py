@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from deployments.lineup import line_up, plan_lineup
-from serve.bundle import sha256
-from serve.catalog import LoadedModel, LoadedVariant
-from serve.errors import RejectedBundle
-from serve.repository import StoredModel, read_model
-from serve.routing import Routes
-from serve.tensor import Signature
+from serve.base.errors import RejectedBundle
+from serve.base.routing import Routes
+from serve.base.tensor import Signature
+from serve.bundles.bundle import sha256
+from serve.bundles.repository import StoredModel, read_model
+from serve.engine.catalog import LoadedModel, LoadedVariant
 from tests.conftest import SIGNATURE, make_bundle
 
 

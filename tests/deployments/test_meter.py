@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 
 from deployments.meter import Meter, read_processes
-from serve.catalog import Catalog, LoadedModel, LoadedVariant
-from serve.observe.usage import Part, Usage
-from serve.routing import Routes
+from serve.base.routing import Routes
+from serve.counting.usage import Part, Usage
+from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 from tests.conftest import SIGNATURE
 
 # Spends the seconds of CPU time that it is told, and says so; with a line it becomes another of that title.

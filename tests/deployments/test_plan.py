@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from deployments.plan import Plan, parse_all_weights, parse_placements
-from serve.errors import InvalidBundle, InvalidRecord, RejectedBundle, UnknownModel, UnknownVariant
+from serve.base.errors import InvalidBundle, InvalidRecord, RejectedBundle, UnknownModel, UnknownVariant
 from tests.conftest import MakeBundle, make_lookup
 
 

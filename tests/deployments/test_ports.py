@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from deployments.ports import free_ports, require_free
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
 
 
 def test_free_ports_are_free_and_all_different() -> None:

@@ -16,10 +16,10 @@ from ray.exceptions import ActorDiedError
 from ray.serve.exceptions import ReplicaUnavailableError
 
 from deployments.variant import Apart, VariantReplica
-from serve.errors import CounterweightError, InvalidRequest, ModelFailed, VariantUnavailable
-from serve.placement import Together
-from serve.settings import Settings
-from serve.shapes import Shapes, shapes_path, write_shapes
+from serve.base.errors import CounterweightError, InvalidRequest, ModelFailed, VariantUnavailable
+from serve.base.settings import Settings
+from serve.engine.placement import Together
+from serve.engine.shapes import Shapes, shapes_path, write_shapes
 from tests.deployments.replicas import raised_there
 
 ARRAYS: dict[str, NDArray[np.generic]] = {"x": np.ones((2, 4), np.float32)}

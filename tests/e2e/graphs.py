@@ -9,8 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from serve.bundle import Bundle
-from serve.tensor import Signature, TensorSpec
+from serve.base.tensor import Signature, TensorSpec
+from serve.bundles.bundle import Bundle
 from tests.conftest import make_bundle
 
 MODEL = "numbers"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from serve.control import RolloutView, RolloutWanted, TrailLine
-from serve.remote.client import Client
-from serve.rollout.policy import Policy
+from serve.control.api import RolloutView, RolloutWanted, TrailLine
+from serve.control.cli.client import Client
 from serve.rollout.replay import Replay
-from serve.rollout.rollout import Phase
+from serve.rollout.state.policy import Policy
+from serve.rollout.state.rollout import Phase
 from tests.e2e.server import Server
 from tests.e2e.swarm import Swarm
 

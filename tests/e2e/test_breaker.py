@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve.remote.client import Client
-from serve.rollout.breaker import RUN
-from serve.rollout.rollout import Phase
+from serve.control.cli.client import Client
+from serve.counting.breaker import RUN
+from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, fails, make_numbers, times
 from tests.e2e.rollouts import begin
 from tests.e2e.server import Server, running_server, wait_until

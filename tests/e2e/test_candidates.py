@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve.routing import Routes, choose, point_of
+from serve.base.routing import Routes, choose, point_of
 from tests.e2e.graphs import MODEL, body, dies, fails, grows, hangs, make_numbers, times
 from tests.e2e.server import Server, running_server, wait_until
 from tests.e2e.steady import Ask, steady

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import psutil
 import pytest
 
-from serve.errors import ServerFailed
-from serve.remote.client import Client
-from serve.rollout.rollout import Phase
+from serve.base.errors import ServerFailed
+from serve.control.cli.client import Client
+from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, dies, make_numbers, times
 from tests.e2e.rollouts import begin
 from tests.e2e.server import Server, running_server, wait_until

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from serve.session import Session
+from serve.engine.session import Session
 from tests.e2e.graphs import SIGNATURE, body, make_numbers, slow
 from tests.e2e.server import Server, running_server, wait_until
 from tests.e2e.steady import Ask, steady

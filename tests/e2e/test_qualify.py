@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from serve.control import RoutesWanted
-from serve.remote.client import Client
+from serve.control.api import RoutesWanted
+from serve.control.cli.client import Client
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
 from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 
@@ -21,7 +21,10 @@ from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 # elsewhere. And a moment in which the machine is busy with other things spoils nothing.
 _COMMAND = """
 import sys
-from loadtests import guards, probe, search, validity
+from loadtests.judging import guards
+from loadtests.judging import probe
+from loadtests.judging import search
+from loadtests.judging import validity
 from loadtests.kinds import capacity
 from loadtests.qualify import canary
 probe.LEAST_S = probe.SEARCH_S = 1.0

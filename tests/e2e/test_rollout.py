@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from scipy.stats import binom
 
-from serve.control import RoutesWanted
-from serve.errors import ServerFailed
-from serve.remote.client import Client
-from serve.rollout.rollout import Phase
+from serve.base.errors import ServerFailed
+from serve.control.api import RoutesWanted
+from serve.control.cli.client import Client
+from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
 from tests.e2e.rollouts import Told, begin, tell_of
 from tests.e2e.server import Server, alive, running_server, wait_until

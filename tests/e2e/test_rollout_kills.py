@@ -14,10 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from serve.control import ActWanted
-from serve.errors import ServerFailed
-from serve.remote.client import Client
-from serve.rollout.rollout import Phase
+from serve.base.errors import ServerFailed
+from serve.control.api import ActWanted
+from serve.control.cli.client import Client
+from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, make_numbers, times
 from tests.e2e.rollouts import Told, begin, tell_of, trail_of
 from tests.e2e.server import Server, alive, running_server, wait_until

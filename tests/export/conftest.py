@@ -13,8 +13,8 @@ import safetensors.torch
 import torch
 import yaml
 
-from serve.bundle import Bundle
-from serve.figures import Speed
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import Speed
 
 if TYPE_CHECKING:
     from export.data.datasets import Data

@@ -8,11 +8,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from export.context import Context, Exported, Trained
+from export.artifacts import Context, Exported, Trained
 from export.data.datasets import Data, Split
 from export.rewrites.wiring import Wiring, find_linears
-from serve.figures import Task
-from serve.tensor import Signature, TensorSpec
+from serve.base.tensor import Signature, TensorSpec
+from serve.bundles.figures import Task
 
 TOKENS, WIDTH, WORDS = 12, 16, 300
 

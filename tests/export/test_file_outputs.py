@@ -7,7 +7,7 @@ import yaml
 from onnx import helper
 
 from export.pipeline import Outcome, run
-from serve.session import open_session
+from serve.engine.session import open_session
 from tests.export.files import FLOAT, file_of, random
 
 _CODE = """

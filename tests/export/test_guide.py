@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from export.step import Distill, DropLayers, Finetune, Fuse, Half, Prune, Quantize
-from serve.record import Record
+from serve.base.record import Record
 
 GUIDE = Path("export/BRING_YOUR_OWN_MODEL.md")
 STEPS: dict[str, type[Record]] = {

@@ -5,8 +5,8 @@ import pytest
 from onnx import TensorProto
 
 from export.longest import find_longest
-from serve.session import Session
-from serve.tensor import Signature, TensorSpec
+from serve.base.tensor import Signature, TensorSpec
+from serve.engine.session import Session
 from tests.export.graphs import Builder, split_of, value
 
 SIGNATURE = Signature(

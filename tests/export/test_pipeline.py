@@ -12,9 +12,9 @@ import yaml
 
 from export.errors import ExportFailed, InvalidData, InvalidSource, StepFailed
 from export.pipeline import Outcome, run
-from serve import bundle as bundles
-from serve.errors import UnknownVariant
-from serve.figures import Estimate
+from serve.base.errors import UnknownVariant
+from serve.bundles import bundle as bundles
+from serve.bundles.figures import Estimate
 from tests.export.conftest import timeless
 
 VARIANTS = ["fp32", "int8", "slim", "slim-int8"]

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from export import provenance
-from export.context import Trained
+from export.artifacts import Trained
 from export.data.datasets import Data
 from export.provenance import describe_origin, describe_variants
 from export.recipe import Recipe, load_recipe
-from serve.bundle import Cpu, Provenance, sha256
+from serve.bundles.bundle import Cpu, Provenance, sha256
 
 
 def describe(recipe: Recipe, data: Data, weights: str = "weights") -> dict[str, Provenance]:

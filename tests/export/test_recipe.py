@@ -8,7 +8,7 @@ import pytest
 
 from export.recipe import load_recipe
 from export.step import Prune, Quantize
-from serve.errors import InvalidRecord
+from serve.base.errors import InvalidRecord
 
 PRUNE = {"step": "prune", "remove": "channels", "ratio": 0.5}
 QUANTIZE = {"step": "quantize", "method": "static"}

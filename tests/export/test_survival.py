@@ -11,8 +11,8 @@ import pytest
 
 from export.errors import ExportFailed
 from export.pipeline import Outcome, run
-from serve.bundle import read_bundle, read_file
-from serve.repository import read_model
+from serve.bundles.bundle import read_bundle, read_file
+from serve.bundles.repository import read_model
 from tests.export.conftest import timeless
 
 # For each size, exports to a file system of so many KiB and prints what came of it.
@@ -41,7 +41,7 @@ def export_elsewhere(recipe: Path, out: Path, last_words: str | None) -> None:
     request = {"recipe": str(recipe), "out": str(out), "only": "slim-int8", "force": False}
     with subprocess.Popen(
         # The pipe for its answer is the standard error, which tells what it is doing.
-        [sys.executable, "-m", "export.worker", "2"],
+        [sys.executable, "-m", "export.sandbox.worker", "2"],
         env=os.environ | {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "1"},
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,

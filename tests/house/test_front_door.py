@@ -5,7 +5,7 @@ import pytest
 
 import counterweight
 from counterweight import COMMANDS, main
-from serve.errors import InvalidBundle
+from serve.base.errors import InvalidBundle
 
 HEAVY = {"torch", "ray", "locust", "numpy", "pydantic", "onnxruntime", "matplotlib"}
 

@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "module", ["serve.session", "export.pipeline", "loadtests.peers.fastapi_onnxruntime"]
+    "module", ["serve.engine.session", "export.pipeline", "loadtests.peers.fastapi_onnxruntime"]
 )
 def test_onnxruntime_reports_to_nobody(module: str, tmp_path: Path) -> None:
     """Its telemetry leaves a session file in the temporary folder as soon as it is on; ours leaves none."""

@@ -164,7 +164,7 @@ class _Server:
 
     def _weigh(self, body: bytes) -> Any:
         """What the real server answers, from the very same function."""
-        from serve.rollout.weighing import Weighing, weigh
+        from serve.rollout.judging.weigh import Weighing, weigh
 
         return weigh(Weighing.model_validate_json(body)).model_dump()
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.measurement import Measurement
-from loadtests.samples import NONE, UNANSWERED, Samples
+from loadtests.sending.measurement import Measurement
+from loadtests.sending.samples import NONE, UNANSWERED, Samples
 
 _WORDS = ("fp32", "int8", "refused", "reset", UNANSWERED)
 

@@ -7,13 +7,13 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from loadtests import measure as measuring
-from loadtests.client import Client
-from loadtests.live import Live
-from loadtests.measure import Target, measure
-from loadtests.metadata import read_metadata
-from loadtests.payloads import make_payloads
 from loadtests.plan import LoadPlan, steady
+from loadtests.sending import measure as measuring
+from loadtests.sending.client import Client
+from loadtests.sending.live import Live
+from loadtests.sending.measure import Target, measure
+from loadtests.sending.metadata import read_metadata
+from loadtests.sending.payloads import make_payloads
 from tests.loadtests.known import MODEL
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
 from loadtests.plan import LoadPlan, steady
 from loadtests.report import (
     Capacity,

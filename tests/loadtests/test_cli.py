@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from loadtests.cli import loadtest
-from loadtests.client import Client
 from loadtests.errors import LoadTestError
 from loadtests.report import LoadReport
+from loadtests.sending.client import Client
 from tests.loadtests.command import ROOT, Finished, run_loadtest, start_loadtest
 from tests.loadtests.known import MODEL, Behaviour, open_known
 from tests.loadtests.reports import make_failed, make_invalid, make_report

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from loadtests.client import Client
-from loadtests.metadata import read_metadata
+from loadtests.sending.client import Client
+from loadtests.sending.metadata import read_metadata
 from tests.loadtests.known import MODEL, Behaviour, open_known
 
 

@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.metadata import ModelMetadata
 from loadtests.plan import LoadPlan, check_pins, check_url, make_plan, parse_profile, steady
+from loadtests.sending.metadata import ModelMetadata
 
 
 def _plan(**changes: Any) -> LoadPlan:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from loadtests.report import Comparison, Estimate, LoadReport, Ratio
-from serve.rollout.weighing import Weighing, weigh
+from serve.rollout.judging.weigh import Weighing, weigh
 from tests.loadtests.bounds import (
     SLACK_MS,
     Bounds,

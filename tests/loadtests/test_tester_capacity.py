@@ -11,7 +11,8 @@ from tests.loadtests.known import MODEL, Behaviour, open_known
 # The same search, with less patience: two seconds show what a server without any noise can take.
 _COMMAND = """
 import sys
-from loadtests import probe, search
+from loadtests.judging import probe
+from loadtests.judging import search
 from loadtests.kinds import capacity
 probe.LEAST_S = probe.SEARCH_S = 2
 search.PAUSES_S = (1, 2, 4, 8)

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, TypeVar
 from unittest.mock import patch
 
-from serve import batching
+from serve.engine import queue as batching
 
 T = TypeVar("T")
 

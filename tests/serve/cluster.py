@@ -3,11 +3,11 @@
 import asyncio
 from pathlib import Path
 
-from serve.catalog import LoadedVariant
-from serve.errors import VariantUnavailable
-from serve.placement import Placement, Run, Together
-from serve.session import open_session
-from serve.tensor import Arrays
+from serve.base.errors import VariantUnavailable
+from serve.base.tensor import Arrays
+from serve.engine.catalog import LoadedVariant
+from serve.engine.placement import Placement, Run, Together
+from serve.engine.session import open_session
 
 
 class Remote:
@@ -51,7 +51,7 @@ class Cluster:
         self.hosts: dict[str, Remote] = {}
 
     async def place(self, version: LoadedVariant) -> Placement:
-        """As `serve.registry.Place` has it."""
+        """As `serve.engine.registry.Place` has it."""
         folder = Path(version.folder)
         host = self.hosts[f"{folder.parent.name}/{folder.name}"] = Remote(version)
         return host

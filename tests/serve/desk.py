@@ -3,8 +3,18 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from serve.bundle import sha256
-from serve.control import (
+from serve.base.errors import (
+    InvalidRecord,
+    InvalidRequest,
+    RefusedAction,
+    StaleRevision,
+    UnknownModel,
+    UnknownRollout,
+    UnknownVariant,
+)
+from serve.base.routing import Routes
+from serve.bundles.bundle import sha256
+from serve.control.api import (
     Act,
     ActWanted,
     Bundles,
@@ -16,25 +26,15 @@ from serve.control import (
     RoutesWanted,
     TrailLine,
 )
-from serve.errors import (
-    InvalidRecord,
-    InvalidRequest,
-    RefusedAction,
-    StaleRevision,
-    UnknownModel,
-    UnknownRollout,
-    UnknownVariant,
-)
-from serve.observe.usage import Usage
+from serve.counting.usage import Usage
 from serve.rollout import advance
-from serve.rollout.feedback import Feedback, Outcome
-from serve.rollout.judge import judge
-from serve.rollout.qualification import Qualification, QualificationView
+from serve.rollout.judging.judge import judge
 from serve.rollout.replay import Replay, replay
-from serve.rollout.rollout import Plan, Rollout
-from serve.rollout.trail import Action
+from serve.rollout.state.feedback import Feedback, Outcome
+from serve.rollout.state.rollout import Plan, Rollout
+from serve.rollout.trail.qualification import Qualification, QualificationView
+from serve.rollout.trail.trail import Action
 from serve.rollout.views import lines_of, qualifications_of
-from serve.routing import Routes
 from tests.conftest import make_figures
 from tests.serve.shown import USAGE, curve, disagreements
 from tests.serve.story import NOW_S, Stage, tell

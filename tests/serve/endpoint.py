@@ -11,18 +11,18 @@ from typing import Any, Self, TypeVar
 import httpx2
 
 from deployments.ports import free_ports
-from serve.access import Access
-from serve.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
-from serve.http.api import create_app
+from serve.app.app import create_app
+from serve.base.access import Access
+from serve.base.routing import Routes
+from serve.base.settings import Settings
+from serve.bundles.repository import read_repository
+from serve.counting.census import Watch
+from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
+from serve.engine.placement import Placement, Together
+from serve.engine.registry import Place, Registry
+from serve.engine.session import open_session
 from serve.http.server import HttpServer
 from serve.observe.observer import Observer
-from serve.placement import Placement, Together
-from serve.registry import Place, Registry
-from serve.repository import read_repository
-from serve.rollout.census import Watch
-from serve.routing import Routes
-from serve.session import open_session
-from serve.settings import Settings
 from tests.serve.desk import Desk
 
 T = TypeVar("T")

@@ -5,14 +5,14 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 
-from serve.catalog import Catalog, LoadedModel, LoadedVariant
-from serve.model import ServedModel
-from serve.placement import Placement
-from serve.registry import Registry
-from serve.rollout.journal import Journal
-from serve.routing import Routes
-from serve.settings import Settings
-from serve.tensor import Signature
+from serve.base.routing import Routes
+from serve.base.settings import Settings
+from serve.base.tensor import Signature
+from serve.counting.journal import Journal
+from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
+from serve.engine.model import ServedModel
+from serve.engine.placement import Placement
+from serve.engine.registry import Registry
 from tests.conftest import SIGNATURE
 from tests.serve.clock import settle
 from tests.serve.host import Host

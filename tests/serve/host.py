@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from serve.catalog import LoadedVariant
-from serve.errors import ModelFailed, VariantUnavailable
-from serve.joining import Outputs
-from serve.placement import Placement, Run
-from serve.tensor import Arrays
+from serve.base.errors import ModelFailed, VariantUnavailable
+from serve.base.tensor import Arrays
+from serve.engine.batch import Outputs
+from serve.engine.catalog import LoadedVariant
+from serve.engine.placement import Placement, Run
 from tests.conftest import CLASSES
 
 
@@ -40,7 +40,7 @@ class Host:
         self._gone = asyncio.Event()
 
     async def run(self, arrays: Arrays) -> Run:
-        """As `serve.placement.Placement` has it."""
+        """As `serve.engine.placement.Placement` has it."""
         assert not self.closed, "no run comes after the placement was let go"
         rows = arrays["x"].astype(np.float32)
         self.sizes.append(len(rows))
@@ -90,7 +90,7 @@ class Stuck:
         self._hosts: list[Host] = []
 
     async def place(self, version: LoadedVariant) -> Placement:
-        """As `serve.registry.Place` has it."""
+        """As `serve.engine.registry.Place` has it."""
         host = Host()
         host.leave.clear()
         self._hosts.append(host)

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from serve.batching import Queue, Ran
-from serve.joining import Joining
-from serve.placement import Placement
-from serve.rollout.tally import Tally
-from serve.settings import Settings
-from serve.tensor import Arrays, Signature
+from serve.base.settings import Settings
+from serve.base.tensor import Arrays, Signature
+from serve.counting.tally import Tally
+from serve.engine.batch import Joining
+from serve.engine.placement import Placement
+from serve.engine.queue import Queue, Ran
 from tests.conftest import FEATURES, SIGNATURE
 from tests.serve.clock import now
 

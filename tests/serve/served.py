@@ -5,17 +5,17 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from serve.admission import Answer
-from serve.batching import Queue
-from serve.catalog import LoadedVariant
-from serve.joining import Joining
-from serve.model import ServedModel
-from serve.oip.request import InferRequest, Wanted
-from serve.rollout.tally import Tally
-from serve.routing import Routes
-from serve.settings import Settings
-from serve.sound import Encode
-from serve.variant import ServedVariant
+from serve.base.routing import Routes
+from serve.base.settings import Settings
+from serve.counting.tally import Tally
+from serve.engine.admission import Answer
+from serve.engine.batch import Joining
+from serve.engine.catalog import LoadedVariant
+from serve.engine.model import ServedModel
+from serve.engine.queue import Queue
+from serve.engine.request import InferRequest, Wanted
+from serve.engine.sound import Encode
+from serve.engine.variant import ServedVariant
 from tests.conftest import FEATURES, SIGNATURE
 from tests.serve.clock import settle
 from tests.serve.host import Host

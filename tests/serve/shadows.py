@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from serve.errors import ModelFailed, RefusedInput
-from serve.model import ServedModel
-from serve.placement import Run
-from serve.rollout.census import Watch
-from serve.rollout.copies import Copies
-from serve.tensor import Arrays
+from serve.base.errors import ModelFailed, RefusedInput
+from serve.base.tensor import Arrays
+from serve.counting.census import Watch
+from serve.counting.copies import Copies
+from serve.engine.model import ServedModel
+from serve.engine.placement import Run
 from tests.serve.clock import run
 from tests.serve.host import Host
 from tests.serve.served import Hosts, ask, request_of, routes, serving

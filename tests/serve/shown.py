@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 
-from serve.bundle import sha256
-from serve.control import Curve
-from serve.observe.usage import Part, PartUsage, Usage
-from serve.rollout.census import Disagreement
-from serve.rollout.qualification import Outcome, Qualification, Stage
+from serve.bundles.bundle import sha256
+from serve.control.api import Curve
+from serve.counting.census import Disagreement
+from serve.counting.usage import Part, PartUsage, Usage
+from serve.rollout.trail.qualification import Outcome, Qualification, Stage
 from tests.serve.story import NOW_S
 
 # Of a gateway, and of a variant that is placed apart.

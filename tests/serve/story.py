@@ -4,13 +4,13 @@ from copy import copy
 from functools import cache
 from typing import Literal
 
+from serve.base.routing import Routes
 from serve.rollout.advance import advance, end_watch, pause, resume
-from serve.rollout.evidence import Comparison, Evidence
-from serve.rollout.judge import judge
-from serve.rollout.qualification import Qualification, QualificationView, view_of
-from serve.rollout.rollout import Plan, Rollout, start
-from serve.rollout.trail import METHOD, Action, Change, Entry, Judged, seal
-from serve.routing import Routes
+from serve.rollout.evidence.evidence import Comparison, Evidence
+from serve.rollout.judging.judge import judge
+from serve.rollout.state.rollout import Plan, Rollout, start
+from serve.rollout.trail.qualification import Qualification, QualificationView, view_of
+from serve.rollout.trail.trail import METHOD, Action, Change, Entry, Judged, seal
 from tests.serve.rollout.rollouts import segment, shadowed
 
 # 2026-11-22, half past three in the afternoon, UTC.

@@ -9,10 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from serve.bundle import MODEL, Bundle, describe_file, write_bundle
-from serve.figures import Quality, Task
-from serve.tensor import Signature, TensorSpec
-from serve.text import TOKENIZER, TextInput
+from serve.base.tensor import Signature, TensorSpec
+from serve.bundles.bundle import MODEL, Bundle, describe_file, write_bundle
+from serve.bundles.figures import Quality, Task
+from serve.engine.text import TOKENIZER, TextInput
 from tests.conftest import make_bundle, make_figures
 
 IDS = TensorSpec(name="input_ids", datatype="INT64", shape=("batch", "tokens"))

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from serve.model import ServedModel
-from serve.rollout.census import Choice, Sheet, Watch
-from serve.routing import Routes
+from serve.base.routing import Routes
+from serve.counting.census import Choice, Sheet, Watch
+from serve.engine.model import ServedModel
 from tests.serve.served import Hosts, routes, serving, two
 
 # By which revision, whether by a key, and the variant that was chosen.

@@ -8,8 +8,8 @@ import pytest
 
 from deployments.demo.page import render
 from deployments.demo.summary import Summary, cells, notes, summarize, table
-from serve.repository import read_model
-from serve.routing import Routes
+from serve.base.routing import Routes
+from serve.bundles.repository import read_model
 
 _LATE = {
     "name": "sender on time",

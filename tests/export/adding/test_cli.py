@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from counterweight import main
-from serve.bundle import read_bundle
-from serve.repository import read_model
-from serve.session import open_session
+from serve.bundles.bundle import read_bundle
+from serve.bundles.repository import read_model
+from serve.engine.session import open_session
 from tests.conftest import linear_graph, make_bundle, make_lookup
 
 

@@ -7,9 +7,9 @@ from onnx import TensorProto
 
 from export.adding.form import require_form
 from export.errors import InvalidSource
-from serve.figures import Estimate, Meaning, OutputFigures, Quality
-from serve.session import Session
-from serve.tensor import Signature, TensorSpec
+from serve.base.tensor import Signature, TensorSpec
+from serve.bundles.figures import Estimate, Meaning, OutputFigures, Quality
+from serve.engine.session import Session
 from tests.conftest import make_bundle, make_figures
 from tests.export.graphs import Builder, value
 

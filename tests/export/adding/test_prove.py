@@ -10,7 +10,7 @@ from onnx import numpy_helper
 from counterweight import main
 from export.adding.prove import prove
 from export.pipeline import run
-from serve.bundle import MODEL, read_bundle
+from serve.bundles.bundle import MODEL, read_bundle
 from tests.export.conftest import RecipeWriter
 
 

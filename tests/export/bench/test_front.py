@@ -2,7 +2,7 @@
 
 from export.bench.front import find_front, judge_targets
 from export.bench.report import ImagePoint, TextPoint
-from serve.figures import Compared
+from serve.bundles.figures import Compared
 
 
 def point(name: str, speedup: float, cosine: float, tool: str | None = None, rank: float = 0.99) -> TextPoint:

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from export.errors import ExportFailed
-from export.from_onnx import from_onnx
+from export.onnx.from_onnx import from_onnx
 from tests.export.files import HALF, answers, file_of, random
 from tests.export.graphs import split_of
 

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from export.from_onnx import from_onnx
-from export.graph import nodes_of
+from export.onnx.from_onnx import from_onnx
+from export.onnx.graph import nodes_of
 from export.sources.onnx_file import read_graph
 from tests.export.files import FLOAT, HALF, answers, file_of, random
 from tests.export.graphs import split_of

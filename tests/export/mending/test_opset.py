@@ -6,7 +6,7 @@ import pytest
 from onnx import helper
 
 from export.errors import ExportFailed
-from export.from_onnx import from_onnx
+from export.onnx.from_onnx import from_onnx
 from tests.export.files import FLOAT, answers, file_of, opsets, random
 from tests.export.graphs import split_of
 

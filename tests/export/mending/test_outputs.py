@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from export.context import Exported
+from export.artifacts import Exported
 from export.errors import ExportFailed
-from export.from_onnx import from_onnx
+from export.onnx.from_onnx import from_onnx
 from tests.export.files import FLOAT, answers, file_of, random
 from tests.export.graphs import split_of
 

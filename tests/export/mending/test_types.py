@@ -3,7 +3,7 @@
 import onnx
 from onnx import helper
 
-from export.from_onnx import from_onnx
+from export.onnx.from_onnx import from_onnx
 from tests.export.files import FLOAT, file_of, random
 from tests.export.graphs import split_of
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from export.proof.captions import describe_curves, describe_front
-from export.proof.standing import Standing
-from serve.bundle import Bundle
+from export.proof.pareto import Standing
+from serve.bundles.bundle import Bundle
 from tests.conftest import make_bundle, make_figures
 
 RING = "A ring marks a variant's knee"

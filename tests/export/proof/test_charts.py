@@ -10,9 +10,9 @@ from matplotlib.text import Text
 
 from export.data.labels import name_class
 from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity
-from export.proof.standing import Standing
-from serve.bundle import Bundle
-from serve.figures import ClassChange, SpeedPoint
+from export.proof.pareto import Standing
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import ClassChange, SpeedPoint
 from tests.conftest import make_bundle, make_figures
 
 NAMES = [f"variant-{number}-of-a-length" for number in range(9)]

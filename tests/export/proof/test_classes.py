@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from export.proof.classes import list_classes
-from serve.bundle import Bundle
-from serve.figures import ClassChange
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import ClassChange
 from tests.conftest import make_bundle, make_figures
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from export.proof.confusion import Confusions, arrange_confusions, count_confusions
-from serve.bundle import Bundle
+from serve.bundles.bundle import Bundle
 from tests.conftest import make_bundle, make_figures
 
 MANY = np.arange(30)

@@ -7,7 +7,7 @@ import pytest
 from export.errors import InvalidData
 from export.proof.floor import judge, require_meaningful, require_measurable
 from export.recipe import Floor
-from serve.figures import Compared, Estimate, Meaning, OutputFigures, Quality
+from serve.bundles.figures import Compared, Estimate, Meaning, OutputFigures, Quality
 
 
 def classifier(**figures: Any) -> Quality:

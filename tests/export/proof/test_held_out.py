@@ -7,7 +7,7 @@ from onnx import TensorProto
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.proof.held_out import answers
-from serve.session import Session
+from serve.engine.session import Session
 from tests.export.graphs import Builder, encoder_graph, exported_of, split_of, texts, value
 
 

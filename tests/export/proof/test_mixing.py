@@ -12,7 +12,7 @@ from export.proof.mixing import advise, find_mixer
 from export.proof.rows import find_dependence
 from export.step import Quantize
 from export.steps.quantize import quantize
-from serve.session import Session
+from serve.engine.session import Session
 from tests.export.graphs import context_for, encoder_graph, exported_of, lstm_graph, split_of, texts
 from tests.export.proof.test_rows import (
     ROWS,

@@ -15,8 +15,8 @@ from export.proof.outputs import (
     read_meanings,
 )
 from export.proof.quality import measure
-from serve.comparing import compare
-from serve.figures import Task
+from serve.bundles.figures import Task
+from serve.engine.compare_outputs import compare
 
 RANDOM = np.random.default_rng(0)
 ROWS = 200

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from export.data.datasets import Data
+from export.proof.pareto import Standing, describe, front
 from export.proof.report import render, write_report
-from export.proof.standing import Standing, describe, front
 from export.proof.tables import outputs
 from export.recipe import Recipe
-from serve.bundle import Bundle
-from serve.figures import (
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import (
     ClassChange,
     Compared,
     Confusion,

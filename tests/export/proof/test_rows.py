@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from export.proof.rows import find_dependence
-from serve.session import Session
+from serve.engine.session import Session
 from tests.export.graphs import Builder, encoder_graph, exported_of, split_of, texts, value
 
 ROWS = split_of({"x": np.random.default_rng(0).normal(0, 1, (16, 6)).astype(np.float32)})

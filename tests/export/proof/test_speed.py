@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from export.proof.curve import compare, find_knee, warn
 from export.proof.rounds import BUDGET_S
 from export.proof.speed import measure_speed
-from serve.figures import Estimate, Speed, SpeedPoint
-from serve.session import Session
-from serve.tensor import Arrays
+from serve.base.tensor import Arrays
+from serve.bundles.figures import Estimate, Speed, SpeedPoint
+from serve.engine.session import Session
 from tests.export.graphs import conv_graph, encoder_graph, exported_of, images, texts
 
 

@@ -8,8 +8,8 @@ import pytest
 from export.data.datasets import Data, read_data
 from export.errors import ExportFailed, InvalidData
 from export.proof.task import require_task
-from serve.figures import Task
-from serve.tensor import TensorSpec
+from serve.base.tensor import TensorSpec
+from serve.bundles.figures import Task
 
 
 def data_of(labels: bool = False) -> Data:

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from export.context import Context, Made, Trained
+from export.artifacts import Context, Made, Trained
 from export.errors import StepFailed
 from export.pruning.surgery import replay
 from export.step import DropLayers, Prune

@@ -9,7 +9,7 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 
-from export.context import Context, Exported
+from export.artifacts import Context, Exported
 from export.errors import StepFailed
 from export.step import Fuse, Half, Quantize
 from export.steps.fuse import fuse

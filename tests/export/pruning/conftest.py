@@ -8,11 +8,11 @@ import pytest
 import torch
 import transformers
 
-from export.context import Context, Trained
+from export.artifacts import Context, Trained
 from export.data.datasets import Data, Split
 from export.recipes.digits import digits_model
 from export.reproducible import reproducible
-from serve.figures import Task
+from serve.bundles.figures import Task
 
 ContextOf = Callable[..., Context]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from export.context import Context, Made
+from export.artifacts import Context, Made
 from export.errors import StepFailed
 from export.pruning.surgery import replay
 from export.recipes.digits import digits_model

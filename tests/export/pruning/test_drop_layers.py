@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from export.context import Context, Made
+from export.artifacts import Context, Made
 from export.errors import StepFailed
 from export.step import DropLayers
 from export.steps.drop_layers import drop_layers

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from export.context import Context
+from export.artifacts import Context
 from export.errors import InvalidData
 from export.pruning.importance import weigh
 

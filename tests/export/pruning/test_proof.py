@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.context import Context, Made
+from export.artifacts import Context, Made
 from export.data.datasets import Data, Split
 from export.errors import StepFailed
 from export.step import Prune

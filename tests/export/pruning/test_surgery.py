@@ -2,7 +2,7 @@
 
 import torch
 
-from export.context import Context, Made
+from export.artifacts import Context, Made
 from export.forward import forward, to_tensors
 from export.pruning.surgery import replay
 from export.step import DropLayers, Prune

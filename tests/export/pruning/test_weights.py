@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from export.context import Context, Made
+from export.artifacts import Context, Made
 from export.errors import StepFailed
 from export.step import Prune
 from export.steps.prune import prune

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from export.context import Context, Exported
+from export.artifacts import Context, Exported
 from export.errors import StepFailed
 from export.quantization.layers import find_layers
 from export.quantization.prepare import prepare

@@ -11,7 +11,7 @@ import tokenizers
 import torch
 from onnx import helper
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import FactorySource, OnnxSource
 from export.sources.read import read_trained

@@ -9,7 +9,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import FactorySource
 from export.sources.read import read_trained

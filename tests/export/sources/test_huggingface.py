@@ -11,11 +11,11 @@ import tokenizers
 import torch
 import transformers
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import HuggingFaceSource
 from export.sources.read import read_trained
-from serve.figures import Task
+from serve.bundles.figures import Task
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "sat", "on", "a", "mat"]
 SIZES: dict[str, Any] = {

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import OnnxSource
 from export.sources.read import read_trained

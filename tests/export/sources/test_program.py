@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import ProgramSource
 from export.sources.read import read_trained

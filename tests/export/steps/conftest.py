@@ -2,7 +2,7 @@
 
 import pytest
 
-from export.context import Context, Exported
+from export.artifacts import Context, Exported
 from tests.export.graphs import context_for, conv_graph, encoder_graph, exported_of, images, texts
 
 

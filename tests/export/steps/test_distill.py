@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from export.context import Context, Made, Trained
+from export.artifacts import Context, Made, Trained
 from export.data.datasets import Data, read_data
 from export.errors import InvalidData, StepFailed
 from export.pruning.stack import keep_layers
@@ -23,7 +23,7 @@ from export.training.checkpoint import write_checkpoint
 from export.training.scores import likeness_to
 from export.training.teacher import teacher_answers
 from export.training.train import fit
-from serve.figures import Task
+from serve.bundles.figures import Task
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from export.context import Context, Made, Note, Trained
+from export.artifacts import Context, Made, Note, Trained
 from export.data.datasets import Data
 from export.errors import InvalidData
 from export.recipes.digits import digits_model

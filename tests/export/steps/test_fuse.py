@@ -10,7 +10,7 @@ from onnx import TensorProto
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from onnxruntime.transformers.onnx_model import OnnxModel
 
-from export.context import Context, Exported
+from export.artifacts import Context, Exported
 from export.errors import StepFailed
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
 from export.step import Fuse

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from export.context import Context, Exported
+from export.artifacts import Context, Exported
 from export.errors import StepFailed
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
 from export.step import Half, Quantize

@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from export.context import Context, Exported
+from export.artifacts import Context, Exported
 from export.errors import StepFailed
-from export.proof.anatomy import dissect
+from export.proof.graph_stats import dissect
 from export.step import Quantize
 from export.steps.quantize import quantize
 from export.training.answers import graph_answers

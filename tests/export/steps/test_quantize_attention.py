@@ -6,13 +6,13 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from export.context import Context, Exported
+from export.artifacts import Context, Exported
 from export.errors import StepFailed
 from export.step import Fuse, Quantize
 from export.steps.fuse import fuse
 from export.steps.quantize import quantize
 from export.training.answers import graph_answers
-from serve.session import Session
+from serve.engine.session import Session
 from tests.export.graphs import (
     Builder,
     exported_of,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from export.context import Note
+from export.artifacts import Note
 from export.training.layers import pair_layers
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from export.context import Trained
+from export.artifacts import Trained
 from export.errors import InvalidSource, StepFailed
 from export.recipes.digits import digits_model
 from export.reproducible import seed_everything

@@ -9,7 +9,7 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from export.context import Context, Trained
+from export.artifacts import Context, Trained
 from export.data.datasets import Data, Split
 from export.errors import StepFailed
 from export.recipes.digits import digits_model

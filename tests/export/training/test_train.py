@@ -15,7 +15,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from export.context import Context, Made, Trained
+from export.artifacts import Context, Made, Trained
 from export.data.datasets import Data, Split, read_data
 from export.errors import InvalidData, StepFailed
 from export.forward import Tensors, forward

@@ -4,10 +4,10 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from loadtests.answer import check_answer
-from loadtests.metadata import ModelMetadata
-from loadtests.payloads import make_payloads
 from loadtests.peers.fastapi_onnxruntime import create_app
+from loadtests.sending.answer import check_answer
+from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.payloads import make_payloads
 
 
 @pytest.mark.anyio

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.control import RolloutView
-from serve.rollout.evidence import Evidence
+from serve.control.api import RolloutView
+from serve.rollout.evidence.evidence import Evidence
 from tests.loadtests.command import Finished
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
@@ -23,7 +23,10 @@ from tests.serve.endpoint import Endpoint
 _COMMAND = """
 import sys
 from functools import partial
-from loadtests import guards, probe, search, validity
+from loadtests.judging import guards
+from loadtests.judging import probe
+from loadtests.judging import search
+from loadtests.judging import validity
 from loadtests.kinds import capacity, load
 from loadtests.qualify import chain, trial
 probe.LEAST_S = probe.SEARCH_S = 0.5

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
 from loadtests.qualify.record import Name, Qualification, Stage, conclude, make_stage
 from loadtests.report import Outcome
 from tests.loadtests.reports import HOSTILE, make_check, make_hostile, make_report

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadtests.figures import describe, split_by_variant
+from loadtests.judging.figures import describe, split_by_variant
 from loadtests.kinds.load import Run
 from loadtests.plan import LoadPlan, steady
 from loadtests.qualify.canary import check_canary, check_shadow

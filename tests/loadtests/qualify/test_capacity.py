@@ -1,6 +1,6 @@
 import pytest
 
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
 from loadtests.qualify.capacity import check_capacity
 from loadtests.report import Check, LoadReport, Outcome
 from tests.loadtests.reports import make_check, make_report

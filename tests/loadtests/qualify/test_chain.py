@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from serve.rollout.evidence import Evidence
-from serve.rollout.rollout import Phase
+from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.state.rollout import Phase
 from tests.loadtests.command import Finished
 from tests.loadtests.qualify.conftest import Qualify
 from tests.loadtests.qualify.views import ALIKE, canary

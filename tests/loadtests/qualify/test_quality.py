@@ -4,10 +4,10 @@ from typing import Any
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
 from loadtests.qualify.quality import check_quality, find_sides
 from loadtests.report import Outcome
-from serve.figures import Compared
+from serve.bundles.figures import Compared
 from tests.conftest import make_figures
 from tests.serve.desk import Desk
 

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from loadtests.client import Client
 from loadtests.errors import LoadTestError
-from loadtests.limits import Limits
-from loadtests.live import Live
+from loadtests.judging.limits import Limits
 from loadtests.qualify.trial import PROVEN, Follower, longest_s, policy_of, refuse_busy, trial
-from serve.control import RolloutView
-from serve.errors import StoreFailed
-from serve.rollout.policy import Policy
-from serve.rollout.rollout import Phase
-from serve.routing import Routes
+from loadtests.sending.client import Client
+from loadtests.sending.live import Live
+from serve.base.errors import StoreFailed
+from serve.base.routing import Routes
+from serve.control.api import RolloutView
+from serve.rollout.state.policy import Policy
+from serve.rollout.state.rollout import Phase
 from tests.loadtests.qualify.views import ALIKE, LIMITS, canary
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint

@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
 from loadtests.qualify.trial import policy_of
-from serve.rollout.evidence import Events, Evidence, Segment
-from serve.rollout.policy import Policy
-from serve.rollout.rollout import Plan
+from serve.rollout.evidence.evidence import Events, Evidence, Segment
+from serve.rollout.state.policy import Policy
+from serve.rollout.state.rollout import Plan
 from tests.serve.desk import Desk
 from tests.serve.rollout.rollouts import segment, shadowed
 

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
 from loadtests.render.page import page
 from loadtests.report import Kind, LoadReport, Outcome, Verdict
 from tests.loadtests.reports import (

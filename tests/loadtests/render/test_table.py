@@ -1,6 +1,6 @@
 import pytest
 
-from loadtests.limits import Limits
+from loadtests.judging.limits import Limits
 from loadtests.plan import LoadPlan
 from loadtests.render.table import table
 from loadtests.report import Check, Estimate, Kind, LoadReport, Outcome, Verdict

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from loadtests.arrivals import make_schedule
-from loadtests.client import Client
 from loadtests.plan import make_plan, steady
+from loadtests.sending.arrivals import make_schedule
+from loadtests.sending.client import Client
 from tests.loadtests.known import MODEL, Behaviour, open_known
 
 # Requests in a second: a load may end a little later than its report says.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
-from serve.access import Access
+from serve.base.access import Access
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
 

@@ -3,10 +3,10 @@
 import pytest
 from playwright.sync_api import expect
 
-from serve.control import ActWanted, RolloutWanted, RoutesWanted
+from serve.control.api import ActWanted, RolloutWanted, RoutesWanted
 from serve.rollout.advance import pause
-from serve.rollout.policy import Policy, Step
-from serve.rollout.trail import Action
+from serve.rollout.state.policy import Policy, Step
+from serve.rollout.trail.trail import Action
 from tests.serve.dashboard.conftest import Visit, VisitDesk
 from tests.serve.desk import Desk
 

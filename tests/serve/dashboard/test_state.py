@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from serve.catalog import Catalog
+from serve.base.routing import Routes
+from serve.engine.catalog import Catalog
 from serve.rollout.advance import abort
-from serve.rollout.policy import Policy, Shadow
-from serve.rollout.trail import Action
-from serve.routing import Routes
+from serve.rollout.state.policy import Policy, Shadow
+from serve.rollout.trail.trail import Action
 from tests.conftest import make_bundle
 from tests.serve.dashboard.conftest import VisitDesk
 from tests.serve.desk import Desk

@@ -5,7 +5,7 @@ import hashlib
 import pytest
 from playwright.sync_api import expect
 
-from serve.access import Access, Grant, Role
+from serve.base.access import Access, Grant, Role
 from tests.serve.dashboard.conftest import VisitDesk
 from tests.serve.desk import Desk
 

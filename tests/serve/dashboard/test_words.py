@@ -4,7 +4,7 @@ from typing import Any
 
 from playwright.sync_api import expect
 
-from serve.rollout.policy import Policy
+from serve.rollout.state.policy import Policy
 from tests.serve.dashboard.conftest import Visit, VisitDesk
 from tests.serve.desk import Desk
 
@@ -66,7 +66,7 @@ def test_what_is_missing_is_told_apart(visit: VisitDesk) -> None:
 
 
 def test_a_figure_stands_where_the_judge_sees_it(visit: VisitDesk) -> None:
-    """By the same rules as serve/rollout/figure.py: (harm, its line, safety, its line)."""
+    """By the same rules as serve/rollout/judging/finding.py: (harm, its line, safety, its line)."""
     page = visit(Desk())
     cases = {
         (6.3, 6.2, 0.0, 3.0): "harm",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from serve.settings import Settings
+from serve.base.settings import Settings
 from tests.serve.endpoint import Endpoint
 from tests.serve.http.echo import MakeLoop, Running, running
 

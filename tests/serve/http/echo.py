@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from starlette.types import Receive, Scope, Send
 
 from deployments.ports import free_ports
+from serve.base.settings import Settings
 from serve.http.server import HttpServer
-from serve.settings import Settings
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

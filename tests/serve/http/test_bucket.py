@@ -1,6 +1,6 @@
 import pytest
 
-from serve.errors import TooManyWrites
+from serve.base.errors import TooManyWrites
 from serve.http.bucket import Bucket
 
 

@@ -8,7 +8,7 @@ import openai
 import orjson
 import pytest
 
-from serve.errors import InvalidRequest, ModelFailed
+from serve.base.errors import InvalidRequest, ModelFailed
 from serve.http.embeddings import EmbeddingsRequest, decode_embeddings, encode_embeddings
 from tests.conftest import make_bundle
 from tests.serve.endpoint import Endpoint

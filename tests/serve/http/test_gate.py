@@ -9,11 +9,11 @@ import httpx2
 import pytest
 import yaml
 
-from serve.access import Access, read_grants
-from serve.docs.openapi import openapi
+from serve.app.openapi import openapi
+from serve.base.access import Access, read_grants
+from serve.base.settings import Settings
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
-from serve.settings import Settings
 from tests.serve.endpoint import Endpoint
 
 TOKENS = {

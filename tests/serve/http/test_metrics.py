@@ -1,8 +1,8 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serve.errors import VariantUnavailable
-from serve.rollout.tally import Load, Tally
+from serve.base.errors import VariantUnavailable
+from serve.counting.tally import Load, Tally
 from tests.serve.endpoint import Endpoint
 
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}

@@ -5,7 +5,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from serve.errors import InvalidBundle, InvalidRequest, RejectedBundle, UnknownModel, VariantUnavailable
+from serve.base.errors import InvalidBundle, InvalidRequest, RejectedBundle, UnknownModel, VariantUnavailable
 from tests.serve.endpoint import Endpoint, Told
 
 BASE = {"name": "linear", "version": "base", "state": "READY", "reason": ""}

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
+from serve.base.settings import Settings
 from serve.http.server import _Bounded, listen
-from serve.settings import Settings
 from tests.serve.http.echo import GET, MakeLoop, Running, read_answer, read_to_end, running
 
 

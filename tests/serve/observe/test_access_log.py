@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
 from serve.observe.access_log import Access, AccessLog
 
 ACCESS: Access = {

@@ -5,9 +5,9 @@ import pytest
 from prometheus_client import Metric, parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
+from serve.counting.tally import EDGES_MS, Tally
+from serve.counting.usage import Part, PartUsage, Usage
 from serve.observe.metrics import ModelView, VariantView, render
-from serve.observe.usage import Part, PartUsage, Usage
-from serve.rollout.tally import EDGES_MS, Tally
 
 Key = tuple[str, str | None, str | None]
 USAGE = Usage(

@@ -2,7 +2,7 @@ import sys
 
 import pytest
 
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
 from serve.observe.tracing import make_tracer
 
 

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 
-from serve.access import Access
-from serve.catalog import IndexEntry
-from serve.errors import (
+from serve.base.access import Access
+from serve.base.errors import (
     DeadlineExceeded,
     InvalidBundle,
     ModelFailed,
@@ -22,14 +21,15 @@ from serve.errors import (
     UnknownVariant,
     VariantUnavailable,
 )
+from serve.base.routing import Routes
+from serve.base.settings import Settings
+from serve.bundles.unserved import Unserved
+from serve.counting.tally import Load, Loads, Tally
+from serve.engine.catalog import IndexEntry
+from serve.engine.registry import Registry
+from serve.engine.request import InferRequest
 from serve.observe.observer import Observer
 from serve.oip.grpc_service import grpc_handler
-from serve.oip.request import InferRequest
-from serve.registry import Registry
-from serve.rollout.tally import Load, Loads, Tally
-from serve.routing import Routes
-from serve.settings import Settings
-from serve.unserved import Unserved
 from tests.conftest import SIGNATURE
 
 FAILURES = {

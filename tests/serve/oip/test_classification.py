@@ -5,10 +5,10 @@ import orjson
 import pytest
 from numpy.typing import NDArray
 
-from serve.errors import InvalidRequest, ModelFailed
+from serve.base.errors import InvalidRequest, ModelFailed
+from serve.base.tensor import Signature, TensorSpec
 from serve.oip.classification import classify
 from serve.oip.http_codec import decode_request, encode_answer
-from serve.tensor import Signature, TensorSpec
 
 
 def signature(datatype: str = "FP32", *shape: int | str) -> Signature:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from serve.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
+from serve.base.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
 from serve.oip.compression import compress, decompress
 
 BODY = b'{"inputs": []}' * 100

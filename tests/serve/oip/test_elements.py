@@ -3,9 +3,9 @@
 import orjson
 import pytest
 
-from serve.errors import InvalidRequest
+from serve.base.errors import InvalidRequest
+from serve.base.tensor import TensorSpec
 from serve.oip.elements import read_elements, write_elements
-from serve.tensor import TensorSpec
 
 
 @pytest.mark.parametrize(

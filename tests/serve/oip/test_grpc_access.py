@@ -8,7 +8,7 @@ import grpc
 import pytest
 import yaml
 
-from serve.access import Access, Role, read_grants
+from serve.base.access import Access, Role, read_grants
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
 from serve.oip import inference_pb2 as wire

@@ -3,11 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.errors import InvalidRequest, RequestTooLarge
+from serve.base.errors import InvalidRequest, RequestTooLarge
+from serve.base.tensor import DATATYPES, Signature, TensorSpec
+from serve.engine.request import InferRequest
 from serve.oip.grpc_codec import decode_request, encode_answer
 from serve.oip.inference_pb2 import ModelInferRequest
-from serve.oip.request import InferRequest
-from serve.tensor import DATATYPES, Signature, TensorSpec
 
 Y = TensorSpec(name="y", datatype="FP32", shape=("batch", 2))
 X = np.array([[1, 2]], np.float32)

@@ -12,13 +12,13 @@ import pytest
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-from serve.errors import ServerFailed
+from serve.base.errors import ServerFailed
+from serve.base.settings import Settings
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
 from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_calls import SERVICE
 from serve.oip.grpc_server import GrpcServer
-from serve.settings import Settings
 from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
 from tests.serve.host import Stuck

@@ -10,11 +10,11 @@ import tritonclient.grpc.aio as triton_aio
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from serve.errors import ModelFailed
+from serve.base.errors import ModelFailed
+from serve.base.routing import STICKY_KEY
+from serve.base.settings import Settings
 from serve.oip import inference_pb2 as wire
 from serve.oip.grpc_calls import SERVICE, status_of
-from serve.routing import STICKY_KEY
-from serve.settings import Settings
 
 X = np.array([[1, 2, 3, 4], [5, 6, 7, 8]], np.float32)
 Told = list[tuple[str, str, str | None]]

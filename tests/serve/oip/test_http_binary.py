@@ -4,10 +4,10 @@ import numpy as np
 import orjson
 import pytest
 
-from serve.errors import InvalidRequest
+from serve.base.errors import InvalidRequest
+from serve.base.tensor import Signature, TensorSpec
+from serve.engine.request import InferRequest
 from serve.oip.http_codec import decode_request, encode_answer, read_json_bytes
-from serve.oip.request import InferRequest
-from serve.tensor import Signature, TensorSpec
 
 SIGNATURE = Signature(
     inputs=(

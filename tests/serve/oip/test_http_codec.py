@@ -4,10 +4,10 @@ import numpy as np
 import orjson
 import pytest
 
-from serve.errors import InvalidRequest, ModelFailed, RequestTooLarge
+from serve.base.errors import InvalidRequest, ModelFailed, RequestTooLarge
+from serve.base.tensor import Arrays, Signature, TensorSpec
+from serve.engine.request import InferRequest
 from serve.oip.http_codec import decode_request, encode_answer
-from serve.oip.request import InferRequest
-from serve.tensor import Arrays, Signature, TensorSpec
 
 SIGNATURE = Signature(
     inputs=(

@@ -4,11 +4,11 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serve.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
+from serve.base.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
+from serve.base.tensor import Signature, TensorSpec
 from serve.oip import grpc_codec, http_codec
 from serve.oip.compression import compress, decompress
 from serve.oip.inference_pb2 import InferParameter, InferTensorContents, ModelInferRequest
-from serve.tensor import Signature, TensorSpec
 
 Y = TensorSpec(name="y", datatype="FP32", shape=("batch", 2))
 FORMS = (

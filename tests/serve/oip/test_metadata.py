@@ -1,8 +1,8 @@
-from serve.model import ServedModel
+from serve.base.routing import Routes
+from serve.base.settings import Settings
+from serve.base.tensor import Signature, TensorSpec
+from serve.engine.model import ServedModel
 from serve.oip.metadata import describe_model, model_config, model_metadata, server_metadata
-from serve.routing import Routes
-from serve.settings import Settings
-from serve.tensor import Signature, TensorSpec
 from tests.serve import texts
 
 OUTPUT = TensorSpec(name="embedding", datatype="FP32", shape=("batch", 384))

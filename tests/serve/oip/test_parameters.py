@@ -2,7 +2,7 @@ from typing import Any
 
 import pytest
 
-from serve.errors import InvalidRequest
+from serve.base.errors import InvalidRequest
 from serve.oip.parameters import check_parameters, read_timeout_s, read_variant
 
 

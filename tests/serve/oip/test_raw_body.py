@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from serve.errors import InvalidRequest, RequestTooLarge
+from serve.base.errors import InvalidRequest, RequestTooLarge
+from serve.base.tensor import Signature, TensorSpec
+from serve.engine.request import InferRequest
 from serve.oip.http_codec import decode_request
-from serve.oip.request import InferRequest
-from serve.tensor import Signature, TensorSpec
 
 
 def decode(body: bytes, *inputs: TensorSpec) -> InferRequest:

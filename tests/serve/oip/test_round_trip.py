@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from numpy.typing import NDArray
 
+from serve.base.tensor import DATATYPES, Signature, TensorSpec
 from serve.oip import grpc_codec, http_codec
 from serve.oip.binary import read_binary, write_binary
 from serve.oip.elements import read_elements
 from serve.oip.inference_pb2 import ModelInferRequest
-from serve.tensor import DATATYPES, Signature, TensorSpec
 
 _SHAPES = npst.array_shapes(min_dims=1, max_dims=3, max_side=4)
 

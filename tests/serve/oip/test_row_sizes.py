@@ -2,9 +2,9 @@
 
 import pytest
 
+from serve.base.tensor import Signature, TensorSpec
 from serve.oip.metadata import example_shapes, wire_parameters
 from serve.oip.row_sizes import advise
-from serve.tensor import Signature, TensorSpec
 
 _LIMIT = 16 * 2**20
 

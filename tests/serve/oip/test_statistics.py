@@ -1,7 +1,7 @@
 import pytest
 
+from serve.counting.tally import Tally
 from serve.oip.statistics import model_statistics
-from serve.rollout.tally import Tally
 
 
 @pytest.fixture

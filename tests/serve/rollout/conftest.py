@@ -5,7 +5,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from serve.rollout.store import Store
+from serve.rollout.store.store import Store
 from tests.serve.rollout.keeping import Clock, Gateway, Keeping
 from tests.serve.rollout.stores import postgres, postgres_folder
 

@@ -13,9 +13,9 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.rollout.cost import Contrast, contrast, log_cheaper
-from serve.rollout.policy import Policy
-from serve.rollout.sequential import Array
+from serve.rollout.evidence.evalues import Array
+from serve.rollout.judging.cost import Contrast, contrast, log_cheaper
+from serve.rollout.state.policy import Policy
 from tests.serve.rollout.asked import Asked, Cell, Found, median_said
 
 _MOST_BLOCKS = 32

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from serve.rollout.census import Watch
-from serve.rollout.journal import Journal
+from serve.counting.census import Watch
+from serve.counting.journal import Journal
 
 ROOT = Path(__file__).parents[3]
 WATCH = Watch(rollout="r1", baseline="fp32", candidate="int8", limit_ms=None, feedback=False)

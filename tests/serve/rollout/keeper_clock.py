@@ -7,7 +7,7 @@ from unittest.mock import patch
 import numpy as np
 
 from serve.rollout import clock
-from serve.rollout.sequential import Array
+from serve.rollout.evidence.evalues import Array
 from tests.serve.rollout.traffic import Scenario, Whole
 
 

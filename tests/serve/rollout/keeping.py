@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from serve.control import ActWanted, RolloutView, RolloutWanted, TrailLine
-from serve.rollout.census import Census, Disagreement
-from serve.rollout.commands import Commands
+from serve.base.routing import Routes
+from serve.control.api import ActWanted, RolloutView, RolloutWanted, TrailLine
+from serve.control.commands import Commands
+from serve.counting.census import Census, Disagreement
 from serve.rollout.controller import Controller
-from serve.rollout.evidence import Comparison
-from serve.rollout.lease import LEASE_S
+from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.outbox import Outbox
-from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow, Step
-from serve.rollout.rollout import Phase, Rollout
 from serve.rollout.situation import Situation
-from serve.rollout.store import Store
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow, Step
+from serve.rollout.state.rollout import Phase, Rollout
+from serve.rollout.store.lease import LEASE_S
+from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
-from serve.routing import Routes
 
 VERSIONS = {"fp32": "a" * 64, "int8": "b" * 64, "slim": "c" * 64}
 # Three steps that ask for little time, and a latency limit that need not be found out.

@@ -12,15 +12,15 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.rollout import course
-from serve.rollout.calm import calm_rates
-from serve.rollout.clusters import compare
-from serve.rollout.counts import Counts, counts_in
-from serve.rollout.guards import harm, safety
-from serve.rollout.policy import Policy
-from serve.rollout.sequential import Array
-from serve.rollout.stalls import waits
-from serve.routing import BUCKETS
+from serve.base.routing import BUCKETS
+from serve.rollout.evidence import course
+from serve.rollout.evidence.calm import calm_rates
+from serve.rollout.evidence.evalues import Array
+from serve.rollout.evidence.stalls import waits
+from serve.rollout.judging.clusters import compare
+from serve.rollout.judging.counts import Counts, counts_in
+from serve.rollout.judging.guards import harm, safety
+from serve.rollout.state.policy import Policy
 from tests.serve.rollout.asked import Asked, Cell, Found, median_said
 from tests.serve.rollout.simulate import GUARDS
 

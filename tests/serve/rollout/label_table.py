@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import logsumexp
 
-from serve.rollout.mcnemar import matched_harm
-from serve.rollout.policy import AccuracyGuard
-from serve.rollout.sequential import Array
+from serve.rollout.evidence.evalues import Array
+from serve.rollout.judging.mcnemar import matched_harm
+from serve.rollout.state.policy import AccuracyGuard
 
 CLASSES, EVERY, WRONG = 10, 20, 0.05
 # With a shadow and accuracy there are so many guards, those of latency counted as one.

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from serve.rollout.answered import Answer
-from serve.rollout.feedback import Feedback, Outcome
-from serve.rollout.labels import Running
-from serve.rollout.store import Store
+from serve.rollout.state.feedback import Feedback, Outcome
+from serve.rollout.store.feedback import Answer
+from serve.rollout.store.labels import Running
+from serve.rollout.store.store import Store
 
 NOBODY: dict[str, Any] = {"counted": 0, "double": (), "late": (), "unknown": ()}
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
-from serve.rollout.quantiles import NAMES, QUANTILES
-from serve.rollout.sequential import Array
-from serve.rollout.tally import EDGES_MS
+from serve.counting.quantiles import NAMES, QUANTILES
+from serve.counting.tally import EDGES_MS
+from serve.rollout.evidence.evalues import Array
+from serve.rollout.state.policy import ErrorGuard, Policy, QuantileGuard
 from tests.serve.rollout.asked import Asked, Cell, Found
 from tests.serve.rollout.simulate import Runs, run
 from tests.serve.rollout.traffic import Scenario, Truths, Whole

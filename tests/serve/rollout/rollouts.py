@@ -1,8 +1,8 @@
 """Rollouts and evidence for tests."""
 
-from serve.rollout.evidence import Comparison, Cost, Events, Evidence, Moments, Pair, Segment
-from serve.rollout.policy import Policy
-from serve.rollout.rollout import Phase, Plan, Rollout, start
+from serve.rollout.evidence.evidence import Comparison, Cost, Events, Evidence, Moments, Pair, Segment
+from serve.rollout.state.policy import Policy
+from serve.rollout.state.rollout import Phase, Plan, Rollout, start
 
 SHARES = (0.01, 0.05, 0.25, 0.5, 0.95)
 

@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from serve.rollout.likeness import Pairs, above, below
-from serve.rollout.policy import Policy, Shadow
-from serve.rollout.sequential import Array
+from serve.rollout.evidence.evalues import Array
+from serve.rollout.judging.shadow import Pairs, above, below
+from serve.rollout.state.policy import Policy, Shadow
 from tests.serve.rollout.asked import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, simulate_shadow
 

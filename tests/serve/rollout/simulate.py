@@ -10,14 +10,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.rollout import course
-from serve.rollout.calm import calm_rates
-from serve.rollout.cost import contrast, log_cheaper
-from serve.rollout.counts import Counts, counts_in
-from serve.rollout.guards import harm, safety
-from serve.rollout.policy import ErrorGuard, Policy, QuantileGuard
-from serve.rollout.sequential import Array, log_rate_above, log_rate_below
-from serve.rollout.stalls import waits
+from serve.rollout.evidence import course
+from serve.rollout.evidence.calm import calm_rates
+from serve.rollout.evidence.evalues import Array, log_rate_above, log_rate_below
+from serve.rollout.evidence.stalls import waits
+from serve.rollout.judging.cost import contrast, log_cheaper
+from serve.rollout.judging.counts import Counts, counts_in
+from serve.rollout.judging.guards import harm, safety
+from serve.rollout.state.policy import ErrorGuard, Policy, QuantileGuard
 from tests.serve.rollout.keeper_clock import keeper_clock
 from tests.serve.rollout.traffic import Scenario, Traffic, Truths, Whole
 

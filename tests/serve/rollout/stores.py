@@ -15,13 +15,13 @@ from typing import Any
 
 import psycopg
 
+from serve.base.routing import Routes
 from serve.rollout.advance import advance
-from serve.rollout.judge import judge
-from serve.rollout.rollout import Rollout
-from serve.rollout.seal_key import SealKey
-from serve.rollout.store import Store
-from serve.rollout.trail import METHOD, Action, Change, Entry, Judged, seal
-from serve.routing import Routes
+from serve.rollout.judging.judge import judge
+from serve.rollout.state.rollout import Rollout
+from serve.rollout.store.store import Store
+from serve.rollout.trail.seal_key import SealKey
+from serve.rollout.trail.trail import METHOD, Action, Change, Entry, Judged, seal
 from tests.serve.rollout.rollouts import begun, proven
 
 

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.errors import RefusedAction
+from serve.base.errors import RefusedAction
 from serve.rollout.advance import abort, advance, end_watch, pause, promote, resume
-from serve.rollout.judge import Kind, Verdict
-from serve.rollout.policy import Policy, Step
-from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.judging.judge import Kind, Verdict
+from serve.rollout.state.policy import Policy, Step
+from serve.rollout.state.rollout import Phase, Rollout
 from tests.serve.rollout.rollouts import at_step, begun
 
 Move = Callable[[Rollout], Rollout]

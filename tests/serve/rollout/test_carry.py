@@ -4,16 +4,16 @@ from typing import Any
 
 import pytest
 
-from serve.control import ActWanted, RolloutWanted
-from serve.errors import RefusedAction
+from serve.base.errors import RefusedAction
+from serve.control.api import ActWanted, RolloutWanted
+from serve.counting.keys import Keys
 from serve.rollout.carry import Earlier, take_up
-from serve.rollout.evidence import Carried, Evidence
-from serve.rollout.keys import Keys
-from serve.rollout.matched import Matched
-from serve.rollout.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.evidence.evidence import Carried, Evidence
+from serve.rollout.evidence.matched import Matched
 from serve.rollout.replay import replay
-from serve.rollout.rollout import Phase
-from serve.rollout.trail import Action
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.rollout import Phase
+from serve.rollout.trail.trail import Action
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 from tests.serve.rollout.rollouts import at_step, shadowed
 

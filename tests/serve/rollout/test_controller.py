@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from serve.control import ActWanted, RolloutWanted
-from serve.rollout.evidence import Evidence
-from serve.rollout.feedback import Outcome
-from serve.rollout.policy import AccuracyGuard, Policy, Shadow, Step
+from serve.control.api import ActWanted, RolloutWanted
+from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.replay import replay
-from serve.rollout.rollout import Phase
 from serve.rollout.situation import Situation
+from serve.rollout.state.feedback import Outcome
+from serve.rollout.state.policy import AccuracyGuard, Policy, Shadow, Step
+from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from serve.control import ActWanted
-from serve.errors import StaleRevision, StoreFailed
-from serve.rollout.at_once import AtOnce
-from serve.rollout.lease import LEASE_S
-from serve.rollout.policy import Policy, Shadow
+from serve.base.errors import StaleRevision, StoreFailed
+from serve.control.api import ActWanted
+from serve.control.at_once import AtOnce
 from serve.rollout.replay import replay
-from serve.rollout.rollout import Phase
-from serve.rollout.store import Store
-from serve.rollout.trail import Action
+from serve.rollout.state.policy import Policy, Shadow
+from serve.rollout.state.rollout import Phase
+from serve.rollout.store.lease import LEASE_S
+from serve.rollout.store.store import Store
+from serve.rollout.trail.trail import Action
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from serve.control import ActWanted, RoutesWanted
-from serve.errors import LostLease, StoreFailed
-from serve.rollout.lease import LEASE_S
-from serve.rollout.policy import Shadow
-from serve.rollout.rollout import Phase
-from serve.rollout.store import Store
+from serve.base.errors import LostLease, StoreFailed
+from serve.control.api import ActWanted, RoutesWanted
+from serve.rollout.state.policy import Shadow
+from serve.rollout.state.rollout import Phase
+from serve.rollout.store.lease import LEASE_S
+from serve.rollout.store.store import Store
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})

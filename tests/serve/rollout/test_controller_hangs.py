@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from serve.rollout.policy import Shadow, Step
 from serve.rollout.replay import replay
-from serve.rollout.rollout import Phase
+from serve.rollout.state.policy import Shadow, Step
+from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping
 
 USERS = 1000

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from serve.control import ActWanted
-from serve.errors import StaleRevision
-from serve.rollout.answered import Answered
-from serve.rollout.feedback import Outcome
-from serve.rollout.policy import AccuracyGuard, Shadow
+from serve.base.errors import StaleRevision
+from serve.control.api import ActWanted
 from serve.rollout.replay import replay
-from serve.rollout.rollout import Phase
-from serve.rollout.store import Store
+from serve.rollout.state.feedback import Outcome
+from serve.rollout.state.policy import AccuracyGuard, Shadow
+from serve.rollout.state.rollout import Phase
+from serve.rollout.store.feedback import Answered
+from serve.rollout.store.store import Store
 from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})

@@ -4,11 +4,11 @@ from copy import deepcopy
 
 import pytest
 
-from serve.control import ActWanted
-from serve.rollout.policy import Guards, LatencyGuard, Shadow
+from serve.control.api import ActWanted
+from serve.counting.tally import EDGES_MS, Load, Tally
 from serve.rollout.replay import replay
-from serve.rollout.tally import EDGES_MS, Load, Tally
-from serve.rollout.trail import Action
+from serve.rollout.state.policy import Guards, LatencyGuard, Shadow
+from serve.rollout.trail.trail import Action
 from tests.serve.rollout.keeping import POLICY, Keeping
 
 UNNAMED = POLICY.model_copy(update={"guards": Guards(latency=LatencyGuard(times_baseline=2))})

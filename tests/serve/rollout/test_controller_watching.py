@@ -2,11 +2,11 @@
 
 import pytest
 
-from serve.control import ActWanted, RoutesWanted
-from serve.errors import RefusedAction
-from serve.rollout.policy import Shadow
+from serve.base.errors import RefusedAction
+from serve.control.api import ActWanted, RoutesWanted
 from serve.rollout.replay import replay
-from serve.rollout.rollout import Phase
+from serve.rollout.state.policy import Shadow
+from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from serve.rollout.census import Count, Sheet
-from serve.rollout.journal import Journal, stand
-from serve.rollout.ledger import Account, Line
+from serve.counting.census import Count, Sheet
+from serve.counting.journal import Journal, stand
+from serve.counting.ledger import Account, Line
 from serve.rollout.leftovers import Leftovers, recover
 from tests.serve.rollout.diary import WATCH, killed_after
 

@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from serve.rollout.breaker import Trip
+from serve.counting.breaker import Trip
 from serve.rollout.notices import Notices
 
 TRIP = Trip(rollout="digits/1", by="ann", reason="smoke")

@@ -3,12 +3,12 @@ import json
 import pytest
 
 from serve.rollout.advance import abort, end_watch, pause, promote, resume
-from serve.rollout.evidence import Pair
-from serve.rollout.policy import Guards, LatencyGuard, Policy
+from serve.rollout.evidence.evidence import Pair
 from serve.rollout.replay import recompute, replay
-from serve.rollout.rollout import Phase, Rollout
-from serve.rollout.seal_key import SealKey
-from serve.rollout.trail import Action, Change, Entry
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy
+from serve.rollout.state.rollout import Phase, Rollout
+from serve.rollout.trail.seal_key import SealKey
+from serve.rollout.trail.trail import Action, Change, Entry
 from tests.serve.rollout.rollouts import begun, proven, shadowed
 from tests.serve.rollout.stores import judged, routes_of, sealed, started
 

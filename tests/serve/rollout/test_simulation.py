@@ -8,10 +8,10 @@ import pytest
 from numpy.typing import NDArray
 
 from serve.rollout.advance import advance, promote
-from serve.rollout.evidence import Cost, Events, Evidence, Pair, Segment
-from serve.rollout.judge import judge
-from serve.rollout.policy import Policy
-from serve.rollout.rollout import Phase, Rollout
+from serve.rollout.evidence.evidence import Cost, Events, Evidence, Pair, Segment
+from serve.rollout.judging.judge import judge
+from serve.rollout.state.policy import Policy
+from serve.rollout.state.rollout import Phase, Rollout
 from tests.serve.rollout.rollouts import SHARES, begun
 from tests.serve.rollout.simulate import Runs, simulate
 from tests.serve.rollout.traffic import Scenario

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 
 import pytest
 
-from serve.control import RoutesWanted
-from serve.rollout.evidence import Evidence
+from serve.base.routing import Routes
+from serve.control.api import RoutesWanted
+from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.mended import mended
-from serve.rollout.policy import AccuracyGuard, Guards, Shadow
-from serve.rollout.rollout import Phase
 from serve.rollout.situation import Situation
-from serve.rollout.store import Present
-from serve.rollout.trail import Action
-from serve.routing import Routes
+from serve.rollout.state.policy import AccuracyGuard, Guards, Shadow
+from serve.rollout.state.rollout import Phase
+from serve.rollout.store.store import Present
+from serve.rollout.trail.trail import Action
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Clock, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})

@@ -1,8 +1,8 @@
 import pytest
 
-from serve.errors import RefusedAction
-from serve.rollout.policy import Shadow
-from serve.rollout.rollout import Phase
+from serve.base.errors import RefusedAction
+from serve.rollout.state.policy import Shadow
+from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from serve.control import ActWanted, RolloutView, RoutesWanted
-from serve.errors import RefusedAction
-from serve.rollout.policy import Policy
-from serve.rollout.rollout import Phase
+from serve.base.errors import RefusedAction
+from serve.control.api import ActWanted, RolloutView, RoutesWanted
+from serve.rollout.state.policy import Policy
+from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Keeping
 
 AT_ONCE = POLICY.model_copy(update={"on_done": "become_baseline"})

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from serve.rollout.tally import EDGES_MS, Load, Loads, Tally
+from serve.counting.tally import EDGES_MS, Load, Loads, Tally
 from serve.rollout.timeline import Timeline
 
 DIGITS = ("digits", "fp32")

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from serve.control import TrailLine
+from serve.control.api import TrailLine
 from serve.rollout import webhook
 from serve.rollout.webhook import Notice, Webhook
 from tests.serve.desk import Desk

@@ -1,7 +1,7 @@
+from serve.base.routing import Routes
 from serve.rollout.advance import accept
-from serve.rollout.rollout import Phase, routes_of
+from serve.rollout.state.rollout import Phase, routes_of
 from serve.rollout.withdrawal import on_top, withdraw
-from serve.routing import Routes
 from tests.serve.rollout.rollouts import at_step
 
 BEFORE = Routes(model="digits", baseline="fp32", weights={"fp32": 1, "int8": 0})

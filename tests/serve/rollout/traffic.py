@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.rollout.sequential import Array
+from serve.rollout.evidence.evalues import Array
 
 Whole = NDArray[np.int64]
 Truths = NDArray[np.bool_]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from serve.rollout.evidence import Events, Pair, Segment
-from serve.rollout.guards import harm
-from serve.rollout.policy import Policy
-from serve.rollout.sequential import Array
-from serve.rollout.stretch import STRETCH_S
-from serve.rollout.watching import limit_of, looks_of, weigh_lately
+from serve.rollout.evidence.evalues import Array
+from serve.rollout.evidence.evidence import Events, Pair, Segment
+from serve.rollout.evidence.stretch import STRETCH_S
+from serve.rollout.judging.guards import harm
+from serve.rollout.judging.watching import limit_of, looks_of, weigh_lately
+from serve.rollout.state.policy import Policy
 from tests.serve.rollout.asked import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, Runs, run
 from tests.serve.rollout.traffic import Scenario, Whole

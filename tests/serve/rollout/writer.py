@@ -5,8 +5,8 @@ import os
 import signal
 import sys
 
-from serve.rollout import store as stores
-from serve.rollout.store import Store
+from serve.rollout.store import store as stores
+from serve.rollout.store.store import Store
 from tests.serve.rollout.stores import go_on
 
 

@@ -1,0 +1,154 @@
+"""Shelf: finished work on disk, so that an export that was killed goes on where it stopped.
+
+An entry is a folder that is renamed into place when it is complete; one that cannot be read is no entry.
+"""
+
+import io
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from zipfile import BadZipFile
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from export.artifacts import Exported, Made, Note
+from export.proof.held_out import Answers
+from serve.base.tensor import Signature
+from serve.bundles.bundle import sha256
+from serve.bundles.figures import Parity
+
+_Entry = TypeVar("_Entry")
+
+_SCRATCH = ".scratch"
+_LOGS = "logs"
+
+
+class Shelf:
+    """Entries by key: torch models between steps, graphs, answers."""
+
+    def __init__(self, folder: Path, origin: str) -> None:
+        """Entries live in `folder`, which is made if need be. `origin` is the digest of everything but the
+        steps that decides a result."""
+        self._folder = folder
+        self._origin = origin
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def key(self, *facts: Any) -> str:
+        """The key of what follows from these facts, plain data."""
+        return sha256(json.dumps([self._origin, *facts], sort_keys=True).encode())
+
+    def save_made(self, key: str, made: Made) -> None:
+        """Keep a torch model: its weights, and how to build a module that they fit."""
+
+        def write(folder: Path) -> None:
+            facts = {"surgery": made.surgery, "pruned": sorted(made.pruned), "notes": made.notes}
+            (folder / "made.json").write_text(json.dumps(facts))
+            safetensors.torch.save_model(made.module, str(folder / "weights.safetensors"))
+
+        self._save(key, write)
+        shutil.rmtree(self._folder / f"{key}{_SCRATCH}", ignore_errors=True)
+
+    def load_made(self, key: str, build: Callable[[tuple[Note, ...]], torch.nn.Module]) -> Made | None:
+        """The torch model kept under `key`; `build` makes a module of its shape from the surgery."""
+
+        def read(folder: Path) -> Made:
+            facts = json.loads((folder / "made.json").read_text())
+            module = build(tuple(facts["surgery"]))
+            safetensors.torch.load_model(module, str(folder / "weights.safetensors"))
+            return Made(
+                module=module.eval(),
+                surgery=tuple(facts["surgery"]),
+                pruned=frozenset(facts["pruned"]),
+                notes=tuple(facts["notes"]),
+            )
+
+        return self._load(key, read)
+
+    def save_exported(self, key: str, exported: Exported) -> None:
+        """Keep a graph."""
+
+        def write(folder: Path) -> None:
+            facts = {
+                "signature": exported.signature.model_dump(mode="json"),
+                "parity": exported.parity and exported.parity.model_dump(mode="json"),
+                "notes": exported.notes,
+            }
+            (folder / "exported.json").write_text(json.dumps(facts))
+            (folder / "model.onnx").write_bytes(exported.graph)
+
+        self._save(key, write)
+
+    def load_exported(self, key: str) -> Exported | None:
+        """The graph kept under `key`."""
+
+        def read(folder: Path) -> Exported:
+            facts = json.loads((folder / "exported.json").read_text())
+            return Exported(
+                graph=(folder / "model.onnx").read_bytes(),
+                signature=Signature.model_validate(facts["signature"]),
+                parity=facts["parity"] and Parity.model_validate(facts["parity"]),
+                notes=tuple(facts["notes"]),
+            )
+
+        return self._load(key, read)
+
+    def save_answers(self, key: str, answers: Answers) -> None:
+        """Keep what a graph answered on the held-out split."""
+        # Through memory: numpy tells a full disk by an error without a name. By number: any name will do.
+        content = io.BytesIO()
+        np.savez(content, np.array(list(answers)), *answers.values(), allow_pickle=False)
+        self._save(key, lambda folder: (folder / "answers.npz").write_bytes(content.getvalue()))
+
+    def load_answers(self, key: str) -> Answers | None:
+        """The answers kept under `key`."""
+
+        def read(folder: Path) -> Answers:
+            # Read before it is opened: numpy leaves a broken file open.
+            content = io.BytesIO((folder / "answers.npz").read_bytes())
+            with np.load(content, allow_pickle=False) as kept:
+                names, *arrays = (kept[f"arr_{number}"] for number in range(len(kept.files)))
+                return dict(zip(names.tolist(), arrays, strict=True))
+
+        return self._load(key, read)
+
+    def scratch(self, key: str) -> Path:
+        """A folder for unfinished work on `key`; `save_made` removes it."""
+        folder = self._folder / f"{key}{_SCRATCH}"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def logs(self, name: str) -> Path:
+        """A folder for the events of one training."""
+        return self._folder / _LOGS / name
+
+    def sweep(self, keys: Iterable[str]) -> None:
+        """Remove everything but these entries and the logs."""
+        keep = {_LOGS, *keys}
+        for path in self._folder.iterdir():
+            if path.name not in keep:
+                shutil.rmtree(path)
+
+    def _save(self, key: str, write: Callable[[Path], Any]) -> None:
+        new = Path(tempfile.mkdtemp(prefix=".", dir=self._folder))
+        try:
+            write(new)
+            shutil.rmtree(self._folder / key, ignore_errors=True)
+            new.rename(self._folder / key)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def _load(self, key: str, read: Callable[[Path], _Entry]) -> _Entry | None:
+        folder = self._folder / key
+        if folder.is_dir():
+            with suppress(
+                OSError, ValueError, KeyError, RuntimeError, BadZipFile, safetensors.SafetensorError
+            ):
+                return read(folder)
+        return None

@@ -1,0 +1,207 @@
+"""Scale: weighs variants against the baseline, all of them in one run, and writes their bundles."""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from export.artifacts import Exported, Trained
+from export.cache import Shelf
+from export.data.datasets import Data, Split
+from export.data.inputs import TOKENS
+from export.errors import ExportFailed
+from export.longest import find_longest, require_longest
+from export.onnx.graph import read_opset
+from export.onnx.probe import BATCH
+from export.onnx.ranges import find_ranges
+from export.proof.constant import find_unproven
+from export.proof.correlation import add_correlations
+from export.proof.floor import judge, require_meaningful
+from export.proof.graph_stats import dissect
+from export.proof.held_out import Answers, answers
+from export.proof.mixing import advise, find_mixer
+from export.proof.outputs import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
+from export.proof.quality import measure
+from export.proof.rows import NUMBER, find_dependence
+from export.proof.speed import measure_speed
+from export.proof.task import require_task
+from export.recipe import Recipe
+from serve.base.tensor import Signature
+from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
+from serve.bundles.figures import Figures, Meaning, Quality, Speed
+from serve.engine.session import Session, open_session
+
+# Enough to be warm; a longest text takes seconds.
+_FEW_TOKENS = 32
+
+
+class Scale:
+    """Holds the variants that are due, loaded by production's own Session, until all are weighed together."""
+
+    def __init__(self, recipe: Recipe, trained: Trained, data: Data, shelf: Shelf, home: Path) -> None:
+        self._recipe = recipe
+        self._trained = trained
+        self._data = data
+        self._shelf = shelf
+        self._home = home
+        self._loaded: dict[str, tuple[Exported, Session]] = {}
+        # Variant whose rows see each other -> the node at which they do.
+        self._mixers: dict[str, str | None] = {}
+        # Of the answers worth keeping: the baseline's, for variants to come.
+        self.keys: set[str] = set()
+
+    def load(self, variant: str, exported: Exported) -> None:
+        """Put a variant on the scale. The held-out split is read here, once per variant. Raises ExportFailed
+        or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
+        require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
+        session = self._open(variant, exported)
+        if variant == self._recipe.baseline and self._trained.tokenizer is not None:
+            require_longest(session, self._data.calibration, self._trained.tokenizer.max_tokens)
+        came = self._answers(session, exported.graph)
+        if variant != self._recipe.baseline:
+            _, _, expected = self._baseline()
+            if changes := find_changes(self._meanings(expected), expected, came):
+                raise ExportFailed(
+                    f"{session.name} no longer says what the baseline says: {changes}; who reads the one "
+                    "would misread the other: let the variant end as the baseline ends, such as in a softmax"
+                )
+        else:
+            first, meaning = next(iter(self._meanings(came).items()))
+            require_meaningful(self._recipe.floor, self._recipe.task, first, meaning, self._labelled)
+        self._loaded[variant] = exported, session
+
+    def _open(self, variant: str, exported: Exported) -> Session:
+        """Production's Session of the graph. Raises ExportFailed for a baseline whose rows see each other; of
+        a variant, whose rows quantization has tied together, each row has a run of its own."""
+        name = f"{self._recipe.model}/{variant}"
+        sizes = _sizes(exported.signature, self._data.calibration)
+        session = Session(exported.graph, exported.signature, name, sizes=sizes)
+        beside = find_dependence(session, self._data.held_out)
+        if beside is None:
+            return session
+        mixer = find_mixer(exported.graph, self._data.held_out, beside)
+        if variant == self._recipe.baseline:
+            verb = "changes" if beside == NUMBER else "change"
+            where = f", first in {mixer}" if mixer else ""
+            raise ExportFailed(
+                f"{name} answers a row by the rows beside it in a run ({beside} {verb} the answer{where}), "
+                "and the server puts rows of different clients into one run; "
+                + advise(onnx.load_from_string(exported.graph).graph)
+            )
+        self._mixers[variant] = mixer
+        return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
+
+    def weigh(self, provenance: Mapping[str, Provenance], announce: Callable[[str], object]) -> None:
+        """Measure everything on the scale beside the baseline, and write the bundles."""
+        if not self._loaded:
+            return
+        baseline = self._recipe.baseline
+        graph, session, expected = self._baseline()
+        meanings = self._meanings(expected)
+        sessions = {baseline: session} | {name: item[1] for name, item in self._loaded.items()}
+        graphs = {baseline: graph} | {name: item[0].graph for name, item in self._loaded.items()}
+        speed = measure_speed(sessions, graphs, self._data.calibration, announce)
+        labels = self._data.held_out.labels
+        unproven = find_unproven(self._recipe, meanings, expected, labels)
+        longest = find_longest(session, self._data.calibration)
+        for variant, (exported, its_session) in self._loaded.items():
+            announce(f"{variant}: weigh and write")
+            came = expected if variant == baseline else self._answers(its_session, exported.graph)
+            quality = self._measure(meanings, expected, came, unproven)
+            self._write(variant, quality, speed[variant], provenance[variant], longest)
+
+    def _measure(
+        self, meanings: Meanings, expected: Answers, came: Answers, unproven: Collection[str]
+    ) -> Quality:
+        task, first = self._recipe.task, next(iter(expected))
+        labels = self._data.held_out.labels
+        quality = measure(
+            task, expected[first], came[first], labels, self._recipe.seed, meaning=meanings[first]
+        )
+        outputs = measure_outputs(task, meanings, expected, came)
+        update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, came)}
+        if len(expected) > 1 and task != "embedding" and came is not expected:
+            update["agreement"] = measure_whole(task, meanings, expected, came)
+        return quality.model_copy(update=update)
+
+    def _meanings(self, expected: Answers) -> dict[str, Meaning]:
+        return read_meanings(self._recipe.task, expected, self._data.labelled, named=self._trained.named)
+
+    @property
+    def _classes(self) -> list[str]:
+        """Their names, as far as they have some."""
+        names: list[str] = json.loads(self._trained.assets.get(LABELS, b"[]"))
+        return names
+
+    @property
+    def _labelled(self) -> bool:
+        return self._data.held_out.labels is not None
+
+    def _write(
+        self, variant: str, quality: Quality, speed: Speed, provenance: Provenance, longest: Mapping[str, int]
+    ) -> None:
+        exported, session = self._loaded[variant]
+        contents = {MODEL: exported.graph, **self._trained.assets}
+        anatomy = dissect(exported.graph, self._data.held_out)
+        figures = Figures(
+            **anatomy.model_dump(),
+            model_size_bytes=len(exported.graph),
+            parity=exported.parity,
+            quality=quality,
+            speed=speed,
+            steps=exported.notes,
+        )
+        bundle = Bundle(
+            model=self._recipe.model,
+            variant=variant,
+            baseline=self._recipe.baseline,
+            rejected=judge(self._recipe.floor, quality, self._classes),
+            rows="alone" if session.alone else "together",
+            mixed_by=self._mixers.get(variant),
+            files=tuple(describe_file(path, content) for path, content in sorted(contents.items())),
+            signature=exported.signature,
+            sizes=session.sizes,
+            longest=dict(longest),
+            ranges=find_ranges(exported.graph, _counted_backwards(self._data.calibration)),
+            opset=read_opset(exported.graph),
+            figures=figures,
+            provenance=provenance,
+        )
+        write_bundle(self._home / variant, bundle, contents)
+
+    def _baseline(self) -> tuple[bytes, Session, Answers]:
+        """The baseline's graph, session and answers: of this run, or of the bundle that stands unchanged."""
+        name = self._recipe.baseline
+        if name in self._loaded:
+            exported, session = self._loaded[name]
+            return exported.graph, session, self._answers(session, exported.graph)
+        session = open_session(self._home / name)
+        graph = (self._home / name / MODEL).read_bytes()
+        return graph, session, self._answers(session, graph)
+
+    def _answers(self, session: Session, graph: bytes) -> Answers:
+        key = self._shelf.key("answers", describe_file(MODEL, graph).sha256)
+        came = self._shelf.load_answers(key)
+        if came is None:
+            came = answers(session, self._data.held_out)
+            self._shelf.save_answers(key, came)
+        if session.name == f"{self._recipe.model}/{self._recipe.baseline}":
+            self.keys.add(key)
+        return came
+
+
+def _counted_backwards(rows: Split) -> set[str]:
+    """The inputs that have negative numbers in these rows."""
+    return {name for name, array in rows.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
+
+
+def _sizes(signature: Signature, rows: Split) -> dict[str, int]:
+    """How long each free dimension of the inputs is in these rows, the batch aside; of tokens a few."""
+    return {
+        dim: min(size, _FEW_TOKENS) if dim == TOKENS else size
+        for spec in signature.inputs
+        for dim, size in zip(spec.shape, rows.inputs[spec.name].shape, strict=True)
+        if isinstance(dim, str) and dim != BATCH
+    }

@@ -1,0 +1,1 @@
+"""ONNX graphs: how they are read, written, run and proven."""

@@ -1,0 +1,88 @@
+"""From ONNX: a graph that came as a file, with the recipe's outputs and a batch of any size."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import onnx
+from pydantic import JsonValue
+
+from export.artifacts import Exported
+from export.data.datasets import Split
+from export.errors import ExportFailed
+from export.mending.axes import find_batch
+from export.mending.borders import turn, widen
+from export.mending.inputs import Shape, read_dtype, read_shape
+from export.mending.names import name_nodes
+from export.mending.opset import raise_opset
+from export.mending.outputs import select_outputs
+from export.mending.sizes import read_sizes
+from export.mending.types import tell_types
+from export.onnx.graph import clean
+from serve.base.tensor import Signature, TensorSpec, datatype_of
+
+# The names on the wire, in order; or each with its name in the file.
+Outputs = tuple[str, ...] | Mapping[str, str]
+
+
+def from_onnx(graph: bytes, rows: Split, outputs: Outputs) -> Exported:
+    """The part of the graph that makes these outputs, in their order, rows first, tried on real `rows` in
+    batches of several sizes. What had to be changed for that is noted, and proven to answer as the file does.
+
+    Raises ExportFailed when it takes other inputs, or answers no batch of any size."""
+    model = onnx.load_from_string(graph)
+    wanted = outputs if isinstance(outputs, Mapping) else {name: name for name in outputs}
+    changes = select_outputs(model.graph, wanted, rows.inputs)
+    # Sizes in the middle that the file names in its own way.
+    del model.graph.value_info[:]
+    changes += name_nodes(model.graph) + widen(model.graph)
+    file = onnx.ModelProto.FromString(model.SerializeToString())
+    model, raised = raise_opset(model)
+    tried, forms, difference = find_batch(model, file, rows, changed=raised is not None)
+    fixed = sorted({form.fixed for form in forms.values() if form.fixed is not None})
+    changes += [raised] if raised else []
+    changes += [f"a batch fixed to {number} freed" for number in fixed]
+    declared = {item.name: _to_front(read_shape(item), tried.axes[item.name]) for item in file.graph.output}
+    dims = {name: form.dims for name, form in forms.items()}
+    sizes = read_sizes(tried, dims, declared)
+    shapes = {**dims, **sizes}
+    ranks = {name: len(shape) for name, shape in shapes.items()}
+    changes += turn(tried.model.graph, {name: form.axis for name, form in forms.items()}, tried.axes, ranks)
+    _declare(tried.model.graph, shapes)
+    tell_types(tried.model, tried.runs[0][0])
+    note: dict[str, JsonValue] = {"step": "mend", "changes": [*changes]}
+    if difference is not None:
+        note["max_difference"] = difference
+    return Exported(
+        graph=clean(tried.model),
+        signature=_read_signature(tried.model.graph),
+        parity=None,
+        notes=(note,) if changes else (),
+    )
+
+
+def _to_front(shape: Shape, axis: int) -> Shape:
+    return (*shape[axis : axis + 1], *shape[:axis], *shape[axis + 1 :])
+
+
+def _declare(graph: Any, shapes: Mapping[str, Shape]) -> None:
+    for item in (*graph.input, *graph.output):
+        kind = item.type.tensor_type.elem_type
+        item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, kind, shapes[item.name]))
+
+
+def _read_signature(graph: Any) -> Signature:
+    return Signature(
+        inputs=tuple(_describe(item) for item in graph.input),
+        outputs=tuple(_describe(item) for item in graph.output),
+    )
+
+
+def _describe(item: Any) -> TensorSpec:
+    dtype, shape = read_dtype(item), read_shape(item)
+    try:
+        return TensorSpec(name=item.name, datatype=datatype_of(dtype), shape=shape)
+    except (KeyError, ValueError):
+        raise ExportFailed(
+            f"{item.name!r} is {dtype} {list(shape)}, which the wire cannot carry; name other outputs, or "
+            "cast it in the model"
+        ) from None

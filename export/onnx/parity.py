@@ -1,0 +1,124 @@
+"""Parity: the proof that a graph answers like the torch model it came from, in batches and lengths that its
+export never saw."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import torch
+from numpy.typing import NDArray
+
+from export.data.datasets import Split
+from export.errors import ExportFailed, reason_of
+from export.forward import forward, to_tensors
+from export.nearness import SAME_FLOATS, largest_apart
+from export.onnx.probe import PROBES, distance, probe
+from serve.base.tensor import Arrays, Signature, TensorSpec
+from serve.bundles.figures import Parity
+
+
+def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
+    """How far the graph's answers are from torch's on `rows`. Raises ExportFailed where an output has another
+    shape than torch's or than `signature` promises, or another answer."""
+    session = _open(graph)
+    largest = 0.0
+    for size, share in PROBES:
+        inputs = probe(rows, size, share)
+        sizes = _sizes(signature, inputs)
+        for spec, came, wanted in zip(
+            signature.outputs, _run(session, inputs, size), ask_torch(model, inputs, size), strict=True
+        ):
+            _require_shape(spec, came, wanted, sizes, size)
+            largest = max(largest, _require_same(spec.name, came, wanted, size, _explain(model)))
+    return Parity(batch_sizes=tuple(size for size, _ in PROBES), max_abs_difference=largest)
+
+
+def ask_torch(model: torch.nn.Module, inputs: Arrays, rows: int) -> list[NDArray[Any]]:
+    """The model's outputs, in order. Raises ExportFailed where it does not run on so many rows."""
+    try:
+        with torch.no_grad():
+            return [output.numpy() for output in forward(model, to_tensors(inputs))]
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        raise ExportFailed(
+            f"the torch model itself does not run on {rows} rows of {_describe(inputs)} "
+            f"({' '.join(str(error).split()):.300}), and a server batches as many as come; does `forward` "
+            "take inputs of this type and shape, and neither squeeze nor fix its batch or its length?"
+        ) from error
+
+
+def _describe(inputs: Arrays) -> str:
+    return ", ".join(f"{name} {array.dtype} {list(array.shape)}" for name, array in inputs.items())
+
+
+def _open(graph: bytes) -> Any:
+    try:
+        return onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
+        raise ExportFailed(
+            f"onnxruntime does not load the model's graph: {reason_of(error)}; it has its operators in "
+            "float32: cast nothing in `forward` to bfloat16, or to other types that it does not need"
+        ) from error
+
+
+def _run(session: Any, inputs: Arrays, rows: int) -> list[NDArray[Any]]:
+    try:
+        answers: list[NDArray[Any]] = session.run(None, dict(inputs))
+    except Exception as error:  # onnxruntime raises a dozen unrelated classes
+        raise ExportFailed(
+            f"the graph does not run on {rows} rows of {_describe(inputs)}, which the torch model takes: "
+            f"{' '.join(str(error).split()):.300}; keep sizes of the example out of `forward`"
+        ) from error
+    return answers
+
+
+def _sizes(signature: Signature, inputs: Arrays) -> dict[str, int]:
+    """How long each free dimension of the inputs is, by its name."""
+    return {
+        dim: size
+        for spec in signature.inputs
+        for dim, size in zip(spec.shape, inputs[spec.name].shape, strict=True)
+        if isinstance(dim, str)
+    }
+
+
+def _require_shape(
+    spec: TensorSpec, came: NDArray[Any], wanted: NDArray[Any], sizes: Mapping[str, int], rows: int
+) -> None:
+    if came.shape != wanted.shape:
+        raise ExportFailed(
+            f"on {rows} rows the graph's {spec.name} has the shape {list(came.shape)} and torch's "
+            f"{list(wanted.shape)}: the graph is not the model; does `forward` squeeze, or depend on the "
+            "batch size or the length?"
+        )
+    promised = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape]
+    kept = len(promised) == came.ndim and all(
+        isinstance(dim, str) or dim == size for dim, size in zip(promised, came.shape, strict=True)
+    )
+    if not kept:
+        raise ExportFailed(
+            f"on {rows} rows the output {spec.name} has the shape {list(came.shape)}, and the graph promises "
+            f"{list(spec.shape)}, here {promised}: a size of the example was taken for a fixed one, or a "
+            "batch of one is dropped; keep such sizes, and `squeeze` without a dimension, out of `forward`"
+        )
+
+
+def _explain(model: torch.nn.Module) -> str:
+    """What is to be done where the answers differ by more than the rounding of float32."""
+    for name, value in model.named_parameters():
+        if value.dtype == torch.float16:
+            return (
+                f"{name} is float16, which onnxruntime computes in float32 on a processor, and torch rounds; "
+                "build the module in float32 (`.float()`, and no `.half()` in `forward`)"
+            )
+    return "the graph is not the model; does `forward` depend on randomness, on the batch size or on values?"
+
+
+def _require_same(name: str, came: NDArray[Any], wanted: NDArray[Any], rows: int, advice: str) -> float:
+    """The largest difference. Raises ExportFailed, with the advice, where it is more than rounding."""
+    if not (share := largest_apart(came, wanted)) <= SAME_FLOATS:
+        raise ExportFailed(
+            f"on {rows} rows the graph's {name} {list(came.shape)} is up to {share:.2g} of a value away from "
+            f"torch's {list(wanted.shape)}, whose largest value is {np.abs(wanted).max():.2g}: {advice}"
+        )
+    return distance(came, wanted)

@@ -1,0 +1,127 @@
+"""To ONNX: the only call of torch.onnx.export, and the proof that the graph answers like the model."""
+
+import inspect
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import onnx
+import torch
+
+from export.artifacts import Exported
+from export.data.datasets import Split
+from export.errors import ExportFailed
+from export.forward import bind, flatten, to_tensors
+from export.mending.sizes import refuse_empty
+from export.onnx.graph import clean, require_unique_names
+from export.onnx.parity import ask_torch, prove_parity
+from export.onnx.probe import BATCH, EXAMPLE, probe
+from serve.base.tensor import Signature, TensorSpec, datatype_of
+
+
+def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset: int) -> Exported:
+    """The model as an ONNX graph for any number of rows, and of tokens where rows are padded, checked against
+    torch on real `rows`. Raises ExportFailed when there is no such graph."""
+    proto = _convert(model.eval(), rows, outputs, opset)
+    require_unique_names(proto)
+    came = next(item.version for item in proto.opset_import if item.domain == "")
+    if came != opset:
+        raise ExportFailed(f"torch wrote opset {came} where the recipe asks for {opset}; ask for {came}")
+    signature = _read_signature(proto)
+    try:
+        graph = clean(proto)
+    except onnx.shape_inference.InferenceError as error:
+        reason = " ".join(str(error).split())
+        raise ExportFailed(f"the model's graph contradicts itself in its shapes: {reason:.300}") from error
+    return Exported(graph=graph, signature=signature, parity=prove_parity(model, graph, rows, signature))
+
+
+def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset: int) -> Any:
+    inputs = probe(rows, *EXAMPLE)
+    returned = len(ask_torch(model, inputs, EXAMPLE[0]))
+    if returned != len(outputs):
+        raise ExportFailed(
+            f"the model returns {returned} outputs, the recipe's `outputs` names {len(outputs)}: "
+            f"{', '.join(outputs)}; name each tensor, in the model's order (a None is none)"
+        )
+    example = to_tensors(inputs)
+    args, kwargs = bind(model, example)
+    # In the order in which the model takes them, which is that of the graph's inputs.
+    names = {id(value): name for name, value in example.items()}
+    ordered = [names[id(value)] for value in (*args, *kwargs.values())]
+    free = [
+        {axis: dim for axis, dim in enumerate(rows.dims[name]) if isinstance(dim, str)} for name in ordered
+    ]
+    # It tells everyone without torchvision so, at every export.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
+    with _flattened(model), warnings.catch_warnings():
+        # torch 2.13 copies its own tree specifications in a way that it has itself deprecated.
+        warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
+        # All inputs share one batch and one length, which is what we ask for.
+        warnings.filterwarnings("ignore", r"# The axis name: \w+ will not be used", UserWarning)
+        try:
+            program = torch.onnx.export(
+                model,
+                args,
+                kwargs=kwargs,
+                dynamo=True,
+                dynamic_shapes=_place(model, free, args, kwargs),
+                input_names=ordered,
+                output_names=list(outputs),
+                opset_version=opset,
+                external_data=False,
+                verbose=False,
+            )
+        except Exception as error:  # torch raises a different class from each of its stages
+            reason = " ".join(str(error.__cause__ or error).split())
+            raise ExportFailed(f"torch cannot express the model as an ONNX graph: {reason:.600}") from error
+    assert program is not None, "torch returns a program when dynamo=True"
+    return program.model_proto
+
+
+@contextmanager
+def _flattened(model: torch.nn.Module) -> Iterator[None]:
+    """Inside, the model returns a tuple of tensors: torch's exporter knows fewer ways to nest them."""
+    hook = model.register_forward_hook(lambda _, __, came: flatten(model, came))
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def _place(model: torch.nn.Module, free: list[Any], args: Any, kwargs: Any) -> dict[str, Any]:
+    """What is free of each argument, under the name of its parameter; of `*args` a tuple."""
+    places = dict(zip([*range(len(args)), *kwargs], free, strict=True))
+    bound = inspect.signature(model.forward).bind(*range(len(args)), **{name: name for name in kwargs})
+    return {
+        name: tuple(places[item] for item in place) if isinstance(place, tuple) else places[place]
+        for name, place in bound.arguments.items()
+    }
+
+
+def _read_signature(proto: Any) -> Signature:
+    return Signature(
+        inputs=tuple(_read_tensor(item) for item in proto.graph.input),
+        outputs=tuple(_read_tensor(item) for item in proto.graph.output),
+    )
+
+
+def _read_tensor(item: Any) -> TensorSpec:
+    tensor = item.type.tensor_type
+    shape = tuple(dim.dim_param or dim.dim_value for dim in tensor.shape.dim)
+    if not shape or shape[0] != BATCH:
+        raise ExportFailed(
+            f"{item.name} came out with the shape {list(shape)}, not with a first dimension that is free: "
+            "the model fixes its batch size or mixes its rows; keep the batch out of reshapes and constants"
+        )
+    if 0 in shape:
+        refuse_empty(item.name, shape)
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    try:
+        return TensorSpec(name=item.name, datatype=datatype_of(dtype), shape=shape)
+    except KeyError:
+        raise ExportFailed(
+            f"{item.name} is {dtype}, which the wire cannot carry; cast it in the model"
+        ) from None

@@ -1,0 +1,107 @@
+"""Standing: where a variant stands between good and fast, and the words for it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from serve.bundles.bundle import Bundle
+from serve.bundles.figures import Compared, Estimate, SpeedPoint
+
+# The figure that a picture shows: the first of them that a model has.
+_MEASURES = {"accuracy": "accuracy", "cosine": "cosine to the baseline", "agreement": "agreement"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """One point of quality against latency."""
+
+    variant: str
+    rejected: bool
+    # What the quality is, and what the latency is of.
+    measure: str
+    place: str
+    quality: float
+    low: float
+    high: float
+    latency_ms: float
+
+
+def stand(bundle: Bundle) -> Standing:
+    """The variant's point: its chief figure of quality, with its interval, and the latency of one row."""
+    quality = bundle.figures.quality
+    name = next(name for name in _MEASURES if getattr(quality, name) is not None)
+    figure: Compared | Estimate = getattr(quality, name)
+    low, high = figure.low, figure.high
+    if isinstance(figure, Compared):
+        # A share: what is more than 1 is only the width of the interval.
+        low, high = (min(1.0, max(0.0, figure.value - figure.change + end)) for end in (low, high))
+    point = single(bundle)
+    return Standing(
+        variant=bundle.variant,
+        rejected=bundle.rejected is not None,
+        measure=f"{_MEASURES[name]} on held-out rows",
+        place=f"one row of {point.tokens} tokens" if point.tokens else "one row",
+        quality=figure.value,
+        low=low,
+        high=high,
+        latency_ms=point.wall_p50_ms,
+    )
+
+
+def single(bundle: Bundle) -> SpeedPoint:
+    """The point of one row; for text, of the middle length."""
+    points = at(bundle, 1)
+    return points[len(points) // 2]
+
+
+def at(bundle: Bundle, rows: int) -> list[SpeedPoint]:
+    """The points of one batch size: one for each length of text, or just one."""
+    return [point for point in bundle.figures.speed.points if point.rows == rows]
+
+
+def front(standings: Iterable[Standing]) -> list[Standing]:
+    """Those that no other beats in both, the fastest first."""
+    best: list[Standing] = []
+    for item in sorted(standings, key=lambda item: (item.latency_ms, -item.quality)):
+        if not best or item.quality > best[-1].quality:
+            best.append(item)
+    return best
+
+
+def describe(bundle: Bundle, baseline: Bundle) -> str:
+    """What the variant gives and takes beside its baseline, in one sentence."""
+    if bundle.variant == baseline.variant:
+        return f"What the others are weighed against. {_latency(bundle)}."
+    knee = bundle.figures.speed.knee_rows
+    size = bundle.figures.model_size_bytes / baseline.figures.model_size_bytes
+    return (
+        f"{_faster(at(bundle, 1))} in one row, {_faster(at(bundle, knee))} in {knee}; "
+        f"{size:.0%} of the size; {_quality(bundle)}."
+    )
+
+
+def _latency(bundle: Bundle) -> str:
+    standing = stand(bundle)
+    return f"{standing.place.capitalize()} takes {standing.latency_ms:.2f} ms"
+
+
+def _faster(points: Sequence[SpeedPoint]) -> str:
+    low, high = min(points, key=_value), max(points, key=_value)
+    if len(points) == 1:
+        speedup = low.speedup
+        return f"{speedup.value:.2f}x the speed [{speedup.low:.2f}, {speedup.high:.2f}]"
+    return f"{_value(low):.2f}x to {_value(high):.2f}x the speed"
+
+
+def _value(point: SpeedPoint) -> float:
+    return point.speedup.value
+
+
+def _quality(bundle: Bundle) -> str:
+    quality = bundle.figures.quality
+    for name in _MEASURES:
+        figure = getattr(quality, name)
+        if isinstance(figure, Compared):
+            return f"{name} {figure.value:.4f}, {figure.change:+.4f} [{figure.low:+.4f}, {figure.high:+.4f}]"
+        if isinstance(figure, Estimate):
+            return f"{name} {figure.value:.4f} [{figure.low:.4f}, {figure.high:.4f}]"
+    raise AssertionError("every task has one of them")

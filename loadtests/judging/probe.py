@@ -1,0 +1,137 @@
+"""Probe: one rate, tried for one variant, for no longer than it takes to know."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from loadtests.judging.confidence import bound_rate
+from loadtests.judging.figures import describe_sender, estimate_quantile, over_limit
+from loadtests.judging.guards import COMPLETED, OVER_LIMIT, guard_backlog
+from loadtests.judging.limits import Limits
+from loadtests.judging.search import Trial
+from loadtests.judging.validity import check_sender, is_stolen
+from loadtests.plan import LoadPlan
+from loadtests.report import Estimate, Outcome, Probe
+from loadtests.sending.live import Live
+from loadtests.sending.measurement import Measurement
+from loadtests.sending.samples import Samples
+
+# A search has some 16 probes, and all of them together may be wrong once in twenty.
+ALPHA = 0.05 / 16
+# A shorter one sees no queue grow.
+LEAST_S = 5.0
+# In the search a rate passes after this unless it looks bad, or earlier if nothing at all was over the limit;
+# the confirmation proves it.
+SEARCH_S = 10.0
+# Though it takes longer than was asked for: twice as many requests as prove it when none is over the limit.
+PROOF_REQUESTS = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Enough:
+    """Asked while a probe runs: whether it is known what will become of it."""
+
+    limits: Limits
+    stage: str
+
+    def __call__(self, live: Live, now_s: float) -> bool:
+        overdue = live.overdue(now_s)
+        late = bound_rate(live.over_limit + overdue, live.done + overdue, ALPHA)
+        failed = bound_rate(live.errors, live.done, ALPHA)
+        if now_s < LEAST_S:
+            return False
+        if _above(late, OVER_LIMIT) or _above(failed, self.limits.errors):
+            return True
+        if self.stage == "search" and (now_s >= SEARCH_S or not late.value + failed.value):
+            return late.value <= OVER_LIMIT and failed.value <= self.limits.errors
+        return _below(late, OVER_LIMIT) and _below(failed, self.limits.errors)
+
+
+def judge_probe(trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement) -> Probe:
+    """What came of it."""
+    assert limits.p99_ms is not None
+    samples = measured.samples.where(measured.samples.intended_s >= 0)
+    late = bound_rate(int(over_limit(samples, limits.p99_ms).sum()), len(samples), ALPHA)
+    outcome, reason = _judge(trial, plan, limits, measured, late)
+    timed = np.sort(samples.latency_ms[samples.timed])
+    p50, p99 = (estimate_quantile(timed, q) for q in (0.5, 0.99))
+    return Probe(
+        variant=plan.pinned[0] if plan.pinned else "",
+        stage=trial.stage,
+        rate_per_s=trial.rate_per_s,
+        seed=plan.seed,
+        duration_s=measured.sent_until_s,
+        outcome=outcome,
+        reason=reason,
+        requests=len(samples),
+        errors=int((~samples.right).sum()),
+        over_limit=late,
+        completed=1 - samples.unanswered_at(measured.sent_until_s) / max(1, len(samples)),
+        p50_ms=None if p50 is None else p50.value,
+        p99_ms=None if p99 is None else p99.value,
+    )
+
+
+def _judge(
+    trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Estimate
+) -> tuple[Outcome, str]:
+    outcome, reason = _judge_load(trial, plan, limits, measured, late)
+    if outcome is Outcome.FAIL and is_stolen(measured.steal):
+        return Outcome.INVALID, f"others took {measured.steal:.0%} of this machine's CPU: {reason}"
+    return outcome, reason
+
+
+def _judge_load(
+    trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Estimate
+) -> tuple[Outcome, str]:
+    samples = measured.samples.where(measured.samples.intended_s >= 0)
+    gates = check_sender(
+        plan, limits, describe_sender(measured), samples, complete=False, contention=measured.contention
+    )
+    invalid = next((gate for gate in gates if gate.outcome is not Outcome.PASS), None)
+    failed = bound_rate(int((~samples.right).sum()), len(samples), ALPHA)
+    breach = None
+    if _above(failed, limits.errors):
+        breach = f"{failed.value:.2%} errors, {limits.errors:.2%} allowed: {_first_cause(samples)}"
+    # A sender without CPU reads answers late, and nobody can tell whose fault that is.
+    elif invalid is None or invalid.name != "sender's CPU":
+        breach = _breach(limits, measured, late, excused=invalid is not None)
+    if breach is not None:
+        return Outcome.FAIL, breach
+    if invalid is not None:
+        return Outcome.INVALID, f"{invalid.name}: {invalid.seen}"
+    said = f"{late.value:.2%} over {limits.p99_ms:g} ms"
+    if _below(late, OVER_LIMIT) and _below(failed, limits.errors):
+        return Outcome.PASS, said
+    if trial.stage == "search" and late.value <= OVER_LIMIT and failed.value <= limits.errors:
+        return Outcome.PASS, f"{said}, not yet proven"
+    return Outcome.FAIL, f"not shown to be good: {said}"
+
+
+def _breach(limits: Limits, measured: Measurement, late: Estimate, *, excused: bool) -> str | None:
+    """Why the rate is too high; `excused`: only where the sender's lateness is no excuse."""
+    assert limits.p99_ms is not None
+    samples = measured.samples.where(measured.samples.intended_s >= 0)
+    if excused:
+        since_sent_ms = (samples.done_s - samples.sent_s) * 1000
+        slow = samples.unanswered | (samples.right & (since_sent_ms > limits.p99_ms))
+        late = bound_rate(int(slow.sum()), len(samples), ALPHA)
+    if _above(late, OVER_LIMIT):
+        return f"{late.value:.2%} over {limits.p99_ms:g} ms, {OVER_LIMIT:.0%} allowed"
+    end_s = measured.sent_until_s
+    backlog = guard_backlog(len(samples), samples.unanswered_at(end_s), samples.unanswered_at(end_s / 2))
+    if backlog.outcome is Outcome.FAIL and not excused:
+        return f"answers pile up: {backlog.seen}, {COMPLETED:.0%} wanted"
+    return None
+
+
+def _first_cause(samples: Samples) -> str:
+    return samples.words[int(np.bincount(samples.error[~samples.right]).argmax())]
+
+
+def _above(rate: Estimate, allowed: float) -> bool:
+    return rate.low is not None and rate.low > allowed
+
+
+def _below(rate: Estimate, allowed: float) -> bool:
+    return rate.high is not None and rate.high <= allowed

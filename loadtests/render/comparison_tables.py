@@ -1,0 +1,157 @@
+"""Decided: the grids of what a test was made to find out: capacity, and whether a candidate is worse."""
+
+from loadtests.render.format import (
+    interval,
+    judge_ratio,
+    judge_weighed,
+    ms,
+    odds,
+    percent,
+    server_s,
+    value_ms,
+)
+from loadtests.render.grid import Grid
+from loadtests.report import Comparison, LoadReport, Outcome
+
+
+def list_capacities(report: LoadReport) -> Grid:
+    """A row for each variant whose capacity was searched."""
+    first = next((found.rate_per_s for found in report.capacities.values()), None)
+    rows = []
+    for name, found in report.capacities.items():
+        rate = found.rate_per_s
+        rows.append(
+            (
+                name,
+                _rate(rate),
+                f"{rate / first:.2f}x" if rate is not None and first else "-",
+                f"{found.confirmed} of {found.confirmations}",
+                _rate(found.infeasible_per_s),
+                found.boundary or "-",
+                f"{server_s(found.cost):.2f}" if found.cost else "-",
+                found.first_breach or "-",
+            )
+        )
+    head = (
+        "variant",
+        "requests/s",
+        "ratio",
+        "confirmed",
+        "fails at",
+        "boundary",
+        "CPU ms/request",
+        "because",
+    )
+    return Grid(
+        title="The highest rate that keeps the limits",
+        head=head,
+        worded=frozenset({"because"}),
+        rows=tuple(rows),
+        note="Confirmed: runs with fresh seeds that held. A cliff: just above, answers pile up; smooth: the "
+        "limit is crossed little by little.",
+    )
+
+
+def list_probes(report: LoadReport) -> Grid:
+    """A row for each rate that was tried, in the order they were."""
+    rows = tuple(
+        (
+            probe.variant,
+            _rate(probe.rate_per_s),
+            probe.stage,
+            "UNDECIDED" if probe.outcome is Outcome.INVALID else probe.outcome.value,
+            f"{probe.requests:,}",
+            f"{probe.errors:,}",
+            percent(probe.over_limit.value),
+            _shares(probe.over_limit.low, probe.over_limit.high),
+            percent(probe.completed),
+            ms(probe.p50_ms),
+            ms(probe.p99_ms),
+            f"{probe.duration_s:.0f}",
+            str(probe.seed),
+            probe.reason,
+        )
+        for probe in report.probes
+    )
+    head = (
+        "variant",
+        "requests/s",
+        "stage",
+        "outcome",
+        "requests",
+        "errors",
+        "over limit",
+        "interval",
+        "completed",
+    )
+    return Grid(
+        title="Every rate that was tried",
+        head=(*head, "p50 ms", "p99 ms", "s", "seed", "because"),
+        worded=frozenset({"because"}),
+        rows=rows,
+        note="Each ran until the confidence sequence of its share over the limit decided, or time was up.",
+    )
+
+
+def _shares(low: float | None, high: float | None) -> str:
+    return f"[{', '.join('?' if end is None else percent(end) for end in (low, high))}]"
+
+
+def compare_latency(report: LoadReport, comparison: Comparison) -> Grid:
+    """The candidate's latency beside the baseline's."""
+    baseline, candidate = comparison.baseline, comparison.candidate
+    rows = tuple(
+        (
+            f"{ratio.figure} ms",
+            latency_of(report, baseline, ratio.figure),
+            latency_of(report, candidate, ratio.figure),
+            f"{ratio.value:.3f}",
+            interval(ratio.low, ratio.high, ".3f"),
+            judge_ratio(ratio),
+        )
+        for ratio in comparison.ratios
+    )
+    return Grid(
+        title=f"Is {candidate} as fast as {baseline}?",
+        head=("latency", baseline, candidate, "ratio", "99 % interval", f"{candidate} is"),
+        worded=frozenset({f"{candidate} is"}),
+        rows=rows,
+        note=f"The ratio is {candidate} over {baseline}: below 1 is faster.",
+    )
+
+
+def latency_of(report: LoadReport, variant: str, figure: str) -> str:
+    """One figure of one variant in ms; - when it has none."""
+    found = report.variants.get(variant)
+    if found is None:
+        return "-"
+    if figure == "mean":
+        return ms(found.mean_ms)
+    return value_ms({"p50": found.p50_ms, "p95": found.p95_ms, "p99": found.p99_ms}[figure])
+
+
+def compare_rates(comparison: Comparison) -> Grid:
+    """How often something bad happened, with the odds of the sequential test."""
+    rows = tuple(
+        (
+            weighed.figure,
+            weighed.seen,
+            "-" if weighed.value is None else f"{weighed.value:.3g}",
+            interval(weighed.low, weighed.high, ".3g"),
+            odds(weighed.harm, weighed.harm_at),
+            odds(weighed.safe, weighed.safe_at),
+            judge_weighed(weighed),
+        )
+        for weighed in comparison.weighed
+    )
+    return Grid(
+        title=f"Does {comparison.candidate} fail more often, or come late more often?",
+        head=("what", "seen", "ratio", "interval", "odds of harm", "odds of no harm", "so"),
+        worded=frozenset({"seen", "so"}),
+        rows=rows,
+        note="Odds are those reached of those needed, by the test that the rollout uses; ? is unbounded.",
+    )
+
+
+def _rate(rate_per_s: float | None) -> str:
+    return "-" if rate_per_s is None else f"{rate_per_s:.4g}"

@@ -1,0 +1,1 @@
+"""What sends the load: schedules, requests, and the samples of what was answered."""

@@ -1,0 +1,129 @@
+"""Measure: Locust as a library, in this process. Importing this file monkey-patches the process."""
+
+import contextlib
+import gc
+import resource
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import gevent
+from locust.env import Environment
+from tqdm import tqdm
+
+from loadtests.judging.contention import ContentionClock
+from loadtests.plan import LoadPlan
+from loadtests.sending.arrivals import make_schedule
+from loadtests.sending.endings import heeded
+from loadtests.sending.environment import StealClock
+from loadtests.sending.live import Live
+from loadtests.sending.measurement import Measurement
+from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.payloads import Payloads
+from loadtests.sending.progress import Progress
+from loadtests.sending.user import CONCURRENCY, InferUser, Load
+
+# An answer that takes longer than this after the last arrival is a failure.
+DRAIN_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What is loaded: one model, what may be sent to it, and the headers that let it in."""
+
+    metadata: ModelMetadata
+    payloads: Payloads
+    headers: Mapping[str, str]
+
+
+def measure(
+    plan: LoadPlan,
+    target: Target,
+    limit_ms: float | None = None,
+    is_enough: Callable[[Live, float], bool] | None = None,
+) -> Measurement:
+    """Send the plan's requests and return what was measured; Ctrl-C, SIGTERM and SIGHUP end the run early.
+    `is_enough` is asked four times a second, with the seconds since the start, and ends it in order; what it
+    raises is raised."""
+    schedule = make_schedule(plan, target.payloads.count)
+    bodies = {
+        int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
+    }
+    steal, contention = StealClock(), ContentionClock()
+    progress = Progress(plan)
+
+    def look(live: Live, now_s: float) -> bool:
+        progress(live, now_s)
+        return is_enough is not None and is_enough(live, now_s)
+
+    started_at = datetime.now(UTC).isoformat(timespec="seconds")
+    with tqdm(
+        total=len(schedule),
+        unit="request",
+        desc=f"load on {plan.model}",
+        leave=False,
+        mininterval=0.5,
+        disable=None,
+    ) as bar:
+        load = Load(
+            schedules=[schedule],
+            begin_s=-plan.warmup_s,
+            bodies=bodies,
+            metadata=target.metadata,
+            headers=target.headers,
+            drain_s=DRAIN_S,
+            live=Live(limit_ms=limit_ms),
+            on_sent=bar.update,
+            is_enough=look,
+        )
+        complete = _walk(plan.url, load)
+    return Measurement(
+        samples=load.recorder.samples(),
+        started_at=started_at,
+        complete=complete,
+        sent_until_s=load.sent_until_s,
+        wall_s=load.wall_s,
+        cpu_s=load.cpu_s,
+        pool_full=load.pool_full,
+        steal=steal.share(),
+        contention=contention.read(),
+    )
+
+
+def _walk(url: str, load: Load) -> bool:
+    user_class = type("InferUser", (InferUser,), {"load": load})
+    environment = Environment(user_classes=[user_class], host=url, catch_exceptions=False)
+    runner = environment.create_local_runner()
+    before = {ending: signal.getsignal(ending) for ending in heeded()}
+    watchers = [gevent.signal_handler(ending, load.interrupt) for ending in before]
+    try:
+        with _ready():
+            runner.start(1, spawn_rate=1)
+            return bool(load.finished.get())
+    finally:
+        for watcher in watchers:
+            watcher.cancel()
+        for ending, handler in before.items():
+            signal.signal(ending, handler)
+        runner.quit()
+
+
+@contextlib.contextmanager
+def _ready() -> Iterator[None]:
+    """Nothing that this process does by itself shall make a request late, nor shall it run out of files."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = CONCURRENCY + 256
+    if (
+        soft != resource.RLIM_INFINITY
+        and soft < wanted
+        and (hard == resource.RLIM_INFINITY or hard >= wanted)
+    ):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    gc.collect()
+    # What there is already need not be searched for garbage during the run.
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()

@@ -1,0 +1,38 @@
+"""Newcomers: variants that were loaded while a load test ran."""
+
+from collections.abc import Callable
+
+from gevent.lock import Semaphore
+from pydantic import ValidationError
+
+from loadtests.sending.metadata import ModelMetadata
+
+
+class Newcomers:
+    """Those that answered and were not there at the beginning; the server is asked once about each."""
+
+    def __init__(self) -> None:
+        self._loaded: set[str] = set()
+        self._unknown: set[str] = set()
+        # Many requests may meet the same one at once.
+        self._asking = Semaphore()
+
+    def has(self, variant: str, ask: Callable[[], bytes]) -> bool:
+        """Whether the server has it now; `ask` returns what it says of the model."""
+        with self._asking:
+            if variant not in self._loaded | self._unknown:
+                known = variant in _versions_in(ask())
+                (self._loaded if known else self._unknown).add(variant)
+            return variant in self._loaded
+
+    def joined(self, metadata: ModelMetadata) -> ModelMetadata:
+        """The metadata with them."""
+        versions = (*metadata.versions, *sorted(self._loaded - set(metadata.versions)))
+        return metadata.model_copy(update={"versions": versions})
+
+
+def _versions_in(content: bytes) -> tuple[str, ...]:
+    try:
+        return ModelMetadata.model_validate_json(content).versions
+    except ValidationError:
+        return ()

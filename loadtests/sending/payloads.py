@@ -1,0 +1,109 @@
+"""Payloads: valid inputs for any signature, real rows of a file or made ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loadtests.errors import LoadTestError
+from loadtests.sending.body import Arrays, Body, encode_binary, encode_json
+from loadtests.sending.datatypes import DTYPES
+from loadtests.sending.metadata import ModelMetadata, TensorMetadata
+from loadtests.sending.rows import read_rows
+
+_MADE = 64
+# Made texts are as long as what people ask and paste.
+_WORDS_LEAST, _WORDS_MOST = 4, 60
+_WORDS = (
+    "the a of and to in is it that for on with as was at by from this have not are but what all when we "
+    "there can an your which their one would about model answer traffic weight balance request server user "
+    "morning river engine question price paper window garden measure little quick silent heavy careful "
+    "different open finds moves carries asks waits promises understanding responsibility nevertheless "
+    "Zürich café 2026 42"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Payloads:
+    """Inputs to choose from by index."""
+
+    count: int
+    # The arrays of one index, by input.
+    arrays: Callable[[int], Arrays]
+    metadata: ModelMetadata
+
+    def encode(self, index: int, *, binary: bool) -> Body:
+        """The request with this input, as JSON or with tensors as bytes. Raises LoadTestError."""
+        encode = encode_binary if binary else encode_json
+        body = encode(self.arrays(index), self.metadata)
+        limit = self.metadata.max_body_bytes
+        if limit is not None and len(body.rest) > limit:
+            raise LoadTestError(self._too_large(index, len(body.rest), limit, binary=binary))
+        return body
+
+    def _too_large(self, index: int, size: int, limit: int, *, binary: bool) -> str:
+        said = f"one request to {self.metadata.name} has {size:,} bytes, the server takes {limit:,}"
+        if not binary:
+            size = len(encode_binary(self.arrays(index), self.metadata).rest)
+            if size <= limit:
+                return f"{said}; add --binary, which makes it {size:,}"
+        return f"{said}; start the server with --set max_body_bytes={size + 1024} or more"
+
+
+def make_payloads(metadata: ModelMetadata, seed: int) -> Payloads:
+    """Inputs made from the signature alone, one row each. Raises LoadTestError for unknown datatypes."""
+    _check(metadata)
+
+    def arrays(index: int) -> Arrays:
+        rng = np.random.default_rng([seed, index])
+        return {spec.name: _draw(spec, rng) for spec in metadata.inputs}
+
+    return Payloads(count=_MADE, arrays=arrays, metadata=metadata)
+
+
+def read_payloads(path: Path, metadata: ModelMetadata) -> Payloads:
+    """One payload for each row of a file: `.npz`, whose keys are the input names, or `.txt`, a text a line.
+
+    Raises LoadTestError when the file does not fit the signature."""
+    _check(metadata)
+    rows = read_rows(path, metadata)
+
+    def arrays(index: int) -> Arrays:
+        return {name: array[index : index + 1] for name, array in rows.items()}
+
+    return Payloads(count=len(next(iter(rows.values()))), arrays=arrays, metadata=metadata)
+
+
+def _check(metadata: ModelMetadata) -> None:
+    if not metadata.inputs:
+        raise LoadTestError(f"{metadata.name} has no inputs, so nothing can be sent; name another --model")
+    for spec in metadata.inputs:
+        if spec.datatype not in DTYPES:
+            raise LoadTestError(
+                f"input {spec.name!r} of {metadata.name} has datatype {spec.datatype!r}, expected one of "
+                f"{', '.join(DTYPES)}; is this server of the Open Inference Protocol?"
+            )
+
+
+def _draw(spec: TensorMetadata, rng: np.random.Generator) -> NDArray[Any]:
+    # A dimension of 1 may be less than the model takes, and is less work than it will have.
+    example = spec.example_shape if len(spec.example_shape or ()) == len(spec.shape) else None
+    shape = [
+        came if dim == -1 else dim
+        for dim, came in zip(spec.shape, example or [1] * len(spec.shape), strict=True)
+    ]
+    dtype = DTYPES[spec.datatype]
+    if dtype.kind == "f":
+        return rng.random(shape).astype(dtype)
+    if dtype.kind == "U":
+        texts = [_write(rng) for _ in range(int(np.prod(shape)))]
+        return np.array(texts, dtype).reshape(shape)
+    # 0 and 1 are valid wherever whole numbers go in: token ids, masks, counts.
+    return rng.integers(2, size=shape).astype(dtype)
+
+
+def _write(rng: np.random.Generator) -> str:
+    return " ".join(rng.choice(_WORDS.split(), rng.integers(_WORDS_LEAST, _WORDS_MOST + 1)))

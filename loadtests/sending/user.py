@@ -1,0 +1,238 @@
+"""InferUser: one Locust user that walks a schedule of arrivals, whatever the server does."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, ClassVar
+
+import gevent
+from gevent.event import AsyncResult
+from gevent.pool import Pool
+from locust import FastHttpUser, task
+from locust.exception import StopUser
+
+from loadtests.errors import WrongAnswer
+from loadtests.sending.alarm import Alarm
+from loadtests.sending.answer import NewVariant, check_answer
+from loadtests.sending.arrivals import Schedule
+from loadtests.sending.body import JSON_BYTES_HEADER, Body, make_id
+from loadtests.sending.live import Live
+from loadtests.sending.metadata import ModelMetadata, model_path
+from loadtests.sending.newcomers import Newcomers
+from loadtests.sending.samples import UNANSWERED, Recorder
+
+# Requests in flight at once. Beyond it the sender waits, and the report says how often.
+CONCURRENCY = 1024
+_LOOK_EVERY_S = 0.25
+
+
+class Interrupted(Exception):
+    """Thrown into the walk by Ctrl-C: it ends early, and keeps what it measured."""
+
+
+class Enough(Exception):
+    """Thrown into the walk by whoever has seen what he wanted to know."""
+
+
+@dataclass(kw_only=True)
+class Load:
+    """What a user is to send, and what came of it."""
+
+    # One after the other; there may be no last one.
+    schedules: Iterable[Schedule]
+    # When the first begins: below 0 where there is a warm-up.
+    begin_s: float
+    # By payload index.
+    bodies: Mapping[int, Body]
+    metadata: ModelMetadata
+    # Sent with every request, beside the body's own.
+    headers: Mapping[str, str]
+    # How long after the last arrival answers still count.
+    drain_s: float
+    live: Live
+    # Called once for each request sent.
+    on_sent: Callable[[], object]
+    # Asked four times a second whether more is to be sent.
+    is_enough: Callable[[Live, float], bool] | None = None
+    newcomers: Newcomers = field(default_factory=Newcomers)
+    recorder: Recorder = field(default_factory=Recorder)
+    # Whether the schedule was walked to its end, or to where it was enough; or the error that ended the walk.
+    finished: AsyncResult = field(default_factory=AsyncResult)
+    # The greenlet of the walk, once it is under way.
+    walker: gevent.Greenlet | None = None
+    # From the first moment of the schedule to the last answer, and the CPU time of this process over that.
+    wall_s: float = 0
+    cpu_s: float = 0
+    # When the last request was sent, or would have been.
+    sent_until_s: float = 0
+    # How often there was no room for one more in flight.
+    pool_full: int = 0
+
+    def interrupt(self) -> None:
+        """End the walk; a second time: end the wait for answers too."""
+        if self.walker is None:
+            self.finished.set(False)
+        else:
+            self.walker.kill(Interrupted, block=False)
+
+
+class InferUser(FastHttpUser):  # type: ignore[misc]
+    """Sends each request at its intended time and counts its latency from that moment."""
+
+    abstract = True
+    fixed_count = 1
+    concurrency = CONCURRENCY
+    # A redirect is no answer of the protocol.
+    max_redirects = 0
+    insecure = False
+    load: ClassVar[Load]
+
+    @task  # type: ignore[untyped-decorator]
+    def walk(self) -> None:
+        """Walk the schedules once, then wait a bounded time for the answers that are still out."""
+        load = self.load
+        self._pool = Pool(CONCURRENCY)
+        self._started = time.perf_counter() - load.begin_s
+        cpu_s = time.process_time()
+        load.walker = gevent.getcurrent()
+        watcher = gevent.spawn(self._watch) if load.is_enough else None
+        try:
+            complete = self._send_all()
+            load.live.sending = False
+            load.sent_until_s = self._now_s()
+            load.finished.set(self._drain() and complete)
+        except Exception as error:
+            load.finished.set_exception(error)
+        finally:
+            if watcher is not None:
+                watcher.kill()
+            # Where an error ended the walk, some are still under way.
+            self._pool.kill()
+            load.wall_s = self._now_s() - load.begin_s
+            load.cpu_s = time.process_time() - cpu_s
+            self.client.client.close()
+        raise StopUser
+
+    def _send_all(self) -> bool:
+        numbers = count()
+        try:
+            for schedule in self.load.schedules:
+                self._send_each(schedule, numbers)
+        except Interrupted:
+            return False
+        except Enough:
+            pass
+        return True
+
+    def _send_each(self, schedule: Schedule, numbers: Iterator[int]) -> None:
+        alarm = Alarm((self._started + schedule.at_s).tolist())
+        try:
+            for at_s, pinned, payload in schedule:
+                alarm.sleep_until(self._started + at_s)
+                if self._pool.full():
+                    self.load.pool_full += 1
+                self._pool.spawn(self._send, next(numbers), at_s, pinned, payload)
+        finally:
+            alarm.stop()
+
+    def _watch(self) -> None:
+        """End the walk when it is enough, or when that cannot be known."""
+        load = self.load
+        assert load.is_enough is not None
+        assert load.walker is not None
+        end: BaseException | None = None
+        while load.live.sending and end is None:
+            gevent.sleep(_LOOK_EVERY_S)
+            try:
+                end = Enough() if load.is_enough(load.live, self._now_s()) else None
+            except Exception as error:
+                end = error
+        if load.live.sending:
+            load.walker.kill(end, block=False)
+
+    def _drain(self) -> bool:
+        """Wait for answers; what stays open is a failure, for it may well be the slowest."""
+        complete = True
+        try:
+            self._pool.join(timeout=self.load.drain_s)
+        except Interrupted:
+            complete = False
+        self._pool.kill()
+        now_s = self._now_s()
+        for at_s, sent_s, pinned in self.load.live.open.values():
+            self.load.live.note(at_s, now_s, right=False)
+            self.load.recorder.note(times_s=(at_s, sent_s, now_s), pinned=pinned, error=UNANSWERED)
+        return complete
+
+    def _send(self, number: int, at_s: float, pinned: str | None, payload: int) -> None:
+        live = self.load.live
+        sent_s = self._now_s()
+        live.open[number] = at_s, sent_s, pinned
+        self.load.on_sent()
+        try:
+            done_s, status, variant, error = self._post(number, at_s, pinned, payload)
+        except Exception as failure:  # whatever goes wrong with an answer is that request's error
+            done_s, status, variant = self._now_s(), 0, None
+            error = f"{type(failure).__name__}: {failure}"
+        del live.open[number]
+        live.note(at_s, done_s, right=error is None)
+        self.load.recorder.note(
+            times_s=(at_s, sent_s, done_s), pinned=pinned, variant=variant, error=error, status=status
+        )
+
+    def _post(
+        self, number: int, at_s: float, pinned: str | None, payload: int
+    ) -> tuple[float, int, str | None, str | None]:
+        """When the answer was there; its status, variant and error."""
+        body = self.load.bodies[payload]
+        with self.client.post(
+            f"{model_path(self.load.metadata.name, pinned)}/infer",
+            data=body.with_id(make_id(number)),
+            headers={**body.headers, **self.load.headers},
+            name=f"infer[{pinned or 'split'}]",
+            catch_response=True,
+            context={"variant": pinned},
+        ) as response:
+            done_s = self._now_s()
+            # Locust counts from the moment of sending; what the user waits counts from the intended one.
+            response.request_meta["response_time"] = (done_s - at_s) * 1000
+            status = response.status_code or 0
+            try:
+                variant = self._check(response, number, pinned)
+            except WrongAnswer as wrong:
+                response.failure(str(wrong))
+                return done_s, status, None, str(wrong)
+            # Who answers a request that follows the split is known only now.
+            response.request_meta["name"] = f"infer[{variant}]"
+            response.success()
+            return done_s, status, variant, None
+
+    def _check(self, response: Any, number: int, pinned: str | None) -> str:
+        if not response.status_code:
+            raise WrongAnswer(f"{type(response.error).__name__}: {response.error}")
+        load = self.load
+        try:
+            return self._check_against(load.metadata, response, number, pinned)
+        except NewVariant as new:
+            if not load.newcomers.has(new.version, self._ask):
+                raise
+            return self._check_against(load.newcomers.joined(load.metadata), response, number, pinned)
+
+    def _check_against(self, metadata: ModelMetadata, response: Any, number: int, pinned: str | None) -> str:
+        return check_answer(
+            response.status_code,
+            response.content or b"",
+            json_bytes=response.headers.get(JSON_BYTES_HEADER),
+            request_id=make_id(number),
+            pinned=pinned,
+            metadata=metadata,
+        )
+
+    def _ask(self) -> bytes:
+        """What the server says of the model now."""
+        path = model_path(self.load.metadata.name)
+        return bytes(self.client.get(path, headers=dict(self.load.headers), name="metadata").content or b"")
+
+    def _now_s(self) -> float:
+        return time.perf_counter() - self._started

@@ -1,0 +1,90 @@
+"""Asked: what a person asked for, on Locust's command line or in the form of its web page."""
+
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from loadtests.errors import LoadTestError
+from loadtests.judging.limits import Limits, load_limits
+from loadtests.plan import LoadPlan, check_pins, check_url, make_plan, steady
+from loadtests.sending.client import Client, read_token
+from loadtests.sending.measure import Target
+from loadtests.sending.metadata import read_metadata
+from loadtests.sending.payloads import make_payloads, read_payloads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A load without an end, and what is asked of the model under it."""
+
+    # Its profile is of one second, which is repeated.
+    plan: LoadPlan
+    limits: Limits
+    client: Client
+    target: Target
+
+
+def add_options(parser: Any) -> None:
+    """Our options beside Locust's own. Empty text: not given; the form knows no None."""
+    parser.add_argument("--model", default="", is_required=True, help="The model's name")
+    parser.add_argument(
+        "--rate", type=float, default=100.0, help="Requests per second, of all workers together"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="The same seed sends the same load")
+    parser.add_argument("--warmup", type=float, default=2.0, help="Seconds before that are not counted")
+    parser.add_argument(
+        "--pin",
+        default="",
+        metavar="VARIANT,...",
+        help="Ask for these variants instead of the server's split",
+    )
+    parser.add_argument(
+        "--inputs",
+        default="",
+        metavar="FILE",
+        help="Real inputs: an .npz file, or a .txt with a text per line",
+    )
+    parser.add_argument("--binary", action="store_true", help="Send tensors as bytes instead of JSON")
+    parser.add_argument(
+        "--limits", default="", metavar="FILE.yaml", help="What is asked of the model: a file"
+    )
+    parser.add_argument(
+        "--set", default="", metavar="NAME=VALUE,...", help="Limits one by one, such as p99_ms=50,errors=0.02"
+    )
+    hidden = {"default": "", "metavar": "FILE", "include_in_web_ui": False}
+    parser.add_argument("--token-file", **hidden, help="Holds the token that the server asks for")
+    parser.add_argument("--report", **hidden, help="Write the JSON of the report, when the test is stopped")
+
+
+def read_asked(host: str | None, options: Namespace) -> Asked:
+    """What the options say, and what the server says of the model. Raises LoadTestError."""
+    if not host:
+        raise LoadTestError("no server is named; add --host http://127.0.0.1:8000")
+    if not options.model:
+        raise LoadTestError("no model is named; add --model NAME")
+    limits = load_limits(_path(options.limits), [word for word in options.set.split(",") if word])
+    plan = make_plan(
+        url=check_url(host),
+        model=options.model,
+        profile=steady(options.rate, 1),
+        warmup_s=options.warmup,
+        seed=options.seed,
+        pinned=tuple(options.pin.split(",")) if options.pin else (),
+        binary=options.binary,
+    )
+    client = Client(url=plan.url, token=read_token(_path(options.token_file)))
+    metadata = read_metadata(client, plan.model)
+    check_pins(plan.pinned, metadata)
+    path = _path(options.inputs)
+    payloads = make_payloads(metadata, plan.seed) if path is None else read_payloads(path, metadata)
+    return Asked(
+        plan=plan,
+        limits=limits,
+        client=client,
+        target=Target(metadata=metadata, payloads=payloads, headers=client.headers),
+    )
+
+
+def _path(text: str) -> Path | None:
+    return Path(text) if text else None

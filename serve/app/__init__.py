@@ -1,0 +1,1 @@
+"""The ASGI application: all routes, the documentation and the dashboard."""

@@ -1,0 +1,50 @@
+"""Record: frozen, validated data; what everything that a person or the machine writes down is made of."""
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from serve.base.errors import InvalidRecord
+
+
+class Record(BaseModel):
+    """Frozen data that refuses unknown keys, naming the nearest known one."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown key {key!r}; {nearest(str(key), cls.model_fields)}")
+        return data
+
+    @classmethod
+    def parse(cls, data: Any, source: str) -> Self:
+        """`data` as this record. Raises InvalidRecord, which names `source` and every fault in it."""
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise InvalidRecord(f"{source}: {explain(error)}") from None
+
+
+def nearest(name: str, known: Any) -> str:
+    """A hint: the known name that `name` was probably meant to be, or all of them."""
+    names = [str(item) for item in known]
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(names)) or 'none'}"
+
+
+def explain(error: ValidationError) -> str:
+    """Every fault of a failed validation, each with the place where it stands."""
+    faults = []
+    for fault in error.errors(include_url=False):
+        place = ".".join(str(part) for part in fault["loc"])
+        message = fault["msg"].removeprefix("Value error, ")
+        came = f" (came: {fault['input']!r:.80})" if fault["type"] != "value_error" else ""
+        faults.append(f"{place}: {message}{came}" if place else f"{message}{came}")
+    return "; ".join(faults)

@@ -1,0 +1,1 @@
+"""Bundles: the contract between the export and the server."""

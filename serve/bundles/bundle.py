@@ -1,0 +1,222 @@
+"""Bundle: the folder of one variant, as `bundle.json` describes it. THE contract between export and serve.
+
+    models/<model>/<variant>/bundle.json   what this file says, schema version 2
+    models/<model>/<variant>/model.onnx    the graph, weights inside
+    models/<model>/<variant>/...           assets: tokenizer.json, labels.json
+
+A bundle is written whole or not at all, and a file is read only together with its SHA-256.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, JsonValue, ValidationError
+
+from serve.base.errors import InvalidBundle
+from serve.base.record import Record, explain
+from serve.base.tensor import Signature
+from serve.bundles.figures import Figures
+
+MANIFEST = "bundle.json"
+MODEL = "model.onnx"
+# Names of the classes, as a JSON list in the order of the scores.
+LABELS = "labels.json"
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.-]{0,62}$")]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class BundleFile(Record):
+    """One file of the bundle."""
+
+    path: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+    size_bytes: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class DataSplit(Record):
+    """Which rows a figure or a step was computed from."""
+
+    rows: Annotated[int, Field(ge=1)]
+    # Over the sorted hashes of all rows: the same rows in another order are the same data.
+    sha256: Sha256
+
+
+class Cpu(Record):
+    """The processor that the bundle was made and measured on."""
+
+    model: str
+    # Instruction sets that decide whether 8-bit arithmetic pays (avx2, avx512_vnni, amx_int8, ...).
+    flags: tuple[str, ...]
+
+
+class Provenance(Record):
+    """Everything that decides what came out. The same provenance gives the same files."""
+
+    # SHA-256 over what decides the result, the processor aside: an unchanged variant is not built again.
+    fingerprint: Sha256
+    source: dict[str, JsonValue]
+    steps: tuple[dict[str, JsonValue], ...]
+    floor: dict[str, JsonValue]
+    task: str
+    seed: int
+    # torch's, while it was made.
+    threads: int
+    # Over every byte that the trained model was read from.
+    trained_sha256: Sha256
+    code_sha256: Sha256
+    data: dict[str, DataSplit]
+    versions: dict[str, str]
+    cpu: Cpu
+
+
+class Bundle(Record):
+    """The content of `bundle.json`."""
+
+    schema_version: Literal[2] = 2
+    model: Name
+    variant: Name
+    # The variant that this one is weighed against; the baseline names itself.
+    baseline: Name
+    # Why the quality floor refused this variant; None: it may be served.
+    rejected: str | None
+    # Whether it came from elsewhere and nobody has measured it on held-out rows. It may be served.
+    unproven: bool = False
+    # Its place among the recipe's variants; None: no recipe has it, or an older export wrote it.
+    position: Annotated[int, Field(ge=0)] | None = None
+    # "alone": its answer to a row depends on the rows beside it in a run, so each row has a run of its own.
+    rows: Literal["together", "alone"] = "together"
+    # The first node at which they see each other, where it was found.
+    mixed_by: str | None = None
+    files: Annotated[tuple[BundleFile, ...], Field(min_length=1)]
+    signature: Signature
+    # Dimension that may vary, the batch aside -> a size that it has in the calibration rows, so that the
+    # graph takes it.
+    sizes: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    # Free dimension of a sequence -> the most that the graph takes of it; without those that have no limit.
+    longest: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
+    # Input -> the least and the highest value that the graph takes, both included: indices of a table.
+    ranges: dict[str, tuple[int, int]] = Field(default_factory=dict)
+    opset: Annotated[int, Field(ge=1)]
+    figures: Figures
+    provenance: Provenance
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the names and digests of all files: what the bundle *is*."""
+        return sha256("".join(f"{file.path} {file.sha256}\n" for file in self.files).encode())
+
+    def full_rows(self, call_ms: float) -> int:
+        """More rows than this in a run no longer pay, where every run costs `call_ms` of CPU time besides."""
+        return 1 if self.rows == "alone" else self.figures.speed.full_rows(call_ms)
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of `content` in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def describe_file(path: str, content: bytes) -> BundleFile:
+    """`content` as an entry of the bundle's file list."""
+    return BundleFile(path=path, size_bytes=len(content), sha256=sha256(content))
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """The manifest of the bundle in `folder`. Raises InvalidBundle."""
+    path = folder / MANIFEST
+    try:
+        return Bundle.model_validate(json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise InvalidBundle(
+            f"{folder} is no bundle: it has no {MANIFEST}; export it again, or name another folder"
+        ) from None
+    except ValidationError as error:
+        raise InvalidBundle(f"{path}: {explain(error)}; export the variant again") from None
+    except ValueError as error:
+        raise InvalidBundle(f"{path} is not JSON: {error}; export the variant again") from None
+
+
+def read_file(folder: Path, bundle: Bundle, path: str) -> bytes:
+    """The verified content of one file of the bundle: the very bytes whose digest was checked.
+
+    Raises InvalidBundle when the file is not listed, missing, a link, or not what `bundle.json` says."""
+    entry = next((file for file in bundle.files if file.path == path), None)
+    if entry is None:
+        raise InvalidBundle(f"{folder / MANIFEST} lists no {path}; export the variant again")
+    target = folder / path
+    if target.is_symlink() or not target.is_file():
+        raise InvalidBundle(f"{target} is missing or no plain file; export the variant again")
+    content = target.read_bytes()
+    if sha256(content) != entry.sha256:
+        raise InvalidBundle(
+            f"{target} has SHA-256 {sha256(content)[:12]}..., {MANIFEST} says {entry.sha256[:12]}...: "
+            "the file was changed after export; export the variant again"
+        )
+    return content
+
+
+def read_labels(folder: Path) -> tuple[str, ...]:
+    """The names of the classes that the bundle in `folder` tells apart; empty: it has none. Raises
+    InvalidBundle."""
+    bundle = read_bundle(folder)
+    if all(file.path != LABELS for file in bundle.files):
+        return ()
+    try:
+        labels = json.loads(read_file(folder, bundle, LABELS))
+    except ValueError as error:
+        raise InvalidBundle(f"{folder / LABELS} is not JSON: {error}; export the variant again") from None
+    if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+        raise InvalidBundle(f"{folder / LABELS} is no list of names; export the variant again")
+    return tuple(labels)
+
+
+def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) -> None:
+    """Write the bundle to `folder`, whole or not at all; a bundle that stands there is replaced.
+
+    Everything goes to a hidden folder beside it first and is renamed into place at the end."""
+    listed = {file.path: file.sha256 for file in bundle.files}
+    assert listed == {path: sha256(content) for path, content in contents.items()}, (
+        "files differ from the list"
+    )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        new = scratch / "new"
+        new.mkdir()
+        for path, content in contents.items():
+            _write_synced(new / path, content)
+        _write_synced(new / MANIFEST, _manifest(bundle))
+        if folder.exists():
+            folder.rename(scratch / "old")
+        new.rename(folder)
+    except BaseException:
+        if (scratch / "old").exists() and not folder.exists():
+            (scratch / "old").rename(folder)
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_manifest(folder: Path, bundle: Bundle) -> None:
+    """Replace what is said of the bundle in `folder`, whole or not at all; its files stay as they are."""
+    scratch = folder / f".{MANIFEST}.tmp"
+    scratch.unlink(missing_ok=True)
+    _write_synced(scratch, _manifest(bundle))
+    os.replace(scratch, folder / MANIFEST)
+
+
+def _manifest(bundle: Bundle) -> bytes:
+    return bundle.model_dump_json(indent=2).encode() + b"\n"
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,62 @@
+"""AtOnce: what people ask that is answered from memory, so that it never queues behind the store."""
+
+from typing import Any
+
+from serve.base.errors import StaleRevision
+from serve.control.api import Act, ActWanted, RolloutLine, RolloutView
+from serve.rollout.controller import Controller
+from serve.rollout.scribe import require_whole
+from serve.rollout.situation import Situation
+
+
+class AtOnce:
+    """Those of `Commands` that need no store, by the same names. None: ask `Commands`."""
+
+    def __init__(self, controller: Controller) -> None:
+        self._controller = controller
+
+    def ask(self, name: str, *arguments: Any) -> Any:
+        """The answer to a command of that name; None: ask `Commands`."""
+        return getattr(self, name)(*arguments) if name in ("act", "view", "rollouts") else None
+
+    def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView | None:
+        """An abort of a rollout that runs. Raises StaleRevision."""
+        situation = self._last(rollout)
+        if act != "abort" or situation is None:
+            return None
+        require_current(situation, wanted)
+        if self._controller.withdraw(rollout, by, wanted.reason or "aborted") is None:
+            return None
+        return self._controller.view(situation)
+
+    def view(self, rollout: str) -> RolloutView | None:
+        """The last rollout of a model."""
+        situation = self._last(rollout)
+        return None if situation is None else self._controller.view(situation)
+
+    def rollouts(self, model: str) -> tuple[RolloutLine, ...] | None:
+        """All of a model's that is served, newest first. Raises BrokenTrail where none can be read."""
+        situation = self._controller.situations.get(model)
+        if situation is None:
+            return None
+        if not situation.lines:
+            require_whole(situation)
+        return tuple(reversed(tuple(situation.lines.values())))
+
+    def _last(self, rollout: str) -> Situation | None:
+        for situation in tuple(self._controller.situations.values()):
+            last = situation.present.rollout
+            if last is not None and last.rollout == rollout:
+                return situation
+        return None
+
+
+def require_current(situation: Situation, wanted: ActWanted) -> None:
+    """Raise StaleRevision when what was decided on has changed since."""
+    last = situation.present.rollout
+    if last is not None and wanted.number is not None and wanted.number < situation.changed:
+        raise StaleRevision(
+            f"entry {wanted.number} was read, and {situation.changed} has changed {last.rollout} since: "
+            f"it is {last.phase} at step {last.step}; look at it and decide again",
+            situation.changed,
+        )

@@ -1,0 +1,161 @@
+"""The `rollout` command: start, watch and steer a rollout on a server."""
+
+import argparse
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from shutil import get_terminal_size
+
+from serve.base.errors import InvalidRecord, Unwritten
+from serve.base.record import nearest
+from serve.control.api import ActWanted, RolloutView, RolloutWanted
+from serve.control.cli.address import open_client
+from serve.control.cli.client import Client
+from serve.control.cli.follow import follow
+from serve.control.cli.history import history, overview
+from serve.control.cli.parser import rollout_parser
+from serve.control.cli.terminal import open_screen
+from serve.control.cli.view import render, summary
+from serve.rollout.state.policy import Policy, load_policy
+from serve.rollout.state.rollout import Phase
+
+# How the server names rollouts.
+_NAME = re.compile(r".+-\d{8}-\d{6}-[0-9a-f]{4}")
+
+
+def rollout(arguments: list[str]) -> int:
+    """Exit code 0: done, or it runs; 1: rolled back, ended without a decision, or the replay differs.
+
+    Raises InvalidRecord, Refused and ServerFailed."""
+    options = rollout_parser().parse_args(arguments)
+    return _COMMANDS[options.command](open_client(options), options)
+
+
+def _start(client: Client, options: argparse.Namespace) -> int:
+    policy = load_policy(options.policy) if options.policy else Policy()
+    view = client.start(
+        options.model, RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
+    )
+    if options.watch:
+        return _watch(client, view)
+    _say([summary(view), f"watch it: counterweight rollout status {options.model} --watch"])
+    return 0
+
+
+def _status(client: Client, options: argparse.Namespace) -> int:
+    if options.name is None and options.watch:
+        raise InvalidRecord("--watch came alone; say whose rollout: a MODEL, or a ROLLOUT")
+    if options.name is None:
+        return _overview(client, as_json=options.json)
+    view = client.view(_find(client, options.name))
+    if options.watch:
+        return _watch(client, view)
+    if options.json:
+        _say([view.model_dump_json(indent=2)])
+    else:
+        _say(render(view, time.time(), _width()))
+    return _code(view)
+
+
+def _overview(client: Client, *, as_json: bool) -> int:
+    newest = {model: next(iter(client.rollouts(model)), None) for model in client.models()}
+    if as_json:
+        lines = {model: line and line.model_dump(mode="json") for model, line in newest.items()}
+        _say([json.dumps({"models": lines}, indent=2)])
+    else:
+        _say(overview(newest, time.time(), _width()))
+    return 0
+
+
+def _abort(client: Client, options: argparse.Namespace) -> int:
+    # What the gateway knows by itself: no keeper need be there.
+    running = client.model(options.name)["rollout"] if options.name in client.models() else None
+    wanted = ActWanted.parse({"reason": options.reason}, "rollout abort")
+    try:
+        said = summary(client.act(running or _find(client, options.name), "abort", wanted))
+    except Unwritten as done:
+        said = str(done)
+    _say([said])
+    return 0
+
+
+def _act(client: Client, options: argparse.Namespace) -> int:
+    name = _find(client, options.name)
+    # What was known when this was decided: the server refuses when it has changed since. To stand still is
+    # right wherever it has come to.
+    number = None if options.command == "pause" else client.view(name).number
+    wanted = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
+    _say([summary(client.act(name, options.command, wanted))])
+    return 0
+
+
+def _history(client: Client, options: argparse.Namespace) -> int:
+    lines = client.trail(options.model)
+    if options.json:
+        _say([json.dumps({"entries": [line.model_dump(mode="json") for line in lines]}, indent=2)])
+    else:
+        _say(history(lines, _width()))
+    return 0
+
+
+def _replay(client: Client, options: argparse.Namespace) -> int:
+    found = client.replay(_find(client, options.name))
+    if options.json:
+        _say([found.model_dump_json(indent=2)])
+    else:
+        outcome = f"{len(found.faults)} faults" if found.faults else "every one comes out the same"
+        older = f"; {found.older} by an older method are taken as they are" if found.older else ""
+        _say([f"{found.rollout}: {found.verdicts} verdicts computed again, {outcome}{older}"])
+        _say([f"  {fault}" for fault in found.faults])
+    return 1 if found.faults else 0
+
+
+def _watch(client: Client, view: RolloutView) -> int:
+    with open_screen(sys.stdout) as screen:
+        return _code(follow(client, view, screen))
+
+
+def _find(client: Client, name: str) -> str:
+    """The rollout that a person means. Raises InvalidRecord."""
+    models = client.models()
+    if name not in models:
+        if not _NAME.fullmatch(name):
+            raise InvalidRecord(
+                f"{name!r} is no model that is served, and no rollout; {nearest(name, models)}"
+            )
+        return name
+    lines = client.rollouts(name)
+    if not lines:
+        raise InvalidRecord(_none(name))
+    return lines[0].rollout
+
+
+def _none(model: str) -> str:
+    return f"{model} has had no rollout; start one: counterweight rollout start {model} --to VARIANT"
+
+
+def _code(view: RolloutView) -> int:
+    return 1 if view.rollout.phase in (Phase.ROLLED_BACK, Phase.INCONCLUSIVE) else 0
+
+
+def _say(lines: Sequence[str]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+
+
+def _width() -> int:
+    return get_terminal_size().columns
+
+
+_COMMANDS: Mapping[str, Callable[[Client, argparse.Namespace], int]] = {
+    "start": _start,
+    "status": _status,
+    "pause": _act,
+    "resume": _act,
+    "promote": _act,
+    "abort": _abort,
+    "accept": _act,
+    "history": _history,
+    "replay": _replay,
+}

@@ -1,0 +1,167 @@
+"""The `routes` command: how a server splits one model's traffic, and other routes for it."""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tabulate import tabulate
+
+from serve.base.errors import InvalidRecord, StaleRevision
+from serve.base.routing import Routes, moved, parse_pairs
+from serve.control.api import RoutesWanted
+from serve.control.cli.address import address_options, open_client
+from serve.control.cli.client import Client
+from serve.control.cli.words import percent, printable
+
+_HEARD_WITHIN_S = 3.0
+# More of the traffic than this is not moved at once, unless somebody says that it is meant.
+_MOST_AT_ONCE = 0.5
+
+
+def routes(arguments: list[str]) -> int:
+    """Exit code 0. Raises InvalidRecord, Refused, StaleRevision and ServerFailed."""
+    options = _parser().parse_args(arguments)
+    client = open_client(options)
+    wanted = _wanted(options)
+    if wanted != RoutesWanted():
+        try:
+            revision = _change(client, options, wanted)
+        except StaleRevision as error:
+            # The gateway that was asked had not heard of the newest ones yet.
+            _await(client, options.model, error.current)
+            revision = _change(client, options, wanted)
+        _await(client, options.model, revision)
+    shown = client.model(options.model)
+    sys.stdout.write((json.dumps(shown, indent=2) if options.json else table(shown)) + "\n")
+    return 0
+
+
+def _change(client: Client, options: argparse.Namespace, wanted: RoutesWanted) -> int:
+    """Set the routes that are wanted; the revision that they got. Raises InvalidRecord, Refused and
+    StaleRevision."""
+    if wanted.weights is not None:
+        shown = client.model(options.model)
+        before = Routes.parse(shown["routes"], client.url)
+        after = wanted.onto(before)
+        # A variant that is not served is the server's to refuse.
+        if set(wanted.weights) <= set(shown["variants"]):
+            _refuse_much(before, after, options)
+        # Whole: a server of an older version takes all from those that are not named.
+        wanted = wanted.model_copy(update={"weights": after.weights, "revision": before.revision})
+    return client.set_routes(options.model, wanted).revision
+
+
+def _refuse_much(before: Routes, after: Routes, options: argparse.Namespace) -> None:
+    """Raise InvalidRecord when much of the traffic would move and nobody said that it shall."""
+    if options.yes or (share := moved(before, after)) <= _MOST_AT_ONCE:
+        return
+    parts = ", ".join(
+        f"{name} from {percent(before.share(name))} to {percent(after.share(name))}"
+        for name in after.weights
+        if before.share(name) != after.share(name)
+    )
+    raise InvalidRecord(
+        f"--set {options.set} would move {percent(share)} of the traffic of {options.model} at once "
+        f"({parts}); add --yes if that is meant"
+    )
+
+
+def _await(client: Client, model: str, revision: int) -> None:
+    """Return when the gateway that answers has heard of these routes, which takes it half a second."""
+    until = time.monotonic() + _HEARD_WITHIN_S
+    while client.model(model)["routes"]["revision"] < revision and time.monotonic() < until:
+        time.sleep(0.1)
+
+
+def table(shown: Mapping[str, Any]) -> str:
+    """What the server says of a model, the baseline first, as a table."""
+    routes = shown["routes"]
+    baseline, shadows = routes["baseline"], routes["shadows"]
+    rows = [
+        [
+            name,
+            percent(variant["share"]),
+            percent(shadows[name]) if name in shadows else "-",
+            f"{variant['requests']:,}",
+            f"{variant['errors']:,}",
+            _ms(variant["p50_ms"]),
+            _ms(variant["p99_ms"]),
+            "yes" if variant["ready"] else "no",
+        ]
+        for name, variant in sorted(shown["variants"].items(), key=lambda item: (item[0] != baseline, item))
+    ]
+    head = ["variant", "share", "copies", "requests", "errors", "p50 ms", "p99 ms", "ready"]
+    align = ["left", *["right"] * 6, "left"]
+    running = f"; rollout {shown['rollout']} moves them" if shown["rollout"] else ""
+    last = f"baseline {baseline}, sticky by {routes['sticky']}, revision {routes['revision']}{running}"
+    lines = tabulate(rows, head, disable_numparse=True, colalign=align).splitlines()
+    unproven = [
+        f"{name} is unproven: nobody has measured it on held-out rows"
+        for name, variant in shown["variants"].items()
+        if variant.get("unproven")
+    ]
+    return "\n".join(printable(line) for line in [*lines, *_agreement(shown["variants"]), *unproven, last])
+
+
+def _agreement(variants: Mapping[str, Any]) -> Iterator[str]:
+    """How alike the answers of each shadow are, of one that was a shadow too."""
+    for name, variant in variants.items():
+        # A server of an older version does not say.
+        compared, dropped = variant.get("compared", 0), variant.get("dropped", 0)
+        if compared or dropped:
+            agree = compared - variant["disagreements"]
+            share = f" ({agree / compared:.2%})" if compared else ""
+            found = f"{agree:,} of {compared:,} pairs agree{share}"
+            yield f"{name} as a shadow: {found}; {dropped:,} copies dropped"
+
+
+def _ms(duration_ms: float | None) -> str:
+    return "-" if duration_ms is None else f"{duration_ms:.2f}"
+
+
+def _wanted(options: argparse.Namespace) -> RoutesWanted:
+    """The change; whatever was not given stays as it is. Raises InvalidRecord."""
+    wanted: dict[str, Any] = {"sticky": options.sticky}
+    if options.set is not None:
+        wanted["weights"] = parse_pairs(options.set, "--set", "--set fp32=90,slim-int8=10")
+    if options.shadow is not None:
+        given = options.shadow.strip()
+        wanted["shadows"] = parse_pairs(given, "--shadow", "--shadow int8=1.0") if given else {}
+    return RoutesWanted.parse(wanted, "routes")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="counterweight routes",
+        description="Show how a server splits one model's traffic and what its variants did; or change the "
+        "split. What is not given stays as it is, and so do the weights of variants that --set does not "
+        "name; no request is lost.",
+        epilog="example: counterweight routes digits --set fp32=90,slim-int8=10",
+        parents=[address_options()],
+    )
+    parser.add_argument("model", metavar="MODEL")
+    parser.add_argument(
+        "--set",
+        metavar="VARIANT=WEIGHT,...",
+        help="weights, relative to each other and to those that are not named, which stay: beside fp32=100, "
+        "int8=50 is a third of the requests; 0: no request at all",
+    )
+    parser.add_argument(
+        "--yes", action="store_true", help="also where more than half of the traffic moves at once"
+    )
+    parser.add_argument(
+        "--shadow",
+        metavar="VARIANT=SHARE,...",
+        help="variants that get copies of so many requests, above 0 to 1; their answers reach nobody; "
+        '"" takes shadows away',
+    )
+    parser.add_argument(
+        "--sticky",
+        metavar="HEADER",
+        help="requests with the same value of this header get the same variant, such as x-user-id",
+    )
+    parser.add_argument("--json", action="store_true", help="print what the server says as JSON")
+    return parser

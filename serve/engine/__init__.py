@@ -1,0 +1,1 @@
+"""What runs the variants of a model: sessions, queues, batches and shadows."""

@@ -1,0 +1,134 @@
+"""Admission: a request's leave to be answered, what it was answered, and how a rollout counts it."""
+
+import math
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import NamedTuple
+
+from serve.base.errors import InvalidRequest, ModelFailed, Overloaded, VariantUnavailable
+from serve.base.tensor import Arrays
+from serve.counting.census import Census, Choice, Watch
+from serve.engine.queue import Ran
+from serve.engine.request import Wanted
+from serve.engine.top_class import top_class
+
+# A client that waited for so long shows that the variant hangs; also one that left earlier, but after many
+# times what hardly any request takes, and not within the pause of a garbage collection.
+_PATIENCE_MS = 1000.0
+_FAR = 5.0
+_PAUSE_MS = 250.0
+# What a request ends with that the baseline could not rescue.
+_BOTH = (ModelFailed, VariantUnavailable, Overloaded)
+Parameters = dict[str, str | int | float | bool]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What a model answered, and which variant did."""
+
+    variant: str
+    ran: Ran
+    # What the client should know besides, such as who was asked first.
+    parameters: Parameters = field(default_factory=dict)
+    # Why the variant that was chosen gave none: the name of an error's class. Empty: it is not to blame.
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """Leave to be answered: by which variant, and until when on the event loop's clock."""
+
+    variant: str
+    # Whether it must be this variant.
+    pinned: bool
+    deadline: float
+    request_id: str
+    # The part of all inputs that the client says it belongs to.
+    slice: str | None
+    # How the routes chose; who answers may be another, where that one is not served.
+    choice: Choice
+    # In which the sticky key is counted; None: none came.
+    bucket: int | None
+    # Where the request counts; None: no rollout looks at it.
+    census: Census | None
+
+
+class Asked(NamedTuple):
+    """A request as the variants get it."""
+
+    arrays: Arrays
+    outputs: tuple[Wanted, ...]
+    # On the event loop's clock.
+    deadline: float
+    ticket: Ticket
+
+
+class Admission:
+    """One request that a rollout counts, from the moment that it is understood to its end: with the whole
+    answer encoded, with an error, or without either because its client left."""
+
+    __slots__ = ("_admitted", "_census", "_start", "_ticket", "answer")
+
+    def __init__(self, census: Census, ticket: Ticket, start: float) -> None:
+        """`start` is when it came, on the clock of time.perf_counter."""
+        self.answer: Answer | None = None
+        self._census = census
+        self._ticket = ticket
+        self._start = start
+
+    def __enter__(self) -> "Admission":
+        self._admitted = self._census.admit(self._ticket.choice, self._ticket.bucket)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, InvalidRequest):
+            # The client's doing: it was asked, and nothing happened.
+            self._census.end(self._admitted, failed=False, ms=0.0, request_id="")
+            return
+        ticket, answer = self._ticket, self.answer
+        ms = (time.perf_counter() - self._start) * 1e3
+        failed = isinstance(error, Exception) if answer is None else bool(answer.failure)
+        left = answer is None and not failed
+        own = answer is not None and not failed and answer.variant == ticket.choice[2]
+        self._census.end(
+            self._admitted,
+            failed=failed,
+            ms=math.inf if left else ms,
+            request_id=ticket.request_id if own else "",
+        )
+        if answer is not None and own and self._census.watch.feedback:
+            self._tell_class(answer)
+        if not left or ms >= _patience_ms(self._census.watch):
+            # Sooner, nobody can say that no answer would have come.
+            self._tell_breaker(error, failed=failed, left=left)
+
+    def _tell_breaker(self, error: BaseException | None, *, failed: bool, left: bool) -> None:
+        watch, breaker = self._census.watch, self._census.breaker
+        ticket, answer = self._ticket, self.answer
+        if ticket.choice[2] == watch.baseline:
+            breaker.hear_baseline(failed=failed or left)
+        elif ticket.variant == watch.candidate:
+            stood_in = answer is not None and answer.variant == watch.baseline
+            if stood_in or isinstance(error, _BOTH):
+                # Where the candidate has all traffic, nothing else tells how the baseline is now.
+                breaker.hear_baseline(failed=not stood_in)
+            failure = type(error).__name__ if answer is None else answer.failure
+            if not isinstance(error, _BOTH) and failure != Overloaded.__name__:
+                breaker.hear_candidate("abandoned" if left else failure, ticket.bucket)
+
+    def _tell_class(self, answer: Answer) -> None:
+        top, request_id = top_class(answer.ran.outputs), self._ticket.request_id
+        if top is not None and request_id:
+            self._census.tops.append((request_id, top))
+
+
+def _patience_ms(watch: Watch) -> float:
+    """How long a client must have waited in vain to show that no answer would have come."""
+    # Hardly any of the baseline's requests take longer: when it was steady, or by the last minutes.
+    usual_ms = watch.limit_ms or watch.quantile_limits_ms[2]
+    if usual_ms is None:
+        return _PATIENCE_MS
+    return max(usual_ms, min(max(_FAR * usual_ms, _PAUSE_MS), _PATIENCE_MS))

@@ -1,0 +1,91 @@
+"""Answering: one request from its arrays to its encoded answer, and who steps in when a variant fails."""
+
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+from serve.base.errors import ModelFailed, Overloaded, RefusedInput, VariantUnavailable
+from serve.base.tensor import Arrays
+from serve.counting.tally import Counted
+from serve.engine.admission import Answer, Asked, Parameters, Ticket
+from serve.engine.queue import Ran
+from serve.engine.shadow_copy import Copy
+from serve.engine.sound import Encode, encode_sound, faults_of
+from serve.engine.variant import ServedVariant
+
+if TYPE_CHECKING:
+    from serve.engine.model import ServedModel
+
+_LONGEST_SLICE = 64
+T = TypeVar("T")
+
+
+async def respond(
+    model: "ServedModel", asked: Asked, parameters: Parameters, encode: Encode[T]
+) -> tuple[Answer, T]:
+    """What is answered to a request, and the same encoded. When the variant that was chosen fails, a request
+    that is not pinned is answered by the baseline; one that must have this variant waits for a lost host to
+    come back and is tried once more. Raises what a variant's queue raises."""
+    ticket = asked.ticket
+    first = model.find(ticket.variant, pinned=ticket.pinned)
+    rescuable = _rescuable(model, first, ticket)
+    failure = ""
+    if first.name != ticket.choice[2]:
+        parameters["rescued_from"] = ticket.choice[2]
+        failure = VariantUnavailable.__name__
+    answer: Answer | None = None
+    began = time.perf_counter()
+    try:
+        with Counted(first.queue.tally):
+            ran = await first.infer(asked.arrays, asked.deadline)
+            answer = Answer(variant=first.name, ran=ran, parameters=parameters, failure=failure)
+            if rescuable:
+                return answer, encode_sound(model.signature, asked.outputs, answer, encode)
+            content = encode(answer)
+    except (VariantUnavailable, ModelFailed, Overloaded, RefusedInput) as error:
+        failure = type(error).__name__
+        second, mark = await _stand_in(model, first, asked, error)
+    else:
+        if model.shadows and not ticket.pinned and ticket.choice[2] == first.name:
+            _copy(model, asked.arrays, ran, ticket)
+        return answer, content
+    with Counted(second.queue.tally):
+        ran = await second.infer(asked.arrays, asked.deadline)
+        if rescuable and answer is not None and _faulty_alike(model, asked, answer.ran, ran):
+            return answer, encode(answer)
+        rescue = Answer(variant=second.name, ran=ran, parameters=parameters | mark, failure=failure)
+        content = encode(rescue)
+    if failure == RefusedInput.__name__:
+        # The baseline takes this input.
+        first.queue.tally.fail(failure, (time.perf_counter() - began) * 1e3)
+    first.queue.tally.rescues += 1
+    return rescue, content
+
+
+def _rescuable(model: "ServedModel", variant: ServedVariant, ticket: Ticket) -> bool:
+    return not ticket.pinned and variant.name != model.routes.baseline
+
+
+async def _stand_in(
+    model: "ServedModel", first: ServedVariant, asked: Asked, error: Exception
+) -> tuple[ServedVariant, Parameters]:
+    """Who answers instead of `first`, which met `error`, and how the answer says so. Raises it when there
+    is nobody."""
+    if _rescuable(model, first, asked.ticket):
+        return model.require(model.routes.baseline), {"rescued_from": first.name}
+    if isinstance(error, VariantUnavailable) and await first.recovered(asked.deadline):
+        # By its name: a version that is gone may have a successor.
+        return model.require(first.name), {"retried": True}
+    raise error
+
+
+def _faulty_alike(model: "ServedModel", asked: Asked, first: Ran, second: Ran) -> bool:
+    """Whether each fault of the first is one of the second too: then the model is like that, or the input
+    is."""
+    mine, its = (faults_of(model.signature, asked.outputs, ran) for ran in (first, second))
+    return mine != (False, False) and all(not has or also for has, also in zip(mine, its, strict=True))
+
+
+def _copy(model: "ServedModel", arrays: Arrays, ran: Ran, ticket: Ticket) -> None:
+    named = None if ticket.slice is None else ticket.slice[:_LONGEST_SLICE]
+    copy = Copy(arrays, ran.outputs, ran.rows, ticket.request_id, named)
+    model.shadows.offer(copy, sum(variant.queue.waiting_rows for variant in model.served.values()))

@@ -1,0 +1,80 @@
+"""Closeness: how near two answers are, in numbers: of numbers, of vectors, and of shares of classes. Pure."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.bundles.figures import Meaning
+from serve.engine.meaning import are_shares
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+# Two numbers differ where this share of the standard deviation of the baseline's answers lies between them;
+FAR = 0.2
+# where nobody has measured that, than this share of the larger one.
+CLOSE = 0.05
+# Where scores may be numbers, they are apart when they are further from the baseline's than those are from
+# their mean.
+APART = 1.0
+# Of a number, which is no difference but its rounding.
+_ROUNDING = 1e-5
+# A smaller share of a class counts as this one, so that a divergence is a number that can be added up: of
+# scores, and of shares that came as such, in 32 bits.
+LEAST_SHARE = 1e-12
+_LEAST_GIVEN = float(np.finfo(np.float32).eps)
+
+
+def are_close(meaning: Meaning, before: Floats, after: Floats) -> Bools:
+    """Which rows hold the same numbers, near enough; [rows]."""
+    rows, width = len(before), before.shape[-1] if before.ndim > 1 else 1
+    one, other = (each.reshape(rows, -1, width) for each in (before, after))
+    missing = np.isnan(one)
+    apart = np.where((one == other) | missing, 0.0, np.abs(one - other))
+    size = np.maximum(np.abs(one), np.abs(other))
+    if not meaning.spread:
+        # An infinity is within a twentieth of itself.
+        near = (apart <= CLOSE * size) & (np.isfinite(other) | (apart == 0))
+        return np.asarray(near.all(axis=(1, 2)) & ~missing.all(axis=(1, 2)))
+    apart[(apart <= _ROUNDING * size) & np.isfinite(apart)] = 0
+    scale = _scale_of(meaning, width)
+    off = np.where(apart == 0, 0.0, apart / scale) ** 2
+    # Each place of the last dimension has to be right by itself where it has a scale of its own.
+    axes = (1,) if len(scale) == width else (1, 2)
+    mean = off.sum(axis=axes) / np.maximum((~missing).sum(axis=axes), 1)
+    return np.asarray((np.sqrt(mean).reshape(rows, -1) <= FAR).all(axis=1) & ~missing.all(axis=(1, 2)))
+
+
+def are_apart(meaning: Meaning, before: Floats, after: Floats) -> Bools:
+    """Which scores [..., width] are apart as numbers: in root mean square over the last dimension, each place
+    on the scale of its `spread`."""
+    off = np.where(before == after, 0.0, after - before) / _scale_of(meaning, before.shape[-1])
+    # Written so that what is no number is apart.
+    return np.asarray(~(np.sqrt(np.square(off).mean(axis=-1)) <= APART))
+
+
+def cosine_of(before: Floats, after: Floats) -> Floats:
+    """1 where both are 0."""
+    scale = np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    dots = np.einsum("ij,ij->i", before, after)
+    both = ~(before.any(axis=1) | after.any(axis=1))
+    return np.where(both, 1.0, dots / np.where(scale > 0, scale, 1.0))
+
+
+def divergence(meaning: Meaning, before: Floats, after: Floats) -> Floats:
+    """KL(before || after) over the last dimension; both are taken for what the baseline's are."""
+    given = are_shares(before) if meaning.form == "unknown" else np.asarray(meaning.form == "shares")
+    log_p, log_q = log_shares(before, given), log_shares(after, given)
+    return np.asarray(np.maximum((np.exp(log_p) * (log_p - log_q)).sum(axis=-1), 0.0))
+
+
+def _scale_of(meaning: Meaning, width: int) -> Floats:
+    """The spread of each of so many places, or the one of all."""
+    return np.asarray(meaning.spread if len(meaning.spread) == width else meaning.spread[:1])
+
+
+def log_shares(scores: Floats, given: Bools) -> Floats:
+    """Logs of the classes' shares, of scores [..., classes] that are `given` as shares, or of their softmax.
+    Each row by itself, because what is no number in one says nothing of the others."""
+    logs = np.where(given[..., None], np.log(np.maximum(scores, _LEAST_GIVEN)), scores)
+    shifted = logs - logs.max(axis=-1, keepdims=True)
+    softmax = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    return np.asarray(np.maximum(softmax, np.log(LEAST_SHARE)))

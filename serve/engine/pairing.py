@@ -1,0 +1,74 @@
+"""Pairing: the answers of two variants to the same requests, side by side. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.base.errors import ModelFailed
+from serve.base.tensor import Signature
+from serve.bundles.figures import Meaning, Task
+from serve.engine.batch import Outputs
+from serve.engine.compare_outputs import Differences, compare
+from serve.engine.meaning import guess_meaning
+from serve.engine.shadow_copy import Copy
+
+_MASK = "attention_mask"
+
+
+class Paired(NamedTuple):
+    """Outputs of several requests as rows, of baseline and candidate, and how far they are apart."""
+
+    mine: Outputs
+    theirs: Outputs
+    outputs: dict[str, Differences]
+
+
+def pair(
+    batch: Sequence[Copy],
+    answers: Sequence[Outputs],
+    signature: Signature,
+    task: Task,
+    meanings: Mapping[str, Meaning],
+) -> Paired:
+    """What the baseline answered to the copies beside these answers; `meanings` as far as they are known."""
+    mine = _join([_blank_padding(copy, signature) for copy in batch], signature)
+    theirs = _join(answers, signature)
+    outputs = {
+        name: compare(task, output, theirs[name], meanings.get(name) or guess_meaning(task, output))
+        for name, output in mine.items()
+    }
+    return Paired(mine, theirs, outputs)
+
+
+def require_whole(batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
+    """Raise ModelFailed unless there is something for every row that the baseline answered."""
+    for copy, answer in zip(batch, answers, strict=True):
+        for name, output in copy.outputs.items():
+            if name not in answer or answer[name].shape[:1] != output.shape[:1]:
+                raise ModelFailed(f"{name}: not one row of output for each of input")
+
+
+def _join(answers: Sequence[Outputs], signature: Signature) -> Outputs:
+    """Outputs of several requests as rows; an answer without a batch dimension is one row."""
+    joined: dict[str, NDArray[np.generic]] = {}
+    for name in answers[0]:
+        outputs = [answer[name] if signature.batches else answer[name][None] for answer in answers]
+        joined[name] = outputs[0] if len(outputs) == 1 else np.concatenate(outputs)
+    return joined
+
+
+def _blank_padding(copy: Copy, signature: Signature) -> Outputs:
+    """What the baseline answered, with NaN for tokens that are padding: nobody asked for those."""
+    mask = copy.arrays.get(_MASK)
+    if mask is None or mask.ndim != 2 or np.all(mask):
+        return copy.outputs
+    tokens = signature.input_by_name[_MASK].shape[1]
+    blanked = dict(copy.outputs)
+    for spec in signature.outputs:
+        output = blanked[spec.name]
+        if isinstance(tokens, str) and spec.shape[1:2] == (tokens,) and output.dtype.kind == "f":
+            kept = mask.reshape(*mask.shape, *(1,) * (output.ndim - 2)) != 0
+            blanked[spec.name] = np.where(kept, output, np.nan)
+    return blanked

@@ -1,0 +1,128 @@
+"""Refusals: whether a run failed because of what its input is, and how that is said.
+
+A graph may take less than its signature says: indices of a table, no more positions than it was made with, an
+image no smaller than its kernels. That is the client's mistake, unless the baseline takes the same input."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.base.errors import ModelFailed, RefusedInput
+from serve.base.tensor import Arrays
+from serve.engine.session import Session, zeros
+
+# How onnxruntime says that an index is beyond its table.
+_INDEX = re.compile(r"idx=(-?\d+) must be within the inclusive range \[(-?\d+),(-?\d+)\]")
+# Then it is the machine that has too little, whatever was asked.
+NO_MEMORY = "Failed to allocate memory"
+_STATUS = re.compile(
+    r"Non-zero status code returned while running (\w+) node.*?Status Message: (.*)", re.DOTALL
+)
+_SOURCE = re.compile(r"^/\S+:\d+ .*?(?:false\. |\] )", re.DOTALL)
+
+
+def run_checked(session: Session, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+    """The session's outputs. Raises RefusedInput for what it does not take, which names the input, what came
+    and what is taken; ModelFailed; InvalidRequest."""
+    check_ranges(arrays, session.ranges)
+    _check_lengths(session, arrays)
+    try:
+        return session.run(arrays)
+    except ModelFailed as error:
+        refused = _explain(session, arrays, error)
+        if refused is None:
+            raise
+        raise refused from error
+
+
+def check_ranges(arrays: Arrays, ranges: Mapping[str, tuple[int, int]]) -> None:
+    """Raise RefusedInput for the first value that is out of its input's range."""
+    for name, (low, high) in ranges.items():
+        array: NDArray[Any] = arrays[name]
+        if array.size and not low <= array.min() <= array.max() <= high:
+            value = array[(array < low) | (array > high)][0]
+            raise RefusedInput(_out_of_range(name, int(value), low, high))
+
+
+def _check_lengths(session: Session, arrays: Arrays) -> None:
+    for spec in session.signature.inputs:
+        for dim, length in zip(spec.shape, arrays[spec.name].shape, strict=False):
+            if isinstance(dim, str) and length > (most := session.longest.get(dim, length)):
+                raise RefusedInput(
+                    f"input {spec.name!r} has {length} {dim}, expected at most {most}: the model takes no "
+                    "more; send a shorter one"
+                )
+
+
+def _explain(session: Session, arrays: Arrays, error: ModelFailed) -> RefusedInput | None:
+    """The fault of the input, where zeros run that have its shape, or else another one; None: it is the
+    model's."""
+    message = str(error)
+    if NO_MEMORY in message:
+        return None
+    if found := _find_index(arrays, message):
+        return found
+    plain = {spec.name: zeros(spec, arrays[spec.name].shape) for spec in session.signature.inputs}
+    if _runs(session, plain):
+        return RefusedInput(
+            f"{session.name} does not take {_tell_values(session, arrays, plain)}: {_reason(message)}; "
+            "send values as in the rows that the model was made with"
+        )
+    example = session.example()
+    if _runs(session, example):
+        came, taken = (
+            ", ".join(f"{name} {list(array.shape)}" for name, array in inputs.items())
+            for inputs in (arrays, example)
+        )
+        return RefusedInput(
+            f"{session.name} does not take inputs of the shape {came}: {_reason(message)}; it takes {taken}"
+        )
+    return None
+
+
+def _find_index(arrays: Arrays, message: str) -> RefusedInput | None:
+    """The input that has the index of which onnxruntime says that it is beyond its table."""
+    said = _INDEX.search(message)
+    if said is None:
+        return None
+    value, low, high = map(int, said.groups())
+    for name, array in arrays.items():
+        if array.dtype.kind in "iu" and (array == value).any():
+            return RefusedInput(_out_of_range(name, value, low, high))
+    return None
+
+
+def _tell_values(session: Session, arrays: Arrays, plain: Arrays) -> str:
+    """The values of the inputs that keep the graph from running: those without which it runs."""
+    names = [name for name in arrays if _runs(session, {**arrays, name: plain[name]})]
+    return ", ".join(f"{_span(arrays[name])} in input {name!r}" for name in names or arrays)
+
+
+def _span(array: NDArray[np.generic]) -> str:
+    if array.dtype.kind == "O":
+        return f"{array.ravel()[0]!r:.40}"
+    return f"values from {array.min()} to {array.max()}"
+
+
+def _runs(session: Session, arrays: Arrays) -> bool:
+    try:
+        session.run(arrays)
+    except ModelFailed:
+        return False
+    return True
+
+
+def _out_of_range(name: str, value: int, low: int, high: int) -> str:
+    return (
+        f"input {name!r} has the value {value}, expected {low} to {high}: "
+        "the model's table has no other entries"
+    )
+
+
+def _reason(message: str) -> str:
+    """onnxruntime's own words, without the place in its source."""
+    said = _STATUS.search(message)
+    return message if said is None else f"{said[1]}: {_SOURCE.sub('', said[2]).strip()}"

@@ -1,0 +1,218 @@
+"""Registry: the models behind one gateway, kept as the newest catalog says."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from serve.base.errors import CounterweightError
+from serve.base.settings import Settings
+from serve.base.tensor import Signature
+from serve.bundles.bundle import read_bundle, read_labels
+from serve.counting.breaker import Trip
+from serve.counting.census import Sheet
+from serve.counting.journal import Journal
+from serve.counting.tally import Load, Loads, Tally, add_loads
+from serve.engine.batch import Joining
+from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
+from serve.engine.keeper_silence import Judging
+from serve.engine.model import ServedModel
+from serve.engine.placement import Placement
+from serve.engine.queue import Queue
+from serve.engine.shapes import Shape
+from serve.engine.text import TextInput, open_text
+from serve.engine.variant import ServedVariant
+
+# Makes the place where one version of a variant runs, ready to run. Raises CounterweightError.
+Place = Callable[[LoadedVariant], Awaitable[Placement]]
+
+
+class Registry:
+    """The models of one gateway. A change never takes a variant away before its successor is ready."""
+
+    def __init__(self, place: Place, settings: Settings, journal: Journal | None = None) -> None:
+        """`journal` keeps what rollouts count here, if this process is killed."""
+        # Live: what is looked up here is what is served now.
+        self.models: dict[str, ServedModel] = {}
+        # Of the catalog that is served; 0: none yet.
+        self.revision = 0
+        # What the other gateways have counted.
+        self.others: Loads = {}
+        # Whether anybody looks at what is counted here.
+        self.judging = Judging()
+        self._place = place
+        self._settings = settings
+        self._journal = journal
+        self._versions: dict[str, LoadedModel] = {}
+        # The newest that was heard of; what it loads may take a while.
+        self._newest = Catalog()
+
+    def route(self, catalog: Catalog) -> None:
+        """Let requests go where the catalog says, at once; the baseline answers for what is not here yet."""
+        self._newest = catalog
+        for name, model in self.models.items():
+            newest = catalog.models.get(name)
+            if newest is not None and newest.routes.baseline in model.served:
+                model.route(newest.routes, newest.watch)
+
+    async def apply(self, catalog: Catalog) -> dict[str, str]:
+        """Serve what the catalog says, and return once what it no longer says has been answered to the end:
+        by `model/variant`, why one of them could not be had here. An older version goes on in its place."""
+        if catalog.revision > self._newest.revision:
+            self.route(catalog)
+        failures: dict[str, str] = {}
+        retired: list[ServedVariant] = []
+        for loaded in catalog.models.values():
+            try:
+                retired += await self._update(loaded, failures)
+            except CounterweightError as error:
+                failures[f"{loaded.name}/{loaded.routes.baseline}"] = str(error)
+        for name in [name for name in self.models if name not in catalog.models]:
+            self._versions.pop(name, None)
+            self.models[name].close()
+            retired += self.models.pop(name).served.values()
+        self.revision = catalog.revision
+        await asyncio.gather(*(variant.retire() for variant in retired))
+        return failures
+
+    def loads(self) -> Loads:
+        """What every variant has to do now and has done, in this gateway."""
+        return {
+            (model.name, name): Load(
+                tally=variant.queue.tally,
+                in_flight=variant.queue.in_flight,
+                waiting_rows=variant.queue.waiting_rows,
+            )
+            for model in self.models.values()
+            for name, variant in model.served.items()
+        }
+
+    def sheets(self) -> dict[str, Sheet]:
+        """By model, what the rollouts that watch are to be told of this gateway."""
+        sheets = {name: model.sheet() for name, model in self.models.items()}
+        return {name: sheet for name, sheet in sheets.items() if sheet is not None}
+
+    def shapes(self) -> dict[str, tuple[Shape, ...]]:
+        """By model, the shapes that runs of its baseline have had lately."""
+        return {
+            name: baseline.queue.shapes.known
+            for name, model in self.models.items()
+            if (baseline := model.served.get(model.routes.baseline)) is not None
+        }
+
+    def trips(self) -> dict[str, Trip]:
+        """By model, that its rollout's candidate fails totally and gets nothing here any more."""
+        trips = {name: model.protect() for name, model in self.models.items()}
+        return {name: trip for name, trip in trips.items() if trip is not None}
+
+    @property
+    def rollouts(self) -> list[str]:
+        """Those that run, as far as is known here."""
+        return [model.census.watch.rollout for model in self.models.values() if model.census is not None]
+
+    def stop(self, trip: Trip) -> None:
+        """Give all requests of a rollout that was aborted to its baseline."""
+        for model in self.models.values():
+            model.stop(trip)
+
+    def acknowledge(self, written: Mapping[str, int]) -> None:
+        """By model, the number of the last sheet that is written down."""
+        for name, number in written.items():
+            if name in self.models and (census := self.models[name].census) is not None:
+                census.acknowledge(number)
+
+    def counted(self) -> Loads:
+        """The same, in all gateways."""
+        return add_loads([self.loads(), self.others])
+
+    async def _update(self, loaded: LoadedModel, failures: dict[str, str]) -> list[ServedVariant]:
+        """Serve one model as it is loaded; the variants that are to be retired. Raises CounterweightError
+        when it has no baseline here."""
+        before = self._versions.get(loaded.name)
+        if before == loaded:
+            return []
+        old = self.models.get(loaded.name)
+        if old is not None and before is not None and _runs_alike(before, loaded):
+            # Who answers has changed, and nobody that could: nothing to be read, nothing to wait for.
+            self._route(old, loaded)
+            old.unserved = loaded.unserved
+            self._versions[loaded.name] = loaded
+            return []
+        folder = Path(loaded.baseline.folder)
+        text = await asyncio.to_thread(open_text, folder)
+        labels = await asyncio.to_thread(read_labels, folder)
+        bundle = await asyncio.to_thread(read_bundle, folder)
+        if old is not None and _same_form(old, loaded.signature, text):
+            model = old
+        else:
+            model = ServedModel(loaded.signature, loaded.routes, self._settings, text, loaded.task)
+            if self._journal is not None:
+                model.begin_census = partial(self._journal.census, loaded.name)
+            model.tallies = {} if old is None else old.tallies
+        model.shadows.meanings = {item.name: item.meaning for item in bundle.figures.quality.outputs}
+        failed = len(failures)
+        served = await self._variants(model, loaded, failures)
+        if loaded.routes.baseline not in served:
+            await asyncio.gather(*(variant.retire() for variant in served.values()))
+            raise CounterweightError(failures[f"{loaded.name}/{loaded.routes.baseline}"])
+        gone = model.serve(served, loaded.routes)
+        self._route(model, loaded)
+        model.labels, model.sizes, model.longest = labels, bundle.sizes, bundle.longest
+        model.unserved = replace(loaded.unserved, missing=_missing(loaded, served, failures))
+        if old is not None and old is not model:
+            old.close()
+            gone = list(old.served.values())
+        self.models[loaded.name] = model
+        if len(failures) == failed:
+            self._versions[loaded.name] = loaded
+        else:
+            # What failed is tried again with the next catalog.
+            self._versions.pop(loaded.name, None)
+        return gone
+
+    def _route(self, model: ServedModel, loaded: LoadedModel) -> None:
+        """The newest routes, which may have come while this was loaded."""
+        newest = self._newest.models.get(loaded.name, loaded)
+        now = newest if newest.routes.baseline in model.served else loaded
+        model.route(now.routes, now.watch)
+
+    async def _variants(
+        self, model: ServedModel, loaded: LoadedModel, failures: dict[str, str]
+    ) -> Mapping[str, ServedVariant]:
+        served: dict[str, ServedVariant] = {}
+        for name, version in loaded.variants.items():
+            old = model.served.get(name)
+            if old is not None and old.version == version:
+                served[name] = old
+                continue
+            try:
+                placement = await self._place(version)
+            except CounterweightError as error:
+                failures[f"{loaded.name}/{name}"] = str(error)
+                if old is not None:
+                    served[name] = old
+                continue
+            pads = {} if model.text is None else model.text.pads
+            joining = Joining(signature=loaded.signature, full_rows=version.full_rows, pads=pads)
+            tally = model.tallies.get(name) or Tally()
+            queue = Queue(placement, joining, self._settings, tally)
+            served[name] = ServedVariant(name, version, placement, queue)
+        return served
+
+
+def _missing(loaded: LoadedModel, served: Collection[str], failures: Mapping[str, str]) -> dict[str, str]:
+    """Why variants that are loaded cannot be had here."""
+    return {name: failures[f"{loaded.name}/{name}"] for name in loaded.variants if name not in served}
+
+
+def _runs_alike(before: LoadedModel, after: LoadedModel) -> bool:
+    """Whether the two differ in nothing but who gets the traffic, who watches and what is said of others."""
+    alike = {name: getattr(before, name) for name in ("routes", "watch", "rejected", "absent")}
+    return before == after.model_copy(update=alike)
+
+
+def _same_form(model: ServedModel, signature: Signature, text: TextInput | None) -> bool:
+    """Whether requests to the model are still requests to what it is to become: signature and tokenizer."""
+    before, after = (None if each is None else each.digest for each in (model.text, text))
+    return model.signature == signature and before == after

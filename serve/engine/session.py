@@ -1,0 +1,249 @@
+"""Session: one graph loaded into ONNX Runtime."""
+
+import ctypes
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from serve.base.errors import InvalidBundle, InvalidRequest, ModelFailed
+from serve.base.tensor import Arrays, Signature, TensorSpec
+from serve.bundles.bundle import MODEL, read_bundle, read_file
+from serve.engine.shapes import Shape, read_shapes, shapes_path
+
+# Of onnx.TensorProto.
+_BFLOAT16 = 16
+# Rows, and the length of every other dimension that may vary and has no known size: one request, a batch.
+_WARM_UPS = ((1, 16), (8, 32))
+# Opening a bundle may take so much longer for shapes that its model's runs have had, the largest first.
+_WARM_S = 10.0
+_log = logging.getLogger("counterweight.session")
+
+
+class Session:
+    """One graph, loaded and warmed up. Runs arrays, one call at a time."""
+
+    def __init__(  # noqa: PLR0913 - a graph, and how it is run
+        self,
+        graph: bytes,
+        signature: Signature,
+        name: str,
+        *,
+        threads: int = 1,
+        alone: bool = False,
+        sizes: Mapping[str, int] | None = None,
+        ranges: Mapping[str, tuple[int, int]] | None = None,
+        longest: Mapping[str, int] | None = None,
+    ) -> None:
+        """Load `graph`; messages call it `name`. With `alone` each row has a run of its own; `sizes` are such
+        of its free dimensions that it takes; `ranges` and `longest` are not looked at here. Raises
+        InvalidBundle when `signature` is not its own, and ModelFailed when it does not run."""
+        self.signature = signature
+        self.name = name
+        self.alone = alone
+        self.sizes = dict(sizes or {})
+        self.ranges = dict(ranges or {})
+        self.longest = dict(longest or {})
+        # The real shapes that it has run before any request, or is about to.
+        self.warmed: set[Shape] = set()
+        self._shapes: Path | None = None
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle threads that spin would take the shared cores from the other variants.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # What goes wrong is raised; a line of onnxruntime's own for each would say it twice.
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises a dozen unrelated classes
+            raise InvalidBundle(f"{name}: onnxruntime refuses the graph: {error}") from error
+        self._outputs = list(signature.output_names)
+        self._string_inputs = _names_of("BYTES", signature.inputs)
+        self._string_outputs = _names_of("BYTES", signature.outputs)
+        self._bfloat16 = {*_names_of("BF16", signature.inputs), *_names_of("BF16", signature.outputs)}
+        self._check_names()
+        self._warm_up()
+
+    def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+        """The model's outputs by name, BYTES as objects of bytes, BF16 as uint16, both ways.
+
+        Raises InvalidRequest for BYTES that are no UTF-8, ModelFailed when the graph itself fails."""
+        rows = len(next(iter(arrays.values()))) if self.alone else 1
+        if rows == 1:
+            return self._run(arrays)
+        answers = [
+            self._run({name: array[row : row + 1] for name, array in arrays.items()}) for row in range(rows)
+        ]
+        return {name: np.concatenate([answer[name] for answer in answers]) for name in self._outputs}
+
+    def _run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
+        feed = dict(arrays)
+        for name in self._string_inputs:
+            feed[name] = _to_strings(name, feed[name])
+        try:
+            results = self._run_bfloat16(feed) if self._bfloat16 else self._session.run(self._outputs, feed)
+        except Exception as error:
+            raise ModelFailed(f"{self.name} failed on a valid input: {error}") from error
+        outputs = dict(zip(self._outputs, results, strict=True))
+        for name in self._string_outputs:
+            outputs[name] = _to_bytes(outputs[name])
+        return outputs
+
+    def warm_from(self, shapes: Path) -> None:
+        """Run the shapes in this file, which its model's runs have had, as far as there is time for it; later
+        ones are cold until they are taken."""
+        self._shapes = shapes
+        until = time.monotonic() + _WARM_S
+        while time.monotonic() < until and (left := self.take_cold(1)):
+            self.warm(left[0])
+
+    def take_cold(self, most: int | None = None) -> list[Shape]:
+        """The shapes that its model's runs have had and that nobody has taken to warm it with; the largest
+        first, and no more than `most`."""
+        found = () if self._shapes is None else read_shapes(self._shapes)
+        cold = [shape for shape in found if shape not in self.warmed and self._takes(shape)][:most]
+        self.warmed.update(cold)
+        return cold
+
+    def warm(self, shape: Shape) -> None:
+        """Run zeros of this shape, so that no request pays for its first run; a graph that does not take them
+        is logged."""
+        try:
+            pairs = zip(self.signature.inputs, shape, strict=True)
+            self.run({spec.name: zeros(spec, list(dims)) for spec, dims in pairs})
+        except ModelFailed as error:
+            _log.warning("%s is not warm for %s: %s", self.name, shape, error)
+
+    def _run_bfloat16(self, feed: dict[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
+        """The same by onnxruntime's own values: numpy has no bfloat16, so its bits come and go as uint16."""
+        # The values point into these arrays and take them for contiguous.
+        arrays = {name: np.asarray(array, order="C") for name, array in feed.items()}
+        values = {
+            name: onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _BFLOAT16)
+            if name in self._bfloat16
+            else onnxruntime.OrtValue.ortvalue_from_numpy(array)
+            for name, array in arrays.items()
+        }
+        results = self._session.run_with_ort_values(self._outputs, values)
+        return [
+            _bits_of(value) if name in self._bfloat16 else value.numpy()
+            for name, value in zip(self._outputs, results, strict=True)
+        ]
+
+    def _check_names(self) -> None:
+        graph = (
+            {item.name for item in self._session.get_inputs()},
+            {item.name for item in self._session.get_outputs()},
+        )
+        manifest = (set(self.signature.input_by_name), set(self.signature.output_names))
+        if graph != manifest:
+            raise InvalidBundle(
+                f"{self.name}: the graph has inputs and outputs {graph}, its signature says {manifest}"
+            )
+
+    def _warm_up(self) -> None:
+        # The first runs allocate; nobody's request should pay for that.
+        guessed = self._free - self.sizes.keys() - {self._batch}
+        for rows, length in _WARM_UPS:
+            try:
+                self.run(self.example(rows, length))
+            except ModelFailed as error:
+                if not guessed:
+                    raise
+                # Nobody has said that it takes this size of them.
+                _log.warning("%s is not warm: %s", self.name, error)
+                return
+
+    def example(self, rows: int = 1, length: int = _WARM_UPS[0][1]) -> dict[str, NDArray[np.generic]]:
+        """Zeros that the graph takes: so many rows, and free dimensions as its bundle says, or this long."""
+        sizes = dict.fromkeys(self._free, length) | self.sizes
+        if self._batch is not None:
+            sizes[self._batch] = rows
+        return {
+            spec.name: zeros(spec, [dim if isinstance(dim, int) else sizes[dim] for dim in spec.shape])
+            for spec in self.signature.inputs
+        }
+
+    @property
+    def _batch(self) -> str | None:
+        """The dimension of the rows; None: they are not batched."""
+        return str(self.signature.inputs[0].shape[0]) if self.signature.batches else None
+
+    @property
+    def _free(self) -> set[str]:
+        """The dimensions of inputs that may vary."""
+        return {dim for spec in self.signature.inputs for dim in spec.shape if isinstance(dim, str)}
+
+    def _takes(self, shape: Shape) -> bool:
+        """Whether it is one of these inputs, and not of those of a version before."""
+        inputs = self.signature.inputs
+        return len(shape) == len(inputs) and all(
+            len(dims) == len(spec.shape)
+            and all(
+                isinstance(dim, str) or dim == length for dim, length in zip(spec.shape, dims, strict=True)
+            )
+            for spec, dims in zip(inputs, shape, strict=True)
+        )
+
+
+def open_session(folder: Path, *, threads: int = 1) -> Session:
+    """The bundle in `folder`, verified and loaded. Raises InvalidBundle when it is not what it says it is."""
+    bundle = read_bundle(folder)
+    graph = read_file(folder, bundle, MODEL)
+    name, alone = f"{bundle.model}/{bundle.variant}", bundle.rows == "alone"
+    session = Session(
+        graph,
+        bundle.signature,
+        name,
+        threads=threads,
+        alone=alone,
+        sizes=bundle.sizes,
+        ranges=bundle.ranges,
+        longest=bundle.longest,
+    )
+    session.warm_from(shapes_path(folder, bundle.model))
+    return session
+
+
+def _names_of(datatype: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
+    return tuple(spec.name for spec in specs if spec.datatype == datatype)
+
+
+def zeros(spec: TensorSpec, shape: Sequence[int]) -> NDArray[np.generic]:
+    """An input of this shape that means nothing; strings are the number 0."""
+    # A string that a graph may well read as a number.
+    return np.full(shape, b"0", object) if spec.datatype == "BYTES" else np.zeros(shape, spec.dtype)
+
+
+def _to_strings(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
+    # onnxruntime takes str; of bytes it would make "b'...'". Rows of an export are str already.
+    elements = array.ravel().tolist()
+    try:
+        strings = np.fromiter(
+            (element if isinstance(element, str) else element.decode() for element in elements),
+            object,
+            len(elements),
+        )
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(
+            f"input {name!r} has an element that is no UTF-8: {error.object!r:.40}; encode it as UTF-8"
+        ) from None
+    return strings.reshape(array.shape)
+
+
+def _to_bytes(array: NDArray[np.generic]) -> NDArray[np.generic]:
+    elements = array.ravel().tolist()
+    contents = np.fromiter((element.encode() for element in elements), object, len(elements))
+    return contents.reshape(array.shape)
+
+
+def _bits_of(value: onnxruntime.OrtValue) -> NDArray[np.generic]:
+    shape = value.shape()
+    # onnxruntime has no other way out for bfloat16. A copy, because its memory goes with `value`.
+    size = int(np.prod(shape)) * np.dtype(np.uint16).itemsize
+    return np.frombuffer(ctypes.string_at(value.data_ptr(), size), np.uint16).reshape(shape)

@@ -1,0 +1,236 @@
+"""Shadow: copies of requests for a variant that answers nobody, and how its answers compare.
+
+A copy is offered when the baseline's answer is on its way. It waits in a queue of its own that is short and
+drops what does not fit; nothing that happens to it can reach a request."""
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from serve.base.errors import ONE_REQUESTS, CounterweightError, VariantUnavailable
+from serve.base.settings import Settings
+from serve.bundles.figures import Meaning, Task
+from serve.counting.census import Census, Disagreement
+from serve.counting.copies import Copies, add_copies
+from serve.engine.batch import Outputs
+from serve.engine.compare_outputs import describe, worst
+from serve.engine.pairing import Paired, pair, require_whole
+from serve.engine.shadow_copy import Copy, match_classes
+from serve.engine.variant import ServedVariant
+from serve.rollout.evidence.evidence import Clusters, Comparison, Drop
+
+_log = logging.getLogger("counterweight.shadow")
+# Nobody waits for a copy: more of them in a run cost less.
+_LINGER_S = 0.05
+# While so many batches of live requests wait, copies stand back.
+_BACKLOG = 2
+# Pairs of a batch that are shown.
+_SHOWN = 3
+
+
+class Shadow:
+    """The copies for one variant in one gateway."""
+
+    def __init__(self, variant: ServedVariant, task: Task, settings: Settings) -> None:
+        self.variant = variant
+        # Of the requests that are offered, 0 to 1.
+        self.share = 1.0
+        # Where it counts; None: no rollout looks at this shadow.
+        self.census: Census | None = None
+        # Of the outputs, by their names, as far as they are known.
+        self.meanings: Mapping[str, Meaning] = {}
+        self._task = task
+        self._joining = variant.queue.joining
+        self._settings = settings
+        self._waiting: deque[Copy] = deque()
+        self._rows = 0
+        self._filled = asyncio.Event()
+        self._working = asyncio.create_task(self._work())
+
+    def offer(self, copy: Copy, backlog_rows: int) -> None:
+        """Take a copy, or drop it; `backlog_rows` of live requests wait for a run."""
+        if self.share < 1 and random.random() >= self.share:  # noqa: S311 - a fair draw, not a secret
+            return
+        most = self._settings.max_shadow_rows
+        free = most - self._rows
+        # What could never fit is compared in part, as long as that is worth a run.
+        taken = copy.rows if copy.rows <= most or free < most / 4 else free
+        if not self.variant.up:
+            self._drop(copy.rows, Drop.DOWN)
+        elif backlog_rows >= _BACKLOG * self._joining.full_rows:
+            self._drop(copy.rows, Drop.BUSY)
+        elif taken > free:
+            self._drop(copy.rows, Drop.FULL)
+        else:
+            self._waiting.append(copy if taken == copy.rows else copy.part(taken))
+            self._rows += taken
+            self._filled.set()
+
+    def close(self) -> None:
+        """Drop what waits."""
+        self._working.cancel()
+
+    async def _work(self) -> None:
+        while True:
+            await self._filled.wait()
+            await asyncio.sleep(_LINGER_S)
+            while batch := self._take():
+                try:
+                    await self._run(batch)
+                except Exception:  # a shadow must never end because of one copy
+                    _log.exception("a copy for %s was lost", self.variant.name)
+                    self._drop(sum(copy.rows for copy in batch), Drop.FAULT)
+            self._filled.clear()
+
+    def _take(self) -> list[Copy]:
+        batch: list[Copy] = []
+        rows = 0
+        while self._waiting:
+            copy = self._waiting[0]
+            if batch and not (
+                self._joining.signature.batches
+                and rows + copy.rows <= self._joining.full_rows
+                and self._joining.key_of(copy.arrays) == self._joining.key_of(batch[0].arrays)
+            ):
+                break
+            batch.append(self._waiting.popleft())
+            rows += copy.rows
+            self._rows -= copy.rows
+        return batch
+
+    async def _run(self, batch: list[Copy]) -> None:
+        requests = [copy.arrays for copy in batch]
+        try:
+            outputs = await self.variant.run_aside(self._joining.join(requests))
+            shares = self._joining.split(requests, outputs)
+            require_whole(batch, shares)
+        except ONE_REQUESTS as error:
+            # The baseline has answered, so it is no fault of the input.
+            if len(batch) > 1:
+                # Whose input it was cannot be told from the batch.
+                for copy in batch:
+                    await self._run([copy])
+                return
+            self._fail(batch, error)
+        except VariantUnavailable as error:
+            self._fail(batch, error)
+        else:
+            for copies, answers in self._groups(batch, shares):
+                self._compare(copies, answers)
+
+    def _groups(
+        self, batch: Sequence[Copy], shares: Sequence[Outputs]
+    ) -> Sequence[tuple[Sequence[Copy], Sequence[Outputs]]]:
+        """What can be compared at once: everything, unless outputs have lengths of their own."""
+        if self._joining.pads:
+            return [([copy], [share]) for copy, share in zip(batch, shares, strict=True)]
+        return [(batch, shares)]
+
+    def _compare(self, batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
+        mine, theirs, outputs = self._pair(batch, answers)
+        whole = worst(list(outputs.values()))
+        sizes = [copy.rows for copy in batch]
+        copies = Copies(
+            pairs=whole.sums(sizes), outputs={name: part.sums(sizes) for name, part in outputs.items()}
+        )
+        if self.census is not None and self.census.watch.feedback:
+            for copy, answer in zip(batch, answers, strict=True):
+                match_classes(copies, copy, answer)
+        shown: list[Disagreement] = []
+        start = 0
+        for copy in batch:
+            rows = slice(start, start + copy.rows)
+            start += copy.rows
+            if copy.slice is not None:
+                add_copies(copies, Copies(slices={copy.slice: whole.part(rows).sums([copy.rows])}))
+            if len(shown) < _SHOWN:
+                for name, differences in outputs.items():
+                    for row in np.flatnonzero(differences.differing[rows])[:1] + rows.start:
+                        cosine = None if differences.cosine is None else float(differences.cosine[row])
+                        words = [
+                            describe(self._task, array[name][row], against)
+                            for array, against in ((mine, None if cosine is None else 1.0), (theirs, cosine))
+                        ]
+                        shown.append(self._show(copy, name, *words))
+        self._tell(copies, shown)
+
+    def _pair(self, batch: Sequence[Copy], answers: Sequence[Outputs]) -> Paired:
+        return pair(batch, answers, self._joining.signature, self._task, self.meanings)
+
+    def _fail(self, batch: Sequence[Copy], error: CounterweightError) -> None:
+        """The baseline could answer these, and the shadow could not."""
+        words = f"{type(error).__name__}: {error}"[:200]
+        for copy in batch:
+            # As many pairs as if it had answered.
+            pairs = int(worst(list(self._pair([copy], [copy.outputs])[2].values())).pairs.sum())
+            square = pairs**2
+            clusters = Clusters(
+                requests=1, differing=1, differ_squares=square, products=square, squares=square
+            )
+            sums = Comparison(pairs=pairs, disagreements=pairs, failures=pairs, clusters=clusters)
+            slices = {} if copy.slice is None else {copy.slice: sums}
+            copies = Copies(pairs=sums, outputs=dict.fromkeys(copy.outputs, sums), slices=slices)
+            self._tell(copies, [self._show(copy, ", ".join(copy.outputs), "answered", words)])
+
+    def _show(self, copy: Copy, output: str, baseline: str, candidate: str) -> Disagreement:
+        return Disagreement(
+            at_s=time.time(),
+            request_id=copy.request_id,
+            slice=copy.slice,
+            output=output,
+            baseline=baseline,
+            candidate=candidate,
+        )
+
+    def _drop(self, rows: int, why: Drop) -> None:
+        self._tell(Copies(dropped=rows, drops={why: rows}))
+
+    def _tell(self, copies: Copies, shown: Sequence[Disagreement] = ()) -> None:
+        tally = self.variant.queue.tally
+        tally.copies += copies.pairs.pairs
+        tally.disagreements += copies.pairs.disagreements
+        tally.drops += copies.dropped
+        if self.census is not None:
+            add_copies(self.census.copies, copies)
+            self.census.disagreements.extend(shown)
+
+
+class Shadows:
+    """All shadows of one model, by their variants."""
+
+    def __init__(self, task: Task, settings: Settings) -> None:
+        # Of the outputs, as the export of the baseline that is served now has read them.
+        self.meanings: Mapping[str, Meaning] = {}
+        self._task = task
+        self._settings = settings
+        self._shadows: dict[str, Shadow] = {}
+
+    def __len__(self) -> int:
+        return len(self._shadows)
+
+    def cast(
+        self, shares: Mapping[str, float], served: Mapping[str, ServedVariant], census: Census | None
+    ) -> None:
+        """From now on these variants get these shares of what is offered, those that are served."""
+        for name, shadow in list(self._shadows.items()):
+            if name not in shares or served.get(name) is not shadow.variant:
+                self._shadows.pop(name).close()
+        for name, share in shares.items():
+            if name not in served:
+                continue
+            if name not in self._shadows:
+                self._shadows[name] = Shadow(served[name], self._task, self._settings)
+            watched = census is not None and census.watch.candidate == name
+            self._shadows[name].meanings = self.meanings
+            self._shadows[name].share = share
+            self._shadows[name].census = census if watched else None
+
+    def offer(self, copy: Copy, backlog_rows: int) -> None:
+        """Let each take a copy, or drop it."""
+        for shadow in self._shadows.values():
+            shadow.offer(copy, backlog_rows)

@@ -1,0 +1,26 @@
+"""Top class: what an answer says, where it says one class."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serve.engine.batch import Outputs
+
+
+def top_class(outputs: Outputs) -> int | None:
+    """The class with the highest score in the first output that is one row of scores; None: there is none."""
+    scores = _class_scores(outputs)
+    return None if scores is None else int(scores.argmax())
+
+
+def sound_class(outputs: Outputs) -> tuple[int, int] | None:
+    """The same class and how many there are; None, too, where a score is NaN or infinite."""
+    scores = _class_scores(outputs)
+    return None if scores is None or not np.isfinite(scores).all() else (int(scores.argmax()), len(scores))
+
+
+def _class_scores(outputs: Outputs) -> NDArray[np.generic] | None:
+    for scores in outputs.values():
+        if scores.dtype.kind == "f" and scores.ndim == 2 and scores.shape[0] == 1 and scores.shape[1] > 1:
+            row: NDArray[np.generic] = scores[0]
+            return row
+    return None

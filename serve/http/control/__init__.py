@@ -1,1 +1,0 @@
-"""The control API: what is served, how its traffic is split and moved, and what came of it."""

@@ -1,0 +1,1 @@
+"""JSON Schemas and words of the OpenAPI document."""

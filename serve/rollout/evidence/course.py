@@ -1,0 +1,244 @@
+"""Course: how events of one kind fell in time, for the baseline and the candidate, one second after another.
+
+A stall (a restart, a garbage collection, a busy neighbour) hits most requests of one variant for a while. Its
+events are one mishap, not as many as they are: they are set apart and named, and the rate is judged by what
+is left. Everything here is arrays: the axes before those in a comment are independent rollouts. The pair [2]
+is always the baseline and the candidate. Pure."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from serve.rollout.evidence import blocks, marks
+from serve.rollout.evidence.calm import FIRST_REQUESTS, Rates
+from serve.rollout.evidence.evalues import Array
+from serve.rollout.evidence.stalls import LEAST_REPLICAS, shows
+
+# Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
+# calm rate is neutral, and so many events beyond that begin a stall.
+_NEUTRAL = 3.4
+# Of the requests of one replica a stall hits as many or more, and once begun it goes on while it hits a few.
+_SOME, _FEW = 0.2, 0.12
+_BEGINS = 1.5
+# The same sum the other way round: so many events fewer than neutral end it, or so many seconds without one.
+_ENDS = 2.0
+# In a stall no more than this share teaches the usual rate.
+_TEACHES = 0.1
+_LONGEST_END_S = 30.0
+# What goes on for so long is the variant's rate from now on.
+_LONGEST_S = 900.0
+# Of the numbers that are stored.
+_DIGITS = 6
+
+
+class Course(NamedTuple):
+    """The sums so far; all zeros at the beginning."""
+
+    # Seconds counted: [].
+    seconds: Array
+    # Events and requests of the seconds that are judged: [2].
+    events: Array
+    requests: Array
+    # The same of all seconds, but in a stall no more events than would begin none: [2].
+    usual_events: Array
+    usual_requests: Array
+    # Of the judged seconds, as in serve/rollout/evidence/blocks.py, and the blocks that are not closed yet: events of
+    # the candidate and of both: [7, 7], [7, 2].
+    blocks: Array
+    open: Array
+    # As in serve/rollout/evidence/marks.py: [5, 8, 4].
+    marks: Array
+    # Of each variant, the cumulative sum, and the judged seconds since it left 0: events and requests of both
+    # variants, then as in `blocks` from the second column on without the sums: [2], [2, 8].
+    score: Array
+    window: Array
+    # The stall of each variant: seconds since it began (0: there is none), those of them in which the other
+    # variant had none, the sum that ends it, and its events: [2].
+    lasted: Array
+    alone: Array
+    quiet: Array
+    burst: Array
+    # Stalls of one variant alone that have ended, as far as both variants' requests would show them: [2].
+    stalls: Array
+    # What was a stall for too long to be one: the variant's rate at least: [2].
+    settled: Array
+    # The stall with most events that has ended: its events, its seconds, and its variant, 0 or 1: [3].
+    worst: Array
+    # The requests of the stall of each variant: [2].
+    hit: Array
+
+
+_BLOCKS, _OPEN = (blocks.SCALES, blocks.COLUMNS), (blocks.SCALES, 2)
+_MARKS = (len(marks.EVERY_S), marks.KEPT, marks.COLUMNS)
+_SHAPES = ((), *[(2,)] * 4, _BLOCKS, _OPEN, _MARKS, (2,), (2, 8), *[(2,)] * 6, (3,), (2,))
+_SIZES = [math.prod(shape) for shape in _SHAPES]
+_ENDS_OF_PARTS = np.cumsum(_SIZES)[:-1]
+_NOTHING = (0.0,) * sum(_SIZES)
+
+
+def begin(*runs: int) -> Course:
+    """A course without a second in it, for as many rollouts as the axes say."""
+    return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
+
+
+def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> tuple[float, ...]:
+    """The numbers of a course of which no more is known than sums: requests and events [2], and of blocks of
+    a second the columns of serve/rollout/evidence/blocks.py."""
+    whole = begin(1)
+    whole.blocks[0, 0] = block
+    for name, total in (("events", events), ("requests", requests)):
+        for part in (name, f"usual_{name}"):
+            getattr(whole, part)[0] = total
+    whole.seconds[0] = round(seconds)
+    return pack(whole)[0]
+
+
+def add(course: Course, earlier: Course) -> Course:
+    """The course with the judged sums and the stalls of another one that ended before it began."""
+    sums = ("events", "requests", "usual_events", "usual_requests", "blocks", "stalls")
+    shift = np.concatenate([0 * earlier.events[..., :1], earlier.events, earlier.requests[..., 1:]], -1)
+    shifted = course.marks + shift[..., None, None, :]
+    marked = np.where(course.marks[..., :1] > 0, shifted, course.marks)
+    total = {name: getattr(course, name) + getattr(earlier, name) for name in sums}
+    return course._replace(**total, marks=marked)
+
+
+def pack(course: Course) -> tuple[tuple[float, ...], ...]:
+    """The numbers of each course, to be stored; their only axis is the first."""
+    flat = [part.reshape(len(part), -1) for part in course]
+    return tuple(map(tuple, np.concatenate(flat, -1).round(_DIGITS).tolist()))
+
+
+def unpack(numbers: Sequence[Sequence[float]]) -> Course:
+    """The courses with these numbers, along the first axis; without any, one has not begun."""
+    # An older version stored fewer.
+    array = np.array([(*each, *_NOTHING[len(each) :]) for each in numbers], float)
+    parts = np.split(array, _ENDS_OF_PARTS, -1)
+    return Course(*(part.reshape(len(array), *shape) for part, shape in zip(parts, _SHAPES, strict=True)))
+
+
+class _Stalling(NamedTuple):
+    """The stalls after one more second; [2], and as in `Course` where they have its names."""
+
+    begins: Array
+    now: Array
+    score: Array
+    lasted: Array
+    alone: Array
+    quiet: Array
+    burst: Array
+    hit: Array
+    # Of one that ends and had seconds alone, its events and its seconds: [2, 2].
+    ends: Array
+    # How much one counts that ends, and whether one has become the variant's rate.
+    counts: Array
+    settles: Array
+
+
+def step(course: Course, requests: Array, events: Array, rates: Rates, replicas: int = 1) -> Course:
+    """The course after one more second with these requests and events [2], at the `calm_rates` before it, of
+    variants with so many replicas each."""
+    calm = np.maximum(rates.calm, course.settled)
+    stalls = _stall(course, requests, events, calm, 1 / max(replicas, LEAST_REPLICAS))
+    columns = _columns(requests, events) * (1 - stalls.now.max(-1, keepdims=True))
+    # What came before a stall was noticed belongs to it; of two at once, the longer window holds the other.
+    taken = (course.window * stalls.begins[..., None]).max(-2)
+    sums = columns - taken
+    # What looks like a stall teaches the usual rate only at first, so that a wrong first guess mends itself.
+    teaches = np.maximum(1 - stalls.now, (rates.requests < FIRST_REQUESTS)[..., None])
+    most = requests * np.maximum(_NEUTRAL * calm, _TEACHES)
+    usual_events = np.where(stalls.now > 0, np.minimum(events, most), events) * teaches
+    grown, opened = _grow(course, columns[..., 0:2], taken)
+    judged = course.events + sums[..., 0:2], course.requests + sums[..., 2:4]
+    marked = np.concatenate([judged[0], judged[1][..., 1:]], -1)
+    # What one stall took cannot be taken by another.
+    window = np.maximum(course.window - taken[..., None, :], 0.0) + columns[..., None, :]
+    return Course(
+        seconds=course.seconds + 1,
+        events=judged[0],
+        requests=judged[1],
+        usual_events=np.maximum(course.usual_events + usual_events - taken[..., 0:2], 0.0),
+        usual_requests=course.usual_requests + requests * teaches - taken[..., 2:4],
+        blocks=grown,
+        open=opened,
+        marks=marks.note(course.marks, course.seconds + 1, marked),
+        score=stalls.score,
+        window=np.where((stalls.score > 0)[..., None], window, 0.0),
+        lasted=stalls.lasted,
+        alone=stalls.alone,
+        quiet=stalls.quiet,
+        burst=stalls.burst,
+        stalls=course.stalls + stalls.counts,
+        settled=np.where(stalls.settles > 0, events / np.maximum(requests, 1), course.settled),
+        worst=_worst(course, stalls),
+        hit=stalls.hit,
+    )
+
+
+def _stall(course: Course, requests: Array, events: Array, calm: Array, one: float) -> _Stalling:
+    """`one` replica has this share of a variant's requests."""
+    before = np.asarray(course.lasted > 0)
+    begin, end = (requests * np.maximum(_NEUTRAL * calm, share * one) for share in (_SOME, _FEW))
+    # As they are stored, or a tie would be told another way after a restart.
+    score = np.where(before, 0.0, np.maximum(course.score + events - begin, 0)).round(_DIGITS)
+    begins = ~before & (score >= _BEGINS)
+    calmer = np.maximum(end, _ENDS / _LONGEST_END_S) - events
+    quiet = np.where(before, np.maximum(course.quiet + calmer, 0.0), 0.0).round(_DIGITS)
+    ends = before & (quiet >= _ENDS)
+    now = before | begins
+    lasted = np.where(now, course.lasted + 1, 0.0)
+    alone = np.where(now, course.alone + ~now[..., ::-1], 0.0)
+    burst, hit = (
+        np.where(now, so_far + here + np.where(begins, _own(course.window, place), 0.0), 0.0)
+        for so_far, here, place in ((course.burst, events, 0), (course.hit, requests, 2))
+    )
+    settles = now & ~ends & (lasted >= _LONGEST_S)
+    total = course.requests + requests
+    shown = shows(burst, calm * hit, np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)))
+    goes_on = now & ~ends & ~settles
+    return _Stalling(
+        begins=begins.astype(float),
+        now=now.astype(float),
+        score=np.where(now, 0.0, score),
+        lasted=lasted * goes_on,
+        alone=alone * goes_on,
+        quiet=quiet * goes_on,
+        burst=burst * goes_on,
+        hit=hit * goes_on,
+        ends=np.stack([burst, lasted], -2) * (ends & (alone > 0))[..., None, :],
+        counts=shown * (ends & (2 * alone >= lasted)),
+        settles=settles.astype(float),
+    )
+
+
+def _own(window: Array, place: int) -> Array:
+    """Each variant's own sum in its window, of which this is the first column."""
+    return np.stack([window[..., 0, place], window[..., 1, place + 1]], -1)
+
+
+def _columns(requests: Array, events: Array) -> Array:
+    candidate, both = events[..., 1], events.sum(-1)
+    squares = [(candidate > 0) * 1.0, candidate**2, candidate * both, both**2]
+    return np.concatenate([events, requests, np.stack(squares, -1)], -1)
+
+
+def _grow(course: Course, events: Array, taken: Array) -> tuple[Array, Array]:
+    """The blocks after a second with these judged events. What is `taken` back leaves the blocks of a second;
+    in the others it only makes the events look less even than they were."""
+    opened = course.open + np.stack([events[..., 1], events.sum(-1)], -1)[..., None, :]
+    closes = blocks.closing(course.seconds + 1)[..., None]
+    grown = course.blocks + blocks.close(opened) * closes
+    back = [0 * taken[..., 0], taken[..., 4], taken[..., 1], taken[..., 0] + taken[..., 1]]
+    grown[..., 0, :] -= np.stack([*back, *np.moveaxis(taken[..., 5:8], -1, 0)], -1)
+    return grown, np.where(closes, 0.0, opened)
+
+
+def _worst(course: Course, stalls: _Stalling) -> Array:
+    worst = course.worst
+    for variant in (0, 1):
+        burst, lasted = stalls.ends[..., 0, variant], stalls.ends[..., 1, variant]
+        this = np.stack([burst, lasted, np.full_like(burst, variant)], -1)
+        worst = np.where((burst > worst[..., 0])[..., None], this, worst)
+    return worst

@@ -1,0 +1,149 @@
+"""Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Self
+
+from pydantic import model_validator
+
+from serve.base.record import Record
+
+# Who reads evidence finds all of it here.
+from serve.counting.comparison import Clusters as Clusters  # noqa: PLC0414
+from serve.counting.comparison import Comparison as Comparison  # noqa: PLC0414
+from serve.counting.comparison import Moments as Moments  # noqa: PLC0414
+from serve.counting.keys import Keys
+from serve.counting.runs import Cost as Cost  # noqa: PLC0414
+from serve.counting.sums import Sum
+from serve.rollout.evidence.looked import Looked
+from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.segment import TRIALS as TRIALS  # noqa: PLC0414
+from serve.rollout.evidence.segment import Events as Events  # noqa: PLC0414
+from serve.rollout.evidence.segment import Pair as Pair  # noqa: PLC0414
+from serve.rollout.evidence.segment import Segment as Segment  # noqa: PLC0414
+from serve.rollout.evidence.segment import courses_of, go_on, together_in_time
+from serve.rollout.evidence.stretch import Stretch
+
+
+class Drop(StrEnum):
+    """Why a copy was dropped."""
+
+    # The shadow's queue was full.
+    FULL = "full"
+    # The shadow was not up.
+    DOWN = "down"
+    # Live requests were waiting, which come first.
+    BUSY = "busy"
+    # A fault of the server.
+    FAULT = "fault"
+
+
+class Carried(Record):
+    """What earlier rollouts of the same two versions have seen."""
+
+    segments: tuple[Segment, ...] = ()
+    shadow: Comparison = Comparison()
+    outputs: Mapping[str, Comparison] = {}
+    slices: Mapping[str, Comparison] = {}
+    matched: Mapping[int, Matched] = {}
+    classes: Sum = 0
+    deaths: Pair = Pair()
+    # What keys did at the baseline before the first of these rollouts, and in them before the first step.
+    before: Keys = Keys()
+    past: Keys = Keys()
+
+
+class Evidence(Record):
+    """All of one rollout so far: one segment for each split that was in force, in order."""
+
+    segments: tuple[Segment, ...] = ()
+    # Of the candidate in the last step and since, the newest stretches, in order.
+    lately: tuple[Stretch, ...] = ()
+    shadow: Comparison = Comparison()
+    # The same by output, and by the slice that a request named.
+    outputs: Mapping[str, Comparison] = {}
+    slices: Mapping[str, Comparison] = {}
+    # Labels of requests of the shadow, by the class that they say, of so many that an answer may say.
+    matched: Mapping[int, Matched] = {}
+    classes: Sum = 0
+    # Rows of copies that were dropped, because the shadow could not keep up or was not there; and by why.
+    dropped: Sum = 0
+    drops: Mapping[Drop, Sum] = {}
+    # Gateways that died while the variant ran in their own process.
+    deaths: Pair = Pair()
+    # What keys did at the baseline before the rollout: nothing is known of limits.
+    before: Keys = Keys()
+    # And in the rollout before the first step.
+    past: Keys = Keys()
+    # Gateway -> the number of its last sheet that is in here.
+    sheets: Mapping[str, int] = {}
+    # None: nothing that was seen earlier counts here.
+    carried: Carried | None = None
+    # For how long; None: nobody has counted that, as in what was stored before it was counted.
+    looked: Looked | None = None
+
+    def elapsed_s(self, started_s: float, now_s: float) -> float:
+        """For how long a rollout that was started then has been judged."""
+        return now_s - started_s if self.looked is None else self.looked.whole_s
+
+    def stayed_s(self, entered_s: float, now_s: float) -> float:
+        """For how long it has been judged in the phase that it entered then."""
+        if self.looked is None:
+            return now_s - entered_s
+        return self.looked.here_s if self.looked.entered_s == entered_s else 0.0
+
+    @property
+    def known(self) -> "Evidence":
+        """This together with what was carried."""
+        if self.carried is None:
+            return self
+        whole = self.model_copy(
+            update={
+                "carried": None,
+                "shadow": self.shadow + self.carried.shadow,
+                "outputs": _together(self.outputs, self.carried.outputs),
+                "slices": _together(self.slices, self.carried.slices),
+                "matched": _add_up(self.matched, self.carried.matched),
+                "classes": max(self.classes, self.carried.classes),
+                "deaths": self.deaths + self.carried.deaths,
+                # The same hour may lie before each of two rollouts.
+                "before": self.carried.before if self.carried.before.buckets else self.before,
+                "past": self.past + self.carried.past,
+            }
+        )
+        for segment in self.carried.segments:
+            whole = whole.with_tick(segment.with_courses(courses_of(segment)))
+        return whole
+
+    @model_validator(mode="after")
+    def _apart(self) -> Self:
+        if len({segment.key for segment in self.segments}) < len(self.segments):
+            raise ValueError("two segments of the same split; add them up, so that cuts in time mean nothing")
+        return self
+
+    def with_tick(self, tick: Segment, replicas: int = 1) -> "Evidence":
+        """This and what happened in `tick` to variants with so many replicas each."""
+        segments = {segment.key: segment for segment in self.segments}
+        before = segments.get(tick.key)
+        after = tick if before is None else before + tick
+        if tick.courses:
+            # It is more than a tick: what another rollout has seen.
+            after = after.with_courses(together_in_time(before, tick))
+        elif tick.requests.both:
+            courses = go_on(self.segments, before, tick, replicas)
+            after = after.with_courses(courses)
+            if courses.lasted.any():
+                # What happens to all keys of a variant at once is no property of the keys.
+                kept = tick if before is None else before
+                keys = {"baseline_keys": kept.baseline_keys, "candidate_keys": kept.candidate_keys}
+                after = after.model_copy(update=keys)
+        segments[tick.key] = after
+        return self.model_copy(update={"segments": tuple(segments[key] for key in sorted(segments))})
+
+
+def _add_up(one: Mapping[int, Matched], other: Mapping[int, Matched]) -> Mapping[int, Matched]:
+    return {key: one.get(key, Matched()) + other.get(key, Matched()) for key in sorted({*one, *other})}
+
+
+def _together(one: Mapping[str, Comparison], other: Mapping[str, Comparison]) -> Mapping[str, Comparison]:
+    return {key: one.get(key, Comparison()) + other.get(key, Comparison()) for key in sorted({*one, *other})}

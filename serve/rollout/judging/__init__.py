@@ -1,0 +1,1 @@
+"""The statistics of a rollout. Pure functions: evidence in, findings and verdicts out."""

@@ -1,0 +1,146 @@
+"""Cost: whether the candidate's runs take less CPU time than the baseline's of the same size."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from serve.counting.keys import Keys
+from serve.counting.runs import NOTHING, coarsen
+from serve.rollout.evidence.evalues import Array, Number, log_mean
+from serve.rollout.evidence.evidence import Cost, Segment
+from serve.rollout.judging.finding import Figure, tidy
+
+# A likely distance, in logs, between what is asked and what is: a fifth.
+_SCALE = 0.2
+# Blocks in which both ran, counted as blocks that weigh alike.
+_LEAST_BLOCKS = 8.0
+# Until it is measured, the two are taken to be apart by chance by so much, in logs, for so long: a neighbour
+# or the clock of a core moves the cost of either by some 10 %.
+_DRIFT = 0.14
+_DRIFT_S = 40.0
+
+
+# So many standard deviations are left to whose keys they are: more come by chance once in twenty times.
+_SURE = 1.645
+
+
+class Contrast(NamedTuple):
+    """Candidate and baseline at equal sizes of run, by block; the last axis is the block."""
+
+    # The common support: rows of both, the harmonic mean of size by size.
+    weights: Array
+    # By these weights, the log of the candidate's time per run less that of the baseline's.
+    logs: Array
+    # By these weights, the mean time per run of the candidate and of the baseline.
+    candidate_ms: Array
+    baseline_ms: Array
+
+
+def contrast(runs: Array, logs: Array, ms: Array, rows: Array) -> Contrast:
+    """From arrays [..., variant, block, size]: how many runs, the sums of the logs and of the milliseconds of
+    their CPU time; `rows` are the rows of a run, by size.
+
+    Mantel and Haenszel's weights (J. Natl. Cancer Inst. 1959): what only one of the two ran in a block has
+    none, so that neither the mix of sizes nor the hour makes a difference."""
+    base, mine = runs[..., 0, :, :], runs[..., 1, :, :]
+    weights = rows * base * mine / np.maximum(base + mine, 1)
+    counts = np.maximum(runs, 1)
+    means, mean_ms = logs / counts, ms / counts
+    return Contrast(
+        weights=weights.sum(-1),
+        logs=(weights * (means[..., 1, :, :] - means[..., 0, :, :])).sum(-1),
+        candidate_ms=(weights * mean_ms[..., 1, :, :]).sum(-1),
+        baseline_ms=(weights * mean_ms[..., 0, :, :]).sum(-1),
+    )
+
+
+def log_cheaper(
+    found: Contrast, block_s: Number, cheaper_by: float, allowance: Number = 0.0
+) -> tuple[Array, Array]:
+    """The log of the ratio of the times per run, and the evidence for "it is below 1 - `cheaper_by`, also if
+    it is in truth higher by `allowance`", which is a log too.
+
+    The variance comes from the blocks (batch means: Conway, Management Science 1963), and from what
+    neighbours and clocks do. There is no evidence while the mean says otherwise than the typical run."""
+    total = np.maximum(found.weights.sum(-1), 1e-9)
+    ratio = found.logs.sum(-1) / total
+    blocks = total**2 / np.maximum((found.weights**2).sum(-1), 1e-9)
+    residuals = found.logs - ratio[..., None] * found.weights
+    measured = (residuals**2).sum(-1) / total**2
+    # Student's: few blocks know little of how much they stray.
+    measured = measured * (blocks + 3) / np.maximum(blocks - 1, 0.1)
+    drift = _DRIFT**2 * _DRIFT_S / (_DRIFT_S + blocks * block_s)
+    limit = np.log1p(-cheaper_by)
+    evidence = log_mean(np.maximum(limit - allowance - ratio, 0.0), measured + drift, _SCALE)
+    mean_ms, baseline_ms = found.candidate_ms.sum(-1), found.baseline_ms.sum(-1)
+    shown = (blocks >= _LEAST_BLOCKS) & (mean_ms <= (1 - cheaper_by) * baseline_ms)
+    return ratio, np.where(shown, evidence, 0.0)
+
+
+def concentration(segments: Sequence[Segment]) -> float:
+    """How likely two requests of one variant have the same sticky key, both variants added up; 0 where none
+    has a key."""
+    total = 0.0
+    for name in ("baseline", "candidate"):
+        requests = sum(getattr(segment.requests, name) for segment in segments)
+        sticky = [segment for segment in segments if segment.sticky]
+        keyed = sum(getattr(segment.requests, name) for segment in sticky)
+        keys = sum((getattr(segment, f"{name}_keys") for segment in sticky), Keys())
+        total += keys.concentration * (keyed / requests) ** 2 if keyed else 0.0
+    return total
+
+
+def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float, concentration: float = 0.0) -> Figure:
+    """Evidence for "at equal sizes, a run costs the candidate less than 1 - `cheaper_by` of what it costs the
+    baseline". Both come from one stretch with one split, and their ticks are the same ones.
+
+    Where keys stick, whose requests they are differs between the two for as long as the step lasts, and no
+    look sees by how much: so all that runs of one size stray is taken for what keys do."""
+    if not (baseline.cpu_ms and candidate.cpu_ms and min(baseline.rows, candidate.rows)):
+        return Figure(guard="cost", seen="only one of the two ran in this step", safe=0.0)
+    costs = (candidate.cpu_ms / candidate.rows, baseline.cpu_ms / baseline.rows)
+    seen = f"{costs[0]:.3g} ms of CPU a row against {costs[1]:.3g}"
+    block_s = max(baseline.block_s, candidate.block_s)
+    found = _compare(baseline, candidate, block_s)
+    if not found.weights.any():
+        return Figure(guard="cost", seen=f"{seen}, but no runs of the same size to compare", safe=0.0)
+    allowance = _SURE * math.sqrt(_scatter(baseline, candidate) * concentration)
+    log_ratio, evidence = log_cheaper(found, block_s, cheaper_by, allowance)
+    ratio = float(np.exp(log_ratio))
+    mean = found.candidate_ms.sum() / max(found.baseline_ms.sum(), 1e-9)
+    seen += f", {ratio:.3g} times at equal sizes of run"
+    if ratio < 1 - cheaper_by < mean:
+        seen += f", but {mean:.3g} times on the mean, for few runs take very long"
+    if allowance:
+        seen += f", of which whose keys they are may make {math.exp(allowance):.3g} times"
+    return Figure(
+        guard="cost",
+        seen=f"{seen}; below {1 - cheaper_by:.3g} times asked",
+        estimate=tidy(ratio),
+        safe=tidy(min(float(evidence), 1e6)),
+    )
+
+
+def _compare(baseline: Cost, candidate: Cost, block_s: int) -> Contrast:
+    variants = [coarsen(cost, block_s) for cost in (baseline, candidate)]
+    blocks = sorted(set(variants[0]) & set(variants[1]))
+    sizes = sorted({size for cells in variants for block in blocks for size in cells[block]})
+    cells = np.array(
+        [[[cells[block].get(size, NOTHING) for size in sizes] for block in blocks] for cells in variants],
+        float,
+    ).reshape(2, len(blocks), len(sizes), 4)
+    return contrast(cells[..., 0], cells[..., 2] / 1e6, cells[..., 1] / 1e3, np.array(sizes, float))
+
+
+def _scatter(baseline: Cost, candidate: Cost) -> float:
+    """The variance of the logs among runs of one size in one block, as it would be if each were of one row:
+    an upper bound of how much keys differ, for a run of many keys strays as their mean does."""
+    squares, freedom = 0.0, 0
+    for cost in (baseline, candidate):
+        for block in cost.cells.values():
+            for size, (runs, _, logs, log_squares) in block.items():
+                squares += size * max(log_squares / 1e6 - (logs / 1e6) ** 2 / runs, 0.0)
+                freedom += runs - 1
+    return squares / freedom if freedom else 1.0

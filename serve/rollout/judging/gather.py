@@ -1,0 +1,225 @@
+"""Gathering: from the sheets of all gateways to one tick of evidence. Pure."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from serve.counting.census import BEFORE, Count, Run, Sheet
+from serve.counting.copies import Copies, add_copies
+from serve.counting.keys import Keys
+from serve.counting.quantiles import NAMES, QUANTILES
+from serve.counting.runs import Sizes, add_run, add_sizes
+from serve.rollout.evidence.course import Course, unpack
+from serve.rollout.evidence.evidence import Cost, Events, Evidence, Pair, Segment
+from serve.rollout.evidence.stretch import extended
+from serve.rollout.state.rollout import Plan
+
+# Revision of routes -> the step and the candidate's share that they stand for.
+Splits = Mapping[int, tuple[int, float]]
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What came in under one split, of the baseline and of the candidate."""
+
+    counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
+    runs: tuple[list[Run], list[Run]] = field(default_factory=lambda: ([], []))
+    keys: list[Keys] = field(default_factory=lambda: [Keys(), Keys()])
+
+
+@dataclass(slots=True)
+class _Totals:
+    """What all sheets hold: by step, split and whether keys stuck; and what keys did at the baseline before
+    the rollout, and in it before the first step."""
+
+    splits: defaultdict[tuple[int, float, bool], _Sums] = field(default_factory=lambda: defaultdict(_Sums))
+    before: Keys = field(default_factory=Keys)
+    past: Keys = field(default_factory=Keys)
+
+
+def gather(
+    evidence: Evidence,
+    sheets: Sequence[tuple[str, Sheet]],
+    plan: Plan,
+    splits: Splits,
+    span: tuple[float, float],
+) -> Evidence:
+    """The evidence with what these gateways' sheets hold, as one tick that lasted from `span[0]` to
+    `span[1]`. What was chosen by routes of no step of the rollout is left out."""
+    totals = _add_up([sheet for _, sheet in sheets], plan, splits)
+    copies = _compared(evidence, [sheet for _, sheet in sheets])
+    update = {
+        "before": evidence.before + totals.before,
+        "past": evidence.past + totals.past,
+        "shadow": copies.pairs,
+        "outputs": copies.outputs,
+        "slices": copies.slices,
+        "classes": copies.classes,
+        "dropped": copies.dropped,
+        "drops": copies.drops,
+        "deaths": evidence.deaths + _deaths(sheets, plan),
+        "sheets": {**evidence.sheets, **{gateway: sheet.number for gateway, sheet in sheets}},
+    }
+    return _go_on(evidence, totals, plan, span).model_copy(update=update)
+
+
+def _add_up(sheets: Sequence[Sheet], plan: Plan, splits: Splits) -> _Totals:
+    totals, sides = _Totals(), {plan.baseline: 0, plan.candidate: 1}
+    for sheet in sheets:
+        for (revision, sticky, variant), count in sheet.counts.items():
+            step, split = splits.get(revision, (0, 0.0))
+            if step and variant in sides:
+                sums = totals.splits[step, split, sticky]
+                _add(sums.counts[sides[variant]], count)
+                sums.keys[sides[variant]] += _keys(count)
+            elif revision == BEFORE:
+                totals.before += _keys(count)
+            elif not step and variant == plan.baseline:
+                totals.past += _keys(count)
+        for variant, run in sheet.runs.items():
+            step, split = splits.get(run.revision, (0, 0.0))
+            if step and variant in sides:
+                totals.splits[step, split, False].runs[sides[variant]].append(run)
+    return totals
+
+
+def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> Copies:
+    """All copies of the shadow so far."""
+    copies = Copies(
+        pairs=evidence.shadow,
+        outputs=dict(evidence.outputs),
+        slices=dict(evidence.slices),
+        classes=evidence.classes,
+        dropped=evidence.dropped,
+        drops=dict(evidence.drops),
+    )
+    for sheet in sheets:
+        add_copies(copies, sheet.copies)
+    return copies
+
+
+def _go_on(evidence: Evidence, totals: _Totals, plan: Plan, span: tuple[float, float]) -> Evidence:
+    """The evidence with a tick for each split, and with the last step's stretches."""
+    for key, part in totals.splits.items():
+        tick = _tick(key, part, span)
+        if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
+            tick = _settling(tick)
+        then, evidence = evidence, evidence.with_tick(tick, plan.replicas)
+        if key[0] == len(plan.policy.steps):
+            lately = extended(evidence.lately, span, _gained(then, evidence, key))
+            evidence = evidence.model_copy(update={"lately": lately})
+    return evidence
+
+
+def _settling(tick: Segment) -> Segment:
+    """What counts of a tick while a variant warms up: all but latency and cost."""
+    update = {
+        name: field.default
+        for name, field in Segment.model_fields.items()
+        if name.startswith(("timed", "over_")) or name.endswith("_cost")
+    }
+    sides = ("baseline_keys", "candidate_keys")
+    return tick.model_copy(update=update | {side: getattr(tick, side).without_limits for side in sides})
+
+
+def _begun_s(evidence: Evidence, tick: Segment) -> float:
+    """When the first tick with the split of this one began."""
+    place = tick.step, tick.split
+    begun = (seen.started_s for seen in evidence.segments if (seen.step, seen.split) == place)
+    return min(begun, default=tick.started_s)
+
+
+def _add(total: Count, count: Count) -> None:
+    total.requests += count.requests
+    total.errors += count.errors
+    total.over_limit += count.over_limit
+    for place in range(len(QUANTILES)):
+        total.timed_quantiles[place] += count.timed_quantiles[place]
+        total.over_quantiles[place] += count.over_quantiles[place]
+
+
+def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
+    """What a tick says of latency, as fields of its segment."""
+    fields: dict[str, Any] = {
+        "timed": Pair(baseline=baseline.requests, candidate=candidate.requests),
+        "over_limit": Events.tick(baseline.over_limit, candidate.over_limit),
+    }
+    for place, name in enumerate(NAMES):
+        timed = baseline.timed_quantiles[place], candidate.timed_quantiles[place]
+        over = baseline.over_quantiles[place], candidate.over_quantiles[place]
+        fields[f"timed_{name}"] = Pair(baseline=timed[0], candidate=timed[1])
+        fields[f"over_{name}"] = Events.tick(*over)
+    return fields
+
+
+def _gained(before: Evidence, after: Evidence, key: tuple[int, float, bool]) -> dict[str, int]:
+    """What a tick added to the candidate's requests and events outside of stalls."""
+    gained = {}
+    for kind, names in (("errors", ("requests", "errors")), ("over_limit", ("timed", "over_limit"))):
+        then, now = (_course(evidence, key, kind) for evidence in (before, after))
+        for name, less, more in zip(
+            names, (then.requests, then.events), (now.requests, now.events), strict=True
+        ):
+            gained[name] = round(float(more[0, 1] - less[0, 1]))
+    return gained
+
+
+def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> Course:
+    found = (segment.courses.get(kind, ()) for segment in evidence.segments if segment.key == key)
+    return unpack([next(found, ())])
+
+
+def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: Plan) -> Pair:
+    """Gateways that died, by what ran in them; where both did, nobody can tell which of them it was."""
+    died = [sheet.died for _, sheet in sheets]
+    return Pair(
+        baseline=sum(plan.baseline in ran for ran in died),
+        candidate=sum(plan.candidate in ran for ran in died),
+    )
+
+
+def _tick(key: tuple[int, float, bool], sums: _Sums, span: tuple[float, float]) -> Segment:
+    step, split, sticky = key
+    baseline, candidate = sums.counts
+    return Segment(
+        step=step,
+        split=split,
+        sticky=sticky,
+        started_s=span[0],
+        ended_s=span[1],
+        requests=Pair(baseline=baseline.requests, candidate=candidate.requests),
+        errors=Events.tick(baseline.errors, candidate.errors),
+        **_latency(baseline, candidate),
+        baseline_cost=_cost(sums.runs[0], span[1]),
+        candidate_cost=_cost(sums.runs[1], span[1]),
+        baseline_keys=sums.keys[0],
+        candidate_keys=sums.keys[1],
+    )
+
+
+def _keys(count: Count) -> Keys:
+    def by_bucket(number: Callable[[Count], int]) -> dict[int, int]:
+        return {bucket: many for bucket, part in count.keys.items() if (many := number(part))}
+
+    return Keys(
+        buckets=by_bucket(lambda part: part.requests),
+        errors=by_bucket(lambda part: part.errors),
+        over_limit=by_bucket(lambda part: part.over_limit),
+        over_p50=by_bucket(lambda part: part.over_quantiles[0]),
+        over_p95=by_bucket(lambda part: part.over_quantiles[1]),
+        over_p99=by_bucket(lambda part: part.over_quantiles[2]),
+    )
+
+
+def _cost(runs: Sequence[Run], at_s: float) -> Cost:
+    """What all gateways' runs of one variant cost in this tick."""
+    sizes = add_sizes(run.sizes or _alone(run) for run in runs)
+    return Cost.tick(sum(run.rows for run in runs), sum(run.cpu_ms for run in runs), sizes, at_s)
+
+
+def _alone(run: Run) -> Sizes:
+    # Of a gateway that does not tell the sizes: as if it were one run.
+    sizes: Sizes = {}
+    add_run(sizes, run.rows, run.cpu_ms)
+    return sizes

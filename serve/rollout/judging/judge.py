@@ -1,0 +1,235 @@
+"""Judge: from the evidence so far to a verdict with its reason. Pure: no clock, no I/O."""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import cache
+
+from serve.base.record import Record
+from serve.rollout.evidence.evidence import Cost, Drop, Evidence, Segment
+from serve.rollout.judging.cost import concentration, weigh_cost
+from serve.rollout.judging.counts import counts_of
+from serve.rollout.judging.finding import Figure, safe_at, with_thresholds
+from serve.rollout.judging.guards import watch_split
+from serve.rollout.judging.latency import LATENCIES, nothing_known, watch_latencies
+from serve.rollout.judging.mcnemar import watch_matched
+from serve.rollout.judging.shadow import compare, compare_slices
+from serve.rollout.judging.slicing import missing_of, not_compared
+from serve.rollout.judging.trust import trusted
+from serve.rollout.judging.watched import Count, Watched, about
+from serve.rollout.judging.watching import LATELY, watch_lately
+from serve.rollout.state.policy import Policy, Shadow
+from serve.rollout.state.rollout import Rollout
+
+_DROPPED = {
+    Drop.FULL: "its queue was full (max_shadow_rows)",
+    Drop.DOWN: "the candidate was not up",
+    Drop.BUSY: "live requests were waiting",
+    Drop.FAULT: "of a fault, which the server's log tells",
+}
+# Of gateways, while the candidate ran in their process: each takes all its requests along, whoever waits.
+_MOST_DEATHS = 3
+
+
+class Kind(StrEnum):
+    """What to do."""
+
+    PROMOTE = "PROMOTE"
+    ROLLBACK = "ROLLBACK"
+    CONTINUE = "CONTINUE"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+
+class Verdict(Record):
+    """What to do, why, and what was found. PROMOTE means one step further."""
+
+    kind: Kind
+    reason: str
+    figures: tuple[Figure, ...]
+
+
+def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
+    """The verdict on a rollout that is not over. It may be asked for as often as one likes."""
+    assert not rollout.phase.over
+    count = _counting(rollout, evidence)
+    figures = _find(rollout, evidence, count)
+    kind, reason = _decide(rollout, evidence, figures, count, now_s)
+    return Verdict(kind=kind, reason=reason, figures=figures)
+
+
+def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
+    """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
+    return _find(rollout, evidence, _counting(rollout, evidence))
+
+
+def _counting(rollout: Rollout, evidence: Evidence) -> Count:
+    """The counts of each kind, taken once, for they are much of what a verdict costs."""
+    known, stall_s, replicas = evidence.known, rollout.policy.guards.stall_s, rollout.plan.replicas
+    return cache(lambda kind: counts_of(known, kind, stall_s, replicas))
+
+
+def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, ...]:
+    policy, own, evidence = rollout.policy, evidence.segments, evidence.known
+    confident: list[tuple[Figure, float]] = [
+        (kind.figure(evidence.segments, count), kind.guard.confidence)
+        for kind in _watched(rollout, evidence.segments)
+    ]
+    if not policy.shadow.skip:
+        likeness = (*compare(policy.shadow, evidence.shadow), *_slices(policy, evidence))
+        confident += [(figure, policy.shadow.confidence) for figure in likeness]
+        if (accuracy := policy.guards.accuracy) is not None:
+            found = watch_matched(accuracy, evidence.matched, evidence.classes, policy.proof)
+            confident.append((found, accuracy.confidence))
+    confident += watch_lately(rollout, evidence)
+    judged = trusted(with_thresholds(confident, policy.proof, (LATENCIES, LATELY)), evidence.segments)
+    # They share the odds also while they have nothing to say, or all the lines would move when they do.
+    silent = set() if evidence.slices else {"slices"}
+    silent |= {figure.guard for figure in judged if figure.guard in LATELY and figure.harm is None}
+    judged = tuple(figure for figure in judged if figure.guard not in silent)
+    return (*judged, _cost(rollout, own), watch_split(own))
+
+
+def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
+    """All kinds of events among live requests that the policy guards against."""
+    guards = rollout.policy.guards
+    watched = [
+        Watched(name="errors", guard=guards.errors, kind="errors"),
+        *watch_latencies(rollout, segments),
+    ]
+    if guards.accuracy is not None:
+        watched.append(Watched(name="accuracy", guard=guards.accuracy, kind="wrong"))
+    return watched
+
+
+def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
+    shadow = policy.shadow
+    if shadow.slices is None:
+        return ()
+    agreement = shadow.slices.agreement or shadow.agreement
+    return (compare_slices(agreement, evidence.slices, policy.proof),)
+
+
+def _decide(
+    rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], count: Count, now_s: float
+) -> tuple[Kind, str]:
+    """The order matters: harm before everything, and the end of time before any further step."""
+    share = f"at {100 * rollout.share:.4g} % of the traffic" if rollout.step else "in the shadow"
+    *guards, mismatch = figures
+    if harm := _harm(evidence, guards, share):
+        return Kind.ROLLBACK, harm
+    seen = "; ".join(f"{figure.guard}: {figure.seen}" for figure in guards)
+    if rollout.watched:
+        stayed_s = evidence.stayed_s(rollout.entered_s, now_s)
+        return _watch_on(rollout.policy, guards, share, seen, stayed_s)
+    if mismatch.harmful:
+        return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
+    elapsed_s = evidence.elapsed_s(rollout.started_s, now_s)
+    unproven = _unproven(rollout, evidence, guards, count, now_s)
+    missing = [*_too_early(rollout, evidence, now_s), *unproven]
+    if elapsed_s >= rollout.policy.maximum_s:
+        return Kind.INCONCLUSIVE, (
+            f"{elapsed_s:,.0f} s are over, {rollout.policy.maximum_s:,.0f} s were allowed, {share}; "
+            f"{'; '.join(missing) or 'nothing was missing'}"
+        )
+    if missing:
+        return Kind.CONTINUE, f"{share}: {'; '.join(missing)}"
+    unseen = "" if rollout.step else not_compared(rollout.policy, evidence.known.slices)
+    return Kind.PROMOTE, f"safe to go on {share}: {seen}{unseen}"
+
+
+def _watch_on(
+    policy: Policy, guards: Sequence[Figure], share: str, seen: str, watched_s: float
+) -> tuple[Kind, str]:
+    """Whether the watch goes on: it ends neither before its time nor with a suspicion."""
+    said = f"{share}: watched for {watched_s:,.0f} of {policy.watch_s:,.0f} s"
+    held = _held_by(guards)
+    if watched_s < policy.watch_s or held:
+        return Kind.CONTINUE, "; ".join([said, *held])
+    return Kind.PROMOTE, f"{said}; {seen}"
+
+
+def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
+    """The harm that is shown; None: there is none."""
+    if (died := evidence.known.deaths.candidate) >= _MOST_DEATHS:
+        return f"{died} gateways died while running it, {share}"
+    harmful = [figure.harm_said() for figure in guards if figure.harmful]
+    return f"harm shown {share}: {'; '.join(harmful)}" if harmful else None
+
+
+def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
+    """What this step still lacks in time and traffic."""
+    if not rollout.step:
+        rare = missing_of(rollout.policy, evidence.known.slices, evidence.stayed_s(rollout.entered_s, now_s))
+        return [*_too_few_pairs(rollout.policy.shadow, evidence), *rare]
+    step = rollout.policy.steps[rollout.step - 1]
+    requests = sum(segment.requests.both for segment in _of_step(rollout, evidence.segments))
+    missing = []
+    if (stayed_s := evidence.stayed_s(rollout.entered_s, now_s)) < step.minimum_s:
+        missing.append(f"{stayed_s:,.0f} of {step.minimum_s:,.0f} s")
+    if (least := step.minimum_requests) > requests:
+        left = about(stayed_s * (least / requests - 1)) if requests else ""
+        missing.append(f"{requests:,} of {least:,} requests{left}")
+    return missing
+
+
+def _too_few_pairs(shadow: Shadow, evidence: Evidence) -> list[str]:
+    """What the shadow lacks, and what became of the copies that could have been it."""
+    pairs, requests = evidence.shadow.pairs, evidence.shadow.clusters.requests
+    least = min(shadow.minimum_requests, shadow.minimum_pairs)
+    missing = []
+    if pairs < shadow.minimum_pairs:
+        missing.append(f"{pairs:,} of {shadow.minimum_pairs:,} pairs")
+    if requests < least:
+        missing.append(f"{requests:,} of {least:,} requests with pairs")
+    if missing and evidence.dropped:
+        why = ", ".join(f"{rows:,} because {_DROPPED[drop]}" for drop, rows in evidence.drops.items())
+        missing.append(f"{evidence.dropped:,} rows of copies were dropped{why and f': {why}'}")
+    return missing
+
+
+def _unproven(
+    rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], count: Count, now_s: float
+) -> list[str]:
+    """What forbids the next step: a suspicion always, a missing proof where the policy asks for one."""
+    missing = _held_by(figures)
+    if not _needs_proof(rollout.policy, rollout.step):
+        return missing
+    watched = {kind.name: kind for kind in _watched(rollout, evidence.segments)}
+    if rollout.step and nothing_known(watched.values()):
+        missing.append("latency unproven: no request was compared, because the baseline's is not known")
+    # What it costs was shown before the last step, at a split that loads the two more alike.
+    live = [*watched, "cost"] if rollout.step < len(rollout.policy.steps) else [*watched]
+    for figure in figures:
+        if (figure.guard in live) != bool(rollout.step) or figure.safe is None or figure.proven:
+            continue
+        left = ""
+        if (kind := watched.get(figure.guard)) is not None and figure.safe_at is not None:
+            growth = kind.growth(evidence.known.segments, count, rollout.step, figure.safe_at)
+            left = about(None if growth is None else growth * evidence.stayed_s(rollout.entered_s, now_s))
+        missing.append(f"{figure.safe_said()}{left}")
+    return missing
+
+
+def _held_by(figures: Sequence[Figure]) -> list[str]:
+    """What a step, and the watch, must not end with."""
+    held = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
+    return held + [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
+
+
+def _needs_proof(policy: Policy, step: int) -> bool:
+    """Whether leaving `step` asks for the whole proof. At all traffic nothing is left to compare with."""
+    if step == len(policy.steps):
+        return policy.share_at(step) < 1
+    return step == 0 or policy.steps[step].share > policy.proof_above
+
+
+def _of_step(rollout: Rollout, segments: Sequence[Segment]) -> list[Segment]:
+    return [segment for segment in segments if segment.step == rollout.step]
+
+
+def _cost(rollout: Rollout, segments: Sequence[Segment]) -> Figure:
+    """Cost in this step only: at another split the batches were others."""
+    here = _of_step(rollout, segments)
+    baseline = sum((segment.baseline_cost for segment in here), Cost())
+    candidate = sum((segment.candidate_cost for segment in here), Cost())
+    figure = weigh_cost(baseline, candidate, rollout.policy.cheaper_by, concentration(here))
+    return figure.model_copy(update={"safe_at": safe_at(rollout.policy.proof)})

@@ -1,0 +1,21 @@
+"""Labelled: evidence with the labels of its rollout. Pure."""
+
+from collections.abc import Iterable, Mapping
+
+from serve.rollout.evidence.evidence import Evidence, Segment
+from serve.rollout.evidence.matched import Matched
+
+
+def with_labels(
+    evidence: Evidence, labels: Iterable[Segment], matched: Mapping[int, Matched] | None = None
+) -> Evidence:
+    """`evidence` with `labels`, which are all of its rollout so far, instead of those that it had, and with
+    those of its shadow, `matched`; None: they are as they were."""
+    if matched is not None and matched != evidence.matched:
+        evidence = evidence.model_copy(update={"matched": matched})
+    segments = {segment.key: segment for segment in evidence.segments}
+    for told in labels:
+        known = segments.get(told.key, told)
+        segments[told.key] = known.model_copy(update={"labelled": told.labelled, "wrong": told.wrong})
+    after = tuple(segments[key] for key in sorted(segments))
+    return evidence if after == evidence.segments else evidence.model_copy(update={"segments": after})

@@ -1,0 +1,1 @@
+"""What the keeper writes down, in SQLite or PostgreSQL."""

@@ -1,0 +1,116 @@
+"""RowSeals: whether labels, and the requests that they are of, are the rows that were written.
+
+Each row has a number that nobody can make without the key: its HMAC. The sum of the numbers of all rows
+changes with each row that is changed, put in or deleted, and follows from these without a look at the others
+(a hash of a multiset by addition: Clarke et al., ASIACRYPT 2003). Sum and count are sealed, for the rollout
+of a model that was started last."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Boolean, Connection, Double, LargeBinary, Row, Table, delete, insert, select, update
+
+from serve.rollout.store.schema import ANSWERED, HELD, LABELS, MATCHED, ROW_SEALS
+from serve.rollout.trail.seal_key import SealKey
+
+_TABLES: Mapping[str, Table] = {table.name: table for table in (LABELS, MATCHED, ANSWERED, HELD)}
+_SAID = {
+    "labels": "the labels",
+    "matched": "the labels of the shadow",
+    "answered": "the requests that labels may come for",
+    "held": "the labels that wait for their requests",
+}
+_MODULUS = 2**256
+_KINDS: Mapping[type[Any], type[Any]] = {Boolean: bool, Double: float, LargeBinary: bytes}
+_COLUMNS = {
+    name: [(column.name, _KINDS.get(type(column.type))) for column in table.columns]
+    for name, table in _TABLES.items()
+}
+# A row with all columns of its table.
+Fields = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RowSeals:
+    """The seals, inside of one transaction. Without a key there are none."""
+
+    connection: Connection
+    key: SealKey | None
+
+    def begin(self, model: str, rollout: str) -> None:
+        """Seal the rows of a rollout that starts, of which there are none yet."""
+        self.connection.execute(delete(HELD).where(HELD.c.model == model))
+        self.connection.execute(delete(ROW_SEALS).where(ROW_SEALS.c.model == model))
+        for name in _TABLES if self.key is not None else ():
+            fields = {"model": model, "name": name, "rollout": rollout, "number": 0, "total": f"{0:064x}"}
+            self.connection.execute(insert(ROW_SEALS).values(**fields, seal=self._seal(fields)))
+
+    def change(self, table: Table, old: Iterable[Fields], new: Iterable[Fields]) -> None:
+        """These rows of one model are no more, and these are there instead. What was sealed by somebody else
+        stays broken, until a person looks."""
+        gone, come = list(old), list(new)
+        if self.key is None or not (gone or come):
+            return
+        model = (gone or come)[0]["model"]
+        sealed = self._find(model, table)
+        if sealed is None or not self.key.fits(_text(sealed), sealed["seal"]):
+            return
+        number, total = sealed["number"], int(sealed["total"], 16)
+        for rows, sign in ((gone, -1), (come, 1)):
+            mine = [row for row in rows if row.get("rollout", sealed["rollout"]) == sealed["rollout"]]
+            number += sign * len(mine)
+            total += sign * sum(self._number(table, _stored(table, row)) for row in mine)
+        fields = sealed | {"number": number, "total": f"{total % _MODULUS:064x}"}
+        where = (ROW_SEALS.c.model == model, ROW_SEALS.c.name == table.name)
+        self.connection.execute(update(ROW_SEALS).where(*where).values(fields | {"seal": self._seal(fields)}))
+
+    def faults(self, model: str, rollout: str) -> Iterator[str]:
+        """What of the rows of this rollout is not what was written."""
+        for table in _TABLES.values():
+            mine = table.c.model == model
+            if "rollout" in table.c:
+                mine &= table.c.rollout == rollout
+            # Not all at once in memory: of requests there may be a million.
+            rows = self.connection.execute(select(table).where(mine).execution_options(yield_per=10_000))
+            number = total = 0
+            for row in rows if self.key is not None else ():
+                number, total = number + 1, total + self._number(table, tuple(row))
+            sealed = self._find(model, table)
+            found = {"rollout": rollout, "number": number, "total": f"{total % _MODULUS:064x}"}
+            if (
+                self.key is None
+                or sealed is None
+                or not self.key.fits(_text(sealed), sealed["seal"])
+                or found != {name: sealed[name] for name in found}
+            ):
+                yield f"{_SAID[table.name]} of {rollout} are not what was written"
+
+    def _find(self, model: str, table: Table) -> dict[str, Any] | None:
+        where = (ROW_SEALS.c.model == model, ROW_SEALS.c.name == table.name)
+        row = self.connection.execute(select(ROW_SEALS).where(*where)).one_or_none()
+        return None if row is None else dict(row._mapping)
+
+    def _seal(self, fields: Fields) -> str:
+        assert self.key is not None
+        return self.key.seal(_text(fields))
+
+    def _number(self, table: Table, row: tuple[Any, ...]) -> int:
+        """That of a row with the values that the database has."""
+        assert self.key is not None
+        return int.from_bytes(self.key.digest(repr((table.name, row))))
+
+
+def fields_of(table: Table, row: Row[Any]) -> dict[str, Any]:
+    """The columns of the table in a row that may have more."""
+    return {column.name: getattr(row, column.name) for column in table.columns}
+
+
+def _stored(table: Table, row: Fields) -> tuple[Any, ...]:
+    """The row as it will be read: 5 is 5.0 there."""
+    values = ((row[name], kind) for name, kind in _COLUMNS[table.name])
+    return tuple(value if kind is None or value is None else kind(value) for value, kind in values)
+
+
+def _text(fields: Fields) -> str:
+    return repr([fields[name] for name in ("model", "name", "rollout", "number", "total")])

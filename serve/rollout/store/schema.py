@@ -1,0 +1,222 @@
+"""Schema: the store's tables and their versions, in a SQLite file or in PostgreSQL."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Connection,
+    Double,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    make_url,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from serve.base.errors import InvalidRecord, StoreFailed
+from serve.rollout.store.migrations import MIGRATIONS
+
+# Where others use the disk, too, one who writes to a SQLite file may take seconds. A command waits for 10 s
+# for its answer: with more than that nobody would hear what is wrong.
+_LOCK_TIMEOUT_S = 8
+_TABLES = MetaData()
+# Only appended to; see serve/rollout/trail/trail.py.
+TRAIL = Table(
+    "trail",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("rollout", Text),
+    Column("revision", Integer),
+    Column("content", Text),
+    Column("digest", Text),
+)
+# What each rollout has seen so far: one row, replaced. What a verdict was computed from is in the trail.
+EVIDENCE = Table(
+    "evidence",
+    _TABLES,
+    Column("rollout", Text, primary_key=True),
+    Column("content", Text),
+    # None: written without a key.
+    Column("seal", Text),
+)
+# One row.
+LEASE = Table("lease", _TABLES, Column("keeper", Text), Column("until_s", Double))
+# What a person may say of later: one row for each request of a rollout that asks for feedback.
+ANSWERED = Table(
+    "answered",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("id", LargeBinary, primary_key=True),
+    Column("rollout", Text),
+    Column("step", Integer),
+    Column("split", Double),
+    Column("sticky", Boolean),
+    Column("candidate", Boolean),
+    Column("at_s", Double),
+    # Whether the answer was right; none: nobody has said so.
+    Column("outcome", Boolean),
+    # The class on top of the answer, and in the shadow of the candidate's.
+    Column("top", Integer),
+    Column("other", Integer),
+)
+# How many answers of a second were labelled, and how many of those were wrong.
+LABELS = Table(
+    "labels",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("rollout", Text, primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("split", Double, primary_key=True),
+    Column("sticky", Boolean, primary_key=True),
+    Column("second", BigInteger, primary_key=True),
+    Column("baseline", Integer),
+    Column("candidate", Integer),
+    Column("baseline_wrong", Integer),
+    Column("candidate_wrong", Integer),
+)
+# Labels of requests of the shadow, by the class that they say.
+MATCHED = Table(
+    "matched",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("rollout", Text, primary_key=True),
+    Column("label", Integer, primary_key=True),
+    Column("labelled", Integer),
+    Column("baseline_alone", Integer),
+    Column("candidate_alone", Integer),
+    Column("neither", Integer),
+)
+# Labels that came before their requests were known.
+HELD = Table(
+    "held",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("id", LargeBinary, primary_key=True),
+    Column("correct", Boolean),
+    Column("label", Integer),
+    Column("told_s", Double),
+)
+# Of the rows of those tables that are of one rollout: how many they are, the sum of their numbers, which is
+# hexadecimal, and a seal; see serve/rollout/store/row_seals.py.
+ROW_SEALS = Table(
+    "row_seals",
+    _TABLES,
+    Column("model", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("rollout", Text),
+    Column("number", Integer),
+    Column("total", Text),
+    Column("seal", Text),
+)
+_VERSION = Table("schema_version", _TABLES, Column("version", Integer))
+
+# Older ones have no seals of evidence.
+_SEALED = 4
+# Of two keepers that start at once, one migrates and the other waits.
+_MIGRATING = 7_205_759
+
+
+def open_engine(url: str) -> Engine:
+    """The database at `url`, migrated to the newest version. Raises InvalidRecord and StoreFailed."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        parsed = None
+    kept = parsed is not None and parsed.database not in (None, "", ":memory:")
+    if parsed is None or not kept or parsed.drivername not in ("sqlite", "postgresql"):
+        raise InvalidRecord(
+            "a store's URL is sqlite:////FOLDER/FILE.db or postgresql://USER:PASSWORD@HOST/DATABASE; "
+            f"{parsed.drivername + ':' if parsed else 'something else'} came"
+        )
+    if parsed.drivername == "sqlite":
+        engine = create_engine(parsed, connect_args={"timeout": _LOCK_TIMEOUT_S})
+        # Python's driver would begin late: the lock comes first, so that who reads may write what follows.
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    else:
+        # A keeper that hangs in the middle must not hold up the one that takes over.
+        limits = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=10s -c statement_timeout=30s"
+        try:
+            engine = create_engine(
+                parsed, pool_pre_ping=True, connect_args={"connect_timeout": 5, "options": limits}
+            )
+        except ModuleNotFoundError as error:
+            raise StoreFailed(f"{error}; pip install 'counterweight[postgres]'") from None
+    try:
+        _migrate(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def open_reader(url: str) -> Engine:
+    """The database at `url` as it is: nothing is made, migrated or written. Raises InvalidRecord and
+    StoreFailed."""
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        raise InvalidRecord("a store's URL is sqlite:////FOLDER/FILE.db or postgresql://...") from None
+    if parsed.drivername == "sqlite":
+        if not Path(str(parsed.database)).is_file():
+            raise StoreFailed(f"there is no store {parsed.database}; name its file or its URL")
+        where = f"file:{quote(str(Path(str(parsed.database)).absolute()))}?mode=ro"
+        return create_engine("sqlite://", creator=lambda: sqlite3.connect(where, uri=True))
+    return create_engine(parsed)
+
+
+def has_seals(connection: Connection) -> bool:
+    """Whether evidence is sealed in this version of the schema."""
+    return bool(connection.execute(select(_VERSION.c.version)).scalar_one() >= _SEALED)
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Connection]:
+    """What is done inside is done together or not at all. Raises StoreFailed."""
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except SQLAlchemyError as error:
+        cause = getattr(error, "orig", error)
+        raise StoreFailed(f"the store {name_of(engine)} failed: {str(cause).strip()}") from error
+
+
+def name_of(engine: Engine) -> str:
+    """The URL without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _migrate(engine: Engine) -> None:
+    with transaction(engine) as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
+        if not inspect(connection).has_table(_VERSION.name):
+            connection.execute(text("CREATE TABLE schema_version (version INTEGER NOT NULL)"))
+            connection.execute(insert(_VERSION).values(version=0))
+        version = connection.execute(select(_VERSION.c.version)).scalar_one()
+        if version > len(MIGRATIONS):
+            raise StoreFailed(
+                f"the store {name_of(engine)} has schema version {version}, this program knows "
+                f"{len(MIGRATIONS)}; use the newer one that wrote it"
+            )
+        for statements in MIGRATIONS[version:]:
+            for statement in statements:
+                connection.execute(text(statement))
+        if version < len(MIGRATIONS):
+            connection.execute(update(_VERSION).values(version=len(MIGRATIONS)))

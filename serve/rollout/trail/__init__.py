@@ -1,0 +1,1 @@
+"""The trail of a model: every change to its traffic, sealed."""

@@ -1,0 +1,70 @@
+from pathlib import Path
+
+import pytest
+
+from deployments.repository_index import (
+    describe_bundles,
+    find_loaded,
+    list_variants,
+    read_stored,
+    tell_unserved,
+)
+from serve.base.errors import UnknownModel, UnknownVariant
+from serve.engine.catalog import Catalog
+from tests.conftest import make_bundle
+from tests.serve.endpoint import load_all
+
+
+def test_a_bundle_is_told_beside_the_version_that_is_served(repository: Path) -> None:
+    """One is served as it lies there, one was exported again since, and one was rejected."""
+    catalog = load_all(repository, {})
+    light = make_bundle(repository, "light", scale=7.0)
+    told = describe_bundles(read_stored(repository, "linear"), catalog)
+    base, poor = told.bundles["base"], told.bundles["poor"]
+    assert (told.baseline, base.loaded, base.figures.quality.rows) == ("base", base.digest, 10)
+    assert told.bundles["light"].digest == light.digest
+    assert told.bundles["light"].loaded not in (None, light.digest)
+    assert poor.loaded is None
+    assert poor.rejected is not None
+
+
+def test_a_model_that_is_not_served_has_bundles_all_the_same(repository: Path) -> None:
+    """They lie there."""
+    told = describe_bundles(read_stored(repository, "linear"), Catalog())
+    assert {view.loaded for view in told.bundles.values()} == {None}
+
+
+def test_the_index_says_that_a_variant_is_unproven(repository: Path) -> None:
+    """It is served all the same."""
+    catalog = load_all(repository, {})
+    model = catalog.models["linear"]
+    variants = {
+        name: item.model_copy(update={"unproven": name == "light"}) for name, item in model.variants.items()
+    }
+    entries = list_variants(repository, catalog.put(model.model_copy(update={"variants": variants})), (), {})
+    told = next(entry for entry in entries if entry.version == "light")
+    assert (told.state, told.reason.split(":")[0]) == ("READY", "it is unproven")
+
+
+def test_a_start_names_each_variant_that_is_not_served(repository: Path) -> None:
+    """With the reason; those that are served are not there."""
+    assert tell_unserved(read_stored(repository, "linear")) == [
+        "not served: poor: it was rejected: accuracy 0.50 is 0.40 below the baseline's, floor 0.02"
+    ]
+
+
+@pytest.mark.parametrize("name", ["linea", "..", "", "linear/base"])
+def test_a_name_leads_to_no_other_folder(repository: Path, name: str) -> None:
+    """Only what is listed is read."""
+    with pytest.raises(UnknownModel, match=r"no model .* in the repository"):
+        read_stored(repository, name)
+
+
+def test_a_variant_must_be_served_to_be_found(repository: Path) -> None:
+    """One that was rejected is not."""
+    catalog = load_all(repository, {})
+    assert find_loaded(catalog, "linear", "light").name == "linear"
+    with pytest.raises(UnknownVariant, match="'linear' serves no variant 'poor'"):
+        find_loaded(catalog, "linear", "poor")
+    with pytest.raises(UnknownModel, match="no model 'other' is served here"):
+        find_loaded(catalog, "other", None)

@@ -1,0 +1,19 @@
+"""A pattern finds layers by name, or says that it found none."""
+
+import pytest
+
+from export.errors import StepFailed
+from export.onnx.patterns import match
+
+NAMES = ["encoder.0.query", "encoder.0.key", "encoder.1.query", "head"]
+
+
+def test_finds_in_the_order_of_the_names() -> None:
+    """Whatever the order of the patterns."""
+    assert match(["head", "*.query"], NAMES, "modules") == ["encoder.0.query", "encoder.1.query", "head"]
+
+
+def test_a_pattern_that_fits_nothing_is_an_error() -> None:
+    """Never silence: the nearest name is offered."""
+    with pytest.raises(StepFailed, match=r"'encoder\.0\.qery' fits none of 4 modules; did you mean"):
+        match(["head", "encoder.0.qery"], NAMES, "modules")

@@ -1,0 +1,88 @@
+"""The user's code may crash, hang or print: the command says what happened, and nothing is lost."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export.errors import ExportFailed, InvalidSource
+from export.sandbox.isolation import export_apart
+from serve.base.errors import InvalidRecord
+
+FACTORY = "import tiny_data\n\n\ndef make():\n    {}\n    return tiny_data.make()\n"
+
+
+@pytest.fixture
+def export_with(write_recipe: Callable[..., Path], tmp_path: Path) -> Callable[..., object]:
+    """Export a recipe whose data factory runs this statement first."""
+
+    def run(statement: str, name: str, **changes: object) -> object:
+        recipe = write_recipe(data={"factory": f"{name}:make"}, **changes)
+        (recipe.parent / f"{name}.py").write_text(FACTORY.format(statement))
+        return export_apart(recipe, tmp_path / "models", None, False)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("statement", "how"),
+    [
+        ("import os; os._exit(3)", "ended with exit code 3"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "crashed: SIGSEGV"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed"),
+    ],
+)
+def test_a_factory_that_ends_the_process_is_named(
+    export_with: Callable[..., object], tmp_path: Path, statement: str, how: str
+) -> None:
+    """The person learns which function it was and how it ended."""
+    name = f"ends_{abs(hash(statement))}"
+    with pytest.raises(InvalidSource, match=f"inside {name}:make the export's process {how}"):
+        export_with(statement, name)
+    assert not [path for path in (tmp_path / "models").rglob("*") if path.is_file()]
+
+
+def test_a_factory_that_hangs_is_ended(export_with: Callable[..., object]) -> None:
+    """After the recipe's own limit, not after a night; the recipe's other factories are well within it."""
+    with pytest.raises(InvalidSource, match="hangs:make has not returned within 5 s and was ended"):
+        export_with("import time; time.sleep(60)", "hangs", time_limit_s=5.0)
+
+
+def test_a_factory_that_prints_does_not_spoil_the_figures(
+    export_with: Callable[..., object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Standard output belongs to the command; foreign words go to standard error."""
+    with pytest.raises(ExportFailed, match="no more digits"):
+        export_with("print('hello from the factory'); raise RuntimeError('no more digits')", "prints")
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert "hello from the factory" in captured.err
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "SystemExit"])
+def test_an_error_comes_through_as_it_was(export_with: Callable[..., object], error: str) -> None:
+    """With the factory's own words."""
+    with pytest.raises(ExportFailed, match=f"{error}: no more digits"):
+        export_with(f"raise {error}('no more digits')", f"raises_{error.lower()}")
+
+
+def test_what_nobody_has_foreseen_is_a_sentence(
+    export_with: Callable[..., object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """With the place in our code, and no traceback: here a mapping that cannot be walked."""
+    statement = (
+        "import collections; made = collections.UserDict(); "
+        "type(made).__iter__ = lambda self: 1 // 0; return made"
+    )
+    with pytest.raises(
+        ExportFailed,
+        match=r"^ZeroDivisionError: .* \(at .*export/data/datasets\.py:\d+\); .*please report it",
+    ):
+        export_with(statement, "surprises")
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_bad_recipe_starts_no_process(tmp_path: Path) -> None:
+    """It is refused at the door."""
+    with pytest.raises(InvalidRecord, match="No such file"):
+        export_apart(tmp_path / "recipe.yaml", tmp_path, None, False)

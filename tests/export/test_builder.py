@@ -1,0 +1,69 @@
+"""What two variants share is made once."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from export.builder import Workshop
+from export.cache import Shelf
+from export.data.datasets import Data
+from export.recipe import load_recipe
+from export.sources.read import read_trained
+
+PRUNE = {"step": "prune", "remove": "channels", "ratio": 0.5}
+FINETUNE = {"step": "finetune", "epochs": 1, "batch_size": 64, "learning_rate": 0.001}
+QUANTIZE = {"step": "quantize", "method": "static"}
+
+
+STEPS = [PRUNE, FINETUNE, QUANTIZE]
+ALL = ["step 1, prune", "step 2, finetune", "export to ONNX", "step 3, quantize"]
+
+
+@pytest.fixture
+def open_workshop(
+    write_recipe: Callable[..., Path], data: Data, tmp_path: Path
+) -> Callable[[list[str]], Workshop]:
+    """Open a workshop on one and the same shelf; it appends what it makes to the list."""
+    path = write_recipe(variants={"fp32": [], "slim": STEPS[:2], "slim-int8": STEPS})
+    recipe = load_recipe(path)
+    trained = read_trained(recipe.source, path.parent, recipe.task)
+
+    def open_one(announced: list[str]) -> Workshop:
+        shelf = Shelf(tmp_path / "shelf", "origin")
+        return Workshop(recipe, trained, data, shelf, lambda text: announced.append(text.split(": ")[1]))
+
+    return open_one
+
+
+def test_a_shared_prefix_of_steps_is_made_once(open_workshop: Callable[[list[str]], Workshop]) -> None:
+    """The quantized variant starts from the slim one's own graph."""
+    announced: list[str] = []
+    workshop = open_workshop(announced)
+    slim, small = workshop.make("slim"), workshop.make("slim-int8")
+    assert announced == ALL
+    assert small.parity == slim.parity
+
+
+@pytest.mark.parametrize("number", range(len(ALL)), ids=ALL)
+def test_what_was_finished_before_a_kill_is_not_made_again(
+    open_workshop: Callable[[list[str]], Workshop], number: int
+) -> None:
+    """Killed as any step begins, the next workshop begins with that step and makes the same graph."""
+
+    class KilledError(BaseException):
+        """As sudden as a signal."""
+
+    class Kill(list[str]):
+        def append(self, item: str) -> None:
+            if item == ALL[number]:
+                raise KilledError
+            super().append(item)
+
+    before: list[str] = Kill()
+    with pytest.raises(KilledError):
+        open_workshop(before).make("slim-int8")
+    after: list[str] = []
+    finished = open_workshop(after).make("slim-int8")
+    assert [*before, *after] == ALL
+    assert finished.graph == open_workshop([]).make("slim-int8").graph

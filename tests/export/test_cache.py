@@ -1,0 +1,92 @@
+"""What is finished is kept whole; what is not whole is not there."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from export.artifacts import Made, Note
+from export.cache import Shelf
+
+
+def linear(_: tuple[Note, ...] = ()) -> torch.nn.Module:
+    """A module with fresh weights."""
+    return torch.nn.Linear(3, 2)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    """An empty one."""
+    return Shelf(tmp_path / "shelf", "origin")
+
+
+def test_gives_back_the_model_that_was_put_there(shelf: Shelf) -> None:
+    """Weights, surgery, pruned names and notes."""
+    module = linear()
+    made = Made(module=module, surgery=({"kind": "x"},), pruned=frozenset({"weight"}), notes=({"step": "y"},))
+    shelf.save_made("key", made)
+    found = shelf.load_made("key", linear)
+    assert found is not None
+    assert torch.equal(found.module.state_dict()["weight"], module.state_dict()["weight"])
+    assert (found.surgery, found.pruned, found.notes) == (made.surgery, made.pruned, made.notes)
+
+
+def test_tied_weights_come_back_tied(shelf: Shelf) -> None:
+    """Two layers that share one weight are kept as they are."""
+
+    def tied(_: tuple[Note, ...] = ()) -> torch.nn.Module:
+        module = torch.nn.Sequential(torch.nn.Linear(3, 3, bias=False), torch.nn.Linear(3, 3, bias=False))
+        module[1].weight = module[0].weight
+        return module
+
+    module = tied()
+    shelf.save_made("key", Made(module=module))
+    found = shelf.load_made("key", tied)
+    assert found is not None
+    assert torch.equal(found.module.get_parameter("1.weight"), module.get_parameter("0.weight"))
+
+
+def test_a_damaged_entry_is_none(shelf: Shelf, tmp_path: Path) -> None:
+    """It is made again instead of being trusted."""
+    shelf.save_made("key", Made(module=linear()))
+    weights = tmp_path / "shelf" / "key" / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    assert shelf.load_made("key", linear) is None
+
+
+def test_answers_come_back_as_they_were(shelf: Shelf, tmp_path: Path) -> None:
+    """Every output under its name, in its order and type; half of a file is nothing."""
+    answers = {"b/x": np.zeros((2, 3), np.float32), "a": np.array([b"yes", b"no"]), "file": np.arange(2)}
+    shelf.save_answers("key", answers)
+    came = shelf.load_answers("key")
+    assert came is not None
+    assert [(name, array.dtype, array.tolist()) for name, array in came.items()] == [
+        (name, array.dtype, array.tolist()) for name, array in answers.items()
+    ]
+    path = tmp_path / "shelf" / "key" / "answers.npz"
+    path.write_bytes(path.read_bytes()[:-30])
+    assert shelf.load_answers("key") is None
+
+
+def test_an_entry_that_fails_to_be_written_leaves_nothing(shelf: Shelf, tmp_path: Path) -> None:
+    """No half entry, no scratch folder."""
+    with pytest.raises(ValueError, match="Object arrays"):
+        shelf.save_answers("key", {"y": np.array([object()])})
+    assert list((tmp_path / "shelf").iterdir()) == []
+
+
+def test_another_origin_has_other_keys(tmp_path: Path) -> None:
+    """Work on other data, weights or code is never taken for this one's."""
+    one, other = Shelf(tmp_path, "one"), Shelf(tmp_path, "other")
+    assert one.key("torch", []) != other.key("torch", [])
+
+
+def test_sweeping_keeps_what_is_named_and_the_logs(shelf: Shelf, tmp_path: Path) -> None:
+    """Everything else goes, scratch folders too."""
+    for key in ("kept", "gone"):
+        shelf.save_answers(key, {"y": np.zeros(3, np.float32)})
+    shelf.logs("slim/2-finetune").mkdir(parents=True)
+    shelf.scratch("unfinished")
+    shelf.sweep(["kept"])
+    assert sorted(path.name for path in (tmp_path / "shelf").iterdir()) == ["kept", "logs"]

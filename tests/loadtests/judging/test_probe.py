@@ -1,0 +1,201 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loadtests.judging.confidence import bound_rate
+from loadtests.judging.guards import OVER_LIMIT
+from loadtests.judging.limits import Limits
+from loadtests.judging.probe import ALPHA, PROOF_REQUESTS, Enough, judge_probe
+from loadtests.judging.search import Trial
+from loadtests.plan import LoadPlan, steady
+from loadtests.report import Outcome, Probe
+from loadtests.sending.live import Live
+from loadtests.sending.measurement import Measurement
+from loadtests.sending.samples import Samples
+from tests.loadtests.made import join, make_failed, make_measurement, make_samples, make_unanswered
+
+_LIMITS = Limits(p99_ms=50, errors=0.01)
+_RATE, _SENT_S = 100, 10
+
+
+def _steady(latency_ms: float, n: int = _RATE * _SENT_S, **changes: Any) -> Samples:
+    """Ten seconds of answers that all took so long."""
+    return make_samples(np.full(n, latency_ms), at_s=np.arange(n) * _SENT_S / n, **changes)
+
+
+def _run(samples: Samples, **changes: Any) -> Measurement:
+    return make_measurement(samples, **({"sent_until_s": _SENT_S, "wall_s": _SENT_S} | changes))
+
+
+def _judge(samples: Samples, stage: Any = "search", **changes: Any) -> Probe:
+    plan = LoadPlan.model_validate(
+        {
+            "url": "http://host",
+            "model": "digits",
+            "profile": steady(_RATE, 60),
+            "pinned": ("fp32",),
+            "seed": 7,
+        }
+    )
+    trial = Trial(stage=stage, rate_per_s=_RATE)
+    return judge_probe(trial, plan, _LIMITS, _run(samples, **changes))
+
+
+def test_a_probe_says_what_was_tried_and_what_came_of_it() -> None:
+    """Rate, seed, time, counts and quantiles; the warm-up is not in them."""
+    warmup = make_samples(np.full(100, 500.0), at_s=np.linspace(-1, -0.01, 100))
+    probe = _judge(join(warmup, _steady(8)))
+    assert (probe.variant, probe.rate_per_s, probe.seed, probe.duration_s) == ("fp32", 100, 7, 10)
+    assert (probe.requests, probe.errors, probe.completed) == (1000, 0, 1)
+    assert (probe.p50_ms, probe.p99_ms) == pytest.approx((8, 8))
+    assert probe.outcome is Outcome.PASS
+
+
+def test_a_search_passes_what_shows_nothing_bad() -> None:
+    """Five of 1,000 over the limit are not yet proven to be under 1 %, which a confirmation asks for."""
+    samples = join(_steady(8, 995), _steady(60, 5))
+    searched, confirmed = _judge(samples), _judge(samples, "confirm")
+    assert (searched.outcome, searched.reason) == (Outcome.PASS, "0.50% over 50 ms, not yet proven")
+    assert (confirmed.outcome, confirmed.reason) == (Outcome.FAIL, "not shown to be good: 0.50% over 50 ms")
+
+
+def test_a_confirmation_passes_what_is_proven() -> None:
+    """Two of 4,000 can be no more than 1 %, wherever one had looked."""
+    probe = _judge(join(_steady(8, 3998), _steady(60, 2)), "confirm")
+    assert (probe.outcome, probe.reason) == (Outcome.PASS, "0.05% over 50 ms")
+
+
+def test_half_of_the_requests_of_a_confirmation_are_a_proof() -> None:
+    """When none is over the limit: no rate is so low that it could not be confirmed."""
+    assert (bound_rate(0, PROOF_REQUESTS // 2, ALPHA).high or 1) <= OVER_LIMIT
+
+
+def test_a_stall_fails() -> None:
+    """The server stands still for half a second of ten: up to 5 % wait for more than 50 ms."""
+    came = np.arange(1000) / 100
+    waits = np.where((came >= 5) & (came < 5.5), (5.5 - came) * 1000, 8)
+    probe = _judge(make_samples(waits, at_s=came))
+    assert (probe.outcome, probe.reason) == (Outcome.FAIL, "4.50% over 50 ms, 1% allowed")
+
+
+def test_answers_that_pile_up_fail() -> None:
+    """A server of 95/s at 100/s is behind by half a second at the end, which no limit of p99 hides.
+
+    Here nothing is over the limit yet: that of the limits is above the longest wait."""
+    came = np.arange(1000) / 100
+    done = (np.arange(1000) + 1) / 95
+    limits = Limits(p99_ms=1000)
+    plan = LoadPlan(url="http://host", model="digits", profile=steady(100, 60))
+    run = _run(make_samples((done - came) * 1000, at_s=came))
+    probe = judge_probe(Trial(stage="search", rate_per_s=100), plan, limits, run)
+    assert probe.outcome is Outcome.FAIL
+    assert probe.reason.startswith("answers pile up: 95.0% of the arrivals")
+    assert probe.completed == pytest.approx(0.95)
+
+
+def test_what_was_never_answered_is_over_the_limit() -> None:
+    """And an error, too."""
+    probe = _judge(join(_steady(8, 950), make_unanswered(np.full(50, 10_000), at_s=np.full(50, 9.0))))
+    assert (probe.outcome, probe.errors, probe.over_limit.value) == (Outcome.FAIL, 50, 0.05)
+
+
+def test_errors_fail_with_their_first_cause() -> None:
+    """The most frequent of them."""
+    at_s = np.linspace(0, 9.9, 40)
+    samples = join(_steady(8, 940), make_failed(40, "reset", at_s=at_s), make_failed(20, at_s=at_s[:20]))
+    probe = _judge(samples)
+    assert (probe.outcome, probe.reason) == (Outcome.FAIL, "6.00% errors, 1.00% allowed: reset")
+
+
+def test_a_late_sender_is_invalid() -> None:
+    """Everything was late by 60 ms, and by nobody's fault but ours: the server took 8 ms."""
+    probe = _judge(_steady(68, late_ms=60))
+    assert (probe.outcome, probe.reason) == (
+        Outcome.INVALID,
+        "sender on time: p99 of its lateness 60.00 ms",
+    )
+
+
+def test_a_late_sender_does_not_excuse_a_slow_server() -> None:
+    """From the moment of sending it still took 90 ms, where 50 are allowed."""
+    probe = _judge(_steady(150, late_ms=60))
+    assert (probe.outcome, probe.reason) == (Outcome.FAIL, "100.00% over 50 ms, 1% allowed")
+
+
+@pytest.mark.parametrize(
+    ("steal", "outcome"),
+    [(None, Outcome.FAIL), (0.05, Outcome.FAIL), (0.3, Outcome.INVALID)],
+    ids=["unknown", "little", "much"],
+)
+def test_a_rate_that_fails_while_others_have_the_cpu_is_invalid(
+    steal: float | None, outcome: Outcome
+) -> None:
+    """The server lacked it, too; with what came of it, for who wonders."""
+    probe = _judge(_steady(150), steal=steal)
+    assert probe.outcome is outcome
+    assert probe.reason.endswith("100.00% over 50 ms, 1% allowed")
+
+
+def test_a_rate_that_passes_while_others_have_the_cpu_passes() -> None:
+    """With all of it, it would, too."""
+    assert _judge(_steady(8), steal=0.3).outcome is Outcome.PASS
+
+
+def test_a_sender_without_cpu_is_invalid_whatever_it_read() -> None:
+    """It reads answers late, and nobody can tell whose fault that is."""
+    probe = _judge(_steady(150), cpu_s=9.0)
+    assert (probe.outcome, probe.reason) == (Outcome.INVALID, "sender's CPU: 90% of its core")
+
+
+def test_errors_are_no_matter_of_lateness() -> None:
+    """A refusal is a refusal, whenever it was asked for."""
+    samples = join(_steady(8, 900, late_ms=7), make_failed(100, at_s=np.linspace(0, 9.9, 100)))
+    assert _judge(samples, cpu_s=9.0).outcome is Outcome.FAIL
+
+
+def _live(done: int, *, over_limit: int = 0, errors: int = 0) -> Live:
+    return Live(limit_ms=50, done=done, over_limit=over_limit, errors=errors)
+
+
+@pytest.mark.parametrize(
+    ("stage", "live", "now_s", "enough"),
+    [
+        ("search", _live(400, over_limit=200), 4.9, False),
+        ("search", _live(500, over_limit=200), 5.0, True),
+        ("search", _live(500, errors=200), 5.0, True),
+        ("search", _live(500), 5.0, True),
+        ("search", _live(500, over_limit=1), 5.0, False),
+        ("search", _live(500, errors=1), 5.0, False),
+        ("search", _live(1000, over_limit=5), 10.0, True),
+        ("search", _live(1000, over_limit=15), 10.0, False),
+        ("search", _live(1000, errors=15), 10.0, False),
+        ("confirm", _live(1000, over_limit=5), 10.0, False),
+        ("confirm", _live(2000), 20.0, True),
+        ("confirm", _live(2000, over_limit=200), 5.0, True),
+    ],
+    ids=[
+        "too short to see a queue grow",
+        "too slow",
+        "too many errors",
+        "nothing at all in 5 s of a search",
+        "one was late",
+        "one failed",
+        "nothing bad in 10 s of a search",
+        "more than allowed, not proven",
+        "more errors than allowed, not proven",
+        "a confirmation wants proof",
+        "proven good",
+        "proven bad",
+    ],
+)
+def test_a_probe_ends_when_it_is_known(stage: str, live: Live, now_s: float, enough: bool) -> None:
+    """No sooner and no later."""
+    assert Enough(limits=_LIMITS, stage=stage)(live, now_s) == enough
+
+
+def test_what_hangs_is_over_the_limit_already() -> None:
+    """Of a server that has stopped answering it is known after a moment, without waiting for it."""
+    live = _live(400)
+    live.open.update({number: (5 + number / 100, 5 + number / 100, "fp32") for number in range(100)})
+    assert Enough(limits=_LIMITS, stage="search")(live, 6.5)

@@ -1,0 +1,28 @@
+"""The signals that end a load test early."""
+
+import os
+import signal
+
+import pytest
+
+from loadtests.sending.endings import heeded, interrupting
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_each_is_as_ctrl_c_is(number: signal.Signals) -> None:
+    """What was measured so far is kept; afterwards the signal means what it meant before."""
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), interrupting():
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
+
+
+def test_what_is_to_be_ignored_is() -> None:
+    """A test that runs under nohup goes on when its terminal is gone."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        assert heeded() == (signal.SIGINT, signal.SIGTERM)
+        with interrupting():
+            os.kill(os.getpid(), signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -1,0 +1,106 @@
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from loadtests.plan import LoadPlan, steady
+from loadtests.sending.arrivals import make_schedule
+from loadtests.sending.samples import UNANSWERED
+from tests.loadtests.command import ROOT
+from tests.loadtests.known import MODEL, STALL_S, Behaviour, open_known
+
+_STALL_AT = 130
+
+
+@pytest.fixture(scope="module")
+def measured() -> Any:
+    """What tests.loadtests.measuring found of a server with these variants."""
+    behaviours = {
+        "stall": Behaviour(stall_at=_STALL_AT),
+        "slow": Behaviour(service_ms=400),
+        "hangs": Behaviour(service_ms=5000),
+        "quick": Behaviour(),
+    }
+    with open_known(**behaviours) as url:
+        finished = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "tests.loadtests.measuring", url],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+def _times(duration_s: float) -> NDArray[np.float64]:
+    profile = steady(100, duration_s)
+    return make_schedule(LoadPlan(url="http://host", model=MODEL, profile=profile, warmup_s=0.3), 1).at_s
+
+
+def _latency_s(found: Any) -> NDArray[np.float64]:
+    latency_s: NDArray[np.float64] = np.array(found["done_s"]) - np.array(found["intended_s"])
+    return latency_s
+
+
+def _most_in_flight(found: Any) -> int:
+    opened, closed = np.sort(found["sent_s"]), np.sort(found["done_s"])
+    return int((np.arange(1, len(opened) + 1) - np.searchsorted(closed, opened)).max())
+
+
+@pytest.mark.parametrize(("variant", "duration_s"), [("stall", 3), ("slow", 2), ("hangs", 0.5)])
+def test_every_arrival_is_recorded_once(measured: Any, variant: str, duration_s: float) -> None:
+    """Whatever became of it, and the warm-up's too: at the very times of the schedule."""
+    assert measured[variant]["intended_s"] == pytest.approx(_times(duration_s))
+
+
+def test_nothing_is_sent_before_its_time(measured: Any) -> None:
+    """And nothing is answered before it was sent."""
+    for found in measured.values():
+        assert np.all(np.array(found["sent_s"]) >= np.array(found["intended_s"]))
+        assert np.all(np.array(found["done_s"]) >= np.array(found["sent_s"]))
+
+
+def test_a_stall_is_waited_for_by_all_who_came(measured: Any) -> None:
+    """While the server stands still the schedule goes on, and everybody who came then has waited.
+
+    The request that stalls it is the 130th to arrive; ten may have overtaken one another on the way. Who is
+    meant to come after the 140th and within 0.6 s of the 120th waits for 0.4 s and more. A closed loop of one
+    user would have one slow request."""
+    found, at_s = measured["stall"], _times(3)
+    came = (at_s > at_s[_STALL_AT + 9]) & (at_s < at_s[_STALL_AT - 11] + 0.6)
+    assert came.sum() > 20
+    assert np.all(_latency_s(found)[came] >= STALL_S - 0.6)
+    assert found["errors"] == []
+
+
+def test_slow_answers_do_not_slow_the_sender(measured: Any) -> None:
+    """100 requests a second that take 0.4 s each are 40 at once, and all of them are let out.
+
+    Locust by itself would let out 10 at once."""
+    latency_s = _latency_s(measured["slow"])
+    assert latency_s.min() >= 0.4
+    assert _most_in_flight(measured["slow"]) > 20
+
+
+def test_what_is_unanswered_at_the_end_has_failed(measured: Any) -> None:
+    """Requests still out after the drain are errors, not dropped; they have waited until its end."""
+    found = measured["hangs"]
+    assert found["errors"] == [UNANSWERED] * len(found["intended_s"])
+    assert len(set(found["done_s"])) == 1
+    assert found["done_s"][0] >= found["sent_until_s"] + 0.4
+    assert found["complete"]
+
+
+def test_a_run_ends_when_it_is_enough(measured: Any) -> None:
+    """In order, and what was out is waited for: 50 answers need half a second of 60."""
+    found = measured["enough"]
+    assert found["complete"]
+    assert 0.4 < found["sent_until_s"] < 30
+    assert len(found["intended_s"]) < 3000
+    assert found["errors"] == []

@@ -1,0 +1,35 @@
+"""Variants that were loaded while a load test ran."""
+
+import json
+
+from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.newcomers import Newcomers
+from tests.loadtests.server import METADATA
+
+_NOW = json.dumps({**METADATA, "versions": ["fp32", "int8", "slim"]}).encode()
+
+
+def test_a_variant_that_the_server_has_now_is_known() -> None:
+    """It stands behind those that were there before."""
+    newcomers = Newcomers()
+    assert newcomers.has("slim", lambda: _NOW)
+    joined = newcomers.joined(ModelMetadata.model_validate(METADATA))
+    assert joined.versions == ("fp32", "int8", "slim")
+
+
+def test_the_server_is_asked_once_about_each() -> None:
+    """However many requests it answers, and whether it is there or not."""
+    newcomers, asked = Newcomers(), []
+
+    def ask() -> bytes:
+        asked.append(1)
+        return _NOW
+
+    assert [newcomers.has("slim", ask) for _ in range(3)] == [True] * 3
+    assert [newcomers.has("other", ask) for _ in range(3)] == [False] * 3
+    assert len(asked) == 2
+
+
+def test_what_is_no_metadata_names_no_variant() -> None:
+    """Such as an error's page."""
+    assert not Newcomers().has("slim", lambda: b"<html>")

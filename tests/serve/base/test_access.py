@@ -1,0 +1,196 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from serve.base.access import LOCAL, Access, Role, is_loopback, read_grants
+from serve.base.errors import InvalidRecord, RefusedAccess, UnknownToken
+
+SECRET = "correct-horse-battery"
+ENTRY = {"name": "ann", "role": "operate", "token": SECRET}
+
+
+def tokens(folder: Path, *entries: Any) -> Path:
+    """A file of tokens."""
+    path = folder / "tokens.yaml"
+    path.write_text(yaml.safe_dump(list(entries)))
+    return path
+
+
+def access(folder: Path, *roles: Role) -> Access:
+    """A server beyond this machine that knows a token for each role: its name, sixteen characters wide."""
+    entries = [{"name": role, "role": role, "token": f"{role:=<16}"} for role in roles]
+    return Access(grants=read_grants(tokens(folder, *entries)), loopback=False)
+
+
+def bearer(role: Role) -> str:
+    """The header of whoever has that role's token."""
+    return f"Bearer {role:=<16}"
+
+
+@pytest.mark.parametrize(
+    ("role", "suffices"),
+    [("view", {"view", "operate"}), ("operate", {"operate"}), ("infer", {"infer", "operate"})],
+)
+def test_a_role_is_good_for_what_it_includes(tmp_path: Path, role: Role, suffices: set[Role]) -> None:
+    """Whoever may change things may look at them, and ask models."""
+    given = access(tmp_path, "view", "operate", "infer")
+    for shown in ("view", "operate", "infer"):
+        if shown in suffices:
+            assert given.admit(role, bearer(shown)) == shown
+        else:
+            with pytest.raises(RefusedAccess, match=f"the token of {shown} has the role {shown}, "):
+                given.admit(role, bearer(shown))
+
+
+@pytest.mark.parametrize("role", ["view", "operate", "infer"])
+def test_on_this_machine_without_tokens_everything_is_open(role: Role) -> None:
+    """Whatever is shown."""
+    assert Access(loopback=True).admit(role, None) == LOCAL
+    assert Access(loopback=True).admit(role, "Bearer whatever") == LOCAL
+
+
+@pytest.mark.parametrize("role", ["view", "operate"])
+def test_beyond_it_without_tokens_all_but_inference_is_closed(role: Role) -> None:
+    """And the refusal says how to open it."""
+    closed = Access(loopback=False)
+    assert closed.closed
+    assert closed.admit("infer", None) == LOCAL
+    with pytest.raises(RefusedAccess, match="start it with --tokens FILE"):
+        closed.admit(role, "Bearer whatever-it-may-be")
+
+
+def test_tokens_count_on_this_machine_too(tmp_path: Path) -> None:
+    """Whoever writes them down means them."""
+    given = access(tmp_path, "view").model_copy(update={"loopback": True})
+    with pytest.raises(UnknownToken):
+        given.admit("view", None)
+
+
+def test_inference_asks_for_a_token_only_if_one_is_for_that(tmp_path: Path) -> None:
+    """A data plane stays open when the control plane gets its tokens."""
+    assert access(tmp_path, "view", "operate").admit("infer", None) == LOCAL
+    with pytest.raises(UnknownToken):
+        access(tmp_path, "view", "infer").admit("infer", None)
+
+
+@pytest.mark.parametrize("header", [None, "", "Basic dmlldzp2aWV3", "operate========="])
+def test_without_a_token_one_is_asked_for(tmp_path: Path, header: str | None) -> None:
+    """With the role it must have, and how to send it."""
+    with pytest.raises(UnknownToken, match="view or operate is needed; send it as authorization: Bearer"):
+        access(tmp_path, "operate").admit("view", header)
+
+
+@pytest.mark.parametrize("token", ["operate========", "operate==========", "OPERATE=========", "ä" * 16, ""])
+def test_a_token_is_known_to_the_last_character(tmp_path: Path, token: str) -> None:
+    """And the refusal does not repeat it."""
+    with pytest.raises(UnknownToken, match="not known here") as raised:
+        access(tmp_path, "operate").admit("operate", f"Bearer {token}")
+    assert not token or token not in str(raised.value)
+
+
+def test_the_scheme_is_written_in_any_case(tmp_path: Path) -> None:
+    """As HTTP has it."""
+    assert access(tmp_path, "view").admit("view", bearer("view").replace("Bearer", "bearer ")) == "view"
+
+
+def test_every_token_is_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In constant time, to the last one also when the first is the right one: the time tells nothing."""
+    given, compared = access(tmp_path, "view", "operate", "infer"), []
+
+    def compare(one: str, other: str) -> bool:
+        compared.append(one)
+        return one == other
+
+    monkeypatch.setattr("serve.base.access.hmac.compare_digest", compare)
+    given.admit("view", bearer("view"))
+    assert len(compared) == 3
+
+
+def test_the_token_itself_is_kept_nowhere(tmp_path: Path) -> None:
+    """Neither in what is written out nor in what is sent along."""
+    given = Access(grants=read_grants(tokens(tmp_path, ENTRY)), loopback=False)
+    assert given.admit("operate", f"Bearer {SECRET}") == "ann"
+    assert SECRET not in repr(given) + given.model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("entries", "message"),
+    [
+        ([], "holds a list, expected a list of"),
+        (["ann"], "entry 1 is 'ann', expected an object with name, role, token"),
+        ([SECRET], "entry 1 is a string, expected an object"),
+        ([{**ENTRY, "rolle": "view"}], "entry 1: unknown key 'rolle'; did you mean 'role'"),
+        ([{**ENTRY, SECRET: "view"}], "entry 1: unknown key a string; known: name, role, token"),
+        ([{"role": "view", "token": SECRET}], "the name is null or missing"),
+        (
+            [{**ENTRY, "name": "judge"}],
+            "the name is 'judge', expected.* none of local, judge, keeper, serve",
+        ),
+        ([{**ENTRY, "name": "ann smith"}], "the name is 'ann smith', expected letters, digits"),
+        ([{**ENTRY, "role": "admin"}], "the role is 'admin', expected view, operate, infer"),
+        ([{**ENTRY, "role": SECRET}], "the role is a string, expected view, operate, infer"),
+        ([{**ENTRY, "role": ["view"]}], "the role is a list, expected view, operate, infer"),
+        ([{**ENTRY, "token": SECRET[:15]}], "token is of 15 characters, expected at least 16 visible"),
+        (
+            [{**ENTRY, "token": f"{SECRET} {SECRET}"}],
+            "token is of 43 characters, expected at least 16",
+        ),
+        ([{**ENTRY, "token": 1234567890123456}], "the token is a whole number, expected.* in quotes"),
+        ([ENTRY, {**ENTRY, "token": SECRET * 2}], "entry 2: the name ann is there before"),
+        ([ENTRY, {**ENTRY, "name": "bob"}], "entry 2: the token is there before; each needs its own"),
+    ],
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, entries: list[Any], message: str) -> None:
+    """With the entry and the fix, and without any token, wherever it slipped to."""
+    with pytest.raises(InvalidRecord, match=message) as raised:
+        read_grants(tokens(tmp_path, *entries))
+    assert SECRET[:15] not in str(raised.value)
+    assert "1234567890123456" not in str(raised.value)
+
+
+@pytest.mark.parametrize("content", [f"- *{SECRET}", f"- !{SECRET} x", f"- [{SECRET}", f"{SECRET}\0"])
+def test_a_file_that_is_no_yaml_is_not_quoted(tmp_path: Path, content: str) -> None:
+    """YAML's own messages name what they stumble over."""
+    path = tmp_path / "tokens.yaml"
+    path.write_text(content)
+    with pytest.raises(InvalidRecord, match="is no YAML") as raised:
+        read_grants(path)
+    assert SECRET not in str(raised.value)
+
+
+def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
+    """With what it should be."""
+    with pytest.raises(
+        InvalidRecord, match=r"none\.yaml: No such file or directory; give the path of a list"
+    ):
+        read_grants(tmp_path / "none.yaml")
+
+
+def test_roles_and_names_are_taken_as_written(tmp_path: Path) -> None:
+    """In their order."""
+    bob = {"name": "bob@example.com", "role": "view", "token": SECRET * 2}
+    found = [(grant.name, grant.role) for grant in read_grants(tokens(tmp_path, ENTRY, bob))]
+    assert found == [("ann", "operate"), ("bob@example.com", "view")]
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.9.10", True),
+        ("::1", True),
+        ("localhost", True),
+        ("LocalHost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("10.0.0.1", False),
+        ("localhost.example.com", False),
+        ("127.0.0.1.example.com", False),
+        ("", False),
+    ],
+)
+def test_this_machine_is_known_by_its_address(host: str, expected: bool) -> None:
+    """A name that only somebody else's server could explain is not this machine."""
+    assert is_loopback(host) is expected

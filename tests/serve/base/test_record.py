@@ -1,0 +1,53 @@
+import pytest
+
+from serve.base.errors import InvalidRecord
+from serve.base.record import Record, nearest
+
+
+class Inner(Record):
+    epochs: int
+
+
+class Outer(Record):
+    name: str
+    steps: tuple[Inner, ...] = ()
+
+
+def test_refuses_an_unknown_key_with_the_nearest_known_one() -> None:
+    """A misspelt key is never silently ignored."""
+    with pytest.raises(
+        InvalidRecord, match=r"recipe\.yaml: steps\.0: unknown key 'epoch'; did you mean 'epochs'\?"
+    ):
+        Outer.parse({"name": "a", "steps": [{"epoch": 3}]}, "recipe.yaml")
+
+
+def test_names_every_fault_with_its_place_and_what_came() -> None:
+    """One run tells a person everything that is wrong."""
+    with pytest.raises(
+        InvalidRecord, match=r"name: .*missing.*|steps\.0\.epochs: .*\(came: 'ten'\)"
+    ) as caught:
+        Outer.parse({"steps": [{"epochs": "ten"}]}, "recipe.yaml")
+    assert "name: Field required" in str(caught.value)
+    assert "steps.0.epochs" in str(caught.value)
+
+
+def test_refuses_nan() -> None:
+    """A number that is none decides nothing."""
+
+    class Share(Record):
+        share: float
+
+    with pytest.raises(InvalidRecord, match="finite"):
+        Share.parse({"share": float("nan")}, "policy")
+
+
+def test_is_frozen() -> None:
+    """What was validated stays as it was validated."""
+    record = Inner(epochs=1)
+    with pytest.raises(ValueError, match="frozen"):
+        record.epochs = 2
+
+
+def test_nearest_lists_all_names_when_none_is_close() -> None:
+    """Without a good guess the hint shows what there is."""
+    assert nearest("zzz", ["fp32", "int8"]) == "known: fp32, int8"

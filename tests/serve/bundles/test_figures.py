@@ -1,0 +1,66 @@
+"""What is read off the measured figures."""
+
+import pytest
+
+from serve.bundles.figures import Estimate, Speed, SpeedPoint, find_common_rows
+
+
+def speed(*points: tuple[int, float, int | None]) -> Speed:
+    """Measured points: rows, CPU ms of the run, tokens."""
+    same = Estimate(value=1, low=1, high=1)
+    return Speed(
+        threads=1,
+        session_bytes=0,
+        points=tuple(
+            SpeedPoint(
+                rows=rows,
+                tokens=tokens,
+                samples=1,
+                cpu_p50_ms=cpu_ms,
+                wall_p50_ms=cpu_ms,
+                wall_p90_ms=None,
+                wall_p99_ms=None,
+                speedup=same,
+            )
+            for rows, cpu_ms, tokens in points
+        ),
+        knee_rows=1,
+        warning=None,
+    )
+
+
+# A run costs 1 ms and each row 1 ms more.
+STEADY = speed((1, 2, None), (4, 5, None), (16, 17, None), (64, 65, None))
+
+
+@pytest.mark.parametrize(("call_ms", "rows"), [(0, 16), (2, 64), (1000, 64)])
+def test_the_dearer_a_call_the_more_rows_are_full(call_ms: float, rows: int) -> None:
+    """Alone a row costs 1.06 ms at 16 rows and 1.02 ms at 64; with 2 ms a call, 1.19 ms and 1.05 ms."""
+    assert STEADY.full_rows(call_ms) == rows
+
+
+def test_a_model_that_batching_does_not_help_is_full_with_one() -> None:
+    """Where each row costs the same, company only costs time."""
+    assert speed((1, 2, None), (8, 16, None), (64, 128, None)).full_rows(0) == 1
+
+
+def test_a_larger_batch_that_costs_more_a_row_is_never_full() -> None:
+    """Beyond the cache a row gets dearer again."""
+    assert speed((1, 2, None), (8, 8, None), (64, 128, None)).full_rows(0) == 8
+
+
+def test_of_several_lengths_the_largest_batch_that_pays_is_full() -> None:
+    """Short texts pay in larger batches than long ones."""
+    short = ((1, 2.0, 16), (8, 10.0, 16), (32, 34.0, 16))
+    long = ((1, 20.0, 128), (8, 160.0, 128), (32, 640.0, 128))
+    assert speed(*short, *long).full_rows(0) == 32
+    assert speed(*long).full_rows(0) == 1
+
+
+def test_the_common_batch_was_measured_of_all_at_every_length() -> None:
+    """Long texts were measured up to 8 rows only, and one variant up to 16; what was not measured is no
+    obstacle."""
+    both = speed((1, 1, 16), (8, 8, 16), (32, 32, 16), (1, 5, 128), (8, 40, 128))
+    assert find_common_rows([both, speed((1, 1, 16), (8, 8, 16), (16, 16, 16)), speed()]) == 8
+    assert find_common_rows([STEADY, speed((1, 1, None))]) == 1
+    assert find_common_rows([speed()]) == 1

@@ -1,0 +1,75 @@
+from pathlib import Path
+
+import pytest
+
+from serve.base.errors import InvalidBundle, RejectedBundle, UnknownModel, UnknownVariant
+from serve.base.tensor import Signature, TensorSpec
+from serve.bundles.repository import read_model, read_repository
+from tests.conftest import MakeBundle
+
+
+def test_serves_accepted_bundles_only(repository: Path) -> None:
+    """A variant below its floor is known, not served."""
+    model = read_repository(repository)["linear"]
+    assert list(model.servable) == ["base", "light"]
+    assert "poor" in model.bundles
+
+
+def test_refuses_a_rejected_variant_with_the_reason(repository: Path) -> None:
+    """Whoever asks for it hears why it is not to be had."""
+    with pytest.raises(RejectedBundle, match=r"'poor' of 'linear' was rejected: accuracy 0\.50"):
+        read_model(repository / "linear").require_servable("poor")
+
+
+def test_refuses_an_unknown_variant_with_the_nearest(repository: Path) -> None:
+    """A misspelt variant is answered with the one that was meant."""
+    with pytest.raises(UnknownVariant, match="did you mean 'light'"):
+        read_model(repository / "linear").require_servable("ligth")
+
+
+def test_does_not_see_a_bundle_that_is_being_written(repository: Path) -> None:
+    """Hidden folders are nobody's variant."""
+    (repository / "linear" / ".int8.tmp").mkdir()
+    (repository / ".other").mkdir()
+    assert list(read_repository(repository)) == ["linear"]
+
+
+def test_refuses_a_model_without_its_baseline(tmp_path: Path, make_bundle: MakeBundle) -> None:
+    """A variant alone has nothing to be weighed against."""
+    make_bundle(tmp_path, "light")
+    with pytest.raises(InvalidBundle, match="name base as the baseline"):
+        read_repository(tmp_path)
+
+
+def test_refuses_variants_that_are_not_interchangeable(repository: Path, make_bundle: MakeBundle) -> None:
+    """One endpoint has one signature."""
+    wide = Signature(
+        inputs=(TensorSpec(name="x", datatype="FP32", shape=("batch", 5)),),
+        outputs=(TensorSpec(name="y", datatype="FP32", shape=("batch", 3)),),
+    )
+    make_bundle(repository, "wide", signature=wide)
+    with pytest.raises(InvalidBundle, match="wide has another signature"):
+        read_repository(repository)
+
+
+def test_refuses_a_bundle_under_another_name(repository: Path) -> None:
+    """A folder that was copied by hand is not another variant."""
+    (repository / "linear" / "light").rename(repository / "linear" / "heavy")
+    with pytest.raises(InvalidBundle, match="says it is linear/light"):
+        read_repository(repository)
+
+
+def test_says_what_to_do_when_there_is_nothing(tmp_path: Path) -> None:
+    """An empty or missing folder leads to the export command."""
+    with pytest.raises(InvalidBundle, match="counterweight export"):
+        read_repository(tmp_path)
+    with pytest.raises(InvalidBundle, match="counterweight export"):
+        read_repository(tmp_path / "missing")
+    with pytest.raises(UnknownModel, match="counterweight export"):
+        read_model(tmp_path)
+
+
+def test_what_was_rejected_is_told_with_the_reason(repository: Path) -> None:
+    """For whoever asks for it by its name."""
+    stored = read_model(repository / "linear")
+    assert stored.rejected == {"poor": "accuracy 0.50 is 0.40 below the baseline's, floor 0.02"}

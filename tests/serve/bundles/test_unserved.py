@@ -1,0 +1,40 @@
+import pytest
+
+from serve.base.errors import UnknownVariant, VariantUnavailable
+from serve.bundles.unserved import Unserved
+
+SERVED = {"base": 1, "light": 2}
+
+
+def test_a_variant_that_is_served_is_no_matter() -> None:
+    """Also where another version of it was rejected, or could not be loaded."""
+    Unserved(rejected={"light": "poor"}, absent={"light": "broken"}).require("linear", "light", SERVED)
+
+
+def test_a_rejected_variant_says_so_and_why() -> None:
+    """A list of other names would only puzzle who made it."""
+    with pytest.raises(
+        UnknownVariant,
+        match=r"serves no variant 'poor': it was rejected: accuracy 0\.50; served: base, light",
+    ):
+        Unserved(rejected={"poor": "accuracy 0.50"}).require("linear", "poor", SERVED)
+
+
+def test_a_variant_that_could_not_be_loaded_says_why() -> None:
+    """It is not there until somebody loads it again."""
+    with pytest.raises(
+        UnknownVariant, match=r"serves no variant 'slim': model\.onnx was changed; served: base, light"
+    ):
+        Unserved(absent={"slim": "model.onnx was changed"}).require("linear", "slim", SERVED)
+
+
+def test_a_variant_that_is_missing_here_may_come_back() -> None:
+    """A gateway goes on trying, so it pays to ask again."""
+    with pytest.raises(VariantUnavailable, match="'slim' of 'linear' cannot be had here: no memory; it is"):
+        Unserved(missing={"slim": "no memory"}).require("linear", "slim", SERVED)
+
+
+def test_an_unknown_variant_says_what_was_probably_meant() -> None:
+    """The nearest that is served."""
+    with pytest.raises(UnknownVariant, match="serves no variant 'lihgt'; did you mean 'light'"):
+        Unserved().require("linear", "lihgt", SERVED)

@@ -1,0 +1,214 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from serve.base.errors import Unwritten
+from serve.control.api import ActWanted, RolloutView, RolloutWanted
+from serve.rollout.state.policy import Policy
+from tests.serve.control.cli.conftest import Type
+from tests.serve.desk import Desk
+from tests.serve.endpoint import Endpoint
+from tests.serve.shown import NOT_QUALIFIED
+
+RUNS = "linear-20261122-152000-3f9a"
+FAILED = "linear-20261122-140000-81c0"
+ACTS = ["pause", "promote", "abort"]
+
+
+@pytest.fixture
+def idle(endpoint: Endpoint) -> Desk:
+    """The keeper after its rollout was aborted."""
+    desk = endpoint.desk
+    endpoint.call(desk.act(RUNS, "abort", ActWanted(), "ann"))
+    desk.told.clear()
+    return desk
+
+
+def test_start_sends_the_policy_that_was_written(type: Type, idle: Desk, tmp_path: Path) -> None:
+    """Checked here first, with all its defaults."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{cheaper_by: 0.2}")
+    code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
+    wanted = RolloutWanted(candidate="light", policy=Policy(cheaper_by=0.2))
+    assert (code, idle.told) == (0, [("start", "linear", wanted, "local")])
+    assert "SHADOW" in shown
+    assert "rollout status linear --watch" in shown
+
+
+def test_a_policy_with_a_fault_never_reaches_the_server(type: Type, idle: Desk, tmp_path: Path) -> None:
+    """The message names the file and the key."""
+    policy = tmp_path / "policy.yaml"
+    policy.write_text("{stepz: []}")
+    code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
+    assert (code, idle.told) == (2, [])
+    assert "policy.yaml: unknown key 'stepz'; did you mean 'steps'?" in shown
+
+
+def test_what_the_server_refuses_is_said_in_its_words(type: Type) -> None:
+    """One rollout at a time."""
+    code, shown = type("rollout", "start", "linear", "--to", "light")
+    assert code == 2
+    assert shown == f"counterweight: rollout {RUNS} is in phase STEP; abort it first\n"
+
+
+@pytest.mark.parametrize("name", ["linear", RUNS])
+def test_status_shows_the_rollout_of_that_name_or_the_models_newest(type: Type, name: str) -> None:
+    """With its steps and what it waits for."""
+    code, shown = type("rollout", "status", name)
+    assert code == 0
+    assert shown.splitlines()[0].split() == ["linear:", "base", "->", "light", RUNS]
+    assert "1 % > 5 % > [25 %] > 50 %" in shown
+    assert "waits for   at 25 % of the traffic: 780 of 1,000 requests" in shown
+
+
+def test_status_of_a_rollout_that_failed_is_1(type: Type) -> None:
+    """And says why it went back."""
+    code, shown = type("rollout", "status", FAILED)
+    assert code == 1
+    assert "because     judge: harm shown in the shadow: disagreement: 104 of 2,000" in shown
+
+
+def test_status_as_json_is_the_servers_view(type: Type, endpoint: Endpoint) -> None:
+    """All of it, as another program reads it."""
+    code, shown = type("rollout", "status", "linear", "--json")
+    assert code == 0
+    assert RolloutView.model_validate_json(shown) == endpoint.call(endpoint.desk.view(RUNS))
+
+
+def test_status_alone_lists_the_newest_rollout_of_every_model(type: Type) -> None:
+    """A line each."""
+    code, shown = type("rollout", "status")
+    [row] = shown.splitlines()[2:]
+    assert (code, row.split()[:4]) == (0, ["linear", "light", "STEP", "3"])
+
+
+def test_status_of_every_model_as_json(type: Type) -> None:
+    """By the model's name."""
+    _, shown = type("rollout", "status", "--json")
+    assert json.loads(shown)["models"]["linear"]["rollout"] == RUNS
+
+
+def test_watching_needs_a_name(type: Type) -> None:
+    """One cannot wait for the end of all."""
+    code, shown = type("rollout", "status", "--watch")
+    assert code == 2
+    assert "say whose rollout" in shown
+
+
+def test_a_name_that_is_neither_a_model_nor_a_rollout_is_refused(type: Type) -> None:
+    """With the model that was probably meant."""
+    code, shown = type("rollout", "status", "liner")
+    assert code == 2
+    assert "'liner' is no model that is served, and no rollout; did you mean 'linear'?" in shown
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act: str) -> None:
+    """The number that was read goes along, so that a person and the judge cannot both move it; to stop it
+    is right whatever happened."""
+    number = endpoint.call(endpoint.desk.view(RUNS)).number if act in ("resume", "promote") else None
+    code, shown = type("rollout", act, "linear")
+    assert (code, endpoint.desk.told) == (0, [("act", RUNS, act, ActWanted(number=number), "local")])
+    assert shown.startswith(f"{RUNS}: ")
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_a_reason_goes_along(type: Type, endpoint: Endpoint, act: str) -> None:
+    """And stands where the rollout is looked at."""
+    code, shown = type("rollout", act, "linear", "--reason", "wrong prices")
+    assert (code, endpoint.desk.told[0][3].reason) == (0, "wrong prices")
+    assert shown.endswith("local: wrong prices\n")
+    assert "local: wrong prices" in type("rollout", "status", "linear")[1]
+
+
+def test_a_reason_that_says_nothing_never_reaches_the_server(type: Type, endpoint: Endpoint) -> None:
+    """It was forgotten, and nobody could read it later."""
+    code, shown = type("rollout", "abort", "linear", "--reason", " ")
+    assert (code, endpoint.desk.told) == (2, [])
+    assert "rollout abort: reason: " in shown
+
+
+def test_a_paused_rollout_is_resumed(type: Type) -> None:
+    """By the same name."""
+    type("rollout", "pause", "linear")
+    assert type("rollout", "status")[1].splitlines()[2].split()[2] == "PAUSED"
+    assert type("rollout", "resume", "linear") == (0, f"{RUNS}: STEP 3 of 5, 25 % asked; local: resumed\n")
+
+
+def test_what_is_done_is_accepted(type: Type, endpoint: Endpoint) -> None:
+    """The status says how, and afterwards that it was."""
+    endpoint.desk.story = Desk("done").story
+    offered = "new baseline: counterweight rollout accept linear\n"
+    assert offered in type("rollout", "status", "linear")[1]
+    number = endpoint.call(endpoint.desk.view(RUNS)).number
+    code, _ = type("rollout", "accept", "linear", "--reason", "a quiet week")
+    wanted = ActWanted(number=number, reason="a quiet week")
+    assert (code, endpoint.desk.told) == (0, [("act", RUNS, "accept", wanted, "local")])
+    assert "it is the baseline now\n" in type("rollout", "status", "linear")[1]
+
+
+def test_history_says_what_was_done_by_whom_and_why(type: Type) -> None:
+    """Oldest first, and nothing of the verdicts that only waited."""
+    code, shown = type("rollout", "history", "linear")
+    assert code == 0
+    assert "judge: ROLLBACK -> ROLLED_BACK, 100 % base" in shown
+    assert "harm shown in the shadow: disagreement" in shown
+    assert "CONTINUE" not in shown
+
+
+def test_history_tells_a_qualification(type: Type, endpoint: Endpoint) -> None:
+    """What came of it, and why."""
+    endpoint.call(endpoint.desk.qualify("linear", NOT_QUALIFIED, "ann"))
+    head, reason = type("rollout", "history", "linear")[1].splitlines()[-2:]
+    assert head.endswith("  ann: qualify")
+    assert reason == "       light against base: NOT_QUALIFIED (capacity FAIL); capacity: 3/s of 4/s"
+
+
+def test_history_as_json_is_the_whole_trail(type: Type) -> None:
+    """The entries as the server gives them, their numbers without a gap."""
+    _, shown = type("rollout", "history", "linear", "--json")
+    entries = json.loads(shown)["entries"]
+    assert [entry["number"] for entry in entries] == list(range(1, len(entries) + 1))
+    assert {entry["rollout"] for entry in entries} >= {RUNS, FAILED}
+
+
+def test_a_replay_without_a_difference_is_0(type: Type) -> None:
+    """With the number of verdicts."""
+    code, shown = type("rollout", "replay", RUNS)
+    assert (code, shown) == (0, f"{RUNS}: 3 verdicts computed again, every one comes out the same\n")
+
+
+def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None:
+    """Each fault with its entry."""
+    entries = endpoint.desk.story.entries
+    entries[-1] = entries[-1].model_copy(
+        update={"content": entries[-1].content.replace('"judge"', '"jugde"')}
+    )
+    code, shown = type("rollout", "replay", RUNS)
+    assert code == 1
+    assert f"entry {entries[-1].number}" in shown
+
+
+@pytest.mark.parametrize(
+    "command", ["start", "status", "pause", "resume", "promote", "abort", "accept", "history", "replay"]
+)
+def test_every_command_of_rollout_has_help_with_an_example(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Something to type."""
+    from serve.control.cli.rollout_command import rollout
+
+    with pytest.raises(SystemExit) as end:
+        rollout([command, "--help"])
+    assert end.value.code == 0
+    assert f"example: counterweight rollout {command}" in capsys.readouterr().out
+
+
+def test_an_abort_that_is_written_later_is_done(type: Type, endpoint: Endpoint) -> None:
+    """No keeper answers anything: the gateway alone knows which rollout runs."""
+    endpoint.watched(RUNS)
+    endpoint.desk.error = Unwritten(f"rollout {RUNS} is aborted; it is written down later")
+    code, shown = type("rollout", "abort", "linear")
+    endpoint.watched(None)
+    assert (code, shown) == (0, f"rollout {RUNS} is aborted; it is written down later\n")

@@ -1,0 +1,166 @@
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from serve.base.routing import Routes
+from serve.control.api import ActWanted, RoutesWanted
+from tests.serve.control.cli.conftest import Type
+from tests.serve.desk import Desk
+from tests.serve.endpoint import Endpoint
+
+RUNS = "linear-20261122-152000-3f9a"
+
+
+@pytest.fixture
+def desk(endpoint: Endpoint) -> Iterator[Desk]:
+    """A keeper whose rollout is over, so that routes may be set, and a gateway that has heard of it."""
+    desk, model = endpoint.desk, endpoint.registry.models["linear"]
+    endpoint.call(desk.act(RUNS, "abort", ActWanted(), "ann"))
+    desk.told.clear()
+    before = model.routes
+    route(endpoint, desk.story.routes)
+    yield desk
+    route(endpoint, before)
+
+
+def route(endpoint: Endpoint, routes: Routes) -> None:
+    """From now on the gateway goes by these."""
+
+    async def change() -> None:
+        endpoint.registry.models["linear"].route(routes, None)
+
+    endpoint.call(change())
+
+
+def test_routes_alone_are_shown(type: Type, endpoint: Endpoint) -> None:
+    """The baseline first, each variant with its share; the server is told nothing."""
+    endpoint.watched(RUNS)
+    code, shown = type("routes", "linear")
+    endpoint.watched(None)
+    rows = [row.split() for row in shown.splitlines()[2:4]]
+    assert (code, endpoint.desk.told) == (0, [])
+    assert [row[:3] for row in rows] == [["base", "90", "%"], ["light", "10", "%"]]
+    assert f"rollout {RUNS} moves them" in shown
+
+
+def test_a_shadow_shows_how_alike_its_answers_are(type: Type, endpoint: Endpoint) -> None:
+    """Without a rollout; a variant that never was one says nothing."""
+    tally = endpoint.registry.models["linear"].served["light"].queue.tally
+    tally.copies, tally.disagreements, tally.drops = 640, 9, 17
+    _, shown = type("routes", "linear")
+    tally.copies = tally.disagreements = tally.drops = 0
+    assert "light as a shadow: 631 of 640 pairs agree (98.59%); 17 copies dropped\n" in shown
+    assert "base as a shadow" not in shown
+
+
+def test_an_unproven_variant_says_so(type: Type, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below the table; the others say nothing."""
+    light = endpoint.registry.models["linear"].served["light"]
+    monkeypatch.setattr(light, "version", light.version.model_copy(update={"unproven": True}))
+    _, shown = type("routes", "linear")
+    assert "light is unproven: nobody has measured it on held-out rows\n" in shown
+    assert "base is unproven" not in shown
+
+
+def test_routes_as_json_are_what_the_server_says(type: Type) -> None:
+    """For programs."""
+    _, shown = type("routes", "linear", "--json")
+    assert json.loads(shown)["variants"]["light"]["share"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"),
+    [
+        (["--shadow", "light=0.5"], RoutesWanted(shadows={"light": 0.5})),
+        (["--shadow", ""], RoutesWanted(shadows={})),
+        (["--sticky", "x-user-id"], RoutesWanted(sticky="x-user-id")),
+    ],
+    ids=["a shadow", "no shadow", "sticky"],
+)
+def test_what_is_not_given_stays_as_it_is(
+    type: Type, desk: Desk, words: list[str], wanted: RoutesWanted
+) -> None:
+    """Only the rest is sent."""
+    code, _ = type("routes", "linear", *words)
+    assert (code, desk.told) == (0, [("set_routes", "linear", wanted, "local")])
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["--set", "base=9;light=1"], "--set: 'base=9;light=1' does not fit"),
+        (["--set", "base=9,base=1"], "--set: 'base=1' does not fit"),
+        (["--shadow", "light=2"], "shadows.light"),
+    ],
+)
+def test_routes_with_a_fault_never_reach_the_server(
+    type: Type, desk: Desk, words: list[str], fault: str
+) -> None:
+    """The fault is named."""
+    code, shown = type("routes", "linear", *words)
+    assert (code, desk.told) == (2, [])
+    assert fault in shown
+
+
+def weights(desk: Desk) -> dict[str, float]:
+    """Those in force."""
+    return dict(desk.story.routes.weights)
+
+
+def test_weights_that_are_not_named_stay(type: Type, desk: Desk) -> None:
+    """Beside `base` at 1, 0.5 is a third of the requests, not all of them."""
+    code, _ = type("routes", "linear", "--set", "light=0.5")
+    assert (code, weights(desk)) == (0, {"base": 1.0, "light": 0.5})
+
+
+def test_weights_are_set_on_the_routes_that_were_read(type: Type, desk: Desk) -> None:
+    """All of them, with their revision, so that nobody else's change is lost."""
+    revision = desk.story.routes.revision
+    type("routes", "linear", "--set", "light=0.5")
+    wanted = RoutesWanted(weights={"base": 1, "light": 0.5}, revision=revision)
+    assert desk.told == [("set_routes", "linear", wanted, "local")]
+
+
+def test_weights_are_set_again_where_the_gateway_had_old_ones(
+    type: Type, desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It hears of others' changes half a second later."""
+    newer = desk.story.routes
+    desk.story.set_routes(newer.model_copy(update={"revision": newer.revision + 1}), "bob")
+    told = desk.set_routes
+
+    async def late(model: str, wanted: RoutesWanted, by: str) -> Routes:
+        endpoint.registry.models["linear"].route(desk.story.routes, None)
+        return await told(model, wanted, by)
+
+    monkeypatch.setattr(desk, "set_routes", late)
+    code, _ = type("routes", "linear", "--set", "light=0.5")
+    assert (code, weights(desk)) == (0, {"base": 1.0, "light": 0.5})
+
+
+def test_more_than_half_of_the_traffic_does_not_move_by_itself(type: Type, desk: Desk) -> None:
+    """What would move is said, and nothing is sent."""
+    code, shown = type("routes", "linear", "--set", "light=3")
+    assert (code, desk.told) == (2, [])
+    assert "would move 75 % of the traffic of linear at once" in shown
+    assert "(base from 100 % to 25 %, light from 0 % to 75 %); add --yes" in shown
+
+
+def test_more_than_half_of_the_traffic_moves_when_it_is_meant(type: Type, desk: Desk) -> None:
+    """In a script, too: nobody is asked."""
+    code, _ = type("routes", "linear", "--set", "base=0,light=1", "--yes")
+    assert (code, weights(desk)) == (0, {"base": 0.0, "light": 1.0})
+
+
+def test_a_variant_that_is_not_served_is_the_servers_to_refuse(type: Type, desk: Desk) -> None:
+    """Whatever would have moved."""
+    type("routes", "linear", "--set", "lihgt=100")
+    assert [told[2].weights for told in desk.told] == [{"base": 1.0, "light": 0.0, "lihgt": 100.0}]
+
+
+def test_routes_of_an_unknown_model_are_refused_by_the_server(type: Type) -> None:
+    """In its words."""
+    code, shown = type("routes", "minilm")
+    assert code == 2
+    assert "minilm" in shown

@@ -1,0 +1,100 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serve.rollout.state.feedback import Outcome
+from tests.serve.endpoint import Endpoint
+
+PATH = "/control/models/linear/feedback"
+
+
+def test_outcomes_reach_the_keeper(endpoint: Endpoint) -> None:
+    """Which tells what became of each."""
+    ids = ["a", "b", "a", "late-1", "unknown-1"]
+    outcomes = [{"request_id": name, "correct": name == "a"} for name in ids]
+    answer = endpoint.client.post(PATH, json={"outcomes": outcomes})
+    assert answer.json() == {
+        "counted": 2,
+        "double": ["a"],
+        "late": ["late-1"],
+        "unknown": ["unknown-1"],
+        "held": [],
+        "no_class": [],
+    }
+    [(_, model, told)] = endpoint.desk.told
+    assert (model, told[1]) == ("linear", Outcome(request_id="b", correct=False))
+
+
+def test_a_thousand_outcomes_are_the_most(module_repository: Path) -> None:
+    """One more is 400, and none of them counts."""
+    outcomes = [{"request_id": str(number), "correct": True} for number in range(1001)]
+    with Endpoint(repository=module_repository) as endpoint:
+        few = endpoint.client.post(PATH, json={"outcomes": outcomes[1:]})
+        many = endpoint.client.post(PATH, json={"outcomes": outcomes})
+    assert (few.json()["counted"], many.status_code) == (1000, 400)
+    assert "outcomes: Tuple should have at most 1000 items after validation, not 1001" in many.json()["error"]
+    assert len(endpoint.desk.told) == 1
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        {},
+        {"request_id": "a"},
+        {"request_id": "", "correct": True},
+        {"request_id": "a", "correct": None},
+        {"request_id": "a", "correct": True, "label": 1},
+        {"request_id": "a", "label": -1},
+        {"request_id": "a", "label": 1.5},
+        {"request_id": "a", "label": True},
+    ],
+)
+def test_an_outcome_that_says_nothing_or_two_things_is_400(
+    endpoint: Endpoint, outcome: dict[str, Any]
+) -> None:
+    """Which of them it is stands in the message."""
+    answer = endpoint.client.post(PATH, json={"outcomes": [outcome]})
+    assert answer.status_code == 400
+    assert "outcomes.0" in answer.json()["error"]
+    assert endpoint.desk.told == []
+
+
+def test_a_label_is_the_class_by_number_or_name(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The keeper gets numbers; which class has which name is known here."""
+    monkeypatch.setattr(endpoint.registry.models["linear"], "labels", ("cat", "dog"))
+    outcomes = [{"request_id": "a", "label": 7}, {"request_id": "b", "label": "dog"}]
+    assert endpoint.client.post(PATH, json={"outcomes": outcomes}).status_code == 200
+    [(_, _, told)] = endpoint.desk.told
+    assert [outcome.label for outcome in told] == [7, 1]
+
+
+@pytest.mark.parametrize(
+    ("names", "hint"),
+    [(("cat", "dog"), "did you mean 'dog'?"), ((), "its classes have no names; give a number")],
+)
+def test_a_class_that_there_is_not_is_named(
+    endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], hint: str
+) -> None:
+    """With the nearest there is, and nothing counts."""
+    monkeypatch.setattr(endpoint.registry.models["linear"], "labels", names)
+    answer = endpoint.client.post(PATH, json={"outcomes": [{"request_id": "a", "label": "dogs"}]})
+    assert (answer.status_code, answer.json()["error"]) == (400, f"a: 'dogs' is no class of 'linear'; {hint}")
+    assert endpoint.desk.told == []
+
+
+BODY = b'{"outcomes": [{"request_id": "a", "correct": true}]}'
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+
+
+def test_curl_may_say_what_it_says_of_every_body(endpoint: Endpoint) -> None:
+    """`curl -d` calls it a form."""
+    assert endpoint.client.post(PATH, content=BODY, headers=FORM).json()["counted"] == 1
+
+
+@pytest.mark.parametrize("header", ["origin", "referer"])
+def test_a_form_of_a_page_is_refused(endpoint: Endpoint, header: str) -> None:
+    """Any page can make a browser send a form here, and the browser says so; of our own pages none does."""
+    own = str(endpoint.client.base_url).rstrip("/")
+    answer = endpoint.client.post(PATH, content=BODY, headers={**FORM, header: own})
+    assert answer.status_code == 415

@@ -1,0 +1,103 @@
+from pathlib import Path
+
+from serve.control.api import Bundles, Curves
+from serve.counting.tally import Load, Tally
+from tests.serve.cluster import Cluster
+from tests.serve.endpoint import Endpoint
+
+LATE = {"x-request-timeout-seconds": "1e-9"}
+BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
+
+
+def test_lists_the_models(endpoint: Endpoint) -> None:
+    """And knows no others."""
+    assert endpoint.client.get("/control/models").json() == {"models": ["linear"], "rolling": []}
+    assert endpoint.client.get("/control/models/other").status_code == 404
+
+
+def test_lists_the_models_that_are_rolling_out(endpoint: Endpoint) -> None:
+    """So that a page can open on one of them."""
+    endpoint.watched("linear-1")
+    shown = endpoint.client.get("/control/models").json()
+    endpoint.watched(None)
+    assert shown["rolling"] == ["linear"]
+
+
+def test_shows_what_a_shadow_has_come_to(endpoint: Endpoint) -> None:
+    """Also where no rollout looks at it."""
+    tally = endpoint.registry.models["linear"].served["light"].queue.tally
+    tally.copies, tally.disagreements, tally.drops = 640, 9, 17
+    shown = endpoint.client.get("/control/models/linear").json()["variants"]["light"]
+    tally.copies = tally.disagreements = tally.drops = 0
+    assert [shown[name] for name in ("compared", "disagreements", "dropped")] == [640, 9, 17]
+
+
+def test_shows_the_split_and_the_counts(endpoint: Endpoint) -> None:
+    """What was asked for stands beside what was served; an error counts as a request."""
+    path = "/control/models/linear"
+    before = endpoint.client.get(path).json()["variants"]
+    endpoint.client.post("/v2/models/linear/versions/base/infer", json=BODY)
+    endpoint.client.post("/v2/models/linear/versions/light/infer", json=BODY, headers=LATE)
+    shown = endpoint.client.get(path).json()
+    grown = {
+        name: (entry["share"], *(entry[count] - before[name][count] for count in ("requests", "errors")))
+        for name, entry in shown["variants"].items()
+    }
+    assert shown["routes"]["weights"] == {"base": 9.0, "light": 1.0}
+    assert shown["routes"]["revision"] == 1
+    assert grown == {"base": (0.9, 1, 0), "light": (0.1, 1, 1)}
+
+
+def test_what_was_never_asked_has_no_latency(endpoint: Endpoint) -> None:
+    """Nothing measured is null, and no number."""
+    endpoint.registry.models["linear"].served["light"].queue.tally.latency = Tally().latency
+    shown = endpoint.client.get("/control/models/linear").json()["variants"]["light"]
+    assert (shown["p50_ms"], shown["p99_ms"]) == (None, None)
+
+
+def test_all_gateways_count_together(endpoint: Endpoint) -> None:
+    """Whichever of them is asked."""
+    alone = endpoint.client.get("/control/models/linear").json()["variants"]["base"]["requests"]
+    theirs = Tally()
+    theirs.requests = 1000
+    endpoint.registry.others = {("linear", "base"): Load(tally=theirs, in_flight=7, waiting_rows=0)}
+    try:
+        shown = endpoint.client.get("/control/models/linear").json()["variants"]["base"]
+        assert shown["requests"] - alone == 1000
+    finally:
+        endpoint.registry.others = {}
+
+
+def test_tells_which_rollout_runs(endpoint: Endpoint) -> None:
+    """And null when none does."""
+    endpoint.watched("linear-1")
+    running = endpoint.client.get("/control/models/linear").json()["rollout"]
+    endpoint.watched(None)
+    over = endpoint.client.get("/control/models/linear").json()["rollout"]
+    assert (running, over) == ("linear-1", None)
+
+
+def test_a_variant_that_is_down_is_not_ready(module_repository: Path) -> None:
+    """As its gateway sees it."""
+    cluster = Cluster()
+    with Endpoint(repository=module_repository, place=cluster.place) as endpoint:
+        endpoint.call(cluster.hosts["linear/light"].kill())
+        endpoint.client.post("/v2/models/linear/versions/light/infer", json=BODY, headers=LATE)
+        variants = endpoint.client.get("/control/models/linear").json()["variants"]
+    assert {name: entry["ready"] for name, entry in variants.items()} == {"base": True, "light": False}
+
+
+def test_shows_the_last_minutes(endpoint: Endpoint) -> None:
+    """As the keeper tells them, to the last null."""
+    shown = endpoint.client.get("/control/models/linear/curves")
+    told = endpoint.call(endpoint.desk.curves("linear"))
+    assert Curves.model_validate_json(shown.content) == told
+    assert shown.json()["variants"]["light"]["p50_ms"][0] is None
+
+
+def test_shows_what_was_measured_of_each_bundle(endpoint: Endpoint) -> None:
+    """As the keeper tells it, down to the figures."""
+    shown = endpoint.client.get("/control/models/linear/bundles")
+    assert Bundles.model_validate_json(shown.content) == endpoint.call(endpoint.desk.bundles("linear"))
+    assert shown.json()["bundles"]["base"]["figures"]["quality"]["accuracy"]["value"] == 0.9
+    assert endpoint.client.get("/control/models/other/bundles").status_code == 404

@@ -1,0 +1,59 @@
+from serve.bundles.bundle import sha256
+from serve.control.api import TrailLine
+from serve.rollout.trail.qualification import Qualification, QualificationView
+from tests.serve.endpoint import Endpoint
+
+PATH = "/control/models/linear/qualifications"
+FOUND = {
+    "candidate": "light",
+    "baseline": "base",
+    "digests": {"base": sha256(b"base"), "light": sha256(b"light")},
+    "outcome": "QUALIFIED",
+    "binding": "agreement",
+    "limits": {"p99_ms": 50},
+    "stages": [{"name": "shadow", "outcome": "PASS", "reasons": [], "checks": [{"seen": "99 %"}]}],
+}
+
+
+def test_it_is_written_down(endpoint: Endpoint) -> None:
+    """201, with who and when; the keeper gets it as it was sent."""
+    answer = endpoint.client.post(PATH, json=FOUND)
+    assert answer.status_code == 201
+    view = QualificationView.model_validate_json(answer.content)
+    assert endpoint.desk.told == [("qualify", "linear", Qualification.model_validate(FOUND), "local")]
+    assert (view.by, view.model_dump(include=set(FOUND), mode="json")) == ("local", FOUND)
+
+
+def test_it_is_told_newest_first_and_in_the_trail(endpoint: Endpoint) -> None:
+    """One line for people, all of it for programs."""
+    failed = FOUND | {"outcome": "INVALID", "reasons": ["the sender was late"]}
+    views = [endpoint.client.post(PATH, json=found).json() for found in (FOUND, failed)]
+    assert endpoint.client.get(PATH).json() == {"qualifications": views[::-1]}
+    lines = endpoint.client.get("/control/models/linear/trail").json()["entries"]
+    line = TrailLine.model_validate(lines[-1])
+    assert (line.action, line.rollout, line.reason) == (
+        "qualify",
+        None,
+        "light against base: INVALID (shadow PASS); the sender was late",
+    )
+
+
+def test_any_json_comes_back(endpoint: Endpoint) -> None:
+    """Limits and checks are as whoever checked wrote them, down to numbers that no machine counts in."""
+    odd = {"x": [10**30, -0.5, None, {"": "\u0000"}]}
+    assert endpoint.client.post(PATH, json=FOUND | {"limits": odd}).json()["limits"] == odd
+    assert endpoint.client.get(PATH).json()["qualifications"][0]["limits"] == odd
+
+
+def test_what_was_found_of_another_version_is_409(endpoint: Endpoint) -> None:
+    """It says nothing of what is loaded."""
+    found = FOUND | {"digests": {"base": sha256(b"base"), "light": sha256(b"new")}}
+    assert endpoint.client.post(PATH, json=found).status_code == 409
+
+
+def test_what_contradicts_itself_is_400(endpoint: Endpoint) -> None:
+    """With its fault."""
+    answer = endpoint.client.post(PATH, json=FOUND | {"outcome": "NOT_QUALIFIED"})
+    assert answer.status_code == 400
+    assert "it is NOT_QUALIFIED for no reason" in answer.json()["error"]
+    assert endpoint.desk.told == []

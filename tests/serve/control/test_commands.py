@@ -1,0 +1,232 @@
+"""What people ask for, and what they are refused."""
+
+from typing import Any
+
+import pytest
+
+from serve.base.errors import (
+    CounterweightError,
+    InvalidRequest,
+    RefusedAction,
+    StaleRevision,
+    UnknownModel,
+    UnknownVariant,
+)
+from serve.control.api import ActWanted, RoutesWanted
+from serve.rollout.state.policy import Shadow
+from serve.rollout.state.rollout import Phase
+from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+
+# Nothing is proven for long.
+SLOW = POLICY.model_copy(update={"shadow": Shadow(minimum_pairs=1_000_000)})
+
+
+def act(
+    keeping: Keeping, name: Any, number: int | None = None, rollout: str | None = None, **more: Any
+) -> Any:
+    """What bob does to the last rollout."""
+    wanted = ActWanted(number=number, **more)
+    return keeping.commands.act(rollout or keeping.rollout.rollout, name, wanted, "bob")
+
+
+def set_routes(keeping: Keeping, model: str = "digits", **wanted: Any) -> Any:
+    return keeping.commands.set_routes(model, RoutesWanted(**wanted), "bob")
+
+
+def test_a_rollout_is_named_after_its_model_and_its_moment(keeping: Keeping) -> None:
+    """So that a list of them can be read."""
+    view = keeping.start()
+    assert view.rollout.rollout.rpartition("-")[0] == "digits-20010909-014640"
+    assert (view.rollout.phase, view.rollout.by, view.routes.shadows) == (Phase.SHADOW, "ann", {"int8": 1.0})
+
+
+def test_what_is_not_named_stays_as_it_is(keeping: Keeping) -> None:
+    """Weights, shadows and the sticky key by themselves."""
+    set_routes(keeping, weights={"fp32": 9, "int8": 1}, sticky="x-user-id")
+    routes = set_routes(keeping, shadows={"slim": 0.5})
+    assert (routes.weights, routes.shadows, routes.sticky) == (
+        {"fp32": 9.0, "int8": 1.0},
+        {"slim": 0.5},
+        "x-user-id",
+    )
+    assert (routes.revision, keeping.routes) == (3, routes)
+
+
+def test_who_set_the_routes_is_kept(keeping: Keeping) -> None:
+    """And when."""
+    set_routes(keeping, weights={"int8": 1})
+    line = keeping.commands.trail("digits", 1)[0]
+    assert (line.action, line.by, line.at_s, line.reason) == (
+        "routes",
+        "bob",
+        keeping.clock.now_s,
+        "routes were set",
+    )
+
+
+@pytest.mark.parametrize(
+    ("wanted", "error", "message"),
+    [
+        ({"model": "digit"}, UnknownModel, "no model 'digit' is served here; did you mean 'digits'"),
+        ({"weights": {"int4": 1}}, UnknownVariant, "serves no variant 'int4'; did you mean 'int8'"),
+        ({"shadows": {"int4": 1}}, UnknownVariant, "serves no variant 'int4'"),
+        ({"weights": {"fp32": 0}}, InvalidRequest, "routes of 'digits': the weights sum to nothing"),
+        ({"shadows": {"fp32": 1}}, InvalidRequest, "shadows: 'fp32' answers requests itself"),
+        ({"weights": {"fp32": 1}, "sticky": "a b"}, InvalidRequest, "sticky: .*came: 'a b'"),
+        ({"weights": {"int8": 1}, "revision": 7}, StaleRevision, "with revision 7, 1 is in force; read them"),
+    ],
+    ids=["model", "variant", "shadow", "weights", "baseline", "sticky", "stale"],
+)
+def test_routes_that_cannot_be_are_refused(
+    keeping: Keeping, wanted: dict[str, Any], error: type[CounterweightError], message: str
+) -> None:
+    """With what came and what would do, and nothing changes."""
+    with pytest.raises(error, match=message):
+        set_routes(keeping, **wanted)
+    assert (keeping.routes.weights, keeping.routes.revision) == ({"fp32": 100.0}, 1)
+
+
+def test_a_stale_revision_comes_with_the_current_one(keeping: Keeping) -> None:
+    """Somebody was faster."""
+    set_routes(keeping, weights={"fp32": 0, "int8": 1}, revision=1)
+    with pytest.raises(StaleRevision) as refused:
+        set_routes(keeping, weights={"slim": 1}, revision=1)
+    assert (refused.value.current, keeping.routes.share("int8")) == (2, 1.0)
+
+
+def test_weights_that_are_not_named_stay(keeping: Keeping) -> None:
+    """Beside 100 of the baseline's, 50 are a third of the requests and not all of them."""
+    routes = set_routes(keeping, weights={"int8": 50})
+    assert routes.weights == {"fp32": 100.0, "int8": 50.0}
+
+
+def test_no_routes_are_set_while_a_rollout_runs(keeping: Keeping) -> None:
+    """It would count what somebody else chose."""
+    view = keeping.start()
+    with pytest.raises(RefusedAction, match=f"{view.rollout.rollout} moves the traffic .*; abort it"):
+        set_routes(keeping, shadows={"slim": 1})
+
+
+@pytest.mark.parametrize(
+    ("candidate", "error", "message"),
+    [
+        ("int4", UnknownVariant, "serves no variant 'int4'; did you mean 'int8'"),
+        ("fp32", InvalidRequest, "the candidate 'fp32' is the baseline; name another variant"),
+    ],
+)
+def test_a_rollout_to_nobody_is_refused(
+    keeping: Keeping, candidate: str, error: type[CounterweightError], message: str
+) -> None:
+    """With the nearest that there is."""
+    with pytest.raises(error, match=message):
+        keeping.start(candidate=candidate)
+
+
+def test_of_two_rollouts_one_runs(keeping: Keeping) -> None:
+    """The second is told of the first."""
+    first = keeping.start()
+    with pytest.raises(
+        RefusedAction, match=f"{first.rollout.rollout} to 'int8' of 'digits' runs already; wait for its end"
+    ):
+        keeping.start(candidate="slim")
+
+
+def test_a_rollout_begins_with_all_traffic_at_the_baseline(keeping: Keeping) -> None:
+    """Or it would take what somebody gave to another variant; it is said how to give it back."""
+    set_routes(keeping, weights={"fp32": 3, "slim": 1})
+    with pytest.raises(
+        RefusedAction, match=r"gets 75 % .*: counterweight routes digits --set fp32=100,slim=0$"
+    ):
+        keeping.start()
+
+
+def test_shadows_of_others_stay_while_a_rollout_runs(keeping: Keeping, gateway: Gateway) -> None:
+    """They get copies of what the baseline answers, whoever else does."""
+    set_routes(keeping, shadows={"slim": 0.5})
+    keeping.start()
+    assert keeping.routes.shadows == {"slim": 0.5, "int8": 1.0}
+    turn(keeping, gateway)
+    assert keeping.routes.shadows == {"slim": 0.5}
+
+
+def test_the_next_rollout_may_follow_one_that_is_over(keeping: Keeping) -> None:
+    """The list has both, the newest first."""
+    first = keeping.start()
+    act(keeping, "abort")
+    keeping.clock.now_s += 60
+    second = keeping.start(candidate="slim")
+    lines = keeping.commands.rollouts("digits")
+    assert [(line.rollout, line.candidate, line.phase, line.by) for line in lines] == [
+        (second.rollout.rollout, "slim", Phase.SHADOW, "ann"),
+        (first.rollout.rollout, "int8", Phase.ROLLED_BACK, "bob"),
+    ]
+
+
+def test_a_person_goes_through_all_that_can_be_done(keeping: Keeping) -> None:
+    """Each act changes the phase, the traffic with it, and who did it."""
+    keeping.start()
+    assert act(keeping, "pause").rollout.phase is Phase.PAUSED
+    assert act(keeping, "resume").rollout.phase is Phase.SHADOW
+    view = act(keeping, "promote")
+    assert (view.rollout.step, view.routes.share("int8"), view.routes.shadows) == (1, 0.1, {})
+    view = act(keeping, "abort")
+    assert (view.rollout.phase, view.rollout.by, view.routes.share("fp32")) == (Phase.ROLLED_BACK, "bob", 1.0)
+
+
+def test_more_than_half_of_the_traffic_is_given_back_by_a_line_that_works(keeping: Keeping) -> None:
+    """The command asks for --yes there."""
+    set_routes(keeping, weights={"fp32": 1, "slim": 3})
+    with pytest.raises(RefusedAction, match=r"--set fp32=100,slim=0 --yes$"):
+        keeping.start()
+
+
+@pytest.mark.parametrize("name", ["pause", "promote", "abort"])
+def test_a_reason_stands_in_the_trail(keeping: Keeping, name: str) -> None:
+    """In the person's words, beside the name; and so it does where a rollout is looked at."""
+    keeping.start()
+    view = act(keeping, name, reason=" wrong prices in the shop ")
+    assert (view.rollout.by, view.rollout.reason) == ("bob", "wrong prices in the shop")
+    assert keeping.commands.trail("digits", 0)[-1].reason == "wrong prices in the shop"
+
+
+def test_an_act_without_a_reason_says_what_was_done(keeping: Keeping) -> None:
+    """As before."""
+    keeping.start()
+    assert act(keeping, "abort").rollout.reason == "aborted"
+
+
+def test_what_was_decided_on_old_news_is_refused(keeping: Keeping) -> None:
+    """With the entry that changed it, and where it stands now."""
+    view = keeping.start(SLOW)
+    act(keeping, "promote", view.number)
+    with pytest.raises(StaleRevision, match=f"entry {view.number} .*STEP at step 1; look") as refused:
+        act(keeping, "promote", view.number)
+    assert (refused.value.current, keeping.rollout.step) == (keeping.situation.changed, 1)
+
+
+def test_a_verdict_that_changed_nothing_is_no_news(keeping: Keeping, gateway: Gateway) -> None:
+    """It comes every few seconds: whoever looked a minute ago has seen the same phase."""
+    view = keeping.start(SLOW)
+    turn(keeping, gateway)
+    turn(keeping, gateway)
+    assert keeping.situation.present.number > view.number
+    assert act(keeping, "pause", view.number).rollout.phase is Phase.PAUSED
+
+
+@pytest.mark.parametrize("name", ["pause", "resume", "promote", "abort"])
+def test_a_rollout_that_is_over_stays_so(keeping: Keeping, name: str) -> None:
+    """In words that say what phase it is in."""
+    keeping.start()
+    act(keeping, "abort")
+    with pytest.raises(RefusedAction, match=f"cannot {name} rollout .* in phase ROLLED_BACK"):
+        act(keeping, name)
+
+
+def test_a_rollout_before_the_last_one_is_over(keeping: Keeping) -> None:
+    """Whatever is done to it must not reach its successor."""
+    first = keeping.start()
+    act(keeping, "abort")
+    keeping.start()
+    with pytest.raises(RefusedAction, match="is over; nothing can be done to it any more"):
+        act(keeping, "abort", rollout=first.rollout.rollout)
+    assert keeping.rollout.phase is Phase.SHADOW

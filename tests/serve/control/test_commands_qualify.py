@@ -1,0 +1,132 @@
+"""Qualifications in the trail of a real store, and policies that ask for one."""
+
+from typing import Any
+
+import pytest
+
+from serve.base.errors import CounterweightError, RefusedAction, UnknownModel, UnknownVariant
+from serve.control.api import ActWanted
+from serve.rollout.state.rollout import Phase
+from serve.rollout.trail.qualification import Qualification, QualificationView
+from serve.rollout.trail.trail import broken_seals
+from tests.serve.rollout.keeping import POLICY, VERSIONS, Clock, Keeping
+from tests.serve.rollout.trail.test_qualification import FAILED, PASSED
+
+LOADED = {name: VERSIONS[name] for name in ("fp32", "int8")}
+QUALIFIED = POLICY.model_copy(update={"qualified": True})
+
+
+def qualify(keeping: Keeping, fields: dict[str, Any] = PASSED, **changes: Any) -> QualificationView:
+    """What bob found of what is loaded."""
+    found = Qualification.model_validate(fields | {"digests": LOADED} | changes)
+    return keeping.commands.qualify("digits", found, "bob")
+
+
+def test_it_is_kept_with_who_and_when(keeping: Keeping) -> None:
+    """As an entry of the sealed trail, which tells it in one line."""
+    view = qualify(keeping)
+    assert (view.number, view.by, view.at_s) == (2, "bob", keeping.clock.now_s)
+    assert keeping.commands.qualifications("digits") == (view,)
+    line = keeping.commands.trail("digits", 1)[0]
+    assert (line.action, line.by, line.reason) == ("qualify", "bob", view.said())
+    assert broken_seals(keeping.store.trail("digits"), keeping.store.key) == ()
+
+
+def test_they_come_newest_first(keeping: Keeping) -> None:
+    """All of them, whatever came of it."""
+    views = [qualify(keeping, fields) for fields in (FAILED, PASSED)]
+    assert keeping.commands.qualifications("digits") == tuple(reversed(views))
+
+
+def test_a_keeper_made_anew_knows_them(keeping: Keeping) -> None:
+    """From the store, to the last check."""
+    view = qualify(keeping)
+    again = keeping.killed()
+    assert again.commands.qualifications("digits") == (view,)
+    again.kill()
+
+
+def test_those_of_a_model_that_is_not_served_can_be_read(keeping: Keeping) -> None:
+    """Its history stays."""
+    view = qualify(keeping)
+    keeping.controller.forget("digits")
+    assert keeping.commands.qualifications("digits") == (view,)
+    with pytest.raises(UnknownModel):
+        keeping.commands.qualifications("other")
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        (
+            {"digests": LOADED | {"int8": "d" * 64}},
+            RefusedAction,
+            r"'int8' of 'digits' is loaded with the digest b{12}\.\.\., and d{12}\.\.\. was weighed",
+        ),
+        (
+            {"baseline": "slim", "digests": {"slim": "c" * 64, "int8": "b" * 64}},
+            RefusedAction,
+            "the baseline of 'digits' is 'fp32', 'slim' came",
+        ),
+        (
+            {"candidate": "int4", "digests": {"fp32": "a" * 64, "int4": "b" * 64}},
+            UnknownVariant,
+            "serves no variant 'int4'; did you mean 'int8'",
+        ),
+    ],
+    ids=["version", "baseline", "variant"],
+)
+def test_what_was_found_of_something_else_is_refused(
+    keeping: Keeping, changes: dict[str, Any], error: type[CounterweightError], message: str
+) -> None:
+    """And not written down."""
+    with pytest.raises(error, match=message):
+        qualify(keeping, **changes)
+    assert keeping.commands.qualifications("digits") == ()
+
+
+def test_a_policy_may_ask_for_it(keeping: Keeping) -> None:
+    """Without it the start is refused, with the command that mends it; with it the rollout starts."""
+    with pytest.raises(RefusedAction) as refused:
+        keeping.start(QUALIFIED)
+    assert str(refused.value) == (
+        "the policy asks for a QUALIFIED candidate (qualified: true), and 'int8' was never qualified against "
+        "'fp32'; run: counterweight qualify digits --to int8"
+    )
+    qualify(keeping)
+    assert keeping.start(QUALIFIED).rollout.phase is Phase.SHADOW
+
+
+def test_a_policy_that_does_not_ask_starts_without(keeping: Keeping) -> None:
+    """Even after it was not qualified."""
+    qualify(keeping, FAILED)
+    assert keeping.start().rollout.phase is Phase.SHADOW
+
+
+def test_another_version_must_be_qualified_anew(keeping: Keeping) -> None:
+    """It is not what was weighed."""
+    qualify(keeping)
+    keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
+    with pytest.raises(RefusedAction, match="'int8' was loaded in another version than was qualified by bob"):
+        keeping.start(QUALIFIED)
+
+
+def test_it_makes_nothing_stale_that_was_decided_meanwhile(keeping: Keeping) -> None:
+    """Whoever looked at a rollout before may still act on it, and its evidence stays."""
+    before = keeping.start()
+    qualify(keeping)
+    keeping.tick()
+    wanted = ActWanted(number=before.number)
+    after = keeping.commands.act(before.rollout.rollout, "pause", wanted, "ann")
+    assert after.rollout.phase is Phase.PAUSED
+    replayed = keeping.commands.replay(before.rollout.rollout)
+    assert replayed.faults == ()
+
+
+def test_a_keeper_that_follows_hears_of_it(keeping: Keeping, file: str, clock: Clock) -> None:
+    """With its next look."""
+    follower = Keeping(file, clock)
+    view = qualify(keeping)
+    follower.tick(0)
+    assert follower.commands.qualifications("digits") == (view,)
+    follower.kill()

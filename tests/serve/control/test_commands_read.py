@@ -1,0 +1,74 @@
+"""What people can read of a rollout, while it runs and when it is over."""
+
+import pytest
+
+from serve.base.errors import UnknownModel, UnknownRollout
+from serve.control.api import ActWanted, RoutesWanted
+from serve.rollout.state.feedback import Outcome
+from serve.rollout.state.policy import Shadow
+from serve.rollout.state.rollout import Phase
+from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+
+
+@pytest.mark.parametrize("ask", ["view", "replay", "act"])
+def test_an_unknown_rollout_is_named(keeping: Keeping, ask: str) -> None:
+    """As a 404."""
+    arguments = ("pause", ActWanted(), "bob") if ask == "act" else ()
+    with pytest.raises(UnknownRollout, match="no rollout 'r9'"):
+        getattr(keeping.commands, ask)("r9", *arguments)
+
+
+@pytest.mark.parametrize("ask", ["rollouts", "trail", "curves", "feedback"])
+def test_an_unknown_model_is_named(keeping: Keeping, ask: str) -> None:
+    """With the nearest that there is."""
+    arguments = {"trail": (0,), "feedback": ((),)}.get(ask, ())
+    with pytest.raises(UnknownModel, match="did you mean 'digits'"):
+        getattr(keeping.commands, ask)("digit", *arguments)
+
+
+def test_a_model_that_was_unloaded_has_its_history(keeping: Keeping) -> None:
+    """Trail, rollouts and replay; its curves are gone."""
+    view = keeping.start()
+    keeping.controller.forget("digits")
+    assert [line.phase for line in keeping.commands.rollouts("digits")] == [Phase.ROLLED_BACK]
+    assert keeping.commands.replay(view.rollout.rollout).faults == ()
+    assert keeping.commands.trail("digits", 0)[-1].reason == "digits was unloaded"
+    with pytest.raises(UnknownModel):
+        keeping.commands.curves("digits")
+
+
+def test_a_view_has_the_share_as_it_came(keeping: Keeping, gateway: Gateway) -> None:
+    """One in ten since the split was changed, and the verdict that was asked for last."""
+    keeping.start(POLICY.model_copy(update={"shadow": Shadow(skip=True), "proof_above": 0.0}))
+    assert keeping.commands.view(keeping.rollout.rollout).served is None
+    turn(keeping, gateway, 1000)
+    view = keeping.commands.view(keeping.rollout.rollout)
+    assert (view.served, view.judged_s) == (0.1, keeping.clock.now_s)
+    assert view.verdict is not None
+    assert view.verdict.kind == "CONTINUE"
+
+
+def test_a_rollout_that_is_over_is_shown_as_it_ended(keeping: Keeping, gateway: Gateway) -> None:
+    """Also when another one runs by now: its evidence, its verdict and its routes."""
+    first = keeping.start()
+    turn(keeping, gateway, differ=500)
+    keeping.clock.now_s += 60
+    keeping.start(candidate="slim")
+    view = keeping.commands.view(first.rollout.rollout)
+    assert (view.rollout.phase, view.evidence.shadow.pairs) == (Phase.ROLLED_BACK, 2000)
+    assert (view.routes.shadows, view.verdict is not None) == ({}, True)
+
+
+def test_the_trail_is_read_on_from_a_number(keeping: Keeping, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many entries at a time, each as it was numbered."""
+    monkeypatch.setattr("serve.control.commands._MOST_ENTRIES", 3)
+    for _ in range(5):
+        keeping.commands.set_routes("digits", RoutesWanted(weights={"int8": 1}), "bob")
+    assert [line.number for line in keeping.commands.trail("digits", 2)] == [3, 4, 5]
+    assert [line.number for line in keeping.commands.trail("digits", 6)] == []
+
+
+def test_feedback_without_a_rollout_is_of_nobody(keeping: Keeping) -> None:
+    """Nothing was noted, and nothing is counted."""
+    feedback = keeping.commands.feedback("digits", [Outcome(request_id="a", correct=False)])
+    assert (feedback.counted, feedback.unknown) == (0, ("a",))

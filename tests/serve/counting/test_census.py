@@ -1,0 +1,236 @@
+"""What a gateway tells, sheet by sheet, and that each count arrives once."""
+
+import math
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve.counting.census import Census, Choice, Count, Run, Sheet, Watch
+from serve.counting.copies import Copies, add_copies
+from serve.counting.ledger import Ledger, read_ledger
+from serve.rollout.evidence.evidence import Comparison, Evidence
+from serve.rollout.judging.gather import gather
+from serve.rollout.state.rollout import Plan
+from tests.serve.rollout.keeping import shown
+
+WATCH = Watch(rollout="r1", baseline="fp32", candidate="int8", limit_ms=10.0, feedback=True)
+CHOICE: Choice = (2, False, "int8")
+STICKY: Choice = (2, True, "int8")
+PLAN = Plan(model="digits", baseline="fp32", candidate="int8")
+
+
+def count(census: Census, request_id: str = "a", ms: float = 1.0) -> None:
+    census.count(CHOICE, failed=False, ms=ms, request_id=request_id)
+
+
+def sheet_of(census: Census) -> Sheet:
+    sheet = census.sheet(2, {})
+    assert sheet is not None
+    return sheet
+
+
+def test_nothing_counted_is_nothing_to_tell() -> None:
+    """No sheet, and so no number, for a second without requests."""
+    census = Census(WATCH)
+    assert census.sheet(2, {"int8": (5, 1.0)}) is None
+
+
+def test_a_sheet_is_told_until_it_is_acknowledged() -> None:
+    """The same one to the last byte, whatever is counted meanwhile; then the next number."""
+    census = Census(WATCH)
+    count(census)
+    first = sheet_of(census)
+    count(census)
+    assert sheet_of(census) is first
+    assert first.counts[CHOICE].requests == 1
+    census.acknowledge(first.number)
+    assert (first.number, sheet_of(census).number, sheet_of(census).counts[CHOICE].requests) == (1, 2, 1)
+
+
+def test_an_old_acknowledgement_is_of_an_old_sheet() -> None:
+    """A reply that was long on its way."""
+    census = Census(WATCH)
+    count(census)
+    census.acknowledge(sheet_of(census).number)
+    count(census)
+    second = sheet_of(census)
+    census.acknowledge(1)
+    assert sheet_of(census) is second
+
+
+def test_a_sheet_has_all_that_was_counted() -> None:
+    """Requests by choice, copies, pairs that differ, and the ids of what was answered."""
+    census = Census(WATCH)
+    count(census, "a")
+    count(census, "", ms=10.1)
+    census.count((2, True, "fp32"), failed=True, ms=1.0, request_id="")
+    census.copies.dropped = 3
+    census.disagreements.append(shown(1))
+    sheet = sheet_of(census)
+    assert {choice: (c.requests, c.errors, c.over_limit) for choice, c in sheet.counts.items()} == {
+        CHOICE: (2, 0, 1),
+        (2, True, "fp32"): (1, 1, 0),
+    }
+    assert (sheet.answered, sheet.copies.dropped) == ((("a", CHOICE),), 3)
+    assert sheet.disagreements == (shown(1),)
+
+
+def test_a_request_counts_when_it_is_admitted() -> None:
+    """What becomes of it is told when it is known, on a later sheet if need be."""
+    census = Census(WATCH)
+    admitted = census.admit(CHOICE, None)
+    first = sheet_of(census)
+    census.acknowledge(first.number)
+    census.end(admitted, failed=True, ms=10.1, request_id="")
+    assert first.counts == {CHOICE: Count(requests=1)}
+    assert sheet_of(census).counts == {CHOICE: Count(errors=1, over_limit=1)}
+
+
+def test_what_was_never_answered_is_over_every_limit() -> None:
+    """Also while the limit is not known."""
+    census = Census(WATCH.model_copy(update={"limit_ms": None}))
+    census.count(CHOICE, failed=False, ms=math.inf, request_id="")
+    assert sheet_of(census).counts == {CHOICE: Count(requests=1, over_limit=1)}
+
+
+def test_a_request_is_held_against_the_limits_that_it_was_admitted_under() -> None:
+    """Others that come while it runs are for the requests after it; what is not known yet times nothing."""
+    census = Census(WATCH.model_copy(update={"quantile_limits_ms": (5.0, 20.0, None)}))
+    admitted = census.admit((2, True, "int8"), 7)
+    census.watch = WATCH.model_copy(update={"quantile_limits_ms": (1.0, 1.0, 1.0)})
+    census.end(admitted, failed=False, ms=9.0, request_id="")
+    count = sheet_of(census).counts[2, True, "int8"]
+    assert (count.timed_quantiles, count.over_quantiles) == ([1, 1, 0], [1, 0, 0])
+    assert (count.keys[7].timed_quantiles, count.keys[7].over_quantiles) == ([1, 1, 0], [1, 0, 0])
+
+
+def test_what_was_never_answered_is_over_every_quantiles_limit() -> None:
+    """Of those that are known."""
+    census = Census(WATCH.model_copy(update={"quantile_limits_ms": (5.0, 20.0, None)}))
+    census.count(CHOICE, failed=False, ms=math.inf, request_id="")
+    assert sheet_of(census).counts[CHOICE].over_quantiles == [1, 1, 0]
+
+
+def test_keys_are_counted_by_their_buckets_too() -> None:
+    """The same requests once more, so that what sticks to one key can be told from the variant."""
+    census = Census(WATCH)
+    for bucket, failed in ((7, False), (7, True), (9, False)):
+        census.count((2, True, "int8"), failed=failed, ms=1.0, request_id="", bucket=bucket)
+    keys = {7: Count(requests=2, errors=1), 9: Count(requests=1)}
+    assert sheet_of(census).counts == {(2, True, "int8"): Count(requests=3, errors=1, keys=keys)}
+
+
+def test_copies_alone_are_worth_a_sheet() -> None:
+    """A shadow hears requests that no step counts."""
+    census = Census(WATCH)
+    census.copies.dropped = 1
+    assert sheet_of(census).counts == {}
+
+
+def test_what_a_gateway_holds_is_bounded() -> None:
+    """While no keeper takes it, the newest ids and pairs stay; counts are sums."""
+    census = Census(WATCH)
+    for number in range(100_050):
+        count(census, str(number))
+    census.disagreements.extend(shown(number) for number in range(50))
+    sheet = sheet_of(census)
+    assert (len(sheet.answered), sheet.answered[-1][0]) == (100_000, "100049")
+    assert sheet.counts[CHOICE].requests == 100_050
+    assert [each.request_id for each in sheet.disagreements] == [f"r{number}" for number in range(30, 50)]
+
+
+def test_slices_are_bounded() -> None:
+    """A client that makes up a slice for each request fills one that is called other."""
+    copies = Copies()
+    for number in range(100):
+        add_copies(copies, Copies(slices={f"s{number}": Comparison(pairs=1)}))
+    assert (len(copies.slices), copies.slices["other"].pairs, copies.slices["s31"].pairs) == (33, 68, 1)
+
+
+def test_runs_are_those_since_the_sheet_before() -> None:
+    """Of variants that ran, under routes that stayed; the first sheet has nothing to start from."""
+    census = Census(WATCH)
+    runs = []
+    for revision, rows in ((2, 10), (2, 15), (3, 25), (3, 25), (3, 26)):
+        count(census)
+        sheet = census.sheet(revision, {"int8": (rows, 2.0 * rows)})
+        assert sheet is not None
+        census.acknowledge(sheet.number)
+        runs.append(dict(sheet.runs))
+    assert runs == [
+        {},
+        {"int8": Run(revision=2, rows=5, cpu_ms=10.0)},
+        {},
+        {},
+        {"int8": Run(revision=3, rows=1, cpu_ms=2.0)},
+    ]
+
+
+class Keeper:
+    """Gathers as the controller does; what it did not keep is gone when it is killed."""
+
+    def __init__(self) -> None:
+        self.kept = Evidence()
+        self._waiting: list[tuple[str, Sheet]] = []
+        self._came = 0
+
+    def take(self, sheet: Sheet) -> None:
+        """A sheet, which may have come before."""
+        if sheet.number > self._came:
+            self._came = sheet.number
+            self._waiting.append(("one", sheet))
+
+    def keep(self) -> None:
+        """Write down what came."""
+        self.kept = gather(self.kept, self._waiting, PLAN, {2: (1, 0.1)}, (0.0, 1.0))
+        self._waiting = []
+
+    def forget(self) -> None:
+        """Killed: the next one knows what was kept."""
+        self._came, self._waiting = self.kept.sheets.get("one", 0), []
+
+
+@given(moves=st.lists(st.sampled_from(["count", "tell", "say nothing back", "keep", "forget"]), max_size=60))
+def test_each_count_arrives_once(moves: list[str]) -> None:
+    """Whichever replies are lost, and whenever the keeper forgets what it had not written down."""
+    census, keeper, counted = Census(WATCH), Keeper(), Counter[str]()
+    for move in [*moves, "tell", "keep", "tell", "tell", "keep"]:
+        if move == "count":
+            counted["int8"] += 1
+            count(census)
+        elif move in ("tell", "say nothing back"):
+            if (sheet := census.sheet(2, {})) is not None:
+                keeper.take(sheet)
+            if move == "tell" and (written := keeper.kept.sheets.get("one")) is not None:
+                census.acknowledge(written)
+        elif move == "keep":
+            keeper.keep()
+        else:
+            keeper.forget()
+    assert sum(segment.requests.candidate for segment in keeper.kept.segments) == counted["int8"]
+
+
+def test_what_is_counted_stands_in_the_ledger(tmp_path: Path) -> None:
+    """From sheet to sheet, with what is in flight, until it is acknowledged."""
+    path = tmp_path / "one.1.ledger"
+    ledger = Ledger(path, {"model": "digits", "rollout": "r1", "baseline": "fp32", "candidate": "int8"})
+    census, seen = Census(WATCH, ledger), []
+    for _ in range(3):
+        census.end(census.admit(STICKY, 5), failed=True, ms=99.0, request_id="")
+        census.admit(STICKY, 5)
+        census.sheet(2, {})
+        sheets = read_ledger(path).sheets
+        seen.append(
+            {(number, line.bucket): line.numbers for number, lines in sheets.items() for line in lines}
+        )
+        in_flight = {line.in_flight for line in sheets[max(sheets)]}
+        census.acknowledge(1)
+    whole, none = [2, 1, 1], [0, 0, 0]
+    assert seen == [
+        {(1, None): whole, (1, 5): whole, (2, None): none, (2, 5): none},
+        {(2, None): whole, (2, 5): whole, (3, None): none, (3, 5): none},
+        {(2, None): whole, (2, 5): whole, (3, None): whole, (3, 5): whole},
+    ]
+    assert in_flight == {3}

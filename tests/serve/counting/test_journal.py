@@ -1,0 +1,122 @@
+"""What a gateway leaves when it is killed."""
+
+import os
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from serve.counting.journal import (
+    Journal,
+    clear,
+    delete_journal,
+    find_dead,
+    read_accounts,
+    read_running,
+    stand,
+    stands,
+)
+from tests.serve.rollout.diary import WATCH, counting, killed_after
+
+
+@pytest.mark.parametrize("counts", [20, 120, 160, 3333])
+def test_nothing_is_lost_when_a_gateway_is_killed(tmp_path: Path, counts: int) -> None:
+    """All since the last sheet that was acknowledged is there: what it said that it had counted, and at most
+    the one that it had no time to say."""
+    said = killed_after(tmp_path, counts)
+    [account] = read_accounts(tmp_path, "one")
+    whole = [line for lines in account.sheets.values() for line in lines if line.bucket is None]
+    told = 100 * (min(account.sheets) - 1)
+    requests = told + sum(line.numbers[0] for line in whole)
+    assert requests in (said, said + 1)
+    # Of three one fails and one hangs, whatever sheet it was admitted on.
+    errors = sum(line.numbers[1] for line in whole)
+    assert abs(errors - (requests - told) / 3) < 2
+    assert abs(sum(line.in_flight for line in whole) - requests / 3) < 2
+
+
+def test_what_ran_when_it_was_killed_is_known(tmp_path: Path) -> None:
+    """By its name, and nothing else."""
+    killed_after(tmp_path, 10)
+    assert read_running(tmp_path, "one") == {"digits/int8"}
+
+
+def test_only_a_gateway_that_is_gone_is_dead(tmp_path: Path) -> None:
+    """However long it says nothing; its lock goes with its process."""
+    with counting(tmp_path) as process:
+        assert process.stdout is not None
+        process.stdout.read(10)
+        alive = find_dead(tmp_path)
+        process.kill()
+        process.wait()
+    assert (alive, find_dead(tmp_path)) == ([], ["one"])
+
+
+def test_of_a_deleted_journal_nothing_is_left(tmp_path: Path) -> None:
+    """And what others have left stays."""
+    killed_after(tmp_path, 10)
+    other = Journal(tmp_path, "other")
+    other.census("digits", WATCH)
+    delete_journal(tmp_path, "one")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.1.ledger", "other.runs"]
+
+
+def test_runs_in_many_threads_leave_no_mark(tmp_path: Path) -> None:
+    """Each that ended is off the journal."""
+    journal = Journal(tmp_path, "one")
+    mark = journal.mark("digits/int8")
+
+    def run() -> None:
+        for _ in range(2000):
+            with mark:
+                pass
+
+    threads = [Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert read_running(tmp_path, "one") == frozenset()
+    with mark:
+        assert read_running(tmp_path, "one") == {"digits/int8"}
+
+
+def test_two_versions_of_a_variant_are_one(tmp_path: Path) -> None:
+    """The one that still runs when the other has ended is seen."""
+    journal = Journal(tmp_path, "one")
+    old, new = journal.mark("digits/int8"), journal.mark("digits/int8")
+    with old:
+        with new:
+            pass
+        assert read_running(tmp_path, "one") == {"digits/int8"}
+
+
+def test_names_without_end_fill_nothing(tmp_path: Path) -> None:
+    """What comes after the first 256 is not marked, and marks nobody else."""
+    journal = Journal(tmp_path, "one")
+    marks = [journal.mark(f"digits/v{number}") for number in range(300)]
+    with marks[255], marks[256], marks[299]:
+        assert read_running(tmp_path, "one") == {"digits/v255"}
+
+
+def test_a_server_stands_until_its_lock_goes(tmp_path: Path) -> None:
+    """And a folder without a lock is no server's."""
+    folder = tmp_path / "cw-1"
+    standing = stand(folder)
+    before = stands(folder)
+    os.close(standing)
+    assert (before, stands(folder), stands(tmp_path)) == (True, False, False)
+
+
+def test_of_a_server_that_stops_only_what_is_of_use_stays(tmp_path: Path) -> None:
+    """A ledger of a rollout that runs; without one the folder goes, and with the last one theirs."""
+    one, two = tmp_path / "gateways" / "cw-1", tmp_path / "gateways" / "cw-2"
+    for folder in (one, two):
+        os.close(stand(folder))
+        Journal(folder, "g")
+    Journal(one, "h").census("digits", WATCH)
+    clear(one)
+    clear(two)
+    assert [path.name for path in one.parent.iterdir()] == ["cw-1"]
+    delete_journal(one, "h")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,100 @@
+"""What runs cost, by size and by block of time."""
+
+import math
+from functools import reduce
+from operator import add
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from serve.counting.runs import Cost, Sizes, add_run, add_sizes, coarsen, size_of, subtract_sizes
+
+timed = st.builds(
+    lambda rows, ms, at_s: Cost.tick(rows, ms, at_s=float(at_s)),
+    st.integers(0, 20),
+    st.integers(1, 1000),
+    st.integers(0, 5000),
+)
+
+
+def test_runs_of_up_to_16_rows_are_apart() -> None:
+    """Above, at most an eighth of the rows lies between two that are compared."""
+    assert [size_of(rows) for rows in range(1, 17)] == [*range(1, 17)]
+    assert all(rows / size_of(rows) < 9 / 8 for rows in range(1, 2000))
+
+
+def test_there_are_few_sizes() -> None:
+    """However many rows a run may have, what is stored stays small."""
+    assert len({size_of(rows) for rows in range(1, 513)}) == 56
+
+
+def test_runs_add_up_by_size() -> None:
+    """How many, their time, and the sum of the logs of each one's."""
+    one: Sizes = {}
+    add_run(one, 2, math.e)
+    add_run(one, 2, math.e**3)
+    other: Sizes = {}
+    add_run(other, 5, 1.0)
+    assert add_sizes([one, other]) == {2: (2, math.e + math.e**3, 4.0, 10.0), 5: (1, 1.0, 0.0, 0.0)}
+
+
+def test_what_came_in_between_is_the_difference() -> None:
+    """A size that had no run is left out."""
+    before: Sizes = {1: (1, 1.0, 0.5, 0.25), 2: (1, 2.0, 0.5, 0.25)}
+    assert subtract_sizes(before | {1: (3, 3.0, 1.0, 0.5)}, before) == {1: (2, 2.0, 0.5, 0.25)}
+
+
+def test_a_run_that_took_no_time_has_a_log() -> None:
+    """A clock may be coarse."""
+    sizes: Sizes = {}
+    add_run(sizes, 1, 0.0)
+    assert sizes == {1: (1, 0.0, math.log(1e-3), math.log(1e-3) ** 2)}
+
+
+def test_there_are_never_more_than_32_blocks() -> None:
+    """An hour fits into blocks of two minutes, a day into blocks of an hour and less."""
+    hour = reduce(add, (Cost.tick(1, 1.0, at_s=float(second)) for second in range(3600)))
+    assert (hour.block_s, len(hour.cells)) == (128, 29)
+    assert sum(block[1][0] for block in hour.cells.values()) == hour.rows == hour.blocks == 3600
+
+
+def test_ticks_without_a_time_follow_one_another() -> None:
+    """As if each said the next second."""
+    untimed = sum((Cost.tick(1, float(ms)) for ms in range(1, 101)), Cost())
+    said = sum((Cost.tick(1, float(ms), at_s=ms - 1.0) for ms in range(1, 101)), Cost())
+    assert untimed.cells == said.cells
+
+
+def test_a_clock_that_jumps_spoils_nothing() -> None:
+    """Blocks without runs are none: a day ahead, and the blocks before are as short as they were."""
+    before = sum((Cost.tick(1, 1.0, at_s=float(second)) for second in range(20)), Cost())
+    assert (before + Cost.tick(1, 1.0, at_s=90_000.0)).block_s == 1
+
+
+@given(ticks=st.lists(timed, min_size=1, max_size=80), data=st.data())
+def test_neither_order_nor_cuts_mean_anything(ticks: list[Cost], data: st.DataObject) -> None:
+    """Also where blocks have grown in between."""
+    cut = data.draw(st.integers(0, len(ticks)))
+    whole = sum(ticks, Cost())
+    assert sum(data.draw(st.permutations(ticks)), Cost()) == whole
+    assert sum(ticks[:cut], Cost()) + sum(ticks[cut:], Cost()) == whole
+
+
+def test_blocks_can_be_made_as_long_as_anothers() -> None:
+    """What ran in four seconds is what ran in the one block of them."""
+    cost = sum((Cost.tick(2, 1.0, at_s=float(second)) for second in range(8)), Cost())
+    assert coarsen(cost, 4) == {0: {2: (4, 4000, 0, 0)}, 1: {2: (4, 4000, 0, 0)}}
+
+
+def test_what_an_older_version_stored_is_read() -> None:
+    """It knew nothing of sizes, so its rows and its time are all that is left of it."""
+    stored = (
+        '{"blocks": 2, "rows": 5, "cpu_ms": 7.0, "rows_squares": 13, "cpu_ms_squares": 25, "products": 18}'
+    )
+    assert Cost.model_validate_json(stored) == Cost(blocks=2, rows=5, cpu_ms=7.0)
+
+
+def test_cost_survives_json() -> None:
+    """Numbers of blocks and sizes are texts there."""
+    cost = Cost.tick(3, 2.0, at_s=5.0)
+    assert Cost.model_validate_json(cost.model_dump_json()) == cost

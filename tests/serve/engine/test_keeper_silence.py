@@ -1,0 +1,35 @@
+import pytest
+
+from serve.engine.keeper_silence import LATE_S, Judging
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """What the clock says."""
+    now = [1000.0]
+    monkeypatch.setattr("serve.engine.keeper_silence.monotonic", lambda: now[0])
+    return now
+
+
+def test_a_keeper_that_was_never_heard_is_not_late(clock: list[float]) -> None:
+    """It starts together with us."""
+    judging = Judging()
+    clock[0] += 3600
+    assert (judging.silent, judging.unjudged_s) == (False, None)
+
+
+def test_a_keeper_that_does_not_answer_judges_nothing(clock: list[float]) -> None:
+    """Counted from its last answer."""
+    judging = Judging()
+    judging.hear(0.5)
+    clock[0] += LATE_S - 1
+    assert (judging.silent, judging.unjudged_s) == (False, None)
+    clock[0] += 60
+    assert (judging.silent, judging.unjudged_s) == (True, LATE_S + 59.5)
+
+
+def test_a_keeper_that_answers_and_does_not_look_judges_nothing(clock: list[float]) -> None:
+    """By its own word."""
+    judging = Judging()
+    judging.hear(30.0)
+    assert (judging.silent, judging.unjudged_s) == (False, 30.0)

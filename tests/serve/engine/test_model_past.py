@@ -1,0 +1,105 @@
+"""What a rollout hears of the keys that came before it."""
+
+from contextlib import suppress
+from typing import Any
+
+from serve.base.errors import ModelFailed
+from serve.base.routing import bucket_of, point_of
+from serve.counting.census import BEFORE
+from serve.engine.model import ServedModel
+from tests.serve.clock import run
+from tests.serve.host import Host
+from tests.serve.served import ask, routes, serving, two
+from tests.serve.watched import sheet_of, to, watch
+
+KEY = "maria"
+BUCKET = bucket_of(point_of("linear", KEY))
+
+
+def past_of(model: ServedModel, rollout: str = "r1") -> dict[int, tuple[int, int]]:
+    """Requests and errors by bucket, as a rollout that begins now hears of them; nothing else is told."""
+    model.route(to("base"), watch(rollout))
+    sheet = model.sheet()
+    if sheet is None:
+        return {}
+    assert set(sheet.counts) == {(BEFORE, True, "base")}
+    keys = sheet.counts[BEFORE, True, "base"].keys
+    return {bucket: (count.requests, count.errors) for bucket, count in keys.items()}
+
+
+def test_a_rollout_hears_what_keys_did_at_the_baseline_before() -> None:
+    """With its first sheet."""
+
+    async def scenario() -> Any:
+        async with serving(two()) as model:
+            await ask(model, key=KEY)
+            await ask(model, key=KEY)
+            return past_of(model)
+
+    assert run(scenario()) == {BUCKET: (2, 0)}
+
+
+def test_errors_of_the_baseline_are_known() -> None:
+    """Who always fails fails at the candidate too, which is no fault of it."""
+
+    async def scenario() -> Any:
+        host = Host()
+        host.error = ModelFailed("no")
+        async with serving({"base": host}) as model:
+            with suppress(ModelFailed):
+                await ask(model, key=KEY)
+            return past_of(model)
+
+    assert run(scenario()) == {BUCKET: (1, 1)}
+
+
+def test_what_the_routes_sent_elsewhere_or_nobody_chose_is_no_past() -> None:
+    """At the candidate, pinned, or without a key."""
+
+    async def scenario() -> Any:
+        async with serving(two()) as model:
+            await ask(model)
+            await ask(model, key=KEY, pinned="base")
+            model.route(to("light"), None)
+            await ask(model, key=KEY)
+            return past_of(model)
+
+    assert run(scenario()) == {}
+
+
+def test_it_is_told_once() -> None:
+    """The sheet after the first has what came since and no more."""
+
+    async def scenario() -> Any:
+        async with serving(two()) as model:
+            await ask(model, key=KEY)
+            past_of(model)
+            assert model.census is not None
+            model.census.acknowledge(sheet_of(model).number)
+            return model.sheet()
+
+    assert run(scenario()) is None
+
+
+def test_the_next_rollout_hears_of_it_too() -> None:
+    """It is as much the past of that one."""
+
+    async def scenario() -> Any:
+        async with serving(two()) as model:
+            await ask(model, key=KEY)
+            past_of(model)
+            return past_of(model, "r2")
+
+    assert run(scenario()) == {BUCKET: (1, 0)}
+
+
+def test_another_baseline_has_no_past_yet() -> None:
+    """What keys did at the former one says nothing of it."""
+
+    async def scenario() -> Any:
+        async with serving(two()) as model:
+            await ask(model, key=KEY)
+            model.route(routes({"base": 0, "light": 1}).model_copy(update={"baseline": "light"}), None)
+            return past_of(model)
+
+    assert run(scenario()) == {}

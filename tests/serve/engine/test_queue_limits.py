@@ -1,0 +1,224 @@
+"""What the queue refuses, lets go of, and does not wait for."""
+
+import asyncio
+
+import pytest
+
+from serve.base.errors import DeadlineExceeded, ModelFailed, Overloaded, VariantUnavailable
+from tests.serve.clock import now, run, settle
+from tests.serve.host import Host
+from tests.serve.queues import Outcomes, ask, outcomes, queue_of, rows
+
+
+def test_a_request_whose_time_is_up_costs_no_run() -> None:
+    """It leaves the queue with 504 while another is run, at the moment that its client named."""
+
+    async def scenario() -> tuple[list[int], Outcomes, float]:
+        host = Host(run_s=1)
+        queue = queue_of(host)
+        long, short = ask(queue, rows(1)), ask(queue, rows(2, 3), within_s=0.5)
+        late = await outcomes([short])
+        left_s = now()
+        return host.sizes, late + await outcomes([long]), left_s
+
+    assert run(scenario()) == ([1], [DeadlineExceeded, 1], 0.5)
+
+
+def test_a_request_that_comes_too_late_costs_no_run() -> None:
+    """Its time was up before it entered an idle queue."""
+
+    async def scenario() -> tuple[list[int], Outcomes]:
+        host = Host()
+        answers = await outcomes([ask(queue_of(host), rows(1), within_s=0)])
+        return host.sizes, answers
+
+    assert run(scenario()) == ([], [DeadlineExceeded])
+
+
+def test_time_that_is_up_during_the_run_is_told_at_once() -> None:
+    """The client does not wait for what is of no use to it."""
+
+    async def scenario() -> tuple[Outcomes, float]:
+        return await outcomes([ask(queue_of(Host(run_s=5)), rows(1), within_s=0.5)]), now()
+
+    assert run(scenario()) == ([DeadlineExceeded], 0.5)
+
+
+def test_a_client_that_goes_away_costs_no_run() -> None:
+    """The others in the queue are answered, and it goes on."""
+
+    async def scenario() -> tuple[list[int], Outcomes]:
+        host = Host(run_s=1)
+        queue = queue_of(host)
+        asked = [ask(queue, rows(value)) for value in range(4)]
+        await asyncio.sleep(0.5)
+        asked[1].cancel()
+        asked[2].cancel()
+        return host.sizes, await outcomes([*asked, ask(queue, rows(5))])
+
+    sizes, answers = run(scenario())
+    assert answers == [0, asyncio.CancelledError, asyncio.CancelledError, 3, 5]
+    assert sizes == [1, 2]
+
+
+def test_a_client_that_goes_away_during_its_run_takes_nobody_along() -> None:
+    """The run goes on for those who share it."""
+
+    async def scenario() -> Outcomes:
+        queue = queue_of(Host(run_s=1))
+        asked = [ask(queue, rows(value)) for value in range(3)]
+        await asyncio.sleep(1.5)
+        asked[1].cancel()
+        return await outcomes(asked)
+
+    assert run(scenario()) == [0, asyncio.CancelledError, 2]
+
+
+def test_refuses_at_the_door_when_too_many_rows_wait() -> None:
+    """However fast they would go."""
+
+    async def scenario() -> int:
+        host = Host()
+        host.leave.clear()
+        queue = queue_of(host, full_rows=2, max_queue_rows=5)
+        asked = [ask(queue, rows(1, count)) for count in (1, 2, 2)]
+        await settle()
+        queue.refuse_if_full()
+        asked.append(ask(queue, rows(1)))
+        await settle()
+        with pytest.raises(Overloaded, match="5 rows are waiting already") as caught:
+            queue.refuse_if_full()
+        host.leave.set()
+        await asyncio.gather(*asked)
+        return caught.value.retry_after_s
+
+    assert run(scenario()) == 1
+
+
+def test_who_has_left_keeps_nobody_out() -> None:
+    """Rows that nobody waits for any more do not count as waiting."""
+
+    async def scenario() -> int:
+        queue = queue_of(Host(run_s=1), full_rows=2, max_queue_rows=5)
+        _, *left = [ask(queue, rows(1, count)) for count in (1, 3, 3)]
+        await settle()
+        for each in left:
+            each.cancel()
+        await settle()
+        queue.refuse_if_full()
+        return queue.waiting_rows
+
+    assert run(scenario()) == 0
+
+
+def test_refuses_at_the_door_when_the_wait_would_be_too_long() -> None:
+    """Going by how long runs take: here half a second each, so that the fifth full batch would wait 2 s."""
+
+    async def scenario() -> tuple[int, int]:
+        queue = queue_of(Host(run_s=0.5), full_rows=2, max_queue_wait_s=1.0)
+        for _ in range(20):
+            await queue.infer(rows(1), now() + 10)
+        asked = []
+        for _ in range(20):
+            try:
+                queue.refuse_if_full()
+            except Overloaded as error:
+                retry_after_s = error.retry_after_s
+                break
+            asked.append(ask(queue, rows(1)))
+            await settle()
+        await asyncio.gather(*asked)
+        return len(asked), retry_after_s
+
+    # One runs, four wait for two runs of nearly 0.5 s; the next would make it three.
+    assert run(scenario()) == (6, 2)
+
+
+def test_what_fits_into_the_next_run_is_never_refused() -> None:
+    """One run that took long must not close the door for good."""
+
+    async def scenario() -> None:
+        queue = queue_of(Host(run_s=9), full_rows=4, max_queue_wait_s=0.01)
+        await queue.infer(rows(1), now() + 10)
+        asked = [ask(queue, rows(1), within_s=60) for _ in range(4)]
+        await settle()
+        queue.refuse_if_full()
+        await asyncio.gather(*asked)
+
+    run(scenario())
+
+
+def test_nobody_waits_for_a_run_that_hangs() -> None:
+    """After `run_timeout_s` the host counts as gone, and the queue goes on."""
+
+    async def scenario() -> tuple[Outcomes, float, Outcomes]:
+        host = Host()
+        host.leave.clear()
+        queue = queue_of(host, run_timeout_s=3)
+        hung = await outcomes([ask(queue, rows(1))])
+        at_s = now()
+        host.leave.set()
+        return hung, at_s, await outcomes([ask(queue, rows(2))])
+
+    assert run(scenario()) == ([VariantUnavailable], 3.0, [2])
+
+
+def test_abort_fails_what_waits_and_what_runs() -> None:
+    """With the reason, at once; who comes later is answered."""
+
+    async def scenario() -> tuple[Outcomes, float, Outcomes]:
+        host = Host()
+        host.leave.clear()
+        queue = queue_of(host)
+        asked = [ask(queue, rows(value)) for value in range(3)]
+        await settle()
+        queue.abort(ModelFailed("the end"))
+        failed = await outcomes(asked)
+        at_s = now()
+        host.leave.set()
+        return failed, at_s, await outcomes([ask(queue, rows(5))])
+
+    assert run(scenario()) == ([ModelFailed] * 3, 0.0, [5])
+
+
+def test_drain_ends_when_everything_is_answered() -> None:
+    """What waits and what runs, and at once where there is nothing."""
+
+    async def scenario() -> tuple[float, bool, float]:
+        queue = queue_of(Host(run_s=1))
+        await queue.drain()
+        idle_s = now()
+        asked = [ask(queue, rows(1)) for _ in range(2)]
+        await settle()
+        await queue.drain()
+        return idle_s, all(each.done() for each in asked), now()
+
+    assert run(scenario()) == (0.0, True, 2.0)
+
+
+def test_drain_ends_although_everybody_has_left() -> None:
+    """What nobody waits for any more holds up no change of version."""
+
+    async def scenario() -> list[int]:
+        host = Host(run_s=1)
+        queue = queue_of(host)
+        asked = [ask(queue, rows(1)) for _ in range(3)]
+        await settle()
+        for each in asked:
+            each.cancel()
+        await queue.drain()
+        return host.sizes
+
+    assert run(scenario()) == [1]
+
+
+def test_nobody_waits_for_ever_when_the_run_is_cancelled() -> None:
+    """A server that stops says so to those who wait."""
+
+    async def scenario() -> None:
+        host = Host()
+        host.error = asyncio.CancelledError()
+        await queue_of(host).infer(rows(1), now() + 5)
+
+    with pytest.raises(VariantUnavailable, match="stopping"):
+        run(scenario())

@@ -1,0 +1,162 @@
+"""That nobody feels a shadow with which something is wrong, and that nothing of it is lost in silence."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from serve.base.errors import ModelFailed
+from serve.counting.copies import Copies
+from serve.engine.model import ServedModel
+from serve.rollout.evidence.evidence import Comparison
+from tests.conftest import FEATURES
+from tests.serve.clock import now, run, settle
+from tests.serve.host import Host
+from tests.serve.served import ask, request_of, routes, serving
+from tests.serve.shadows import FAULTS, LATER_S, WATCH, Odd, compared, copies_of, faulty, shadowed
+
+
+async def answers(model: ServedModel) -> list[tuple[float, str, Any, dict[str, Any]]]:
+    """Forty requests, four a second: when each was answered, by whom, and what."""
+
+    async def one(number: int) -> tuple[float, str, Any, dict[str, Any]]:
+        await asyncio.sleep(number / 4)
+        answer = await ask(model, request_of(number))
+        return now(), answer.variant, answer.ran.outputs["y"].tolist(), answer.parameters
+
+    return await asyncio.gather(*(one(number) for number in range(40)))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_no_request_feels_a_shadow(fault: str) -> None:
+    """To the last digit of what is answered, and of when on a clock that only waiting moves."""
+
+    async def scenario(light: Host, shadows: Mapping[str, float]) -> Any:
+        hosts = {"base": Host(run_s=0.2), "light": light}
+        async with serving(hosts, run_timeout_s=3.0, max_shadow_rows=8) as model:
+            model.route(routes({"base": 1}, shadows), WATCH)
+            seen = await answers(model)
+            light.leave.set()
+            base = model.tallies["base"]
+            return seen, base.requests, base.errors, base.rescues, base.sheds
+
+    assert run(scenario(faulty(fault), {"light": 1.0})) == run(scenario(Host(), {}))
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_copy_is_compared_or_dropped(fault: str) -> None:
+    """None is lost in silence, whatever the shadow does."""
+
+    async def scenario(light: Host) -> Copies:
+        hosts = {"base": Host(), "light": light}
+        async with shadowed(hosts, run_timeout_s=3.0, max_shadow_rows=8) as model:
+            await answers(model)
+            await asyncio.sleep(LATER_S)
+            light.leave.set()
+            return copies_of(model)
+
+    copies = run(scenario(faulty(fault)))
+    assert copies.pairs.pairs + copies.dropped == 40
+
+
+@pytest.mark.parametrize(
+    "fault", [fault for fault in FAULTS if fault.startswith(("fails", "refuses", "answers"))]
+)
+def test_a_pair_that_fails_is_a_disagreement(fault: str) -> None:
+    """The baseline could answer: what the candidate did not answer as asked is held against it."""
+
+    async def scenario() -> Comparison:
+        async with shadowed({"base": Host(), "light": faulty(fault)}) as model:
+            await ask(model, request_of(count=2))
+            await asyncio.sleep(LATER_S)
+            return copies_of(model).pairs
+
+    pairs = run(scenario())
+    assert (pairs.pairs, pairs.disagreements) == (2, 2)
+
+
+def test_the_words_of_a_failure_are_kept() -> None:
+    """Beside what the baseline did."""
+
+    async def scenario() -> Any:
+        async with shadowed({"base": Host(), "light": faulty("fails")}) as model:
+            await ask(model)
+            await asyncio.sleep(LATER_S)
+            assert model.census is not None
+            return list(model.census.disagreements)
+
+    [shown] = run(scenario())
+    assert (shown.output, shown.baseline, shown.candidate) == ("y", "answered", "ModelFailed: no idea")
+
+
+def test_one_input_that_fails_is_not_held_against_its_neighbours() -> None:
+    """They shared a run by chance, so each gets one of its own."""
+
+    def fail_on_five(y: Any) -> Any:
+        if (y == 5 * FEATURES).any():
+            raise ModelFailed("no fives")
+        return y
+
+    pairs = compared(Odd(fail_on_five), 8).pairs
+    assert (pairs.pairs, pairs.disagreements, pairs.failures) == (8, 1, 1)
+
+
+def test_a_shadow_that_cannot_follow_drops_what_does_not_fit() -> None:
+    """Four rows wait while eight of the twenty are in the run that hangs; the rest is counted as dropped."""
+
+    async def scenario() -> tuple[int, int]:
+        light = faulty("hangs")
+        async with shadowed({"base": Host(), "light": light}, max_shadow_rows=8) as model:
+            for _ in range(8):
+                await ask(model)
+            await asyncio.sleep(1)
+            for _ in range(12):
+                await ask(model)
+            await asyncio.sleep(1)
+            light.leave.set()
+            await asyncio.sleep(LATER_S)
+            copies = copies_of(model)
+            return copies.pairs.pairs, copies.dropped
+
+    assert run(scenario()) == (16, 4)
+
+
+def test_a_shadow_stands_back_while_requests_wait() -> None:
+    """At most two runs' worth of them; what the baseline answers while more wait is not copied."""
+
+    async def scenario() -> tuple[int, int]:
+        hosts = {"base": Host(), "light": Host()}
+        hosts["base"].leave.clear()
+        async with shadowed(hosts) as model:
+            asked = [asyncio.create_task(ask(model)) for _ in range(40)]
+            await settle()
+            hosts["base"].leave.set()
+            await asyncio.gather(*asked)
+            await asyncio.sleep(LATER_S)
+            copies = copies_of(model)
+            return copies.pairs.pairs + copies.dropped, copies.dropped
+
+    offered, dropped = run(scenario())
+    # The first has a run of its own, and then 39, 31 and 23 are more than 16.
+    assert (offered, dropped) == (40, 17)
+
+
+def test_a_shadow_that_comes_back_goes_on() -> None:
+    """What was asked while it was down is dropped, and not held against it for ever."""
+
+    async def scenario() -> tuple[int, int]:
+        light = Host()
+        async with shadowed({"base": Host(), "light": light}) as model:
+            light.vanish()
+            await asyncio.sleep(1)
+            await ask(model)
+            await asyncio.sleep(1)
+            light.come_back()
+            await asyncio.sleep(1)
+            await ask(model)
+            await asyncio.sleep(LATER_S)
+            copies = copies_of(model)
+            return copies.pairs.pairs, copies.dropped
+
+    assert run(scenario()) == (1, 1)

@@ -1,0 +1,57 @@
+"""What a shadow keeps of answers for which labels may come."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from serve.counting.copies import Copies, add_copies
+from tests.serve.clock import run
+from tests.serve.host import Host
+from tests.serve.served import ask, request_of, routes
+from tests.serve.shadows import LATER_S, WATCH, Odd, copies_of, other, shadowed
+
+
+def answered(light: Host, *, feedback: bool = True, rows: int = 1, request_id: str = "a1") -> Copies:
+    """What became of one copy."""
+
+    async def scenario() -> Copies:
+        async with shadowed({"base": Host(), "light": light}) as model:
+            watch = WATCH.model_copy(update={"feedback": feedback})
+            model.route(routes({"base": 1}, {"light": 1.0}), watch)
+            await ask(model, request_of(0, count=rows), request_id=request_id)
+            await asyncio.sleep(LATER_S)
+            return copies_of(model)
+
+    return run(scenario())
+
+
+def test_the_classes_of_both_answers_are_kept() -> None:
+    """By the id of the request, with the number of classes."""
+    copies = answered(Odd(other))
+    assert (copies.matched, copies.classes) == ({"a1": (0, 1)}, 3)
+
+
+@pytest.mark.parametrize(
+    "case", [{"feedback": False}, {"rows": 2}, {"request_id": ""}], ids=["not asked", "two rows", "no id"]
+)
+def test_what_no_label_can_come_for_is_not_kept(case: dict[str, bool | int | str]) -> None:
+    """It is compared all the same."""
+    copies = answered(Odd(other), **case)  # type: ignore[arg-type]
+    assert copies.pairs.pairs > 0
+    assert (copies.matched, copies.classes) == ({}, 0)
+
+
+def test_an_answer_without_numbers_says_no_class() -> None:
+    """It differs, and its class would be an accident."""
+    copies = answered(Odd(lambda y: y * np.nan))
+    assert (copies.pairs.disagreements, copies.matched) == (1, {})
+
+
+def test_a_gateway_keeps_so_many_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While no keeper takes what it has counted."""
+    monkeypatch.setattr("serve.counting.copies._MOST_MATCHED", 2)
+    total = Copies()
+    for request_id in "abc":
+        add_copies(total, Copies(matched={request_id: (1, 2)}, classes=3))
+    assert (total.matched, total.classes) == ({"a": (1, 2), "b": (1, 2)}, 3)

@@ -1,0 +1,244 @@
+"""From sheets to evidence."""
+
+import dataclasses
+import math
+from dataclasses import replace
+from typing import Any
+
+from serve.counting.census import BEFORE, Choice, Count, Run, Sheet
+from serve.counting.copies import Copies
+from serve.counting.keys import Keys
+from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
+from serve.rollout.evidence.stretch import Stretch
+from serve.rollout.judging.gather import gather
+from serve.rollout.state.policy import Policy
+from serve.rollout.state.rollout import Plan
+
+PLAN = Plan(model="digits", baseline="fp32", candidate="int8", policy=Policy(settle_s=0))
+# Revision 2 is the shadow; 3 and 4 are the first two steps, and 6 is the second one again after a pause.
+SPLITS = {2: (0, 0.0), 3: (1, 0.1), 4: (2, 0.5), 6: (2, 0.5)}
+
+
+def sheet(counts: dict[Choice, tuple[int, int, int]], number: int = 1, **fields: Any) -> Sheet:
+    """Requests, errors and those over the limit, by choice."""
+    given: dict[str, Any] = {"runs": {}, "copies": Copies(), "disagreements": (), "answered": ()}
+    counted = {
+        choice: Count(requests=requests, errors=errors, over_limit=over)
+        for choice, (requests, errors, over) in counts.items()
+    }
+    return Sheet(rollout="r1", number=number, counts=counted, **given | fields)
+
+
+def gathered(*sheets: Sheet, before: Evidence | None = None) -> Evidence:
+    """What they come to between second 5 and second 6; each is another gateway's."""
+    named = [(f"g{number}", each) for number, each in enumerate(sheets)]
+    return gather(before or Evidence(), named, PLAN, SPLITS, (5.0, 6.0))
+
+
+def test_counts_of_all_gateways_are_one_tick() -> None:
+    """What happened in one second is one draw when it comes to bursts, wherever it was counted."""
+    one = sheet({(3, False, "fp32"): (90, 2, 1), (3, False, "int8"): (10, 1, 0)})
+    other = sheet({(3, False, "fp32"): (80, 0, 0), (3, False, "int8"): (20, 2, 4)})
+    [segment] = gathered(one, other).segments
+    assert segment.model_copy(update={"courses": {}}) == (
+        Segment(
+            step=1,
+            split=0.1,
+            started_s=5.0,
+            ended_s=6.0,
+            requests=Pair(baseline=170, candidate=30),
+            errors=Events.tick(2, 3),
+            over_limit=Events.tick(1, 4),
+        )
+    )
+
+
+def test_what_is_known_late_counts_with_the_split_that_chose() -> None:
+    """A request is on the sheet of its admission, its error on the next one."""
+    admitted = gathered(sheet({(3, False, "int8"): (1, 0, 0)}))
+    [segment] = gathered(sheet({(3, False, "int8"): (0, 1, 0)}), before=admitted).segments
+    assert (segment.requests, segment.errors.candidate) == (Pair(candidate=1), 1)
+
+
+def test_slow_requests_are_counted_by_quantile() -> None:
+    """Those of all gateways, each with the requests that had a limit."""
+    counts = {
+        (3, False, "fp32"): Count(requests=9, timed_quantiles=[9, 5, 0], over_quantiles=[4, 1, 0]),
+        (3, False, "int8"): Count(requests=2, timed_quantiles=[2, 1, 0], over_quantiles=[1, 1, 0]),
+    }
+    told = sheet({})
+    both = [replace(told, counts=counts), replace(told, counts=counts)]
+    [segment] = gathered(*both).segments
+    assert segment.timed == Pair(baseline=18, candidate=4)
+    assert (segment.timed_p50, segment.over_p50) == (Pair(baseline=18, candidate=4), Events.tick(8, 2))
+    assert (segment.timed_p95, segment.over_p95) == (Pair(baseline=10, candidate=2), Events.tick(2, 2))
+    assert (segment.timed_p99, segment.over_p99) == (Pair(), Events())
+
+
+def test_steps_and_keys_stay_apart() -> None:
+    """By the split that chose, and whether a key was drawn."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (3, False, "int8"): (1, 0, 0),
+        (4, False, "int8"): (2, 0, 0),
+        (4, True, "int8"): (3, 0, 0),
+    }
+    segments = gathered(sheet(counts)).segments
+    assert {segment.key: segment.requests.candidate for segment in segments} == {
+        (1, 0.1, False): 1,
+        (2, 0.5, False): 2,
+        (2, 0.5, True): 3,
+    }
+
+
+def test_two_revisions_of_one_split_are_one_tick() -> None:
+    """Somebody set a shadow in between: the split is the same."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (4, False, "int8"): (1, 1, 0),
+        (6, False, "int8"): (1, 1, 0),
+    }
+    [segment] = gathered(sheet(counts)).segments
+    assert segment.errors == Events.tick(0, 2)
+
+
+def test_what_no_step_chose_is_left_out() -> None:
+    """Requests in the shadow phase, of routes before the rollout, and of a third variant."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (2, False, "fp32"): (100, 0, 0),
+        (1, False, "int8"): (100, 0, 0),
+        (3, False, "slim"): (100, 0, 0),
+    }
+    assert gathered(sheet(counts)).segments == ()
+
+
+def test_ticks_add_up_to_what_was_there() -> None:
+    """The segment grows, and its ticks are remembered as such."""
+    one = sheet({(3, False, "int8"): (10, 2, 0)})
+    both = gathered(one, before=gathered(one))
+    [segment] = both.segments
+    assert (segment.errors, segment.requests.candidate) == (Events.tick(0, 2) + Events.tick(0, 2), 20)
+
+
+def test_runs_cost_in_the_step_that_was_in_force() -> None:
+    """Of all gateways together, by size; a third variant's are nobody's business."""
+    sizes = {1: (2, 3.0, 0.8, 1.0), 4: (22, 177.0, 40.0, 90.0)}
+    runs = {
+        "fp32": Run(revision=3, rows=90, cpu_ms=180.0, sizes=sizes),
+        "int8": Run(revision=3, rows=10, cpu_ms=5.0),
+        "slim": Run(revision=3, rows=10, cpu_ms=5.0),
+    }
+    [segment] = gathered(sheet({}, runs=runs), sheet({}, runs=runs)).segments
+    both = {1: (4, 6.0, 1.6, 2.0), 4: (44, 354.0, 80.0, 180.0)}
+    assert segment.baseline_cost == Cost.tick(180, 360.0, both, 6.0)
+    # A gateway that does not tell the sizes: its rows count as one run.
+    assert segment.candidate_cost == Cost.tick(
+        20, 10.0, {10: (2, 10.0, 2 * math.log(5), 2 * math.log(5) ** 2)}, 6.0
+    )
+
+
+def test_keys_are_counted_by_bucket() -> None:
+    """Of all gateways together, as many as were admitted, and apart those that failed."""
+    keys = {7: Count(requests=2), 9: Count(requests=1), 11: Count(errors=1)}
+    counts = {(4, True, "int8"): Count(requests=3, errors=1, keys=keys)}
+    one = dataclasses.replace(sheet({}), counts=counts)
+    [segment] = gathered(one, one).segments
+    assert (segment.baseline_keys, segment.candidate_keys) == (
+        Keys(),
+        Keys(buckets={7: 4, 9: 2}, errors={11: 2}),
+    )
+
+
+def test_copies_add_up() -> None:
+    """In all, by output, by slice, and those that were dropped."""
+    part = Comparison(pairs=3, disagreements=1)
+    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part}, dropped=2, drops={Drop.FULL: 2})
+    evidence = gathered(sheet({}, copies=copies), sheet({}, copies=copies))
+    assert evidence.shadow == part + part
+    assert (evidence.outputs, evidence.slices) == ({"y": part + part}, {"de": part + part})
+    assert (evidence.dropped, evidence.drops) == (4, {Drop.FULL: 4})
+
+
+def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() -> None:
+    """There is hardly anything left to compare them with."""
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (4, False, "int8"): (20, 1, 2),
+        (9, False, "fp32"): (5, 1, 1),
+        (9, False, "int8"): (95, 2, 4),
+        (10, True, "int8"): (100, 1, 0),
+    }
+    splits = {**SPLITS, 9: (5, 0.95), 10: (5, 1.0)}
+    evidence = gather(Evidence(), [("g", sheet(counts))], PLAN, splits, (5.0, 6.0))
+    stretch = Stretch(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
+    assert evidence.lately == (stretch,)
+
+
+def test_latency_and_cost_of_a_warm_up_count_nowhere() -> None:
+    """Errors do, from the first second of a step; after its half minute all does."""
+    plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
+    runs = {"int8": Run(revision=3, rows=10, cpu_ms=5.0)}
+    evidence = Evidence()
+    for second in range(100, 140):
+        one = sheet({(3, False, "int8"): (10, 1, 3)}, runs=runs)
+        evidence = gather(evidence, [("g", one)], plan, SPLITS, (second, second + 1.0))
+    [segment] = evidence.segments
+    assert (segment.requests.candidate, segment.errors.candidate) == (400, 40)
+    assert (segment.timed.candidate, segment.over_limit.candidate) == (200, 60)
+    assert (segment.candidate_cost.rows, segment.candidate_cost.blocks) == (200, 20)
+
+
+def test_each_step_has_a_warm_up_of_its_own() -> None:
+    """And a key that comes late in it has none: it is the variant that warms up."""
+    plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
+    evidence = gathered(sheet({(3, False, "int8"): (10, 0, 3)}))
+    counts: dict[Choice, tuple[int, int, int]] = {
+        (3, True, "int8"): (10, 0, 3),
+        (4, False, "int8"): (5, 0, 3),
+    }
+    evidence = gather(evidence, [("g", sheet(counts))], plan, SPLITS, (25.0, 26.0))
+    timed = {segment.key: segment.timed.candidate for segment in evidence.segments}
+    assert timed == {(1, 0.1, False): 10, (1, 0.1, True): 10, (2, 0.5, False): 0}
+
+
+def test_the_evidence_before_stays_as_it_was() -> None:
+    """It is in force until the new one is written down."""
+    part = Comparison(pairs=3)
+    copies = Copies(pairs=part, outputs={"y": part}, slices={"de": part})
+    before = gathered(sheet({(3, False, "int8"): (1, 0, 0)}, copies=copies))
+    text = before.model_dump_json()
+    gathered(sheet({(3, False, "int8"): (1, 0, 0)}, copies=copies), before=before)
+    assert before.model_dump_json() == text
+
+
+def test_the_last_sheet_of_each_gateway_is_remembered() -> None:
+    """With the evidence, so that the two cannot come apart."""
+    before = gathered(sheet({}, 7), sheet({}, 3))
+    assert gathered(sheet({}, 8), before=before).sheets == {"g0": 8, "g1": 3}
+
+
+def test_a_death_counts_against_what_ran() -> None:
+    """By variant; where both ran, against both, and where nothing did, against nobody."""
+    before = gathered(sheet({}, died=("int8",)))
+    after = gathered(sheet({}, died=("fp32", "int8")), sheet({}, died=("fp32",)), sheet({}), before=before)
+    assert (before.deaths, after.deaths) == (Pair(candidate=1), Pair(baseline=2, candidate=2))
+
+
+def keyed(revision: int, variant: str, count: Count) -> Sheet:
+    """Requests of one bucket of keys."""
+    return replace(sheet({}), counts={(revision, True, variant): Count(keys={7: count})})
+
+
+def test_the_past_before_the_rollout_is_apart_from_the_shadows() -> None:
+    """There were no limits then, so it says nothing of what was over one; that of all gateways adds up."""
+    before = keyed(BEFORE, "fp32", Count(requests=9, errors=2))
+    shadow = keyed(2, "fp32", Count(requests=5, over_limit=1))
+    evidence = gathered(before, shadow, before)
+    assert evidence.before == Keys(buckets={7: 18}, errors={7: 4})
+    assert evidence.past == Keys(buckets={7: 5}, over_limit={7: 1})
+    assert evidence.segments == ()
+
+
+def test_what_keys_were_over_in_a_warm_up_counts_nowhere() -> None:
+    """Their errors do."""
+    plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
+    told = keyed(3, "int8", Count(requests=5, errors=2, over_limit=4))
+    [segment] = gather(Evidence(), [("g", told)], plan, SPLITS, (5.0, 6.0)).segments
+    assert segment.candidate_keys == Keys(buckets={7: 5}, errors={7: 2})

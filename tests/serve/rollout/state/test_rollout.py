@@ -1,0 +1,71 @@
+import pytest
+from pydantic import ValidationError
+
+from serve.base.routing import Routes
+from serve.counting.quantiles import NO_LIMITS
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.rollout import Phase, Plan, fix_limits, start
+from tests.serve.rollout.rollouts import at_step, begun
+
+
+def test_it_begins_in_the_shadow_with_no_user_on_the_candidate() -> None:
+    """Copies of all requests, answers to none."""
+    rollout = begun()
+    assert (rollout.phase, rollout.share, rollout.shadow_share) == (Phase.SHADOW, 0.0, 1.0)
+
+
+def test_the_shadow_may_be_skipped_in_so_many_words() -> None:
+    """Then the first step is the beginning."""
+    rollout = begun(Policy(shadow=Shadow(skip=True)))
+    assert (rollout.phase, rollout.step, rollout.share, rollout.shadow_share) == (Phase.STEP, 1, 0.01, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("phase", "step", "share"),
+    [
+        (Phase.SHADOW, 0, 0.0),
+        (Phase.STEP, 3, 0.25),
+        (Phase.PAUSED, 3, 0.25),
+        (Phase.WAITING_APPROVAL, 3, 0.25),
+        (Phase.STEP, 5, 0.95),
+        (Phase.WATCHING, 5, 1.0),
+        (Phase.DONE, 5, 1.0),
+        (Phase.ROLLED_BACK, 3, 0.0),
+        (Phase.INCONCLUSIVE, 3, 0.0),
+    ],
+)
+def test_the_routes_in_force_follow_from_the_phase(phase: Phase, step: int, share: float) -> None:
+    """Who stands still keeps the share; who ended badly or without a decision gives it back."""
+    rollout = at_step(step).model_copy(update={"phase": phase})
+    routes = Routes(model="digits", baseline="fp32", weights=rollout.weights)
+    assert routes.share("int8") == share
+    assert routes.share("fp32") == 1 - share
+
+
+def test_the_limit_is_fixed_when_the_rollout_starts() -> None:
+    """1.25 times what the baseline's quantile was, and a slower baseline later moves nothing."""
+    rollout = begun()
+    assert rollout.limit_ms == 12.5
+    assert fix_limits(rollout, 99.0, NO_LIMITS) is rollout
+
+
+def test_a_limit_that_was_not_known_can_be_fixed_later() -> None:
+    """A baseline without traffic has no quantile yet."""
+    unknown = start("r1", Plan(model="digits", baseline="fp32", candidate="int8"), None, "ann", 0.0)
+    assert unknown.limit_ms is None
+    known = fix_limits(unknown, 8.0, (2.0, None, None))
+    assert (known.limit_ms, known.steady_ms) == (10.0, (2.0, None, None))
+    assert fix_limits(known, 9.0, (3.0, 5.0, 9.0)).steady_ms == (2.0, 5.0, 9.0)
+
+
+def test_a_limit_in_ms_needs_no_baseline() -> None:
+    """It is taken as written."""
+    policy = Policy(guards=Guards(latency=LatencyGuard(limit_ms=40)))
+    plan = Plan(model="digits", baseline="fp32", candidate="int8", policy=policy)
+    assert start("r1", plan, None, "ann", 0.0).limit_ms == 40
+
+
+def test_a_variant_is_not_rolled_out_against_itself() -> None:
+    """The message names it."""
+    with pytest.raises(ValidationError, match="candidate 'fp32' is the baseline"):
+        Plan(model="digits", baseline="fp32", candidate="fp32")

@@ -1,0 +1,121 @@
+import pytest
+from sqlalchemy import create_engine, insert, text
+
+from serve.base.errors import InvalidRecord, StoreFailed
+from serve.rollout.evidence.evidence import Events, Pair
+from serve.rollout.state.feedback import Feedback
+from serve.rollout.store import schema
+from serve.rollout.store.migrations import MIGRATIONS
+from serve.rollout.store.schema import open_engine
+from serve.rollout.store.store import Store
+from tests.serve.rollout.stores import go_on, sealed, started
+
+NOTHING = Feedback(counted=0, double=(), late=(), unknown=())
+
+
+def execute(url: str, statement: str) -> None:
+    """Do something behind the store's back."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
+    """An old program must not write into what it does not know."""
+    execute(url, "UPDATE schema_version SET version = 99")
+    with pytest.raises(StoreFailed, match="has schema version 99, this program knows 7; use the newer one"):
+        Store(url, "keeper")
+
+
+def test_a_store_of_an_older_schema_is_migrated_with_all_that_is_in_it(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next version's statements are run once, whoever opens it."""
+    go_on(store, 0.0)
+    newer = (*MIGRATIONS, ("ALTER TABLE lease ADD COLUMN place TEXT",))
+    monkeypatch.setattr(schema, "MIGRATIONS", newer)
+    for _ in range(2):
+        other = Store(url, "keeper")
+        assert other.read("digits").number == 1
+        other.close()
+    execute(url, "UPDATE lease SET place = 'here'")
+
+
+def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was made before there was any; its trail stays."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:1])
+        engine = open_engine(url)
+        with engine.begin() as connection:
+            connection.execute(insert(schema.TRAIL).values(**sealed(started())[0].model_dump()))
+        engine.dispose()
+    store = Store(url, "keeper")
+    assert store.renew(1.0)
+    assert store.learn("digits", (), None, 1.0) == NOTHING
+    assert store.read("digits").number == 1
+    store.close()
+
+
+def test_labels_that_were_told_before_they_were_counted_by_seconds_still_count(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollout that runs while the program is replaced keeps them."""
+    with monkeypatch.context() as patch:
+        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:4])
+        open_engine(url).dispose()
+    values = (
+        "'d1', TRUE, 7.2, FALSE",
+        "'d2', TRUE, 7.9, TRUE",
+        "'d3', FALSE, 9.1, FALSE",
+        "'d4', TRUE, 9.1, NULL",
+    )
+    for value in values:
+        execute(
+            url,
+            "INSERT INTO answered (model, rollout, step, split, sticky, id, candidate, at_s, outcome) "
+            f"VALUES ('digits', 'r1', 1, 0.5, FALSE, {value})",
+        )
+    store = Store(url, "keeper")
+    [found] = store.labels("r1")
+    assert (found.labelled, found.wrong) == (Pair(baseline=1, candidate=2), Events.ticks([(0, 1), (1, 0)]))
+    store.close()
+
+
+def test_a_migration_that_fails_changes_nothing(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the version nor the tables, so that the old program still works."""
+    with monkeypatch.context() as patch:
+        statements = ("ALTER TABLE lease ADD COLUMN place TEXT", "no such statement")
+        patch.setattr(schema, "MIGRATIONS", (*MIGRATIONS, statements))
+        with pytest.raises(StoreFailed):
+            Store(url, "keeper")
+    assert go_on(store, 0.0) == 1
+    other = Store(url, "keeper")
+    other.close()
+
+
+@pytest.mark.parametrize(
+    "wrong", ["mysql://ann:secret@host/db", "rollouts.db", "sqlite://", "sqlite:///:memory:"]
+)
+def test_a_url_of_something_else_is_refused(wrong: str) -> None:
+    """With what it should look like, and without its password."""
+    with pytest.raises(InvalidRecord, match="a store's URL is sqlite:") as refused:
+        Store(wrong, "keeper")
+    assert "secret" not in str(refused.value)
+
+
+def test_a_store_that_is_out_of_reach_is_named_without_its_password() -> None:
+    """Nobody listens there."""
+    with pytest.raises(StoreFailed, match=r"127\.0\.0\.1") as refused:
+        Store("postgresql://ann:secret@127.0.0.1:1/rollouts", "keeper")
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+def test_connections_that_were_cut_are_made_anew(store: Store, url: str) -> None:
+    """As by a restart of the database between two ticks."""
+    go_on(store, 0.0)
+    execute(url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid()")
+    assert go_on(store, 61.0) == 2
