@@ -10,17 +10,11 @@ COMMANDS = {
     "add": ("export.adding.cli:add", "put a candidate from elsewhere into the repository"),
     "show": ("serve.bundles.show:show", "show a model's bundles side by side"),
     "serve": ("deployments.cli:serve", "serve a repository behind one endpoint, traffic split by weights"),
-    "routes": (
-        "serve.control.cli.routes_command:routes",
-        "show or change how a server splits a model's traffic",
-    ),
-    "rollout": (
-        "serve.control.cli.rollout_command:rollout",
-        "move traffic to a variant while the evidence allows it",
-    ),
+    "routes": ("serve.control.cli.routes_command:routes", "show or change how a server splits traffic"),
+    "rollout": ("serve.control.cli.rollout_command:rollout", "move traffic while the evidence allows it"),
     "verify": (
         "serve.rollout.verify:verify",
-        "look whether a store of rollouts holds what was written into it",
+        "check a store of rollouts against its seals",
     ),
     "loadtest": ("loadtests.cli:loadtest", "measure the variants behind a URL: run, compare, capacity, soak"),
     "qualify": ("loadtests.qualify.cli:qualify", "weigh a variant by quality, capacity, shadow and canary"),

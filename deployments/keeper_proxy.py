@@ -11,10 +11,16 @@ from ray.serve.handle import DeploymentHandle
 from deployments.keeper import Keeper
 from serve.base.errors import CounterweightError, RefusedAction, StaleRevision, Unwritten, VariantUnavailable
 from serve.base.routing import Routes
-from serve.control.api import (
+from serve.control.api import Bundles
+from serve.counting.breaker import Trip
+from serve.counting.usage import Usage
+from serve.engine.catalog import IndexEntry
+from serve.engine.keeper_silence import Judging
+from serve.engine.registry import Registry
+from serve.rollout.notices import Notices
+from serve.rollout.records import (
     Act,
     ActWanted,
-    Bundles,
     Curves,
     RolloutLine,
     RolloutView,
@@ -22,12 +28,6 @@ from serve.control.api import (
     RoutesWanted,
     TrailLine,
 )
-from serve.counting.breaker import Trip
-from serve.counting.usage import Usage
-from serve.engine.catalog import IndexEntry
-from serve.engine.keeper_silence import Judging
-from serve.engine.registry import Registry
-from serve.rollout.notices import Notices
 from serve.rollout.replay import Replay
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.trail.qualification import Qualification, QualificationView

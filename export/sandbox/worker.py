@@ -1,7 +1,7 @@
 """Worker: the process in which an export really runs, and with it the user's code.
 
-`python -m export.sandbox.worker FD` reads a request from its standard input and answers on the pipe FD, one JSON
-object a line. What the user's code prints goes to standard error.
+`python -m export.sandbox.worker FD` reads a request from its standard input and answers on the pipe FD, one
+JSON object a line. What the user's code prints goes to standard error.
 """
 
 import ctypes

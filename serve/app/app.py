@@ -55,7 +55,7 @@ def create_app(  # noqa: PLR0913, PLR0917 - a server has so many parts
             *repository_routes(repository, gate, reader),
             embeddings_route(registry.models, gate, reader),
             *control_routes(registry, control, gate, settings, reader),
-            metrics_route(registry, control, gate),
+            metrics_route(registry, control.usage, gate),
             *docs_routes(),
             *dashboard_routes(),
         ],

@@ -1,11 +1,16 @@
-"""Commands: what people and programs ask of the controller; `serve.control.api.Control`, without the network."""
+"""Commands: the operations of the control API, in the process of the keeper."""
 
 from collections.abc import Sequence
 
 from serve.base.errors import InvalidRecord, InvalidRequest, RefusedAction, StaleRevision, UnknownModel
 from serve.base.record import nearest
 from serve.base.routing import Routes
-from serve.control.api import (
+from serve.control.at_once import require_current
+from serve.rollout import advance
+from serve.rollout.carry import begin
+from serve.rollout.controller import Controller
+from serve.rollout.limits import steady_of
+from serve.rollout.records import (
     Act,
     ActWanted,
     Curves,
@@ -15,11 +20,6 @@ from serve.control.api import (
     RoutesWanted,
     TrailLine,
 )
-from serve.control.at_once import require_current
-from serve.rollout import advance
-from serve.rollout.carry import begin
-from serve.rollout.controller import Controller
-from serve.rollout.limits import steady_of
 from serve.rollout.replay import Replay, replay
 from serve.rollout.situation import Situation
 from serve.rollout.startable import require_startable

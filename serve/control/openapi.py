@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from serve.control.api import Act
 from serve.control.examples import (
     CURVES_ANSWER,
     FEEDBACK_ANSWER,
@@ -22,6 +21,7 @@ from serve.control.examples import (
     act_examples,
 )
 from serve.openapi.operations import TOKEN, Operation, json_answer, json_body, operation, shared
+from serve.rollout.records import Act
 
 _LOOKED = ("401", "403", "404", "503")
 _CHANGED = ("400", "401", "403", "404", "413", "415", "429", "503")

@@ -5,9 +5,11 @@ from pydantic_core import CoreSchema, core_schema
 
 from serve.base.record import Record
 from serve.base.routing import Routes
-from serve.control.api import (
+from serve.control.api import Bundles
+from serve.openapi.schemas import Schema, listed, mapped, number, record, ref, text, whole
+from serve.rollout.judging.weigh import Weighed, Weighing
+from serve.rollout.records import (
     ActWanted,
-    Bundles,
     Curves,
     RolloutLine,
     RolloutView,
@@ -15,8 +17,6 @@ from serve.control.api import (
     RoutesWanted,
     TrailLine,
 )
-from serve.openapi.schemas import Schema, listed, mapped, number, record, ref, text, whole
-from serve.rollout.judging.weigh import Weighed, Weighing
 from serve.rollout.replay import Replay
 from serve.rollout.state.feedback import Feedback, Outcomes
 from serve.rollout.trail.qualification import Qualification, QualificationView

@@ -1,14 +1,28 @@
 """Copies: what became of the copies for one shadow. They add up, over batches and gateways."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 
-from serve.rollout.evidence.evidence import Comparison, Drop
+from serve.counting.comparison import Comparison
 
 # Slices that are kept apart.
 MOST_SLICES = 32
 # Answers that labels may come for and that a gateway holds at most while no keeper takes them.
 _MOST_MATCHED = 100_000
 _OTHER = "other"
+
+
+class Drop(StrEnum):
+    """Why a copy was dropped."""
+
+    # The shadow's queue was full.
+    FULL = "full"
+    # The shadow was not up.
+    DOWN = "down"
+    # Live requests were waiting, which come first.
+    BUSY = "busy"
+    # A fault of the server.
+    FAULT = "fault"
 
 
 @dataclass(kw_only=True, slots=True)

@@ -8,8 +8,8 @@ from serve.counting.sums import Sum, Sums
 
 
 class Keys(Sums):
-    """Requests by the bucket of their key (see `serve.base.routing.bucket_of`), and the bad ones among them where
-    there are any."""
+    """Requests by the bucket of their key (see `serve.base.routing.bucket_of`), and the bad ones among them
+    where there are any."""
 
     buckets: Mapping[int, Sum] = {}
     errors: Mapping[int, Sum] = {}

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.bundles.figures import Meaning, Task
+from serve.counting.comparison import Clusters, Comparison, Moments
 from serve.engine.closeness import LEAST_SHARE, are_apart, are_close, cosine_of, divergence, log_shares
 from serve.engine.meaning import are_shares, breaks_form, read_meaning
-from serve.rollout.evidence.evidence import Clusters, Comparison, Moments
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

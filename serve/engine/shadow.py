@@ -16,13 +16,13 @@ from serve.base.errors import ONE_REQUESTS, CounterweightError, VariantUnavailab
 from serve.base.settings import Settings
 from serve.bundles.figures import Meaning, Task
 from serve.counting.census import Census, Disagreement
-from serve.counting.copies import Copies, add_copies
+from serve.counting.comparison import Clusters, Comparison
+from serve.counting.copies import Copies, Drop, add_copies
 from serve.engine.batch import Outputs
 from serve.engine.compare_outputs import describe, worst
 from serve.engine.pairing import Paired, pair, require_whole
 from serve.engine.shadow_copy import Copy, match_classes
 from serve.engine.variant import ServedVariant
-from serve.rollout.evidence.evidence import Clusters, Comparison, Drop
 
 _log = logging.getLogger("counterweight.shadow")
 # Nobody waits for a copy: more of them in a run cost less.

@@ -1,14 +1,13 @@
 """Metrics: `/metrics` for Prometheus, all gateways' counts together."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.base.errors import CounterweightError
-from serve.control.api import Control
 from serve.counting.tally import Loads
 from serve.counting.usage import Usage
 from serve.engine.registry import Registry
@@ -19,23 +18,23 @@ from serve.observe.metrics import ModelView, VariantView, render
 _USAGE_TIMEOUT_S = 3.0
 
 
-def metrics_route(registry: Registry, control: Control, gate: Gate) -> Route:
-    """`/metrics`."""
+def metrics_route(registry: Registry, usage: Callable[[], Awaitable[Usage]], gate: Gate) -> Route:
+    """`/metrics`. `usage` asks the keeper what the server's processes have cost."""
 
     async def metrics(request: Request) -> Response:
-        usage = await _usage(control)
+        used = await _ask(usage)
         views = _views(registry, registry.counted())
-        content, media_type = render(views, usage, request.headers.get("accept", ""))
+        content, media_type = render(views, used, request.headers.get("accept", ""))
         return Response(content, media_type=media_type)
 
     return Route("/metrics", gate.view(metrics))
 
 
-async def _usage(control: Control) -> Usage | None:
+async def _ask(usage: Callable[[], Awaitable[Usage]]) -> Usage | None:
     """None while the keeper is away: what was counted is shown all the same."""
     try:
         async with asyncio.timeout(_USAGE_TIMEOUT_S):
-            return await control.usage()
+            return await usage()
     except (CounterweightError, TimeoutError):
         return None
 

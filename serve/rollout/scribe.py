@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from threading import RLock
 
 from serve.base.errors import BrokenTrail, StaleRevision
-from serve.control.api import TrailLine
 from serve.rollout.clock import SteadyClock
 from serve.rollout.distrust import distrusted
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.limits import refresh
+from serve.rollout.records import TrailLine
 from serve.rollout.situation import Situation
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.state.rollout import Rollout

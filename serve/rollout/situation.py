@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from serve.base.routing import Routes
 from serve.bundles.unserved import Unserved
-from serve.control.api import RolloutLine
 from serve.counting.census import Disagreement, Sheet, Watch
 from serve.counting.quantiles import NO_LIMITS, Limits
 from serve.rollout.distrust import all_to_baseline
@@ -15,6 +14,7 @@ from serve.rollout.evidence.evidence import Evidence, Segment
 from serve.rollout.evidence.matched import Matched
 from serve.rollout.judging.judge import Verdict
 from serve.rollout.judging.labelled import with_labels
+from serve.rollout.records import RolloutLine
 from serve.rollout.state.rollout import Rollout, watch_of
 from serve.rollout.store.feedback import Answer
 from serve.rollout.store.store import Present

@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import pairwise
 
-from serve.control.api import Curve, Curves
 from serve.counting.quantiles import History, between, steady_ms
 from serve.counting.tally import Histogram, Loads, Tally
+from serve.rollout.records import Curve, Curves
 
 _EVERY_S = 5.0
 _LENGTH_S = 600.0

@@ -11,10 +11,10 @@ import pytest
 
 from deployments.gateways import journals_of
 from deployments.keeper import Keeper
-from serve.control.api import ActWanted, RolloutWanted
 from serve.counting.census import Admitted, Census
 from serve.counting.journal import Journal, stand
 from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.records import ActWanted, RolloutWanted
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
 from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from deployments.keeper import Keeper
-from serve.control.api import ActWanted, RolloutWanted
 from serve.engine.catalog import LoadedModel
+from serve.rollout.records import ActWanted, RolloutWanted
 from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from serve.control.api import RolloutView, RolloutWanted, TrailLine
 from serve.control.cli.client import Client
+from serve.rollout.records import RolloutView, RolloutWanted, TrailLine
 from serve.rollout.replay import Replay
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from serve.control.api import RoutesWanted
 from serve.control.cli.client import Client
+from serve.rollout.records import RoutesWanted
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
 from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 

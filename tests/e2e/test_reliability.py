@@ -14,8 +14,8 @@ from statistics import median
 import psutil
 import pytest
 
-from serve.control.api import RoutesWanted
 from serve.control.cli.client import Client
+from serve.rollout.records import RoutesWanted
 from tests.e2e.graphs import body, fails, make_numbers, times
 from tests.e2e.server import ROOT, Server, running_server, wait_until
 from tests.e2e.steady import Ask, Steady, steady

@@ -12,8 +12,8 @@ import pytest
 from scipy.stats import binom
 
 from serve.base.errors import ServerFailed
-from serve.control.api import RoutesWanted
 from serve.control.cli.client import Client
+from serve.rollout.records import RoutesWanted
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
 from tests.e2e.rollouts import Told, begin, tell_of

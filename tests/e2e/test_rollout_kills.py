@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from serve.base.errors import ServerFailed
-from serve.control.api import ActWanted
 from serve.control.cli.client import Client
+from serve.rollout.records import ActWanted
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, make_numbers, times
 from tests.e2e.rollouts import Told, begin, tell_of, trail_of

@@ -10,6 +10,27 @@ ROOMS = ("serve", "export", "deployments", "loadtests")
 DOORS = {"serve": set(), "export": {"serve"}, "deployments": {"serve"}, "loadtests": set()}
 # The one room that may name a heavy package.
 OWNERS = {"torch": "export", "torch_pruning": "export", "ray": "deployments", "locust": "loadtests"}
+# The order inside `serve/`, lowest first. A folder imports only folders below it; those in one line do not import
+# each other.
+WINGS = (
+    ("base",),
+    ("counting",),
+    ("bundles",),
+    ("rollout/evidence", "engine"),
+    ("rollout/state",),
+    ("rollout/judging",),
+    ("rollout/trail",),
+    ("rollout/store",),
+    ("rollout",),
+    ("observe",),
+    ("oip",),
+    ("http",),
+    ("openapi",),
+    ("control",),
+    ("control/http", "control/cli"),
+    ("app",),
+)
+FLOORS = {f"serve/{wing}": floor for floor, wings in enumerate(WINGS) for wing in wings}
 SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 
@@ -46,7 +67,32 @@ def test_our_room_called_serve_is_never_mistaken_for_rays(path: Path) -> None:
             assert all(alias.asname == "ray_serve" for alias in node.names if alias.name == "serve")
 
 
-def test_every_room_has_its_tests() -> None:
-    """Tests mirror the rooms."""
-    for room in ROOMS:
-        assert list((ROOT / "tests" / room).glob("test_*.py"))
+@pytest.mark.parametrize("path", [path for path in SOURCES if "serve" in path.parts], ids=str)
+def test_a_folder_of_serve_imports_only_folders_below_it(path: Path) -> None:
+    """app > control > http > oip > {engine, rollout} > bundles > counting > base."""
+    own = path.parent.relative_to(ROOT).as_posix()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("serve."):
+            opened = folder_of(node.module)
+            assert opened == own or FLOORS[opened] < FLOORS[own], f"{own} imports {node.module}"
+            assert not (own.startswith("serve/rollout") and opened == "serve/engine")
+
+
+def folder_of(module: str) -> str:
+    """The folder of a module, or the module itself where it is one."""
+    path = module.replace(".", "/")
+    return path if (ROOT / path).is_dir() else path.rpartition("/")[0]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_folder_holds_fewer_than_25_files(path: Path) -> None:
+    """A flat folder of more is several products in one."""
+    assert len(list(path.parent.glob("*.py"))) < 25
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_every_folder_with_code_has_its_tests(room: str) -> None:
+    """Tests mirror the rooms and their folders."""
+    for folder in sorted({path.parent for path in SOURCES if path.relative_to(ROOT).parts[0] == room}):
+        if any(path.stem != "__init__" for path in folder.glob("*.py")):
+            assert list((ROOT / "tests" / folder.relative_to(ROOT)).glob("**/test_*.py")), folder

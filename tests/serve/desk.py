@@ -14,11 +14,13 @@ from serve.base.errors import (
 )
 from serve.base.routing import Routes
 from serve.bundles.bundle import sha256
-from serve.control.api import (
+from serve.control.api import Bundles, BundleView
+from serve.counting.usage import Usage
+from serve.rollout import advance
+from serve.rollout.judging.judge import judge
+from serve.rollout.records import (
     Act,
     ActWanted,
-    Bundles,
-    BundleView,
     Curves,
     RolloutLine,
     RolloutView,
@@ -26,9 +28,6 @@ from serve.control.api import (
     RoutesWanted,
     TrailLine,
 )
-from serve.counting.usage import Usage
-from serve.rollout import advance
-from serve.rollout.judging.judge import judge
 from serve.rollout.replay import Replay, replay
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.state.rollout import Plan, Rollout

@@ -4,9 +4,9 @@ import math
 from collections.abc import Sequence
 
 from serve.bundles.bundle import sha256
-from serve.control.api import Curve
 from serve.counting.census import Disagreement
 from serve.counting.usage import Part, PartUsage, Usage
+from serve.rollout.records import Curve
 from serve.rollout.trail.qualification import Outcome, Qualification, Stage
 from tests.serve.story import NOW_S
 

@@ -10,8 +10,16 @@ from serve.base.errors import InvalidRecord, Refused, ServerFailed, StaleRevisio
 from serve.base.record import Record
 from serve.base.routing import Routes
 from serve.base.url import parse_url
-from serve.control.api import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, RoutesWanted, TrailLine
 from serve.control.cli.words import printable
+from serve.rollout.records import (
+    Act,
+    ActWanted,
+    RolloutLine,
+    RolloutView,
+    RolloutWanted,
+    RoutesWanted,
+    TrailLine,
+)
 from serve.rollout.replay import Replay
 
 R = TypeVar("R", bound=Record)

@@ -3,9 +3,9 @@
 import time
 
 from serve.base.errors import ServerFailed
-from serve.control.api import RolloutView
 from serve.control.cli.client import Client
 from serve.control.cli.terminal import Screen
+from serve.rollout.records import RolloutView
 
 _PAUSE_S = 1.0
 # A server that is restarted is waited for so long.

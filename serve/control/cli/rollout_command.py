@@ -10,7 +10,6 @@ from shutil import get_terminal_size
 
 from serve.base.errors import InvalidRecord, Unwritten
 from serve.base.record import nearest
-from serve.control.api import ActWanted, RolloutView, RolloutWanted
 from serve.control.cli.address import open_client
 from serve.control.cli.client import Client
 from serve.control.cli.follow import follow
@@ -18,6 +17,7 @@ from serve.control.cli.history import history, overview
 from serve.control.cli.parser import rollout_parser
 from serve.control.cli.terminal import open_screen
 from serve.control.cli.view import render, summary
+from serve.rollout.records import ActWanted, RolloutView, RolloutWanted
 from serve.rollout.state.policy import Policy, load_policy
 from serve.rollout.state.rollout import Phase
 

@@ -4,9 +4,9 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from serve.control.api import RolloutView
 from serve.control.cli.words import duration, percent, printable
 from serve.counting.census import Disagreement
+from serve.rollout.records import RolloutView
 from serve.rollout.state.rollout import Phase, Rollout
 
 _BAR = 8

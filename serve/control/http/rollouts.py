@@ -8,11 +8,12 @@ from starlette.routing import Route
 
 from serve.base.errors import InvalidRequest
 from serve.base.wording import shorten
-from serve.control.api import Act, ActWanted, Control, RolloutWanted
+from serve.control.api import Control
 from serve.http.bucket import Bucket
 from serve.http.gate import Endpoint, Gate
 from serve.http.reader import Reader
 from serve.http.records import answer_record, answer_records, read_record
+from serve.rollout.records import Act, ActWanted, RolloutWanted
 
 
 def rollout_routes(control: Control, gate: Gate, writes: Bucket, reader: Reader) -> list[Route]:

@@ -4,13 +4,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from serve.control.api import Control, RoutesWanted
+from serve.control.api import Control
 from serve.engine.model import find_model
 from serve.engine.registry import Registry
 from serve.http.bucket import Bucket
 from serve.http.gate import Gate
 from serve.http.reader import Reader
 from serve.http.records import answer_record, read_record
+from serve.rollout.records import RoutesWanted
 
 
 def routes_routes(

@@ -44,8 +44,8 @@ class Course(NamedTuple):
     # The same of all seconds, but in a stall no more events than would begin none: [2].
     usual_events: Array
     usual_requests: Array
-    # Of the judged seconds, as in serve/rollout/evidence/blocks.py, and the blocks that are not closed yet: events of
-    # the candidate and of both: [7, 7], [7, 2].
+    # Of the judged seconds (blocks.py), and the blocks that are not closed yet: events of the candidate and
+    # of both: [7, 7], [7, 2].
     blocks: Array
     open: Array
     # As in serve/rollout/evidence/marks.py: [5, 8, 4].

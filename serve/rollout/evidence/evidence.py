@@ -1,17 +1,17 @@
 """Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
 
 from collections.abc import Mapping
-from enum import StrEnum
 from typing import Self
 
 from pydantic import model_validator
 
 from serve.base.record import Record
 
-# Who reads evidence finds all of it here.
+# All parts of the evidence can be imported from here.
 from serve.counting.comparison import Clusters as Clusters  # noqa: PLC0414
 from serve.counting.comparison import Comparison as Comparison  # noqa: PLC0414
 from serve.counting.comparison import Moments as Moments  # noqa: PLC0414
+from serve.counting.copies import Drop as Drop  # noqa: PLC0414
 from serve.counting.keys import Keys
 from serve.counting.runs import Cost as Cost  # noqa: PLC0414
 from serve.counting.sums import Sum
@@ -23,19 +23,6 @@ from serve.rollout.evidence.segment import Pair as Pair  # noqa: PLC0414
 from serve.rollout.evidence.segment import Segment as Segment  # noqa: PLC0414
 from serve.rollout.evidence.segment import courses_of, go_on, together_in_time
 from serve.rollout.evidence.stretch import Stretch
-
-
-class Drop(StrEnum):
-    """Why a copy was dropped."""
-
-    # The shadow's queue was full.
-    FULL = "full"
-    # The shadow was not up.
-    DOWN = "down"
-    # Live requests were waiting, which come first.
-    BUSY = "busy"
-    # A fault of the server.
-    FAULT = "fault"
 
 
 class Carried(Record):

@@ -130,8 +130,8 @@ TRIALS = {
 
 
 def numbers_of(segment: Segment | None, kind: str) -> tuple[float, ...]:
-    """How the events of this kind fell in time, as `serve.rollout.evidence.course` stores it; where that was not kept,
-    as in what was stored before it was, from their sums."""
+    """How the events of this kind fell in time (course.py). Old stores did not keep it: there, from their
+    sums."""
     if segment is None or not segment.requests.both:
         return ()
     if (numbers := segment.courses.get(kind)) is not None:

@@ -2,8 +2,8 @@
 
 At most a few requests still go to the baseline, and after the last step none: nothing tells the candidate's
 faults from the hour's. So more than a little must be wrong: the rate must be above twice the worse of the
-earlier ones. Stalls are set apart, here as there (serve/rollout/evidence/course.py): they are judged by how long they
-last (serve/rollout/evidence/stalls.py)."""
+earlier ones. Stalls are set apart, as in the earlier steps (evidence/course.py): they are
+judged by how long they last (evidence/stalls.py)."""
 
 import math
 from collections.abc import Sequence

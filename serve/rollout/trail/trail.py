@@ -1,7 +1,7 @@
 """Trail: everything that happened to one model's traffic, in order, each entry sealed with the one before.
 
-A seal is `NAME:MAC`, made with a key (serve/rollout/trail/seal_key.py), or, in what was written without one, the
-plain SHA-256. Once there was a key there is no entry without."""
+A seal is `NAME:MAC`, made with a key (seal_key.py), or, in what was written without one, the plain SHA-256.
+Once there was a key there is no entry without."""
 
 import hashlib
 import json

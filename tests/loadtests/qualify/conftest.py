@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.control.api import RolloutView
 from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.records import RolloutView
 from tests.loadtests.command import Finished
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint

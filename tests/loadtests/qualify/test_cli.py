@@ -10,7 +10,7 @@ import pytest
 from loadtests.errors import LoadTestError
 from loadtests.qualify.cli import qualify as command
 from serve.base.errors import StoreFailed
-from serve.control.api import RolloutView
+from serve.rollout.records import RolloutView
 from tests.loadtests.qualify.conftest import Clockwork, Qualify
 from tests.loadtests.qualify.test_chain import GOOD
 from tests.loadtests.server import METADATA

@@ -14,7 +14,7 @@ from loadtests.sending.client import Client
 from loadtests.sending.live import Live
 from serve.base.errors import StoreFailed
 from serve.base.routing import Routes
-from serve.control.api import RolloutView
+from serve.rollout.records import RolloutView
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
 from tests.loadtests.qualify.views import ALIKE, LIMITS, canary

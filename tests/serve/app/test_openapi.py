@@ -22,7 +22,6 @@ from serve.base.routing import Routes
 from serve.base.settings import Settings
 from serve.base.tensor import Signature, TensorSpec
 from serve.bundles.bundle import read_bundle
-from serve.control.api import ActWanted
 from serve.control.examples import ROLLOUT
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.engine.placement import Placement, Together
@@ -32,6 +31,7 @@ from serve.http.server import HttpServer
 from serve.observe.observer import Observer
 from serve.openapi.request_schemas import INFER_EXAMPLES
 from serve.openapi.shape import resolve
+from serve.rollout.records import ActWanted
 from serve.rollout.state.rollout import Phase
 from tests.conftest import make_bundle
 from tests.serve.desk import Desk

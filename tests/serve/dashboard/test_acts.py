@@ -3,8 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from serve.control.api import ActWanted, RolloutWanted, RoutesWanted
 from serve.rollout.advance import pause
+from serve.rollout.records import ActWanted, RolloutWanted, RoutesWanted
 from serve.rollout.state.policy import Policy, Step
 from serve.rollout.trail.trail import Action
 from tests.serve.dashboard.conftest import Visit, VisitDesk

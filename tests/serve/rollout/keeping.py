@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from serve.base.routing import Routes
-from serve.control.api import ActWanted, RolloutView, RolloutWanted, TrailLine
 from serve.control.commands import Commands
 from serve.counting.census import Census, Disagreement
 from serve.rollout.controller import Controller
 from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.outbox import Outbox
+from serve.rollout.records import ActWanted, RolloutView, RolloutWanted, TrailLine
 from serve.rollout.situation import Situation
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow, Step
 from serve.rollout.state.rollout import Phase, Rollout

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.control.api import ActWanted, RolloutWanted
 from serve.counting.keys import Keys
 from serve.rollout.carry import Earlier, take_up
 from serve.rollout.evidence.evidence import Carried, Evidence
 from serve.rollout.evidence.matched import Matched
+from serve.rollout.records import ActWanted, RolloutWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
 from serve.rollout.state.rollout import Phase

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import event
 
 from serve.base.errors import StaleRevision, StoreFailed
-from serve.control.api import ActWanted
 from serve.control.at_once import AtOnce
+from serve.rollout.records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Policy, Shadow
 from serve.rollout.state.rollout import Phase

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import StaleRevision
-from serve.control.api import ActWanted
+from serve.rollout.records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.feedback import Outcome
 from serve.rollout.state.policy import AccuracyGuard, Shadow

@@ -4,8 +4,8 @@ from copy import deepcopy
 
 import pytest
 
-from serve.control.api import ActWanted
 from serve.counting.tally import EDGES_MS, Load, Tally
+from serve.rollout.records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, Shadow
 from serve.rollout.trail.trail import Action

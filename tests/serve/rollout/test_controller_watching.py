@@ -3,7 +3,7 @@
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.control.api import ActWanted, RoutesWanted
+from serve.rollout.records import ActWanted, RoutesWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Shadow
 from serve.rollout.state.rollout import Phase

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import pytest
 
-from serve.control.api import TrailLine
 from serve.rollout import webhook
+from serve.rollout.records import TrailLine
 from serve.rollout.webhook import Notice, Webhook
 from tests.serve.desk import Desk
 from tests.serve.receiver import Receiver, Reply

@@ -8,11 +8,11 @@ from typing import TextIO
 import pytest
 
 from serve.base.errors import ServerFailed
-from serve.control.api import RolloutView
 from serve.control.cli import follow as following
 from serve.control.cli.client import Client
 from serve.control.cli.follow import follow
 from serve.control.cli.terminal import Journal, open_screen
+from serve.rollout.records import RolloutView
 from serve.rollout.state.rollout import Phase
 from tests.serve.control.cli.conftest import Type
 from tests.serve.control.cli.test_view import view

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import Unwritten
-from serve.control.api import ActWanted, RolloutView, RolloutWanted
+from serve.rollout.records import ActWanted, RolloutView, RolloutWanted
 from serve.rollout.state.policy import Policy
 from tests.serve.control.cli.conftest import Type
 from tests.serve.desk import Desk

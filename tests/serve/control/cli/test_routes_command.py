@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve.base.routing import Routes
-from serve.control.api import ActWanted, RoutesWanted
+from serve.rollout.records import ActWanted, RoutesWanted
 from tests.serve.control.cli.conftest import Type
 from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint

@@ -3,9 +3,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from serve.control.api import RolloutView
 from serve.control.cli.view import bar, render, summary
 from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.records import RolloutView
 from serve.rollout.state.policy import Policy, Shadow, Step
 from serve.rollout.state.rollout import Phase
 from tests.serve.desk import Desk

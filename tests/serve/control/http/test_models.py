@@ -1,7 +1,8 @@
 from pathlib import Path
 
-from serve.control.api import Bundles, Curves
+from serve.control.api import Bundles
 from serve.counting.tally import Load, Tally
+from serve.rollout.records import Curves
 from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
 

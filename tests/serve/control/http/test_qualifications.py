@@ -1,5 +1,5 @@
 from serve.bundles.bundle import sha256
-from serve.control.api import TrailLine
+from serve.rollout.records import TrailLine
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from tests.serve.endpoint import Endpoint
 
