@@ -10,8 +10,7 @@ ROOMS = ("serve", "export", "deployments", "loadtests")
 DOORS = {"serve": set(), "export": {"serve"}, "deployments": {"serve"}, "loadtests": set()}
 # The one room that may name a heavy package.
 OWNERS = {"torch": "export", "torch_pruning": "export", "ray": "deployments", "locust": "loadtests"}
-# The order inside `serve/`, lowest first. A folder imports only folders below it; those in one line do not import
-# each other.
+# The order inside `serve/`, lowest first. A folder imports only folders of lower lines.
 WINGS = (
     ("base",),
     ("counting",),
