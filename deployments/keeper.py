@@ -111,6 +111,8 @@ class Keeper:
 
     async def command(self, name: str, *arguments: Any) -> Any:
         """Do one of `Commands`, and tell the gateways what follows from it."""
+        if name == "bundles":
+            return await self._bundles(*arguments)
         try:
             if (answer := self._at_once.ask(name, *arguments)) is None:
                 return await self._thread.wait(getattr(self._commands, name), *arguments)
@@ -132,8 +134,7 @@ class Keeper:
             list_variants, self._plan.repository, self._catalog, set(self._loading), dict(self._reasons)
         )
 
-    async def bundles(self, model: str) -> Bundles:
-        """See `serve.control.api.Control`."""
+    async def _bundles(self, model: str) -> Bundles:
         stored = await asyncio.to_thread(read_stored, self._plan.repository, model)
         return describe_bundles(stored, self._catalog)
 

@@ -1,8 +1,7 @@
 """Remote: the keeper, as the gateways' HTTP and gRPC see it."""
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
@@ -10,27 +9,17 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.keeper import Keeper
 from serve.base.errors import CounterweightError, RefusedAction, StaleRevision, Unwritten, VariantUnavailable
-from serve.base.routing import Routes
-from serve.control.api import Bundles
+from serve.control.operation import Operation
+from serve.control.operations import ACTS, VIEW
 from serve.counting.breaker import Trip
 from serve.counting.usage import Usage
 from serve.engine.catalog import IndexEntry
 from serve.engine.keeper_silence import Judging
 from serve.engine.registry import Registry
 from serve.rollout.notices import Notices
-from serve.rollout.records import (
-    Act,
-    ActWanted,
-    Curves,
-    RolloutLine,
-    RolloutView,
-    RolloutWanted,
-    RoutesWanted,
-    TrailLine,
-)
-from serve.rollout.replay import Replay
-from serve.rollout.state.feedback import Feedback, Outcome
-from serve.rollout.trail.qualification import Qualification, QualificationView
+from serve.rollout.records import RolloutView
+
+A = TypeVar("A")
 
 # Then an abort acts without the keeper.
 _ABORT_WITHIN_S = 0.6
@@ -72,74 +61,19 @@ class RemoteControl:
         self._registry = registry
         self._notices = notices
 
-    async def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
-        """Other routes."""
-        routes: Routes = await self._command("set_routes", model, wanted, by)
-        return routes
-
-    async def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
-        """Start a rollout."""
-        view: RolloutView = await self._command("start", model, wanted, by)
-        return view
-
-    async def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
-        """What a person does. Raises Unwritten for an abort that no keeper has taken."""
-        command = self._command("act", rollout, act, wanted, by)
-        if act == "abort":
-            trip = Trip(rollout=rollout, by=by, reason=wanted.reason or "aborted")
-            return await self._abort(trip, asyncio.ensure_future(command))
-        view: RolloutView = await command
-        return view
-
-    async def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
-        """Write down what was found of a candidate."""
-        view: QualificationView = await self._command("qualify", model, found, by)
-        return view
-
-    async def qualifications(self, model: str) -> tuple[QualificationView, ...]:
-        """All of a model's."""
-        views: tuple[QualificationView, ...] = await self._command("qualifications", model)
-        return views
-
-    async def view(self, rollout: str) -> RolloutView:
-        """A rollout as it stands."""
-        view: RolloutView = await self._command("view", rollout)
-        return view
-
-    async def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
-        """All of a model's."""
-        lines: tuple[RolloutLine, ...] = await self._command("rollouts", model)
-        return lines
-
-    async def trail(self, model: str, after: int) -> tuple[TrailLine, ...]:
-        """What happened to a model's traffic."""
-        lines: tuple[TrailLine, ...] = await self._command("trail", model, after)
-        return lines
-
-    async def replay(self, rollout: str) -> Replay:
-        """Every verdict computed once more."""
-        replay: Replay = await self._command("replay", rollout)
-        return replay
-
-    async def curves(self, model: str) -> Curves:
-        """The last ten minutes."""
-        curves: Curves = await self._command("curves", model)
-        return curves
-
-    async def bundles(self, model: str) -> Bundles:
-        """What is in the repository of a model."""
-        bundles: Bundles = await _answer(self._keeper.bundles.remote(model), self._registry.judging)
-        return bundles
+    async def ask(self, operation: Operation[A], *arguments: Any) -> A:
+        """The keeper's answer. Raises Unwritten for an abort that no keeper has taken."""
+        command = self._command(operation.name, *arguments)
+        if operation is not ACTS["abort"]:
+            return cast("A", await command)
+        rollout, _, wanted, by = arguments
+        trip = Trip(rollout=rollout, by=by, reason=wanted.reason or "aborted")
+        return cast("A", await self._abort(trip, asyncio.ensure_future(command)))
 
     async def usage(self) -> Usage:
         """What the server's processes have cost so far."""
         usage: Usage = await _answer(self._keeper.usage.remote(), self._registry.judging)
         return usage
-
-    async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
-        """Outcomes of requests that were answered before."""
-        feedback: Feedback = await self._command("feedback", model, outcomes)
-        return feedback
 
     async def _abort(self, trip: Trip, command: "asyncio.Future[RolloutView]") -> RolloutView:
         """The keeper's answer to an abort, which acts here when that does not come in a moment."""
@@ -156,7 +90,7 @@ class RemoteControl:
             if not stopped:
                 raise
             # The keeper has heard of it from a gateway before it read the command.
-            return await self.view(trip.rollout)
+            return await self.ask(VIEW, trip.rollout)
         finally:
             command.cancel()
 

@@ -17,7 +17,7 @@ from serve.base.access import Access
 from serve.base.errors import CounterweightError, StaleRevision
 from serve.base.settings import Settings
 from serve.control.api import Control
-from serve.control.http.paths import control_routes
+from serve.control.endpoints import control_routes
 from serve.engine.catalog import Repository
 from serve.engine.registry import Registry
 from serve.http.embeddings import embeddings_route

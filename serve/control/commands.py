@@ -1,7 +1,5 @@
 """Commands: the operations of the control API, in the process of the keeper."""
 
-from collections.abc import Sequence
-
 from serve.base.errors import InvalidRecord, InvalidRequest, RefusedAction, StaleRevision, UnknownModel
 from serve.base.record import nearest
 from serve.base.routing import Routes
@@ -23,7 +21,7 @@ from serve.rollout.records import (
 from serve.rollout.replay import Replay, replay
 from serve.rollout.situation import Situation
 from serve.rollout.startable import require_startable
-from serve.rollout.state.feedback import Feedback, Outcome
+from serve.rollout.state.feedback import Feedback, Outcomes
 from serve.rollout.state.rollout import Plan, fix_limits, new_name, start
 from serve.rollout.store.store import Store
 from serve.rollout.succession import require_acceptable
@@ -36,7 +34,8 @@ _MOST_ENTRIES = 500
 
 
 class Commands:
-    """Answers people. It waits for the database, and is called from the controller's thread."""
+    """The operations, a method for each. They wait for the database, so the thread of the store calls them.
+    All raise StoreFailed, and what changes something raises LostLease."""
 
     def __init__(self, controller: Controller, store: Store, timeline: Timeline) -> None:
         self._controller = controller
@@ -44,7 +43,8 @@ class Commands:
         self._timeline = timeline
 
     def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
-        """Other routes."""
+        """Other routes. Raises UnknownModel, UnknownVariant, InvalidRequest, StaleRevision; RefusedAction
+        while a rollout of the model runs."""
         situation = self._at(model)
         now = situation.routes
         if wanted.revision is not None and wanted.revision != now.revision:
@@ -72,7 +72,8 @@ class Commands:
         return routes
 
     def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
-        """Start a rollout."""
+        """Start a rollout. Raises UnknownModel, UnknownVariant, InvalidRequest; RefusedAction while another
+        runs."""
         situation = self._at(model)
         require_startable(situation, wanted)
         variants = (situation.baseline, wanted.candidate)
@@ -93,7 +94,8 @@ class Commands:
         return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
-        """Write down what was found of a candidate."""
+        """Write down what was found of a candidate. Raises UnknownModel, UnknownVariant; RefusedAction when
+        it was found of other versions than are loaded."""
         situation = self._at(model)
         _require_loaded(situation, found)
         change = Change(
@@ -107,14 +109,14 @@ class Commands:
         return situation.qualifications[-1]
 
     def qualifications(self, model: str) -> tuple[QualificationView, ...]:
-        """All of a model's, newest first."""
+        """All of a model's, newest first. Raises UnknownModel."""
         if (situation := self._controller.situations.get(model)) is not None:
             return tuple(reversed(situation.qualifications))
         self._require_known(model)
         return tuple(reversed(qualifications_of(self._store.trail(model))))
 
     def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
-        """What a person does."""
+        """What a person does. Raises UnknownRollout, RefusedAction, StaleRevision."""
         situation = self._at(self._store.model_of(rollout))
         before = situation.present.rollout
         if before is None or before.rollout != rollout:
@@ -140,7 +142,7 @@ class Commands:
         return self._controller.view(situation)
 
     def view(self, rollout: str) -> RolloutView:
-        """A rollout as it stands."""
+        """A rollout as it stands. Raises UnknownRollout."""
         model = self._store.model_of(rollout)
         situation = self._controller.situations.get(model)
         last = None if situation is None else situation.present.rollout
@@ -149,29 +151,30 @@ class Commands:
         return past(self._store.trail(model), rollout)
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
-        """All of a model's, newest first."""
+        """All of a model's, newest first. Raises UnknownModel."""
         if (situation := self._controller.situations.get(model)) is not None:
             return tuple(reversed(situation.lines.values()))
         self._require_known(model)
         return rollouts_of(self._store.trail(model))
 
     def trail(self, model: str, after: int) -> tuple[TrailLine, ...]:
-        """What happened to a model's traffic."""
+        """What happened to a model's traffic after the entry of that number, at most 500 entries, oldest
+        first. Raises UnknownModel."""
         self._require_known(model)
         return lines_of(self._store.trail(model, after, _MOST_ENTRIES))
 
     def replay(self, rollout: str) -> Replay:
-        """Every verdict computed once more."""
+        """Every verdict computed once more. Raises UnknownRollout."""
         return replay(self._store.trail(self._store.model_of(rollout)), rollout, self._store.key)
 
     def curves(self, model: str) -> Curves:
-        """The last ten minutes."""
+        """The last ten minutes. Raises UnknownModel."""
         self._at(model)
         return self._timeline.curves(model)
 
-    def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
-        """Outcomes of requests that were answered before."""
-        return self._controller.learn(self._at(model), outcomes)
+    def feedback(self, model: str, told: Outcomes, by: str) -> Feedback:
+        """Outcomes of requests that were answered before. Raises UnknownModel."""
+        return self._controller.learn(self._at(model), told.outcomes)
 
     def _end_watch(self, situation: Situation, by: str, reason: str) -> None:
         """Nobody watches any more what all traffic goes to, because something else begins."""

@@ -30,7 +30,7 @@ def test_gateways_hear_of_the_new_baseline(repository: Path, tmp_path: Path) -> 
     async def scenario() -> tuple[str, str]:
         keeper, _ = await make_keeper(repository, tmp_path)
         await accepted(keeper)
-        return (await served(keeper)).routes.baseline, (await keeper.bundles("linear")).baseline
+        return (await served(keeper)).routes.baseline, (await keeper.command("bundles", "linear")).baseline
 
     assert asyncio.run(scenario()) == ("light", "light")
 

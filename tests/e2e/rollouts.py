@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from serve.control.cli.client import Client
+from serve.control.operations import REPLAY, START, VIEW
 from serve.rollout.records import RolloutView, RolloutWanted, TrailLine
 from serve.rollout.replay import Replay
 from serve.rollout.state.policy import Policy
@@ -53,7 +54,7 @@ class Told:
 def begin(server: Server, model: str, policy: Mapping[str, Any]) -> str:
     """Start a rollout to `light`; its name."""
     wanted = RolloutWanted(candidate="light", policy=Policy.parse(policy, model))
-    return Client(server.url).start(model, wanted).rollout.rollout
+    return Client(server.url).ask(START, model, body=wanted).rollout.rollout
 
 
 def trail_of(server: Server, model: str) -> tuple[TrailLine, ...]:
@@ -65,6 +66,6 @@ def trail_of(server: Server, model: str) -> tuple[TrailLine, ...]:
 def tell_of(server: Server, rollout: str, load: Swarm) -> Told:
     """All that is known of it."""
     client = Client(server.url)
-    view = client.view(rollout)
+    view = client.ask(VIEW, rollout)
     trail = trail_of(server, view.rollout.plan.model)
-    return Told(view=view, trail=trail, replay=client.replay(rollout), load=load)
+    return Told(view=view, trail=trail, replay=client.ask(REPLAY, rollout), load=load)

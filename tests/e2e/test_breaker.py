@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve.control.cli.client import Client
+from serve.control.operations import REPLAY, VIEW
 from serve.counting.breaker import RUN
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, fails, make_numbers, times
@@ -41,14 +42,14 @@ def test_a_candidate_that_fails_totally_is_stopped_by_the_gateways(server: Serve
     with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(AT)), rate=RATE, threads=THREADS) as load:
         load.wait_for(25)
         rollout = begin(server, MODEL, POLICY)
-        wait_until(lambda: client.view(rollout).rollout.phase.over)
+        wait_until(lambda: client.ask(VIEW, rollout).rollout.phase.over)
         # Until every gateway has heard of it.
         wait_until(lambda: not any(sample.parameters for sample in load.samples[-50:]))
     met = [sample for sample in load.samples if sample.parameters]
     assert load.failed() == []
     assert RUN <= len(met) <= GATEWAYS * (RUN + THREADS)
-    over = client.view(rollout)
+    over = client.ask(VIEW, rollout)
     assert (over.rollout.phase, over.rollout.by) == (Phase.ROLLED_BACK, "circuit breaker")
     assert f"{RUN} of the last {RUN} requests failed (RefusedInput {RUN})" in over.rollout.reason
     assert over.routes.weights == {"base": 1.0, "light": 0.0}
-    assert client.replay(rollout).faults == ()
+    assert client.ask(REPLAY, rollout).faults == ()

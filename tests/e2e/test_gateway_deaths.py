@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from serve.base.errors import ServerFailed
+from serve.control import operations
 from serve.control.cli.client import Client
+from serve.control.operations import REPLAY, VIEW
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, dies, make_numbers, times
 from tests.e2e.rollouts import begin
@@ -27,7 +29,7 @@ POLICY = {"shadow": {"skip": True}, "steps": [{"share": 0.5, "minimum_s": 3000},
 def counted(server: Server, rollout: str) -> int:
     """How many requests are in the evidence; -1: no gateway answers."""
     with contextlib.suppress(ServerFailed):
-        segments = Client(server.url).view(rollout).evidence.segments
+        segments = Client(server.url).ask(VIEW, rollout).evidence.segments
         return sum(segment.requests.both for segment in segments)
     return -1
 
@@ -36,7 +38,7 @@ def wait_for_all_gateways(server: Server) -> None:
     """Return when both know the rollout: of thirty connections in a row none came to one that does not."""
 
     def known() -> bool:
-        weights = [Client(server.url).model(MODEL)["routes"]["weights"] for _ in range(30)]
+        weights = [Client(server.url).ask(operations.MODEL, MODEL)["routes"]["weights"] for _ in range(30)]
         return all(each.get("light") for each in weights)
 
     wait_until(known)
@@ -101,15 +103,15 @@ def test_a_candidate_that_ends_gateways_is_rolled_back(survived: Survived) -> No
 
     def over() -> bool:
         with contextlib.suppress(ServerFailed):
-            return client.view(rollout).rollout.phase.over
+            return client.ask(VIEW, rollout).rollout.phase.over
         return False
 
     with steady(server.port, Ask(f"/v2/models/{DYING}/infer", body(AT)), rate=20):
         wait_until(over)
     wait_until(lambda: len(server.replicas("counterweight:gateway")) == 2)
-    view = client.view(rollout)
+    view = client.ask(VIEW, rollout)
     assert view.rollout.phase is Phase.ROLLED_BACK
     assert "gateways died while running it" in view.rollout.reason
     errors = sum(segment.errors.candidate for segment in view.evidence.segments)
     assert errors >= view.evidence.deaths.candidate >= 3
-    assert client.replay(rollout).faults == ()
+    assert client.ask(REPLAY, rollout).faults == ()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from serve.control.cli.client import Client
+from serve.control.operations import SET_ROUTES
 from serve.rollout.records import RoutesWanted
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
 from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
@@ -92,7 +93,7 @@ def qualify(server: Server, candidate: str, folder: Path) -> Told:
 
 def set_weights(server: Server, weights: dict[str, float]) -> None:
     """Return when they are in force."""
-    Client(server.url).set_routes(MODEL, RoutesWanted(weights=weights))
+    Client(server.url).ask(SET_ROUTES, MODEL, body=RoutesWanted(weights=weights))
     wait_until(lambda: weights_of(server) == weights)
 
 

@@ -12,7 +12,9 @@ import pytest
 from scipy.stats import binom
 
 from serve.base.errors import ServerFailed
+from serve.control import operations
 from serve.control.cli.client import Client
+from serve.control.operations import SET_ROUTES, VIEW
 from serve.rollout.records import RoutesWanted
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
@@ -101,7 +103,7 @@ class Critic:
 
 def is_loaded(client: Client, model: str) -> bool:
     """Whether it has had load for a second or so."""
-    return bool(client.model(model)["variants"]["base"]["requests"] > RATE)
+    return bool(client.ask(operations.MODEL, model)["variants"]["base"]["requests"] > RATE)
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,9 @@ def told(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
                 critic.judge()
             # A server under load may be late with an answer about itself.
             with suppress(ServerFailed):
-                running.difference_update([m for m in running if client.view(rollouts[m]).rollout.phase.over])
+                running.difference_update(
+                    [m for m in running if client.ask(VIEW, rollouts[m]).rollout.phase.over]
+                )
             return not running
 
         wait_until(all_over, 500)
@@ -223,10 +227,10 @@ def test_a_shadow_that_hangs_is_not_felt(server: Server) -> None:
     spent_s = replica.cpu_times().user
     with steady(server.port, Ask("/v2/models/dying/infer", body(AT)), rate=50) as load:
         load.wait_for(50)
-        client.set_routes("dying", RoutesWanted(shadows={"hangs": 1.0}))
+        client.ask(SET_ROUTES, "dying", body=RoutesWanted(shadows={"hangs": 1.0}))
         wait_until(lambda: replica.cpu_times().user > spent_s + 1)
         load.wait_for(50)
-        client.set_routes("dying", RoutesWanted(shadows={}))
+        client.ask(SET_ROUTES, "dying", body=RoutesWanted(shadows={}))
     assert alive([replica]) == [replica]
     assert load.failed() == []
     assert load.marked() == []

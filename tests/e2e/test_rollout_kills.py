@@ -15,7 +15,9 @@ import psutil
 import pytest
 
 from serve.base.errors import ServerFailed
+from serve.control import operations
 from serve.control.cli.client import Client
+from serve.control.operations import ACTS, REPLAY, VIEW
 from serve.rollout.records import ActWanted
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, make_numbers, times
@@ -68,7 +70,7 @@ class Ordeal:
     @property
     def counted(self) -> int:
         """How many requests are in the evidence."""
-        segments = Client(self.server.url).view(self.rollout).evidence.segments
+        segments = Client(self.server.url).ask(VIEW, self.rollout).evidence.segments
         return sum(segment.requests.both for segment in segments)
 
 
@@ -107,7 +109,7 @@ def watching(port: int) -> Iterator[list[list[float]]]:
 def step_of(server: Server, rollout: str) -> int:
     """The step that it is on; -1: nobody says."""
     try:
-        return Client(server.url).view(rollout).rollout.step
+        return Client(server.url).ask(VIEW, rollout).rollout.step
     except ServerFailed:
         return -1
 
@@ -139,7 +141,7 @@ def ordeal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordeal]:
         client = Client(server.url)
 
         def requests() -> int:
-            return int(client.model(MODEL)["variants"]["base"]["requests"])
+            return int(client.ask(operations.MODEL, MODEL)["variants"]["base"]["requests"])
 
         with swarm(server.url, MODEL, folder, rate=RATE) as load, watching(server.port) as seen:
             wait_until(lambda: requests() > 0)
@@ -210,15 +212,17 @@ def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
         second = Client(server.url)
 
         def alike() -> bool:
-            return bool(first.model(MODEL)["routes"] == second.model(MODEL)["routes"])
+            return bool(
+                first.ask(operations.MODEL, MODEL)["routes"] == second.ask(operations.MODEL, MODEL)["routes"]
+            )
 
         wait_until(alike)
-        first.act(ordeal.rollout, "promote", ActWanted())
+        first.ask(ACTS["promote"], ordeal.rollout, body=ActWanted())
         wait_until(alike)
         # Before the first has given a sign of life it may be dead, and an abort would not wait for it.
-        wait_until(lambda: "only follows" in " ".join(second.view(ordeal.rollout).warnings))
+        wait_until(lambda: "only follows" in " ".join(second.ask(VIEW, ordeal.rollout).warnings))
         with pytest.raises(ServerFailed, match="has the lease"):
-            second.act(ordeal.rollout, "abort", ActWanted())
+            second.ask(ACTS["abort"], ordeal.rollout, body=ActWanted())
         counted = ordeal.counted
         for number in range(FEW):
             assert ordeal.server.post(f"/v2/models/{MODEL}/infer", body(number)).status == 200
@@ -227,12 +231,15 @@ def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
 
         def acts() -> bool:
             with contextlib.suppress(ServerFailed):
-                return second.act(ordeal.rollout, "abort", ActWanted()).rollout.phase is Phase.ROLLED_BACK
+                return (
+                    second.ask(ACTS["abort"], ordeal.rollout, body=ActWanted()).rollout.phase
+                    is Phase.ROLLED_BACK
+                )
             return False
 
         wait_until(acts)
-        evidence = second.view(ordeal.rollout).evidence
+        evidence = second.ask(VIEW, ordeal.rollout).evidence
         assert sum(segment.requests.both for segment in evidence.segments) == counted + FEW
-        assert second.replay(ordeal.rollout).faults == ()
+        assert second.ask(REPLAY, ordeal.rollout).faults == ()
         trail = trail_of(server, MODEL)
         assert [line.number for line in trail] == list(range(1, len(trail) + 1))

@@ -1,6 +1,6 @@
 """Desk: the control API's other end, in memory, for tests."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from serve.base.errors import (
@@ -15,6 +15,7 @@ from serve.base.errors import (
 from serve.base.routing import Routes
 from serve.bundles.bundle import sha256
 from serve.control.api import Bundles, BundleView
+from serve.control.operation import Operation
 from serve.counting.usage import Usage
 from serve.rollout import advance
 from serve.rollout.judging.judge import judge
@@ -29,7 +30,7 @@ from serve.rollout.records import (
     TrailLine,
 )
 from serve.rollout.replay import Replay, replay
-from serve.rollout.state.feedback import Feedback, Outcome
+from serve.rollout.state.feedback import Feedback, Outcomes
 from serve.rollout.state.rollout import Plan, Rollout
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from serve.rollout.trail.trail import Action
@@ -70,6 +71,10 @@ class Desk:
         self.told: list[tuple[Any, ...]] = []
         # What every call ends with, if anything.
         self.error: Exception | None = None
+
+    async def ask(self, operation: Operation[Any], *arguments: Any) -> Any:
+        """The answer of the method of that name."""
+        return await getattr(self, operation.name)(*arguments)
 
     async def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
         """Other routes."""
@@ -174,10 +179,10 @@ class Desk:
             raise self.error
         return USAGE
 
-    async def feedback(self, model: str, outcomes: Sequence[Outcome]) -> Feedback:
+    async def feedback(self, model: str, told: Outcomes, by: str) -> Feedback:
         """Outcomes whose ids say what is wrong: `late-...`, `unknown-...`; a second one is double."""
-        self._expect(model, "feedback", model, outcomes)
-        ids = [outcome.request_id for outcome in outcomes]
+        self._expect(model, "feedback", model, told, by)
+        ids = [outcome.request_id for outcome in told.outcomes]
         late = tuple(name for name in ids if name.startswith("late"))
         unknown = tuple(name for name in ids if name.startswith("unknown"))
         sound = [name for name in ids if name not in (*late, *unknown)]

@@ -6,23 +6,17 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote
 
+from pydantic import TypeAdapter, ValidationError
+
 from serve.base.errors import InvalidRecord, Refused, ServerFailed, StaleRevision, Unwritten
-from serve.base.record import Record
-from serve.base.routing import Routes
+from serve.base.record import Record, explain
 from serve.base.url import parse_url
 from serve.control.cli.words import printable
-from serve.rollout.records import (
-    Act,
-    ActWanted,
-    RolloutLine,
-    RolloutView,
-    RolloutWanted,
-    RoutesWanted,
-    TrailLine,
-)
-from serve.rollout.replay import Replay
+from serve.control.operation import Operation
+from serve.control.operations import TRAIL
+from serve.rollout.records import TrailLine
 
-R = TypeVar("R", bound=Record)
+A = TypeVar("A")
 
 _TIMEOUT_S = 10
 _LIMIT_BYTES = 64 * 2**20
@@ -38,55 +32,28 @@ class Client:
         self._parts = _server_of(self.url)
         self._token = token
 
-    def models(self) -> list[str]:
-        """The names of all models."""
-        return list(self._ask("GET", "/control/models")["models"])
-
-    def model(self, model: str) -> dict[str, Any]:
-        """A model's routes, its variants with what was counted, and the rollout that runs."""
-        answer: dict[str, Any] = self._ask("GET", _model_path(model))
-        return answer
-
-    def set_routes(self, model: str, wanted: RoutesWanted) -> Routes:
-        """Other routes."""
-        return self._parse(Routes, self._ask("PUT", f"{_model_path(model)}/routes", wanted))
-
-    def start(self, model: str, wanted: RolloutWanted) -> RolloutView:
-        """Start a rollout."""
-        return self._parse(RolloutView, self._ask("POST", f"{_model_path(model)}/rollouts", wanted))
-
-    def rollouts(self, model: str) -> list[RolloutLine]:
-        """All of a model's, newest first."""
-        lines = self._ask("GET", f"{_model_path(model)}/rollouts")["rollouts"]
-        return [self._parse(RolloutLine, line) for line in lines]
+    def ask(self, operation: Operation[A], *names: str, body: Record | None = None, after: int = 0) -> A:
+        """The answer to an operation; `names` are those in its path. Raises Unwritten where it is done, and
+        written down later."""
+        path = operation.path.format_map(
+            dict(zip(operation.names, (quote(name, safe="") for name in names), strict=True))
+        )
+        answer = self._ask(operation.method, f"{path}?after={after}" if operation.after else path, body)
+        try:
+            found = answer if operation.key is None else answer[operation.key]
+            return TypeAdapter(operation.answer).validate_python(found)
+        except KeyError:
+            fault = f"no key {operation.key!r}"
+        except ValidationError as error:
+            fault = explain(error)
+        raise ServerFailed(f"{self.url}: {fault}; is the server of another version than this program?")
 
     def trail(self, model: str) -> list[TrailLine]:
         """Everything that was done to a model's traffic, oldest first."""
         lines: list[TrailLine] = []
-        while True:
-            after = lines[-1].number if lines else 0
-            page = self._ask("GET", f"{_model_path(model)}/trail?after={after}")["entries"]
-            if not page:
-                return lines
-            lines += [self._parse(TrailLine, line) for line in page]
-
-    def view(self, rollout: str) -> RolloutView:
-        """A rollout as it stands."""
-        return self._parse(RolloutView, self._ask("GET", _rollout_path(rollout)))
-
-    def act(self, rollout: str, act: Act, wanted: ActWanted) -> RolloutView:
-        """What a person does to it. Raises Unwritten where it is done, and written down later."""
-        return self._parse(RolloutView, self._ask("POST", f"{_rollout_path(rollout)}/{act}", wanted))
-
-    def replay(self, rollout: str) -> Replay:
-        """Every verdict computed once more, by the server."""
-        return self._parse(Replay, self._ask("GET", f"{_rollout_path(rollout)}/replay"))
-
-    def _parse(self, record: type[R], data: Any) -> R:
-        try:
-            return record.parse(data, self.url)
-        except InvalidRecord as error:
-            raise ServerFailed(f"{error}; is the server of another version than this program?") from None
+        while page := self.ask(TRAIL, model, after=lines[-1].number if lines else 0):
+            lines += page
+        return lines
 
     def _ask(self, method: str, path: str, body: Record | None = None) -> Any:
         """The answer's JSON, an object."""
@@ -147,11 +114,3 @@ def _server_of(url: str) -> SplitResult:
             "and a token by --token-file"
         )
     return parts
-
-
-def _model_path(model: str) -> str:
-    return f"/control/models/{quote(model, safe='')}"
-
-
-def _rollout_path(rollout: str) -> str:
-    return f"/control/rollouts/{quote(rollout, safe='')}"

@@ -5,6 +5,7 @@ import time
 from serve.base.errors import ServerFailed
 from serve.control.cli.client import Client
 from serve.control.cli.terminal import Screen
+from serve.control.operations import VIEW
 from serve.rollout.records import RolloutView
 
 _PAUSE_S = 1.0
@@ -24,7 +25,7 @@ def follow(client: Client, view: RolloutView, screen: Screen) -> RolloutView:
             return view
         time.sleep(_PAUSE_S)
         try:
-            view = client.view(view.rollout.rollout)
+            view = client.ask(VIEW, view.rollout.rollout)
             answered_s, trouble = time.monotonic(), ""
         except ServerFailed as error:
             trouble = str(error)

@@ -17,6 +17,7 @@ from serve.control.cli.history import history, overview
 from serve.control.cli.parser import rollout_parser
 from serve.control.cli.terminal import open_screen
 from serve.control.cli.view import render, summary
+from serve.control.operations import ACTS, MODEL, MODELS, REPLAY, ROLLOUTS, START, VIEW
 from serve.rollout.records import ActWanted, RolloutView, RolloutWanted
 from serve.rollout.state.policy import Policy, load_policy
 from serve.rollout.state.rollout import Phase
@@ -35,9 +36,8 @@ def rollout(arguments: list[str]) -> int:
 
 def _start(client: Client, options: argparse.Namespace) -> int:
     policy = load_policy(options.policy) if options.policy else Policy()
-    view = client.start(
-        options.model, RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
-    )
+    wanted = RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
+    view = client.ask(START, options.model, body=wanted)
     if options.watch:
         return _watch(client, view)
     _say([summary(view), f"watch it: counterweight rollout status {options.model} --watch"])
@@ -49,7 +49,7 @@ def _status(client: Client, options: argparse.Namespace) -> int:
         raise InvalidRecord("--watch came alone; say whose rollout: a MODEL, or a ROLLOUT")
     if options.name is None:
         return _overview(client, as_json=options.json)
-    view = client.view(_find(client, options.name))
+    view = client.ask(VIEW, _find(client, options.name))
     if options.watch:
         return _watch(client, view)
     if options.json:
@@ -60,7 +60,8 @@ def _status(client: Client, options: argparse.Namespace) -> int:
 
 
 def _overview(client: Client, *, as_json: bool) -> int:
-    newest = {model: next(iter(client.rollouts(model)), None) for model in client.models()}
+    lines_of = {model: client.ask(ROLLOUTS, model) for model in _models(client)}
+    newest = {model: lines[0] if lines else None for model, lines in lines_of.items()}
     if as_json:
         lines = {model: line and line.model_dump(mode="json") for model, line in newest.items()}
         _say([json.dumps({"models": lines}, indent=2)])
@@ -71,10 +72,10 @@ def _overview(client: Client, *, as_json: bool) -> int:
 
 def _abort(client: Client, options: argparse.Namespace) -> int:
     # What the gateway knows by itself: no keeper need be there.
-    running = client.model(options.name)["rollout"] if options.name in client.models() else None
+    running = client.ask(MODEL, options.name)["rollout"] if options.name in _models(client) else None
     wanted = ActWanted.parse({"reason": options.reason}, "rollout abort")
     try:
-        said = summary(client.act(running or _find(client, options.name), "abort", wanted))
+        said = summary(client.ask(ACTS["abort"], running or _find(client, options.name), body=wanted))
     except Unwritten as done:
         said = str(done)
     _say([said])
@@ -85,9 +86,9 @@ def _act(client: Client, options: argparse.Namespace) -> int:
     name = _find(client, options.name)
     # What was known when this was decided: the server refuses when it has changed since. To stand still is
     # right wherever it has come to.
-    number = None if options.command == "pause" else client.view(name).number
+    number = None if options.command == "pause" else client.ask(VIEW, name).number
     wanted = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
-    _say([summary(client.act(name, options.command, wanted))])
+    _say([summary(client.ask(ACTS[options.command], name, body=wanted))])
     return 0
 
 
@@ -101,7 +102,7 @@ def _history(client: Client, options: argparse.Namespace) -> int:
 
 
 def _replay(client: Client, options: argparse.Namespace) -> int:
-    found = client.replay(_find(client, options.name))
+    found = client.ask(REPLAY, _find(client, options.name))
     if options.json:
         _say([found.model_dump_json(indent=2)])
     else:
@@ -119,17 +120,21 @@ def _watch(client: Client, view: RolloutView) -> int:
 
 def _find(client: Client, name: str) -> str:
     """The rollout that a person means. Raises InvalidRecord."""
-    models = client.models()
+    models = _models(client)
     if name not in models:
         if not _NAME.fullmatch(name):
             raise InvalidRecord(
                 f"{name!r} is no model that is served, and no rollout; {nearest(name, models)}"
             )
         return name
-    lines = client.rollouts(name)
+    lines = client.ask(ROLLOUTS, name)
     if not lines:
         raise InvalidRecord(_none(name))
     return lines[0].rollout
+
+
+def _models(client: Client) -> list[str]:
+    return list(client.ask(MODELS)["models"])
 
 
 def _none(model: str) -> str:

@@ -14,6 +14,7 @@ from serve.base.routing import Routes, moved, parse_pairs
 from serve.control.cli.address import address_options, open_client
 from serve.control.cli.client import Client
 from serve.control.cli.words import percent, printable
+from serve.control.operations import MODEL, SET_ROUTES
 from serve.rollout.records import RoutesWanted
 
 _HEARD_WITHIN_S = 3.0
@@ -34,7 +35,7 @@ def routes(arguments: list[str]) -> int:
             _await(client, options.model, error.current)
             revision = _change(client, options, wanted)
         _await(client, options.model, revision)
-    shown = client.model(options.model)
+    shown = client.ask(MODEL, options.model)
     sys.stdout.write((json.dumps(shown, indent=2) if options.json else table(shown)) + "\n")
     return 0
 
@@ -43,7 +44,7 @@ def _change(client: Client, options: argparse.Namespace, wanted: RoutesWanted) -
     """Set the routes that are wanted; the revision that they got. Raises InvalidRecord, Refused and
     StaleRevision."""
     if wanted.weights is not None:
-        shown = client.model(options.model)
+        shown = client.ask(MODEL, options.model)
         before = Routes.parse(shown["routes"], client.url)
         after = wanted.onto(before)
         # A variant that is not served is the server's to refuse.
@@ -51,7 +52,7 @@ def _change(client: Client, options: argparse.Namespace, wanted: RoutesWanted) -
             _refuse_much(before, after, options)
         # Whole: a server of an older version takes all from those that are not named.
         wanted = wanted.model_copy(update={"weights": after.weights, "revision": before.revision})
-    return client.set_routes(options.model, wanted).revision
+    return client.ask(SET_ROUTES, options.model, body=wanted).revision
 
 
 def _refuse_much(before: Routes, after: Routes, options: argparse.Namespace) -> None:
@@ -72,7 +73,7 @@ def _refuse_much(before: Routes, after: Routes, options: argparse.Namespace) -> 
 def _await(client: Client, model: str, revision: int) -> None:
     """Return when the gateway that answers has heard of these routes, which takes it half a second."""
     until = time.monotonic() + _HEARD_WITHIN_S
-    while client.model(model)["routes"]["revision"] < revision and time.monotonic() < until:
+    while client.ask(MODEL, model)["routes"]["revision"] < revision and time.monotonic() < until:
         time.sleep(0.1)
 
 

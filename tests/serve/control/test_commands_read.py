@@ -4,7 +4,7 @@ import pytest
 
 from serve.base.errors import UnknownModel, UnknownRollout
 from serve.rollout.records import ActWanted, RoutesWanted
-from serve.rollout.state.feedback import Outcome
+from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import Shadow
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
@@ -21,7 +21,7 @@ def test_an_unknown_rollout_is_named(keeping: Keeping, ask: str) -> None:
 @pytest.mark.parametrize("ask", ["rollouts", "trail", "curves", "feedback"])
 def test_an_unknown_model_is_named(keeping: Keeping, ask: str) -> None:
     """With the nearest that there is."""
-    arguments = {"trail": (0,), "feedback": ((),)}.get(ask, ())
+    arguments = {"trail": (0,), "feedback": (Outcomes(outcomes=()), "ann")}.get(ask, ())
     with pytest.raises(UnknownModel, match="did you mean 'digits'"):
         getattr(keeping.commands, ask)("digit", *arguments)
 
@@ -70,5 +70,7 @@ def test_the_trail_is_read_on_from_a_number(keeping: Keeping, monkeypatch: pytes
 
 def test_feedback_without_a_rollout_is_of_nobody(keeping: Keeping) -> None:
     """Nothing was noted, and nothing is counted."""
-    feedback = keeping.commands.feedback("digits", [Outcome(request_id="a", correct=False)])
+    feedback = keeping.commands.feedback(
+        "digits", Outcomes(outcomes=(Outcome(request_id="a", correct=False),)), "ann"
+    )
     assert (feedback.counted, feedback.unknown) == (0, ("a",))

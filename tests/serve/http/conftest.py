@@ -1,34 +1,13 @@
-"""One endpoint over `linear` for tests that only ask, and one server over nothing but an echo."""
+"""One server over nothing but an echo."""
 
 import asyncio
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import uvloop
 
 from serve.base.settings import Settings
-from tests.serve.endpoint import Endpoint
 from tests.serve.http.echo import MakeLoop, Running, running
-
-
-@pytest.fixture(scope="module")
-def endpoint(module_repository: Path) -> Iterator[Endpoint]:
-    weights = {"linear": {"base": 9.0, "light": 1.0}}
-    settings = Settings(max_body_bytes=4000, max_batch_rows=16, control_writes_per_s=1e6)
-    with Endpoint(repository=module_repository, weights=weights, settings=settings) as endpoint:
-        yield endpoint
-
-
-@pytest.fixture(autouse=True)
-def _forget(request: pytest.FixtureRequest) -> None:
-    """What one test told the repository and the keeper is not the next one's."""
-    if "endpoint" in request.fixturenames:
-        endpoint: Endpoint = request.getfixturevalue("endpoint")
-        endpoint.shelf.told.clear()
-        endpoint.shelf.error = None
-        endpoint.desk.forget()
-
 
 LOOPS: dict[str, MakeLoop] = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 

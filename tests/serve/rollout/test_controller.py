@@ -8,7 +8,7 @@ from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.records import ActWanted, RolloutWanted
 from serve.rollout.replay import replay
 from serve.rollout.situation import Situation
-from serve.rollout.state.feedback import Outcome
+from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, Policy, Shadow, Step
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
@@ -229,7 +229,7 @@ def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: G
         keeping.tick()
         gateway.report(keeping)
         told = [Outcome(request_id=each, label=right) for each, right in classes.items()]
-        assert keeping.commands.feedback("digits", told).unknown == ()
+        assert keeping.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann").unknown == ()
         keeping.tick(0.0)
         keeping.tick(0.0)
         if keeping.rollout.phase.over:
@@ -251,7 +251,7 @@ def test_labels_that_are_posted_at_once_convict(keeping: Keeping, gateway: Gatew
             for variant, count in (("fp32", 180), ("int8", 20))
             for number in range(count)
         ]
-        feedback = keeping.commands.feedback("digits", told)
+        feedback = keeping.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann")
         assert (len(feedback.held), feedback.unknown) == (200, ())
         gateway.report(keeping)
         keeping.tick()

@@ -10,7 +10,7 @@ import pytest
 from serve.base.errors import StaleRevision
 from serve.rollout.records import ActWanted
 from serve.rollout.replay import replay
-from serve.rollout.state.feedback import Outcome
+from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, Shadow
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.feedback import Answered
@@ -93,7 +93,10 @@ def promote(lives: Lives) -> None:
 def tell(lives: Lives, request_id: str) -> None:
     """Five answers of the baseline were right; a client that heard nothing says so again."""
     told = [Outcome(request_id=f"{request_id}-fp32-{number}", correct=True) for number in range(5)]
-    lives.live(lambda keeping: keeping.commands.feedback("digits", told), lambda keeping: False)
+    lives.live(
+        lambda keeping: keeping.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann"),
+        lambda keeping: False,
+    )
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -174,9 +177,9 @@ def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gatewa
     keeping.tick()
     outcomes = [Outcome(request_id=f"a-int8-{number}", correct=number > 2) for number in range(5)]
     outcomes.append(Outcome(request_id="a-fp32-0", correct=True))
-    assert keeping.commands.feedback("digits", outcomes).counted == 6
+    assert keeping.commands.feedback("digits", Outcomes(outcomes=tuple(outcomes)), "ann").counted == 6
     another = keeping.killed()
-    assert len(another.commands.feedback("digits", outcomes).double) == 6
+    assert len(another.commands.feedback("digits", Outcomes(outcomes=tuple(outcomes)), "ann").double) == 6
     another.tick()
     another.tick()
     [segment] = another.situation.present.evidence.segments

@@ -5,6 +5,7 @@ import pytest
 
 from serve.base.errors import InvalidRecord
 from serve.control.cli.address import address_options, open_client
+from serve.control.operations import MODELS
 from tests.serve.receiver import Receiver, Reply
 
 TOKEN = "a-token-of-ours"
@@ -17,7 +18,7 @@ def options(*words: str) -> Namespace:
 
 def bearer(server: Receiver, *words: str) -> str | None:
     """The token that reached the server."""
-    open_client(options(*words)).models()
+    open_client(options(*words)).ask(MODELS)
     return server.received[-1].headers.get("authorization")
 
 

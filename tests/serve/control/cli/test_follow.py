@@ -12,6 +12,7 @@ from serve.control.cli import follow as following
 from serve.control.cli.client import Client
 from serve.control.cli.follow import follow
 from serve.control.cli.terminal import Journal, open_screen
+from serve.control.operations import VIEW
 from serve.rollout.records import RolloutView
 from serve.rollout.state.rollout import Phase
 from tests.serve.control.cli.conftest import Type
@@ -49,7 +50,7 @@ def test_a_rollout_is_followed_to_its_end(type: Type, endpoint: Endpoint) -> Non
     """Each change is shown."""
     screen = Acting(lambda: type("rollout", "pause", RUNS), lambda: type("rollout", "abort", RUNS))
     client = Client(endpoint.url)
-    last = follow(client, client.view(RUNS), screen)
+    last = follow(client, client.ask(VIEW, RUNS), screen)
     assert [phase for phase, _ in screen.shown] == [Phase.STEP, Phase.PAUSED, Phase.ROLLED_BACK]
     assert last.rollout.reason == "aborted"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import BrokenTrail
-from serve.rollout.state.feedback import Outcome
+from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard
 from serve.rollout.store import feedback as answered
 from serve.rollout.store.store import Store
@@ -124,7 +124,7 @@ def test_a_keeper_decides_nothing_on_labels_that_were_changed(
     turn(keeping, gateway, 500, request_id="b")
     gateway.report(keeping)
     told = [Outcome(request_id=f"b-fp32-{number}", correct=True) for number in range(100)]
-    assert keeping.commands.feedback("digits", told).unknown == ()
+    assert keeping.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann").unknown == ()
     keeping.tick()
     keeping.kill()
     with behind(file) as database:
@@ -133,5 +133,5 @@ def test_a_keeper_decides_nothing_on_labels_that_were_changed(
     assert other.routes.weights == {"fp32": 100.0}
     assert other.situation.faults == (f"the labels of {keeping.rollout.rollout} are not what was written",)
     with pytest.raises(BrokenTrail, match="until a person has looked: counterweight verify"):
-        other.commands.feedback("digits", told)
+        other.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann")
     other.kill()

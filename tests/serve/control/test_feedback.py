@@ -22,8 +22,8 @@ def test_outcomes_reach_the_keeper(endpoint: Endpoint) -> None:
         "held": [],
         "no_class": [],
     }
-    [(_, model, told)] = endpoint.desk.told
-    assert (model, told[1]) == ("linear", Outcome(request_id="b", correct=False))
+    [(_, model, told, _)] = endpoint.desk.told
+    assert (model, told.outcomes[1]) == ("linear", Outcome(request_id="b", correct=False))
 
 
 def test_a_thousand_outcomes_are_the_most(module_repository: Path) -> None:
@@ -65,8 +65,8 @@ def test_a_label_is_the_class_by_number_or_name(endpoint: Endpoint, monkeypatch:
     monkeypatch.setattr(endpoint.registry.models["linear"], "labels", ("cat", "dog"))
     outcomes = [{"request_id": "a", "label": 7}, {"request_id": "b", "label": "dog"}]
     assert endpoint.client.post(PATH, json={"outcomes": outcomes}).status_code == 200
-    [(_, _, told)] = endpoint.desk.told
-    assert [outcome.label for outcome in told] == [7, 1]
+    [(_, _, told, _)] = endpoint.desk.told
+    assert [outcome.label for outcome in told.outcomes] == [7, 1]
 
 
 @pytest.mark.parametrize(

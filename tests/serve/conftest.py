@@ -1,3 +1,5 @@
+"""One endpoint over `linear` for tests that only ask, and keepers over real stores."""
+
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
@@ -5,7 +7,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from serve.base.settings import Settings
 from serve.rollout.store.store import Store
+from tests.serve.endpoint import Endpoint
 from tests.serve.rollout.keeping import Clock, Gateway, Keeping
 from tests.serve.rollout.stores import postgres, postgres_folder
 
@@ -68,3 +72,21 @@ def keeping(file: str, clock: Clock) -> Iterator[Keeping]:
 def gateway() -> Gateway:
     """One that has counted nothing."""
     return Gateway()
+
+
+@pytest.fixture(scope="module")
+def endpoint(module_repository: Path) -> Iterator[Endpoint]:
+    weights = {"linear": {"base": 9.0, "light": 1.0}}
+    settings = Settings(max_body_bytes=4000, max_batch_rows=16, control_writes_per_s=1e6)
+    with Endpoint(repository=module_repository, weights=weights, settings=settings) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture(autouse=True)
+def _forget(request: pytest.FixtureRequest) -> None:
+    """What one test told the repository and the keeper is not the next one's."""
+    if "endpoint" in request.fixturenames:
+        endpoint: Endpoint = request.getfixturevalue("endpoint")
+        endpoint.shelf.told.clear()
+        endpoint.shelf.error = None
+        endpoint.desk.forget()
