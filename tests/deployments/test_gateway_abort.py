@@ -15,7 +15,7 @@ from serve.base.errors import RefusedAction
 from serve.counting.breaker import Trip
 from serve.rollout.notices import Notices
 from tests.deployments.test_gateway import BODY, Sync, play, running
-from tests.serve.desk import Desk
+from tests.serve.local_control import LocalControl
 
 TRIP = Trip(rollout="r1", by="local", reason="smoke in the kitchen")
 
@@ -38,7 +38,7 @@ class Late:
     async def remote(self, name: str, *command: Any) -> Any:
         """It is over, as whoever looks sees."""
         if name == "view":
-            return await Desk().view("linear-20261122-152000-3f9a")
+            return LocalControl().keeper.command("view", "linear-20261122-152000-3f9a")
         await asyncio.sleep(0.1)
         raise RefusedAction("cannot abort rollout r1 in phase ROLLED_BACK")
 

@@ -89,4 +89,4 @@ def _forget(request: pytest.FixtureRequest) -> None:
         endpoint: Endpoint = request.getfixturevalue("endpoint")
         endpoint.shelf.told.clear()
         endpoint.shelf.error = None
-        endpoint.desk.forget()
+        endpoint.control.forget()

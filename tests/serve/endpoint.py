@@ -23,7 +23,7 @@ from serve.engine.registry import Place, Registry
 from serve.engine.session import open_session
 from serve.http.server import HttpServer
 from serve.observe.observer import Observer
-from tests.serve.desk import Desk
+from tests.serve.local_control import LocalControl
 
 T = TypeVar("T")
 Told = list[tuple[str, str, str | None]]
@@ -97,7 +97,7 @@ class Endpoint:
     observer: Observer = field(default_factory=Observer)
     shelf: Shelf = field(default_factory=Shelf)
     access: Access = field(default_factory=lambda: Access(loopback=True))
-    desk: Desk = field(default_factory=Desk)
+    control: LocalControl = field(default_factory=LocalControl)
     make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 
     def __enter__(self) -> Self:
@@ -144,8 +144,10 @@ class Endpoint:
         self.call(route())
 
     async def _start(self) -> None:
-        assert await self.registry.apply(load_all(self.repository, self.weights)) == {}
-        app = create_app(self.registry, self.shelf, self.desk, self.access, self.settings, self.observer)
+        catalog = load_all(self.repository, self.weights)
+        assert await self.registry.apply(catalog) == {}
+        self.control.load(self.repository, catalog)
+        app = create_app(self.registry, self.shelf, self.control, self.access, self.settings, self.observer)
         self._server = HttpServer(app, self.settings)
         self._server.start("127.0.0.1", self.port)
 

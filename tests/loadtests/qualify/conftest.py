@@ -1,5 +1,6 @@
 """The command in a process of its own, with short probes, and a server whose rollouts do what a test says."""
 
+import itertools
 import os
 import signal
 import subprocess
@@ -13,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.records import RolloutView
 from tests.loadtests.command import Finished
-from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
+from tests.serve.local_control import LocalControl
 
 # One rate is tried, for half a second, and found to be more than there is; nothing is warmed up. A machine
 # that is busy with other things spoils nothing.
@@ -44,21 +44,15 @@ sys.exit(main(["qualify", *sys.argv[1:]]))
 LIMITS = ("p99_ms=9000", "errors=0.5", "rate_per_s=100", "duration_s=2", "agreement=0.9")
 
 
-class Clockwork(Desk):
-    """A desk whose rollout is judged at each look, on the next evidence, four seconds later each time."""
+def judge_each_look(control: LocalControl, *evidence: Evidence) -> None:
+    """At each look the rollout is judged on the next evidence, four seconds later each time."""
+    left, ago_s = list(evidence), itertools.count(-4, -4)
 
-    def __init__(self, *evidence: Evidence) -> None:
-        super().__init__("done")
-        self._evidence = list(evidence)
-        self._ago_s = 0.0
+    def judge(operation: str) -> None:
+        if operation == "view" and left and control.keeper.running:
+            control.keeper.judge(left.pop(0), next(ago_s))
 
-    async def view(self, rollout: str) -> RolloutView:
-        """As it stands after one more verdict."""
-        _, before = self.story.rollouts[rollout]
-        if self._evidence and not before.phase.over:
-            self._ago_s -= 4
-            self.story.judge(before, self._evidence.pop(0), self._ago_s)
-        return await super().view(rollout)
+    control.before = judge
 
 
 @dataclass(kw_only=True)
@@ -105,7 +99,7 @@ class Qualify:
     @property
     def is_running(self) -> bool:
         """Whether a rollout is."""
-        return any(not rollout.phase.over for _, rollout in self.endpoint.desk.story.rollouts.values())
+        return self.endpoint.control.keeper.running
 
 
 @pytest.fixture
@@ -114,8 +108,9 @@ def qualify(module_repository: Path, tmp_path: Path) -> Iterator[Callable[..., Q
     opened: list[Endpoint] = []
 
     def make(*evidence: Evidence) -> Qualify:
-        endpoint = Endpoint(repository=module_repository, desk=Clockwork(*evidence))
+        endpoint = Endpoint(repository=module_repository, control=LocalControl("none"))
         opened.append(endpoint.__enter__())
+        judge_each_look(endpoint.control, *evidence)
         return Qualify(endpoint=endpoint, folder=tmp_path)
 
     yield make

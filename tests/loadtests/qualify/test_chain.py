@@ -39,7 +39,7 @@ def test_four_stages_that_pass_are_qualified(good: Qualify) -> None:
         (name, "PASS") for name in ("quality", "capacity", "shadow", "canary")
     ]
     assert {stage["report"]["plan"]["binary"] for stage in record["stages"] if stage["report"]} == {True}
-    [told] = [told for told in good.endpoint.desk.told if told[0] == "qualify"]
+    [told] = [told for told in good.endpoint.control.told if told[0] == "qualify"]
     assert told[2].digests == record["digests"]
     assert [stage.name for stage in told[2].stages] == ["quality", "capacity", "shadow", "canary"]
     assert not good.is_running
@@ -60,7 +60,9 @@ def test_one_stage_that_fails_is_enough(
     assert finished.out.startswith("NOT_QUALIFIED: light against base of linear\n")
     assert len(record["stages"]) == stages
     assert record["reasons"][0].startswith(reason)
-    assert [told[2].outcome for told in mine.endpoint.desk.told if told[0] == "qualify"] == ["NOT_QUALIFIED"]
+    assert [told[2].outcome for told in mine.endpoint.control.told if told[0] == "qualify"] == [
+        "NOT_QUALIFIED"
+    ]
 
 
 def test_what_was_not_shown_is_invalid(qualify: Make) -> None:
@@ -81,7 +83,7 @@ def test_ctrl_c_ends_it_with_what_there_is(qualify: Make) -> None:
     assert "(ended early)" in finished.out
     record = json.loads(path.read_text())
     assert (record["complete"], record["outcome"]) == (False, "INVALID")
-    desk = mine.endpoint.desk
-    assert [told for told in desk.told if told[0] == "qualify"] == []
-    assert [rollout.phase for _, rollout in desk.story.rollouts.values()][-1] is Phase.ROLLED_BACK
-    assert {name: weight for name, weight in desk.story.routes.weights.items() if weight} == {"base": 1}
+    control, keeper = mine.endpoint.control, mine.endpoint.control.keeper
+    assert [told for told in control.told if told[0] == "qualify"] == []
+    assert keeper.rollout.phase is Phase.ROLLED_BACK
+    assert {name: weight for name, weight in keeper.routes.weights.items() if weight} == {"base": 1}

@@ -10,8 +10,7 @@ import pytest
 from loadtests.errors import LoadTestError
 from loadtests.qualify.cli import qualify as command
 from serve.base.errors import StoreFailed
-from serve.rollout.records import RolloutView
-from tests.loadtests.qualify.conftest import Clockwork, Qualify
+from tests.loadtests.qualify.conftest import Qualify
 from tests.loadtests.qualify.test_chain import GOOD
 from tests.loadtests.server import METADATA
 
@@ -52,7 +51,7 @@ def test_what_the_server_cannot_do_is_refused_at_the_door(qualify: Make, desk: A
     """An unknown candidate, the baseline as one, a model whose rollout runs, and a server that speaks the
     protocol but has no control API; nothing has been sent by then."""
     endpoint = qualify().endpoint
-    endpoint.desk.story.begin("theirs", endpoint.desk.story.plan, "ann")
+    endpoint.control.keeper.begin("theirs")
     foreign = desk({"/v2/models/digits": (200, METADATA)})
     lines = [["linear", "--url", endpoint.url, "--to", name] for name in ("ligth", "base", "light")]
     lines.append(["digits", "--url", foreign, "--to", "int8"])
@@ -71,17 +70,22 @@ def test_what_the_server_cannot_do_is_refused_at_the_door(qualify: Make, desk: A
     assert baseline == "'base' is the baseline of linear; name another variant with --to\n"
     assert busy.startswith("rollout theirs of linear is in phase SHADOW; wait until it is over, or end it: ")
     assert "/control/models/digits/bundles answered 404: unknown; only a server that was started" in stranger
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 def test_a_record_that_the_server_does_not_take_is_an_error(qualify: Make) -> None:
     """The files are there all the same, and the table is printed; the message says what is missing."""
     mine = qualify(*GOOD)
 
-    async def refuse(*_: object) -> None:
-        raise StoreFailed("the disk is full")
+    judge = mine.endpoint.control.before
+    assert judge is not None
 
-    mine.endpoint.desk.qualify = refuse  # type: ignore[method-assign, assignment]
+    def refuse(operation: str) -> None:
+        judge(operation)
+        if operation == "qualify":
+            raise StoreFailed("the disk is full")
+
+    mine.endpoint.control.before = refuse
     finished = mine.run("--json", str(mine.folder / "found.json"), "--html", str(mine.folder / "found.html"))
     assert finished.code == 2
     assert "the record is not in the server's trail" in finished.err
@@ -91,16 +95,16 @@ def test_a_record_that_the_server_does_not_take_is_an_error(qualify: Make) -> No
     assert "QUALIFIED" in (mine.folder / "found.html").read_text()
 
 
-def test_a_server_that_dies_is_the_first_error(qualify: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_dies_is_the_first_error(qualify: Make) -> None:
     """That the routes could not be put back is told besides."""
     mine = qualify()
-    view = Clockwork.view
+    control = mine.endpoint.control
 
-    async def look(desk: Clockwork, rollout: str) -> RolloutView:
-        desk.error = StoreFailed("the store is gone")
-        return await view(desk, rollout)
+    def lose(operation: str) -> None:
+        if operation == "view":
+            control.error = StoreFailed("the store is gone")
 
-    monkeypatch.setattr(Clockwork, "view", look)
+    control.before = lose
     finished = mine.run()
     assert finished.code == 2
     # What a process that ends in the middle of its requests leaves open Python names after all else.

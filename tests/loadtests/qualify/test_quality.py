@@ -1,20 +1,33 @@
-import asyncio
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
+from deployments.repository_index import describe_bundles, read_stored
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.qualify.quality import check_quality, find_sides
 from loadtests.report import Outcome
 from serve.bundles.figures import Compared
-from tests.conftest import make_figures
-from tests.serve.desk import Desk
+from tests.conftest import fill_repository, make_figures
+from tests.serve.endpoint import load_all
+
+
+@cache
+def _bundles() -> str:
+    with TemporaryDirectory() as folder:
+        repository = Path(folder)
+        fill_repository(repository)
+        stored, catalog = read_stored(repository, "linear"), load_all(repository, {})
+        return describe_bundles(stored, catalog).model_dump_json()
 
 
 def bundles(**changes: Any) -> dict[str, Any]:
     """What the server says of the two variants; `changes` are of the candidate's bundle."""
-    said: dict[str, Any] = asyncio.run(Desk().bundles("linear")).model_dump(mode="json")
+    said: dict[str, Any] = json.loads(_bundles())
     said["bundles"]["light"] |= changes
     return said
 

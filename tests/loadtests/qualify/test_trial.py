@@ -13,13 +13,12 @@ from loadtests.qualify.trial import PROVEN, Follower, longest_s, policy_of, refu
 from loadtests.sending.client import Client
 from loadtests.sending.live import Live
 from serve.base.errors import StoreFailed
-from serve.base.routing import Routes
-from serve.rollout.records import RolloutView
+from serve.rollout.records import RoutesWanted
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
 from tests.loadtests.qualify.views import ALIKE, LIMITS, canary
-from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
+from tests.serve.local_control import LocalControl
 
 LIVE = Live(limit_ms=None)
 
@@ -27,7 +26,7 @@ LIVE = Live(limit_ms=None)
 @pytest.fixture
 def endpoint(module_repository: Path) -> Iterator[Endpoint]:
     """A server whose candidate has most of the traffic."""
-    with Endpoint(repository=module_repository, desk=Desk("done")) as endpoint:
+    with Endpoint(repository=module_repository, control=LocalControl("done")) as endpoint:
         set_routes(endpoint, {"base": 0.25, "light": 0.75}, {})
         yield endpoint
 
@@ -45,25 +44,25 @@ def said() -> list[str]:
 
 def set_routes(endpoint: Endpoint, weights: dict[str, float], shadows: dict[str, float]) -> None:
     """In the gateway, which tells them, and in the keeper, who changes them."""
-    routes = Routes(model="linear", baseline="base", weights=weights, shadows=shadows, revision=9)
 
     async def route() -> None:
+        wanted = RoutesWanted(weights=weights, shadows=shadows)
+        routes = endpoint.control.keeper.commands.set_routes("linear", wanted, "ann")
         endpoint.registry.models["linear"].route(routes, None)
-        endpoint.desk.story.set_routes(routes, "ann")
 
     endpoint.call(route())
 
 
 def are_put_back(endpoint: Endpoint) -> bool:
     """Whether the routes are what they were, and no rollout runs."""
-    story = endpoint.desk.story
-    over = all(rollout.phase.over for _, rollout in story.rollouts.values())
-    return over and story.routes.weights == {"base": 0.25, "light": 0.75} and story.routes.shadows == {}
+    keeper = endpoint.control.keeper
+    routes = (keeper.routes.weights, keeper.routes.shadows)
+    return not keeper.running and routes == ({"base": 0.25, "light": 0.75}, {})
 
 
 def lose(endpoint: Endpoint) -> None:
     """From now on it refuses everything, and the load fails for that."""
-    endpoint.desk.error = StoreFailed("no more")
+    endpoint.control.error = StoreFailed("no more")
     raise LoadTestError("the server is gone")
 
 
@@ -90,7 +89,7 @@ def test_the_rollout_runs_while_the_context_lasts(
     """In its shadow first; afterwards the routes are as they were."""
     with trial(client, "linear", "light", LIMITS, said.append) as follower:
         assert follower.phase == Phase.SHADOW
-        assert endpoint.desk.story.routes.shadows == {"light": 1}
+        assert endpoint.control.keeper.routes.shadows == {"light": 1}
     assert are_put_back(endpoint)
     assert said == []
 
@@ -100,7 +99,7 @@ def test_shadows_are_put_back(endpoint: Endpoint, client: Client, said: list[str
     set_routes(endpoint, {"base": 1, "light": 0}, {"light": 0.5})
     with trial(client, "linear", "light", LIMITS, said.append):
         pass
-    routes = endpoint.desk.story.routes
+    routes = endpoint.control.keeper.routes
     assert (routes.weights, routes.shadows) == ({"base": 1, "light": 0}, {"light": 0.5})
 
 
@@ -118,19 +117,18 @@ def test_whatever_ends_the_load_the_routes_are_put_back(
 
 
 def test_ctrl_c_while_the_rollout_begins_waits_for_it(
-    endpoint: Endpoint, client: Client, said: list[str], monkeypatch: pytest.MonkeyPatch
+    endpoint: Endpoint, client: Client, said: list[str]
 ) -> None:
     """Nobody could end a rollout whose name was never heard."""
-    start = Desk.start
 
-    async def interrupt(desk: Desk, *wanted: Any) -> RolloutView:
-        os.kill(os.getpid(), signal.SIGINT)
-        return await start(desk, *wanted)
+    def interrupt(operation: str) -> None:
+        if operation == "start":
+            os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(Desk, "start", interrupt)
+    endpoint.control.before = interrupt
     with pytest.raises(KeyboardInterrupt), trial(client, "linear", "light", LIMITS, said.append):
         pass
-    assert "start" in [told[0] for told in endpoint.desk.told]
+    assert "start" in [told[0] for told in endpoint.control.told]
     assert are_put_back(endpoint)
 
 
@@ -149,7 +147,7 @@ def test_a_second_rollout_is_refused(client: Client, said: list[str]) -> None:
     """With the server's own words, and nothing of the first is touched."""
     with trial(client, "linear", "light", LIMITS, said.append) as first:
         with (
-            pytest.raises(LoadTestError, match=r"answered 409: .* is in phase SHADOW"),
+            pytest.raises(LoadTestError, match=r"answered 409: .* moves the traffic of 'linear'; abort it"),
             trial(client, "linear", "light", LIMITS, said.append),
         ):
             pass
@@ -172,14 +170,13 @@ def test_the_load_ends_when_everything_is_proven(
 ) -> None:
     """Not before, and the last step is never taken."""
     monkeypatch.setattr("loadtests.qualify.trial._LOOK_EVERY_S", 0)
-    story = endpoint.desk.story
+    keeper = endpoint.control.keeper
     with trial(client, "linear", "light", LIMITS, said.append) as follower:
-        _, rollout = story.rollouts[follower.view["rollout"]["rollout"]]
         assert not follower(LIVE, 1)
-        rollout = story.judge(rollout, ALIKE, -10)
+        keeper.judge(ALIKE, -10)
         assert not follower(LIVE, 2)
         assert follower.phase == Phase.STEP
-        story.judge(rollout, ALIKE.model_copy(update={"segments": (canary(20_000),)}), -80)
+        keeper.judge(ALIKE.model_copy(update={"segments": (canary(20_000),)}), -80)
         assert follower(LIVE, 3)
         assert follower.phase == PROVEN
     assert are_put_back(endpoint)
@@ -221,5 +218,5 @@ def test_what_cannot_be_undone_is_an_error(endpoint: Endpoint, client: Client, s
         pytest.raises(LoadTestError, match="may still run: "),
         trial(client, "linear", "light", LIMITS, said.append),
     ):
-        endpoint.desk.error = StoreFailed("no more")
+        endpoint.control.error = StoreFailed("no more")
     assert [told.partition(" could")[0] for told in said] == ["the routes of linear"]

@@ -1,15 +1,14 @@
 """Views: what the control API tells of a trial, each verdict by the real judge."""
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from loadtests.judging.limits import Limits
 from loadtests.qualify.trial import policy_of
 from serve.rollout.evidence.evidence import Events, Evidence, Segment
+from serve.rollout.records import RolloutView
 from serve.rollout.state.policy import Policy
-from serve.rollout.state.rollout import Plan
-from tests.serve.desk import Desk
+from tests.serve.local_control import LocalControl
 from tests.serve.rollout.rollouts import segment, shadowed
 
 LIMITS = Limits(p99_ms=100)
@@ -26,13 +25,12 @@ def canary(requests: int, *, errors: tuple[int, int] = (0, 0), late: tuple[int, 
 
 def view_of(*evidence: Evidence, lasting_s: float = 200) -> Mapping[str, Any]:
     """The JSON of a trial with these limits that began so long ago; each evidence was judged once."""
-    desk = Desk("done")
-    policy = Policy.parse(policy_of(LIMITS), "the policy")
-    plan = Plan(model="linear", baseline="base", candidate="light", policy=policy)
-    rollout = desk.story.begin("trial", plan, "ann", lasting_s)
+    keeper = LocalControl("none").keeper
+    keeper.begin("trial", lasting_s, Policy.parse(policy_of(LIMITS), "the policy"))
     for number, seen in enumerate(evidence, 1):
-        rollout = desk.story.judge(rollout, seen, lasting_s * (1 - number / len(evidence)))
-    return asyncio.run(desk.view("trial")).model_dump(mode="json")
+        keeper.judge(seen, lasting_s * (1 - number / len(evidence)))
+    view: RolloutView = keeper.command("view", "trial")
+    return view.model_dump(mode="json")
 
 
 def shadow_view(pairs: int, differ: int, *, dropped: int = 0, lasting_s: float = 200) -> Mapping[str, Any]:

@@ -77,7 +77,7 @@ def test_answers_as_documented(endpoint: Endpoint, name: str) -> None:
             @EXAMPLES
             @given(case=operation.as_strategy(generation_mode=mode))
             def ask(case: Any) -> None:
-                endpoint.desk.forget()
+                endpoint.control.forget()
                 answer = case.call(base_url=endpoint.url, session=session)
                 assert answer.status_code < 500, answer.text
                 case.validate_response(answer, checks=CHECKED)

@@ -22,7 +22,6 @@ from serve.base.routing import Routes
 from serve.base.settings import Settings
 from serve.base.tensor import Signature, TensorSpec
 from serve.bundles.bundle import read_bundle
-from serve.control.examples import ROLLOUT
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.engine.placement import Placement, Together
 from serve.engine.registry import Registry
@@ -31,10 +30,9 @@ from serve.http.server import HttpServer
 from serve.observe.observer import Observer
 from serve.openapi.request_schemas import INFER_EXAMPLES
 from serve.openapi.shape import resolve
-from serve.rollout.records import ActWanted
-from serve.rollout.state.rollout import Phase
 from tests.conftest import make_bundle
-from tests.serve.desk import Desk
+from tests.serve.local_control import LocalControl
+from tests.serve.model_keeper import digests_of
 from tests.serve.texts import make_text_bundle
 
 DOCUMENT = openapi()
@@ -43,7 +41,7 @@ DIGITS = Signature(
     outputs=(TensorSpec(name="logits", datatype="FP32", shape=("batch", 10)),),
 )
 OPEN = Access(loopback=True)
-DESK = Desk(model="digits", baseline="fp32", candidate="slim-int8")
+CONTROL = LocalControl(model="digits", baseline="fp32", candidate="slim-int8")
 # Method, path, and what the example shows, if it has a body.
 Asked = tuple[str, str, str | None]
 
@@ -82,8 +80,8 @@ def loaded(folder: Path) -> LoadedModel:
     """The model in `folder`, all traffic to its baseline."""
     bundles = {path.name: read_bundle(path) for path in folder.iterdir()}
     variants = {
-        name: LoadedVariant(digest=bundle.digest, folder=str(folder / name), host=None, full_rows=8)
-        for name, bundle in bundles.items()
+        name: LoadedVariant(digest=digests_of(name)[name], folder=str(folder / name), host=None, full_rows=8)
+        for name in bundles
     }
     bundle = next(iter(bundles.values()))
     routes = Routes(model=folder.name, baseline=bundle.baseline, weights={bundle.baseline: 1})
@@ -99,17 +97,18 @@ async def place(version: LoadedVariant) -> Placement:
 async def ask_everything(repository: Path) -> dict[Asked, httpx2.Response]:
     """The server's answer to every example in the document."""
     registry = Registry(place, Settings())
-    models = {path.name: loaded(path) for path in repository.iterdir()}
-    assert await registry.apply(Catalog(revision=1, models=models)) == {}
+    catalog = Catalog(revision=1, models={path.name: loaded(path) for path in repository.iterdir()})
+    assert await registry.apply(catalog) == {}
+    CONTROL.load(repository, catalog)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    server = HttpServer(create_app(registry, Index(), DESK, OPEN, Settings(), Observer()), Settings())
+    server = HttpServer(create_app(registry, Index(), CONTROL, OPEN, Settings(), Observer()), Settings())
     server.start("127.0.0.1", port)
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             answers = {}
             for asked, url, body in examples():
-                await prepare(asked[1])
+                prepare(asked[1])
                 answers[asked] = await client.request(asked[0], url, json=body)
             return answers
     finally:
@@ -117,16 +116,15 @@ async def ask_everything(repository: Path) -> dict[Asked, httpx2.Response]:
         await registry.apply(Catalog(revision=2))
 
 
-async def prepare(path: str) -> None:
+def prepare(path: str) -> None:
     """Something that there is to resume or to accept, and nothing in the way of other routes and a start."""
-    DESK.forget()
+    CONTROL.forget()
     if path.endswith("/resume"):
-        await DESK.act(ROLLOUT, "pause", ActWanted(), "ann")
+        CONTROL.keeper.act("pause", "ann")
     elif path.endswith("/accept"):
-        while DESK.story.rollouts[ROLLOUT][1].phase is not Phase.WATCHING:
-            await DESK.act(ROLLOUT, "promote", ActWanted(), "ann")
+        CONTROL.come_to("watched")
     elif path.endswith(("/routes", "/rollouts")):
-        await DESK.act(ROLLOUT, "abort", ActWanted(), "ann")
+        CONTROL.come_to("aborted")
 
 
 def examples() -> Iterator[tuple[Asked, str, Any]]:
@@ -148,7 +146,9 @@ def examples() -> Iterator[tuple[Asked, str, Any]]:
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[Asked, httpx2.Response]:
     repository = tmp_path_factory.mktemp("documented") / "models"
-    make_bundle(repository, "fp32", model="digits", baseline="fp32", content=digits_graph(), signature=DIGITS)
+    for variant in ("fp32", "int8", "slim-int8"):
+        graph = digits_graph()
+        make_bundle(repository, variant, model="digits", baseline="fp32", content=graph, signature=DIGITS)
     for variant in ("base", "fp32"):
         make_text_bundle(repository, variant, model="minilm")
     return asyncio.run(ask_everything(repository))
@@ -181,7 +181,7 @@ def test_every_answer_is_as_documented(asked: Asked, answers: Mapping[Asked, htt
 
 def test_every_path_of_the_server_is_documented() -> None:
     """And no other is."""
-    app: Any = create_app(Registry(place, Settings()), Index(), DESK, OPEN, Settings(), Observer())
+    app: Any = create_app(Registry(place, Settings()), Index(), CONTROL, OPEN, Settings(), Observer())
     assert {route.path for route in app._app.routes} == set(DOCUMENT["paths"])
 
 

@@ -5,24 +5,29 @@ import pytest
 
 from serve.rollout.state.feedback import Outcome
 from tests.serve.endpoint import Endpoint
+from tests.serve.model_keeper import NOW_S
+from tests.serve.rollout.labelling import answer as answered
+from tests.serve.stages import failed_name, last_name
 
+FAILED, RUNNING = failed_name("linear"), last_name("linear")
 PATH = "/control/models/linear/feedback"
 
 
 def test_outcomes_reach_the_keeper(endpoint: Endpoint) -> None:
     """Which tells what became of each."""
-    ids = ["a", "b", "a", "late-1", "unknown-1"]
-    outcomes = [{"request_id": name, "correct": name == "a"} for name in ids]
+    answers = [answered("a", rollout=RUNNING), answered("b", rollout=RUNNING), answered("c", rollout=FAILED)]
+    endpoint.control.keeper.store.answered.note("linear", answers, NOW_S)
+    outcomes = [{"request_id": name, "correct": name == "a"} for name in ["a", "b", "a", "c", "d"]]
     answer = endpoint.client.post(PATH, json={"outcomes": outcomes})
     assert answer.json() == {
         "counted": 2,
         "double": ["a"],
-        "late": ["late-1"],
-        "unknown": ["unknown-1"],
+        "late": ["c"],
+        "unknown": ["d"],
         "held": [],
         "no_class": [],
     }
-    [(_, model, told, _)] = endpoint.desk.told
+    [(_, model, told, _)] = endpoint.control.told
     assert (model, told.outcomes[1]) == ("linear", Outcome(request_id="b", correct=False))
 
 
@@ -32,9 +37,9 @@ def test_a_thousand_outcomes_are_the_most(module_repository: Path) -> None:
     with Endpoint(repository=module_repository) as endpoint:
         few = endpoint.client.post(PATH, json={"outcomes": outcomes[1:]})
         many = endpoint.client.post(PATH, json={"outcomes": outcomes})
-    assert (few.json()["counted"], many.status_code) == (1000, 400)
+    assert (len(few.json()["unknown"]), many.status_code) == (1000, 400)
     assert "outcomes: Tuple should have at most 1000 items after validation, not 1001" in many.json()["error"]
-    assert len(endpoint.desk.told) == 1
+    assert len(endpoint.control.told) == 1
 
 
 @pytest.mark.parametrize(
@@ -57,7 +62,7 @@ def test_an_outcome_that_says_nothing_or_two_things_is_400(
     answer = endpoint.client.post(PATH, json={"outcomes": [outcome]})
     assert answer.status_code == 400
     assert "outcomes.0" in answer.json()["error"]
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 def test_a_label_is_the_class_by_number_or_name(endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,7 +70,7 @@ def test_a_label_is_the_class_by_number_or_name(endpoint: Endpoint, monkeypatch:
     monkeypatch.setattr(endpoint.registry.models["linear"], "labels", ("cat", "dog"))
     outcomes = [{"request_id": "a", "label": 7}, {"request_id": "b", "label": "dog"}]
     assert endpoint.client.post(PATH, json={"outcomes": outcomes}).status_code == 200
-    [(_, _, told, _)] = endpoint.desk.told
+    [(_, _, told, _)] = endpoint.control.told
     assert [outcome.label for outcome in told.outcomes] == [7, 1]
 
 
@@ -80,7 +85,7 @@ def test_a_class_that_there_is_not_is_named(
     monkeypatch.setattr(endpoint.registry.models["linear"], "labels", names)
     answer = endpoint.client.post(PATH, json={"outcomes": [{"request_id": "a", "label": "dogs"}]})
     assert (answer.status_code, answer.json()["error"]) == (400, f"a: 'dogs' is no class of 'linear'; {hint}")
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 BODY = b'{"outcomes": [{"request_id": "a", "correct": true}]}'
@@ -89,7 +94,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 def test_curl_may_say_what_it_says_of_every_body(endpoint: Endpoint) -> None:
     """`curl -d` calls it a form."""
-    assert endpoint.client.post(PATH, content=BODY, headers=FORM).json()["counted"] == 1
+    assert endpoint.client.post(PATH, content=BODY, headers=FORM).json()["unknown"] == ["a"]
 
 
 @pytest.mark.parametrize("header", ["origin", "referer"])

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from serve.control.api import Bundles
+from serve.control.operations import BUNDLES
 from serve.counting.tally import Load, Tally
 from serve.rollout.records import Curves
 from tests.serve.cluster import Cluster
@@ -91,7 +92,7 @@ def test_a_variant_that_is_down_is_not_ready(module_repository: Path) -> None:
 def test_shows_the_last_minutes(endpoint: Endpoint) -> None:
     """As the keeper tells them, to the last null."""
     shown = endpoint.client.get("/control/models/linear/curves")
-    told = endpoint.call(endpoint.desk.curves("linear"))
+    told = endpoint.control.keeper.commands.curves("linear")
     assert Curves.model_validate_json(shown.content) == told
     assert shown.json()["variants"]["light"]["p50_ms"][0] is None
 
@@ -99,6 +100,8 @@ def test_shows_the_last_minutes(endpoint: Endpoint) -> None:
 def test_shows_what_was_measured_of_each_bundle(endpoint: Endpoint) -> None:
     """As the keeper tells it, down to the figures."""
     shown = endpoint.client.get("/control/models/linear/bundles")
-    assert Bundles.model_validate_json(shown.content) == endpoint.call(endpoint.desk.bundles("linear"))
+    told = endpoint.call(endpoint.control.ask(BUNDLES, "linear"))
+    assert Bundles.model_validate_json(shown.content) == told
+    assert [name for name, bundle in told.bundles.items() if bundle.loaded is None] == ["poor"]
     assert shown.json()["bundles"]["base"]["figures"]["quality"]["accuracy"]["value"] == 0.9
     assert endpoint.client.get("/control/models/other/bundles").status_code == 404

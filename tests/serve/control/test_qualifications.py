@@ -1,13 +1,16 @@
+from typing import Any
+
+import pytest
+
 from serve.bundles.bundle import sha256
 from serve.rollout.records import TrailLine
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from tests.serve.endpoint import Endpoint
 
 PATH = "/control/models/linear/qualifications"
-FOUND = {
+FIELDS = {
     "candidate": "light",
     "baseline": "base",
-    "digests": {"base": sha256(b"base"), "light": sha256(b"light")},
     "outcome": "QUALIFIED",
     "binding": "agreement",
     "limits": {"p99_ms": 50},
@@ -15,19 +18,25 @@ FOUND = {
 }
 
 
-def test_it_is_written_down(endpoint: Endpoint) -> None:
+@pytest.fixture
+def found(endpoint: Endpoint) -> dict[str, Any]:
+    """What was found of the versions that are loaded."""
+    return FIELDS | {"digests": endpoint.control.keeper.plan.digests}
+
+
+def test_it_is_written_down(endpoint: Endpoint, found: dict[str, Any]) -> None:
     """201, with who and when; the keeper gets it as it was sent."""
-    answer = endpoint.client.post(PATH, json=FOUND)
+    answer = endpoint.client.post(PATH, json=found)
     assert answer.status_code == 201
     view = QualificationView.model_validate_json(answer.content)
-    assert endpoint.desk.told == [("qualify", "linear", Qualification.model_validate(FOUND), "local")]
-    assert (view.by, view.model_dump(include=set(FOUND), mode="json")) == ("local", FOUND)
+    assert endpoint.control.told == [("qualify", "linear", Qualification.model_validate(found), "local")]
+    assert (view.by, view.model_dump(include=set(found), mode="json")) == ("local", found)
 
 
-def test_it_is_told_newest_first_and_in_the_trail(endpoint: Endpoint) -> None:
+def test_it_is_told_newest_first_and_in_the_trail(endpoint: Endpoint, found: dict[str, Any]) -> None:
     """One line for people, all of it for programs."""
-    failed = FOUND | {"outcome": "INVALID", "reasons": ["the sender was late"]}
-    views = [endpoint.client.post(PATH, json=found).json() for found in (FOUND, failed)]
+    failed = found | {"outcome": "INVALID", "reasons": ["the sender was late"]}
+    views = [endpoint.client.post(PATH, json=fields).json() for fields in (found, failed)]
     assert endpoint.client.get(PATH).json() == {"qualifications": views[::-1]}
     lines = endpoint.client.get("/control/models/linear/trail").json()["entries"]
     line = TrailLine.model_validate(lines[-1])
@@ -38,22 +47,22 @@ def test_it_is_told_newest_first_and_in_the_trail(endpoint: Endpoint) -> None:
     )
 
 
-def test_any_json_comes_back(endpoint: Endpoint) -> None:
+def test_any_json_comes_back(endpoint: Endpoint, found: dict[str, Any]) -> None:
     """Limits and checks are as whoever checked wrote them, down to numbers that no machine counts in."""
     odd = {"x": [10**30, -0.5, None, {"": "\u0000"}]}
-    assert endpoint.client.post(PATH, json=FOUND | {"limits": odd}).json()["limits"] == odd
+    assert endpoint.client.post(PATH, json=found | {"limits": odd}).json()["limits"] == odd
     assert endpoint.client.get(PATH).json()["qualifications"][0]["limits"] == odd
 
 
-def test_what_was_found_of_another_version_is_409(endpoint: Endpoint) -> None:
+def test_what_was_found_of_another_version_is_409(endpoint: Endpoint, found: dict[str, Any]) -> None:
     """It says nothing of what is loaded."""
-    found = FOUND | {"digests": {"base": sha256(b"base"), "light": sha256(b"new")}}
-    assert endpoint.client.post(PATH, json=found).status_code == 409
+    other = found | {"digests": {**found["digests"], "light": sha256(b"new")}}
+    assert endpoint.client.post(PATH, json=other).status_code == 409
 
 
-def test_what_contradicts_itself_is_400(endpoint: Endpoint) -> None:
+def test_what_contradicts_itself_is_400(endpoint: Endpoint, found: dict[str, Any]) -> None:
     """With its fault."""
-    answer = endpoint.client.post(PATH, json=FOUND | {"outcome": "NOT_QUALIFIED"})
+    answer = endpoint.client.post(PATH, json=found | {"outcome": "NOT_QUALIFIED"})
     assert answer.status_code == 400
     assert "it is NOT_QUALIFIED for no reason" in answer.json()["error"]
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []

@@ -7,7 +7,6 @@ from serve.rollout.records import Act, ActWanted, RolloutLine, RolloutView, Roll
 from serve.rollout.replay import Replay
 from serve.rollout.state.policy import Policy, Shadow
 from serve.rollout.state.rollout import Phase
-from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
 
 RUNNING = "linear-20261122-152000-3f9a"
@@ -27,18 +26,18 @@ def test_lists_rollouts_newest_first(endpoint: Endpoint) -> None:
 def test_shows_a_rollout_as_the_keeper_sees_it(endpoint: Endpoint) -> None:
     """All of it: evidence, verdict and disagreements survive the wire."""
     shown = endpoint.client.get(PATH)
-    assert RolloutView.model_validate_json(shown.content) == endpoint.call(endpoint.desk.view(RUNNING))
+    assert RolloutView.model_validate_json(shown.content) == endpoint.control.keeper.command("view", RUNNING)
 
 
 def test_starts_a_rollout(endpoint: Endpoint) -> None:
     """201, with what was started; the policy comes to the keeper as it was sent."""
     endpoint.client.post(f"{PATH}/abort", json={})
-    endpoint.desk.told.clear()
+    endpoint.control.told.clear()
     wanted = {"candidate": "light", "policy": {"shadow": {"share": 0.5}}}
     answer = endpoint.client.post(OF_MODEL, json=wanted)
     assert (answer.status_code, answer.json()["rollout"]["phase"]) == (201, "SHADOW")
     expected = RolloutWanted(candidate="light", policy=Policy(shadow=Shadow(share=0.5)))
-    assert endpoint.desk.told == [("start", "linear", expected, "local")]
+    assert endpoint.control.told == [("start", "linear", expected, "local")]
 
 
 def test_a_policy_that_cannot_be_is_400_with_its_faults(endpoint: Endpoint) -> None:
@@ -48,7 +47,7 @@ def test_a_policy_that_cannot_be_is_400_with_its_faults(endpoint: Endpoint) -> N
     answer = endpoint.client.post(OF_MODEL, json=wanted)
     assert answer.status_code == 400
     assert "policy: steps: the share 0.1 follows 0.5; write shares in rising order" in answer.json()["error"]
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 @pytest.mark.parametrize("act", [act for act in get_args(Act) if act not in ("resume", "accept")])
@@ -58,7 +57,7 @@ def test_acts_on_a_rollout(endpoint: Endpoint, act: Act, body: bytes, number: in
     answer = endpoint.client.post(f"{PATH}/{act}", content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 200
     assert answer.json()["number"] == 10
-    assert endpoint.desk.told == [("act", RUNNING, act, ActWanted(number=number), "local")]
+    assert endpoint.control.told == [("act", RUNNING, act, ActWanted(number=number), "local")]
 
 
 def test_resumes_what_was_paused(endpoint: Endpoint) -> None:
@@ -71,7 +70,7 @@ def test_resumes_what_was_paused(endpoint: Endpoint) -> None:
 def test_accepts_what_is_done(endpoint: Endpoint) -> None:
     """And nothing that runs."""
     assert endpoint.client.post(f"{PATH}/accept", json={}).status_code == 409
-    endpoint.desk.story = Desk("done").story
+    endpoint.control.come_to("done")
     view = endpoint.client.post(f"{PATH}/accept", json={}).json()
     assert (view["rollout"]["phase"], view["rollout"]["accepted"]) == ("DONE", True)
 
@@ -86,7 +85,7 @@ def test_an_act_on_an_old_entry_is_409_with_the_current_one(endpoint: Endpoint) 
 def test_an_act_needs_json_even_without_a_body(endpoint: Endpoint, act: Act) -> None:
     """A page of another site can send a request without a body; this it cannot."""
     assert endpoint.client.post(f"{PATH}/{act}").status_code == 415
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 def test_an_unknown_act_is_404(endpoint: Endpoint) -> None:
@@ -97,7 +96,7 @@ def test_an_unknown_act_is_404(endpoint: Endpoint) -> None:
 def test_only_post_acts(endpoint: Endpoint) -> None:
     """A link that somebody follows does nothing."""
     assert endpoint.client.get(f"{PATH}/abort").status_code == 405
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 def test_an_unknown_rollout_is_404(endpoint: Endpoint) -> None:
@@ -109,7 +108,7 @@ def test_an_unknown_rollout_is_404(endpoint: Endpoint) -> None:
 
 
 def test_the_verdicts_are_computed_once_more(endpoint: Endpoint) -> None:
-    """By the keeper; the story that these tests are told holds."""
+    """By the keeper; every one comes out the same."""
     replayed = Replay.model_validate_json(endpoint.client.get(f"{PATH}/replay").content)
     assert replayed == Replay(rollout=RUNNING, verdicts=3, faults=())
 
@@ -141,7 +140,7 @@ def test_a_trail_after_nothing_is_400(endpoint: Endpoint, after: str) -> None:
 )
 def test_what_the_keeper_raises_is_told(endpoint: Endpoint, error: CounterweightError, status: int) -> None:
     """By its status, in its words."""
-    endpoint.desk.error = error
+    endpoint.control.error = error
     answers: list[Any] = [
         endpoint.client.get(PATH),
         endpoint.client.get(OF_MODEL),

@@ -17,26 +17,26 @@ def test_shows_the_routes_in_force(endpoint: Endpoint) -> None:
 def test_what_is_wanted_reaches_the_keeper(endpoint: Endpoint) -> None:
     """Whole, from somebody on this machine; the answer is what is in force now."""
     endpoint.client.post("/control/rollouts/linear-20261122-152000-3f9a/abort", json={})
-    endpoint.desk.told.clear()
+    endpoint.control.told.clear()
     wanted = {"weights": {"base": 90, "light": 10}, "shadows": {}, "sticky": "x-user-id"}
     answer = endpoint.client.put(PATH, json=wanted)
     assert answer.status_code == 200
     assert answer.json()["weights"] == {"base": 90.0, "light": 10.0}
     expected = RoutesWanted(weights={"base": 90, "light": 10}, shadows={}, sticky="x-user-id")
-    assert endpoint.desk.told == [("set_routes", "linear", expected, "local")]
+    assert endpoint.control.told == [("set_routes", "linear", expected, "local")]
 
 
 def test_an_old_revision_is_409_with_the_current_one(endpoint: Endpoint) -> None:
     """So that whoever asks can look again and decide again."""
     answer = endpoint.client.put(PATH, json={"weights": {"base": 1}, "revision": 1})
-    current = endpoint.desk.story.routes.revision
+    current = endpoint.control.keeper.routes.revision
     assert (answer.status_code, answer.json()["current"]) == (409, current)
-    assert answer.json()["error"] == f"revision 1 came, {current} is in force"
+    assert f"routes were read with revision 1, {current} is in force" in answer.json()["error"]
 
 
 def test_a_refusal_is_409_with_its_reason_alone(endpoint: Endpoint) -> None:
     """Nothing is stale, so there is nothing to look at again."""
-    endpoint.desk.error = RefusedAction("a rollout runs")
+    endpoint.control.error = RefusedAction("a rollout runs")
     answer = endpoint.client.put(PATH, json={"weights": {"base": 1}})
     assert (answer.status_code, answer.json()) == (409, {"error": "a rollout runs"})
 
@@ -62,7 +62,7 @@ def test_a_body_that_cannot_be_meant_is_400(endpoint: Endpoint, body: bytes, mes
     answer = endpoint.client.put(PATH, content=body, headers={"content-type": "application/json"})
     assert answer.status_code == 400
     assert message in answer.json()["error"]
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 @pytest.mark.parametrize("media_type", [None, "text/plain", "application/x-www-form-urlencoded"])
@@ -72,7 +72,7 @@ def test_a_body_that_is_no_json_is_415(endpoint: Endpoint, media_type: str | Non
     answer = endpoint.client.put(PATH, content=b"{}", headers=headers)
     assert answer.status_code == 415
     assert "content-type: application/json" in answer.json()["error"]
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 def test_json_may_name_its_encoding(endpoint: Endpoint) -> None:

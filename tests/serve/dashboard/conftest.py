@@ -1,4 +1,4 @@
-"""A real browser in front of the real HTTP side, with a Desk behind it."""
+"""A real browser in front of the real HTTP side, with a keeper behind it."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,8 +10,9 @@ import pytest
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 
 from serve.base.access import Access
-from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
+from tests.serve.local_control import LocalControl
+from tests.serve.stages import Stage
 
 # A second look comes after one second; what takes longer than this does not come.
 TIMEOUT_MS = 30_000
@@ -31,9 +32,9 @@ class Visit:
     asked: list[str] = field(default_factory=list)
 
     @property
-    def desk(self) -> Desk:
+    def control(self) -> LocalControl:
         """What the server asks."""
-        return self.endpoint.desk
+        return self.endpoint.control
 
     @property
     def state(self) -> Locator:
@@ -49,7 +50,7 @@ class Visit:
         self.page.get_by_role("button", name=name, exact=True).click()
 
 
-VisitDesk = Callable[..., Visit]
+Open = Callable[..., Visit]
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +83,8 @@ def endpoint(module_repository: Path, access: Access) -> Iterator[Endpoint]:
 
 
 @pytest.fixture
-def visit(page: Page, endpoint: Endpoint) -> Iterator[VisitDesk]:
-    """Opens the dashboard as if in a new tab, with the server asking a desk such as the given one."""
+def visit(page: Page, endpoint: Endpoint) -> Iterator[Open]:
+    """Opens the dashboard as if in a new tab; the last rollout has come to the given stage."""
     visit = Visit(page=page, endpoint=endpoint)
     listeners: dict[Any, Callable[[Any], None]] = {
         "console": lambda said: visit.complaints.extend([said.text] if said.type in LOUD else []),
@@ -93,9 +94,9 @@ def visit(page: Page, endpoint: Endpoint) -> Iterator[VisitDesk]:
     for event, listener in listeners.items():
         page.on(event, listener)
 
-    def start(desk: Desk, *, width: int = 1280) -> Visit:
-        # The one that the server knows becomes that one.
-        vars(endpoint.desk).update(vars(desk))
+    def start(stage: Stage | None = None, *, candidate: str | None = None, width: int = 1280) -> Visit:
+        if stage is not None:
+            endpoint.control.come_to(stage, candidate=candidate)
         page.set_viewport_size({"width": width, "height": 800})
         page.goto(endpoint.url)
         page.locator("#pulse.on, #pulse.off").wait_for()

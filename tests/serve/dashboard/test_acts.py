@@ -3,42 +3,40 @@
 import pytest
 from playwright.sync_api import expect
 
-from serve.rollout.advance import pause
 from serve.rollout.records import ActWanted, RolloutWanted, RoutesWanted
 from serve.rollout.state.policy import Policy, Step
-from serve.rollout.trail.trail import Action
-from tests.serve.dashboard.conftest import Visit, VisitDesk
-from tests.serve.desk import Desk
+from tests.serve.dashboard.conftest import Open, Visit
 
 ROLLOUT = "linear-20261122-152000-3f9a"
 
 
 def number_of(visit: Visit) -> int:
     """Of the rollout's last entry."""
-    return visit.desk.story.rollouts[ROLLOUT][0]
+    number: int = visit.control.keeper.command("view", ROLLOUT).number
+    return number
 
 
-def test_abort_asks_first(visit: VisitDesk) -> None:
+def test_abort_asks_first(visit: Open) -> None:
     """It says what will happen, and nothing has happened yet."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.press("Abort …")
     expect(page.page.get_by_role("dialog")).to_contain_text("All traffic goes to base at once")
-    assert page.desk.told == []
+    assert page.control.told == []
 
 
-def test_abort_is_sent_with_the_number(visit: VisitDesk) -> None:
+def test_abort_is_sent_with_the_number(visit: Open) -> None:
     """So that it can be refused when something else happened meanwhile."""
-    page = visit(Desk("step"))
+    page = visit("step")
     number = number_of(page)
     page.press("Abort …")
     page.press("Abort")
     expect(page.state).to_contain_text("local aborted it.")
-    assert page.desk.told == [("act", ROLLOUT, "abort", ActWanted(number=number), "local")]
+    assert page.control.told == [("act", ROLLOUT, "abort", ActWanted(number=number), "local")]
 
 
-def test_a_reason_for_an_abort_is_told(visit: VisitDesk) -> None:
+def test_a_reason_for_an_abort_is_told(visit: Open) -> None:
     """In the sentence and in the timeline, with who gave it."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.press("Abort …")
     page.page.get_by_label("Why, for those who read the timeline").fill("wrong prices")
     page.press("Abort")
@@ -46,28 +44,28 @@ def test_a_reason_for_an_abort_is_told(visit: VisitDesk) -> None:
     expect(page.card("Timeline")).to_contain_text("by local: wrong prices")
 
 
-def test_cancel_does_nothing(visit: VisitDesk) -> None:
+def test_cancel_does_nothing(visit: Open) -> None:
     """The dialog closes, the rollout goes on."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.press("Abort …")
     page.press("Cancel")
     expect(page.page.get_by_role("dialog")).to_have_count(0)
-    assert page.desk.told == []
+    assert page.control.told == []
 
 
-def test_pause_and_resume_are_one_press_each(visit: VisitDesk) -> None:
+def test_pause_and_resume_are_one_press_each(visit: Open) -> None:
     """They harm nobody."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.press("Pause")
     expect(page.state).to_contain_text("light is paused at 25 % of the traffic.")
     page.press("Resume")
     expect(page.state).to_contain_text("Rolling out light")
-    assert [told[2] for told in page.desk.told] == ["pause", "resume"]
+    assert [told[2] for told in page.control.told] == ["pause", "resume"]
 
 
-def test_promote_says_from_where_to_where(visit: VisitDesk) -> None:
+def test_promote_says_from_where_to_where(visit: Open) -> None:
     """And that the evidence is not awaited."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.press("Promote to 50 % …")
     said = "light goes from 25 % to 50 % of the traffic. The evidence for it is not awaited."
     expect(page.page.get_by_role("dialog")).to_contain_text(said)
@@ -75,9 +73,9 @@ def test_promote_says_from_where_to_where(visit: VisitDesk) -> None:
     expect(page.state).to_contain_text("step 4 of 5, 50 % of the traffic")
 
 
-def test_the_winner_is_made_the_baseline(visit: VisitDesk) -> None:
+def test_the_winner_is_made_the_baseline(visit: Open) -> None:
     """Asked first, said afterwards, and not offered again."""
-    page = visit(Desk("done"))
+    page = visit("done")
     page.press("Make light the baseline …")
     said = "The next rollout starts from light, which helps out when another variant fails."
     expect(page.page.get_by_role("dialog")).to_contain_text(said)
@@ -87,36 +85,40 @@ def test_the_winner_is_made_the_baseline(visit: VisitDesk) -> None:
     expect(page.page.get_by_role("button", name="Make light the baseline …")).to_have_count(0)
 
 
-def test_a_stale_number_shows_the_new_state(visit: VisitDesk) -> None:
+def test_a_stale_number_shows_the_new_state(visit: Open) -> None:
     """Somebody paused while the question stood open: nothing is done, and the page says why."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.press("Abort …")
-    _, rollout = page.desk.story.rollouts[ROLLOUT]
-    page.desk.story.note(pause(rollout, "bob"), Action.PAUSE, "bob")
+    page.control.keeper.act("pause", "bob")
     page.press("Abort")
     expect(page.page.get_by_role("alert")).to_contain_text("Nothing was done: the rollout has changed")
     expect(page.state).to_contain_text("light is paused")
 
 
-def test_a_rollout_starts_with_the_default_policy(visit: VisitDesk) -> None:
+def test_a_rollout_starts_with_the_default_policy(visit: Open) -> None:
     """Nothing but the candidate has to be said."""
-    page = visit(Desk("done"))
+    page = visit("aborted")
     page.press("Start a rollout …")
     page.press("Start")
     expect(page.state).to_contain_text("light is in the shadow")
-    assert page.desk.told[0] == ("start", "linear", RolloutWanted(candidate="light"), "local")
+    assert page.control.told[0] == ("start", "linear", RolloutWanted(candidate="light"), "local")
 
 
-def test_a_rollout_starts_with_a_policy_of_ones_own(visit: VisitDesk) -> None:
+def test_a_rollout_starts_with_a_policy_of_ones_own(visit: Open) -> None:
     """Pasted as JSON."""
-    page = visit(Desk("done"))
+    page = visit("aborted")
     page.press("Start a rollout …")
     page.page.get_by_label("My own, as JSON.").check()
     page.page.get_by_label("Policy as JSON").fill('{"steps": [{"share": 0.1}, {"share": 1.0}]}')
     page.press("Start")
     expect(page.state).to_contain_text("light is in the shadow")
     policy = Policy(steps=(Step(share=0.1), Step(share=1.0)))
-    assert page.desk.told[0] == ("start", "linear", RolloutWanted(candidate="light", policy=policy), "local")
+    assert page.control.told[0] == (
+        "start",
+        "linear",
+        RolloutWanted(candidate="light", policy=policy),
+        "local",
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,9 +126,9 @@ def test_a_rollout_starts_with_a_policy_of_ones_own(visit: VisitDesk) -> None:
     [("steps: []", "The policy is not JSON"), ('{"stepps": []}', "did you mean 'steps'?")],
     ids=["not JSON", "refused"],
 )
-def test_a_policy_that_does_not_fit_is_answered_in_the_form(visit: VisitDesk, policy: str, said: str) -> None:
+def test_a_policy_that_does_not_fit_is_answered_in_the_form(visit: Open, policy: str, said: str) -> None:
     """What was typed stays there to be mended."""
-    page = visit(Desk("done"))
+    page = visit("aborted")
     page.press("Start a rollout …")
     page.page.get_by_label("My own, as JSON.").check()
     page.page.get_by_label("Policy as JSON").fill(policy)
@@ -135,47 +137,49 @@ def test_a_policy_that_does_not_fit_is_answered_in_the_form(visit: VisitDesk, po
     assert page.page.get_by_label("Policy as JSON").input_value() == policy
 
 
-def test_routes_are_set_with_their_revision(visit: VisitDesk) -> None:
+def test_routes_are_set_with_their_revision(visit: Open) -> None:
     """All weights, what is copied as a share, and the revision that was read."""
-    page = visit(Desk("done"))
+    page = visit("none")
     page.press("Set routes …")
     page.page.get_by_label("Weight of base").fill("9")
     page.page.get_by_label("Percent copied to light").fill("7")
     page.press("Set routes")
-    expect(page.page.get_by_role("dialog").get_by_role("alert")).to_contain_text("revision 1 came")
+    expect(page.page.get_by_role("dialog")).to_have_count(0)
     wanted = RoutesWanted(
         weights={"base": 9.0, "light": 0.0}, shadows={"light": 0.07}, sticky="x-counterweight-key", revision=1
     )
-    assert page.desk.told == [("set_routes", "linear", wanted, "local")]
+    assert page.control.told == [("set_routes", "linear", wanted, "local")]
+    assert page.control.keeper.routes.shadows == {"light": 0.07}
 
 
-def test_much_traffic_moves_only_when_it_is_said_twice(visit: VisitDesk) -> None:
+def test_much_traffic_moves_only_when_it_is_said_twice(visit: Open) -> None:
     """The first press says how much it is."""
-    page = visit(Desk("done"))
+    page = visit("done")
     page.press("Set routes …")
     page.page.get_by_label("Weight of base").fill("1")
     page.page.get_by_label("Weight of light").fill("3")
     page.press("Set routes")
     fault = page.page.get_by_role("dialog").get_by_role("alert")
     expect(fault).to_contain_text("This moves 75\u202f% of the traffic at once.")
-    assert page.desk.told == []
+    assert page.control.told == []
     page.press("Set routes")
-    expect(fault).to_contain_text("revision 1 came")
-    assert [told[0] for told in page.desk.told] == ["set_routes"]
+    expect(fault).to_contain_text("routes were read with revision 1")
+    assert [told[0] for told in page.control.told] == ["set_routes"]
 
 
-def test_a_replay_tells_its_result(visit: VisitDesk) -> None:
+def test_a_replay_tells_its_result(visit: Open) -> None:
     """Every verdict comes out the same."""
-    page = visit(Desk("done"))
+    page = visit("done")
     page.press("Replay")
     expect(page.card("Timeline")).to_contain_text("6 verdicts computed again: all the same")
 
 
-def test_a_replay_names_what_was_changed(visit: VisitDesk) -> None:
+def test_a_replay_names_what_was_changed(visit: Open) -> None:
     """A byte in a stored entry is enough."""
-    page = visit(Desk("done"))
-    entries = page.desk.story.entries
-    forged = entries[-1].content.replace("promoted", "demoted")
-    entries[-1] = entries[-1].model_copy(update={"content": forged})
+    page = visit("done")
+    keeper = page.control.keeper
+    keeper.forge("promoted", "demoted")
     page.press("Replay")
-    expect(page.card("Timeline")).to_contain_text(f"entry {len(entries)} is not what was written")
+    expect(page.card("Timeline")).to_contain_text(
+        f"entry {keeper.situation.present.number} is not what was written"
+    )

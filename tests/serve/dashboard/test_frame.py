@@ -3,22 +3,21 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.serve.dashboard.conftest import VisitDesk
-from tests.serve.desk import Desk
-from tests.serve.story import Stage
+from tests.serve.dashboard.conftest import Open
+from tests.serve.stages import Stage
 
 
 @pytest.mark.parametrize("stage", ["shadow", "rolled back"])
-def test_a_phone_needs_no_scrolling_sideways(visit: VisitDesk, stage: Stage) -> None:
+def test_a_phone_needs_no_scrolling_sideways(visit: Open, stage: Stage) -> None:
     """At 360 pixels, also with a name as long as names may be."""
-    page = visit(Desk(stage, candidate="light" + 58 * "x"), width=360)
+    page = visit(stage, candidate="light" + 58 * "x", width=360)
     expect(page.state).to_be_visible()
     assert page.page.evaluate("document.documentElement.scrollWidth") == 360
 
 
-def test_the_browser_finds_nothing_to_complain_of(visit: VisitDesk) -> None:
+def test_the_browser_finds_nothing_to_complain_of(visit: Open) -> None:
     """No error, and nothing that the content security policy forbids, with every part open."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.press("Abort …")
     page.press("Cancel")
     page.press("Replay")
@@ -27,49 +26,49 @@ def test_the_browser_finds_nothing_to_complain_of(visit: VisitDesk) -> None:
     assert page.complaints == []
 
 
-def test_nothing_comes_from_elsewhere(visit: VisitDesk) -> None:
+def test_nothing_comes_from_elsewhere(visit: Open) -> None:
     """Only this server is asked."""
-    page = visit(Desk("step"))
+    page = visit("step")
     expect(page.state).to_be_visible()
     assert [url for url in page.asked if not url.startswith(f"{page.endpoint.url}/")] == []
 
 
-def test_the_page_looks_again_by_itself(visit: VisitDesk) -> None:
+def test_the_page_looks_again_by_itself(visit: Open) -> None:
     """What others do is seen without a reload."""
-    page = visit(Desk("step"))
+    page = visit("step")
     expect(page.state).to_contain_text("Rolling out light")
-    page.desk.story = Desk("done").story
+    page.control.come_to("done")
     expect(page.state).to_contain_text("light was promoted")
 
 
-def test_without_an_answer_the_last_picture_stays(visit: VisitDesk) -> None:
+def test_without_an_answer_the_last_picture_stays(visit: Open) -> None:
     """And the page says that it is old."""
-    page = visit(Desk("step"))
+    page = visit("step")
     expect(page.state).to_be_visible()
     page.page.context.set_offline(True)
     expect(page.page.get_by_role("alert")).to_contain_text("The server does not answer")
     expect(page.page.locator("main.stale #state")).to_contain_text("Rolling out light")
 
 
-def test_it_comes_back_by_itself(visit: VisitDesk) -> None:
+def test_it_comes_back_by_itself(visit: Open) -> None:
     """When the server answers again, nothing is left of the complaint."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.page.context.set_offline(True)
     expect(page.page.get_by_role("alert")).to_be_visible()
     page.page.context.set_offline(False)
     expect(page.page.get_by_role("alert")).to_have_count(0)
 
 
-def test_what_the_server_refuses_is_shown_in_its_words(visit: VisitDesk) -> None:
+def test_what_the_server_refuses_is_shown_in_its_words(visit: Open) -> None:
     """A store that cannot be reached, say."""
-    page = visit(Desk("step"))
-    page.desk.error = RuntimeError("broken")
+    page = visit("step")
+    page.control.error = RuntimeError("broken")
     expect(page.page.get_by_role("alert")).to_contain_text("The server says: internal error: RuntimeError")
 
 
-def test_a_rollout_can_be_aborted_without_a_mouse(visit: VisitDesk) -> None:
+def test_a_rollout_can_be_aborted_without_a_mouse(visit: Open) -> None:
     """The dialog takes the focus, first on what does no harm."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.page.get_by_role("button", name="Abort …").focus()
     page.page.keyboard.press("Enter")
     expect(page.page.get_by_role("button", name="Cancel")).to_be_focused()
@@ -78,9 +77,9 @@ def test_a_rollout_can_be_aborted_without_a_mouse(visit: VisitDesk) -> None:
     expect(page.state).to_contain_text("local aborted it.")
 
 
-def test_what_is_focused_stays_so_while_the_page_looks_again(visit: VisitDesk) -> None:
+def test_what_is_focused_stays_so_while_the_page_looks_again(visit: Open) -> None:
     """Nobody loses his place once a second."""
-    page = visit(Desk("step"))
+    page = visit("step")
     button = page.page.get_by_role("button", name="Pause")
     button.focus()
     with page.page.expect_request("**/control/models"):

@@ -8,15 +8,13 @@ from playwright.sync_api import Page, expect
 
 from serve.base.routing import Routes
 from serve.engine.catalog import Catalog
-from serve.rollout.advance import abort
+from serve.rollout.records import RolloutWanted
 from serve.rollout.state.policy import Policy, Shadow
-from serve.rollout.trail.trail import Action
 from tests.conftest import make_bundle
-from tests.serve.dashboard.conftest import VisitDesk
-from tests.serve.desk import Desk
+from tests.serve.dashboard.conftest import Open
 from tests.serve.endpoint import Endpoint
-from tests.serve.shown import NOT_QUALIFIED
-from tests.serve.story import Stage, Story
+from tests.serve.local_control import LocalControl
+from tests.serve.stages import Stage
 
 
 @pytest.mark.parametrize(
@@ -29,39 +27,39 @@ from tests.serve.story import Stage, Story
         ("rolled back", "light was rolled back in step 3 of 5: base answers all of linear."),
     ],
 )
-def test_the_phase_is_said_in_words(visit: VisitDesk, stage: Stage, said: str) -> None:
+def test_the_phase_is_said_in_words(visit: Open, stage: Stage, said: str) -> None:
     """One sentence tells how it stands; who answers now is what the routes of the server say."""
-    expect(visit(Desk(stage)).state).to_contain_text(said)
+    expect(visit(stage).state).to_contain_text(said)
 
 
-def test_what_is_waited_for_is_said(visit: VisitDesk) -> None:
+def test_what_is_waited_for_is_said(visit: Open) -> None:
     """In the sentence, as counts."""
-    expect(visit(Desk("step")).state).to_contain_text("Nothing harmful, waiting for: 780 of 1 000 requests")
+    expect(visit("step").state).to_contain_text("Nothing harmful, waiting for: 780 of 1 000 requests")
 
 
-def test_a_verdict_gives_its_reason(visit: VisitDesk) -> None:
+def test_a_verdict_gives_its_reason(visit: Open) -> None:
     """As the judge wrote it."""
-    evidence = visit(Desk("rolled back")).card("Evidence")
+    evidence = visit("rolled back").card("Evidence")
     expect(evidence).to_contain_text("ROLLBACK")
     expect(evidence).to_contain_text("harm shown at 25 % of the traffic: errors: 32 of 1 395")
 
 
-def test_evidence_beyond_its_line_is_said(visit: VisitDesk) -> None:
+def test_evidence_beyond_its_line_is_said(visit: Open) -> None:
     """Colour and length alone would not reach everybody."""
-    errors = visit(Desk("rolled back")).page.locator("[data-key=errors]")
+    errors = visit("rolled back").page.locator("[data-key=errors]")
     expect(errors).to_contain_text("harm shown")
     expect(errors.locator(".odds")).to_contain_text("beyond its line (")
 
 
-def test_the_picture_has_words_for_those_who_listen(visit: VisitDesk) -> None:
+def test_the_picture_has_words_for_those_who_listen(visit: Open) -> None:
     """How far each kind of evidence is."""
-    picture = visit(Desk("rolled back")).page.locator("[data-key=split] .bullet")
+    picture = visit("rolled back").page.locator("[data-key=split] .bullet")
     expect(picture).to_have_attribute("aria-label", "evidence for harm at 0 percent of its line")
 
 
-def test_the_timeline_says_who_did_what(visit: VisitDesk) -> None:
+def test_the_timeline_says_who_did_what(visit: Open) -> None:
     """The newest first; when stands beside it."""
-    timeline = visit(Desk("step")).card("Timeline")
+    timeline = visit("step").card("Timeline")
     heads = [
         "PROMOTE to 25 %",
         "PROMOTE to 5 %",
@@ -74,21 +72,24 @@ def test_the_timeline_says_who_did_what(visit: VisitDesk) -> None:
     expect(timeline.locator("li", has_text="Paused")).to_contain_text("by bob")
 
 
-def test_the_timeline_tells_a_qualification_with_the_rollout_after_it(visit: VisitDesk) -> None:
+def test_the_timeline_tells_a_qualification_with_the_rollout_after_it(
+    visit: Open, endpoint: Endpoint
+) -> None:
     """It is what the start rests on; one of an earlier rollout stands with that one."""
-    desk = Desk("done")
-    desk.story.qualify(NOT_QUALIFIED, "bob", 40)
-    desk.story.begin("linear-20261122-153000-0001", desk.story.plan, "ann", 30)
-    timeline = visit(desk).card("Timeline")
+    endpoint.control.come_to("aborted")
+    keeper = endpoint.control.keeper
+    keeper.fail_qualification("bob")
+    keeper.commands.start("linear", RolloutWanted(candidate="light"), "ann")
+    timeline = visit().card("Timeline")
     expect(timeline.locator(".head b")).to_have_text(["Started", "Qualification"])
     expect(timeline.locator("li", has_text="Qualification")).to_contain_text(
         "by bob: light against base: NOT_QUALIFIED (capacity FAIL); capacity: 3/s of 4/s"
     )
 
 
-def test_the_shadow_says_how_alike_they_are(visit: VisitDesk) -> None:
+def test_the_shadow_says_how_alike_they_are(visit: Open) -> None:
     """Overall, by slice, what was dropped, and pairs that differ."""
-    shadow = visit(Desk("shadow")).card("Shadow")
+    shadow = visit("shadow").card("Shadow")
     expect(shadow.locator("[data-key='All pairs'] tr")).to_contain_text("98.59 %")
     expect(shadow.locator("[data-key=us]")).to_contain_text("96.82 %below the floor")
     expect(shadow).to_contain_text("17 copies dropped")
@@ -111,65 +112,60 @@ def aside(endpoint: Endpoint) -> Iterator[None]:
     endpoint.call(route(before))
 
 
-def test_a_shadow_without_a_rollout_says_how_alike_it_is(visit: VisitDesk, aside: None) -> None:
+def test_a_shadow_without_a_rollout_says_how_alike_it_is(visit: Open, aside: None) -> None:
     """It is what somebody set it up for."""
-    desk = Desk()
-    desk.story = Story(desk.story.plan)
-    shadow = visit(desk).card("Shadow")
+    shadow = visit("none").card("Shadow")
     expect(shadow).to_contain_text("light gets copies of 50 % of the requests, without a rollout.")
     expect(shadow).to_contain_text("98.59 % agree: 631 of 640 pairs; 17 copies dropped.")
 
 
 def test_a_shadow_after_a_rollout_that_had_none_is_not_said_to_be_skipped(
-    visit: VisitDesk, aside: None
+    visit: Open, endpoint: Endpoint, aside: None
 ) -> None:
     """The policy is that of a rollout that is over."""
-    desk = Desk("done")
-    plan = desk.story.plan.model_copy(update={"policy": Policy(shadow=Shadow(skip=True))})
-    desk.story.note(
-        abort(desk.story.begin("linear-20261122-153000-0001", plan, "ann", 30), "bob"), Action.ABORT, "bob"
-    )
-    shadow = visit(desk).card("Shadow")
+    endpoint.control.come_to("none")
+    keeper = endpoint.control.keeper
+    keeper.begin("linear-20261122-153000-0001", 30, Policy(shadow=Shadow(skip=True)))
+    keeper.act("abort", "bob")
+    shadow = visit().card("Shadow")
     expect(shadow).to_contain_text("98.59 % agree")
     expect(shadow).to_contain_text("This rollout had no shadow, so nothing was compared in it.")
     expect(shadow).not_to_contain_text("skips")
 
 
-def test_a_share_is_said_as_asked_and_as_served(visit: VisitDesk) -> None:
+def test_a_share_is_said_as_asked_and_as_served(visit: Open) -> None:
     """The routes of the server ask for one variant; the rollout's counts say who answered."""
-    light = visit(Desk("step")).page.locator(".variants [data-key=light]")
+    light = visit("step").page.locator(".variants [data-key=light]")
     expect(light).to_contain_text("0 % asked, 25 % served")
 
 
-def test_an_earlier_rollout_can_be_looked_at(visit: VisitDesk) -> None:
+def test_an_earlier_rollout_can_be_looked_at(visit: Open) -> None:
     """Its address is a link to keep."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.card("Rollouts").get_by_role("link").last.click()
     expect(page.state).to_contain_text("light was rolled back in the shadow")
     assert page.page.url.endswith("#linear/linear-20261122-140000-81c0")
 
 
-def test_a_model_without_a_rollout_says_so(visit: VisitDesk) -> None:
+def test_a_model_without_a_rollout_says_so(visit: Open) -> None:
     """And offers to start one."""
-    desk = Desk()
-    desk.story = Story(desk.story.plan)
-    page = visit(desk)
+    page = visit("none")
     expect(page.state).to_have_text("base answers all of linear. No rollout has run yet.")
     expect(page.page.get_by_role("button", name="Start a rollout …")).to_be_visible()
 
 
-def test_a_model_without_traffic_says_so(visit: VisitDesk) -> None:
+def test_a_model_without_traffic_says_so(visit: Open) -> None:
     """Instead of empty curves."""
     script = (
         "import('/dashboard/curves.js').then((all) => all.curves({}, null, null, [], 0, null).textContent)"
     )
-    assert visit(Desk("step")).page.evaluate(script) == "No request in the last ten minutes."
+    assert visit("step").page.evaluate(script) == "No request in the last ten minutes."
 
 
 def test_the_page_opens_on_the_model_that_is_rolling_out(page: Page, repository: Path) -> None:
     """Not on the first by name; and its tab and the title say that it is."""
     make_bundle(repository, "base", model="another")
-    with Endpoint(repository=repository, desk=Desk("step")) as endpoint:
+    with Endpoint(repository=repository, control=LocalControl("step")) as endpoint:
         endpoint.watched("linear-20261122-152000-3f9a")
         page.goto(endpoint.url)
         expect(page.locator("#state")).to_contain_text("Rolling out light")
@@ -180,12 +176,12 @@ def test_the_page_opens_on_the_model_that_is_rolling_out(page: Page, repository:
 def test_the_page_stays_on_the_model_that_was_rolling_out(page: Page, repository: Path) -> None:
     """Its end is what one waits for."""
     make_bundle(repository, "base", model="another")
-    with Endpoint(repository=repository, desk=Desk("step")) as endpoint:
+    with Endpoint(repository=repository, control=LocalControl("step")) as endpoint:
         endpoint.watched("linear-20261122-152000-3f9a")
         page.goto(endpoint.url)
         expect(page.locator("#state")).to_contain_text("Rolling out light")
         endpoint.watched(None)
-        endpoint.desk.story = Desk("done").story
+        endpoint.control.come_to("done")
         expect(page.locator("#state")).to_contain_text("light was promoted")
         expect(page).to_have_title("linear · Counterweight")
 
@@ -198,9 +194,9 @@ def test_a_server_without_a_model_says_so(page: Page, module_repository: Path) -
         expect(page.get_by_role("heading", level=2)).to_contain_text("No model is served here yet.")
 
 
-def test_hostile_names_stay_text(visit: VisitDesk) -> None:
+def test_hostile_names_stay_text(visit: Open) -> None:
     """What the server says is never markup."""
     hostile = "<img src=x onerror=document.title='owned'>"
-    page = visit(Desk("step", candidate=hostile))
+    page = visit("step", candidate=hostile)
     expect(page.state).to_contain_text(f"Rolling out {hostile}")
     assert page.page.locator("main img").count() == 0

@@ -6,8 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from serve.base.access import Access, Grant, Role
-from tests.serve.dashboard.conftest import VisitDesk
-from tests.serve.desk import Desk
+from tests.serve.dashboard.conftest import Open
 
 TOKENS: dict[Role, str] = {"operate": "0123456789abcdef-operate", "view": "0123456789abcdef-view"}
 
@@ -22,45 +21,45 @@ def access() -> Access:
     return Access(grants=grants, loopback=True)
 
 
-def test_a_server_that_wants_a_token_gets_it(visit: VisitDesk) -> None:
+def test_a_server_that_wants_a_token_gets_it(visit: Open) -> None:
     """The page asks for it, and then shows what there is."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill(TOKENS["view"])
     page.press("Use it")
     expect(page.state).to_contain_text("Rolling out light")
 
 
-def test_a_wrong_token_is_asked_for_again(visit: VisitDesk) -> None:
+def test_a_wrong_token_is_asked_for_again(visit: Open) -> None:
     """With the server's words."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill("wrong" * 5)
     page.press("Use it")
     fault = page.page.get_by_role("dialog").get_by_role("alert")
     expect(fault).to_contain_text("the token that came is not known here")
 
 
-def test_who_may_only_look_is_told_so(visit: VisitDesk) -> None:
+def test_who_may_only_look_is_told_so(visit: Open) -> None:
     """And nothing is done."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill(TOKENS["view"])
     page.press("Use it")
     page.press("Pause")
     expect(page.page.get_by_role("alert")).to_contain_text("has the role view, operate is needed")
-    assert page.desk.told == []
+    assert page.control.told == []
 
 
-def test_the_trail_names_whose_token_it_was(visit: VisitDesk) -> None:
+def test_the_trail_names_whose_token_it_was(visit: Open) -> None:
     """Not the token."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill(TOKENS["operate"])
     page.press("Use it")
     page.press("Pause")
     expect(page.card("Timeline")).to_contain_text("by operater")
 
 
-def test_the_token_is_kept_in_the_tab_only(visit: VisitDesk) -> None:
+def test_the_token_is_kept_in_the_tab_only(visit: Open) -> None:
     """It survives a reload, and is in no cookie and no lasting storage."""
-    page = visit(Desk("step"))
+    page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill(TOKENS["view"])
     page.press("Use it")
     expect(page.state).to_be_visible()

@@ -5,8 +5,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from serve.rollout.state.policy import Policy
-from tests.serve.dashboard.conftest import Visit, VisitDesk
-from tests.serve.desk import Desk
+from tests.serve.dashboard.conftest import Open, Visit
 
 
 def call(visit: Visit, module: str, name: str, *given: Any) -> Any:
@@ -15,9 +14,9 @@ def call(visit: Visit, module: str, name: str, *given: Any) -> Any:
     return visit.page.evaluate(script, [module, name, list(given)])
 
 
-def test_numbers_are_set_alike(visit: VisitDesk) -> None:
+def test_numbers_are_set_alike(visit: Open) -> None:
     """Three digits that count, thin spaces, no share that is rounded up to all."""
-    page = visit(Desk())
+    page = visit()
     cases: dict[tuple[Any, ...], str] = {
         ("count", 1284310): "1_284_310",
         ("count", 999): "999",
@@ -37,10 +36,10 @@ def test_numbers_are_set_alike(visit: VisitDesk) -> None:
     assert found == cases
 
 
-def test_the_default_policy_is_told_as_it_is(visit: VisitDesk) -> None:
+def test_the_default_policy_is_told_as_it_is(visit: Open) -> None:
     """The form says in words what an empty policy does."""
     policy = Policy()
-    page = visit(Desk("done"))
+    page = visit("done")
     page.press("Start a rollout …")
     shares = [f"{100 * step.share:g}" for step in policy.steps]
     [minimum_s] = {step.minimum_s for step in policy.steps}
@@ -51,7 +50,7 @@ def test_the_default_policy_is_told_as_it_is(visit: VisitDesk) -> None:
     expect(said).to_contain_text("each for at least a minute and 1 000 requests")
 
 
-def test_what_is_missing_is_told_apart(visit: VisitDesk) -> None:
+def test_what_is_missing_is_told_apart(visit: Open) -> None:
     """Counts, proofs and suspicions, though a guard may say a semicolon itself."""
     items = [
         "34 of 60 s",
@@ -59,15 +58,15 @@ def test_what_is_missing_is_told_apart(visit: VisitDesk) -> None:
         "cost unproven: 0.24 ms a row against 0.263, 0.914 times; below 1 times asked, odds 1 of 20 needed",
     ]
     verdict = {"reason": f"at 2.5 % of the traffic: {'; '.join(items)}"}
-    page = visit(Desk())
+    page = visit()
     assert call(page, "rollout", "missing", verdict) == items
     short = {"counts": ["34 of 60 s"], "unproven": ["cost"]}
     assert call(page, "rollout", "missingInShort", verdict) == short
 
 
-def test_a_figure_stands_where_the_judge_sees_it(visit: VisitDesk) -> None:
+def test_a_figure_stands_where_the_judge_sees_it(visit: Open) -> None:
     """By the same rules as serve/rollout/judging/finding.py: (harm, its line, safety, its line)."""
-    page = visit(Desk())
+    page = visit()
     cases = {
         (6.3, 6.2, 0.0, 3.0): "harm",
         (3.1, 6.2, 0.0, 3.0): "suspicion",

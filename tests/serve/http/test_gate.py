@@ -100,7 +100,7 @@ def closed(module_repository: Path) -> Iterator[Endpoint]:
 @pytest.fixture(autouse=True)
 def _forget(request: pytest.FixtureRequest) -> None:
     if "guarded" in request.fixturenames:
-        request.getfixturevalue("guarded").desk.forget()
+        request.getfixturevalue("guarded").control.forget()
 
 
 def refused(answer: httpx2.Response, status: int) -> bool:
@@ -136,7 +136,7 @@ def test_changing_needs_a_token_to_operate(guarded: Endpoint, method: str, path:
     """Whoever lacks it changes nothing."""
     for headers, status in (({}, 401), (of("eve"), 403), (of("app"), 403)):
         assert refused(guarded.client.request(method, path, json=body, headers=headers), status)
-    assert (guarded.desk.told, guarded.shelf.told) == ([], [])
+    assert (guarded.control.told, guarded.shelf.told) == ([], [])
     # Whether it can be done now is another question.
     assert guarded.client.request(method, path, json=body, headers=of("ann")).status_code in (200, 201, 409)
     guarded.shelf.told.clear()
@@ -172,7 +172,7 @@ def test_health_and_documents_are_open(guarded: Endpoint, closed: Endpoint, path
 def test_who_did_it_is_told(guarded: Endpoint) -> None:
     """By the token's name."""
     guarded.client.post(f"/control/rollouts/{ROLLOUT}/pause", json={}, headers=of("ann"))
-    assert guarded.desk.told[0][-1] == "ann"
+    assert guarded.control.told[0][-1] == "ann"
 
 
 @pytest.mark.parametrize(("method", "path", "body"), LOOK)
@@ -191,7 +191,7 @@ def test_without_tokens_nobody_changes_anything_from_elsewhere(
 ) -> None:
     """With whatever token."""
     assert refused(closed.client.request(method, path, json=body, headers=of("ann")), 403)
-    assert (closed.desk.told, closed.shelf.told) == ([], [])
+    assert (closed.control.told, closed.shelf.told) == ([], [])
 
 
 def test_models_answer_everybody_all_the_same(closed: Endpoint) -> None:
@@ -222,7 +222,7 @@ def test_a_page_of_another_site_gets_nothing(endpoint: Endpoint, headers: Mappin
         endpoint.client.request(verb, path, json=body, headers=headers) for verb, path, body in LOOK + CHANGE
     ]
     assert all(refused(answer, 403) for answer in answers)
-    assert (endpoint.desk.told, endpoint.shelf.told) == ([], [])
+    assert (endpoint.control.told, endpoint.shelf.told) == ([], [])
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])

@@ -59,7 +59,7 @@ def test_what_the_processes_cost_is_the_keepers_to_say(endpoint: Endpoint) -> No
     """It is asked anew each time; while it is away, the counts are shown without."""
     name = "counterweight_process_cpu_seconds_total"
     assert metrics(endpoint)[name, "base"] == 4.25
-    endpoint.desk.error = VariantUnavailable("the keeper does not answer")
+    endpoint.control.error = VariantUnavailable("the keeper does not answer")
     found = metrics(endpoint)
     assert (name, "base") not in found
     assert ("counterweight_requests_total", "base") in found

@@ -1,15 +1,15 @@
-import asyncio
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import cache
 
 import pytest
 
 from serve.rollout import webhook
 from serve.rollout.records import TrailLine
 from serve.rollout.webhook import Notice, Webhook
-from tests.serve.desk import Desk
+from tests.serve.local_control import LocalControl
 from tests.serve.receiver import Receiver, Reply
 
 WELL = Reply(status=204, body=b"")
@@ -25,8 +25,12 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def line(number: int = 1) -> TrailLine:
     """The trail's line of a verdict, with another number."""
-    lines = asyncio.run(Desk("rolled back").trail("linear", 0))
-    return lines[-1].model_copy(update={"number": number})
+    return _last_line().model_copy(update={"number": number})
+
+
+@cache
+def _last_line() -> TrailLine:
+    return LocalControl("rolled back").keeper.commands.trail("linear", 0)[-1]
 
 
 def test_a_change_is_posted_as_json() -> None:

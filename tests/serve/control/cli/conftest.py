@@ -26,7 +26,7 @@ def _type(
     monkeypatch.setenv("COUNTERWEIGHT_URL", endpoint.url)
     monkeypatch.delenv("COUNTERWEIGHT_TOKEN", raising=False)
     monkeypatch.setenv("COLUMNS", "80")
-    # The desk tells no gateway.
+    # The keeper of these tests tells no gateway.
     monkeypatch.setattr("serve.control.cli.routes_command._HEARD_WITHIN_S", 0.0)
 
     def run(*words: str) -> tuple[int, str]:
@@ -35,4 +35,4 @@ def _type(
         return code, captured.out + captured.err
 
     yield run
-    endpoint.desk.forget()
+    endpoint.control.forget()

@@ -17,10 +17,9 @@ from serve.rollout.records import RolloutView
 from serve.rollout.state.rollout import Phase
 from tests.serve.control.cli.conftest import Type
 from tests.serve.control.cli.test_view import view
-from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
 from tests.serve.receiver import Receiver, Reply
-from tests.serve.story import Stage
+from tests.serve.stages import Stage
 
 # A stream to a terminal, and what came out of it.
 Tty = tuple[TextIO, Callable[[], str]]
@@ -76,7 +75,7 @@ def test_the_exit_code_of_a_watch_is_the_end_of_the_rollout(
     type: Type, endpoint: Endpoint, stage: Stage, code: int
 ) -> None:
     """So that a job can wait for it."""
-    endpoint.desk.story = Desk(stage).story
+    endpoint.control.come_to(stage)
     assert type("rollout", "status", "linear", "--watch")[0] == code
 
 
@@ -88,7 +87,7 @@ def test_ctrl_c_ends_the_watch_alone(type: Type, endpoint: Endpoint, monkeypatch
 
     monkeypatch.setattr("serve.control.cli.follow.time.sleep", interrupt)
     assert type("rollout", "status", "linear", "--watch")[0] == 130
-    assert endpoint.desk.told == []
+    assert endpoint.control.told == []
 
 
 def test_a_pipe_gets_a_line_for_each_change() -> None:

@@ -7,9 +7,8 @@ from serve.base.errors import Unwritten
 from serve.rollout.records import ActWanted, RolloutView, RolloutWanted
 from serve.rollout.state.policy import Policy
 from tests.serve.control.cli.conftest import Type
-from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
-from tests.serve.shown import NOT_QUALIFIED
+from tests.serve.local_control import LocalControl
 
 RUNS = "linear-20261122-152000-3f9a"
 FAILED = "linear-20261122-140000-81c0"
@@ -17,15 +16,13 @@ ACTS = ["pause", "promote", "abort"]
 
 
 @pytest.fixture
-def idle(endpoint: Endpoint) -> Desk:
+def idle(endpoint: Endpoint) -> LocalControl:
     """The keeper after its rollout was aborted."""
-    desk = endpoint.desk
-    endpoint.call(desk.act(RUNS, "abort", ActWanted(), "ann"))
-    desk.told.clear()
-    return desk
+    endpoint.control.come_to("aborted")
+    return endpoint.control
 
 
-def test_start_sends_the_policy_that_was_written(type: Type, idle: Desk, tmp_path: Path) -> None:
+def test_start_sends_the_policy_that_was_written(type: Type, idle: LocalControl, tmp_path: Path) -> None:
     """Checked here first, with all its defaults."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("{cheaper_by: 0.2}")
@@ -36,7 +33,9 @@ def test_start_sends_the_policy_that_was_written(type: Type, idle: Desk, tmp_pat
     assert "rollout status linear --watch" in shown
 
 
-def test_a_policy_with_a_fault_never_reaches_the_server(type: Type, idle: Desk, tmp_path: Path) -> None:
+def test_a_policy_with_a_fault_never_reaches_the_server(
+    type: Type, idle: LocalControl, tmp_path: Path
+) -> None:
     """The message names the file and the key."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("{stepz: []}")
@@ -49,7 +48,7 @@ def test_what_the_server_refuses_is_said_in_its_words(type: Type) -> None:
     """One rollout at a time."""
     code, shown = type("rollout", "start", "linear", "--to", "light")
     assert code == 2
-    assert shown == f"counterweight: rollout {RUNS} is in phase STEP; abort it first\n"
+    assert shown.startswith(f"counterweight: rollout {RUNS} to 'light' of 'linear' runs already; ")
 
 
 @pytest.mark.parametrize("name", ["linear", RUNS])
@@ -73,7 +72,7 @@ def test_status_as_json_is_the_servers_view(type: Type, endpoint: Endpoint) -> N
     """All of it, as another program reads it."""
     code, shown = type("rollout", "status", "linear", "--json")
     assert code == 0
-    assert RolloutView.model_validate_json(shown) == endpoint.call(endpoint.desk.view(RUNS))
+    assert RolloutView.model_validate_json(shown) == endpoint.control.keeper.command("view", RUNS)
 
 
 def test_status_alone_lists_the_newest_rollout_of_every_model(type: Type) -> None:
@@ -107,9 +106,9 @@ def test_a_name_that_is_neither_a_model_nor_a_rollout_is_refused(type: Type) -> 
 def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act: str) -> None:
     """The number that was read goes along, so that a person and the judge cannot both move it; to stop it
     is right whatever happened."""
-    number = endpoint.call(endpoint.desk.view(RUNS)).number if act in ("resume", "promote") else None
+    number = endpoint.control.keeper.command("view", RUNS).number if act in ("resume", "promote") else None
     code, shown = type("rollout", act, "linear")
-    assert (code, endpoint.desk.told) == (0, [("act", RUNS, act, ActWanted(number=number), "local")])
+    assert (code, endpoint.control.told) == (0, [("act", RUNS, act, ActWanted(number=number), "local")])
     assert shown.startswith(f"{RUNS}: ")
 
 
@@ -117,7 +116,7 @@ def test_an_act_says_on_what_it_was_decided(type: Type, endpoint: Endpoint, act:
 def test_a_reason_goes_along(type: Type, endpoint: Endpoint, act: str) -> None:
     """And stands where the rollout is looked at."""
     code, shown = type("rollout", act, "linear", "--reason", "wrong prices")
-    assert (code, endpoint.desk.told[0][3].reason) == (0, "wrong prices")
+    assert (code, endpoint.control.told[0][3].reason) == (0, "wrong prices")
     assert shown.endswith("local: wrong prices\n")
     assert "local: wrong prices" in type("rollout", "status", "linear")[1]
 
@@ -125,7 +124,7 @@ def test_a_reason_goes_along(type: Type, endpoint: Endpoint, act: str) -> None:
 def test_a_reason_that_says_nothing_never_reaches_the_server(type: Type, endpoint: Endpoint) -> None:
     """It was forgotten, and nobody could read it later."""
     code, shown = type("rollout", "abort", "linear", "--reason", " ")
-    assert (code, endpoint.desk.told) == (2, [])
+    assert (code, endpoint.control.told) == (2, [])
     assert "rollout abort: reason: " in shown
 
 
@@ -138,18 +137,20 @@ def test_a_paused_rollout_is_resumed(type: Type) -> None:
 
 def test_what_is_done_is_accepted(type: Type, endpoint: Endpoint) -> None:
     """The status says how, and afterwards that it was."""
-    endpoint.desk.story = Desk("done").story
+    endpoint.control.come_to("done")
     offered = "new baseline: counterweight rollout accept linear\n"
     assert offered in type("rollout", "status", "linear")[1]
-    number = endpoint.call(endpoint.desk.view(RUNS)).number
+    number = endpoint.control.keeper.command("view", RUNS).number
     code, _ = type("rollout", "accept", "linear", "--reason", "a quiet week")
     wanted = ActWanted(number=number, reason="a quiet week")
-    assert (code, endpoint.desk.told) == (0, [("act", RUNS, "accept", wanted, "local")])
+    assert (code, endpoint.control.told) == (0, [("act", RUNS, "accept", wanted, "local")])
     assert "it is the baseline now\n" in type("rollout", "status", "linear")[1]
 
 
-def test_history_says_what_was_done_by_whom_and_why(type: Type) -> None:
+def test_history_says_what_was_done_by_whom_and_why(type: Type, endpoint: Endpoint) -> None:
     """Oldest first, and nothing of the verdicts that only waited."""
+    endpoint.control.come_to("shadow")
+    assert endpoint.control.keeper.commands.trail("linear", 4)[0].kind == "CONTINUE"
     code, shown = type("rollout", "history", "linear")
     assert code == 0
     assert "judge: ROLLBACK -> ROLLED_BACK, 100 % base" in shown
@@ -159,7 +160,7 @@ def test_history_says_what_was_done_by_whom_and_why(type: Type) -> None:
 
 def test_history_tells_a_qualification(type: Type, endpoint: Endpoint) -> None:
     """What came of it, and why."""
-    endpoint.call(endpoint.desk.qualify("linear", NOT_QUALIFIED, "ann"))
+    endpoint.control.keeper.fail_qualification("ann")
     head, reason = type("rollout", "history", "linear")[1].splitlines()[-2:]
     assert head.endswith("  ann: qualify")
     assert reason == "       light against base: NOT_QUALIFIED (capacity FAIL); capacity: 3/s of 4/s"
@@ -181,13 +182,11 @@ def test_a_replay_without_a_difference_is_0(type: Type) -> None:
 
 def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None:
     """Each fault with its entry."""
-    entries = endpoint.desk.story.entries
-    entries[-1] = entries[-1].model_copy(
-        update={"content": entries[-1].content.replace('"judge"', '"jugde"')}
-    )
+    keeper = endpoint.control.keeper
+    keeper.forge('"judge"', '"jugde"')
     code, shown = type("rollout", "replay", RUNS)
     assert code == 1
-    assert f"entry {entries[-1].number}" in shown
+    assert f"entry {keeper.situation.present.number}" in shown
 
 
 @pytest.mark.parametrize(
@@ -208,7 +207,7 @@ def test_every_command_of_rollout_has_help_with_an_example(
 def test_an_abort_that_is_written_later_is_done(type: Type, endpoint: Endpoint) -> None:
     """No keeper answers anything: the gateway alone knows which rollout runs."""
     endpoint.watched(RUNS)
-    endpoint.desk.error = Unwritten(f"rollout {RUNS} is aborted; it is written down later")
+    endpoint.control.error = Unwritten(f"rollout {RUNS} is aborted; it is written down later")
     code, shown = type("rollout", "abort", "linear")
     endpoint.watched(None)
     assert (code, shown) == (0, f"rollout {RUNS} is aborted; it is written down later\n")

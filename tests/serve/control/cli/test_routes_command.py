@@ -4,23 +4,22 @@ from collections.abc import Iterator
 import pytest
 
 from serve.base.routing import Routes
-from serve.rollout.records import ActWanted, RoutesWanted
+from serve.rollout.records import RoutesWanted
 from tests.serve.control.cli.conftest import Type
-from tests.serve.desk import Desk
 from tests.serve.endpoint import Endpoint
+from tests.serve.local_control import LocalControl
 
 RUNS = "linear-20261122-152000-3f9a"
 
 
 @pytest.fixture
-def desk(endpoint: Endpoint) -> Iterator[Desk]:
+def control(endpoint: Endpoint) -> Iterator[LocalControl]:
     """A keeper whose rollout is over, so that routes may be set, and a gateway that has heard of it."""
-    desk, model = endpoint.desk, endpoint.registry.models["linear"]
-    endpoint.call(desk.act(RUNS, "abort", ActWanted(), "ann"))
-    desk.told.clear()
+    control, model = endpoint.control, endpoint.registry.models["linear"]
+    control.come_to("aborted")
     before = model.routes
-    route(endpoint, desk.story.routes)
-    yield desk
+    route(endpoint, control.keeper.routes)
+    yield control
     route(endpoint, before)
 
 
@@ -39,7 +38,7 @@ def test_routes_alone_are_shown(type: Type, endpoint: Endpoint) -> None:
     code, shown = type("routes", "linear")
     endpoint.watched(None)
     rows = [row.split() for row in shown.splitlines()[2:4]]
-    assert (code, endpoint.desk.told) == (0, [])
+    assert (code, endpoint.control.told) == (0, [])
     assert [row[:3] for row in rows] == [["base", "90", "%"], ["light", "10", "%"]]
     assert f"rollout {RUNS} moves them" in shown
 
@@ -79,11 +78,11 @@ def test_routes_as_json_are_what_the_server_says(type: Type) -> None:
     ids=["a shadow", "no shadow", "sticky"],
 )
 def test_what_is_not_given_stays_as_it_is(
-    type: Type, desk: Desk, words: list[str], wanted: RoutesWanted
+    type: Type, control: LocalControl, words: list[str], wanted: RoutesWanted
 ) -> None:
     """Only the rest is sent."""
     code, _ = type("routes", "linear", *words)
-    assert (code, desk.told) == (0, [("set_routes", "linear", wanted, "local")])
+    assert (code, control.told) == (0, [("set_routes", "linear", wanted, "local")])
 
 
 @pytest.mark.parametrize(
@@ -95,68 +94,66 @@ def test_what_is_not_given_stays_as_it_is(
     ],
 )
 def test_routes_with_a_fault_never_reach_the_server(
-    type: Type, desk: Desk, words: list[str], fault: str
+    type: Type, control: LocalControl, words: list[str], fault: str
 ) -> None:
     """The fault is named."""
     code, shown = type("routes", "linear", *words)
-    assert (code, desk.told) == (2, [])
+    assert (code, control.told) == (2, [])
     assert fault in shown
 
 
-def weights(desk: Desk) -> dict[str, float]:
+def weights(control: LocalControl) -> dict[str, float]:
     """Those in force."""
-    return dict(desk.story.routes.weights)
+    return dict(control.keeper.routes.weights)
 
 
-def test_weights_that_are_not_named_stay(type: Type, desk: Desk) -> None:
+def test_weights_that_are_not_named_stay(type: Type, control: LocalControl) -> None:
     """Beside `base` at 1, 0.5 is a third of the requests, not all of them."""
     code, _ = type("routes", "linear", "--set", "light=0.5")
-    assert (code, weights(desk)) == (0, {"base": 1.0, "light": 0.5})
+    assert (code, weights(control)) == (0, {"base": 1.0, "light": 0.5})
 
 
-def test_weights_are_set_on_the_routes_that_were_read(type: Type, desk: Desk) -> None:
+def test_weights_are_set_on_the_routes_that_were_read(type: Type, control: LocalControl) -> None:
     """All of them, with their revision, so that nobody else's change is lost."""
-    revision = desk.story.routes.revision
+    revision = control.keeper.routes.revision
     type("routes", "linear", "--set", "light=0.5")
     wanted = RoutesWanted(weights={"base": 1, "light": 0.5}, revision=revision)
-    assert desk.told == [("set_routes", "linear", wanted, "local")]
+    assert control.told == [("set_routes", "linear", wanted, "local")]
 
 
 def test_weights_are_set_again_where_the_gateway_had_old_ones(
-    type: Type, desk: Desk, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+    type: Type, control: LocalControl, endpoint: Endpoint
 ) -> None:
     """It hears of others' changes half a second later."""
-    newer = desk.story.routes
-    desk.story.set_routes(newer.model_copy(update={"revision": newer.revision + 1}), "bob")
-    told = desk.set_routes
+    control.keeper.commands.set_routes("linear", RoutesWanted(), "bob")
 
-    async def late(model: str, wanted: RoutesWanted, by: str) -> Routes:
-        endpoint.registry.models["linear"].route(desk.story.routes, None)
-        return await told(model, wanted, by)
+    def hear(operation: str) -> None:
+        if operation == "set_routes":
+            endpoint.registry.models["linear"].route(control.keeper.routes, None)
 
-    monkeypatch.setattr(desk, "set_routes", late)
+    control.before = hear
     code, _ = type("routes", "linear", "--set", "light=0.5")
-    assert (code, weights(desk)) == (0, {"base": 1.0, "light": 0.5})
+    assert (code, weights(control)) == (0, {"base": 1.0, "light": 0.5})
 
 
-def test_more_than_half_of_the_traffic_does_not_move_by_itself(type: Type, desk: Desk) -> None:
+def test_more_than_half_of_the_traffic_does_not_move_by_itself(type: Type, control: LocalControl) -> None:
     """What would move is said, and nothing is sent."""
     code, shown = type("routes", "linear", "--set", "light=3")
-    assert (code, desk.told) == (2, [])
+    assert (code, control.told) == (2, [])
     assert "would move 75 % of the traffic of linear at once" in shown
     assert "(base from 100 % to 25 %, light from 0 % to 75 %); add --yes" in shown
 
 
-def test_more_than_half_of_the_traffic_moves_when_it_is_meant(type: Type, desk: Desk) -> None:
+def test_more_than_half_of_the_traffic_moves_when_it_is_meant(type: Type, control: LocalControl) -> None:
     """In a script, too: nobody is asked."""
     code, _ = type("routes", "linear", "--set", "base=0,light=1", "--yes")
-    assert (code, weights(desk)) == (0, {"base": 0.0, "light": 1.0})
+    assert (code, weights(control)) == (0, {"base": 0.0, "light": 1.0})
 
 
-def test_a_variant_that_is_not_served_is_the_servers_to_refuse(type: Type, desk: Desk) -> None:
+def test_a_variant_that_is_not_served_is_the_servers_to_refuse(type: Type, control: LocalControl) -> None:
     """Whatever would have moved."""
     type("routes", "linear", "--set", "lihgt=100")
-    assert [told[2].weights for told in desk.told] == [{"base": 1.0, "light": 0.0, "lihgt": 100.0}]
+    assert [told[2].weights for told in control.told] == [{"base": 1.0, "light": 0.0, "lihgt": 100.0}]
 
 
 def test_routes_of_an_unknown_model_are_refused_by_the_server(type: Type) -> None:

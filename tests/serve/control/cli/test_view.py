@@ -1,5 +1,5 @@
-import asyncio
 from collections.abc import Sequence
+from functools import cache
 
 import pytest
 
@@ -8,17 +8,20 @@ from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.records import RolloutView
 from serve.rollout.state.policy import Policy, Shadow, Step
 from serve.rollout.state.rollout import Phase
-from tests.serve.desk import Desk
+from tests.serve.local_control import LocalControl
+from tests.serve.model_keeper import NOW_S
 from tests.serve.rollout.rollouts import at_step
 from tests.serve.rollout.stores import routes_of
-from tests.serve.story import NOW_S, Stage
+from tests.serve.stages import Stage
 
 RUNS = "linear-20261122-152000-3f9a"
 
 
+@cache
 def view(stage: Stage = "step") -> RolloutView:
     """A rollout that has come so far, with verdicts by the real judge."""
-    return asyncio.run(Desk(stage).view(RUNS))
+    seen: RolloutView = LocalControl(stage).keeper.command("view", RUNS)
+    return seen
 
 
 def early(phase: Phase = Phase.STEP, policy: Policy | None = None, step: int = 1) -> RolloutView:
