@@ -44,10 +44,12 @@ class Controller:
     """Moves the traffic of all models while it holds the store's lease. A keeper without the lease follows
     what the other one writes. What waits for the store raises StoreFailed, and then nothing has changed."""
 
-    def __init__(self, store: Store, timeline: Timeline, tell: Tell, outbox: Outbox) -> None:
+    def __init__(
+        self, store: Store, timeline: Timeline, tell: Tell, outbox: Outbox, clock: SteadyClock | None = None
+    ) -> None:
         # Model -> what is known of it; live.
         self.situations: dict[str, Situation] = {}
-        self.clock = SteadyClock()
+        self.clock = clock or SteadyClock()
         self._acting = False
         # Whether another keeper has the lease, and has given a sign of life.
         self._rival = False

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 from sqlalchemy import func, update
 
@@ -59,8 +58,8 @@ class ModelKeeper:
         self.clock = FixedClock(NOW_S - ago_s)
         self.store = Store(f"sqlite:///{folder}/rollouts.db", "keeper")
         self._timeline = timeline or Timeline()
-        with patch("serve.rollout.controller.SteadyClock", lambda: self.clock):
-            self.controller = Controller(self.store, self._timeline, lambda *_: None, Outbox(folder))
+        outbox = Outbox(folder)
+        self.controller = Controller(self.store, self._timeline, lambda *_: None, outbox, self.clock)
         self.commands = Commands(self.controller, self.store, self._timeline)
         self._at_once = AtOnce(self.controller)
         self.controller.settle(plan.model, plan.baseline, plan.digests, None)
