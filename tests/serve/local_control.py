@@ -43,8 +43,8 @@ class LocalControl:
         self._repository, self._catalog = Path(), Catalog()
         self._keeper: ModelKeeper | None = None
         self._folder = Path()
-        # Whether a test has used `keeper`, and may have changed something.
-        self._touched = False
+        # Whether something was done, or a test has used `keeper` and may have done something.
+        self._changed = False
         # The server asks in a thread of its own.
         self._lock = threading.RLock()
 
@@ -52,7 +52,7 @@ class LocalControl:
     def keeper(self) -> ModelKeeper:
         """The keeper that does what is asked; tests change things behind the API with it."""
         with self._lock:
-            self._touched = True
+            self._changed = True
             return self._open()
 
     def load(self, repository: Path, catalog: Catalog) -> None:
@@ -77,9 +77,9 @@ class LocalControl:
     def forget(self) -> None:
         """Go back to the beginning."""
         with self._lock:
-            if self.told or self._touched or self._now != self._begun:
+            if self._changed or self._now != self._begun:
                 self._close()
-            self._now, self._touched = self._begun, False
+            self._now, self._changed = self._begun, False
             self.told, self.error, self.before = [], None, None
 
     async def ask(self, operation: Operation[A], *arguments: Any) -> A:
@@ -94,7 +94,10 @@ class LocalControl:
             if operation is BUNDLES:
                 stored = read_stored(self._repository, *arguments)
                 return cast("A", describe_bundles(stored, self._catalog))
-            return cast("A", self._open().command(operation.name, *arguments))
+            answer = self._open().command(operation.name, *arguments)
+            # What is refused changes nothing.
+            self._changed |= operation.role == "operate"
+            return cast("A", answer)
 
     async def usage(self) -> Usage:
         """A sample."""
