@@ -103,7 +103,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         found = read_model(home)
         model = _arrange(found, recipe)
         if due or model is not found or not (home / REPORT).exists():
-            from export.proof.report import write_report
+            from export.report.report import write_report
 
             proven = {name: bundle for name, bundle in model.bundles.items() if not bundle.unproven}
             classes = read_labels(home / recipe.baseline)

@@ -29,7 +29,7 @@ LINES = (
     ("export/test_guide.py",),
     ("export/property/test_bench.py",),
     ("export/property/test_graphs.py",),
-    ("export/proof/test_charts.py",),
+    ("export/report/test_charts.py",),
     ("export/pruning/test_proof.py",),
     ("export/sandbox/test_isolation.py",),
     ("export/test_evaluate_outputs.py",),

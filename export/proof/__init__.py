@@ -1,1 +1,1 @@
-"""What a variant is worth: quality with intervals, speed, anatomy, and the report."""
+"""What a variant is worth: quality with intervals, speed, and what its graph consists of."""

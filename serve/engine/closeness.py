@@ -3,18 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from serve.bundles.criterion import APART, CLOSE, FAR
 from serve.bundles.figures import Meaning
 from serve.engine.meaning import are_shares
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-# Two numbers differ where this share of the standard deviation of the baseline's answers lies between them;
-FAR = 0.2
-# where nobody has measured that, than this share of the larger one.
-CLOSE = 0.05
-# Where scores may be numbers, they are apart when they are further from the baseline's than those are from
-# their mean.
-APART = 1.0
 # Of a number, which is no difference but its rounding.
 _ROUNDING = 1e-5
 # A smaller share of a class counts as this one, so that a divergence is a number that can be added up: of

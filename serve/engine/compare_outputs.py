@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from serve.bundles.criterion import ALIKE
 from serve.bundles.figures import Meaning, Task
 from serve.counting.comparison import Clusters, Comparison, Moments
 from serve.engine.closeness import LEAST_SHARE, are_apart, are_close, cosine_of, divergence, log_shares
@@ -15,8 +16,6 @@ from serve.engine.meaning import are_shares, breaks_form, read_meaning
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-# Two embeddings with a lower cosine differ.
-ALIKE = 0.95
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from serve.bundles.criterion import explain_likeness
 from serve.bundles.figures import Estimate, Meaning, OutputFigures, Quality, Task
-from serve.criterion import explain_likeness
 
 _ONE = Estimate(value=1, low=1, high=1)
 

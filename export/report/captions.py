@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 
 from export.proof.curve import find_knee
-from export.proof.pareto import Standing, front
+from export.report.pareto import Standing, front
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import SpeedPoint
 

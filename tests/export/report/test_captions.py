@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from export.proof.captions import describe_curves, describe_front
-from export.proof.pareto import Standing
+from export.report.captions import describe_curves, describe_front
+from export.report.pareto import Standing
 from serve.bundles.bundle import Bundle
 from tests.conftest import make_bundle, make_figures
 

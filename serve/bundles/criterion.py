@@ -3,8 +3,16 @@
 from collections.abc import Sequence
 
 from serve.bundles.figures import Meaning, Quality
-from serve.engine.closeness import APART, CLOSE, FAR
-from serve.engine.compare_outputs import ALIKE
+
+# Two numbers differ where this share of the standard deviation of the baseline's answers lies between them;
+FAR = 0.2
+# where nobody has measured that, than this share of the larger one.
+CLOSE = 0.05
+# Where scores may be numbers, they are apart when they are further from the baseline's than those are from
+# their mean.
+APART = 1.0
+# Two embeddings with a lower cosine differ.
+ALIKE = 0.95
 
 
 def explain_likeness(quality: Quality) -> list[str]:

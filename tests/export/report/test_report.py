@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from export.data.datasets import Data
-from export.proof.pareto import Standing, describe, front
-from export.proof.report import render, write_report
-from export.proof.tables import outputs
 from export.recipe import Recipe
+from export.report.pareto import Standing, describe, front
+from export.report.report import render, write_report
+from export.report.tables import outputs
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import (
     ClassChange,
@@ -176,7 +176,7 @@ def test_the_file_is_replaced_whole(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as fault:
-        fault.setattr("export.proof.report.os.replace", full)
+        fault.setattr("export.report.report.os.replace", full)
         with pytest.raises(OSError, match="No space"):
             write_report(path, recipe, bundles, {}, data)
     assert path.read_text() == "the old one"

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from export.data.labels import name_class
-from export.proof.callouts import Callout, call_out
 from export.proof.curve import find_knee
-from export.proof.pareto import Standing, front
+from export.report.callouts import Callout, call_out
+from export.report.pareto import Standing, front
 from serve.bundles.bundle import Bundle
 
 # Colours that stay apart for colour-blind readers (after Okabe and Ito), on white and on black.

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from export.data.labels import name_class
-from export.proof.pareto import at, single
+from export.report.pareto import at, single
 from serve.bundles.bundle import Bundle
+from serve.bundles.criterion import explain_likeness
 from serve.bundles.figures import (
     Compared,
     Estimate,
@@ -15,7 +16,6 @@ from serve.bundles.figures import (
     SpeedPoint,
     find_common_rows,
 )
-from serve.criterion import explain_likeness
 
 # What is written large, and small beside it.
 Cell = tuple[str, str]

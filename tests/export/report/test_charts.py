@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from export.data.labels import name_class
-from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity
-from export.proof.pareto import Standing
+from export.report.charts import draw_classes, draw_curves, draw_front, draw_sensitivity
+from export.report.pareto import Standing
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import ClassChange, SpeedPoint
 from tests.conftest import make_bundle, make_figures

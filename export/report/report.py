@@ -10,14 +10,14 @@ import jinja2
 import yaml
 
 from export.data.datasets import Data
-from export.proof import tables
-from export.proof.captions import describe_curves, describe_front
-from export.proof.charts import draw_classes, draw_curves, draw_front, draw_sensitivity, write_svg
-from export.proof.classes import list_classes
 from export.proof.confusion import arrange_confusions
-from export.proof.examples import find_examples
-from export.proof.pareto import describe, stand
 from export.recipe import Recipe
+from export.report import tables
+from export.report.captions import describe_curves, describe_front
+from export.report.charts import draw_classes, draw_curves, draw_front, draw_sensitivity, write_svg
+from export.report.classes import list_classes
+from export.report.examples import find_examples
+from export.report.pareto import describe, stand
 from serve.bundles.bundle import Bundle
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")

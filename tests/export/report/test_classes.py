@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from export.proof.classes import list_classes
+from export.report.classes import list_classes
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import ClassChange
 from tests.conftest import make_bundle, make_figures
