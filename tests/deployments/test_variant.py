@@ -186,12 +186,20 @@ def test_a_replica_that_hangs_is_replaced(module_repository: Any) -> None:
     leave = threading.Event()
 
     async def scenario() -> None:
-        session: Any = SimpleNamespace(name="hangs", ranges={}, run=lambda _: leave.wait(), take_cold=list)
+        session: Any = SimpleNamespace(
+            name="hangs",
+            ranges={},
+            longest={},
+            signature=SimpleNamespace(inputs=()),
+            run=lambda _: leave.wait(),
+            take_cold=list,
+        )
         replica = make_replica(module_repository / "linear" / "light", run_timeout_s=0.01)
         replica._host = Together(session)
         replica.check_health()
         running = asyncio.create_task(replica.run(ARRAYS))
         while replica._host.since is None:
+            assert not running.done()
             await asyncio.sleep(0.001)
         await asyncio.sleep(0.05)
         with pytest.raises(VariantUnavailable, match=r"a run has taken over 0\.02 s"):

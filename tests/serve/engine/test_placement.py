@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from threading import Event, active_count
@@ -41,6 +41,11 @@ def test_runs_the_session(module_repository: Path) -> None:
     assert asyncio.run(scenario()) == 8.0
 
 
+def slow(run: Callable[[Any], Any]) -> Any:
+    """A session that does this instead of a run."""
+    return SimpleNamespace(name="slow", ranges={}, longest={}, signature=SIGNATURE, run=run)
+
+
 def test_a_run_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
     """Also one that fails, and one that nobody waits for any more."""
     journal, leave = Journal(tmp_path, "one"), Event()
@@ -49,12 +54,15 @@ def test_a_run_is_marked_from_its_beginning_to_its_end(tmp_path: Path) -> None:
         leave.wait()
         raise ModelFailed("asked to fail")
 
-    session: Any = SimpleNamespace(name="linear/slow", run=run, ranges={}, signature=SIGNATURE, example=dict)
+    session: Any = SimpleNamespace(
+        name="linear/slow", run=run, ranges={}, longest={}, signature=SIGNATURE, example=dict
+    )
 
     async def scenario() -> None:
         placement = Together(session, 1, journal.mark(session.name))
-        asking = asyncio.create_task(placement.run({}))
+        asking = asyncio.create_task(placement.run(rows(1)))
         while not read_running(tmp_path, "one"):
+            assert not asking.done()
             await asyncio.sleep(0.001)
         asking.cancel()
         await asyncio.wait([asking])
@@ -82,7 +90,9 @@ def test_an_input_that_the_graph_refuses_is_not_the_models_failure(tmp_path: Pat
 def test_the_event_loop_stays_free_during_a_run() -> None:
     """And it is not ready while its only thread is taken: a probe takes as long as the run."""
     leave = Event()
-    session: Any = SimpleNamespace(name="slow", ranges={}, run=lambda _: leave.wait())
+    session: Any = SimpleNamespace(
+        name="slow", ranges={}, longest={}, signature=SIGNATURE, run=lambda _: leave.wait()
+    )
 
     async def scenario() -> tuple[bool, bool]:
         async with placed(session) as placement:
@@ -103,13 +113,16 @@ def test_the_event_loop_stays_free_during_a_run() -> None:
 def test_a_run_under_way_is_known_by_its_beginning() -> None:
     """Also when nobody waits for it any more; then there is none."""
     leave = Event()
-    session: Any = SimpleNamespace(name="slow", ranges={}, run=lambda _: leave.wait())
+    session: Any = SimpleNamespace(
+        name="slow", ranges={}, longest={}, signature=SIGNATURE, run=lambda _: leave.wait()
+    )
 
     async def scenario() -> None:
         async with placed(session) as placement:
             assert placement.since is None
             running = asyncio.create_task(placement.run(rows(1)))
             while placement.since is None:
+                assert not running.done()
                 await asyncio.sleep(0.001)
             running.cancel()
             await asyncio.sleep(0.01)
@@ -133,12 +146,13 @@ def test_as_many_runs_go_at_once_as_it_may_have() -> None:
         begun.append(None)
         leave.wait()
 
-    session: Any = SimpleNamespace(name="slow", ranges={}, run=run)
+    session: Any = slow(run)
 
     async def scenario() -> int:
         async with placed(session, runs=2) as placement:
             running = [asyncio.create_task(placement.run(rows(1))) for _ in range(3)]
             while len(begun) < 2:
+                assert not any(task.done() for task in running)
                 await asyncio.sleep(0.001)
             await asyncio.sleep(0.05)
             under_way = len(begun)
