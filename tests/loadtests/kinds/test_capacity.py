@@ -43,7 +43,7 @@ def test_the_capacity_is_found(tmp_path: Path) -> None:
                 "--json",
                 str(path),
             ],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             capture_output=True,
             text=True,
             timeout=300,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import time
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,9 @@ def test_a_client_that_left_is_cancelled(module_repository: Path, tmp_path: Path
                 call.cancel()
 
         asyncio.run(leave())
+        # The server has heard of it before the run is let go.
+        while any(load.in_flight for load in endpoint.registry.loads().values()):
+            time.sleep(0.001)
         endpoint.call(stuck.let_go())
     log.close()
     [line] = lines(tmp_path / "log")

@@ -15,7 +15,7 @@ from serve.rollout.state.policy import (
     load_policy,
 )
 
-GUIDE = Path(__file__).parents[3] / "serve" / "rollout" / "POLICY.md"
+GUIDE = Path(__file__).parents[4] / "serve" / "rollout" / "POLICY.md"
 
 
 def test_an_empty_file_is_the_default_policy(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from serve.rollout.trail.trail import Action, Change
 from tests.serve.rollout.rollouts import begun, proven
 from tests.serve.rollout.stores import go_on, judged, routes_of, started
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 
 
 def rows(url: str, table: str) -> int:
