@@ -29,9 +29,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     change(chain, "_PINNED_S = 10\n", "_PINNED_S = 4\n")
     # Nobody is turned away because the machine is busy.
     change(
-        folder / "serve" / "settings.py", "max_queue_wait_s: Seconds = 1.0", "max_queue_wait_s: Seconds = 30"
+        folder / "serve" / "base" / "settings.py",
+        "max_queue_wait_s: Seconds = 1.0",
+        "max_queue_wait_s: Seconds = 30",
     )
-    change(folder / "serve" / "settings.py", "run_timeout_s: Seconds = 10\n", "run_timeout_s: Seconds = 30\n")
+    change(
+        folder / "serve" / "base" / "settings.py",
+        "run_timeout_s: Seconds = 10\n",
+        "run_timeout_s: Seconds = 30\n",
+    )
     return folder
 
 
