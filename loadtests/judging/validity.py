@@ -135,7 +135,7 @@ def _check_cpu(sender: SenderReport) -> Check:
     return _gate(
         "sender's CPU",
         f"{sender.cpu_share:.0%} of its core",
-        f"at most {CPU_SHARE:.0%}: lower the rate, or use more senders (see README, distributed)",
+        f"at most {CPU_SHARE:.0%}: lower the rate, or use more senders (see loadtests/README.md)",
         good=sender.cpu_share <= CPU_SHARE,
         used=sender.cpu_share / CPU_SHARE,
     )

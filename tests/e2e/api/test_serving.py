@@ -142,7 +142,7 @@ def test_metrics_tell_what_each_part_costs(server: Server) -> None:
     assert min(spent.values()) >= 0
     # Together, variants are the gateway's.
     where = {("gateway", ""), ("variant", "light")} & set(spent)
-    # A request takes over 0.1 ms of either (see the README), and the system counts in steps of 10 ms.
+    # A request takes over 0.1 ms of either (see BENCHMARKS.md), and the system counts in steps of 10 ms.
     assert all(spent[part] > 0.01 for part in where)
     assert set(spent) >= {("gateway", ""), ("keeper", ""), ("ray", "")}
 

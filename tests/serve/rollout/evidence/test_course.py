@@ -147,3 +147,13 @@ def test_a_course_goes_on_from_an_earlier_one() -> None:
     assert (both.events - marked[0, 1:3]).tolist() == (
         now.events - now.marks[now.marks[..., 0] > 0][0, 1:3]
     ).tolist()
+
+
+def test_chance_makes_no_stall_in_the_variant_with_fewer_requests() -> None:
+    """In 14 hours, 50 rollouts of 1,000 seconds, with 2 % errors of 25 and of 75 requests a second: before
+    chance was told from stalls, some 30 of them were the candidate's."""
+    rng, now, requests = np.random.default_rng(7), course.begin(50), np.tile([75.0, 25.0], (50, 1))
+    for _ in range(1000):
+        rates = calm_rates(now.usual_events, now.usual_requests)
+        now = course.step(now, requests, rng.poisson(0.02 * requests).astype(float), rates)
+    assert now.stalls.sum() < 1
