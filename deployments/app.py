@@ -7,13 +7,13 @@ from ray.serve import Application
 
 from deployments.gateway import Gateway
 from deployments.keeper import Keeper
-from deployments.plan import Plan
+from deployments.plan import ServerPlan
 
 # Far above what the gateways' own queues let through: they decide, not Ray.
 _MAX_ONGOING = 10_000
 
 
-def build(plan: Plan, scratch: str, server: int) -> Application:
+def build(plan: ServerPlan, scratch: str, server: int) -> Application:
     """The application that serves the plan; `server` is the process that starts it."""
     keeper = _deployment(Keeper, "keeper", 1).bind(plan, scratch, server)
     application: Application = _deployment(Gateway, "gateway", plan.gateways).bind(plan, keeper, scratch)

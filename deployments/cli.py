@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from deployments.plan import Plan, parse_all_weights, parse_placements
+from deployments.plan import ServerPlan, parse_all_weights, parse_placements
 from deployments.processes import go_on_guarded, stop_if_asked
 from deployments.repository_index import tell_unserved
 from serve.base.access import read_grants
@@ -20,7 +20,7 @@ _KEY = ".rollouts.key"
 def serve(arguments: list[str]) -> int:
     """Serve a repository until Ctrl-C or SIGTERM: exit code 0; 2 when it cannot start."""
     options = _parser().parse_args(arguments)
-    plan = Plan.parse(
+    plan = ServerPlan.parse(
         {
             "repository": options.repository.resolve(),
             "weights": parse_all_weights(options.weights),
@@ -130,7 +130,7 @@ def _seal_key(options: argparse.Namespace) -> Path | None:
     return None if beside else options.repository.resolve() / _KEY
 
 
-def _try_store(plan: Plan) -> None:
+def _try_store(plan: ServerPlan) -> None:
     """Raise StoreFailed when nothing can be written down there."""
     try:
         Store(plan.store, "door", plan.seal_key).close()
@@ -148,7 +148,7 @@ def _parse_settings(texts: list[str]) -> Settings:
     return Settings.parse(pairs, "--set")
 
 
-def _welcome(plan: Plan) -> str:
+def _welcome(plan: ServerPlan) -> str:
     lines = [
         f"serving on {plan.url}, gRPC on {plan.host}:{plan.grpc_port} (Ctrl-C stops)",
         f"  to look at: {plan.url}/, to read: {plan.url}/docs",

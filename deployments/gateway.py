@@ -17,7 +17,7 @@ from deployments.keeper import Keeper
 from deployments.keeper_proxy import RemoteControl, RemoteRepository
 from deployments.logs import forgive_logs
 from deployments.loopback import close_doors
-from deployments.plan import Plan
+from deployments.plan import ServerPlan
 from deployments.variant import Apart
 from serve.app.app import create_app
 from serve.base.errors import CounterweightError, VariantUnavailable
@@ -47,7 +47,7 @@ class Gateway:
     """One gateway. It exists only once it serves the keeper's catalog."""
 
     async def __init__(  # type: ignore[misc]
-        self, plan: Plan, keeper: "DeploymentHandle[Keeper]", scratch: str
+        self, plan: ServerPlan, keeper: "DeploymentHandle[Keeper]", scratch: str
     ) -> None:
         close_doors()
         forgive_logs()

@@ -11,7 +11,7 @@ import ray
 from ray import serve as ray_serve
 from ray.exceptions import RayError
 
-from deployments.plan import Plan
+from deployments.plan import ServerPlan
 from deployments.variant import host_of
 from serve.base.errors import CounterweightError, InvalidBundle
 from serve.bundles.bundle import MANIFEST, Bundle, read_file
@@ -31,7 +31,7 @@ _log = logging.getLogger("counterweight.keeper")
 class Hosts:
     """Copies of the bundles that are served, and a Ray application for each that is placed apart."""
 
-    def __init__(self, plan: Plan, scratch: Path) -> None:
+    def __init__(self, plan: ServerPlan, scratch: Path) -> None:
         """Copies go to `scratch`, so that a replica that is made anew is what it was before."""
         self._plan = plan
         self._copies = scratch / "bundles"

@@ -15,7 +15,7 @@ from deployments.lineup import find_absent, line_up, plan_lineup, recall_absent
 from deployments.logs import forgive_logs
 from deployments.loopback import close_doors
 from deployments.meter import Meter
-from deployments.plan import Plan
+from deployments.plan import ServerPlan
 from deployments.repository_index import describe_bundles, find_loaded, list_variants, read_stored
 from deployments.store_thread import StoreThread
 from serve.base.errors import CounterweightError, InvalidBundle
@@ -45,7 +45,7 @@ class Keeper:
     """Loads, unloads and publishes; keeps the store, and moves traffic by what it says. One change of what is
     loaded at a time; it is done when every gateway serves it."""
 
-    async def __init__(self, plan: Plan, scratch: str, server: int) -> None:  # type: ignore[misc]
+    async def __init__(self, plan: ServerPlan, scratch: str, server: int) -> None:  # type: ignore[misc]
         """`server` is the process that everything was started by."""
         close_doors()
         forgive_logs()

@@ -14,7 +14,7 @@ from serve.control.operations import ACTS, VIEW
 from serve.counting.breaker import Trip
 from serve.counting.usage import Usage
 from serve.engine.catalog import IndexEntry
-from serve.engine.keeper_silence import Judging
+from serve.engine.keeper_silence import KeeperSilence
 from serve.engine.registry import Registry
 from serve.rollout.notices import Notices
 from serve.rollout.records import RolloutView
@@ -33,7 +33,7 @@ _SILENT = (
 class RemoteRepository:
     """The keeper's end of `serve.engine.catalog.Repository`."""
 
-    def __init__(self, keeper: "DeploymentHandle[Keeper]", judging: Judging) -> None:
+    def __init__(self, keeper: "DeploymentHandle[Keeper]", judging: KeeperSilence) -> None:
         """`judging` is what this gateway knows of the keeper."""
         self._keeper = keeper
         self._judging = judging
@@ -112,7 +112,7 @@ class RemoteControl:
         return await _answer(self._keeper.command.remote(name, *arguments), self._registry.judging)
 
 
-async def _answer(call: Any, judging: Judging) -> Any:
+async def _answer(call: Any, judging: KeeperSilence) -> Any:
     """The keeper's answer, however long it takes while the keeper gives signs of life, or its error as it
     raised it. Raises CounterweightError."""
     waiting = asyncio.ensure_future(_asked(call))

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import psutil
 
 from deployments.processes import descendants
-from serve.counting.usage import Part, PartUsage, Usage
+from serve.counting.usage import PartUsage, ProcessRole, Usage
 from serve.engine.catalog import Catalog
 
 # Whoever asks more often hears the same again: a reading takes some 6 ms of CPU time.
@@ -30,7 +30,7 @@ class Meter:
         self._last: Usage | None = None
         # What each process had spent at the last reading, and what each part has come to.
         self._spent: dict[psutil.Process, float] = {}
-        self._cpu_s: defaultdict[Part, float] = defaultdict(float)
+        self._cpu_s: defaultdict[ProcessRole, float] = defaultdict(float)
 
     def read(self, catalog: Catalog, now_s: float) -> Usage:
         """The usage as of `now_s`, or of up to a quarter of a second before; from any thread."""
@@ -41,7 +41,7 @@ class Meter:
 
     def _read(self, known: Known, now_s: float) -> Usage:
         before, self._spent = self._spent, {}
-        resident_bytes: defaultdict[Part, int] = defaultdict(int)
+        resident_bytes: defaultdict[ProcessRole, int] = defaultdict(int)
         for process, part, cpu_s, bytes_ in read_processes(self._server, known):
             # By what was added since: a worker of Ray's gets its title, and with it its part, only later.
             self._cpu_s[part] += max(cpu_s - before.get(process, 0.0), 0.0)
@@ -59,7 +59,7 @@ def _known(catalog: Catalog) -> Known:
     return {".".join(version): version for version in versions}
 
 
-def read_processes(server: int, known: Known) -> list[tuple[psutil.Process, Part, float, int]]:
+def read_processes(server: int, known: Known) -> list[tuple[psutil.Process, ProcessRole, float, int]]:
     """The process `server` and every one below it: its part, its CPU seconds and its resident bytes."""
     found = []
     for process in [psutil.Process(server), *descendants(server)]:
@@ -73,10 +73,10 @@ def read_processes(server: int, known: Known) -> list[tuple[psutil.Process, Part
     return found
 
 
-def _part_of(title: str, known: Known) -> Part:
+def _part_of(title: str, known: Known) -> ProcessRole:
     if ours := _OURS.search(title):
-        return Part("gateway" if ours[1] == "gateway" else "keeper")
+        return ProcessRole("gateway" if ours[1] == "gateway" else "keeper")
     if apart := _APART.search(title):
         model, _, variant = apart[1].partition(".")
-        return Part("variant", *known.get(apart[1], (model, variant)))
-    return Part("ray")
+        return ProcessRole("variant", *known.get(apart[1], (model, variant)))
+    return ProcessRole("ray")

@@ -20,7 +20,7 @@ _EVERY = "*"
 _ITSELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the reverse
 
 
-class Plan(Record):
+class ServerPlan(Record):
     """Which repository is served, where its variants run, and how traffic starts out."""
 
     repository: Path

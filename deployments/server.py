@@ -14,7 +14,7 @@ from pathlib import Path
 
 from deployments.environment import set_ray_environment
 from deployments.gateways import journals_of
-from deployments.plan import Plan
+from deployments.plan import ServerPlan
 from deployments.ports import require_free
 from deployments.processes import adopt_orphans, descendants, stop, stop_if_asked, stop_on_signals
 from serve.base.errors import ServerFailed
@@ -30,7 +30,7 @@ _LONGEST_PARENT = 16
 
 
 @contextmanager
-def running(plan: Plan) -> Iterator[Path]:
+def running(plan: ServerPlan) -> Iterator[Path]:
     """Serve the plan while the context lasts; given is the folder of its logs. Raises ServerFailed when it
     cannot."""
     require_free(plan.host, plan.port, "--port")
@@ -71,7 +71,7 @@ def _stand(journals: Path) -> int | None:
         return None
 
 
-def _start(plan: Plan, scratch: Path) -> None:
+def _start(plan: ServerPlan, scratch: Path) -> None:
     # Not at the top: ray reads the environment, set just before, when it is imported.
     import ray
     from ray import serve as ray_serve
@@ -128,7 +128,7 @@ def _start_ray(scratch: Path) -> None:
             return
 
 
-def _judge(plan: Plan) -> None:
+def _judge(plan: ServerPlan) -> None:
     """Raise ServerFailed when a variant that is to get traffic could not be loaded; of others only say so."""
     # Asked as anyone may ask: a handle of Ray's needs an event loop, which a command has not.
     url = f"{plan.local_url}/v2/repository/index"

@@ -30,7 +30,7 @@ Status = Literal["built", "unchanged", "failed"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
+class ExportOutcome:
     """What an export left in the repository."""
 
     model: StoredModel
@@ -47,7 +47,7 @@ class Outcome:
         return [name for name in self.status if name not in self.failed and self.model.bundles[name].rejected]
 
 
-def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = False) -> Outcome:
+def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = False) -> ExportOutcome:
     """Export the recipe's variants, or the baseline and `only` one, to `out`/<model>/<variant>.
 
     What stands there unchanged is kept, unless `force`; what a killed export had finished is not made again.
@@ -63,7 +63,7 @@ def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = Fal
         ) from error
 
 
-def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool) -> Outcome:
+def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool) -> ExportOutcome:
     with (
         importable([folder, Path.cwd()]),
         reproducible(recipe.threads),
@@ -108,7 +108,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
             proven = {name: bundle for name, bundle in model.bundles.items() if not bundle.unproven}
             classes = read_labels(home / recipe.baseline)
             write_report(home / REPORT, recipe, proven, failed, data, classes=classes)
-    return Outcome(
+    return ExportOutcome(
         model=model,
         status={
             name: "failed" if name in failed else "built" if name in due else "unchanged" for name in wanted

@@ -14,7 +14,7 @@ from tabulate import tabulate
 from loadtests.errors import LoadTestError
 from loadtests.peers.process import ServerProcess, end_in_order
 from loadtests.render.read import read_report
-from loadtests.report import Estimate, LoadReport, Ratio
+from loadtests.report import Interval, LoadReport, Ratio
 from loadtests.sending.client import Client
 from loadtests.sending.metadata import read_metadata
 
@@ -107,7 +107,7 @@ def _table(capacity: LoadReport, compared: LoadReport) -> str:
     return f"{tabulate(rows, head, tablefmt='github', disable_numparse=True)}\n{verdicts}"
 
 
-def _ms(value: Estimate | None) -> str:
+def _ms(value: Interval | None) -> str:
     return "-" if value is None else f"{value.value:.1f} ms"
 
 

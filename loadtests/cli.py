@@ -10,7 +10,7 @@ from loadtests.plan import LoadPlan, check_pins, check_url, make_plan, parse_pro
 from loadtests.render.read import read_report
 from loadtests.render.table import table
 from loadtests.render.write import check_paths, write_all
-from loadtests.report import LoadReport, Outcome
+from loadtests.report import LoadReport, TestOutcome
 from loadtests.sending.client import Client, read_token
 from loadtests.sending.endings import interrupting
 from loadtests.sending.metadata import ModelMetadata, read_metadata
@@ -18,7 +18,7 @@ from loadtests.sending.payloads import make_payloads, read_payloads
 from loadtests.sending.samples import write_records
 
 INTERRUPTED = 130
-EXIT_CODES = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INVALID: 3}
+EXIT_CODES = {TestOutcome.PASS: 0, TestOutcome.FAIL: 1, TestOutcome.INVALID: 3}
 
 
 def loadtest(arguments: list[str]) -> int:
@@ -68,9 +68,9 @@ def _run(
     from loadtests.kinds.compare import compare
     from loadtests.kinds.run import run
     from loadtests.kinds.soak import soak
-    from loadtests.sending.measure import Target
+    from loadtests.sending.measure import LoadTarget
 
-    target = Target(metadata=metadata, payloads=payloads, headers=client.headers)
+    target = LoadTarget(metadata=metadata, payloads=payloads, headers=client.headers)
     if options.command == "capacity":
         return find_capacity(client, target, plan, limits, _say)
     kind = {"run": run, "compare": compare, "soak": soak}[options.command]

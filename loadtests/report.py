@@ -20,7 +20,7 @@ Kind = Literal["run", "compare", "capacity", "soak"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class Outcome(StrEnum):
+class TestOutcome(StrEnum):
     """What became of a check, of a probe, or of the whole test."""
 
     PASS = "PASS"  # noqa: S105 - no password
@@ -36,7 +36,7 @@ class Check(Record):
     name: str
     # May the figures be trusted; are they good; a caveat takes trust from some, and decides nothing.
     kind: Literal["gate", "guard", "caveat"]
-    outcome: Outcome
+    outcome: TestOutcome
     # What was measured and what was wanted, in words, with figures and units.
     seen: str
     wanted: str
@@ -44,10 +44,10 @@ class Check(Record):
     used: float | None = None
 
 
-class Verdict(Record):
+class TestVerdict(Record):
     """What the checks come to: INVALID before FAIL before undecided before PASS."""
 
-    outcome: Outcome
+    outcome: TestOutcome
     # Every check that did not pass, in words; of PASS none.
     reasons: tuple[str, ...]
     # The name of the check that decided: the first that did not pass, or the one that came closest to not
@@ -55,7 +55,7 @@ class Verdict(Record):
     binding: str | None
 
 
-class Estimate(Record):
+class Interval(Record):
     """A figure with its interval; None: too few samples for that bound."""
 
     value: float
@@ -63,7 +63,7 @@ class Estimate(Record):
     high: float | None
 
 
-class Cost(Record):
+class RequestCost(Record):
     """CPU seconds for 1,000 requests, by where they were spent."""
 
     # The model's own runs.
@@ -90,12 +90,12 @@ class VariantReport(Record):
     share_served: Share
     mean_ms: float | None
     # With 95 % intervals by order statistics.
-    p50_ms: Estimate | None
-    p95_ms: Estimate | None
-    p99_ms: Estimate | None
+    p50_ms: Interval | None
+    p95_ms: Interval | None
+    p99_ms: Interval | None
     # [quantile, ms], ten to a decade of the tail (1 - quantile), as far as the samples reach.
     curve: tuple[tuple[float, float], ...]
-    cost: Cost | None = None
+    cost: RequestCost | None = None
 
 
 class Ratio(Record):
@@ -107,7 +107,7 @@ class Ratio(Record):
     high: float
 
 
-class Weighed(Record):
+class WeighedEvents(Record):
     """How often something bad happened to the candidate against the baseline, by the test of the rollout."""
 
     figure: Literal["errors", "over limit"]
@@ -124,13 +124,13 @@ class Weighed(Record):
     safe_at: float
 
 
-class Comparison(Record):
+class CandidateComparison(Record):
     """A candidate beside the baseline."""
 
     baseline: str
     candidate: str
     ratios: tuple[Ratio, ...]
-    weighed: tuple[Weighed, ...]
+    weighed: tuple[WeighedEvents, ...]
 
 
 class Probe(Record):
@@ -142,12 +142,12 @@ class Probe(Record):
     rate_per_s: float
     seed: int
     duration_s: float
-    outcome: Outcome
+    outcome: TestOutcome
     reason: str
     requests: int
     errors: int
     # The share that was over the limit, and its confidence sequence.
-    over_limit: Estimate
+    over_limit: Interval
     # Answers that came while it was sent, over arrivals.
     completed: float
     p50_ms: float | None
@@ -167,10 +167,10 @@ class Capacity(Record):
     # How often it passed again with fresh seeds, and how often it had to.
     confirmed: int
     confirmations: int
-    cost: Cost | None = None
+    cost: RequestCost | None = None
 
 
-class Curve(Record):
+class CapacityCurve(Record):
     """One variant in each window; None where it had no requests."""
 
     requests: tuple[int, ...]
@@ -179,14 +179,14 @@ class Curve(Record):
     p99_ms: tuple[float | None, ...]
 
 
-class Timeline(Record):
+class TestTimeline(Record):
     """What happened when."""
 
     # The ends of the windows in s.
     at_s: tuple[float, ...]
     # The most requests that were unanswered at once in each.
     in_flight: tuple[int, ...]
-    variants: Mapping[str, Curve]
+    variants: Mapping[str, CapacityCurve]
     # Resident memory of the server's processes at the end of each window; empty: it does not tell.
     memory_bytes: tuple[int | None, ...] = ()
 
@@ -234,16 +234,16 @@ class LoadReport(Record):
     limits: Limits
     # False: it was ended early, and the figures are of the part that ran.
     complete: bool
-    verdict: Verdict
+    verdict: TestVerdict
     checks: tuple[Check, ...]
     requests: int
     errors: int
     errors_by_cause: Mapping[str, int]
     variants: Mapping[str, VariantReport]
-    comparisons: tuple[Comparison, ...] = ()
+    comparisons: tuple[CandidateComparison, ...] = ()
     capacities: Mapping[str, Capacity] = {}
     probes: tuple[Probe, ...] = ()
-    timeline: Timeline | None
+    timeline: TestTimeline | None
     sender: SenderReport
     # What is to be known beside the figures, such as why there is no cost.
     notes: tuple[str, ...] = ()

@@ -34,7 +34,7 @@ _PACKAGES = ("counterweight", "numpy", "onnx", "onnxruntime")
 _NOT_MEASURED = "nothing was measured of it: it was added without a recipe"
 
 
-class Wanted(Record):
+class AddOptions(Record):
     """What a person asks for."""
 
     variant: Name
@@ -42,7 +42,7 @@ class Wanted(Record):
 
 def choose_place(stored: StoredModel, variant: str) -> Path:
     """The folder that the new bundle gets. Raises InvalidRecord, and InvalidSource where one stands."""
-    place = stored.folder / Wanted.parse({"variant": variant}, "--variant").variant
+    place = stored.folder / AddOptions.parse({"variant": variant}, "--variant").variant
     if place.exists():
         raise InvalidSource(
             f"{place} is there already; choose another --variant, or remove that folder first"

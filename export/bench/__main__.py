@@ -15,7 +15,7 @@ import onnxruntime
 from export.bench.front import find_front, judge_targets
 from export.bench.images import BATCHES, measure_images
 from export.bench.memory import measure_calibration
-from export.bench.report import BenchReport, TextPoint, show
+from export.bench.report import CompressionReport, TextPoint, show
 from export.bench.rivals import make_rivals
 from export.bench.texts import SHAPES, encode, measure_texts
 from export.cpu import read_cpu
@@ -30,7 +30,7 @@ _CALIBRATION_TEXTS = 300
 _BATCH_TEXTS = 4
 
 
-def measure(models: Path) -> BenchReport:
+def measure(models: Path) -> CompressionReport:
     """Everything, on the bundles in `models`. Raises CounterweightError."""
     minilm, digits = read_model(models / "minilm"), read_model(models / "digits-resnet")
     graphs, tokenizer = _graphs(minilm), minilm.folder / minilm.baseline / "tokenizer.json"
@@ -46,7 +46,7 @@ def measure(models: Path) -> BenchReport:
     [whole] = encode(tokenizer, splits["calibration"], len(splits["calibration"]))
     np.savez(inputs, **dict(whole))  # type: ignore[arg-type]
     front = find_front(texts)
-    return BenchReport(
+    return CompressionReport(
         cpu=read_cpu(),
         versions={"python": platform.python_version(), "onnxruntime": onnxruntime.__version__},
         shapes=SHAPES,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from export.bench.report import ImagePoint, Rival, Target, TextPoint, describe
+from export.bench.report import BenchTarget, ImagePoint, Rival, TextPoint, describe
 
 # Medians of the same graph measured twice differ by about this share.
 _NOISE = 0.03
@@ -32,7 +32,7 @@ def _covers(ours: TextPoint, rival: TextPoint) -> bool:
 
 def judge_targets(
     texts: Sequence[TextPoint], images: Sequence[ImagePoint], front: Sequence[Rival], silent: Sequence[str]
-) -> tuple[Target, ...]:
+) -> tuple[BenchTarget, ...]:
     """Each target with what came. `silent`: variants that are slower than fp32 and whose bundle does not
     say so."""
     whole = [point for point in texts if point.tool is None and "distil" not in point.name]
@@ -52,13 +52,13 @@ def judge_targets(
             4,
             lambda point: point.rank_correlation >= 0.95,
         ),
-        Target(
+        BenchTarget(
             asked="minilm: every point of a rival covered",
             got=f"open: {', '.join(open_points)}" if open_points else "all covered",
             met=not open_points,
         ),
         _judge_images(images),
-        Target(
+        BenchTarget(
             asked="all: none slower than fp32 without saying so",
             got=f"silent: {', '.join(silent)}" if silent else "none",
             met=not silent,
@@ -68,23 +68,23 @@ def judge_targets(
 
 def _judge_text(
     asked: str, points: Sequence[TextPoint], least: float, faithful: Callable[[TextPoint], bool]
-) -> Target:
+) -> BenchTarget:
     """The best of the points, those that are faithful before the others, by its slowest shape."""
     if not points:
-        return Target(asked=asked, got="no such variant", met=False)
+        return BenchTarget(asked=asked, got="no such variant", met=False)
     best = max(points, key=lambda point: (faithful(point), min(point.speedups)))
     got = (
         f"{best.name}: {min(best.speedups):.2f}x to {max(best.speedups):.2f}x, "
         f"cosine {best.cosine:.4f}, rank correlation {best.rank_correlation:.4f}"
     )
-    return Target(asked=asked, got=got, met=faithful(best) and min(best.speedups) >= least)
+    return BenchTarget(asked=asked, got=got, met=faithful(best) and min(best.speedups) >= least)
 
 
-def _judge_images(points: Sequence[ImagePoint]) -> Target:
+def _judge_images(points: Sequence[ImagePoint]) -> BenchTarget:
     asked = "digits-resnet slim-int8: 6x at 0.5 points of accuracy"
     for point in points:
         if point.name == "slim-int8":
             speed = f"{min(point.speedups):.2f}x to {max(point.speedups):.2f}x"
             met = min(point.speedups) >= 6 and point.accuracy.change >= -0.005
-            return Target(asked=asked, got=f"{speed}, accuracy {describe(point.accuracy)}", met=met)
-    return Target(asked=asked, got="no such variant", met=False)
+            return BenchTarget(asked=asked, got=f"{speed}, accuracy {describe(point.accuracy)}", met=met)
+    return BenchTarget(asked=asked, got="no such variant", met=False)

@@ -44,7 +44,7 @@ class Peak(Record):
     peak_bytes: int
 
 
-class Target(Record):
+class BenchTarget(Record):
     """What was asked for, and what came."""
 
     asked: str
@@ -60,7 +60,7 @@ class Rival(Record):
     covered_by: tuple[str, ...]
 
 
-class BenchReport(Record):
+class CompressionReport(Record):
     """What --json writes, schema version 1."""
 
     schema_version: Literal[1] = 1
@@ -73,10 +73,10 @@ class BenchReport(Record):
     digits_resnet: tuple[ImagePoint, ...]
     calibration: tuple[Peak, ...]
     front: tuple[Rival, ...]
-    targets: tuple[Target, ...]
+    targets: tuple[BenchTarget, ...]
 
 
-def show(report: BenchReport) -> str:
+def show(report: CompressionReport) -> str:
     """The report as tables."""
     texts = [
         [point.name, point.tool or "ours", _mebibytes(point.size_bytes), *map(_times, point.speedups)]

@@ -23,7 +23,7 @@ _LONGEST_S = 1800
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class RivalRecipe:
     """How another tool quantizes: who it is, and what writes its graph."""
 
     tool: str
@@ -90,11 +90,11 @@ def _nncf(graph: Path, archive: Path, target: Path, folder: Path) -> None:
 
 
 RIVALS = {
-    "ort-default": Recipe(tool="onnxruntime", make=_default),
-    "ort-quint8": Recipe(tool="onnxruntime", make=_unsigned),
-    "ort-qint8-channel": Recipe(tool="onnxruntime", make=_per_channel),
-    "olive": Recipe(tool="Olive 0.13", make=_olive),
-    "nncf": Recipe(tool="NNCF 3.4", make=_nncf),
+    "ort-default": RivalRecipe(tool="onnxruntime", make=_default),
+    "ort-quint8": RivalRecipe(tool="onnxruntime", make=_unsigned),
+    "ort-qint8-channel": RivalRecipe(tool="onnxruntime", make=_per_channel),
+    "olive": RivalRecipe(tool="Olive 0.13", make=_olive),
+    "nncf": RivalRecipe(tool="NNCF 3.4", make=_nncf),
 }
 
 

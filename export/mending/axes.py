@@ -6,11 +6,11 @@ from typing import Any
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.mending.batch import free_batch
-from export.mending.inputs import Form, read_forms
+from export.mending.inputs import InputForm, read_forms
 from export.mending.tried import Tried
 from export.proof.rows import is_another, trials
 
-Batch = tuple[Tried, dict[str, Form], float | None]
+Batch = tuple[Tried, dict[str, InputForm], float | None]
 
 
 def find_batch(model: Any, file: Any, rows: Split, *, changed: bool) -> Batch:
@@ -43,7 +43,7 @@ def find_batch(model: Any, file: Any, rows: Split, *, changed: bool) -> Batch:
     )
 
 
-def _name_choice(candidates: list[dict[str, Form]]) -> tuple[str, list[int]]:
+def _name_choice(candidates: list[dict[str, InputForm]]) -> tuple[str, list[int]]:
     """An input whose rows may lie along several axes, and these."""
     for name in candidates[0]:
         axes = sorted({forms[name].axis for forms in candidates})

@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.mending.inputs import Form
+from export.mending.inputs import InputForm
 from export.mending.tried import Runner, Tried, count, to_front, try_graph
 from export.nearness import SAME_FLOATS, largest_apart
 from export.onnx.probe import BATCH
@@ -21,7 +21,7 @@ _REST, _SAME = -1, 0
 
 
 def free_batch(
-    model: Any, file: Any, rows: Split, forms: Mapping[str, Form], *, changed: bool
+    model: Any, file: Any, rows: Split, forms: Mapping[str, InputForm], *, changed: bool
 ) -> tuple[Tried, float | None]:
     """The model for any number of rows, laid out like its file; how far it was from `file` on real rows, if
     the batch was fixed or something was `changed` before. Raises ExportFailed."""
@@ -55,7 +55,7 @@ class _OtherAnswers(ExportFailed):
     """The graph runs, and answers otherwise than its file."""
 
 
-def _declare(model: Any, forms: Mapping[str, Form]) -> None:
+def _declare(model: Any, forms: Mapping[str, InputForm]) -> None:
     """Rows where the file has them; outputs with what comes."""
     for item in model.graph.input:
         axis = forms[item.name].axis
@@ -91,7 +91,7 @@ def _constants(graph: Any) -> Iterator[tuple[str, Any]]:
             yield node.output[0], node.attribute[0].t
 
 
-def _prove_same(file: Any, tried: Tried, forms: Mapping[str, Form], fixed: int | None) -> float:
+def _prove_same(file: Any, tried: Tried, forms: Mapping[str, InputForm], fixed: int | None) -> float:
     """How far the answers are from the file's own, as a share of what is usual in their place. Raises
     ExportFailed."""
     runner, largest = Runner(file, forms), 0.0

@@ -25,7 +25,7 @@ _NAME = re.compile(r"(?!(None|unk\w*)$)[A-Za-z_]\w*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class InputForm:
     """How one input of the file takes rows, which the data has along the first axis."""
 
     # Of the rows.
@@ -41,7 +41,7 @@ class Form:
         return np.ascontiguousarray(np.moveaxis(array, 0, self.axis))
 
 
-def read_forms(graph: Any, rows: Split) -> list[dict[str, Form]]:
+def read_forms(graph: Any, rows: Split) -> list[dict[str, InputForm]]:
     """The forms that the inputs may have, as their declared shapes and the data's tell them, the likeliest
     first: where several axes are free and none is called so, any may be the rows'. Raises ExportFailed when
     the data has other inputs, types or shapes."""
@@ -64,17 +64,17 @@ def read_forms(graph: Any, rows: Split) -> list[dict[str, Form]]:
     return [_read_forms(graph, rows, axes) for axes in each]
 
 
-def _read_forms(graph: Any, rows: Split, axes: Mapping[str, int]) -> dict[str, Form]:
+def _read_forms(graph: Any, rows: Split, axes: Mapping[str, int]) -> dict[str, InputForm]:
     sizes = {item.name: read_shape(item)[axes[item.name]] for item in graph.input}
     fixed = {name: size if isinstance(size, int) else None for name, size in sizes.items()}
     if len(set(fixed.values()) - {None}) > 1:
         said = ", ".join(f"{name!r} {number or 'any number of'}" for name, number in fixed.items())
         raise ExportFailed(f"the inputs of the file take different numbers of rows at once: {said}")
     dims = _name_dims(graph, axes, rows)
-    return {name: Form(axis=axes[name], fixed=fixed[name], dims=dims[name]) for name in axes}
+    return {name: InputForm(axis=axes[name], fixed=fixed[name], dims=dims[name]) for name in axes}
 
 
-def turn_all(inputs: Arrays, forms: Mapping[str, Form]) -> Arrays:
+def turn_all(inputs: Arrays, forms: Mapping[str, InputForm]) -> Arrays:
     """All inputs as the file takes them."""
     return {name: forms[name].turn(array) for name, array in inputs.items()}
 

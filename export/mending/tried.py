@@ -9,7 +9,7 @@ import onnxruntime
 
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
-from export.mending.inputs import Form, turn_all
+from export.mending.inputs import InputForm, turn_all
 from export.onnx.probe import PROBES, probe
 from serve.base.tensor import Arrays
 
@@ -21,7 +21,7 @@ _OTHER_TYPES = (
 class Runner:
     """A graph that takes rows in the form of its file."""
 
-    def __init__(self, model: Any, forms: Mapping[str, Form]) -> None:
+    def __init__(self, model: Any, forms: Mapping[str, InputForm]) -> None:
         """Raises ExportFailed when onnxruntime refuses it."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
@@ -70,7 +70,7 @@ class Tried:
         return to_front(self.runner.run(inputs), self.axes)
 
 
-def try_graph(model: Any, rows: Split, forms: Mapping[str, Form]) -> Tried:
+def try_graph(model: Any, rows: Split, forms: Mapping[str, InputForm]) -> Tried:
     """Run the graph on real rows in batches of several sizes. Raises ExportFailed when it cannot, or an
     output does not follow the batch."""
     runner = Runner(model, forms)

@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx
 
-from export.quantization.calibration import Watch
+from export.quantization.calibration import TensorWatch
 from serve.base.tensor import Arrays
 
 Shape = tuple[int, ...]
@@ -25,7 +25,7 @@ def count_by_output(model: Any, inputs: Arrays) -> dict[str, int]:
     counted = [node for node in model.graph.node if node.op_type in _RULES]
     constants = {item.name: tuple(item.dims) for item in model.graph.initializer}
     names = {name for node in counted for name in (*node.input, next(filter(None, node.output))) if name}
-    seen = Watch(model, tuple(sorted(names - constants.keys()))).look(inputs)
+    seen = TensorWatch(model, tuple(sorted(names - constants.keys()))).look(inputs)
     shapes = constants | {name: value.shape for name, value in seen.items()} | {"": ()}
     return {
         next(filter(None, node.output)): _RULES[node.op_type](

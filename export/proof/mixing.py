@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.onnx.graph import nodes_of
 from export.proof.rows import LARGEST_ROWS, NUMBER, ROWS, first_rows, is_another, large_trial, trials
-from export.quantization.calibration import Watch
+from export.quantization.calibration import TensorWatch
 
 # They round by the range of all that comes.
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
@@ -47,7 +47,7 @@ def advise(graph: Any) -> str:
 
 def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
     """The inner values that are others for the same rows, trial by trial."""
-    watch = Watch(model, tuple(name for node in model.graph.node for name in node.output if name))
+    watch = TensorWatch(model, tuple(name for node in model.graph.node for name in node.output if name))
     rows = first_rows(split)
     together, alone = watch.look(rows), watch.look({name: array[:1] for name, array in rows.items()})
     axes = _find_axes(together, alone)

@@ -11,7 +11,7 @@ from export.proof.confusion import count_confusions
 from export.proof.labelled import Items, compare_by_labels
 from export.proof.likeness import mean_cosine, rank_correlation
 from export.proof.outputs import compare_all, estimate_agreement, few_rows
-from serve.bundles.figures import Compared, Disagreement, Estimate, Meaning, Quality, Task
+from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Meaning, Quality, Task
 from serve.engine.closeness import log_shares
 from serve.engine.compare_outputs import Differences
 from serve.engine.meaning import read_meaning
@@ -114,12 +114,12 @@ def _divergence(items: Items, divergence: Floats, seed: int) -> Estimate:
     return Estimate(value=mean, low=min(low, mean), high=max(high, mean))
 
 
-def _disagreements(items: Items, labels: NDArray[np.int64] | None) -> tuple[Disagreement, ...]:
+def _disagreements(items: Items, labels: NDArray[np.int64] | None) -> tuple[DisagreeingRow, ...]:
     """The first row for row, each by its first item."""
     differ = np.flatnonzero(items.baseline != items.variant)
     rows, first = np.unique(items.row[differ], return_index=True)
     return tuple(
-        Disagreement(
+        DisagreeingRow(
             row=int(row),
             label=None if labels is None else int(labels[item]),
             baseline=int(items.baseline[item]),

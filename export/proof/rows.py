@@ -37,7 +37,7 @@ NUMBER = "their number"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class RowTrial:
     """Two runs of as many rows, in which some rows are the same."""
 
     # What the others become.
@@ -77,24 +77,24 @@ def first_rows(split: Split, others: bool = False) -> Arrays:
     return {name: array[ROWS:] if others else array[:ROWS] for name, array in arrays.items()}
 
 
-def trials(split: Split) -> Iterator[Trial]:
+def trials(split: Split) -> Iterator[RowTrial]:
     """What stands beside a row becomes something else: in small runs, and in a larger one."""
     rows = first_rows(split)
     for words, beside in _neighbours(rows, first_rows(split, others=True)):
         for kept in (slice(0, ROWS // 2), slice(ROWS // 2, ROWS)):
-            yield Trial(beside=words, before=rows, after=_mix(rows, beside, kept), kept=kept)
+            yield RowTrial(beside=words, before=rows, after=_mix(rows, beside, kept), kept=kept)
     yield large_trial(split, _MORE_ROWS)
 
 
-def large_trial(split: Split, count: int) -> Trial:
+def large_trial(split: Split, count: int) -> RowTrial:
     """What stands beside the first of so many rows becomes one row again and again."""
     rows, kept = _take(split, count), slice(1)
     one_row = {name: np.repeat(array[1:2], count, 0) for name, array in rows.items()}
     words = f"other rows in a run of {count}"
-    return Trial(beside=words, before=rows, after=_mix(rows, one_row, kept), kept=kept)
+    return RowTrial(beside=words, before=rows, after=_mix(rows, one_row, kept), kept=kept)
 
 
-def _largest(session: Session, split: Split) -> Iterator[Trial]:
+def _largest(session: Session, split: Split) -> Iterator[RowTrial]:
     """The trial of the largest run that the server may make."""
     rows = _take(split, _MORE_ROWS)
     start = time.process_time()

@@ -15,7 +15,7 @@ from export.proof.graph_cost import count_by_output
 from export.quantization import dynamic, static, weights
 from export.quantization import embedding_tables as tables
 from export.quantization.layers import WEIGHTS, Layer, find_layers
-from export.quantization.trial import Plan
+from export.quantization.trial import TrialPlan
 from export.rewrites.wiring import Wiring
 from serve.base.tensor import Arrays
 
@@ -26,7 +26,7 @@ _LEAST_SHARE = 0.5
 
 
 def account(
-    plan: Plan, quantized: Any, layers: Sequence[Layer], reasons: Mapping[str, str], row: Arrays
+    plan: TrialPlan, quantized: Any, layers: Sequence[Layer], reasons: Mapping[str, str], row: Arrays
 ) -> Note:
     """What to note of the quantized graph. `layers` are those that the method knows in the float model;
     `reasons` say why some of its nodes were left in float; multiply-adds are those for this row.
@@ -148,7 +148,7 @@ def _find_inside(model: Any) -> dict[str, JsonValue]:
 
 
 def _explain(
-    plan: Plan, nodes: set[str], reasons: Mapping[str, str], tied: Mapping[str, list[str]]
+    plan: TrialPlan, nodes: set[str], reasons: Mapping[str, str], tied: Mapping[str, list[str]]
 ) -> dict[str, JsonValue]:
     """Why these nodes have no integers: reason -> what they are called."""
     paths = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS)}

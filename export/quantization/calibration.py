@@ -46,7 +46,7 @@ def calibrate(model: Any, tensors: tuple[str, ...], split: Split, settings: Quan
     """The ranges of these tensors of the float model. Raises StepFailed when the rows cannot support them, or
     make a value that is no number."""
     _require_rows(split)
-    watch = Watch(model, tensors)
+    watch = TensorWatch(model, tensors)
     found, counts, batch_bytes = _find_ranges(watch, split)
     ranges = {name: limits for name, limits in found.items() if np.isfinite(limits).all()}
     infinite = frozenset(found.keys() - ranges.keys())
@@ -65,7 +65,7 @@ def find_extents(model: Any, tensors: tuple[str, ...], split: Split) -> Extents:
     Raises StepFailed when the rows are too few."""
     _require_rows(split)
     extents: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
-    for batch in Watch(model, tensors).batches(split):
+    for batch in TensorWatch(model, tensors).batches(split):
         for name, values in batch.items():
             channels = values.reshape(-1, values.shape[-1])
             low, high = channels.min(axis=0), channels.max(axis=0)
@@ -74,7 +74,7 @@ def find_extents(model: Any, tensors: tuple[str, ...], split: Split) -> Extents:
     return extents
 
 
-class Watch:
+class TensorWatch:
     """A session of the float model that also gives inner tensors."""
 
     def __init__(self, model: Any, tensors: tuple[str, ...]) -> None:
@@ -123,7 +123,9 @@ def _require_rows(split: Split) -> None:
         )
 
 
-def _find_ranges(watch: Watch, split: Split) -> tuple[dict[str, tuple[float, float]], dict[str, int], int]:
+def _find_ranges(
+    watch: TensorWatch, split: Split
+) -> tuple[dict[str, tuple[float, float]], dict[str, int], int]:
     """Per tensor its least and largest value and how many values there were; the bytes of a batch."""
     ranges: dict[str, tuple[float, float]] = {}
     counts: dict[str, int] = {}
@@ -157,7 +159,7 @@ def _require_values(counts: Mapping[str, int], percentile: float) -> None:
 
 
 def _fill_histograms(
-    watch: Watch, split: Split, ranges: Mapping[str, tuple[float, float]]
+    watch: TensorWatch, split: Split, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, Histogram]:
     """Of the absolute values, from 0 to the largest; none for a tensor that is always 0."""
     largest = {name: max(-low, high) for name, (low, high) in ranges.items() if max(-low, high) > 0}

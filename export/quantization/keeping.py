@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.layers import Layer
-from export.quantization.trial import Miss, Plan, find_misses
+from export.quantization.trial import Miss, TrialPlan, find_misses
 
 
-def find_untrue(plan: Plan, layers: Sequence[Layer], split: Split) -> dict[str, str]:
+def find_untrue(plan: TrialPlan, layers: Sequence[Layer], split: Split) -> dict[str, str]:
     """The nodes that are to stay in float, and why: no range holds what they read or make, or in what their
     integers miss it. All others answer like the float model, on calibration rows. Raises StepFailed when no
     layer does, or what misses computes with floats."""

@@ -10,7 +10,7 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import quant_pre_process
 
-from export.quantization.calibration import Watch
+from export.quantization.calibration import TensorWatch
 from export.quantization.names import separate
 from export.rewrites.finish import finish
 from export.rewrites.wiring import Wiring, read_attribute
@@ -50,7 +50,7 @@ def _name_types(model: Any) -> Any:
     known = {item.name for item in (*model.graph.value_info, *model.graph.output)}
     missing = [name for node in model.graph.node for name in node.output if name and name not in known]
     if missing:
-        for item in Watch(model, tuple(missing)).outputs():
+        for item in TensorWatch(model, tuple(missing)).outputs():
             if item.type in _FLOATS:
                 made = onnx.helper.make_tensor_value_info(item.name, _FLOATS[item.type], item.shape or None)
                 model.graph.value_info.append(made)

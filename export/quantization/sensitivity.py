@@ -14,7 +14,7 @@ import numpy as np
 from export.artifacts import Context, Note
 from export.data.datasets import Split
 from export.errors import StepFailed
-from export.quantization.calibration import Watch
+from export.quantization.calibration import TensorWatch
 from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
 from export.training.scores import distance, likeness, read_baseline
@@ -28,7 +28,7 @@ Make = Callable[[Collection[Layer]], bytes]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SensitiveLayers:
     """The layers to leave in float, and how that came about."""
 
     kept: frozenset[Layer]
@@ -48,14 +48,14 @@ def count_multiply_adds(model: Any, layers: Sequence[Layer], split: Split) -> di
     """What each layer of the float model multiplies for one row, the split's first: every weight once for
     every position of its output (pixel, token, step)."""
     outputs = {node.name: node.output[0] for node in model.graph.node}
-    watch = Watch(model, tuple(outputs[layer.node] for layer in layers))
+    watch = TensorWatch(model, tuple(outputs[layer.node] for layer in layers))
     values = watch.look(split.take(np.zeros(1, np.int64)))
     return {layer: values[outputs[layer.node]].size // layer.channels * layer.count for layer in layers}
 
 
 def find_sensitive(
     graph: bytes, multiply_adds: Mapping[Layer, int], make: Make, faithful: float, context: Context
-) -> Found:
+) -> SensitiveLayers:
     """The first blocks, by divergence gained per multiply-add, that must stay in float until the answers are
     so `faithful` to the float `graph`'s; `make` gives the graph in which some layers stay in float.
 
@@ -95,7 +95,7 @@ def find_sensitive(
             f"{blocks[-1].name}); lower it, or leave the step out"
         )
     kept = blocks[:count]
-    return Found(
+    return SensitiveLayers(
         kept=frozenset(layer for block in kept for layer in block.layers),
         note={
             "sensitivity": [

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
-from export.quantization.calibration import Watch
+from export.quantization.calibration import TensorWatch
 from export.quantization.cut import cut, inputs, run, show_rounded
 from export.quantization.layers import Layer
 from export.quantization.rounding import Ranges, move_inputs, move_weights
@@ -36,7 +36,7 @@ _LEAST = np.finfo(np.float64).tiny
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrialPlan:
     """How a float model is quantized."""
 
     # With types for all values, and a name of its own for every node.
@@ -62,7 +62,7 @@ class Miss:
     before: frozenset[str]
 
 
-def find_misses(plan: Plan, quantized: Any, layers: Sequence[Layer], split: Split) -> list[Miss]:
+def find_misses(plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split: Split) -> list[Miss]:
     """What the quantized graph makes otherwise, on a few rows of the split; `layers` are those in it that
     became integers."""
     shared = _shared(plan.model, quantized)
@@ -102,7 +102,7 @@ def _look(model: Any, names: set[str], split: Split) -> Arrays:
     """These values of the float model on rows from all over the split: as many as are not too large."""
     for count in (1, _ROWS):
         rows = split.take(np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64))
-        known = Watch(model, tuple(sorted(names - rows.keys()))).look(rows) | dict(rows)
+        known = TensorWatch(model, tuple(sorted(names - rows.keys()))).look(rows) | dict(rows)
         if sum(array.nbytes for array in known.values()) * _ROWS > _MOST_BYTES:
             break
     return known

@@ -49,7 +49,7 @@ class Pooling:
         return cls(first_token=modes[0].startswith("cls"), normalize=normalize)
 
 
-class Head(torch.nn.Module):
+class TaskHead(torch.nn.Module):
     """A transformer that takes input_ids and attention_mask, int64 [batch, tokens]."""
 
     def __init__(self, transformer: Any) -> None:
@@ -57,7 +57,7 @@ class Head(torch.nn.Module):
         self.transformer = transformer
 
 
-class Scores(Head):
+class Scores(TaskHead):
     """Scores per class: [batch, classes], or [batch, tokens, classes]."""
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -66,7 +66,7 @@ class Scores(Head):
         return logits
 
 
-class Embedding(Head):
+class Embedding(TaskHead):
     """One vector per text: [batch, width]."""
 
     def __init__(self, transformer: Any, pooling: Pooling) -> None:
@@ -85,7 +85,7 @@ class Embedding(Head):
         return torch.nn.functional.normalize(pooled, dim=1) if self.pooling.normalize else pooled
 
 
-def wrap(transformer: Any, task: Task, pooling: Pooling | None) -> Head:
+def wrap(transformer: Any, task: Task, pooling: Pooling | None) -> TaskHead:
     """transformers' own module as one that answers `task`. Raises InvalidSource when it cannot."""
     if pooling is not None:
         if hasattr(transformer, "pooler"):

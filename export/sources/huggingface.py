@@ -13,7 +13,7 @@ from export.data.text import Tokenizer
 from export.errors import InvalidSource, reason_of
 from export.recipe import HuggingFaceSource
 from export.sources.files import read_file
-from export.sources.heads import Head, Pooling, wrap
+from export.sources.heads import Pooling, TaskHead, wrap
 from export.sources.hub import digest_model, find_model, quiet
 from export.sources.module import require_sound
 from export.sources.weights import refuse_nan
@@ -202,7 +202,7 @@ def _refuse_gaps(home: Path, task: Task, model: Any, report: Any) -> None:
 
 
 def _build_with(
-    trained: Head, home: Path, task: Task, pooling: Pooling | None, changes: dict[str, JsonValue]
+    trained: TaskHead, home: Path, task: Task, pooling: Pooling | None, changes: dict[str, JsonValue]
 ) -> torch.nn.Module:
     import transformers
 

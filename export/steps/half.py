@@ -12,7 +12,7 @@ from export.data.datasets import Split
 from export.errors import StepFailed, reason_of
 from export.nearness import largest_apart
 from export.onnx.graph import clean
-from export.quantization.calibration import Watch
+from export.quantization.calibration import TensorWatch
 from export.rewrites.constants import count_numbers, hoist, name_apart
 from export.rewrites.finish import sort
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
@@ -87,7 +87,7 @@ def _refuse_overflow(model: Any, split: Split) -> None:
     typed = onnx.shape_inference.infer_shapes(model)
     known = {item.name: item.type.tensor_type.elem_type for item in typed.graph.value_info}
     made = [name for node in model.graph.node for name in node.output]
-    watch = Watch(model, tuple(name for name in made if known.get(name) == onnx.TensorProto.FLOAT))
+    watch = TensorWatch(model, tuple(name for name in made if known.get(name) == onnx.TensorProto.FLOAT))
     rows = np.arange(min(len(split), _OVERFLOW_ROWS), dtype=np.int64)
     for name, values in watch.look(split.take(rows)).items():
         absolute = np.abs(values)

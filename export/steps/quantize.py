@@ -19,8 +19,8 @@ from export.quantization.channels import level
 from export.quantization.keeping import find_untrue
 from export.quantization.layers import DOUBLE, Layer, find_layers
 from export.quantization.prepare import prepare, split_gemms
-from export.quantization.sensitivity import Found, count_multiply_adds, find_sensitive
-from export.quantization.trial import Plan
+from export.quantization.sensitivity import SensitiveLayers, count_multiply_adds, find_sensitive
+from export.quantization.trial import TrialPlan
 from export.rewrites.norms import unskip
 from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
 from export.rewrites.single import to_single
@@ -83,8 +83,8 @@ def _require_likeness(errors: Mapping[str, float]) -> None:
 
 
 def _find_sensitive(
-    plan: Plan, layers: list[Layer], left: Collection[str], graph: bytes, context: Context
-) -> Found:
+    plan: TrialPlan, layers: list[Layer], left: Collection[str], graph: bytes, context: Context
+) -> SensitiveLayers:
     """Which of the layers stay in float so that the answers are as faithful as the recipe asks."""
 
     def make(kept: Collection[Layer]) -> bytes:
@@ -143,7 +143,7 @@ def _other_methods(model: Any) -> str:
     return f"use {found}, or drop the step" if found else "drop the step"
 
 
-def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context) -> tuple[Plan, Note]:
+def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context) -> tuple[TrialPlan, Note]:
     """How any of the layers are quantized, calibrated once for all of them, and what to note of it."""
     note: Note = {"step": "quantize", "method": settings.method}
     ranges: Mapping[str, tuple[float, float]] = {}
@@ -169,7 +169,7 @@ def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context)
                 quantized = weights.make_weights(model, names, settings.bits)
         return tables.make_tables(quantized, names)
 
-    plan = Plan(
+    plan = TrialPlan(
         model=model,
         settings=settings,
         ranges=ranges,

@@ -7,7 +7,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
-from loadtests.report import Cost
+from loadtests.report import RequestCost
 from loadtests.sending.client import Client
 
 _PREFIX = "counterweight_"
@@ -18,7 +18,7 @@ _MEMORY = "process_resident_memory_bytes"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Meter:
+class CpuReading:
     """What a server had counted at one moment, all in CPU seconds; by (model, variant) where it has one."""
 
     requests: Mapping[tuple[str, str], float]
@@ -31,7 +31,7 @@ class Meter:
     memory_bytes: int
 
 
-def read_meter(client: Client) -> Meter | None:
+def read_meter(client: Client) -> CpuReading | None:
     """What the server counts; None: it does not tell."""
     try:
         text = client.text("/metrics")
@@ -56,7 +56,7 @@ def read_meter(client: Client) -> Meter | None:
     def of_part(*parts: str) -> float:
         return sum(value for labels, value in processes if labels.get("part") in parts)
 
-    return Meter(
+    return CpuReading(
         requests=by_variant(_REQUESTS),
         runs_s=by_variant(_RUNS),
         variants_s=by_variant(_PROCESSES),
@@ -66,7 +66,9 @@ def read_meter(client: Client) -> Meter | None:
     )
 
 
-def reckon(before: Meter, after: Meter, model: str, client_s: float, limits: Limits) -> dict[str, Cost]:
+def reckon(
+    before: CpuReading, after: CpuReading, model: str, client_s: float, limits: Limits
+) -> dict[str, RequestCost]:
     """The cost of the model's variants between two readings; `client_s` is what a request cost the sender.
 
     What no variant can be charged with, each request paid alike."""
@@ -92,11 +94,11 @@ def reckon(before: Meter, after: Meter, model: str, client_s: float, limits: Lim
     return costs
 
 
-def _cost(model_s: float, gateway_s: float, proxy_s: float, client_s: float, limits: Limits) -> Cost:
+def _cost(model_s: float, gateway_s: float, proxy_s: float, client_s: float, limits: Limits) -> RequestCost:
     price = None
     if limits.price_per_cpu_hour is not None:
         price = 1e6 * (model_s + gateway_s + proxy_s) / 3600 * limits.price_per_cpu_hour
-    return Cost(
+    return RequestCost(
         model_s=1e3 * model_s,
         gateway_s=1e3 * gateway_s,
         proxy_s=1e3 * proxy_s,

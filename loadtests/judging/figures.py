@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrik
 
-from loadtests.report import Curve, Estimate, SenderReport, Timeline, VariantReport
+from loadtests.report import CapacityCurve, Interval, SenderReport, TestTimeline, VariantReport
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
 
@@ -49,7 +49,7 @@ def over_limit(samples: Samples, limit_ms: float) -> NDArray[np.bool_]:
     return samples.unanswered | (samples.right & (samples.latency_ms > limit_ms))
 
 
-def estimate_quantile(values: NDArray[np.float64], q: float) -> Estimate | None:
+def estimate_quantile(values: NDArray[np.float64], q: float) -> Interval | None:
     """The q-quantile of sorted values, a value that was measured, with its interval by order statistics:
     the number of values below the true one is binomial."""
     n = len(values)
@@ -57,7 +57,7 @@ def estimate_quantile(values: NDArray[np.float64], q: float) -> Estimate | None:
         return None
     tail = (1 - _INTERVAL) / 2
     low, high = _binomial_quantile(tail, n, q), _binomial_quantile(1 - tail, n, q) + 1
-    return Estimate(
+    return Interval(
         value=float(values[max(1, math.ceil(q * n)) - 1]),
         low=float(values[low - 1]) if low >= 1 else None,
         high=float(values[high - 1]) if high <= n else None,
@@ -81,7 +81,7 @@ def _curve(values: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
     return tuple((float(q), float(ms)) for q, ms in zip(quantiles, found, strict=True))
 
 
-def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> Timeline | None:
+def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> TestTimeline | None:
     """The run in windows of at least a second; None: it was shorter than two."""
     windows = min(_WINDOWS, int(duration_s))
     if windows < 2:
@@ -92,19 +92,19 @@ def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> Timelin
     # Just after each request was sent, which is when there are most.
     in_flight = np.arange(1, len(opened) + 1) - np.searchsorted(closed, opened)
     of_window = np.searchsorted(opened, edges)
-    return Timeline(
+    return TestTimeline(
         at_s=tuple(edges[1:].tolist()),
         in_flight=tuple(int(in_flight[start:end].max(initial=0)) for start, end in pairwise(of_window)),
         variants={name: _curve_of(samples, edges) for name, samples in variants.items()},
     )
 
 
-def _curve_of(samples: Samples, edges: NDArray[np.float64]) -> Curve:
+def _curve_of(samples: Samples, edges: NDArray[np.float64]) -> CapacityCurve:
     window = np.searchsorted(edges, samples.intended_s, side="right") - 1
     latencies = [
         np.sort(samples.latency_ms[(window == number) & samples.timed]) for number in range(len(edges) - 1)
     ]
-    return Curve(
+    return CapacityCurve(
         requests=tuple(np.bincount(window, minlength=len(edges) - 1).tolist()),
         errors=tuple(np.bincount(window[~samples.right], minlength=len(edges) - 1).tolist()),
         p50_ms=tuple(_value(values, 0.5) for values in latencies),

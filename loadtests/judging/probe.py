@@ -8,10 +8,10 @@ from loadtests.judging.confidence import bound_rate
 from loadtests.judging.figures import describe_sender, estimate_quantile, over_limit
 from loadtests.judging.guards import COMPLETED, OVER_LIMIT, guard_backlog
 from loadtests.judging.limits import Limits
-from loadtests.judging.search import Trial
+from loadtests.judging.search import RateTrial
 from loadtests.judging.validity import check_sender, is_stolen
 from loadtests.plan import LoadPlan
-from loadtests.report import Estimate, Outcome, Probe
+from loadtests.report import Interval, Probe, TestOutcome
 from loadtests.sending.live import Live
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
@@ -28,7 +28,7 @@ PROOF_REQUESTS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Enough:
+class StopRule:
     """Asked while a probe runs: whether it is known what will become of it."""
 
     limits: Limits
@@ -47,7 +47,7 @@ class Enough:
         return _below(late, OVER_LIMIT) and _below(failed, self.limits.errors)
 
 
-def judge_probe(trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement) -> Probe:
+def judge_probe(trial: RateTrial, plan: LoadPlan, limits: Limits, measured: Measurement) -> Probe:
     """What came of it."""
     assert limits.p99_ms is not None
     samples = measured.samples.where(measured.samples.intended_s >= 0)
@@ -73,22 +73,22 @@ def judge_probe(trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurem
 
 
 def _judge(
-    trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Estimate
-) -> tuple[Outcome, str]:
+    trial: RateTrial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Interval
+) -> tuple[TestOutcome, str]:
     outcome, reason = _judge_load(trial, plan, limits, measured, late)
-    if outcome is Outcome.FAIL and is_stolen(measured.steal):
-        return Outcome.INVALID, f"others took {measured.steal:.0%} of this machine's CPU: {reason}"
+    if outcome is TestOutcome.FAIL and is_stolen(measured.steal):
+        return TestOutcome.INVALID, f"others took {measured.steal:.0%} of this machine's CPU: {reason}"
     return outcome, reason
 
 
 def _judge_load(
-    trial: Trial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Estimate
-) -> tuple[Outcome, str]:
+    trial: RateTrial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Interval
+) -> tuple[TestOutcome, str]:
     samples = measured.samples.where(measured.samples.intended_s >= 0)
     gates = check_sender(
         plan, limits, describe_sender(measured), samples, complete=False, contention=measured.contention
     )
-    invalid = next((gate for gate in gates if gate.outcome is not Outcome.PASS), None)
+    invalid = next((gate for gate in gates if gate.outcome is not TestOutcome.PASS), None)
     failed = bound_rate(int((~samples.right).sum()), len(samples), ALPHA)
     breach = None
     if _above(failed, limits.errors):
@@ -97,18 +97,18 @@ def _judge_load(
     elif invalid is None or invalid.name != "sender's CPU":
         breach = _breach(limits, measured, late, excused=invalid is not None)
     if breach is not None:
-        return Outcome.FAIL, breach
+        return TestOutcome.FAIL, breach
     if invalid is not None:
-        return Outcome.INVALID, f"{invalid.name}: {invalid.seen}"
+        return TestOutcome.INVALID, f"{invalid.name}: {invalid.seen}"
     said = f"{late.value:.2%} over {limits.p99_ms:g} ms"
     if _below(late, OVER_LIMIT) and _below(failed, limits.errors):
-        return Outcome.PASS, said
+        return TestOutcome.PASS, said
     if trial.stage == "search" and late.value <= OVER_LIMIT and failed.value <= limits.errors:
-        return Outcome.PASS, f"{said}, not yet proven"
-    return Outcome.FAIL, f"not shown to be good: {said}"
+        return TestOutcome.PASS, f"{said}, not yet proven"
+    return TestOutcome.FAIL, f"not shown to be good: {said}"
 
 
-def _breach(limits: Limits, measured: Measurement, late: Estimate, *, excused: bool) -> str | None:
+def _breach(limits: Limits, measured: Measurement, late: Interval, *, excused: bool) -> str | None:
     """Why the rate is too high; `excused`: only where the sender's lateness is no excuse."""
     assert limits.p99_ms is not None
     samples = measured.samples.where(measured.samples.intended_s >= 0)
@@ -120,7 +120,7 @@ def _breach(limits: Limits, measured: Measurement, late: Estimate, *, excused: b
         return f"{late.value:.2%} over {limits.p99_ms:g} ms, {OVER_LIMIT:.0%} allowed"
     end_s = measured.sent_until_s
     backlog = guard_backlog(len(samples), samples.unanswered_at(end_s), samples.unanswered_at(end_s / 2))
-    if backlog.outcome is Outcome.FAIL and not excused:
+    if backlog.outcome is TestOutcome.FAIL and not excused:
         return f"answers pile up: {backlog.seen}, {COMPLETED:.0%} wanted"
     return None
 
@@ -129,9 +129,9 @@ def _first_cause(samples: Samples) -> str:
     return samples.words[int(np.bincount(samples.error[~samples.right]).argmax())]
 
 
-def _above(rate: Estimate, allowed: float) -> bool:
+def _above(rate: Interval, allowed: float) -> bool:
     return rate.low is not None and rate.low > allowed
 
 
-def _below(rate: Estimate, allowed: float) -> bool:
+def _below(rate: Interval, allowed: float) -> bool:
     return rate.high is not None and rate.high <= allowed

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
 
-from loadtests.report import Outcome, Probe
+from loadtests.report import Probe, TestOutcome
 
 # The highest rate that passes and the lowest that fails are no further apart.
 GAP = 1.05
@@ -30,7 +30,7 @@ _LAST, _MOST = 3, 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Trial:
+class RateTrial:
     """What to try next."""
 
     stage: Literal["search", "confirm"]
@@ -40,7 +40,7 @@ class Trial:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class SearchResult:
     """Where a search ended. None: there is no such rate."""
 
     passed: Probe | None
@@ -50,7 +50,7 @@ class Found:
     trouble: str | None
 
 
-def next_trial(probes: Sequence[Probe], start_per_s: float) -> Trial | Found:
+def next_trial(probes: Sequence[Probe], start_per_s: float) -> RateTrial | SearchResult:
     """What follows from the probes of one variant so far."""
     found = stand(probes)
     passed, breach = found.passed, found.breach
@@ -58,20 +58,20 @@ def next_trial(probes: Sequence[Probe], start_per_s: float) -> Trial | Found:
         return found
     if probes and _fate(probes, probes[-1].rate_per_s) is None:
         pause_s = PAUSES_S[count - 1] if (count := _invalid_in_a_row(probes)) else 0.0
-        return Trial(stage=probes[-1].stage, rate_per_s=probes[-1].rate_per_s, pause_s=pause_s)
+        return RateTrial(stage=probes[-1].stage, rate_per_s=probes[-1].rate_per_s, pause_s=pause_s)
     if passed is not None and breach is not None and breach.rate_per_s / passed.rate_per_s <= GAP:
         if found.confirmed >= CONFIRMATIONS:
-            return Trial(stage="search", rate_per_s=breach.rate_per_s)
-        return Trial(stage="confirm", rate_per_s=passed.rate_per_s)
-    return Trial(stage="search", rate_per_s=_next_rate(passed, breach, start_per_s))
+            return RateTrial(stage="search", rate_per_s=breach.rate_per_s)
+        return RateTrial(stage="confirm", rate_per_s=passed.rate_per_s)
+    return RateTrial(stage="search", rate_per_s=_next_rate(passed, breach, start_per_s))
 
 
-def stand(probes: Sequence[Probe]) -> Found:
+def stand(probes: Sequence[Probe]) -> SearchResult:
     """What is known so far."""
     breach = _breach(probes)
     passed = _passed(probes, breach)
     confirmed = 0 if passed is None else _confirmed(probes, passed)
-    return Found(passed=passed, breach=breach, confirmed=confirmed, trouble=_trouble(probes))
+    return SearchResult(passed=passed, breach=breach, confirmed=confirmed, trouble=_trouble(probes))
 
 
 def _next_rate(passed: Probe | None, breach: Probe | None, start_per_s: float) -> float:
@@ -82,7 +82,7 @@ def _next_rate(passed: Probe | None, breach: Probe | None, start_per_s: float) -
     return math.sqrt(breach.rate_per_s * passed.rate_per_s)
 
 
-def _is_over(probes: Sequence[Probe], found: Found) -> bool:
+def _is_over(probes: Sequence[Probe], found: SearchResult) -> bool:
     passed, breach = found.passed, found.breach
     if passed is None:
         return breach is not None and breach.rate_per_s / 2 < _LEAST_PER_S
@@ -92,20 +92,20 @@ def _is_over(probes: Sequence[Probe], found: Found) -> bool:
     # The breach was seen again after the first confirmation.
     confirms = [number for number, probe in enumerate(probes) if probe.stage == "confirm"]
     return settled and any(
-        probe.rate_per_s == breach.rate_per_s and probe.outcome is Outcome.FAIL
+        probe.rate_per_s == breach.rate_per_s and probe.outcome is TestOutcome.FAIL
         for probe in probes[confirms[0] :]
     )
 
 
-def _fate(probes: Sequence[Probe], rate_per_s: float) -> Outcome | None:
+def _fate(probes: Sequence[Probe], rate_per_s: float) -> TestOutcome | None:
     """What became of a rate; None: it has to be tried again."""
     outcomes = [probe.outcome for probe in probes if probe.rate_per_s == rate_per_s]
-    sound = [outcome for outcome in outcomes if outcome is not Outcome.INVALID][-_LAST:]
-    if not sound or outcomes[-1] is Outcome.INVALID:
+    sound = [outcome for outcome in outcomes if outcome is not TestOutcome.INVALID][-_LAST:]
+    if not sound or outcomes[-1] is TestOutcome.INVALID:
         return None
     last = sound[-1]
     # A first pass is believed, since it is confirmed later; a first failure is not.
-    if sound.count(last) >= _MOST or sound == [Outcome.PASS]:
+    if sound.count(last) >= _MOST or sound == [TestOutcome.PASS]:
         return last
     return None
 
@@ -115,7 +115,7 @@ def _breach(probes: Sequence[Probe]) -> Probe | None:
     failed = [
         probe
         for probe in probes
-        if probe.outcome is Outcome.FAIL and _fate(probes, probe.rate_per_s) is Outcome.FAIL
+        if probe.outcome is TestOutcome.FAIL and _fate(probes, probe.rate_per_s) is TestOutcome.FAIL
     ]
     return min(reversed(failed), key=lambda probe: probe.rate_per_s, default=None)
 
@@ -125,8 +125,8 @@ def _passed(probes: Sequence[Probe], breach: Probe | None) -> Probe | None:
     below = [
         probe
         for probe in probes
-        if probe.outcome is Outcome.PASS
-        and _fate(probes, probe.rate_per_s) is not Outcome.FAIL
+        if probe.outcome is TestOutcome.PASS
+        and _fate(probes, probe.rate_per_s) is not TestOutcome.FAIL
         and (breach is None or probe.rate_per_s < breach.rate_per_s)
     ]
     return max(below, key=lambda probe: probe.rate_per_s, default=None)
@@ -134,7 +134,9 @@ def _passed(probes: Sequence[Probe], breach: Probe | None) -> Probe | None:
 
 def _confirmed(probes: Sequence[Probe], passed: Probe) -> int:
     return sum(
-        probe.stage == "confirm" and probe.outcome is Outcome.PASS and probe.rate_per_s == passed.rate_per_s
+        probe.stage == "confirm"
+        and probe.outcome is TestOutcome.PASS
+        and probe.rate_per_s == passed.rate_per_s
         for probe in probes
     )
 
@@ -142,11 +144,11 @@ def _confirmed(probes: Sequence[Probe], passed: Probe) -> int:
 def _trouble(probes: Sequence[Probe]) -> str | None:
     if _invalid_in_a_row(probes) > len(PAUSES_S):
         return f"at {probes[-1].rate_per_s:,.4g}/s: {probes[-1].reason}"
-    if sum(probe.outcome is not Outcome.INVALID for probe in probes) >= _MOST_PROBES:
+    if sum(probe.outcome is not TestOutcome.INVALID for probe in probes) >= _MOST_PROBES:
         return f"{_MOST_PROBES} probes did not settle it: what the server can do changes meanwhile"
     return None
 
 
 def _invalid_in_a_row(probes: Sequence[Probe]) -> int:
     """How many of the last ones."""
-    return len(list(takewhile(lambda probe: probe.outcome is Outcome.INVALID, reversed(probes))))
+    return len(list(takewhile(lambda probe: probe.outcome is TestOutcome.INVALID, reversed(probes))))

@@ -10,7 +10,7 @@ from loadtests.judging.figures import estimate_quantile
 from loadtests.judging.limits import Limits
 from loadtests.judging.ratios import BEYOND
 from loadtests.plan import LoadPlan
-from loadtests.report import Check, Estimate, Outcome, Ratio, SenderReport
+from loadtests.report import Check, Interval, Ratio, SenderReport, TestOutcome
 from loadtests.sending.samples import Samples
 
 # Latency counts from the intended start, so what the sender is late stands in every figure. It may be a
@@ -163,11 +163,11 @@ def _check_arrivals(plan: LoadPlan, sent: int) -> Check:
     )
 
 
-def _beyond_chance(one: Estimate, other: Estimate) -> bool:
+def _beyond_chance(one: Interval, other: Interval) -> bool:
     below, above = sorted((one, other), key=lambda estimate: estimate.value)
     return below.high is not None and above.low is not None and below.high < above.low
 
 
 def _gate(name: str, seen: str, wanted: str, *, good: bool, used: float | None = None) -> Check:
-    outcome = Outcome.PASS if good else Outcome.INVALID
+    outcome = TestOutcome.PASS if good else TestOutcome.INVALID
     return Check(name=name, kind="gate", outcome=outcome, seen=seen, wanted=wanted, used=used)

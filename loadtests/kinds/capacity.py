@@ -13,14 +13,14 @@ from loadtests.judging.cost import read_meter, reckon
 from loadtests.judging.figures import describe_sender
 from loadtests.judging.guards import COMPLETED, decide
 from loadtests.judging.limits import Limits
-from loadtests.judging.probe import PROOF_REQUESTS, Enough, judge_probe
-from loadtests.judging.search import CONFIRMATIONS, Found, Trial, next_trial, stand
+from loadtests.judging.probe import PROOF_REQUESTS, StopRule, judge_probe
+from loadtests.judging.search import CONFIRMATIONS, RateTrial, SearchResult, next_trial, stand
 from loadtests.kinds.load import NO_COST
 from loadtests.plan import LoadPlan, steady
-from loadtests.report import Capacity, Check, Cost, LoadReport, Outcome, Probe, SenderReport
+from loadtests.report import Capacity, Check, LoadReport, Probe, RequestCost, SenderReport, TestOutcome
 from loadtests.sending.client import Client
 from loadtests.sending.environment import StealClock, read_environment
-from loadtests.sending.measure import Target, measure
+from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.measurement import Measurement
 
 _WARMUP_S = 1.0
@@ -39,15 +39,15 @@ class _Variant:
     # What is asked for; empty: the model's variants cannot be told apart.
     pinned: tuple[str, ...]
     probes: list[Probe] = field(default_factory=list)
-    cost: Cost | None = None
-    found: Found | None = None
+    cost: RequestCost | None = None
+    found: SearchResult | None = None
 
-    def next(self, start_per_s: float) -> Trial | Found:
+    def next(self, start_per_s: float) -> RateTrial | SearchResult:
         """What follows from what was tried."""
         return next_trial(self.probes, start_per_s)
 
 
-def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits, say: Say) -> LoadReport:
+def find_capacity(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits, say: Say) -> LoadReport:
     """The capacity of each of the plan's pins. Its rate is the first that is tried, its duration the longest
     that one probe takes; `say` hears of each."""
     started_at, steal = datetime.now(UTC).isoformat(timespec="seconds"), StealClock()
@@ -86,14 +86,19 @@ def find_capacity(client: Client, target: Target, plan: LoadPlan, limits: Limits
 
 
 def _search(  # noqa: PLR0913, PLR0917 - what a test has, and the variants that it fills
-    client: Client, target: Target, plan: LoadPlan, limits: Limits, variants: dict[str, _Variant], say: Say
+    client: Client,
+    target: LoadTarget,
+    plan: LoadPlan,
+    limits: Limits,
+    variants: dict[str, _Variant],
+    say: Say,
 ) -> Iterator[Measurement]:
     """Probe after probe, each written down in its variant, until all are found or Ctrl-C comes."""
     seeds = count(plan.seed)
     for name in _turns(variants):
         variant = variants[name]
         trial = variant.next(plan.profile[0][1])
-        if isinstance(trial, Found):
+        if isinstance(trial, SearchResult):
             variant.found = trial
             continue
         if trial.pause_s:
@@ -132,15 +137,15 @@ def _turns(variants: dict[str, _Variant]) -> Iterator[str]:
 
 
 def _probe(
-    client: Client, target: Target, trial: Trial, plan: LoadPlan, limits: Limits
-) -> tuple[Probe, Measurement, Cost | None]:
+    client: Client, target: LoadTarget, trial: RateTrial, plan: LoadPlan, limits: Limits
+) -> tuple[Probe, Measurement, RequestCost | None]:
     """One probe, and where it confirms, what its requests cost."""
     before = read_meter(client) if trial.stage == "confirm" else None
-    run = measure(plan, target, limits.p99_ms, Enough(limits=limits, stage=trial.stage))
+    run = measure(plan, target, limits.p99_ms, StopRule(limits=limits, stage=trial.stage))
     probe = judge_probe(trial, plan, limits, run)
     time.sleep(_REST_S if run.complete else 0)
     after = read_meter(client) if before is not None else None
-    if before is None or after is None or probe.outcome is not Outcome.PASS:
+    if before is None or after is None or probe.outcome is not TestOutcome.PASS:
         return probe, run, None
     costs = reckon(before, after, plan.model, run.cpu_s / max(1, len(run.samples)), limits)
     return probe, run, next((costs[name] for name in plan.pinned if name in costs), None)
@@ -169,14 +174,14 @@ def _check(name: str, variant: _Variant) -> Check:
     found = variant.found or stand(variant.probes)
     trouble = found.trouble if variant.found else "the search was ended early"
     if trouble is not None:
-        outcome, seen = Outcome.INVALID, trouble
+        outcome, seen = TestOutcome.INVALID, trouble
         if found.passed is not None:
             seen += f"; at least {found.passed.rate_per_s:,.4g}/s passed"
     elif found.passed is None:
         reason = "" if found.breach is None else f": {found.breach.reason}"
-        outcome, seen = Outcome.FAIL, f"no rate keeps the limits{reason}"
+        outcome, seen = TestOutcome.FAIL, f"no rate keeps the limits{reason}"
     else:
-        outcome, seen = Outcome.PASS, f"{found.passed.rate_per_s:,.4g} requests/s"
+        outcome, seen = TestOutcome.PASS, f"{found.passed.rate_per_s:,.4g} requests/s"
     return Check(
         name=f"capacity of {name}",
         kind="gate" if trouble is not None else "guard",

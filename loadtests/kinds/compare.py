@@ -11,41 +11,43 @@ from loadtests.judging.guards import guard_errors, guard_ratio, guard_weighed
 from loadtests.judging.limits import Limits
 from loadtests.judging.ratios import compare_latency
 from loadtests.judging.validity import check_samples, check_sender, check_steady, check_twins
-from loadtests.kinds.load import Run, check_backlog, load, report_run
+from loadtests.kinds.load import LoadRun, check_backlog, load, report_run
 from loadtests.plan import LoadPlan
-from loadtests.report import Check, Comparison, LoadReport, Outcome, Ratio, Weighed
+from loadtests.report import CandidateComparison, Check, LoadReport, Ratio, TestOutcome, WeighedEvents
 from loadtests.sending.client import Client
-from loadtests.sending.measure import Target
+from loadtests.sending.measure import LoadTarget
 from loadtests.sending.samples import Samples
 
 _FIGURES: dict[str, Literal["errors", "over limit"]] = {"errors": "errors", "latency": "over limit"}
 
 
-def compare(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
+def compare(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
     """The first of the plan's pins is the baseline, the others are candidates."""
     run = load(client, target, plan, limits)
     baseline, *candidates = plan.pinned
     checks = _check(run, baseline)
-    comparisons: list[Comparison] = []
+    comparisons: list[CandidateComparison] = []
     for candidate in candidates:
         sides = run.by_variant[baseline], run.by_variant[candidate]
         ratios = compare_latency(*sides, run.measured.sent_until_s, plan.seed)
         try:
             figures = _weigh(client, *sides, limits, plan.duration_s)
         except LoadTestError as error:
-            weighed: tuple[Weighed, ...] = ()
+            weighed: tuple[WeighedEvents, ...] = ()
             checks.append(_unweighed(candidate, error))
         else:
             weighed = _judged(figures, limits)
             checks.append(_check_split(candidate, figures["split"]))
-        comparisons.append(Comparison(baseline=baseline, candidate=candidate, ratios=ratios, weighed=weighed))
+        comparisons.append(
+            CandidateComparison(baseline=baseline, candidate=candidate, ratios=ratios, weighed=weighed)
+        )
         checks.append(guard_errors(candidate, run.variants[candidate], limits))
         checks += [guard_ratio(candidate, ratio, limits) for ratio in ratios if ratio.figure == "p50"]
         checks += [guard_weighed(candidate, figure) for figure in weighed]
     return report_run("compare", run, [*checks, check_backlog(run)], comparisons), run.measured.samples
 
 
-def _check(run: Run, baseline: str) -> list[Check]:
+def _check(run: LoadRun, baseline: str) -> list[Check]:
     """The gates."""
     checks = check_sender(
         run.plan,
@@ -62,7 +64,7 @@ def _check(run: Run, baseline: str) -> list[Check]:
     return checks
 
 
-def _twins(run: Run, baseline: str) -> Ratio | None:
+def _twins(run: LoadRun, baseline: str) -> Ratio | None:
     """The baseline's p50 over its own: two halves, drawn at random."""
     samples = run.by_variant[baseline]
     one = np.random.default_rng(run.plan.seed).random(len(samples)) < 0.5
@@ -90,7 +92,7 @@ def _weigh(
     return {figure["guard"]: figure for figure in answer["figures"]}
 
 
-def _judged(figures: Mapping[str, dict[str, Any]], limits: Limits) -> tuple[Weighed, ...]:
+def _judged(figures: Mapping[str, dict[str, Any]], limits: Limits) -> tuple[WeighedEvents, ...]:
     """What there is a limit for."""
     asked = [name for name in _FIGURES if name == "errors" or limits.p99_ms is not None]
     return tuple(_weighed(figures[name]) for name in asked)
@@ -101,7 +103,7 @@ def _check_split(candidate: str, figure: Mapping[str, Any]) -> Check:
     return Check(
         name=f"split of {candidate}",
         kind="gate",
-        outcome=Outcome.PASS if good else Outcome.INVALID,
+        outcome=TestOutcome.PASS if good else TestOutcome.INVALID,
         seen=figure["seen"],
         wanted="half of each, as drawn: the server did not answer as it was asked",
     )
@@ -115,8 +117,8 @@ def _count(samples: Samples, limits: Limits, seconds: int) -> list[list[int]]:
     return [np.bincount(second[rows], minlength=seconds).tolist() for rows in chosen]
 
 
-def _weighed(figure: dict[str, Any]) -> Weighed:
-    return Weighed(
+def _weighed(figure: dict[str, Any]) -> WeighedEvents:
+    return WeighedEvents(
         figure=_FIGURES[figure["guard"]],
         seen=figure["seen"],
         value=figure["estimate"],
@@ -133,7 +135,7 @@ def _unweighed(candidate: str, error: LoadTestError) -> Check:
     return Check(
         name=f"errors of {candidate} against the baseline",
         kind="gate",
-        outcome=Outcome.INVALID,
+        outcome=TestOutcome.INVALID,
         seen=f"not compared: {error}",
         wanted="a server that compares rates as its rollouts do (POST /control/weigh)",
     )

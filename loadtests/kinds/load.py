@@ -6,13 +6,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from loadtests.judging.causes import count_causes
-from loadtests.judging.cost import Meter, read_meter, reckon
+from loadtests.judging.cost import CpuReading, read_meter, reckon
 from loadtests.judging.figures import describe, describe_sender, make_timeline, split_by_variant
 from loadtests.judging.guards import decide, excuse, guard_backlog, guard_errors, guard_latency
 from loadtests.judging.limits import Limits
 from loadtests.judging.validity import check_samples, check_sender, check_steady
 from loadtests.plan import LoadPlan
-from loadtests.report import Check, Comparison, Cost, Kind, LoadReport, Outcome, Timeline, VariantReport
+from loadtests.report import (
+    CandidateComparison,
+    Check,
+    Kind,
+    LoadReport,
+    RequestCost,
+    TestOutcome,
+    TestTimeline,
+    VariantReport,
+)
 from loadtests.sending.client import Client
 from loadtests.sending.environment import read_environment
 from loadtests.sending.live import Live
@@ -21,7 +30,7 @@ from loadtests.sending.metadata import ModelMetadata
 from loadtests.sending.samples import Samples
 
 if TYPE_CHECKING:
-    from loadtests.sending.measure import Target
+    from loadtests.sending.measure import LoadTarget
 
 # What a server counts in its metrics is this old at most.
 _SETTLE_S = 1.5
@@ -31,14 +40,14 @@ _LOADED = "{} was loaded meanwhile, and is not judged by itself"
 _EARLY = Check(
     name="ran to its end",
     kind="gate",
-    outcome=Outcome.INVALID,
+    outcome=TestOutcome.INVALID,
     seen="it was ended early",
     wanted="all of the schedule: run again",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class LoadRun:
     """One run and what is known of it, the warm-up left out of all but the sender's part."""
 
     plan: LoadPlan
@@ -49,7 +58,7 @@ class Run:
     variants: Mapping[str, VariantReport]
     # All of them together.
     total: VariantReport
-    timeline: Timeline | None
+    timeline: TestTimeline | None
     notes: tuple[str, ...]
     # Those that were loaded meanwhile: told, and not judged by themselves.
     newcomers: frozenset[str] = frozenset()
@@ -57,11 +66,11 @@ class Run:
 
 def load(
     client: Client,
-    target: "Target",
+    target: "LoadTarget",
     plan: LoadPlan,
     limits: Limits,
     is_enough: Callable[[Live, float], bool] | None = None,
-) -> Run:
+) -> LoadRun:
     """Send the plan's requests; see `loadtests.sending.measure` for `is_enough`."""
     from loadtests.sending.measure import measure  # imports locust, which patches the process
 
@@ -77,14 +86,14 @@ def describe_run(
     limits: Limits,
     metadata: ModelMetadata,
     measured: Measurement,
-    costs: Mapping[str, Cost],
-) -> Run:
+    costs: Mapping[str, RequestCost],
+) -> LoadRun:
     """What is known of a run from what was measured; no `costs`: they are not known."""
     samples = measured.samples.where(measured.samples.intended_s >= 0)
     by_variant = split_by_variant(samples, plan.pinned or metadata.versions)
     newcomers = frozenset(set(samples.names) - set(metadata.versions)) if metadata.versions else frozenset()
     answered = int(samples.right.sum())
-    return Run(
+    return LoadRun(
         plan=plan,
         limits=limits,
         measured=measured,
@@ -104,7 +113,7 @@ def describe_run(
     )
 
 
-def check_run(run: Run) -> list[Check]:
+def check_run(run: LoadRun) -> list[Check]:
     """The gates and guards of a run whose variants are judged each by itself."""
     plan, limits, measured = run.plan, run.limits, run.measured
     sender = describe_sender(measured)
@@ -136,7 +145,7 @@ def check_run(run: Run) -> list[Check]:
     return [*checks, backlog]
 
 
-def check_backlog(run: Run) -> Check:
+def check_backlog(run: LoadRun) -> Check:
     """Whether the answers kept up with the arrivals."""
     end_s = run.measured.sent_until_s
     backlog = guard_backlog(
@@ -147,9 +156,9 @@ def check_backlog(run: Run) -> Check:
 
 def report_run(
     kind: Kind,
-    run: Run,
+    run: LoadRun,
     checks: Sequence[Check],
-    comparisons: Sequence[Comparison] = (),
+    comparisons: Sequence[CandidateComparison] = (),
     notes: Sequence[str] = (),
 ) -> LoadReport:
     """The report of a run with these checks; one that was ended early decides nothing."""
@@ -178,8 +187,8 @@ def report_run(
 
 
 def find_costs(
-    client: Client, before: Meter | None, measured: Measurement, plan: LoadPlan, limits: Limits
-) -> dict[str, Cost]:
+    client: Client, before: CpuReading | None, measured: Measurement, plan: LoadPlan, limits: Limits
+) -> dict[str, RequestCost]:
     """What the plan's variants cost since `before`; empty where that is not known."""
     if before is None or not measured.complete or not len(measured.samples):
         return {}

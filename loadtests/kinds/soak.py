@@ -8,12 +8,12 @@ from loadtests.judging.cost import read_meter
 from loadtests.judging.figures import estimate_quantile
 from loadtests.judging.guards import excuse
 from loadtests.judging.limits import Limits
-from loadtests.kinds.load import Run, check_run, load, report_run
+from loadtests.kinds.load import LoadRun, check_run, load, report_run
 from loadtests.plan import LoadPlan
-from loadtests.report import Check, Estimate, LoadReport, Outcome, Timeline
+from loadtests.report import Check, Interval, LoadReport, TestOutcome, TestTimeline
 from loadtests.sending.client import Client
 from loadtests.sending.live import Live
-from loadtests.sending.measure import Target
+from loadtests.sending.measure import LoadTarget
 from loadtests.sending.samples import Samples
 
 NO_MEMORY = "no memory: the server's /metrics does not say how much its processes hold"
@@ -38,7 +38,7 @@ class MemoryLog:
         return False
 
 
-def soak(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
+def soak(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
     """The report, and the raw record of every request."""
     memory = MemoryLog(client, max(1.0, plan.duration_s / 60))
     run = load(client, target, plan, limits, memory)
@@ -53,7 +53,7 @@ def soak(client: Client, target: Target, plan: LoadPlan, limits: Limits) -> tupl
     return report, run.measured.samples
 
 
-def _guard_latency(run: Run) -> Check:
+def _guard_latency(run: LoadRun) -> Check:
     """The median of the last third over the first's."""
     samples, end_s = run.samples, run.measured.sent_until_s
     first, last = (
@@ -63,11 +63,11 @@ def _guard_latency(run: Run) -> Check:
     if first is None or last is None or None in (first.low, first.high, last.low, last.high):
         return _drift("median", "too few answers", run.limits, None)
     low, high = last.low / first.high, last.high / first.low  # type: ignore[operator] # looked at above
-    growth = Estimate(value=last.value / first.value, low=low, high=high)
+    growth = Interval(value=last.value / first.value, low=low, high=high)
     return _drift("median", f"{first.value:.3g} to {last.value:.3g} ms", run.limits, growth)
 
 
-def _guard_memory(readings: Sequence[tuple[float, int]], run: Run) -> Check:
+def _guard_memory(readings: Sequence[tuple[float, int]], run: LoadRun) -> Check:
     """The most of the last third over the first's."""
     end_s = run.measured.sent_until_s
     first = max((held for at_s, held in readings if at_s < end_s / 3), default=0)
@@ -76,19 +76,19 @@ def _guard_memory(readings: Sequence[tuple[float, int]], run: Run) -> Check:
         return _drift("memory", "too few readings", run.limits, None)
     growth = last / first
     seen = f"{first / 2**20:,.0f} to {last / 2**20:,.0f} MiB"
-    return _drift("memory", seen, run.limits, Estimate(value=growth, low=growth, high=growth))
+    return _drift("memory", seen, run.limits, Interval(value=growth, low=growth, high=growth))
 
 
-def _drift(what: str, seen: str, limits: Limits, growth: Estimate | None) -> Check:
+def _drift(what: str, seen: str, limits: Limits, growth: Interval | None) -> Check:
     allowed = 1 + limits.drift
     if growth is None or growth.low is None or growth.high is None:
-        outcome, used = Outcome.INVALID, None
+        outcome, used = TestOutcome.INVALID, None
     else:
         used = growth.high / allowed
         seen += f": {growth.value:.3f} times [{growth.low:.3f}, {growth.high:.3f}]"
-        bad = Outcome.FAIL if growth.low > allowed else Outcome.INVALID
-        outcome = Outcome.PASS if growth.high <= allowed else bad
-    more = "; undecided: run longer" if outcome is Outcome.INVALID else ""
+        bad = TestOutcome.FAIL if growth.low > allowed else TestOutcome.INVALID
+        outcome = TestOutcome.PASS if growth.high <= allowed else bad
+    more = "; undecided: run longer" if outcome is TestOutcome.INVALID else ""
     return Check(
         name=f"drift of {what}",
         kind="guard",
@@ -99,7 +99,7 @@ def _drift(what: str, seen: str, limits: Limits, growth: Estimate | None) -> Che
     )
 
 
-def _with_memory(timeline: Timeline, readings: Sequence[tuple[float, int]]) -> Timeline:
+def _with_memory(timeline: TestTimeline, readings: Sequence[tuple[float, int]]) -> TestTimeline:
     """The last reading before the end of each window."""
     held = tuple(
         next((size for at_s, size in reversed(readings) if at_s <= end_s), None) for end_s in timeline.at_s

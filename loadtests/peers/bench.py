@@ -16,8 +16,8 @@ from loadtests.errors import LoadTestError
 from loadtests.peers.check import Onnxruntime
 from loadtests.peers.picture import draw
 from loadtests.peers.process import end_in_order
-from loadtests.peers.race import Part, Race
-from loadtests.peers.report import BenchReport, PartReport, table
+from loadtests.peers.race import BenchRound, Race
+from loadtests.peers.report import PartReport, ServingReport, table
 from loadtests.peers.server import Server, ours, peers
 from loadtests.peers.workload import DIGITS, MINILM, copy_repository
 from loadtests.peers.wrk import find_wrk
@@ -34,32 +34,32 @@ _GATEWAYS = (1, 2)
 _TOGETHER = ("--placement", "together")
 
 
-def make_digits(models: Path, scratch: Path) -> Part:
+def make_digits(models: Path, scratch: Path) -> BenchRound:
     """A model smaller than everything around it, its traffic split."""
     repository = copy_repository(models, DIGITS, scratch)
     mine = [ours(where, repository, DIGITS, "--placement", where) for where in ("together", "apart")]
-    return Part(
+    return BenchRound(
         name="digits", workload=DIGITS, servers=[*mine, *peers(models, DIGITS)], connections=_CONNECTIONS
     )
 
 
-def make_minilm(models: Path, scratch: Path) -> Part:
+def make_minilm(models: Path, scratch: Path) -> BenchRound:
     """A model larger than everything around it; at a steady rate, too."""
     mine = ours("together", copy_repository(models, MINILM, scratch), MINILM, *_TOGETHER)
     servers = [mine, *peers(models, MINILM)]
-    return Part(name="minilm", workload=MINILM, servers=servers, connections=_CONNECTIONS, steady=True)
+    return BenchRound(name="minilm", workload=MINILM, servers=servers, connections=_CONNECTIONS, steady=True)
 
 
-def make_models(models: Path, scratch: Path) -> Part:
+def make_models(models: Path, scratch: Path) -> BenchRound:
     """Whether the cost of a request grows with the number of models in the repository."""
     servers: list[Server] = []
     for count in _MODELS:
         repository = copy_repository(models, _ONE_VARIANT, scratch / str(count), copies=count)
         servers.append(ours(f"of {count}", repository, _ONE_VARIANT, *_TOGETHER))
-    return Part(name="models", workload=_ONE_VARIANT, servers=servers, connections=(16,))
+    return BenchRound(name="models", workload=_ONE_VARIANT, servers=servers, connections=(16,))
 
 
-def make_gateways(models: Path, scratch: Path) -> Part:
+def make_gateways(models: Path, scratch: Path) -> BenchRound:
     """Whether throughput grows with gateways."""
     repository = copy_repository(models, DIGITS, scratch)
     servers = [
@@ -73,7 +73,7 @@ def make_gateways(models: Path, scratch: Path) -> Part:
         )
         for count in _GATEWAYS
     ]
-    return Part(name="gateways", workload=DIGITS, servers=servers, connections=(64,))
+    return BenchRound(name="gateways", workload=DIGITS, servers=servers, connections=(64,))
 
 
 PARTS = {"digits": make_digits, "minilm": make_minilm, "models": make_models, "gateways": make_gateways}
@@ -103,7 +103,7 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED
-    report = BenchReport(
+    report = ServingReport(
         rounds=options.rounds,
         seconds=options.seconds,
         cpu=cpu_name(),

@@ -15,7 +15,7 @@ _BATCHING = {"batchable": True, "max_batch_size": _ROWS} if _ROWS > 1 else {}
 
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}})
-class Onnx:
+class BentoOnnx:
     """Rows in, rows out: {"rows": [{"image": [...]}]} -> [{"logits": [...]}]."""
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
-from loadtests.peers.session import MODEL_VARIABLE, Session
+from loadtests.peers.session import MODEL_VARIABLE, PeerSession
 
 # ONNX Runtime's name of a type -> the protocol's, and numpy's.
 _TYPES = {
@@ -35,7 +35,7 @@ class Tensor(BaseModel):
     data: list[float]
 
 
-class InferRequest(BaseModel):
+class InferBody(BaseModel):
     """The body of an infer request."""
 
     id: str | None = None
@@ -53,7 +53,7 @@ class InferResponse(BaseModel):
 
 def create_app(model_path: Path) -> FastAPI:
     """The application that serves one ONNX file."""
-    session = Session(model_path).raw
+    session = PeerSession(model_path).raw
     name, version = model_path.parent.parent.name, model_path.parent.name
     outputs = [_describe(output) for output in session.get_outputs()]
     app = FastAPI()
@@ -69,7 +69,7 @@ def create_app(model_path: Path) -> FastAPI:
         return {"name": name, "versions": [version], "inputs": inputs, "outputs": outputs}
 
     @app.post("/v2/models/{model}/infer")
-    async def infer(model: str, request: InferRequest) -> InferResponse:
+    async def infer(model: str, request: InferBody) -> InferResponse:
         _require(model, name)
         feed = {
             tensor.name: np.array(tensor.data, _DTYPES[tensor.datatype]).reshape(tensor.shape)

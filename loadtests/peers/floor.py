@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from loadtests.peers.session import Session
+from loadtests.peers.session import PeerSession
 
 
 def main(arguments: list[str]) -> int:
     """Exit code 0."""
     model, inputs, answers, seconds = arguments
-    session = Session(Path(model))
+    session = PeerSession(Path(model))
     with np.load(inputs) as stored:
         rows = {name: stored[name] for name in session.inputs}
     count = len(next(iter(rows.values())))
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def _cpu_ms(session: Session, feeds: list[dict[str, np.ndarray]], seconds: float) -> float:
+def _cpu_ms(session: PeerSession, feeds: list[dict[str, np.ndarray]], seconds: float) -> float:
     started_s, cpu_s, done = time.monotonic(), time.process_time(), 0
     while time.monotonic() - started_s < seconds:
         session.raw.run(None, feeds[done % len(feeds)])

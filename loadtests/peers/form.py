@@ -14,7 +14,7 @@ _DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Answer:
+class PeerAnswer:
     """What a server said."""
 
     # None where a server knows one variant only.
@@ -23,13 +23,13 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
+class BodyForm:
     """A way to say one request of one row."""
 
     # Arrays of shape [1, ...] -> the body.
     encode: Callable[[Arrays], bytes]
     # The body of an answer -> arrays of shape [1, ...]. Raises LookupError, TypeError or ValueError.
-    decode: Callable[[bytes], Answer]
+    decode: Callable[[bytes], PeerAnswer]
 
 
 def _encode_protocol(arrays: Arrays) -> bytes:
@@ -45,20 +45,20 @@ def _encode_protocol(arrays: Arrays) -> bytes:
     return _dump({"id": "bench", "inputs": inputs})
 
 
-def _decode_protocol(body: bytes) -> Answer:
+def _decode_protocol(body: bytes) -> PeerAnswer:
     answer = json.loads(body)
     outputs = {
         tensor["name"]: np.array(tensor["data"], np.float64).reshape(tensor["shape"])
         for tensor in answer["outputs"]
     }
-    return Answer(variant=answer.get("model_version"), outputs=outputs)
+    return PeerAnswer(variant=answer.get("model_version"), outputs=outputs)
 
 
 def _encode_row(arrays: Arrays) -> bytes:
     return _dump(_row(arrays))
 
 
-def _decode_row(body: bytes) -> Answer:
+def _decode_row(body: bytes) -> PeerAnswer:
     return _read_row(json.loads(body))
 
 
@@ -66,7 +66,7 @@ def _encode_rows(arrays: Arrays) -> bytes:
     return _dump({"rows": [_row(arrays)]})
 
 
-def _decode_rows(body: bytes) -> Answer:
+def _decode_rows(body: bytes) -> PeerAnswer:
     (row,) = json.loads(body)
     return _read_row(row)
 
@@ -75,8 +75,10 @@ def _row(arrays: Arrays) -> dict[str, Any]:
     return {name: _plain(array[0]) for name, array in arrays.items()}
 
 
-def _read_row(row: Mapping[str, Any]) -> Answer:
-    return Answer(variant=None, outputs={name: np.array([value], np.float64) for name, value in row.items()})
+def _read_row(row: Mapping[str, Any]) -> PeerAnswer:
+    return PeerAnswer(
+        variant=None, outputs={name: np.array([value], np.float64) for name, value in row.items()}
+    )
 
 
 def _plain(array: NDArray[Any]) -> Any:
@@ -89,6 +91,6 @@ def _dump(content: Any) -> bytes:
 
 
 # The Open Inference Protocol; one row as an object; a list of one row.
-PROTOCOL = Form(encode=_encode_protocol, decode=_decode_protocol)
-ROW = Form(encode=_encode_row, decode=_decode_row)
-ROWS = Form(encode=_encode_rows, decode=_decode_rows)
+PROTOCOL = BodyForm(encode=_encode_protocol, decode=_decode_protocol)
+ROW = BodyForm(encode=_encode_row, decode=_decode_row)
+ROWS = BodyForm(encode=_encode_rows, decode=_decode_rows)

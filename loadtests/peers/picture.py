@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from html import escape
 
-from loadtests.peers.report import BenchReport, Figures, PartReport, load_name
+from loadtests.peers.report import LoadFigures, PartReport, ServingReport, load_name
 
 _WIDTH, _LEFT, _RIGHT = 900, 110, 70
 _ROW, _HEAD, _FOOT = 22, 54, 34
@@ -21,7 +21,7 @@ circle { fill-opacity: 0.85; }
 </style>"""
 
 
-def draw(report: BenchReport) -> str:
+def draw(report: ServingReport) -> str:
     """For each part one panel of CPU time and one of the slowest answers, on logarithmic axes, where equal
     distances are equal ratios."""
     top, panels = 0, []
@@ -46,7 +46,7 @@ def _panels(part: PartReport) -> list[tuple[str, int]]:
 
 
 def _panel(
-    title: str, rows: Sequence[Figures], value: Callable[[Figures], float], floor: float | None
+    title: str, rows: Sequence[LoadFigures], value: Callable[[LoadFigures], float], floor: float | None
 ) -> tuple[str, int]:
     """The panel and its height; height 0 where there is nothing to draw."""
     if not any(row.kept_up for row in rows):
@@ -78,7 +78,7 @@ def _panel(
     return "\n".join(parts), bottom + _FOOT
 
 
-def _dot(x: float, y: int, colour: str, row: Figures, value: float) -> str:
+def _dot(x: float, y: int, colour: str, row: LoadFigures, value: float) -> str:
     said = escape(f"{row.server}, {load_name(row)}: {_figure(value)} ms")
     return f'<circle cx="{x:.1f}" cy="{y}" r="5" fill="{colour}"><title>{said}</title></circle>'
 

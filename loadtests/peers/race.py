@@ -13,7 +13,7 @@ from tqdm import tqdm
 from loadtests.errors import LoadTestError
 from loadtests.peers.check import Onnxruntime, check_answers
 from loadtests.peers.process import ServerProcess
-from loadtests.peers.report import Entry, Figures, PartReport
+from loadtests.peers.report import LoadFigures, PartReport, ServerFigures
 from loadtests.peers.server import Server
 from loadtests.peers.workload import Workload
 from loadtests.peers.wrk import WrkResult, run_wrk
@@ -31,7 +31,7 @@ _STEADY_CONNECTIONS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
-class Load:
+class BenchLoad:
     """One kind of load."""
 
     connections: int
@@ -40,7 +40,7 @@ class Load:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class BenchRound:
     """One comparison."""
 
     name: str
@@ -55,7 +55,7 @@ class Part:
 class Race:
     """Runs one part. A server that fails is stopped, its reason kept, and the others go on."""
 
-    def __init__(self, part: Part, truth: Onnxruntime, environments: Path) -> None:
+    def __init__(self, part: BenchRound, truth: Onnxruntime, environments: Path) -> None:
         self._part = part
         self._truth = truth
         self._environments = environments
@@ -63,7 +63,7 @@ class Race:
         self._idle_cores: dict[str, float] = {}
         self._failures: dict[str, str] = {}
         self._floor_ms: list[float] = []
-        self._runs: dict[tuple[str, Load], list[tuple[float, WrkResult]]] = {}
+        self._runs: dict[tuple[str, BenchLoad], list[tuple[float, WrkResult]]] = {}
 
     def run(self, rounds: int, seconds: float) -> PartReport:
         """Raises LoadTestError when onnxruntime itself fails."""
@@ -84,7 +84,9 @@ class Race:
                 check_answers(server, process.url, self._truth, self._part.workload.baseline)
                 # One that has only just started may drop a connection here; not so while it is measured.
                 with suppress(LoadTestError):
-                    self._load(server, process, Load(connections=max(self._part.connections)), _WARM_UP_S)
+                    self._load(
+                        server, process, BenchLoad(connections=max(self._part.connections)), _WARM_UP_S
+                    )
                 process.wait_until_ready()
                 self._idle_cores[server.name] = _idle_cores(process)
                 process.freeze()
@@ -92,11 +94,11 @@ class Race:
     def _round(self, seconds: float) -> None:
         self._floor_ms.append(self._truth.cpu_ms(seconds))
         for connections in self._part.connections:
-            self._turn(Load(connections=connections), seconds)
+            self._turn(BenchLoad(connections=connections), seconds)
         if self._part.steady:
             self._turn(_steady(self._floor_ms[0]), seconds * _STEADY_TIMES)
 
-    def _turn(self, load: Load, seconds: float) -> None:
+    def _turn(self, load: BenchLoad, seconds: float) -> None:
         """Every server under this load, one after the other."""
         for server in self._part.servers:
             if server.name in self._failures:
@@ -110,7 +112,7 @@ class Race:
                 process.freeze()
 
     def _load(
-        self, server: Server, process: ServerProcess, load: Load, seconds: float
+        self, server: Server, process: ServerProcess, load: BenchLoad, seconds: float
     ) -> tuple[float, WrkResult]:
         """CPU seconds of all the server's processes, and what wrk saw."""
         before = process.cpu_s()
@@ -139,7 +141,7 @@ class Race:
             model=self._part.workload.model,
             floor_cpu_ms=statistics.median(self._floor_ms),
             servers=tuple(
-                Entry(
+                ServerFigures(
                     name=server.name,
                     requirements=server.requirements,
                     idle_cores=self._idle_cores.get(server.name),
@@ -155,10 +157,10 @@ class Race:
         )
 
 
-def _steady(floor_ms: float) -> Load:
+def _steady(floor_ms: float) -> BenchLoad:
     rate_per_s = round(_STEADY_SHARE * 1000 / floor_ms, 1)
     connections = max(1, min(_STEADY_CONNECTIONS, int(rate_per_s * _STEADY_WAIT_S)))
-    return Load(connections=connections, rate_per_s=rate_per_s)
+    return BenchLoad(connections=connections, rate_per_s=rate_per_s)
 
 
 def _idle_cores(process: ServerProcess) -> float:
@@ -172,9 +174,9 @@ def _used_s(before: dict[tuple[int, float], float], after: dict[tuple[int, float
     return sum(spent_s - before.get(process, 0.0) for process, spent_s in after.items())
 
 
-def _summarize(server: str, load: Load, runs: Sequence[tuple[float, WrkResult]]) -> Figures:
+def _summarize(server: str, load: BenchLoad, runs: Sequence[tuple[float, WrkResult]]) -> LoadFigures:
     results = [result for _, result in runs]
-    return Figures(
+    return LoadFigures(
         server=server,
         connections=load.connections,
         rate_per_s=load.rate_per_s,

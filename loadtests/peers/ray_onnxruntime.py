@@ -18,7 +18,7 @@ from loadtests.peers.session import BATCH_WAIT_S, batch_rows, open_session
 # More requests at a time than it may run together, as the guide to batching says; the default of 5 costs
 # twice as much for each.
 @ray_serve.deployment(max_ongoing_requests=100)
-class Onnx:
+class RayOnnx:
     """One row a request: {"image": [...]} -> {"logits": [...]}."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ if __name__ == "__main__":
     ray.init(address="local", _temp_dir=folder, object_store_memory=80 * 2**20, log_to_driver=False)
     ray_serve.start(http_options={"host": "127.0.0.1", "port": int(port)})
     ray_serve.run(
-        Onnx.bind(),  # type: ignore[attr-defined]
+        RayOnnx.bind(),  # type: ignore[attr-defined]
         logging_config={"enable_access_log": False},
     )
     while True:

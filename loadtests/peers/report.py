@@ -12,7 +12,7 @@ _LATE_MS = 20.0
 _ENOUGH = 1000
 
 
-class Figures(Record):
+class LoadFigures(Record):
     """One server under one load: medians over the rounds."""
 
     server: str
@@ -37,7 +37,7 @@ class Figures(Record):
         return self.rate_per_s is None or self.late_ms <= _LATE_MS
 
 
-class Entry(Record):
+class ServerFigures(Record):
     """One server."""
 
     name: str
@@ -56,11 +56,11 @@ class PartReport(Record):
     model: str
     # CPU of onnxruntime alone for one request.
     floor_cpu_ms: float
-    servers: tuple[Entry, ...]
-    figures: tuple[Figures, ...]
+    servers: tuple[ServerFigures, ...]
+    figures: tuple[LoadFigures, ...]
 
 
-class BenchReport(Record):
+class ServingReport(Record):
     """What --json writes, schema version 2."""
 
     schema_version: Literal[2] = 2
@@ -76,13 +76,13 @@ class BenchReport(Record):
         return all(entry.failure is None for part in self.parts for entry in part.servers)
 
 
-def table(report: BenchReport) -> str:
+def table(report: ServingReport) -> str:
     """The report for people."""
     head = f"{report.cpu}, {report.cores} cores; medians of {report.rounds} rounds of {report.seconds:g} s"
     return "\n\n".join([head, *(_part(part) for part in report.parts)])
 
 
-def load_name(figures: Figures) -> str:
+def load_name(figures: LoadFigures) -> str:
     """Of a column of figures that stand beside each other."""
     if figures.rate_per_s is not None:
         return f"{figures.rate_per_s:g} requests/s"
@@ -116,11 +116,11 @@ def _part(part: PartReport) -> str:
     return "\n".join(lines)
 
 
-def _latency(row: Figures) -> tuple[str, str]:
+def _latency(row: LoadFigures) -> tuple[str, str]:
     if not row.kept_up:
         return "-", "did not keep up"
     return f"{row.p50_ms:.2f}", f"{'~' if _is_thin(row) else ''}{row.p99_ms:.2f}"
 
 
-def _is_thin(row: Figures) -> bool:
+def _is_thin(row: LoadFigures) -> bool:
     return row.requests < _ENOUGH

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from loadtests.peers.environment import make_environment, requirements_of
-from loadtests.peers.form import PROTOCOL, ROW, ROWS, Form
+from loadtests.peers.form import PROTOCOL, ROW, ROWS, BodyForm
 from loadtests.peers.process import READY, ServerProcess
 from loadtests.peers.session import BATCH_VARIABLE, BATCH_WAIT_S, MODEL_VARIABLE
 from loadtests.peers.workload import Workload
@@ -29,7 +29,7 @@ class Server:
     ready: str = READY
     # Where requests go to.
     path: str
-    form: Form = PROTOCOL
+    form: BodyForm = PROTOCOL
 
     def process(self, environments: Path) -> ServerProcess:
         """Not yet started; its environment is made if need be. Raises LoadTestError."""

@@ -21,7 +21,7 @@ _DTYPES = {
 }
 
 
-class Session:
+class PeerSession:
     """An ONNX file on one thread."""
 
     def __init__(self, path: Path) -> None:
@@ -33,9 +33,9 @@ class Session:
         self.outputs = [spec.name for spec in self.raw.get_outputs()]
 
 
-def open_session() -> Session:
+def open_session() -> PeerSession:
     """The file that the environment names."""
-    return Session(Path(os.environ[MODEL_VARIABLE]))
+    return PeerSession(Path(os.environ[MODEL_VARIABLE]))
 
 
 def batch_rows() -> int:

@@ -12,10 +12,10 @@ from loadtests.plan import LoadPlan, make_plan, steady
 from loadtests.qualify.canary import check_canary, check_shadow
 from loadtests.qualify.capacity import check_capacity
 from loadtests.qualify.quality import check_quality, find_sides
-from loadtests.qualify.record import Qualification, Stage, conclude
+from loadtests.qualify.record import QualificationRecord, StageRecord, conclude
 from loadtests.qualify.trial import longest_s, refuse_busy, trial
 from loadtests.sending.client import Client
-from loadtests.sending.measure import Target
+from loadtests.sending.measure import LoadTarget
 
 # Where the search for capacity begins, and the longest that it tries one rate.
 _START_PER_S = 20.0
@@ -29,7 +29,7 @@ class Subject:
     """Who is to be qualified, where, and by what measure."""
 
     client: Client
-    target: Target
+    target: LoadTarget
     model: str
     candidate: str
     limits: Limits
@@ -40,7 +40,7 @@ class Subject:
     binary: bool = False
 
 
-def run_chain(subject: Subject, say: Say) -> Qualification:
+def run_chain(subject: Subject, say: Say) -> QualificationRecord:
     """All stages, or after Ctrl-C those that there are; `say` hears where it is. Raises LoadTestError; the
     routes are as they were in any case."""
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -55,7 +55,7 @@ def run_chain(subject: Subject, say: Say) -> Qualification:
     with suppress(KeyboardInterrupt):
         complete = _measure(subject, baseline, stages, say)
     outcome, binding, reasons = conclude(stages, complete=complete)
-    return Qualification(
+    return QualificationRecord(
         started_at=started_at,
         url=client.url,
         model=model,
@@ -71,7 +71,7 @@ def run_chain(subject: Subject, say: Say) -> Qualification:
     )
 
 
-def _measure(subject: Subject, baseline: str, stages: list[Stage], say: Say) -> bool:
+def _measure(subject: Subject, baseline: str, stages: list[StageRecord], say: Say) -> bool:
     """Write down the stages that need load; whether they were not ended early."""
     candidate, limits = subject.candidate, subject.limits
     say(f"2/4  capacity of {baseline} and {candidate}: some minutes")
@@ -90,7 +90,7 @@ def _measure(subject: Subject, baseline: str, stages: list[Stage], say: Say) -> 
     return run.measured.complete
 
 
-def write_down(client: Client, found: Qualification) -> None:
+def write_down(client: Client, found: QualificationRecord) -> None:
     """Tell the server, whose rollouts may ask for it. Raises LoadTestError."""
     content = found.model_dump(
         mode="json", include={"candidate", "baseline", "digests", "outcome", "binding", "reasons", "limits"}

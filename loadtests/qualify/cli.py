@@ -8,7 +8,7 @@ from pathlib import Path
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import load_limits
 from loadtests.plan import check_url
-from loadtests.qualify.record import Fitness, Qualification
+from loadtests.qualify.record import Fitness, QualificationRecord
 from loadtests.qualify.table import table
 from loadtests.render.write import check_paths, write_text
 from loadtests.sending.client import Client, read_token
@@ -53,7 +53,7 @@ def _qualify(arguments: list[str]) -> int:
     return _CODES[found.outcome]
 
 
-def _run(options: argparse.Namespace, client: Client) -> Qualification:
+def _run(options: argparse.Namespace, client: Client) -> QualificationRecord:
     limits = load_limits(options.limits, options.set)
     if limits.p99_ms is None:
         raise LoadTestError(
@@ -65,11 +65,11 @@ def _run(options: argparse.Namespace, client: Client) -> Qualification:
     )
     # These import locust, which patches the process.
     from loadtests.qualify.chain import Subject, run_chain
-    from loadtests.sending.measure import Target
+    from loadtests.sending.measure import LoadTarget
 
     subject = Subject(
         client=client,
-        target=Target(metadata=metadata, payloads=payloads, headers=client.headers),
+        target=LoadTarget(metadata=metadata, payloads=payloads, headers=client.headers),
         model=options.model,
         candidate=options.to,
         limits=limits,

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import get_args
 
-from loadtests.qualify.record import Fitness, Name, Qualification
+from loadtests.qualify.record import Fitness, Name, QualificationRecord
 from loadtests.render.format import make_plain, percent
 from loadtests.render.grids import make_grids
 from loadtests.render.page import draw_all, open_templates
@@ -24,7 +24,7 @@ _MEANING = {
 _LIMITS = ("p99_ms", "errors", "rate_per_s", "duration_s", "agreement", "accuracy_drop", "capacity_ratio")
 
 
-def page(found: Qualification) -> str:
+def page(found: QualificationRecord) -> str:
     """The page: the outcome with its reasons, the chain, then each stage with all that it rests on."""
     found = make_plain(found)
     reports = {stage.name: stage.report for stage in found.stages if stage.report is not None}

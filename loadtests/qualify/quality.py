@@ -5,9 +5,9 @@ from typing import Any
 
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
-from loadtests.qualify.record import Stage, make_stage
+from loadtests.qualify.record import StageRecord, make_stage
 from loadtests.record import nearest
-from loadtests.report import Check, Outcome
+from loadtests.report import Check, TestOutcome
 
 
 def find_sides(
@@ -31,7 +31,7 @@ def find_sides(
     return baseline, digests
 
 
-def check_quality(bundle: Mapping[str, Any], limits: Limits) -> Stage:
+def check_quality(bundle: Mapping[str, Any], limits: Limits) -> StageRecord:
     """The first stage, from what the server says of the candidate's bundle."""
     rejected = bundle["rejected"]
     checks = [
@@ -39,7 +39,7 @@ def check_quality(bundle: Mapping[str, Any], limits: Limits) -> Stage:
             "quality floor",
             f"rejected: {rejected}" if rejected else _describe(bundle["figures"]["quality"]),
             "accepted by the floor of its recipe",
-            Outcome.FAIL if rejected else Outcome.PASS,
+            TestOutcome.FAIL if rejected else TestOutcome.PASS,
         ),
         _check(
             "version",
@@ -47,7 +47,7 @@ def check_quality(bundle: Mapping[str, Any], limits: Limits) -> Stage:
             if bundle["digest"] == bundle["loaded"]
             else "another version stands in the repository than is served",
             "the same: load the new one, or export again",
-            Outcome.PASS if bundle["digest"] == bundle["loaded"] else Outcome.INVALID,
+            TestOutcome.PASS if bundle["digest"] == bundle["loaded"] else TestOutcome.INVALID,
         ),
     ]
     if limits.accuracy_drop is not None:
@@ -57,14 +57,16 @@ def check_quality(bundle: Mapping[str, Any], limits: Limits) -> Stage:
 
 def _check_accuracy(accuracy: Mapping[str, float] | None, allowed: float) -> Check:
     if accuracy is None:
-        return _check("accuracy", "the bundle has none", f"a drop of at most {allowed:g}", Outcome.INVALID)
+        return _check(
+            "accuracy", "the bundle has none", f"a drop of at most {allowed:g}", TestOutcome.INVALID
+        )
     low, high = accuracy["low"], accuracy["high"]
-    bad = Outcome.FAIL if high < -allowed else Outcome.INVALID
+    bad = TestOutcome.FAIL if high < -allowed else TestOutcome.INVALID
     return _check(
         "accuracy",
         f"{accuracy['value']:.4f}, {accuracy['change']:+.4f} [{low:+.4f}, {high:+.4f}] against the baseline",
         f"a drop of at most {allowed:g}; undecided while the interval holds it: more held-out data",
-        Outcome.PASS if low >= -allowed else bad,
+        TestOutcome.PASS if low >= -allowed else bad,
         None if not allowed else max(0.0, -low / allowed),
     )
 
@@ -79,6 +81,6 @@ def _describe(quality: Mapping[str, Any]) -> str:
     return f"{', '.join(said)} on {quality['rows']:,} held-out rows"
 
 
-def _check(name: str, seen: str, wanted: str, outcome: Outcome, used: float | None = None) -> Check:
+def _check(name: str, seen: str, wanted: str, outcome: TestOutcome, used: float | None = None) -> Check:
     kind = "gate" if name == "version" else "guard"
     return Check(name=name, kind=kind, outcome=outcome, seen=seen, wanted=wanted, used=used)  # type: ignore[arg-type]

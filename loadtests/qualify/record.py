@@ -9,7 +9,7 @@ from pydantic import Field
 from loadtests.judging.guards import decide
 from loadtests.judging.limits import Limits
 from loadtests.record import Record
-from loadtests.report import Check, LoadReport, Outcome
+from loadtests.report import Check, LoadReport, TestOutcome
 
 Name = Literal["quality", "capacity", "shadow", "canary"]
 
@@ -23,11 +23,11 @@ class Fitness(StrEnum):
     INVALID = "INVALID"
 
 
-class Stage(Record):
+class StageRecord(Record):
     """One link of the chain."""
 
     name: Name
-    outcome: Outcome
+    outcome: TestOutcome
     # Every check that did not pass, in words.
     reasons: tuple[str, ...]
     checks: tuple[Check, ...]
@@ -35,7 +35,7 @@ class Stage(Record):
     report: LoadReport | None = None
 
 
-class Qualification(Record):
+class QualificationRecord(Record):
     """What `counterweight qualify` writes, schema version 1."""
 
     schema_version: Literal[1] = 1
@@ -55,44 +55,44 @@ class Qualification(Record):
     # The stage and the check that decided: the first that did not pass, or the one that came closest.
     binding: str | None
     reasons: tuple[str, ...]
-    stages: tuple[Stage, ...]
+    stages: tuple[StageRecord, ...]
 
 
 def make_stage(
     name: Name,
     checks: Sequence[Check],
     report: LoadReport | None = None,
-) -> Stage:
+) -> StageRecord:
     """The stage that these checks come to."""
     verdict = decide(checks)
-    return Stage(
+    return StageRecord(
         name=name, outcome=verdict.outcome, reasons=verdict.reasons, checks=tuple(checks), report=report
     )
 
 
-def conclude(stages: Sequence[Stage], *, complete: bool) -> tuple[Fitness, str | None, tuple[str, ...]]:
+def conclude(stages: Sequence[StageRecord], *, complete: bool) -> tuple[Fitness, str | None, tuple[str, ...]]:
     """What the stages come to, the check that decided, and every reason.
 
     One stage that failed soundly is enough for a no, whatever became of the others."""
-    by_outcome = {outcome: [stage for stage in stages if stage.outcome is outcome] for outcome in Outcome}
+    by_outcome = {outcome: [stage for stage in stages if stage.outcome is outcome] for outcome in TestOutcome}
     # What is bad before what is undecided.
-    worst = sorted(stages, key=lambda stage: stage.outcome is not Outcome.FAIL)
+    worst = sorted(stages, key=lambda stage: stage.outcome is not TestOutcome.FAIL)
     reasons = tuple(f"{stage.name}: {reason}" for stage in worst for reason in stage.reasons)
-    if failed := by_outcome[Outcome.FAIL]:
+    if failed := by_outcome[TestOutcome.FAIL]:
         return Fitness.NOT_QUALIFIED, _binding(failed), reasons
-    if invalid := by_outcome[Outcome.INVALID]:
+    if invalid := by_outcome[TestOutcome.INVALID]:
         return Fitness.INVALID, _binding(invalid), reasons
     if not complete or len(stages) < 4:
         return Fitness.INVALID, None, ("it was ended early",)
     return Fitness.QUALIFIED, _binding(stages), ()
 
 
-def _binding(stages: Sequence[Stage]) -> str | None:
+def _binding(stages: Sequence[StageRecord]) -> str | None:
     bad = [
         (stage, check)
         for stage in stages
         for check in stage.checks
-        if check.outcome is stage.outcome is not Outcome.PASS
+        if check.outcome is stage.outcome is not TestOutcome.PASS
     ]
     degrees = [
         (stage, check)

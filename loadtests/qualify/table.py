@@ -2,12 +2,12 @@
 
 from tabulate import tabulate
 
-from loadtests.qualify.record import Qualification, Stage
+from loadtests.qualify.record import QualificationRecord, StageRecord
 from loadtests.render.format import make_plain
 from loadtests.render.table import table as table_of
 
 
-def table(found: Qualification) -> str:
+def table(found: QualificationRecord) -> str:
     """The outcome first, then the stages, each reason, and the load tests behind them."""
     found = make_plain(found)
     rows = [[stage.name, stage.outcome.value, _say(stage)] for stage in found.stages]
@@ -27,6 +27,6 @@ def table(found: Qualification) -> str:
     return "\n".join(lines)
 
 
-def _say(stage: Stage) -> str:
+def _say(stage: StageRecord) -> str:
     """What its guards saw."""
     return "\n".join(f"{check.name}: {check.seen}" for check in stage.checks if check.kind == "guard")

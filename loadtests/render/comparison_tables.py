@@ -11,7 +11,7 @@ from loadtests.render.format import (
     value_ms,
 )
 from loadtests.render.grid import Grid
-from loadtests.report import Comparison, LoadReport, Outcome
+from loadtests.report import CandidateComparison, LoadReport, TestOutcome
 
 
 def list_capacities(report: LoadReport) -> Grid:
@@ -59,7 +59,7 @@ def list_probes(report: LoadReport) -> Grid:
             probe.variant,
             _rate(probe.rate_per_s),
             probe.stage,
-            "UNDECIDED" if probe.outcome is Outcome.INVALID else probe.outcome.value,
+            "UNDECIDED" if probe.outcome is TestOutcome.INVALID else probe.outcome.value,
             f"{probe.requests:,}",
             f"{probe.errors:,}",
             percent(probe.over_limit.value),
@@ -97,7 +97,7 @@ def _shares(low: float | None, high: float | None) -> str:
     return f"[{', '.join('?' if end is None else percent(end) for end in (low, high))}]"
 
 
-def compare_latency(report: LoadReport, comparison: Comparison) -> Grid:
+def compare_latency(report: LoadReport, comparison: CandidateComparison) -> Grid:
     """The candidate's latency beside the baseline's."""
     baseline, candidate = comparison.baseline, comparison.candidate
     rows = tuple(
@@ -130,7 +130,7 @@ def latency_of(report: LoadReport, variant: str, figure: str) -> str:
     return value_ms({"p50": found.p50_ms, "p95": found.p95_ms, "p99": found.p99_ms}[figure])
 
 
-def compare_rates(comparison: Comparison) -> Grid:
+def compare_rates(comparison: CandidateComparison) -> Grid:
     """How often something bad happened, with the odds of the sequential test."""
     rows = tuple(
         (

@@ -10,7 +10,7 @@ from loadtests.render.format import (
     percent,
     server_s,
 )
-from loadtests.report import Comparison, LoadReport, VariantReport
+from loadtests.report import CandidateComparison, LoadReport, VariantReport
 
 
 def list_findings(report: LoadReport) -> list[str]:
@@ -41,7 +41,7 @@ def _say_capacities(report: LoadReport) -> list[str]:
     return said
 
 
-def _say_comparison(comparison: Comparison) -> list[str]:
+def _say_comparison(comparison: CandidateComparison) -> list[str]:
     baseline, candidate = comparison.baseline, comparison.candidate
     said = []
     for ratio in comparison.ratios:

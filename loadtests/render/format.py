@@ -9,14 +9,14 @@ from loadtests.judging.contention import is_contended, tell
 from loadtests.record import Record
 from loadtests.report import (
     Check,
-    Cost,
     Environment,
-    Estimate,
+    Interval,
     LoadReport,
-    Outcome,
     Ratio,
+    RequestCost,
+    TestOutcome,
     VariantReport,
-    Weighed,
+    WeighedEvents,
 )
 
 R = TypeVar("R", bound=Record)
@@ -106,7 +106,7 @@ def find_binding(report: LoadReport) -> Check | None:
 
 def find_missed(report: LoadReport) -> list[Check]:
     """The checks that did not pass."""
-    return [check for check in report.checks if check.outcome is not Outcome.PASS]
+    return [check for check in report.checks if check.outcome is not TestOutcome.PASS]
 
 
 def list_causes(report: LoadReport) -> list[tuple[int, str]]:
@@ -120,7 +120,7 @@ def list_causes(report: LoadReport) -> list[tuple[int, str]]:
     return [*told, (sum(rest), f"{len(rest)} other causes, in the JSON")] if rest else told
 
 
-def find_costs(report: LoadReport) -> dict[str, Cost]:
+def find_costs(report: LoadReport) -> dict[str, RequestCost]:
     """The cost of each variant that has one."""
     measured = [
         (name, item.cost) for items in (report.variants, report.capacities) for name, item in items.items()
@@ -128,7 +128,7 @@ def find_costs(report: LoadReport) -> dict[str, Cost]:
     return {name: cost for name, cost in measured if cost is not None}
 
 
-def server_s(cost: Cost) -> float:
+def server_s(cost: RequestCost) -> float:
     """CPU seconds of the server for 1,000 requests, which are CPU ms for one."""
     return cost.model_s + cost.gateway_s + cost.proxy_s
 
@@ -158,7 +158,7 @@ def judge_ratio(ratio: Ratio) -> str:
     return "slower" if ratio.low > 1 else "no difference shown"
 
 
-def judge_weighed(weighed: Weighed) -> str:
+def judge_weighed(weighed: WeighedEvents) -> str:
     """What the sequential test shows."""
     if weighed.harm >= weighed.harm_at:
         return "harm shown"
@@ -193,7 +193,7 @@ def ms(value: float | None) -> str:
     return f"{value:.2f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
-def value_ms(estimate: Estimate | None) -> str:
+def value_ms(estimate: Interval | None) -> str:
     """The value of an estimate in ms; - for None."""
     return ms(None if estimate is None else estimate.value)
 

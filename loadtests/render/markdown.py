@@ -16,7 +16,7 @@ from loadtests.render.format import (
 )
 from loadtests.render.grid import Grid
 from loadtests.render.metric_tables import list_costs, list_drift, list_variants
-from loadtests.report import Check, Comparison, LoadReport, Outcome, Ratio
+from loadtests.report import CandidateComparison, Check, LoadReport, Ratio, TestOutcome
 
 # What means something in markdown or in HTML.
 _MEANS = re.compile(r"([\\`*_\[\]<>~&$])")
@@ -62,7 +62,7 @@ def _code(text: str) -> str:
     return f"`{text.replace('`', chr(39))}`"
 
 
-def _compare(report: LoadReport, comparison: Comparison) -> str:
+def _compare(report: LoadReport, comparison: CandidateComparison) -> str:
     baseline, candidate = comparison.baseline, comparison.candidate
     rows = tuple(
         (
@@ -98,7 +98,7 @@ def _rows(grid: Grid) -> str:
 
 def _fold_checks(report: LoadReport, kind: str, title: str) -> str:
     checks = [check for check in report.checks if check.kind == kind]
-    held = sum(check.outcome is Outcome.PASS for check in checks)
+    held = sum(check.outcome is TestOutcome.PASS for check in checks)
     head, rows = ("check", "outcome", "seen", "wanted", "used"), tuple(map(_describe, checks))
     grid = Grid(title=title, head=head, worded=frozenset({"outcome", "seen", "wanted"}), rows=rows)
     return _fold(f"{title} {held} of {len(checks)} held", _rows(grid)) if checks else ""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from loadtests.render.format import find_costs, interval, is_thin, ms, server_s, value_ms
 from loadtests.render.grid import Grid
-from loadtests.report import Curve, LoadReport, Timeline, VariantReport
+from loadtests.report import CapacityCurve, LoadReport, TestTimeline, VariantReport
 
 
 def list_variants(report: LoadReport) -> Grid:
@@ -101,7 +101,7 @@ def list_costs(report: LoadReport) -> Grid:
     )
 
 
-def list_windows(line: Timeline) -> Grid:
+def list_windows(line: TestTimeline) -> Grid:
     """The figures behind the timeline: a row for each window and variant."""
     rows = [
         (f"{at_s:.0f}", name, *_window(curve, window), f"{line.in_flight[window]:,}")
@@ -112,6 +112,6 @@ def list_windows(line: Timeline) -> Grid:
     return Grid(title="Every window", head=head, rows=tuple(rows))
 
 
-def _window(curve: Curve, window: int) -> tuple[str, ...]:
+def _window(curve: CapacityCurve, window: int) -> tuple[str, ...]:
     requests, errors = curve.requests[window], curve.errors[window]
     return f"{requests:,}", f"{errors:,}", ms(curve.p50_ms[window]), ms(curve.p99_ms[window])

@@ -24,7 +24,7 @@ from loadtests.render.pictures import draw_costs, draw_ratios, draw_tail
 from loadtests.render.search import draw_search
 from loadtests.render.svg import Picture, make_keys
 from loadtests.render.timeline_plot import draw_course
-from loadtests.report import LoadReport, Outcome
+from loadtests.report import LoadReport, TestOutcome
 
 _FOLDER = Path(__file__).parent
 _ASKED = {
@@ -86,11 +86,11 @@ def open_templates(*folders: Path) -> jinja2.Environment:
 def _say_meaning(report: LoadReport) -> str:
     """What the outcome means, for somebody who sees such a page for the first time."""
     match report.verdict.outcome:
-        case Outcome.PASS:
+        case TestOutcome.PASS:
             return "The figures can be trusted, and all that was asked holds."
-        case Outcome.FAIL:
+        case TestOutcome.FAIL:
             return "The figures can be trusted, and not all that was asked holds."
-    if any(check.kind == "gate" and check.outcome is Outcome.INVALID for check in report.checks):
+    if any(check.kind == "gate" and check.outcome is TestOutcome.INVALID for check in report.checks):
         return "The figures cannot be trusted, so they decide nothing. It is no verdict on the model."
     return "The figures do not suffice for a decision. It is no verdict on the model."
 

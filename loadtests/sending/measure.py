@@ -22,14 +22,14 @@ from loadtests.sending.measurement import Measurement
 from loadtests.sending.metadata import ModelMetadata
 from loadtests.sending.payloads import Payloads
 from loadtests.sending.progress import Progress
-from loadtests.sending.user import CONCURRENCY, InferUser, Load
+from loadtests.sending.user import CONCURRENCY, InferUser, UserLoad
 
 # An answer that takes longer than this after the last arrival is a failure.
 DRAIN_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Target:
+class LoadTarget:
     """What is loaded: one model, what may be sent to it, and the headers that let it in."""
 
     metadata: ModelMetadata
@@ -39,7 +39,7 @@ class Target:
 
 def measure(
     plan: LoadPlan,
-    target: Target,
+    target: LoadTarget,
     limit_ms: float | None = None,
     is_enough: Callable[[Live, float], bool] | None = None,
 ) -> Measurement:
@@ -66,7 +66,7 @@ def measure(
         mininterval=0.5,
         disable=None,
     ) as bar:
-        load = Load(
+        load = UserLoad(
             schedules=[schedule],
             begin_s=-plan.warmup_s,
             bodies=bodies,
@@ -91,7 +91,7 @@ def measure(
     )
 
 
-def _walk(url: str, load: Load) -> bool:
+def _walk(url: str, load: UserLoad) -> bool:
     user_class = type("InferUser", (InferUser,), {"load": load})
     environment = Environment(user_classes=[user_class], host=url, catch_exceptions=False)
     runner = environment.create_local_runner()

@@ -31,12 +31,12 @@ class Interrupted(Exception):
     """Thrown into the walk by Ctrl-C: it ends early, and keeps what it measured."""
 
 
-class Enough(Exception):
+class StoppedEarly(Exception):
     """Thrown into the walk by whoever has seen what he wanted to know."""
 
 
 @dataclass(kw_only=True)
-class Load:
+class UserLoad:
     """What a user is to send, and what came of it."""
 
     # One after the other; there may be no last one.
@@ -86,7 +86,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
     # A redirect is no answer of the protocol.
     max_redirects = 0
     insecure = False
-    load: ClassVar[Load]
+    load: ClassVar[UserLoad]
 
     @task  # type: ignore[untyped-decorator]
     def walk(self) -> None:
@@ -121,7 +121,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
                 self._send_each(schedule, numbers)
         except Interrupted:
             return False
-        except Enough:
+        except StoppedEarly:
             pass
         return True
 
@@ -145,7 +145,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
         while load.live.sending and end is None:
             gevent.sleep(_LOOK_EVERY_S)
             try:
-                end = Enough() if load.is_enough(load.live, self._now_s()) else None
+                end = StoppedEarly() if load.is_enough(load.live, self._now_s()) else None
             except Exception as error:
                 end = error
         if load.live.sending:

@@ -22,7 +22,7 @@ from loadtests.sending.user import InferUser
 from loadtests.swarm.options import read_asked
 from loadtests.swarm.reporter import Reporter
 from loadtests.swarm.sample_messages import pack, unpack
-from loadtests.swarm.sender import Part, Sender
+from loadtests.swarm.sender import Sender, SenderResult
 
 # How long a worker may take to end and to send what it recorded.
 _LAST_WORD_S = DRAIN_S + 10
@@ -95,7 +95,7 @@ class Master(Node):
         super().__init__(environment)
         self._reporter: Reporter | None = None
         # By worker: what it did; None: it has not told yet.
-        self._parts: dict[str, Part | None] = {}
+        self._parts: dict[str, SenderResult | None] = {}
         self._told = Event()
         environment.events.test_start.add_listener(self._start)
         environment.events.worker_report.add_listener(self._take_report)
@@ -121,7 +121,7 @@ class Master(Node):
     def _take_last(self, msg: Any, **_: Any) -> None:
         self._take_report(msg.node_id, msg.data)
         if msg.data["part"] is not None:
-            self._parts[msg.node_id] = Part(**msg.data["part"])
+            self._parts[msg.node_id] = SenderResult(**msg.data["part"])
         self._told.set()
 
     def _stop(self, **_: Any) -> None:

@@ -9,20 +9,20 @@ from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits, load_limits
 from loadtests.plan import LoadPlan, check_pins, check_url, make_plan, steady
 from loadtests.sending.client import Client, read_token
-from loadtests.sending.measure import Target
+from loadtests.sending.measure import LoadTarget
 from loadtests.sending.metadata import read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class SwarmOptions:
     """A load without an end, and what is asked of the model under it."""
 
     # Its profile is of one second, which is repeated.
     plan: LoadPlan
     limits: Limits
     client: Client
-    target: Target
+    target: LoadTarget
 
 
 def add_options(parser: Any) -> None:
@@ -57,7 +57,7 @@ def add_options(parser: Any) -> None:
     parser.add_argument("--report", **hidden, help="Write the JSON of the report, when the test is stopped")
 
 
-def read_asked(host: str | None, options: Namespace) -> Asked:
+def read_asked(host: str | None, options: Namespace) -> SwarmOptions:
     """What the options say, and what the server says of the model. Raises LoadTestError."""
     if not host:
         raise LoadTestError("no server is named; add --host http://127.0.0.1:8000")
@@ -78,11 +78,11 @@ def read_asked(host: str | None, options: Namespace) -> Asked:
     check_pins(plan.pinned, metadata)
     path = _path(options.inputs)
     payloads = make_payloads(metadata, plan.seed) if path is None else read_payloads(path, metadata)
-    return Asked(
+    return SwarmOptions(
         plan=plan,
         limits=limits,
         client=client,
-        target=Target(metadata=metadata, payloads=payloads, headers=client.headers),
+        target=LoadTarget(metadata=metadata, payloads=payloads, headers=client.headers),
     )
 
 

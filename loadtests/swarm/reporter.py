@@ -13,19 +13,19 @@ from loadtests.kinds.load import check_run, describe_run, find_costs, report_run
 from loadtests.plan import steady
 from loadtests.render.table import table
 from loadtests.render.write import check_paths, write_all
-from loadtests.report import Check, LoadReport, Outcome
+from loadtests.report import Check, LoadReport, TestOutcome
 from loadtests.sending.environment import StealClock
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
-from loadtests.swarm.options import Asked
+from loadtests.swarm.options import SwarmOptions
 from loadtests.swarm.sample_messages import join
-from loadtests.swarm.sender import Part
+from loadtests.swarm.sender import SenderResult
 
 
 class Reporter:
     """One test: what was sent in it so far."""
 
-    def __init__(self, asked: Asked, path: Path | None) -> None:
+    def __init__(self, asked: SwarmOptions, path: Path | None) -> None:
         """`path`: of the JSON; None: it is not to be written. Raises LoadTestError."""
         check_paths(json=path)
         self.asked = asked
@@ -39,13 +39,13 @@ class Reporter:
         """What one sender did since the last time."""
         self._samples.append(samples)
 
-    def end(self, parts: Sequence[Part | None]) -> int:
+    def end(self, parts: Sequence[SenderResult | None]) -> int:
         """Print the report, write it, and return the exit code; None: a sender that did not answer."""
         told = [part for part in parts if part is not None]
         until_s = min((part.sent_until_s for part in told), default=0.0)
         if until_s <= 0:
             logging.error("Nothing was measured: the test was stopped within its warm-up")
-            return EXIT_CODES[Outcome.INVALID]
+            return EXIT_CODES[TestOutcome.INVALID]
         report = self._report(told, until_s, of=len(parts))
         sys.stdout.write(f"{table(report)}\n\n")
         try:
@@ -55,7 +55,7 @@ class Reporter:
             return error.exit_code
         return EXIT_CODES[report.verdict.outcome]
 
-    def _report(self, parts: Sequence[Part], until_s: float, of: int) -> LoadReport:
+    def _report(self, parts: Sequence[SenderResult], until_s: float, of: int) -> LoadReport:
         asked = self.asked
         plan = asked.plan.model_copy(update={"profile": steady(asked.plan.rate_per_s, until_s)})
         samples = join(self._samples)
@@ -85,7 +85,7 @@ def _check_senders(told: int, of: int) -> Check:
     return Check(
         name="senders",
         kind="gate",
-        outcome=Outcome.PASS if told == of else Outcome.INVALID,
+        outcome=TestOutcome.PASS if told == of else TestOutcome.INVALID,
         seen=f"{told} of {of} told what they sent",
         wanted="all of them: look into the log of the one that is gone",
     )

@@ -6,15 +6,15 @@ from loadtests.sending.arrivals import make_endless
 from loadtests.sending.live import Live
 from loadtests.sending.measure import DRAIN_S
 from loadtests.sending.samples import Recorder, Samples
-from loadtests.sending.user import InferUser, Load
-from loadtests.swarm.options import Asked
+from loadtests.sending.user import InferUser, UserLoad
+from loadtests.swarm.options import SwarmOptions
 
 # What the walk itself takes to end, beyond the wait for answers.
 _SPARE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class SenderResult:
     """What one sender did."""
 
     sent_until_s: float
@@ -28,12 +28,12 @@ class Sender:
 
     def __init__(self, user_class: type[InferUser]) -> None:
         self._user_class = user_class
-        self._load: Load | None = None
+        self._load: UserLoad | None = None
 
-    def prepare(self, asked: Asked, part: int, parts: int) -> None:
+    def prepare(self, asked: SwarmOptions, part: int, parts: int) -> None:
         """The next user sends every `parts`-th request of the load, from number `part` on."""
         payloads = asked.target.payloads
-        self._load = self._user_class.load = Load(
+        self._load = self._user_class.load = UserLoad(
             schedules=(schedule.share(part, parts) for schedule in make_endless(asked.plan, payloads.count)),
             begin_s=-asked.plan.warmup_s,
             bodies={
@@ -53,7 +53,7 @@ class Sender:
             recorder, self._load.recorder = self._load.recorder, recorder
         return recorder.samples()
 
-    def finish(self) -> Part | None:
+    def finish(self) -> SenderResult | None:
         """End the sending, and wait a bounded time for answers; None: nothing was to be sent."""
         load = self._load
         if load is None:
@@ -62,7 +62,7 @@ class Sender:
             load.interrupt()
         load.finished.wait(DRAIN_S + _SPARE_S)
         del self._user_class.load
-        return Part(
+        return SenderResult(
             sent_until_s=load.sent_until_s,
             wall_s=load.wall_s,
             cpu_s=load.cpu_s,

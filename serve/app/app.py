@@ -26,7 +26,7 @@ from serve.http.infer import InferEndpoint
 from serve.http.metrics import metrics_route
 from serve.http.models import model_routes
 from serve.http.observed import Observed
-from serve.http.reader import Reader
+from serve.http.reader import BodyReader
 from serve.http.refusal import headers_of
 from serve.http.repository import repository_routes
 from serve.observe.observer import Observer
@@ -43,7 +43,7 @@ def create_app(  # noqa: PLR0913, PLR0917 - a server has so many parts
     observer: Observer,
 ) -> ASGIApp:
     """The endpoint over the registry's models, as an ASGI application."""
-    reader = Reader(settings)
+    reader = BodyReader(settings)
     gate = Gate(access)
     infer = gate.infer(InferEndpoint(registry.models, reader, settings).infer)
     app = Starlette(

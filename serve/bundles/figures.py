@@ -49,7 +49,7 @@ class ClassChange(Record):
     f1: Share
 
 
-class Disagreement(Record):
+class DisagreeingRow(Record):
     """A held-out row on which the variant answers other than the baseline."""
 
     row: Count
@@ -127,7 +127,7 @@ class Quality(Record):
     rank_correlation: Estimate | None = None
     classes: tuple[ClassChange, ...] = ()
     # The first few.
-    disagreements: tuple[Disagreement, ...] = ()
+    disagreements: tuple[DisagreeingRow, ...] = ()
     # All pairs where few classes occur, or else the most frequent that differ.
     confusions: tuple[Confusion, ...] = ()
     # Every output, in the signature's order; empty: nothing was measured, or by an older export.

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from serve.base.errors import InvalidRequest, UnsupportedMediaType
 from serve.base.record import Record, explain
 from serve.base.wording import shorten
-from serve.http.reader import Reader
+from serve.http.reader import BodyReader
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"
@@ -21,7 +21,7 @@ def _by_curl(request: Request) -> bool:
     return form and not {"origin", "referer", "sec-fetch-site"} & set(request.headers)
 
 
-async def read_json(reader: Reader, request: Request, *, curl: bool = False) -> bytes:
+async def read_json(reader: BodyReader, request: Request, *, curl: bool = False) -> bytes:
     """The body, which says that it is JSON; `curl`: also as `curl -d` sends it, which calls everything a
     form. Raises UnsupportedMediaType, and what the reader raises."""
     if curl and _by_curl(request):

@@ -22,7 +22,7 @@ from serve.rollout.replay import Replay, replay
 from serve.rollout.situation import Situation
 from serve.rollout.startable import require_startable
 from serve.rollout.state.feedback import Feedback, Outcomes
-from serve.rollout.state.rollout import Plan, fix_limits, new_name, start
+from serve.rollout.state.rollout import RolloutPlan, fix_limits, new_name, start
 from serve.rollout.store.store import Store
 from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
@@ -77,7 +77,7 @@ class Commands:
         situation = self._at(model)
         require_startable(situation, wanted)
         variants = (situation.baseline, wanted.candidate)
-        plan = Plan(
+        plan = RolloutPlan(
             model=model,
             baseline=variants[0],
             candidate=variants[1],

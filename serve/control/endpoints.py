@@ -22,13 +22,13 @@ from serve.control.operations import OPERATIONS
 from serve.engine.registry import Registry
 from serve.http.bucket import Bucket
 from serve.http.gate import Endpoint, Gate
-from serve.http.reader import Reader
+from serve.http.reader import BodyReader
 
 Ask = Callable[..., Awaitable[Any]]
 
 
 def control_routes(
-    registry: Registry, control: Control, gate: Gate, settings: Settings, reader: Reader
+    registry: Registry, control: Control, gate: Gate, settings: Settings, reader: BodyReader
 ) -> list[Route]:
     """The routes under `/control`."""
     own = GatewayCommands(registry, control)
@@ -48,7 +48,7 @@ def control_routes(
     return [route(operation) for operation in OPERATIONS]
 
 
-def _endpoint(operation: Operation[Any], ask: Ask, reader: Reader) -> Endpoint:
+def _endpoint(operation: Operation[Any], ask: Ask, reader: BodyReader) -> Endpoint:
     async def endpoint(request: Request) -> Response:
         arguments: list[Any] = [request.path_params[name] for name in operation.names]
         if operation.fixed is not None:

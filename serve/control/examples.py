@@ -14,7 +14,7 @@ from serve.rollout.records import Act, Curve, Curves, RolloutLine, RolloutView, 
 from serve.rollout.replay import Replay
 from serve.rollout.state.feedback import Feedback
 from serve.rollout.state.policy import Policy, Step
-from serve.rollout.state.rollout import Phase, Plan, Rollout, start
+from serve.rollout.state.rollout import Phase, Rollout, RolloutPlan, start
 from serve.rollout.trail.qualification import Qualification, QualificationView, view_of
 from serve.rollout.trail.trail import Action
 
@@ -103,7 +103,7 @@ def _written(record: Record) -> Any:
 
 def _rollout() -> Rollout:
     steps = (Step(share=0.1), Step(share=0.5), Step(share=1))
-    plan = Plan(model="digits", baseline="fp32", candidate="slim-int8", policy=Policy(steps=steps))
+    plan = RolloutPlan(model="digits", baseline="fp32", candidate="slim-int8", policy=Policy(steps=steps))
     begun = start(ROLLOUT, plan, 8.4, "ann", _STARTED_S)
     return begun.model_copy(update={"phase": Phase.STEP, "step": 1, "by": "judge", "reason": "safe to go on"})
 

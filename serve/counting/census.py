@@ -80,7 +80,7 @@ class Count:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
+class VariantRun:
     """What a variant's runs came to while one set of routes was in force."""
 
     revision: int
@@ -99,7 +99,7 @@ class Sheet:
     number: int
     counts: Mapping[Choice, Count]
     # Variant -> its runs.
-    runs: Mapping[str, Run]
+    runs: Mapping[str, VariantRun]
     # Of the rollout's candidate.
     copies: Copies
     disagreements: tuple[Disagreement, ...]
@@ -225,12 +225,12 @@ class Census:
 
     def _runs_since(
         self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes]
-    ) -> dict[str, Run]:
+    ) -> dict[str, VariantRun]:
         # Runs under other routes had other batches.
         if revision != self._revision:
             return {}
         return {
-            variant: Run(
+            variant: VariantRun(
                 revision=revision,
                 rows=rows - before[0],
                 cpu_ms=max(cpu_ms - before[1], 0.0),

@@ -143,7 +143,7 @@ class Tally:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Load:
+class VariantLoad:
     """What one variant has to do now, and its tally so far."""
 
     tally: Tally
@@ -151,8 +151,8 @@ class Load:
     in_flight: int
     waiting_rows: int
 
-    def __add__(self, other: "Load") -> "Load":
-        return Load(
+    def __add__(self, other: "VariantLoad") -> "VariantLoad":
+        return VariantLoad(
             tally=self.tally + other.tally,
             in_flight=self.in_flight + other.in_flight,
             waiting_rows=self.waiting_rows + other.waiting_rows,
@@ -160,7 +160,7 @@ class Load:
 
 
 # By model and variant.
-Loads = dict[tuple[str, str], Load]
+Loads = dict[tuple[str, str], VariantLoad]
 
 
 def add_loads(gateways: Iterable[Loads]) -> Loads:

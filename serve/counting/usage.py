@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 
-class Part(NamedTuple):
+class ProcessRole(NamedTuple):
     """What a process is for. `ray` is what is none of the others: the server's own and Ray's."""
 
     name: Literal["gateway", "keeper", "ray", "variant"]
@@ -17,7 +17,7 @@ class Part(NamedTuple):
 class PartUsage:
     """All processes of one part together."""
 
-    part: Part
+    part: ProcessRole
     # As of the last reading; what a process spent that is gone since is kept, so it only grows.
     cpu_s: float
     # Of those that are there. What several of them share counts for each.

@@ -10,7 +10,7 @@ from serve.base.errors import InvalidRequest, ModelFailed, Overloaded, VariantUn
 from serve.base.tensor import Arrays
 from serve.counting.census import Census, Choice, Watch
 from serve.engine.queue import Ran
-from serve.engine.request import Wanted
+from serve.engine.request import RequestedOutput
 from serve.engine.top_class import top_class
 
 # A client that waited for so long shows that the variant hangs; also one that left earlier, but after many
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
     """A request as the variants get it."""
 
     arrays: Arrays
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[RequestedOutput, ...]
     # On the event loop's clock.
     deadline: float
     ticket: Ticket

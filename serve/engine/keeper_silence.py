@@ -6,7 +6,7 @@ from time import monotonic
 LATE_S = 4.0
 
 
-class Judging:
+class KeeperSilence:
     """Seconds on a clock that nobody sets. Before the keeper has been heard, nothing is known against it."""
 
     def __init__(self) -> None:

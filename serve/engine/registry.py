@@ -13,10 +13,10 @@ from serve.bundles.bundle import read_bundle, read_labels
 from serve.counting.breaker import Trip
 from serve.counting.census import Sheet
 from serve.counting.journal import Journal
-from serve.counting.tally import Load, Loads, Tally, add_loads
+from serve.counting.tally import Loads, Tally, VariantLoad, add_loads
 from serve.engine.batch import Joining
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
-from serve.engine.keeper_silence import Judging
+from serve.engine.keeper_silence import KeeperSilence
 from serve.engine.model import ServedModel
 from serve.engine.placement import Placement
 from serve.engine.queue import Queue
@@ -40,7 +40,7 @@ class Registry:
         # What the other gateways have counted.
         self.others: Loads = {}
         # Whether anybody looks at what is counted here.
-        self.judging = Judging()
+        self.judging = KeeperSilence()
         self._place = place
         self._settings = settings
         self._journal = journal
@@ -79,7 +79,7 @@ class Registry:
     def loads(self) -> Loads:
         """What every variant has to do now and has done, in this gateway."""
         return {
-            (model.name, name): Load(
+            (model.name, name): VariantLoad(
                 tally=variant.queue.tally,
                 in_flight=variant.queue.in_flight,
                 waiting_rows=variant.queue.waiting_rows,

@@ -6,7 +6,7 @@ from serve.base.tensor import Arrays
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class RequestedOutput:
     """One output that the client asks for."""
 
     name: str
@@ -24,6 +24,6 @@ class InferRequest:
     id: str | None
     arrays: Arrays
     # The outputs to answer, in this order.
-    outputs: tuple[Wanted, ...]
+    outputs: tuple[RequestedOutput, ...]
     # None: the client set no limit in the request's parameters.
     timeout_s: float | None

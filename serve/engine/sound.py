@@ -14,14 +14,14 @@ from serve.base.tensor import Signature
 from serve.engine.admission import Answer
 from serve.engine.batch import Outputs
 from serve.engine.queue import Ran
-from serve.engine.request import Wanted
+from serve.engine.request import RequestedOutput
 
 T = TypeVar("T")
 # Makes a wire's whole answer of a model's. What it raises is the failure of the variant that answered.
 Encode = Callable[[Answer], T]
 
 
-def lost_outputs(signature: Signature, asked: Iterable[Wanted], outputs: Outputs) -> list[str]:
+def lost_outputs(signature: Signature, asked: Iterable[RequestedOutput], outputs: Outputs) -> list[str]:
     """Those of the outputs asked for that have NaN or infinity in them."""
     specs = signature.output_by_name
     return [
@@ -31,7 +31,7 @@ def lost_outputs(signature: Signature, asked: Iterable[Wanted], outputs: Outputs
     ]
 
 
-def misfits(signature: Signature, asked: Iterable[Wanted], ran: Ran) -> list[str]:
+def misfits(signature: Signature, asked: Iterable[RequestedOutput], ran: Ran) -> list[str]:
     """Those of the outputs asked for that are missing, or not what the signature and the rows of the request
     make them."""
     specs, outputs = signature.output_by_name, ran.outputs
@@ -44,12 +44,14 @@ def misfits(signature: Signature, asked: Iterable[Wanted], ran: Ran) -> list[str
     return strange
 
 
-def faults_of(signature: Signature, asked: Iterable[Wanted], ran: Ran) -> tuple[bool, bool]:
+def faults_of(signature: Signature, asked: Iterable[RequestedOutput], ran: Ran) -> tuple[bool, bool]:
     """Whether the answer is not what the signature says, and whether it has NaN or infinity in it."""
     return bool(misfits(signature, asked, ran)), bool(lost_outputs(signature, asked, ran.outputs))
 
 
-def encode_sound(signature: Signature, asked: Iterable[Wanted], answer: Answer, encode: Encode[T]) -> T:
+def encode_sound(
+    signature: Signature, asked: Iterable[RequestedOutput], answer: Answer, encode: Encode[T]
+) -> T:
     """The encoded answer. Raises ModelFailed for whatever keeps it from being a good one."""
     if strange := misfits(signature, asked, answer.ran):
         raise ModelFailed(f"variant {answer.variant!r} answered {_said(signature, strange, answer.ran)}")

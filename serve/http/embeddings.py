@@ -19,10 +19,10 @@ from serve.base.tensor import TensorSpec
 from serve.base.wording import kind, name_kind, shorten
 from serve.engine.admission import Answer, Parameters
 from serve.engine.model import Models, ServedModel, find_model
-from serve.engine.request import InferRequest, Wanted
+from serve.engine.request import InferRequest, RequestedOutput
 from serve.engine.text import Encoded, TextInput
 from serve.http.gate import Gate
-from serve.http.reader import Reader
+from serve.http.reader import BodyReader
 from serve.http.refusal import headers_of
 from serve.observe.observer import Exchange
 
@@ -118,7 +118,7 @@ def openai_error(error: CounterweightError) -> dict[str, Any]:
     }
 
 
-def embeddings_route(models: Models, gate: Gate, reader: Reader) -> Route:
+def embeddings_route(models: Models, gate: Gate, reader: BodyReader) -> Route:
     """POST /v1/embeddings over `models`. Every CounterweightError is answered in OpenAI's form."""
 
     async def embed(request: Request) -> Response:
@@ -158,7 +158,7 @@ async def _answer(
     )
     exchange.variant = ticket.variant
     encoded = await _encode(asked, text)
-    wanted = (Wanted(name=output.name),)
+    wanted = (RequestedOutput(name=output.name),)
     request = InferRequest(id=None, arrays=encoded.arrays, outputs=wanted, timeout_s=None)
 
     def encode(answer: Answer) -> bytes:

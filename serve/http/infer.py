@@ -9,7 +9,7 @@ from serve.base.routing import SLICE
 from serve.base.settings import Settings
 from serve.engine.admission import Answer
 from serve.engine.model import Models, find_model
-from serve.http.reader import Reader
+from serve.http.reader import BodyReader
 from serve.observe.observer import Exchange
 from serve.oip.compression import compress
 from serve.oip.http_codec import JSON_BYTES_HEADER, decode_request, encode_answer, read_json_bytes
@@ -19,7 +19,7 @@ from serve.oip.row_sizes import advise
 class InferEndpoint:
     """`POST /v2/models/{model}[/versions/{variant}]/infer`."""
 
-    def __init__(self, models: Models, reader: Reader, settings: Settings) -> None:
+    def __init__(self, models: Models, reader: BodyReader, settings: Settings) -> None:
         self._models = models
         self._reader = reader
         self._max_elements = settings.max_elements

@@ -12,7 +12,7 @@ from serve.oip.compression import decompress, fewer_rows
 TIMEOUT_HEADER = "x-request-timeout-seconds"
 
 
-class Reader:
+class BodyReader:
     """Reads bodies and headers within the limits of the settings."""
 
     def __init__(self, settings: Settings) -> None:

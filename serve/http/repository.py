@@ -14,11 +14,11 @@ from serve.base.wording import kind
 from serve.engine.catalog import Repository
 from serve.http.gate import Gate
 from serve.http.models import answer_json
-from serve.http.reader import Reader
+from serve.http.reader import BodyReader
 from serve.oip.parameters import read_variant
 
 
-def repository_routes(repository: Repository, gate: Gate, reader: Reader) -> list[Route]:
+def repository_routes(repository: Repository, gate: Gate, reader: BodyReader) -> list[Route]:
     """The routes under `/v2/repository`."""
 
     async def index(request: Request) -> Response:
@@ -46,7 +46,7 @@ def repository_routes(repository: Repository, gate: Gate, reader: Reader) -> lis
     ]
 
 
-async def _read(reader: Reader, request: Request, known: Collection[str]) -> dict[str, Any]:
+async def _read(reader: BodyReader, request: Request, known: Collection[str]) -> dict[str, Any]:
     body = await reader.body(request)
     try:
         content = orjson.loads(body or b"{}")

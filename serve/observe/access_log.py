@@ -22,7 +22,7 @@ _FORMAT = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 _log = logging.getLogger("counterweight.access_log")
 
 
-class Access(TypedDict):
+class AccessLine(TypedDict):
     """What is said of one request; None where there is nothing to say."""
 
     request_id: str
@@ -69,7 +69,7 @@ class AccessLog:
         self._thread = threading.Thread(target=self._write_until_closed, name="access-log", daemon=True)
         self._thread.start()
 
-    def record(self, **access: Unpack[Access]) -> None:
+    def record(self, **access: Unpack[AccessLine]) -> None:
         """Note a request that ended now; never waits for the disk."""
         queue_ms = access["queue_ms"]
         line = {

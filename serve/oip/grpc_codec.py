@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from serve.base.errors import InvalidRequest
 from serve.base.tensor import Arrays, Signature, TensorSpec
-from serve.engine.request import InferRequest, Wanted
+from serve.engine.request import InferRequest, RequestedOutput
 from serve.oip.binary import read_binary, write_binary
 from serve.oip.classification import classify
 from serve.oip.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
@@ -137,13 +137,15 @@ def _read_typed(
         ) from None
 
 
-def _select_outputs(message: ModelInferRequest, signature: Signature) -> tuple[Wanted, ...]:
+def _select_outputs(message: ModelInferRequest, signature: Signature) -> tuple[RequestedOutput, ...]:
     if not message.outputs:
         return want_all(signature, binary=True)
     return each_once(_select_output(output, signature) for output in message.outputs)
 
 
-def _select_output(output: ModelInferRequest.InferRequestedOutputTensor, signature: Signature) -> Wanted:
+def _select_output(
+    output: ModelInferRequest.InferRequestedOutputTensor, signature: Signature
+) -> RequestedOutput:
     parameters = read_map(output.parameters)
     refuse_shared_memory(parameters, output.name)
     return want(output.name, parameters.get("classification"), signature, binary=True)

@@ -10,7 +10,7 @@ import orjson
 from serve.base.errors import InvalidRequest
 from serve.base.tensor import Arrays, Signature
 from serve.base.wording import brief, kind
-from serve.engine.request import InferRequest, Wanted
+from serve.engine.request import InferRequest, RequestedOutput
 from serve.oip.binary import read_binary, write_binary
 from serve.oip.classification import classify
 from serve.oip.elements import read_elements, write_elements
@@ -170,7 +170,7 @@ def _decode_inputs(tensors: list[Any], inputs: Inputs, tail: _Tail) -> Arrays:
     return inputs.complete()
 
 
-def _select_outputs(asked: Any, parameters: Parameters, signature: Signature) -> tuple[Wanted, ...]:
+def _select_outputs(asked: Any, parameters: Parameters, signature: Signature) -> tuple[RequestedOutput, ...]:
     binary = read_switch(parameters, "binary_data_output") or False
     if not asked and (asked is None or isinstance(asked, list)):
         return want_all(signature, binary=binary)
@@ -179,7 +179,7 @@ def _select_outputs(asked: Any, parameters: Parameters, signature: Signature) ->
     return each_once(_select_output(item, signature, binary=binary) for item in asked)
 
 
-def _select_output(item: Any, signature: Signature, *, binary: bool) -> Wanted:
+def _select_output(item: Any, signature: Signature, *, binary: bool) -> RequestedOutput:
     if not isinstance(item, dict):
         raise InvalidRequest(f"'outputs' has {kind(item)} in it, expected objects with a 'name'")
     name = item.get("name")

@@ -7,13 +7,13 @@ from typing import Any
 from serve.base.errors import InvalidRequest
 from serve.base.tensor import Signature, TensorSpec
 from serve.base.wording import brief
-from serve.engine.request import Wanted
+from serve.engine.request import RequestedOutput
 from serve.oip.elements import BINARY_ONLY
 
 _UNRANKED = {"BOOL", "BYTES", "BF16"}
 
 
-def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> Wanted:
+def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> RequestedOutput:
     """One output, asked for by name; `classes` is the parameter `classification`. Raises InvalidRequest."""
     spec = signature.output_by_name.get(name) if isinstance(name, str) else None
     if spec is None:
@@ -21,7 +21,7 @@ def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> Want
         raise InvalidRequest(f"'outputs' asks for {brief(name)}, expected names of outputs: {known}")
     if classes is None:
         _check_wire(spec, binary=binary)
-        return Wanted(name=name, binary=binary)
+        return RequestedOutput(name=name, binary=binary)
     if type(classes) is not int or classes < 1:
         raise InvalidRequest(
             f"output {name!r} has the parameter classification {brief(classes)}, "
@@ -32,19 +32,19 @@ def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> Want
             f"output {name!r} is {spec.datatype} of shape {spec.wire_shape}, which has no classes; "
             "ask for it without the parameter classification"
         )
-    return Wanted(name=name, binary=binary, classes=classes)
+    return RequestedOutput(name=name, binary=binary, classes=classes)
 
 
-def want_all(signature: Signature, *, binary: bool) -> tuple[Wanted, ...]:
+def want_all(signature: Signature, *, binary: bool) -> tuple[RequestedOutput, ...]:
     """Every output, as for a request that names none. Raises InvalidRequest."""
     for spec in signature.outputs:
         _check_wire(spec, binary=binary)
     return _all(signature.output_names, binary)
 
 
-def each_once(outputs: Iterable[Wanted]) -> tuple[Wanted, ...]:
+def each_once(outputs: Iterable[RequestedOutput]) -> tuple[RequestedOutput, ...]:
     """The outputs, none of them twice. Raises InvalidRequest at the first that is."""
-    by_name: dict[str, Wanted] = {}
+    by_name: dict[str, RequestedOutput] = {}
     for wanted in outputs:
         if wanted.name in by_name:
             raise InvalidRequest(f"'outputs' asks for {wanted.name!r} twice, expected once")
@@ -53,8 +53,8 @@ def each_once(outputs: Iterable[Wanted]) -> tuple[Wanted, ...]:
 
 
 @lru_cache(maxsize=4096)
-def _all(names: tuple[str, ...], binary: bool) -> tuple[Wanted, ...]:
-    return tuple(Wanted(name=name, binary=binary) for name in names)
+def _all(names: tuple[str, ...], binary: bool) -> tuple[RequestedOutput, ...]:
+    return tuple(RequestedOutput(name=name, binary=binary) for name in names)
 
 
 def _check_wire(spec: TensorSpec, *, binary: bool) -> None:

@@ -8,7 +8,7 @@ from serve.base.errors import RefusedAction
 from serve.base.record import Record
 from serve.rollout.evidence.evidence import Carried, Events, Evidence, Pair, Segment
 from serve.rollout.judging.judge import Kind, judge
-from serve.rollout.state.rollout import Phase, Plan, Rollout
+from serve.rollout.state.rollout import Phase, Rollout, RolloutPlan
 from serve.rollout.trail.trail import Action, Change, Entry
 
 
@@ -105,6 +105,6 @@ def _alike(one: Rollout, other: Rollout) -> bool:
     return _versions(mine) == _versions(its) and not mine.trial and not its.trial
 
 
-def _versions(plan: Plan) -> tuple[str, str]:
+def _versions(plan: RolloutPlan) -> tuple[str, str]:
     """The digests of baseline and candidate; or their names, where it was not written down."""
     return plan.digests.get(plan.baseline, plan.baseline), plan.digests.get(plan.candidate, plan.candidate)

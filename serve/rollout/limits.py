@@ -2,7 +2,7 @@
 
 from serve.counting.quantiles import QUANTILES, Limits, limits_of
 from serve.rollout.situation import Situation
-from serve.rollout.state.rollout import Plan, Rollout, fix_limits
+from serve.rollout.state.rollout import Rollout, RolloutPlan, fix_limits
 from serve.rollout.timeline import Timeline
 
 # A limit that is known stays for so long, and one that is not is looked for every so often.
@@ -10,7 +10,7 @@ _EVERY_S = 60.0
 _MISSING_EVERY_S = 5.0
 
 
-def steady_of(timeline: Timeline, plan: Plan) -> tuple[float | None, Limits]:
+def steady_of(timeline: Timeline, plan: RolloutPlan) -> tuple[float | None, Limits]:
     """The baseline's steady quantile that the policy names, and its p50, p95 and p99."""
     named, p50, p95, p99 = (
         timeline.quantile_ms(plan.model, plan.baseline, q)

@@ -11,7 +11,7 @@ from serve.rollout.judging.judge import judge
 from serve.rollout.judging.labelled import with_labels
 from serve.rollout.situation import Situation
 from serve.rollout.state.rollout import Rollout
-from serve.rollout.store.feedback import Answer
+from serve.rollout.store.feedback import AnsweredRequest
 from serve.rollout.trail.trail import METHOD, Action, Change, Judged
 from serve.rollout.withdrawal import takes_away, with_routes
 
@@ -79,10 +79,10 @@ def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float)
 
 def _answers(
     situation: Situation, rollout: Rollout, sheets: Sequence[tuple[str, Sheet]], now_s: float
-) -> list[Answer]:
+) -> list[AnsweredRequest]:
     """The requests of these sheets that feedback may come for."""
     shadow = [
-        Answer(
+        AnsweredRequest(
             request_id=request_id,
             rollout=rollout.rollout,
             step=0,
@@ -97,7 +97,7 @@ def _answers(
         for request_id, (top, other) in sheet.copies.matched.items()
     ]
     return shadow + [
-        Answer(
+        AnsweredRequest(
             request_id=request_id,
             rollout=rollout.rollout,
             step=step,

@@ -16,7 +16,7 @@ from serve.rollout.judging.judge import Verdict
 from serve.rollout.judging.labelled import with_labels
 from serve.rollout.records import RolloutLine
 from serve.rollout.state.rollout import Rollout, watch_of
-from serve.rollout.store.feedback import Answer
+from serve.rollout.store.feedback import AnsweredRequest
 from serve.rollout.store.store import Present
 from serve.rollout.trail.qualification import QualificationView, view_of
 from serve.rollout.trail.trail import Action, Change, Entry
@@ -87,7 +87,7 @@ class Situation:
     # The evidence that the store has.
     kept: Evidence = _NOTHING.evidence
     # Requests that feedback may come for, which the store does not have yet.
-    unnoted: list[Answer] = field(default_factory=list)
+    unnoted: list[AnsweredRequest] = field(default_factory=list)
     # All labels of the rollout, as the store had them when they were read last; and whether it has more.
     labels: tuple[Segment, ...] = ()
     matched: Mapping[int, Matched] | None = None

@@ -8,9 +8,9 @@ from pathlib import Path
 from serve.base.errors import InvalidRecord
 from serve.rollout.replay import recompute
 from serve.rollout.store.audit import audit
-from serve.rollout.store.reader import Reader
+from serve.rollout.store.reader import StoreReader
 from serve.rollout.store.schema import open_reader
-from serve.rollout.trail.anchor import Anchor, Head, unanchored
+from serve.rollout.trail.anchor import Anchor, TrailEnd, unanchored
 from serve.rollout.trail.seal_key import SealKey, key_path, open_key
 from serve.rollout.trail.trail import Entry
 
@@ -31,13 +31,15 @@ def verify(arguments: list[str]) -> int:
         raise InvalidRecord(f"--anchor {options.anchor}: there is no such file")
     engine = open_reader(url)
     try:
-        faulty = _look(Reader(engine), key, None if place is None else Anchor(place), accept=options.accept)
+        faulty = _look(
+            StoreReader(engine), key, None if place is None else Anchor(place), accept=options.accept
+        )
     finally:
         engine.dispose()
     return int(faulty)
 
 
-def _look(reader: Reader, key: SealKey | None, anchor: Anchor | None, *, accept: bool) -> bool:
+def _look(reader: StoreReader, key: SealKey | None, anchor: Anchor | None, *, accept: bool) -> bool:
     """Say how each model's trail is; whether any is not what was written."""
     heads = () if anchor is None else anchor.heads()
     models = sorted({*reader.models(), *(head.model for head in heads if head.number)})
@@ -51,7 +53,7 @@ def _look(reader: Reader, key: SealKey | None, anchor: Anchor | None, *, accept:
         _say([f"{model}: {len(trail)} entries, {head}", *(f"  {fault}" for fault in faults)])
         if faults and accept and anchor is not None:
             number, digest = (trail[-1].number, trail[-1].digest) if trail else (0, "")
-            anchor.add(Head(model=model, number=number, digest=digest, accepted=True))
+            anchor.add(TrailEnd(model=model, number=number, digest=digest, accepted=True))
             _say(["  accepted as it is, from the next start of the server on"])
         faulty |= bool(faults)
     sealed = "no key: whoever can write the store can seal it anew" if key is None else f"key {key.name}"
@@ -61,7 +63,7 @@ def _look(reader: Reader, key: SealKey | None, anchor: Anchor | None, *, accept:
 
 
 def _faults(
-    model: str, trail: tuple[Entry, ...], reader: Reader, key: SealKey | None, anchor: Anchor | None
+    model: str, trail: tuple[Entry, ...], reader: StoreReader, key: SealKey | None, anchor: Anchor | None
 ) -> Iterator[str]:
     last, accepted = (None, None) if anchor is None else (anchor.last(model), anchor.accepted(model))
     found = audit(trail, reader.rows(model), last, accepted, key)

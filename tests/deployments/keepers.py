@@ -11,11 +11,11 @@ from unittest.mock import patch
 
 from deployments.gateways import Reply, Report
 from deployments.keeper import Keeper
-from deployments.plan import Plan
+from deployments.plan import ServerPlan
 from serve.bundles.repository import StoredModel
 from serve.counting.breaker import Trip
 from serve.counting.census import Sheet
-from serve.counting.tally import Load, Loads, Tally
+from serve.counting.tally import Loads, Tally, VariantLoad
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 from serve.engine.shapes import Shape
 
@@ -23,7 +23,7 @@ from serve.engine.shapes import Shape
 class NotedHosts:
     """In the place of `deployments.hosts.Hosts`: everything comes up at once, but for what is broken."""
 
-    def __init__(self, plan: Plan, scratch: Path) -> None:
+    def __init__(self, plan: ServerPlan, scratch: Path) -> None:
         # `model/variant` -> why it cannot be had.
         self.broken: dict[str, str] = {}
         self.removed: list[LoadedVariant] = []
@@ -73,7 +73,7 @@ class Reporting:
 
     async def report(self, *, apply: bool = True) -> Reply:
         """Say what was counted; `apply`: and serve at once what the keeper says."""
-        load = Load(tally=deepcopy(self.tally), in_flight=self.in_flight, waiting_rows=0)
+        load = VariantLoad(tally=deepcopy(self.tally), in_flight=self.in_flight, waiting_rows=0)
         loads: Loads = {("linear", "base"): load}
         reply = await self.keeper.sync(
             Report(
@@ -96,7 +96,7 @@ class Reporting:
             await self.report()
             await asyncio.sleep(0.005)
 
-    async def others(self) -> Load:
+    async def others(self) -> VariantLoad:
         """What the other gateways have counted for the baseline."""
         return (await self.report()).others[("linear", "base")]
 
@@ -114,14 +114,14 @@ async def make_keeper(repository: Path, scratch: Path, **plan: Any) -> tuple[Kee
     }
     made: list[NotedHosts] = []
 
-    def make_hosts(plan: Plan, scratch: Path) -> NotedHosts:
+    def make_hosts(plan: ServerPlan, scratch: Path) -> NotedHosts:
         made.append(NotedHosts(plan, scratch))
         return made[0]
 
     with patch("deployments.keeper.Hosts", make_hosts), patch("deployments.keeper.close_doors"):
         keeper = Keeper.__new__(Keeper)
         # A class whose making is awaited is Ray's, not Python's.
-        await Keeper.__init__(keeper, Plan.parse(fields | plan, "test"), str(scratch), os.getpid())
+        await Keeper.__init__(keeper, ServerPlan.parse(fields | plan, "test"), str(scratch), os.getpid())
     return keeper, made[0]
 
 

@@ -5,17 +5,17 @@ from pathlib import Path
 import pytest
 
 from deployments.cli import serve
-from deployments.plan import Plan
+from deployments.plan import ServerPlan
 from serve.base.errors import InvalidBundle, InvalidRecord, RejectedBundle, UnknownModel, UnknownVariant
 
 
 @pytest.fixture
-def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
+def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ServerPlan]:
     """What would have been served; instead of Ray, Ctrl-C comes as soon as it is up."""
-    seen: list[Plan] = []
+    seen: list[ServerPlan] = []
 
     @contextmanager
-    def running(plan: Plan) -> Iterator[Path]:
+    def running(plan: ServerPlan) -> Iterator[Path]:
         seen.append(plan)
         yield tmp_path
 
@@ -30,7 +30,9 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Plan]:
     return seen
 
 
-def test_without_options_everything_is_as_the_help_says(plans: list[Plan], module_repository: Path) -> None:
+def test_without_options_everything_is_as_the_help_says(
+    plans: list[ServerPlan], module_repository: Path
+) -> None:
     """This machine only, one gateway, each variant apart, no access log; Ctrl-C ends it with 0."""
     assert serve([str(module_repository)]) == 0
     [plan] = plans
@@ -39,7 +41,7 @@ def test_without_options_everything_is_as_the_help_says(plans: list[Plan], modul
     assert plan.placement_of("linear") == "apart"
 
 
-def test_options_become_the_plan(plans: list[Plan], module_repository: Path, tmp_path: Path) -> None:
+def test_options_become_the_plan(plans: list[ServerPlan], module_repository: Path, tmp_path: Path) -> None:
     """Each where it belongs."""
     typed = "--host ::1 --port 1234 --grpc-port 1235 --weights linear:base=9,light=1 --placement together"
     more = "--gateways 2 --replicas 3 --set max_batch_rows=16 --set max_wait_s=0.01"
@@ -54,7 +56,7 @@ def test_options_become_the_plan(plans: list[Plan], module_repository: Path, tmp
 
 
 def test_says_where_it_serves_and_how_traffic_is_split(
-    plans: list[Plan], module_repository: Path, capsys: pytest.CaptureFixture[str]
+    plans: list[ServerPlan], module_repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On standard error, so that standard output stays free."""
     serve([str(module_repository), "--weights", "linear:base=9,light=1"])
@@ -91,7 +93,7 @@ def test_says_where_it_serves_and_how_traffic_is_split(
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_command_line_starts_nothing(
-    plans: list[Plan], module_repository: Path, options: list[str], error: type[Exception], message: str
+    plans: list[ServerPlan], module_repository: Path, options: list[str], error: type[Exception], message: str
 ) -> None:
     """What a person wrote is checked before anything is started, and the message says what to write."""
     with pytest.raises(error, match=message):
@@ -108,7 +110,7 @@ def tokens(tmp_path: Path) -> Path:
 
 
 def test_what_tokens_are_good_for_is_part_of_the_plan(
-    plans: list[Plan], module_repository: Path, tokens: Path
+    plans: list[ServerPlan], module_repository: Path, tokens: Path
 ) -> None:
     """They themselves are not: the plan goes to other processes, and into their logs."""
     serve([str(module_repository), "--tokens", str(tokens)])
@@ -119,7 +121,7 @@ def test_what_tokens_are_good_for_is_part_of_the_plan(
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "::"])
 def test_beyond_this_machine_without_tokens_says_what_is_closed(
-    plans: list[Plan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
+    plans: list[ServerPlan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
     """And how to open it; it is no failure."""
     assert serve([str(module_repository), "--host", host]) == 0
@@ -131,7 +133,7 @@ def test_beyond_this_machine_without_tokens_says_what_is_closed(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
 def test_on_this_machine_nothing_is_closed(
-    plans: list[Plan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
+    plans: list[ServerPlan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
     """And nothing is said of it."""
     serve([str(module_repository), "--host", host])
@@ -140,14 +142,14 @@ def test_on_this_machine_nothing_is_closed(
 
 
 def test_with_tokens_nothing_is_closed(
-    plans: list[Plan], module_repository: Path, tokens: Path, capsys: pytest.CaptureFixture[str]
+    plans: list[ServerPlan], module_repository: Path, tokens: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Wherever the server listens."""
     serve([str(module_repository), "--host", "0.0.0.0", "--tokens", str(tokens)])
     assert "closed" not in capsys.readouterr().err
 
 
-def test_a_repository_that_is_none_starts_nothing(plans: list[Plan], tmp_path: Path) -> None:
+def test_a_repository_that_is_none_starts_nothing(plans: list[ServerPlan], tmp_path: Path) -> None:
     """With what to do about it."""
     with pytest.raises(InvalidBundle, match="is no folder; export a recipe into it first"):
         serve([str(tmp_path / "missing")])

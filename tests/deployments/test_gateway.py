@@ -18,13 +18,13 @@ from ray.exceptions import ActorDiedError
 from deployments.gateway import Gateway
 from deployments.gateways import Reply, Report, journals_of
 from deployments.keeper_proxy import RemoteRepository
-from deployments.plan import Plan
+from deployments.plan import ServerPlan
 from deployments.ports import free_ports
 from serve.base.errors import InvalidBundle, RejectedBundle, VariantUnavailable
 from serve.counting.census import Watch
 from serve.counting.journal import find_dead, read_running, stand
 from serve.engine.catalog import Catalog
-from serve.engine.keeper_silence import LATE_S, Judging
+from serve.engine.keeper_silence import LATE_S, KeeperSilence
 from serve.engine.session import Session, open_session
 from serve.oip.grpc_calls import SERVICE
 from tests.conftest import make_bundle
@@ -93,7 +93,7 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
     keeper: Any = SimpleNamespace(sync=sync)
     gateway = Gateway.__new__(Gateway)
     # A class whose making is awaited is Ray's, not Python's.
-    await Gateway.__init__(gateway, Plan.parse(fields, "test"), keeper, str(repository.parent))
+    await Gateway.__init__(gateway, ServerPlan.parse(fields, "test"), keeper, str(repository.parent))
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
             yield sync, client, gateway, grpc_port
@@ -281,7 +281,7 @@ def test_the_repository_fails_as_the_keeper_does(error: Exception, comes: type[E
 
     keeper: Any = SimpleNamespace(load=Failing())
     with pytest.raises(comes) as caught:
-        asyncio.run(RemoteRepository(keeper, Judging()).load("linear", None))
+        asyncio.run(RemoteRepository(keeper, KeeperSilence()).load("linear", None))
     assert type(caught.value) is comes
     assert "Traceback" not in str(caught.value)
 
@@ -293,7 +293,7 @@ def test_a_list_of_a_keeper_that_hangs_is_not_waited_for() -> None:
         async def remote(self) -> None:
             await asyncio.sleep(3600)
 
-    judging = Judging()
+    judging = KeeperSilence()
     judging.hear(0.0)
     judging._heard_s = time.monotonic() - 2 * LATE_S
     keeper: Any = SimpleNamespace(index=Hanging())

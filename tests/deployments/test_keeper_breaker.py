@@ -14,11 +14,11 @@ from deployments.keeper import Keeper
 from serve.counting.breaker import Trip
 from serve.rollout.notices import Notices
 from serve.rollout.records import RolloutWanted
-from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper
 
-POLICY = Policy(shadow=Shadow(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
+POLICY = Policy(shadow=ShadowPolicy(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
 REASON = "20 of the last 20 requests failed (ModelFailed 20), and the baseline answers"
 
 

@@ -15,11 +15,11 @@ from serve.counting.census import Admitted, Census
 from serve.counting.journal import Journal, stand
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.records import ActWanted, RolloutWanted
-from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper
 
-POLICY = Policy(shadow=Shadow(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
+POLICY = Policy(shadow=ShadowPolicy(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
 
 
 @pytest.fixture(autouse=True)

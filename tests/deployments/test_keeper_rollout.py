@@ -16,12 +16,12 @@ from serve.counting.census import Census
 from serve.engine.catalog import LoadedModel
 from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.records import ActWanted, RolloutView, RolloutWanted, RoutesWanted
-from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.conftest import make_bundle
 from tests.deployments.keepers import NotedHosts, Reporting, make_keeper, reporting
 
-POLICY = Policy(shadow=Shadow(minimum_pairs=500), guards=Guards(latency=LatencyGuard(limit_ms=50)))
+POLICY = Policy(shadow=ShadowPolicy(minimum_pairs=500), guards=Guards(latency=LatencyGuard(limit_ms=50)))
 
 
 @pytest.fixture(autouse=True)

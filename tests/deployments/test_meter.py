@@ -11,7 +11,7 @@ import pytest
 
 from deployments.meter import Meter, read_processes
 from serve.base.routing import Routes
-from serve.counting.usage import Part, Usage
+from serve.counting.usage import ProcessRole, Usage
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 from tests.conftest import SIGNATURE
 
@@ -54,21 +54,27 @@ def catalog(model: str, variant: str) -> Catalog:
     return Catalog(revision=1, models={model: loaded})
 
 
-def cpu_s(usage: Usage, part: Part) -> float:
+def cpu_s(usage: Usage, part: ProcessRole) -> float:
     return sum(found.cpu_s for found in usage.parts if found.part == part)
 
 
 @pytest.mark.parametrize(
     ("title", "part"),
     [
-        ("ray::ServeReplica:counterweight:gateway", Part("gateway")),
-        ("ray::ServeReplica:counterweight:keeper", Part("keeper")),
-        ("ray::ServeReplica:digits.slim-int8.0123456789ab:variant", Part("variant", "digits", "slim-int8")),
-        ("ray::ServeReplica:all.mini.v2.int8.0123456789ab:variant", Part("variant", "all.mini", "v2.int8")),
-        ("ray::ServeController", Part("ray")),
+        ("ray::ServeReplica:counterweight:gateway", ProcessRole("gateway")),
+        ("ray::ServeReplica:counterweight:keeper", ProcessRole("keeper")),
+        (
+            "ray::ServeReplica:digits.slim-int8.0123456789ab:variant",
+            ProcessRole("variant", "digits", "slim-int8"),
+        ),
+        (
+            "ray::ServeReplica:all.mini.v2.int8.0123456789ab:variant",
+            ProcessRole("variant", "all.mini", "v2.int8"),
+        ),
+        ("ray::ServeController", ProcessRole("ray")),
     ],
 )
-def test_a_title_says_what_a_process_is_for(title: str, part: Part) -> None:
+def test_a_title_says_what_a_process_is_for(title: str, part: ProcessRole) -> None:
     """Also where names hold dots, as far as it is known what is served."""
     with worker(title) as child:
         known = {"all.mini.v2.int8": ("all.mini", "v2.int8")}
@@ -83,12 +89,12 @@ def test_what_is_spent_shows() -> None:
     with worker(title, cpu_s=0.5):
         usage = Meter(os.getpid()).read(catalog("a.b", "c"), 100.0)
     assert usage.read_s == 100.0
-    assert 0.48 <= cpu_s(usage, Part("variant", "a.b", "c")) < 2
+    assert 0.48 <= cpu_s(usage, ProcessRole("variant", "a.b", "c")) < 2
 
 
 def test_what_a_process_spent_outlives_it() -> None:
     """As it was last read; what it held does not."""
-    meter, part = Meter(os.getpid()), Part("gateway")
+    meter, part = Meter(os.getpid()), ProcessRole("gateway")
     with worker("ray::ServeReplica:counterweight:gateway", cpu_s=0.1):
         before = meter.read(Catalog(), 100.0)
     after = meter.read(Catalog(), 101.0)
@@ -106,8 +112,8 @@ def test_nothing_shrinks_when_a_process_gets_its_title() -> None:
         child.stdin.flush()
         wait_for(child)
         busy = meter.read(Catalog(), 101.0)
-    assert cpu_s(busy, Part("ray")) == cpu_s(idle, Part("ray")) >= 0.28
-    assert {found.part for found in busy.parts} == {Part("ray"), Part("gateway")}
+    assert cpu_s(busy, ProcessRole("ray")) == cpu_s(idle, ProcessRole("ray")) >= 0.28
+    assert {found.part for found in busy.parts} == {ProcessRole("ray"), ProcessRole("gateway")}
 
 
 def test_it_reads_at_most_four_times_a_second() -> None:

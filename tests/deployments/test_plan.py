@@ -3,12 +3,14 @@ from typing import Any
 
 import pytest
 
-from deployments.plan import Plan, parse_all_weights, parse_placements
+from deployments.plan import ServerPlan, parse_all_weights, parse_placements
 from serve.base.errors import InvalidBundle, InvalidRecord, RejectedBundle, UnknownModel, UnknownVariant
 from tests.conftest import MakeBundle, make_lookup
 
 
-def make_plan(repository: Path, weights: tuple[str, ...] = (), placements: tuple[str, ...] = ()) -> Plan:
+def make_plan(
+    repository: Path, weights: tuple[str, ...] = (), placements: tuple[str, ...] = ()
+) -> ServerPlan:
     """As the command makes it of what a person typed."""
     fields: dict[str, Any] = {
         "repository": repository,
@@ -19,7 +21,7 @@ def make_plan(repository: Path, weights: tuple[str, ...] = (), placements: tuple
         "grpc_port": 8001,
         "store": "sqlite:////nowhere",
     }
-    return Plan.parse(fields, "serve")
+    return ServerPlan.parse(fields, "serve")
 
 
 def test_without_weights_everything_goes_to_the_baseline(repository: Path) -> None:
@@ -110,7 +112,7 @@ def test_a_number_that_cannot_be_is_refused(repository: Path, field: str) -> Non
     """Before a socket is tried."""
     fields = make_plan(repository).model_dump() | {field: 0}
     with pytest.raises(InvalidRecord, match=f"serve: {field}: "):
-        Plan.parse(fields, "serve")
+        ServerPlan.parse(fields, "serve")
 
 
 @pytest.mark.parametrize(

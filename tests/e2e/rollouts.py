@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.operations import REPLAY, START, VIEW
 from serve.rollout.records import RolloutView, RolloutWanted, TrailLine
 from serve.rollout.replay import Replay
@@ -54,7 +54,7 @@ class Told:
 def begin(server: Server, model: str, policy: Mapping[str, Any]) -> str:
     """Start a rollout to `light`; its name."""
     wanted = RolloutWanted(candidate="light", policy=Policy.parse(policy, model))
-    return Client(server.url).ask(START, model, body=wanted).rollout.rollout
+    return ControlClient(server.url).ask(START, model, body=wanted).rollout.rollout
 
 
 def trail_of(server: Server, model: str) -> tuple[TrailLine, ...]:
@@ -65,7 +65,7 @@ def trail_of(server: Server, model: str) -> tuple[TrailLine, ...]:
 
 def tell_of(server: Server, rollout: str, load: Swarm) -> Told:
     """All that is known of it."""
-    client = Client(server.url)
+    client = ControlClient(server.url)
     view = client.ask(VIEW, rollout)
     trail = trail_of(server, view.rollout.plan.model)
     return Told(view=view, trail=trail, replay=client.ask(REPLAY, rollout), load=load)

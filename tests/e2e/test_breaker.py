@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.operations import REPLAY, VIEW
 from serve.counting.breaker import RUN
 from serve.rollout.state.rollout import Phase
@@ -38,7 +38,7 @@ def test_a_candidate_that_fails_totally_is_stopped_by_the_gateways(server: Serve
     """Each lets a run of requests fail, and what was under way: at 25 requests/s of the candidate's that is
     less than two seconds, and at any higher rate less. Everybody has an answer, the rollout is over and says
     why, and it computes again."""
-    client = Client(server.url)
+    client = ControlClient(server.url)
     with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(AT)), rate=RATE, threads=THREADS) as load:
         load.wait_for(25)
         rollout = begin(server, MODEL, POLICY)

@@ -11,7 +11,7 @@ import pytest
 
 from serve.base.errors import ServerFailed
 from serve.control import operations
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.operations import REPLAY, VIEW
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, dies, make_numbers, times
@@ -29,7 +29,7 @@ POLICY = {"shadow": {"skip": True}, "steps": [{"share": 0.5, "minimum_s": 3000},
 def counted(server: Server, rollout: str) -> int:
     """How many requests are in the evidence; -1: no gateway answers."""
     with contextlib.suppress(ServerFailed):
-        segments = Client(server.url).ask(VIEW, rollout).evidence.segments
+        segments = ControlClient(server.url).ask(VIEW, rollout).evidence.segments
         return sum(segment.requests.both for segment in segments)
     return -1
 
@@ -38,7 +38,9 @@ def wait_for_all_gateways(server: Server) -> None:
     """Return when both know the rollout: of thirty connections in a row none came to one that does not."""
 
     def known() -> bool:
-        weights = [Client(server.url).ask(operations.MODEL, MODEL)["routes"]["weights"] for _ in range(30)]
+        weights = [
+            ControlClient(server.url).ask(operations.MODEL, MODEL)["routes"]["weights"] for _ in range(30)
+        ]
         return all(each.get("light") for each in weights)
 
     wait_until(known)
@@ -99,7 +101,7 @@ def test_a_candidate_that_ends_gateways_is_rolled_back(survived: Survived) -> No
     with steady(server.port, Ask(f"/v2/models/{MODEL}/infer", body(1)), rate=20) as load:
         load.wait_for(400)
     rollout = begin(server, DYING, POLICY)
-    client = Client(server.url)
+    client = ControlClient(server.url)
 
     def over() -> bool:
         with contextlib.suppress(ServerFailed):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.operations import SET_ROUTES
 from serve.rollout.records import RoutesWanted
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
@@ -93,7 +93,7 @@ def qualify(server: Server, candidate: str, folder: Path) -> Told:
 
 def set_weights(server: Server, weights: dict[str, float]) -> None:
     """Return when they are in force."""
-    Client(server.url).ask(SET_ROUTES, MODEL, body=RoutesWanted(weights=weights))
+    ControlClient(server.url).ask(SET_ROUTES, MODEL, body=RoutesWanted(weights=weights))
     wait_until(lambda: weights_of(server) == weights)
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from serve.control import operations
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.operations import SET_ROUTES
 from serve.rollout.records import RoutesWanted
 from tests.e2e.graphs import body, fails, make_numbers, times
@@ -267,12 +267,12 @@ def test_a_new_model_is_loaded_on_demand(server: Server, repository: Path) -> No
 def give_all_to(server: Server, variant: str) -> None:
     """Other routes, as `counterweight routes --set` asks for them."""
     wanted = RoutesWanted(weights={name: float(name == variant) for name in ("base", "light")})
-    Client(server.url).ask(SET_ROUTES, "apart", body=wanted)
+    ControlClient(server.url).ask(SET_ROUTES, "apart", body=wanted)
 
 
 def weights(server: Server) -> dict[str, float]:
     """As one of the gateways has them."""
-    found: dict[str, float] = Client(server.url).ask(operations.MODEL, "apart")["routes"]["weights"]
+    found: dict[str, float] = ControlClient(server.url).ask(operations.MODEL, "apart")["routes"]["weights"]
     return found
 
 

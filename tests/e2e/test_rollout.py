@@ -13,7 +13,7 @@ from scipy.stats import binom
 
 from serve.base.errors import ServerFailed
 from serve.control import operations
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.operations import SET_ROUTES, VIEW
 from serve.rollout.records import RoutesWanted
 from serve.rollout.state.rollout import Phase
@@ -101,7 +101,7 @@ class Critic:
         return answer.headers["x-request-id"], answer.json["outputs"][0]["data"] == [number]
 
 
-def is_loaded(client: Client, model: str) -> bool:
+def is_loaded(client: ControlClient, model: str) -> bool:
     """Whether it has had load for a second or so."""
     return bool(client.ask(operations.MODEL, model)["variants"]["base"]["requests"] > RATE)
 
@@ -109,7 +109,7 @@ def is_loaded(client: Client, model: str) -> bool:
 @pytest.fixture(scope="module")
 def told(server: Server, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Told]:
     """What became of all of them at the same time."""
-    client, folder = Client(server.url), tmp_path_factory.mktemp("load")
+    client, folder = ControlClient(server.url), tmp_path_factory.mktemp("load")
     critic = Critic(server=server, model="mistaken", untold={})
     with ExitStack() as stack:
         loads = {
@@ -222,7 +222,7 @@ def test_each_request_counts_at_most_once(told: dict[str, Told]) -> None:
 def test_a_shadow_that_hangs_is_not_felt(server: Server) -> None:
     """Copies go to a variant that takes a whole core for each and never ends: every request gets its answer
     from the baseline, and all have theirs while that run still goes on."""
-    client = Client(server.url)
+    client = ControlClient(server.url)
     [replica] = server.replicas("dying.hangs.")
     spent_s = replica.cpu_times().user
     with steady(server.port, Ask("/v2/models/dying/infer", body(AT)), rate=50) as load:

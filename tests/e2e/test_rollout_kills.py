@@ -16,7 +16,7 @@ import pytest
 
 from serve.base.errors import ServerFailed
 from serve.control import operations
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.operations import ACTS, REPLAY, VIEW
 from serve.rollout.records import ActWanted
 from serve.rollout.state.rollout import Phase
@@ -70,7 +70,7 @@ class Ordeal:
     @property
     def counted(self) -> int:
         """How many requests are in the evidence."""
-        segments = Client(self.server.url).ask(VIEW, self.rollout).evidence.segments
+        segments = ControlClient(self.server.url).ask(VIEW, self.rollout).evidence.segments
         return sum(segment.requests.both for segment in segments)
 
 
@@ -109,7 +109,7 @@ def watching(port: int) -> Iterator[list[list[float]]]:
 def step_of(server: Server, rollout: str) -> int:
     """The step that it is on; -1: nobody says."""
     try:
-        return Client(server.url).ask(VIEW, rollout).rollout.step
+        return ControlClient(server.url).ask(VIEW, rollout).rollout.step
     except ServerFailed:
         return -1
 
@@ -138,7 +138,7 @@ def ordeal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordeal]:
     kills: dict[str, int] = {}
     with ExitStack() as stack:
         server = stack.enter_context(running_server(repository, *OPTIONS))
-        client = Client(server.url)
+        client = ControlClient(server.url)
 
         def requests() -> int:
             return int(client.ask(operations.MODEL, MODEL)["variants"]["base"]["requests"])
@@ -207,9 +207,9 @@ def test_each_request_counts_at_most_once(ordeal: Ordeal) -> None:
 def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
     """Over one store. The other follows the routes and does not write, until the first is gone; then it goes
     on from all that was counted until that moment."""
-    first = Client(ordeal.server.url)
+    first = ControlClient(ordeal.server.url)
     with running_server(ordeal.repository, "--placement", "together") as server:
-        second = Client(server.url)
+        second = ControlClient(server.url)
 
         def alike() -> bool:
             return bool(

@@ -18,7 +18,7 @@ from serve.bundles.figures import Speed
 
 if TYPE_CHECKING:
     from export.data.datasets import Data
-    from export.pipeline import Outcome
+    from export.pipeline import ExportOutcome
 
 RecipeWriter = Callable[..., Path]
 
@@ -69,7 +69,7 @@ def digits_recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def outcome(digits_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome(digits_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportOutcome:
     """The shipped recipe, exported once. Tests only look at it."""
     from export.pipeline import run
 
@@ -137,7 +137,7 @@ def tiny_recipe(write_recipe: RecipeWriter) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def tiny(tiny_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportOutcome:
     """That recipe, exported once. Tests look at it, or copy it."""
     from export.pipeline import run
 
@@ -152,7 +152,7 @@ def ruinous_recipe(write_recipe: RecipeWriter) -> Path:
 
 
 @pytest.fixture(scope="session")
-def ruined(ruinous_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def ruined(ruinous_recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> ExportOutcome:
     """That recipe, exported once."""
     from export.pipeline import run
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from export.cli import export
-from export.pipeline import Outcome
+from export.pipeline import ExportOutcome
 
 
-def test_prints_the_table(tiny_recipe: Path, tiny: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_the_table(tiny_recipe: Path, tiny: ExportOutcome, capsys: pytest.CaptureFixture[str]) -> None:
     """One row per variant, and 0 because the floor accepts all; what was kept is said on the side."""
     assert export([str(tiny_recipe), "--out", str(tiny.model.folder.parent)]) == 0
     captured = capsys.readouterr()
@@ -24,7 +24,9 @@ def test_prints_the_table(tiny_recipe: Path, tiny: Outcome, capsys: pytest.Captu
     assert "not built again: fp32, int8, slim, slim-int8" in captured.err
 
 
-def test_prints_json_alone(tiny_recipe: Path, tiny: Outcome, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prints_json_alone(
+    tiny_recipe: Path, tiny: ExportOutcome, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Standard output is one JSON document with the status of the variants that were asked for."""
     out = str(tiny.model.folder.parent)
     assert export([str(tiny_recipe), "--out", out, "--only", "slim", "--json"]) == 0
@@ -35,7 +37,7 @@ def test_prints_json_alone(tiny_recipe: Path, tiny: Outcome, capsys: pytest.Capt
 
 
 def test_a_rejected_variant_is_exit_code_1(
-    ruinous_recipe: Path, ruined: Outcome, capsys: pytest.CaptureFixture[str]
+    ruinous_recipe: Path, ruined: ExportOutcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A script learns from the code alone that the floor refuses something, also when nothing was built."""
     assert export([str(ruinous_recipe), "--out", str(ruined.model.folder.parent)]) == 1

@@ -9,7 +9,7 @@ import yaml
 from onnx import TensorProto, helper
 
 from export.errors import ExportFailed
-from export.pipeline import Outcome, run
+from export.pipeline import ExportOutcome, run
 from serve.bundles.bundle import read_labels
 from serve.engine.session import open_session
 from serve.engine.text import open_text
@@ -27,7 +27,7 @@ def make():
 
 def export(
     folder: Path, graph: bytes, name: str, shape: tuple[int, ...], steps: list[object], **source: object
-) -> Outcome:
+) -> ExportOutcome:
     """The graph as `fp32`, and `small` where there are steps, on rows of that shape, or those that stand
     there."""
     (folder / "graph.onnx").write_bytes(graph)
@@ -151,7 +151,7 @@ def make():
 """
 
 
-def export_texts(folder: Path, positions: int, labels: str) -> Outcome:
+def export_texts(folder: Path, positions: int, labels: str) -> ExportOutcome:
     """Such a file, with its tokenizer and the names of its classes; texts are cut after 40 tokens."""
     words = {"[PAD]": 0, "[UNK]": 1, **{f"w{number}": number + 2 for number in range(28)}}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="[UNK]"))

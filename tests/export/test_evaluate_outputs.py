@@ -11,7 +11,7 @@ import yaml
 from onnx import TensorProto
 
 from export.errors import InvalidData
-from export.pipeline import Outcome, run
+from export.pipeline import ExportOutcome, run
 from tests.export.graphs import Builder, value
 
 _DATA = """
@@ -25,7 +25,7 @@ def make():
 
 def export(
     folder: Path, graph: bytes, shape: tuple[int, ...], steps: list[Any], more: str = "", **recipe: Any
-) -> Outcome:
+) -> ExportOutcome:
     """The graph as `fp32`, and `small` where there are steps, on rows of that shape; `more` is put into the
     module of the data, whose name is MODULE."""
     [data] = onnx.load_from_string(graph).graph.input

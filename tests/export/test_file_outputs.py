@@ -6,7 +6,7 @@ import pytest
 import yaml
 from onnx import helper
 
-from export.pipeline import Outcome, run
+from export.pipeline import ExportOutcome, run
 from serve.engine.session import open_session
 from tests.export.files import FLOAT, file_of, random
 
@@ -24,7 +24,7 @@ WEIGHT = random(8, 3)
 
 
 @pytest.fixture(scope="module")
-def taught(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def taught(tmp_path_factory: pytest.TempPathFactory) -> ExportOutcome:
     """A student of a file whose first output is minus the scores, and whose second is served."""
     folder = tmp_path_factory.mktemp("taught")
     nodes = [helper.make_node("MatMul", ["x", "w"], ["out:1"]), helper.make_node("Neg", ["out:1"], ["out:0"])]
@@ -45,13 +45,13 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     return run(folder / "recipe.yaml", folder / "models")
 
 
-def test_a_student_learns_the_output_of_the_recipe(taught: Outcome) -> None:
+def test_a_student_learns_the_output_of_the_recipe(taught: ExportOutcome) -> None:
     """Not the file's first, which has the same shape and says the opposite."""
     assert not taught.failed
     assert not taught.rejected
 
 
-def test_every_variant_answers_under_the_name_of_the_recipe(taught: Outcome) -> None:
+def test_every_variant_answers_under_the_name_of_the_recipe(taught: ExportOutcome) -> None:
     """The baseline's numbers are those of the file's own output."""
     x = random(4, 8, seed=2)
     for name in ("fp32", "student"):

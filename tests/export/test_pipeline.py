@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from export.errors import ExportFailed, InvalidData, InvalidSource, StepFailed
-from export.pipeline import Outcome, run
+from export.pipeline import ExportOutcome, run
 from serve.base.errors import UnknownVariant
 from serve.bundles import bundle as bundles
 from serve.bundles.figures import Estimate
@@ -25,7 +25,7 @@ DIVERGE = {"step": "finetune", "epochs": 1, "learning_rate": 1e30, "batch_size":
 
 
 @pytest.fixture
-def finished_work(tiny: Outcome, tmp_path: Path) -> Path:
+def finished_work(tiny: ExportOutcome, tmp_path: Path) -> Path:
     """A repository without bundles, in which an export of the tiny model was killed late."""
     shutil.copytree(tiny.model.folder / ".work", tmp_path / "tiny" / ".work")
     return tmp_path
@@ -36,7 +36,7 @@ def listing(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
 
 
-def test_the_shipped_recipe_makes_four_sound_variants(outcome: Outcome) -> None:
+def test_the_shipped_recipe_makes_four_sound_variants(outcome: ExportOutcome) -> None:
     """Each is built, passes its floor, and is within it by what was measured."""
     assert dict(outcome.status) == dict.fromkeys(VARIANTS, "built")
     assert outcome.rejected == []
@@ -48,13 +48,13 @@ def test_the_shipped_recipe_makes_four_sound_variants(outcome: Outcome) -> None:
         assert quality.agreement.value >= 0.96
 
 
-def test_the_baseline_comes_first_and_agrees_with_itself(outcome: Outcome) -> None:
+def test_the_baseline_comes_first_and_agrees_with_itself(outcome: ExportOutcome) -> None:
     """All others are weighed against it."""
     assert next(iter(outcome.status)) == "fp32"
     assert outcome.model.bundles["fp32"].figures.quality.agreement == Estimate(value=1, low=1, high=1)
 
 
-def test_an_unchanged_variant_is_not_built_again(digits_recipe: Path, outcome: Outcome) -> None:
+def test_an_unchanged_variant_is_not_built_again(digits_recipe: Path, outcome: ExportOutcome) -> None:
     """A second export leaves every file as it is and says so."""
     files = sorted(outcome.model.folder.glob("*/*"))
     before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
@@ -64,7 +64,7 @@ def test_an_unchanged_variant_is_not_built_again(digits_recipe: Path, outcome: O
 
 
 def test_variants_stand_in_the_recipe_s_order(
-    write_recipe: Callable[..., Path], tiny_recipe: Path, tiny: Outcome, tmp_path: Path
+    write_recipe: Callable[..., Path], tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path
 ) -> None:
     """Also in one that was put in another order since, which builds nothing."""
     assert list(tiny.model.bundles) == ["fp32", "int8", "slim", "slim-int8"]
@@ -78,7 +78,7 @@ def test_variants_stand_in_the_recipe_s_order(
     assert page.index("<b>fp32</b>") < page.index("<b>slim</b>") < page.index("<b>int8</b>")
 
 
-def test_shipped_graphs_name_no_folder_of_this_machine(outcome: Outcome) -> None:
+def test_shipped_graphs_name_no_folder_of_this_machine(outcome: ExportOutcome) -> None:
     """A bundle says nothing about where it was made."""
     for name in outcome.model.bundles:
         content = (outcome.model.folder / name / "model.onnx").read_bytes()
@@ -86,7 +86,7 @@ def test_shipped_graphs_name_no_folder_of_this_machine(outcome: Outcome) -> None
         assert {item.domain for item in onnx.load_from_string(content).opset_import} == {""}
 
 
-def test_a_changed_file_is_built_again(tiny_recipe: Path, tiny: Outcome, tmp_path: Path) -> None:
+def test_a_changed_file_is_built_again(tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path) -> None:
     """A bundle that is not what its manifest says is replaced by the one that it was."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
     graph = tmp_path / "tiny" / "fp32" / "model.onnx"
@@ -96,7 +96,7 @@ def test_a_changed_file_is_built_again(tiny_recipe: Path, tiny: Outcome, tmp_pat
     assert timeless(again.model.bundles["fp32"]) == timeless(tiny.model.bundles["fp32"])
 
 
-def test_force_builds_what_is_unchanged(tiny_recipe: Path, tiny: Outcome, tmp_path: Path) -> None:
+def test_force_builds_what_is_unchanged(tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path) -> None:
     """Forced, a sound bundle is made once more, and is the same."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
     forced = run(tiny_recipe, tmp_path, only="fp32", force=True)
@@ -104,7 +104,7 @@ def test_force_builds_what_is_unchanged(tiny_recipe: Path, tiny: Outcome, tmp_pa
     assert timeless(forced.model.bundles["fp32"]) == timeless(tiny.model.bundles["fp32"])
 
 
-def test_a_variant_below_the_floor_is_written_as_rejected(ruined: Outcome) -> None:
+def test_a_variant_below_the_floor_is_written_as_rejected(ruined: ExportOutcome) -> None:
     """It may be looked at, with the reason in words and numbers, and is not servable."""
     assert ruined.rejected == ["ruin"]
     assert list(ruined.model.servable) == ["fp32"]
@@ -149,7 +149,7 @@ def test_an_interrupt_while_writing_leaves_nothing(
     assert listing(finished_work / "tiny") == [".work"]
 
 
-def test_leftovers_of_a_killed_export_are_removed(digits_recipe: Path, outcome: Outcome) -> None:
+def test_leftovers_of_a_killed_export_are_removed(digits_recipe: Path, outcome: ExportOutcome) -> None:
     """Hidden folders that nobody will ever finish go at the next start."""
     leftover = outcome.model.folder / ".int8.killed"
     (leftover / "new").mkdir(parents=True)
@@ -159,7 +159,9 @@ def test_leftovers_of_a_killed_export_are_removed(digits_recipe: Path, outcome: 
 
 
 @pytest.mark.parametrize("only", ["fp32", "int8"])
-def test_only_makes_one_variant_and_its_baseline(digits_recipe: Path, outcome: Outcome, only: str) -> None:
+def test_only_makes_one_variant_and_its_baseline(
+    digits_recipe: Path, outcome: ExportOutcome, only: str
+) -> None:
     """The others are not looked at."""
     again = run(digits_recipe, outcome.model.folder.parent, only=only)
     assert list(again.status) == list(dict.fromkeys(["fp32", only]))
@@ -204,7 +206,7 @@ def test_labels_beyond_the_models_classes_are_refused(
 
 
 def test_a_bundle_that_this_recipe_would_not_make_is_named(
-    write_recipe: Callable[..., Path], tiny: Outcome, tmp_path: Path
+    write_recipe: Callable[..., Path], tiny: ExportOutcome, tmp_path: Path
 ) -> None:
     """With `only`, the others are not made; those of an earlier recipe do not go unnoticed."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")
@@ -216,7 +218,7 @@ def test_a_bundle_that_this_recipe_would_not_make_is_named(
 
 
 def test_making_one_variant_keeps_the_finished_work_of_the_others(
-    tiny_recipe: Path, tiny: Outcome, tmp_path: Path
+    tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path
 ) -> None:
     """A long training is not forgotten because another variant was asked for alone."""
     shutil.copytree(tiny.model.folder, tmp_path / "tiny")

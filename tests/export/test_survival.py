@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from export.errors import ExportFailed
-from export.pipeline import Outcome, run
+from export.pipeline import ExportOutcome, run
 from serve.bundles.bundle import read_bundle, read_file
 from serve.bundles.repository import read_model
 from tests.export.conftest import timeless
@@ -59,7 +59,9 @@ def export_elsewhere(recipe: Path, out: Path, last_words: str | None) -> None:
             process.kill()
 
 
-def test_killed_with_9_it_goes_on_and_ends_the_same(tiny_recipe: Path, tiny: Outcome, tmp_path: Path) -> None:
+def test_killed_with_9_it_goes_on_and_ends_the_same(
+    tiny_recipe: Path, tiny: ExportOutcome, tmp_path: Path
+) -> None:
     """Killed twice and then let through, it leaves the bundles of a process that was left in peace and that
     hashes in another way; and none was ever half there."""
     home = tmp_path / "tiny"

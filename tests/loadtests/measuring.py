@@ -11,7 +11,7 @@ from loadtests.plan import LoadPlan, steady
 from loadtests.sending import measure as measuring
 from loadtests.sending.client import Client
 from loadtests.sending.live import Live
-from loadtests.sending.measure import Target, measure
+from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.metadata import read_metadata
 from loadtests.sending.payloads import make_payloads
 from tests.loadtests.known import MODEL
@@ -26,7 +26,7 @@ def _measure(
 ) -> Any:
     """100 requests a second to this variant."""
     metadata = read_metadata(Client(url=url), MODEL)
-    target = Target(metadata=metadata, payloads=make_payloads(metadata, 0), headers={})
+    target = LoadTarget(metadata=metadata, payloads=make_payloads(metadata, 0), headers={})
     plan = LoadPlan(
         url=url, model=MODEL, profile=steady(100, duration_s), warmup_s=0.3, seed=0, pinned=(variant,)
     )

@@ -5,23 +5,23 @@ from typing import Any
 from loadtests.judging.limits import Limits
 from loadtests.plan import LoadPlan, steady
 from loadtests.report import (
+    CandidateComparison,
     Capacity,
+    CapacityCurve,
     Check,
-    Comparison,
-    Cost,
-    Curve,
     Environment,
-    Estimate,
+    Interval,
     Kind,
     LoadReport,
-    Outcome,
     Probe,
     Ratio,
+    RequestCost,
     SenderReport,
-    Timeline,
+    TestOutcome,
+    TestTimeline,
+    TestVerdict,
     VariantReport,
-    Verdict,
-    Weighed,
+    WeighedEvents,
 )
 
 # What a hostile server might answer: it ends a table's cell, a line, a tag, an attribute and an XML document,
@@ -62,7 +62,7 @@ def make_check(name: str = "p99 of fp32", **changes: Any) -> Check:
     fields: dict[str, Any] = {
         "name": name,
         "kind": "guard",
-        "outcome": Outcome.PASS,
+        "outcome": TestOutcome.PASS,
         "seen": "0.4 % over 50 ms [0.2, 0.7]",
         "wanted": "at most 1 % over 50 ms",
         "used": 0.82,
@@ -73,8 +73,10 @@ def make_check(name: str = "p99 of fp32", **changes: Any) -> Check:
 def make_failed(kind: Kind = "run", **changes: Any) -> LoadReport:
     """A report whose p99 was over its limit."""
     reason = "p99 of slim-int8: 1.8 % over 50 ms [1.2, 2.6], 1 % allowed"
-    late = make_check("p99 of slim-int8", outcome=Outcome.FAIL, seen="1.8 % over 50 ms [1.2, 2.6]", used=1.8)
-    verdict = Verdict(outcome=Outcome.FAIL, reasons=(reason,), binding=late.name)
+    late = make_check(
+        "p99 of slim-int8", outcome=TestOutcome.FAIL, seen="1.8 % over 50 ms [1.2, 2.6]", used=1.8
+    )
+    verdict = TestVerdict(outcome=TestOutcome.FAIL, reasons=(reason,), binding=late.name)
     return make_report(kind, verdict=verdict, checks=(*_GATES, make_check(), late), **changes)
 
 
@@ -83,27 +85,27 @@ def make_invalid(kind: Kind = "run", **changes: Any) -> LoadReport:
     gate = make_check(
         "sender on time",
         kind="gate",
-        outcome=Outcome.INVALID,
+        outcome=TestOutcome.INVALID,
         seen="lateness p99 7.3 ms",
         wanted="at most 2.0 ms",
         used=3.65,
     )
-    guard = make_check(outcome=Outcome.INVALID, seen="0.9 % over 50 ms [0.3, 1.9]", used=None)
+    guard = make_check(outcome=TestOutcome.INVALID, seen="0.9 % over 50 ms [0.3, 1.9]", used=None)
     reasons = (
         "sender late: lateness p99 7.3 ms, at most 2.0 ms: lower the rate or use a quieter machine",
         "p99 of fp32: 0.9 % over 50 ms [0.3, 1.9] decides nothing: run longer",
     )
-    verdict = Verdict(outcome=Outcome.INVALID, reasons=reasons, binding=gate.name)
+    verdict = TestVerdict(outcome=TestOutcome.INVALID, reasons=reasons, binding=gate.name)
     fields: dict[str, Any] = {"verdict": verdict, "checks": (gate, *_GATES[1:], guard), "complete": False}
     return make_report(kind, **(fields | changes))
 
 
 def make_hostile(kind: Kind = "run") -> LoadReport:
     """Every text that a server can choose is hostile."""
-    check = make_check(HOSTILE, outcome=Outcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
+    check = make_check(HOSTILE, outcome=TestOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
     report = make_report(
         kind,
-        verdict=Verdict(outcome=Outcome.FAIL, reasons=(HOSTILE,), binding=HOSTILE),
+        verdict=TestVerdict(outcome=TestOutcome.FAIL, reasons=(HOSTILE,), binding=HOSTILE),
         checks=(check,),
         errors=7,
         errors_by_cause={HOSTILE: 7},
@@ -122,8 +124,8 @@ def make_hostile(kind: Kind = "run") -> LoadReport:
     return report
 
 
-def _estimate(value: float, width: float) -> Estimate:
-    return Estimate(value=value, low=value * (1 - width), high=value * (1 + width))
+def _estimate(value: float, width: float) -> Interval:
+    return Interval(value=value, low=value * (1 - width), high=value * (1 + width))
 
 
 def _probe(variant: str, rate: float, outcome: str, over: float, p99_ms: float, **changes: Any) -> Probe:
@@ -138,11 +140,11 @@ def _probe(variant: str, rate: float, outcome: str, over: float, p99_ms: float, 
         "rate_per_s": rate,
         "seed": int(rate),
         "duration_s": 20,
-        "outcome": Outcome(outcome),
+        "outcome": TestOutcome(outcome),
         "reason": reasons[outcome],
         "requests": int(20 * rate),
         "errors": 0,
-        "over_limit": Estimate(value=over, low=over * 0.6, high=min(1, over * 1.5 + 0.002)),
+        "over_limit": Interval(value=over, low=over * 0.6, high=min(1, over * 1.5 + 0.002)),
         "completed": 1.0 if outcome != "FAIL" else 0.91,
         "p50_ms": 6 + rate / 80,
         "p99_ms": p99_ms,
@@ -150,14 +152,14 @@ def _probe(variant: str, rate: float, outcome: str, over: float, p99_ms: float, 
     return Probe(**(fields | changes))
 
 
-def _curve_of(p50s: tuple[float | None, ...], **changes: Any) -> Curve:
+def _curve_of(p50s: tuple[float | None, ...], **changes: Any) -> CapacityCurve:
     fields: dict[str, Any] = {
         "requests": tuple(0 if value is None else 500 + 3 * index for index, value in enumerate(p50s)),
         "errors": (0,) * len(p50s),
         "p50_ms": p50s,
         "p99_ms": tuple(None if value is None else 4.2 * value for value in p50s),
     }
-    return Curve(**(fields | changes))
+    return CapacityCurve(**(fields | changes))
 
 
 _CURVE = (
@@ -181,8 +183,8 @@ _CURVE = (
     (0.998, 51.2),
     (0.999, 58.8),
 )
-_COST = Cost(model_s=0.42, gateway_s=1.1, proxy_s=0.9, client_s=1.4, price_per_million=0.034)
-_LIGHTER = Cost(model_s=0.11, gateway_s=1.12, proxy_s=0.88, client_s=1.41, price_per_million=0.029)
+_COST = RequestCost(model_s=0.42, gateway_s=1.1, proxy_s=0.9, client_s=1.4, price_per_million=0.034)
+_LIGHTER = RequestCost(model_s=0.11, gateway_s=1.12, proxy_s=0.88, client_s=1.41, price_per_million=0.029)
 _RATIOS = (
     Ratio(figure="p50", value=0.93, low=0.905, high=0.958),
     Ratio(figure="p95", value=0.93, low=0.885, high=1.011),
@@ -190,7 +192,7 @@ _RATIOS = (
     Ratio(figure="mean", value=0.93, low=0.902, high=0.957),
 )
 _WEIGHED = (
-    Weighed(
+    WeighedEvents(
         figure="errors",
         seen="0 of 3,000 against 0 of 3,000",
         value=None,
@@ -201,7 +203,7 @@ _WEIGHED = (
         safe=0.0,
         safe_at=3.0,
     ),
-    Weighed(
+    WeighedEvents(
         figure="over limit",
         seen="11 of 3,000 (0.37 %) against 12 of 3,000 (0.40 %)",
         value=0.92,
@@ -213,7 +215,7 @@ _WEIGHED = (
         safe_at=3.0,
     ),
 )
-_COMPARISON = Comparison(baseline="fp32", candidate="slim-int8", ratios=_RATIOS, weighed=_WEIGHED)
+_COMPARISON = CandidateComparison(baseline="fp32", candidate="slim-int8", ratios=_RATIOS, weighed=_WEIGHED)
 _CAPACITIES = {
     "fp32": Capacity(
         rate_per_s=232,
@@ -258,7 +260,7 @@ _PROBES = (
         for seed in (1, 2, 3)
     ),
 )
-_TIMELINE = Timeline(
+_TIMELINE = TestTimeline(
     at_s=(10, 20, 30, 40, 50, 60),
     in_flight=(6, 7, 9, 31, 8, 7),
     variants={
@@ -266,7 +268,7 @@ _TIMELINE = Timeline(
         "slim-int8": _curve_of((7.5, 7.6, 7.7, 12.1, 7.8, 7.6), errors=(0, 0, 0, 2, 0, 0)),
     },
 )
-_SOAKED = Timeline(
+_SOAKED = TestTimeline(
     at_s=tuple(range(60, 601, 60)),
     in_flight=(6, 7, 6, 7, 9, 8, 7, 9, 8, 9),
     variants={"fp32": _curve_of((8.1, 8.2, 8.1, 8.3, 8.3, None, 8.4, 8.4, 8.5, 8.6))},
@@ -289,7 +291,7 @@ _COMMON: dict[str, Any] = {
     ),
     "limits": Limits(p99_ms=50, price_per_cpu_hour=0.05),
     "complete": True,
-    "verdict": Verdict(outcome=Outcome.PASS, reasons=(), binding="p99 of fp32"),
+    "verdict": TestVerdict(outcome=TestOutcome.PASS, reasons=(), binding="p99 of fp32"),
     "checks": (*_GATES, make_check()),
     "requests": 6000,
     "errors": 2,

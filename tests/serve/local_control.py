@@ -11,7 +11,7 @@ from serve.control.operation import Operation
 from serve.control.operations import BUNDLES
 from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog
-from serve.rollout.state.rollout import Plan
+from serve.rollout.state.rollout import RolloutPlan
 from tests.serve.model_keeper import ModelKeeper, digests_of
 from tests.serve.samples import USAGE, disagreements, timeline
 from tests.serve.stages import Stage, copy_stage
@@ -38,7 +38,7 @@ class LocalControl:
         # Called with an operation's name before it is answered.
         self.before: Callable[[str], None] | None = None
         digests = digests_of(baseline, candidate)
-        self._begun = stage, Plan(model=model, baseline=baseline, candidate=candidate, digests=digests)
+        self._begun = stage, RolloutPlan(model=model, baseline=baseline, candidate=candidate, digests=digests)
         self._now = self._begun
         self._repository, self._catalog = Path(), Catalog()
         self._keeper: ModelKeeper | None = None

@@ -18,11 +18,11 @@ from serve.rollout.outbox import Outbox
 from serve.rollout.records import Act, ActWanted, RolloutView
 from serve.rollout.situation import Situation
 from serve.rollout.state.policy import Policy
-from serve.rollout.state.rollout import Plan, Rollout, fix_limits, start
+from serve.rollout.state.rollout import Rollout, RolloutPlan, fix_limits, start
 from serve.rollout.store.schema import TRAIL
 from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
-from serve.rollout.trail.qualification import Outcome, Qualification, Stage
+from serve.rollout.trail.qualification import Qualification, QualificationOutcome, Stage
 from serve.rollout.trail.trail import Entry
 
 # 2026-11-22, half past three in the afternoon, UTC.
@@ -50,7 +50,7 @@ class ModelKeeper:
     """Keeps the rollouts of one model in a SQLite file. What it does happens `ago_s` seconds before NOW_S."""
 
     def __init__(
-        self, folder: Path, plan: Plan, timeline: Timeline | None = None, *, ago_s: float = 0
+        self, folder: Path, plan: RolloutPlan, timeline: Timeline | None = None, *, ago_s: float = 0
     ) -> None:
         """Open the store in `folder`, or make it. `plan` is that of the rollouts that `begin` starts; its
         digests are those of all variants that are loaded."""
@@ -142,7 +142,7 @@ class ModelKeeper:
             candidate=self.plan.candidate,
             baseline=self.plan.baseline,
             digests=self._digests,
-            outcome=Outcome.NOT_QUALIFIED,
+            outcome=QualificationOutcome.NOT_QUALIFIED,
             reasons=("capacity: 3/s of 4/s",),
             stages=(Stage(name="capacity", outcome="FAIL"),),
         )

@@ -4,8 +4,8 @@ import math
 from functools import cache
 
 from serve.counting.census import Disagreement
-from serve.counting.tally import Histogram, Load, Tally
-from serve.counting.usage import Part, PartUsage, Usage
+from serve.counting.tally import Histogram, Tally, VariantLoad
+from serve.counting.usage import PartUsage, ProcessRole, Usage
 from serve.rollout.timeline import Timeline
 from tests.serve.model_keeper import NOW_S
 
@@ -13,8 +13,8 @@ from tests.serve.model_keeper import NOW_S
 USAGE = Usage(
     read_s=NOW_S,
     parts=(
-        PartUsage(part=Part("gateway"), cpu_s=12.5, resident_bytes=2**27),
-        PartUsage(part=Part("variant", "linear", "base"), cpu_s=4.25, resident_bytes=2**26),
+        PartUsage(part=ProcessRole("gateway"), cpu_s=12.5, resident_bytes=2**27),
+        PartUsage(part=ProcessRole("variant", "linear", "base"), cpu_s=4.25, resident_bytes=2**26),
     ),
 )
 _EVERY_S = 5
@@ -30,7 +30,7 @@ def timeline(model: str, baseline: str, candidate: str) -> Timeline:
         _count(tallies[baseline], round(_EVERY_S * (20 - 5 * (point > 60)) * swing), 6.1 * swing, point)
         _count(tallies[candidate], round(_EVERY_S * 5 * (point > 60) * swing), 3.2 * swing, point)
         loads = {
-            (model, name): Load(tally=_copy(tally), in_flight=0, waiting_rows=0)
+            (model, name): VariantLoad(tally=_copy(tally), in_flight=0, waiting_rows=0)
             for name, tally in tallies.items()
         }
         counted.note(NOW_S - _EVERY_S * (120 - point), loads)

@@ -13,7 +13,7 @@ from serve.engine.batch import Joining
 from serve.engine.catalog import LoadedVariant
 from serve.engine.model import ServedModel
 from serve.engine.queue import Queue
-from serve.engine.request import InferRequest, Wanted
+from serve.engine.request import InferRequest, RequestedOutput
 from serve.engine.sound import Encode
 from serve.engine.variant import ServedVariant
 from tests.conftest import FEATURES, SIGNATURE
@@ -73,7 +73,9 @@ async def replace(model: ServedModel, weights: Mapping[str, float], **newer: Ser
 
 def request_of(value: float = 1.0, timeout_s: float | None = None, count: int = 1) -> InferRequest:
     """So many rows, as both wires read them."""
-    return InferRequest(id=None, arrays=rows(value, count), outputs=(Wanted(name="y"),), timeout_s=timeout_s)
+    return InferRequest(
+        id=None, arrays=rows(value, count), outputs=(RequestedOutput(name="y"),), timeout_s=timeout_s
+    )
 
 
 def as_is(answer: Answer) -> Answer:

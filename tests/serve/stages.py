@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from serve.rollout.evidence.evidence import Comparison, Evidence
-from serve.rollout.state.rollout import Plan
+from serve.rollout.state.rollout import RolloutPlan
 from tests.serve.model_keeper import ModelKeeper
 from tests.serve.rollout.rollouts import segment, shadowed
 
@@ -30,7 +30,7 @@ def last_name(model: str) -> str:
     return f"{model}-20261122-152000-3f9a"
 
 
-def copy_stage(stage: Stage, plan: Plan) -> Path:
+def copy_stage(stage: Stage, plan: RolloutPlan) -> Path:
     """A new folder with the store of a model at that stage."""
     folder = _new_folder()
     shutil.copytree(_written(stage, plan.model_dump_json()), folder, dirs_exist_ok=True)
@@ -52,7 +52,7 @@ def _new_folder() -> Path:
 @cache
 def _written(stage: Stage, plan: str) -> Path:
     folder = _new_folder()
-    keeper = ModelKeeper(folder, Plan.model_validate_json(plan), ago_s=7200)
+    keeper = ModelKeeper(folder, RolloutPlan.model_validate_json(plan), ago_s=7200)
     if stage != "none":
         model = keeper.plan.model
         keeper.begin(failed_name(model), 5400)

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from serve.base.errors import InvalidRecord
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 
 _DEFAULT = "http://127.0.0.1:8000"
 
@@ -23,13 +23,13 @@ def address_options() -> argparse.ArgumentParser:
     return parser
 
 
-def open_client(options: argparse.Namespace) -> Client:
+def open_client(options: argparse.Namespace) -> ControlClient:
     """The server that `options`, or else the environment, names. Raises InvalidRecord."""
     url = options.url or os.environ.get("COUNTERWEIGHT_URL") or _DEFAULT
     if options.token_file is not None:
-        return Client(url, _checked(_read(options.token_file), str(options.token_file)))
+        return ControlClient(url, _checked(_read(options.token_file), str(options.token_file)))
     token = os.environ.get("COUNTERWEIGHT_TOKEN")
-    return Client(url, _checked(token, "COUNTERWEIGHT_TOKEN") if token else None)
+    return ControlClient(url, _checked(token, "COUNTERWEIGHT_TOKEN") if token else None)
 
 
 def _read(path: Path) -> str:

@@ -22,7 +22,7 @@ _TIMEOUT_S = 10
 _LIMIT_BYTES = 64 * 2**20
 
 
-class Client:
+class ControlClient:
     """One server. All methods raise Refused for what the server turns down, with its message, StaleRevision
     where it has changed since it was read, and ServerFailed where it does not answer, or not as it should."""
 

@@ -3,7 +3,7 @@
 import time
 
 from serve.base.errors import ServerFailed
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.cli.terminal import Screen
 from serve.control.operations import VIEW
 from serve.rollout.records import RolloutView
@@ -13,7 +13,7 @@ _PAUSE_S = 1.0
 _PATIENCE_S = 60.0
 
 
-def follow(client: Client, view: RolloutView, screen: Screen) -> RolloutView:
+def follow(client: ControlClient, view: RolloutView, screen: Screen) -> RolloutView:
     """Show `view` and what becomes of it; the last one, which is over.
 
     Raises ServerFailed when the server does not come back, and Refused."""

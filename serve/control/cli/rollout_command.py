@@ -11,7 +11,7 @@ from shutil import get_terminal_size
 from serve.base.errors import InvalidRecord, Unwritten
 from serve.base.record import nearest
 from serve.control.cli.address import open_client
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.cli.follow import follow
 from serve.control.cli.history import history, overview
 from serve.control.cli.parser import rollout_parser
@@ -34,7 +34,7 @@ def rollout(arguments: list[str]) -> int:
     return _COMMANDS[options.command](open_client(options), options)
 
 
-def _start(client: Client, options: argparse.Namespace) -> int:
+def _start(client: ControlClient, options: argparse.Namespace) -> int:
     policy = load_policy(options.policy) if options.policy else Policy()
     wanted = RolloutWanted(candidate=options.to, policy=policy, fresh=options.fresh)
     view = client.ask(START, options.model, body=wanted)
@@ -44,7 +44,7 @@ def _start(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
-def _status(client: Client, options: argparse.Namespace) -> int:
+def _status(client: ControlClient, options: argparse.Namespace) -> int:
     if options.name is None and options.watch:
         raise InvalidRecord("--watch came alone; say whose rollout: a MODEL, or a ROLLOUT")
     if options.name is None:
@@ -59,7 +59,7 @@ def _status(client: Client, options: argparse.Namespace) -> int:
     return _code(view)
 
 
-def _overview(client: Client, *, as_json: bool) -> int:
+def _overview(client: ControlClient, *, as_json: bool) -> int:
     lines_of = {model: client.ask(ROLLOUTS, model) for model in _models(client)}
     newest = {model: lines[0] if lines else None for model, lines in lines_of.items()}
     if as_json:
@@ -70,7 +70,7 @@ def _overview(client: Client, *, as_json: bool) -> int:
     return 0
 
 
-def _abort(client: Client, options: argparse.Namespace) -> int:
+def _abort(client: ControlClient, options: argparse.Namespace) -> int:
     # What the gateway knows by itself: no keeper need be there.
     running = client.ask(MODEL, options.name)["rollout"] if options.name in _models(client) else None
     wanted = ActWanted.parse({"reason": options.reason}, "rollout abort")
@@ -82,7 +82,7 @@ def _abort(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
-def _act(client: Client, options: argparse.Namespace) -> int:
+def _act(client: ControlClient, options: argparse.Namespace) -> int:
     name = _find(client, options.name)
     # What was known when this was decided: the server refuses when it has changed since. To stand still is
     # right wherever it has come to.
@@ -92,7 +92,7 @@ def _act(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
-def _history(client: Client, options: argparse.Namespace) -> int:
+def _history(client: ControlClient, options: argparse.Namespace) -> int:
     lines = client.trail(options.model)
     if options.json:
         _say([json.dumps({"entries": [line.model_dump(mode="json") for line in lines]}, indent=2)])
@@ -101,7 +101,7 @@ def _history(client: Client, options: argparse.Namespace) -> int:
     return 0
 
 
-def _replay(client: Client, options: argparse.Namespace) -> int:
+def _replay(client: ControlClient, options: argparse.Namespace) -> int:
     found = client.ask(REPLAY, _find(client, options.name))
     if options.json:
         _say([found.model_dump_json(indent=2)])
@@ -113,12 +113,12 @@ def _replay(client: Client, options: argparse.Namespace) -> int:
     return 1 if found.faults else 0
 
 
-def _watch(client: Client, view: RolloutView) -> int:
+def _watch(client: ControlClient, view: RolloutView) -> int:
     with open_screen(sys.stdout) as screen:
         return _code(follow(client, view, screen))
 
 
-def _find(client: Client, name: str) -> str:
+def _find(client: ControlClient, name: str) -> str:
     """The rollout that a person means. Raises InvalidRecord."""
     models = _models(client)
     if name not in models:
@@ -133,7 +133,7 @@ def _find(client: Client, name: str) -> str:
     return lines[0].rollout
 
 
-def _models(client: Client) -> list[str]:
+def _models(client: ControlClient) -> list[str]:
     return list(client.ask(MODELS)["models"])
 
 
@@ -153,7 +153,7 @@ def _width() -> int:
     return get_terminal_size().columns
 
 
-_COMMANDS: Mapping[str, Callable[[Client, argparse.Namespace], int]] = {
+_COMMANDS: Mapping[str, Callable[[ControlClient, argparse.Namespace], int]] = {
     "start": _start,
     "status": _status,
     "pause": _act,

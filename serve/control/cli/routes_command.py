@@ -12,7 +12,7 @@ from tabulate import tabulate
 from serve.base.errors import InvalidRecord, StaleRevision
 from serve.base.routing import Routes, moved, parse_pairs
 from serve.control.cli.address import address_options, open_client
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.cli.words import percent, printable
 from serve.control.operations import MODEL, SET_ROUTES
 from serve.rollout.records import RoutesWanted
@@ -40,7 +40,7 @@ def routes(arguments: list[str]) -> int:
     return 0
 
 
-def _change(client: Client, options: argparse.Namespace, wanted: RoutesWanted) -> int:
+def _change(client: ControlClient, options: argparse.Namespace, wanted: RoutesWanted) -> int:
     """Set the routes that are wanted; the revision that they got. Raises InvalidRecord, Refused and
     StaleRevision."""
     if wanted.weights is not None:
@@ -70,7 +70,7 @@ def _refuse_much(before: Routes, after: Routes, options: argparse.Namespace) -> 
     )
 
 
-def _await(client: Client, model: str, revision: int) -> None:
+def _await(client: ControlClient, model: str, revision: int) -> None:
     """Return when the gateway that answers has heard of these routes, which takes it half a second."""
     until = time.monotonic() + _HEARD_WITHIN_S
     while client.ask(MODEL, model)["routes"]["revision"] < revision and time.monotonic() < until:

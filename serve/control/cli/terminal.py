@@ -45,7 +45,7 @@ class Terminal:
         self._stream.flush()
 
 
-class Journal:
+class PlainLog:
     """A file or a pipe: a line for each change."""
 
     def __init__(self, stream: TextIO) -> None:
@@ -67,7 +67,7 @@ class Journal:
             self._last = line
 
 
-def open_screen(stream: TextIO) -> Terminal | Journal:
+def open_screen(stream: TextIO) -> Terminal | PlainLog:
     """The one that `stream` is fit for."""
     live = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-    return Terminal(stream) if live else Journal(stream)
+    return Terminal(stream) if live else PlainLog(stream)

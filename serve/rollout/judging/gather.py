@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from serve.counting.census import BEFORE, Count, Run, Sheet
+from serve.counting.census import BEFORE, Count, Sheet, VariantRun
 from serve.counting.copies import Copies, add_copies
 from serve.counting.keys import Keys
 from serve.counting.quantiles import NAMES, QUANTILES
@@ -13,7 +13,7 @@ from serve.counting.runs import Sizes, add_run, add_sizes
 from serve.rollout.evidence.course import Course, unpack
 from serve.rollout.evidence.evidence import Cost, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.stretch import extended
-from serve.rollout.state.rollout import Plan
+from serve.rollout.state.rollout import RolloutPlan
 
 # Revision of routes -> the step and the candidate's share that they stand for.
 Splits = Mapping[int, tuple[int, float]]
@@ -24,7 +24,7 @@ class _Sums:
     """What came in under one split, of the baseline and of the candidate."""
 
     counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
-    runs: tuple[list[Run], list[Run]] = field(default_factory=lambda: ([], []))
+    runs: tuple[list[VariantRun], list[VariantRun]] = field(default_factory=lambda: ([], []))
     keys: list[Keys] = field(default_factory=lambda: [Keys(), Keys()])
 
 
@@ -41,7 +41,7 @@ class _Totals:
 def gather(
     evidence: Evidence,
     sheets: Sequence[tuple[str, Sheet]],
-    plan: Plan,
+    plan: RolloutPlan,
     splits: Splits,
     span: tuple[float, float],
 ) -> Evidence:
@@ -64,7 +64,7 @@ def gather(
     return _go_on(evidence, totals, plan, span).model_copy(update=update)
 
 
-def _add_up(sheets: Sequence[Sheet], plan: Plan, splits: Splits) -> _Totals:
+def _add_up(sheets: Sequence[Sheet], plan: RolloutPlan, splits: Splits) -> _Totals:
     totals, sides = _Totals(), {plan.baseline: 0, plan.candidate: 1}
     for sheet in sheets:
         for (revision, sticky, variant), count in sheet.counts.items():
@@ -99,7 +99,7 @@ def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> Copies:
     return copies
 
 
-def _go_on(evidence: Evidence, totals: _Totals, plan: Plan, span: tuple[float, float]) -> Evidence:
+def _go_on(evidence: Evidence, totals: _Totals, plan: RolloutPlan, span: tuple[float, float]) -> Evidence:
     """The evidence with a tick for each split, and with the last step's stretches."""
     for key, part in totals.splits.items():
         tick = _tick(key, part, span)
@@ -170,7 +170,7 @@ def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> Cour
     return unpack([next(found, ())])
 
 
-def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: Plan) -> Pair:
+def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: RolloutPlan) -> Pair:
     """Gateways that died, by what ran in them; where both did, nobody can tell which of them it was."""
     died = [sheet.died for _, sheet in sheets]
     return Pair(
@@ -212,13 +212,13 @@ def _keys(count: Count) -> Keys:
     )
 
 
-def _cost(runs: Sequence[Run], at_s: float) -> Cost:
+def _cost(runs: Sequence[VariantRun], at_s: float) -> Cost:
     """What all gateways' runs of one variant cost in this tick."""
     sizes = add_sizes(run.sizes or _alone(run) for run in runs)
     return Cost.tick(sum(run.rows for run in runs), sum(run.cpu_ms for run in runs), sizes, at_s)
 
 
-def _alone(run: Run) -> Sizes:
+def _alone(run: VariantRun) -> Sizes:
     # Of a gateway that does not tell the sizes: as if it were one run.
     sizes: Sizes = {}
     add_run(sizes, run.rows, run.cpu_ms)

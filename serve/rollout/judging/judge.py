@@ -17,7 +17,7 @@ from serve.rollout.judging.slicing import missing_of, not_compared
 from serve.rollout.judging.trust import trusted
 from serve.rollout.judging.watched import Count, Watched, about
 from serve.rollout.judging.watching import LATELY, watch_lately
-from serve.rollout.state.policy import Policy, Shadow
+from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Rollout
 
 _DROPPED = {
@@ -171,7 +171,7 @@ def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
     return missing
 
 
-def _too_few_pairs(shadow: Shadow, evidence: Evidence) -> list[str]:
+def _too_few_pairs(shadow: ShadowPolicy, evidence: Evidence) -> list[str]:
     """What the shadow lacks, and what became of the copies that could have been it."""
     pairs, requests = evidence.shadow.pairs, evidence.shadow.clusters.requests
     least = min(shadow.minimum_requests, shadow.minimum_pairs)

@@ -19,7 +19,7 @@ from serve.rollout.evidence.evalues import (
 )
 from serve.rollout.evidence.evidence import Comparison, Moments
 from serve.rollout.judging.finding import Figure, tidy
-from serve.rollout.state.policy import Shadow
+from serve.rollout.state.policy import ShadowPolicy
 
 # So many requests that differ weigh as much as the caution before there were any.
 _FEW_REQUESTS = 10
@@ -82,7 +82,7 @@ def below(seen: Pairs, limit: float) -> Array:
     return log_rate_below(seen.differ / effect, seen.pairs / effect, limit)
 
 
-def compare(shadow: Shadow, comparison: Comparison) -> tuple[Figure, ...]:
+def compare(shadow: ShadowPolicy, comparison: Comparison) -> tuple[Figure, ...]:
     """A figure for each limit of `shadow`."""
     figures = [_agreement(shadow, comparison)]
     if shadow.cosine is not None:
@@ -115,7 +115,7 @@ def compare_slices(agreement: float, slices: Mapping[str, Comparison], proof: fl
     )
 
 
-def _agreement(shadow: Shadow, comparison: Comparison) -> Figure:
+def _agreement(shadow: ShadowPolicy, comparison: Comparison) -> Figure:
     """The share of pairs with different top answers against the share that may differ."""
     limit, seen = 1 - shadow.agreement, pairs_of(comparison)
     low, high = _interval(comparison)

@@ -112,7 +112,7 @@ class Slices(Record):
     maximum_s: Seconds = 1800.0
 
 
-class Shadow(Record):
+class ShadowPolicy(Record):
     """The phase before any user sees the candidate: it gets copies, and its answers are compared."""
 
     # True: go to the first step at once, without a comparison.
@@ -155,7 +155,7 @@ class Policy(Record):
     # True: it starts only when the candidate, in the version that is loaded, was QUALIFIED against the
     # baseline that is loaded.
     qualified: bool = False
-    shadow: Shadow = Shadow()
+    shadow: ShadowPolicy = ShadowPolicy()
     steps: tuple[Step, ...] = tuple(Step(share=share) for share in (0.01, 0.05, 0.25, 0.5, 1.0))
     guards: Guards = Guards()
     # At equal sizes of run the candidate's CPU time must be shown to be lower by this share; below 0: it may

@@ -36,7 +36,7 @@ class Phase(StrEnum):
         return self in (Phase.DONE, Phase.ROLLED_BACK, Phase.INCONCLUSIVE)
 
 
-class Plan(Record):
+class RolloutPlan(Record):
     """What a person asked for. The machine never changes it."""
 
     model: str
@@ -70,7 +70,7 @@ class Rollout(Record):
     """Moments are seconds since 1970."""
 
     rollout: str
-    plan: Plan
+    plan: RolloutPlan
     started_s: float
     # Fixed before the first step; None: the baseline's quantile was not known, or not steady. Then the two
     # are only compared with each other.
@@ -128,7 +128,9 @@ def new_name(model: str, now_s: float) -> str:
     return f"{model}-{stamp}-{secrets.token_hex(2)}"
 
 
-def start(rollout: str, plan: Plan, baseline_quantile_ms: float | None, by: str, now_s: float) -> Rollout:
+def start(
+    rollout: str, plan: RolloutPlan, baseline_quantile_ms: float | None, by: str, now_s: float
+) -> Rollout:
     """A rollout at its beginning. `baseline_quantile_ms` is at the latency guard's; None: not known."""
     skip = plan.policy.shadow.skip
     begun = Rollout(

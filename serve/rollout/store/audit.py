@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from serve.base.errors import CounterweightError
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.trail.anchor import Head
+from serve.rollout.trail.anchor import TrailEnd
 from serve.rollout.trail.growth import shrunk
 from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import Entry, broken_seals
@@ -15,7 +15,11 @@ Rows = Mapping[str, tuple[str, str | None]]
 
 
 def audit(
-    trail: tuple[Entry, ...], rows: Rows, last: Head | None, accepted: Head | None, key: SealKey | None
+    trail: tuple[Entry, ...],
+    rows: Rows,
+    last: TrailEnd | None,
+    accepted: TrailEnd | None,
+    key: SealKey | None,
 ) -> tuple[str, ...]:
     """What was changed, cut off or put in since it was written: seals, the end, and the evidence so far.
 
@@ -38,7 +42,7 @@ def evidence_text(rollout: str, content: str) -> str:
     return json.dumps(["evidence", rollout, content])
 
 
-def _behind(trail: tuple[Entry, ...], head: Head | None) -> list[str]:
+def _behind(trail: tuple[Entry, ...], head: TrailEnd | None) -> list[str]:
     """What the anchor says and the trail does not."""
     if head is None or not head.number:
         return []
@@ -51,7 +55,7 @@ def _behind(trail: tuple[Entry, ...], head: Head | None) -> list[str]:
     return []
 
 
-def _without_key(trail: tuple[Entry, ...], last: Head | None, key: SealKey | None) -> list[str]:
+def _without_key(trail: tuple[Entry, ...], last: TrailEnd | None, key: SealKey | None) -> list[str]:
     """That anybody may have sealed it anew: a key that is made puts into the anchor what had none."""
     if key is None or last is not None or not trail or ":" in trail[-1].digest:
         return []

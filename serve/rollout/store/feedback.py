@@ -31,7 +31,7 @@ _NOTE = text(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class AnsweredRequest:
     """One request of a rollout, and the segment that it counts in."""
 
     request_id: str
@@ -59,7 +59,7 @@ class Answered:
         # Model -> how many were noted since it was last looked for old ones.
         self._noted: defaultdict[str, int] = defaultdict(lambda: KEPT)
 
-    def note(self, model: str, answers: Sequence[Answer], now_s: float) -> bool:
+    def note(self, model: str, answers: Sequence[AnsweredRequest], now_s: float) -> bool:
         """Remember requests. An id that was there means the newer request from now on. Whether there are more
         labels now, because some had been waiting for these requests."""
         if not answers:
@@ -83,7 +83,7 @@ def digest_of(request_id: str) -> bytes:
     return hashlib.blake2b(request_id.encode(), digest_size=16).digest()
 
 
-def _row(model: str, answer: Answer) -> dict[str, Any]:
+def _row(model: str, answer: AnsweredRequest) -> dict[str, Any]:
     return {
         "model": model,
         "id": digest_of(answer.request_id),

@@ -11,7 +11,7 @@ from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.audit import Rows
 from serve.rollout.store.row_seals import RowSeals
 from serve.rollout.store.schema import EVIDENCE, TRAIL, has_seals, transaction
-from serve.rollout.trail.anchor import Head
+from serve.rollout.trail.anchor import TrailEnd
 from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import Entry
 
@@ -28,7 +28,7 @@ class Present(Record):
     evidence: Evidence
 
 
-class Reader:
+class StoreReader:
     """An open database. Its methods wait for it and may be called from any thread; all raise StoreFailed."""
 
     def __init__(self, engine: Engine) -> None:
@@ -73,7 +73,7 @@ class Reader:
             return {row[0]: (row[1], row[2] if len(row) > 2 else None) for row in found}
 
     def label_faults(
-        self, model: str, trail: tuple[Entry, ...], accepted: Head | None, key: SealKey | None
+        self, model: str, trail: tuple[Entry, ...], accepted: TrailEnd | None, key: SealKey | None
     ) -> tuple[str, ...]:
         """What of the labels of the last rollout is not what was written; nothing, where its start says that
         they were not sealed, or a person has taken it as it is since."""

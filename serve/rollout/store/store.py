@@ -22,17 +22,17 @@ from serve.rollout.store.label_sums import read_labels, read_matched
 from serve.rollout.store.labels import Running, join_labels
 from serve.rollout.store.lease import Lease, Writer, lease_of
 from serve.rollout.store.reader import Present as Present  # noqa: PLC0414  who has a store finds it here
-from serve.rollout.store.reader import Reader, last_of
+from serve.rollout.store.reader import StoreReader, last_of
 from serve.rollout.store.row_seals import RowSeals
 from serve.rollout.store.schema import EVIDENCE, TRAIL, open_engine, transaction
-from serve.rollout.trail.anchor import Anchor, Head, unanchored
+from serve.rollout.trail.anchor import Anchor, TrailEnd, unanchored
 from serve.rollout.trail.seal_key import SealKey, key_path, open_key
 from serve.rollout.trail.trail import Action, Change, Entry, seal
 
 _log = logging.getLogger("counterweight.trail")
 
 
-class Store(Reader):
+class Store(StoreReader):
     """One open store. Its methods wait for the database and may be called from any thread; all raise
     StoreFailed, and those that write raise LostLease until `renew` has said True."""
 
@@ -93,7 +93,7 @@ class Store(Reader):
         if self.anchor and trail and not faults and (last is None or last.number < trail[-1].number):
             if last is None:
                 _log.warning("%s", unanchored(self.anchor, model, len(trail)))
-            self.anchor.add(Head(model=model, number=trail[-1].number, digest=trail[-1].digest))
+            self.anchor.add(TrailEnd(model=model, number=trail[-1].number, digest=trail[-1].digest))
         return present, trail, faults
 
     def _anchor_older(self) -> None:
@@ -109,7 +109,7 @@ class Store(Reader):
                 last.number,
             )
             if ":" not in last.digest and self.anchor.last(model) is None:
-                self.anchor.add(Head(model=model, number=last.number, digest=last.digest))
+                self.anchor.add(TrailEnd(model=model, number=last.number, digest=last.digest))
 
     def keep(self, rollout: str, evidence: Evidence, now_s: float) -> None:
         """Replace what `rollout` has seen so far. Raises LostLease."""
@@ -162,7 +162,7 @@ class Store(Reader):
             elif entry.rollout is not None and self.key is not None:
                 _seal_older(connection, entry.rollout, self.key)
         if self.anchor is not None:
-            self.anchor.add(Head(model=entry.model, number=entry.number, digest=entry.digest))
+            self.anchor.add(TrailEnd(model=entry.model, number=entry.number, digest=entry.digest))
         return entry
 
 

@@ -12,7 +12,7 @@ from serve.base.record import Record
 _log = logging.getLogger("counterweight.trail")
 
 
-class Head(Record):
+class TrailEnd(Record):
     """The last entry of a trail, when this was written."""
 
     model: str
@@ -30,7 +30,7 @@ class Anchor:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def heads(self) -> tuple[Head, ...]:
+    def heads(self) -> tuple[TrailEnd, ...]:
         """Everything in it, oldest first; half a line, as a full disk leaves it, is logged. Raises
         StoreFailed."""
         try:
@@ -40,21 +40,21 @@ class Anchor:
         found = []
         for line in filter(None, lines):
             try:
-                found.append(Head.model_validate_json(line))
+                found.append(TrailEnd.model_validate_json(line))
             except ValueError:
                 _log.warning("the anchor %s has a line that is none: %.80s", self.path, line)
         return tuple(found)
 
-    def last(self, model: str) -> Head | None:
+    def last(self, model: str) -> TrailEnd | None:
         """How far a model's trail has come."""
         return next((head for head in reversed(self.heads()) if head.model == model), None)
 
-    def accepted(self, model: str) -> Head | None:
+    def accepted(self, model: str) -> TrailEnd | None:
         """Up to where a person takes a model's trail as it is."""
         mine = (head for head in reversed(self.heads()) if head.model == model and head.accepted)
         return next(mine, None)
 
-    def add(self, head: Head) -> None:
+    def add(self, head: TrailEnd) -> None:
         """Add a line; what fails is logged."""
         _log.info("%s: entry %d is sealed with %s", head.model, head.number, head.digest)
         try:

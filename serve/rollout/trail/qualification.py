@@ -15,7 +15,7 @@ Reasons = Annotated[tuple[str, ...], Field(max_length=100)]
 Check = Mapping[str, JsonValue]
 
 
-class Outcome(StrEnum):
+class QualificationOutcome(StrEnum):
     """Of all stages together."""
 
     QUALIFIED = "QUALIFIED"
@@ -41,7 +41,7 @@ class Qualification(Record):
     baseline: str
     # Of the bundles of both: what was measured of one version says nothing about the next.
     digests: Mapping[str, Sha256]
-    outcome: Outcome
+    outcome: QualificationOutcome
     # The check that decided it, or came closest to; None: there is no such one.
     binding: str | None = None
     # Why it is not QUALIFIED.
@@ -60,9 +60,9 @@ class Qualification(Record):
                 f"{self.baseline} and {self.candidate}"
             )
         failed = [stage.name for stage in self.stages if stage.outcome != "PASS"]
-        if self.outcome is Outcome.QUALIFIED and failed:
+        if self.outcome is QualificationOutcome.QUALIFIED and failed:
             raise ValueError(f"outcome: it is QUALIFIED, and {', '.join(failed)} did not pass; give another")
-        if self.outcome is not Outcome.QUALIFIED and not self.reasons:
+        if self.outcome is not QualificationOutcome.QUALIFIED and not self.reasons:
             raise ValueError(f"outcome: it is {self.outcome} for no reason; give at least one in `reasons`")
         return self
 
@@ -103,7 +103,7 @@ def unqualified(
         when = _moment(of_both[-1])
         return f"{' and '.join(map(repr, changed))} was loaded in another version than was qualified {when}"
     last = same[-1]
-    if last.outcome is Outcome.QUALIFIED:
+    if last.outcome is QualificationOutcome.QUALIFIED:
         return None
     return f"{candidate!r} came out {last.outcome} {_moment(last)}: {'; '.join(last.reasons)}"
 

@@ -9,7 +9,7 @@ import pytest
 
 from export.data.datasets import Split
 from export.errors import StepFailed
-from export.quantization.calibration import Watch, calibrate
+from export.quantization.calibration import TensorWatch, calibrate
 from export.quantization.prepare import prepare
 from export.step import Quantize
 from tests.export.graphs import conv_graph, encoder_graph, images, texts
@@ -33,7 +33,7 @@ def test_minmax_is_the_whole_range(model: Any) -> None:
     """Over all rows at once numpy finds the same."""
     rows = images(40, 0)
     name = inner(model)[0]
-    values = Watch(model, (name,)).look(rows.inputs)[name]
+    values = TensorWatch(model, (name,)).look(rows.inputs)[name]
     found = calibrate(model, (name,), rows, MINMAX).ranges[name]
     assert found == pytest.approx((values.min(), values.max()), rel=1e-5)
 

@@ -16,7 +16,7 @@ from export.quantization.keeping import find_untrue
 from export.quantization.layers import Layer, find_layers
 from export.quantization.prepare import prepare, split_gemms
 from export.quantization.static import activations, find_pairs, make_static
-from export.quantization.trial import Plan, find_misses
+from export.quantization.trial import TrialPlan, find_misses
 from export.quantization.weights import make_weights
 from export.step import Quantize
 from export.steps.quantize import quantize
@@ -33,7 +33,7 @@ from tests.export.graphs import (
     value,
 )
 
-Case = tuple[Plan, tuple[Layer, ...], Split]
+Case = tuple[TrialPlan, tuple[Layer, ...], Split]
 
 
 def static_case(graph: bytes, rows: Split, operators: tuple[str, ...]) -> Case:
@@ -48,7 +48,7 @@ def static_case(graph: bytes, rows: Split, operators: tuple[str, ...]) -> Case:
     def make(chosen: Any, left: Any) -> Any:
         return make_static(model, [layer.node for layer in chosen], left, ranges, settings)
 
-    return Plan(model=model, settings=settings, ranges=ranges, others=others, make=make), layers, rows
+    return TrialPlan(model=model, settings=settings, ranges=ranges, others=others, make=make), layers, rows
 
 
 def free_case(graph: bytes, rows: Split, method: str) -> Case:
@@ -61,7 +61,7 @@ def free_case(graph: bytes, rows: Split, method: str) -> Case:
         names = [layer.node for layer in chosen]
         return make_dynamic(model, names, settings) if method == "dynamic" else make_weights(model, names, 8)
 
-    plan = Plan(model=model, settings=settings, ranges={}, others=frozenset(), make=make)
+    plan = TrialPlan(model=model, settings=settings, ranges={}, others=frozenset(), make=make)
     return plan, layers, rows
 
 
@@ -177,7 +177,7 @@ def test_a_layer_that_misses_stays_in_float_by_name() -> None:
                 constant.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(constant) * 2, constant.name))
         return made
 
-    broken = Plan(
+    broken = TrialPlan(
         model=plan.model, settings=plan.settings, ranges=plan.ranges, others=plan.others, make=faulty
     )
     untrue = find_untrue(broken, layers, rows)

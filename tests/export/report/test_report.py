@@ -18,7 +18,7 @@ from serve.bundles.figures import (
     ClassChange,
     Compared,
     Confusion,
-    Disagreement,
+    DisagreeingRow,
     Estimate,
     Meaning,
     OutputFigures,
@@ -68,7 +68,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Bundle]:
                 Confusion(baseline=7, variant=7, count=9),
                 Confusion(baseline=7, variant=1, count=1),
             ),
-            "disagreements": (Disagreement(row=3, label=7, baseline=7, variant=1),),
+            "disagreements": (DisagreeingRow(row=3, label=7, baseline=7, variant=1),),
         }
     )
     faster = Estimate(value=2.5, low=2.4, high=2.6)

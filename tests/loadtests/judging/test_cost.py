@@ -2,7 +2,7 @@ from collections.abc import Callable
 
 import pytest
 
-from loadtests.judging.cost import Meter, read_meter, reckon
+from loadtests.judging.cost import CpuReading, read_meter, reckon
 from loadtests.judging.limits import Limits
 from loadtests.sending.client import Client
 from tests.loadtests.desk import Answers
@@ -43,7 +43,7 @@ counterweight_process_cpu_seconds_total{part="variant",model="digits",variant="f
 Desk = Callable[[Answers], str]
 
 
-def _read(desk: Desk, text: str) -> Meter:
+def _read(desk: Desk, text: str) -> CpuReading:
     meter = read_meter(Client(url=desk({"/metrics": (200, text)})))
     assert meter is not None
     return meter

@@ -9,13 +9,13 @@ from loadtests.judging.figures import (
     make_timeline,
     split_by_variant,
 )
-from loadtests.report import Estimate
+from loadtests.report import Interval
 from tests.loadtests.made import join, make_failed, make_measurement, make_samples, make_unanswered
 
 _THOUSAND = np.arange(1.0, 1001)
 
 
-def _estimate(estimate: Estimate | None) -> Estimate:
+def _estimate(estimate: Interval | None) -> Interval:
     assert estimate is not None
     return estimate
 

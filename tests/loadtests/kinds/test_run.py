@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.report import Comparison, Estimate, LoadReport, Ratio
+from loadtests.report import CandidateComparison, Interval, LoadReport, Ratio
 from serve.rollout.judging.weigh import Weighing, weigh
 from tests.loadtests.bounds import (
     SLACK_MS,
@@ -41,7 +41,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Test:
     return load
 
 
-def _value(estimate: Estimate | None) -> float:
+def _value(estimate: Interval | None) -> float:
     assert estimate is not None
     return estimate.value
 
@@ -156,7 +156,7 @@ def compared(load: Test, tmp_path_factory: pytest.TempPathFactory) -> Compared:
     return report, [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def _comparison(report: LoadReport, candidate: str) -> Comparison:
+def _comparison(report: LoadReport, candidate: str) -> CandidateComparison:
     return next(each for each in report.comparisons if each.candidate == candidate)
 
 

@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 from loadtests.peers.check import Onnxruntime
-from loadtests.peers.report import BenchReport, Entry, Figures, PartReport
+from loadtests.peers.report import LoadFigures, PartReport, ServerFigures, ServingReport
 from loadtests.peers.server import Server, fastapi
 from loadtests.peers.workload import Workload
 
@@ -99,8 +99,8 @@ def wrk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
 
 
-def _figures(server: str, connections: int, rate_per_s: float | None, late_ms: float = 0) -> Figures:
-    return Figures(
+def _figures(server: str, connections: int, rate_per_s: float | None, late_ms: float = 0) -> LoadFigures:
+    return LoadFigures(
         server=server,
         connections=connections,
         rate_per_s=rate_per_s,
@@ -115,11 +115,13 @@ def _figures(server: str, connections: int, rate_per_s: float | None, late_ms: f
 
 
 @pytest.fixture
-def report() -> BenchReport:
+def report() -> ServingReport:
     """Of one part: one server that is quick, one that did not keep up, one that was not there."""
     entries = (
-        Entry(name="quick", requirements=(), idle_cores=0.125, failure=None),
-        Entry(name="<absent>", requirements=("absent==1",), idle_cores=None, failure="it is not there"),
+        ServerFigures(name="quick", requirements=(), idle_cores=0.125, failure=None),
+        ServerFigures(
+            name="<absent>", requirements=("absent==1",), idle_cores=None, failure="it is not there"
+        ),
     )
     figures = (
         _figures("quick", 1, None),
@@ -127,4 +129,4 @@ def report() -> BenchReport:
         _figures("slow", 64, 40.6, late_ms=21),
     )
     part = PartReport(name="digits", model="digits", floor_cpu_ms=0.05, servers=entries, figures=figures)
-    return BenchReport(rounds=3, seconds=2, cpu="a processor", cores=2, parts=(part,))
+    return ServingReport(rounds=3, seconds=2, cpu="a processor", cores=2, parts=(part,))

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.peers import bench
-from loadtests.peers.race import Part
-from loadtests.peers.report import BenchReport
+from loadtests.peers.race import BenchRound
+from loadtests.peers.report import ServingReport
 from loadtests.peers.server import Server
 from loadtests.peers.workload import Workload
 
@@ -22,7 +22,7 @@ def run(
     """The bench with one short part over the servers given; its figures are in bench.json."""
 
     def main(*servers: Server, steady: bool = False) -> int:
-        part = Part(name="short", workload=workload, servers=servers, connections=(1, 4), steady=steady)
+        part = BenchRound(name="short", workload=workload, servers=servers, connections=(1, 4), steady=steady)
         monkeypatch.setattr(bench, "PARTS", {"short": lambda models, scratch: part})
         files = ["--json", str(tmp_path / "bench.json"), "--picture", str(tmp_path / "bench.svg")]
         options = ["--parts", "short", "--rounds", "1", "--seconds", "0.5"]
@@ -38,7 +38,7 @@ def test_every_server_gets_its_figures(
 
     Requests cost CPU time, and no more of it than all cores have; clock ticks allow 0.02 s in the 0.5 s."""
     assert run(peer, replace(peer, name="twin")) == 0
-    report = BenchReport.model_validate(json.loads((tmp_path / "bench.json").read_text()))
+    report = ServingReport.model_validate(json.loads((tmp_path / "bench.json").read_text()))
     (part,) = report.parts
     assert [(row.connections, row.server) for row in part.figures] == [
         (1, "fastapi"),

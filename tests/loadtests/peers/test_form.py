@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from loadtests.peers.form import PROTOCOL, ROW, ROWS, Form
+from loadtests.peers.form import PROTOCOL, ROW, ROWS, BodyForm
 
 ARRAYS = {"image": np.array([[[0.1, 2.0]]], np.float32), "ids": np.array([[7]])}
 
@@ -26,7 +26,7 @@ ARRAYS = {"image": np.array([[[0.1, 2.0]]], np.float32), "ids": np.array([[7]])}
     ],
     ids=["protocol", "row", "rows"],
 )
-def test_one_request_is_said_in_every_form(form: Form, expected: object) -> None:
+def test_one_request_is_said_in_every_form(form: BodyForm, expected: object) -> None:
     """The same numbers, a float by its shortest text."""
     assert json.loads(form.encode(ARRAYS)) == expected
 
@@ -44,7 +44,7 @@ def test_one_request_is_said_in_every_form(form: Form, expected: object) -> None
     ],
     ids=["protocol", "row", "rows"],
 )
-def test_one_answer_is_read_in_every_form(form: Form, body: object, variant: str | None) -> None:
+def test_one_answer_is_read_in_every_form(form: BodyForm, body: object, variant: str | None) -> None:
     """As an array of one row."""
     answer = form.decode(json.dumps(body).encode())
     assert answer.variant == variant

@@ -1,12 +1,12 @@
 from xml.etree import ElementTree as ET
 
 from loadtests.peers.picture import draw
-from loadtests.peers.report import BenchReport
+from loadtests.peers.report import ServingReport
 
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
-def test_the_picture_shows_every_figure(report: BenchReport) -> None:
+def test_the_picture_shows_every_figure(report: ServingReport) -> None:
     """A dot for the CPU time of the closed run, one for the p99 at the steady rate that was kept; each says
     what it is, and whatever stands in a name does no harm."""
     picture = ET.fromstring(draw(report))
@@ -16,12 +16,12 @@ def test_the_picture_shows_every_figure(report: BenchReport) -> None:
     assert said[said.index("slow") + 1] == "did not keep up"
 
 
-def test_the_picture_needs_nothing_from_elsewhere(report: BenchReport) -> None:
+def test_the_picture_needs_nothing_from_elsewhere(report: ServingReport) -> None:
     """No font, script or image by URL."""
     assert draw(report).count("http") == draw(report).count("http://www.w3.org/2000/svg") == 1
 
 
-def test_further_right_is_more(report: BenchReport) -> None:
+def test_further_right_is_more(report: ServingReport) -> None:
     """Twice the CPU time lies further right, by the same step at every place of the axis."""
     (part,) = report.parts
     rows = [

@@ -3,7 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadtests.peers.check import Onnxruntime
-from loadtests.peers.race import Part, Race
+from loadtests.peers.race import BenchRound, Race
 from loadtests.peers.server import Server
 from loadtests.peers.workload import Workload
 
@@ -41,7 +41,7 @@ def test_a_server_that_dies_under_load_is_left_out(
     frail = replace(
         peer, name="frail", command=lambda programs: [sys.executable, str(tmp_path / "frail.py"), "{port}"]
     )
-    part = Part(name="short", workload=workload, servers=[frail, peer], connections=(2,))
+    part = BenchRound(name="short", workload=workload, servers=[frail, peer], connections=(2,))
     report = Race(part, truth, tmp_path).run(rounds=2, seconds=0.3)
     assert [entry.failure for entry in report.servers] == ["frail ended with 9:\n", None]
     assert [row.server for row in report.figures] == ["fastapi"]
@@ -51,7 +51,7 @@ def test_all_servers_get_the_same_steady_rate(
     peer: Server, workload: Workload, truth: Onnxruntime, wrk: None, tmp_path: Path
 ) -> None:
     """Half of what one thread of onnxruntime could answer, for four times as long as a closed run."""
-    part = Part(
+    part = BenchRound(
         name="short",
         workload=workload,
         servers=[peer, replace(peer, name="twin")],

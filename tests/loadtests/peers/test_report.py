@@ -1,7 +1,7 @@
-from loadtests.peers.report import BenchReport, table
+from loadtests.peers.report import ServingReport, table
 
 
-def test_the_table_says_what_was_measured(report: BenchReport) -> None:
+def test_the_table_says_what_was_measured(report: ServingReport) -> None:
     """Every load of every server, idle work, and who is left out and why."""
     words = " ".join(table(report).split())
     assert "1 connection quick 0.250 0.010 1234 1.50 1500.00" in words
@@ -11,7 +11,7 @@ def test_the_table_says_what_was_measured(report: BenchReport) -> None:
     assert not report.complete
 
 
-def test_a_p99_of_few_requests_is_marked(report: BenchReport) -> None:
+def test_a_p99_of_few_requests_is_marked(report: ServingReport) -> None:
     """Below 1,000 it rests on fewer than ten of them."""
     (part,) = report.parts
     thin = part.figures[0].model_copy(update={"requests": 999})
@@ -21,7 +21,7 @@ def test_a_p99_of_few_requests_is_marked(report: BenchReport) -> None:
     assert "~" not in table(report)
 
 
-def test_a_latency_that_hides_waiting_is_not_printed(report: BenchReport) -> None:
+def test_a_latency_that_hides_waiting_is_not_printed(report: ServingReport) -> None:
     """Requests that were sent late have waited where no clock ran."""
     (line,) = (line for line in table(report).splitlines() if " slow " in line)
     assert "did not keep up" in line

@@ -3,8 +3,8 @@
 from typing import Any
 
 from loadtests.judging.limits import Limits
-from loadtests.qualify.record import Name, Qualification, Stage, conclude, make_stage
-from loadtests.report import Outcome
+from loadtests.qualify.record import Name, QualificationRecord, StageRecord, conclude, make_stage
+from loadtests.report import TestOutcome
 from tests.loadtests.reports import HOSTILE, make_check, make_hostile, make_report
 
 _GOOD = (
@@ -17,12 +17,12 @@ _GOOD = (
 )
 
 
-def stage(name: Name, *outcomes: Outcome) -> Stage:
+def stage(name: Name, *outcomes: TestOutcome) -> StageRecord:
     """A stage with one guard for each outcome."""
     return make_stage(name, [make_check(f"guard {n}", outcome=o, used=n) for n, o in enumerate(outcomes)])
 
 
-def make_found(*stages: Stage, complete: bool = True, **changes: Any) -> Qualification:
+def make_found(*stages: StageRecord, complete: bool = True, **changes: Any) -> QualificationRecord:
     """What these stages come to; none: four good ones."""
     stages = stages or _GOOD
     outcome, binding, reasons = conclude(stages, complete=complete)
@@ -41,12 +41,12 @@ def make_found(*stages: Stage, complete: bool = True, **changes: Any) -> Qualifi
         "reasons": reasons,
         "stages": stages,
     }
-    return Qualification(**(fields | changes))
+    return QualificationRecord(**(fields | changes))
 
 
-def make_strange() -> Qualification:
+def make_strange() -> QualificationRecord:
     """Every text that a server can choose is hostile."""
-    check = make_check(HOSTILE, outcome=Outcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
+    check = make_check(HOSTILE, outcome=TestOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
     stages = (make_stage("shadow", [check]), make_stage("canary", [check], make_hostile("run")))
     digests = {HOSTILE: HOSTILE}
     return make_found(*stages, model=HOSTILE, baseline=HOSTILE, candidate=HOSTILE, digests=digests)

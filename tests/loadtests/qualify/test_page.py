@@ -4,12 +4,12 @@ from html.parser import HTMLParser
 import pytest
 
 from loadtests.qualify.page import page
-from loadtests.qualify.record import Qualification
-from loadtests.report import Outcome
+from loadtests.qualify.record import QualificationRecord
+from loadtests.report import TestOutcome
 from tests.loadtests.qualify.found import make_found, make_strange, stage
 
-FAILED = make_found(stage("quality", Outcome.PASS), stage("shadow", Outcome.FAIL))
-EARLY = make_found(stage("quality", Outcome.PASS), complete=False)
+FAILED = make_found(stage("quality", TestOutcome.PASS), stage("shadow", TestOutcome.FAIL))
+EARLY = make_found(stage("quality", TestOutcome.PASS), complete=False)
 
 
 class _Reader(HTMLParser):
@@ -46,7 +46,7 @@ def _good() -> str:
     ],
     ids=["good", "failed", "early"],
 )
-def test_the_outcome_is_a_sentence_with_its_reasons(found: Qualification, words: str) -> None:
+def test_the_outcome_is_a_sentence_with_its_reasons(found: QualificationRecord, words: str) -> None:
     """For somebody who sees such a page for the first time."""
     assert words in _Reader(page(found)).text
 

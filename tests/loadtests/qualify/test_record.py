@@ -1,10 +1,10 @@
 import pytest
 
-from loadtests.qualify.record import Fitness, Stage, conclude
-from loadtests.report import Outcome
+from loadtests.qualify.record import Fitness, StageRecord, conclude
+from loadtests.report import TestOutcome
 from tests.loadtests.qualify.found import make_found, stage
 
-PASS, FAIL, INVALID = Outcome.PASS, Outcome.FAIL, Outcome.INVALID
+PASS, FAIL, INVALID = TestOutcome.PASS, TestOutcome.FAIL, TestOutcome.INVALID
 QUALITY, CAPACITY, SHADOW, CANARY = (
     stage(name, PASS) for name in ("quality", "capacity", "shadow", "canary")
 )
@@ -26,7 +26,7 @@ QUALITY, CAPACITY, SHADOW, CANARY = (
     ids=["all good", "one failed", "one undecided", "failed and undecided", "missing"],
 )
 def test_the_stages_come_to_one_word(
-    stages: tuple[Stage, ...], fitness: Fitness, binding: str | None
+    stages: tuple[StageRecord, ...], fitness: Fitness, binding: str | None
 ) -> None:
     """A sound no is a no, whatever became of the others; a yes needs all four."""
     assert conclude(stages, complete=True)[:2] == (fitness, binding)

@@ -3,7 +3,7 @@ import pytest
 from loadtests.judging.limits import Limits
 from loadtests.plan import LoadPlan
 from loadtests.render.table import table
-from loadtests.report import Check, Estimate, Kind, LoadReport, Outcome, Verdict
+from loadtests.report import Check, Interval, Kind, LoadReport, TestOutcome, TestVerdict
 from tests.loadtests.reports import (
     HOSTILE,
     make_check,
@@ -47,7 +47,7 @@ def test_the_verdict_comes_first(report: LoadReport, line: str) -> None:
 )
 def test_a_pass_that_nothing_binds_says_so(checks: tuple[Check, ...], why: str) -> None:
     """No check came closest where none is a matter of degree."""
-    verdict = Verdict(outcome=Outcome.PASS, reasons=(), binding=None)
+    verdict = TestVerdict(outcome=TestOutcome.PASS, reasons=(), binding=None)
     assert table(make_report(checks=checks, verdict=verdict)).startswith(f"PASS: {why}\n")
 
 
@@ -105,7 +105,7 @@ def test_a_thin_p99_is_marked(requests: int, marked: bool) -> None:
 
 def test_a_bound_that_no_sample_gives_is_a_question() -> None:
     """Of 400 answers none can bound the p99 from above."""
-    thin = make_variant(400, p99_ms=Estimate(value=30, low=25, high=None))
+    thin = make_variant(400, p99_ms=Interval(value=30, low=25, high=None))
     assert "[25.00, ?]" in table(make_report(variants={"fp32": thin}))
 
 

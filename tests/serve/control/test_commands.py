@@ -13,12 +13,12 @@ from serve.base.errors import (
     UnknownVariant,
 )
 from serve.rollout.records import ActWanted, RoutesWanted
-from serve.rollout.state.policy import Shadow
+from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
 
 # Nothing is proven for long.
-SLOW = POLICY.model_copy(update={"shadow": Shadow(minimum_pairs=1_000_000)})
+SLOW = POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=1_000_000)})
 
 
 def act(

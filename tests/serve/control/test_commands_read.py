@@ -5,7 +5,7 @@ import pytest
 from serve.base.errors import UnknownModel, UnknownRollout
 from serve.rollout.records import ActWanted, RoutesWanted
 from serve.rollout.state.feedback import Outcome, Outcomes
-from serve.rollout.state.policy import Shadow
+from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
 
@@ -39,7 +39,7 @@ def test_a_model_that_was_unloaded_has_its_history(keeping: Keeping) -> None:
 
 def test_a_view_has_the_share_as_it_came(keeping: Keeping, gateway: Gateway) -> None:
     """One in ten since the split was changed, and the verdict that was asked for last."""
-    keeping.start(POLICY.model_copy(update={"shadow": Shadow(skip=True), "proof_above": 0.0}))
+    keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True), "proof_above": 0.0}))
     assert keeping.commands.view(keeping.rollout.rollout).served is None
     turn(keeping, gateway, 1000)
     view = keeping.commands.view(keeping.rollout.rollout)

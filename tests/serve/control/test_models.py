@@ -2,7 +2,7 @@ from pathlib import Path
 
 from serve.control.api import Bundles
 from serve.control.operations import BUNDLES
-from serve.counting.tally import Load, Tally
+from serve.counting.tally import Tally, VariantLoad
 from serve.rollout.records import Curves
 from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
@@ -62,7 +62,7 @@ def test_all_gateways_count_together(endpoint: Endpoint) -> None:
     alone = endpoint.client.get("/control/models/linear").json()["variants"]["base"]["requests"]
     theirs = Tally()
     theirs.requests = 1000
-    endpoint.registry.others = {("linear", "base"): Load(tally=theirs, in_flight=7, waiting_rows=0)}
+    endpoint.registry.others = {("linear", "base"): VariantLoad(tally=theirs, in_flight=7, waiting_rows=0)}
     try:
         shown = endpoint.client.get("/control/models/linear").json()["variants"]["base"]
         assert shown["requests"] - alone == 1000

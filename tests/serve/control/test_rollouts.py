@@ -5,7 +5,7 @@ import pytest
 from serve.base.errors import CounterweightError, LostLease, StoreFailed, UnknownVariant
 from serve.rollout.records import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, TrailLine
 from serve.rollout.replay import Replay
-from serve.rollout.state.policy import Policy, Shadow
+from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.endpoint import Endpoint
 
@@ -36,7 +36,7 @@ def test_starts_a_rollout(endpoint: Endpoint) -> None:
     wanted = {"candidate": "light", "policy": {"shadow": {"share": 0.5}}}
     answer = endpoint.client.post(OF_MODEL, json=wanted)
     assert (answer.status_code, answer.json()["rollout"]["phase"]) == (201, "SHADOW")
-    expected = RolloutWanted(candidate="light", policy=Policy(shadow=Shadow(share=0.5)))
+    expected = RolloutWanted(candidate="light", policy=Policy(shadow=ShadowPolicy(share=0.5)))
     assert endpoint.control.told == [("start", "linear", expected, "local")]
 
 

@@ -7,18 +7,18 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.counting.census import Census, Choice, Count, Run, Sheet, Watch
+from serve.counting.census import Census, Choice, Count, Sheet, VariantRun, Watch
 from serve.counting.copies import Copies, add_copies
 from serve.counting.ledger import Ledger, read_ledger
 from serve.rollout.evidence.evidence import Comparison, Evidence
 from serve.rollout.judging.gather import gather
-from serve.rollout.state.rollout import Plan
+from serve.rollout.state.rollout import RolloutPlan
 from tests.serve.rollout.keeping import shown
 
 WATCH = Watch(rollout="r1", baseline="fp32", candidate="int8", limit_ms=10.0, feedback=True)
 CHOICE: Choice = (2, False, "int8")
 STICKY: Choice = (2, True, "int8")
-PLAN = Plan(model="digits", baseline="fp32", candidate="int8")
+PLAN = RolloutPlan(model="digits", baseline="fp32", candidate="int8")
 
 
 def count(census: Census, request_id: str = "a", ms: float = 1.0) -> None:
@@ -161,10 +161,10 @@ def test_runs_are_those_since_the_sheet_before() -> None:
         runs.append(dict(sheet.runs))
     assert runs == [
         {},
-        {"int8": Run(revision=2, rows=5, cpu_ms=10.0)},
+        {"int8": VariantRun(revision=2, rows=5, cpu_ms=10.0)},
         {},
         {},
-        {"int8": Run(revision=3, rows=1, cpu_ms=2.0)},
+        {"int8": VariantRun(revision=3, rows=1, cpu_ms=2.0)},
     ]
 
 

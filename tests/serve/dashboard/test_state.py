@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from serve.base.routing import Routes
 from serve.engine.catalog import Catalog
 from serve.rollout.records import RolloutWanted
-from serve.rollout.state.policy import Policy, Shadow
+from serve.rollout.state.policy import Policy, ShadowPolicy
 from tests.conftest import make_bundle
 from tests.serve.dashboard.conftest import Open
 from tests.serve.endpoint import Endpoint
@@ -125,7 +125,7 @@ def test_a_shadow_after_a_rollout_that_had_none_is_not_said_to_be_skipped(
     """The policy is that of a rollout that is over."""
     endpoint.control.come_to("none")
     keeper = endpoint.control.keeper
-    keeper.begin("linear-20261122-153000-0001", 30, Policy(shadow=Shadow(skip=True)))
+    keeper.begin("linear-20261122-153000-0001", 30, Policy(shadow=ShadowPolicy(skip=True)))
     keeper.act("abort", "bob")
     shadow = visit().card("Shadow")
     expect(shadow).to_contain_text("98.59 % agree")

@@ -1,6 +1,6 @@
 import pytest
 
-from serve.engine.keeper_silence import LATE_S, Judging
+from serve.engine.keeper_silence import LATE_S, KeeperSilence
 
 
 @pytest.fixture
@@ -13,14 +13,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_a_keeper_that_was_never_heard_is_not_late(clock: list[float]) -> None:
     """It starts together with us."""
-    judging = Judging()
+    judging = KeeperSilence()
     clock[0] += 3600
     assert (judging.silent, judging.unjudged_s) == (False, None)
 
 
 def test_a_keeper_that_does_not_answer_judges_nothing(clock: list[float]) -> None:
     """Counted from its last answer."""
-    judging = Judging()
+    judging = KeeperSilence()
     judging.hear(0.5)
     clock[0] += LATE_S - 1
     assert (judging.silent, judging.unjudged_s) == (False, None)
@@ -30,6 +30,6 @@ def test_a_keeper_that_does_not_answer_judges_nothing(clock: list[float]) -> Non
 
 def test_a_keeper_that_answers_and_does_not_look_judges_nothing(clock: list[float]) -> None:
     """By its own word."""
-    judging = Judging()
+    judging = KeeperSilence()
     judging.hear(30.0)
     assert (judging.silent, judging.unjudged_s) == (False, 30.0)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import ModelFailed
-from serve.counting.census import Count, Run
+from serve.counting.census import Count, VariantRun
 from tests.serve import clock
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
@@ -203,5 +203,7 @@ def test_runs_cost_what_they_cost_since_the_sheet_before() -> None:
             return sheet_of(model).runs
 
     assert run(scenario()) == {
-        "light": Run(revision=3, rows=3, cpu_ms=6.0, sizes={3: (1, 6.0, math.log(6), math.log(6) ** 2)})
+        "light": VariantRun(
+            revision=3, rows=3, cpu_ms=6.0, sizes={3: (1, 6.0, math.log(6), math.log(6) ** 2)}
+        )
     }

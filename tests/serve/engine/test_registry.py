@@ -8,7 +8,7 @@ import pytest
 
 from serve.base.tensor import Signature, TensorSpec
 from serve.bundles.bundle import LABELS, MODEL, describe_file, write_bundle
-from serve.counting.tally import Load, Tally
+from serve.counting.tally import Tally, VariantLoad
 from serve.engine.shapes import Shape
 from tests.conftest import FEATURES, SIGNATURE, linear_graph, make_bundle
 from tests.serve.clock import settle
@@ -208,7 +208,7 @@ def test_counts_are_those_of_all_gateways_together(gateway: Gateway) -> None:
         await settle()
         theirs = Tally()
         theirs.requests = 10
-        others = {("linear", "base"): Load(tally=theirs, in_flight=3, waiting_rows=2)}
+        others = {("linear", "base"): VariantLoad(tally=theirs, in_flight=3, waiting_rows=2)}
         gateway.registry.others = others
         both = gateway.registry.counted()["linear", "base"]
         return both.tally.requests, both.in_flight, gateway.registry.loads()["linear", "base"].tally.requests

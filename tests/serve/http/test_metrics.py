@@ -2,7 +2,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from serve.base.errors import VariantUnavailable
-from serve.counting.tally import Load, Tally
+from serve.counting.tally import Tally, VariantLoad
 from tests.serve.endpoint import Endpoint
 
 BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1] * 4}]}
@@ -48,7 +48,7 @@ def test_metrics_come_as_they_are_asked_for(
 
 def test_all_gateways_count_together(endpoint: Endpoint) -> None:
     """Whichever of them is asked."""
-    endpoint.registry.others = {("linear", "base"): Load(tally=Tally(), in_flight=7, waiting_rows=0)}
+    endpoint.registry.others = {("linear", "base"): VariantLoad(tally=Tally(), in_flight=7, waiting_rows=0)}
     try:
         assert metrics(endpoint)["counterweight_in_flight", "base"] == 7
     finally:

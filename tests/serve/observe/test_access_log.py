@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from serve.base.errors import ServerFailed
-from serve.observe.access_log import Access, AccessLog
+from serve.observe.access_log import AccessLine, AccessLog
 
-ACCESS: Access = {
+ACCESS: AccessLine = {
     "request_id": "a",
     "method": "POST",
     "path": "/v2/models/linear/infer",
@@ -31,7 +31,7 @@ ACCESS: Access = {
 }
 
 
-def access(request_id: str) -> Access:
+def access(request_id: str) -> AccessLine:
     return {**ACCESS, "request_id": request_id}
 
 

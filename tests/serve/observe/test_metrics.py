@@ -6,15 +6,15 @@ from prometheus_client import Metric, parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from serve.counting.tally import EDGES_MS, Tally
-from serve.counting.usage import Part, PartUsage, Usage
+from serve.counting.usage import PartUsage, ProcessRole, Usage
 from serve.observe.metrics import ModelView, VariantView, render
 
 Key = tuple[str, str | None, str | None]
 USAGE = Usage(
     read_s=1_795_361_400.5,
     parts=(
-        PartUsage(part=Part("gateway"), cpu_s=12.5, resident_bytes=2**27),
-        PartUsage(part=Part("variant", "linear", "light"), cpu_s=0.25, resident_bytes=2**26),
+        PartUsage(part=ProcessRole("gateway"), cpu_s=12.5, resident_bytes=2**27),
+        PartUsage(part=ProcessRole("variant", "linear", "light"), cpu_s=0.25, resident_bytes=2**26),
     ),
 )
 

@@ -24,7 +24,7 @@ from serve.base.errors import (
 from serve.base.routing import Routes
 from serve.base.settings import Settings
 from serve.bundles.unserved import Unserved
-from serve.counting.tally import Load, Loads, Tally
+from serve.counting.tally import Loads, Tally, VariantLoad
 from serve.engine.catalog import IndexEntry
 from serve.engine.registry import Registry
 from serve.engine.request import InferRequest
@@ -89,7 +89,7 @@ class FakeRegistry:
     def counted(self) -> Loads:
         tallies = self.models["linear"].tallies
         return {
-            ("linear", name): Load(tally=tally, in_flight=0, waiting_rows=0)
+            ("linear", name): VariantLoad(tally=tally, in_flight=0, waiting_rows=0)
             for name, tally in tallies.items()
         }
 

@@ -16,7 +16,7 @@ from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.outbox import Outbox
 from serve.rollout.records import ActWanted, RolloutView, RolloutWanted, TrailLine
 from serve.rollout.situation import Situation
-from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow, Step
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase, Rollout
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
@@ -25,7 +25,7 @@ from serve.rollout.timeline import Timeline
 VERSIONS = {"fp32": "a" * 64, "int8": "b" * 64, "slim": "c" * 64}
 # Three steps that ask for little time, and a latency limit that need not be found out.
 POLICY = Policy(
-    shadow=Shadow(minimum_pairs=500),
+    shadow=ShadowPolicy(minimum_pairs=500),
     steps=tuple(Step(share=share, minimum_s=0, minimum_requests=1000) for share in (0.1, 0.5, 1.0)),
     guards=Guards(latency=LatencyGuard(limit_ms=50)),
 )

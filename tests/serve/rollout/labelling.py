@@ -3,7 +3,7 @@
 from typing import Any
 
 from serve.rollout.state.feedback import Feedback, Outcome
-from serve.rollout.store.feedback import Answer
+from serve.rollout.store.feedback import AnsweredRequest
 from serve.rollout.store.labels import Running
 from serve.rollout.store.store import Store
 
@@ -12,10 +12,10 @@ NOBODY: dict[str, Any] = {"counted": 0, "double": (), "late": (), "unknown": ()}
 
 def answer(
     request_id: str, *, candidate: bool = False, step: int = 1, at_s: float = 5.0, **more: Any
-) -> Answer:
+) -> AnsweredRequest:
     """A request of digits in rollout r1, at a third of the traffic."""
     fields: dict[str, Any] = {"rollout": "r1", "split": 1 / 3, "sticky": False} | more
-    return Answer(request_id=request_id, step=step, candidate=candidate, at_s=at_s, **fields)
+    return AnsweredRequest(request_id=request_id, step=step, candidate=candidate, at_s=at_s, **fields)
 
 
 def outcome(request_id: str, *, correct: bool = True) -> Outcome:

@@ -2,14 +2,14 @@
 
 from serve.rollout.evidence.evidence import Comparison, Cost, Events, Evidence, Moments, Pair, Segment
 from serve.rollout.state.policy import Policy
-from serve.rollout.state.rollout import Phase, Plan, Rollout, start
+from serve.rollout.state.rollout import Phase, Rollout, RolloutPlan, start
 
 SHARES = (0.01, 0.05, 0.25, 0.5, 0.95)
 
 
 def begun(policy: Policy | None = None) -> Rollout:
     """A rollout of digits at 0 s."""
-    plan = Plan(model="digits", baseline="fp32", candidate="int8", policy=policy or Policy())
+    plan = RolloutPlan(model="digits", baseline="fp32", candidate="int8", policy=policy or Policy())
     return start("r1", plan, 10.0, "ann", 0.0)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.judging.shadow import Pairs, above, below
-from serve.rollout.state.policy import Policy, Shadow
+from serve.rollout.state.policy import Policy, ShadowPolicy
 from tests.serve.rollout.asked import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, simulate_shadow
 
@@ -24,7 +24,7 @@ ALIKE = (0.001, 0.05, 0.2, 0.999)
 def simulate_rows(true: float, alike: float, *, runs: int, seed: int = 0) -> tuple[Array, Array]:
     """After how many requests each run was rolled back, and let on; infinite: it was not. The policy is the
     default one: five guards share the odds, and the proof asks for 1,000 pairs of 100 requests."""
-    rng, policy = np.random.default_rng(seed), Policy(shadow=Shadow(agreement=1 - LIMIT))
+    rng, policy = np.random.default_rng(seed), Policy(shadow=ShadowPolicy(agreement=1 - LIMIT))
     strength = (1 - alike) / alike
     likely = rng.beta(true * strength, (1 - true) * strength, (runs, SECONDS * PER_S))
     differ = rng.binomial(ROWS, likely).astype(float)

@@ -11,7 +11,7 @@ from serve.rollout.evidence.evidence import Carried, Evidence
 from serve.rollout.evidence.matched import Matched
 from serve.rollout.records import ActWanted, RolloutWanted
 from serve.rollout.replay import replay
-from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.trail import Action
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
@@ -20,7 +20,7 @@ from tests.serve.rollout.rollouts import at_step, shadowed
 # It stays in its first step, where one request in ten is the candidate's.
 STILL = POLICY.model_copy(
     update={
-        "shadow": Shadow(skip=True),
+        "shadow": ShadowPolicy(skip=True),
         "steps": tuple(step.model_copy(update={"minimum_s": 3600.0}) for step in POLICY.steps),
         "settle_s": 0.0,
         # What fails all the time is told from a stall of a second, as a rule: soon.
@@ -163,7 +163,7 @@ def test_made_up_traffic_says_nothing_of_the_real_one(aborted: Keeping, gateway:
 
 def test_what_was_promoted_is_another_question(keeping: Keeping, gateway: Gateway) -> None:
     """Who goes back to the old model after DONE and starts again begins with nothing."""
-    keeping.start(POLICY.model_copy(update={"shadow": Shadow(skip=True), "watch_s": 0.0}))
+    keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True), "watch_s": 0.0}))
     for _ in POLICY.steps:
         keeping.promote()
     assert keeping.rollout.phase is Phase.DONE

@@ -9,11 +9,11 @@ from serve.rollout.records import ActWanted, RolloutWanted
 from serve.rollout.replay import replay
 from serve.rollout.situation import Situation
 from serve.rollout.state.feedback import Outcome, Outcomes
-from serve.rollout.state.policy import AccuracyGuard, Policy, Shadow, Step
+from serve.rollout.state.policy import AccuracyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 
-SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gateway: Gateway) -> None:
@@ -154,7 +154,7 @@ def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
     keeping: Keeping, gateway: Gateway
 ) -> None:
     """By a tenth since the one before: 1,050 and 1,090 pairs are too few after 1,000."""
-    keeping.start(POLICY.model_copy(update={"shadow": Shadow(minimum_pairs=10_000)}))
+    keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=10_000)}))
     before = keeping.situation.present.number
     for pairs in (1000, 50, 40, 20, 200):
         turn(keeping, gateway, pairs)

@@ -14,17 +14,17 @@ from serve.base.errors import StaleRevision, StoreFailed
 from serve.control.at_once import AtOnce
 from serve.rollout.records import ActWanted
 from serve.rollout.replay import replay
-from serve.rollout.state.policy import Policy, Shadow
+from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
 from serve.rollout.trail.trail import Action
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
 
-SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 WIDE = POLICY.model_copy(
     update={
-        "shadow": Shadow(skip=True),
+        "shadow": ShadowPolicy(skip=True),
         "steps": Policy().steps[3:],
         "guards": POLICY.guards.model_copy(update={"stall_s": 1.0}),
     }

@@ -6,13 +6,13 @@ import pytest
 
 from serve.base.errors import LostLease, StoreFailed
 from serve.rollout.records import ActWanted, RoutesWanted
-from serve.rollout.state.policy import Shadow
+from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 
-SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def test_two_keepers_by_accident_are_one_that_acts(keeping: Keeping, gateway: Gateway, file: str) -> None:
@@ -33,7 +33,7 @@ def test_the_other_keeper_takes_over_with_all_that_was_counted(
 ) -> None:
     """Also what came since the last verdict that was written."""
     other = Keeping(file, keeping.clock)
-    keeping.start(POLICY.model_copy(update={"shadow": Shadow(minimum_pairs=10_000)}))
+    keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=10_000)}))
     other.tick(0)
     for pairs in (1000, 50, 30):
         turn(keeping, gateway, pairs)

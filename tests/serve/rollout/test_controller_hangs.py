@@ -5,7 +5,7 @@ import math
 import pytest
 
 from serve.rollout.replay import replay
-from serve.rollout.state.policy import Shadow, Step
+from serve.rollout.state.policy import ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping
 
@@ -13,7 +13,7 @@ USERS = 1000
 # A minute at 10 %; what is no rate but a stall lasts two seconds as a rule.
 SKIP = POLICY.model_copy(
     update={
-        "shadow": Shadow(skip=True),
+        "shadow": ShadowPolicy(skip=True),
         "steps": (Step(share=0.1), Step(share=1.0)),
         "guards": POLICY.guards.model_copy(update={"stall_s": 2.0}),
     }

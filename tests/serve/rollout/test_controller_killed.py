@@ -11,13 +11,13 @@ from serve.base.errors import StaleRevision
 from serve.rollout.records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.feedback import Outcome, Outcomes
-from serve.rollout.state.policy import AccuracyGuard, Shadow
+from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.feedback import Answered
 from serve.rollout.store.store import Store
 from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping
 
-SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 # Feedback is asked for, so that requests are noted as well.
 TOLD = POLICY.model_copy(
     update={
@@ -170,7 +170,7 @@ def test_an_action_on_old_news_is_refused_after_a_restart_as_well(keeping: Keepi
 
 def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gateway) -> None:
     """For the variant that was chosen, in its step."""
-    keeping.start(TOLD.model_copy(update={"shadow": Shadow(skip=True)}))
+    keeping.start(TOLD.model_copy(update={"shadow": ShadowPolicy(skip=True)}))
     gateway.report(keeping)
     gateway.serve(100, request_id="a")
     gateway.report(keeping)

@@ -4,15 +4,15 @@ from copy import deepcopy
 
 import pytest
 
-from serve.counting.tally import EDGES_MS, Load, Tally
+from serve.counting.tally import EDGES_MS, Tally, VariantLoad
 from serve.rollout.records import ActWanted
 from serve.rollout.replay import replay
-from serve.rollout.state.policy import Guards, LatencyGuard, Shadow
+from serve.rollout.state.policy import Guards, LatencyGuard, ShadowPolicy
 from serve.rollout.trail.trail import Action
 from tests.serve.rollout.keeping import POLICY, Keeping
 
 UNNAMED = POLICY.model_copy(update={"guards": Guards(latency=LatencyGuard(times_baseline=2))})
-SKIP = UNNAMED.model_copy(update={"shadow": Shadow(skip=True)})
+SKIP = UNNAMED.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 class Baseline:
@@ -28,7 +28,9 @@ class Baseline:
             for _ in range(500):
                 self._tally.latency.record(ms)
             self._keeping.clock.now_s += 5
-            loads = {("digits", "fp32"): Load(tally=deepcopy(self._tally), in_flight=0, waiting_rows=0)}
+            loads = {
+                ("digits", "fp32"): VariantLoad(tally=deepcopy(self._tally), in_flight=0, waiting_rows=0)
+            }
             self._keeping.timeline.note(self._keeping.clock.now_s, loads)
             self._keeping.tick(0)
 

@@ -5,11 +5,11 @@ import pytest
 from serve.base.errors import RefusedAction
 from serve.rollout.records import ActWanted, RoutesWanted
 from serve.rollout.replay import replay
-from serve.rollout.state.policy import Shadow
+from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
 
-SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.mended import mended
 from serve.rollout.records import RoutesWanted
 from serve.rollout.situation import Situation
-from serve.rollout.state.policy import AccuracyGuard, Guards, Shadow
+from serve.rollout.state.policy import AccuracyGuard, Guards, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.store import Present
 from serve.rollout.trail.trail import Action
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Clock, Gateway, Keeping, turn
 
-SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def without(*variants: str) -> dict[str, str]:

@@ -1,11 +1,11 @@
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.rollout.state.policy import Shadow
+from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Keeping
 
-SKIP = POLICY.model_copy(update={"shadow": Shadow(skip=True)})
+SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def test_no_rollout_to_an_unproven_variant_skips_the_shadow(keeping: Keeping) -> None:

@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from serve.counting.tally import EDGES_MS, Load, Loads, Tally
+from serve.counting.tally import EDGES_MS, Loads, Tally, VariantLoad
 from serve.rollout.timeline import Timeline
 
 DIGITS = ("digits", "fp32")
@@ -15,7 +15,7 @@ def loads(*latencies_ms: float, errors: int = 0, key: tuple[str, str] = DIGITS) 
         tally.latency.record(latency_ms)
     tally.requests = len(latencies_ms)
     tally.failures["ModelFailed"] = errors
-    return {key: Load(tally=tally, in_flight=0, waiting_rows=0)}
+    return {key: VariantLoad(tally=tally, in_flight=0, waiting_rows=0)}
 
 
 def edge(latency_ms: float) -> float:
@@ -87,7 +87,9 @@ def test_a_quantile_is_of_the_last_ten_minutes() -> None:
     for second in range(0, 3605, 5):
         for _ in range(100):
             tally.latency.record(900.0 if second < 3000 else 3.0)
-        timeline.note(float(second), {DIGITS: Load(tally=deepcopy(tally), in_flight=0, waiting_rows=0)})
+        timeline.note(
+            float(second), {DIGITS: VariantLoad(tally=deepcopy(tally), in_flight=0, waiting_rows=0)}
+        )
     assert timeline.quantile_ms("digits", "fp32", 0.99) == edge(3.0)
 
 

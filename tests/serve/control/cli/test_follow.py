@@ -9,9 +9,9 @@ import pytest
 
 from serve.base.errors import ServerFailed
 from serve.control.cli import follow as following
-from serve.control.cli.client import Client
+from serve.control.cli.client import ControlClient
 from serve.control.cli.follow import follow
-from serve.control.cli.terminal import Journal, open_screen
+from serve.control.cli.terminal import PlainLog, open_screen
 from serve.control.operations import VIEW
 from serve.rollout.records import RolloutView
 from serve.rollout.state.rollout import Phase
@@ -48,7 +48,7 @@ class Acting:
 def test_a_rollout_is_followed_to_its_end(type: Type, endpoint: Endpoint) -> None:
     """Each change is shown."""
     screen = Acting(lambda: type("rollout", "pause", RUNS), lambda: type("rollout", "abort", RUNS))
-    client = Client(endpoint.url)
+    client = ControlClient(endpoint.url)
     last = follow(client, client.ask(VIEW, RUNS), screen)
     assert [phase for phase, _ in screen.shown] == [Phase.STEP, Phase.PAUSED, Phase.ROLLED_BACK]
     assert last.rollout.reason == "aborted"
@@ -59,7 +59,7 @@ def test_a_server_that_is_restarted_is_waited_for(endpoint: Endpoint) -> None:
     over = view("done").model_dump_json().encode()
     with Receiver(Reply(status=503, body=b'{"error": "starting"}'), Reply(body=over)) as server:
         screen = Acting()
-        follow(Client(server.url), view(), screen)
+        follow(ControlClient(server.url), view(), screen)
     assert screen.shown == [(Phase.STEP, ""), (Phase.STEP, f"{server.url}: starting"), (Phase.DONE, "")]
 
 
@@ -67,7 +67,7 @@ def test_a_server_that_does_not_come_back_is_not_waited_for_for_ever(monkeypatch
     """A job that waits must end."""
     monkeypatch.setattr(following, "_PATIENCE_S", 0.05)
     with pytest.raises(ServerFailed, match="no answer"):
-        follow(Client("http://127.0.0.1:1"), view(), Acting())
+        follow(ControlClient("http://127.0.0.1:1"), view(), Acting())
 
 
 @pytest.mark.parametrize(("stage", "code"), [("done", 0), ("rolled back", 1)])
@@ -145,7 +145,7 @@ def test_a_terminal_is_repainted_and_left_as_it_was(tty: Tty) -> None:
 def test_a_terminal_that_cannot_repaint_gets_lines(tty: Tty, monkeypatch: pytest.MonkeyPatch) -> None:
     """As some editors have."""
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(open_screen(tty[0]), Journal)
+    assert isinstance(open_screen(tty[0]), PlainLog)
 
 
 def test_a_view_never_scrolls_a_small_terminal(tty: Tty, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 from serve.control.cli.view import bar, render, summary
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.records import RolloutView
-from serve.rollout.state.policy import Policy, Shadow, Step
+from serve.rollout.state.policy import Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
 from tests.serve.local_control import LocalControl
 from tests.serve.model_keeper import NOW_S
@@ -129,7 +129,7 @@ def test_a_paused_rollout_says_what_to_type() -> None:
 
 def test_a_rollout_without_a_shadow_says_so() -> None:
     """It began with its first step."""
-    policy = Policy(shadow=Shadow(skip=True))
+    policy = Policy(shadow=ShadowPolicy(skip=True))
     assert render(early(policy=policy), 60.0, 80)[2].startswith("no shadow > [1 %] > 5 %")
 
 

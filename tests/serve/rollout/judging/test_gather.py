@@ -5,16 +5,16 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from serve.counting.census import BEFORE, Choice, Count, Run, Sheet
+from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
 from serve.counting.copies import Copies
 from serve.counting.keys import Keys
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.stretch import Stretch
 from serve.rollout.judging.gather import gather
 from serve.rollout.state.policy import Policy
-from serve.rollout.state.rollout import Plan
+from serve.rollout.state.rollout import RolloutPlan
 
-PLAN = Plan(model="digits", baseline="fp32", candidate="int8", policy=Policy(settle_s=0))
+PLAN = RolloutPlan(model="digits", baseline="fp32", candidate="int8", policy=Policy(settle_s=0))
 # Revision 2 is the shadow; 3 and 4 are the first two steps, and 6 is the second one again after a pause.
 SPLITS = {2: (0, 0.0), 3: (1, 0.1), 4: (2, 0.5), 6: (2, 0.5)}
 
@@ -122,9 +122,9 @@ def test_runs_cost_in_the_step_that_was_in_force() -> None:
     """Of all gateways together, by size; a third variant's are nobody's business."""
     sizes = {1: (2, 3.0, 0.8, 1.0), 4: (22, 177.0, 40.0, 90.0)}
     runs = {
-        "fp32": Run(revision=3, rows=90, cpu_ms=180.0, sizes=sizes),
-        "int8": Run(revision=3, rows=10, cpu_ms=5.0),
-        "slim": Run(revision=3, rows=10, cpu_ms=5.0),
+        "fp32": VariantRun(revision=3, rows=90, cpu_ms=180.0, sizes=sizes),
+        "int8": VariantRun(revision=3, rows=10, cpu_ms=5.0),
+        "slim": VariantRun(revision=3, rows=10, cpu_ms=5.0),
     }
     [segment] = gathered(sheet({}, runs=runs), sheet({}, runs=runs)).segments
     both = {1: (4, 6.0, 1.6, 2.0), 4: (44, 354.0, 80.0, 180.0)}
@@ -174,7 +174,7 @@ def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() 
 def test_latency_and_cost_of_a_warm_up_count_nowhere() -> None:
     """Errors do, from the first second of a step; after its half minute all does."""
     plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
-    runs = {"int8": Run(revision=3, rows=10, cpu_ms=5.0)}
+    runs = {"int8": VariantRun(revision=3, rows=10, cpu_ms=5.0)}
     evidence = Evidence()
     for second in range(100, 140):
         one = sheet({(3, False, "int8"): (10, 1, 3)}, runs=runs)

@@ -3,7 +3,7 @@ import pytest
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.evidence.matched import Matched
 from serve.rollout.judging.judge import Kind, Verdict, judge
-from serve.rollout.state.policy import AccuracyGuard, Guards, Policy, Shadow, Step
+from serve.rollout.state.policy import AccuracyGuard, Guards, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.rollouts import at_step, proven, segment
 
@@ -165,7 +165,7 @@ def test_labels_of_the_shadow_count_at_every_step() -> None:
     evidence = Evidence(matched={3: Matched(labelled=90, baseline_alone=30)}, classes=10)
     accuracy = Guards(accuracy=AccuracyGuard())
     assert judge(at_step(4, Policy(guards=accuracy)), evidence, 30.0).kind is Kind.ROLLBACK
-    skipped = Policy(guards=accuracy, shadow=Shadow(skip=True))
+    skipped = Policy(guards=accuracy, shadow=ShadowPolicy(skip=True))
     for policy in (Policy(), skipped):
         assert judge(at_step(4, policy), evidence, 30.0).kind is Kind.CONTINUE
 
@@ -209,7 +209,7 @@ def test_more_guards_ask_for_more_evidence_each() -> None:
     """Bonferroni: the promise of 99 % is for all of them together."""
     five = judge(at_step(1), Evidence(), 1.0).figures[0].harm_at
     policy = Policy(
-        shadow=Shadow(skip=True),
+        shadow=ShadowPolicy(skip=True),
         guards=Guards(accuracy=AccuracyGuard()),
         steps=(Step(share=0.5), Step(share=1)),
     )

@@ -2,7 +2,7 @@ import pytest
 
 from serve.rollout.evidence.evidence import Clusters, Comparison, Drop, Evidence, Moments
 from serve.rollout.judging.judge import Kind, judge
-from serve.rollout.state.policy import Policy, Shadow, Slices
+from serve.rollout.state.policy import Policy, ShadowPolicy, Slices
 from tests.serve.rollout.rollouts import at_step, shadowed
 
 
@@ -81,7 +81,7 @@ def test_a_slice_that_is_too_rare_is_left_out_and_named() -> None:
 def test_slices_are_judged_as_the_policy_says(slices: Slices | None, kind: Kind) -> None:
     """Not at all, or by a limit of their own."""
     evidence = Evidence(shadow=shadowed(10_000, 90), slices={"fr": shadowed(300, 90)})
-    policy = Policy(shadow=Shadow(slices=slices))
+    policy = Policy(shadow=ShadowPolicy(slices=slices))
     assert judge(at_step(0, policy), evidence, 60.0).kind is kind
 
 
@@ -90,7 +90,7 @@ def test_slices_are_judged_as_the_policy_says(slices: Slices | None, kind: Kind)
 )
 def test_drift_is_judged_by_its_limit(cosine: float, kind: Kind) -> None:
     """Against a mean cosine of at least 0.98: above it, below it, and at it."""
-    policy = Policy(shadow=Shadow(cosine=0.98))
+    policy = Policy(shadow=ShadowPolicy(cosine=0.98))
     assert judge(at_step(0, policy), Evidence(shadow=shadowed(2000, 2, cosine)), 60.0).kind is kind
 
 
@@ -99,4 +99,4 @@ def test_divergence_is_judged_by_its_limit(kl: float, kind: Kind) -> None:
     """Against a mean KL divergence of at most 0.01 nats."""
     moments = Moments(count=2000, total=2000 * kl, squares=2000 * 2 * kl**2)
     shadow = shadowed(2000, 2) + Comparison(kl=moments)
-    assert judge(at_step(0, Policy(shadow=Shadow(kl=0.01))), Evidence(shadow=shadow), 60.0).kind is kind
+    assert judge(at_step(0, Policy(shadow=ShadowPolicy(kl=0.01))), Evidence(shadow=shadow), 60.0).kind is kind

@@ -9,7 +9,7 @@ from serve.rollout.advance import advance
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.finding import Figure
 from serve.rollout.judging.judge import Kind, find, judge
-from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase, Rollout
 from tests.serve.rollout.rollouts import at_step, costs, proven, segment
 
@@ -203,7 +203,7 @@ def test_who_asks_only_for_a_limit_gets_its_proof_as_soon_as_it_is_kept() -> Non
     """None of 1,500 over it, where 1 % may: shown without a comparison of two rates that are 0."""
     guard = LatencyGuard(limit_ms=50, excess=None)
     here = segment(4, 3000).model_copy(update={"timed": Pair(baseline=1500, candidate=1500)})
-    policy = Policy(shadow=Shadow(skip=True), guards=Guards(latency=guard))
+    policy = Policy(shadow=ShadowPolicy(skip=True), guards=Guards(latency=guard))
     [found] = [
         each for each in find(at_step(4, policy), Evidence(segments=(here,))) if each.guard == "latency"
     ]

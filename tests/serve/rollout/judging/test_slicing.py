@@ -8,7 +8,7 @@ from serve.rollout.evidence.evalues import log_rate_below
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.judging.judge import Kind, judge
 from serve.rollout.judging.slicing import least_pairs, missing_of, not_compared, short_of
-from serve.rollout.state.policy import Policy, Shadow, Slices
+from serve.rollout.state.policy import Policy, ShadowPolicy, Slices
 from tests.serve.rollout.rollouts import at_step, shadowed
 
 
@@ -40,7 +40,7 @@ def test_the_rarest_three_are_named() -> None:
 @pytest.mark.parametrize("slices", [None, Slices(maximum_s=0)])
 def test_nobody_waits_where_the_policy_does_not_ask(slices: Slices | None) -> None:
     """Slices that are not judged, or not waited for."""
-    assert missing_of(Policy(shadow=Shadow(slices=slices)), {"fr": shadowed(1, 0)}, 0.0) == []
+    assert missing_of(Policy(shadow=ShadowPolicy(slices=slices)), {"fr": shadowed(1, 0)}, 0.0) == []
 
 
 @pytest.mark.parametrize("share", [0.01, 0.02, 0.03])

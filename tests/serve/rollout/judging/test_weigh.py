@@ -4,7 +4,7 @@ import pytest
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.judge import find
 from serve.rollout.judging.weigh import Tick, Weighing, weigh
-from serve.rollout.state.policy import ErrorGuard, Guards, LatencyGuard, Policy, Shadow
+from serve.rollout.state.policy import ErrorGuard, Guards, LatencyGuard, Policy, ShadowPolicy
 from tests.serve.rollout.rollouts import at_step
 
 
@@ -43,7 +43,7 @@ def test_it_finds_what_a_rollout_finds() -> None:
         )
         whole = tick if not evidence.segments else evidence.segments[0] + tick
         evidence = Evidence(segments=(whole,))
-    policy = Policy(shadow=Shadow(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
+    policy = Policy(shadow=ShadowPolicy(skip=True), guards=Guards(latency=LatencyGuard(limit_ms=50)))
     errors, latency, *_, split = find(at_step(1, policy), evidence)
     weighed = weigh(weighing(ticks)).figures
     apart = {"harm_at", "harm", "safe"}

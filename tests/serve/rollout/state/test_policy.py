@@ -9,7 +9,7 @@ from serve.rollout.state.policy import (
     Guards,
     LatencyGuard,
     Policy,
-    Shadow,
+    ShadowPolicy,
     Slices,
     Step,
     load_policy,
@@ -117,7 +117,7 @@ def test_a_password_in_a_webhook_that_is_refused_is_not_said_again() -> None:
 def test_the_guide_names_every_key() -> None:
     """In the words of the file that a person writes."""
     guide = GUIDE.read_text()
-    records = (Policy, Shadow, Slices, Step, Guards, ErrorGuard, LatencyGuard, AccuracyGuard)
+    records = (Policy, ShadowPolicy, Slices, Step, Guards, ErrorGuard, LatencyGuard, AccuracyGuard)
     missing = {key for record in records for key in record.model_fields if f"`{key}`" not in guide}
     # These stand in the guide's own words.
     assert missing <= {"shadow", "steps", "guards", "errors", "latency", "accuracy"}

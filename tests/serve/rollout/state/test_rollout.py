@@ -3,8 +3,8 @@ from pydantic import ValidationError
 
 from serve.base.routing import Routes
 from serve.counting.quantiles import NO_LIMITS
-from serve.rollout.state.policy import Guards, LatencyGuard, Policy, Shadow
-from serve.rollout.state.rollout import Phase, Plan, fix_limits, start
+from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
+from serve.rollout.state.rollout import Phase, RolloutPlan, fix_limits, start
 from tests.serve.rollout.rollouts import at_step, begun
 
 
@@ -16,7 +16,7 @@ def test_it_begins_in_the_shadow_with_no_user_on_the_candidate() -> None:
 
 def test_the_shadow_may_be_skipped_in_so_many_words() -> None:
     """Then the first step is the beginning."""
-    rollout = begun(Policy(shadow=Shadow(skip=True)))
+    rollout = begun(Policy(shadow=ShadowPolicy(skip=True)))
     assert (rollout.phase, rollout.step, rollout.share, rollout.shadow_share) == (Phase.STEP, 1, 0.01, 0.0)
 
 
@@ -51,7 +51,7 @@ def test_the_limit_is_fixed_when_the_rollout_starts() -> None:
 
 def test_a_limit_that_was_not_known_can_be_fixed_later() -> None:
     """A baseline without traffic has no quantile yet."""
-    unknown = start("r1", Plan(model="digits", baseline="fp32", candidate="int8"), None, "ann", 0.0)
+    unknown = start("r1", RolloutPlan(model="digits", baseline="fp32", candidate="int8"), None, "ann", 0.0)
     assert unknown.limit_ms is None
     known = fix_limits(unknown, 8.0, (2.0, None, None))
     assert (known.limit_ms, known.steady_ms) == (10.0, (2.0, None, None))
@@ -61,11 +61,11 @@ def test_a_limit_that_was_not_known_can_be_fixed_later() -> None:
 def test_a_limit_in_ms_needs_no_baseline() -> None:
     """It is taken as written."""
     policy = Policy(guards=Guards(latency=LatencyGuard(limit_ms=40)))
-    plan = Plan(model="digits", baseline="fp32", candidate="int8", policy=policy)
+    plan = RolloutPlan(model="digits", baseline="fp32", candidate="int8", policy=policy)
     assert start("r1", plan, None, "ann", 0.0).limit_ms == 40
 
 
 def test_a_variant_is_not_rolled_out_against_itself() -> None:
     """The message names it."""
     with pytest.raises(ValidationError, match="candidate 'fp32' is the baseline"):
-        Plan(model="digits", baseline="fp32", candidate="fp32")
+        RolloutPlan(model="digits", baseline="fp32", candidate="fp32")

@@ -11,7 +11,7 @@ import pytest
 
 from serve.base.errors import BrokenTrail
 from serve.control.at_once import AtOnce
-from serve.rollout.state.policy import Shadow
+from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.trail.seal_key import SealKey
@@ -21,7 +21,7 @@ from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping, turn
 # What fails all the time is told from a stall of a second, as a rule: soon.
 SKIP = POLICY.model_copy(
     update={
-        "shadow": Shadow(skip=True),
+        "shadow": ShadowPolicy(skip=True),
         "guards": POLICY.guards.model_copy(update={"stall_s": 1.0}),
     }
 )

@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import StoreFailed
-from serve.rollout.trail.anchor import Anchor, Head
+from serve.rollout.trail.anchor import Anchor, TrailEnd
 
 
-def head(number: int, model: str = "digits", *, accepted: bool = False) -> Head:
+def head(number: int, model: str = "digits", *, accepted: bool = False) -> TrailEnd:
     """The end of a trail."""
-    return Head(model=model, number=number, digest=f"{number:064x}", accepted=accepted)
+    return TrailEnd(model=model, number=number, digest=f"{number:064x}", accepted=accepted)
 
 
 def test_the_last_line_of_a_model_is_its_head(tmp_path: Path) -> None:
