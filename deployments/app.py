@@ -7,7 +7,7 @@ from ray.serve import Application
 
 from deployments.gateway import Gateway
 from deployments.keeper import Keeper
-from deployments.plan import ServerPlan
+from deployments.server_plan import ServerPlan
 
 # Far above what the gateways' own queues let through: they decide, not Ray.
 _MAX_ONGOING = 10_000

@@ -5,9 +5,9 @@ import sys
 import time
 from pathlib import Path
 
-from deployments.plan import ServerPlan, parse_all_weights, parse_placements
 from deployments.processes import go_on_guarded, stop_if_asked
 from deployments.repository_index import tell_unserved
+from deployments.server_plan import ServerPlan, parse_all_weights, parse_placements
 from serve.base.access import read_grants
 from serve.base.errors import InvalidRecord, StoreFailed
 from serve.base.settings import Settings

@@ -12,21 +12,21 @@ from ray.exceptions import RayError
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 
-from deployments.gateways import Report, journals_of, notices_of
+from deployments.gateway_reports import Report, journals_of, notices_of
 from deployments.keeper import Keeper
 from deployments.keeper_proxy import RemoteControl, RemoteRepository
 from deployments.logs import forgive_logs
 from deployments.loopback import close_doors
-from deployments.plan import ServerPlan
-from deployments.variant import Apart
-from serve.app.app import create_app
+from deployments.server_plan import ServerPlan
+from deployments.variant_replica import Apart
+from serve.app.asgi import create_app
 from serve.base.errors import CounterweightError, VariantUnavailable
 from serve.counting.journal import open_journal
 from serve.engine.catalog import Catalog, LoadedVariant
 from serve.engine.placement import Placement, Together
 from serve.engine.registry import Registry
 from serve.engine.session import open_session
-from serve.http.server import HttpServer
+from serve.http.http_server import HttpServer
 from serve.observe.access_log import AccessLog
 from serve.observe.observer import Observer
 from serve.observe.tracing import make_tracer

@@ -11,8 +11,8 @@ import ray
 from ray import serve as ray_serve
 from ray.exceptions import RayError
 
-from deployments.plan import ServerPlan
-from deployments.variant import host_of
+from deployments.server_plan import ServerPlan
+from deployments.variant_replica import host_of
 from serve.base.errors import CounterweightError, InvalidBundle
 from serve.bundles.bundle import MANIFEST, Bundle, read_file
 from serve.bundles.repository import StoredModel

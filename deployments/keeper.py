@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from deployments.catalog_file import CatalogFile
-from deployments.gateways import Gateways, Reply, Report, journals_of, notices_of
+from deployments.gateway_reports import Gateways, Reply, Report, journals_of, notices_of
 from deployments.hosts import Hosts
 from deployments.lineup import find_absent, line_up, plan_lineup, recall_absent
 from deployments.logs import forgive_logs
 from deployments.loopback import close_doors
 from deployments.meter import Meter
-from deployments.plan import ServerPlan
 from deployments.repository_index import describe_bundles, find_loaded, list_variants, read_stored
+from deployments.server_plan import ServerPlan
 from deployments.store_thread import StoreThread
 from serve.base.errors import CounterweightError, InvalidBundle
 from serve.bundles.repository import StoredModel

@@ -9,15 +9,15 @@ from ray.serve.handle import DeploymentHandle
 
 from deployments.keeper import Keeper
 from serve.base.errors import CounterweightError, RefusedAction, StaleRevision, Unwritten, VariantUnavailable
-from serve.control.operation import Operation
+from serve.control.operation_row import Operation
 from serve.control.operations import ACTS, VIEW
 from serve.counting.breaker import Trip
 from serve.counting.usage import Usage
 from serve.engine.catalog import IndexEntry
 from serve.engine.keeper_silence import KeeperSilence
 from serve.engine.registry import Registry
+from serve.rollout.api_records import RolloutView
 from serve.rollout.notices import Notices
-from serve.rollout.records import RolloutView
 
 A = TypeVar("A")
 

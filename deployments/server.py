@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deployments.environment import set_ray_environment
-from deployments.gateways import journals_of
-from deployments.plan import ServerPlan
+from deployments.gateway_reports import journals_of
 from deployments.ports import require_free
 from deployments.processes import adopt_orphans, descendants, stop, stop_if_asked, stop_on_signals
+from deployments.ray_settings import set_ray_environment
+from deployments.server_plan import ServerPlan
 from serve.base.errors import ServerFailed
 from serve.counting.journal import clear, stand
 

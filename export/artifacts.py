@@ -8,7 +8,7 @@ import torch
 from pydantic import JsonValue
 
 from export.data.datasets import Data
-from export.data.text import Tokenizer
+from export.data.tokenizer import Tokenizer
 from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS
 from serve.bundles.figures import Parity, Task

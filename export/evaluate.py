@@ -14,17 +14,17 @@ from export.data.inputs import TOKENS
 from export.errors import ExportFailed
 from export.longest import find_longest, require_longest
 from export.onnx.graph import read_opset
-from export.onnx.probe import BATCH
+from export.onnx.probe_rows import BATCH
 from export.onnx.ranges import find_ranges
-from export.proof.constant import find_unproven
+from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
 from export.proof.graph_stats import dissect
 from export.proof.held_out import Answers, answers
 from export.proof.mixing import advise, find_mixer
-from export.proof.outputs import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
+from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.quality import measure
-from export.proof.rows import NUMBER, find_dependence
+from export.proof.row_independence import NUMBER, find_dependence
 from export.proof.speed import measure_speed
 from export.proof.task import require_task
 from export.recipe import Recipe

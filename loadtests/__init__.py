@@ -1,1 +1,1 @@
-"""Load tests that know only a URL. The only room that names locust."""
+"""Load tests: they ask a server over HTTP, as its clients do. The only room that names Locust."""

@@ -13,10 +13,10 @@ from tabulate import tabulate
 
 from loadtests.errors import LoadTestError
 from loadtests.peers.process import ServerProcess, end_in_order
-from loadtests.render.read import read_report
+from loadtests.render.read_report import read_report
 from loadtests.report import Interval, LoadReport, Ratio
 from loadtests.sending.client import Client
-from loadtests.sending.metadata import read_metadata
+from loadtests.sending.model_metadata import read_metadata
 
 _ROOT = Path(__file__).parents[1]
 # Model -> its real inputs and its baseline.

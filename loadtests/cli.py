@@ -5,15 +5,15 @@ import sys
 
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits, load_limits
-from loadtests.parser import loadtest_parser
-from loadtests.plan import LoadPlan, check_pins, check_url, make_plan, parse_profile, steady
-from loadtests.render.read import read_report
-from loadtests.render.table import table
+from loadtests.load_plan import LoadPlan, check_pins, check_url, make_plan, parse_profile, steady
+from loadtests.loadtest_parser import loadtest_parser
+from loadtests.render.read_report import read_report
+from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import LoadReport, TestOutcome
 from loadtests.sending.client import Client, read_token
 from loadtests.sending.endings import interrupting
-from loadtests.sending.metadata import ModelMetadata, read_metadata
+from loadtests.sending.model_metadata import ModelMetadata, read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
 from loadtests.sending.samples import write_records
 
@@ -66,7 +66,7 @@ def _run(
     # These import locust, which patches the process.
     from loadtests.kinds.capacity import find_capacity
     from loadtests.kinds.compare import compare
-    from loadtests.kinds.run import run
+    from loadtests.kinds.load import run
     from loadtests.kinds.soak import soak
     from loadtests.sending.measure import LoadTarget
 

@@ -12,8 +12,8 @@ from pydantic import Field
 
 from loadtests.judging.contention import Contention
 from loadtests.judging.limits import Limits
-from loadtests.plan import LoadPlan
-from loadtests.record import Record
+from loadtests.load_plan import LoadPlan
+from serve.base.record import Record
 
 Latency = Literal["p50", "p95", "p99", "mean"]
 Kind = Literal["run", "compare", "capacity", "soak"]

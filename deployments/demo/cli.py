@@ -19,7 +19,7 @@ def demo(arguments: list[str]) -> int:
     stop_on_signals()
     # Only now: matplotlib takes a second.
     from deployments.demo.chain import OUT, make_model, measure, served, write
-    from deployments.demo.page import render
+    from deployments.demo.demo_page import render
     from deployments.demo.summary import table
 
     began = time.monotonic()

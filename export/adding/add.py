@@ -8,7 +8,7 @@ from pathlib import Path
 
 from export.adding.candidate import Candidate, read_candidate
 from export.adding.fit import inputs_of, require_fit
-from export.adding.form import require_form
+from export.adding.output_check import require_form
 from export.cpu import read_cpu
 from export.errors import InvalidSource
 from export.onnx.graph import read_opset

@@ -16,7 +16,7 @@ from export.proof.floor import require_measurable
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 from serve.bundles.bundle import Provenance
 from serve.bundles.repository import StoredModel, read_model
 

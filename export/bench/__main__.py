@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from export.bench.calibration_memory import measure_calibration
 from export.bench.front import find_front, judge_targets
 from export.bench.images import BATCHES, measure_images
-from export.bench.memory import measure_calibration
 from export.bench.report import CompressionReport, TextPoint, show
 from export.bench.rivals import make_rivals
 from export.bench.texts import SHAPES, encode, measure_texts

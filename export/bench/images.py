@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from export.bench.graph_speed import compare_speed, open_graph
 from export.bench.report import ImagePoint
-from export.bench.speed import compare_speed, open_graph
 from export.recipes.digits_resnet import digits_resnet_data
 from serve.bundles.bundle import Bundle
 

@@ -9,8 +9,8 @@ import tokenizers
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from export.bench.graph_speed import compare_speed, open_graph
 from export.bench.report import TextPoint
-from export.bench.speed import compare_speed, open_graph
 from export.proof.likeness import mean_cosine, rank_correlation
 from serve.base.tensor import Arrays
 

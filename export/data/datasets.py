@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from export.data.inputs import TOKENS, Lengths, hash_rows, name_dims, read_inputs
 from export.data.labels import Labels, read_labels
-from export.data.text import Tokenizer
+from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData
 from export.factories import call_factory
 from export.recipe import DataSource

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.data.text import Tokenizer
+from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData, reason_of
 from serve.base.tensor import DATATYPES, Arrays
 

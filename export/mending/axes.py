@@ -5,10 +5,10 @@ from typing import Any
 
 from export.data.datasets import Split
 from export.errors import ExportFailed
-from export.mending.batch import free_batch
-from export.mending.inputs import InputForm, read_forms
+from export.mending.batch_dimension import free_batch
+from export.mending.input_axes import InputForm, read_forms
 from export.mending.tried import Tried
-from export.proof.rows import is_another, trials
+from export.proof.row_independence import is_another, trials
 
 Batch = tuple[Tried, dict[str, InputForm], float | None]
 

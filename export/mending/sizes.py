@@ -7,9 +7,9 @@ import numpy as np
 
 from export.data.inputs import MASK, TOKENS
 from export.errors import ExportFailed
-from export.mending.inputs import Shape
+from export.mending.input_axes import Shape
 from export.mending.tried import Tried
-from export.onnx.probe import BATCH
+from export.onnx.probe_rows import BATCH
 from serve.base.tensor import Arrays
 
 

@@ -9,8 +9,8 @@ import onnxruntime
 
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
-from export.mending.inputs import InputForm, turn_all
-from export.onnx.probe import PROBES, probe
+from export.mending.input_axes import InputForm, turn_all
+from export.onnx.probe_rows import PROBES, probe
 from serve.base.tensor import Arrays
 
 _OTHER_TYPES = (

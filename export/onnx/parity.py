@@ -13,7 +13,7 @@ from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from export.forward import forward, to_tensors
 from export.nearness import SAME_FLOATS, largest_apart
-from export.onnx.probe import PROBES, distance, probe
+from export.onnx.probe_rows import PROBES, distance, probe
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.bundles.figures import Parity
 

@@ -17,7 +17,7 @@ from export.forward import bind, flatten, to_tensors
 from export.mending.sizes import refuse_empty
 from export.onnx.graph import clean, require_unique_names
 from export.onnx.parity import ask_torch, prove_parity
-from export.onnx.probe import BATCH, EXAMPLE, probe
+from export.onnx.probe_rows import BATCH, EXAMPLE, probe
 from serve.base.tensor import Signature, TensorSpec, datatype_of
 
 

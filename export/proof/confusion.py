@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from export.data.labels import name_class
-from export.proof.labelled import Classes
+from export.proof.label_metrics import Classes
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import Confusion
 

@@ -9,7 +9,7 @@ from scipy.special import ndtri
 
 from export.proof.bootstrap import CONFIDENCE, Floats
 from export.proof.held_out import Answers
-from export.proof.outputs import few_rows
+from export.proof.output_quality import few_rows
 from serve.bundles.figures import Estimate, Meaning, OutputFigures
 from serve.engine.closeness import log_shares
 

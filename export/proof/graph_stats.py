@@ -12,7 +12,7 @@ import onnxruntime
 
 from export.data.datasets import Split
 from export.proof.graph_cost import count_multiply_adds
-from export.proof.parameters import count_parameters
+from export.proof.parameter_count import count_parameters
 from serve.base.record import Record
 from serve.base.tensor import Arrays
 from serve.bundles.figures import Count

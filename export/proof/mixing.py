@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.onnx.graph import nodes_of
-from export.proof.rows import LARGEST_ROWS, NUMBER, ROWS, first_rows, is_another, large_trial, trials
+from export.proof.row_independence import (
+    LARGEST_ROWS,
+    NUMBER,
+    ROWS,
+    first_rows,
+    is_another,
+    large_trial,
+    trials,
+)
 from export.quantization.calibration import TensorWatch
 
 # They round by the range of all that comes.

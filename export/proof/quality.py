@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from export.data.labels import IGNORE, Labels
 from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals, share_interval
 from export.proof.confusion import count_confusions
-from export.proof.labelled import Items, compare_by_labels
+from export.proof.label_metrics import Items, compare_by_labels
 from export.proof.likeness import mean_cosine, rank_correlation
-from export.proof.outputs import compare_all, estimate_agreement, few_rows
+from export.proof.output_quality import compare_all, estimate_agreement, few_rows
 from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Meaning, Quality, Task
 from serve.engine.closeness import log_shares
 from serve.engine.compare_outputs import Differences

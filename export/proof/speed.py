@@ -10,8 +10,8 @@ from export.data.datasets import Split
 from export.data.inputs import TOKENS
 from export.proof.bootstrap import Floats
 from export.proof.curve import compare, find_knee, warn
-from export.proof.memory import measure_session_bytes
 from export.proof.rounds import BUDGET_S, ENOUGH_S, MOST_ROUNDS, count_rounds
+from export.proof.session_memory import measure_session_bytes
 from serve.base.tensor import Arrays
 from serve.bundles.figures import Estimate, Speed, SpeedPoint
 from serve.engine.session import Session

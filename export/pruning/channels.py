@@ -12,7 +12,7 @@ from export.forward import Tensors
 from export.onnx.patterns import match
 from export.pruning.columns import find_columns, trace_columns
 from export.pruning.coupled import Coupled, Part, is_depthwise, join_shared
-from export.pruning.follow import LAYERS, find_heads, follow
+from export.pruning.dependencies import LAYERS, find_heads, follow
 from export.pruning.ties import find_ties, tie
 from export.pruning.whole import is_whole
 from export.step import Prune

@@ -10,15 +10,15 @@ from pydantic import JsonValue
 from export.artifacts import Context, Made
 from export.errors import StepFailed
 from export.forward import Tensors
+from export.pruning.attention_heads import remove_heads
 from export.pruning.channels import Channels
 from export.pruning.coupled import spread
 from export.pruning.duplicate import duplicate
-from export.pruning.example import example_of
-from export.pruning.heads import remove_heads
 from export.pruning.importance import weigh
 from export.pruning.multiply_adds import count_multiply_adds
 from export.pruning.proof import Proof
 from export.pruning.ranking import Ranking, make_ranking
+from export.pruning.traced_rows import example_of
 from export.pruning.weakest import Removed, plan_removal
 from export.step import Prune
 

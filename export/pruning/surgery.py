@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from export.artifacts import Context, Note
-from export.pruning.example import example_of
 from export.pruning.stack import keep_layers
 from export.pruning.structure import remove
+from export.pruning.traced_rows import example_of
 from export.step import Student
 from export.training.students import make_student
 

@@ -12,10 +12,11 @@ from pydantic import JsonValue
 from export.artifacts import Note
 from export.onnx.graph import nodes_of
 from export.proof.graph_cost import count_by_output
-from export.quantization import dynamic, static, weights
+from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
+from export.quantization import weight_only as weights
 from export.quantization.layers import WEIGHTS, Layer, find_layers
-from export.quantization.trial import TrialPlan
+from export.quantization.operator_trial import TrialPlan
 from export.rewrites.wiring import Wiring
 from serve.base.tensor import Arrays
 

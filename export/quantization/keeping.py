@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from export.data.datasets import Split
 from export.errors import StepFailed
 from export.quantization.layers import Layer
-from export.quantization.trial import Miss, TrialPlan, find_misses
+from export.quantization.operator_trial import Miss, TrialPlan, find_misses
 
 
 def find_untrue(plan: TrialPlan, layers: Sequence[Layer], split: Split) -> dict[str, str]:

@@ -10,8 +10,8 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import quant_pre_process
 
+from export.quantization.added_names import separate
 from export.quantization.calibration import TensorWatch
-from export.quantization.names import separate
 from export.rewrites.finish import finish
 from export.rewrites.wiring import Wiring, read_attribute
 

@@ -16,7 +16,7 @@ from export.report import tables
 from export.report.captions import describe_curves, describe_front
 from export.report.charts import draw_classes, draw_curves, draw_front, draw_sensitivity, write_svg
 from export.report.classes import list_classes
-from export.report.examples import find_examples
+from export.report.disagreements import find_examples
 from export.report.pareto import describe, stand
 from serve.bundles.bundle import Bundle
 

@@ -1,1 +1,1 @@
-"""Where trained models come from: one file per kind of source, `read.py` in front."""
+"""Where trained models come from: one file per kind of source, `read_trained.py` in front."""

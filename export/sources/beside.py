@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from export.artifacts import Trained
-from export.data.text import KNOWN, NEEDED, Tokenizer
+from export.data.tokenizer import KNOWN, NEEDED, Tokenizer
 from export.errors import InvalidSource
 from export.recipe import Beside
 from export.sources.files import read_file
 from serve.bundles.bundle import LABELS, sha256
 from serve.bundles.figures import Task
-from serve.engine.text import TOKENIZER
+from serve.engine.text_input import TOKENIZER
 
 Inputs = Mapping[str, np.dtype[np.signedinteger]]
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from export.artifacts import Trained
-from export.data.text import NEEDED
+from export.data.tokenizer import NEEDED
 from export.errors import InvalidSource
 from export.factories import call_factory
 from export.recipe import FactorySource

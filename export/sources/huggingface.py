@@ -9,13 +9,13 @@ import torch
 from pydantic import JsonValue
 
 from export.artifacts import Trained
-from export.data.text import Tokenizer
+from export.data.tokenizer import Tokenizer
 from export.errors import InvalidSource, reason_of
 from export.recipe import HuggingFaceSource
 from export.sources.files import read_file
-from export.sources.heads import Pooling, TaskHead, wrap
 from export.sources.hub import digest_model, find_model, quiet
 from export.sources.module import require_sound
+from export.sources.task_heads import Pooling, TaskHead, wrap
 from export.sources.weights import refuse_nan
 from serve.base.record import nearest
 from serve.bundles.bundle import LABELS

@@ -9,10 +9,10 @@ from export.artifacts import Context, Made, Note
 from export.errors import StepFailed
 from export.pruning.bypass import find_bypass_fault
 from export.pruning.duplicate import duplicate
-from export.pruning.example import example_of, output_shapes, require_shapes
 from export.pruning.multiply_adds import count_multiply_adds
 from export.pruning.reference import Reference
 from export.pruning.stack import find_stack, keep_layers
+from export.pruning.traced_rows import example_of, output_shapes, require_shapes
 from export.step import DropLayers
 from export.training.answers import module_answers
 from export.training.scores import distance, read_baseline

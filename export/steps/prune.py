@@ -6,10 +6,10 @@ import torch
 from pydantic import JsonValue
 
 from export.artifacts import Context, Made, Note
-from export.pruning.example import example_of, output_shapes, require_shapes
 from export.pruning.multiply_adds import count_multiply_adds
 from export.pruning.structure import Structure
-from export.pruning.weights import describe_weights, prune_weights
+from export.pruning.traced_rows import example_of, output_shapes, require_shapes
+from export.pruning.weight_pruning import describe_weights, prune_weights
 from export.step import Prune
 from export.steps.finetune import recover
 

@@ -11,16 +11,17 @@ from export.errors import StepFailed
 from export.onnx.graph import clean
 from export.onnx.patterns import match as match_names
 from export.proof.graph_stats import longest_row
-from export.quantization import dynamic, static, weights
+from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
+from export.quantization import weight_only as weights
 from export.quantization.account import OPERATORS, account
 from export.quantization.calibration import calibrate
-from export.quantization.channels import level
 from export.quantization.keeping import find_untrue
 from export.quantization.layers import DOUBLE, Layer, find_layers
+from export.quantization.operator_trial import TrialPlan
+from export.quantization.outlier_channels import level
 from export.quantization.prepare import prepare, split_gemms
 from export.quantization.sensitivity import SensitiveLayers, count_multiply_adds, find_sensitive
-from export.quantization.trial import TrialPlan
 from export.rewrites.norms import unskip
 from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
 from export.rewrites.single import to_single

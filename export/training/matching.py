@@ -13,7 +13,7 @@ from export.errors import InvalidData, StepFailed
 from export.forward import Tensors, forward, to_tensors
 from export.step import Distill, Match
 from export.training.batches import Rows
-from export.training.layers import Seen, eager_attention, layers_of, pair_layers, watch
+from export.training.layer_outputs import Seen, eager_attention, layers_of, pair_layers, watch
 from export.training.losses import (
     attention_loss,
     embeddings_loss,

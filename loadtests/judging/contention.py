@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from loadtests.record import Record
+from serve.base.record import Record
 
 # Of the thread that sends: nanoseconds that it ran, and that it stood in the run queue.
 _SCHEDULED = Path("/proc/self/schedstat")

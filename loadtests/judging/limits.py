@@ -8,7 +8,7 @@ import yaml
 from pydantic import Field, ValidationError
 
 from loadtests.errors import LoadTestError
-from loadtests.record import Record, explain, nearest
+from serve.base.record import Record, explain, nearest
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from loadtests.judging.aggregation import describe_sender, estimate_quantile, over_limit
+from loadtests.judging.checks import COMPLETED, OVER_LIMIT, guard_backlog
 from loadtests.judging.confidence import bound_rate
-from loadtests.judging.figures import describe_sender, estimate_quantile, over_limit
-from loadtests.judging.guards import COMPLETED, OVER_LIMIT, guard_backlog
 from loadtests.judging.limits import Limits
 from loadtests.judging.search import RateTrial
 from loadtests.judging.validity import check_sender, is_stolen
-from loadtests.plan import LoadPlan
+from loadtests.load_plan import LoadPlan
 from loadtests.report import Interval, Probe, TestOutcome
 from loadtests.sending.live import Live
 from loadtests.sending.measurement import Measurement

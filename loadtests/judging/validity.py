@@ -5,11 +5,11 @@ from itertools import combinations
 
 import numpy as np
 
+from loadtests.judging.aggregation import estimate_quantile
 from loadtests.judging.contention import Contention, count_cores, is_contended, tell
-from loadtests.judging.figures import estimate_quantile
 from loadtests.judging.limits import Limits
 from loadtests.judging.ratios import BEYOND
-from loadtests.plan import LoadPlan
+from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, Interval, Ratio, SenderReport, TestOutcome
 from loadtests.sending.samples import Samples
 

@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import count
 
+from loadtests.judging.aggregation import describe_sender
 from loadtests.judging.causes import count_causes
+from loadtests.judging.checks import COMPLETED, decide
 from loadtests.judging.contention import ContentionClock
-from loadtests.judging.cost import read_meter, reckon
-from loadtests.judging.figures import describe_sender
-from loadtests.judging.guards import COMPLETED, decide
 from loadtests.judging.limits import Limits
 from loadtests.judging.probe import PROOF_REQUESTS, StopRule, judge_probe
+from loadtests.judging.request_cost import read_meter, reckon
 from loadtests.judging.search import CONFIRMATIONS, RateTrial, SearchResult, next_trial, stand
 from loadtests.kinds.load import NO_COST
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import Capacity, Check, LoadReport, Probe, RequestCost, SenderReport, TestOutcome
 from loadtests.sending.client import Client
-from loadtests.sending.environment import StealClock, read_environment
+from loadtests.sending.machine import StealClock, read_environment
 from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.measurement import Measurement
 

@@ -6,13 +6,13 @@ from typing import Any, Literal
 import numpy as np
 
 from loadtests.errors import LoadTestError
-from loadtests.judging.figures import describe_sender, over_limit
-from loadtests.judging.guards import guard_errors, guard_ratio, guard_weighed
+from loadtests.judging.aggregation import describe_sender, over_limit
+from loadtests.judging.checks import guard_errors, guard_ratio, guard_weighed
 from loadtests.judging.limits import Limits
 from loadtests.judging.ratios import compare_latency
 from loadtests.judging.validity import check_samples, check_sender, check_steady, check_twins
 from loadtests.kinds.load import LoadRun, check_backlog, load, report_run
-from loadtests.plan import LoadPlan
+from loadtests.load_plan import LoadPlan
 from loadtests.report import CandidateComparison, Check, LoadReport, Ratio, TestOutcome, WeighedEvents
 from loadtests.sending.client import Client
 from loadtests.sending.measure import LoadTarget

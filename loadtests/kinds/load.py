@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from loadtests.judging.aggregation import describe, describe_sender, make_timeline, split_by_variant
 from loadtests.judging.causes import count_causes
-from loadtests.judging.cost import CpuReading, read_meter, reckon
-from loadtests.judging.figures import describe, describe_sender, make_timeline, split_by_variant
-from loadtests.judging.guards import decide, excuse, guard_backlog, guard_errors, guard_latency
+from loadtests.judging.checks import decide, excuse, guard_backlog, guard_errors, guard_latency
 from loadtests.judging.limits import Limits
+from loadtests.judging.request_cost import CpuReading, read_meter, reckon
 from loadtests.judging.validity import check_samples, check_sender, check_steady
-from loadtests.plan import LoadPlan
+from loadtests.load_plan import LoadPlan
 from loadtests.report import (
     CandidateComparison,
     Check,
@@ -23,10 +23,10 @@ from loadtests.report import (
     VariantReport,
 )
 from loadtests.sending.client import Client
-from loadtests.sending.environment import read_environment
 from loadtests.sending.live import Live
+from loadtests.sending.machine import read_environment
 from loadtests.sending.measurement import Measurement
-from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.samples import Samples
 
 if TYPE_CHECKING:
@@ -201,3 +201,9 @@ def find_costs(
     if after is None:
         return {}
     return reckon(before, after, plan.model, measured.cpu_s / len(measured.samples), limits)
+
+
+def run(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
+    """The report, and the raw record of every request, the warm-up's among them."""
+    loaded = load(client, target, plan, limits)
+    return report_run("run", loaded, check_run(loaded)), loaded.measured.samples

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from loadtests.judging.cost import read_meter
-from loadtests.judging.figures import estimate_quantile
-from loadtests.judging.guards import excuse
+from loadtests.judging.aggregation import estimate_quantile
+from loadtests.judging.checks import excuse
 from loadtests.judging.limits import Limits
+from loadtests.judging.request_cost import read_meter
 from loadtests.kinds.load import LoadRun, check_run, load, report_run
-from loadtests.plan import LoadPlan
+from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, Interval, LoadReport, TestOutcome, TestTimeline
 from loadtests.sending.client import Client
 from loadtests.sending.live import Live

@@ -13,17 +13,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
-from loadtests.peers.check import Onnxruntime
-from loadtests.peers.picture import draw
+from loadtests.peers.answer_parity import Onnxruntime
+from loadtests.peers.cost_chart import draw
+from loadtests.peers.peer_servers import Server, ours, peers
 from loadtests.peers.process import end_in_order
 from loadtests.peers.race import BenchRound, Race
 from loadtests.peers.report import PartReport, ServingReport, table
-from loadtests.peers.server import Server, ours, peers
 from loadtests.peers.workload import DIGITS, MINILM, copy_repository
 from loadtests.peers.wrk import find_wrk
-from loadtests.record import nearest
 from loadtests.render.write import write_text
-from loadtests.sending.environment import cpu_name
+from loadtests.sending.machine import cpu_name
+from serve.base.record import nearest
 
 _INTERRUPTED = 130
 _ENVIRONMENTS = Path(__file__).parents[2] / "build" / "peers"

@@ -8,7 +8,7 @@ from typing import Any
 import bentoml  # type: ignore[import-not-found]
 import numpy as np
 
-from loadtests.peers.session import batch_rows, open_session
+from loadtests.peers.peer_session import batch_rows, open_session
 
 _ROWS = batch_rows()
 _BATCHING = {"batchable": True, "max_batch_size": _ROWS} if _ROWS > 1 else {}

@@ -14,7 +14,7 @@ import numpy as np
 from fastapi import FastAPI, HTTPException
 from pydantic import BaseModel
 
-from loadtests.peers.session import MODEL_VARIABLE, PeerSession
+from loadtests.peers.peer_session import MODEL_VARIABLE, PeerSession
 
 # ONNX Runtime's name of a type -> the protocol's, and numpy's.
 _TYPES = {

@@ -10,7 +10,7 @@ import litserve  # type: ignore[import-not-found]
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.peers.session import BATCH_WAIT_S, batch_rows, open_session
+from loadtests.peers.peer_session import BATCH_WAIT_S, batch_rows, open_session
 
 Arrays = dict[str, NDArray[Any]]
 

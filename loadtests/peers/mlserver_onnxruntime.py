@@ -4,7 +4,7 @@ from mlserver import MLModel  # type: ignore[import-not-found]
 from mlserver.codecs import NumpyCodec  # type: ignore[import-not-found]
 from mlserver.types import InferenceRequest, InferenceResponse  # type: ignore[import-not-found]
 
-from loadtests.peers.session import open_session
+from loadtests.peers.peer_session import open_session
 
 
 class OnnxModel(MLModel):  # type: ignore[misc]

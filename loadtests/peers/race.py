@@ -11,10 +11,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from loadtests.errors import LoadTestError
-from loadtests.peers.check import Onnxruntime, check_answers
+from loadtests.peers.answer_parity import Onnxruntime, check_answers
+from loadtests.peers.peer_servers import Server
 from loadtests.peers.process import ServerProcess
 from loadtests.peers.report import LoadFigures, PartReport, ServerFigures
-from loadtests.peers.server import Server
 from loadtests.peers.workload import Workload
 from loadtests.peers.wrk import WrkResult, run_wrk
 

@@ -12,7 +12,7 @@ import ray
 from ray import serve as ray_serve
 from starlette.requests import Request
 
-from loadtests.peers.session import BATCH_WAIT_S, batch_rows, open_session
+from loadtests.peers.peer_session import BATCH_WAIT_S, batch_rows, open_session
 
 
 # More requests at a time than it may run together, as the guide to batching says; the default of 5 costs

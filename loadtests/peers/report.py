@@ -4,7 +4,7 @@ from typing import Literal
 
 from tabulate import tabulate
 
-from loadtests.record import Record
+from serve.base.record import Record
 
 # A request that is sent later than this has waited for a connection, and its latency does not show it.
 _LATE_MS = 20.0

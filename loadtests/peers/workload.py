@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from loadtests.errors import LoadTestError
-from loadtests.peers.form import Arrays
+from loadtests.peers.body_form import Arrays
 
 _TOKENS = 32
 

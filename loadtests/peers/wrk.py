@@ -9,7 +9,7 @@ from pathlib import Path
 from string import Template
 
 from loadtests.errors import LoadTestError
-from loadtests.record import Record
+from serve.base.record import Record
 
 _MARK = "counterweight "
 # On a machine that others share a healthy server can stand still for seconds.

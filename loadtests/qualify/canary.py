@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
+from loadtests.judging.aggregation import describe_sender
+from loadtests.judging.checks import ALPHA, excuse, guard_errors, guard_latency
 from loadtests.judging.confidence import bound_rate
-from loadtests.judging.figures import describe_sender
-from loadtests.judging.guards import ALPHA, excuse, guard_errors, guard_latency
 from loadtests.judging.limits import Limits
 from loadtests.judging.validity import check_sender
 from loadtests.kinds.load import LoadRun, check_backlog, report_run
-from loadtests.qualify.record import StageRecord, make_stage
-from loadtests.qualify.trial import OVER, PROVEN
+from loadtests.qualify.qualification_record import StageRecord, make_stage
+from loadtests.qualify.rollout_stages import OVER, PROVEN
 from loadtests.report import Check, TestOutcome
 
 # With more copies dropped, those that were compared are no fair sample: the shadow could not keep up.

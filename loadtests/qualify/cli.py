@@ -7,13 +7,13 @@ from pathlib import Path
 
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import load_limits
-from loadtests.plan import check_url
-from loadtests.qualify.record import Fitness, QualificationRecord
-from loadtests.qualify.table import table
+from loadtests.load_plan import check_url
+from loadtests.qualify.qualification_record import Fitness, QualificationRecord
+from loadtests.qualify.qualification_table import table
 from loadtests.render.write import check_paths, write_text
 from loadtests.sending.client import Client, read_token
 from loadtests.sending.endings import interrupting
-from loadtests.sending.metadata import read_metadata
+from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
 
 INTERRUPTED = 130
@@ -36,13 +36,13 @@ def _qualify(arguments: list[str]) -> int:
     if options.json is not None:
         write_text(options.json, found.model_dump_json(indent=2) + "\n")
     if options.html is not None:
-        from loadtests.qualify.page import page  # slow to import, since it draws
+        from loadtests.qualify.qualification_page import page  # slow to import, since it draws
 
         write_text(options.html, page(found))
     sys.stdout.write(table(found) + "\n")
     if not found.complete:
         return INTERRUPTED
-    from loadtests.qualify.chain import write_down
+    from loadtests.qualify.stages import write_down
 
     try:
         write_down(client, found)
@@ -64,7 +64,7 @@ def _run(options: argparse.Namespace, client: Client) -> QualificationRecord:
         read_payloads(options.inputs, metadata) if options.inputs else make_payloads(metadata, options.seed)
     )
     # These import locust, which patches the process.
-    from loadtests.qualify.chain import Subject, run_chain
+    from loadtests.qualify.stages import Subject, run_chain
     from loadtests.sending.measure import LoadTarget
 
     subject = Subject(

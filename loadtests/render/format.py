@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from loadtests.judging.contention import is_contended, tell
-from loadtests.record import Record
 from loadtests.report import (
     Check,
     Environment,
@@ -18,6 +17,7 @@ from loadtests.report import (
     VariantReport,
     WeighedEvents,
 )
+from serve.base.record import Record
 
 R = TypeVar("R", bound=Record)
 

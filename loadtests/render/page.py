@@ -18,10 +18,10 @@ from loadtests.render.format import (
     warn_thin,
 )
 from loadtests.render.grid import Grid
-from loadtests.render.grids import make_grids
 from loadtests.render.metric_tables import list_windows
 from loadtests.render.pictures import draw_costs, draw_ratios, draw_tail
-from loadtests.render.search import draw_search
+from loadtests.render.report_grids import make_grids
+from loadtests.render.search_plot import draw_search
 from loadtests.render.svg import Picture, make_keys
 from loadtests.render.timeline_plot import draw_course
 from loadtests.report import LoadReport, TestOutcome

@@ -7,7 +7,7 @@ from itertools import count, pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 
 # The pin of a request that follows the server's split.
 SPLIT = -1

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from loadtests.errors import LoadTestError
 from loadtests.sending.datatypes import BINARY_ONLY, to_bytes
-from loadtests.sending.metadata import ModelMetadata, TensorMetadata
+from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -13,15 +13,15 @@ from locust.env import Environment
 from tqdm import tqdm
 
 from loadtests.judging.contention import ContentionClock
-from loadtests.plan import LoadPlan
+from loadtests.load_plan import LoadPlan
 from loadtests.sending.arrivals import make_schedule
 from loadtests.sending.endings import heeded
-from loadtests.sending.environment import StealClock
 from loadtests.sending.live import Live
+from loadtests.sending.machine import StealClock
 from loadtests.sending.measurement import Measurement
-from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.payloads import Payloads
-from loadtests.sending.progress import Progress
+from loadtests.sending.progress_log import Progress
 from loadtests.sending.user import CONCURRENCY, InferUser, UserLoad
 
 # An answer that takes longer than this after the last arrival is a failure.

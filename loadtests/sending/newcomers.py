@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gevent.lock import Semaphore
 from pydantic import ValidationError
 
-from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.model_metadata import ModelMetadata
 
 
 class Newcomers:

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from loadtests.errors import LoadTestError
 from loadtests.sending.body import Arrays, Body, encode_binary, encode_json
 from loadtests.sending.datatypes import DTYPES
-from loadtests.sending.metadata import ModelMetadata, TensorMetadata
-from loadtests.sending.rows import read_rows
+from loadtests.sending.input_rows import read_rows
+from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
 
 _MADE = 64
 # Made texts are as long as what people ask and paste.

@@ -14,11 +14,11 @@ from locust.exception import StopUser
 
 from loadtests.errors import WrongAnswer
 from loadtests.sending.alarm import Alarm
-from loadtests.sending.answer import NewVariant, check_answer
+from loadtests.sending.answer_check import NewVariant, check_answer
 from loadtests.sending.arrivals import Schedule
 from loadtests.sending.body import JSON_BYTES_HEADER, Body, make_id
 from loadtests.sending.live import Live
-from loadtests.sending.metadata import ModelMetadata, model_path
+from loadtests.sending.model_metadata import ModelMetadata, model_path
 from loadtests.sending.newcomers import Newcomers
 from loadtests.sending.samples import UNANSWERED, Recorder
 

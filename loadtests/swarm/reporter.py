@@ -8,13 +8,13 @@ from pathlib import Path
 
 from loadtests.cli import EXIT_CODES
 from loadtests.errors import LoadTestError
-from loadtests.judging.cost import read_meter
+from loadtests.judging.request_cost import read_meter
 from loadtests.kinds.load import check_run, describe_run, find_costs, report_run
-from loadtests.plan import steady
-from loadtests.render.table import table
+from loadtests.load_plan import steady
+from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import Check, LoadReport, TestOutcome
-from loadtests.sending.environment import StealClock
+from loadtests.sending.machine import StealClock
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
 from loadtests.swarm.options import SwarmOptions

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from serve.app.openapi import openapi
-from serve.openapi.shape import Document, resolve, shape_of, write
+from serve.openapi.schema_text import Document, resolve, shape_of, write
 
 # In commands, until it is known under which name the reader knows the server.
 _ORIGIN = "http://127.0.0.1:8000/"

@@ -3,9 +3,10 @@
 import importlib.metadata
 from typing import Any
 
-from serve.control.openapi import control_paths
-from serve.control.schemas import CONTROL
-from serve.openapi.operations import (
+from serve.control.control_paths import control_paths
+from serve.control.control_schemas import CONTROL
+from serve.openapi.answer_schemas import ANSWERS, EMBEDDINGS_ANSWER, INFER_ANSWER
+from serve.openapi.operation_objects import (
     HEADERS,
     PARAMETERS,
     SECURITY,
@@ -19,7 +20,6 @@ from serve.openapi.operations import (
     shared,
 )
 from serve.openapi.request_schemas import EMBEDDINGS_EXAMPLES, INFER_EXAMPLES, REQUESTS
-from serve.openapi.schemas import ANSWERS, EMBEDDINGS_ANSWER, INFER_ANSWER
 
 _ABOUT = """
 Models behind the Open Inference Protocol, each as several variants: the baseline, and lighter ones beside it.

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from serve.base.record import Record
 from serve.bundles.figures import Figures
-from serve.control.operation import Operation
+from serve.control.operation_row import Operation
 from serve.counting.usage import Usage
 
 A = TypeVar("A")

@@ -3,8 +3,8 @@
 from typing import Any
 
 from serve.base.errors import StaleRevision
+from serve.rollout.api_records import Act, ActWanted, RolloutLine, RolloutView
 from serve.rollout.controller import Controller
-from serve.rollout.records import Act, ActWanted, RolloutLine, RolloutView
 from serve.rollout.scribe import require_whole
 from serve.rollout.situation import Situation
 

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from serve.base.errors import InvalidRequest, UnsupportedMediaType
 from serve.base.record import Record, explain
 from serve.base.wording import shorten
-from serve.http.reader import BodyReader
+from serve.http.body_reader import BodyReader
 
 _JSON = "application/json"
 _FORM = "application/x-www-form-urlencoded"

@@ -5,10 +5,7 @@ from serve.base.record import nearest
 from serve.base.routing import Routes
 from serve.control.at_once import require_current
 from serve.rollout import advance
-from serve.rollout.carry import begin
-from serve.rollout.controller import Controller
-from serve.rollout.limits import steady_of
-from serve.rollout.records import (
+from serve.rollout.api_records import (
     Act,
     ActWanted,
     Curves,
@@ -18,6 +15,9 @@ from serve.rollout.records import (
     RoutesWanted,
     TrailLine,
 )
+from serve.rollout.carry import begin
+from serve.rollout.controller import Controller
+from serve.rollout.latency_limits import steady_of
 from serve.rollout.replay import Replay, replay
 from serve.rollout.situation import Situation
 from serve.rollout.startable import require_startable

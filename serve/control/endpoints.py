@@ -17,12 +17,12 @@ from serve.base.wording import shorten
 from serve.control.api import Control
 from serve.control.bodies import parse_record, read_json
 from serve.control.gateway_commands import GatewayCommands
-from serve.control.operation import Operation
+from serve.control.operation_row import Operation
 from serve.control.operations import OPERATIONS
 from serve.engine.registry import Registry
+from serve.http.body_reader import BodyReader
 from serve.http.bucket import Bucket
 from serve.http.gate import Endpoint, Gate
-from serve.http.reader import BodyReader
 
 Ask = Callable[..., Awaitable[Any]]
 

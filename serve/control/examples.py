@@ -7,10 +7,10 @@ from serve.base.routing import Routes
 from serve.bundles.bundle import sha256
 from serve.counting.census import Disagreement
 from serve.counting.runs import Sizes, add_run
+from serve.rollout.api_records import Act, Curve, Curves, RolloutLine, RolloutView, TrailLine
 from serve.rollout.evidence.evidence import Comparison, Cost, Evidence, Moments, Pair, Segment
 from serve.rollout.judging.judge import judge
 from serve.rollout.judging.weigh import Weighing, weigh
-from serve.rollout.records import Act, Curve, Curves, RolloutLine, RolloutView, TrailLine
 from serve.rollout.replay import Replay
 from serve.rollout.state.feedback import Feedback
 from serve.rollout.state.policy import Policy, Step

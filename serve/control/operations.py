@@ -6,8 +6,8 @@ from typing import Any
 from serve.base.routing import Routes
 from serve.control import examples
 from serve.control.api import Bundles
-from serve.control.operation import CHANGE_ERRORS, LOOK_ERRORS, Operation
-from serve.rollout import records
+from serve.control.operation_row import CHANGE_ERRORS, LOOK_ERRORS, Operation
+from serve.rollout import api_records as records
 from serve.rollout.judging.weigh import Weighed, Weighing
 from serve.rollout.replay import Replay
 from serve.rollout.state.feedback import Feedback, Outcomes

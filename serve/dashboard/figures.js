@@ -1,4 +1,4 @@
-// Figures: how far a guard's evidence is, in the same words as serve/rollout/judging/finding.py.
+// Figures: how far a guard's evidence is, in the same words as serve/rollout/judging/guard_figure.py.
 
 /** "harm", "suspicion", "proven", or "open" while the evidence has reached no line. */
 export function standing(figure) {

@@ -25,7 +25,7 @@ from serve.engine.answering import respond
 from serve.engine.request import InferRequest
 from serve.engine.shadow import Shadows
 from serve.engine.sound import Encode
-from serve.engine.text import TEXT, TextInput
+from serve.engine.text_input import TEXT, TextInput
 from serve.engine.variant import ServedVariant
 
 _log = logging.getLogger("counterweight.model")

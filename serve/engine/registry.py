@@ -21,7 +21,7 @@ from serve.engine.model import ServedModel
 from serve.engine.placement import Placement
 from serve.engine.queue import Queue
 from serve.engine.shapes import Shape
-from serve.engine.text import TextInput, open_text
+from serve.engine.text_input import TextInput, open_text
 from serve.engine.variant import ServedVariant
 
 # Makes the place where one version of a variant runs, ready to run. Raises CounterweightError.

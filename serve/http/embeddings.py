@@ -20,10 +20,10 @@ from serve.base.wording import kind, name_kind, shorten
 from serve.engine.admission import Answer, Parameters
 from serve.engine.model import Models, ServedModel, find_model
 from serve.engine.request import InferRequest, RequestedOutput
-from serve.engine.text import Encoded, TextInput
+from serve.engine.text_input import Encoded, TextInput
+from serve.http.body_reader import BodyReader
+from serve.http.error_headers import headers_of
 from serve.http.gate import Gate
-from serve.http.reader import BodyReader
-from serve.http.refusal import headers_of
 from serve.observe.observer import Exchange
 
 _log = logging.getLogger("counterweight.embeddings")

@@ -9,7 +9,7 @@ from serve.base.routing import SLICE
 from serve.base.settings import Settings
 from serve.engine.admission import Answer
 from serve.engine.model import Models, find_model
-from serve.http.reader import BodyReader
+from serve.http.body_reader import BodyReader
 from serve.observe.observer import Exchange
 from serve.oip.compression import compress
 from serve.oip.http_codec import JSON_BYTES_HEADER, decode_request, encode_answer, read_json_bytes

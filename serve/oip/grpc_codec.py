@@ -13,9 +13,9 @@ from serve.engine.request import InferRequest, RequestedOutput
 from serve.oip.binary import read_binary, write_binary
 from serve.oip.classification import classify
 from serve.oip.inference_pb2 import InferParameter, ModelInferRequest, ModelInferResponse
-from serve.oip.inputs import Inputs, choose_form
-from serve.oip.outputs import each_once, want, want_all
-from serve.oip.parameters import Parameters, check_parameters, read_timeout_s, refuse_shared_memory
+from serve.oip.request_inputs import Inputs, choose_form
+from serve.oip.request_parameters import Parameters, check_parameters, read_timeout_s, refuse_shared_memory
+from serve.oip.requested_outputs import each_once, want, want_all
 
 # Where typed contents carry a datatype; FP16 and BF16 are raw only.
 _FIELDS = {

@@ -22,7 +22,7 @@ from serve.oip.grpc_calls import SERVICE, Call, Context, guard
 from serve.oip.grpc_codec import read_map
 from serve.oip.grpc_infer import GrpcInfer
 from serve.oip.metadata import describe_model, model_config, server_metadata
-from serve.oip.parameters import read_variant
+from serve.oip.request_parameters import read_variant
 from serve.oip.statistics import model_statistics
 
 # Who may make a call; health and the index are for everybody, and an inference is refused where it is noted.

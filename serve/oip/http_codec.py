@@ -14,16 +14,16 @@ from serve.engine.request import InferRequest, RequestedOutput
 from serve.oip.binary import read_binary, write_binary
 from serve.oip.classification import classify
 from serve.oip.elements import read_elements, write_elements
-from serve.oip.inputs import Inputs, choose_form
-from serve.oip.outputs import each_once, want, want_all
-from serve.oip.parameters import (
+from serve.oip.raw_body import read_raw_body
+from serve.oip.request_inputs import Inputs, choose_form
+from serve.oip.request_parameters import (
     Parameters,
     check_parameters,
     read_switch,
     read_timeout_s,
     refuse_shared_memory,
 )
-from serve.oip.raw_body import read_raw_body
+from serve.oip.requested_outputs import each_once, want, want_all
 
 # Its value is the size of the JSON in bytes; what comes behind are tensors.
 JSON_BYTES_HEADER = "inference-header-content-length"

@@ -8,8 +8,8 @@ from serve.base.errors import InvalidRequest
 from serve.base.tensor import Signature, TensorSpec
 from serve.engine.request import InferRequest
 from serve.oip.binary import read_binary
-from serve.oip.inputs import Inputs
-from serve.oip.outputs import want_all
+from serve.oip.request_inputs import Inputs
+from serve.oip.requested_outputs import want_all
 
 
 def read_raw_body(body: bytes, forms: tuple[Signature, ...], max_elements: int) -> InferRequest:

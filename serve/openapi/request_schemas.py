@@ -5,7 +5,7 @@ They refuse what the server refuses; where it takes null for absence, so do they
 
 from typing import Any
 
-from serve.openapi.schemas import (
+from serve.openapi.answer_schemas import (
     DATATYPE,
     ELEMENTS,
     SCALAR,

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from serve.base.errors import LostLease, StaleRevision, StoreFailed
 from serve.counting.census import Sheet
 from serve.rollout.advance import abort, end_watch
+from serve.rollout.api_records import RolloutView
 from serve.rollout.clock import SteadyClock
 from serve.rollout.distrust import distrusted
 from serve.rollout.look import look
 from serve.rollout.mended import mended
 from serve.rollout.outbox import Outbox
-from serve.rollout.records import RolloutView
 from serve.rollout.scribe import Scribe, Tell
 from serve.rollout.situation import BY_SERVE, Situation
 from serve.rollout.state.feedback import Feedback, Outcome

@@ -8,10 +8,10 @@ from serve.rollout.advance import advance
 from serve.rollout.evidence.looked import Looked
 from serve.rollout.judging.gather import gather
 from serve.rollout.judging.judge import judge
-from serve.rollout.judging.labelled import with_labels
+from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.situation import Situation
 from serve.rollout.state.rollout import Rollout
-from serve.rollout.store.feedback import AnsweredRequest
+from serve.rollout.store.answered_requests import AnsweredRequest
 from serve.rollout.trail.trail import METHOD, Action, Change, Judged
 from serve.rollout.withdrawal import takes_away, with_routes
 

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from threading import RLock
 
 from serve.base.errors import BrokenTrail, StaleRevision
+from serve.rollout.api_records import TrailLine
 from serve.rollout.clock import SteadyClock
 from serve.rollout.distrust import distrusted
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.limits import refresh
-from serve.rollout.records import TrailLine
+from serve.rollout.latency_limits import refresh
 from serve.rollout.situation import Situation
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.state.rollout import Rollout
-from serve.rollout.store.labels import Running
+from serve.rollout.store.label_totals import Running
 from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail.trail import Action, Change

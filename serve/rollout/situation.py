@@ -9,14 +9,14 @@ from serve.base.routing import Routes
 from serve.bundles.unserved import Unserved
 from serve.counting.census import Disagreement, Sheet, Watch
 from serve.counting.quantiles import NO_LIMITS, Limits
+from serve.rollout.api_records import RolloutLine
 from serve.rollout.distrust import all_to_baseline
 from serve.rollout.evidence.evidence import Evidence, Segment
 from serve.rollout.evidence.matched import Matched
 from serve.rollout.judging.judge import Verdict
-from serve.rollout.judging.labelled import with_labels
-from serve.rollout.records import RolloutLine
+from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.rollout import Rollout, watch_of
-from serve.rollout.store.feedback import AnsweredRequest
+from serve.rollout.store.answered_requests import AnsweredRequest
 from serve.rollout.store.store import Present
 from serve.rollout.trail.qualification import QualificationView, view_of
 from serve.rollout.trail.trail import Action, Change, Entry

@@ -1,7 +1,7 @@
 """Startable: whether a rollout that is wanted may begin with what is loaded and in force now."""
 
 from serve.base.errors import InvalidRequest, RefusedAction
-from serve.rollout.records import RolloutWanted
+from serve.rollout.api_records import RolloutWanted
 from serve.rollout.situation import Situation
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.qualification import unqualified

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from serve.counting.quantiles import History, between, steady_ms
 from serve.counting.tally import Histogram, Loads, Tally
-from serve.rollout.records import Curve, Curves
+from serve.rollout.api_records import Curve, Curves
 
 _EVERY_S = 5.0
 _LENGTH_S = 600.0

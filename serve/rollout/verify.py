@@ -8,8 +8,8 @@ from pathlib import Path
 from serve.base.errors import InvalidRecord
 from serve.rollout.replay import recompute
 from serve.rollout.store.audit import audit
-from serve.rollout.store.reader import StoreReader
 from serve.rollout.store.schema import open_reader
+from serve.rollout.store.store_reader import StoreReader
 from serve.rollout.trail.anchor import Anchor, TrailEnd, unanchored
 from serve.rollout.trail.seal_key import SealKey, key_path, open_key
 from serve.rollout.trail.trail import Entry

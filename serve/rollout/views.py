@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 
 from serve.base.url import parse_url
 from serve.counting.census import Disagreement
+from serve.rollout.api_records import RolloutLine, RolloutView, TrailLine
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.judging.judge import Verdict
-from serve.rollout.records import RolloutLine, RolloutView, TrailLine
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.store import Present
 from serve.rollout.trail.qualification import QualificationView

@@ -9,7 +9,7 @@ from collections import deque
 from urllib.parse import unquote
 
 from serve.base.url import parse_url
-from serve.rollout.records import TrailLine
+from serve.rollout.api_records import TrailLine
 
 _log = logging.getLogger("counterweight.webhook")
 _TIMEOUT_S = 5.0

@@ -15,4 +15,4 @@ assert ray_serve
 @pytest.fixture
 def silence(monkeypatch: pytest.MonkeyPatch) -> None:
     """A gateway counts as gone once it has been silent for a twentieth of a second."""
-    monkeypatch.setattr("deployments.gateways._GONE_AFTER_S", 0.05)
+    monkeypatch.setattr("deployments.gateway_reports._GONE_AFTER_S", 0.05)

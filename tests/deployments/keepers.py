@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from deployments.gateways import Reply, Report
+from deployments.gateway_reports import Reply, Report
 from deployments.keeper import Keeper
-from deployments.plan import ServerPlan
+from deployments.server_plan import ServerPlan
 from serve.bundles.repository import StoredModel
 from serve.counting.breaker import Trip
 from serve.counting.census import Sheet

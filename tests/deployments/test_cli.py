@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from deployments.cli import serve
-from deployments.plan import ServerPlan
+from deployments.server_plan import ServerPlan
 from serve.base.errors import InvalidBundle, InvalidRecord, RejectedBundle, UnknownModel, UnknownVariant
 
 

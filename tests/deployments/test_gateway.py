@@ -16,10 +16,10 @@ import pytest
 from ray.exceptions import ActorDiedError
 
 from deployments.gateway import Gateway
-from deployments.gateways import Reply, Report, journals_of
+from deployments.gateway_reports import Reply, Report, journals_of
 from deployments.keeper_proxy import RemoteRepository
-from deployments.plan import ServerPlan
 from deployments.ports import free_ports
+from deployments.server_plan import ServerPlan
 from serve.base.errors import InvalidBundle, RejectedBundle, VariantUnavailable
 from serve.counting.census import Watch
 from serve.counting.journal import find_dead, read_running, stand

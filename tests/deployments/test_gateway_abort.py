@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from ray.exceptions import ActorDiedError
 
-from deployments.gateways import notices_of
+from deployments.gateway_reports import notices_of
 from serve.base.errors import RefusedAction
 from serve.counting.breaker import Trip
 from serve.rollout.notices import Notices

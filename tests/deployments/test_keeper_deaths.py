@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from deployments.gateways import journals_of
+from deployments.gateway_reports import journals_of
 from deployments.keeper import Keeper
 from serve.counting.census import Admitted, Census
 from serve.counting.journal import Journal, stand
+from serve.rollout.api_records import ActWanted, RolloutWanted
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.records import ActWanted, RolloutWanted
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import InvalidBundle, UnknownVariant
-from serve.rollout.records import RolloutWanted, RoutesWanted
+from serve.rollout.api_records import RolloutWanted, RoutesWanted
 from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 REFUSED = "'poor': it was rejected: accuracy 0.50"

@@ -14,8 +14,8 @@ from deployments.keeper import Keeper
 from serve.base.errors import CounterweightError, RefusedAction, StoreFailed
 from serve.counting.census import Census
 from serve.engine.catalog import LoadedModel
+from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted, RoutesWanted
 from serve.rollout.evidence.evidence import Comparison
-from serve.rollout.records import ActWanted, RolloutView, RolloutWanted, RoutesWanted
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.conftest import make_bundle

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from deployments.keeper import Keeper
 from serve.engine.catalog import LoadedModel
-from serve.rollout.records import ActWanted, RolloutWanted
+from serve.rollout.api_records import ActWanted, RolloutWanted
 from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 from serve.control.operations import REPLAY, START, VIEW
-from serve.rollout.records import RolloutView, RolloutWanted, TrailLine
+from serve.rollout.api_records import RolloutView, RolloutWanted, TrailLine
 from serve.rollout.replay import Replay
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 from serve.control.operations import REPLAY, VIEW
 from serve.counting.breaker import RUN
 from serve.rollout.state.rollout import Phase

@@ -11,7 +11,7 @@ import pytest
 
 from serve.base.errors import ServerFailed
 from serve.control import operations
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 from serve.control.operations import REPLAY, VIEW
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, dies, make_numbers, times

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 from serve.control.operations import SET_ROUTES
-from serve.rollout.records import RoutesWanted
+from serve.rollout.api_records import RoutesWanted
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
 from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 
@@ -22,7 +22,7 @@ from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 # elsewhere. And a moment in which the machine is busy with other things spoils nothing.
 _COMMAND = """
 import sys
-from loadtests.judging import guards
+from loadtests.judging import checks as guards
 from loadtests.judging import probe
 from loadtests.judging import search
 from loadtests.judging import validity

@@ -15,9 +15,9 @@ import psutil
 import pytest
 
 from serve.control import operations
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 from serve.control.operations import SET_ROUTES
-from serve.rollout.records import RoutesWanted
+from serve.rollout.api_records import RoutesWanted
 from tests.e2e.graphs import body, fails, make_numbers, times
 from tests.e2e.server import ROOT, Server, running_server, wait_until
 from tests.e2e.steady import Ask, Steady, steady

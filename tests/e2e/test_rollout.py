@@ -13,9 +13,9 @@ from scipy.stats import binom
 
 from serve.base.errors import ServerFailed
 from serve.control import operations
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 from serve.control.operations import SET_ROUTES, VIEW
-from serve.rollout.records import RoutesWanted
+from serve.rollout.api_records import RoutesWanted
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
 from tests.e2e.rollouts import Told, begin, tell_of

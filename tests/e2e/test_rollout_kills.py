@@ -16,9 +16,9 @@ import pytest
 
 from serve.base.errors import ServerFailed
 from serve.control import operations
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 from serve.control.operations import ACTS, REPLAY, VIEW
-from serve.rollout.records import ActWanted
+from serve.rollout.api_records import ActWanted
 from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, make_numbers, times
 from tests.e2e.rollouts import Told, begin, tell_of, trail_of

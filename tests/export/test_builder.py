@@ -9,7 +9,7 @@ from export.builder import Workshop
 from export.cache import Shelf
 from export.data.datasets import Data
 from export.recipe import load_recipe
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 
 PRUNE = {"step": "prune", "remove": "channels", "ratio": 0.5}
 FINETUNE = {"step": "finetune", "epochs": 1, "batch_size": 64, "learning_rate": 0.001}

@@ -7,7 +7,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("serve", "export", "deployments", "loadtests")
 # Which of our rooms a room may import, besides itself.
-DOORS = {"serve": set(), "export": {"serve"}, "deployments": {"serve"}, "loadtests": set()}
+DOORS = {"serve": set(), "export": {"serve"}, "deployments": {"serve"}, "loadtests": {"serve"}}
+# What a load test may import of `serve`: pure data. All else it asks over HTTP.
+DATA = ("serve.base.",)
 # The one room that may name a heavy package.
 OWNERS = {"torch": "export", "torch_pruning": "export", "ray": "deployments", "locust": "loadtests"}
 # The order inside `serve/`, lowest first. A folder imports only folders of lower lines.
@@ -44,7 +46,7 @@ def imported(path: Path) -> Iterator[tuple[str, ast.stmt]]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_file_opens_only_the_doors_of_its_room(path: Path) -> None:
-    """The arrows of the picture: serve <- export, serve <- deployments, and loadtests knows only a URL."""
+    """The arrows of the picture: serve <- export, serve <- deployments, serve's data <- loadtests."""
     room = path.relative_to(ROOT).parts[0]
     closed = set(ROOMS) - {room} - DOORS[room]
     opened = {package for package, _ in imported(path)}
@@ -53,6 +55,14 @@ def test_a_file_opens_only_the_doors_of_its_room(path: Path) -> None:
     if path.parent != ROOT / "loadtests" / "peers":
         assert not {package for package in opened & set(OWNERS) if OWNERS[package] != room}
     assert "counterweight" not in opened
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "loadtests").rglob("*.py")), ids=str)
+def test_a_load_test_imports_only_data_of_serve(path: Path) -> None:
+    """It sees a server as its clients do."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("serve."):
+            assert node.module.startswith(DATA), node.module
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

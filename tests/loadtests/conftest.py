@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.model_metadata import ModelMetadata
 from tests.loadtests.desk import Answers, open_desk
 from tests.loadtests.server import METADATA, FakeServer, open_server
 

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.sending import measure as measuring
 from loadtests.sending.client import Client
 from loadtests.sending.live import Live
 from loadtests.sending.measure import LoadTarget, measure
-from loadtests.sending.metadata import read_metadata
+from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads
 from tests.loadtests.known import MODEL
 

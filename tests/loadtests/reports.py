@@ -3,7 +3,7 @@
 from typing import Any
 
 from loadtests.judging.limits import Limits
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import (
     CandidateComparison,
     Capacity,

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from loadtests.sending.client import Client
-from loadtests.sending.metadata import read_metadata
+from loadtests.sending.model_metadata import read_metadata
 from tests.loadtests.known import MODEL, Behaviour, open_known
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import httpx2
 
 from deployments.ports import free_ports
-from serve.app.app import create_app
+from serve.app.asgi import create_app
 from serve.base.access import Access
 from serve.base.routing import Routes
 from serve.base.settings import Settings
@@ -21,7 +21,7 @@ from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.engine.placement import Placement, Together
 from serve.engine.registry import Place, Registry
 from serve.engine.session import open_session
-from serve.http.server import HttpServer
+from serve.http.http_server import HttpServer
 from serve.observe.observer import Observer
 from tests.serve.local_control import LocalControl
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from deployments.repository_index import describe_bundles, read_stored
-from serve.control.operation import Operation
+from serve.control.operation_row import Operation
 from serve.control.operations import BUNDLES
 from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog

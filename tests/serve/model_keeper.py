@@ -9,13 +9,13 @@ from serve.base.routing import Routes
 from serve.bundles.bundle import sha256
 from serve.control.at_once import AtOnce
 from serve.control.commands import Commands
+from serve.rollout.api_records import Act, ActWanted, RolloutView
 from serve.rollout.carry import begin
 from serve.rollout.clock import SteadyClock
 from serve.rollout.controller import Controller
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.limits import steady_of
+from serve.rollout.latency_limits import steady_of
 from serve.rollout.outbox import Outbox
-from serve.rollout.records import Act, ActWanted, RolloutView
 from serve.rollout.situation import Situation
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Rollout, RolloutPlan, fix_limits, start

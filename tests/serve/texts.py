@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from serve.base.tensor import Signature, TensorSpec
 from serve.bundles.bundle import MODEL, Bundle, describe_file, write_bundle
 from serve.bundles.figures import Quality, Task
-from serve.engine.text import TOKENIZER, TextInput
+from serve.engine.text_input import TOKENIZER, TextInput
 from tests.conftest import make_bundle, make_figures
 
 IDS = TensorSpec(name="input_ids", datatype="INT64", shape=("batch", "tokens"))

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from serve.base.errors import InvalidRecord
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 
 _DEFAULT = "http://127.0.0.1:8000"
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from tabulate import tabulate
 
 from serve.control.cli.words import duration, percent, printable
+from serve.rollout.api_records import RolloutLine, TrailLine
 from serve.rollout.judging.judge import Kind
-from serve.rollout.records import RolloutLine, TrailLine
 from serve.rollout.state.rollout import Phase
 
 _LEAST_REASON = 20

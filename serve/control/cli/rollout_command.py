@@ -11,14 +11,14 @@ from shutil import get_terminal_size
 from serve.base.errors import InvalidRecord, Unwritten
 from serve.base.record import nearest
 from serve.control.cli.address import open_client
-from serve.control.cli.client import ControlClient
-from serve.control.cli.follow import follow
+from serve.control.cli.control_client import ControlClient
+from serve.control.cli.follow_command import follow
 from serve.control.cli.history import history, overview
-from serve.control.cli.parser import rollout_parser
+from serve.control.cli.rollout_parser import rollout_parser
+from serve.control.cli.rollout_view import render, summary
 from serve.control.cli.terminal import open_screen
-from serve.control.cli.view import render, summary
 from serve.control.operations import ACTS, MODEL, MODELS, REPLAY, ROLLOUTS, START, VIEW
-from serve.rollout.records import ActWanted, RolloutView, RolloutWanted
+from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted
 from serve.rollout.state.policy import Policy, load_policy
 from serve.rollout.state.rollout import Phase
 

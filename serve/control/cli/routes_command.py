@@ -12,10 +12,10 @@ from tabulate import tabulate
 from serve.base.errors import InvalidRecord, StaleRevision
 from serve.base.routing import Routes, moved, parse_pairs
 from serve.control.cli.address import address_options, open_client
-from serve.control.cli.client import ControlClient
+from serve.control.cli.control_client import ControlClient
 from serve.control.cli.words import percent, printable
 from serve.control.operations import MODEL, SET_ROUTES
-from serve.rollout.records import RoutesWanted
+from serve.rollout.api_records import RoutesWanted
 
 _HEARD_WITHIN_S = 3.0
 # More of the traffic than this is not moved at once, unless somebody says that it is meant.

@@ -5,8 +5,8 @@ import shutil
 import time
 from typing import Protocol, Self, TextIO
 
-from serve.control.cli.view import render, summary
-from serve.rollout.records import RolloutView
+from serve.control.cli.rollout_view import render, summary
+from serve.rollout.api_records import RolloutView
 
 
 class Screen(Protocol):

@@ -10,7 +10,7 @@ from serve.counting.keys import Keys
 from serve.counting.runs import NOTHING, coarsen
 from serve.rollout.evidence.evalues import Array, Number, log_mean
 from serve.rollout.evidence.evidence import Cost, Segment
-from serve.rollout.judging.finding import Figure, tidy
+from serve.rollout.judging.guard_figure import Figure, tidy
 
 # A likely distance, in logs, between what is asked and what is: a fifth.
 _SCALE = 0.2

@@ -12,7 +12,7 @@ import numpy as np
 
 from serve.rollout.evidence.evalues import Array, Number, log_rate_above, log_sum
 from serve.rollout.evidence.matched import MOST_CLASSES, Matched
-from serve.rollout.judging.finding import Figure, tidy
+from serve.rollout.judging.guard_figure import Figure, tidy
 from serve.rollout.state.policy import AccuracyGuard
 
 # Bets, as shares of the largest that cannot lose everything at once: for a fair coin the upper half of

@@ -11,7 +11,7 @@ import numpy as np
 
 from serve.counting.comparison import Comparison
 from serve.rollout.evidence.evalues import log_rate_below
-from serve.rollout.judging.shadow import design_effect, pairs_of
+from serve.rollout.judging.shadow_likeness import design_effect, pairs_of
 from serve.rollout.judging.watched import about
 from serve.rollout.state.policy import Policy
 

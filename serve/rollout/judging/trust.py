@@ -7,7 +7,7 @@ import numpy as np
 
 from serve.rollout.evidence.evalues import log_mismatch
 from serve.rollout.evidence.evidence import Segment
-from serve.rollout.judging.finding import Figure
+from serve.rollout.judging.guard_figure import Figure
 
 # Labels that come alike look as if they did not once in so many rollouts.
 _MISMATCH_ODDS = 1000

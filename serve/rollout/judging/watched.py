@@ -7,7 +7,7 @@ import numpy as np
 
 from serve.rollout.evidence.evidence import Segment
 from serve.rollout.judging.counts import Counts, trials_of
-from serve.rollout.judging.finding import Figure
+from serve.rollout.judging.guard_figure import Figure
 from serve.rollout.judging.guards import safety, watch
 from serve.rollout.state.policy import AccuracyGuard, ErrorGuard, QuantileGuard
 

@@ -14,7 +14,7 @@ from serve.rollout.evidence import course
 from serve.rollout.evidence.evalues import log_sum, rate_interval
 from serve.rollout.evidence.evidence import TRIALS, Evidence, Segment
 from serve.rollout.evidence.stretch import STRETCH_S
-from serve.rollout.judging.finding import Figure, tidy
+from serve.rollout.judging.guard_figure import Figure, tidy
 from serve.rollout.state.policy import ErrorGuard, Policy, QuantileGuard
 from serve.rollout.state.rollout import Rollout
 

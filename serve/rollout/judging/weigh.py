@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from serve.base.record import Record
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.counts import counts_of
-from serve.rollout.judging.finding import Figure, with_thresholds
+from serve.rollout.judging.guard_figure import Figure, with_thresholds
 from serve.rollout.judging.guards import watch, watch_split
 from serve.rollout.state.policy import Confidence, ErrorGuard, QuantileGuard
 

@@ -16,15 +16,15 @@ from serve.base.errors import InvalidRecord, StaleRevision
 from serve.rollout.evidence.evidence import Evidence, Segment
 from serve.rollout.evidence.matched import Matched
 from serve.rollout.state.feedback import Feedback, Outcome
+from serve.rollout.store.answered_requests import Answered
 from serve.rollout.store.audit import audit, evidence_text
-from serve.rollout.store.feedback import Answered
 from serve.rollout.store.label_sums import read_labels, read_matched
-from serve.rollout.store.labels import Running, join_labels
+from serve.rollout.store.label_totals import Running, join_labels
 from serve.rollout.store.lease import Lease, Writer, lease_of
-from serve.rollout.store.reader import Present as Present  # noqa: PLC0414  who has a store finds it here
-from serve.rollout.store.reader import StoreReader, last_of
 from serve.rollout.store.row_seals import RowSeals
 from serve.rollout.store.schema import EVIDENCE, TRAIL, open_engine, transaction
+from serve.rollout.store.store_reader import Present as Present  # noqa: PLC0414  who has a store finds it here
+from serve.rollout.store.store_reader import StoreReader, last_of
 from serve.rollout.trail.anchor import Anchor, TrailEnd, unanchored
 from serve.rollout.trail.seal_key import SealKey, key_path, open_key
 from serve.rollout.trail.trail import Action, Change, Entry, seal

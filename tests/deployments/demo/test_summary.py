@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.demo.page import render
+from deployments.demo.demo_page import render
 from deployments.demo.summary import Summary, cells, notes, summarize, table
 from serve.base.routing import Routes
 from serve.bundles.repository import read_model

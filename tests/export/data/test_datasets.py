@@ -8,7 +8,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from export.data.datasets import Data, read_data, require_labels_below, require_labels_for
-from export.data.text import Tokenizer
+from export.data.tokenizer import Tokenizer
 from export.errors import InvalidData
 
 NAMES = ("train", "calibration", "search", "held_out")

@@ -18,7 +18,7 @@ from export.data.datasets import Split, read_data
 from export.errors import ExportFailed, InvalidData
 from export.onnx.to_onnx import to_onnx
 from export.recipe import ProgramSource
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 from serve.base.tensor import TensorSpec
 
 

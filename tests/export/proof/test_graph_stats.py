@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from export.data.datasets import Split
 from export.proof.graph_cost import count_multiply_adds
 from export.proof.graph_stats import dissect
-from export.proof.parameters import count_parameters
+from export.proof.parameter_count import count_parameters
 from export.recipes.digits import digits_model
 from export.step import Quantize
 from export.steps.quantize import quantize

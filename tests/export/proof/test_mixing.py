@@ -9,12 +9,12 @@ import onnx
 import pytest
 
 from export.proof.mixing import advise, find_mixer
-from export.proof.rows import find_dependence
+from export.proof.row_independence import find_dependence
 from export.step import Quantize
 from export.steps.quantize import quantize
 from serve.engine.session import Session
 from tests.export.graphs import context_for, encoder_graph, exported_of, lstm_graph, split_of, texts
-from tests.export.proof.test_rows import (
+from tests.export.proof.test_row_independence import (
     ROWS,
     centred,
     counted,

@@ -9,8 +9,8 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from export.proof.parameters import count_parameters
-from export.quantization.names import separate
+from export.proof.parameter_count import count_parameters
+from export.quantization.added_names import separate
 from export.quantization.prepare import prepare, split_gemms
 from tests.export.graphs import Builder, value
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from export.data.datasets import Data
 from export.recipe import load_recipe
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 from export.training.scores import accuracy_of
 
 

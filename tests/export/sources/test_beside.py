@@ -14,7 +14,7 @@ from onnx import helper
 from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import FactorySource, OnnxSource
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 from tests.export.files import FLOAT, INT64, file_of, random
 
 INT32 = 6

@@ -12,7 +12,7 @@ import torch
 from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import FactorySource
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 
 FACTORY = "export.recipes.digits:digits_model"
 

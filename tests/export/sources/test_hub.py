@@ -8,7 +8,7 @@ import pytest
 from export.errors import InvalidSource
 from export.recipe import HuggingFaceSource
 from export.sources.hub import digest_model
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import transformers
 from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import HuggingFaceSource
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 from serve.bundles.figures import Task
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "sat", "on", "a", "mat"]

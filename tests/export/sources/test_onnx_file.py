@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import OnnxSource
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 
 
 def layer(*nodes: Any, **settings: Any) -> Any:

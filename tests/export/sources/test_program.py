@@ -14,7 +14,7 @@ import torch
 from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import ProgramSource
-from export.sources.read import read_trained
+from export.sources.read_trained import read_trained
 
 GRAPH = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"

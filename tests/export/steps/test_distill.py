@@ -15,7 +15,7 @@ from export.errors import InvalidData, StepFailed
 from export.pruning.stack import keep_layers
 from export.recipes.digits import digits_model
 from export.reproducible import seed_everything
-from export.sources.heads import Pooling, wrap
+from export.sources.task_heads import Pooling, wrap
 from export.step import Distill
 from export.steps.distill import distill
 from export.training.answers import module_answers

@@ -3,12 +3,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtests.judging.checks import OVER_LIMIT
 from loadtests.judging.confidence import bound_rate
-from loadtests.judging.guards import OVER_LIMIT
 from loadtests.judging.limits import Limits
 from loadtests.judging.probe import ALPHA, PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.search import RateTrial
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import Probe, TestOutcome
 from loadtests.sending.live import Live
 from loadtests.sending.measurement import Measurement

@@ -3,11 +3,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from loadtests.judging.aggregation import describe_sender
 from loadtests.judging.contention import Contention
-from loadtests.judging.figures import describe_sender
 from loadtests.judging.limits import Limits
 from loadtests.judging.validity import check_samples, check_sender, check_steady, check_twins
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import Check, Ratio, TestOutcome
 from loadtests.sending.samples import Samples
 from tests.loadtests.made import join, make_failed, make_measurement, make_samples

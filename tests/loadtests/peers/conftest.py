@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
-from loadtests.peers.check import Onnxruntime
+from loadtests.peers.answer_parity import Onnxruntime
+from loadtests.peers.peer_servers import Server, fastapi
 from loadtests.peers.report import LoadFigures, PartReport, ServerFigures, ServingReport
-from loadtests.peers.server import Server, fastapi
 from loadtests.peers.workload import Workload
 
 _STAND_IN = '''#!{python}

@@ -5,8 +5,8 @@ import httpx2
 import pytest
 
 from loadtests.peers.fastapi_onnxruntime import create_app
-from loadtests.sending.answer import check_answer
-from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.answer_check import check_answer
+from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.payloads import make_payloads
 
 

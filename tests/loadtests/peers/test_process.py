@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from loadtests.errors import LoadTestError
+from loadtests.peers.peer_servers import Server
+from loadtests.peers.peer_session import MODEL_VARIABLE
 from loadtests.peers.process import ServerProcess
-from loadtests.peers.server import Server
-from loadtests.peers.session import MODEL_VARIABLE
 from tests.loadtests.command import ROOT
 
 # Starts a grandchild in a session of its own, outlives requests to end, and answers nobody.

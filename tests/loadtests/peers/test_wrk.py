@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.peers.check import Onnxruntime
-from loadtests.peers.server import Server
+from loadtests.peers.answer_parity import Onnxruntime
+from loadtests.peers.peer_servers import Server
 from loadtests.peers.wrk import find_wrk, run_wrk
 
 

@@ -23,12 +23,13 @@ from tests.serve.local_control import LocalControl
 _COMMAND = """
 import sys
 from functools import partial
-from loadtests.judging import guards
+from loadtests.judging import checks as guards
 from loadtests.judging import probe
 from loadtests.judging import search
 from loadtests.judging import validity
 from loadtests.kinds import capacity, load
-from loadtests.qualify import chain, trial
+from loadtests.qualify import stages as chain
+from loadtests.qualify import rollout_stages as trial
 probe.LEAST_S = probe.SEARCH_S = 0.5
 search._MOST_PER_S = 30
 capacity._WARMUP_S = capacity._REST_S = load._SETTLE_S = 0

@@ -3,7 +3,13 @@
 from typing import Any
 
 from loadtests.judging.limits import Limits
-from loadtests.qualify.record import Name, QualificationRecord, StageRecord, conclude, make_stage
+from loadtests.qualify.qualification_record import (
+    Name,
+    QualificationRecord,
+    StageRecord,
+    conclude,
+    make_stage,
+)
 from loadtests.report import TestOutcome
 from tests.loadtests.reports import HOSTILE, make_check, make_hostile, make_report
 

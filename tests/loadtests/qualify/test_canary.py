@@ -4,11 +4,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadtests.judging.figures import describe, split_by_variant
+from loadtests.judging.aggregation import describe, split_by_variant
 from loadtests.kinds.load import LoadRun
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.qualify.canary import check_canary, check_shadow
-from loadtests.qualify.record import StageRecord
+from loadtests.qualify.qualification_record import StageRecord
 from loadtests.report import Check, TestOutcome
 from tests.loadtests.made import join, make_measurement, make_samples
 from tests.loadtests.qualify.views import LIMITS, canary, canary_view, shadow_view

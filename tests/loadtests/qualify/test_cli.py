@@ -11,7 +11,7 @@ from loadtests.errors import LoadTestError
 from loadtests.qualify.cli import qualify as command
 from serve.base.errors import StoreFailed
 from tests.loadtests.qualify.conftest import Qualify
-from tests.loadtests.qualify.test_chain import GOOD
+from tests.loadtests.qualify.test_stages import GOOD
 from tests.loadtests.server import METADATA
 
 Make = Callable[..., Qualify]

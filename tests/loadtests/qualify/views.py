@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from loadtests.judging.limits import Limits
-from loadtests.qualify.trial import policy_of
+from loadtests.qualify.rollout_stages import policy_of
+from serve.rollout.api_records import RolloutView
 from serve.rollout.evidence.evidence import Events, Evidence, Segment
-from serve.rollout.records import RolloutView
 from serve.rollout.state.policy import Policy
 from tests.serve.local_control import LocalControl
 from tests.serve.rollout.rollouts import segment, shadowed

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.render.read import read_report
+from loadtests.render.read_report import read_report
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import LoadReport
 from tests.loadtests.reports import make_hostile, make_report

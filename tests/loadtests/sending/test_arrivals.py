@@ -3,7 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.sending.arrivals import SPLIT, Schedule, make_endless, make_schedule
 
 

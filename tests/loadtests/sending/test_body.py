@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.errors import LoadTestError
 from loadtests.sending.body import Body, encode_binary, encode_json, make_id
-from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.model_metadata import ModelMetadata
 
 
 def _metadata(datatype: str, output: str = "FP32") -> ModelMetadata:

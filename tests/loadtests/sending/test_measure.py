@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.sending.arrivals import make_schedule
 from loadtests.sending.samples import UNANSWERED
 from tests.loadtests.command import ROOT

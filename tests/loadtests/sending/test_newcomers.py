@@ -2,7 +2,7 @@
 
 import json
 
-from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.newcomers import Newcomers
 from tests.loadtests.server import METADATA
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.sending.metadata import ModelMetadata
+from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.payloads import Payloads, make_payloads, read_payloads
 
 

@@ -11,7 +11,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from loadtests.plan import LoadPlan, steady
+from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import LoadReport
 from loadtests.sending.arrivals import make_schedule
 from tests.loadtests.command import run_loadtest

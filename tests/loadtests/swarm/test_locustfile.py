@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from loadtests.plan import make_plan, steady
+from loadtests.load_plan import make_plan, steady
 from loadtests.sending.arrivals import make_schedule
 from loadtests.sending.client import Client
 from tests.loadtests.known import MODEL, Behaviour, open_known

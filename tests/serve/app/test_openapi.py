@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator
 from onnx import TensorProto, helper, numpy_helper
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
-from serve.app.app import create_app
+from serve.app.asgi import create_app
 from serve.app.openapi import openapi
 from serve.base.access import Access
 from serve.base.errors import CounterweightError
@@ -26,10 +26,10 @@ from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 from serve.engine.placement import Placement, Together
 from serve.engine.registry import Registry
 from serve.engine.session import open_session
-from serve.http.server import HttpServer
+from serve.http.http_server import HttpServer
 from serve.observe.observer import Observer
 from serve.openapi.request_schemas import INFER_EXAMPLES
-from serve.openapi.shape import resolve
+from serve.openapi.schema_text import resolve
 from tests.conftest import make_bundle
 from tests.serve.local_control import LocalControl
 from tests.serve.model_keeper import digests_of

@@ -12,7 +12,7 @@ from serve.base.errors import (
     UnknownModel,
     UnknownVariant,
 )
-from serve.rollout.records import ActWanted, RoutesWanted
+from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn

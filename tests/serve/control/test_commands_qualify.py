@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import CounterweightError, RefusedAction, UnknownModel, UnknownVariant
-from serve.rollout.records import ActWanted
+from serve.rollout.api_records import ActWanted
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from serve.rollout.trail.trail import broken_seals

@@ -3,7 +3,7 @@
 import pytest
 
 from serve.base.errors import UnknownModel, UnknownRollout
-from serve.rollout.records import ActWanted, RoutesWanted
+from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase

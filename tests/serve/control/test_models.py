@@ -3,7 +3,7 @@ from pathlib import Path
 from serve.control.api import Bundles
 from serve.control.operations import BUNDLES
 from serve.counting.tally import Tally, VariantLoad
-from serve.rollout.records import Curves
+from serve.rollout.api_records import Curves
 from tests.serve.cluster import Cluster
 from tests.serve.endpoint import Endpoint
 

@@ -5,9 +5,9 @@ import pytest
 
 from serve.control.commands import Commands
 from serve.control.gateway_commands import GatewayCommands
-from serve.control.operation import Operation
+from serve.control.operation_row import Operation
 from serve.control.operations import ACTS, OPERATIONS
-from serve.rollout.records import Act
+from serve.rollout.api_records import Act
 
 # Answered by the keeper itself, from the repository.
 KEEPERS = {"bundles"}

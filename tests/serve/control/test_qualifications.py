@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from serve.bundles.bundle import sha256
-from serve.rollout.records import TrailLine
+from serve.rollout.api_records import TrailLine
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from tests.serve.endpoint import Endpoint
 

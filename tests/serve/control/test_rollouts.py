@@ -3,7 +3,7 @@ from typing import Any, get_args
 import pytest
 
 from serve.base.errors import CounterweightError, LostLease, StoreFailed, UnknownVariant
-from serve.rollout.records import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, TrailLine
+from serve.rollout.api_records import Act, ActWanted, RolloutLine, RolloutView, RolloutWanted, TrailLine
 from serve.rollout.replay import Replay
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase

@@ -1,7 +1,7 @@
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.rollout.records import RoutesWanted
+from serve.rollout.api_records import RoutesWanted
 from tests.serve.endpoint import Endpoint
 
 PATH = "/control/models/linear/routes"

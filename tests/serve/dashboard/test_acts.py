@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from serve.rollout.records import ActWanted, RolloutWanted, RoutesWanted
+from serve.rollout.api_records import ActWanted, RolloutWanted, RoutesWanted
 from serve.rollout.state.policy import Policy, Step
 from tests.serve.dashboard.conftest import Open, Visit
 

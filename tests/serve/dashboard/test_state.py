@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from serve.base.routing import Routes
 from serve.engine.catalog import Catalog
-from serve.rollout.records import RolloutWanted
+from serve.rollout.api_records import RolloutWanted
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from tests.conftest import make_bundle
 from tests.serve.dashboard.conftest import Open

@@ -65,7 +65,7 @@ def test_what_is_missing_is_told_apart(visit: Open) -> None:
 
 
 def test_a_figure_stands_where_the_judge_sees_it(visit: Open) -> None:
-    """By the same rules as serve/rollout/judging/finding.py: (harm, its line, safety, its line)."""
+    """By the same rules as serve/rollout/judging/guard_figure.py: (harm, its line, safety, its line)."""
     page = visit()
     cases = {
         (6.3, 6.2, 0.0, 3.0): "harm",

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from deployments.ports import free_ports
 from serve.base.settings import Settings
-from serve.http.server import HttpServer
+from serve.http.http_server import HttpServer
 
 MakeLoop = Callable[[], asyncio.AbstractEventLoop]
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"

@@ -11,10 +11,10 @@ import pytest
 from serve.base.routing import Routes
 from serve.control.commands import Commands
 from serve.counting.census import Census, Disagreement
+from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted, TrailLine
 from serve.rollout.controller import Controller
 from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.outbox import Outbox
-from serve.rollout.records import ActWanted, RolloutView, RolloutWanted, TrailLine
 from serve.rollout.situation import Situation
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase, Rollout

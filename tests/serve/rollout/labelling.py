@@ -3,8 +3,8 @@
 from typing import Any
 
 from serve.rollout.state.feedback import Feedback, Outcome
-from serve.rollout.store.feedback import AnsweredRequest
-from serve.rollout.store.labels import Running
+from serve.rollout.store.answered_requests import AnsweredRequest
+from serve.rollout.store.label_totals import Running
 from serve.rollout.store.store import Store
 
 NOBODY: dict[str, Any] = {"counted": 0, "double": (), "late": (), "unknown": ()}

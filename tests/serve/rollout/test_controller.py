@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from serve.rollout.api_records import ActWanted, RolloutWanted
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.records import ActWanted, RolloutWanted
 from serve.rollout.replay import replay
 from serve.rollout.situation import Situation
 from serve.rollout.state.feedback import Outcome, Outcomes

@@ -12,7 +12,7 @@ from sqlalchemy import event
 
 from serve.base.errors import StaleRevision, StoreFailed
 from serve.control.at_once import AtOnce
-from serve.rollout.records import ActWanted
+from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase

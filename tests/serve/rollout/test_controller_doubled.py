@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import LostLease, StoreFailed
-from serve.rollout.records import ActWanted, RoutesWanted
+from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from serve.base.errors import StaleRevision
-from serve.rollout.records import ActWanted
+from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from serve.rollout.store.feedback import Answered
+from serve.rollout.store.answered_requests import Answered
 from serve.rollout.store.store import Store
 from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping
 

@@ -5,7 +5,7 @@ from copy import deepcopy
 import pytest
 
 from serve.counting.tally import EDGES_MS, Tally, VariantLoad
-from serve.rollout.records import ActWanted
+from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, ShadowPolicy
 from serve.rollout.trail.trail import Action

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import pytest
 
 from serve.base.routing import Routes
+from serve.rollout.api_records import RoutesWanted
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.mended import mended
-from serve.rollout.records import RoutesWanted
 from serve.rollout.situation import Situation
 from serve.rollout.state.policy import AccuracyGuard, Guards, ShadowPolicy
 from serve.rollout.state.rollout import Phase

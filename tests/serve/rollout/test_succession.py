@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.rollout.records import ActWanted, RolloutView, RoutesWanted
+from serve.rollout.api_records import ActWanted, RolloutView, RoutesWanted
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
 from tests.serve.rollout.keeping import POLICY, VERSIONS, Keeping

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from serve.rollout import webhook
-from serve.rollout.records import TrailLine
+from serve.rollout.api_records import TrailLine
 from serve.rollout.webhook import Notice, Webhook
 from tests.serve.local_control import LocalControl
 from tests.serve.receiver import Receiver, Reply

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import Unwritten
-from serve.rollout.records import ActWanted, RolloutView, RolloutWanted
+from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted
 from serve.rollout.state.policy import Policy
 from tests.serve.control.cli.conftest import Type
 from tests.serve.endpoint import Endpoint

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from serve.base.routing import Routes
-from serve.rollout.records import RoutesWanted
+from serve.rollout.api_records import RoutesWanted
 from tests.serve.control.cli.conftest import Type
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl

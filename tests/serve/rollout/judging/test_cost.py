@@ -8,7 +8,7 @@ import pytest
 from serve.counting.keys import Keys
 from serve.rollout.evidence.evidence import Cost, Pair, Segment
 from serve.rollout.judging.cost import concentration, weigh_cost
-from serve.rollout.judging.finding import Figure, safe_at
+from serve.rollout.judging.guard_figure import Figure, safe_at
 
 
 def run_ms(rows: int) -> float:

@@ -7,7 +7,7 @@ import pytest
 
 from serve.rollout.advance import advance
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.judging.finding import Figure
+from serve.rollout.judging.guard_figure import Figure
 from serve.rollout.judging.judge import Kind, find, judge
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase, Rollout

@@ -5,7 +5,7 @@ import pytest
 
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.evidence.stretch import Stretch
-from serve.rollout.judging.finding import Figure
+from serve.rollout.judging.guard_figure import Figure
 from serve.rollout.judging.judge import find
 from serve.rollout.judging.watching import LATELY
 from tests.serve.rollout.rollouts import at_step, segment

@@ -9,7 +9,7 @@ import pytest
 from serve.base.errors import BrokenTrail
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard
-from serve.rollout.store import feedback as answered
+from serve.rollout.store import answered_requests as answered
 from serve.rollout.store.store import Store
 from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
 from tests.serve.rollout.labelling import answer, labelled, outcome, tell

@@ -1,0 +1,118 @@
+"""Batch: a graph with a batch of any size, also where its file fixes one, proven to answer like the file."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from export.data.datasets import Split
+from export.errors import ExportFailed
+from export.mending.input_axes import InputForm
+from export.mending.tried import Runner, Tried, count, to_front, try_graph
+from export.nearness import SAME_FLOATS, largest_apart
+from export.onnx.probe_rows import BATCH
+from export.proof.mixing import advise
+from serve.base.tensor import Arrays
+
+# What Reshape takes for the size that is left, and for that of its input.
+_REST, _SAME = -1, 0
+
+
+def free_batch(
+    model: Any, file: Any, rows: Split, forms: Mapping[str, InputForm], *, changed: bool
+) -> tuple[Tried, float | None]:
+    """The model for any number of rows, laid out like its file; how far it was from `file` on real rows, if
+    the batch was fixed or something was `changed` before. Raises ExportFailed."""
+    _declare(model, forms)
+    fixed = next((form.fixed for form in forms.values() if form.fixed is not None), None)
+    if fixed is None:
+        tried = try_graph(model, rows, forms)
+        return tried, _prove_same(file, tried, forms, None) if changed else None
+    reshaped = onnx.ModelProto.FromString(model.SerializeToString())
+    _free_reshapes(reshaped.graph, fixed)
+    reasons: list[ExportFailed] = []
+    for candidate in (model, reshaped):
+        try:
+            tried = try_graph(candidate, rows, forms)
+            return tried, _prove_same(file, tried, forms, fixed)
+        except ExportFailed as error:
+            reasons.append(error)
+    name = next(name for name, form in forms.items() if form.fixed is not None)
+    # What ran says more than what did not.
+    reason = max(reversed(reasons), key=lambda error: isinstance(error, _OtherAnswers))
+    fix = "convert it again with None there, or -1, or dynamic_axes"
+    if isinstance(reason, _OtherAnswers):
+        fix = advise(model.graph)
+    raise ExportFailed(
+        f"the file takes {fixed} row{'s' * (fixed > 1)} at once (its input {name!r}), and no other number: "
+        f"{str(reason).partition(';')[0]}; {fix}"
+    )
+
+
+class _OtherAnswers(ExportFailed):
+    """The graph runs, and answers otherwise than its file."""
+
+
+def _declare(model: Any, forms: Mapping[str, InputForm]) -> None:
+    """Rows where the file has them; outputs with what comes."""
+    for item in model.graph.input:
+        axis = forms[item.name].axis
+        _, *others = forms[item.name].dims
+        shape = [*others[:axis], BATCH, *others[axis:]]
+        item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, item.type.tensor_type.elem_type, shape))
+    for item in model.graph.output:
+        item.CopyFrom(onnx.helper.make_tensor_value_info(item.name, item.type.tensor_type.elem_type, None))
+    del model.graph.value_info[:]
+
+
+def _free_reshapes(graph: Any, fixed: int) -> None:
+    """Let every Reshape whose constant shape begins with `fixed` rows take any number of them."""
+    constants = dict(_constants(graph))
+    # What is made of weights alone has no rows.
+    made = {item.name for item in graph.input}
+    for node in graph.node:
+        if made.intersection(node.input):
+            made.update(node.output)
+    shapes = {node.input[1] for node in graph.node if node.op_type == "Reshape" and node.input[0] in made}
+    for name in sorted(shapes & constants.keys()):
+        sizes = numpy_helper.to_array(constants[name]).copy()
+        if sizes.ndim == 1 and len(sizes) > 1 and sizes[0] == fixed:
+            sizes[0] = _SAME if _REST in sizes else _REST
+            constants[name].CopyFrom(numpy_helper.from_array(sizes, constants[name].name))
+
+
+def _constants(graph: Any) -> Iterator[tuple[str, Any]]:
+    for item in graph.initializer:
+        yield item.name, item
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            yield node.output[0], node.attribute[0].t
+
+
+def _prove_same(file: Any, tried: Tried, forms: Mapping[str, InputForm], fixed: int | None) -> float:
+    """How far the answers are from the file's own, as a share of what is usual in their place. Raises
+    ExportFailed."""
+    runner, largest = Runner(file, forms), 0.0
+    for inputs, answers in tried.runs:
+        expected = _run_in_pieces(runner, inputs, tried.axes, fixed or count(inputs))
+        for name, wanted in expected.items():
+            difference = largest_apart(answers[name], wanted)
+            if not difference <= SAME_FLOATS:
+                raise _OtherAnswers(
+                    f"{count(inputs)} rows get answers in {name!r} up to {difference:.2g} of a value "
+                    f"away from the file's own{' to fewer' if fixed else ''}; export it again with opset 18"
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def _run_in_pieces(runner: Runner, inputs: Arrays, axes: Mapping[str, int], size: int) -> Arrays:
+    """The answers to all rows, run `size` at a time, the last ones repeated to fill the last piece."""
+    rows = count(inputs)
+    pieces = []
+    for start in range(0, rows, size):
+        numbers = np.minimum(np.arange(start, start + size), rows - 1)
+        pieces.append(to_front(runner.run({name: array[numbers] for name, array in inputs.items()}), axes))
+    return {name: np.concatenate([piece[name] for piece in pieces])[:rows] for name in pieces[0]}

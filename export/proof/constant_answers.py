@@ -1,0 +1,57 @@
+"""Constant: a variant that gives every row the same answer. Where the floor would let it pass, the figures
+that the floor limits prove nothing, such as the agreement with a baseline that always says the same class."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.data.labels import Labels
+from export.proof.floor import judge, judge_output
+from export.proof.held_out import Answers
+from export.proof.output_quality import Meanings, few_rows, measure_output
+from export.proof.quality import measure
+from export.recipe import Recipe
+from serve.bundles.figures import Meaning
+
+Array = NDArray[Any]
+# Of fewer rows nothing can be told.
+_ENOUGH_ROWS = 10
+
+
+def find_unproven(recipe: Recipe, meanings: Meanings, expected: Answers, labels: Labels | None) -> set[str]:
+    """The outputs in which a constant would pass the recipe's floor, where the baseline's answers are
+    `expected`."""
+    floor, task, unproven = recipe.floor, recipe.task, set()
+    for number, (name, output) in enumerate(expected.items()):
+        meaning = meanings[name]
+        if len(output) < _ENOUGH_ROWS or meaning.kind == "exact":
+            continue
+        constant = repeat_typical(meaning, output)
+        if number == 0:
+            refused = judge(floor, measure(task, output, constant, labels, recipe.seed, meaning=meaning))
+        else:
+            refused = judge_output(floor, measure_output(task, name, meaning, output, constant))
+        if refused is None:
+            unproven.add(name)
+    return unproven
+
+
+def repeat_typical(meaning: Meaning, output: Array) -> Array:
+    """The baseline's answer to one row (or token) for all: the one nearest to the mean, of those with the
+    most frequent class. It is of the baseline's form, as it is the baseline's."""
+    shape = output.shape[-1:]
+    if meaning.kind != "classes" and np.isfinite(output).all():
+        shape = output.shape[1:]
+    items = few_rows(output).reshape(-1, int(np.prod(shape)) if output.ndim > 1 else 1).astype(np.float64)
+    items = items[np.isfinite(items).all(axis=1)]
+    if not len(items):
+        return output
+    if meaning.kind == "classes":
+        top = items.argmax(axis=1)
+        items = items[top == np.bincount(top).argmax()]
+    spread = items.std(axis=0)
+    apart = (items - items.mean(axis=0)) / np.where(spread > 0, spread, 1)
+    typical = items[np.square(apart).sum(axis=1).argmin()].astype(output.dtype)
+    alike = typical.reshape(shape) if output.ndim > 1 else typical[0]
+    return np.where(np.isnan(output), output, alike).astype(output.dtype)

@@ -1,0 +1,47 @@
+"""Memory: what a loaded session adds to a process, measured in one of its own (this module, run)."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+
+from export.errors import ExportFailed
+from serve.base.tensor import Signature
+from serve.engine.session import Session
+
+_ROOT = Path(__file__).parents[1]
+_TIMEOUT_S = 600
+
+
+def measure_session_bytes(graph: bytes, session: Session) -> int:
+    """Resident memory that loading and warming up a Session adds to a fresh process, onnxruntime's own
+    included. Raises ExportFailed when the graph cannot be loaded there."""
+    child = subprocess.run(
+        [sys.executable, "-m", "export.proof.session_memory"],
+        cwd=_ROOT,
+        input=json.dumps([session.signature.model_dump(mode="json"), session.sizes]).encode() + b"\n" + graph,
+        capture_output=True,
+        timeout=_TIMEOUT_S,
+        check=False,
+    )
+    if child.returncode:
+        last = child.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise ExportFailed(f"a fresh process cannot load the graph: {last or f'exit {child.returncode}'}")
+    return int(child.stdout)
+
+
+def main() -> None:
+    """Read a signature with sizes and a graph from standard input; print the bytes."""
+    signature, sizes = json.loads(sys.stdin.buffer.readline())
+    graph = sys.stdin.buffer.read()
+    process = psutil.Process()
+    before = process.memory_info().rss
+    session = Session(graph, Signature.model_validate(signature), "the graph", sizes=sizes)
+    sys.stdout.write(f"{max(0, process.memory_info().rss - before)}\n")
+    del session
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Capacity: what baseline and candidate can take, side by side."""
+
+from loadtests.judging.limits import Limits
+from loadtests.judging.search import GAP
+from loadtests.qualify.qualification_record import StageRecord, make_stage
+from loadtests.report import Check, LoadReport, TestOutcome
+
+
+def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Limits) -> StageRecord:
+    """The second stage, from a search for both."""
+    checks = list(report.checks)
+    found = [
+        report.capacities[name].rate_per_s for name in (baseline, candidate) if name in report.capacities
+    ]
+    # Of a search that was not settled the rate is only what passed so far.
+    settled = report.complete and all(check.outcome is TestOutcome.PASS for check in checks)
+    if settled and len(found) == 2 and found[0] is not None and found[1] is not None:
+        ratio, wanted = found[1] / found[0], limits.capacity_ratio
+        checks.append(
+            Check(
+                name="capacity ratio",
+                kind="guard",
+                # Each is found to a twentieth, so equal ones may come out that far apart.
+                outcome=TestOutcome.PASS if ratio * GAP >= wanted else TestOutcome.FAIL,
+                seen=f"{candidate} {found[1]:,.4g} requests/s, {baseline} {found[0]:,.4g}: {ratio:.2f}x",
+                wanted=f"at least {wanted:g}x, to a twentieth",
+                used=wanted / (ratio * GAP),
+            )
+        )
+    return make_stage("capacity", checks, report)

@@ -1,0 +1,32 @@
+"""Table: a qualification for the terminal."""
+
+from tabulate import tabulate
+
+from loadtests.qualify.qualification_record import QualificationRecord, StageRecord
+from loadtests.render.format import make_plain
+from loadtests.render.report_table import table as table_of
+
+
+def table(found: QualificationRecord) -> str:
+    """The outcome first, then the stages, each reason, and the load tests behind them."""
+    found = make_plain(found)
+    rows = [[stage.name, stage.outcome.value, _say(stage)] for stage in found.stages]
+    lines = [
+        f"{found.outcome.value}: {found.candidate} against {found.baseline} of {found.model}"
+        + ("" if found.complete else " (ended early)"),
+        f"binding: {found.binding}" if found.binding else "",
+        "",
+        tabulate(
+            rows, ["stage", "outcome", "what was seen"], disable_numparse=True, maxcolwidths=[None, None, 90]
+        ),
+        *(f"- {reason}" for reason in found.reasons),
+    ]
+    for stage in found.stages:
+        if stage.report is not None:
+            lines += ["", f"--- {stage.name}", table_of(stage.report)]
+    return "\n".join(lines)
+
+
+def _say(stage: StageRecord) -> str:
+    """What its guards saw."""
+    return "\n".join(f"{check.name}: {check.seen}" for check in stage.checks if check.kind == "guard")

@@ -1,0 +1,86 @@
+"""Quality: what the export measured of the candidate on held-out data, as its bundle says."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from loadtests.errors import LoadTestError
+from loadtests.judging.limits import Limits
+from loadtests.qualify.qualification_record import StageRecord, make_stage
+from loadtests.report import Check, TestOutcome
+from serve.base.record import nearest
+
+
+def find_sides(
+    answer: Mapping[str, Any], model: str, candidate: str, unserved: Mapping[str, Any]
+) -> tuple[str, dict[str, str]]:
+    """The baseline, and the digests of both as they are served. `answer` is what the server says of the
+    bundles, `unserved` by variant why some are not served. Raises LoadTestError when one of the two is
+    not."""
+    bundles, baseline = answer["bundles"], str(answer["baseline"])
+    if candidate not in bundles:
+        raise LoadTestError(f"{model} has no variant {candidate!r}; {nearest(candidate, bundles)}")
+    if candidate == baseline:
+        raise LoadTestError(f"{candidate!r} is the baseline of {model}; name another variant with --to")
+    digests = {}
+    for variant in (baseline, candidate):
+        loaded = bundles[variant].get("loaded")
+        if loaded is None:
+            why = bundles[variant].get("rejected") or unserved.get(variant) or "it is not loaded"
+            raise LoadTestError(f"{model}/{variant} is not served: {why}; load it, or export it again")
+        digests[variant] = str(loaded)
+    return baseline, digests
+
+
+def check_quality(bundle: Mapping[str, Any], limits: Limits) -> StageRecord:
+    """The first stage, from what the server says of the candidate's bundle."""
+    rejected = bundle["rejected"]
+    checks = [
+        _check(
+            "quality floor",
+            f"rejected: {rejected}" if rejected else _describe(bundle["figures"]["quality"]),
+            "accepted by the floor of its recipe",
+            TestOutcome.FAIL if rejected else TestOutcome.PASS,
+        ),
+        _check(
+            "version",
+            "served as it stands in the repository"
+            if bundle["digest"] == bundle["loaded"]
+            else "another version stands in the repository than is served",
+            "the same: load the new one, or export again",
+            TestOutcome.PASS if bundle["digest"] == bundle["loaded"] else TestOutcome.INVALID,
+        ),
+    ]
+    if limits.accuracy_drop is not None:
+        checks.append(_check_accuracy(bundle["figures"]["quality"].get("accuracy"), limits.accuracy_drop))
+    return make_stage("quality", checks)
+
+
+def _check_accuracy(accuracy: Mapping[str, float] | None, allowed: float) -> Check:
+    if accuracy is None:
+        return _check(
+            "accuracy", "the bundle has none", f"a drop of at most {allowed:g}", TestOutcome.INVALID
+        )
+    low, high = accuracy["low"], accuracy["high"]
+    bad = TestOutcome.FAIL if high < -allowed else TestOutcome.INVALID
+    return _check(
+        "accuracy",
+        f"{accuracy['value']:.4f}, {accuracy['change']:+.4f} [{low:+.4f}, {high:+.4f}] against the baseline",
+        f"a drop of at most {allowed:g}; undecided while the interval holds it: more held-out data",
+        TestOutcome.PASS if low >= -allowed else bad,
+        None if not allowed else max(0.0, -low / allowed),
+    )
+
+
+def _describe(quality: Mapping[str, Any]) -> str:
+    """The figures that the bundle has, in words."""
+    said = []
+    for name in ("accuracy", "macro_f1", "agreement", "cosine", "rank_correlation"):
+        figure = quality.get(name)
+        if figure is not None:
+            said.append(f"{name.replace('_', ' ')} {figure['value']:.4f}")
+    return f"{', '.join(said)} on {quality['rows']:,} held-out rows"
+
+
+def _check(name: str, seen: str, wanted: str, outcome: TestOutcome, used: float | None = None) -> Check:
+    kind = "gate" if name == "version" else "guard"
+    return Check(name=name, kind=kind, outcome=outcome, seen=seen, wanted=wanted, used=used)  # type: ignore[arg-type]

@@ -1,0 +1,33 @@
+"""Progress: how far a run has come, as lines for a log, where no terminal shows a bar."""
+
+import sys
+from typing import TextIO
+
+from loadtests.load_plan import LoadPlan
+from loadtests.sending.live import Live
+
+# A line so often.
+EVERY_S = 10.0
+
+
+class Progress:
+    """Tells of one run."""
+
+    def __init__(self, plan: LoadPlan, out: TextIO | None = None) -> None:
+        """`out`: where to; default: the standard error."""
+        self._plan = plan
+        self._out = out or sys.stderr
+        self._due_s = EVERY_S
+        self._shown = self._out.isatty()
+
+    def __call__(self, live: Live, now_s: float) -> None:
+        """What is known at `now_s`, when it is time to say so."""
+        if self._shown or now_s < self._due_s:
+            return
+        self._due_s = now_s + EVERY_S
+        late = "" if live.limit_ms is None else f", {live.over_limit:,} over {live.limit_ms:g} ms"
+        self._out.write(
+            f"load on {self._plan.model}: {now_s:.0f} of {self._plan.duration_s:g} s, "
+            f"{live.done:,} answered, {live.errors:,} failed{late}, {len(live.open):,} in flight\n"
+        )
+        self._out.flush()

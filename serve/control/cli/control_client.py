@@ -1,0 +1,116 @@
+"""Client: a server's control API, asked over HTTP with the standard library alone."""
+
+import http.client
+import json
+from collections.abc import Mapping
+from typing import Any, TypeVar
+from urllib.parse import SplitResult, quote
+
+from pydantic import TypeAdapter, ValidationError
+
+from serve.base.errors import InvalidRecord, Refused, ServerFailed, StaleRevision, Unwritten
+from serve.base.record import Record, explain
+from serve.base.url import parse_url
+from serve.control.cli.words import printable
+from serve.control.operation_row import Operation
+from serve.control.operations import TRAIL
+from serve.rollout.api_records import TrailLine
+
+A = TypeVar("A")
+
+_TIMEOUT_S = 10
+_LIMIT_BYTES = 64 * 2**20
+
+
+class ControlClient:
+    """One server. All methods raise Refused for what the server turns down, with its message, StaleRevision
+    where it has changed since it was read, and ServerFailed where it does not answer, or not as it should."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        """`url` such as http://127.0.0.1:8000. Raises InvalidRecord."""
+        self.url = url.rstrip("/")
+        self._parts = _server_of(self.url)
+        self._token = token
+
+    def ask(self, operation: Operation[A], *names: str, body: Record | None = None, after: int = 0) -> A:
+        """The answer to an operation; `names` are those in its path. Raises Unwritten where it is done, and
+        written down later."""
+        path = operation.path.format_map(
+            dict(zip(operation.names, (quote(name, safe="") for name in names), strict=True))
+        )
+        answer = self._ask(operation.method, f"{path}?after={after}" if operation.after else path, body)
+        try:
+            found = answer if operation.key is None else answer[operation.key]
+            return TypeAdapter(operation.answer).validate_python(found)
+        except KeyError:
+            fault = f"no key {operation.key!r}"
+        except ValidationError as error:
+            fault = explain(error)
+        raise ServerFailed(f"{self.url}: {fault}; is the server of another version than this program?")
+
+    def trail(self, model: str) -> list[TrailLine]:
+        """Everything that was done to a model's traffic, oldest first."""
+        lines: list[TrailLine] = []
+        while page := self.ask(TRAIL, model, after=lines[-1].number if lines else 0):
+            lines += page
+        return lines
+
+    def _ask(self, method: str, path: str, body: Record | None = None) -> Any:
+        """The answer's JSON, an object."""
+        headers = {"accept": "application/json"}
+        if body is not None:
+            headers["content-type"] = "application/json"
+        if self._token is not None:
+            headers["authorization"] = f"Bearer {self._token}"
+        # What was not given is left out: a server of an older version may not know it.
+        text = body.model_dump_json(exclude_none=True) if body is not None else None
+        status, content = self._exchange(method, path, headers, text)
+        try:
+            answer = json.loads(content)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, Mapping) or not (status in (200, 201) or "error" in answer):
+            raise ServerFailed(
+                f"{self.url}{path} answered {status} without JSON of ours; give --url the address of a "
+                "Counterweight server"
+            )
+        if status == 202:
+            raise Unwritten(printable(str(answer["error"])))
+        if status >= 500:
+            raise ServerFailed(f"{self.url}: {printable(str(answer['error']))}")
+        if status >= 300:
+            said, current = printable(str(answer["error"])), answer.get("current")
+            raise StaleRevision(said, current) if isinstance(current, int) else Refused(said)
+        return answer
+
+    def _exchange(
+        self, method: str, path: str, headers: Mapping[str, str], body: str | None
+    ) -> tuple[int, bytes]:
+        """Status and body. A connection of its own each time: there may be a minute between two."""
+        make = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
+        connection = make(self._parts.hostname or "", self._parts.port, timeout=_TIMEOUT_S)
+        try:
+            connection.request(method, self._parts.path + path, body, dict(headers))
+            answer = connection.getresponse()
+            return answer.status, answer.read(_LIMIT_BYTES)
+        except (OSError, http.client.HTTPException) as error:
+            raise ServerFailed(
+                f"no answer from {self.url}: {error or type(error).__name__}; start a server with "
+                "`counterweight serve models`, or give the address of one that runs with --url"
+            ) from None
+        finally:
+            connection.close()
+
+
+def _server_of(url: str) -> SplitResult:
+    """The URL's parts. Raises InvalidRecord."""
+    try:
+        parts = parse_url(url)
+    except ValueError as error:
+        raise InvalidRecord(str(error)) from None
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise InvalidRecord(
+            "a server's URL has no name, password or query in it; give one such as http://127.0.0.1:8000, "
+            "and a token by --token-file"
+        )
+    return parts

@@ -1,0 +1,168 @@
+"""Likeness: whether a shadow answers as the baseline does, on the same inputs.
+
+Requests are taken as independent, their rows are not; inputs that repeat say less than they count."""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from serve.counting.copies import MOST_SLICES
+from serve.rollout.evidence.evalues import (
+    Array,
+    Number,
+    log_mean_above,
+    log_rate_above,
+    log_rate_below,
+    rate_interval,
+)
+from serve.rollout.evidence.evidence import Comparison, Moments
+from serve.rollout.judging.guard_figure import Figure, tidy
+from serve.rollout.state.policy import ShadowPolicy
+
+# So many requests that differ weigh as much as the caution before there were any.
+_FEW_REQUESTS = 10
+# Those that a gateway keeps apart, and what it puts together.
+_SLICES = MOST_SLICES + 1
+# Slices that are named in one sentence.
+_NAMED = 3
+
+
+class Pairs(NamedTuple):
+    """Pairs of answers and how they lie in requests; see `Comparison` and its `Clusters`."""
+
+    differ: Number
+    pairs: Number
+    differing: Number
+    differ_squares: Number
+    products: Number
+    squares: Number
+
+
+def pairs_of(comparison: Comparison) -> Pairs:
+    """The sums of a comparison."""
+    rows = comparison.clusters
+    return Pairs(
+        comparison.disagreements,
+        comparison.pairs,
+        rows.differing,
+        rows.differ_squares,
+        rows.products,
+        rows.squares,
+    )
+
+
+def design_effect(seen: Pairs) -> Array:
+    """How many pairs count as one, because rows of one request are alike: at least 1.
+
+    The variance of the share that differs with requests as clusters over that of independent rows (Kish,
+    Survey Sampling, 1965). While few requests differ it knows little, and all rows of a request are taken as
+    one. Counts divided by it make the e-values those of as many independent rows."""
+    differ, pairs, squares = (np.asarray(each, float) for each in (seen.differ, seen.pairs, seen.squares))
+    share = differ / np.maximum(pairs, 1)
+    misfit = seen.differ_squares - 2 * share * seen.products + share**2 * squares
+    independent = share * (1 - share) * pairs
+    ratio = np.divide(misfit, independent, out=np.ones_like(misfit), where=independent > 0)
+    measured = np.maximum(ratio, 1.0)
+    assumed = np.maximum(measured, squares / np.maximum(pairs, 1))
+    requests = np.asarray(seen.differing, float)
+    return np.asarray((requests * measured + _FEW_REQUESTS * assumed) / (requests + _FEW_REQUESTS))
+
+
+def above(seen: Pairs, limit: float) -> Array:
+    """Log evidence that more than `limit` of the pairs differ."""
+    effect = design_effect(seen)
+    return log_rate_above(seen.differ / effect, seen.pairs / effect, limit)
+
+
+def below(seen: Pairs, limit: float) -> Array:
+    """Log evidence that less than `limit` of them do."""
+    effect = design_effect(seen)
+    return log_rate_below(seen.differ / effect, seen.pairs / effect, limit)
+
+
+def compare(shadow: ShadowPolicy, comparison: Comparison) -> tuple[Figure, ...]:
+    """A figure for each limit of `shadow`."""
+    figures = [_agreement(shadow, comparison)]
+    if shadow.cosine is not None:
+        figures.append(_drift("cosine", comparison.cosine, shadow.cosine, 1 - shadow.cosine, least=True))
+    if shadow.kl is not None:
+        figures.append(_drift("KL", comparison.kl, shadow.kl, shadow.kl, least=False))
+    return tuple(figures)
+
+
+def compare_slices(agreement: float, slices: Mapping[str, Comparison], proof: float) -> Figure:
+    """Whether any slice agrees less than `agreement`, and which; named are those that hold a step at `proof`.
+
+    One figure for all, by e-BH (Wang & Ramdas, arXiv:2009.02824), as if there were always as many slices as a
+    gateway keeps apart: how many came is then no matter."""
+    limit = 1 - agreement
+    found = {name: float(above(pairs_of(part), limit)) for name, part in slices.items()}
+    order = sorted(found, key=lambda name: (-found[name], name))
+    shared = [found[name] + math.log(place / _SLICES) for place, name in enumerate(order, 1)]
+    if not shared:
+        return Figure(guard="slices", seen="no request named one")
+    held = sum(each >= min(max(shared), -math.log(1 - proof)) for each in shared)
+    named = [
+        f"{name!r}: {_differ(slices[name], limit, _interval(slices[name]))}" for name in order[:held][:_NAMED]
+    ]
+    more = held - len(named)
+    return Figure(
+        guard="slices",
+        seen="; ".join(named) + (f"; and {more} more" if more else ""),
+        harm=tidy(max(shared)),
+    )
+
+
+def _agreement(shadow: ShadowPolicy, comparison: Comparison) -> Figure:
+    """The share of pairs with different top answers against the share that may differ."""
+    limit, seen = 1 - shadow.agreement, pairs_of(comparison)
+    low, high = _interval(comparison)
+    said = _differ(comparison, limit, (low, high))
+    if (requests := comparison.clusters.requests) < comparison.pairs:
+        said += (
+            f"; of {requests:,} requests, whose rows are alike: {float(design_effect(seen)):.3g} pairs count "
+            "as one"
+        )
+    return Figure(
+        guard="disagreement",
+        seen=said,
+        estimate=tidy(comparison.disagreements / comparison.pairs) if comparison.pairs else None,
+        low=tidy(low),
+        high=tidy(high),
+        harm=tidy(float(above(seen, limit))),
+        safe=tidy(float(below(seen, limit))),
+    )
+
+
+def _differ(comparison: Comparison, limit: float, interval: tuple[float, float]) -> str:
+    differ, pairs = comparison.disagreements, comparison.pairs
+    low, high = interval
+    return (
+        f"{differ:,} of {pairs:,} pairs differ, {differ / max(pairs, 1):.2%} [{low:.2%}, {high:.2%}], where "
+        f"{limit:.2%} may"
+    )
+
+
+def _interval(comparison: Comparison) -> tuple[float, float]:
+    if not comparison.pairs:
+        return 0.0, 1.0
+    effect = float(design_effect(pairs_of(comparison)))
+    return rate_interval(comparison.disagreements / effect, comparison.pairs / effect, 0.05)
+
+
+def _drift(name: str, moments: Moments, limit: float, scale: float, *, least: bool) -> Figure:
+    """A mean against its limit: at `least` it, or else at most it; `scale` is a likely distance to it."""
+    count, total, squares = moments.count, moments.total, moments.squares
+    over = float(log_mean_above(count, total, squares, limit, scale))
+    under = float(log_mean_above(count, -total, squares, -limit, scale))
+    harm, safe = (under, over) if least else (over, under)
+    return Figure(
+        guard=name,
+        seen=f"mean {name} {total / max(count, 1):.4g} over {count:,} requests, "
+        f"{'at least' if least else 'at most'} {limit:.4g} asked",
+        estimate=tidy(total / count) if count else None,
+        harm=tidy(harm),
+        safe=tidy(safe),
+    )

@@ -1,0 +1,85 @@
+"""Where a variant that answers the same to every row would pass, its floor proves nothing."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.proof.constant_answers import find_unproven, repeat_typical
+from export.proof.output_quality import read_meanings
+from export.recipe import Recipe
+
+RANDOM = np.random.default_rng(0)
+ROWS = 200
+# Scores of three classes, by chance.
+FREE = RANDOM.normal(size=(ROWS, 3)).astype(np.float32)
+# Of which one is always the largest.
+ONE_CLASS = (FREE + np.array([9, 0, 0])).astype(np.float32)
+# All but two of the rows are of one class.
+RARE = np.where(np.arange(ROWS)[:, None] < 2, FREE - [9, 0, 0], ONE_CLASS).astype(np.float32)
+LABELS = np.zeros(ROWS, np.int64)
+
+
+def unproven(
+    floor: dict[str, float], labels: Any = LABELS, task: str = "classification", **outputs: Any
+) -> Any:
+    """The outputs of a recipe with that floor in which a constant passes."""
+    recipe = Recipe.model_validate(
+        {
+            "model": "m",
+            "task": task,
+            "source": {"onnx": "m.onnx"},
+            "data": {"factory": "a:b"},
+            "outputs": list(outputs),
+            "floor": floor,
+            "variants": {"fp32": []},
+        }
+    )
+    meanings = read_meanings(recipe.task, outputs, labelled=labels is not None)
+    return find_unproven(recipe, meanings, outputs, labels)
+
+
+@pytest.mark.parametrize(
+    ("scores", "floor", "expected"),
+    [
+        (ONE_CLASS, {"agreement": 0.95}, {"scores"}),
+        (ONE_CLASS, {"accuracy_drop": 0.1}, {"scores"}),
+        (ONE_CLASS, {"agreement": 0.95, "kl_divergence": 1e-5}, set()),
+        (RARE, {"agreement": 0.95}, {"scores"}),
+        (RARE, {"agreement": 0.99}, set()),
+        (FREE, {"agreement": 0.95}, set()),
+    ],
+    ids=["one class", "accuracy", "divergence", "rare", "rare and strict", "free"],
+)
+def test_a_floor_that_a_constant_passes_is_found(scores: Any, floor: dict[str, float], expected: Any) -> None:
+    """Whatever the floor limits; not where one of its limits tells the two apart."""
+    assert unproven(floor, scores=scores) == expected
+
+
+def test_each_output_is_looked_at_by_itself() -> None:
+    """A number that is almost always the same, but for a few that are far off; and an embedding whose
+    vectors all lie near to each other."""
+    spikes = np.where(np.arange(ROWS) < 3, 1000, RANDOM.normal(size=ROWS)).astype(np.float32)[:, None]
+    found = unproven({"agreement": 0.9}, LABELS, scores=FREE, spikes=spikes, number=FREE[:, :1])
+    assert found == {"spikes"}
+    narrow = (RANDOM.normal(size=(ROWS, 8)) + 20).astype(np.float32)
+    assert unproven({"cosine": 0.9}, None, "embedding", vectors=narrow) == {"vectors"}
+    assert unproven({"cosine": 0.9, "rank_correlation": 0.8}, None, "embedding", vectors=narrow) == set()
+
+
+def test_of_a_few_rows_nothing_is_told() -> None:
+    """Nine rows of one class say little of what others would be."""
+    assert unproven({"agreement": 0.5}, LABELS[:9], scores=ONE_CLASS[:9]) == set()
+    assert unproven({"agreement": 0.5}, LABELS[:10], scores=ONE_CLASS[:10]) == {"scores"}
+
+
+def test_a_constant_is_an_answer_of_the_baseline() -> None:
+    """To a row of its most frequent class; tokens that a row does not have stay so."""
+    scores = np.stack([RARE[:100], RARE[100:]], axis=1)
+    scores[:50, 1] = np.nan
+    [meaning] = read_meanings("token_classification", {"scores": scores}, labelled=True).values()
+    constant = repeat_typical(meaning, scores)
+    assert np.array_equal(np.isnan(constant), np.isnan(scores))
+    [answer] = np.unique(constant[~np.isnan(constant)].reshape(-1, 3), axis=0)
+    assert answer.argmax() == 0
+    assert (answer == RARE).all(axis=1).any()

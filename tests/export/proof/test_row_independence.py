@@ -1,0 +1,128 @@
+"""The answer to a row is its own, whoever shares its run; a graph that mixes rows is found out."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+from export.proof.row_independence import find_dependence
+from serve.engine.session import Session
+from tests.export.graphs import Builder, encoder_graph, exported_of, split_of, texts, value
+
+ROWS = split_of({"x": np.random.default_rng(0).normal(0, 1, (16, 6)).astype(np.float32)})
+
+
+def session_of(graph: bytes, *, alone: bool = False) -> Session:
+    return Session(graph, exported_of(graph).signature, "tiny/fp32", alone=alone)
+
+
+def graph_of(build: Builder) -> bytes:
+    inputs = [value("x", TensorProto.FLOAT, "batch", 6)]
+    return build.finish(inputs, [value("scores", TensorProto.FLOAT, "batch", 3)])
+
+
+def linear(build: Builder, x: str) -> None:
+    build.add("MatMul", x, build.weight("weight", 6, 3), output="scores")
+
+
+def centred() -> bytes:
+    """The mean of the batch is taken from every row."""
+    build = Builder()
+    build.constant("axes", np.array([0], np.int64))
+    linear(build, build.add("Sub", "x", build.add("ReduceMean", "x", "axes", keepdims=1)))
+    return graph_of(build)
+
+
+def softmax() -> bytes:
+    """The scores of a class add up to 1 over the batch."""
+    build = Builder()
+    build.add("Softmax", build.add("MatMul", "x", build.weight("weight", 6, 3)), output="scores", axis=0)
+    return graph_of(build)
+
+
+def one_range() -> bytes:
+    """8-bit integers over the range of the whole batch."""
+    build = Builder()
+    names = ("integers", "scale", "zero")
+    build.nodes.append(helper.make_node("DynamicQuantizeLinear", ["x"], names))
+    linear(build, build.add("DequantizeLinear", *names))
+    return graph_of(build)
+
+
+def row_after_row() -> bytes:
+    """Every row is added to those before it."""
+    build = Builder()
+    build.constant("axis", np.array(0, np.int64))
+    linear(build, build.add("CumSum", "x", "axis"))
+    return graph_of(build)
+
+
+def counted() -> bytes:
+    """Divided by the number of rows."""
+    build = Builder()
+    build.constant("first", np.array(0, np.int64))
+    count = build.add(
+        "Cast", build.add("Gather", build.add("Shape", "x"), "first"), to=int(TensorProto.FLOAT)
+    )
+    linear(build, build.add("Div", "x", count))
+    return graph_of(build)
+
+
+def masked() -> bytes:
+    """The mean of the batch again, beside a class that is out of the question for everybody."""
+    build = Builder()
+    build.constant("axes", np.array([0], np.int64))
+    build.constant("mask", np.array([0, 0, -1e9], np.float32))
+    mean = build.add("ReduceMean", "x", "axes", keepdims=1)
+    scores = build.add("MatMul", build.add("Sub", "x", mean), build.weight("weight", 6, 3))
+    build.add("Add", scores, "mask", output="scores")
+    return graph_of(build)
+
+
+def in_large_runs(least: int = 8) -> bytes:
+    """The mean of the batch counts when there are more rows than this."""
+    build = Builder()
+    build.constant("axes", np.array([0], np.int64))
+    build.constant("first", np.array(0, np.int64))
+    build.constant("least", np.array(least, np.int64))
+    many = build.add("Greater", build.add("Gather", build.add("Shape", "x"), "first"), "least")
+    build.constant("nothing", np.array(0, np.float32))
+    mean = build.add("ReduceMean", "x", "axes", keepdims=1)
+    linear(build, build.add("Sub", "x", build.add("Where", many, mean, "nothing")))
+    return graph_of(build)
+
+
+@pytest.mark.parametrize(
+    ("graph", "beside"),
+    [
+        (centred, "other rows"),
+        (softmax, "other rows"),
+        (row_after_row, "other rows"),
+        (one_range, "other rows"),
+        (masked, "other rows"),
+        (in_large_runs, "other rows in a run of 16"),
+        (partial(in_large_runs, 20), "other rows in a run of 64"),
+        (counted, "their number"),
+    ],
+)
+def test_a_graph_that_mixes_rows_is_found_out(graph: Callable[[], bytes], beside: str) -> None:
+    """By other rows beside them, or by their number alone."""
+    assert find_dependence(session_of(graph()), ROWS) == beside
+
+
+def test_a_range_that_only_a_large_row_moves_is_found_out() -> None:
+    """Real rows that all reach as far differ in nothing until one is out of the ordinary."""
+    same = np.tile(np.linspace(-1, 1, 6, dtype=np.float32), (16, 1))
+    assert find_dependence(session_of(one_range()), split_of({"x": same})) == "rows 10000 times as large"
+
+
+def test_rows_that_have_a_run_each_cannot_see_each_other() -> None:
+    """What the server does with such a graph is enough."""
+    assert find_dependence(session_of(one_range(), alone=True), ROWS) is None
+
+
+def test_texts_are_each_their_own() -> None:
+    """An encoder's attention and its normalization stay within a row."""
+    assert find_dependence(session_of(encoder_graph(1)), texts(16, 0)) is None

@@ -1,0 +1,38 @@
+"""Weight-only quantization packs blocks as onnxruntime's own tool does."""
+
+import numpy as np
+import onnx
+import pytest
+
+from export.quantization.layers import find_layers
+from export.quantization.prepare import prepare, split_gemms
+from export.quantization.weight_only import make_weights
+from export.training.answers import graph_answers
+from tests.export.graphs import encoder_graph, texts
+
+
+@pytest.mark.parametrize(("bits", "least"), [(8, 0.999), (4, 0.9)])
+def test_embeddings_stay_close(bits: int, least: float) -> None:
+    """Eight bits are nearly exact; four are coarse, and still the same model."""
+    graph, rows = encoder_graph(), texts(16, 0)
+    model = split_gemms(prepare(graph))
+    names = [layer.node for layer in find_layers(model, ("MatMul",))]
+    quantized = make_weights(model, names, bits).SerializeToString()
+    wanted, came = (graph_answers(item, rows) for item in (graph, quantized))
+    cosines = (wanted * came).sum(1) / np.linalg.norm(wanted, axis=1) / np.linalg.norm(came, axis=1)
+    assert cosines.mean() > least
+
+
+def test_four_bits_are_half_of_eight() -> None:
+    """Two weights share a byte."""
+    model = split_gemms(prepare(encoder_graph()))
+    names = [layer.node for layer in find_layers(model, ("MatMul",))]
+    sizes = [
+        sum(
+            len(onnx.numpy_helper.to_array(item).tobytes())
+            for item in make_weights(model, names, bits).graph.initializer
+            if item.name.endswith("_blocks")
+        )
+        for bits in (8, 4)
+    ]
+    assert sizes[0] == 2 * sizes[1]

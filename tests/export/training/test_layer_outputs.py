@@ -1,0 +1,30 @@
+"""Which layer of the teacher a layer of the student is to resemble."""
+
+import pytest
+
+from export.artifacts import Note
+from export.training.layer_outputs import pair_layers
+
+
+def drop(*kept: int) -> Note:
+    """What drop_layers writes down."""
+    return {"kind": "drop_layers", "stack": "layers", "kept": [*kept]}
+
+
+@pytest.mark.parametrize(
+    ("layers", "surgery", "expected"),
+    [
+        (6, [], [0, 1, 2, 3, 4, 5]),
+        (3, [], [1, 3, 5]),
+        (4, [], [0, 2, 3, 5]),
+        (1, [], [5]),
+        (8, [], [0, 0, 1, 2, 2, 3, 4, 5]),
+        (3, [drop(0, 2, 5)], [1, 4, 5]),
+        (3, [drop(0, 4, 5)], [3, 4, 5]),
+        (3, [drop(0, 1, 2)], [0, 1, 5]),
+        (2, [drop(0, 2, 4, 5), drop(1, 3)], [4, 5]),
+    ],
+)
+def test_pairs(layers: int, surgery: list[Note], expected: list[int]) -> None:
+    """Of six layers: the last of those that it stands for, else evenly, and at the end the last."""
+    assert pair_layers(layers, 6, surgery) == expected

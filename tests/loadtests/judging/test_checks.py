@@ -1,0 +1,137 @@
+from typing import Any
+
+import pytest
+
+from loadtests.judging.checks import (
+    decide,
+    excuse,
+    guard_backlog,
+    guard_errors,
+    guard_latency,
+    guard_ratio,
+    guard_weighed,
+)
+from loadtests.judging.limits import Limits
+from loadtests.report import Check, Ratio, TestOutcome, WeighedEvents
+from tests.loadtests.reports import make_check, make_variant
+
+PASS, FAIL, INVALID = TestOutcome.PASS, TestOutcome.FAIL, TestOutcome.INVALID
+_LIMITS = Limits(p99_ms=50, errors=0.01, slower_by=0.05)
+
+
+@pytest.mark.parametrize(("errors", "outcome"), [(0, PASS), (20, INVALID), (45, FAIL)])
+def test_errors_fail_when_shown_to_be_too_many(errors: int, outcome: TestOutcome) -> None:
+    """Of 2,000, where 1 % may fail: none is shown to be good, 20 decide nothing, 45 are too many."""
+    check = guard_errors("fp32", make_variant(2000, errors), _LIMITS)
+    assert check.outcome is outcome
+    assert check.name == "errors of fp32"
+    assert (check.used is not None and check.used > 1) == (outcome is not PASS)
+
+
+@pytest.mark.parametrize(("over", "outcome"), [(2, PASS), (20, INVALID), (45, FAIL)])
+def test_p99_is_the_share_over_the_limit(over: int, outcome: TestOutcome) -> None:
+    """One in a hundred may be later than the limit, which is what p99 means."""
+    check = guard_latency("fp32", make_variant(2000, over_limit=over), _LIMITS)
+    assert check.outcome is outcome
+    assert f"{over} of 2,000 over 50 ms" in check.seen
+
+
+def test_a_few_requests_decide_nothing() -> None:
+    """An error rate of 0 of 10 may be one of 20 %: the fix is told."""
+    check = guard_errors("fp32", make_variant(10, 0), _LIMITS)
+    assert check.outcome is INVALID
+    assert check.wanted.endswith("undecided: run longer")
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "at_half", "outcome"),
+    [(0, 0, PASS), (20, 0, PASS), (100, 90, PASS), (100, 50, FAIL), (1000, 10, FAIL)],
+    ids=["none", "2 %", "slow, but no more at the end", "growing evenly", "stopped"],
+)
+def test_answers_that_pile_up_fail(unanswered: int, at_half: int, outcome: TestOutcome) -> None:
+    """Of 1,000 arrivals 98 % must be answered when the sending ends, or no more be out than half way."""
+    assert guard_backlog(1000, unanswered, at_half).outcome is outcome
+
+
+def test_a_run_that_sent_nothing_kept_up_with_nothing() -> None:
+    """Nothing is no success."""
+    assert guard_backlog(0, 0, 0).outcome is FAIL
+
+
+@pytest.mark.parametrize(
+    ("failed", "steal", "outcome"),
+    [(FAIL, 0.3, INVALID), (FAIL, 0.05, FAIL), (FAIL, None, FAIL), (PASS, 0.3, PASS)],
+    ids=["others had much", "others had little", "nobody knows", "it holds all the same"],
+)
+def test_a_limit_missed_while_others_have_the_cpu_is_undecided(
+    failed: TestOutcome, steal: float | None, outcome: TestOutcome
+) -> None:
+    """It may hold on a machine of one's own, and the fix is told."""
+    check = excuse(make_check("p99", outcome=failed), steal)
+    assert check.outcome is outcome
+    assert check.wanted.endswith("use a quieter machine") == (outcome is INVALID)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [(0.9, 1.02, PASS), (1.01, 1.04, PASS), (0.98, 1.08, INVALID), (1.01, 1.08, FAIL), (1.2, 1.3, FAIL)],
+)
+def test_a_median_is_good_bad_or_undecided(low: float, high: float, outcome: TestOutcome) -> None:
+    """Good: slower by no more than a twentieth; bad: shown to be slower, and not shown to be by so little."""
+    ratio = Ratio(figure="p50", value=(low + high) / 2, low=low, high=high)
+    assert guard_ratio("int8", ratio, _LIMITS).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("harm", "safe", "outcome"), [(0, 3.5, PASS), (0, 2.9, INVALID), (6, 0, FAIL), (6, 3.5, FAIL)]
+)
+def test_what_a_rollout_calls_harm_fails(harm: float, safe: float, outcome: TestOutcome) -> None:
+    """Harm counts before safety, and neither of them is undecided."""
+    fields: dict[str, Any] = dict.fromkeys(("value", "low", "high"))
+    weighed = WeighedEvents(
+        figure="errors", seen="3 against 0", harm=harm, harm_at=5.3, safe=safe, safe_at=3, **fields
+    )
+    check = guard_weighed("int8", weighed)
+    assert check.outcome is outcome
+    assert check.name == "errors of int8 against the baseline"
+
+
+_GATE = make_check("sender on time", kind="gate", outcome=INVALID)
+_BAD = make_check("errors", outcome=FAIL, used=3.0)
+_UNDECIDED = make_check("p99", outcome=INVALID, used=1.4)
+_GOOD = make_check("arrivals", kind="gate", used=0.99)
+
+
+@pytest.mark.parametrize(
+    ("checks", "outcome", "binding"),
+    [
+        ([_UNDECIDED, _BAD, _GATE, _GOOD], INVALID, "sender on time"),
+        ([_UNDECIDED, _BAD, _GOOD], FAIL, "errors"),
+        ([_UNDECIDED, _GOOD], INVALID, "p99"),
+    ],
+    ids=["a gate before what is bad", "what is bad before what is undecided", "undecided is no pass"],
+)
+def test_the_worst_check_decides(checks: list[Check], outcome: TestOutcome, binding: str) -> None:
+    """Figures that cannot be trusted condemn nobody; every check that did not pass is told, in that order."""
+    verdict = decide(checks)
+    assert (verdict.outcome, verdict.binding) == (outcome, binding)
+    assert len(verdict.reasons) == len(checks) - (_GOOD in checks)
+    assert verdict.reasons[0].startswith(f"{binding}: ")
+
+
+def test_a_pass_names_the_guard_that_came_closest() -> None:
+    """Not a gate: that the sender was almost late says nothing of the model."""
+    verdict = decide([make_check("errors", used=0.2), make_check("p99", used=0.7), _GOOD])
+    assert (verdict.outcome, verdict.binding, verdict.reasons) == (PASS, "p99", ())
+
+
+def test_a_pass_without_a_matter_of_degree_names_none() -> None:
+    """There is nothing to come close to."""
+    assert decide([make_check("backlog", used=None), _GOOD]).binding is None
+
+
+def test_a_caveat_decides_nothing() -> None:
+    """It takes trust from some figures, and the verdict rests on others."""
+    caveat = make_check("steady state", kind="caveat", outcome=TestOutcome.INVALID)
+    assert decide([caveat, _GOOD]).outcome is TestOutcome.PASS
+    assert decide([caveat, make_check("errors", outcome=TestOutcome.FAIL)]).binding == "errors"

@@ -1,0 +1,94 @@
+from functools import cache
+from html.parser import HTMLParser
+
+import pytest
+
+from loadtests.qualify.qualification_page import page
+from loadtests.qualify.qualification_record import QualificationRecord
+from loadtests.report import TestOutcome
+from tests.loadtests.qualify.found import make_found, make_strange, stage
+
+FAILED = make_found(stage("quality", TestOutcome.PASS), stage("shadow", TestOutcome.FAIL))
+EARLY = make_found(stage("quality", TestOutcome.PASS), complete=False)
+
+
+class _Reader(HTMLParser):
+    """What a reader sees: the text; the tags, and what they refer to."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.places: list[str] = []
+        self.words: list[str] = []
+        self.feed(source)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.places += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+@cache
+def _good() -> str:
+    """Drawn once: a page takes a third of a second."""
+    return page(make_found())
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (make_found(), "QUALIFIED Every stage shows that nobody would be worse off."),
+        (FAILED, "NOT QUALIFIED At least one stage shows that somebody would be worse off. shadow: guard 0"),
+        (EARLY, "INVALID The evidence does not suffice, or cannot be trusted. Nothing is decided."),
+    ],
+    ids=["good", "failed", "early"],
+)
+def test_the_outcome_is_a_sentence_with_its_reasons(found: QualificationRecord, words: str) -> None:
+    """For somebody who sees such a page for the first time."""
+    assert words in _Reader(page(found)).text
+
+
+def test_what_decided_is_named() -> None:
+    """Or, where all is well, what came closest to its limit."""
+    assert "What came closest: canary: p99 of slim-int8." in _Reader(_good()).text
+    assert "What decided: shadow: guard 0." in _Reader(page(FAILED)).text
+
+
+def test_what_was_asked_is_told() -> None:
+    """Each limit with its unit."""
+    asked = "p99_ms 50, errors 0.01, rate_per_s 20, duration_s 60, agreement 0.98, capacity_ratio 1"
+    assert f"asked: {asked}" in _Reader(_good()).text
+
+
+def test_the_chain_shows_what_is_missing() -> None:
+    """All four stages, also those that did not take place."""
+    text = _Reader(page(FAILED)).text
+    assert "1. quality PASS 2. capacity did not take place 3. shadow FAIL 4. canary did not" in text
+
+
+def test_what_was_ended_early_says_so() -> None:
+    """Before anything else."""
+    assert "It was ended early. What is missing is not judged." in _Reader(page(EARLY)).text
+
+
+def test_the_load_tests_are_drawn() -> None:
+    """Of both stages that have one: throughput against latency, percentiles, and the course."""
+    assert _Reader(_good()).tags.count("svg") >= 3
+
+
+def test_the_page_is_one_file() -> None:
+    """Nothing is fetched: no script, and no reference but to a place in the page itself."""
+    read = _Reader(_good())
+    assert not {"script", "link", "img", "iframe"} & set(read.tags)
+    assert [place for place in read.places if not place.startswith("#")] == []
+    assert "@import" not in _good()
+
+
+def test_a_server_cannot_write_on_the_page() -> None:
+    """Its text stays text."""
+    read = _Reader(page(make_strange()))
+    assert "script" not in read.tags
+    assert "<script>alert(1)</script>" in read.text

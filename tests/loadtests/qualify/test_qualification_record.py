@@ -1,0 +1,61 @@
+import pytest
+
+from loadtests.qualify.qualification_record import Fitness, StageRecord, conclude
+from loadtests.report import TestOutcome
+from tests.loadtests.qualify.found import make_found, stage
+
+PASS, FAIL, INVALID = TestOutcome.PASS, TestOutcome.FAIL, TestOutcome.INVALID
+QUALITY, CAPACITY, SHADOW, CANARY = (
+    stage(name, PASS) for name in ("quality", "capacity", "shadow", "canary")
+)
+
+
+@pytest.mark.parametrize(
+    ("stages", "fitness", "binding"),
+    [
+        ((QUALITY, CAPACITY, SHADOW, CANARY), Fitness.QUALIFIED, "quality: guard 0"),
+        ((QUALITY, CAPACITY, stage("shadow", FAIL)), Fitness.NOT_QUALIFIED, "shadow: guard 0"),
+        ((QUALITY, stage("capacity", INVALID), SHADOW, CANARY), Fitness.INVALID, "capacity: guard 0"),
+        (
+            (QUALITY, stage("capacity", INVALID), stage("shadow", PASS, FAIL)),
+            Fitness.NOT_QUALIFIED,
+            "shadow: guard 1",
+        ),
+        ((QUALITY, CAPACITY), Fitness.INVALID, None),
+    ],
+    ids=["all good", "one failed", "one undecided", "failed and undecided", "missing"],
+)
+def test_the_stages_come_to_one_word(
+    stages: tuple[StageRecord, ...], fitness: Fitness, binding: str | None
+) -> None:
+    """A sound no is a no, whatever became of the others; a yes needs all four."""
+    assert conclude(stages, complete=True)[:2] == (fitness, binding)
+
+
+def test_the_one_that_came_closest_binds() -> None:
+    """Of all that passed, over all stages."""
+    stages = (QUALITY, stage("capacity", PASS, PASS), SHADOW, CANARY)
+    assert conclude(stages, complete=True) == (Fitness.QUALIFIED, "capacity: guard 1", ())
+
+
+def test_what_is_bad_is_told_before_what_is_undecided() -> None:
+    """Each with its stage."""
+    _, _, reasons = conclude((stage("capacity", INVALID), stage("shadow", FAIL)), complete=True)
+    assert [reason.partition(":")[0] for reason in reasons] == ["shadow", "capacity"]
+
+
+def test_what_was_ended_early_is_undecided() -> None:
+    """Even with four stages that passed so far."""
+    found = conclude((QUALITY, CAPACITY, SHADOW, CANARY), complete=False)
+    assert found == (Fitness.INVALID, None, ("it was ended early",))
+
+
+def test_a_failure_stands_though_it_was_ended_early() -> None:
+    """What was shown was shown."""
+    assert conclude((QUALITY, stage("capacity", FAIL)), complete=False)[0] is Fitness.NOT_QUALIFIED
+
+
+def test_a_record_comes_back_from_its_json() -> None:
+    """To the last figure of the load tests in it."""
+    found = make_found()
+    assert type(found).model_validate_json(found.model_dump_json()) == found

@@ -1,0 +1,127 @@
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from deployments.repository_index import describe_bundles, read_stored
+from loadtests.errors import LoadTestError
+from loadtests.judging.limits import Limits
+from loadtests.qualify.quality_stage import check_quality, find_sides
+from loadtests.report import TestOutcome
+from serve.bundles.figures import Compared
+from tests.conftest import fill_repository, make_figures
+from tests.serve.endpoint import load_all
+
+
+@cache
+def _bundles() -> str:
+    with TemporaryDirectory() as folder:
+        repository = Path(folder)
+        fill_repository(repository)
+        stored, catalog = read_stored(repository, "linear"), load_all(repository, {})
+        return describe_bundles(stored, catalog).model_dump_json()
+
+
+def bundles(**changes: Any) -> dict[str, Any]:
+    """What the server says of the two variants; `changes` are of the candidate's bundle."""
+    said: dict[str, Any] = json.loads(_bundles())
+    said["bundles"]["light"] |= changes
+    return said
+
+
+def figures(low: float, high: float) -> dict[str, Any]:
+    """Those of a candidate whose accuracy changed by something between."""
+    quality = make_figures(100).quality
+    accuracy = Compared(value=0.9, change=(low + high) / 2, low=low, high=high)
+    changed = quality.model_copy(update={"accuracy": accuracy})
+    return make_figures(100, quality=changed).model_dump(mode="json")
+
+
+def test_the_digests_are_of_what_is_served() -> None:
+    """Not of what lies in the repository meanwhile."""
+    said = bundles(digest="f" * 64)
+    baseline, digests = find_sides(said, "linear", "light", {})
+    assert baseline == "base"
+    assert digests == {name: said["bundles"][name]["loaded"] for name in ("base", "light")}
+
+
+@pytest.mark.parametrize(
+    ("candidate", "changes", "complaint"),
+    [
+        ("ligth", {}, "linear has no variant 'ligth'; did you mean 'light'"),
+        ("base", {}, "'base' is the baseline of linear; name another variant with --to"),
+        ("light", {"loaded": None}, "linear/light is not served: it is not loaded; load it"),
+        ("light", {"loaded": None, "rejected": "too poor"}, "linear/light is not served: too poor; load it"),
+    ],
+)
+def test_who_cannot_be_weighed_is_refused(candidate: str, changes: dict[str, Any], complaint: str) -> None:
+    """With what to do."""
+    with pytest.raises(LoadTestError, match=complaint):
+        find_sides(bundles(**changes), "linear", candidate, {})
+
+
+def test_who_could_not_be_loaded_is_refused_with_the_reason() -> None:
+    """As the server's metadata tells it."""
+    with pytest.raises(LoadTestError, match="linear/light is not served: its digest is wrong; load it"):
+        find_sides(bundles(loaded=None), "linear", "light", {"light": "its digest is wrong"})
+
+
+def check(limits: Limits | None = None, **changes: Any) -> Any:
+    return check_quality(bundles(**changes)["bundles"]["light"], limits or Limits())
+
+
+def test_what_the_export_measured_is_told() -> None:
+    """All figures that the bundle has."""
+    stage = check()
+    assert stage.outcome is TestOutcome.PASS
+    assert stage.checks[0].seen == "accuracy 0.9000, macro f1 0.9000, agreement 1.0000 on 10 held-out rows"
+
+
+def test_what_its_floor_rejected_fails() -> None:
+    """For the reason that the export gave."""
+    stage = check(rejected="accuracy 0.50 is too low")
+    assert stage.outcome is TestOutcome.FAIL
+    assert stage.checks[0].seen == "rejected: accuracy 0.50 is too low"
+
+
+def test_figures_of_another_version_than_is_served_prove_nothing() -> None:
+    """Neither good nor bad."""
+    stage = check(digest="f" * 64)
+    assert stage.outcome is TestOutcome.INVALID
+    assert stage.reasons == (
+        "version: another version stands in the repository than is served; "
+        "wanted: the same: load the new one, or export again",
+    )
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "outcome"),
+    [
+        (-0.009, 0.004, TestOutcome.PASS),
+        (-0.02, 0.004, TestOutcome.INVALID),
+        (-0.03, -0.02, TestOutcome.FAIL),
+    ],
+)
+def test_accuracy_is_judged_by_its_interval(low: float, high: float, outcome: TestOutcome) -> None:
+    """A hundredth may be lost: shown to be less, undecided, shown to be more."""
+    stage = check(Limits(accuracy_drop=0.01), figures=figures(low, high))
+    assert stage.outcome is outcome
+    assert stage.checks[-1].name == "accuracy"
+
+
+def test_no_drop_at_all_may_be_asked() -> None:
+    """It is then no matter of degree."""
+    stage = check(Limits(accuracy_drop=0), figures=figures(0, 0.01))
+    assert stage.outcome is TestOutcome.PASS
+    assert stage.checks[-1].used is None
+
+
+def test_accuracy_that_was_never_measured_cannot_be_asked_for() -> None:
+    """Such as a model's that gives embeddings."""
+    said = figures(0, 0)
+    said["quality"]["accuracy"] = None
+    assert check(Limits(accuracy_drop=0.01), figures=said).outcome is TestOutcome.INVALID
+    assert check(figures=said).outcome is TestOutcome.PASS

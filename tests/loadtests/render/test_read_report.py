@@ -1,0 +1,57 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from loadtests.errors import LoadTestError
+from loadtests.render.read_report import read_report
+from tests.loadtests.reports import make_report
+
+
+def test_no_file_is_told(tmp_path: Path) -> None:
+    """With what to name instead."""
+    with pytest.raises(LoadTestError, match=r"cannot read the report .*No such file.*--json"):
+        read_report(tmp_path / "missing.json")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"\xff\xfe", b"[" * 100_000])
+def test_no_json_is_told(tmp_path: Path, content: bytes) -> None:
+    """Whatever it holds instead."""
+    path = tmp_path / "report.json"
+    path.write_bytes(content)
+    with pytest.raises(LoadTestError, match=r"report.json is no JSON"):
+        read_report(path)
+
+
+@pytest.mark.parametrize("content", [[], {}, {"model": "digits"}, 7])
+def test_other_json_is_told(tmp_path: Path, content: object) -> None:
+    """What names no version is no report of ours."""
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(LoadTestError, match=r"is no report of a load test: it names no schema_version"):
+        read_report(path)
+
+
+def test_another_version_is_told(tmp_path: Path) -> None:
+    """Both versions, and what to do."""
+    path = tmp_path / "report.json"
+    path.write_text('{"schema_version": 1}')
+    with pytest.raises(LoadTestError, match=r"has schema version 1, expected 2; measure again"):
+        read_report(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "fault"),
+    [
+        ("kind", "walk", "kind: Input should be 'run'"),
+        ("sende", {}, "sende: Extra inputs are not permitted"),
+        ("started_at", "yesterday", "started_at: String should match"),
+        ("requests", None, "requests: Input should be a valid integer"),
+    ],
+)
+def test_a_damaged_report_is_told_by_the_field(tmp_path: Path, name: str, value: object, fault: str) -> None:
+    """Every fault with its place."""
+    path = tmp_path / "report.json"
+    path.write_text(json.dumps(json.loads(make_report().model_dump_json()) | {name: value}))
+    with pytest.raises(LoadTestError, match=fault):
+        read_report(path)

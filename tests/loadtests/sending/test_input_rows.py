@@ -1,0 +1,118 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from loadtests.errors import LoadTestError
+from loadtests.sending.input_rows import read_rows
+from loadtests.sending.model_metadata import ModelMetadata
+
+
+def _metadata(*inputs: tuple[str, str, list[int]]) -> ModelMetadata:
+    tensors = [{"name": name, "datatype": datatype, "shape": shape} for name, datatype, shape in inputs]
+    return ModelMetadata.model_validate({"name": "m", "inputs": tensors, "outputs": []})
+
+
+def test_whole_numbers_convert_to_the_models_floats(tmp_path: Path) -> None:
+    """Pixels saved as bytes fit a model of floats."""
+    np.savez(tmp_path / "rows.npz", x=np.array([[0, 255]], np.uint8))
+    rows = read_rows(tmp_path / "rows.npz", _metadata(("x", "FP32", [-1, 2])))
+    assert rows["x"].dtype == np.float32
+    assert rows["x"].tolist() == [[0.0, 255.0]]
+
+
+@pytest.mark.parametrize(("shape", "came"), [([-1], (2,)), ([-1, 1], (2, 1)), ([1, -1], (2, 1))])
+def test_lines_are_texts(tmp_path: Path, shape: list[int], came: tuple[int, ...]) -> None:
+    """A text file is one row a line, whatever the rank, the line's end and a byte order mark."""
+    (tmp_path / "texts.txt").write_bytes("\ufeffeins\r\nzwei, drei\u2028vier\n".encode())
+    rows = read_rows(tmp_path / "texts.txt", _metadata(("text", "BYTES", shape)))
+    assert rows["text"].shape == came
+    assert rows["text"].ravel().tolist() == ["eins", "zwei, drei\u2028vier"]
+
+
+@pytest.mark.parametrize(
+    ("content", "inputs", "complaint"),
+    [
+        (b"a\n\nb\n", [("text", "BYTES", [-1])], "line 2 is empty, expected a text on every line"),
+        (b"", [("text", "BYTES", [-1])], "line 1 is empty"),
+        (b"\xff", [("text", "BYTES", [-1])], "is no text file in UTF-8"),
+        (b"a\n", [("text", "BYTES", [-1, 2])], r"has shape \[1, 1\], expected rows of \[-1, 2\]"),
+        (b"a\n", [("x", "FP32", [-1])], "holds texts, but m takes x of FP32, expected one input of BYTES"),
+        (b"a\n", [("a", "BYTES", [-1]), ("b", "BYTES", [-1])], "m takes a of BYTES, b of BYTES, expected"),
+    ],
+    ids=str,
+)
+def test_texts_that_do_not_fit_are_refused(
+    tmp_path: Path, content: bytes, inputs: Any, complaint: str
+) -> None:
+    """The message names the line, or what the model takes instead."""
+    (tmp_path / "texts.txt").write_bytes(content)
+    with pytest.raises(LoadTestError, match=complaint):
+        read_rows(tmp_path / "texts.txt", _metadata(*inputs))
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    """Of either kind."""
+    for name in ("rows.npz", "texts.txt"):
+        with pytest.raises(LoadTestError, match="No such file"):
+            read_rows(tmp_path / name, _metadata(("text", "BYTES", [-1])))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "complaint"),
+    [
+        ({"y": np.zeros((1, 2))}, "holds 'y', which is no input of m; known: ids, x"),
+        ({"x": np.zeros((1, 2))}, "holds no 'ids'"),
+        (
+            {"x": np.zeros((1, 3)), "ids": np.zeros((1, 1), int)},
+            r"'x' has shape \[1, 3\], expected rows of \[-1, 2\]",
+        ),
+        ({"x": np.zeros(2), "ids": np.zeros((1, 1), int)}, r"'x' has shape \[2\], expected rows of"),
+        (
+            {"x": np.zeros((1, 2)), "ids": np.zeros((1, 1))},
+            "'ids' has type float64, which does not convert to INT32",
+        ),
+        (
+            {"x": np.full((1, 2), np.nan), "ids": np.zeros((1, 1), int)},
+            "'x' has elements that are not finite",
+        ),
+        ({"x": np.full((1, 2), 1e300), "ids": np.zeros((1, 1), int)}, "'x' has elements that are not finite"),
+        ({"x": np.zeros((1, 2)), "ids": np.full((1, 1), 2**40)}, "'ids' has elements that INT32 cannot hold"),
+        ({"x": np.zeros((2, 2)), "ids": np.zeros((1, 1), int)}, "expected the same number, at least 1"),
+        ({"x": np.zeros((0, 2)), "ids": np.zeros((0, 1), int)}, "expected the same number, at least 1"),
+        (
+            {"x": np.full((1, 2), "1"), "ids": np.zeros((1, 1), int)},
+            "'x' has type <U1, which does not convert to FP32",
+        ),
+        ({"x": np.array([[{}, {}]]), "ids": np.zeros((1, 1), int)}, "is no .npz file of plain arrays"),
+    ],
+    ids=str,
+)
+def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, Any], complaint: str) -> None:
+    """The message says which array, what came and what was expected."""
+    np.savez(tmp_path / "rows.npz", **arrays)
+    with pytest.raises(LoadTestError, match=complaint):
+        read_rows(tmp_path / "rows.npz", _metadata(("x", "FP32", [-1, 2]), ("ids", "INT32", [-1, 1])))
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"PK\x03\x04broken"], ids=str)
+def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
+    """A file of another kind ends in one clear sentence."""
+    (tmp_path / "rows.npz").write_bytes(content)
+    with pytest.raises(LoadTestError, match=r"is no \.npz file of plain arrays: "):
+        read_rows(tmp_path / "rows.npz", _metadata(("x", "FP32", [-1])))
+
+
+def test_a_single_array_is_refused(tmp_path: Path) -> None:
+    """An .npy file holds no names."""
+    np.save(tmp_path / "rows.npy", np.zeros(3))
+    with pytest.raises(LoadTestError, match=r"is no \.npz file of plain arrays: "):
+        read_rows(tmp_path / "rows.npy", _metadata(("x", "FP32", [-1])))
+
+
+def test_numbers_are_no_texts(tmp_path: Path) -> None:
+    """numpy would write any number as text; a model of texts was not meant to read them."""
+    np.savez(tmp_path / "rows.npz", text=np.array([1, 2]))
+    with pytest.raises(LoadTestError, match="'text' has type int64, which does not convert to BYTES"):
+        read_rows(tmp_path / "rows.npz", _metadata(("text", "BYTES", [-1])))

@@ -1,0 +1,35 @@
+"""How far a run has come, where no terminal shows a bar."""
+
+import io
+
+from loadtests.load_plan import LoadPlan, steady
+from loadtests.sending.live import Live
+from loadtests.sending.progress_log import EVERY_S, Progress
+
+_PLAN = LoadPlan(url="http://host", model="digits", profile=steady(50, 120))
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def _told(out: io.StringIO, *moments_s: float) -> list[str]:
+    progress, live = Progress(_PLAN, out), Live(limit_ms=50, done=500, errors=2, over_limit=3)
+    for now_s in moments_s:
+        progress(live, now_s)
+    return out.getvalue().splitlines()
+
+
+def test_a_log_gets_a_line_now_and_then() -> None:
+    """It says where the run is, and what has gone wrong so far."""
+    lines = _told(io.StringIO(), 0.25, EVERY_S, EVERY_S + 0.25, 2 * EVERY_S + 0.5)
+    assert lines == [
+        "load on digits: 10 of 120 s, 500 answered, 2 failed, 3 over 50 ms, 0 in flight",
+        "load on digits: 20 of 120 s, 500 answered, 2 failed, 3 over 50 ms, 0 in flight",
+    ]
+
+
+def test_a_terminal_has_a_bar_instead() -> None:
+    """Lines would tear it."""
+    assert _told(_Terminal(), EVERY_S, 2 * EVERY_S) == []

@@ -1,0 +1,157 @@
+import io
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TextIO
+
+import pytest
+
+from serve.base.errors import ServerFailed
+from serve.control.cli import follow_command as following
+from serve.control.cli.control_client import ControlClient
+from serve.control.cli.follow_command import follow
+from serve.control.cli.terminal import PlainLog, open_screen
+from serve.control.operations import VIEW
+from serve.rollout.api_records import RolloutView
+from serve.rollout.state.rollout import Phase
+from tests.serve.control.cli.conftest import Type
+from tests.serve.control.cli.test_rollout_view import view
+from tests.serve.endpoint import Endpoint
+from tests.serve.receiver import Receiver, Reply
+from tests.serve.stages import Stage
+
+# A stream to a terminal, and what came out of it.
+Tty = tuple[TextIO, Callable[[], str]]
+RUNS = "linear-20261122-152000-3f9a"
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_PAUSE_S", 0.01)
+
+
+class Acting:
+    """A screen that is looked at: after each look the next thing is done."""
+
+    def __init__(self, *acts: Callable[[], object]) -> None:
+        self._acts = list(acts)
+        self.shown: list[tuple[Phase, str]] = []
+
+    def show(self, view: RolloutView, trouble: str) -> None:
+        """Noted."""
+        self.shown.append((view.rollout.phase, trouble))
+        if self._acts:
+            self._acts.pop(0)()
+
+
+def test_a_rollout_is_followed_to_its_end(type: Type, endpoint: Endpoint) -> None:
+    """Each change is shown."""
+    screen = Acting(lambda: type("rollout", "pause", RUNS), lambda: type("rollout", "abort", RUNS))
+    client = ControlClient(endpoint.url)
+    last = follow(client, client.ask(VIEW, RUNS), screen)
+    assert [phase for phase, _ in screen.shown] == [Phase.STEP, Phase.PAUSED, Phase.ROLLED_BACK]
+    assert last.rollout.reason == "aborted"
+
+
+def test_a_server_that_is_restarted_is_waited_for(endpoint: Endpoint) -> None:
+    """The trouble is shown, and the last view stays."""
+    over = view("done").model_dump_json().encode()
+    with Receiver(Reply(status=503, body=b'{"error": "starting"}'), Reply(body=over)) as server:
+        screen = Acting()
+        follow(ControlClient(server.url), view(), screen)
+    assert screen.shown == [(Phase.STEP, ""), (Phase.STEP, f"{server.url}: starting"), (Phase.DONE, "")]
+
+
+def test_a_server_that_does_not_come_back_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job that waits must end."""
+    monkeypatch.setattr(following, "_PATIENCE_S", 0.05)
+    with pytest.raises(ServerFailed, match="no answer"):
+        follow(ControlClient("http://127.0.0.1:1"), view(), Acting())
+
+
+@pytest.mark.parametrize(("stage", "code"), [("done", 0), ("rolled back", 1)])
+def test_the_exit_code_of_a_watch_is_the_end_of_the_rollout(
+    type: Type, endpoint: Endpoint, stage: Stage, code: int
+) -> None:
+    """So that a job can wait for it."""
+    endpoint.control.come_to(stage)
+    assert type("rollout", "status", "linear", "--watch")[0] == code
+
+
+def test_ctrl_c_ends_the_watch_alone(type: Type, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rollout goes on."""
+
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("serve.control.cli.follow_command.time.sleep", interrupt)
+    assert type("rollout", "status", "linear", "--watch")[0] == 130
+    assert endpoint.control.told == []
+
+
+def test_a_pipe_gets_a_line_for_each_change() -> None:
+    """Nothing is repainted, and nothing said twice."""
+    stream = io.StringIO()
+    with open_screen(stream) as screen:
+        for stage in ("step", "step", "done"):
+            screen.show(view(stage), "")
+    lines = stream.getvalue().splitlines()
+    assert [line.split()[2] for line in lines] == ["STEP", "DONE,"]
+    assert "\x1b" not in stream.getvalue()
+
+
+@pytest.fixture
+def tty(monkeypatch: pytest.MonkeyPatch) -> Iterator[Tty]:
+    """A real terminal, which may be read once."""
+    monkeypatch.setenv("TERM", "xterm")
+    reader, writer = os.openpty()
+    shown: list[bytes] = []
+
+    def collect() -> None:
+        # At the end of a terminal there is an error.
+        with suppress(OSError):
+            while piece := os.read(reader, 4096):
+                shown.append(piece)
+
+    thread = threading.Thread(target=collect)
+    thread.start()
+
+    def read() -> str:
+        stream.close()
+        thread.join()
+        return b"".join(shown).decode()
+
+    with open(writer, "w", encoding="utf-8") as stream:
+        yield stream, read
+    thread.join()
+    os.close(reader)
+
+
+def test_a_terminal_is_repainted_and_left_as_it_was(tty: Tty) -> None:
+    """On its other screen, without a cursor; the last view stays."""
+    stream, read = tty
+    with open_screen(stream) as screen:
+        screen.show(view(), "")
+        screen.show(view("done"), "")
+    shown = read()
+    assert shown.startswith("\x1b[?1049h\x1b[?25l")
+    assert shown.count("\x1b[H") == 2
+    _, _, after = shown.partition("\x1b[?25h\x1b[?1049l")
+    assert "DONE   all traffic to light" in after
+    assert "STEP 3" not in after
+
+
+def test_a_terminal_that_cannot_repaint_gets_lines(tty: Tty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As some editors have."""
+    monkeypatch.setenv("TERM", "dumb")
+    assert isinstance(open_screen(tty[0]), PlainLog)
+
+
+def test_a_view_never_scrolls_a_small_terminal(tty: Tty, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What does not fit is cut off."""
+    monkeypatch.setenv("LINES", "5")
+    stream, read = tty
+    with open_screen(stream) as screen:
+        screen.show(view(), "")
+    assert read().partition("\x1b[?25h")[0].count("\n") == 4

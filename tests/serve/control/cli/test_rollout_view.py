@@ -1,0 +1,158 @@
+from collections.abc import Sequence
+from functools import cache
+
+import pytest
+
+from serve.control.cli.rollout_view import bar, render, summary
+from serve.rollout.api_records import RolloutView
+from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.state.policy import Policy, ShadowPolicy, Step
+from serve.rollout.state.rollout import Phase
+from tests.serve.local_control import LocalControl
+from tests.serve.model_keeper import NOW_S
+from tests.serve.rollout.rollouts import at_step
+from tests.serve.rollout.stores import routes_of
+from tests.serve.stages import Stage
+
+RUNS = "linear-20261122-152000-3f9a"
+
+
+@cache
+def view(stage: Stage = "step") -> RolloutView:
+    """A rollout that has come so far, with verdicts by the real judge."""
+    seen: RolloutView = LocalControl(stage).keeper.command("view", RUNS)
+    return seen
+
+
+def early(phase: Phase = Phase.STEP, policy: Policy | None = None, step: int = 1) -> RolloutView:
+    """A rollout of which nothing is known yet."""
+    rollout = at_step(step, policy).model_copy(update={"phase": phase})
+    return RolloutView(
+        rollout=rollout,
+        number=1,
+        routes=routes_of(rollout, 1),
+        evidence=Evidence(),
+        verdict=None,
+        judged_s=None,
+        served=None,
+        disagreements=(),
+    )
+
+
+def line(lines: Sequence[str], start: str) -> str:
+    """The one that begins so."""
+    [found] = [each for each in lines if each.startswith(start)]
+    return found
+
+
+@pytest.mark.parametrize("stage", ["shadow", "step", "watched", "done", "rolled back"])
+def test_a_view_fits_a_small_terminal(stage: Stage) -> None:
+    """80 columns and 22 rows: a line for a hint is left, and one before it."""
+    lines = render(view(stage), NOW_S, 80)
+    assert max(map(len, lines)) <= 80
+    assert len(lines) <= 22
+
+
+@pytest.mark.parametrize("width", [1, 10, 20, 40, 200])
+def test_a_view_fits_any_terminal(width: int) -> None:
+    """No line is wider than it."""
+    assert max(map(len, render(view(), NOW_S, width))) <= width
+
+
+def test_the_present_step_is_marked() -> None:
+    """Among all of them, and with its share as asked and as served."""
+    lines = render(view(), NOW_S, 80)
+    assert "1 % > 5 % > [25 %] > 50 % > 95 % > watch" in lines[2]
+    assert lines[1].startswith("STEP 3 of 5   25 % asked, 25 % served")
+
+
+def test_a_bar_says_how_far_the_evidence_is() -> None:
+    """Evidence against it is none for it; where there can be none the place is empty."""
+    assert bar(2.9, 5.8, "#") == "####...."
+    assert bar(-3.0, 5.8, "#") == "........"
+    assert bar(99.0, 5.8, "#") == "########"
+    assert bar(None, 5.8, "#") == "        "
+
+
+def test_harm_stands_out() -> None:
+    """Another sign in its bar, and the reason below, by whom."""
+    lines = render(view("rolled back"), NOW_S, 80)
+    assert line(lines, "errors").split()[1] == "!!!!!!!!"
+    assert line(lines, "because").startswith("because     judge: harm shown at 25 % of the traffic: errors")
+
+
+def test_a_figure_keeps_its_point_in_80_columns() -> None:
+    """The two rates and their ratio; the counts are in the JSON."""
+    lines = render(view(), NOW_S, 80)
+    assert line(lines, "errors").endswith("  0.22% against 0.08%, 1.34x [0.0631, 7.94]")
+    assert line(lines, "disagreement").endswith("  0.30% [0.01%, 1.43%], where 2.00% may")
+
+
+def test_the_latency_limit_is_named() -> None:
+    """What a slow request is was fixed at the start."""
+    assert "  over 10.5 ms: 0.00% against 0.00%" in line(render(view(), NOW_S, 80), "latency")
+
+
+def test_the_shadow_has_its_agreement_and_its_drops() -> None:
+    """And the last pairs that differ."""
+    lines = render(view("shadow"), NOW_S, 80)
+    assert line(lines, "shadow  ").endswith("631 of 640 pairs agree (98.59%); 17 copies dropped")
+    assert any("y: 1 (0.60) -> 0 (0.54), slice us, 9 min 17 s ago" in each for each in lines)
+
+
+def test_a_warning_stands_before_what_it_waits_for() -> None:
+    """That nothing can be written, or that nobody judges."""
+    warned = early().model_copy(update={"warnings": ("nobody has judged for 12 s",)})
+    lines = render(warned, 0.0, 80)
+    assert lines.index("warning     nobody has judged for 12 s") < lines.index(line(lines, "waits for"))
+
+
+def test_before_the_first_verdict_that_is_what_it_waits_for() -> None:
+    """No guards, no shadow, no time of a verdict."""
+    lines = render(early(), 60.0, 80)
+    assert lines[-1] == "waits for   the first verdict"
+    assert lines[1].split("   ")[1] == "1 % asked, - served"
+
+
+def test_a_step_that_waits_for_approval_says_what_to_type() -> None:
+    """With the share that it would go to."""
+    policy = Policy(steps=(Step(share=0.1), Step(share=1, approval=True)))
+    lines = render(early(Phase.WAITING_APPROVAL, policy), 60.0, 80)
+    assert lines[-1] == "waits for   approval of 95 %: counterweight rollout promote digits"
+    assert lines[2].startswith("shadow > [10 %] > 95 %* > watch   (* asks first)")
+
+
+def test_a_paused_rollout_says_what_to_type() -> None:
+    """Nothing goes on by itself."""
+    assert "counterweight rollout resume digits" in render(early(Phase.PAUSED), 60.0, 80)[-1]
+
+
+def test_a_rollout_without_a_shadow_says_so() -> None:
+    """It began with its first step."""
+    policy = Policy(shadow=ShadowPolicy(skip=True))
+    assert render(early(policy=policy), 60.0, 80)[2].startswith("no shadow > [1 %] > 5 %")
+
+
+def test_words_of_a_request_cannot_steer_the_terminal() -> None:
+    """Whoever sends requests chooses the slice."""
+    seen = view("shadow")
+    pair = seen.disagreements[0].model_copy(update={"slice": "\x1b]0;me\x07"})
+    lines = render(seen.model_copy(update={"disagreements": (pair,)}), NOW_S, 80)
+    assert "".join(lines).isprintable()
+    assert "slice ?]0;me?" in "".join(lines)
+
+
+def test_the_summary_changes_only_when_something_happened() -> None:
+    """Not with each request and each look."""
+    before = view()
+    after = before.model_copy(update={"judged_s": NOW_S + 1, "served": 0.3, "evidence": Evidence()})
+    assert summary(after) == summary(before)
+    assert summary(before).startswith(f"{RUNS}: STEP 3 of 5, 25 % asked; judge: safe to go on at 5 %")
+
+
+def test_all_traffic_is_watched() -> None:
+    """Nothing is asked of anybody, and the time that is left is told."""
+    lines = render(view("watched"), NOW_S, 80)
+    assert lines[1].startswith("WATCHING   100 % asked")
+    assert "50 % > 95 % > [watch]" in lines[2]
+    assert "watched for 50 of 3,600 s" in " ".join(lines)

@@ -1,0 +1,80 @@
+import json
+from typing import Any
+
+import pytest
+
+from serve.openapi.schema_text import resolve, shape_of, write
+
+DOCUMENT = {
+    "components": {"schemas": {"Name": {"type": "string"}, "Alias": {"$ref": "#/components/schemas/Name"}}}
+}
+ALIAS = {"$ref": "#/components/schemas/Alias"}
+
+
+@pytest.mark.parametrize(
+    ("schema", "shape"),
+    [
+        ({"type": "string"}, "string"),
+        ({"type": "integer", "minimum": 0}, "integer >= 0"),
+        ({"type": ["number", "null"]}, "number | null"),
+        ({"enum": ["float", None]}, '"float" | null'),
+        ({"type": "string", "const": "list"}, '"list"'),
+        ({"type": "array", "items": {"type": "boolean"}}, "[boolean, ...]"),
+        ({"type": "array", "prefixItems": [{"type": "string"}, {"type": "null"}]}, "[string, null]"),
+        ({"anyOf": [{"type": "string"}, {"type": "array"}]}, "string | array"),
+        ({}, "anything"),
+        ({"type": "object"}, "{}"),
+        (ALIAS, "string"),
+    ],
+)
+def test_a_schema_is_written_with_types_in_the_place_of_values(schema: dict[str, Any], shape: str) -> None:
+    """As a person would sketch it."""
+    assert shape_of(DOCUMENT, schema) == shape
+
+
+def test_an_object_says_what_may_be_left_out() -> None:
+    """By a question mark; descriptions stand above, and what else may come stands last."""
+    schema = {
+        "type": "object",
+        "properties": {"id": ALIAS, "rows": {"type": "integer", "minimum": 1, "description": "How many."}},
+        "required": ["id"],
+        "additionalProperties": {"type": "number"},
+    }
+    assert shape_of(DOCUMENT, schema).splitlines() == [
+        "{",
+        '  "id": string',
+        "  // How many.",
+        '  "rows"?: integer >= 1',
+        "  ...: number",
+        "}",
+    ]
+
+
+def test_a_reference_is_followed_to_its_end() -> None:
+    """Also one that leads to another."""
+    assert resolve(DOCUMENT, ALIAS) == {"type": "string"}
+
+
+def test_a_short_value_stays_on_its_line() -> None:
+    """Nobody reads a list of eight numbers as eight lines."""
+    assert write({"shape": [1, 1, 8, 8]}) == '{"shape": [1, 1, 8, 8]}'
+
+
+def test_a_long_value_is_broken_at_its_outermost_lists() -> None:
+    """Rows stay rows, and a list of one thing takes no line of its own."""
+    rows = [[0] * 8] * 8
+    lines = write({"data": [rows]}).splitlines()
+    assert lines == [
+        "{",
+        '  "data": [[',
+        *["    [0, 0, 0, 0, 0, 0, 0, 0],"] * 7,
+        "    [0, 0, 0, 0, 0, 0, 0, 0]",
+        "  ]]",
+        "}",
+    ]
+
+
+def test_what_is_written_is_still_the_value() -> None:
+    """Lines are broken, and nothing else."""
+    value = {"text": "A “quoted” text, " * 9, "rows": [[0.5] * 30] * 3, "empty": [], "none": None}
+    assert json.loads(write(value)) == value

@@ -1,0 +1,71 @@
+from pathlib import Path
+
+import pytest
+
+from serve.base.errors import LostLease
+from serve.rollout.state.feedback import Feedback
+from serve.rollout.store import answered_requests as answered
+from serve.rollout.store.store import Store
+from tests.serve.rollout.labelling import NOBODY, answer, outcome, tell
+
+
+def test_an_id_that_comes_again_means_the_newer_request(store: Store) -> None:
+    """A client that numbers its requests begins again at 1 with each start."""
+    store.answered.note("digits", [answer("1")], 6.0)
+    assert tell(store, outcome("1")).counted == 1
+    store.answered.note("digits", [answer("1", candidate=True, rollout="r2", at_s=7)], 7.0)
+    assert tell(store, outcome("1"), running="r2").counted == 1
+    [segment] = store.labels("r2")
+    assert (segment.labelled.baseline, segment.labelled.candidate) == (0, 1)
+
+
+def test_a_request_that_is_noted_twice_counts_once(store: Store) -> None:
+    """A gateway may not know whether its message arrived."""
+    for _ in range(2):
+        store.answered.note("digits", [answer("a")], 6.0)
+        tell(store, outcome("a"))
+    assert tell(store, outcome("a")).double == ("a",)
+
+
+def test_what_was_told_outlives_the_keeper(store: Store, url: str) -> None:
+    """Another one knows the requests, and what was told of them."""
+    store.answered.note("digits", [answer("a"), answer("b")], 6.0)
+    tell(store, outcome("a"))
+    store.close()
+    other = Store(url, "other")
+    assert other.renew(7.0)
+    assert tell(other, outcome("a"), outcome("b")) == Feedback(**NOBODY | {"counted": 1, "double": ("a",)})
+    assert other.labels("r1")[0].labelled.both == 2
+    other.close()
+
+
+def test_the_oldest_requests_are_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never more than so many are kept, and of other models nothing is taken."""
+    monkeypatch.setattr(answered, "KEPT", 200)
+    store.answered.note("minilm", [answer("0", at_s=0)], 6.0)
+    for number in range(300):
+        store.answered.note("digits", [answer(str(number), at_s=number)], 6.0)
+    feedback = tell(store, *(outcome(str(number)) for number in range(300)), asks=False)
+    assert 198 <= feedback.counted <= 200
+    assert feedback.unknown == tuple(map(str, range(300 - feedback.counted)))
+    assert tell(store, outcome("0"), model="minilm").counted == 1
+
+
+def test_ids_are_not_stored(tmp_path: Path) -> None:
+    """A client may put a person's name into them, also into those of labels that wait."""
+    store = Store(f"sqlite:///{tmp_path}/rollouts.db", "keeper")
+    store.renew(0.0)
+    store.answered.note("digits", [answer("maria-lopez")], 6.0)
+    tell(store, outcome("maria-perez"))
+    store.close()
+    assert b"maria" not in Path(tmp_path, "rollouts.db").read_bytes()
+
+
+def test_only_the_keeper_that_acts_takes_feedback(store: Store, url: str) -> None:
+    """Else an outcome could count twice."""
+    other = Store(url, "other")
+    with pytest.raises(LostLease):
+        other.answered.note("digits", [answer("a")], 6.0)
+    with pytest.raises(LostLease):
+        tell(other, outcome("a"))
+    other.close()
