@@ -10,7 +10,7 @@ from loadtests.loadtest_parser import loadtest_parser
 from loadtests.render.read_report import read_report
 from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
-from loadtests.report import LoadReport, TestOutcome
+from loadtests.report import CheckOutcome, LoadReport
 from loadtests.sending.client import Client, read_token
 from loadtests.sending.endings import interrupting
 from loadtests.sending.model_metadata import ModelMetadata, read_metadata
@@ -18,7 +18,7 @@ from loadtests.sending.payloads import make_payloads, read_payloads
 from loadtests.sending.samples import write_records
 
 INTERRUPTED = 130
-EXIT_CODES = {TestOutcome.PASS: 0, TestOutcome.FAIL: 1, TestOutcome.INVALID: 3}
+EXIT_CODES = {CheckOutcome.PASS: 0, CheckOutcome.FAIL: 1, CheckOutcome.INVALID: 3}
 
 
 def loadtest(arguments: list[str]) -> int:

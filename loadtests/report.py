@@ -20,7 +20,7 @@ Kind = Literal["run", "compare", "capacity", "soak"]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class TestOutcome(StrEnum):
+class CheckOutcome(StrEnum):
     """What became of a check, of a probe, or of the whole test."""
 
     PASS = "PASS"  # noqa: S105 - no password
@@ -36,7 +36,7 @@ class Check(Record):
     name: str
     # May the figures be trusted; are they good; a caveat takes trust from some, and decides nothing.
     kind: Literal["gate", "guard", "caveat"]
-    outcome: TestOutcome
+    outcome: CheckOutcome
     # What was measured and what was wanted, in words, with figures and units.
     seen: str
     wanted: str
@@ -44,10 +44,10 @@ class Check(Record):
     used: float | None = None
 
 
-class TestVerdict(Record):
+class LoadVerdict(Record):
     """What the checks come to: INVALID before FAIL before undecided before PASS."""
 
-    outcome: TestOutcome
+    outcome: CheckOutcome
     # Every check that did not pass, in words; of PASS none.
     reasons: tuple[str, ...]
     # The name of the check that decided: the first that did not pass, or the one that came closest to not
@@ -142,7 +142,7 @@ class Probe(Record):
     rate_per_s: float
     seed: int
     duration_s: float
-    outcome: TestOutcome
+    outcome: CheckOutcome
     reason: str
     requests: int
     errors: int
@@ -179,7 +179,7 @@ class CapacityCurve(Record):
     p99_ms: tuple[float | None, ...]
 
 
-class TestTimeline(Record):
+class LoadTimeline(Record):
     """What happened when."""
 
     # The ends of the windows in s.
@@ -234,7 +234,7 @@ class LoadReport(Record):
     limits: Limits
     # False: it was ended early, and the figures are of the part that ran.
     complete: bool
-    verdict: TestVerdict
+    verdict: LoadVerdict
     checks: tuple[Check, ...]
     requests: int
     errors: int
@@ -243,7 +243,7 @@ class LoadReport(Record):
     comparisons: tuple[CandidateComparison, ...] = ()
     capacities: Mapping[str, Capacity] = {}
     probes: tuple[Probe, ...] = ()
-    timeline: TestTimeline | None
+    timeline: LoadTimeline | None
     sender: SenderReport
     # What is to be known beside the figures, such as why there is no cost.
     notes: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, bdtrik
 
-from loadtests.report import CapacityCurve, Interval, SenderReport, TestTimeline, VariantReport
+from loadtests.report import CapacityCurve, Interval, LoadTimeline, SenderReport, VariantReport
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
 
@@ -81,7 +81,7 @@ def _curve(values: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
     return tuple((float(q), float(ms)) for q, ms in zip(quantiles, found, strict=True))
 
 
-def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> TestTimeline | None:
+def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> LoadTimeline | None:
     """The run in windows of at least a second; None: it was shorter than two."""
     windows = min(_WINDOWS, int(duration_s))
     if windows < 2:
@@ -92,7 +92,7 @@ def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> TestTim
     # Just after each request was sent, which is when there are most.
     in_flight = np.arange(1, len(opened) + 1) - np.searchsorted(closed, opened)
     of_window = np.searchsorted(opened, edges)
-    return TestTimeline(
+    return LoadTimeline(
         at_s=tuple(edges[1:].tolist()),
         in_flight=tuple(int(in_flight[start:end].max(initial=0)) for start, end in pairwise(of_window)),
         variants={name: _curve_of(samples, edges) for name, samples in variants.items()},

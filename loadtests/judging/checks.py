@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from loadtests.judging.confidence import bound_rate
 from loadtests.judging.limits import Limits
 from loadtests.judging.validity import STOLEN, is_stolen
-from loadtests.report import Check, Interval, Ratio, TestOutcome, TestVerdict, VariantReport, WeighedEvents
+from loadtests.report import Check, CheckOutcome, Interval, LoadVerdict, Ratio, VariantReport, WeighedEvents
 
 # How often a bound may be wrong.
 ALPHA = 0.05
@@ -35,9 +35,9 @@ def _guard_rate(name: str, seen: str, rate: Interval, allowed: float, what: str)
     assert rate.low is not None
     assert rate.high is not None
     if rate.high <= allowed:
-        outcome = TestOutcome.PASS
+        outcome = CheckOutcome.PASS
     else:
-        outcome = TestOutcome.FAIL if rate.low > allowed else TestOutcome.INVALID
+        outcome = CheckOutcome.FAIL if rate.low > allowed else CheckOutcome.INVALID
     return Check(
         name=name,
         kind="guard",
@@ -58,7 +58,7 @@ def guard_backlog(sent: int, unanswered: int, unanswered_at_half: int) -> Check:
     return Check(
         name="answers keep up",
         kind="guard",
-        outcome=TestOutcome.PASS if good else TestOutcome.FAIL,
+        outcome=CheckOutcome.PASS if good else CheckOutcome.FAIL,
         seen=f"{completed:.1%} of the arrivals were answered while they came",
         wanted=f"at least {COMPLETED:.0%}, or no more in flight at the end than in the middle",
         used=None,
@@ -67,21 +67,21 @@ def guard_backlog(sent: int, unanswered: int, unanswered_at_half: int) -> Check:
 
 def excuse(check: Check, steal: float | None) -> Check:
     """The same, but undecided where a limit of time was missed while others had the machine's CPU."""
-    if check.outcome is not TestOutcome.FAIL or not is_stolen(steal):
+    if check.outcome is not CheckOutcome.FAIL or not is_stolen(steal):
         return check
     wanted = (
         f"{check.wanted}; undecided: others took {steal:.0%} of this machine's CPU, and with more than "
         f"{STOLEN:.0%} a miss proves nothing: use a quieter machine"
     )
-    return check.model_copy(update={"outcome": TestOutcome.INVALID, "wanted": wanted})
+    return check.model_copy(update={"outcome": CheckOutcome.INVALID, "wanted": wanted})
 
 
 def guard_ratio(candidate: str, ratio: Ratio, limits: Limits) -> Check:
     """The candidate's median over the baseline's: good where it is shown to be slower by no more than is
     allowed, bad where it is shown to be slower at all, and else undecided."""
     allowed = 1 + limits.slower_by
-    bad = TestOutcome.FAIL if ratio.low > 1 else TestOutcome.INVALID
-    outcome = TestOutcome.PASS if ratio.high <= allowed else bad
+    bad = CheckOutcome.FAIL if ratio.low > 1 else CheckOutcome.INVALID
+    outcome = CheckOutcome.PASS if ratio.high <= allowed else bad
     return Check(
         name=f"median of {candidate}",
         kind="guard",
@@ -95,9 +95,9 @@ def guard_ratio(candidate: str, ratio: Ratio, limits: Limits) -> Check:
 def guard_weighed(candidate: str, weighed: WeighedEvents) -> Check:
     """What the rollout's own test says: harm is bad, proven safety is good, and else it is undecided."""
     if weighed.harm >= weighed.harm_at:
-        outcome = TestOutcome.FAIL
+        outcome = CheckOutcome.FAIL
     else:
-        outcome = TestOutcome.PASS if weighed.safe >= weighed.safe_at else TestOutcome.INVALID
+        outcome = CheckOutcome.PASS if weighed.safe >= weighed.safe_at else CheckOutcome.INVALID
     return Check(
         name=f"{weighed.figure} of {candidate} against the baseline",
         kind="guard",
@@ -108,19 +108,19 @@ def guard_weighed(candidate: str, weighed: WeighedEvents) -> Check:
     )
 
 
-def decide(checks: Sequence[Check]) -> TestVerdict:
+def decide(checks: Sequence[Check]) -> LoadVerdict:
     """INVALID when a gate says so; else FAIL, or undecided, which is INVALID too, when a guard does. A caveat
     is told, and decides nothing."""
-    bad = [check for check in checks if check.outcome is not TestOutcome.PASS and check.kind != "caveat"]
+    bad = [check for check in checks if check.outcome is not CheckOutcome.PASS and check.kind != "caveat"]
     # Gates first, then what is bad, then what is undecided.
-    bad.sort(key=lambda check: (check.kind != "gate", check.outcome is not TestOutcome.FAIL))
+    bad.sort(key=lambda check: (check.kind != "gate", check.outcome is not CheckOutcome.FAIL))
     if bad:
         reasons = tuple(f"{check.name}: {check.seen}; wanted: {check.wanted}" for check in bad)
-        return TestVerdict(outcome=bad[0].outcome, reasons=reasons, binding=bad[0].name)
+        return LoadVerdict(outcome=bad[0].outcome, reasons=reasons, binding=bad[0].name)
     degrees = [check for check in checks if check.kind == "guard" and check.used is not None]
     closest = max(degrees, key=lambda check: check.used or 0.0, default=None)
-    return TestVerdict(outcome=TestOutcome.PASS, reasons=(), binding=closest.name if closest else None)
+    return LoadVerdict(outcome=CheckOutcome.PASS, reasons=(), binding=closest.name if closest else None)
 
 
-def _more(outcome: TestOutcome) -> str:
-    return "; undecided: run longer" if outcome is TestOutcome.INVALID else ""
+def _more(outcome: CheckOutcome) -> str:
+    return "; undecided: run longer" if outcome is CheckOutcome.INVALID else ""

@@ -11,7 +11,7 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.search import RateTrial
 from loadtests.judging.validity import check_sender, is_stolen
 from loadtests.load_plan import LoadPlan
-from loadtests.report import Interval, Probe, TestOutcome
+from loadtests.report import CheckOutcome, Interval, Probe
 from loadtests.sending.live import Live
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
@@ -74,21 +74,21 @@ def judge_probe(trial: RateTrial, plan: LoadPlan, limits: Limits, measured: Meas
 
 def _judge(
     trial: RateTrial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Interval
-) -> tuple[TestOutcome, str]:
+) -> tuple[CheckOutcome, str]:
     outcome, reason = _judge_load(trial, plan, limits, measured, late)
-    if outcome is TestOutcome.FAIL and is_stolen(measured.steal):
-        return TestOutcome.INVALID, f"others took {measured.steal:.0%} of this machine's CPU: {reason}"
+    if outcome is CheckOutcome.FAIL and is_stolen(measured.steal):
+        return CheckOutcome.INVALID, f"others took {measured.steal:.0%} of this machine's CPU: {reason}"
     return outcome, reason
 
 
 def _judge_load(
     trial: RateTrial, plan: LoadPlan, limits: Limits, measured: Measurement, late: Interval
-) -> tuple[TestOutcome, str]:
+) -> tuple[CheckOutcome, str]:
     samples = measured.samples.where(measured.samples.intended_s >= 0)
     gates = check_sender(
         plan, limits, describe_sender(measured), samples, complete=False, contention=measured.contention
     )
-    invalid = next((gate for gate in gates if gate.outcome is not TestOutcome.PASS), None)
+    invalid = next((gate for gate in gates if gate.outcome is not CheckOutcome.PASS), None)
     failed = bound_rate(int((~samples.right).sum()), len(samples), ALPHA)
     breach = None
     if _above(failed, limits.errors):
@@ -97,15 +97,15 @@ def _judge_load(
     elif invalid is None or invalid.name != "sender's CPU":
         breach = _breach(limits, measured, late, excused=invalid is not None)
     if breach is not None:
-        return TestOutcome.FAIL, breach
+        return CheckOutcome.FAIL, breach
     if invalid is not None:
-        return TestOutcome.INVALID, f"{invalid.name}: {invalid.seen}"
+        return CheckOutcome.INVALID, f"{invalid.name}: {invalid.seen}"
     said = f"{late.value:.2%} over {limits.p99_ms:g} ms"
     if _below(late, OVER_LIMIT) and _below(failed, limits.errors):
-        return TestOutcome.PASS, said
+        return CheckOutcome.PASS, said
     if trial.stage == "search" and late.value <= OVER_LIMIT and failed.value <= limits.errors:
-        return TestOutcome.PASS, f"{said}, not yet proven"
-    return TestOutcome.FAIL, f"not shown to be good: {said}"
+        return CheckOutcome.PASS, f"{said}, not yet proven"
+    return CheckOutcome.FAIL, f"not shown to be good: {said}"
 
 
 def _breach(limits: Limits, measured: Measurement, late: Interval, *, excused: bool) -> str | None:
@@ -120,7 +120,7 @@ def _breach(limits: Limits, measured: Measurement, late: Interval, *, excused: b
         return f"{late.value:.2%} over {limits.p99_ms:g} ms, {OVER_LIMIT:.0%} allowed"
     end_s = measured.sent_until_s
     backlog = guard_backlog(len(samples), samples.unanswered_at(end_s), samples.unanswered_at(end_s / 2))
-    if backlog.outcome is TestOutcome.FAIL and not excused:
+    if backlog.outcome is CheckOutcome.FAIL and not excused:
         return f"answers pile up: {backlog.seen}, {COMPLETED:.0%} wanted"
     return None
 

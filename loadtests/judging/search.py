@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
 
-from loadtests.report import Probe, TestOutcome
+from loadtests.report import CheckOutcome, Probe
 
 # The highest rate that passes and the lowest that fails are no further apart.
 GAP = 1.05
@@ -92,20 +92,20 @@ def _is_over(probes: Sequence[Probe], found: SearchResult) -> bool:
     # The breach was seen again after the first confirmation.
     confirms = [number for number, probe in enumerate(probes) if probe.stage == "confirm"]
     return settled and any(
-        probe.rate_per_s == breach.rate_per_s and probe.outcome is TestOutcome.FAIL
+        probe.rate_per_s == breach.rate_per_s and probe.outcome is CheckOutcome.FAIL
         for probe in probes[confirms[0] :]
     )
 
 
-def _fate(probes: Sequence[Probe], rate_per_s: float) -> TestOutcome | None:
+def _fate(probes: Sequence[Probe], rate_per_s: float) -> CheckOutcome | None:
     """What became of a rate; None: it has to be tried again."""
     outcomes = [probe.outcome for probe in probes if probe.rate_per_s == rate_per_s]
-    sound = [outcome for outcome in outcomes if outcome is not TestOutcome.INVALID][-_LAST:]
-    if not sound or outcomes[-1] is TestOutcome.INVALID:
+    sound = [outcome for outcome in outcomes if outcome is not CheckOutcome.INVALID][-_LAST:]
+    if not sound or outcomes[-1] is CheckOutcome.INVALID:
         return None
     last = sound[-1]
     # A first pass is believed, since it is confirmed later; a first failure is not.
-    if sound.count(last) >= _MOST or sound == [TestOutcome.PASS]:
+    if sound.count(last) >= _MOST or sound == [CheckOutcome.PASS]:
         return last
     return None
 
@@ -115,7 +115,7 @@ def _breach(probes: Sequence[Probe]) -> Probe | None:
     failed = [
         probe
         for probe in probes
-        if probe.outcome is TestOutcome.FAIL and _fate(probes, probe.rate_per_s) is TestOutcome.FAIL
+        if probe.outcome is CheckOutcome.FAIL and _fate(probes, probe.rate_per_s) is CheckOutcome.FAIL
     ]
     return min(reversed(failed), key=lambda probe: probe.rate_per_s, default=None)
 
@@ -125,8 +125,8 @@ def _passed(probes: Sequence[Probe], breach: Probe | None) -> Probe | None:
     below = [
         probe
         for probe in probes
-        if probe.outcome is TestOutcome.PASS
-        and _fate(probes, probe.rate_per_s) is not TestOutcome.FAIL
+        if probe.outcome is CheckOutcome.PASS
+        and _fate(probes, probe.rate_per_s) is not CheckOutcome.FAIL
         and (breach is None or probe.rate_per_s < breach.rate_per_s)
     ]
     return max(below, key=lambda probe: probe.rate_per_s, default=None)
@@ -135,7 +135,7 @@ def _passed(probes: Sequence[Probe], breach: Probe | None) -> Probe | None:
 def _confirmed(probes: Sequence[Probe], passed: Probe) -> int:
     return sum(
         probe.stage == "confirm"
-        and probe.outcome is TestOutcome.PASS
+        and probe.outcome is CheckOutcome.PASS
         and probe.rate_per_s == passed.rate_per_s
         for probe in probes
     )
@@ -144,11 +144,11 @@ def _confirmed(probes: Sequence[Probe], passed: Probe) -> int:
 def _trouble(probes: Sequence[Probe]) -> str | None:
     if _invalid_in_a_row(probes) > len(PAUSES_S):
         return f"at {probes[-1].rate_per_s:,.4g}/s: {probes[-1].reason}"
-    if sum(probe.outcome is not TestOutcome.INVALID for probe in probes) >= _MOST_PROBES:
+    if sum(probe.outcome is not CheckOutcome.INVALID for probe in probes) >= _MOST_PROBES:
         return f"{_MOST_PROBES} probes did not settle it: what the server can do changes meanwhile"
     return None
 
 
 def _invalid_in_a_row(probes: Sequence[Probe]) -> int:
     """How many of the last ones."""
-    return len(list(takewhile(lambda probe: probe.outcome is TestOutcome.INVALID, reversed(probes))))
+    return len(list(takewhile(lambda probe: probe.outcome is CheckOutcome.INVALID, reversed(probes))))

@@ -10,7 +10,7 @@ from loadtests.judging.contention import Contention, count_cores, is_contended, 
 from loadtests.judging.limits import Limits
 from loadtests.judging.ratios import BEYOND
 from loadtests.load_plan import LoadPlan
-from loadtests.report import Check, Interval, Ratio, SenderReport, TestOutcome
+from loadtests.report import Check, CheckOutcome, Interval, Ratio, SenderReport
 from loadtests.sending.samples import Samples
 
 # Latency counts from the intended start, so what the sender is late stands in every figure. It may be a
@@ -169,5 +169,5 @@ def _beyond_chance(one: Interval, other: Interval) -> bool:
 
 
 def _gate(name: str, seen: str, wanted: str, *, good: bool, used: float | None = None) -> Check:
-    outcome = TestOutcome.PASS if good else TestOutcome.INVALID
+    outcome = CheckOutcome.PASS if good else CheckOutcome.INVALID
     return Check(name=name, kind="gate", outcome=outcome, seen=seen, wanted=wanted, used=used)

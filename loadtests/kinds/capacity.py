@@ -17,7 +17,7 @@ from loadtests.judging.request_cost import read_meter, reckon
 from loadtests.judging.search import CONFIRMATIONS, RateTrial, SearchResult, next_trial, stand
 from loadtests.kinds.load import NO_COST
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import Capacity, Check, LoadReport, Probe, RequestCost, SenderReport, TestOutcome
+from loadtests.report import Capacity, Check, CheckOutcome, LoadReport, Probe, RequestCost, SenderReport
 from loadtests.sending.client import Client
 from loadtests.sending.machine import StealClock, read_environment
 from loadtests.sending.measure import LoadTarget, measure
@@ -145,7 +145,7 @@ def _probe(
     probe = judge_probe(trial, plan, limits, run)
     time.sleep(_REST_S if run.complete else 0)
     after = read_meter(client) if before is not None else None
-    if before is None or after is None or probe.outcome is not TestOutcome.PASS:
+    if before is None or after is None or probe.outcome is not CheckOutcome.PASS:
         return probe, run, None
     costs = reckon(before, after, plan.model, run.cpu_s / max(1, len(run.samples)), limits)
     return probe, run, next((costs[name] for name in plan.pinned if name in costs), None)
@@ -174,14 +174,14 @@ def _check(name: str, variant: _Variant) -> Check:
     found = variant.found or stand(variant.probes)
     trouble = found.trouble if variant.found else "the search was ended early"
     if trouble is not None:
-        outcome, seen = TestOutcome.INVALID, trouble
+        outcome, seen = CheckOutcome.INVALID, trouble
         if found.passed is not None:
             seen += f"; at least {found.passed.rate_per_s:,.4g}/s passed"
     elif found.passed is None:
         reason = "" if found.breach is None else f": {found.breach.reason}"
-        outcome, seen = TestOutcome.FAIL, f"no rate keeps the limits{reason}"
+        outcome, seen = CheckOutcome.FAIL, f"no rate keeps the limits{reason}"
     else:
-        outcome, seen = TestOutcome.PASS, f"{found.passed.rate_per_s:,.4g} requests/s"
+        outcome, seen = CheckOutcome.PASS, f"{found.passed.rate_per_s:,.4g} requests/s"
     return Check(
         name=f"capacity of {name}",
         kind="gate" if trouble is not None else "guard",

@@ -13,7 +13,7 @@ from loadtests.judging.ratios import compare_latency
 from loadtests.judging.validity import check_samples, check_sender, check_steady, check_twins
 from loadtests.kinds.load import LoadRun, check_backlog, load, report_run
 from loadtests.load_plan import LoadPlan
-from loadtests.report import CandidateComparison, Check, LoadReport, Ratio, TestOutcome, WeighedEvents
+from loadtests.report import CandidateComparison, Check, CheckOutcome, LoadReport, Ratio, WeighedEvents
 from loadtests.sending.client import Client
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.samples import Samples
@@ -103,7 +103,7 @@ def _check_split(candidate: str, figure: Mapping[str, Any]) -> Check:
     return Check(
         name=f"split of {candidate}",
         kind="gate",
-        outcome=TestOutcome.PASS if good else TestOutcome.INVALID,
+        outcome=CheckOutcome.PASS if good else CheckOutcome.INVALID,
         seen=figure["seen"],
         wanted="half of each, as drawn: the server did not answer as it was asked",
     )
@@ -135,7 +135,7 @@ def _unweighed(candidate: str, error: LoadTestError) -> Check:
     return Check(
         name=f"errors of {candidate} against the baseline",
         kind="gate",
-        outcome=TestOutcome.INVALID,
+        outcome=CheckOutcome.INVALID,
         seen=f"not compared: {error}",
         wanted="a server that compares rates as its rollouts do (POST /control/weigh)",
     )

@@ -15,11 +15,11 @@ from loadtests.load_plan import LoadPlan
 from loadtests.report import (
     CandidateComparison,
     Check,
+    CheckOutcome,
     Kind,
     LoadReport,
+    LoadTimeline,
     RequestCost,
-    TestOutcome,
-    TestTimeline,
     VariantReport,
 )
 from loadtests.sending.client import Client
@@ -40,7 +40,7 @@ _LOADED = "{} was loaded meanwhile, and is not judged by itself"
 _EARLY = Check(
     name="ran to its end",
     kind="gate",
-    outcome=TestOutcome.INVALID,
+    outcome=CheckOutcome.INVALID,
     seen="it was ended early",
     wanted="all of the schedule: run again",
 )
@@ -58,7 +58,7 @@ class LoadRun:
     variants: Mapping[str, VariantReport]
     # All of them together.
     total: VariantReport
-    timeline: TestTimeline | None
+    timeline: LoadTimeline | None
     notes: tuple[str, ...]
     # Those that were loaded meanwhile: told, and not judged by themselves.
     newcomers: frozenset[str] = frozenset()

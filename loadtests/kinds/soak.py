@@ -10,7 +10,7 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.request_cost import read_meter
 from loadtests.kinds.load import LoadRun, check_run, load, report_run
 from loadtests.load_plan import LoadPlan
-from loadtests.report import Check, Interval, LoadReport, TestOutcome, TestTimeline
+from loadtests.report import Check, CheckOutcome, Interval, LoadReport, LoadTimeline
 from loadtests.sending.client import Client
 from loadtests.sending.live import Live
 from loadtests.sending.measure import LoadTarget
@@ -82,13 +82,13 @@ def _guard_memory(readings: Sequence[tuple[float, int]], run: LoadRun) -> Check:
 def _drift(what: str, seen: str, limits: Limits, growth: Interval | None) -> Check:
     allowed = 1 + limits.drift
     if growth is None or growth.low is None or growth.high is None:
-        outcome, used = TestOutcome.INVALID, None
+        outcome, used = CheckOutcome.INVALID, None
     else:
         used = growth.high / allowed
         seen += f": {growth.value:.3f} times [{growth.low:.3f}, {growth.high:.3f}]"
-        bad = TestOutcome.FAIL if growth.low > allowed else TestOutcome.INVALID
-        outcome = TestOutcome.PASS if growth.high <= allowed else bad
-    more = "; undecided: run longer" if outcome is TestOutcome.INVALID else ""
+        bad = CheckOutcome.FAIL if growth.low > allowed else CheckOutcome.INVALID
+        outcome = CheckOutcome.PASS if growth.high <= allowed else bad
+    more = "; undecided: run longer" if outcome is CheckOutcome.INVALID else ""
     return Check(
         name=f"drift of {what}",
         kind="guard",
@@ -99,7 +99,7 @@ def _drift(what: str, seen: str, limits: Limits, growth: Interval | None) -> Che
     )
 
 
-def _with_memory(timeline: TestTimeline, readings: Sequence[tuple[float, int]]) -> TestTimeline:
+def _with_memory(timeline: LoadTimeline, readings: Sequence[tuple[float, int]]) -> LoadTimeline:
     """The last reading before the end of each window."""
     held = tuple(
         next((size for at_s, size in reversed(readings) if at_s <= end_s), None) for end_s in timeline.at_s

@@ -11,7 +11,7 @@ from loadtests.judging.validity import check_sender
 from loadtests.kinds.load import LoadRun, check_backlog, report_run
 from loadtests.qualify.qualification_record import StageRecord, make_stage
 from loadtests.qualify.rollout_stages import OVER, PROVEN
-from loadtests.report import Check, TestOutcome
+from loadtests.report import Check, CheckOutcome
 
 # With more copies dropped, those that were compared are no fair sample: the shadow could not keep up.
 _DROPPED = 0.2
@@ -26,12 +26,12 @@ def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stag
     allowed = 1 - limits.agreement
     assert rate.low is not None
     assert rate.high is not None
-    bad = TestOutcome.FAIL if rate.low > allowed else TestOutcome.INVALID
+    bad = CheckOutcome.FAIL if rate.low > allowed else CheckOutcome.INVALID
     checks = [
         Check(
             name="shadow kept up",
             kind="gate",
-            outcome=TestOutcome.PASS if share <= _DROPPED else TestOutcome.INVALID,
+            outcome=CheckOutcome.PASS if share <= _DROPPED else CheckOutcome.INVALID,
             seen=f"{dropped:,} of {pairs + dropped:,} copies were dropped",
             wanted=f"at most {_DROPPED:.0%}: lower rate_per_s",
             used=share / _DROPPED,
@@ -39,7 +39,7 @@ def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stag
         Check(
             name="agreement",
             kind="guard",
-            outcome=TestOutcome.PASS if rate.high <= allowed else bad,
+            outcome=CheckOutcome.PASS if rate.high <= allowed else bad,
             seen=f"{differ:,} of {pairs:,} pairs differ: {rate.value:.2%} [{rate.low:.2%}, {rate.high:.2%}]",
             wanted=f"at most {allowed:.2%}{_fix(rate.high <= allowed, bad, made)}",
             used=rate.high / allowed,
@@ -64,10 +64,10 @@ def check_canary(view: Mapping[str, Any], run: LoadRun, candidate: str) -> Stage
     return make_stage("canary", checks, report_run("run", run, checks))
 
 
-def _fix(good: bool, bad: TestOutcome, made: bool) -> str:
+def _fix(good: bool, bad: CheckOutcome, made: bool) -> str:
     if good:
         return ""
-    undecided = "; undecided: a longer duration_s" if bad is TestOutcome.INVALID else ""
+    undecided = "; undecided: a longer duration_s" if bad is CheckOutcome.INVALID else ""
     # Variants that agree on what they were made for need not agree on noise.
     return undecided + ("; these inputs were made up, so give real ones with --inputs" if made else "")
 
@@ -75,7 +75,7 @@ def _fix(good: bool, bad: TestOutcome, made: bool) -> str:
 def _rollout_check(view: Mapping[str, Any]) -> Check:
     """What the rollout itself came to."""
     phase = view["rollout"]["phase"]
-    outcome = {PROVEN: TestOutcome.PASS, "ROLLED_BACK": TestOutcome.FAIL}.get(phase, TestOutcome.INVALID)
+    outcome = {PROVEN: CheckOutcome.PASS, "ROLLED_BACK": CheckOutcome.FAIL}.get(phase, CheckOutcome.INVALID)
     # Of one that still runs the verdict says what is missing.
     reason = (
         view["rollout"]["reason"]
@@ -86,7 +86,7 @@ def _rollout_check(view: Mapping[str, Any]) -> Check:
         name="rollout",
         kind="guard",
         outcome=outcome,
-        seen="everything was shown to be safe" if outcome is TestOutcome.PASS else f"{phase}: {reason}",
+        seen="everything was shown to be safe" if outcome is CheckOutcome.PASS else f"{phase}: {reason}",
         wanted="proof that errors and latency are no worse than the baseline's",
     )
 
@@ -103,7 +103,7 @@ def _figure_check(figure: Mapping[str, Any]) -> Check:
     return Check(
         name=f"{figure['guard']} against the baseline",
         kind="guard",
-        outcome=TestOutcome.FAIL if harmful else TestOutcome.PASS if proven else TestOutcome.INVALID,
+        outcome=CheckOutcome.FAIL if harmful else CheckOutcome.PASS if proven else CheckOutcome.INVALID,
         seen=figure["seen"],
         wanted="shown to be no more than the rollout's guard allows",
     )

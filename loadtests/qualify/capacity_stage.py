@@ -3,7 +3,7 @@
 from loadtests.judging.limits import Limits
 from loadtests.judging.search import GAP
 from loadtests.qualify.qualification_record import StageRecord, make_stage
-from loadtests.report import Check, LoadReport, TestOutcome
+from loadtests.report import Check, CheckOutcome, LoadReport
 
 
 def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Limits) -> StageRecord:
@@ -13,7 +13,7 @@ def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Li
         report.capacities[name].rate_per_s for name in (baseline, candidate) if name in report.capacities
     ]
     # Of a search that was not settled the rate is only what passed so far.
-    settled = report.complete and all(check.outcome is TestOutcome.PASS for check in checks)
+    settled = report.complete and all(check.outcome is CheckOutcome.PASS for check in checks)
     if settled and len(found) == 2 and found[0] is not None and found[1] is not None:
         ratio, wanted = found[1] / found[0], limits.capacity_ratio
         checks.append(
@@ -21,7 +21,7 @@ def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Li
                 name="capacity ratio",
                 kind="guard",
                 # Each is found to a twentieth, so equal ones may come out that far apart.
-                outcome=TestOutcome.PASS if ratio * GAP >= wanted else TestOutcome.FAIL,
+                outcome=CheckOutcome.PASS if ratio * GAP >= wanted else CheckOutcome.FAIL,
                 seen=f"{candidate} {found[1]:,.4g} requests/s, {baseline} {found[0]:,.4g}: {ratio:.2f}x",
                 wanted=f"at least {wanted:g}x, to a twentieth",
                 used=wanted / (ratio * GAP),

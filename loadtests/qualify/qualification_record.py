@@ -8,7 +8,7 @@ from pydantic import Field
 
 from loadtests.judging.checks import decide
 from loadtests.judging.limits import Limits
-from loadtests.report import Check, LoadReport, TestOutcome
+from loadtests.report import Check, CheckOutcome, LoadReport
 from serve.base.record import Record
 
 Name = Literal["quality", "capacity", "shadow", "canary"]
@@ -27,7 +27,7 @@ class StageRecord(Record):
     """One link of the chain."""
 
     name: Name
-    outcome: TestOutcome
+    outcome: CheckOutcome
     # Every check that did not pass, in words.
     reasons: tuple[str, ...]
     checks: tuple[Check, ...]
@@ -74,13 +74,15 @@ def conclude(stages: Sequence[StageRecord], *, complete: bool) -> tuple[Fitness,
     """What the stages come to, the check that decided, and every reason.
 
     One stage that failed soundly is enough for a no, whatever became of the others."""
-    by_outcome = {outcome: [stage for stage in stages if stage.outcome is outcome] for outcome in TestOutcome}
+    by_outcome = {
+        outcome: [stage for stage in stages if stage.outcome is outcome] for outcome in CheckOutcome
+    }
     # What is bad before what is undecided.
-    worst = sorted(stages, key=lambda stage: stage.outcome is not TestOutcome.FAIL)
+    worst = sorted(stages, key=lambda stage: stage.outcome is not CheckOutcome.FAIL)
     reasons = tuple(f"{stage.name}: {reason}" for stage in worst for reason in stage.reasons)
-    if failed := by_outcome[TestOutcome.FAIL]:
+    if failed := by_outcome[CheckOutcome.FAIL]:
         return Fitness.NOT_QUALIFIED, _binding(failed), reasons
-    if invalid := by_outcome[TestOutcome.INVALID]:
+    if invalid := by_outcome[CheckOutcome.INVALID]:
         return Fitness.INVALID, _binding(invalid), reasons
     if not complete or len(stages) < 4:
         return Fitness.INVALID, None, ("it was ended early",)
@@ -92,7 +94,7 @@ def _binding(stages: Sequence[StageRecord]) -> str | None:
         (stage, check)
         for stage in stages
         for check in stage.checks
-        if check.outcome is stage.outcome is not TestOutcome.PASS
+        if check.outcome is stage.outcome is not CheckOutcome.PASS
     ]
     degrees = [
         (stage, check)

@@ -6,7 +6,7 @@ from typing import Any
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.qualify.qualification_record import StageRecord, make_stage
-from loadtests.report import Check, TestOutcome
+from loadtests.report import Check, CheckOutcome
 from serve.base.record import nearest
 
 
@@ -39,7 +39,7 @@ def check_quality(bundle: Mapping[str, Any], limits: Limits) -> StageRecord:
             "quality floor",
             f"rejected: {rejected}" if rejected else _describe(bundle["figures"]["quality"]),
             "accepted by the floor of its recipe",
-            TestOutcome.FAIL if rejected else TestOutcome.PASS,
+            CheckOutcome.FAIL if rejected else CheckOutcome.PASS,
         ),
         _check(
             "version",
@@ -47,7 +47,7 @@ def check_quality(bundle: Mapping[str, Any], limits: Limits) -> StageRecord:
             if bundle["digest"] == bundle["loaded"]
             else "another version stands in the repository than is served",
             "the same: load the new one, or export again",
-            TestOutcome.PASS if bundle["digest"] == bundle["loaded"] else TestOutcome.INVALID,
+            CheckOutcome.PASS if bundle["digest"] == bundle["loaded"] else CheckOutcome.INVALID,
         ),
     ]
     if limits.accuracy_drop is not None:
@@ -58,15 +58,15 @@ def check_quality(bundle: Mapping[str, Any], limits: Limits) -> StageRecord:
 def _check_accuracy(accuracy: Mapping[str, float] | None, allowed: float) -> Check:
     if accuracy is None:
         return _check(
-            "accuracy", "the bundle has none", f"a drop of at most {allowed:g}", TestOutcome.INVALID
+            "accuracy", "the bundle has none", f"a drop of at most {allowed:g}", CheckOutcome.INVALID
         )
     low, high = accuracy["low"], accuracy["high"]
-    bad = TestOutcome.FAIL if high < -allowed else TestOutcome.INVALID
+    bad = CheckOutcome.FAIL if high < -allowed else CheckOutcome.INVALID
     return _check(
         "accuracy",
         f"{accuracy['value']:.4f}, {accuracy['change']:+.4f} [{low:+.4f}, {high:+.4f}] against the baseline",
         f"a drop of at most {allowed:g}; undecided while the interval holds it: more held-out data",
-        TestOutcome.PASS if low >= -allowed else bad,
+        CheckOutcome.PASS if low >= -allowed else bad,
         None if not allowed else max(0.0, -low / allowed),
     )
 
@@ -81,6 +81,6 @@ def _describe(quality: Mapping[str, Any]) -> str:
     return f"{', '.join(said)} on {quality['rows']:,} held-out rows"
 
 
-def _check(name: str, seen: str, wanted: str, outcome: TestOutcome, used: float | None = None) -> Check:
+def _check(name: str, seen: str, wanted: str, outcome: CheckOutcome, used: float | None = None) -> Check:
     kind = "gate" if name == "version" else "guard"
     return Check(name=name, kind=kind, outcome=outcome, seen=seen, wanted=wanted, used=used)  # type: ignore[arg-type]

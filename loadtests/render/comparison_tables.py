@@ -11,7 +11,7 @@ from loadtests.render.format import (
     value_ms,
 )
 from loadtests.render.grid import Grid
-from loadtests.report import CandidateComparison, LoadReport, TestOutcome
+from loadtests.report import CandidateComparison, CheckOutcome, LoadReport
 
 
 def list_capacities(report: LoadReport) -> Grid:
@@ -59,7 +59,7 @@ def list_probes(report: LoadReport) -> Grid:
             probe.variant,
             _rate(probe.rate_per_s),
             probe.stage,
-            "UNDECIDED" if probe.outcome is TestOutcome.INVALID else probe.outcome.value,
+            "UNDECIDED" if probe.outcome is CheckOutcome.INVALID else probe.outcome.value,
             f"{probe.requests:,}",
             f"{probe.errors:,}",
             percent(probe.over_limit.value),

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 from loadtests.judging.contention import is_contended, tell
 from loadtests.report import (
     Check,
+    CheckOutcome,
     Environment,
     Interval,
     LoadReport,
     Ratio,
     RequestCost,
-    TestOutcome,
     VariantReport,
     WeighedEvents,
 )
@@ -106,7 +106,7 @@ def find_binding(report: LoadReport) -> Check | None:
 
 def find_missed(report: LoadReport) -> list[Check]:
     """The checks that did not pass."""
-    return [check for check in report.checks if check.outcome is not TestOutcome.PASS]
+    return [check for check in report.checks if check.outcome is not CheckOutcome.PASS]
 
 
 def list_causes(report: LoadReport) -> list[tuple[int, str]]:

@@ -4,7 +4,7 @@ from collections import Counter
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from loadtests.render.format import find_missed, make_plain, say_why
-from loadtests.report import Check, LoadReport, TestOutcome
+from loadtests.report import Check, CheckOutcome, LoadReport
 
 
 def junit(report: LoadReport) -> str:
@@ -51,7 +51,7 @@ def measured_s(report: LoadReport) -> float:
 def _list_checks(report: LoadReport) -> tuple[Check, ...]:
     """The checks; and the verdict too where none of them shows it, or a CI system would see only green."""
     outcome = report.verdict.outcome
-    if outcome is TestOutcome.PASS or any(_verb(check) != "skipped" for check in find_missed(report)):
+    if outcome is CheckOutcome.PASS or any(_verb(check) != "skipped" for check in find_missed(report)):
         return report.checks
     return (
         *report.checks,
@@ -84,8 +84,8 @@ def _add_case(suite: Element, report: LoadReport, check: Check) -> None:
 
 def _verb(check: Check) -> str | None:
     """What became of the test case; None: it passed."""
-    if check.outcome is TestOutcome.PASS:
+    if check.outcome is CheckOutcome.PASS:
         return None
     if check.kind == "caveat":
         return "skipped"
-    return "failure" if check.outcome is TestOutcome.FAIL else "error"
+    return "failure" if check.outcome is CheckOutcome.FAIL else "error"

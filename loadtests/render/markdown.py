@@ -16,7 +16,7 @@ from loadtests.render.format import (
 )
 from loadtests.render.grid import Grid
 from loadtests.render.metric_tables import list_costs, list_drift, list_variants
-from loadtests.report import CandidateComparison, Check, LoadReport, Ratio, TestOutcome
+from loadtests.report import CandidateComparison, Check, CheckOutcome, LoadReport, Ratio
 
 # What means something in markdown or in HTML.
 _MEANS = re.compile(r"([\\`*_\[\]<>~&$])")
@@ -98,7 +98,7 @@ def _rows(grid: Grid) -> str:
 
 def _fold_checks(report: LoadReport, kind: str, title: str) -> str:
     checks = [check for check in report.checks if check.kind == kind]
-    held = sum(check.outcome is TestOutcome.PASS for check in checks)
+    held = sum(check.outcome is CheckOutcome.PASS for check in checks)
     head, rows = ("check", "outcome", "seen", "wanted", "used"), tuple(map(_describe, checks))
     grid = Grid(title=title, head=head, worded=frozenset({"outcome", "seen", "wanted"}), rows=rows)
     return _fold(f"{title} {held} of {len(checks)} held", _rows(grid)) if checks else ""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from loadtests.render.format import find_costs, interval, is_thin, ms, server_s, value_ms
 from loadtests.render.grid import Grid
-from loadtests.report import CapacityCurve, LoadReport, TestTimeline, VariantReport
+from loadtests.report import CapacityCurve, LoadReport, LoadTimeline, VariantReport
 
 
 def list_variants(report: LoadReport) -> Grid:
@@ -101,7 +101,7 @@ def list_costs(report: LoadReport) -> Grid:
     )
 
 
-def list_windows(line: TestTimeline) -> Grid:
+def list_windows(line: LoadTimeline) -> Grid:
     """The figures behind the timeline: a row for each window and variant."""
     rows = [
         (f"{at_s:.0f}", name, *_window(curve, window), f"{line.in_flight[window]:,}")

@@ -24,7 +24,7 @@ from loadtests.render.report_grids import make_grids
 from loadtests.render.search_plot import draw_search
 from loadtests.render.svg import Picture, make_keys
 from loadtests.render.timeline_plot import draw_course
-from loadtests.report import LoadReport, TestOutcome
+from loadtests.report import CheckOutcome, LoadReport
 
 _FOLDER = Path(__file__).parent
 _ASKED = {
@@ -86,11 +86,11 @@ def open_templates(*folders: Path) -> jinja2.Environment:
 def _say_meaning(report: LoadReport) -> str:
     """What the outcome means, for somebody who sees such a page for the first time."""
     match report.verdict.outcome:
-        case TestOutcome.PASS:
+        case CheckOutcome.PASS:
             return "The figures can be trusted, and all that was asked holds."
-        case TestOutcome.FAIL:
+        case CheckOutcome.FAIL:
             return "The figures can be trusted, and not all that was asked holds."
-    if any(check.kind == "gate" and check.outcome is TestOutcome.INVALID for check in report.checks):
+    if any(check.kind == "gate" and check.outcome is CheckOutcome.INVALID for check in report.checks):
         return "The figures cannot be trusted, so they decide nothing. It is no verdict on the model."
     return "The figures do not suffice for a decision. It is no verdict on the model."
 

@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from loadtests.render.svg import Key, Picture, draw, mark_limit
-from loadtests.report import LoadReport, Probe, TestOutcome
+from loadtests.report import CheckOutcome, LoadReport, Probe
 
 # Above so many times the limit, latency says no more than that there is no end to it.
 _TOP = 2.5
@@ -59,10 +59,10 @@ def _draw_probes(axes: Axes, probes: list[Probe], key: Key, edge_ms: float) -> N
     axes.plot(rates, [probe.p99_ms or 0 for probe in probes], linewidth=0.9, alpha=0.45, **key.line)
     for probe in probes:
         value = probe.p99_ms or 0
-        looks: dict[TestOutcome, dict[str, Any]] = {
-            TestOutcome.PASS: {"marker": "o", "color": key.colour},
-            TestOutcome.FAIL: {"marker": "x", "color": key.colour, "linewidth": 2},
-            TestOutcome.INVALID: {"marker": "o", "facecolor": "none", "edgecolor": key.colour},
+        looks: dict[CheckOutcome, dict[str, Any]] = {
+            CheckOutcome.PASS: {"marker": "o", "color": key.colour},
+            CheckOutcome.FAIL: {"marker": "x", "color": key.colour, "linewidth": 2},
+            CheckOutcome.INVALID: {"marker": "o", "facecolor": "none", "edgecolor": key.colour},
         }
         axes.scatter(
             probe.rate_per_s, min(value, edge_ms), s=45, zorder=3, clip_on=False, **looks[probe.outcome]

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from loadtests.render.svg import INK, Key, Picture, draw, mark_limit
-from loadtests.report import LoadReport, TestTimeline
+from loadtests.report import LoadReport, LoadTimeline
 
 Drawer = Callable[[Axes], None]
 
@@ -41,17 +41,17 @@ def draw_course(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     )
 
 
-def _middles(line: TestTimeline) -> list[float]:
+def _middles(line: LoadTimeline) -> list[float]:
     return [end - width / 2 for end, width in zip(line.at_s, _widths(line), strict=True)]
 
 
-def _widths(line: TestTimeline) -> list[float]:
+def _widths(line: LoadTimeline) -> list[float]:
     """How long each window is. The first begins at 0, or is one of the warm-up and as long as the next."""
     widths = [later - earlier for earlier, later in pairwise(line.at_s)]
     return [line.at_s[0] if line.at_s[0] > 0 or not widths else widths[0], *widths]
 
 
-def _median(line: TestTimeline, keys: Mapping[str, Key]) -> Drawer:
+def _median(line: LoadTimeline, keys: Mapping[str, Key]) -> Drawer:
     def drawer(axes: Axes) -> None:
         for name, curve in line.variants.items():
             _plot(axes, line, curve.p50_ms, keys[name])
@@ -60,7 +60,7 @@ def _median(line: TestTimeline, keys: Mapping[str, Key]) -> Drawer:
     return drawer
 
 
-def _tail(line: TestTimeline, keys: Mapping[str, Key], limit_ms: float | None) -> Drawer:
+def _tail(line: LoadTimeline, keys: Mapping[str, Key], limit_ms: float | None) -> Drawer:
     def drawer(axes: Axes) -> None:
         for name, curve in line.variants.items():
             _plot(axes, line, curve.p99_ms, keys[name])
@@ -70,7 +70,7 @@ def _tail(line: TestTimeline, keys: Mapping[str, Key], limit_ms: float | None) -
     return drawer
 
 
-def _throughput(line: TestTimeline, keys: Mapping[str, Key]) -> Drawer:
+def _throughput(line: LoadTimeline, keys: Mapping[str, Key]) -> Drawer:
     def drawer(axes: Axes) -> None:
         for name, curve in line.variants.items():
             rates = [count / width for count, width in zip(curve.requests, _widths(line), strict=True)]
@@ -80,7 +80,7 @@ def _throughput(line: TestTimeline, keys: Mapping[str, Key]) -> Drawer:
     return drawer
 
 
-def _errors(line: TestTimeline, keys: Mapping[str, Key]) -> Drawer:
+def _errors(line: LoadTimeline, keys: Mapping[str, Key]) -> Drawer:
     def drawer(axes: Axes) -> None:
         for name, curve in line.variants.items():
             _plot(axes, line, curve.errors, keys[name])
@@ -90,7 +90,7 @@ def _errors(line: TestTimeline, keys: Mapping[str, Key]) -> Drawer:
     return drawer
 
 
-def _server(label: str, line: TestTimeline, values: Sequence[float | None]) -> Drawer:
+def _server(label: str, line: LoadTimeline, values: Sequence[float | None]) -> Drawer:
     def drawer(axes: Axes) -> None:
         _plot(axes, line, values, Key(name=label, colour=INK))
         _from_zero(axes, label)
@@ -98,7 +98,7 @@ def _server(label: str, line: TestTimeline, values: Sequence[float | None]) -> D
     return drawer
 
 
-def _with_seconds(drawer: Drawer, line: TestTimeline) -> Drawer:
+def _with_seconds(drawer: Drawer, line: LoadTimeline) -> Drawer:
     def labelled(axes: Axes) -> None:
         drawer(axes)
         axes.set(xlabel="seconds", xlim=(min(0, line.at_s[0]), max(1e-9, line.at_s[-1])))
@@ -106,7 +106,7 @@ def _with_seconds(drawer: Drawer, line: TestTimeline) -> Drawer:
     return labelled
 
 
-def _plot(axes: Axes, line: TestTimeline, values: Sequence[float | None], key: Key) -> None:
+def _plot(axes: Axes, line: LoadTimeline, values: Sequence[float | None], key: Key) -> None:
     # A gap where there is nothing; a dot, or a window between two gaps would not be seen.
     shown = [float("nan") if value is None else value for value in values]
     axes.plot(_middles(line), shown, linewidth=1.4, marker=".", markersize=2.5, **key.line)

@@ -13,7 +13,7 @@ from loadtests.kinds.load import check_run, describe_run, find_costs, report_run
 from loadtests.load_plan import steady
 from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
-from loadtests.report import Check, LoadReport, TestOutcome
+from loadtests.report import Check, CheckOutcome, LoadReport
 from loadtests.sending.machine import StealClock
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
@@ -45,7 +45,7 @@ class Reporter:
         until_s = min((part.sent_until_s for part in told), default=0.0)
         if until_s <= 0:
             logging.error("Nothing was measured: the test was stopped within its warm-up")
-            return EXIT_CODES[TestOutcome.INVALID]
+            return EXIT_CODES[CheckOutcome.INVALID]
         report = self._report(told, until_s, of=len(parts))
         sys.stdout.write(f"{table(report)}\n\n")
         try:
@@ -85,7 +85,7 @@ def _check_senders(told: int, of: int) -> Check:
     return Check(
         name="senders",
         kind="gate",
-        outcome=TestOutcome.PASS if told == of else TestOutcome.INVALID,
+        outcome=CheckOutcome.PASS if told == of else CheckOutcome.INVALID,
         seen=f"{told} of {of} told what they sent",
         wanted="all of them: look into the log of the one that is gone",
     )

@@ -9,17 +9,17 @@ from loadtests.report import (
     Capacity,
     CapacityCurve,
     Check,
+    CheckOutcome,
     Environment,
     Interval,
     Kind,
     LoadReport,
+    LoadTimeline,
+    LoadVerdict,
     Probe,
     Ratio,
     RequestCost,
     SenderReport,
-    TestOutcome,
-    TestTimeline,
-    TestVerdict,
     VariantReport,
     WeighedEvents,
 )
@@ -62,7 +62,7 @@ def make_check(name: str = "p99 of fp32", **changes: Any) -> Check:
     fields: dict[str, Any] = {
         "name": name,
         "kind": "guard",
-        "outcome": TestOutcome.PASS,
+        "outcome": CheckOutcome.PASS,
         "seen": "0.4 % over 50 ms [0.2, 0.7]",
         "wanted": "at most 1 % over 50 ms",
         "used": 0.82,
@@ -74,9 +74,9 @@ def make_failed(kind: Kind = "run", **changes: Any) -> LoadReport:
     """A report whose p99 was over its limit."""
     reason = "p99 of slim-int8: 1.8 % over 50 ms [1.2, 2.6], 1 % allowed"
     late = make_check(
-        "p99 of slim-int8", outcome=TestOutcome.FAIL, seen="1.8 % over 50 ms [1.2, 2.6]", used=1.8
+        "p99 of slim-int8", outcome=CheckOutcome.FAIL, seen="1.8 % over 50 ms [1.2, 2.6]", used=1.8
     )
-    verdict = TestVerdict(outcome=TestOutcome.FAIL, reasons=(reason,), binding=late.name)
+    verdict = LoadVerdict(outcome=CheckOutcome.FAIL, reasons=(reason,), binding=late.name)
     return make_report(kind, verdict=verdict, checks=(*_GATES, make_check(), late), **changes)
 
 
@@ -85,27 +85,27 @@ def make_invalid(kind: Kind = "run", **changes: Any) -> LoadReport:
     gate = make_check(
         "sender on time",
         kind="gate",
-        outcome=TestOutcome.INVALID,
+        outcome=CheckOutcome.INVALID,
         seen="lateness p99 7.3 ms",
         wanted="at most 2.0 ms",
         used=3.65,
     )
-    guard = make_check(outcome=TestOutcome.INVALID, seen="0.9 % over 50 ms [0.3, 1.9]", used=None)
+    guard = make_check(outcome=CheckOutcome.INVALID, seen="0.9 % over 50 ms [0.3, 1.9]", used=None)
     reasons = (
         "sender late: lateness p99 7.3 ms, at most 2.0 ms: lower the rate or use a quieter machine",
         "p99 of fp32: 0.9 % over 50 ms [0.3, 1.9] decides nothing: run longer",
     )
-    verdict = TestVerdict(outcome=TestOutcome.INVALID, reasons=reasons, binding=gate.name)
+    verdict = LoadVerdict(outcome=CheckOutcome.INVALID, reasons=reasons, binding=gate.name)
     fields: dict[str, Any] = {"verdict": verdict, "checks": (gate, *_GATES[1:], guard), "complete": False}
     return make_report(kind, **(fields | changes))
 
 
 def make_hostile(kind: Kind = "run") -> LoadReport:
     """Every text that a server can choose is hostile."""
-    check = make_check(HOSTILE, outcome=TestOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
+    check = make_check(HOSTILE, outcome=CheckOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
     report = make_report(
         kind,
-        verdict=TestVerdict(outcome=TestOutcome.FAIL, reasons=(HOSTILE,), binding=HOSTILE),
+        verdict=LoadVerdict(outcome=CheckOutcome.FAIL, reasons=(HOSTILE,), binding=HOSTILE),
         checks=(check,),
         errors=7,
         errors_by_cause={HOSTILE: 7},
@@ -140,7 +140,7 @@ def _probe(variant: str, rate: float, outcome: str, over: float, p99_ms: float, 
         "rate_per_s": rate,
         "seed": int(rate),
         "duration_s": 20,
-        "outcome": TestOutcome(outcome),
+        "outcome": CheckOutcome(outcome),
         "reason": reasons[outcome],
         "requests": int(20 * rate),
         "errors": 0,
@@ -260,7 +260,7 @@ _PROBES = (
         for seed in (1, 2, 3)
     ),
 )
-_TIMELINE = TestTimeline(
+_TIMELINE = LoadTimeline(
     at_s=(10, 20, 30, 40, 50, 60),
     in_flight=(6, 7, 9, 31, 8, 7),
     variants={
@@ -268,7 +268,7 @@ _TIMELINE = TestTimeline(
         "slim-int8": _curve_of((7.5, 7.6, 7.7, 12.1, 7.8, 7.6), errors=(0, 0, 0, 2, 0, 0)),
     },
 )
-_SOAKED = TestTimeline(
+_SOAKED = LoadTimeline(
     at_s=tuple(range(60, 601, 60)),
     in_flight=(6, 7, 6, 7, 9, 8, 7, 9, 8, 9),
     variants={"fp32": _curve_of((8.1, 8.2, 8.1, 8.3, 8.3, None, 8.4, 8.4, 8.5, 8.6))},
@@ -291,7 +291,7 @@ _COMMON: dict[str, Any] = {
     ),
     "limits": Limits(p99_ms=50, price_per_cpu_hour=0.05),
     "complete": True,
-    "verdict": TestVerdict(outcome=TestOutcome.PASS, reasons=(), binding="p99 of fp32"),
+    "verdict": LoadVerdict(outcome=CheckOutcome.PASS, reasons=(), binding="p99 of fp32"),
     "checks": (*_GATES, make_check()),
     "requests": 6000,
     "errors": 2,

@@ -12,15 +12,15 @@ from loadtests.judging.checks import (
     guard_weighed,
 )
 from loadtests.judging.limits import Limits
-from loadtests.report import Check, Ratio, TestOutcome, WeighedEvents
+from loadtests.report import Check, CheckOutcome, Ratio, WeighedEvents
 from tests.loadtests.reports import make_check, make_variant
 
-PASS, FAIL, INVALID = TestOutcome.PASS, TestOutcome.FAIL, TestOutcome.INVALID
+PASS, FAIL, INVALID = CheckOutcome.PASS, CheckOutcome.FAIL, CheckOutcome.INVALID
 _LIMITS = Limits(p99_ms=50, errors=0.01, slower_by=0.05)
 
 
 @pytest.mark.parametrize(("errors", "outcome"), [(0, PASS), (20, INVALID), (45, FAIL)])
-def test_errors_fail_when_shown_to_be_too_many(errors: int, outcome: TestOutcome) -> None:
+def test_errors_fail_when_shown_to_be_too_many(errors: int, outcome: CheckOutcome) -> None:
     """Of 2,000, where 1 % may fail: none is shown to be good, 20 decide nothing, 45 are too many."""
     check = guard_errors("fp32", make_variant(2000, errors), _LIMITS)
     assert check.outcome is outcome
@@ -29,7 +29,7 @@ def test_errors_fail_when_shown_to_be_too_many(errors: int, outcome: TestOutcome
 
 
 @pytest.mark.parametrize(("over", "outcome"), [(2, PASS), (20, INVALID), (45, FAIL)])
-def test_p99_is_the_share_over_the_limit(over: int, outcome: TestOutcome) -> None:
+def test_p99_is_the_share_over_the_limit(over: int, outcome: CheckOutcome) -> None:
     """One in a hundred may be later than the limit, which is what p99 means."""
     check = guard_latency("fp32", make_variant(2000, over_limit=over), _LIMITS)
     assert check.outcome is outcome
@@ -48,7 +48,7 @@ def test_a_few_requests_decide_nothing() -> None:
     [(0, 0, PASS), (20, 0, PASS), (100, 90, PASS), (100, 50, FAIL), (1000, 10, FAIL)],
     ids=["none", "2 %", "slow, but no more at the end", "growing evenly", "stopped"],
 )
-def test_answers_that_pile_up_fail(unanswered: int, at_half: int, outcome: TestOutcome) -> None:
+def test_answers_that_pile_up_fail(unanswered: int, at_half: int, outcome: CheckOutcome) -> None:
     """Of 1,000 arrivals 98 % must be answered when the sending ends, or no more be out than half way."""
     assert guard_backlog(1000, unanswered, at_half).outcome is outcome
 
@@ -64,7 +64,7 @@ def test_a_run_that_sent_nothing_kept_up_with_nothing() -> None:
     ids=["others had much", "others had little", "nobody knows", "it holds all the same"],
 )
 def test_a_limit_missed_while_others_have_the_cpu_is_undecided(
-    failed: TestOutcome, steal: float | None, outcome: TestOutcome
+    failed: CheckOutcome, steal: float | None, outcome: CheckOutcome
 ) -> None:
     """It may hold on a machine of one's own, and the fix is told."""
     check = excuse(make_check("p99", outcome=failed), steal)
@@ -76,7 +76,7 @@ def test_a_limit_missed_while_others_have_the_cpu_is_undecided(
     ("low", "high", "outcome"),
     [(0.9, 1.02, PASS), (1.01, 1.04, PASS), (0.98, 1.08, INVALID), (1.01, 1.08, FAIL), (1.2, 1.3, FAIL)],
 )
-def test_a_median_is_good_bad_or_undecided(low: float, high: float, outcome: TestOutcome) -> None:
+def test_a_median_is_good_bad_or_undecided(low: float, high: float, outcome: CheckOutcome) -> None:
     """Good: slower by no more than a twentieth; bad: shown to be slower, and not shown to be by so little."""
     ratio = Ratio(figure="p50", value=(low + high) / 2, low=low, high=high)
     assert guard_ratio("int8", ratio, _LIMITS).outcome is outcome
@@ -85,7 +85,7 @@ def test_a_median_is_good_bad_or_undecided(low: float, high: float, outcome: Tes
 @pytest.mark.parametrize(
     ("harm", "safe", "outcome"), [(0, 3.5, PASS), (0, 2.9, INVALID), (6, 0, FAIL), (6, 3.5, FAIL)]
 )
-def test_what_a_rollout_calls_harm_fails(harm: float, safe: float, outcome: TestOutcome) -> None:
+def test_what_a_rollout_calls_harm_fails(harm: float, safe: float, outcome: CheckOutcome) -> None:
     """Harm counts before safety, and neither of them is undecided."""
     fields: dict[str, Any] = dict.fromkeys(("value", "low", "high"))
     weighed = WeighedEvents(
@@ -111,7 +111,7 @@ _GOOD = make_check("arrivals", kind="gate", used=0.99)
     ],
     ids=["a gate before what is bad", "what is bad before what is undecided", "undecided is no pass"],
 )
-def test_the_worst_check_decides(checks: list[Check], outcome: TestOutcome, binding: str) -> None:
+def test_the_worst_check_decides(checks: list[Check], outcome: CheckOutcome, binding: str) -> None:
     """Figures that cannot be trusted condemn nobody; every check that did not pass is told, in that order."""
     verdict = decide(checks)
     assert (verdict.outcome, verdict.binding) == (outcome, binding)
@@ -132,6 +132,6 @@ def test_a_pass_without_a_matter_of_degree_names_none() -> None:
 
 def test_a_caveat_decides_nothing() -> None:
     """It takes trust from some figures, and the verdict rests on others."""
-    caveat = make_check("steady state", kind="caveat", outcome=TestOutcome.INVALID)
-    assert decide([caveat, _GOOD]).outcome is TestOutcome.PASS
-    assert decide([caveat, make_check("errors", outcome=TestOutcome.FAIL)]).binding == "errors"
+    caveat = make_check("steady state", kind="caveat", outcome=CheckOutcome.INVALID)
+    assert decide([caveat, _GOOD]).outcome is CheckOutcome.PASS
+    assert decide([caveat, make_check("errors", outcome=CheckOutcome.FAIL)]).binding == "errors"

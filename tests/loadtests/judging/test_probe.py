@@ -9,7 +9,7 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.probe import ALPHA, PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.search import RateTrial
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import Probe, TestOutcome
+from loadtests.report import CheckOutcome, Probe
 from loadtests.sending.live import Live
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
@@ -49,16 +49,16 @@ def test_a_probe_says_what_was_tried_and_what_came_of_it() -> None:
     assert (probe.variant, probe.rate_per_s, probe.seed, probe.duration_s) == ("fp32", 100, 7, 10)
     assert (probe.requests, probe.errors, probe.completed) == (1000, 0, 1)
     assert (probe.p50_ms, probe.p99_ms) == pytest.approx((8, 8))
-    assert probe.outcome is TestOutcome.PASS
+    assert probe.outcome is CheckOutcome.PASS
 
 
 def test_a_search_passes_what_shows_nothing_bad() -> None:
     """Five of 1,000 over the limit are not yet proven to be under 1 %, which a confirmation asks for."""
     samples = join(_steady(8, 995), _steady(60, 5))
     searched, confirmed = _judge(samples), _judge(samples, "confirm")
-    assert (searched.outcome, searched.reason) == (TestOutcome.PASS, "0.50% over 50 ms, not yet proven")
+    assert (searched.outcome, searched.reason) == (CheckOutcome.PASS, "0.50% over 50 ms, not yet proven")
     assert (confirmed.outcome, confirmed.reason) == (
-        TestOutcome.FAIL,
+        CheckOutcome.FAIL,
         "not shown to be good: 0.50% over 50 ms",
     )
 
@@ -66,7 +66,7 @@ def test_a_search_passes_what_shows_nothing_bad() -> None:
 def test_a_confirmation_passes_what_is_proven() -> None:
     """Two of 4,000 can be no more than 1 %, wherever one had looked."""
     probe = _judge(join(_steady(8, 3998), _steady(60, 2)), "confirm")
-    assert (probe.outcome, probe.reason) == (TestOutcome.PASS, "0.05% over 50 ms")
+    assert (probe.outcome, probe.reason) == (CheckOutcome.PASS, "0.05% over 50 ms")
 
 
 def test_half_of_the_requests_of_a_confirmation_are_a_proof() -> None:
@@ -79,7 +79,7 @@ def test_a_stall_fails() -> None:
     came = np.arange(1000) / 100
     waits = np.where((came >= 5) & (came < 5.5), (5.5 - came) * 1000, 8)
     probe = _judge(make_samples(waits, at_s=came))
-    assert (probe.outcome, probe.reason) == (TestOutcome.FAIL, "4.50% over 50 ms, 1% allowed")
+    assert (probe.outcome, probe.reason) == (CheckOutcome.FAIL, "4.50% over 50 ms, 1% allowed")
 
 
 def test_answers_that_pile_up_fail() -> None:
@@ -92,7 +92,7 @@ def test_answers_that_pile_up_fail() -> None:
     plan = LoadPlan(url="http://host", model="digits", profile=steady(100, 60))
     run = _run(make_samples((done - came) * 1000, at_s=came))
     probe = judge_probe(RateTrial(stage="search", rate_per_s=100), plan, limits, run)
-    assert probe.outcome is TestOutcome.FAIL
+    assert probe.outcome is CheckOutcome.FAIL
     assert probe.reason.startswith("answers pile up: 95.0% of the arrivals")
     assert probe.completed == pytest.approx(0.95)
 
@@ -100,7 +100,7 @@ def test_answers_that_pile_up_fail() -> None:
 def test_what_was_never_answered_is_over_the_limit() -> None:
     """And an error, too."""
     probe = _judge(join(_steady(8, 950), make_unanswered(np.full(50, 10_000), at_s=np.full(50, 9.0))))
-    assert (probe.outcome, probe.errors, probe.over_limit.value) == (TestOutcome.FAIL, 50, 0.05)
+    assert (probe.outcome, probe.errors, probe.over_limit.value) == (CheckOutcome.FAIL, 50, 0.05)
 
 
 def test_errors_fail_with_their_first_cause() -> None:
@@ -108,14 +108,14 @@ def test_errors_fail_with_their_first_cause() -> None:
     at_s = np.linspace(0, 9.9, 40)
     samples = join(_steady(8, 940), make_failed(40, "reset", at_s=at_s), make_failed(20, at_s=at_s[:20]))
     probe = _judge(samples)
-    assert (probe.outcome, probe.reason) == (TestOutcome.FAIL, "6.00% errors, 1.00% allowed: reset")
+    assert (probe.outcome, probe.reason) == (CheckOutcome.FAIL, "6.00% errors, 1.00% allowed: reset")
 
 
 def test_a_late_sender_is_invalid() -> None:
     """Everything was late by 60 ms, and by nobody's fault but ours: the server took 8 ms."""
     probe = _judge(_steady(68, late_ms=60))
     assert (probe.outcome, probe.reason) == (
-        TestOutcome.INVALID,
+        CheckOutcome.INVALID,
         "sender on time: p99 of its lateness 60.00 ms",
     )
 
@@ -123,16 +123,16 @@ def test_a_late_sender_is_invalid() -> None:
 def test_a_late_sender_does_not_excuse_a_slow_server() -> None:
     """From the moment of sending it still took 90 ms, where 50 are allowed."""
     probe = _judge(_steady(150, late_ms=60))
-    assert (probe.outcome, probe.reason) == (TestOutcome.FAIL, "100.00% over 50 ms, 1% allowed")
+    assert (probe.outcome, probe.reason) == (CheckOutcome.FAIL, "100.00% over 50 ms, 1% allowed")
 
 
 @pytest.mark.parametrize(
     ("steal", "outcome"),
-    [(None, TestOutcome.FAIL), (0.05, TestOutcome.FAIL), (0.3, TestOutcome.INVALID)],
+    [(None, CheckOutcome.FAIL), (0.05, CheckOutcome.FAIL), (0.3, CheckOutcome.INVALID)],
     ids=["unknown", "little", "much"],
 )
 def test_a_rate_that_fails_while_others_have_the_cpu_is_invalid(
-    steal: float | None, outcome: TestOutcome
+    steal: float | None, outcome: CheckOutcome
 ) -> None:
     """The server lacked it, too; with what came of it, for who wonders."""
     probe = _judge(_steady(150), steal=steal)
@@ -142,19 +142,19 @@ def test_a_rate_that_fails_while_others_have_the_cpu_is_invalid(
 
 def test_a_rate_that_passes_while_others_have_the_cpu_passes() -> None:
     """With all of it, it would, too."""
-    assert _judge(_steady(8), steal=0.3).outcome is TestOutcome.PASS
+    assert _judge(_steady(8), steal=0.3).outcome is CheckOutcome.PASS
 
 
 def test_a_sender_without_cpu_is_invalid_whatever_it_read() -> None:
     """It reads answers late, and nobody can tell whose fault that is."""
     probe = _judge(_steady(150), cpu_s=9.0)
-    assert (probe.outcome, probe.reason) == (TestOutcome.INVALID, "sender's CPU: 90% of its core")
+    assert (probe.outcome, probe.reason) == (CheckOutcome.INVALID, "sender's CPU: 90% of its core")
 
 
 def test_errors_are_no_matter_of_lateness() -> None:
     """A refusal is a refusal, whenever it was asked for."""
     samples = join(_steady(8, 900, late_ms=7), make_failed(100, at_s=np.linspace(0, 9.9, 100)))
-    assert _judge(samples, cpu_s=9.0).outcome is TestOutcome.FAIL
+    assert _judge(samples, cpu_s=9.0).outcome is CheckOutcome.FAIL
 
 
 def _live(done: int, *, over_limit: int = 0, errors: int = 0) -> Live:

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from loadtests.judging.search import CONFIRMATIONS, GAP, PAUSES_S, RateTrial, SearchResult, next_trial
-from loadtests.report import Interval, Probe, TestOutcome
+from loadtests.report import CheckOutcome, Interval, Probe
 
-PASS, FAIL, INVALID = TestOutcome.PASS, TestOutcome.FAIL, TestOutcome.INVALID
+PASS, FAIL, INVALID = CheckOutcome.PASS, CheckOutcome.FAIL, CheckOutcome.INVALID
 # What becomes of a trial, and the trials so far, the first of them counted 0.
-Server = Callable[[RateTrial, int], TestOutcome]
+Server = Callable[[RateTrial, int], CheckOutcome]
 
 
-def _probe(trial: RateTrial, outcome: TestOutcome, number: int) -> Probe:
+def _probe(trial: RateTrial, outcome: CheckOutcome, number: int) -> Probe:
     return Probe(
         variant="fp32",
         stage=trial.stage,
@@ -87,7 +87,7 @@ def test_a_smooth_boundary_is_found(seed: int) -> None:
     ten at 45, the rate found is one that mostly passes, and not far below."""
     rng = np.random.default_rng(seed)
 
-    def server(trial: RateTrial, _: int) -> TestOutcome:
+    def server(trial: RateTrial, _: int) -> CheckOutcome:
         passes = 1 / (1 + math.exp(0.44 * (trial.rate_per_s - 50)))
         return PASS if rng.random() < passes else FAIL
 
@@ -105,7 +105,7 @@ def test_one_false_failure_in_ten_does_not_move_the_boundary() -> None:
     for seed in range(100):
         rng = np.random.default_rng(seed)
 
-        def server(trial: RateTrial, _: int, rng: np.random.Generator = rng) -> TestOutcome:
+        def server(trial: RateTrial, _: int, rng: np.random.Generator = rng) -> CheckOutcome:
             return PASS if trial.rate_per_s <= 50 and rng.random() >= 0.1 else FAIL
 
         found, _ = _search(server)
@@ -153,7 +153,7 @@ def test_after_each_invalid_in_a_row_it_waits_longer() -> None:
     """And not at all after one that was sound, in which the search begins anew."""
     pauses: list[float] = []
 
-    def server(trial: RateTrial, number: int) -> TestOutcome:
+    def server(trial: RateTrial, number: int) -> CheckOutcome:
         pauses.append(trial.pause_s)
         return INVALID if number in {1, 2, 4} else _cliff(50)(trial, number)
 
@@ -174,7 +174,7 @@ def test_a_boundary_that_moves_is_trouble_after_50_probes() -> None:
     """A machine that is slower each time it is confirmed has no capacity that could be told."""
     limit = {"per_s": 1e4}
 
-    def server(trial: RateTrial, _: int) -> TestOutcome:
+    def server(trial: RateTrial, _: int) -> CheckOutcome:
         limit["per_s"] *= 0.97
         return PASS if trial.rate_per_s <= limit["per_s"] else FAIL
 

@@ -8,7 +8,7 @@ from loadtests.judging.contention import Contention
 from loadtests.judging.limits import Limits
 from loadtests.judging.validity import check_samples, check_sender, check_steady, check_twins
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.report import Check, Ratio, TestOutcome
+from loadtests.report import Check, CheckOutcome, Ratio
 from loadtests.sending.samples import Samples
 from tests.loadtests.made import join, make_failed, make_measurement, make_samples
 
@@ -30,8 +30,8 @@ def _gate(name: str, samples: Samples, *, plan: Any = None, p99_ms: float | None
 
 def _holds(check: Check) -> bool:
     assert check.kind == "gate"
-    assert check.outcome in {TestOutcome.PASS, TestOutcome.INVALID}
-    return check.outcome is TestOutcome.PASS
+    assert check.outcome in {CheckOutcome.PASS, CheckOutcome.INVALID}
+    return check.outcome is CheckOutcome.PASS
 
 
 @pytest.mark.parametrize(
@@ -149,8 +149,8 @@ def test_an_unsteady_run_of_mixed_variants_is_a_caveat() -> None:
         for start, ms in ((0, 5), (10, 9), (20, 30))
     ]
     alone, mixed = (check_steady(join(*thirds), 30, mixed=mixed) for mixed in (False, True))
-    assert (alone.kind, alone.outcome) == ("gate", TestOutcome.INVALID)
-    assert (mixed.kind, mixed.outcome) == ("caveat", TestOutcome.INVALID)
+    assert (alone.kind, alone.outcome) == ("gate", CheckOutcome.INVALID)
+    assert (mixed.kind, mixed.outcome) == ("caveat", CheckOutcome.INVALID)
     assert "not on the comparison" in mixed.wanted
 
 

@@ -10,7 +10,7 @@ from loadtests.qualify.qualification_record import (
     conclude,
     make_stage,
 )
-from loadtests.report import TestOutcome
+from loadtests.report import CheckOutcome
 from tests.loadtests.reports import HOSTILE, make_check, make_hostile, make_report
 
 _GOOD = (
@@ -23,7 +23,7 @@ _GOOD = (
 )
 
 
-def stage(name: Name, *outcomes: TestOutcome) -> StageRecord:
+def stage(name: Name, *outcomes: CheckOutcome) -> StageRecord:
     """A stage with one guard for each outcome."""
     return make_stage(name, [make_check(f"guard {n}", outcome=o, used=n) for n, o in enumerate(outcomes)])
 
@@ -52,7 +52,7 @@ def make_found(*stages: StageRecord, complete: bool = True, **changes: Any) -> Q
 
 def make_strange() -> QualificationRecord:
     """Every text that a server can choose is hostile."""
-    check = make_check(HOSTILE, outcome=TestOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
+    check = make_check(HOSTILE, outcome=CheckOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
     stages = (make_stage("shadow", [check]), make_stage("canary", [check], make_hostile("run")))
     digests = {HOSTILE: HOSTILE}
     return make_found(*stages, model=HOSTILE, baseline=HOSTILE, candidate=HOSTILE, digests=digests)

@@ -9,7 +9,7 @@ from loadtests.kinds.load import LoadRun
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.qualify.canary import check_canary, check_shadow
 from loadtests.qualify.qualification_record import StageRecord
-from loadtests.report import Check, TestOutcome
+from loadtests.report import Check, CheckOutcome
 from tests.loadtests.made import join, make_measurement, make_samples
 from tests.loadtests.qualify.views import LIMITS, canary, canary_view, shadow_view
 
@@ -41,13 +41,13 @@ def find(stage: StageRecord | None, name: str) -> Check:
 @pytest.mark.parametrize(
     ("pairs", "differ", "outcome"),
     [
-        (2000, 2, TestOutcome.PASS),
-        (2000, 104, TestOutcome.FAIL),
-        (100, 1, TestOutcome.INVALID),
-        (0, 0, TestOutcome.INVALID),
+        (2000, 2, CheckOutcome.PASS),
+        (2000, 104, CheckOutcome.FAIL),
+        (100, 1, CheckOutcome.INVALID),
+        (0, 0, CheckOutcome.INVALID),
     ],
 )
-def test_the_shadow_must_be_shown_to_agree(pairs: int, differ: int, outcome: TestOutcome) -> None:
+def test_the_shadow_must_be_shown_to_agree(pairs: int, differ: int, outcome: CheckOutcome) -> None:
     """Two in a hundred pairs may differ: 0.1 % is shown to be less, 5 % to be more, and a hundred pairs show
     nothing."""
     stage = check_shadow(shadow_view(pairs, differ), LIMITS, made=False)
@@ -68,8 +68,8 @@ def test_disagreement_on_noise_asks_for_real_inputs(made: bool, said: bool) -> N
     assert ("give real ones with --inputs" in find(stage, "agreement").wanted) is said
 
 
-@pytest.mark.parametrize(("dropped", "outcome"), [(500, TestOutcome.PASS), (501, TestOutcome.INVALID)])
-def test_a_shadow_that_could_not_keep_up_is_no_fair_sample(dropped: int, outcome: TestOutcome) -> None:
+@pytest.mark.parametrize(("dropped", "outcome"), [(500, CheckOutcome.PASS), (501, CheckOutcome.INVALID)])
+def test_a_shadow_that_could_not_keep_up_is_no_fair_sample(dropped: int, outcome: CheckOutcome) -> None:
     """One copy in five may be dropped."""
     stage = check_shadow(shadow_view(2000, 2, dropped=dropped), LIMITS, made=False)
     assert find(stage, "shadow kept up").outcome is stage.outcome is outcome
@@ -78,8 +78,8 @@ def test_a_shadow_that_could_not_keep_up_is_no_fair_sample(dropped: int, outcome
 def test_a_trial_that_ends_in_its_shadow_for_another_reason_tells_it() -> None:
     """All pairs agree, but they came too slowly: 600 were asked for within six minutes."""
     stage = check_shadow(shadow_view(599, 0, lasting_s=400), LIMITS, made=False)
-    assert find(stage, "agreement").outcome is TestOutcome.PASS
-    assert stage.outcome is TestOutcome.INVALID
+    assert find(stage, "agreement").outcome is CheckOutcome.PASS
+    assert stage.outcome is CheckOutcome.INVALID
     assert "INCONCLUSIVE: 400 s are over, 360 s were allowed" in find(stage, "rollout").seen
 
 
@@ -92,7 +92,7 @@ def test_a_good_canary_passes() -> None:
     """The rollout has proven everything, and so has the load test."""
     stage = check_canary(canary_view(canary(20_000)), make_run(), "int8")
     assert stage is not None
-    assert stage.outcome is TestOutcome.PASS, stage.reasons
+    assert stage.outcome is CheckOutcome.PASS, stage.reasons
     assert find(stage, "rollout").seen == "everything was shown to be safe"
     assert stage.report is not None
     assert stage.report.requests == 2000
@@ -101,14 +101,14 @@ def test_a_good_canary_passes() -> None:
 @pytest.mark.parametrize(
     ("view", "name", "outcome"),
     [
-        (canary_view(canary(20_000, errors=(0, 300))), "errors against the baseline", TestOutcome.FAIL),
-        (canary_view(canary(20_000, late=(0, 300))), "latency against the baseline", TestOutcome.FAIL),
-        (canary_view(canary(50)), "latency against the baseline", TestOutcome.INVALID),
+        (canary_view(canary(20_000, errors=(0, 300))), "errors against the baseline", CheckOutcome.FAIL),
+        (canary_view(canary(20_000, late=(0, 300))), "latency against the baseline", CheckOutcome.FAIL),
+        (canary_view(canary(50)), "latency against the baseline", CheckOutcome.INVALID),
     ],
     ids=["errors", "latency", "too few"],
 )
 def test_each_guard_of_the_rollout_is_a_check(
-    view: Mapping[str, Any], name: str, outcome: TestOutcome
+    view: Mapping[str, Any], name: str, outcome: CheckOutcome
 ) -> None:
     """Harm fails; what was not proven is undecided."""
     stage = check_canary(view, make_run(), "int8")
@@ -126,9 +126,9 @@ def test_a_rollout_that_still_runs_says_what_is_missing() -> None:
 
 @pytest.mark.parametrize(
     ("mine", "late", "outcome"),
-    [(1000, 0, TestOutcome.PASS), (1000, 30, TestOutcome.FAIL), (100, 1, TestOutcome.INVALID)],
+    [(1000, 0, CheckOutcome.PASS), (1000, 30, CheckOutcome.FAIL), (100, 1, CheckOutcome.INVALID)],
 )
-def test_the_limit_holds_for_the_candidate_by_itself(mine: int, late: int, outcome: TestOutcome) -> None:
+def test_the_limit_holds_for_the_candidate_by_itself(mine: int, late: int, outcome: CheckOutcome) -> None:
     """By what the load test measured of it, however slow the baseline is."""
     stage = check_canary(canary_view(canary(20_000)), make_run(mine=mine, late=late), "int8")
     assert find(stage, "p99 of int8").outcome is outcome

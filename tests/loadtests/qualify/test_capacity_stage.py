@@ -2,7 +2,7 @@ import pytest
 
 from loadtests.judging.limits import Limits
 from loadtests.qualify.capacity_stage import check_capacity
-from loadtests.report import Check, LoadReport, TestOutcome
+from loadtests.report import Check, CheckOutcome, LoadReport
 from tests.loadtests.reports import make_check, make_report
 
 LIMITS = Limits(p99_ms=50)
@@ -13,7 +13,7 @@ def search(baseline: float | None, candidate: float | None) -> LoadReport:
     report = make_report("capacity")
     found = {"fp32": baseline, "slim-int8": candidate}
     checks: tuple[Check, ...] = tuple(
-        make_check(f"capacity of {name}", outcome=TestOutcome.FAIL if rate is None else TestOutcome.PASS)
+        make_check(f"capacity of {name}", outcome=CheckOutcome.FAIL if rate is None else CheckOutcome.PASS)
         for name, rate in found.items()
     )
     capacities = {
@@ -25,17 +25,17 @@ def search(baseline: float | None, candidate: float | None) -> LoadReport:
 @pytest.mark.parametrize(
     ("baseline", "candidate", "wanted", "outcome"),
     [
-        (200, 400, 1.0, TestOutcome.PASS),
-        (400, 200, 1.0, TestOutcome.FAIL),
+        (200, 400, 1.0, CheckOutcome.PASS),
+        (400, 200, 1.0, CheckOutcome.FAIL),
         # Each is found to a twentieth.
-        (200, 191, 1.0, TestOutcome.PASS),
-        (200, 190, 1.0, TestOutcome.FAIL),
-        (400, 200, 0.5, TestOutcome.PASS),
-        (200, 300, 2.0, TestOutcome.FAIL),
+        (200, 191, 1.0, CheckOutcome.PASS),
+        (200, 190, 1.0, CheckOutcome.FAIL),
+        (400, 200, 0.5, CheckOutcome.PASS),
+        (200, 300, 2.0, CheckOutcome.FAIL),
     ],
 )
 def test_the_candidate_must_bear_as_much_as_is_asked(
-    baseline: float, candidate: float, wanted: float, outcome: TestOutcome
+    baseline: float, candidate: float, wanted: float, outcome: CheckOutcome
 ) -> None:
     """As a ratio to what the baseline bears, to the twentieth that it is known to."""
     limits = LIMITS.model_copy(update={"capacity_ratio": wanted})
@@ -55,7 +55,7 @@ def test_both_rates_stand_in_words() -> None:
 def test_without_both_there_is_no_ratio(rates: tuple[float | None, float | None]) -> None:
     """The search says itself that no rate keeps the limits."""
     stage = check_capacity(search(*rates), "fp32", "slim-int8", LIMITS)
-    assert stage.outcome is TestOutcome.FAIL
+    assert stage.outcome is CheckOutcome.FAIL
     assert [check.name for check in stage.checks] == ["capacity of fp32", "capacity of slim-int8"]
 
 
@@ -72,8 +72,8 @@ def test_what_only_passed_so_far_is_no_capacity() -> None:
     """A search that was not settled makes the stage INVALID, and no ratio makes it worse."""
     report = search(200, 40)
     first, second = report.checks
-    open_end = second.model_copy(update={"kind": "gate", "outcome": TestOutcome.INVALID})
+    open_end = second.model_copy(update={"kind": "gate", "outcome": CheckOutcome.INVALID})
     unsettled = report.model_copy(update={"checks": (first, open_end)})
     stage = check_capacity(unsettled, "fp32", "slim-int8", LIMITS)
-    assert stage.outcome is TestOutcome.INVALID
+    assert stage.outcome is CheckOutcome.INVALID
     assert len(stage.reasons) == 1

@@ -5,11 +5,11 @@ import pytest
 
 from loadtests.qualify.qualification_page import page
 from loadtests.qualify.qualification_record import QualificationRecord
-from loadtests.report import TestOutcome
+from loadtests.report import CheckOutcome
 from tests.loadtests.qualify.found import make_found, make_strange, stage
 
-FAILED = make_found(stage("quality", TestOutcome.PASS), stage("shadow", TestOutcome.FAIL))
-EARLY = make_found(stage("quality", TestOutcome.PASS), complete=False)
+FAILED = make_found(stage("quality", CheckOutcome.PASS), stage("shadow", CheckOutcome.FAIL))
+EARLY = make_found(stage("quality", CheckOutcome.PASS), complete=False)
 
 
 class _Reader(HTMLParser):

@@ -1,10 +1,10 @@
 import pytest
 
 from loadtests.qualify.qualification_record import Fitness, StageRecord, conclude
-from loadtests.report import TestOutcome
+from loadtests.report import CheckOutcome
 from tests.loadtests.qualify.found import make_found, stage
 
-PASS, FAIL, INVALID = TestOutcome.PASS, TestOutcome.FAIL, TestOutcome.INVALID
+PASS, FAIL, INVALID = CheckOutcome.PASS, CheckOutcome.FAIL, CheckOutcome.INVALID
 QUALITY, CAPACITY, SHADOW, CANARY = (
     stage(name, PASS) for name in ("quality", "capacity", "shadow", "canary")
 )

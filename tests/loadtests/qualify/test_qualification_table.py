@@ -1,5 +1,5 @@
 from loadtests.qualify.qualification_table import table
-from loadtests.report import TestOutcome
+from loadtests.report import CheckOutcome
 from tests.loadtests.qualify.found import make_found, make_strange, stage
 
 
@@ -14,7 +14,7 @@ def test_the_outcome_comes_first() -> None:
 
 def test_every_reason_is_told() -> None:
     """Each on a line of its own."""
-    text = table(make_found(stage("capacity", TestOutcome.FAIL), stage("shadow", TestOutcome.INVALID)))
+    text = table(make_found(stage("capacity", CheckOutcome.FAIL), stage("shadow", CheckOutcome.INVALID)))
     assert [line.partition(": ")[0] for line in text.splitlines() if line.startswith("- ")] == [
         "- capacity",
         "- shadow",
@@ -29,7 +29,7 @@ def test_the_load_tests_behind_it_follow() -> None:
 
 def test_what_was_ended_early_says_so() -> None:
     """In the first line."""
-    line = table(make_found(stage("quality", TestOutcome.PASS), complete=False)).splitlines()[0]
+    line = table(make_found(stage("quality", CheckOutcome.PASS), complete=False)).splitlines()[0]
     assert line == "INVALID: slim-int8 against fp32 of digits (ended early)"
 
 

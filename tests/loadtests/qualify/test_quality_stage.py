@@ -10,7 +10,7 @@ from deployments.repository_index import describe_bundles, read_stored
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.qualify.quality_stage import check_quality, find_sides
-from loadtests.report import TestOutcome
+from loadtests.report import CheckOutcome
 from serve.bundles.figures import Compared
 from tests.conftest import fill_repository, make_figures
 from tests.serve.endpoint import load_all
@@ -76,21 +76,21 @@ def check(limits: Limits | None = None, **changes: Any) -> Any:
 def test_what_the_export_measured_is_told() -> None:
     """All figures that the bundle has."""
     stage = check()
-    assert stage.outcome is TestOutcome.PASS
+    assert stage.outcome is CheckOutcome.PASS
     assert stage.checks[0].seen == "accuracy 0.9000, macro f1 0.9000, agreement 1.0000 on 10 held-out rows"
 
 
 def test_what_its_floor_rejected_fails() -> None:
     """For the reason that the export gave."""
     stage = check(rejected="accuracy 0.50 is too low")
-    assert stage.outcome is TestOutcome.FAIL
+    assert stage.outcome is CheckOutcome.FAIL
     assert stage.checks[0].seen == "rejected: accuracy 0.50 is too low"
 
 
 def test_figures_of_another_version_than_is_served_prove_nothing() -> None:
     """Neither good nor bad."""
     stage = check(digest="f" * 64)
-    assert stage.outcome is TestOutcome.INVALID
+    assert stage.outcome is CheckOutcome.INVALID
     assert stage.reasons == (
         "version: another version stands in the repository than is served; "
         "wanted: the same: load the new one, or export again",
@@ -100,12 +100,12 @@ def test_figures_of_another_version_than_is_served_prove_nothing() -> None:
 @pytest.mark.parametrize(
     ("low", "high", "outcome"),
     [
-        (-0.009, 0.004, TestOutcome.PASS),
-        (-0.02, 0.004, TestOutcome.INVALID),
-        (-0.03, -0.02, TestOutcome.FAIL),
+        (-0.009, 0.004, CheckOutcome.PASS),
+        (-0.02, 0.004, CheckOutcome.INVALID),
+        (-0.03, -0.02, CheckOutcome.FAIL),
     ],
 )
-def test_accuracy_is_judged_by_its_interval(low: float, high: float, outcome: TestOutcome) -> None:
+def test_accuracy_is_judged_by_its_interval(low: float, high: float, outcome: CheckOutcome) -> None:
     """A hundredth may be lost: shown to be less, undecided, shown to be more."""
     stage = check(Limits(accuracy_drop=0.01), figures=figures(low, high))
     assert stage.outcome is outcome
@@ -115,7 +115,7 @@ def test_accuracy_is_judged_by_its_interval(low: float, high: float, outcome: Te
 def test_no_drop_at_all_may_be_asked() -> None:
     """It is then no matter of degree."""
     stage = check(Limits(accuracy_drop=0), figures=figures(0, 0.01))
-    assert stage.outcome is TestOutcome.PASS
+    assert stage.outcome is CheckOutcome.PASS
     assert stage.checks[-1].used is None
 
 
@@ -123,5 +123,5 @@ def test_accuracy_that_was_never_measured_cannot_be_asked_for() -> None:
     """Such as a model's that gives embeddings."""
     said = figures(0, 0)
     said["quality"]["accuracy"] = None
-    assert check(Limits(accuracy_drop=0.01), figures=said).outcome is TestOutcome.INVALID
-    assert check(figures=said).outcome is TestOutcome.PASS
+    assert check(Limits(accuracy_drop=0.01), figures=said).outcome is CheckOutcome.INVALID
+    assert check(figures=said).outcome is CheckOutcome.PASS

@@ -4,7 +4,7 @@ from xml.etree.ElementTree import Element, fromstring
 import pytest
 
 from loadtests.render.junit import junit
-from loadtests.report import Kind, LoadReport, TestOutcome, TestVerdict
+from loadtests.report import CheckOutcome, Kind, LoadReport, LoadVerdict
 from tests.loadtests.reports import make_failed, make_hostile, make_invalid, make_report
 
 ALL = [make_report(kind) for kind in ("run", "compare", "capacity", "soak")]
@@ -51,7 +51,7 @@ def test_an_invalid_is_an_error() -> None:
 
 def test_a_verdict_that_no_check_shows_is_a_case() -> None:
     """Or a CI system would show green for a run that was ended early."""
-    verdict = TestVerdict(outcome=TestOutcome.INVALID, reasons=("ended early",), binding=None)
+    verdict = LoadVerdict(outcome=CheckOutcome.INVALID, reasons=("ended early",), binding=None)
     suite = _suite(make_report(verdict=verdict))
     case = suite.findall("testcase")[-1]
     assert case.get("name") == "verdict"

@@ -6,7 +6,7 @@ import pytest
 
 from loadtests.judging.limits import Limits
 from loadtests.render.page import page
-from loadtests.report import Kind, LoadReport, TestOutcome, TestVerdict
+from loadtests.report import CheckOutcome, Kind, LoadReport, LoadVerdict
 from tests.loadtests.reports import (
     make_failed,
     make_hostile,
@@ -175,7 +175,7 @@ def test_a_server_cannot_write_the_page(kind: Kind) -> None:
 
 def test_odd_reports_have_a_page() -> None:
     """Nothing asked, nothing answered, no window: what is not there is left out."""
-    nothing = TestVerdict(outcome=TestOutcome.PASS, reasons=(), binding=None)
+    nothing = LoadVerdict(outcome=CheckOutcome.PASS, reasons=(), binding=None)
     silent = {"int8": make_silent(), "unknown": make_silent(3)}
     source = page(
         make_report(

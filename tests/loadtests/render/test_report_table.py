@@ -3,7 +3,7 @@ import pytest
 from loadtests.judging.limits import Limits
 from loadtests.load_plan import LoadPlan
 from loadtests.render.report_table import table
-from loadtests.report import Check, Interval, Kind, LoadReport, TestOutcome, TestVerdict
+from loadtests.report import Check, CheckOutcome, Interval, Kind, LoadReport, LoadVerdict
 from tests.loadtests.reports import (
     HOSTILE,
     make_check,
@@ -47,7 +47,7 @@ def test_the_verdict_comes_first(report: LoadReport, line: str) -> None:
 )
 def test_a_pass_that_nothing_binds_says_so(checks: tuple[Check, ...], why: str) -> None:
     """No check came closest where none is a matter of degree."""
-    verdict = TestVerdict(outcome=TestOutcome.PASS, reasons=(), binding=None)
+    verdict = LoadVerdict(outcome=CheckOutcome.PASS, reasons=(), binding=None)
     assert table(make_report(checks=checks, verdict=verdict)).startswith(f"PASS: {why}\n")
 
 
