@@ -203,7 +203,7 @@ def find_costs(
     return reckon(before, after, plan.model, measured.cpu_s / len(measured.samples), limits)
 
 
-def run(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
+def run(client: Client, target: "LoadTarget", plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
     """The report, and the raw record of every request, the warm-up's among them."""
     loaded = load(client, target, plan, limits)
     return report_run("run", loaded, check_run(loaded)), loaded.measured.samples
