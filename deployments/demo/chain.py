@@ -1,73 +1,69 @@
-"""The chain: train, export, serve, load and compare, each through the command a person would type."""
+"""The chain: train, export, serve, load and roll out, each by the command that a person would type."""
 
 import json
 import os
-import subprocess
-import sys
+import shutil
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 from tqdm import tqdm
 
-from deployments.demo.summary import Summary, summarize
+from deployments.demo.bad_candidate import plant
+from deployments.demo.rollout_story import RolloutStory, tell
+from deployments.demo.shell import Child, Shell, end
+from deployments.demo.summary import BAD, BEST, MODEL, Summary, summarize
 from deployments.ports import free_ports
-from deployments.processes import stop, stop_if_asked
+from deployments.processes import stop_if_asked
 from serve.base.errors import ServerFailed
-from serve.base.routing import Routes
 from serve.bundles.repository import read_model
+from serve.control.cli.control_client import ControlClient
+from serve.control.operations import ROLLOUTS, VIEW
 
 ROOT = Path(__file__).parents[2]
-MODELS = ROOT / "models"
-DIGITS = ROOT / "build" / "digits"
 OUT = ROOT / "build" / "demo"
-WEIGHTS = {"fp32": 90.0, "slim-int8": 10.0}
-SPLIT = "digits:" + ",".join(f"{variant}={weight:g}" for variant, weight in WEIGHTS.items())
-
-_RATE_PER_S = 100
-_SPLIT_S = 20
-_PINNED_S = 10
+# What is served: the four variants and the bad candidate, which has no place in `models/`.
+_REPOSITORY = "build/demo/models"
+_POLICY = "deployments/demo/policy.yaml"
+_RATE_PER_S = 80
+_COMPARE_S = 25
+# Ended when the rollouts are over.
+_LONGEST_S = 900
 _START_TIMEOUT_S = 300
-_STOP_TIMEOUT_S = 30
-
-Say = Callable[[str], None]
 
 
-def make_model(say: Say) -> None:
-    """Train the digits model and export its variants to `models/digits`."""
-    say("1/5  train a small convolutional network on handwritten digits")
-    _run([sys.executable, "-m", "export.recipes.digits", "--out", str(DIGITS)])
-    say("2/5  export fp32, int8, slim and slim-int8, each with its proof")
-    recipe = ROOT / "export" / "recipes" / "digits.yaml"
-    _run(_command("export", str(recipe), "--out", str(MODELS), "--json"))
+def make_model(shell: Shell) -> None:
+    """Train the network and export its variants to `models/`."""
+    shell.say("1/5  train a ResNet on handwritten digits of 32 by 32 pixels")
+    shell.run("python", "-m", "export.recipes.digits_demo")
+    shell.say("2/5  export four variants of it, each with its proof")
+    shell.run("counterweight", "export", "export/recipes/digits_demo.yaml")
 
 
 @contextmanager
-def served(port: int, say: Say, *, keep: bool) -> Iterator[int]:
-    """The id of the server with all variants of `models/`, ready; stopped at the end unless it is kept."""
-    say(f"3/5  start Ray Serve: 90 % fp32, 10 % slim-int8, on http://127.0.0.1:{port}")
+def served(shell: Shell, port: int, *, keep: bool) -> Iterator[int]:
+    """The id of the server, ready; stopped at the end unless it is kept."""
+    shell.say("3/5  serve them behind one endpoint, beside a candidate that is bad: its classes are mixed up")
     OUT.mkdir(parents=True, exist_ok=True)
-    store = OUT.resolve() / "rollouts.db"
-    store.unlink(missing_ok=True)
-    with (OUT / "server.log").open("wb") as log:
-        command = _command(
-            "serve",
-            str(MODELS),
-            "--port",
-            str(port),
-            "--grpc-port",
-            str(free_ports(1)[0]),
-            "--weights",
-            SPLIT,
-            # Of its own: what was decided about models/ before is not the demo's to know, or to change.
-            "--store",
-            f"sqlite:///{store}",
-        )
-        server = _start(command, stdout=log, stderr=log)
+    _fill_repository()
+    for old in OUT.glob("rollouts.*"):
+        old.unlink()
+    ports = ("--port", str(port), "--grpc-port", str(free_ports(1)[0]))
+    # A store of its own: what was decided about models/ before is not the demo's to know, or to change.
+    store = ("--store", f"sqlite:///{OUT.resolve()}/rollouts.db")
+    server = shell.launch(
+        OUT / "server.log",
+        "counterweight",
+        "serve",
+        _REPOSITORY,
+        "--placement",
+        "together",
+        *ports,
+        *store,
+    )
     try:
         _wait_until_ready(server, port)
         yield server.pid
@@ -76,77 +72,75 @@ def served(port: int, say: Say, *, keep: bool) -> Iterator[int]:
         raise
     finally:
         if not keep:
-            say("5/5  stop everything")
-            _stop(server)
+            shell.say("     stop everything")
+            end(server)
 
 
-def measure(port: int, say: Say) -> Summary:
-    """Load the endpoint, first as routed and then all variants in turn, and put everything side by side."""
-    url = f"http://127.0.0.1:{port}"
-    say(f"4/5  {_SPLIT_S} s of open-loop load as routed, then {_PINNED_S} s over all variants in turn")
-    split = _load(url, "split", _SPLIT_S, "--records", str(OUT / "records.jsonl"))
-    model = read_model(MODELS / "digits")
-    pinned = _load(url, "pinned", _PINNED_S, "--pin", ",".join(model.servable))
-    routes = Routes(model="digits", baseline=model.baseline, weights=WEIGHTS)
-    return summarize(model, routes, split, pinned)
+def compare(shell: Shell, url: str) -> dict[str, Any]:
+    """The report of a load test in which each request asks for a variant at random."""
+    shell.say(f"4/5  ask the variants in turn for {_COMPARE_S} s, on a schedule")
+    names = ",".join(read_model(ROOT / "models" / MODEL).servable)
+    more = ("--duration", str(_COMPARE_S), "--pin", names)
+    # Exit codes 1 and 3 are findings and belong into the summary: a request failed, or the machine was busy.
+    shell.run(*_load_words(url, "variants"), *more, accepted=(0, 1, 3))
+    return _read_report("variants")
 
 
-def write(path: Path, content: str) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(content)
-    scratch.replace(path)
+def roll_out(shell: Shell, url: str) -> tuple[tuple[RolloutStory, ...], dict[str, Any]]:
+    """A rollout to the best variant, and one to the bad candidate, while requests keep coming; what became of
+    them, and the report of the load."""
+    shell.say(f"5/5  two rollouts, while {_RATE_PER_S} requests a second keep coming")
+    words = (*_load_words(url, "traffic"), "--duration", str(_LONGEST_S))
+    with shell.beside(OUT / "traffic.log", *words) as load:
+        good = _roll_out_to(shell, url, BEST)
+        if good.phase == "DONE":
+            shell.run("counterweight", "rollout", "accept", MODEL, "--url", url)
+        bad = _roll_out_to(shell, url, BAD)
+        if load.poll() is not None:
+            last = (OUT / "traffic.log").read_text(errors="replace")[-2000:]
+            raise ServerFailed(
+                f"the load ended before the rollouts; build/demo/traffic.log ends with:\n{last}"
+            )
+    return (good, bad), _read_report("traffic")
 
 
-def _load(url: str, name: str, duration_s: int, *more: str) -> dict[str, Any]:
-    """The report of a load test, which stays in OUT under this name, too."""
-    path = OUT / f"{name}.json"
-    options = ["--model", "digits", "--rate", str(_RATE_PER_S), "--duration", str(duration_s)]
-    inputs = ["--inputs", str(DIGITS / "inputs.npz"), "--json", str(path)]
-    # Exit codes 1 and 3 are findings, and belong into the summary: some requests failed, or this machine was
-    # too busy for figures that can be trusted.
-    _run(_command("loadtest", "run", url, *options, *inputs, *more), {0, 1, 3})
-    report: dict[str, Any] = json.loads(path.read_text())
+def put_together(
+    variants: dict[str, Any], traffic: dict[str, Any], stories: tuple[RolloutStory, ...], took_s: float
+) -> Summary:
+    """The summary of the run."""
+    return summarize(read_model(ROOT / "models" / MODEL), variants, traffic, stories, took_s)
+
+
+def _fill_repository() -> None:
+    """The bundles of `models/` once more, and the bad candidate; files that are the same are not copied."""
+    target = ROOT / _REPOSITORY
+    shutil.rmtree(target, ignore_errors=True)
+    for name, _ in read_model(source := ROOT / "models" / MODEL).servable.items():
+        shutil.copytree(source / name, target / MODEL / name, copy_function=os.link)
+    plant(target / MODEL / BEST, BAD)
+
+
+def _roll_out_to(shell: Shell, url: str, candidate: str) -> RolloutStory:
+    start = ("counterweight", "rollout", "start", MODEL, "--url", url)
+    # Exit code 1 says that it was rolled back, or ended without a decision.
+    shell.run(*start, "--to", candidate, "--policy", _POLICY, "--watch", accepted=(0, 1))
+    client = ControlClient(url)
+    newest, *_ = client.ask(ROLLOUTS, MODEL)
+    return tell(client.ask(VIEW, newest.rollout), client.trail(MODEL))
+
+
+def _load_words(url: str, name: str) -> tuple[str, ...]:
+    what = ("--model", MODEL, "--rate", str(_RATE_PER_S), "--binary")
+    files = ("--inputs", f"build/{MODEL}/inputs.npz", "--json", f"build/demo/{name}.json")
+    return ("counterweight", "loadtest", "run", url, *what, *files)
+
+
+def _read_report(name: str) -> dict[str, Any]:
+    report: dict[str, Any] = json.loads((OUT / f"{name}.json").read_text())
     return report
 
 
-def _command(*words: str) -> list[str]:
-    return [sys.executable, "-m", "counterweight", *words]
-
-
-def _run(command: Sequence[str], accepted: set[int] | None = None) -> str:
-    """What the command printed; its progress goes straight to the terminal. Raises ServerFailed."""
-    child = _start(command, stdout=subprocess.PIPE)
-    try:
-        output, _ = child.communicate()
-    finally:
-        _stop(child)
-    stop_if_asked()
-    if child.returncode not in (accepted or {0}):
-        raise ServerFailed(f"{' '.join(command[2:])} ended with exit code {child.returncode}; see above")
-    return str(output.decode())
-
-
-def _start(command: Sequence[str], **streams: Any) -> "subprocess.Popen[bytes]":
-    # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
-    environment: Mapping[str, str] = os.environ | {"PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **streams)
-
-
-def _stop(child: "subprocess.Popen[bytes]") -> None:
-    if child.poll() is not None:
-        return
-    tree = [psutil.Process(child.pid)]
-    child.terminate()
-    try:
-        child.wait(_STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        stop(tree, timeout_s=5)
-        child.wait()
-
-
-def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int) -> None:
+def _wait_until_ready(server: Child, port: int) -> None:
     deadline = time.monotonic() + _START_TIMEOUT_S
     with tqdm(
         desc="waiting until it is ready", bar_format="{desc} {elapsed}", leave=False, disable=None

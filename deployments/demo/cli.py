@@ -14,33 +14,42 @@ _PORT = 8000
 
 
 def demo(arguments: list[str]) -> int:
-    """Exit code 0: the whole chain ran and every request was answered; 1: some were not."""
+    """Exit code 0: the best variant took over, the bad candidate was stopped, every request was answered; 1:
+    something of this did not happen."""
     options = _parser().parse_args(arguments)
     stop_on_signals()
     # Only now: matplotlib takes a second.
-    from deployments.demo.chain import OUT, make_model, measure, served, write
+    from deployments.demo.chain import OUT, ROOT, compare, make_model, put_together, roll_out, served
     from deployments.demo.demo_page import render
-    from deployments.demo.summary import table
+    from deployments.demo.demo_table import table
+    from deployments.demo.shell import Shell
 
-    began = time.monotonic()
-    make_model(_say)
+    began, shell = time.monotonic(), Shell(ROOT, _say)
+    make_model(shell)
     port = _pick_port()
-    with served(port, _say, keep=options.keep) as server:
-        summary = measure(port, _say)
-        write(OUT / "summary.json", summary.model_dump_json(indent=2) + "\n")
-        write(OUT / "report.html", render(summary))
-    _say(f"done in {time.monotonic() - began:.0f} s: {_short(OUT)}/report.html, {_short(OUT)}/summary.json\n")
-    sys.stdout.write((json.dumps(summary.model_dump(), indent=2) if options.json else table(summary)) + "\n")
+    url = f"http://127.0.0.1:{port}"
+    with served(shell, port, keep=options.keep) as server:
+        compared = compare(shell, url)
+        stories, traffic = roll_out(shell, url)
+    summary = put_together(compared, traffic, stories, time.monotonic() - began)
+    _write(OUT / "summary.json", summary.model_dump_json(indent=2) + "\n")
+    _write(OUT / "report.html", render(summary))
+    _say(f"done in {summary.took_s:.0f} s: {_short(OUT)}/report.html, {_short(OUT)}/summary.json\n")
+    sys.stdout.write(
+        (json.dumps(summary.model_dump(mode="json"), indent=2) if options.json else table(summary)) + "\n"
+    )
     if options.keep:
-        _say(_how_to_talk(port, server))
-    return 1 if summary.split["errors"] or summary.pinned["errors"] else 0
+        _say(_how_to_talk(url, server))
+    return 1 if summary.faults else 0
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="counterweight demo",
-        description="Train a model on handwritten digits, export lighter variants, serve them behind one "
-        "endpoint, load it, and print the variants side by side. Writes models/digits and build/demo.",
+        description="Train a ResNet on handwritten digits, export lighter variants, serve them behind one "
+        "endpoint and compare them under load. Then move all traffic to the best variant by evidence, and "
+        "see a bad candidate stopped before it answers anybody. Writes models/digits-demo, "
+        "build/digits-demo and build/demo.",
         epilog="example: counterweight demo --keep",
     )
     parser.add_argument("--keep", action="store_true", help="leave the server running at the end")
@@ -56,18 +65,25 @@ def _pick_port() -> int:
     return _PORT
 
 
-def _how_to_talk(port: int, pid: int) -> str:
-    url = f"http://127.0.0.1:{port}"
+def _how_to_talk(url: str, pid: int) -> str:
     return "\n".join(
         [
             "",
             f"still serving on {url}, process {pid}",
-            f"  who is there:  curl {url}/v2/models/digits",
-            f"  the split:     curl {url}/control/models/digits",
-            f"  more load:     counterweight loadtest run {url} --model digits",
+            f"  the dashboard: {url}/",
+            f"  who is there:  curl {url}/v2/models/digits-demo",
+            f"  what happened: counterweight rollout history digits-demo --url {url}",
+            f"  more load:     counterweight loadtest run {url} --model digits-demo",
             f"  stop it:       kill {pid}",
         ]
     )
+
+
+def _write(path: Path, content: str) -> None:
+    """Write a file whole or not at all."""
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_text(content)
+    scratch.replace(path)
 
 
 def _short(path: Path) -> str:

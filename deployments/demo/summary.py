@@ -1,29 +1,19 @@
-"""Summary: what the demo found, one row per variant; `summary.json` and the table are made from it."""
+"""Summary: what the demo found; `summary.json`, the table and the page are made from it."""
 
-import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-import tabulate
 from pydantic import JsonValue
 
+from deployments.demo.rollout_story import RolloutStory
 from serve.base.record import Record
-from serve.base.routing import Routes
+from serve.bundles.bundle import Bundle
 from serve.bundles.repository import StoredModel
+from serve.rollout.state.rollout import Phase
 
-# A p99 of fewer samples rests on less than ten slow requests.
-_SAMPLES_FOR_P99 = 1000
-# Columns of a terminal.
-_WIDTH = 120
-# Where a heading is broken in a terminal: fourteen columns must fit beside one another.
-_BREAKS = {
-    "parameters": "para-\nmeters",
-    "accuracy": "accu-\nracy",
-    "macro-F1": "macro-\nF1",
-    "agreement": "agree-\nment",
-    "requests": "re-\nquests",
-    "CPU ms / request": "CPU ms/\nrequest",
-}
+MODEL = "digits-demo"
+BEST = "slim-int8"
+BAD = "mixed-up"
 
 
 class Latency(Record):
@@ -40,7 +30,7 @@ class CpuTime(Record):
     # The model's own run.
     model_ms: float
     gateway_ms: float
-    # What stands between: the variant's process around its runs, the keeper, and Ray's own processes.
+    # The keeper, and Ray's own processes.
     proxy_ms: float
 
     @property
@@ -50,7 +40,7 @@ class CpuTime(Record):
 
 
 class VariantRow(Record):
-    """One variant: quality as exported, traffic and cost as measured. None: it had no traffic."""
+    """One variant: quality as exported, requests and cost as measured. None: it was not measured."""
 
     variant: str
     model_size_bytes: int
@@ -59,8 +49,6 @@ class VariantRow(Record):
     macro_f1: float
     # Share of held-out inputs on which the top class is the baseline's.
     agreement: float
-    share_asked: float
-    share_served: float
     requests: int
     errors: int
     p50_ms: Latency | None
@@ -70,56 +58,92 @@ class VariantRow(Record):
 
 
 class Summary(Record):
-    """The content of `summary.json`, schema version 2."""
+    """The content of `summary.json`, schema version 3."""
 
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     model: str
     baseline: str
-    placement: Literal["apart"] = "apart"
+    best: str
+    placement: Literal["together"] = "together"
     # How many rows the quality figures rest on.
     held_out_rows: int
     variants: tuple[VariantRow, ...]
-    # The load test's own reports: the split as routed, and all variants in turn at random.
-    split: dict[str, JsonValue]
-    pinned: dict[str, JsonValue]
+    # The rollout to the best variant, then the one to the bad candidate.
+    rollouts: tuple[RolloutStory, RolloutStory]
+    # Requests during the rollouts, how many of these failed, and how many the bad candidate answered.
+    requests: int
+    errors: int
+    bad_answers: int
+    took_s: float
+    # The load tests' own reports: all variants in turn, and the requests during the rollouts.
+    compared: dict[str, JsonValue]
+    traffic: dict[str, JsonValue]
+
+    @property
+    def cpu_ratio(self) -> float | None:
+        """How many times less CPU time a request takes with the best variant; None: it was not measured."""
+        costs = {row.variant: row.cpu_per_request for row in self.variants}
+        before, after = costs[self.baseline], costs[self.best]
+        return None if before is None or after is None else before.total_ms / after.total_ms
+
+    @property
+    def faults(self) -> tuple[str, ...]:
+        """What did not come out as it should, in words; empty: everything did."""
+        good, bad = self.rollouts
+        faults = []
+        if failed := self.errors + sum(row.errors for row in self.variants):
+            faults.append(f"{failed} requests failed")
+        if good.phase is not Phase.DONE:
+            faults.append(f"the rollout to {good.candidate} ended {good.phase}: {good.reason}")
+        if bad.phase is not Phase.ROLLED_BACK or not bad.ended_in_shadow:
+            faults.append(f"the rollout to {bad.candidate} ended {bad.phase}: {bad.reason}")
+        if self.bad_answers:
+            faults.append(f"{bad.candidate} answered {self.bad_answers} requests")
+        return tuple(faults)
 
 
 def summarize(
-    model: StoredModel, routes: Routes, split: Mapping[str, Any], pinned: Mapping[str, Any]
+    model: StoredModel,
+    compared: Mapping[str, Any],
+    traffic: Mapping[str, Any],
+    rollouts: Sequence[RolloutStory],
+    took_s: float,
 ) -> Summary:
-    """The summary of a run; `split` and `pinned` are what `counterweight loadtest run --json` wrote."""
-    rows = []
-    for variant, bundle in model.servable.items():
-        figures, quality = bundle.figures, bundle.figures.quality
-        # The demo's model is a classifier with labels, so all three are there.
-        assert quality.accuracy is not None
-        assert quality.macro_f1 is not None
-        assert quality.agreement is not None
-        load = split["variants"][variant]
-        rows.append(
-            VariantRow(
-                variant=variant,
-                model_size_bytes=figures.model_size_bytes,
-                parameters=figures.parameters,
-                accuracy=quality.accuracy.value,
-                macro_f1=quality.macro_f1.value,
-                agreement=quality.agreement.value,
-                share_asked=routes.share(variant),
-                # Where all have equal traffic, so that what a process spends at rest weighs alike.
-                cpu_per_request=_cpu_time(pinned["variants"][variant]["cost"]),
-                **{
-                    name: load[name]
-                    for name in ("share_served", "requests", "errors", "p50_ms", "p95_ms", "p99_ms")
-                },
-            )
-        )
+    """The summary of a run; `compared` and `traffic` are what `counterweight loadtest run --json` wrote."""
+    good, bad = rollouts
     return Summary(
         model=model.name,
         baseline=model.baseline,
+        best=good.candidate,
         held_out_rows=model.bundles[model.baseline].figures.quality.rows,
-        variants=tuple(rows),
-        split=dict(split),
-        pinned=dict(pinned),
+        variants=tuple(
+            _row(bundle, compared["variants"][variant]) for variant, bundle in model.servable.items()
+        ),
+        rollouts=(good, bad),
+        requests=traffic["requests"],
+        errors=traffic["errors"],
+        bad_answers=traffic["variants"][bad.candidate]["requests"],
+        took_s=took_s,
+        compared=dict(compared),
+        traffic=dict(traffic),
+    )
+
+
+def _row(bundle: Bundle, load: Mapping[str, Any]) -> VariantRow:
+    figures, quality = bundle.figures, bundle.figures.quality
+    # The demo's model is a classifier with labels, so all three are there.
+    assert quality.accuracy is not None
+    assert quality.macro_f1 is not None
+    assert quality.agreement is not None
+    return VariantRow(
+        variant=bundle.variant,
+        model_size_bytes=figures.model_size_bytes,
+        parameters=figures.parameters,
+        accuracy=quality.accuracy.value,
+        macro_f1=quality.macro_f1.value,
+        agreement=quality.agreement.value,
+        cpu_per_request=_cpu_time(load["cost"]),
+        **{name: load[name] for name in ("requests", "errors", "p50_ms", "p95_ms", "p99_ms")},
     )
 
 
@@ -128,84 +152,3 @@ def _cpu_time(cost: Mapping[str, float] | None) -> CpuTime | None:
         return None
     # Seconds for 1,000 requests are milliseconds for one.
     return CpuTime(model_ms=cost["model_s"], gateway_ms=cost["gateway_s"], proxy_ms=cost["proxy_s"])
-
-
-def cells(summary: Summary) -> list[list[str]]:
-    """The side-by-side table as text: the head, then a row per variant."""
-    head = ["variant", "file KiB", "parameters", "accuracy", "macro-F1", "agreement"]
-    head += ["share asked", "share served", "requests", "errors", "p50 ms", "p95 ms", "p99 ms"]
-    head += ["CPU ms / request"]
-    rows = [
-        [
-            row.variant,
-            f"{row.model_size_bytes / 1024:.0f}",
-            f"{row.parameters:,}",
-            f"{row.accuracy:.4f}",
-            f"{row.macro_f1:.4f}",
-            f"{row.agreement:.4f}",
-            f"{row.share_asked:.1%}",
-            f"{row.share_served:.1%}",
-            f"{row.requests:,}",
-            f"{row.errors:,}",
-            _ms(row.p50_ms),
-            _ms(row.p95_ms),
-            ("~" if _is_thin(row) else "") + _ms(row.p99_ms),
-            "-" if row.cpu_per_request is None else f"{row.cpu_per_request.total_ms:.2f}",
-        ]
-        for row in summary.variants
-    ]
-    return [head, *rows]
-
-
-def notes(summary: Summary) -> list[str]:
-    """What a reader must know beside the table."""
-    report: Any = summary.split
-    missed = [check for check in report["checks"] if check["outcome"] != "PASS"]
-    return [
-        f"quality is measured on {summary.held_out_rows} held-out scans; - means no traffic, at weight 0",
-        *(f"~  {_thin(row)}" for row in summary.variants if _is_thin(row)),
-        *(f"!  {check['name']}: {check['seen']}; wanted: {check['wanted']}" for check in missed),
-        *(f"!  {note}" for note in report["notes"]),
-        *_costs(summary),
-    ]
-
-
-def _costs(summary: Summary) -> list[str]:
-    known = [(row.variant, cpu) for row in summary.variants if (cpu := row.cpu_per_request) is not None]
-    if not known:
-        return []
-    split = ", ".join(f"{variant} {cpu.model_ms:.2f} + {cpu.proxy_ms:.2f}" for variant, cpu in known)
-    return [
-        f"CPU ms/request, all asked in turn: {known[0][1].gateway_ms:.2f} gateway; then the model's run and "
-        f"what is between, Ray included: {split}"
-    ]
-
-
-def _is_thin(row: VariantRow) -> bool:
-    return row.p99_ms is not None and row.requests < _SAMPLES_FOR_P99
-
-
-def _thin(row: VariantRow) -> str:
-    assert row.p99_ms is not None
-    low, high = row.p99_ms.low, row.p99_ms.high
-    ends = f"{'0' if low is None else f'{low:.2f}'} ms" + (
-        "" if high is None else f" and below {high:.2f} ms"
-    )
-    return f"{row.requests:,} answers of {row.variant} say no more of its p99 than that it is above {ends}"
-
-
-def table(summary: Summary) -> str:
-    """The table and its notes, for a terminal."""
-    head, *rows = cells(summary)
-    narrow = [_BREAKS.get(name, name.replace(" ", "\n", 1)) for name in head]
-    # Fourteen columns have no room for the space that it adds to headings.
-    tabulate.MIN_PADDING = 0
-    grid = tabulate.tabulate(
-        rows, narrow, disable_numparse=True, colalign=["left"] + ["right"] * (len(head) - 1)
-    )
-    said = [textwrap.fill(note, _WIDTH, subsequent_indent="   ") for note in notes(summary)]
-    return "\n".join([grid, *said])
-
-
-def _ms(latency: Latency | None) -> str:
-    return "-" if latency is None else f"{latency.value:.2f}"

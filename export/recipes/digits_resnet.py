@@ -67,14 +67,15 @@ def digits_resnet_model(widths: Sequence[int] = (64, 128, 256, 512)) -> DigitsRe
     return DigitsResNet(widths)
 
 
-def digits_resnet_data(seed: int = 0) -> dict[str, Rows]:
-    """The splits of `digits`, each scan enlarged fourfold; train holds each a second time, moved."""
+def digits_resnet_data(seed: int = 0, side: int = _SIDE) -> dict[str, Rows]:
+    """The splits of `digits`, each scan enlarged to `side` by `side` pixels; train holds each a second time,
+    moved."""
     splits = {
-        name: ({"image": _enlarge(inputs["image"])}, labels)
+        name: ({"image": _enlarge(inputs["image"], side)}, labels)
         for name, (inputs, labels) in digits_data(seed).items()
     }
     (inputs, labels) = splits["train"]
-    moved = _move(inputs["image"], np.random.default_rng(seed))
+    moved = _move(inputs["image"], side * _MOST_SHIFT // _SIDE, np.random.default_rng(seed))
     splits["train"] = ({"image": np.concatenate((inputs["image"], moved))}, np.concatenate((labels, labels)))
     return splits
 
@@ -95,15 +96,15 @@ def _convolution(channels: int, width: int, size: int, stride: int) -> torch.nn.
     )
 
 
-def _enlarge(images: Images) -> Images:
-    large = interpolate(torch.from_numpy(images), size=(_SIDE, _SIDE), mode="bilinear", align_corners=False)
+def _enlarge(images: Images, side: int) -> Images:
+    large = interpolate(torch.from_numpy(images), size=(side, side), mode="bilinear", align_corners=False)
     enlarged: Images = large.numpy()
     return enlarged
 
 
-def _move(images: Images, generator: np.random.Generator) -> Images:
-    """Each image moved by up to three pixels each way; what leaves at one side is background."""
-    moves = generator.integers(-_MOST_SHIFT, _MOST_SHIFT + 1, size=(len(images), 2))
+def _move(images: Images, most: int, generator: np.random.Generator) -> Images:
+    """Each image moved by up to `most` pixels each way; what leaves at one side is background."""
+    moves = generator.integers(-most, most + 1, size=(len(images), 2))
     return np.stack([np.roll(image, move, (1, 2)) for image, move in zip(images, moves, strict=True)])
 
 

@@ -1,0 +1,40 @@
+"""Digits-demo: the network of `digits_resnet`, trained in half a minute; what `counterweight demo` exports.
+
+`python -m export.recipes.digits_demo` trains it: most of the epochs on images of half the side, which cost a
+quarter, and the last one on whole ones."""
+
+import sys
+from pathlib import Path
+
+from export.data.datasets import read_data
+from export.recipes.digits_resnet import digits_resnet_data, digits_resnet_model
+from export.recipes.leave import leave, parse_out
+from export.reproducible import reproducible, seed_everything
+from export.step import Training
+from export.training.train import fit
+
+# Side of the images in pixels -> epochs on them.
+_EPOCHS = {16: 3, 32: 1}
+# Sums are split by thread, so this number is part of the result.
+_THREADS = 1
+
+
+def train(out: Path) -> None:
+    """Train the network and write `digits-demo.safetensors` and `inputs.npz` (held-out images) to `out`."""
+    with reproducible(_THREADS):
+        seed_everything(0)
+        model = digits_resnet_model()
+        for side, epochs in _EPOCHS.items():
+            data = read_data(digits_resnet_data(side=side), "digits_resnet_data")
+            fit(model, data, Training(epochs=epochs, batch_size=64, learning_rate=1e-3), seed=0)
+    leave(out, "digits-demo", model, data.held_out.inputs)
+
+
+def main(arguments: list[str]) -> int:
+    """The command line: exit code 0."""
+    train(parse_out("digits_demo", "Train the network of the demo, about half a minute.", arguments))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
