@@ -22,7 +22,7 @@ system: ## install the Debian packages that tests use, those that are missing (a
 	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null \
 		|| (apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql)
 
-demo: setup ## the whole chain on handwritten digits
+demo: setup ## train, export, serve, load, and move traffic by evidence, in some minutes
 	@$(BIN)/counterweight demo
 
 serve: setup ## serve models/ until Ctrl-C

@@ -101,11 +101,11 @@ def draw_course(story: RolloutStory) -> str:
         axes.set_yticks([0, 0.1, 0.5, 1], ["0 %", "10 %", "50 %", "100 %"])
         axes.set(xlabel="seconds since its start", ylabel=f"share of {story.candidate}")
 
-    return _svg(draw, height=2.9)
+    return _svg(draw, height=2.6)
 
 
-def _svg(draw: Callable[[Axes], None], height: float = 4.0) -> str:
-    figure = Figure(figsize=(6.4, height), layout="constrained")
+def _svg(draw: Callable[[Axes], None], height: float = 3.4) -> str:
+    figure = Figure(figsize=(5.2, height), layout="constrained")
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(alpha=0.25)

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-from scipy.stats import binom
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("serve", "export", "deployments", "loadtests")
@@ -23,10 +22,15 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "counterweight.py", folder)
-    # Load for a third of the time: enough for all that is asked of the figures here.
-    chain = folder / "deployments" / "demo" / "chain.py"
-    change(chain, "_SPLIT_S = 20\n", "_SPLIT_S = 7\n")
-    change(chain, "_PINNED_S = 10\n", "_PINNED_S = 4\n")
+    # A twentieth of the network and a quarter of the load: enough for all that is asked of the figures here.
+    recipes = folder / "export" / "recipes"
+    change(recipes / "digits_demo.py", "_WIDTHS = (80, 160, 320, 640)", "_WIDTHS = (16, 32, 64, 128)")
+    change(recipes / "digits_demo.yaml", "widths: [80, 160, 320, 640]", "widths: [16, 32, 64, 128]")
+    demo = folder / "deployments" / "demo"
+    change(demo / "chain.py", "_COMPARE_S = 20\n", "_COMPARE_S = 5\n")
+    # A network that small costs no more than the server around it.
+    change(demo / "policy.yaml", "cheaper_by: 0.5 ", "cheaper_by: -2 ")
+    change(demo / "policy.yaml", "watch_s: 10", "watch_s: 2")
     # Nobody is turned away because the machine is busy.
     change(
         folder / "serve" / "base" / "settings.py",
@@ -91,7 +95,7 @@ def interrupt_demo(checkout: Path, moment: str) -> None:
 def test_ctrl_c_during_the_export_leaves_nothing_half_written(checkout: Path) -> None:
     """Nothing runs on, and every bundle that is there is whole."""
     interrupt_demo(checkout, "2/5")
-    made = (checkout / "models").glob("digits/*")
+    made = (checkout / "models").glob("digits-demo/*")
     # Beside bundles: finished work for the next export, and the report.
     bundles = [path for path in made if path.name not in (".work", "report.html")]
     assert all((bundle / "bundle.json").exists() for bundle in bundles)
@@ -99,10 +103,11 @@ def test_ctrl_c_during_the_export_leaves_nothing_half_written(checkout: Path) ->
 
 
 def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
-    """Four proven variants, served, loaded, side by side; `--keep` leaves an endpoint that answers."""
+    """Four proven variants side by side; the best one takes over, a bad candidate answers nobody; `--keep`
+    leaves an endpoint that answers."""
     with start_demo(checkout, "--keep", "--json") as demo:
         try:
-            shown, said = demo.communicate(timeout=600)
+            shown, said = demo.communicate(timeout=900)
             assert demo.returncode == 0, said
             summary = json.loads(shown)
             assert summary == json.loads((checkout / "build" / "demo" / "summary.json").read_text())
@@ -110,23 +115,26 @@ def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
             assert list(rows) == ["fp32", "int8", "slim", "slim-int8"]
             assert rows["slim"]["parameters"] < 0.3 * rows["fp32"]["parameters"]
             assert rows["slim-int8"]["model_size_bytes"] < 0.1 * rows["fp32"]["model_size_bytes"]
-            # The floor allows 0.02 less than the baseline.
-            assert all(row["accuracy"] >= rows["fp32"]["accuracy"] - 0.02 for row in rows.values())
+            # The floor allows 0.03 less than the baseline.
+            assert all(row["accuracy"] >= rows["fp32"]["accuracy"] - 0.03 for row in rows.values())
             assert not any(row["errors"] for row in rows.values())
-            assert rows["int8"]["requests"] == rows["slim"]["requests"] == 0
-            # The count of a fair 10 % split; the bounds cut off one run in a million on each side.
-            total, light = summary["split"]["requests"], rows["slim-int8"]["requests"]
-            assert binom.ppf(1e-6, total, 0.1) <= light <= binom.ppf(1 - 1e-6, total, 0.1)
+            assert all(row["requests"] > 0 for row in rows.values())
+            good, bad = summary["rollouts"]
+            assert (good["candidate"], good["phase"]) == ("slim-int8", "DONE")
+            assert [move["share"] for move in good["moves"]][-1] == 1
+            assert {move["verdict"] for move in good["moves"]} == {None, "PROMOTE"}
+            # It was accepted, so the bad candidate is held against it.
+            assert (bad["baseline"], bad["phase"]) == ("slim-int8", "ROLLED_BACK")
+            assert {move["share"] for move in bad["moves"]} == {0}
+            assert bad["differed"] > 0
+            assert (summary["errors"], summary["bad_answers"]) == (0, 0)
             for row in rows.values():
                 cpu = row["cpu_per_request"]
                 assert all(0 < cpu[part] < 100 for part in ("model_ms", "gateway_ms", "proxy_ms"))
-            assert (checkout / "build" / "demo" / "report.html").read_text().count("<svg") == 3
-            lines = (checkout / "build" / "demo" / "records.jsonl").read_text().splitlines()
-            # The warm-up lies below 0.
-            assert sum(json.loads(line)["intended_s"] >= 0 for line in lines) == total
-            url = next(word for word in said.split() if word.endswith("/v2/models/digits"))
+            assert (checkout / "build" / "demo" / "report.html").read_text().count("<svg") == 5
+            url = next(word for word in said.split() if word.endswith("/v2/models/digits-demo"))
             with urllib.request.urlopen(url, timeout=30) as answer:
-                assert json.load(answer)["versions"] == list(rows)
+                assert json.load(answer)["versions"] == [*rows, "mixed-up"]
             pid = int(said.rsplit("kill ", 1)[1])
             server = psutil.Process(pid)
             server.terminate()
@@ -139,13 +147,13 @@ def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
 
 def built(checkout: Path) -> dict[str, int]:
     """When each bundle was written, in ns."""
-    bundles = (checkout / "models" / "digits").glob("*/bundle.json")
+    bundles = (checkout / "models" / "digits-demo").glob("*/bundle.json")
     return {bundle.parent.name: bundle.stat().st_mtime_ns for bundle in bundles}
 
 
-def test_ctrl_c_while_ray_starts_leaves_nothing_running(checkout: Path) -> None:
-    """The export is done by then, and it built nothing: the bundles stand as they were."""
+def test_ctrl_c_during_a_rollout_leaves_nothing_running(checkout: Path) -> None:
+    """Server, load and watcher end. The export built nothing: the bundles stand as they were."""
     before = built(checkout)
-    interrupt_demo(checkout, "3/5")
+    interrupt_demo(checkout, "5/5")
     assert list(before) != []
     assert built(checkout) == before

@@ -12,11 +12,12 @@ from tests.conftest import fill_repository
 
 _LATE = {
     "name": "sender on time",
+    "kind": "gate",
     "outcome": "INVALID",
     "seen": "p99 of its lateness 7.30 ms",
     "wanted": "at most 2 ms: lower the rate, use more senders or a quieter machine, " + "and so on, " * 9,
 }
-_SENT = {"name": "arrivals", "outcome": "PASS", "seen": "2,000 sent", "wanted": "2,000"}
+_SENT = {"name": "arrivals", "kind": "gate", "outcome": "PASS", "seen": "2,000 sent", "wanted": "2,000"}
 
 
 def run_of(
@@ -58,7 +59,6 @@ def report_of(variants: dict[str, dict[str, Any]], outcome: str) -> dict[str, An
         "plan": {"profile": [[0, 80], [25, 80]]},
         "requests": sum(load["requests"] for load in variants.values()),
         "errors": 0,
-        "verdict": {"outcome": outcome, "reasons": [], "binding": None},
         "checks": [_LATE, _SENT] if busy else [_SENT],
         "notes": ["no time to spare"] if busy else [],
         "variants": variants,
