@@ -29,7 +29,7 @@ OUT = ROOT / "build" / "demo"
 _REPOSITORY = "build/demo/models"
 _POLICY = "deployments/demo/policy.yaml"
 # Two cores send both on time: three of four requests of the first are for a lighter variant.
-_COMPARE_PER_S = 100
+_COMPARE_PER_S = 140
 _COMPARE_S = 20
 _RATE_PER_S = 60
 # Ended when the rollouts are over.

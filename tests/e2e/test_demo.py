@@ -22,10 +22,10 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "counterweight.py", folder)
-    # A twentieth of the network and a quarter of the load: enough for all that is asked of the figures here.
+    # A sixteenth of the network and a quarter of the load: enough for all that is asked of the figures here.
     recipes = folder / "export" / "recipes"
-    change(recipes / "digits_demo.py", "_WIDTHS = (80, 160, 320, 640)", "_WIDTHS = (16, 32, 64, 128)")
-    change(recipes / "digits_demo.yaml", "widths: [80, 160, 320, 640]", "widths: [16, 32, 64, 128]")
+    change(recipes / "digits_demo.py", "_WIDTHS = (64, 128, 256, 512)", "_WIDTHS = (16, 32, 64, 128)")
+    change(recipes / "digits_demo.yaml", "widths: [64, 128, 256, 512]", "widths: [16, 32, 64, 128]")
     # Where other tests run beside, threads wait for one another.
     change(recipes / "digits_demo.py", "_THREADS = 2", "_THREADS = 1")
     change(recipes / "digits_demo.yaml", "threads: 2", "threads: 1")
