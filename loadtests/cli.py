@@ -11,11 +11,12 @@ from loadtests.render.read_report import read_report
 from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import CheckOutcome, LoadReport
-from loadtests.sending.client import Client, read_token
+from loadtests.sending.client import Client
 from loadtests.sending.endings import interrupting
 from loadtests.sending.model_metadata import ModelMetadata, read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
 from loadtests.sending.samples import write_records
+from serve.base.server_address import read_token
 
 INTERRUPTED = 130
 EXIT_CODES = {CheckOutcome.PASS: 0, CheckOutcome.FAIL: 1, CheckOutcome.INVALID: 3}

@@ -1,10 +1,10 @@
 """What a load test can refuse. Every message says what came, what was expected, and what to do."""
 
+from serve.base.errors import CounterweightError
 
-class LoadTestError(Exception):
-    """The load test cannot be run as asked. A command that meets one prints it and ends with `exit_code`."""
 
-    exit_code = 2
+class LoadTestError(CounterweightError):
+    """The load test cannot be run as asked."""
 
 
 class WrongAnswer(Exception):

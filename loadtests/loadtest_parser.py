@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from serve.base.server_address import add_token
+
 _FILES = {
     "json": ("JSON", "the report, from which the others can be made again"),
     "html": ("HTML", "a page with pictures, in one file"),
@@ -131,12 +133,7 @@ def _add_load(commands: Any, name: str, summary: str, example: str) -> argparse.
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one limit, such as p99_ms=50"
     )
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="holds the token that the server asks for; default: COUNTERWEIGHT_TOKEN, which is the token",
-    )
+    add_token(parser)
     _add_files(parser, tuple(_FILES))
     return parser
 

@@ -71,14 +71,22 @@ def make_keys(names: Iterable[str]) -> dict[str, Key]:
     }
 
 
-def draw(alt: str, drawers: list[Callable[[Axes], None]], *, height: float = 3.2) -> str:
-    """One above the other, on one x axis; `alt` says in words what there is to see, `height` is in inches."""
+def draw(
+    alt: str,
+    drawers: list[Callable[[Axes], None]],
+    *,
+    height: float = 3.2,
+    width: float = 5.0,
+    shared: bool = True,
+) -> str:
+    """One above the other, on one x axis if it is `shared`; `alt` says in words what there is to see, sizes
+    are in inches."""
     # The salt keeps ids apart: all pictures stand in one page.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
         # The reader's browser has glyphs for names that matplotlib's own font has none for.
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure = Figure(figsize=(5, height), layout="constrained")
-        columns = figure.subplots(len(drawers), 1, squeeze=False, sharex=True)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        columns = figure.subplots(len(drawers), 1, squeeze=False, sharex=shared)
         for (axes,), drawer in zip(columns, drawers, strict=True):
             drawer(axes)
         buffer = io.StringIO()
