@@ -1,7 +1,7 @@
 """Last bits: how far the answers of a graph move when its weights are off in their last bits.
 
-Sums in another order move them about as far. An answer that is the rest of larger numbers, such as a Sigmoid's
-or a Gelu's near 0, moves far for its size, and any other way to compute it is as right."""
+Sums in another order move them about as far. An answer that is the rest of larger numbers, such as that of a
+Sigmoid or a Gelu near 0, moves far for its size, and any other way to compute it is as right."""
 
 from collections.abc import Iterator
 from typing import Any

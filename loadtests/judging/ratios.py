@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from loadtests.report import Latency, Ratio
 from loadtests.sending.samples import Samples
 
-_INTERVAL = 0.99
+RATIO_CONFIDENCE = 0.99
 _DRAWS = 2_000
 # Draws at a time, so that memory is bounded.
 _CHUNK = 50
-_BLOCK_S = 1.0
+BLOCK_S = 1.0
 # More than this many do not make intervals better.
 _MOST_BLOCKS = 200
 # With fewer blocks their spread is not known.
@@ -30,7 +30,7 @@ def compare_latency(baseline: Samples, candidate: Samples, duration_s: float, se
 
     Requests close in time are slow together, so whole seconds are drawn, of both variants at once: what
     slowed both is no difference between them."""
-    block_s = max(_BLOCK_S, duration_s / _MOST_BLOCKS)
+    block_s = max(BLOCK_S, duration_s / _MOST_BLOCKS)
     blocks = int(duration_s / block_s)
     sides = [
         samples.where(samples.timed & (samples.intended_s < blocks * block_s))
@@ -47,7 +47,7 @@ def compare_latency(baseline: Samples, candidate: Samples, duration_s: float, se
         drawn.append(above / below)
     one = np.ones((1, blocks), np.int32)
     below, above = (_figures(samples, block_s, one, figures)[0] for samples in sides)
-    tail = (1 - _INTERVAL) / 2
+    tail = (1 - RATIO_CONFIDENCE) / 2
     low, high = np.nanquantile(np.concatenate(drawn), (tail, 1 - tail), axis=0)
     return tuple(
         Ratio(figure=figure, value=float(value), low=float(least), high=float(most))

@@ -1,5 +1,6 @@
 """Decided: the grids of what a test was made to find out: capacity, and whether a candidate is worse."""
 
+from loadtests.judging.ratios import RATIO_CONFIDENCE
 from loadtests.render.format import (
     interval,
     judge_ratio,
@@ -113,7 +114,14 @@ def compare_latency(report: LoadReport, comparison: CandidateComparison) -> Grid
     )
     return Grid(
         title=f"Is {candidate} as fast as {baseline}?",
-        head=("latency", baseline, candidate, "ratio", "99 % interval", f"{candidate} is"),
+        head=(
+            "latency",
+            baseline,
+            candidate,
+            "ratio",
+            f"{percent(RATIO_CONFIDENCE)} interval",
+            f"{candidate} is",
+        ),
         worded=frozenset({f"{candidate} is"}),
         rows=rows,
         note=f"The ratio is {candidate} over {baseline}: below 1 is faster.",
