@@ -24,16 +24,9 @@ class Joined(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        names = {
-            "first": (8, 16),
-            "added": (16, 8),
-            "fed": (8, 8),
-            "behind": (8, 8),
-            "one": (8, 6),
-            "other": (8, 6),
-        }
-        for name, (inputs, outputs) in names.items():
-            self.add_module(name, torch.nn.Linear(inputs, outputs))
+        self.first, self.added = torch.nn.Linear(8, 16), torch.nn.Linear(16, 8)
+        self.fed, self.behind = torch.nn.Linear(8, 8), torch.nn.Linear(8, 8)
+        self.one, self.other = torch.nn.Linear(8, 6), torch.nn.Linear(8, 6)
         self.recurrent = torch.nn.LSTM(8, 8, batch_first=True)
         self.scores = torch.nn.Linear(6, 10)
         self.last = torch.nn.Linear(10, 10)
