@@ -24,7 +24,7 @@ EXIT_CODES = {CheckOutcome.PASS: 0, CheckOutcome.FAIL: 1, CheckOutcome.INVALID: 
 
 def loadtest(arguments: list[str]) -> int:
     """Exit code 0: PASS; 1: FAIL; 3: INVALID; 130: ended early by Ctrl-C, SIGTERM or SIGHUP. Raises
-    LoadTestError."""
+    LoadTestError, and InvalidRecord for a token."""
     with interrupting():
         return _loadtest(arguments)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 
+from export.onnx.graph import free_name, values_of
 from export.quantization.prepare import TRANSPOSED
 
 FLOAT, DOUBLE = int(onnx.TensorProto.FLOAT), int(onnx.TensorProto.DOUBLE)
@@ -72,7 +73,7 @@ def own_constants(model: Any, nodes: Collection[str]) -> Any:
             if way is not None and len(groups) > 1:
                 copied = model.graph.initializer.add()
                 copied.CopyFrom(constant)
-                copied.name = f"{constant.name}_of_{members[0].name}"
+                copied.name = free_name(f"{constant.name}_of_{members[0].name}", values_of(model.graph))
                 for node in members:
                     node.input[way[0]] = copied.name
     return model

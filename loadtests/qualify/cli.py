@@ -27,7 +27,7 @@ _CODES = {
 
 def qualify(arguments: list[str]) -> int:
     """Exit code 0: QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID; 130: ended early by Ctrl-C, SIGTERM or
-    SIGHUP. Raises LoadTestError."""
+    SIGHUP. Raises LoadTestError, and InvalidRecord for a token."""
     with interrupting():
         return _qualify(arguments)
 
