@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
 from serve.base.tensor import TensorSpec
+from serve.bundles.criterion import FAR
 from serve.bundles.figures import Task
 
 # Dimensions of the first output, the last of them fixed.
@@ -57,7 +58,7 @@ def _require_shape(task: Task, first: TensorSpec) -> None:
 def _refuse_labels(first: TensorSpec, data: Data) -> None:
     if data.held_out.labels is None:
         return
-    rule = "stays within a fifth of the standard deviation" if first.dtype.kind == "f" else "is the same"
+    rule = f"stays within {FAR} standard deviations" if first.dtype.kind == "f" else "is the same"
     raise InvalidData(
         f"the first output {first.name} is one number, {list(first.shape)}: a label is a class, and it tells "
         f"none apart; give None for labels, and limit agreement, the share of rows whose number {rule}"

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from export.artifacts import Note
 from export.onnx.graph import nodes_of
-from export.proof.graph_cost import count_by_output
+from export.proof.graph_cost import count_by_node
 from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
 from export.quantization import weight_only as weights
@@ -36,8 +36,7 @@ def account(
     only stores integers does no multiply-adds with them, and is judged by the bytes alone."""
     still = _find_still_float(quantized, layers)
     integers = {layer.node for layer in layers if layer not in still}
-    costs = count_by_output(plan.model, row)
-    cost_of = {node.name: sum(costs.get(name, 0) for name in node.output) for node in plan.model.graph.node}
+    cost_of = count_by_node(plan.model, row)
     working = {name for name, cost in cost_of.items() if cost}
     working |= {layer.node for layer in find_layers(plan.model, tables.OPERATORS)}
     done = sum(cost_of[name] for name in integers - _find_idle(quantized))

@@ -4,12 +4,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
 
 from export.artifacts import Context, Exported, Note
 from export.errors import StepFailed
 from export.onnx.graph import clean
 from export.onnx.patterns import match as match_names
+from export.proof.graph_cost import count_by_node
 from export.proof.graph_stats import longest_row
 from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
@@ -21,7 +23,7 @@ from export.quantization.layers import DOUBLE, Layer, find_layers
 from export.quantization.operator_trial import TrialPlan
 from export.quantization.outlier_channels import level
 from export.quantization.prepare import prepare, split_gemms
-from export.quantization.sensitivity import SensitiveLayers, count_multiply_adds, find_sensitive
+from export.quantization.sensitivity import SensitiveLayers, find_sensitive
 from export.rewrites.norms import unskip
 from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
 from export.rewrites.single import to_single
@@ -92,8 +94,8 @@ def _find_sensitive(
         model = plan.make([layer for layer in layers if layer not in kept], left)
         return bytes(model.SerializeToString())
 
-    weighted = [layer for layer in layers if layer.operator not in tables.OPERATORS]
-    costs = count_multiply_adds(plan.model, weighted, context.data.search)
+    cost_of = count_by_node(plan.model, context.data.search.take(np.zeros(1, np.int64)))
+    costs = {layer: cost_of[layer.node] for layer in layers if layer.operator not in tables.OPERATORS}
     assert plan.settings.faithful is not None
     return find_sensitive(graph, costs, make, plan.settings.faithful, context)
 

@@ -14,7 +14,7 @@ from loadtests.sending.samples import Samples
 
 # The row for errors on requests that followed the split, for which the variant is not known.
 UNKNOWN = "unknown"
-_INTERVAL = 0.95
+LATENCY_CONFIDENCE = 0.95
 _WINDOWS = 30
 
 
@@ -57,7 +57,7 @@ def estimate_quantile(values: NDArray[np.float64], q: float) -> Interval | None:
     n = len(values)
     if not n:
         return None
-    tail = (1 - _INTERVAL) / 2
+    tail = (1 - LATENCY_CONFIDENCE) / 2
     low, high = _binomial_quantile(tail, n, q), _binomial_quantile(1 - tail, n, q) + 1
     return Interval(
         value=float(values[max(1, math.ceil(q * n)) - 1]),

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 from loadtests.report import Latency, Ratio
 from loadtests.sending.samples import Samples
 
-_INTERVAL = 0.99
+RATIO_CONFIDENCE = 0.99
 _DRAWS = 2_000
 # Number of draws computed at a time, which bounds the memory.
 _CHUNK = 50
-_BLOCK_S = 1.0
+BLOCK_S = 1.0
 # More blocks than this do not improve the intervals.
 _MOST_BLOCKS = 200
 # With fewer blocks, their variance cannot be estimated.
@@ -39,10 +39,10 @@ def compare_latency(baseline: Samples, candidate: Samples, duration_s: float, se
 
     Returns:
         Ratios of p50, p95, p99 (where at least BEYOND samples lie beyond the quantile) and mean, each with
-        its 99 % percentile interval. Empty if the run has fewer than LEAST_BLOCKS blocks or a variant has no
+        its percentile interval of RATIO_CONFIDENCE. Empty if the run has fewer than LEAST_BLOCKS blocks or a variant has no
         samples.
     """
-    block_s = max(_BLOCK_S, duration_s / _MOST_BLOCKS)
+    block_s = max(BLOCK_S, duration_s / _MOST_BLOCKS)
     blocks = int(duration_s / block_s)
     sides = [
         samples.where(samples.timed & (samples.intended_s < blocks * block_s))
@@ -59,7 +59,7 @@ def compare_latency(baseline: Samples, candidate: Samples, duration_s: float, se
         drawn.append(above / below)
     one = np.ones((1, blocks), np.int32)
     below, above = (_figures(samples, block_s, one, figures)[0] for samples in sides)
-    tail = (1 - _INTERVAL) / 2
+    tail = (1 - RATIO_CONFIDENCE) / 2
     low, high = np.nanquantile(np.concatenate(drawn), (tail, 1 - tail), axis=0)
     return tuple(
         Ratio(figure=figure, value=float(value), low=float(least), high=float(most))

@@ -9,7 +9,7 @@ import numpy as np
 from loadtests.judging.aggregation import estimate_quantile
 from loadtests.judging.contention import Contention, count_cores, is_contended, tell
 from loadtests.judging.limits import Limits
-from loadtests.judging.ratios import BEYOND
+from loadtests.judging.ratios import BEYOND, BLOCK_S, LEAST_BLOCKS, RATIO_CONFIDENCE
 from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, CheckOutcome, Interval, Ratio, SenderReport
 from loadtests.sending.samples import Samples
@@ -99,11 +99,16 @@ def check_steady(samples: Samples, duration_s: float, *, mixed: bool = False) ->
 def check_twins(twins: Ratio | None) -> Check:
     """Check that two random halves of the baseline have the same median, which validates the intervals."""
     if twins is None:
-        return _gate("A/A", "too short to compare the baseline with itself", "at least 10 s", good=False)
+        return _gate(
+            "A/A",
+            "too short to compare the baseline with itself",
+            f"at least {LEAST_BLOCKS * BLOCK_S:g} s",
+            good=False,
+        )
     return _gate(
         "A/A",
         f"two random halves of the baseline: p50 {twins.value:.3f}x [{twins.low:.3f}, {twins.high:.3f}]",
-        "an interval that contains 1 (it does not in one valid run of a hundred): run again, longer",
+        f"an interval that contains 1 (in {1 - RATIO_CONFIDENCE:.0%} of valid runs it does not): run again, longer",
         good=twins.low <= 1 <= twins.high,
     )
 

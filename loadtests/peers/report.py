@@ -110,7 +110,7 @@ def _part(part: PartReport) -> str:
         f"{part.name}: onnxruntime alone takes {part.floor_cpu_ms:.3f} ms of CPU for one request",
         tabulate(rows, head, disable_numparse=True, colalign=["left", "left"] + ["right"] * 5),
         f"idle, of one core: {idle}",
-        *(["~ rests on fewer than 1,000 requests"] if any(map(_is_thin, part.figures)) else []),
+        *([f"~ rests on fewer than {_ENOUGH:,} requests"] if any(map(_is_thin, part.figures)) else []),
         *(f"{entry.name} is left out: {entry.failure}" for entry in part.servers if entry.failure),
     ]
     return "\n".join(lines)

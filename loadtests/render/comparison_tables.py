@@ -1,5 +1,6 @@
 """Tables of the results that a test decides on: capacity, and whether a candidate is worse."""
 
+from loadtests.judging.ratios import RATIO_CONFIDENCE
 from loadtests.render.format import (
     interval,
     judge_ratio,
@@ -115,7 +116,14 @@ def compare_latency(report: LoadReport, comparison: CandidateComparison) -> Grid
     )
     return Grid(
         title=f"Is {candidate} as fast as {baseline}?",
-        head=("latency", baseline, candidate, "ratio", "99 % interval", f"{candidate} is"),
+        head=(
+            "latency",
+            baseline,
+            candidate,
+            "ratio",
+            f"{percent(RATIO_CONFIDENCE)} interval",
+            f"{candidate} is",
+        ),
         worded=frozenset({f"{candidate} is"}),
         rows=rows,
         note=f"The ratio is {candidate} over {baseline}; below 1 means faster.",

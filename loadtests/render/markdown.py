@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from loadtests.judging.ratios import RATIO_CONFIDENCE
 from loadtests.render.comparison_tables import compare_rates, latency_of, list_capacities, list_probes
 from loadtests.render.format import (
     command_line,
@@ -75,7 +76,14 @@ def _compare(report: LoadReport, comparison: CandidateComparison) -> str:
         )
         for ratio in comparison.ratios
     )
-    head = ("latency", baseline, candidate, "difference", "99 % interval", "significant?")
+    head = (
+        "latency",
+        baseline,
+        candidate,
+        "difference",
+        f"{percent(RATIO_CONFIDENCE)} interval",
+        "significant?",
+    )
     title, worded = f"{candidate} against {baseline}", frozenset({"significant?"})
     return "\n\n".join(_show([Grid(title=title, head=head, worded=worded, rows=rows)]))
 

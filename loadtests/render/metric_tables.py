@@ -3,7 +3,8 @@
 import statistics
 from collections.abc import Callable, Sequence
 
-from loadtests.render.format import find_costs, interval, is_thin, ms, server_s, value_ms
+from loadtests.judging.aggregation import LATENCY_CONFIDENCE
+from loadtests.render.format import find_costs, interval, is_thin, ms, percent, server_s, value_ms
 from loadtests.render.grid import Grid
 from loadtests.report import CapacityCurve, LoadReport, LoadTimeline, VariantReport
 
@@ -20,7 +21,7 @@ def list_variants(report: LoadReport) -> Grid:
         "p50 ms",
         "p95 ms",
         "p99 ms",
-        "95 % interval",
+        f"{percent(LATENCY_CONFIDENCE)} interval",
     ]
     head += [f"over {limit:g} ms"] if limit is not None else []
     rows = []

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 
 from matplotlib.axes import Axes
 
-from loadtests.render.format import find_costs, interval, judge_ratio, ms, server_s
+from loadtests.judging.aggregation import LATENCY_CONFIDENCE
+from loadtests.judging.ratios import RATIO_CONFIDENCE
+from loadtests.render.format import find_costs, interval, judge_ratio, ms, percent, server_s
 from loadtests.render.svg import COLOURS, INK, Key, Picture, draw, mark_limit
 from loadtests.report import LoadReport, VariantReport
 
@@ -48,7 +50,8 @@ def draw_tail(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     said = "; ".join(f"{name}: {_say(variant)}" for name, variant in drawn.items())
     caption = (
         "Latency from the scheduled start of a request. Each mark on the lower axis is about ten times "
-        "rarer than the previous one, which shows the slowest requests; the bar at 99 % is the 95 % interval."
+        "rarer than the previous one, which shows the slowest requests; the bar at 99 % is the "
+        f"{percent(LATENCY_CONFIDENCE)} interval."
     )
     if report.limits.p99_ms is not None:
         caption += " At 99 %, a line must be below the limit."
@@ -102,8 +105,8 @@ def draw_ratios(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     return Picture(
         svg=draw(f"Ratio of latencies. {said}", [drawer], height=1.2 + 0.4 * len(rows)),
         keys=tuple(keys[comparison.candidate] for comparison in report.comparisons),
-        caption="Latency over the baseline's, with 99 % intervals. One that touches the line at 1 shows no "
-        "difference.",
+        caption=f"Latency over the baseline's, with {percent(RATIO_CONFIDENCE)} intervals. One that touches "
+        "the line at 1 shows no difference.",
     )
 
 

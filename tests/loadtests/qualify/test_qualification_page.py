@@ -41,7 +41,10 @@ def _good() -> str:
     ("found", "words"),
     [
         (make_found(), "QUALIFIED Every stage shows"),
-        (FAILED, "NOT QUALIFIED At least one stage shows that the candidate is worse than allowed. shadow: guard 0"),
+        (
+            FAILED,
+            "NOT QUALIFIED At least one stage shows that the candidate is worse than allowed. shadow: guard 0",
+        ),
         (EARLY, "INVALID The evidence does not suffice"),
     ],
     ids=["good", "failed", "early"],

@@ -43,7 +43,7 @@ def test_the_verdict_comes_first(report: LoadReport, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("checks", "why"), [((), "no checks"), ((make_check(),), "the only check held")]
+    ("checks", "why"), [((), "there were no checks"), ((make_check(),), "the only check held")]
 )
 def test_a_pass_that_nothing_binds_says_so(checks: tuple[Check, ...], why: str) -> None:
     """No check came closest where none is a matter of degree."""
@@ -202,7 +202,7 @@ def test_causes_are_told_by_how_often() -> None:
     causes = {f"cause {number}": number for number in range(1, 13)}
     lines = [line for line in table(make_report(errors_by_cause=causes)).splitlines() if "error: " in line]
     assert lines[0] == "error: 12 x cause 12"
-    assert lines[-1] .startswith("error: 3 x 2 other causes")
+    assert lines[-1].startswith("error: 3 x 2 other causes")
     assert len(lines) == 11
 
 
