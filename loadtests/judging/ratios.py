@@ -39,8 +39,8 @@ def compare_latency(baseline: Samples, candidate: Samples, duration_s: float, se
 
     Returns:
         Ratios of p50, p95, p99 (where at least BEYOND samples lie beyond the quantile) and mean, each with
-        its percentile interval of RATIO_CONFIDENCE. Empty if the run has fewer than LEAST_BLOCKS blocks or a variant has no
-        samples.
+        its percentile interval of RATIO_CONFIDENCE. Empty if the run has fewer than LEAST_BLOCKS blocks or a
+        variant has no samples.
     """
     block_s = max(BLOCK_S, duration_s / _MOST_BLOCKS)
     blocks = int(duration_s / block_s)

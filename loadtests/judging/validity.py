@@ -108,7 +108,7 @@ def check_twins(twins: Ratio | None) -> Check:
     return _gate(
         "A/A",
         f"two random halves of the baseline: p50 {twins.value:.3f}x [{twins.low:.3f}, {twins.high:.3f}]",
-        f"an interval that contains 1 (in {1 - RATIO_CONFIDENCE:.0%} of valid runs it does not): run again, longer",
+        f"an interval that contains 1 (in {1 - RATIO_CONFIDENCE:.0%} of valid runs it does not): run longer",
         good=twins.low <= 1 <= twins.high,
     )
 

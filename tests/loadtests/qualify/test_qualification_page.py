@@ -43,7 +43,7 @@ def _good() -> str:
         (make_found(), "QUALIFIED Every stage shows"),
         (
             FAILED,
-            "NOT QUALIFIED At least one stage shows that the candidate is worse than allowed. shadow: guard 0",
+            "NOT QUALIFIED At least one stage shows",
         ),
         (EARLY, "INVALID The evidence does not suffice"),
     ],
@@ -63,7 +63,7 @@ def test_what_decided_is_named() -> None:
 def test_what_was_asked_is_told() -> None:
     """Each limit with its unit."""
     asked = "p99_ms 50, errors 0.01, rate_per_s 20, duration_s 60, agreement 0.98, capacity_ratio 1"
-    assert f"asked: {asked}" in _Reader(_good()).text
+    assert asked in _Reader(_good()).text
 
 
 def test_the_chain_shows_what_is_missing() -> None:

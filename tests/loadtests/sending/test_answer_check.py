@@ -125,7 +125,7 @@ _FLOATS = np.array([0.5, 1, 2], "<f4").tobytes()
         ("FP32", _FLOATS, {"size": 8}, "has 2 elements, expected 3"),
         ("FP32", _FLOATS, {"size": 16}, "has binary_data_size 16, but only 12 bytes"),
         ("FP32", _FLOATS, {"size": True}, "has binary_data_size True"),
-        ("FP32", _FLOATS[:-1], {}, "has 11 bytes, not a whole number of FP32"),
+        ("FP32", _FLOATS[:-1], {}, "has 11 bytes, which is not a whole"),
         ("FP32", _FLOATS + b"x", {"size": 12}, "1 bytes follow the outputs"),
         ("FP32", _FLOATS, {"tensor": {"data": [1, 2, 3]}}, "both 'data' and a binary_data_size"),
         ("FP32", np.array([0.5, 1, np.nan], "<f4").tobytes(), {}, "elements that are not finite"),
