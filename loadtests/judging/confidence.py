@@ -1,11 +1,19 @@
-"""Confidence: how far a rate can be from the one that was seen, at every look."""
+"""A confidence sequence for a rate, valid however often it is evaluated."""
 
 from loadtests.report import Interval
 from serve.rollout.evidence.evalues import rate_interval
 
 
 def bound_rate(events: int, trials: int, alpha: float) -> Interval:
-    """The rate seen, and the rates that may be the true one, as a rollout bounds them: the true one is left
-    out, at whichever of all looks, with probability `alpha` at most, as long as trials are independent."""
+    """Bound the true rate of a sequence of independent trials, with the bounds of a rollout (`rate_interval`).
+
+    Args:
+        events: number of trials in which the event happened, at most `trials`
+        trials: number of trials
+        alpha: probability that the bounds exclude the true rate at any of all evaluations
+
+    Returns:
+        The observed rate with its lower and upper bound, all from 0 to 1.
+    """
     low, high = rate_interval(events, trials, alpha)
     return Interval(value=events / trials if trials else 0.0, low=low, high=high)

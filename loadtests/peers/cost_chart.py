@@ -1,4 +1,4 @@
-"""Cost chart: the figures of the bench as one SVG file, which stands alone."""
+"""Draws the figures of the benchmark as one SVG file without external fonts or scripts."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from loadtests.peers.report import LoadFigures, PartReport, ServingReport, load_name
 from loadtests.render.svg import COLOURS, INK, draw
 
-# Of the page that shows the file: what a picture inside of a page takes from there.
+# A chart inside a page takes these colours from the page; a file of its own has none to take them from.
 _STYLE = """
 <style>
 svg { color: #222; background: #fff; }
@@ -18,8 +18,7 @@ _PANEL, _ROW = 1.3, 0.26
 
 
 def draw_costs(report: ServingReport) -> str:
-    """For each part one panel of CPU time and one of the slowest answers, on logarithmic axes, where equal
-    distances are equal ratios."""
+    """Draw a panel of CPU time and a panel of p99 latency for each part, on logarithmic axes."""
     panels = [panel for part in report.parts for panel in _panels(part)]
     said = "; ".join(each for _, _, words in panels for each in words)
     svg = draw(
@@ -37,7 +36,7 @@ Panel = tuple[Callable[[Axes], None], float, list[str]]
 
 
 def _panels(part: PartReport) -> list[Panel]:
-    """Each with its height in inches and what it says in words; none where there is nothing to draw."""
+    """Return the panels that have something to draw, each with its height in inches and its figures in words."""
     steady = [row for row in part.figures if row.rate_per_s is not None]
     closed = [row for row in part.figures if row.rate_per_s is None]
     cost = f"{part.name}: CPU time of all the server's processes, ms per request"

@@ -11,7 +11,7 @@ _DEFAULT = "http://127.0.0.1:8000"
 
 def add_url(parser: argparse.ArgumentParser) -> None:
     """`--url`; see `find_url`."""
-    parser.add_argument("--url", help=f"the server's; default: COUNTERWEIGHT_URL, or {_DEFAULT}")
+    parser.add_argument("--url", help=f"the server's address (default: COUNTERWEIGHT_URL, or {_DEFAULT})")
 
 
 def add_token(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_token(parser: argparse.ArgumentParser) -> None:
         "--token-file",
         type=Path,
         metavar="FILE",
-        help="holds the token that the server asks for; default: COUNTERWEIGHT_TOKEN, which is the token",
+        help="file with the server's token (default: the token in COUNTERWEIGHT_TOKEN)",
     )
 
 
@@ -40,7 +40,7 @@ def read_token(path: Path | None) -> str | None:
     else:
         token, source = _read(path), str(path)
     if not token.isascii() or not token.isprintable() or not token or " " in token:
-        raise InvalidRecord(f"{source} holds no token; one is a word in ASCII, on one line, and nothing else")
+        raise InvalidRecord(f"{source} does not contain a token; expected one line with a single ASCII word")
     return token
 
 
@@ -49,7 +49,7 @@ def _read(path: Path) -> str:
         return path.read_text("utf-8").strip()
     except OSError as error:
         raise InvalidRecord(
-            f"{path}: {error.strerror}; give --token-file a file with a token in it"
+            f"{path}: {error.strerror}; give --token-file a file that contains a token"
         ) from None
     except UnicodeDecodeError:
         return ""
