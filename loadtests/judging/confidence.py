@@ -5,7 +5,7 @@ from serve.rollout.evidence.evalues import rate_interval
 
 
 def bound_rate(events: int, trials: int, alpha: float) -> Interval:
-    """Bound the true rate of a sequence of independent trials, with the bounds of a rollout (`rate_interval`).
+    """Bound the true rate of a sequence of independent trials, by the method of a rollout.
 
     Args:
         events: number of trials in which the event happened, at most `trials`

@@ -36,7 +36,7 @@ Panel = tuple[Callable[[Axes], None], float, list[str]]
 
 
 def _panels(part: PartReport) -> list[Panel]:
-    """Return the panels that have something to draw, each with its height in inches and its figures in words."""
+    """Return the panels with figures, each with its height in inches and its figures in words."""
     steady = [row for row in part.figures if row.rate_per_s is not None]
     closed = [row for row in part.figures if row.rate_per_s is None]
     cost = f"{part.name}: CPU time of all the server's processes, ms per request"
