@@ -1,4 +1,4 @@
-"""Confidence: how far a rate can be from the one that was seen, at every look."""
+"""A confidence sequence for a rate, valid however often it is evaluated."""
 
 import math
 
@@ -9,10 +9,18 @@ from loadtests.report import Interval
 
 
 def bound_rate(events: int, trials: int, alpha: float) -> Interval:
-    """The rate seen and the rates that may be the true one: one is left out wrongly, at whichever of all
-    looks, with probability `alpha` at most, as long as trials are independent.
+    """Bound the true rate of a sequence of independent trials.
 
-    Robbins' mixture with a Beta(1/2, 1/2) prior; Howard et al., arXiv:1810.08240."""
+    Robbins' mixture with a Beta(1/2, 1/2) prior; Howard et al., arXiv:1810.08240.
+
+    Args:
+        events: number of trials in which the event happened, at most `trials`
+        trials: number of trials
+        alpha: probability that the bounds exclude the true rate at any of all evaluations
+
+    Returns:
+        The observed rate with its lower and upper bound, all from 0 to 1.
+    """
     seen = events / trials if trials else 0.0
     if not trials:
         return Interval(value=0.0, low=0.0, high=1.0)

@@ -1,4 +1,4 @@
-"""Picture: the figures of the bench as one SVG file, drawn by hand, with no font or script from elsewhere."""
+"""Draws the figures of the benchmark as one SVG file without external fonts or scripts."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from loadtests.peers.report import LoadFigures, PartReport, ServingReport, load_
 
 _WIDTH, _LEFT, _RIGHT = 900, 110, 70
 _ROW, _HEAD, _FOOT = 22, 54, 34
-# Colours that stay apart for colour-blind readers (Okabe and Ito).
+# Colours that colour-blind readers can tell apart (Okabe and Ito).
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7")
 _STYLE = """<style>
 text { font: 13px system-ui, sans-serif; fill: #222; } .title { font-size: 15px; font-weight: 600; }
@@ -22,8 +22,7 @@ circle { fill-opacity: 0.85; }
 
 
 def draw(report: ServingReport) -> str:
-    """For each part one panel of CPU time and one of the slowest answers, on logarithmic axes, where equal
-    distances are equal ratios."""
+    """Draw a panel of CPU time and a panel of p99 latency for each part, on logarithmic axes."""
     top, panels = 0, []
     for part in report.parts:
         for body, height in _panels(part):
@@ -48,7 +47,7 @@ def _panels(part: PartReport) -> list[tuple[str, int]]:
 def _panel(
     title: str, rows: Sequence[LoadFigures], value: Callable[[LoadFigures], float], floor: float | None
 ) -> tuple[str, int]:
-    """The panel and its height; height 0 where there is nothing to draw."""
+    """Return the panel and its height; the height is 0 if there is nothing to draw."""
     if not any(row.kept_up for row in rows):
         return "", 0
     servers = list(dict.fromkeys(row.server for row in rows))
@@ -100,7 +99,8 @@ def _legend(colours: dict[str, str], floor: float | None) -> str:
 
 
 def _scale(low: float, high: float) -> Callable[[float], float]:
-    """Value -> x. The ends lie a tenth outside, so that no dot is cut."""
+    """Return the mapping from values to x. The axis extends a tenth beyond the values, so that no dot is
+    cut."""
     first, last = math.log(low / 1.1), math.log(high * 1.1)
     return lambda value: _LEFT + (math.log(value) - first) / (last - first) * (_WIDTH - _LEFT - _RIGHT)
 

@@ -1,4 +1,5 @@
-"""Canary: the stages that a trial gives: the shadow's agreement, and the candidate among live requests."""
+"""Checks the stages that a trial rollout gives: the shadow's agreement, and the canary under live
+requests."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,12 +14,13 @@ from loadtests.qualify.qualification_record import StageRecord, make_stage
 from loadtests.qualify.rollout_stages import OVER, PROVEN
 from loadtests.report import Check, CheckOutcome
 
-# With more copies dropped, those that were compared are no fair sample: the shadow could not keep up.
+# If more copies are dropped, the compared ones are not a fair sample, because the shadow could not keep up.
 _DROPPED = 0.2
 
 
 def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> StageRecord:
-    """The third stage, from the last view of the rollout. `made`: the inputs were no real ones."""
+    """Check the third stage, from the last view of the rollout. `made`: the inputs were generated, not
+    real."""
     shadow, dropped = view["evidence"]["shadow"], int(view["evidence"]["dropped"])
     pairs, differ = int(shadow["pairs"]), int(shadow["disagreements"])
     share = dropped / max(1, pairs + dropped)
@@ -46,13 +48,13 @@ def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stag
         ),
     ]
     if view["rollout"]["phase"] in OVER and int(view["rollout"]["step"]) == 0 and rate.high <= allowed:
-        # It ended for another reason.
+        # The rollout ended for another reason.
         checks.append(_rollout_check(view))
     return make_stage("shadow", checks)
 
 
 def check_canary(view: Mapping[str, Any], run: LoadRun, candidate: str) -> StageRecord | None:
-    """The last stage; None: the rollout did not come so far."""
+    """Check the last stage; None if the rollout did not reach it."""
     if int(view["rollout"]["step"]) == 0:
         return None
     measured, limits = run.measured, run.limits
@@ -68,15 +70,15 @@ def _fix(good: bool, bad: CheckOutcome, made: bool) -> str:
     if good:
         return ""
     undecided = "; undecided: a longer duration_s" if bad is CheckOutcome.INVALID else ""
-    # Variants that agree on what they were made for need not agree on noise.
-    return undecided + ("; these inputs were made up, so give real ones with --inputs" if made else "")
+    # Variants that agree on their training data may disagree on noise.
+    return undecided + ("; these inputs were generated, so give real ones with --inputs" if made else "")
 
 
 def _rollout_check(view: Mapping[str, Any]) -> Check:
-    """What the rollout itself came to."""
+    """Check the outcome of the rollout itself."""
     phase = view["rollout"]["phase"]
     outcome = {PROVEN: CheckOutcome.PASS, "ROLLED_BACK": CheckOutcome.FAIL}.get(phase, CheckOutcome.INVALID)
-    # Of one that still runs the verdict says what is missing.
+    # For a running rollout, the verdict says what is missing.
     reason = (
         view["rollout"]["reason"]
         if phase in OVER
@@ -92,7 +94,7 @@ def _rollout_check(view: Mapping[str, Any]) -> Check:
 
 
 def _figures(view: Mapping[str, Any]) -> list[Check]:
-    """What its guards found, one by one."""
+    """Return a check for each guard of the rollout."""
     figures = (view["verdict"] or {"figures": []})["figures"]
     return [_figure_check(figure) for figure in figures if figure["guard"] in ("errors", "latency")]
 
@@ -105,7 +107,7 @@ def _figure_check(figure: Mapping[str, Any]) -> Check:
         kind="guard",
         outcome=CheckOutcome.FAIL if harmful else CheckOutcome.PASS if proven else CheckOutcome.INVALID,
         seen=figure["seen"],
-        wanted="shown to be no more than the rollout's guard allows",
+        wanted="shown to be within what the rollout's guard allows",
     )
 
 

@@ -122,13 +122,13 @@ _MODEL = ("--model", MODEL)
         ("compare", ["good", "good"], "'good' is pinned twice"),
         ("run", ["--rate", "0"], "the profile sends nothing"),
         ("run", ["--duration", "inf"], "profile.*came: inf"),
-        ("run", ["--profile", "0:10,60"], "--profile: '60' is no point"),
+        ("run", ["--profile", "0:10,60"], "--profile: '60' is not a point"),
         ("run", ["--profile", "5:10,60:10"], "begin with 0"),
         ("run", ["--set", "p99=50"], "its unit is missing: write p99_ms"),
         ("run", ["--json", "/missing/x"], "--json /missing/x: there is no folder /missing"),
         ("soak", ["--records", "/missing/x"], "--records /missing/x: there is no folder /missing"),
         ("run", ["--html", "x", "--junit", "x"], "--html and --junit both name x"),
-        ("capacity", [], "a capacity is one under a limit; give it with --set p99_ms=50"),
+        ("capacity", [], "a latency limit; give p99_ms with --set p99_ms=50"),
         ("run", ["--inputs", "/missing.npz"], "/missing.npz"),
         ("run", ["--token-file", "/missing"], "/missing: .*--token-file"),
     ],
@@ -147,7 +147,7 @@ def test_a_refusal_is_printed_and_ends_with_2() -> None:
     """One line on standard error, and no traceback."""
     finished = run_loadtest("run", "host:80", "--model", MODEL)
     assert finished.code == 2
-    assert "'host:80' is no server's address" in finished.err
+    assert "'host:80' is not a server's address" in finished.err
     assert len(finished.err.splitlines()) == 1
 
 

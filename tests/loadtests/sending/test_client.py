@@ -96,7 +96,9 @@ def test_the_file_goes_before_the_environment(tmp_path: Path, monkeypatch: pytes
 def test_what_is_no_token_is_refused(tmp_path: Path, content: bytes) -> None:
     """The message names the file and never its content."""
     (tmp_path / "token").write_bytes(content)
-    with pytest.raises(LoadTestError, match=r"token: .*a token in it|token holds no token") as told:
+    with pytest.raises(
+        LoadTestError, match=r"token: .*a file that contains|token does not contain a token"
+    ) as told:
         read_token(tmp_path / "token")
     assert "two" not in str(told.value)
 
