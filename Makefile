@@ -17,10 +17,12 @@ $(VENV)/.ready-$(EXTRAS): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
-system: ## install the Debian packages that tests use, those that are missing (as root)
-	@command -v chromium > /dev/null || (apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium)
-	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || command -v initdb > /dev/null \
-		|| (apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql)
+system: ## install the Debian packages that tests and benches use, those that are missing (as root)
+	@missing=; \
+	command -v chromium > /dev/null || missing="$$missing chromium"; \
+	command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \
+	command -v wrk > /dev/null || missing="$$missing wrk"; \
+	test -z "$$missing" || (apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing)
 
 demo: setup ## train, export, serve, load, and move traffic by evidence, in some minutes
 	@$(BIN)/counterweight demo

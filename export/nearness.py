@@ -18,14 +18,24 @@ _LEAST_MASK, _LEAST_GAP = 1e4, 1e3
 # Of what is usual in the middle of all places. One number alone may be near 0 by chance, being the rest of
 # larger ones; that many are is the less likely.
 _LEAST_OF_ONE = 0.1
+# How many times as far as its weights' last bits move it a number may be: other sums may add up worse.
+_ROUNDINGS = 4
 
 
-def largest_apart(came: NDArray[Any], wanted: NDArray[Any], *, coarse: bool = False) -> float:
+def largest_apart(
+    came: NDArray[Any],
+    wanted: NDArray[Any],
+    *,
+    coarse: bool = False,
+    rounding: NDArray[np.float64] | None = None,
+) -> float:
     """How far the number that is farthest off is from the wanted one, as a share of what is usual in its
     place: of the largest with the same index in one of the dimensions behind the batch, whichever has the
     least of them. Infinite: another shape, a missing number, or, of what are no floats, any difference.
 
-    `coarse`: it was rounded to few bits, and is off alike in all places: the largest of all is the scale."""
+    `coarse`: it was rounded to few bits, and is off alike in all places: the largest of all is the scale.
+    `rounding`: how far each number moves when the weights are off in their last bits (onnx/last_bits.py); a
+    place in which that is far for its size has a scale on which it is little."""
     if came.shape != wanted.shape:
         return np.inf
     if wanted.dtype.kind != "f":
@@ -36,6 +46,8 @@ def largest_apart(came: NDArray[Any], wanted: NDArray[Any], *, coarse: bool = Fa
     alike = one == other
     off = np.abs(np.subtract(one, other, out=np.zeros(one.shape), where=~alike))
     scale = _scale(np.where(np.isfinite(other), np.abs(other), 0.0), coarse)
+    if rounding is not None:
+        scale = np.maximum(scale, _in_places(rounding) * _ROUNDINGS / SAME_FLOATS)
     shares = np.divide(off, scale, out=np.where(alike, 0.0, np.inf), where=scale > 0)
     return float(np.max(np.nan_to_num(shares, nan=np.inf, posinf=np.inf), initial=0.0))
 
@@ -43,14 +55,19 @@ def largest_apart(came: NDArray[Any], wanted: NDArray[Any], *, coarse: bool = Fa
 def _scale(sizes: Floats, coarse: bool) -> Floats:
     """What is usual for each number, which is at least the number itself."""
     usual = np.where(sizes < _find_masks(sizes), sizes, 0.0)
-    axes = range(1, sizes.ndim) or (None,)
-    places = reduce(np.minimum, (_largest(usual, axis) for axis in axes))
+    places = _in_places(usual)
     above = places[places > 0]
     if coarse or not above.size:
         return np.asarray(np.maximum(usual.max(initial=0), sizes))
     numbers = sizes.size // max(sizes.shape[1:], default=1)
     least = float(np.quantile(above, 0.5, method="lower")) * _LEAST_OF_ONE / max(1, numbers)
     return np.maximum(np.maximum(places, least), sizes)
+
+
+def _in_places(sizes: Floats) -> Floats:
+    """For each number what is largest in its place."""
+    axes = range(1, sizes.ndim) or (None,)
+    return reduce(np.minimum, (_largest(sizes, axis) for axis in axes))
 
 
 def _largest(sizes: Floats, axis: int | None) -> Floats:

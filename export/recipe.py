@@ -8,7 +8,7 @@ from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from export.order import refuse_order
 from export.step import ImportPath, NotNegative, Positive, Share, Steps
-from serve.base.record import Record
+from serve.base.record import Record, rename_key
 from serve.base.yaml_file import read_yaml
 from serve.bundles.bundle import Name
 from serve.bundles.figures import Task
@@ -116,7 +116,7 @@ class DataSource(Record):
 
 class Floor(Record):
     """What a variant may lose on the held-out split before it is written as rejected. Each is judged on the
-    worse end of its interval: it holds with 95 % confidence."""
+    worse end of its interval (export/proof/bootstrap.py says how sure that is)."""
 
     # How far below the baseline's figure a variant's may be, 0 to 1. These need labels.
     accuracy_drop: Share | None = None
@@ -124,11 +124,16 @@ class Floor(Record):
     worst_class_drop: Share | None = None
     # The least share of held-out rows on which the top class is the baseline's.
     agreement: Share | None = None
-    # At most so far from the baseline's distribution, in nats.
-    kl_divergence: NotNegative | None = None
+    # The mean KL divergence from the baseline's distribution may be at most this, in nats.
+    kl: NotNegative | None = None
     # At least so close to the baseline's embeddings.
     cosine: Share | None = None
     rank_correlation: Share | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, data: Any) -> Any:
+        return rename_key(data, "kl_divergence", "kl")
 
     @model_validator(mode="after")
     def _some(self) -> Self:

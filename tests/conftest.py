@@ -1,6 +1,7 @@
 """What tests of several rooms share: tiny bundles whose answers say which variant gave them."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,16 @@ def make_bundle(
     bundle = Bundle(**fields | changes)
     write_bundle(repository / bundle.model / variant, bundle, {MODEL: content})
     return bundle
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a skipped test fail where `FAIL_SKIPS` is set, as in CI: nothing may be missing there."""
+    report = yield
+    if report.skipped and os.environ.get("FAIL_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"FAIL_SKIPS is set, and this test was skipped: {report.longrepr}"
+    return report
 
 
 @pytest.hookimpl(trylast=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from deployments.ports import free_ports, require_free
 from deployments.processes import stop_on_signals
 from serve.base.errors import ServerFailed
+from serve.base.whole_file import write_whole
 
 _PORT = 8000
 
@@ -32,8 +33,8 @@ def demo(arguments: list[str]) -> int:
         compared = compare(shell, url)
         stories, traffic = roll_out(shell, url)
     summary = put_together(compared, traffic, stories, time.monotonic() - began)
-    _write(OUT / "summary.json", summary.model_dump_json(indent=2) + "\n")
-    _write(OUT / "report.html", render(summary))
+    write_whole(OUT / "summary.json", summary.model_dump_json(indent=2) + "\n")
+    write_whole(OUT / "report.html", render(summary))
     _say(f"done in {summary.took_s:.0f} s: {_short(OUT)}/report.html, {_short(OUT)}/summary.json\n")
     sys.stdout.write(
         (json.dumps(summary.model_dump(mode="json"), indent=2) if options.json else table(summary)) + "\n"
@@ -77,13 +78,6 @@ def _how_to_talk(url: str, pid: int) -> str:
             f"  stop it:       kill {pid}",
         ]
     )
-
-
-def _write(path: Path, content: str) -> None:
-    """Write a file whole or not at all."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(content)
-    scratch.replace(path)
 
 
 def _short(path: Path) -> str:

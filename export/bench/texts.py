@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from export.bench.graph_speed import compare_speed, open_graph
 from export.bench.report import TextPoint
-from export.proof.likeness import mean_cosine, rank_correlation
+from export.proof.likeness import mean_cosine, rank_correlation, similarities
 from serve.base.tensor import Arrays
 
 # (texts, tokens): a short and a long request, and batches of both.
@@ -87,8 +87,7 @@ def _rank(base: Embeddings, other: Embeddings) -> float:
 
 def _nearest(embeddings: Embeddings) -> NDArray[np.int64]:
     """The number of each row's nearest neighbour by cosine, itself left out."""
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    similar = unit @ unit.T
+    similar = similarities(embeddings)
     np.fill_diagonal(similar, -np.inf)
     nearest: NDArray[np.int64] = similar.argmax(1)
     return nearest

@@ -78,6 +78,11 @@ def free_name(name: str, taken: Collection[str]) -> str:
     return name
 
 
+def free_node_name(name: str, graph: Any) -> str:
+    """The name, or one like it that no node of the graph has: onnxruntime refuses two nodes of one name."""
+    return free_name(name, {node.name for node in graph.node})
+
+
 def values_of(graph: Any) -> set[str]:
     """The names of all its values, those of the graphs inside it too."""
     names = {item.name for item in (*graph.input, *graph.output, *graph.initializer)}

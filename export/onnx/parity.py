@@ -13,6 +13,7 @@ from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from export.forward import forward, to_tensors
 from export.nearness import SAME_FLOATS, largest_apart
+from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import PROBES, distance, probe
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.bundles.figures import Parity
@@ -26,11 +27,15 @@ def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: S
     for size, share in PROBES:
         inputs = probe(rows, size, share)
         sizes = _sizes(signature, inputs)
-        for spec, came, wanted in zip(
-            signature.outputs, _run(session, inputs, size), ask_torch(model, inputs, size), strict=True
-        ):
+        answers = zip(_run(session, inputs, size), ask_torch(model, inputs, size), strict=True)
+        for index, (spec, (came, wanted)) in enumerate(zip(signature.outputs, answers, strict=True)):
             _require_shape(spec, came, wanted, sizes, size)
-            largest = max(largest, _require_same(spec.name, came, wanted, size, _explain(model)))
+            if not (apart := largest_apart(came, wanted)) <= SAME_FLOATS:
+                rounding = measure_rounding(graph, inputs)[index]
+                if not largest_apart(came, wanted, rounding=rounding) <= SAME_FLOATS:
+                    told = f"on {size} rows {_tell(spec.name, came, wanted, apart)}: {_explain(model)}"
+                    raise ExportFailed(told)
+            largest = max(largest, distance(came, wanted))
     return Parity(batch_sizes=tuple(size for size, _ in PROBES), max_abs_difference=largest)
 
 
@@ -114,11 +119,8 @@ def _explain(model: torch.nn.Module) -> str:
     return "the graph is not the model; does `forward` depend on randomness, on the batch size or on values?"
 
 
-def _require_same(name: str, came: NDArray[Any], wanted: NDArray[Any], rows: int, advice: str) -> float:
-    """The largest difference. Raises ExportFailed, with the advice, where it is more than rounding."""
-    if not (share := largest_apart(came, wanted)) <= SAME_FLOATS:
-        raise ExportFailed(
-            f"on {rows} rows the graph's {name} {list(came.shape)} is up to {share:.2g} of a value away from "
-            f"torch's {list(wanted.shape)}, whose largest value is {np.abs(wanted).max():.2g}: {advice}"
-        )
-    return distance(came, wanted)
+def _tell(name: str, came: NDArray[Any], wanted: NDArray[Any], share: float) -> str:
+    return (
+        f"the graph's {name} {list(came.shape)} is up to {share:.2g} of a value away from torch's "
+        f"{list(wanted.shape)}, whose largest value is {np.abs(wanted).max():.2g}"
+    )

@@ -6,13 +6,14 @@ from export.data.labels import name_class
 from export.errors import InvalidData
 from export.proof.bootstrap import CONFIDENCE
 from export.recipe import Floor
+from serve.bundles.criterion import FAR
 from serve.bundles.figures import Compared, Meaning, OutputFigures, Quality, Task
 
 # Figures that differ by less than this differ by rounding alone.
 _ROUNDING = 1e-9
 _DROPS = {"accuracy_drop": "accuracy", "macro_f1_drop": "macro_f1", "worst_class_drop": "worst_class"}
 _LEAST = ("agreement", "cosine", "rank_correlation")
-_CLASSES = (*_DROPS, "agreement", "kl_divergence")
+_CLASSES = (*_DROPS, "agreement", "kl")
 _EMBEDDING = ("cosine", "rank_correlation")
 # What outputs after the first must agree in where the floor says nothing of them.
 _OTHERS = 0.9
@@ -48,12 +49,12 @@ def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, la
     if meaning.kind != "classes" and labelled:
         raise InvalidData(
             f"the held-out labels are classes, and the first output `{name}` holds {what}: give None for "
-            f"labels and limit agreement, the share of rows whose numbers stay within a fifth of their "
-            "standard deviation; or name an output of scores per class first"
+            f"labels and limit agreement, the share of rows whose numbers stay within {FAR} standard "
+            "deviations of the baseline's; or name an output of scores per class first"
         )
-    if floor.kl_divergence is not None:
+    if floor.kl is not None:
         raise InvalidData(
-            f"the floor limits kl_divergence, and the first output `{name}` holds {what}, which make no "
+            f"the floor limits kl, and the first output `{name}` holds {what}, which make no "
             "distribution; limit agreement instead"
         )
 
@@ -134,10 +135,10 @@ def _judge_numbers(output: OutputFigures) -> str | None:
 
 
 def _judge_divergence(floor: Floor, quality: Quality) -> str | None:
-    most, figure = floor.kl_divergence, quality.kl_divergence
+    most, figure = floor.kl, quality.kl
     if most is None or figure is None or figure.high <= most + _ROUNDING:
         return None
     return (
-        f"kl_divergence from the baseline is {figure.value:.5f}, with {quality.confidence:.0%} confidence at "
-        f"most {figure.high:.5f}; allowed are {most:.5f}"
+        f"the KL divergence (kl) from the baseline is {figure.value:.5f}, with {quality.confidence:.0%} "
+        f"confidence at most {figure.high:.5f}; allowed are {most:.5f}"
     )

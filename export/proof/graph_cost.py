@@ -17,10 +17,16 @@ Rule = Callable[[list[Shape], Shape, Mapping[str, Any]], int]
 def count_multiply_adds(model: Any, inputs: Arrays) -> int:
     """Those of matrix products, convolutions, attention and recurrent layers for these inputs. The graph is
     run once to learn the shapes."""
-    return sum(count_by_output(model, inputs).values())
+    return sum(_count_by_output(model, inputs).values())
 
 
-def count_by_output(model: Any, inputs: Arrays) -> dict[str, int]:
+def count_by_node(model: Any, inputs: Arrays) -> dict[str, int]:
+    """The same for each node, by its name; 0 for other operators. Every node must have a name."""
+    by_output = _count_by_output(model, inputs)
+    return {node.name: sum(by_output.get(name, 0) for name in node.output) for node in model.graph.node}
+
+
+def _count_by_output(model: Any, inputs: Arrays) -> dict[str, int]:
     """The same for each of these operators, by the first output that it has."""
     counted = [node for node in model.graph.node if node.op_type in _RULES]
     constants = {item.name: tuple(item.dims) for item in model.graph.initializer}
@@ -77,3 +83,5 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"), _recurrent),
     **dict.fromkeys(("Attention", "MultiHeadAttention", "QAttention"), _attention),
 }
+# Whose multiply-adds are counted.
+COUNTED = frozenset(_RULES)

@@ -5,23 +5,16 @@ from numpy.typing import NDArray
 
 from export.proof.bootstrap import CONFIDENCE, Floats, Interval, mean_intervals
 from serve.bundles.figures import Estimate
+from serve.engine.closeness import cosine_of
 
 _DRAWS = 200
 # All pairs of these: more rows cost their square.
 _MOST_ROWS = 256
 
 
-def cosines(baseline: Floats, variant: Floats) -> Floats:
-    """The cosine between the two embeddings of each row, for two arrays [rows, width]; 1 where both are 0."""
-    products = np.einsum("rw,rw->r", baseline, variant)
-    lengths = np.linalg.norm(baseline, axis=1) * np.linalg.norm(variant, axis=1)
-    same = (baseline == variant).all(axis=1)
-    return np.where(same, 1.0, np.clip(products / np.where(lengths > 0, lengths, 1), -1, 1))
-
-
 def mean_cosine(baseline: Floats, variant: Floats, seed: int) -> Estimate:
     """The mean over rows of the cosine between the two embeddings."""
-    values = cosines(baseline, variant)
+    values = cosine_of(baseline, variant)
     [(low, high)] = mean_intervals(values[:, None], np.ones(len(values)), seed)
     mean = float(values.mean())
     return Estimate(value=mean, low=min(low, mean), high=max(high, mean))
@@ -35,14 +28,15 @@ def rank_correlation(baseline: Floats, variant: Floats, seed: int) -> Estimate |
     if rows < 3:
         return None
     chosen = np.sort(random.choice(rows, min(rows, _MOST_ROWS), replace=False))
-    orders = [_order(_similarities(embeddings[chosen])) for embeddings in (baseline, variant)]
+    orders = [_order(similarities(embeddings[chosen])) for embeddings in (baseline, variant)]
     value = _spearman(orders, np.arange(len(chosen)))
     drawn = [_spearman(orders, random.integers(0, len(chosen), len(chosen))) for _ in range(_DRAWS)]
     low, high = _percentiles(np.array(drawn))
     return Estimate(value=value, low=min(low, value), high=max(high, value))
 
 
-def _similarities(embeddings: Floats) -> Floats:
+def similarities(embeddings: Floats) -> Floats:
+    """The cosines of all pairs of rows, [rows, rows] of [rows, width]; 0 with a row of zeros."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit = embeddings / np.where(lengths > 0, lengths, 1)
     similar: Floats = unit @ unit.T

@@ -1,12 +1,13 @@
 """Quality: how well a variant answers the held-out rows beside its baseline, with intervals."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.data.labels import IGNORE, Labels
-from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals, share_interval
+from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals
 from export.proof.confusion import count_confusions
 from export.proof.label_metrics import Items, compare_by_labels
 from export.proof.likeness import mean_cosine, rank_correlation
@@ -38,6 +39,8 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
     else:
         meaning = meaning or read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
         differences = compare_all(task, meaning, baseline_answers, answers)
+        if meaning.kind == "classes":
+            differences = replace(differences, counted=_counted(baseline_answers, labels))
         quality = Quality(
             task=task,
             rows=len(answers),
@@ -69,15 +72,14 @@ def _measure_classes(
     seed: int,
 ) -> dict[str, Any]:
     """The figures that only scores of classes have, by their names."""
-    counted = _counted(answers[0], labels)
+    counted = differences.counted
+    assert counted is not None, "the caller has said which"
     row = np.nonzero(counted)[0]
     scores, others = (item[counted] for item in answers)
     items = Items(rows=len(counted), row=row, baseline=scores.argmax(axis=1), variant=others.argmax(axis=1))
     known = None if labels is None else labels[:, : counted.shape[1]][counted] if labels.ndim > 1 else labels
-    divergences = None if differences.kl is None else differences.kl[counted]
     figures: dict[str, Any] = {
-        "agreement": _agreement(items, ~differences.differ[counted]),
-        "kl_divergence": None if divergences is None else _divergence(items, divergences, seed),
+        "kl": None if differences.row_kl is None else _divergence(differences.row_kl, counted, seed),
         "disagreements": _disagreements(items, known),
         "confusions": count_confusions(items.baseline, items.variant),
     }
@@ -101,15 +103,10 @@ def _counted(answers: Array, labels: Labels | None) -> NDArray[np.bool_]:
     return exist
 
 
-def _agreement(items: Items, alike: NDArray[np.bool_]) -> Estimate:
-    agree = alike.astype(np.float64)
-    low, high = share_interval(items.per_row(agree), items.per_row(np.ones(len(agree))))
-    return Estimate(value=float(agree.mean()), low=low, high=high)
-
-
-def _divergence(items: Items, divergence: Floats, seed: int) -> Estimate:
-    counts = items.per_row(np.ones(len(divergence)))
-    [(low, high)] = mean_intervals(items.per_row(divergence)[:, None], counts, seed)
+def _divergence(row_kl: Floats, counted: NDArray[np.bool_], seed: int) -> Estimate:
+    """The mean over the rows that hold an answer, as a shadow's comparison has it."""
+    divergence = row_kl[counted.reshape(len(counted), -1).any(axis=1)]
+    [(low, high)] = mean_intervals(divergence[:, None], np.ones(len(divergence)), seed)
     mean = float(divergence.mean())
     return Estimate(value=mean, low=min(low, mean), high=max(high, mean))
 
@@ -137,6 +134,6 @@ def _without_doubt(quality: Quality) -> Quality:
         if isinstance(figure, Compared):
             certain[name] = Compared(value=figure.value, change=0, low=0, high=0)
         elif isinstance(figure, Estimate):
-            value = 0.0 if name == "kl_divergence" else 1.0
+            value = 0.0 if name == "kl" else 1.0
             certain[name] = Estimate(value=value, low=value, high=value)
     return quality.model_copy(update=certain)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
 from serve.base.tensor import TensorSpec
+from serve.bundles.criterion import FAR
 from serve.bundles.figures import Task
 
 # Dimensions of the first output, the last of them fixed.
@@ -44,20 +45,27 @@ def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]
 
 
 def _require_shape(task: Task, first: TensorSpec) -> None:
-    form = _FORMS[task]
-    if len(first.shape) == len(form) and isinstance(first.shape[-1], int):
+    fitting = [name for name in _FORMS if _fits(name, first)]
+    if task in fitting:
         return
+    forms = ", ".join(f"{name} [{', '.join(form)}]" for name, form in _FORMS.items())
+    others = f"that fits {' and '.join(fitting)}" if fitting else "that fits none of these"
     raise ExportFailed(
-        f"the first output {first.name} has the shape {list(first.shape)}, and the task {task} takes "
-        f"[{', '.join(form)}] with a fixed last dimension: name an output of that shape first in `outputs`, "
-        "or write `task: regression` without labels, which compares numbers of any shape one by one"
+        f"the first output {first.name} has the shape {list(first.shape)}, and the task is {task}; of the "
+        f"tasks that take one shape, with a fixed last dimension ({forms}), {others}: name an output of the "
+        "task's shape first in `outputs`, or write `task: regression` without labels, which compares numbers "
+        "of any shape one by one"
     )
+
+
+def _fits(task: str, first: TensorSpec) -> bool:
+    return len(first.shape) == len(_FORMS[task]) and isinstance(first.shape[-1], int)
 
 
 def _refuse_labels(first: TensorSpec, data: Data) -> None:
     if data.held_out.labels is None:
         return
-    rule = "stays within a fifth of the standard deviation" if first.dtype.kind == "f" else "is the same"
+    rule = f"stays within {FAR} standard deviations" if first.dtype.kind == "f" else "is the same"
     raise InvalidData(
         f"the first output {first.name} is one number, {list(first.shape)}: a label is a class, and it tells "
         f"none apart; give None for labels, and limit agreement, the share of rows whose number {rule}"

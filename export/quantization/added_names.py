@@ -5,9 +5,6 @@ from typing import Any
 
 from export.onnx.graph import Step, insert, rename
 
-# What onnxruntime adds to the name of a value that becomes integers begins so.
-_ADDED = ("_scale", "_zero_point", "_quantized", "_QuantizeLinear", "_DequantizeLinear")
-
 
 def separate(model: Any) -> Any:
     """The model, changed in place: no value is named like another one with `_` and an ending behind it, so
@@ -30,15 +27,10 @@ def separate(model: Any) -> Any:
 
 
 def _hide(graph: Any) -> None:
-    """Let the graph compute under other names where an input or output is named like another one with such
-    an ending: neither can be renamed."""
+    """Let the graph compute under other names where an input or output is named like another one with an
+    ending: neither can be renamed."""
     fixed = {item.name for item in (*graph.input, *graph.output)}
-    hidden = {
-        start
-        for name in fixed
-        for start in _starts(name)
-        if start in fixed and name.removeprefix(start).startswith(_ADDED)
-    }
+    hidden = {start for name in fixed for start in _starts(name) if start in fixed}
 
     def pass_on(name: str) -> Step:
         return ("Identity", {}) if name in hidden else None

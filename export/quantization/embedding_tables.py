@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
+from export.onnx.graph import free_name
 from export.quantization.layers import LEAST_TABLE_WEIGHTS
 from export.rewrites.finish import finish
 
@@ -33,6 +34,7 @@ def explain_none(model: Any) -> str:
 def make_tables(model: Any, layers: Collection[str]) -> Any:
     """The model, changed in place: the lookups named in `layers` read int8 rows, and their scales."""
     constants = {item.name: item for item in model.graph.initializer}
+    taken = {node.name for node in model.graph.node}
     nodes: list[Any] = []
     # Table -> its integers.
     done: dict[str, str] = {}
@@ -46,7 +48,7 @@ def make_tables(model: Any, layers: Collection[str]) -> Any:
             integers = f"{table}_quantized" if f"{table}_quantized" not in constants else f"{table}_rows"
             done[table] = integers
             model.graph.initializer.extend(_quantize_rows(constants[table], integers))
-        nodes.extend(_look_up(node, table, done[table]))
+        nodes.extend(_look_up(node, done[table], taken))
     del model.graph.node[:]
     model.graph.node.extend(nodes)
     return finish(model)
@@ -62,19 +64,13 @@ def _quantize_rows(table: Any, name: str) -> list[Any]:
     ]
 
 
-def _look_up(node: Any, table: str, integers: str) -> list[Any]:
-    made, indices, result = onnx.helper.make_node, node.input[1], node.output[0]
+def _look_up(node: Any, integers: str, taken: Collection[str]) -> list[Any]:
+    made, (table, indices), result = onnx.helper.make_node, node.input, node.output[0]
+    found, steps, scale = (f"{result}_row_{ending}" for ending in ("integers", "steps", "scale"))
+    cast, scales, scaled = (free_name(f"{node.name}_{word}", taken) for word in ("cast", "scales", "scaled"))
     return [
-        made("Gather", [integers, indices], [f"{result}_row_integers"], node.name, axis=0),
-        made(
-            "Cast",
-            [f"{result}_row_integers"],
-            [f"{result}_row_steps"],
-            f"{node.name}_cast",
-            to=onnx.TensorProto.FLOAT,
-        ),
-        made(
-            "Gather", [f"{table}_row_scales", indices], [f"{result}_row_scale"], f"{node.name}_scales", axis=0
-        ),
-        made("Mul", [f"{result}_row_steps", f"{result}_row_scale"], [result], f"{node.name}_scaled"),
+        made("Gather", [integers, indices], [found], node.name, axis=0),
+        made("Cast", [found], [steps], cast, to=onnx.TensorProto.FLOAT),
+        made("Gather", [f"{table}_row_scales", indices], [scale], scales, axis=0),
+        made("Mul", [steps, scale], [result], scaled),
     ]

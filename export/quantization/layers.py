@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx
 
+from export.onnx.graph import free_name, values_of
 from export.quantization.prepare import TRANSPOSED
 
 FLOAT, DOUBLE = int(onnx.TensorProto.FLOAT), int(onnx.TensorProto.DOUBLE)
@@ -28,10 +29,6 @@ class Layer:
     operator: str
     # The initializers that hold its weights.
     weights: tuple[str, ...]
-    # How many weights these are.
-    count: int
-    # Numbers in one position of its output: channels, or neurons.
-    channels: int
     # Where it stood in the torch module, such as `encoder.layer.0.output.dense`; else the node's name.
     path: str
 
@@ -52,14 +49,11 @@ def find_layers(model: Any, operators: Iterable[str], kind: int = FLOAT) -> tupl
             continue
         weights = tuple(node.input[index] for index in WEIGHTS[node.op_type])
         if all(_is_of(kind, constants.get(name)) for name in weights) and _fits(node, constants):
-            sizes = [math.prod(constants[name].dims) for name in weights]
             found.append(
                 Layer(
                     node=node.name,
                     operator=node.op_type,
                     weights=weights,
-                    count=sum(sizes),
-                    channels=_channels(node, constants),
                     path=_path(node, constants, readers),
                 )
             )
@@ -79,7 +73,7 @@ def own_constants(model: Any, nodes: Collection[str]) -> Any:
             if way is not None and len(groups) > 1:
                 copied = model.graph.initializer.add()
                 copied.CopyFrom(constant)
-                copied.name = f"{constant.name}_of_{members[0].name}"
+                copied.name = free_name(f"{constant.name}_of_{members[0].name}", values_of(model.graph))
                 for node in members:
                     node.input[way[0]] = copied.name
     return model
@@ -121,17 +115,6 @@ def _fits(node: Any, constants: Mapping[str, Any]) -> bool:
         enough = math.prod(table.dims) >= LEAST_TABLE_WEIGHTS
         return axis == 0 and len(table.dims) == 2 and enough and node.input[1] not in constants
     return True
-
-
-def _channels(node: Any, constants: Mapping[str, Any]) -> int:
-    dims = list(constants[node.input[WEIGHTS[node.op_type][-1]]].dims)
-    if node.op_type == "Conv" or (node.op_type == "Gemm" and _is_transposed(node)):
-        return int(dims[0])
-    if node.op_type == "LSTM":
-        # The recurrent weights, [directions, 4 * hidden, hidden].
-        return int(dims[0] * dims[2])
-    # An Attention's weights make three things of each position: query, key and value.
-    return int(dims[-1] // 3 if node.op_type == "Attention" else dims[-1])
 
 
 def _is_transposed(node: Any) -> bool:

@@ -10,6 +10,7 @@ import onnx
 from onnx import numpy_helper
 from onnxruntime.quantization import quant_pre_process
 
+from export.onnx.graph import free_name, free_node_name
 from export.quantization.added_names import separate
 from export.quantization.calibration import TensorWatch
 from export.rewrites.finish import finish
@@ -35,13 +36,22 @@ def prepare(graph: bytes) -> Any:
         # Its symbolic shapes would name sizes; types are enough, and onnxruntime knows those.
         quant_pre_process(folder / "float.onnx", folder / "prepared.onnx", skip_symbolic_shape=True)
         model = onnx.load(folder / "prepared.onnx")
-    counts = Counter(node.name for node in model.graph.node)
-    for number, node in enumerate(model.graph.node):
-        if not node.name or counts[node.name] > 1:
-            node.name = f"{node.op_type}_{number}_of_{node.output[0]}"
-        if node.name.endswith(_ADDED):
-            node.name += f".{number}"
+    _name_nodes(model.graph)
     return _simplify_gemms(_name_types(separate(model)))
+
+
+def _name_nodes(graph: Any) -> None:
+    """In place: every node has a name of its own, which none has that onnxruntime adds."""
+    taken = Counter(node.name for node in graph.node)
+    for number, node in enumerate(graph.node):
+        name = node.name
+        if not name or taken[name] > 1:
+            name = f"{node.op_type}_{number}_of_{node.output[0]}"
+        if name.endswith(_ADDED):
+            name += f".{number}"
+        if name != node.name:
+            node.name = free_name(name, taken)
+            taken[node.name] += 1
 
 
 def _name_types(model: Any) -> Any:
@@ -101,21 +111,23 @@ def _simplify(wiring: Wiring, node: Any) -> list[Any]:
 
 
 def _add_after(wiring: Wiring, node: Any, beta: float) -> list[Any]:
-    added, output = node.input[2], node.output[0]
+    added, output, graph = node.input[2], node.output[0], wiring.model.graph
     made = onnx.helper.make_node
     del node.input[2:]
     node.output[0] = f"{output}_without_bias"
-    wiring.model.graph.value_info.append(_like_output(wiring.model, output, node.output[0]))
+    graph.value_info.append(_like_output(wiring.model, output, node.output[0]))
     nodes = []
     if beta != 1:
         kind = _known(wiring.model, output).type.tensor_type.elem_type
         dtype = onnx.helper.tensor_dtype_to_np_dtype(kind)
         factor = wiring.add_constant(f"{output}_beta", np.array(beta, dtype))
-        nodes.append(made("Mul", [added, factor], [f"{output}_bias"], f"{node.name}_beta"))
+        name = free_node_name(f"{node.name}_beta", graph)
+        nodes.append(made("Mul", [added, factor], [f"{output}_bias"], name))
         added = f"{output}_bias"
         # It may be smaller than the output.
-        wiring.model.graph.value_info.append(onnx.helper.make_tensor_value_info(added, kind, None))
-    return [*nodes, made("Add", [node.output[0], added], [output], f"{node.name}_bias")]
+        graph.value_info.append(onnx.helper.make_tensor_value_info(added, kind, None))
+    name = free_node_name(f"{node.name}_bias", graph)
+    return [*nodes, made("Add", [node.output[0], added], [output], name)]
 
 
 def split_gemms(model: Any) -> Any:
@@ -147,9 +159,10 @@ def _split(node: Any, model: Any, constants: dict[str, Any], transposed: bool) -
         return [onnx.helper.make_node("MatMul", [node.input[0], weight], node.output, node.name)]
     product = f"{node.output[0]}_without_bias"
     model.graph.value_info.append(_like_output(model, node.output[0], product))
+    bias = free_node_name(f"{node.name}_bias", model.graph)
     return [
         onnx.helper.make_node("MatMul", [node.input[0], weight], [product], node.name),
-        onnx.helper.make_node("Add", [product, node.input[2]], node.output, f"{node.name}_bias"),
+        onnx.helper.make_node("Add", [product, node.input[2]], node.output, bias),
     ]
 
 

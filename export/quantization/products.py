@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from export.onnx.graph import free_name
 from export.rewrites.finish import DOMAIN, finish
 from export.rewrites.wiring import Linear, Wiring, find_linears
 from export.step import Quantize
@@ -58,6 +59,7 @@ class _Rewriter:
         )
         # Activations that are integers already, and the names of these, their scale and their zero point.
         self._quantized: dict[str, list[str]] = {}
+        self._taken = {node.name for node in wiring.model.graph.node}
 
     def multiply(self, linear: Linear) -> list[Any]:
         activation, weight = linear.product.input
@@ -79,7 +81,7 @@ class _Rewriter:
         return [
             *nodes,
             _product(inputs, scaled[0], name),
-            onnx.helper.make_node("Mul", scaled, [output], f"{name}_scaled"),
+            onnx.helper.make_node("Mul", scaled, [output], free_name(f"{name}_scaled", self._taken)),
         ]
 
     def _quantize(self, activation: str) -> list[Any]:
@@ -93,7 +95,7 @@ class _Rewriter:
             source, low, high = self._find_range(activation, self._ranges)
         for part, value in zip(parts[1:], choose_steps(low, high, self._settings.activations), strict=True):
             self._wiring.add_constant(part, value)
-        name = f"{activation}_quantize"
+        name = free_name(f"{activation}_quantize", self._taken)
         return [*nodes, onnx.helper.make_node("QuantizeLinear", [source, *parts[1:]], parts[:1], name)]
 
     def _divide(self, activation: str, shares: str) -> list[Any]:
@@ -102,18 +104,19 @@ class _Rewriter:
             f"{activation}_{suffix}" for suffix in ("absolute", "largest", "limit", "least", "last_axis")
         )
         made = onnx.helper.make_node
+        names = [f"{activation}_{verb}" for verb in ("abs", "reduce", "max", "divide")]
+        names = [free_name(name, self._taken) for name in names]
         self._wiring.add_constant(least, _LEAST)
-        name = f"{activation}_reduce"
         if self._opset < _AXES_AS_INPUT:
-            reduce = made("ReduceMax", [absolute], [largest], name, axes=[-1], keepdims=1)
+            reduce = made("ReduceMax", [absolute], [largest], names[1], axes=[-1], keepdims=1)
         else:
             self._wiring.add_constant(axes, np.array([-1], np.int64))
-            reduce = made("ReduceMax", [absolute, axes], [largest], name, keepdims=1)
+            reduce = made("ReduceMax", [absolute, axes], [largest], names[1], keepdims=1)
         return [
-            made("Abs", [activation], [absolute], f"{activation}_abs"),
+            made("Abs", [activation], [absolute], names[0]),
             reduce,
-            made("Max", [largest, least], [limit], f"{activation}_max"),
-            made("Div", [activation, limit], [shares], f"{activation}_divide"),
+            made("Max", [largest, least], [limit], names[2]),
+            made("Div", [activation, limit], [shares], names[3]),
         ]
 
     def _find_range(self, activation: str, ranges: Ranges) -> tuple[str, float, float]:

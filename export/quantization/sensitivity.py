@@ -5,16 +5,12 @@ multiply-adds, not its measured time: milliseconds differ from run to run, and w
 
 import bisect
 import functools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
-
-import numpy as np
 
 from export.artifacts import Context, Note
 from export.data.datasets import Split
 from export.errors import StepFailed
-from export.quantization.calibration import TensorWatch
 from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
 from export.training.scores import distance, likeness, read_baseline
@@ -42,15 +38,6 @@ class _Block:
     multiply_adds: int
     # How much of the divergence from the float graph goes away when this block alone stays in float.
     gain: float
-
-
-def count_multiply_adds(model: Any, layers: Sequence[Layer], split: Split) -> dict[Layer, int]:
-    """What each layer of the float model multiplies for one row, the split's first: every weight once for
-    every position of its output (pixel, token, step)."""
-    outputs = {node.name: node.output[0] for node in model.graph.node}
-    watch = TensorWatch(model, tuple(outputs[layer.node] for layer in layers))
-    values = watch.look(split.take(np.zeros(1, np.int64)))
-    return {layer: values[outputs[layer.node]].size // layer.channels * layer.count for layer in layers}
 
 
 def find_sensitive(

@@ -20,6 +20,7 @@ from onnxruntime.quantization import (
 from onnxruntime.quantization.calibrate import save_tensors_data
 
 from export.errors import StepFailed
+from export.onnx.graph import free_node_name
 from export.quantization.layers import WEIGHTS, own_constants
 from export.quantization.products import Ranges, make_products
 from export.rewrites.finish import sort
@@ -54,6 +55,9 @@ def is_attentive(model: Any) -> bool:
     would set the ranges."""
     # A Softmax at the very end is a classifier's; one whose result is read is attention's.
     outputs = {item.name for item in model.graph.output}
+    outputs |= {
+        node.input[0] for node in model.graph.node if node.op_type == "Identity" and node.output[0] in outputs
+    }
     return any(
         node.op_type in _NORMALIZED and not (node.op_type == "Softmax" and node.output[0] in outputs)
         for node in model.graph.node
@@ -171,7 +175,8 @@ def _hold_floats(model: Any) -> Any:
             if paired and maker is not None and maker.op_type == "DequantizeLinear":
                 held, output = f"{node.output[0]}_float", node.output[0]
                 node.output[0] = held
-                nodes.append(onnx.helper.make_node("Sum", [held], [output], f"{node.name}_float"))
+                name = free_node_name(f"{node.name}_float", model.graph)
+                nodes.append(onnx.helper.make_node("Sum", [held], [output], name))
     copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del model.graph.node[:]
     model.graph.node.extend(copies)

@@ -25,7 +25,7 @@ _QUALITY = {
     "worst_class": "worst class",
     "loss": "loss",
     "agreement": "agreement",
-    "kl_divergence": "KL divergence",
+    "kl": "KL divergence",
     "cosine": "cosine",
     "rank_correlation": "rank correlation",
 }

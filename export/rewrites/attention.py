@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from export.onnx.graph import free_name, free_node_name, values_of
 from export.rewrites.finish import finish
 from export.rewrites.wiring import Wiring, insert_before, read_attribute
 
@@ -48,14 +49,15 @@ def _replace(model: Any, found: _Found, masks: dict[str, str]) -> None:
     inputs = list(found.inputs)
     if found.mask:
         if found.mask not in masks:
-            masks[found.mask] = f"{found.mask}_for_attention"
-            insert_before(model, node, _widen(model, found.mask, inputs[0]))
+            nodes = _widen(model, found.mask, inputs[0])
+            masks[found.mask] = nodes[-1].output[0]
+            insert_before(model, node, nodes)
         inputs.append(masks[found.mask])
     made = onnx.helper.make_node(
         "Attention",
         inputs,
         node.output,
-        f"{node.name}_attention",
+        free_node_name(f"{node.name}_attention", model.graph),
         q_num_heads=found.heads,
         kv_num_heads=found.heads,
         scale=found.scale,
@@ -65,12 +67,15 @@ def _replace(model: Any, found: _Found, masks: dict[str, str]) -> None:
 
 def _widen(model: Any, mask: str, query: str) -> list[Any]:
     """The mask with a row for every query: the operator does not repeat one itself."""
-    one, length, shape = (f"{mask}_{part}" for part in ("one", "queries", "shape"))
+    taken = values_of(model.graph) | {node.name for node in model.graph.node}
+    one, length, shape, wide = (
+        free_name(f"{mask}_{part}", taken) for part in ("one", "queries", "shape", "for_attention")
+    )
     model.graph.initializer.append(onnx.numpy_helper.from_array(np.array([1], np.int64), one))
     return [
         onnx.helper.make_node("Shape", [query], [length], length, start=1, end=2),
         onnx.helper.make_node("Concat", [one, one, length, one], [shape], shape, axis=0),
-        onnx.helper.make_node("Expand", [mask, shape], [f"{mask}_for_attention"], f"{mask}_widen"),
+        onnx.helper.make_node("Expand", [mask, shape], [wide], wide),
     ]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from export.onnx.graph import free_node_name
 from export.rewrites.smoothing import Extents
 from export.rewrites.wiring import Linear, Wiring, find_linears, insert_before
 
@@ -96,7 +97,8 @@ def _split(model: Any, name: str, clip: float, neurons: NDArray[np.int64], offse
     wiring.set_constant(before.addition, index, np.pad(np.append(bias, bias[neurons] - offsets), (0, empty)))
     wiring.set_constant(behind.product, 1, np.pad(np.vstack([outer, outer[neurons]]), ((0, empty), (0, 0))))
     limit = wiring.add_constant(f"{name}_limit", np.array(clip, np.float32))
-    clipped = onnx.helper.make_node("Clip", [name, "", limit], [f"{name}_clipped"], f"{name}_clip")
+    called = free_node_name(f"{name}_clip", model.graph)
+    clipped = onnx.helper.make_node("Clip", [name, "", limit], [f"{name}_clipped"], called)
     insert_before(model, behind.product, [clipped])
     behind.product.input[0] = f"{name}_clipped"
     return {name, before.product.output[0], before.output, f"{name}_clipped"}

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from export.onnx.graph import free_node_name
 from export.rewrites.wiring import Linear, Wiring, find_linears, insert_before, read_attribute
 
 # Tensor -> least and largest value of every channel.
@@ -98,7 +99,8 @@ def _give_back(
         return
     scaled, whole = f"{name}_scaled", f"{name}_whole"
     factor = wiring.add_constant(f"{name}_channel_scale", scale.astype(np.float32))
-    nodes = [onnx.helper.make_node("Mul", [name, factor], [scaled], scaled)]
+    names = [free_node_name(item, wiring.model.graph) for item in (scaled, whole)]
+    nodes = [onnx.helper.make_node("Mul", [name, factor], [scaled], names[0])]
     linears = {linear.output: linear for linear in find_linears(wiring) if linear.addition is not None}
     for reader in readers:
         others = [item for item in reader.input if item != name]
@@ -113,7 +115,7 @@ def _give_back(
                 reader.input[index] = source
     if any(whole in reader.input for reader in readers):
         shift = wiring.add_constant(f"{name}_channel_centre", centre.astype(np.float32))
-        nodes.append(onnx.helper.make_node("Add", [scaled, shift], [whole], whole))
+        nodes.append(onnx.helper.make_node("Add", [scaled, shift], [whole], names[1]))
     first = next(node for node in wiring.model.graph.node if {scaled, whole} & set(node.input))
     insert_before(wiring.model, first, nodes)
 

@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from export.onnx.graph import free_name, values_of
 from export.rewrites.finish import names_read
 
 
@@ -53,7 +54,8 @@ class Wiring:
             self.constants[name].CopyFrom(value)
         else:
             self._readers[name].remove(node)
-            node.input[index] = self.add_constant(f"{name}_of_{node.name}", np.asarray(array, np.float32))
+            copied = free_name(f"{name}_of_{node.name}", values_of(self.model.graph))
+            node.input[index] = self.add_constant(copied, np.asarray(array, np.float32))
             self._readers[node.input[index]] = [node]
 
 

@@ -4,24 +4,26 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import onnx
 
 from export.artifacts import Context, Exported, Note
 from export.errors import StepFailed
 from export.onnx.graph import clean
 from export.onnx.patterns import match as match_names
+from export.proof.graph_cost import count_by_node
 from export.proof.graph_stats import longest_row
 from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
 from export.quantization import weight_only as weights
-from export.quantization.account import OPERATORS, account
+from export.quantization.account import OPERATORS, account, find_inside
 from export.quantization.calibration import calibrate
 from export.quantization.keeping import find_untrue
 from export.quantization.layers import DOUBLE, Layer, find_layers
 from export.quantization.operator_trial import TrialPlan
 from export.quantization.outlier_channels import level
 from export.quantization.prepare import prepare, split_gemms
-from export.quantization.sensitivity import SensitiveLayers, count_multiply_adds, find_sensitive
+from export.quantization.sensitivity import SensitiveLayers, find_sensitive
 from export.rewrites.norms import unskip
 from export.rewrites.rewritten import measure_errors, prove_same, require_same_interface
 from export.rewrites.single import to_single
@@ -92,8 +94,8 @@ def _find_sensitive(
         model = plan.make([layer for layer in layers if layer not in kept], left)
         return bytes(model.SerializeToString())
 
-    weighted = [layer for layer in layers if layer.operator not in tables.OPERATORS]
-    costs = count_multiply_adds(plan.model, weighted, context.data.search)
+    cost_of = count_by_node(plan.model, context.data.search.take(np.zeros(1, np.int64)))
+    costs = {layer: cost_of[layer.node] for layer in layers if layer.operator not in tables.OPERATORS}
     assert plan.settings.faithful is not None
     return find_sensitive(graph, costs, make, plan.settings.faithful, context)
 
@@ -126,9 +128,10 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
                 f"{doubles[0].path!r}, are float64, and only float32 ones become integers; build the model "
                 "in float32 (torch: `.float()`, and no `.double()` in `forward`)"
             )
+        inside = "".join(f" ({len(names)} more: {reason})" for reason, names in find_inside(model).items())
         raise StepFailed(
-            f"quantization changed nothing: the graph has {found} and none of {', '.join(operators)} with "
-            f"constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"
+            f"quantization changed nothing: the graph has {found}{inside} and none of {', '.join(operators)} "
+            f"with constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"
         )
     if not settings.embeddings:
         return layers

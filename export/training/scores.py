@@ -59,17 +59,16 @@ def likeness(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split
 
 
 def distance(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split: Split) -> float:
-    """The mean over rows (or tokens) of KL(wanted || came) between classes, of 1 - cosine of embeddings, of
-    the squared difference of numbers over their variance."""
+    """The mean over rows of KL(wanted || came) between classes (of each row's mean over its tokens), or of
+    1 - cosine of embeddings; or the mean squared difference of numbers over their variance."""
     if meaning.kind == "numbers":
         spread = np.maximum(np.asarray(meaning.spread), np.finfo(np.float32).tiny)
         return float(np.nanmean(np.square((_without_padding(wanted, split) - came) / spread)))
     if meaning.kind == "vectors":
         return 1 - likeness(task, meaning, wanted, came, split)
     differences = compare(task, _without_padding(wanted, split), came, meaning.model_copy(update=_OF_CLASSES))
-    assert differences.kl is not None, "classes have one, but for chances"
-    counted = np.ones_like(differences.differ) if differences.counted is None else differences.counted
-    return float(differences.kl[counted].mean())
+    assert differences.row_kl is not None, "classes have one, but for chances"
+    return float(differences.row_kl.mean())
 
 
 def _without_padding(answers: Answers, split: Split) -> Answers:

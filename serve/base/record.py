@@ -39,6 +39,15 @@ def nearest(name: str, known: Any) -> str:
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(names)) or 'none'}"
 
 
+def rename_key(data: Any, old: str, new: str) -> Any:
+    """What an older version has written under the key `old`, under its name now; other data as they are."""
+    if not isinstance(data, Mapping) or old not in data:
+        return data
+    if new in data:
+        raise ValueError(f"{old!r} is the older name of {new!r}; give one of the two")
+    return {new if key == old else key: value for key, value in data.items()}
+
+
 def explain(error: ValidationError) -> str:
     """Every fault of a failed validation, each with the place where it stands."""
     faults = []

@@ -1,11 +1,11 @@
 """Figures: what was measured of a variant, as its bundle carries it: quality, speed, size."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
-from serve.base.record import Record
+from serve.base.record import Record, rename_key
 
 Task = Literal["classification", "token_classification", "embedding", "regression"]
 Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
@@ -119,8 +119,8 @@ class Quality(Record):
     # Share of rows (or tokens) on which all outputs say the same as the baseline's: the top class of scores
     # of classes; of other numbers nearly the same. None: embeddings have other figures.
     agreement: Estimate | None = None
-    # Mean over rows of KL(baseline's distribution || the variant's), in nats.
-    kl_divergence: Estimate | None = None
+    # The mean over rows of KL(baseline's distribution || the variant's), in nats.
+    kl: Estimate | None = None
     # Mean over rows of the cosine between the two embeddings.
     cosine: Estimate | None = None
     # Spearman's, between the similarities of all pairs of rows.
@@ -132,6 +132,11 @@ class Quality(Record):
     confusions: tuple[Confusion, ...] = ()
     # Every output, in the signature's order; empty: nothing was measured, or by an older export.
     outputs: tuple[OutputFigures, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_older(cls, data: Any) -> Any:
+        return rename_key(data, "kl_divergence", "kl")
 
 
 class SpeedPoint(Record):

@@ -20,6 +20,8 @@ const TITLES = {
   disagreement: "Disagreement",
   slices: "Slices",
   cosine: "Cosine",
+  kl: "KL divergence",
+  // What trails of older versions call it.
   KL: "KL divergence",
 };
 const STANDINGS = { harm: "harm shown", suspicion: "suspicion", proven: "shown to be safe", open: "open" };

@@ -71,7 +71,7 @@ def test_one_number_a_row_is_judged_by_how_near_it_is(tmp_path: Path, after: tup
     assert bundle.rejected is not None
     assert bundle.figures.quality.agreement is not None
     assert bundle.figures.quality.agreement.value < 0.9
-    assert bundle.figures.quality.kl_divergence is None
+    assert bundle.figures.quality.kl is None
     assert bundle.figures.quality.outputs[0].r2 is not None
 
 
@@ -126,7 +126,7 @@ def test_a_baseline_of_one_class_is_no_proof(
 def test_a_figure_that_means_nothing_ends_the_export(tmp_path: Path) -> None:
     """Before any variant is made; nothing is written."""
     with pytest.raises(InvalidData, match=r"`scores` holds numbers .*limit agreement instead"):
-        export(tmp_path, one_number(), (6,), [], floor={"kl_divergence": 0.1})
+        export(tmp_path, one_number(), (6,), [], floor={"kl": 0.1})
     assert not (tmp_path / "models" / "mixed" / "fp32").exists()
 
 
@@ -200,7 +200,7 @@ def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path) -> None:
         _STUDENT,
         data={"factory": "MODULE:trained"},
         outputs=["scores", "second"],
-        floor={"kl_divergence": 9},
+        floor={"kl": 9},
     )
     bundle = outcome.model.bundles["small"]
     first, second = bundle.figures.quality.outputs

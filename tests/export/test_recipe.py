@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from export.recipe import load_recipe
+from export.recipe import Floor, load_recipe
 from export.step import Prune, Quantize
 from serve.base.errors import InvalidRecord
 
@@ -21,6 +21,13 @@ def test_reads_the_shipped_recipe() -> None:
     first, _, last = recipe.variants["slim-int8"]
     assert isinstance(first, Prune)
     assert isinstance(last, Quantize)
+
+
+def test_reads_the_older_name_of_a_limit() -> None:
+    """A floor of the divergence had the name `kl_divergence`; both at once is a fault."""
+    assert Floor.parse({"kl_divergence": 0.1}, "floor") == Floor(kl=0.1)
+    with pytest.raises(InvalidRecord, match="'kl_divergence' is the older name of 'kl'"):
+        Floor.parse({"kl": 0.1, "kl_divergence": 0.1}, "floor")
 
 
 @pytest.mark.parametrize(

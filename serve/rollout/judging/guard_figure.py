@@ -5,6 +5,9 @@ from collections.abc import Collection, Sequence
 
 from serve.base.record import Record
 
+# How likely the interval of an estimate is to miss the truth, at whichever of all looks.
+INTERVAL_ALPHA = 0.05
+
 
 class Figure(Record):
     """Evidence is a natural log of an e-value; None: this guard knows no such thing."""
@@ -13,7 +16,7 @@ class Figure(Record):
     # What was seen, in words and numbers.
     seen: str
     estimate: float | None = None
-    # The interval holds the truth with 95 % at every look. None: no bound on that side yet.
+    # The interval holds the truth at every look, but for INTERVAL_ALPHA. None: no bound on that side yet.
     low: float | None = None
     high: float | None = None
     # For "the candidate does harm", and what it must reach.

@@ -19,12 +19,12 @@ from serve.rollout.evidence.evidence import Events, Pair, Segment
 from serve.rollout.evidence.stalls import log_endless, log_more, waits
 from serve.rollout.judging.clusters import log_above, log_below
 from serve.rollout.judging.counts import UNNOTICED, Counts, Recent, shares_of, trials_of
-from serve.rollout.judging.guard_figure import Figure, tidy
+from serve.rollout.judging.guard_figure import INTERVAL_ALPHA, Figure, tidy
 from serve.rollout.state.policy import AccuracyGuard, ErrorGuard, LatencyGuard, QuantileGuard
 
 # Ratios that an interval can end at: three decades either way, 20 to a factor of 10.
 _RATIOS = np.logspace(-3, 3, 121)
-_INTERVAL = np.log(2 / 0.05)
+_INTERVAL = np.log(2 / INTERVAL_ALPHA)
 # A split that is kept looks broken once in so many rollouts.
 _MISMATCH_ODDS = 1000
 

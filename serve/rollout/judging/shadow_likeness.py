@@ -18,7 +18,7 @@ from serve.rollout.evidence.evalues import (
     rate_interval,
 )
 from serve.rollout.evidence.evidence import Comparison, Moments
-from serve.rollout.judging.guard_figure import Figure, tidy
+from serve.rollout.judging.guard_figure import INTERVAL_ALPHA, Figure, tidy
 from serve.rollout.state.policy import ShadowPolicy
 
 # So many requests that differ weigh as much as the caution before there were any.
@@ -88,7 +88,7 @@ def compare(shadow: ShadowPolicy, comparison: Comparison) -> tuple[Figure, ...]:
     if shadow.cosine is not None:
         figures.append(_drift("cosine", comparison.cosine, shadow.cosine, 1 - shadow.cosine, least=True))
     if shadow.kl is not None:
-        figures.append(_drift("KL", comparison.kl, shadow.kl, shadow.kl, least=False))
+        figures.append(_drift("kl", comparison.kl, shadow.kl, shadow.kl, least=False))
     return tuple(figures)
 
 
@@ -149,7 +149,7 @@ def _interval(comparison: Comparison) -> tuple[float, float]:
     if not comparison.pairs:
         return 0.0, 1.0
     effect = float(design_effect(pairs_of(comparison)))
-    return rate_interval(comparison.disagreements / effect, comparison.pairs / effect, 0.05)
+    return rate_interval(comparison.disagreements / effect, comparison.pairs / effect, INTERVAL_ALPHA)
 
 
 def _drift(name: str, moments: Moments, limit: float, scale: float, *, least: bool) -> Figure:

@@ -21,7 +21,7 @@ from serve.rollout.trail.qualification import Qualification
 from serve.rollout.trail.seal_key import SealKey
 
 # Counts up when the statistics change, so that verdicts that were computed otherwise are told apart.
-METHOD = 4
+METHOD = 5
 
 
 class Action(StrEnum):

@@ -1,6 +1,7 @@
 """A graph that came as a file is served as what it really does: for any batch, and the recipe's outputs."""
 
 import warnings
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def convert(model: Any, **options: Any) -> bytes:
     """The scikit-learn model as skl2onnx converts it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        skl2onnx = pytest.importorskip("skl2onnx")
+        skl2onnx = import_module("skl2onnx")
         kind = skl2onnx.common.data_types.FloatTensorType([None, 30])
         proto = skl2onnx.convert_sklearn(
             model, initial_types=[("x", kind)], target_opset={"": 18, "ai.onnx.ml": 3}, **options

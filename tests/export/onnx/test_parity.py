@@ -217,3 +217,13 @@ def test_the_whole_reason_of_torch_is_told() -> None:
     with pytest.raises(ExportFailed, match=r"cannot express .*:.*\w") as raised:
         to_onnx(Model(lambda x, y: torch.stack(list(y))), ROWS, ("y",), 20)
     assert not str(raised.value).endswith(":")
+
+
+def test_rounding_of_the_larger_numbers_behind_rare_classes_is_no_fault() -> None:
+    """torch and onnxruntime compute a Sigmoid otherwise: both are right to the last bits of 1, which is much
+    of classes that no row belongs to."""
+    rare = torch.tensor([0, *[-11.5] * 8])
+    model = Model(lambda x, y: (y + rare).sigmoid(), 9)
+    exported = to_onnx(model.eval(), ROWS, ("scores",), 20)
+    assert exported.parity is not None
+    assert exported.parity.max_abs_difference < 2e-7

@@ -44,7 +44,7 @@ def unproven(
     [
         (ONE_CLASS, {"agreement": 0.95}, {"scores"}),
         (ONE_CLASS, {"accuracy_drop": 0.1}, {"scores"}),
-        (ONE_CLASS, {"agreement": 0.95, "kl_divergence": 1e-5}, set()),
+        (ONE_CLASS, {"agreement": 0.95, "kl": 1e-5}, set()),
         (RARE, {"agreement": 0.95}, {"scores"}),
         (RARE, {"agreement": 0.99}, set()),
         (FREE, {"agreement": 0.95}, set()),

@@ -34,10 +34,10 @@ def test_a_drop_is_judged_on_the_worse_end_of_its_interval() -> None:
             "agreement with the baseline is 0.9800, with 95% confidence at least 0.9600; "
             "at least 0.9700 is asked",
         ),
-        ({"kl_divergence": 0.02}, None),
+        ({"kl": 0.02}, None),
         (
-            {"kl_divergence": 0.015},
-            "kl_divergence from the baseline is 0.01000, with 95% confidence at most 0.02000; "
+            {"kl": 0.015},
+            "the KL divergence (kl) from the baseline is 0.01000, with 95% confidence at most 0.02000; "
             "allowed are 0.01500",
         ),
     ],
@@ -46,7 +46,7 @@ def test_likeness_is_judged_on_the_worse_end(floor: dict[str, float], reason: st
     """The lower end of agreement, the upper one of divergence."""
     quality = classifier(
         agreement=Estimate(value=0.98, low=0.96, high=0.99),
-        kl_divergence=Estimate(value=0.01, low=0.005, high=0.02),
+        kl=Estimate(value=0.01, low=0.005, high=0.02),
     )
     assert judge(Floor(**floor), quality) == reason
 
@@ -137,12 +137,12 @@ CHANCES = Meaning(kind="classes", form="chances")
     ("floor", "meaning", "labelled", "message"),
     [
         (
-            {"kl_divergence": 0.1},
+            {"kl": 0.1},
             NUMBERS,
             False,
-            "limits kl_divergence, and the first output `y` holds numbers",
+            "limits kl, and the first output `y` holds numbers",
         ),
-        ({"kl_divergence": 0.1}, CHANCES, True, "`y` holds chances that do not sum to one"),
+        ({"kl": 0.1}, CHANCES, True, "`y` holds chances that do not sum to one"),
         ({"agreement": 0.9}, NUMBERS, True, "labels are classes, and the first output `y` holds numbers"),
         ({"agreement": 0.9}, Meaning(kind="exact"), True, "labels are classes"),
     ],

@@ -82,9 +82,9 @@ def test_divergence_is_that_of_the_definition() -> None:
     before = np.log(np.array([[0.5, 0.5]], np.float32))
     after = np.log(np.array([[0.75, 0.25]], np.float32))
     quality = measure("classification", before, after, None, seed=0)
-    assert quality.kl_divergence
+    assert quality.kl
     expected = 0.5 * np.log(0.5 / 0.75) + 0.5 * np.log(0.5 / 0.25)
-    assert quality.kl_divergence.value == pytest.approx(expected, rel=1e-6)
+    assert quality.kl.value == pytest.approx(expected, rel=1e-6)
 
 
 def test_without_labels_there_is_nothing_that_needs_them() -> None:

@@ -31,6 +31,8 @@ _STANDARD_ERRORS = 4.0
 
 def attempt_graph(name: str, seed: int, folder: Path) -> Outcome:
     """The step of this name on the graph of this seed; `folder` is for what steps write."""
+    # Thousands of warnings that an initializer is read by nobody say nothing here.
+    onnxruntime.set_default_logger_severity(3)
     graph, shape = draw_graph(seed)
     calibration, search, new = (draw_rows(seed, shape, count, part) for part, count in enumerate(_ROWS))
     context = context_for("embedding", calibration, search, folder)

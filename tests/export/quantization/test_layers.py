@@ -29,7 +29,7 @@ def test_a_convolution_is_named_by_its_weight() -> None:
 def test_a_table_is_found_by_its_rows() -> None:
     """Only a lookup of enough rows counts, never one of shapes."""
     (table,) = find_layers(prepare(encoder_graph(1)), ("Gather",))
-    assert (table.path, table.count) == ("embeddings.word", 300 * 16)
+    assert (table.path, table.weights) == ("embeddings.word", ("embeddings.word.weight",))
 
 
 @pytest.mark.parametrize(

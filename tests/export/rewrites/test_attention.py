@@ -3,10 +3,11 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto
 
 from export.rewrites.attention import fuse_attention
 from export.training.answers import graph_answers
-from tests.export.graphs import conv_graph, encoder_graph, operators, texts
+from tests.export.graphs import conv_graph, encoder_graph, operators, texts, value
 
 
 def fused(graph: bytes) -> tuple[bytes, int]:
@@ -53,3 +54,18 @@ def test_other_graphs_stay() -> None:
     model = onnx.load_from_string(conv_graph())
     assert fuse_attention(model) == (model, 0)
     assert model.SerializeToString() == onnx.load_from_string(conv_graph()).SerializeToString()
+
+
+def test_what_is_added_has_names_of_its_own() -> None:
+    """Values and nodes of the graph may be named like what widens its mask."""
+    model = onnx.load_from_string(encoder_graph())
+    mask = next(node.output[0] for node in model.graph.node if node.op_type == "Mul")
+    for ending in ("one", "queries", "shape", "for_attention"):
+        model.graph.node.append(onnx.helper.make_node("Identity", ["attention_mask"], [f"{mask}_{ending}"]))
+        model.graph.node[-1].name = f"{mask}_{ending}"
+        model.graph.output.append(value(f"{mask}_{ending}", TensorProto.INT64, "batch", "tokens"))
+    graph, count = fused(model.SerializeToString())
+    assert count == 2
+    np.testing.assert_allclose(
+        graph_answers(graph, texts(8, 0)), graph_answers(encoder_graph(), texts(8, 0)), atol=1e-5
+    )

@@ -14,6 +14,8 @@ from export.training.losses import (
     numbers_loss,
     similarities_loss,
 )
+from serve.bundles.figures import Meaning
+from serve.engine.closeness import cosine_of, divergence
 
 ONE = torch.tensor([[1.0, 2.0, 4.0], [0.0, -1.0, 1.0]])
 OTHER = torch.tensor([[2.0, 1.0, 0.0], [1.0, 1.0, 3.0]])
@@ -32,6 +34,21 @@ def test_logits_are_scaled_divergences(temperature: float) -> None:
     student, teacher = (softmax(side.numpy() / temperature, axis=1) for side in (ONE, OTHER))
     expected = temperature**2 * rel_entr(teacher, student).sum(1).mean()
     assert float(logits_loss(ONE, OTHER, temperature)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("shares", [False, True], ids=["scores", "shares"])
+def test_logits_have_the_divergence_that_the_floor_and_the_shadow_have(shares: bool) -> None:
+    """Of scores, and of what already sums to one."""
+    student, teacher = (side.softmax(1) if shares else side for side in (ONE, OTHER))
+    meaning = Meaning(kind="classes", form="shares" if shares else "plain")
+    expected = divergence(meaning, *(side.numpy().astype(np.float64) for side in (teacher, student)))
+    assert float(logits_loss(student, teacher, 1.0)) == pytest.approx(expected.mean(), rel=1e-5)
+
+
+def test_embeddings_have_the_cosine_that_the_floor_and_the_shadow_have() -> None:
+    """1 - the mean cosine."""
+    cosine = cosine_of(*(side.numpy().astype(np.float64) for side in (ONE, OTHER)))
+    assert float(embeddings_loss(ONE, OTHER)) == pytest.approx(1 - cosine.mean(), rel=1e-5)
 
 
 def test_logits_keep_their_gradient_at_any_temperature() -> None:

@@ -1,8 +1,6 @@
-"""A real model file and a real peer on it, and a stand-in for wrk where it is not installed."""
+"""A real model file, a real peer that serves it, and wrk."""
 
-import os
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,33 +12,6 @@ from loadtests.peers.answer_parity import Onnxruntime
 from loadtests.peers.peer_servers import Server, fastapi
 from loadtests.peers.report import LoadFigures, PartReport, ServerFigures, ServingReport
 from loadtests.peers.workload import Workload
-
-_STAND_IN = '''#!{python}
-"""Takes wrk's arguments, posts the script's body over one connection, and prints what the script would."""
-import http.client, json, re, sys, time
-from urllib.parse import urlsplit
-
-script = open(next(word for word in sys.argv if word.endswith(".lua"))).read()
-body = re.search(r"wrk.body = \\[(=*)\\[(.*?)\\]\\1\\]", script, re.S).group(2)
-numbers = re.search(r"local seconds, connections, rate_per_s = (.*), (.*), (.*)", script).groups()
-seconds, connections, rate_per_s = map(float, numbers)
-url = urlsplit(sys.argv[-1])
-connection = http.client.HTTPConnection(url.hostname, url.port)
-started, times, refused = time.monotonic(), [], 0
-# At a rate it is known how many there are, however late they may be.
-while len(times) < seconds * rate_per_s if rate_per_s else time.monotonic() - started < seconds:
-    before = time.monotonic()
-    connection.request("POST", url.path, body, {{"Content-Type": "application/json"}})
-    answer = connection.getresponse()
-    answer.read()
-    refused += answer.status >= 400
-    times.append((time.monotonic() - before) * 1e3)
-    time.sleep(1 / rate_per_s if rate_per_s else 0)
-times.sort()
-print("counterweight " + json.dumps({{
-    "requests": len(times), "span_s": time.monotonic() - started, "p50_ms": times[len(times) // 2],
-    "p99_ms": times[len(times) * 99 // 100], "late_s": 0, "refused": refused, "broken": 0, "slow": 0}}))
-'''
 
 
 @pytest.fixture(scope="session")
@@ -84,19 +55,14 @@ def truth(onnx_file: Path, workload: Workload, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture
-def wrk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real wrk where it is installed (CI installs it), else a slow program that talks like it. What is
-    not measured is short, and an answer that does not come is not waited for."""
+def wrk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """wrk, with pauses of a tenth of a second around a run, and five seconds for an answer."""
+    if shutil.which("wrk") is None:
+        pytest.skip("wrk is not installed; apt-get install wrk")
     monkeypatch.setattr("loadtests.peers.race._WARM_UP_S", 0.1)
     monkeypatch.setattr("loadtests.peers.race._IDLE_S", 0.1)
     monkeypatch.setattr("loadtests.peers.race._SETTLE_S", 0.1)
     monkeypatch.setattr("loadtests.peers.wrk._TIMEOUT_S", 5)
-    if shutil.which("wrk") is None:
-        program = tmp_path / "bin" / "wrk"
-        program.parent.mkdir()
-        program.write_text(_STAND_IN.format(python=sys.executable))
-        program.chmod(0o755)
-        monkeypatch.setenv("PATH", f"{program.parent}{os.pathsep}{os.environ['PATH']}")
 
 
 def _figures(server: str, connections: int, rate_per_s: float | None, late_ms: float = 0) -> LoadFigures:

@@ -9,6 +9,7 @@ from starlette.testclient import TestClient
 
 import serve.dashboard
 from serve.app.dashboard import dashboard_routes
+from serve.rollout.judging.guard_figure import INTERVAL_ALPHA
 
 FOLDER = Path(next(iter(serve.dashboard.__path__)))
 
@@ -73,3 +74,9 @@ def test_nothing_that_came_is_read_as_markup() -> None:
     """No script of the page has a way to do it."""
     ways = re.compile(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function")
     assert [path.name for path in FOLDER.glob("*.js") if ways.search(path.read_text())] == []
+
+
+def test_the_page_says_how_sure_its_intervals_are() -> None:
+    """A script cannot import the constant."""
+    script = (FOLDER / "evidence.js").read_text()
+    assert f"{100 * (1 - INTERVAL_ALPHA):g}\\u202f% intervals" in script

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.bundles.figures import Estimate, Speed, SpeedPoint, find_common_rows
+from serve.bundles.figures import Estimate, Quality, Speed, SpeedPoint, find_common_rows
 
 
 def speed(*points: tuple[int, float, int | None]) -> Speed:
@@ -64,3 +64,10 @@ def test_the_common_batch_was_measured_of_all_at_every_length() -> None:
     assert find_common_rows([both, speed((1, 1, 16), (8, 8, 16), (16, 16, 16)), speed()]) == 8
     assert find_common_rows([STEADY, speed((1, 1, None))]) == 1
     assert find_common_rows([speed()]) == 1
+
+
+def test_reads_the_divergence_of_an_older_bundle() -> None:
+    """Its name was `kl_divergence`."""
+    figure = {"value": 0.1, "low": 0.05, "high": 0.2}
+    older = {"task": "classification", "rows": 9, "kl_divergence": figure}
+    assert Quality.parse(older, "bundle.json").kl == Estimate(value=0.1, low=0.05, high=0.2)

@@ -1,0 +1,54 @@
+"""The floor and a rollout's shadow have the same figures for the same answers."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.proof.quality import measure
+from serve.engine.compare_outputs import compare
+from tests.serve.host import Host
+from tests.serve.queues import rows
+from tests.serve.shadows import Odd, compared, other
+
+
+def answers_of(host: Host, requests: int) -> Any:
+    """What a host answers to the requests that `compared` sends, [requests, classes]."""
+    return np.concatenate([asyncio.run(host.run(rows(number)))[0]["y"] for number in range(requests)])
+
+
+@pytest.mark.parametrize(
+    "answer", [other, lambda y: 100 * y[:, ::-1], lambda y: y * np.nan], ids=["other", "clamped", "nan"]
+)
+def test_the_floor_and_the_shadow_have_one_divergence(answer: Callable[[Any], Any]) -> None:
+    """The export's quality, and what a served model counts of the same five requests."""
+    pairs = compared(Odd(answer), 5).pairs
+    quality = measure("classification", answers_of(Host(), 5), answers_of(Odd(answer), 5), None, seed=0)
+    assert quality.kl
+    assert quality.agreement
+    assert pairs.kl.count == 5
+    assert quality.kl.value == pytest.approx(pairs.kl.total / pairs.kl.count, rel=1e-12)
+    assert quality.agreement.value == 1 - pairs.disagreements / pairs.pairs
+
+
+def test_a_row_of_tokens_counts_once_in_both() -> None:
+    """The mean over rows of each row's mean over its tokens, of which the second row has one."""
+    random = np.random.default_rng(0)
+    baseline, candidate = random.normal(size=(2, 2, 3, 4))
+    baseline[1, 1:] = np.nan
+    kl = compare("token_classification", baseline, candidate).sums([1, 1]).kl
+    quality = measure("token_classification", baseline, candidate, None, seed=0)
+    assert quality.kl
+    assert quality.kl.value == pytest.approx(kl.total / kl.count, rel=1e-12)
+
+
+def test_the_floor_and_the_shadow_have_one_cosine() -> None:
+    """Of two embeddings, one of them zero in one variant."""
+    baseline, candidate = np.random.default_rng(0).normal(size=(2, 6, 8))
+    candidate[2] = 0
+    cosine = compare("embedding", baseline, candidate).sums([1] * 6).cosine
+    quality = measure("embedding", baseline, candidate, None, seed=0)
+    assert quality.cosine
+    assert quality.cosine.value == pytest.approx(cosine.total / cosine.count, rel=1e-12)

@@ -1,0 +1,34 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.house.test_arrows import ROOT
+
+_SKIPPED = """
+import pytest
+
+@pytest.fixture
+def program():
+    pytest.skip("not installed")
+
+def test_with(program): ...
+
+def test_inside():
+    pytest.skip("not today")
+"""
+
+
+@pytest.mark.parametrize(("settings", "exit_code"), [({}, 0), ({"FAIL_SKIPS": "1"}, 1)])
+def test_a_skipped_test_fails_only_where_the_environment_asks_for_it(
+    settings: dict[str, str], exit_code: int, tmp_path: Path
+) -> None:
+    """CI sets FAIL_SKIPS; a person without PostgreSQL does not."""
+    (tmp_path / "test_it.py").write_text(_SKIPPED)
+    environment = {name: value for name, value in os.environ.items() if name != "FAIL_SKIPS"} | settings
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert ended.returncode == exit_code, ended.stdout
+    assert ("skipped in" in ended.stdout) is (exit_code == 0)
