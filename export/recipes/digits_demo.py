@@ -1,7 +1,7 @@
-"""Digits-demo: the network of `digits_resnet`, trained in less than a minute; what `counterweight demo` exports.
+"""Digits-demo: the network of `digits_resnet`, trained in less than a minute, for `counterweight demo`.
 
-`python -m export.recipes.digits_demo` trains it: first on small images, which cost a quarter, then on
-whole ones."""
+`python -m export.recipes.digits_demo` trains it: first on small images, which cost a quarter, then on whole
+ones."""
 
 import sys
 from pathlib import Path
