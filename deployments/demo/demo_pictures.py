@@ -50,10 +50,9 @@ def draw_quality(summary: Summary) -> str:
                 axes.scatter(cpu.total_ms, row.accuracy, s=area, color=colour, alpha=0.75)
                 # What the legend shows is of one size.
                 axes.scatter([], [], s=60, color=colour, label=label)
-        # From zero, and no closer than two in a hundred: a difference that looks large is large.
+        # Wide enough that a difference that looks large is large.
         axes.set_xlim(0, 1.15 * axes.get_xlim()[1])
-        low, high = axes.get_ylim()
-        axes.set_ylim(min(low, high - 0.04) - 0.01, high + 0.01)
+        axes.set_ylim(min(axes.get_ylim()[0], 0.9), 1)
         axes.set(xlabel="CPU ms a request", ylabel="accuracy on held-out scans")
         axes.figure.legend(loc="outside upper left", ncols=2, frameon=False)
 
