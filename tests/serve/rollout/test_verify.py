@@ -35,7 +35,7 @@ def test_what_is_whole_is_verified(file: Path, capsys: pytest.CaptureFixture[str
     assert verify([str(file)]) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("digits: 4 entries, head 4 ")
-    assert last.startswith("1 models, all as written; key ")
+    assert last.startswith("1 models, all unchanged; key ")
     assert file.read_bytes() == before
 
 
@@ -43,7 +43,7 @@ def test_what_was_changed_is_a_fault(file: Path, capsys: pytest.CaptureFixture[s
     """Exit code 1, and the fault in words."""
     tamper(file, "UPDATE trail SET content = replace(content, 'ann', 'eve')")
     assert verify([str(file)]) == 1
-    assert "  entry 1 is not what was written first" in capsys.readouterr().out
+    assert "  entry 1 is not the original first entry" in capsys.readouterr().out
 
 
 def test_an_end_cut_off_is_noticed_by_an_anchor_from_elsewhere(
@@ -86,6 +86,6 @@ def test_what_a_person_accepts_is_followed_again(file: Path) -> None:
 def test_what_is_not_there_is_2(
     file: Path, tmp_path: Path, wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With its name."""
+    """A missing store gives exit code 2, and the error names it."""
     assert main(["verify", *(word.replace("{file}", str(file)) for word in wrong)]) == 2
     assert "nowhere" in capsys.readouterr().err or wrong == ["mysql:"]

@@ -55,7 +55,7 @@ def test_a_suspicious_slice_holds_the_step() -> None:
     slices = {"fr": shadowed(100, 11), "de": shadowed(9900, 0)}
     verdict = judge(at_step(0), Evidence(shadow=shadowed(10_000, 11), slices=slices), 60.0)
     assert verdict.kind is Kind.CONTINUE
-    assert "suspicion, slices: 'fr': 11 of 100 pairs differ" in verdict.reason
+    assert "suspected harm, slices: 'fr': 11 of 100 pairs differ" in verdict.reason
 
 
 def test_the_shadow_waits_for_pairs_of_a_rare_slice() -> None:

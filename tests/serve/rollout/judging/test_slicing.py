@@ -28,7 +28,7 @@ def test_rows_of_one_request_are_no_more_than_they_say() -> None:
 
 
 def test_the_rarest_three_are_named() -> None:
-    """The others are counted."""
+    """The reason names the three rarest slices and counts the others."""
     slices = {str(number): shadowed(number, 0) for number in range(1, 6)}
     [said] = missing_of(Policy(), slices, 600.0)
     assert said.startswith("slice '1': 1 of 320 pairs, about ")
