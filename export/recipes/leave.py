@@ -1,4 +1,4 @@
-"""Leave: what training leaves in a folder: the checkpoint that a recipe names, and a load test's inputs."""
+"""Writes the files of a training: the checkpoint that a recipe names, and inputs for a load test."""
 
 import argparse
 import io
@@ -13,7 +13,7 @@ from serve.base.tensor import Arrays
 
 
 def parse_out(name: str, description: str, arguments: list[str]) -> Path:
-    """The folder that the command line of `export.recipes.<name>` asks for."""
+    """Parse the command line of `export.recipes.<name>` and return the output folder."""
     model = name.replace("_", "-")
     parser = argparse.ArgumentParser(
         prog=f"python -m export.recipes.{name}",
@@ -36,7 +36,7 @@ def leave(out: Path, name: str, model: torch.nn.Module, inputs: Arrays) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: an export may read it at any time."""
+    """Write a file completely or not at all, because an export may read it at any time."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -150,7 +150,7 @@ def test_a_single_input_of_another_name_goes_where_there_is_no_choice(model: tor
 @pytest.mark.parametrize("model", [Named(), Masked()], ids=["two without a default", "two with one"])
 def test_a_single_input_with_a_choice_is_refused(model: torch.nn.Module) -> None:
     """Guessing would send it to the wrong one."""
-    with pytest.raises(InvalidSource, match=r"input 'image', but \w+\.forward takes .*cannot be told"):
+    with pytest.raises(InvalidSource, match=r"input 'image', but \w+\.forward takes .*is not clear"):
         forward(model, {"image": ONE})
 
 

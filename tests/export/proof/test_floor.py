@@ -32,7 +32,7 @@ def test_a_drop_is_judged_on_the_worse_end_of_its_interval() -> None:
         (
             {"agreement": 0.97},
             "agreement with the baseline is 0.9800, with 95% confidence at least 0.9600; "
-            "at least 0.9700 is asked",
+            "the floor requires at least 0.9700",
         ),
         ({"kl": 0.02}, None),
         (
@@ -123,8 +123,8 @@ def test_other_outputs_count_for_the_floor(floor: dict[str, float], second: floa
     """Whatever the floor says of the first; labels say nothing of the others."""
     reason = judge(Floor(**floor), classifier(outputs=two_outputs(0.5, second)))
     expected = (
-        f"the output `state` says the same as the baseline's on {second:.4f} of the rows, with 95% "
-        f"confidence on at least {second:.4f}; at least {least:.4f} is asked"
+        f"the output `state` agrees with the baseline's on {second:.4f} of the rows, with 95% "
+        f"confidence on at least {second:.4f}; the floor requires at least {least:.4f}"
     )
     assert reason == (expected if least else None)
 

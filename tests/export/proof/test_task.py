@@ -81,7 +81,7 @@ def test_labels_need_a_score_for_each_class(shape: tuple[Any, ...], datatype: st
 
 def test_one_number_is_no_embedding() -> None:
     """All such point the same way."""
-    with pytest.raises(InvalidData, match="it is no embedding"):
+    with pytest.raises(InvalidData, match="not an embedding"):
         require_task("embedding", output("batch", 1), data_of(), ())
 
 

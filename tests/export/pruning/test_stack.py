@@ -32,7 +32,9 @@ def test_takes_the_one_that_was_named() -> None:
 @pytest.mark.parametrize("name", ["mixed", "short", "wid"])
 def test_a_name_that_is_no_stack(name: str) -> None:
     """Is an error that tells the ones there are."""
-    with pytest.raises(StepFailed, match=rf"'{name}' is no ModuleList .*(did you mean 'wide'|known: narrow)"):
+    with pytest.raises(
+        StepFailed, match=rf"'{name}' is not a ModuleList .*(did you mean 'wide'|known: narrow)"
+    ):
         find_stack(Network(), name)
 
 

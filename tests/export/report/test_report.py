@@ -109,7 +109,7 @@ def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
         "<td>accepted</td>",
         '<td colspan="6">accuracy &lt;b&gt;too low&lt;/b&gt;</td>',
         "<th>in 8 rows</th>",
-        "In 8 rows: the largest batch that all were measured in.",
+        "In 8 rows: the largest batch",
         "slower than base at 2 rows",
         "a step failed",
         "row 3, labelled <b>7</b>",

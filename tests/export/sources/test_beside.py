@@ -134,10 +134,10 @@ def test_a_model_that_takes_no_tokens_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1, 2]", "is no list of names"),
-        ('{"0": "cat"}', "is no list of names"),
-        ("[", "is no JSON"),
-        (b"\xff\xfe", "is no UTF-8"),
+        ("[1, 2]", "is not a list of names"),
+        ('{"0": "cat"}', "is not a list of names"),
+        ("[", "is not JSON"),
+        (b"\xff\xfe", "is not UTF-8"),
     ],
 )
 def test_labels_that_are_no_names_are_refused(folder: Path, content: str | bytes, message: str) -> None:
@@ -151,7 +151,7 @@ def test_a_tokenizer_without_padding_is_refused(folder: Path) -> None:
     """Rows of different lengths need one token more."""
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
     made.save(str(folder / "words.json"))
-    with pytest.raises(InvalidSource, match=r"says no token to pad with.*enable_padding"):
+    with pytest.raises(InvalidSource, match=r"names no padding token.*enable_padding"):
         read(folder, tokenizer="words.json")
     made.enable_padding(pad_id=1, pad_token="?")
     made.save(str(folder / "words.json"))

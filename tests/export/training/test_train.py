@@ -303,7 +303,7 @@ def test_a_frozen_norm_without_weights_keeps_its_statistics(
 
 def test_a_pattern_that_freezes_nothing_is_an_error() -> None:
     """A misspelt name would train what should stay."""
-    with pytest.raises(StepFailed, match=r"the pattern 'hed\.\*' fits none of 9 parameters and buffers"):
+    with pytest.raises(StepFailed, match=r"the pattern 'hed\.\*' matches none of 9 parameters and buffers"):
         fit(make_module(), make_data(), settings(freeze=["hed.*"]), 0)
 
 
