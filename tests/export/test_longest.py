@@ -39,7 +39,7 @@ def session(positions: int | None, heads: int = 1) -> Session:
 
 @pytest.mark.parametrize("positions", [9, 10, 64, 77])
 def test_positions_are_a_limit(positions: int) -> None:
-    """To the very token."""
+    """The limit equals the size of the position table exactly."""
     assert find_longest(session(positions), ROWS) == {"tokens": positions}
 
 

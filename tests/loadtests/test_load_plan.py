@@ -67,7 +67,7 @@ def test_a_plan_knows_what_is_to_be_expected() -> None:
 
 
 def test_a_profile_is_read_as_it_is_written() -> None:
-    """Points, joined by commas."""
+    """A profile is read from points separated by commas."""
     assert parse_profile("0:10,60:200.5") == ((0, 10), (60, 200.5))
 
 

@@ -97,7 +97,7 @@ def test_what_is_another_model_on_other_batches_is_refused(model: torch.nn.Modul
 
 
 def test_a_squeeze_of_another_dimension_is_no_fault() -> None:
-    """Rows stay rows."""
+    """A squeeze of another dimension than the batch passes, because rows stay rows."""
     exported = to_onnx(Model(lambda x, y: y.squeeze(1), 1), ROWS, ("score",), 20)
     assert exported.signature.outputs[0].shape == ("batch",)
 

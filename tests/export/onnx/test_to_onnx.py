@@ -294,6 +294,6 @@ class Empty(Inner):
 
 
 def test_an_output_without_numbers_is_refused(rows: Split) -> None:
-    """By its name."""
+    """An empty output is refused by its name."""
     with pytest.raises(ExportFailed, match=r"output 'y' is empty, \['batch', 0\]"):
         to_onnx(Empty(), rows, ("y",), 20)

@@ -47,7 +47,7 @@ def test_scale_does_not_matter(ruined: Any, expected: float) -> None:
 
 
 def test_a_baseline_that_never_varies_has_none() -> None:
-    """But for rounding."""
+    """A baseline that varies only by rounding has no correlation."""
     flat = np.full((60, 3), [9, 0, 0], np.float32) * (1 + 1e-7 * RANDOM.normal(size=(60, 3)))
     assert correlate(CLASSES, flat.astype(np.float32), BEFORE) is None
 

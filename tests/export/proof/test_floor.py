@@ -97,7 +97,7 @@ def test_a_floor_that_cannot_be_measured_is_refused(
 
 
 def test_a_floor_that_can_be_measured_passes() -> None:
-    """Agreement needs no labels."""
+    """A floor on agreement can be measured without labels."""
     require_measurable(Floor(agreement=0.9), "token_classification", labelled=False)
 
 

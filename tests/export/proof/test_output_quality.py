@@ -134,7 +134,7 @@ def test_changes_of_every_output_are_told() -> None:
 
 
 def test_the_baseline_beside_itself_is_no_estimate() -> None:
-    """It agrees with certainty."""
+    """The agreement of the baseline with itself is 1, without an interval."""
     baseline = model(0)
     assert {
         (item.agreement.low, item.r2) for item in figures("classification", baseline, baseline).values()

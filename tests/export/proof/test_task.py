@@ -87,7 +87,7 @@ def test_one_number_is_no_embedding() -> None:
 
 @pytest.mark.parametrize("shape", [("batch", 3), ("batch",)], ids=str)
 def test_each_score_has_a_name_or_none_has(shape: tuple[Any, ...]) -> None:
-    """With both numbers."""
+    """A number of names other than the number of scores is refused with both numbers."""
     with pytest.raises(ExportFailed, match="2 classes have a name, from bad to good, and the output y has"):
         require_task("classification", output(*shape), data_of(), ("bad", "good"))
 

@@ -90,7 +90,7 @@ def test_a_pattern_that_fits_no_attention(bert: Context) -> None:
 
 
 def test_heads_of_torchs_own_attention_cannot_go(context_of: Any) -> None:
-    """The reason is said."""
+    """Removing heads of torch.nn.MultiheadAttention is refused with the reason."""
 
     class Encoder(torch.nn.Module):
         def __init__(self) -> None:

@@ -78,7 +78,7 @@ def test_weights_that_are_only_stored_in_bfloat16_are_widened() -> None:
 
 
 def test_a_graph_in_float32_stays_as_it_is() -> None:
-    """Byte by byte."""
+    """A float32 graph stays the same, byte by byte."""
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
     graph = file_of(nodes, [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])], {})
     assert to_single(graph, ROWS) is graph

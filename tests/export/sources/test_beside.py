@@ -95,7 +95,7 @@ def test_a_file_gets_the_inputs_that_it_takes(folder: Path) -> None:
 
 
 def test_a_factory_gets_the_parameters_of_its_forward(folder: Path) -> None:
-    """And no others."""
+    """A factory's model gets only the inputs that its forward names."""
     source = FactorySource(
         factory=f"{__name__}:make_bag", checkpoint="bag.safetensors", tokenizer="words.json"
     )
@@ -141,7 +141,7 @@ def test_a_model_that_takes_no_tokens_is_refused(folder: Path) -> None:
     ],
 )
 def test_labels_that_are_no_names_are_refused(folder: Path, content: str | bytes, message: str) -> None:
-    """The file is named."""
+    """A file of labels that is not a list of names is refused, with the name of the file."""
     (folder / "names.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InvalidSource, match=f"names.txt {message}"):
         read(folder, labels="names.txt")

@@ -27,7 +27,7 @@ def test_refuses_what_has_no_graph(module: torch.nn.Module, message: str) -> Non
 
 
 def test_refuses_more_weights_than_one_file_holds() -> None:
-    """With both numbers."""
+    """More weights than one ONNX file holds are refused with both sizes."""
     with torch.device("meta"):
         module = torch.nn.Embedding(2**20, 600)
     with pytest.raises(InvalidSource, match=r"mine has 2516582400 bytes of weights; .* at most 2146435072"):

@@ -180,7 +180,7 @@ def test_refuses_functions(tmp_path: Path) -> None:
 
 
 def test_refuses_too_many_nodes(tmp_path: Path) -> None:
-    """Those in branches count."""
+    """Nodes in branches count towards the limit on nodes."""
     nodes = [inside(helper.make_node("Neg", ["x"], [f"n{number}"])) for number in range(20_000)]
     with pytest.raises(InvalidSource, match="has 60001 nodes; at most 50000"):
         read(tmp_path, layer(*nodes))

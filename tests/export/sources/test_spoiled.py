@@ -39,7 +39,7 @@ def test_a_mark_of_what_is_missing_is_no_fault() -> None:
 
 
 def test_weights_of_infinity_are_no_fault() -> None:
-    """Masks have them."""
+    """Infinite weights are accepted, because masks have them."""
     assert find_spoiled(graph(helper.make_node("MatMul", ["x", "w"], ["y"]), w=random(4, 3) + np.inf)) is None
 
 

@@ -27,7 +27,7 @@ def test_causes_that_differ_in_a_number_are_one() -> None:
 
 
 def test_a_status_tells_causes_apart() -> None:
-    """Whatever the server says."""
+    """Causes with different HTTP statuses stay separate, whatever the message."""
     assert count_causes([fail(1, "HTTP 500: no"), fail(1, "HTTP 503: no")]) == {
         "HTTP 500: no": 1,
         "HTTP 503: no": 1,

@@ -98,7 +98,7 @@ def test_answers_that_pile_up_fail() -> None:
 
 
 def test_what_was_never_answered_is_over_the_limit() -> None:
-    """And an error, too."""
+    """A request without an answer counts as over the limit and as an error."""
     probe = _judge(join(_steady(8, 950), make_unanswered(np.full(50, 10_000), at_s=np.full(50, 9.0))))
     assert (probe.outcome, probe.errors, probe.over_limit.value) == (CheckOutcome.FAIL, 50, 0.05)
 

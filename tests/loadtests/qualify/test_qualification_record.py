@@ -39,7 +39,7 @@ def test_the_one_that_came_closest_binds() -> None:
 
 
 def test_what_is_bad_is_told_before_what_is_undecided() -> None:
-    """Each with its stage."""
+    """Reasons of failed checks come before those of undecided ones, each with its stage."""
     _, _, reasons = conclude((stage("capacity", INVALID), stage("shadow", FAIL)), complete=True)
     assert [reason.partition(":")[0] for reason in reasons] == ["shadow", "capacity"]
 

@@ -28,7 +28,7 @@ def test_the_load_tests_behind_it_follow() -> None:
 
 
 def test_what_was_ended_early_says_so() -> None:
-    """In the first line."""
+    """The first line says that the qualification was ended early."""
     line = table(make_found(stage("quality", CheckOutcome.PASS), complete=False)).splitlines()[0]
     assert line == "INVALID: slim-int8 against fp32 of digits (ended early)"
 

@@ -58,7 +58,7 @@ def test_the_digests_are_of_what_is_served() -> None:
     ],
 )
 def test_who_cannot_be_weighed_is_refused(candidate: str, changes: dict[str, Any], complaint: str) -> None:
-    """With what to do."""
+    """A candidate that cannot be tested is refused with the fix."""
     with pytest.raises(LoadTestError, match=complaint):
         find_sides(bundles(**changes), "linear", candidate, {})
 

@@ -19,7 +19,7 @@ def test_each_file_holds_what_its_name_says(tmp_path: Path) -> None:
 
 
 def test_only_what_is_asked_is_written(tmp_path: Path) -> None:
-    """One name, one file."""
+    """Only the requested files are written."""
     write_all(make_report(), markdown=tmp_path / "comment.md")
     assert [path.name for path in tmp_path.iterdir()] == ["comment.md"]
 

@@ -17,7 +17,7 @@ def _recorder() -> Recorder:
 
 
 def test_samples_are_in_order_of_their_intended_time() -> None:
-    """Whichever ended first."""
+    """Samples are in order of their scheduled times, whichever request ended first."""
     assert _recorder().samples().intended_s.tolist() == [1, 2, 3]
 
 
