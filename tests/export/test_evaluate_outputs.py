@@ -288,4 +288,4 @@ def test_a_level_that_is_lost_is_found_unless_the_scores_are_of_classes(tmp_path
     small = outcome.model.bundles["small"]
     assert (small.rejected is None) == named
     if not named:
-        assert "numbers of `scores` are not the baseline's" in str(small.rejected)
+        assert "numbers of `scores` differ from the baseline's" in str(small.rejected)

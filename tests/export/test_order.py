@@ -42,7 +42,7 @@ def test_accepts(steps: list[dict[str, object]]) -> None:
 @pytest.mark.parametrize(
     ("steps", "reason"),
     [
-        ([FUSE, PRUNE], "works on the torch model, which fuse has already left"),
+        ([FUSE, PRUNE], "needs the torch model, but fuse works on the ONNX graph"),
         ([STATIC, FUSE], "quantized only once"),
         ([HALF, STATIC], "already sets the number format"),
         ([FUSE, FUSE], "already fused"),

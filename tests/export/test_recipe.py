@@ -55,12 +55,12 @@ def test_reads_the_older_name_of_a_limit() -> None:
         pytest.param({"variants": {"slim": [PRUNE]}}, "none; exactly one", id="no baseline"),
         pytest.param(
             {"variants": {"fp32": [], "odd": [QUANTIZE, PRUNE]}},
-            r"variants\.odd: step 2 \(prune\) cannot follow quantize: it works on the torch model",
+            r"variants\.odd: step 2 \(prune\) cannot follow quantize: it needs the torch model",
             id="prune after quantize",
         ),
         pytest.param(
             {"variants": {"fp32": [], "odd": [QUANTIZE, QUANTIZE]}},
-            r"step 2 \(quantize\) cannot follow quantize: a graph is quantized once",
+            r"step 2 \(quantize\) cannot follow quantize: a graph is quantized only once",
             id="quantize twice",
         ),
         pytest.param(

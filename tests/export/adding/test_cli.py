@@ -70,10 +70,10 @@ def test_the_table_says_that_it_is_unproven(
 @pytest.mark.parametrize(
     "wrong",
     [
-        ("light", "theirs.onnx", "light is there already; choose another --variant"),
+        ("light", "theirs.onnx", "light already exists; choose another --variant"),
         ("The One", "theirs.onnx", "--variant: variant: String should match"),
-        ("theirs", "their.onnx", "their.onnx is not there; give --from an ONNX file"),
-        ("theirs", "broken.onnx", "broken.onnx is no ONNX file"),
+        ("theirs", "their.onnx", "their.onnx does not exist; give --from an ONNX file"),
+        ("theirs", "broken.onnx", "broken.onnx is not an ONNX file"),
         ("theirs", "empty", "empty is no bundle: it has no bundle.json"),
         ("theirs", "lookup/base", "the input 'x' is INT64, that of linear/base is FP32"),
     ],

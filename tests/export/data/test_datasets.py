@@ -170,7 +170,10 @@ def test_shared_rows_are_named() -> None:
             {"search": ({"x": rows(1, 2).astype("c8")}, [0, 1])},
             "input x is complex64, which is not supported",
         ),
-        ({"search": ({"x": [[1, 2], [3]]}, [0, 1])}, "input x is no array: .*give all rows the same shape"),
+        (
+            {"search": ({"x": [[1, 2], [3]]}, [0, 1])},
+            "input x is not an array: .*give all rows the same shape",
+        ),
         ({"search": ({"text": ["a", "b"]}, [0, 1])}, "input text is <U1, .*give the source a `tokenizer`"),
         ({"search": ({"x": rows(1, 2)}, [0.5, 1])}, "labels are float64"),
         ({"search": ({"x": rows(1, 2)}, [0, -1])}, "label -1 in row 1; labels start at 0"),

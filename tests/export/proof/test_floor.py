@@ -140,10 +140,10 @@ CHANCES = Meaning(kind="classes", form="chances")
             {"kl": 0.1},
             NUMBERS,
             False,
-            "limits kl, and the first output `y` holds numbers",
+            "limits kl, but the first output `y` holds numbers",
         ),
-        ({"kl": 0.1}, CHANCES, True, "`y` holds chances that do not sum to one"),
-        ({"agreement": 0.9}, NUMBERS, True, "labels are classes, and the first output `y` holds numbers"),
+        ({"kl": 0.1}, CHANCES, True, "`y` holds probabilities that do not sum to one"),
+        ({"agreement": 0.9}, NUMBERS, True, "labels are classes, but the first output `y` holds numbers"),
         ({"agreement": 0.9}, Meaning(kind="exact"), True, "labels are classes"),
     ],
     ids=["divergence of numbers", "divergence of chances", "labels of numbers", "labels of integers"],
@@ -177,7 +177,7 @@ def test_scores_that_may_be_numbers_are_held_to_them(
     reason = judge(Floor(agreement=0.9), classifier(agreement=same, outputs=outputs))
     assert (reason is not None) == refused
     if refused:
-        assert "numbers of `y` are not the baseline's: R2 is 0.4000" in str(reason)
+        assert "numbers of `y` differ from the baseline's: R2 is 0.4000" in str(reason)
         assert "give labels, or the names of the classes (`source.labels`), or write `task: reg" in str(
             reason
         )

@@ -49,7 +49,7 @@ def test_what_is_joined_to_something_that_stays_is_named(context_of: ContextOf) 
         "fed": f"{recurrent} modules stay whole",
         "behind": f"{recurrent} modules stay whole",
         "recurrent": "recurrent and attention modules stay whole",
-        "one": "its channels can only leave with those of other, which the settings leave whole",
+        "one": "its channels can be removed only with those of other, which the settings exclude",
         "scores": outputs,
         "last": outputs,
     }

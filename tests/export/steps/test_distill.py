@@ -215,7 +215,7 @@ def test_only_transformers_give_attention_maps(tmp_path: Path, data: Data) -> No
     """`match: attention` is refused for a convolutional network, which has no attention maps."""
     context = of_digits(tmp_path, data)
     context = replace(context, trained=replace(context.trained, sha256="b" * 64, build=stacked))
-    with pytest.raises(StepFailed, match="which only models of transformers give; Sequential holds none"):
+    with pytest.raises(StepFailed, match="which only transformers models give; Sequential has none"):
         distill(Made(module=stacked()), settings("attention"), context)
 
 

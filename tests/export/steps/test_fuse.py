@@ -68,7 +68,7 @@ def test_an_expectation_that_is_met_passes(context: Context) -> None:
 def test_an_expectation_that_is_not_met_is_an_error(context: Context) -> None:
     """The message says what was found instead."""
     settings = Fuse(step="fuse", expect={"Attention": 6})
-    with pytest.raises(StepFailed, match=r"at least 6 Attention, and there are 2 among .*4 LayerNorm"):
+    with pytest.raises(StepFailed, match=r"at least 6 Attention, but there are 2 among .*4 LayerNorm"):
         fuse(exported_of(encoder_graph()), settings, context)
 
 
