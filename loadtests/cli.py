@@ -11,11 +11,12 @@ from loadtests.render.read_report import read_report
 from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import CheckOutcome, LoadReport
-from loadtests.sending.client import Client, read_token
+from loadtests.sending.client import Client
 from loadtests.sending.endings import interrupting
 from loadtests.sending.model_metadata import ModelMetadata, read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
 from loadtests.sending.samples import write_records
+from serve.base.server_address import read_token
 
 INTERRUPTED = 130
 EXIT_CODES = {CheckOutcome.PASS: 0, CheckOutcome.FAIL: 1, CheckOutcome.INVALID: 3}
@@ -23,7 +24,7 @@ EXIT_CODES = {CheckOutcome.PASS: 0, CheckOutcome.FAIL: 1, CheckOutcome.INVALID: 
 
 def loadtest(arguments: list[str]) -> int:
     """Run the command and return its exit code: 0 for PASS, 1 for FAIL, 3 for INVALID, 130 when it was ended
-    early by Ctrl-C, SIGTERM or SIGHUP. Raises LoadTestError."""
+    early by Ctrl-C, SIGTERM or SIGHUP. Raises LoadTestError, and InvalidRecord for a token."""
     with interrupting():
         return _loadtest(arguments)
 

@@ -1,11 +1,10 @@
 """The errors that a load test raises. Each message names the value, what was expected, and the fix."""
 
+from serve.base.errors import CounterweightError
 
-class LoadTestError(Exception):
-    """Raised when a load test cannot be run as requested. A command prints the message and ends with
-    `exit_code`."""
 
-    exit_code = 2
+class LoadTestError(CounterweightError):
+    """Raised when a load test cannot be run as requested."""
 
 
 class WrongAnswer(Exception):

@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from serve.base.server_address import add_token
+
 _FILES = {
     "json": ("JSON", "write the report as JSON, from which the other formats can be rendered again"),
     "html": ("HTML", "write the report as a self-contained HTML page with charts"),
@@ -137,12 +139,7 @@ def _add_load(commands: Any, name: str, summary: str, example: str) -> argparse.
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one limit, such as p99_ms=50"
     )
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="file with the server's token (default: the token in COUNTERWEIGHT_TOKEN)",
-    )
+    add_token(parser)
     _add_files(parser, tuple(_FILES))
     return parser
 

@@ -1,12 +1,13 @@
 """Saves the state of a training after every epoch, so that an interruption costs at most one epoch."""
 
-import os
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from serve.base.whole_file import replacing
 
 # Only tensors and plain values, so that reading it runs no code.
 State = dict[str, Any]
@@ -15,14 +16,9 @@ State = dict[str, Any]
 def write_checkpoint(path: Path, state: State) -> None:
     """Write completely or not at all. Raises OSError if the disk is full."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # torch's own writer reports a full disk as an internal error, so a Python file is used.
-        with scratch.open("wb") as file:
-            torch.save(state, file)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    # torch's own writer reports a full disk as an internal error, so a Python file is used.
+    with replacing(path) as file:
+        torch.save(state, file)
 
 
 def read_checkpoint(path: Path) -> State | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from loadtests.errors import LoadTestError
 from loadtests.peers.answer_parity import Onnxruntime
-from loadtests.peers.cost_chart import draw
+from loadtests.peers.cost_chart import draw_costs
 from loadtests.peers.peer_servers import Server, ours, peers
 from loadtests.peers.process import end_in_order
 from loadtests.peers.race import BenchRound, Race
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str]) -> int:
     sys.stdout.write(table(report) + "\n")
     for path, text in (
         (options.json, report.model_dump_json(indent=2) + "\n"),
-        (options.picture, draw(report)),
+        (options.picture, draw_costs(report)),
     ):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)

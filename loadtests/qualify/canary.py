@@ -11,8 +11,10 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.validity import check_sender
 from loadtests.kinds.load import LoadRun, check_backlog, report_run
 from loadtests.qualify.qualification_record import StageRecord, make_stage
-from loadtests.qualify.rollout_stages import OVER, PROVEN
+from loadtests.qualify.rollout_stages import PROVEN
 from loadtests.report import Check, CheckOutcome
+from serve.rollout.judging.guard_figure import Figure
+from serve.rollout.state.rollout import Phase
 
 # If more copies are dropped, the compared ones are not a fair sample, because the shadow could not keep up.
 _DROPPED = 0.2
@@ -47,7 +49,7 @@ def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stag
             used=rate.high / allowed,
         ),
     ]
-    if view["rollout"]["phase"] in OVER and int(view["rollout"]["step"]) == 0 and rate.high <= allowed:
+    if Phase(view["rollout"]["phase"]).over and int(view["rollout"]["step"]) == 0 and rate.high <= allowed:
         # The rollout ended for another reason.
         checks.append(_rollout_check(view))
     return make_stage("shadow", checks)
@@ -76,12 +78,13 @@ def _fix(good: bool, bad: CheckOutcome, made: bool) -> str:
 
 def _rollout_check(view: Mapping[str, Any]) -> Check:
     """Check the outcome of the rollout itself."""
-    phase = view["rollout"]["phase"]
-    outcome = {PROVEN: CheckOutcome.PASS, "ROLLED_BACK": CheckOutcome.FAIL}.get(phase, CheckOutcome.INVALID)
+    phase = Phase(view["rollout"]["phase"])
+    outcomes = {PROVEN: CheckOutcome.PASS, Phase.ROLLED_BACK: CheckOutcome.FAIL}
+    outcome = outcomes.get(phase, CheckOutcome.INVALID)
     # For a running rollout, the verdict says what is missing.
     reason = (
         view["rollout"]["reason"]
-        if phase in OVER
+        if phase.over
         else (view["verdict"] or {"reason": "no verdict yet"})["reason"]
     )
     return Check(
@@ -96,21 +99,16 @@ def _rollout_check(view: Mapping[str, Any]) -> Check:
 def _figures(view: Mapping[str, Any]) -> list[Check]:
     """Return a check for each guard of the rollout."""
     figures = (view["verdict"] or {"figures": []})["figures"]
-    return [_figure_check(figure) for figure in figures if figure["guard"] in ("errors", "latency")]
+    found = (Figure.parse(figure, "the server's verdict") for figure in figures)
+    return [_figure_check(figure) for figure in found if figure.guard in ("errors", "latency")]
 
 
-def _figure_check(figure: Mapping[str, Any]) -> Check:
-    harmful = _reached(figure, "harm")
-    proven = _reached(figure, "safe")
+def _figure_check(figure: Figure) -> Check:
+    decided = CheckOutcome.PASS if figure.proven else CheckOutcome.INVALID
     return Check(
-        name=f"{figure['guard']} against the baseline",
+        name=f"{figure.guard} against the baseline",
         kind="guard",
-        outcome=CheckOutcome.FAIL if harmful else CheckOutcome.PASS if proven else CheckOutcome.INVALID,
-        seen=figure["seen"],
+        outcome=CheckOutcome.FAIL if figure.harmful else decided,
+        seen=figure.seen,
         wanted="shown to be within what the rollout's guard allows",
     )
-
-
-def _reached(figure: Mapping[str, Any], what: str) -> bool:
-    evidence, needed = figure[what], figure[f"{what}_at"]
-    return evidence is not None and needed is not None and evidence >= needed

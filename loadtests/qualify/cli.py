@@ -1,29 +1,33 @@
 """Runs the `counterweight qualify` command."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import load_limits
 from loadtests.load_plan import check_url
-from loadtests.qualify.qualification_record import Fitness, QualificationRecord
+from loadtests.qualify.qualification_record import QualificationRecord
 from loadtests.qualify.qualification_table import table
 from loadtests.render.write import check_paths, write_text
-from loadtests.sending.client import Client, read_token
+from loadtests.sending.client import Client
 from loadtests.sending.endings import interrupting
 from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
+from serve.base.server_address import add_token, add_url, find_url, read_token
+from serve.rollout.trail.qualification import QualificationOutcome
 
 INTERRUPTED = 130
-_DEFAULT = "http://127.0.0.1:8000"
-_CODES = {Fitness.QUALIFIED: 0, Fitness.NOT_QUALIFIED: 1, Fitness.INVALID: 3}
+_CODES = {
+    QualificationOutcome.QUALIFIED: 0,
+    QualificationOutcome.NOT_QUALIFIED: 1,
+    QualificationOutcome.INVALID: 3,
+}
 
 
 def qualify(arguments: list[str]) -> int:
     """Run the command and return its exit code: 0 for QUALIFIED, 1 for NOT_QUALIFIED, 3 for INVALID, 130 when
-    it was ended early by Ctrl-C, SIGTERM or SIGHUP. Raises LoadTestError."""
+    it was ended early by Ctrl-C, SIGTERM or SIGHUP. Raises LoadTestError, and InvalidRecord for a token."""
     with interrupting():
         return _qualify(arguments)
 
@@ -31,7 +35,7 @@ def qualify(arguments: list[str]) -> int:
 def _qualify(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     check_paths(json=options.json, html=options.html)
-    client = Client(url=_url(options), token=read_token(options.token_file))
+    client = Client(url=check_url(find_url(options)), token=read_token(options.token_file))
     found = _run(options, client).model_copy(update={"command": ("counterweight", "qualify", *arguments)})
     if options.json is not None:
         write_text(options.json, found.model_dump_json(indent=2) + "\n")
@@ -80,10 +84,6 @@ def _run(options: argparse.Namespace, client: Client) -> QualificationRecord:
     return run_chain(subject, _say)
 
 
-def _url(options: argparse.Namespace) -> str:
-    return check_url(options.url or os.environ.get("COUNTERWEIGHT_URL") or _DEFAULT)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="counterweight qualify",
@@ -106,13 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one limit, such as p99_ms=50"
     )
-    parser.add_argument("--url", help=f"the server's address (default: COUNTERWEIGHT_URL, or {_DEFAULT})")
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="file with the server's token (default: the token in COUNTERWEIGHT_TOKEN)",
-    )
+    add_url(parser)
+    add_token(parser)
     parser.add_argument(
         "--inputs",
         type=Path,

@@ -4,10 +4,11 @@ import shlex
 from pathlib import Path
 from typing import get_args
 
-from loadtests.qualify.qualification_record import Fitness, Name, QualificationRecord
+from loadtests.qualify.qualification_record import Name, QualificationRecord
 from loadtests.render.format import make_plain, percent
 from loadtests.render.page import draw_all, open_templates
 from loadtests.render.report_grids import make_grids
+from serve.rollout.trail.qualification import QualificationOutcome as Outcome
 
 _ASKED = {
     "quality": "what did the export measure on held-out data?",
@@ -16,9 +17,9 @@ _ASKED = {
     "canary": "is it as safe and as fast among live requests?",
 }
 _MEANING = {
-    Fitness.QUALIFIED: "Every stage shows that the candidate is no worse than the baseline.",
-    Fitness.NOT_QUALIFIED: "At least one stage shows that the candidate is worse than allowed.",
-    Fitness.INVALID: "The evidence does not suffice or cannot be trusted, so there is no decision.",
+    Outcome.QUALIFIED: "Every stage shows that the candidate is no worse than the baseline.",
+    Outcome.NOT_QUALIFIED: "At least one stage shows that the candidate is worse than allowed.",
+    Outcome.INVALID: "The evidence does not suffice or cannot be trusted, so there is no decision.",
 }
 # The limits of a qualification; other keys belong to other load tests.
 _LIMITS = ("p99_ms", "errors", "rate_per_s", "duration_s", "agreement", "accuracy_drop", "capacity_ratio")

@@ -1,7 +1,6 @@
 """Defines the record of a qualification, and concludes the outcome from its stages."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,17 +9,9 @@ from loadtests.judging.checks import decide
 from loadtests.judging.limits import Limits
 from loadtests.report import Check, CheckOutcome, LoadReport
 from serve.base.record import Record
+from serve.rollout.trail.qualification import QualificationOutcome
 
 Name = Literal["quality", "capacity", "shadow", "canary"]
-
-
-class Fitness(StrEnum):
-    """The outcome of a qualification."""
-
-    QUALIFIED = "QUALIFIED"
-    NOT_QUALIFIED = "NOT_QUALIFIED"
-    # The evidence does not suffice or cannot be trusted.
-    INVALID = "INVALID"
 
 
 class StageRecord(Record):
@@ -51,7 +42,7 @@ class QualificationRecord(Record):
     limits: Limits
     # False if it was ended early; missing stages are not judged.
     complete: bool
-    outcome: Fitness
+    outcome: QualificationOutcome
     # The stage and the check that decided: the first that did not pass, or the closest to its limit.
     binding: str | None
     reasons: tuple[str, ...]
@@ -70,7 +61,9 @@ def make_stage(
     )
 
 
-def conclude(stages: Sequence[StageRecord], *, complete: bool) -> tuple[Fitness, str | None, tuple[str, ...]]:
+def conclude(
+    stages: Sequence[StageRecord], *, complete: bool
+) -> tuple[QualificationOutcome, str | None, tuple[str, ...]]:
     """Return the outcome of the stages, the check that decided, and every reason.
 
     One stage with a valid failure makes it NOT_QUALIFIED, whatever the other stages say."""
@@ -81,12 +74,12 @@ def conclude(stages: Sequence[StageRecord], *, complete: bool) -> tuple[Fitness,
     worst = sorted(stages, key=lambda stage: stage.outcome is not CheckOutcome.FAIL)
     reasons = tuple(f"{stage.name}: {reason}" for stage in worst for reason in stage.reasons)
     if failed := by_outcome[CheckOutcome.FAIL]:
-        return Fitness.NOT_QUALIFIED, _binding(failed), reasons
+        return QualificationOutcome.NOT_QUALIFIED, _binding(failed), reasons
     if invalid := by_outcome[CheckOutcome.INVALID]:
-        return Fitness.INVALID, _binding(invalid), reasons
+        return QualificationOutcome.INVALID, _binding(invalid), reasons
     if not complete or len(stages) < 4:
-        return Fitness.INVALID, None, ("it was ended early",)
-    return Fitness.QUALIFIED, _binding(stages), ()
+        return QualificationOutcome.INVALID, None, ("it was ended early",)
+    return QualificationOutcome.QUALIFIED, _binding(stages), ()
 
 
 def _binding(stages: Sequence[StageRecord]) -> str | None:

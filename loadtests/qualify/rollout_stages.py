@@ -12,12 +12,11 @@ from loadtests.judging.limits import Limits
 from loadtests.sending.client import Client
 from loadtests.sending.endings import heeded
 from loadtests.sending.live import Live
+from serve.rollout.state.policy import ErrorGuard, Guards, LatencyGuard, Policy, ShadowPolicy, Step
+from serve.rollout.state.rollout import Phase
 
 # The phase in which a trial ends successfully: it does not take the last step, which moves all traffic.
-PROVEN = "WAITING_APPROVAL"
-OVER = ("DONE", "ROLLED_BACK", "INCONCLUSIVE")
-# The rollout has moved all traffic, and ends when routes are set.
-_WATCHING = "WATCHING"
+PROVEN = Phase.WAITING_APPROVAL
 CANARY_SHARE = 0.5
 _NO_LIMIT = 1e6
 # How many times the shortest possible duration a trial may take.
@@ -35,25 +34,26 @@ def longest_s(limits: Limits) -> float:
 
 
 def policy_of(limits: Limits) -> dict[str, Any]:
-    """Translate the limits into the policy of the trial rollout."""
+    """Translate the limits into the policy of the trial rollout; the server sets the rest to its defaults."""
     requests = max(1, int(limits.rate_per_s * limits.duration_s / 2))
-    return {
-        "shadow": {"minimum_pairs": requests, "agreement": limits.agreement},
-        "steps": [
-            {"share": CANARY_SHARE, "minimum_s": limits.duration_s, "minimum_requests": requests},
-            {"share": 1.0, "minimum_s": 0, "minimum_requests": 1, "approval": True},
-        ],
-        "guards": {
-            "errors": {"allowed": limits.errors},
+    policy = Policy(
+        shadow=ShadowPolicy(minimum_pairs=requests, agreement=limits.agreement),
+        steps=(
+            Step(share=CANARY_SHARE, minimum_s=limits.duration_s, minimum_requests=requests),
+            Step(share=1.0, minimum_s=0, minimum_requests=1, approval=True),
+        ),
+        guards=Guards(
+            errors=ErrorGuard(allowed=limits.errors),
             # The limits define what is slow, not the baseline.
-            "latency": {"limit_ms": limits.p99_ms, "times_baseline": _NO_LIMIT, "excess": None},
-        },
+            latency=LatencyGuard(limit_ms=limits.p99_ms, times_baseline=_NO_LIMIT, excess=None),
+        ),
         # Both variants have already served load in the capacity stage and need no warm-up.
-        "settle_s": 0,
+        settle_s=0,
         # The capacity stage measures the cost; here the candidate need not be cheaper.
-        "cheaper_by": -9.0,
-        "maximum_s": longest_s(limits),
-    }
+        cheaper_by=-9.0,
+        maximum_s=longest_s(limits),
+    )
+    return policy.model_dump(mode="json", exclude_unset=True)
 
 
 class Follower:
@@ -72,9 +72,9 @@ class Follower:
         self.view = begun
 
     @property
-    def phase(self) -> str:
+    def phase(self) -> Phase:
         """Return the last phase."""
-        return str(self.view["rollout"]["phase"])
+        return Phase(self.view["rollout"]["phase"])
 
     def __call__(self, live: Live, now_s: float) -> bool:
         if (now := time.monotonic()) >= self._due:
@@ -86,13 +86,13 @@ class Follower:
                 self._failures += 1
                 if self._failures == _MOST_FAILURES:
                     raise
-        return self.phase in (PROVEN, *OVER)
+        return self.phase is PROVEN or self.phase.over
 
     def abort(self) -> None:
         """Give all traffic back to the baseline, unless the rollout is over. Raises LoadTestError."""
         try:
             # The rollout may have ended since the last poll, and a finished rollout cannot be aborted.
-            if self._client.get(self._path)["rollout"]["phase"] not in OVER:
+            if not Phase(self._client.get(self._path)["rollout"]["phase"]).over:
                 self._client.post(f"{self._path}/abort", {})
         except LoadTestError as error:
             raise LoadTestError(
@@ -104,9 +104,11 @@ class Follower:
 def refuse_busy(client: Client, model: str) -> None:
     """Raises LoadTestError if a rollout of the model is running, before the server is loaded for minutes."""
     for line in client.get(f"/control/models/{model}/rollouts")["rollouts"]:
-        if line["phase"] not in (*OVER, _WATCHING):
+        phase = Phase(line["phase"])
+        # A rollout that is watching has moved all traffic, and ends when routes are set.
+        if not phase.over and phase is not Phase.WATCHING:
             raise LoadTestError(
-                f"rollout {line['rollout']} of {model} is in phase {line['phase']}; wait until it is over, "
+                f"rollout {line['rollout']} of {model} is in phase {phase}; wait until it is over, "
                 f"or end it: counterweight rollout abort {line['rollout']} --url {client.url}"
             )
 

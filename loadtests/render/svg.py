@@ -71,15 +71,22 @@ def make_keys(names: Iterable[str]) -> dict[str, Key]:
     }
 
 
-def draw(alt: str, drawers: list[Callable[[Axes], None]], *, height: float = 3.2) -> str:
-    """Draw panels one above the other on a shared x axis. `alt` describes the chart in words, `height` is in
-    inches."""
+def draw(
+    alt: str,
+    drawers: list[Callable[[Axes], None]],
+    *,
+    height: float = 3.2,
+    width: float = 5.0,
+    shared: bool = True,
+) -> str:
+    """Draw panels one above the other, on one x axis if it is `shared`. `alt` describes the chart in words,
+    `height` and `width` are in inches."""
     # The salt keeps ids distinct, because all charts are in one page.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
         # The browser has glyphs that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure = Figure(figsize=(5, height), layout="constrained")
-        columns = figure.subplots(len(drawers), 1, squeeze=False, sharex=True)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        columns = figure.subplots(len(drawers), 1, squeeze=False, sharex=shared)
         for (axes,), drawer in zip(columns, drawers, strict=True):
             drawer(axes)
         buffer = io.StringIO()

@@ -7,6 +7,7 @@ from loadtests.errors import LoadTestError
 from loadtests.render.junit import junit as make_junit
 from loadtests.render.markdown import markdown as make_markdown
 from loadtests.report import LoadReport
+from serve.base.whole_file import write_whole
 
 
 def check_paths(
@@ -65,15 +66,9 @@ def write_all(
 
 def write_text(path: Path, text: str) -> None:
     """Write the file completely or not at all. Raises LoadTestError."""
-    # Write through a symbolic link instead of replacing it.
-    path = path.resolve()
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        scratch.write_text(text, "utf-8")
-        scratch.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise LoadTestError(
             f"cannot write {path}: {error.strerror}; make room, or name another file"
         ) from None
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from loadtests.errors import WrongAnswer
-from loadtests.sending.datatypes import BINARY_ONLY, LENGTH, from_bytes
+from loadtests.sending.datatypes import LENGTH, from_bytes
 from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
+from serve.base.tensor import BINARY_ONLY
 
 # The variant's name if the server does not tell its variants apart.
 UNVERSIONED = "unversioned"

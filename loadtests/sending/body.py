@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtests.errors import LoadTestError
-from loadtests.sending.datatypes import BINARY_ONLY, to_bytes
+from loadtests.sending.datatypes import to_bytes
 from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
+from serve.base.tensor import BINARY_ONLY
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -2,10 +2,8 @@
 
 import http.client
 import json
-import os
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,26 +14,6 @@ _LIMIT_BYTES = 16 * 2**20
 _CONTROL = "/control/"
 _NO_CONTROL = "only a server that was started by `counterweight serve` has a control API; is this one?"
 _CLOSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-
-
-def read_token(path: Path | None) -> str | None:
-    """Read the token from a file, or else from the environment variable COUNTERWEIGHT_TOKEN; None if there is
-    none.
-
-    Raises LoadTestError, whose message never contains the token."""
-    if path is None:
-        token, source = os.environ.get("COUNTERWEIGHT_TOKEN"), "COUNTERWEIGHT_TOKEN"
-        if not token:
-            return None
-    else:
-        try:
-            token, source = path.read_text("utf-8").strip(), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is not text"
-            raise LoadTestError(f"{path}: {why}; give --token-file a file that contains a token") from None
-    if not token.isascii() or not token.isprintable() or not token or " " in token:
-        raise LoadTestError(f"{source} does not contain a token; expected one line with a single ASCII word")
-    return token
 
 
 @dataclass(frozen=True, kw_only=True)

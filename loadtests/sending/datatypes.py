@@ -6,22 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from serve.base.tensor import DATATYPES
+
 # How inputs are held until they are sent. Texts are strings; BF16, which numpy lacks, is held as FP32.
 DTYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    **{
-        f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits}")
-        for kind in ("INT", "UINT")
-        for bits in (8, 16, 32, 64)
-    },
-    "FP16": np.dtype(np.float16),
+    **DATATYPES,
     "BF16": np.dtype(np.float32),
-    "FP32": np.dtype(np.float32),
-    "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(np.str_),
 }
-# Datatypes that JSON cannot represent, according to the protocol.
-BINARY_ONLY = frozenset({"FP16", "BF16"})
 LENGTH = struct.Struct("<I")
 
 

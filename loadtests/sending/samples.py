@@ -1,8 +1,6 @@
 """Defines the samples of a run (the raw record of every request, in columns), and writes them to a file."""
 
 import json
-import os
-import tempfile
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from serve.base.whole_file import replacing
 
 # The error of a request without an answer by the end of the run.
 UNANSWERED = "no answer by the end of the run"
@@ -156,14 +156,8 @@ class Recorder:
 
 def write_records(path: Path, samples: Samples) -> None:
     """Write the samples as JSON Lines, completely or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.writelines(json.dumps(row) + "\n" for row in _rows(samples))
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    with replacing(path) as file:
+        file.writelines(json.dumps(row).encode() + b"\n" for row in _rows(samples))
 
 
 def _rows(samples: Samples) -> Iterator[dict[str, Any]]:

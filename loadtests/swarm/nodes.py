@@ -23,6 +23,7 @@ from loadtests.swarm.options import read_asked
 from loadtests.swarm.reporter import Reporter
 from loadtests.swarm.sample_messages import pack, unpack
 from loadtests.swarm.sender import Sender, SenderResult
+from serve.base.errors import CounterweightError
 
 # The maximum time for a worker to end and to send its remaining samples.
 _LAST_WORD_S = DRAIN_S + 10
@@ -58,7 +59,7 @@ class Node:
         try:
             asked = read_asked(self.environment.host, self.options)
             return Reporter(asked, Path(self.options.report) if self.options.report else None)
-        except LoadTestError as error:
+        except CounterweightError as error:
             logging.error("%s", error)
             self.environment.process_exit_code = error.exit_code
             gevent.spawn(self.runner.quit if self.options.headless else self.runner.stop)

@@ -8,10 +8,11 @@ from typing import Any
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits, load_limits
 from loadtests.load_plan import LoadPlan, check_pins, check_url, make_plan, steady
-from loadtests.sending.client import Client, read_token
+from loadtests.sending.client import Client
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
+from serve.base.server_address import read_token
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from loadtests.cli import loadtest
-from loadtests.errors import LoadTestError
 from loadtests.report import LoadReport
 from loadtests.sending.client import Client
+from serve.base.errors import CounterweightError
 from tests.loadtests.command import ROOT, Finished, run_loadtest, start_loadtest
 from tests.loadtests.known import MODEL, Behaviour, open_known
 from tests.loadtests.reports import make_failed, make_invalid, make_report
@@ -137,7 +137,7 @@ def test_bad_input_is_refused_at_the_door(
     url: str, command: str, arguments: list[str], complaint: str
 ) -> None:
     """Each has its sentence and exit code 2, before anything is sent."""
-    with pytest.raises(LoadTestError, match=complaint) as refused:
+    with pytest.raises(CounterweightError, match=complaint) as refused:
         loadtest([command, url, *_MODEL, *arguments])
     assert refused.value.exit_code == 2
     assert "locust" not in sys.modules

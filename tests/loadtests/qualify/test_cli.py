@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from loadtests.errors import LoadTestError
 from loadtests.qualify.cli import qualify as command
-from serve.base.errors import StoreFailed
+from serve.base.errors import CounterweightError, StoreFailed
 from tests.loadtests.qualify.conftest import Qualify
 from tests.loadtests.qualify.test_stages import GOOD
 from tests.loadtests.server import METADATA
@@ -31,7 +30,7 @@ Make = Callable[..., Qualify]
 )
 def test_bad_arguments_are_refused(arguments: list[str], complaint: str) -> None:
     """Each has its sentence, before the server is asked for anything."""
-    with pytest.raises(LoadTestError, match=complaint) as refused:
+    with pytest.raises(CounterweightError, match=complaint) as refused:
         command(["linear", "--to", "light", *arguments])
     assert refused.value.exit_code == 2
 
