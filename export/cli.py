@@ -55,10 +55,10 @@ def _remarks(result: "Result") -> str:
     lines = [f"failed: {reason}" for reason in result.failed.values()]
     kept = [variant for variant, status in result.status.items() if status == "unchanged"]
     if kept:
-        lines.append(f"unchanged, not built again:  {', '.join(kept)} (build them with --force)")
+        lines.append(f"unchanged, not built again: {', '.join(kept)} (build them with --force)")
     if result.stale:
         lines.append(
-            f"not up to date with this recipe:  {', '.join(result.stale)} "
+            f"not up to date with this recipe: {', '.join(result.stale)} "
             "(export without --only, or remove their folders)"
         )
     lines.append(f"report: {result.report}")

@@ -38,7 +38,7 @@ def bind(model: torch.nn.Module, inputs: Tensors) -> Arguments:
     if [item.kind for item in parameters.values()] == [Parameter.VAR_KEYWORD]:
         raise InvalidSource(
             f"{type(model).__name__}.forward takes only **{next(iter(parameters))}, and torch cannot record "
-            f"such a call; write out its parameters:  forward(self, {', '.join(inputs)})"
+            f"such a call; write out its parameters: forward(self, {', '.join(inputs)})"
         )
     if len(inputs) == 1 and not _takes(parameters, *inputs):
         [value] = inputs.values()

@@ -138,7 +138,7 @@ class Floor(Record):
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError(f"a floor needs at least one limit:  {', '.join(Floor.model_fields)}")
+            raise ValueError(f"a floor needs at least one limit: {', '.join(Floor.model_fields)}")
         return self
 
 

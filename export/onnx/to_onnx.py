@@ -36,7 +36,7 @@ def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset
         graph = clean(proto)
     except onnx.shape_inference.InferenceError as error:
         reason = " ".join(str(error).split())
-        raise ExportFailed(f"the shapes in the model's graph are inconsistent:  {reason:.300}") from error
+        raise ExportFailed(f"the shapes in the model's graph are inconsistent: {reason:.300}") from error
     return Exported(graph=graph, signature=signature, parity=prove_parity(model, graph, rows, signature))
 
 

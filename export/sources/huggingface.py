@@ -196,7 +196,7 @@ def _refuse_gaps(home: Path, task: Task, model: Any, report: Any) -> None:
     ]
     if surplus:
         raise InvalidSource(
-            f"{home} has weights that the model of its config.json does not use:  {_list(surplus)}; "
+            f"{home} has weights that the model of its config.json does not use: {_list(surplus)}; "
             "config.json and weights are not of the same model: save them together with "
             "save_pretrained(folder)"
         )

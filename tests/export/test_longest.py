@@ -44,7 +44,7 @@ def test_positions_are_a_limit(positions: int) -> None:
 
 
 def test_without_a_limit_there_is_none() -> None:
-    """Nor where it is beyond what is tried."""
+    """There is no limit if the graph has none up to the largest size tried."""
     assert find_longest(session(None), ROWS) == {}
     assert find_longest(session(5000), ROWS) == {}
 

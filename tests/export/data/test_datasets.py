@@ -60,7 +60,7 @@ def test_accepts_sound_splits() -> None:
 
 
 def test_splits_cannot_be_changed() -> None:
-    """What was fingerprinted stays what it was."""
+    """Arrays of a split are read-only, so they stay as they were fingerprinted."""
     with pytest.raises(ValueError, match="read-only"):
         read_data(raw(), "make").search.inputs["x"][0] = 1
 

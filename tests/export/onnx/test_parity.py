@@ -192,7 +192,7 @@ class Mixed(torch.nn.Module):
 
 
 def test_inputs_by_name_alone_keep_their_names_in_the_graph() -> None:
-    """Whatever the order of the data."""
+    """Keyword-only inputs keep their names in the graph, whatever the order of the data."""
     random = np.random.default_rng(0)
     rows = splits_of(**{name: random.normal(size=(9, 6)).astype(np.float32) for name in ("left", "right")})
     exported = to_onnx(Mixed(), rows, ("y",), 20)

@@ -9,7 +9,7 @@ NAMES = ["encoder.0.query", "encoder.0.key", "encoder.1.query", "head"]
 
 
 def test_finds_in_the_order_of_the_names() -> None:
-    """Whatever the order of the patterns."""
+    """Matches are in the order of the names, not of the patterns."""
     assert match(["head", "*.query"], NAMES, "modules") == ["encoder.0.query", "encoder.1.query", "head"]
 
 

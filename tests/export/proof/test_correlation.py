@@ -22,7 +22,7 @@ def value(variant: Any, baseline: Any = BEFORE, meaning: Meaning = CLASSES) -> f
 
 
 def test_it_is_pearson_s_with_fisher_s_interval() -> None:
-    """Of one column, as scipy has it."""
+    """For one column, the correlation and its interval equal scipy's."""
     after = BEFORE[:, :1] + RANDOM.normal(size=(60, 1)).astype(np.float32)
     found = correlate(CLASSES, BEFORE[:, :1], after)
     expected = pearsonr(BEFORE[:, 0].astype(float), after[:, 0].astype(float))

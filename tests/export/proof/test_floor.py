@@ -52,7 +52,7 @@ def test_likeness_is_judged_on_the_worse_end(floor: dict[str, float], reason: st
 
 
 def test_the_worst_class_is_named() -> None:
-    """By its name where it has one."""
+    """The reason names the worst class if it has a name."""
     quality = classifier(worst_class=Compared(value=0.8, change=-0.1, low=-0.3, high=0.05), worst_label=1)
     reasons = [judge(Floor(worst_class_drop=0.1), quality, names) for names in ([], ["cat", "dog"])]
     assert [str(reason).split(" is ")[0] for reason in reasons] == [

@@ -59,7 +59,7 @@ def test_shapes_of_a_task_pass(task: Task, shape: tuple[Any, ...]) -> None:
     ids=str,
 )
 def test_another_shape_is_refused_with_a_way_out(task: Task, shape: tuple[Any, ...], form: str) -> None:
-    """Which numbers of any shape have."""
+    """The error for a wrong shape recommends `task: regression`."""
     with pytest.raises(ExportFailed, match=f"the task is {task}; .*{task} {form}.*write `task: regression`"):
         require_task(task, output(*shape), data_of(), ())
 

@@ -142,7 +142,7 @@ def test_text_is_never_markup(page: str) -> None:
 
 
 def test_the_baseline_comes_first(page: str) -> None:
-    """Whatever the order of the folder."""
+    """The baseline comes first, whatever the order of the folder."""
     assert page.index("<b>base</b>") < page.index("<b>light</b>") < page.index("<b>broken</b>")
 
 

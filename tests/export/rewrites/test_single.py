@@ -100,7 +100,7 @@ def test_a_graph_that_overflows_in_half_floats_is_refused() -> None:
 
 
 def test_what_a_converter_wrote_is_widened() -> None:
-    """With casts around what it keeps in float32."""
+    """A graph that a converter wrote in 16 bits, with casts around float32 parts, becomes float32."""
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["h"], "first"),
         helper.make_node("Softmax", ["h"], ["y"], "second"),

@@ -105,7 +105,7 @@ def test_a_factory_gets_the_parameters_of_its_forward(folder: Path) -> None:
 
 
 def test_every_bundle_carries_them(folder: Path) -> None:
-    """In the form that the server reads."""
+    """Every bundle contains the tokenizer and the labels in the server's format."""
     trained = read(folder, tokenizer="words.json", max_tokens=3, labels="names.txt")
     assert json.loads(trained.assets["labels.json"]) == ["cat", "dog", "hörse"]
     assert json.loads(trained.assets["tokenizer.json"])["truncation"]["max_length"] == 3
@@ -159,6 +159,6 @@ def test_a_tokenizer_without_padding_is_refused(folder: Path) -> None:
 
 
 def test_names_a_file_that_is_missing(folder: Path) -> None:
-    """And the key that names it."""
+    """The error names the missing file and its key in the recipe."""
     with pytest.raises(InvalidSource, match=r"gone.json: No such file.*`source.tokenizer`"):
         read(folder, tokenizer="gone.json")

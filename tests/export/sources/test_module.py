@@ -35,7 +35,7 @@ def test_refuses_more_weights_than_one_file_holds() -> None:
 
 
 def test_a_shared_weight_counts_once() -> None:
-    """As it does in a file."""
+    """A shared weight counts once, as in a file."""
     module = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 4, bias=False))
     module[1].weight = module[0].weight
     assert count_bytes(module) == 64

@@ -32,7 +32,7 @@ def marked() -> Any:
 
 
 def test_a_mark_of_what_is_missing_is_no_fault() -> None:
-    """Nor is a constant that nothing reads."""
+    """NaN that marks missing values, or that no node reads, is accepted."""
     made = marked()
     made.initializer.append(numpy_helper.from_array(np.array([np.nan]), "idle"))
     assert find_spoiled(made) is None

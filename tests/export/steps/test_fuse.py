@@ -60,7 +60,7 @@ def test_every_batch_answers_the_same(fused: Exported) -> None:
 
 
 def test_an_expectation_that_is_met_passes(context: Context) -> None:
-    """As many as there are, or fewer."""
+    """`expect` accepts any number up to the number of fused operators."""
     settings = Fuse(step="fuse", expect={"Attention": 2, "Gelu": 1})
     assert fuse(exported_of(encoder_graph()), settings, context).notes[0]["step"] == "fuse"
 

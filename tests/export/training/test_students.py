@@ -51,7 +51,7 @@ def test_a_graph_has_no_weights_to_take_over() -> None:
 
 
 def test_changes_of_the_configuration_go_to_the_source() -> None:
-    """What transformers builds is the source's to know."""
+    """A student by `config` is built by the source of the model."""
     changes: list[Any] = []
 
     def build_with(change: Any) -> torch.nn.Module:

@@ -141,7 +141,7 @@ def test_a_rate_that_fails_while_others_have_the_cpu_is_invalid(
 
 
 def test_a_rate_that_passes_while_others_have_the_cpu_passes() -> None:
-    """With all of it, it would, too."""
+    """A rate that passes despite steal passes, since it would also pass without."""
     assert _judge(_steady(8), steal=0.3).outcome is CheckOutcome.PASS
 
 

@@ -22,7 +22,7 @@ def test_every_reason_is_told() -> None:
 
 
 def test_the_load_tests_behind_it_follow() -> None:
-    """Of the stages that have one."""
+    """The load tests of the stages follow the stages."""
     lines = table(make_found()).splitlines()
     assert [line for line in lines if line.startswith("--- ")] == ["--- capacity", "--- canary"]
 

@@ -110,7 +110,7 @@ def test_pictures_say_their_figures_in_words() -> None:
     ],
 )
 def test_what_was_found_is_said_in_sentences(kind: Kind, finding: str) -> None:
-    """For who reads nothing else."""
+    """The page states its main results in sentences with numbers."""
     assert finding in _Reader(_page(kind)).text
 
 

@@ -9,7 +9,7 @@ from tests.loadtests.reports import make_report
 
 
 def test_no_file_is_told(tmp_path: Path) -> None:
-    """With what to name instead."""
+    """A missing file is refused with the option that writes one."""
     with pytest.raises(LoadTestError, match=r"cannot read the report .*No such file.*--json"):
         read_report(tmp_path / "missing.json")
 

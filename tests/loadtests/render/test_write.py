@@ -63,7 +63,7 @@ def test_good_paths_pass(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_refused_at_the_door(tmp_path: Path) -> None:
-    """Not after ten minutes of load."""
+    """A missing folder is refused before any load is sent."""
     with pytest.raises(LoadTestError, match=r"--html .*page.html: there is no folder .*missing; make it"):
         check_paths(html=tmp_path / "missing" / "page.html")
 
