@@ -149,7 +149,7 @@ def _remove_leftovers(home: Path, recipe: Recipe, force: bool) -> None:
     """Clear what an export that was killed while writing has left."""
     for variant in recipe.variants:
         for leftover in home.glob(f".{variant}.*"):
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     if force:
         shutil.rmtree(home / SHELF, ignore_errors=True)
 
