@@ -151,7 +151,7 @@ def _remove_leftovers(home: Path, recipe: Recipe, force: bool) -> None:
     """Remove what an interrupted export has left while writing."""
     for variant in recipe.variants:
         for leftover in home.glob(f".{variant}.*"):
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     if force:
         shutil.rmtree(home / SHELF, ignore_errors=True)
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 
 from loadtests.peers.report import LoadFigures, PartReport, ServingReport, load_name
 from loadtests.render.svg import COLOURS, INK, draw
@@ -77,7 +78,8 @@ def _panel(
                 at[2], (at[0], place), xycoords=(at[1], "data"), xytext=(8, -3), textcoords="offset points"
             )
         axes.set_yticks(range(len(servers)), servers)
-        axes.invert_yaxis()
+        axes.set_ylim(len(servers) - 0.5, -0.5)
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.minorticks_off()
         axes.margins(x=0.1)
