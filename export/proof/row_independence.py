@@ -1,7 +1,8 @@
-"""Rows: whether a variant's answer to a row depends on the rows beside it in a run.
+"""Checks whether a variant's answer to a row depends on the other rows in the run.
 
-The server puts rows of different clients into one run. A graph that sees them together (a range or statistics
-of the whole batch, attention over it, a Softmax along it) would answer one client by what others sent."""
+The server combines rows of different clients in one run. A graph that mixes them (a range or statistics of
+the whole batch, attention or a Softmax over it) would make the answer to one client depend on another's
+request."""
 
 import time
 from collections.abc import Iterator
@@ -18,29 +19,29 @@ from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays
 from serve.engine.session import Session
 
-# Rows in a run; what stands in one half is changed, and the answers to the other are looked at. Some graphs
-# see others only in a larger run.
+# Rows in a run. One half is changed, and the answers to the other half are compared. Some graphs mix rows
+# only in larger runs.
 ROWS, _MORE_ROWS = 4, 16
-# The largest of these for which there is time is tried as well: the server makes no batch whose speed there
-# was no time to measure, and none that is larger.
+# The largest of these for which there is time is tried as well. The server makes no batch that is larger than
+# the largest measured one.
 LARGEST_ROWS = (64, 32)
-# Times the row: what a client may send by mistake.
+# Factor of an extreme row, which a client may send by mistake.
 _EXTREME = 1e4
-# Of what is usual in the same place. In runs of one size each row is computed alike, bit by bit, unless
-# it sees others.
+# Tolerance relative to the usual size in each place. In runs of one size, each row is computed identically,
+# unless rows mix.
 _SAME = 1e-5
-# The same for a row in a run of its own, whose kernels add up in another order and so may round an 8-bit
-# integer the other way.
+# The tolerance for a row in its own run, whose kernels may add in another order and so round an 8-bit integer
+# differently.
 _NEARLY_SAME = 0.1
-# What changes an answer, where it is not what stands beside the row.
+# The cause if it is not the content of the other rows.
 NUMBER = "their number"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowTrial:
-    """Two runs of as many rows, in which some rows are the same."""
+    """Two runs with the same number of rows, of which some rows are equal."""
 
-    # What the others become.
+    # What the other rows become.
     beside: str
     before: Arrays
     after: Arrays
@@ -48,8 +49,8 @@ class RowTrial:
 
 
 def find_dependence(session: Session, split: Split) -> str | None:
-    """What beside a real row of `split` changes its answer: other rows, extreme ones, NaN, or their number;
-    None: nothing does."""
+    """Return what changes the answer to a real row of `split`: other rows, extreme ones, NaN, or their
+    number; None if nothing does."""
     if not session.signature.batches:
         return None
     for trial in (*trials(split), *_largest(session, split)):
@@ -57,7 +58,7 @@ def find_dependence(session: Session, split: Split) -> str | None:
         try:
             after = session.run(trial.after)
         except ModelFailed:
-            # Then the server gives each row of the run one of its own.
+            # In this case, the server runs each row separately.
             continue
         if any(is_another(before[name][trial.kept], after[name][trial.kept]) for name in before):
             return trial.beside
@@ -72,13 +73,13 @@ def find_dependence(session: Session, split: Split) -> str | None:
 
 
 def first_rows(split: Split, others: bool = False) -> Arrays:
-    """The rows of a run, or those that stand beside them instead, all of one padded length."""
+    """Return the rows of a run, or the rows that replace the others, all padded to one length."""
     arrays = _take(split, 2 * ROWS)
     return {name: array[ROWS:] if others else array[:ROWS] for name, array in arrays.items()}
 
 
 def trials(split: Split) -> Iterator[RowTrial]:
-    """What stands beside a row becomes something else: in small runs, and in a larger one."""
+    """Yield trials in which the other rows change, in small runs and in a larger one."""
     rows = first_rows(split)
     for words, beside in _neighbours(rows, first_rows(split, others=True)):
         for kept in (slice(0, ROWS // 2), slice(ROWS // 2, ROWS)):
@@ -87,7 +88,7 @@ def trials(split: Split) -> Iterator[RowTrial]:
 
 
 def large_trial(split: Split, count: int) -> RowTrial:
-    """What stands beside the first of so many rows becomes one row again and again."""
+    """Return a trial in which the rows after the first become copies of one row."""
     rows, kept = _take(split, count), slice(1)
     one_row = {name: np.repeat(array[1:2], count, 0) for name, array in rows.items()}
     words = f"other rows in a run of {count}"
@@ -95,7 +96,7 @@ def large_trial(split: Split, count: int) -> RowTrial:
 
 
 def _largest(session: Session, split: Split) -> Iterator[RowTrial]:
-    """The trial of the largest run that the server may make."""
+    """Return the trial of the largest run that the server may make."""
     rows = _take(split, _MORE_ROWS)
     start = time.process_time()
     session.run(rows)
@@ -105,14 +106,14 @@ def _largest(session: Session, split: Split) -> Iterator[RowTrial]:
 
 
 def _take(split: Split, count: int) -> Arrays:
-    """So many rows; a small split is read in circles."""
+    """Return this number of rows; rows of a small split are repeated."""
     return split.take(np.arange(count, dtype=np.int64) % len(split))
 
 
 def is_another(before: NDArray[Any], after: NDArray[Any], *, alone: bool = False) -> bool:
-    """Whether what was made of the same row is no longer the same; `alone`: in a run of its own."""
+    """Whether the answer to the same row changed; `alone`: the row had its own run."""
     if alone and before.dtype.kind != "f" and before.shape == after.shape:
-        # The largest of numbers that rounding moves may be another one.
+        # If rounding moves numbers, the index of the largest may change.
         return False
     return largest_apart(after, before, coarse=alone) > (_NEARLY_SAME if alone else _SAME)
 
@@ -128,7 +129,7 @@ def _neighbours(rows: Arrays, others: Arrays) -> Iterator[tuple[str, Arrays]]:
     yield "other rows", others
     floats = {name: array for name, array in rows.items() if array.dtype.kind == "f"}
     if floats:
-        # In half precision this is infinite, which is extreme, too.
+        # In half precision this is infinite, which also counts as extreme.
         with np.errstate(over="ignore"):
             extreme = {
                 name: (array.astype(np.float64) * _EXTREME).astype(array.dtype)

@@ -83,7 +83,7 @@ def test_each_file_is_written(passed: tuple[Finished, Path]) -> None:
 
 
 def test_the_report_says_how_it_was_made(passed: tuple[Finished, Path]) -> None:
-    """By a command that can be typed again."""
+    """The report contains the command that repeats the test."""
     _, folder = passed
     command = json.loads((folder / "json").read_text())["command"]
     assert command[:3] == ["counterweight", "loadtest", "run"]
@@ -121,7 +121,7 @@ _MODEL = ("--model", MODEL)
         ("run", ["--pin", "god"], "cannot pin 'god': .*did you mean 'good'"),
         ("compare", ["good", "good"], "'good' is pinned twice"),
         ("run", ["--rate", "0"], "the profile sends nothing"),
-        ("run", ["--duration", "inf"], "profile.*came: inf"),
+        ("run", ["--duration", "inf"], "profile.*got: inf"),
         ("run", ["--profile", "0:10,60"], "--profile: '60' is not a point"),
         ("run", ["--profile", "5:10,60:10"], "begin with 0"),
         ("run", ["--set", "p99=50"], "its unit is missing: write p99_ms"),

@@ -18,7 +18,7 @@ def test_without_file_and_words_there_are_the_defaults() -> None:
 
 
 def test_a_file_is_read(path: Path) -> None:
-    """Names with values."""
+    """Limits are read from a YAML file of names and values."""
     path.write_text("p99_ms: 50\nerrors: 0.002\ncurrency: EUR\n")
     assert load_limits(path, []) == Limits(p99_ms=50, errors=0.002, currency="EUR")
 
@@ -58,11 +58,11 @@ def test_an_unknown_name_is_told_with_the_right_one(path: Path, line: str, fix: 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("p99_ms: fast", "p99_ms: .*came: 'fast'"),
-        ("p99_ms: 0", "p99_ms: .*greater than 0 .*came: 0"),
-        ("errors: 1", "errors: .*less than 1 .*came: 1"),
+        ("p99_ms: fast", "p99_ms: .*got: 'fast'"),
+        ("p99_ms: 0", "p99_ms: .*greater than 0 .*got: 0"),
+        ("errors: 1", "errors: .*less than 1 .*got: 1"),
         ("p99_ms: .inf", "p99_ms: .*finite"),
-        ("currency: dollars", "currency: .*came: 'dollars'"),
+        ("currency: dollars", "currency: .*got: 'dollars'"),
     ],
 )
 def test_an_impossible_value_is_told(path: Path, line: str, told: str) -> None:
@@ -90,7 +90,7 @@ def test_what_is_no_table_of_limits_is_told(path: Path, content: bytes, told: st
 
 
 def test_a_missing_file_is_told(path: Path) -> None:
-    """With its name."""
+    """A missing file is named in the error."""
     with pytest.raises(LoadTestError, match=r"cannot read the limits .*limits.yaml.*No such file"):
         load_limits(path, [])
 
@@ -105,7 +105,7 @@ def test_a_missing_file_is_told(path: Path) -> None:
     ],
 )
 def test_a_bad_word_is_told(word: str, told: str) -> None:
-    """As it was written."""
+    """A bad `--set` word is quoted in the error."""
     with pytest.raises(LoadTestError) as refused:
         load_limits(None, [word])
     assert told in str(refused.value)
