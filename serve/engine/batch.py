@@ -1,4 +1,4 @@
-"""Joining: which requests of a model may share a run, how they become one, and whose rows are whose."""
+"""Join requests of a model into one run, and split the outputs again."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,31 +17,32 @@ _SMALLEST_LENGTH = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Joining:
-    """How requests of one model share a run."""
+    """How requests of one model are joined into a run."""
 
     signature: Signature
-    # More rows in a run than this no longer pay.
+    # Beyond this many rows, a larger run does not reduce the cost per row.
     full_rows: int
-    # Input -> what pads its second dimension, where lengths may differ; empty: they may not.
+    # Input -> the padding value of its second dimension, if lengths may differ; empty if they may not.
     pads: Mapping[str, int]
 
     def rows_of(self, arrays: Arrays) -> int:
-        """How many rows a request brings."""
+        """The number of rows of a request."""
         return len(arrays[self.signature.inputs[0].name]) if self.signature.batches else 1
 
     def key_of(self, arrays: Arrays) -> object:
-        """What requests that share a run have in common: every dimension but the rows, or, where padding
-        makes those equal, nearly their length, so that at most half of what is computed is padding."""
+        """Requests with equal keys can share a run. The key has every dimension but the rows; or, if inputs
+        are padded, the length rounded up to a power of 2, so that at most half of the computation is
+        padding."""
         if self.pads:
             return (max(self._length_of(arrays), _SMALLEST_LENGTH) - 1).bit_length()
         return tuple(arrays[spec.name].shape[1:] for spec in self.signature.inputs)
 
     def shape_of(self, arrays: Arrays) -> Shape:
-        """The shapes of a run's inputs."""
+        """The shapes of the inputs of a run."""
         return tuple(arrays[spec.name].shape for spec in self.signature.inputs)
 
     def join(self, requests: Sequence[Arrays]) -> Arrays:
-        """The arrays of all, one behind the other, padded to the longest."""
+        """Concatenate the arrays of all requests, padded to the longest."""
         if len(requests) == 1:
             return requests[0]
         longest = max(map(self._length_of, requests)) if self.pads else 0
@@ -53,12 +54,14 @@ class Joining:
         }
 
     def split(self, requests: Sequence[Arrays], outputs: Outputs) -> list[Outputs]:
-        """Each request's own rows, cut to its own length. Raises ModelFailed when it is unclear whose."""
+        """Each request's rows, cut to its length. Raises ModelFailed if the outputs have other rows."""
         if len(requests) == 1:
             return [outputs]
         ends = list(accumulate(map(self.rows_of, requests)))
         if strange := {name for name, rows in outputs.items() if len(rows) != ends[-1]}:
-            raise ModelFailed(f"{', '.join(sorted(strange))}: not one row of output for each of input")
+            raise ModelFailed(
+                f"{', '.join(sorted(strange))}: the output does not have one row for each input row"
+            )
         shares = [
             {name: rows[start:end] for name, rows in outputs.items()}
             for start, end in zip([0, *ends[:-1]], ends, strict=True)
