@@ -4,7 +4,7 @@ The server puts rows of different clients into one run. A graph that sees them t
 of the whole batch, attention over it, a Softmax along it) would answer one client by what others sent."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,15 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.nearness import largest_apart
 from export.proof.rounds import BUDGET_S, count_rounds
+from export.proof.run_tolerance import are_other_answers
+from export.proof.text_padding import depends_on_padding
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays
 from serve.engine.session import Session
 
 # Rows in a run; what stands in one half is changed, and the answers to the other are looked at. Some graphs
 # see others only in a larger run.
-ROWS, _MORE_ROWS = 4, 16
+ROWS, MORE_ROWS = 4, 16
 # The largest of these for which there is time is tried as well: the server makes no batch whose speed there
 # was no time to measure, and none that is larger.
 LARGEST_ROWS = (64, 32)
@@ -29,11 +31,8 @@ _EXTREME = 1e4
 # Of what is usual in the same place. In runs of one size each row is computed alike, bit by bit, unless
 # it sees others.
 _SAME = 1e-5
-# The same for a row in a run of its own, whose kernels add up in another order and so may round an 8-bit
-# integer the other way.
-_NEARLY_SAME = 0.1
 # What changes an answer, where it is not what stands beside the row.
-NUMBER = "their number"
+NUMBER, PADDING = "their number, or a row's place among them,", "padding"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,12 +46,13 @@ class RowTrial:
     kept: slice
 
 
-def find_dependence(session: Session, split: Split) -> str | None:
-    """What beside a real row of `split` changes its answer: other rows, extreme ones, NaN, or their number;
-    None: nothing does."""
+def find_dependence(session: Session, graph: bytes, split: Split) -> str | None:
+    """What beside a real row of `split` changes its answer: other rows, extreme ones, NaN, their number or
+    its place among them, or the padding of a text to their length; None: nothing does."""
     if not session.signature.batches:
         return None
-    for trial in (*trials(split), *_largest(session, split)):
+    largest = _find_largest(session, split)
+    for trial in (*trials(split), *(large_trial(split, count) for count in largest)):
         before = session.run(trial.before)
         try:
             after = session.run(trial.after)
@@ -61,19 +61,14 @@ def find_dependence(session: Session, split: Split) -> str | None:
             continue
         if any(is_another(before[name][trial.kept], after[name][trial.kept]) for name in before):
             return trial.beside
-    rows = first_rows(split)
-    before = session.run(rows)
-    for number in range(ROWS):
-        place = slice(number, number + 1)
-        alone = session.run({name: array[place] for name, array in rows.items()})
-        if any(is_another(before[name][place], alone[name], alone=True) for name in before):
-            return NUMBER
-    return None
+    if _depends_on_place(session, graph, split, (ROWS, MORE_ROWS, *largest)):
+        return NUMBER
+    return PADDING if depends_on_padding(session, graph, split) else None
 
 
 def first_rows(split: Split, others: bool = False) -> Arrays:
     """The rows of a run, or those that stand beside them instead, all of one padded length."""
-    arrays = _take(split, 2 * ROWS)
+    arrays = take_rows(split, 2 * ROWS)
     return {name: array[ROWS:] if others else array[:ROWS] for name, array in arrays.items()}
 
 
@@ -83,38 +78,50 @@ def trials(split: Split) -> Iterator[RowTrial]:
     for words, beside in _neighbours(rows, first_rows(split, others=True)):
         for kept in (slice(0, ROWS // 2), slice(ROWS // 2, ROWS)):
             yield RowTrial(beside=words, before=rows, after=_mix(rows, beside, kept), kept=kept)
-    yield large_trial(split, _MORE_ROWS)
+    yield large_trial(split, MORE_ROWS)
 
 
 def large_trial(split: Split, count: int) -> RowTrial:
     """What stands beside the first of so many rows becomes one row again and again."""
-    rows, kept = _take(split, count), slice(1)
+    rows, kept = take_rows(split, count), slice(1)
     one_row = {name: np.repeat(array[1:2], count, 0) for name, array in rows.items()}
     words = f"other rows in a run of {count}"
     return RowTrial(beside=words, before=rows, after=_mix(rows, one_row, kept), kept=kept)
 
 
-def _largest(session: Session, split: Split) -> Iterator[RowTrial]:
-    """The trial of the largest run that the server may make."""
-    rows = _take(split, _MORE_ROWS)
+def _depends_on_place(session: Session, graph: bytes, split: Split, sizes: Sequence[int]) -> bool:
+    """Whether a row has another answer at its place in a run of one of these sizes than in a run of its own.
+    The largest size is the last."""
+    rows = take_rows(split, sizes[-1])
+    each = [
+        session.run({name: array[row : row + 1] for name, array in rows.items()}) for row in range(sizes[-1])
+    ]
+    for count in sizes:
+        run = {name: array[:count] for name, array in rows.items()}
+        together = session.run(run)
+        alone = {name: np.concatenate([answers[name] for answers in each[:count]]) for name in together}
+        if are_other_answers(graph, run, together, alone):
+            return True
+    return False
+
+
+def _find_largest(session: Session, split: Split) -> list[int]:
+    """The size of the largest run that the server may make, and for which there is time."""
+    rows = take_rows(split, MORE_ROWS)
     start = time.process_time()
     session.run(rows)
-    row_s = (time.process_time() - start) / _MORE_ROWS
-    sizes = [count for count in LARGEST_ROWS if count_rounds(count, row_s, BUDGET_S)]
-    yield from (large_trial(split, count) for count in sizes[:1])
+    row_s = (time.process_time() - start) / MORE_ROWS
+    return [count for count in LARGEST_ROWS if count_rounds(count, row_s, BUDGET_S)][:1]
 
 
-def _take(split: Split, count: int) -> Arrays:
-    """So many rows; a small split is read in circles."""
+def take_rows(split: Split, count: int) -> Arrays:
+    """So many rows, all of one padded length; a small split is read in circles."""
     return split.take(np.arange(count, dtype=np.int64) % len(split))
 
 
-def is_another(before: NDArray[Any], after: NDArray[Any], *, alone: bool = False) -> bool:
-    """Whether what was made of the same row is no longer the same; `alone`: in a run of its own."""
-    if alone and before.dtype.kind != "f" and before.shape == after.shape:
-        # The largest of numbers that rounding moves may be another one.
-        return False
-    return largest_apart(after, before, coarse=alone) > (_NEARLY_SAME if alone else _SAME)
+def is_another(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Whether what was made of the same row in a run of the same size is no longer the same."""
+    return largest_apart(after, before) > _SAME
 
 
 def _mix(rows: Arrays, beside: Arrays, kept: slice) -> Arrays:

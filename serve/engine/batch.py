@@ -1,4 +1,5 @@
-"""Joining: which requests of a model may share a run, how they become one, and whose rows are whose."""
+"""Joining: which requests of a model may share a run, how they become one, and whose rows are whose; and how
+rows that may share none are taken apart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from serve.engine.shapes import Shape
 
 Outputs = dict[str, NDArray[np.generic]]
 _SMALLEST_LENGTH = 16
+# The input that says which tokens of a row are padding.
+_MASK = "attention_mask"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,3 +87,56 @@ class Joining:
             for spec in long:
                 own = tuple(slice(self._length_of(arrays) if dim == length else None) for dim in spec.shape)
                 share[spec.name] = share[spec.name][own]
+
+
+def split_rows(signature: Signature, arrays: Arrays) -> list[Arrays]:
+    """Each row by itself, a text without the padding behind it."""
+    count = len(next(iter(arrays.values())))
+    rows: list[Arrays] = [
+        {name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)
+    ]
+    if _find_tokens(signature) is None:
+        return rows
+    return [{name: array[:, : _count_tokens(row[_MASK])] for name, array in row.items()} for row in rows]
+
+
+def stack_rows(signature: Signature, arrays: Arrays, answers: Sequence[Outputs]) -> Outputs:
+    """The outputs of all rows, which were split from `arrays`, as one run gives them; 0 where a text has been
+    padded."""
+    tokens = _find_tokens(signature)
+    stacked: Outputs = {}
+    for spec in signature.outputs:
+        outputs = [answer[spec.name] for answer in answers]
+        if tokens is not None and tokens in spec.shape[1:]:
+            length = arrays[_MASK].shape[1]
+            outputs = [_fill(output, spec.shape, tokens, length) for output in outputs]
+        stacked[spec.name] = np.concatenate(outputs)
+    return stacked
+
+
+def _find_tokens(signature: Signature) -> str | None:
+    """The dimension along which texts are padded; None: the inputs are not those of texts."""
+    if _MASK not in signature.input_by_name:
+        return None
+    dims = {spec.shape if len(spec.shape) == 2 else () for spec in signature.inputs}
+    if len(dims) != 1 or not (shape := dims.pop()) or not isinstance(shape[1], str):
+        return None
+    # An output of another free length cannot be filled up: nobody knows to which.
+    free = {dim for spec in signature.outputs for dim in spec.shape if isinstance(dim, str)}
+    return shape[1] if free <= set(shape) else None
+
+
+def _count_tokens(mask: NDArray[np.generic]) -> int:
+    """Up to the last that counts; all where none does."""
+    counted = np.flatnonzero(mask[0])
+    return int(counted[-1]) + 1 if len(counted) else mask.shape[1]
+
+
+def _fill(
+    output: NDArray[np.generic], shape: Sequence[int | str], tokens: str, length: int
+) -> NDArray[np.generic]:
+    missing = [
+        (0, length - size if axis and dim == tokens else 0)
+        for axis, (dim, size) in enumerate(zip(shape, output.shape, strict=True))
+    ]
+    return np.pad(output, missing)
