@@ -81,6 +81,9 @@ class Meaning(Record):
     # Of numbers, and of scores that nobody has said to be of classes, which may be numbers, the standard
     # deviation over the rows: one for each place of the last dimension, or for all.
     spread: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    # Of embeddings that share most of their direction, their mean over the rows, which is taken from both
+    # before they are compared; empty: they share little, or a bundle of before there was one.
+    centre: tuple[float, ...] = ()
 
 
 class OutputFigures(Record):

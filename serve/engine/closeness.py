@@ -54,6 +54,14 @@ def cosine_of(before: Floats, after: Floats) -> Floats:
     return np.where((before == after).all(axis=1), 1.0, cosine)
 
 
+def centred(meaning: Meaning, vectors: Floats) -> Floats:
+    """The vectors, [rows, width], less what the baseline's have in common: where that is most of them, the
+    cosine says little of how two rows differ."""
+    if len(meaning.centre) != vectors.shape[-1]:
+        return vectors
+    return np.asarray(vectors - np.asarray(meaning.centre))
+
+
 def divergence(meaning: Meaning, before: Floats, after: Floats) -> Floats:
     """KL(before || after) over the last dimension; both are taken for what the baseline's are."""
     given = are_shares(before) if meaning.form == "unknown" else np.asarray(meaning.form == "shares")
