@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from serve.base.whole_file import write_whole
 from serve.engine.catalog import Catalog
 
 _log = logging.getLogger("counterweight.keeper")
@@ -22,10 +23,8 @@ class CatalogFile:
 
     def save(self, catalog: Catalog) -> None:
         """Replace what is there, whole or not at all. What fails is logged, once, and may be tried again."""
-        temporary = self._path.with_suffix(".new")
         try:
-            temporary.write_text(catalog.model_dump_json())
-            temporary.replace(self._path)
+            write_whole(self._path, catalog.model_dump_json())
         except OSError as error:
             if not self.behind:
                 _log.error("the catalog cannot be saved, and will be tried again: %s", error)

@@ -1,1 +1,1 @@
-"""Load tests: they ask a server over HTTP, as its clients do. The only room that names Locust."""
+"""Load tests, which query a server over HTTP as its clients do. Only this package imports Locust."""

@@ -1,5 +1,5 @@
-"""Bench: what every variant of a model can take behind our own server, and how fast it answers beside the
-baseline: `make bench-loadtests`."""
+"""Benchmark of capacity and latency of every variant of a model behind our own server (`make
+bench-loadtests`)."""
 
 import argparse
 import shutil
@@ -19,18 +19,18 @@ from loadtests.sending.client import Client
 from loadtests.sending.model_metadata import read_metadata
 
 _ROOT = Path(__file__).parents[1]
-# Model -> its real inputs and its baseline.
+# For each model, the file of its real inputs and its baseline.
 _MODELS = {"digits-resnet": "build/digits-resnet/inputs.npz", "minilm": "build/minilm/inputs.npz"}
 _BASELINE = "fp32"
 _LIMIT = ("--set", "p99_ms=250")
-# The rate of the comparison, of what the baseline can take alone; how long it is at least; and the answers of
-# each variant: a few more than a p99 needs.
+# The rate of the comparison as a share of the baseline's capacity, its minimum duration, and the number of
+# answers per variant (slightly more than a p99 needs).
 _LOAD, _LEAST_S, _ANSWERS = 0.5, 60, 1_100
 _FOUND = {0, 1, 3}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Exit code 0; the figures say for themselves whether they can be trusted. Raises LoadTestError."""
+    """Run the benchmark and return exit code 0; the reports say whether their figures can be trusted."""
     options = _parser().parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
     for model in options.only or _MODELS:
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(model: str, repository: Path, out: Path) -> tuple[LoadReport, LoadReport]:
-    """The search for capacity and the comparison, each through the command that a person would type."""
+    """Search the capacity and run the comparison, each with the `counterweight loadtest` command."""
     words = ["serve", str(repository), "--port", "{port}", "--grpc-port", "{grpc_port}"]
     command = [sys.executable, "-m", "counterweight", *words]
     with ServerProcess(model, command, {}) as server:
@@ -67,7 +67,7 @@ def _measure(model: str, repository: Path, out: Path) -> tuple[LoadReport, LoadR
 
 
 def _run(words: Sequence[str], out: Path) -> LoadReport:
-    """The report of a `counterweight loadtest`, which is also left in `out` as JSON and as a page."""
+    """Run `counterweight loadtest` and return its report, which is also written to `out` as JSON and HTML."""
     files = ["--json", f"{out}.json", "--html", f"{out}.html"]
     command = [sys.executable, "-m", "counterweight", "loadtest", *words, *files]
     code = subprocess.run(command, cwd=_ROOT, stdout=sys.stderr, check=False).returncode
@@ -77,7 +77,7 @@ def _run(words: Sequence[str], out: Path) -> LoadReport:
 
 
 def _table(capacity: LoadReport, compared: LoadReport) -> str:
-    """In markdown: a row per variant."""
+    """Return a markdown table with a row for each variant."""
     ratios: Mapping[str, Mapping[str, Ratio]] = {
         comparison.candidate: {ratio.figure: ratio for ratio in comparison.ratios}
         for comparison in compared.comparisons
@@ -125,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", type=Path, help="the repository")
     parser.add_argument("--only", action="append", choices=tuple(_MODELS), help="this model")
     parser.add_argument(
-        "--out", type=Path, default=Path("build/bench-loadtests"), help="folder of the reports"
+        "--out", type=Path, default=Path("build/bench-loadtests"), help="folder for the reports"
     )
     return parser
 

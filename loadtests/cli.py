@@ -1,4 +1,4 @@
-"""The `loadtest` command."""
+"""Runs the `counterweight loadtest` command."""
 
 import argparse
 import sys
@@ -11,19 +11,20 @@ from loadtests.render.read_report import read_report
 from loadtests.render.report_table import table
 from loadtests.render.write import check_paths, write_all
 from loadtests.report import CheckOutcome, LoadReport
-from loadtests.sending.client import Client, read_token
+from loadtests.sending.client import Client
 from loadtests.sending.endings import interrupting
 from loadtests.sending.model_metadata import ModelMetadata, read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
 from loadtests.sending.samples import write_records
+from serve.base.server_address import read_token
 
 INTERRUPTED = 130
 EXIT_CODES = {CheckOutcome.PASS: 0, CheckOutcome.FAIL: 1, CheckOutcome.INVALID: 3}
 
 
 def loadtest(arguments: list[str]) -> int:
-    """Exit code 0: PASS; 1: FAIL; 3: INVALID; 130: ended early by Ctrl-C, SIGTERM or SIGHUP. Raises
-    LoadTestError."""
+    """Run the command and return its exit code: 0 for PASS, 1 for FAIL, 3 for INVALID, 130 when it was ended
+    early by Ctrl-C, SIGTERM or SIGHUP. Raises LoadTestError, and InvalidRecord for a token."""
     with interrupting():
         return _loadtest(arguments)
 
@@ -45,9 +46,11 @@ def _loadtest(arguments: list[str]) -> int:
 def _measure(options: argparse.Namespace) -> LoadReport:
     limits = load_limits(options.limits, options.set)
     if options.command == "capacity" and limits.p99_ms is None:
-        raise LoadTestError("a capacity is one under a limit; give it with --set p99_ms=50, or in --limits")
+        raise LoadTestError(
+            "a search for capacity needs a latency limit; give p99_ms with --set p99_ms=50 or in --limits"
+        )
     token = read_token(options.token_file)
-    # Refused before the server is asked for anything.
+    # Bad options are refused before any request reaches the server.
     plan = _plan(options, _pins(options))
     client = Client(url=plan.url, token=token)
     metadata = read_metadata(client, plan.model)
@@ -63,7 +66,7 @@ def _run(
     payloads = (
         read_payloads(options.inputs, metadata) if options.inputs else make_payloads(metadata, plan.seed)
     )
-    # These import locust, which patches the process.
+    # These imports load locust, which patches the process.
     from loadtests.kinds.capacity import find_capacity
     from loadtests.kinds.compare import compare
     from loadtests.kinds.load import run

@@ -1,11 +1,11 @@
-"""What a load test can refuse. Every message says what came, what was expected, and what to do."""
+"""The errors that a load test raises. Each message names the value, what was expected, and the fix."""
+
+from serve.base.errors import CounterweightError
 
 
-class LoadTestError(Exception):
-    """The load test cannot be run as asked. A command that meets one prints it and ends with `exit_code`."""
-
-    exit_code = 2
+class LoadTestError(CounterweightError):
+    """Raised when a load test cannot be run as requested."""
 
 
 class WrongAnswer(Exception):
-    """What is wrong with one answer: counted as that request's error, never the end of the run."""
+    """Raised for one wrong answer. It counts as an error of that request and does not end the run."""

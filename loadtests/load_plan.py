@@ -1,4 +1,4 @@
-"""LoadPlan: what one load test shall do."""
+"""Describes the load of one test."""
 
 from itertools import pairwise
 from typing import Annotated, Literal, Self
@@ -15,19 +15,19 @@ Seconds = Annotated[float, Field(ge=0, le=7 * 86_400)]
 
 
 class LoadPlan(Record):
-    """Open-loop load on one model. The same plan sends the same requests at the same times."""
+    """An open-loop load on one model. The same plan sends the same requests at the same times."""
 
-    # Scheme, host and port, without a slash at the end; a path before /v2 is kept.
+    # Scheme, host and port, without a trailing slash; a path before /v2 is kept.
     url: str
     model: Annotated[str, Field(min_length=1)]
-    # [second, requests per second], joined by straight lines; two points of one second are a jump.
+    # Points [second, requests per second] joined by straight lines; two points at the same second are a step.
     profile: Annotated[tuple[tuple[Seconds, Rate], ...], Field(min_length=2)]
-    # poisson: at random, as users come; constant: evenly.
+    # poisson: random, like independent users; constant: evenly spaced.
     arrivals: Literal["poisson", "constant"] = "poisson"
-    # Sent before at the profile's first rate, and not counted.
+    # Seconds of load at the profile's first rate before the measurement, which are not counted.
     warmup_s: Seconds = 2
     seed: Annotated[int, Field(ge=0)] = 0
-    # Each request goes to one of these, drawn at random; empty: the server's split decides.
+    # The variant of each request is drawn from these; empty: the server's split decides.
     pinned: tuple[str, ...] = ()
     # Tensors travel as bytes instead of JSON.
     binary: bool = False
@@ -36,39 +36,39 @@ class LoadPlan(Record):
     def _sound(self) -> Self:
         times = [second for second, _ in self.profile]
         if times[0] != 0 or any(later < earlier for earlier, later in pairwise(times)):
-            raise ValueError(f"the profile's seconds are {times}; begin with 0 and go on in rising order")
+            raise ValueError(f"the profile's seconds are {times}; begin with 0 and use ascending order")
         if not self.requests:
             raise ValueError("the profile sends nothing; give it a rate and a duration above 0")
         return self
 
     @property
     def duration_s(self) -> float:
-        """Of what is measured."""
+        """Duration of the measured part."""
         return self.profile[-1][0]
 
     @property
     def requests(self) -> float:
-        """How many are to be expected."""
+        """Expected number of requests."""
         return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(self.profile))
 
     @property
     def rate_per_s(self) -> float:
-        """On average."""
+        """Average rate."""
         return self.requests / self.duration_s
 
     @property
     def is_steady(self) -> bool:
-        """Whether it is one rate all the time."""
+        """Whether the rate is constant."""
         return len({rate for _, rate in self.profile}) == 1
 
 
 def steady(rate_per_s: float, duration_s: float) -> tuple[tuple[float, float], ...]:
-    """The profile of one rate."""
+    """Return the profile of one constant rate."""
     return (0.0, rate_per_s), (duration_s, rate_per_s)
 
 
 def parse_profile(text: str) -> tuple[tuple[float, float], ...]:
-    """The profile that was written as `second:rate,...`. Raises LoadTestError."""
+    """Parse a profile written as `second:rate,...`. Raises LoadTestError."""
     points = []
     for word in text.split(","):
         second, colon, rate = word.partition(":")
@@ -77,12 +77,12 @@ def parse_profile(text: str) -> tuple[tuple[float, float], ...]:
         except ValueError:
             colon = ""
         if not colon:
-            raise LoadTestError(f"--profile: {word!r} is no point; write SECOND:RATE, such as 0:10,60:200")
+            raise LoadTestError(f"--profile: {word!r} is not a point; write SECOND:RATE, such as 0:10,60:200")
     return tuple(points)
 
 
 def make_plan(*, url: str, **fields: object) -> LoadPlan:
-    """The plan of what a person asked for. Raises LoadTestError."""
+    """Make a plan from the user's options. Raises LoadTestError."""
     try:
         return LoadPlan.model_validate({"url": check_url(url), **fields})
     except ValidationError as error:
@@ -90,7 +90,7 @@ def make_plan(*, url: str, **fields: object) -> LoadPlan:
 
 
 def check_url(url: str) -> str:
-    """`url` without a slash at its end. Raises LoadTestError when it is no http(s) address."""
+    """Return `url` without a trailing slash. Raises LoadTestError if it is not an http(s) address."""
     try:
         parts = urlsplit(url)
         sound = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
@@ -98,13 +98,13 @@ def check_url(url: str) -> str:
         sound = False
     if not sound or parts.query or parts.fragment or parts.username:
         raise LoadTestError(
-            f"{url!r} is no server's address; write it with scheme and host, such as http://127.0.0.1:8000"
+            f"{url!r} is not a server's address; write it with scheme and host, such as http://127.0.0.1:8000"
         )
     return url.rstrip("/")
 
 
 def check_pins(pinned: tuple[str, ...], metadata: ModelMetadata) -> None:
-    """Raises LoadTestError when a pin is no variant of the model, or was given twice."""
+    """Raises LoadTestError if a pin is not a variant of the model, or is given twice."""
     for variant in pinned:
         if variant not in metadata.versions and variant in metadata.unserved:
             raise LoadTestError(

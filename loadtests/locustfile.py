@@ -1,9 +1,9 @@
-"""Our open-loop load with Locust's own command and web page, for as long as you like:
+"""Runs our open-loop load with Locust's own command and web page, without a time limit:
 
 locust -f loadtests/locustfile.py --host http://127.0.0.1:8000 --model digits --rate 200
 
-Add --headless -t 60s to do without the page, and --processes 2, or --master and on other machines --worker,
-for more than one process can send. Locust's number of users says nothing here: the rate does."""
+Add --headless -t 60s to run without the page. To send from several processes, add --processes 2, or --master
+and, on other machines, --worker. Locust's number of users has no effect: --rate sets the load."""
 
 from typing import Any
 
@@ -17,15 +17,15 @@ from loadtests.swarm.options import add_options
 
 
 class Infer(InferUser):
-    """One in each process."""
+    """The user that sends the load; each process has one."""
 
-    # One in all would leave the other workers without any.
+    # With a fixed count of one, the other workers would get no user.
     fixed_count = 0
 
     def on_start(self) -> None:
-        """Nothing is to be sent when what was asked for cannot be done."""
+        """Stop the user if the requested load is not possible."""
         if not hasattr(self, "load"):
-            # StopUser would be logged as if it were a fault.
+            # StopUser would be logged as an error.
             raise GreenletExit
 
 
@@ -33,6 +33,6 @@ def _join(environment: Environment, **_: Any) -> None:
     join_swarm(environment, Infer)
 
 
-# Our options stand on the command line and in the form of the page.
+# Our options appear on the command line and in the web form.
 events.init_command_line_parser.add_listener(add_options)
 events.init.add_listener(_join)

@@ -1,8 +1,7 @@
-"""Report: the one JSON of a load test. Table, markdown, page and JUnit are made from it and nothing else.
+"""The JSON report of a load test, from which table, markdown, page and JUnit are made.
 
-Moments count from the start of what was measured (the warm-up lies below 0), rates are per second, shares run
-from 0 to 1, and None means that nothing was measured.
-"""
+Times count from the start of the measurement (the warm-up is below 0), rates are per second, shares run from
+0 to 1, and None means that nothing was measured."""
 
 from collections.abc import Mapping
 from enum import StrEnum
@@ -21,42 +20,42 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class CheckOutcome(StrEnum):
-    """What became of a check, of a probe, or of the whole test."""
+    """The outcome of a check, a probe, or the whole test."""
 
     PASS = "PASS"  # noqa: S105 - no password
     FAIL = "FAIL"
-    # Of a gate: the figures cannot be trusted. Of a guard: they do not decide it.
+    # For a gate: the figures cannot be trusted. For a guard: they do not suffice for a decision.
     INVALID = "INVALID"
 
 
 class Check(Record):
-    """One thing that had to hold."""
+    """One condition that was checked."""
 
-    # Such as "sender on time", or "errors of slim-int8".
+    # For example "sender on time" or "errors of slim-int8".
     name: str
-    # May the figures be trusted; are they good; a caveat takes trust from some, and decides nothing.
+    # A gate checks whether the figures can be trusted, a guard whether the limits are kept; a caveat limits
+    # the reliability of some figures and does not affect the verdict.
     kind: Literal["gate", "guard", "caveat"]
     outcome: CheckOutcome
-    # What was measured and what was wanted, in words, with figures and units.
+    # The measured value and the condition in words, with numbers and units.
     seen: str
     wanted: str
-    # How much of what is allowed was used: at 1 the limit is reached. None: it is no matter of degree.
+    # The share of the limit that was used; at 1 the limit is reached. None if the condition has no degrees.
     used: float | None = None
 
 
 class LoadVerdict(Record):
-    """What the checks come to: INVALID before FAIL before undecided before PASS."""
+    """The verdict of all checks: INVALID before FAIL before undecided before PASS."""
 
     outcome: CheckOutcome
-    # Every check that did not pass, in words; of PASS none.
+    # A sentence for each check that did not pass; empty for PASS.
     reasons: tuple[str, ...]
-    # The name of the check that decided: the first that did not pass, or the one that came closest to not
-    # passing.
+    # The name of the check that decided: the first that did not pass, or the closest to its limit.
     binding: str | None
 
 
 class Interval(Record):
-    """A figure with its interval; None: too few samples for that bound."""
+    """A value with its interval; a bound is None if there are too few samples for it."""
 
     value: float
     low: float | None
@@ -64,42 +63,44 @@ class Interval(Record):
 
 
 class RequestCost(Record):
-    """CPU seconds for 1,000 requests, by where they were spent."""
+    """CPU seconds for 1,000 requests, by component."""
 
     # The model's own runs.
     model_s: float
-    # The gateways: the protocol, the queue, the routes.
+    # The gateways: protocol, queues and routes.
     gateway_s: float
-    # What stands between gateway and model: the variant's process around its runs, and Ray's own processes.
+    # Between gateway and model: the variant's process without its runs, and Ray's own processes.
     proxy_s: float
-    # The load generator, which the price leaves out.
+    # The load generator, which the price excludes.
     client_s: float
-    # Money for a million requests, at the limits' price; None: they name none.
+    # Price of a million requests; None if the limits have no price.
     price_per_million: float | None
 
 
 class VariantReport(Record):
-    """One variant. Latency counts from the intended start, over right answers and over what was never
-    answered, which counts with the time that it had waited; a wrong answer counts as an error alone."""
+    """The results of one variant.
+
+    Latency is measured from the scheduled start, over right answers and over requests without an answer,
+    which count with the time that they waited. A wrong answer counts only as an error."""
 
     requests: int
     errors: int
-    # Later than the limit, or never answered; None: no limit was asked.
+    # Number of requests later than the limit or never answered; None without a limit.
     over_limit: int | None
-    # Share of all rightly answered requests.
+    # Share of all right answers.
     share_served: Share
     mean_ms: float | None
     # With 95 % intervals by order statistics.
     p50_ms: Interval | None
     p95_ms: Interval | None
     p99_ms: Interval | None
-    # [quantile, ms], ten to a decade of the tail (1 - quantile), as far as the samples reach.
+    # Points [quantile, ms], ten per decade of the tail (1 - quantile), as far as the samples reach.
     curve: tuple[tuple[float, float], ...]
     cost: RequestCost | None = None
 
 
 class Ratio(Record):
-    """A latency of the candidate over the baseline's, with its 99 % interval by block bootstrap."""
+    """A latency of the candidate relative to the baseline's, with its 99 % interval by block bootstrap."""
 
     figure: Latency
     value: float
@@ -108,16 +109,16 @@ class Ratio(Record):
 
 
 class WeighedEvents(Record):
-    """How often something bad happened to the candidate against the baseline, by the test of the rollout."""
+    """How often requests of candidate and baseline failed or were slow, by the rollout's test."""
 
     figure: Literal["errors", "over limit"]
-    # In words.
+    # The counts in words.
     seen: str
-    # The ratio of the two rates and its interval; None: unbounded, or nothing happened.
+    # The ratio of the two rates and its interval; None: unbounded, or no events.
     value: float | None
     low: float | None
     high: float | None
-    # Log evidence of harm and of safety, and what each must reach.
+    # Log evidence of harm and of safety, and the level that each must reach.
     harm: float
     harm_at: float
     safe: float
@@ -125,7 +126,7 @@ class WeighedEvents(Record):
 
 
 class CandidateComparison(Record):
-    """A candidate beside the baseline."""
+    """A candidate compared with the baseline."""
 
     baseline: str
     candidate: str
@@ -134,10 +135,10 @@ class CandidateComparison(Record):
 
 
 class Probe(Record):
-    """One rate that was tried in a search for capacity. `undecided` probes are INVALID."""
+    """One rate tried in a search for capacity. `undecided` probes are INVALID."""
 
     variant: str
-    # What it was for.
+    # The stage of the search.
     stage: Literal["search", "confirm"]
     rate_per_s: float
     seed: int
@@ -146,25 +147,25 @@ class Probe(Record):
     reason: str
     requests: int
     errors: int
-    # The share that was over the limit, and its confidence sequence.
+    # The share over the limit, with its confidence sequence.
     over_limit: Interval
-    # Answers that came while it was sent, over arrivals.
+    # Answers before sending ended, over arrivals.
     completed: float
     p50_ms: float | None
     p99_ms: float | None
 
 
 class Capacity(Record):
-    """What a search found for one variant."""
+    """The result of a search for one variant."""
 
-    # The highest rate that passed; None: none did.
+    # The highest passed rate; None if no rate passed.
     rate_per_s: float | None
-    # The lowest rate that did not pass, and why; None: none was found.
+    # The lowest failed rate and why it failed; None if no rate failed.
     infeasible_per_s: float | None
     first_breach: str | None
-    # cliff: just above, answers pile up; smooth: the limit is crossed little by little.
+    # cliff: just above the capacity, requests pile up; smooth: the limit is crossed gradually.
     boundary: Literal["smooth", "cliff"] | None
-    # How often it passed again with fresh seeds, and how often it had to.
+    # How often the rate passed again with fresh seeds, and how often it had to.
     confirmed: int
     confirmations: int
     cost: RequestCost | None = None
@@ -180,59 +181,61 @@ class CapacityCurve(Record):
 
 
 class LoadTimeline(Record):
-    """What happened when."""
+    """What happened over time."""
 
-    # The ends of the windows in s.
+    # Ends of the windows in s.
     at_s: tuple[float, ...]
-    # The most requests that were unanswered at once in each.
+    # The highest number of unanswered requests in each window.
     in_flight: tuple[int, ...]
     variants: Mapping[str, CapacityCurve]
-    # Resident memory of the server's processes at the end of each window; empty: it does not tell.
+    # Resident memory of the server's processes at the end of each window; empty if it does not report it.
     memory_bytes: tuple[int | None, ...] = ()
 
 
 class SenderReport(Record):
-    """Whether the load generator kept its own promise."""
+    """Whether the load generator was on schedule."""
 
-    # From the intended moment to the moment of sending; None: nothing was sent.
+    # Delay from the scheduled to the actual time of sending; None if nothing was sent.
     lateness_p50_ms: float | None
     lateness_p99_ms: float | None
     lateness_max_ms: float | None
     cpu_s: float
-    # Of one core.
+    # Share of one core.
     cpu_share: float
-    # The most requests in flight, and how often the next had to wait because there was no room for more.
+    # The highest number of requests in flight, and how often a request had to wait for room.
     in_flight: int
     pool_full: int
 
 
 class Environment(Record):
-    """Where the load came from. What it measured holds there."""
+    """The machine that sent the load. The figures hold for this machine."""
 
     cpu: str
     cores: int
     python: str
     locust: str
-    # Share of the machine's CPU time that its host gave to others meanwhile; None: it does not tell.
+    # Share of the CPU time that the machine's host gave to other guests; None if the system does not report
+    # it.
     steal: Share | None
-    # None: it is not known.
+    # None if it is not known.
     contention: Contention | None = None
 
 
 class LoadReport(Record):
-    """What a load test measured, schema version 2."""
+    """The report of a load test, schema version 2."""
 
     schema_version: Literal[2] = 2
     kind: Kind
-    # When it began, in ISO 8601 with the time zone.
+    # Start time in ISO 8601 with the time zone.
     started_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")]
-    # The words of the command line that started it, to run it again; empty: no command line did.
+    # The command line that started it, to repeat it; empty if it was not started from a command line.
     command: tuple[str, ...] = ()
     environment: Environment
-    # What was asked; of a search for capacity the rate is where it began, and the duration a probe's longest.
+    # The planned load. For a capacity search, the rate is the first one tried and the duration a probe's
+    # maximum.
     plan: LoadPlan
     limits: Limits
-    # False: it was ended early, and the figures are of the part that ran.
+    # False if the test was ended early; the figures then cover the part that ran.
     complete: bool
     verdict: LoadVerdict
     checks: tuple[Check, ...]
@@ -245,5 +248,5 @@ class LoadReport(Record):
     probes: tuple[Probe, ...] = ()
     timeline: LoadTimeline | None
     sender: SenderReport
-    # What is to be known beside the figures, such as why there is no cost.
+    # Remarks about the figures, such as why there is no cost.
     notes: tuple[str, ...] = ()

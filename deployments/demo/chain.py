@@ -19,6 +19,7 @@ from deployments.ports import free_ports
 from deployments.processes import stop, stop_if_asked
 from serve.base.errors import ServerFailed
 from serve.base.routing import Routes
+from serve.base.whole_file import write_whole
 from serve.bundles.repository import read_model
 
 ROOT = Path(__file__).parents[2]
@@ -94,9 +95,7 @@ def measure(port: int, say: Say) -> Summary:
 def write(path: Path, content: str) -> None:
     """Write a file whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(content)
-    scratch.replace(path)
+    write_whole(path, content)
 
 
 def _load(url: str, name: str, duration_s: int, *more: str) -> dict[str, Any]:

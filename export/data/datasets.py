@@ -147,7 +147,9 @@ def require_labels_for(data: Data, task: Task) -> None:
             kinds = ("no labels (None)", "one label per row", "one label per token")
             raise InvalidData(
                 f"split {name} has {kinds[split.labels.ndim]}, and the recipe's task, {task}, takes "
-                f"{kinds[expected]}; correct `task` or the data"
+                f"{kinds[expected]}: a label is the class of a row (`task: classification`) or of a token "
+                "(`task: token_classification`), and `embedding` and `regression` have none; write the task "
+                "that the labels are of, or give None for labels"
             )
 
 

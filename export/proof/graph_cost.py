@@ -83,3 +83,5 @@ _RULES: dict[str, Rule] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"), _recurrent),
     **dict.fromkeys(("Attention", "MultiHeadAttention", "QAttention"), _attention),
 }
+# Whose multiply-adds are counted.
+COUNTED = frozenset(_RULES)

@@ -45,14 +45,21 @@ def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]
 
 
 def _require_shape(task: Task, first: TensorSpec) -> None:
-    form = _FORMS[task]
-    if len(first.shape) == len(form) and isinstance(first.shape[-1], int):
+    fitting = [name for name in _FORMS if _fits(name, first)]
+    if task in fitting:
         return
+    forms = ", ".join(f"{name} [{', '.join(form)}]" for name, form in _FORMS.items())
+    others = f"that fits {' and '.join(fitting)}" if fitting else "that fits none of these"
     raise ExportFailed(
-        f"the first output {first.name} has the shape {list(first.shape)}, and the task {task} takes "
-        f"[{', '.join(form)}] with a fixed last dimension: name an output of that shape first in `outputs`, "
-        "or write `task: regression` without labels, which compares numbers of any shape one by one"
+        f"the first output {first.name} has the shape {list(first.shape)}, and the task is {task}; of the "
+        f"tasks that take one shape, with a fixed last dimension ({forms}), {others}: name an output of the "
+        "task's shape first in `outputs`, or write `task: regression` without labels, which compares numbers "
+        "of any shape one by one"
     )
+
+
+def _fits(task: str, first: TensorSpec) -> bool:
+    return len(first.shape) == len(_FORMS[task]) and isinstance(first.shape[-1], int)
 
 
 def _refuse_labels(first: TensorSpec, data: Data) -> None:

@@ -14,12 +14,13 @@ from export.pruning.columns import find_columns, trace_columns
 from export.pruning.coupled import Coupled, Part, is_depthwise, join_shared
 from export.pruning.dependencies import LAYERS, find_heads, follow
 from export.pruning.ties import find_ties, tie
-from export.pruning.whole import is_whole
+from export.pruning.whole import INSEPARABLE, is_whole, tell_whole
 from export.step import Prune
 
 _AVERAGING = (torch.nn.LayerNorm, torch.nn.GroupNorm)
 _WEIGHED = (*LAYERS, _BatchNorm, *_AVERAGING)
-_WHOLE = "the model's inputs and outputs, recurrent and attention modules stay whole"
+_WHOLE = f"the model's inputs and outputs, {INSEPARABLE}"
+_ANSWERS = "its channels are the model's outputs, or are added to them"
 # In torch-pruning's words for operations after which channels may have another order or axis.
 _MOVING = (
     "Reshape",
@@ -33,6 +34,7 @@ _MOVING = (
     "Unsqueeze",
     "Unfold",
 )
+_TOGETHER = "its channels can only leave with those of {}, which the settings leave whole"
 _LOST = "torch-pruning cannot follow its channels through what comes behind it"
 _UNSEEN = "no gradient comes to it from the outputs, by which it could be followed"
 _SINGLE = "it, or what its channels go with, has one channel alone, or one in each of its groups"
@@ -73,6 +75,10 @@ class Channels:
                     f"other layers, or share their weight: {', '.join(sorted(together))} can only lose them "
                     "together; name all of them in `layers` and none of them in `keep`"
                 )
+        for coupled in free:
+            if coupled not in found:
+                others = ", ".join(sorted(coupled.layers - chosen))
+                lost |= dict.fromkeys(coupled.layers, _TOGETHER.format(others))
         return found, {name: reason for name, reason in lost.items() if name in chosen}
 
     def remove(self, removed: Mapping[str, list[int]]) -> None:
@@ -96,7 +102,7 @@ class Channels:
     def _list_free(self, lost: dict[str, str]) -> Iterator[Coupled]:
         """What can leave; the layers of which that cannot be told go to `lost`, with the reason."""
         fixed = find_heads(self._graph)
-        seen: set[Any] = set(fixed)
+        seen: set[Any] = set()
         for layer in [module for module in self._graph.module2node if isinstance(module, LAYERS)]:
             if layer in seen:
                 continue
@@ -104,24 +110,32 @@ class Channels:
                 group = self._group(layer)
                 coupled = self._read(group)
             except Exception:  # torch-pruning meets whatever the model does
-                lost[self._names[layer]] = _LOST
+                lost |= {} if layer in fixed else {self._names[layer]: _LOST}
                 continue
             produced = {item.dep.target.module for item in group if self._is_produced(item)}
             seen |= produced
-            if produced & set(fixed) or any(is_whole(item.dep.target.module) for item in group):
-                continue
-            if obstacle := self._find_obstacle(coupled):
+            if produced & set(fixed):
+                # A layer that makes nothing but outputs loses what it reads.
+                read = [item.dep.target.module for item in group if not self._is_produced(item)]
+                inner = any(isinstance(part, LAYERS) for part in read)
+                lost |= dict.fromkeys(coupled.layers, _ANSWERS) if inner else {}
+            elif obstacle := self._find_obstacle(group, coupled):
                 lost |= dict.fromkeys(coupled.layers, obstacle)
             else:
                 yield coupled
-        whole = [name for part, name in self._names.items() if is_whole(part)]
+        whole = [name for part, name in self._names.items() if name and is_whole(part)]
         for part, name in self._names.items():
-            inside = any(name == outer or name.startswith(f"{outer}.") for outer in whole)
-            if isinstance(part, LAYERS) and part not in self._graph.module2node and not inside:
+            inside = any(name.startswith(f"{outer}.") for outer in whole)
+            if name in whole and not inside:
+                lost[name] = INSEPARABLE
+            elif isinstance(part, LAYERS) and part not in self._graph.module2node and not inside:
                 lost[name] = _UNSEEN
 
-    def _find_obstacle(self, coupled: Coupled) -> str | None:
+    def _find_obstacle(self, group: Any, coupled: Coupled) -> str | None:
         """Why none of its channels can go, as far as that can be told without a try."""
+        operations = [item.dep.target.module for item in group]
+        if whole := [operation for operation in operations if is_whole(operation)]:
+            return tell_whole(whole[0], self._names)
         if computed := [name for name, *_ in coupled.parts if self._is_computed(name)]:
             return f"the weight of {computed[0]} is computed from others"
         if coupled.norms:

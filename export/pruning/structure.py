@@ -66,6 +66,8 @@ class Structure:
             removed = self._search_proven(module, ranking, proof, share)
         if not removed:
             raise StepFailed(self._explain_nothing())
+        if progress == 1:
+            self.whole = self._find_untouched(ranking, removed) | self.whole
         self._remove(module, ranking, removed)
         found: dict[str, JsonValue] = {
             name: list(indices) for name, indices in spread(ranking.coupled, removed).items()
@@ -78,6 +80,15 @@ class Structure:
         for name, each in ranking.importances.items():
             lost = self._widths.get(name, 1) / widths.get(name, 1)
             self._sizes.setdefault(name, round(len(each) * lost))
+
+    def _find_untouched(self, ranking: Ranking, removed: Removed) -> dict[str, str]:
+        """The layers of which neither this round nor one before takes anything, and why."""
+        what = self._settings.remove
+        return {
+            ranking.describe(name): f"the share that was asked for takes none of its {len(each)} {what}"
+            for name, each in ranking.importances.items()
+            if not removed.get(name) and len(each) >= self._sizes[name]
+        }
 
     def _keep(self, ranking: Ranking, proof: Proof, removed: Removed) -> tuple[Removed, list[str]]:
         """What is proven, and the names of the rest."""

@@ -1,6 +1,6 @@
 """Whole: recurrent and attention modules, whose inner channels cannot leave one by one, and inputs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -13,6 +13,7 @@ from export.forward import Tensors
 
 # By its class where torch has one; transformers and others call theirs ...Attention.
 _WORD = "Attention"
+INSEPARABLE = "recurrent and attention modules stay whole"
 _JOINING = (torch.cat, torch.concat, torch.concatenate, torch.hstack, torch.column_stack)
 
 
@@ -47,8 +48,16 @@ class Closing(TorchFunctionMode):
 def is_whole(operation: object) -> bool:
     """Whether what torch-pruning found, a module or an operation, stands for one of these modules."""
     # An operation tells only by its text what autograd calls it.
-    found = isinstance(operation, torch_pruning.ops._ElementWiseOp) and Whole.__name__ in repr(operation)
-    return found or _is_inseparable(operation)
+    called = repr(operation) if isinstance(operation, torch_pruning.ops._ElementWiseOp) else ""
+    return Whole.__name__ in called or Given.__name__ in called or _is_inseparable(operation)
+
+
+def tell_whole(operation: object, names: Mapping[Any, str]) -> str:
+    """Why channels that go with what `is_whole` found cannot leave. `names` has those of the modules."""
+    if Given.__name__ in repr(operation):
+        return "its channels are added to an input or a constant of the model"
+    name = names.get(operation, "a recurrent or attention module")
+    return f"its channels go into {name} or are added to its outputs, and {INSEPARABLE}"
 
 
 class Whole(torch.autograd.Function):
@@ -65,8 +74,12 @@ class Whole(torch.autograd.Function):
         raise NotImplementedError("it only shows what depends on what")
 
 
+class Given(Whole):
+    """An input or a constant of the model."""
+
+
 def _close_one(value: torch.Tensor) -> torch.Tensor:
-    closed: torch.Tensor = Whole.apply(1, value.detach().requires_grad_())[0]  # type: ignore[no-untyped-call]
+    closed: torch.Tensor = Given.apply(1, value.detach().requires_grad_())[0]  # type: ignore[no-untyped-call]
     return closed
 
 

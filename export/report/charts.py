@@ -206,7 +206,10 @@ def _figure(drawers: Sequence[Callable[[Axes], None]], named: Sequence[str] = ()
                 for axes in panels
                 for handle, name in zip(*axes.get_legend_handles_labels(), strict=True)
             }
-            figure.legend(found.values(), found, loc="outside upper center", ncols=min(columns, len(named)))
+            columns = min(columns, len(named))
+            # matplotlib fills a legend column by column, and people read it row by row.
+            rows = [name for column in range(columns) for name in list(found)[column::columns]]
+            figure.legend([found[name] for name in rows], rows, loc="outside upper center", ncols=columns)
     return figure
 
 

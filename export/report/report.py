@@ -1,7 +1,6 @@
 """Report: one page for a model and its variants: what each gives, what it takes, and why to believe it."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from export.report.charts import draw_classes, draw_curves, draw_front, draw_sen
 from export.report.classes import list_classes
 from export.report.disagreements import find_examples
 from export.report.pareto import describe, stand
+from serve.base.whole_file import write_whole
 from serve.bundles.bundle import Bundle
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
@@ -36,13 +36,8 @@ def write_report(  # noqa: PLR0913 - all that the page is made of
 ) -> None:
     """Write the page on these bundles, and on the variants that `failed`, each with its reason, to `path`:
     whole, or not at all. `classes` are the names of the classes, as far as they have some."""
-    scratch = path.with_name(f".{path.name}.tmp")
-    try:
-        logged = (path.parent / _LOGS).is_dir()
-        scratch.write_text(render(recipe, bundles, failed, data, logged=logged, classes=classes))
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    logged = (path.parent / _LOGS).is_dir()
+    write_whole(path, render(recipe, bundles, failed, data, logged=logged, classes=classes))
 
 
 def render(  # noqa: PLR0913 - all that the page is made of

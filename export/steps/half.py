@@ -11,12 +11,13 @@ from export.artifacts import Context, Exported, Note
 from export.data.datasets import Split
 from export.errors import StepFailed, reason_of
 from export.nearness import largest_apart
-from export.onnx.graph import clean
+from export.onnx.graph import clean, free_name, free_node_name, values_of
 from export.quantization.calibration import TensorWatch
 from export.rewrites.constants import count_numbers, hoist, name_apart
 from export.rewrites.finish import sort
 from export.rewrites.rewritten import compare, largest_difference, require_same_interface
 from export.rewrites.single import HALF_ROUNDING
+from export.rewrites.wiring import read_attribute
 from export.step import Half
 
 _LARGEST = 65504
@@ -62,7 +63,7 @@ def _convert(model: Any) -> Any:
             name_apart(model), keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_INTEGERS]
         )
         # It puts the casts of inputs behind the nodes that read them.
-        made = sort(made)
+        made = _part(sort(made))
         onnx.checker.check_model(made, full_check=True)
     except Exception as error:  # its assertions, and what onnx says of what it made
         names = [
@@ -76,6 +77,34 @@ def _convert(model: Any) -> Any:
             "the step"
         ) from error
     return made
+
+
+def _part(model: Any) -> Any:
+    """The model, changed in place, with a Sum of one between a Transpose that moves the first dimension
+    and the products that read it: onnxruntime (1.31) ends the whole process when it loads some such pairs in
+    16 bits on a processor."""
+    graph = model.graph
+    made = {node.output[0]: node for node in graph.node if node.op_type == "Transpose"}
+    parted: dict[str, str] = {}
+    nodes = []
+    for node in graph.node:
+        for place, name in enumerate(node.input if node.op_type == "MatMul" else ()):
+            if name not in made or not _moves_first(made[name]):
+                continue
+            if name not in parted:
+                parted[name] = free_name(f"{name}_apart", values_of(graph))
+                called = free_node_name(parted[name], graph)
+                nodes.append(onnx.helper.make_node("Sum", [name], [parted[name]], called))
+            node.input[place] = parted[name]
+        nodes.append(onnx.NodeProto.FromString(node.SerializeToString()))
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return model
+
+
+def _moves_first(node: Any) -> bool:
+    """Whether the first dimension of what a Transpose reads is another one behind it."""
+    return list(read_attribute(node, "perm", ()))[:1] != [0]
 
 
 def _holds_graph(node: Any) -> bool:

@@ -16,7 +16,7 @@ from export.proof.graph_stats import longest_row
 from export.quantization import dynamic, static
 from export.quantization import embedding_tables as tables
 from export.quantization import weight_only as weights
-from export.quantization.account import OPERATORS, account
+from export.quantization.account import OPERATORS, account, find_inside
 from export.quantization.calibration import calibrate
 from export.quantization.keeping import find_untrue
 from export.quantization.layers import DOUBLE, Layer, find_layers
@@ -128,9 +128,10 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
                 f"{doubles[0].path!r}, are float64, and only float32 ones become integers; build the model "
                 "in float32 (torch: `.float()`, and no `.double()` in `forward`)"
             )
+        inside = "".join(f" ({len(names)} more: {reason})" for reason, names in find_inside(model).items())
         raise StepFailed(
-            f"quantization changed nothing: the graph has {found} and none of {', '.join(operators)} with "
-            f"constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"
+            f"quantization changed nothing: the graph has {found}{inside} and none of {', '.join(operators)} "
+            f"with constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"
         )
     if not settings.embeddings:
         return layers

@@ -1,12 +1,13 @@
 """Checkpoint: where a training stands, on disk after every epoch: a kill costs one epoch at most."""
 
-import os
 import random
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from serve.base.whole_file import replacing
 
 # Tensors and plain values only: it is read back without running anything.
 State = dict[str, Any]
@@ -15,14 +16,9 @@ State = dict[str, Any]
 def write_checkpoint(path: Path, state: State) -> None:
     """Write whole or not at all. Raises OSError when the disk does not take it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # By a file of Python's: torch's own writer calls a full disk an internal error.
-        with scratch.open("wb") as file:
-            torch.save(state, file)
-        scratch.replace(path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    # By a file of Python's: torch's own writer calls a full disk an internal error.
+    with replacing(path) as file:
+        torch.save(state, file)
 
 
 def read_checkpoint(path: Path) -> State | None:

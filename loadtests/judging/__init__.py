@@ -1,1 +1,1 @@
-"""What a load test concludes from its samples, and whether they can be trusted."""
+"""Judges the samples of a load test, and whether they can be trusted."""

@@ -1,4 +1,4 @@
-"""Figures: from the samples of a run to what is said of each variant, of the time, and of the sender."""
+"""Aggregates the samples of a run into reports on each variant, the timeline and the sender."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -12,14 +12,14 @@ from loadtests.report import CapacityCurve, Interval, LoadTimeline, SenderReport
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
 
-# The row of errors on requests that followed the split: nobody can say whose they are.
+# The row for errors on requests that followed the split, for which the variant is not known.
 UNKNOWN = "unknown"
 LATENCY_CONFIDENCE = 0.95
 _WINDOWS = 30
 
 
 def split_by_variant(samples: Samples, expected: Iterable[str]) -> dict[str, Samples]:
-    """The samples of each variant; those that nobody can be blamed for are UNKNOWN's."""
+    """Return the samples by variant; samples whose variant is not known are under UNKNOWN."""
     names = dict.fromkeys([*expected, *samples.names])
     variants = {name: samples.of(name) for name in names}
     nobody = samples.where((samples.variant < 0) & (samples.pinned < 0))
@@ -27,7 +27,7 @@ def split_by_variant(samples: Samples, expected: Iterable[str]) -> dict[str, Sam
 
 
 def describe(samples: Samples, limit_ms: float | None, answered_by_all: int) -> VariantReport:
-    """What is to be said of one variant's samples."""
+    """Summarize the samples of one variant."""
     timed = np.sort(samples.latency_ms[samples.timed])
     right = int(samples.right.sum())
     p50_ms, p95_ms, p99_ms = (estimate_quantile(timed, q) for q in (0.5, 0.95, 0.99))
@@ -45,13 +45,15 @@ def describe(samples: Samples, limit_ms: float | None, answered_by_all: int) -> 
 
 
 def over_limit(samples: Samples, limit_ms: float) -> NDArray[np.bool_]:
-    """Which of them were later than the limit, or never answered."""
+    """Return a mask of the samples that were later than the limit or never answered."""
     return samples.unanswered | (samples.right & (samples.latency_ms > limit_ms))
 
 
 def estimate_quantile(values: NDArray[np.float64], q: float) -> Interval | None:
-    """The q-quantile of sorted values, a value that was measured, with its interval by order statistics:
-    the number of values below the true one is binomial."""
+    """Estimate the q-quantile of sorted values, with its interval by order statistics.
+
+    The estimate is one of the values. The number of values below the true quantile is binomial, which gives
+    the ranks of the bounds."""
     n = len(values)
     if not n:
         return None
@@ -65,9 +67,10 @@ def estimate_quantile(values: NDArray[np.float64], q: float) -> Interval | None:
 
 
 def _binomial_quantile(p: float, n: int, q: float) -> int:
-    """The least k at which Binomial(n, q) is at most k with probability p. scipy.stats has it, too, and takes
-    half a second to import."""
-    # The k of the continuous extension, which rounding may have lifted above a whole one.
+    """Return the least k for which Binomial(n, q) is at most k with probability p.
+
+    scipy.stats has this function, too, but takes half a second to import."""
+    # bdtrik returns the continuous solution, and rounding may have lifted it above a whole number.
     above: int = math.ceil(bdtrik(p, n, q))
     return above - 1 if above > 0 and bdtr(above - 1, n, q) >= p else above
 
@@ -82,14 +85,15 @@ def _curve(values: NDArray[np.float64]) -> tuple[tuple[float, float], ...]:
 
 
 def make_timeline(variants: Mapping[str, Samples], duration_s: float) -> LoadTimeline | None:
-    """The run in windows of at least a second; None: it was shorter than two."""
+    """Split the run into windows of at least one second. Returns None if the run is shorter than two
+    windows."""
     windows = min(_WINDOWS, int(duration_s))
     if windows < 2:
         return None
     edges = np.linspace(0, duration_s, windows + 1)
     opened = np.sort(np.concatenate([samples.sent_s for samples in variants.values()]))
     closed = np.sort(np.concatenate([samples.done_s for samples in variants.values()]))
-    # Just after each request was sent, which is when there are most.
+    # The number in flight is counted just after each send, when it is highest.
     in_flight = np.arange(1, len(opened) + 1) - np.searchsorted(closed, opened)
     of_window = np.searchsorted(opened, edges)
     return LoadTimeline(
@@ -113,7 +117,7 @@ def _curve_of(samples: Samples, edges: NDArray[np.float64]) -> CapacityCurve:
 
 
 def describe_sender(measured: Measurement) -> SenderReport:
-    """Whether it kept its promise, warm-up included: it has the same CPU to do it with."""
+    """Describe whether the sender was on schedule. The warm-up counts, too, because it uses the same CPU."""
     samples = measured.samples
     lateness = np.sort(samples.lateness_ms)
     opened, closed = np.sort(samples.sent_s), np.sort(samples.done_s)

@@ -1,4 +1,4 @@
-"""Causes: why requests failed, how often each."""
+"""Counts the causes of failed requests."""
 
 import re
 from collections import Counter
@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 from loadtests.sending.samples import Samples
 
-# A server that names how many wait says something else each time; the status of HTTP tells causes apart.
+# Messages such as the length of a queue contain numbers that change; the HTTP status must stay distinct.
 _NUMBER = re.compile(r"(?<!HTTP )\b\d[\d.,]*\b")
 
 
 def count_causes(measured: Iterable[Samples]) -> dict[str, int]:
-    """Errors by cause, the most frequent first. Causes that differ only in their numbers are one, told in
-    the words that came most often."""
+    """Count errors by cause, the most frequent first.
+
+    Causes that differ only in their numbers are merged under the most frequent wording."""
     words = Counter(samples.words[number] for samples in measured for number in samples.error[~samples.right])
     told: dict[str, str] = {}
     counts: Counter[str] = Counter()

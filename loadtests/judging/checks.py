@@ -1,4 +1,4 @@
-"""Guards: whether what was measured is good, and the verdict on all of it."""
+"""Guards check the measured values against the limits; `decide` makes the verdict from all checks."""
 
 from collections.abc import Sequence
 
@@ -7,23 +7,23 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.validity import STOLEN, is_stolen
 from loadtests.report import Check, CheckOutcome, Interval, LoadVerdict, Ratio, VariantReport, WeighedEvents
 
-# How often a bound may be wrong.
+# The probability that a bound is wrong.
 ALPHA = 0.05
-# p99: one request in a hundred may be over the limit.
+# For p99, one request in a hundred may be over the limit.
 OVER_LIMIT = 0.01
-# Below this share of the arrivals answered while they came, answers pile up.
+# If a smaller share of the arrivals is answered while they are sent, unanswered requests pile up.
 COMPLETED = 0.98
 
 
 def guard_errors(name: str, report: VariantReport, limits: Limits) -> Check:
-    """The rate of failed requests."""
+    """Check the rate of failed requests."""
     rate = bound_rate(report.errors, report.requests, ALPHA)
     seen = f"{report.errors:,} of {report.requests:,} failed"
     return _guard_rate(f"errors of {name}", seen, rate, limits.errors, "failed")
 
 
 def guard_latency(name: str, report: VariantReport, limits: Limits) -> Check:
-    """The share of requests over the limit; one in a hundred may be, which is what p99 means."""
+    """Check the share of requests over the limit. The p99 allows one in a hundred."""
     assert limits.p99_ms is not None
     assert report.over_limit is not None
     rate = bound_rate(report.over_limit, report.requests, ALPHA)
@@ -49,36 +49,38 @@ def _guard_rate(name: str, seen: str, rate: Interval, allowed: float, what: str)
 
 
 def guard_backlog(sent: int, unanswered: int, unanswered_at_half: int) -> Check:
-    """Whether the answers keep up with the arrivals, by what is unanswered when the sending ends."""
+    """Check whether answers keep up with arrivals, by the number of unanswered requests when sending ends."""
     completed = 1 - unanswered / sent if sent else 0.0
-    # A slow server has many in flight, too, but no more at the end than in the middle; where answers pile up
-    # evenly there are twice as many.
+    # A slow server also has many requests in flight, but no more at the end than in the middle. If they pile
+    # up at a steady pace, there are twice as many at the end.
     growing = unanswered > 1.5 * unanswered_at_half + 10
     good = sent > 0 and (completed >= COMPLETED or not growing)
     return Check(
         name="answers keep up",
         kind="guard",
         outcome=CheckOutcome.PASS if good else CheckOutcome.FAIL,
-        seen=f"{completed:.1%} of the arrivals were answered while they came",
+        seen=f"{completed:.1%} of the arrivals were answered before sending ended",
         wanted=f"at least {COMPLETED:.0%}, or no more in flight at the end than in the middle",
         used=None,
     )
 
 
 def excuse(check: Check, steal: float | None) -> Check:
-    """The same, but undecided where a limit of time was missed while others had the machine's CPU."""
+    """Return the check, made undecided if it is a missed limit on time and other guests used the CPU."""
     if check.outcome is not CheckOutcome.FAIL or not is_stolen(steal):
         return check
     wanted = (
-        f"{check.wanted}; undecided: others took {steal:.0%} of this machine's CPU, and with more than "
+        f"{check.wanted}; undecided: other guests took {steal:.0%} of this machine's CPU time, and above "
         f"{STOLEN:.0%} a miss proves nothing: use a quieter machine"
     )
     return check.model_copy(update={"outcome": CheckOutcome.INVALID, "wanted": wanted})
 
 
 def guard_ratio(candidate: str, ratio: Ratio, limits: Limits) -> Check:
-    """The candidate's median over the baseline's: good where it is shown to be slower by no more than is
-    allowed, bad where it is shown to be slower at all, and else undecided."""
+    """Check the ratio of the candidate's median to the baseline's.
+
+    It passes if the slowdown is shown to be within the limit, fails if the slowdown is shown and exceeds it,
+    and is undecided otherwise."""
     allowed = 1 + limits.slower_by
     bad = CheckOutcome.FAIL if ratio.low > 1 else CheckOutcome.INVALID
     outcome = CheckOutcome.PASS if ratio.high <= allowed else bad
@@ -93,7 +95,8 @@ def guard_ratio(candidate: str, ratio: Ratio, limits: Limits) -> Check:
 
 
 def guard_weighed(candidate: str, weighed: WeighedEvents) -> Check:
-    """What the rollout's own test says: harm is bad, proven safety is good, and else it is undecided."""
+    """Turn the result of the rollout's test into a check: harm fails, proven safety passes, anything else is
+    undecided."""
     if weighed.harm >= weighed.harm_at:
         outcome = CheckOutcome.FAIL
     else:
@@ -103,16 +106,18 @@ def guard_weighed(candidate: str, weighed: WeighedEvents) -> Check:
         kind="guard",
         outcome=outcome,
         seen=weighed.seen,
-        wanted="shown to be no more than the rollout's guard allows" + _more(outcome),
+        wanted="shown to be within what the rollout's guard allows" + _more(outcome),
         used=None,
     )
 
 
 def decide(checks: Sequence[Check]) -> LoadVerdict:
-    """INVALID when a gate says so; else FAIL, or undecided, which is INVALID too, when a guard does. A caveat
-    is told, and decides nothing."""
+    """Make the verdict from the checks.
+
+    A failed gate makes it INVALID. Otherwise a failed guard makes it FAIL, and an undecided guard makes it
+    INVALID. A caveat is reported but does not affect the verdict."""
     bad = [check for check in checks if check.outcome is not CheckOutcome.PASS and check.kind != "caveat"]
-    # Gates first, then what is bad, then what is undecided.
+    # Sort gates first, then failed checks, then undecided ones.
     bad.sort(key=lambda check: (check.kind != "gate", check.outcome is not CheckOutcome.FAIL))
     if bad:
         reasons = tuple(f"{check.name}: {check.seen}; wanted: {check.wanted}" for check in bad)

@@ -1,4 +1,4 @@
-"""Contention: whether other programs of this machine kept the load generator from its core."""
+"""Measures whether other programs on this machine used the load generator's core."""
 
 import os
 from pathlib import Path
@@ -9,30 +9,31 @@ from pydantic import Field
 
 from serve.base.record import Record
 
-# Of the thread that sends: nanoseconds that it ran, and that it stood in the run queue.
+# Nanoseconds that the sending thread ran, and that it waited in the run queue.
 _SCHEDULED = Path("/proc/self/schedstat")
-# What the sender may wait for a core before its figures show it.
+# Share of the time that the sender may wait for a core before the measured latency shows it.
 QUEUED = 0.02
 
 
 class Contention(Record):
-    """Who else wanted the CPU of the machine that the load came from."""
+    """Which other load there was on the machine that sent the requests."""
 
-    # Programs that ran or were ready to, on average over the last minute; None: the system does not tell.
+    # Average number of running or runnable programs in the last minute; None if the system does not report
+    # it.
     load_average: float | None
-    # Share of the time in which the sender stood in the run queue: ready, and without a core.
+    # Share of the time in which the sender waited in the run queue, ready but without a core.
     queued: Annotated[float, Field(ge=0, le=1)] | None
 
 
 class ContentionClock:
-    """What other programs took since it was made."""
+    """Measures what other programs used since the clock was created."""
 
     def __init__(self) -> None:
         self._began_s = monotonic()
         self._queued_s = _read_queued_s()
 
     def read(self) -> Contention:
-        """As of now."""
+        """Return the contention up to now."""
         elapsed_s, queued_s = monotonic() - self._began_s, _read_queued_s()
         queued = None
         if queued_s is not None and self._queued_s is not None and elapsed_s > 0:
@@ -41,12 +42,12 @@ class ContentionClock:
 
 
 def count_cores() -> int:
-    """Those that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_contended(contention: Contention | None, cores: int) -> bool:
-    """Whether a late sender may be the fault of other programs; None: nobody knows."""
+    """Return whether other programs may explain a late sender; None if it is not known."""
     if contention is None:
         return False
     if contention.queued is not None:
@@ -55,12 +56,12 @@ def is_contended(contention: Contention | None, cores: int) -> bool:
 
 
 def tell(contention: Contention, cores: int) -> str:
-    """It in words."""
+    """Describe the contention in words."""
     parts = []
     if contention.load_average is not None:
         parts.append(f"the load average was {contention.load_average:.1f} on {cores} cores")
     if contention.queued is not None:
-        parts.append(f"the sender stood in the run queue for {contention.queued:.0%} of the time")
+        parts.append(f"the sender waited in the run queue for {contention.queued:.0%} of the time")
     return " and ".join(parts)
 
 

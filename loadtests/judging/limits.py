@@ -1,4 +1,4 @@
-"""Limits: what a load test asks of a model, from a YAML file and from the command line."""
+"""Reads the limits of a load test from a YAML file and the command line."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +14,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Limits(Record):
-    """Every key carries its unit; a share runs from 0 to 1. What is None is not asked."""
+    """The limits of a load test. Each key names its unit, and shares run from 0 to 1. A limit of None is not
+    checked."""
 
     # One request in a hundred may take longer.
     p99_ms: Annotated[float, Field(gt=0)] | None = None
@@ -24,26 +25,26 @@ class Limits(Record):
     slower_by: Share = 0.05
     # soak: median and memory may grow by this share from the first third to the last.
     drift: Annotated[float, Field(gt=0)] = 0.1
-    # Of one core for an hour; without it no money is reckoned.
+    # Price of one core for an hour; without it, no money is calculated.
     price_per_cpu_hour: Annotated[float, Field(ge=0)] | None = None
     currency: Annotated[str, Field(pattern="^[A-Z]{3}$")] = "USD"
-    # qualify: the load of shadow and canary, and how long each is.
+    # qualify: the request rate of shadow and canary, and the minimum duration of each.
     rate_per_s: Annotated[float, Field(gt=0)] = 20
     duration_s: Annotated[float, Field(gt=0)] = 60
-    # qualify: the share of shadowed answers that must be alike.
+    # qualify: the minimum share of shadowed answers that agree.
     agreement: Annotated[float, Field(gt=0, lt=1)] = 0.98
-    # qualify: how far held-out accuracy may lie below the baseline's; None: the recipe's floor says enough.
+    # qualify: how far held-out accuracy may be below the baseline's; None: the recipe's floor decides.
     accuracy_drop: Share | None = None
-    # qualify: the candidate's capacity over the baseline's.
+    # qualify: minimum ratio of the candidate's capacity to the baseline's.
     capacity_ratio: Annotated[float, Field(gt=0)] = 1.0
 
 
-# What people write without its unit.
+# Units that people forget to write.
 _UNITS = ("ms", "s", "per_s", "per_cpu_hour")
 
 
 def load_limits(path: Path | None, settings: Iterable[str]) -> Limits:
-    """The limits of a file, and over them those of `NAME=VALUE` words. Raises LoadTestError."""
+    """Read the limits from the file; `NAME=VALUE` settings override it. Raises LoadTestError."""
     data: dict[str, Any] = {} if path is None else _read(path)
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -52,7 +53,7 @@ def load_limits(path: Path | None, settings: Iterable[str]) -> Limits:
         try:
             data[name] = yaml.safe_load(value)
         except (yaml.YAMLError, ValueError) as error:
-            raise LoadTestError(f"--set {setting!r}: the value is no YAML: {error}") from None
+            raise LoadTestError(f"--set {setting!r}: the value is not YAML: {error}") from None
     where = str(path) if path is not None else "--set"
     for name in data:
         if name not in Limits.model_fields:
@@ -68,9 +69,9 @@ def _read(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise LoadTestError(f"cannot read the limits {path}: {error}") from None
-    # What looks like a date and is none is a ValueError.
+    # PyYAML raises ValueError for something that looks like a date but is not one.
     except (yaml.YAMLError, ValueError) as error:
-        raise LoadTestError(f"{path} is no YAML: {error}") from None
+        raise LoadTestError(f"{path} is not YAML: {error}") from None
     if data is None:
         return {}
     if not isinstance(data, dict):

@@ -1,4 +1,4 @@
-"""Probe: one rate, tried for one variant, for no longer than it takes to know."""
+"""Judges a probe (one rate, tried with one variant) and decides when it has run long enough."""
 
 from dataclasses import dataclass
 
@@ -16,20 +16,21 @@ from loadtests.sending.live import Live
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
 
-# A search has some 16 probes, and all of them together may be wrong once in twenty.
+# A search has about 16 probes; with this level, the chance that any of them is wrong is one in twenty.
 ALPHA = 0.05 / 16
-# A shorter one sees no queue grow.
+# A shorter probe would not show a growing queue.
 LEAST_S = 5.0
-# In the search a rate passes after this unless it looks bad, or earlier if nothing at all was over the limit;
-# the confirmation proves it.
+# A search probe passes after this time unless it looks bad, or earlier if no request was over the limit. The
+# confirmation proves it.
 SEARCH_S = 10.0
-# Though it takes longer than was asked for: twice as many requests as prove it when none is over the limit.
+# A confirmation may exceed the requested duration up to twice the number of requests that prove a rate when
+# none is over the limit.
 PROOF_REQUESTS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class StopRule:
-    """Asked while a probe runs: whether it is known what will become of it."""
+    """Decides during a probe whether its outcome is already known."""
 
     limits: Limits
     stage: str
@@ -48,7 +49,7 @@ class StopRule:
 
 
 def judge_probe(trial: RateTrial, plan: LoadPlan, limits: Limits, measured: Measurement) -> Probe:
-    """What came of it."""
+    """Judge a finished probe."""
     assert limits.p99_ms is not None
     samples = measured.samples.where(measured.samples.intended_s >= 0)
     late = bound_rate(int(over_limit(samples, limits.p99_ms).sum()), len(samples), ALPHA)
@@ -77,7 +78,10 @@ def _judge(
 ) -> tuple[CheckOutcome, str]:
     outcome, reason = _judge_load(trial, plan, limits, measured, late)
     if outcome is CheckOutcome.FAIL and is_stolen(measured.steal):
-        return CheckOutcome.INVALID, f"others took {measured.steal:.0%} of this machine's CPU: {reason}"
+        return (
+            CheckOutcome.INVALID,
+            f"other guests took {measured.steal:.0%} of this machine's CPU time: {reason}",
+        )
     return outcome, reason
 
 
@@ -93,7 +97,7 @@ def _judge_load(
     breach = None
     if _above(failed, limits.errors):
         breach = f"{failed.value:.2%} errors, {limits.errors:.2%} allowed: {_first_cause(samples)}"
-    # A sender without CPU reads answers late, and nobody can tell whose fault that is.
+    # A sender without CPU reads answers late, so the server may not be the cause.
     elif invalid is None or invalid.name != "sender's CPU":
         breach = _breach(limits, measured, late, excused=invalid is not None)
     if breach is not None:
@@ -109,7 +113,8 @@ def _judge_load(
 
 
 def _breach(limits: Limits, measured: Measurement, late: Interval, *, excused: bool) -> str | None:
-    """Why the rate is too high; `excused`: only where the sender's lateness is no excuse."""
+    """Return why the rate is too high, or None. With `excused`, reasons that a late sender could explain do
+    not count."""
     assert limits.p99_ms is not None
     samples = measured.samples.where(measured.samples.intended_s >= 0)
     if excused:

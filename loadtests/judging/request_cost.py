@@ -1,4 +1,4 @@
-"""Cost: CPU time per request by where it was spent, by what the server's `/metrics` counts."""
+"""Computes the CPU time per request, by component, from the server's `/metrics`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,20 +19,21 @@ _MEMORY = "process_resident_memory_bytes"
 
 @dataclass(frozen=True, kw_only=True)
 class CpuReading:
-    """What a server had counted at one moment, all in CPU seconds; by (model, variant) where it has one."""
+    """The counters of a server at one moment, in CPU seconds; per (model, variant) where they have such
+    labels."""
 
     requests: Mapping[tuple[str, str], float]
     runs_s: Mapping[tuple[str, str], float]
-    # The processes of variants that have one of their own; the runs of the others are in the gateways'.
+    # CPU time of the variants that run in their own process; other variants run inside the gateways.
     variants_s: Mapping[tuple[str, str], float]
     gateways_s: float
-    # The keeper, and Ray's own.
+    # CPU time of the keeper and of Ray's own processes.
     others_s: float
     memory_bytes: int
 
 
 def read_meter(client: Client) -> CpuReading | None:
-    """What the server counts; None: it does not tell."""
+    """Read the server's counters; None if the server does not report them."""
     try:
         text = client.text("/metrics")
         samples = [
@@ -69,9 +70,10 @@ def read_meter(client: Client) -> CpuReading | None:
 def reckon(
     before: CpuReading, after: CpuReading, model: str, client_s: float, limits: Limits
 ) -> dict[str, RequestCost]:
-    """The cost of the model's variants between two readings; `client_s` is what a request cost the sender.
+    """Compute the cost of the model's variants between two readings. `client_s` is the sender's CPU time per
+    request.
 
-    What no variant can be charged with, each request paid alike."""
+    CPU time that belongs to no single variant is divided equally among all requests."""
 
     def spent(name: str) -> dict[tuple[str, str], float]:
         earlier, later = getattr(before, name), getattr(after, name)

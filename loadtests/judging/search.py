@@ -1,10 +1,9 @@
-"""Search: which rate to try next, from what has been tried. Pure: it forgets nothing and keeps nothing.
+"""Chooses the next rate of a search for capacity from the probes so far. All functions are pure.
 
-Rates double until one fails, then the gap is halved (geometrically) until it is a twentieth; the highest
-rate that passed is confirmed with fresh seeds, and the lowest that failed is tried once more after that. One
-outcome may be a bad moment of the machine: of the last three trials of a rate two must agree, the last among
-them, though a first pass is believed until it is confirmed. After an INVALID one the search waits, each time
-longer."""
+The rate doubles until one fails; then the gap is halved (geometrically) until it is a twentieth. The highest
+passed rate is confirmed with fresh seeds, and then the lowest failed rate is tried once more. The machine may
+have had a bad moment, so two of the last three trials of a rate must agree, including the last one; only a
+first pass is accepted until its confirmation. After an INVALID probe the search pauses, longer each time."""
 
 import math
 from collections.abc import Sequence
@@ -14,44 +13,44 @@ from typing import Literal
 
 from loadtests.report import CheckOutcome, Probe
 
-# The highest rate that passes and the lowest that fails are no further apart.
+# The search ends when the highest passed and the lowest failed rate are within this factor.
 GAP = 1.05
 CONFIRMATIONS = 3
-# At 0.5 requests per second a p99 takes half an hour.
+# At 0.5 requests per second, a p99 takes half an hour.
 _LEAST_PER_S = 0.5
 _MOST_PER_S = 100_000.0
-# Around a boundary that moves there is nothing to be found; of those that are not INVALID.
+# If the boundary keeps moving, the search gives up after this number of probes that are not INVALID.
 _MOST_PROBES = 50
-# What went wrong on our own side, or on the machine's, may pass: how long to wait before it is tried again,
-# after the first INVALID in a row, the second, and so on; one more is trouble. A host is busy for minutes.
+# Pauses before an INVALID probe is repeated: after the first in a row, the second, and so on. A longer series
+# ends the search. A host may be busy for minutes.
 PAUSES_S = (5.0, 15.0, 45.0, 135.0)
-# Of the last so many trials of a rate so many must agree.
+# Of the last _LAST trials of a rate, _MOST must agree.
 _LAST, _MOST = 3, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class RateTrial:
-    """What to try next."""
+    """The next trial."""
 
     stage: Literal["search", "confirm"]
     rate_per_s: float
-    # How long to wait before it.
+    # The pause before the trial.
     pause_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchResult:
-    """Where a search ended. None: there is no such rate."""
+    """The result of a search. Rates are None if there is no such rate."""
 
     passed: Probe | None
     breach: Probe | None
     confirmed: int
-    # Why the end is no answer; None: it is one.
+    # Why the search has no result; None if it has one.
     trouble: str | None
 
 
 def next_trial(probes: Sequence[Probe], start_per_s: float) -> RateTrial | SearchResult:
-    """What follows from the probes of one variant so far."""
+    """Return the next trial from the probes of one variant so far, or the result."""
     found = stand(probes)
     passed, breach = found.passed, found.breach
     if found.trouble is not None or _is_over(probes, found):
@@ -67,7 +66,7 @@ def next_trial(probes: Sequence[Probe], start_per_s: float) -> RateTrial | Searc
 
 
 def stand(probes: Sequence[Probe]) -> SearchResult:
-    """What is known so far."""
+    """Summarize the probes so far."""
     breach = _breach(probes)
     passed = _passed(probes, breach)
     confirmed = 0 if passed is None else _confirmed(probes, passed)
@@ -89,7 +88,7 @@ def _is_over(probes: Sequence[Probe], found: SearchResult) -> bool:
     if breach is None:
         return passed.rate_per_s * 2 > _MOST_PER_S
     settled = breach.rate_per_s / passed.rate_per_s <= GAP and found.confirmed >= CONFIRMATIONS
-    # The breach was seen again after the first confirmation.
+    # The lowest failed rate was tried again after the first confirmation.
     confirms = [number for number, probe in enumerate(probes) if probe.stage == "confirm"]
     return settled and any(
         probe.rate_per_s == breach.rate_per_s and probe.outcome is CheckOutcome.FAIL
@@ -98,20 +97,20 @@ def _is_over(probes: Sequence[Probe], found: SearchResult) -> bool:
 
 
 def _fate(probes: Sequence[Probe], rate_per_s: float) -> CheckOutcome | None:
-    """What became of a rate; None: it has to be tried again."""
+    """Return the outcome of a rate; None if it has to be tried again."""
     outcomes = [probe.outcome for probe in probes if probe.rate_per_s == rate_per_s]
     sound = [outcome for outcome in outcomes if outcome is not CheckOutcome.INVALID][-_LAST:]
     if not sound or outcomes[-1] is CheckOutcome.INVALID:
         return None
     last = sound[-1]
-    # A first pass is believed, since it is confirmed later; a first failure is not.
+    # A first pass is accepted, because it will be confirmed; a first failure is not.
     if sound.count(last) >= _MOST or sound == [CheckOutcome.PASS]:
         return last
     return None
 
 
 def _breach(probes: Sequence[Probe]) -> Probe | None:
-    """The lowest rate that failed, as it failed last."""
+    """Return the lowest failed rate, with its last failed probe."""
     failed = [
         probe
         for probe in probes
@@ -121,7 +120,7 @@ def _breach(probes: Sequence[Probe]) -> Probe | None:
 
 
 def _passed(probes: Sequence[Probe], breach: Probe | None) -> Probe | None:
-    """The highest rate below that passed."""
+    """Return the highest passed rate below the lowest failed one."""
     below = [
         probe
         for probe in probes
@@ -145,10 +144,10 @@ def _trouble(probes: Sequence[Probe]) -> str | None:
     if _invalid_in_a_row(probes) > len(PAUSES_S):
         return f"at {probes[-1].rate_per_s:,.4g}/s: {probes[-1].reason}"
     if sum(probe.outcome is not CheckOutcome.INVALID for probe in probes) >= _MOST_PROBES:
-        return f"{_MOST_PROBES} probes did not settle it: what the server can do changes meanwhile"
+        return f"{_MOST_PROBES} probes did not settle it, because the server's capacity keeps changing"
     return None
 
 
 def _invalid_in_a_row(probes: Sequence[Probe]) -> int:
-    """How many of the last ones."""
+    """Count the INVALID probes at the end."""
     return len(list(takewhile(lambda probe: probe.outcome is CheckOutcome.INVALID, reversed(probes))))

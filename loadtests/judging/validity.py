@@ -1,4 +1,5 @@
-"""Validity: whether the figures of a run may be trusted. All thresholds are here, each with its reason."""
+"""Gates that decide whether the figures of a run can be trusted. All thresholds are here, with their
+reasons."""
 
 from collections.abc import Mapping
 from itertools import combinations
@@ -13,27 +14,28 @@ from loadtests.load_plan import LoadPlan
 from loadtests.report import Check, CheckOutcome, Interval, Ratio, SenderReport
 from loadtests.sending.samples import Samples
 
-# Latency counts from the intended start, so what the sender is late stands in every figure. It may be a
-# twentieth of the median, or a tenth of the limit: what it adds then decides nothing. Below 2 ms the
-# scheduler of any machine is that late.
+# Latency is measured from the scheduled start, so the sender's delay is part of every latency. A twentieth of
+# the median or a tenth of the limit is too little to affect a decision. Below 2 ms, the scheduler of any
+# machine causes such delays.
 LATE_MS, LATE_OF_MEDIAN, LATE_OF_LIMIT = 2.0, 0.05, 0.1
-# Above this share of its one core a sender has no room left for a burst, and reads answers late.
+# Above this share of its one core, a sender cannot absorb bursts and reads answers late.
 CPU_SHARE = 0.7
-# A Poisson count is further from its mean than this many standard deviations in one run of 370.
+# In one run of 370, a Poisson count is further from its mean than this number of standard deviations.
 ARRIVALS_DEVIATIONS = 3
-# What the host gives to others, server and sender lack, in moments of up to a second: at 14 % a rate of a
-# quarter of what the same server takes in a quiet minute was seen to fail (digits-resnet, two shared cores).
-# A limit that holds all the same holds.
+# CPU time that the host gives to other guests is missing to server and sender for up to a second at a time.
+# At 14 %, a rate of a quarter of the server's capacity has failed (digits-resnet, two shared cores). A limit
+# that is kept in spite of it is kept.
 STOLEN = 0.05
-# The medians of the three thirds of a steady run differ by no more than this, or by no more than chance.
+# In a steady run, the medians of the three thirds differ by at most this share, or by no more than chance
+# explains.
 DRIFT = 0.25
 
 
-_OWN_FIGURES = "; it bears on the latency of each variant by itself, not on the comparison: mixed at random"
+_OWN_FIGURES = "; this affects each variant's own latency, but not the comparison, which is mixed at random"
 
 
 def is_stolen(steal: float | None) -> bool:
-    """Whether a limit of time that was missed may be the fault of the machine's host; None: nobody knows."""
+    """Return whether the machine's host may explain a missed limit on time; None if it is not known."""
     return steal is not None and steal > STOLEN
 
 
@@ -46,7 +48,7 @@ def check_sender(  # noqa: PLR0913 - what was asked, what was sent, and what kep
     complete: bool,
     contention: Contention | None = None,
 ) -> list[Check]:
-    """The gates of every run: the load was what it was meant to be."""
+    """Return the gates that every run has: the actual load was the planned load."""
     gates = [_check_lateness(limits, sender, samples, contention), _check_cpu(sender), _check_pool(sender)]
     if complete:
         gates.append(_check_arrivals(plan, len(samples)))
@@ -54,7 +56,7 @@ def check_sender(  # noqa: PLR0913 - what was asked, what was sent, and what kep
 
 
 def check_samples(variants: Mapping[str, Samples], q: float) -> Check:
-    """Whether there are enough answers for the q-quantile of each of these variants."""
+    """Check that each of these variants has enough answers for the q-quantile."""
     least = round(BEYOND / (1 - q))
     counts = {name: int(samples.timed.sum()) for name, samples in variants.items()}
     return _gate(
@@ -67,8 +69,10 @@ def check_samples(variants: Mapping[str, Samples], q: float) -> Check:
 
 
 def check_steady(samples: Samples, duration_s: float, *, mixed: bool = False) -> Check:
-    """Whether the three thirds of a run at one rate have one median. Where variants are `mixed` at random,
-    all had their share of each moment: it is a caveat on their own figures then, not on their comparison."""
+    """Check that the three thirds of a run at one rate have the same median.
+
+    If variants are `mixed` at random, a drift affects all of them equally. It is then only a caveat on their
+    own latencies, not on the comparison."""
     third = np.minimum((samples.intended_s / duration_s * 3).astype(int), 2)
     found = [
         estimate_quantile(np.sort(samples.latency_ms[samples.timed & (third == number)]), 0.5)
@@ -83,7 +87,8 @@ def check_steady(samples: Samples, duration_s: float, *, mixed: bool = False) ->
     gate = _gate(
         "steady state",
         f"medians of the thirds: {', '.join(f'{median.value:.3g}' for median in medians)} ms",
-        f"within {DRIFT:.0%} of each other, or no further apart than chance: run longer, warm up longer, or "
+        f"within {DRIFT:.0%} of each other, or no further apart than chance explains: run longer, warm up "
+        "longer, or "
         "use a quieter machine" + (_OWN_FIGURES if mixed else ""),
         good=not apart or max(apart) <= DRIFT,
         used=max(apart, default=0.0) / DRIFT,
@@ -92,7 +97,7 @@ def check_steady(samples: Samples, duration_s: float, *, mixed: bool = False) ->
 
 
 def check_twins(twins: Ratio | None) -> Check:
-    """Whether the baseline, split at random into two, is like itself: the intervals must know the noise."""
+    """Check that two random halves of the baseline have the same median, which validates the intervals."""
     if twins is None:
         return _gate(
             "A/A",
@@ -103,7 +108,7 @@ def check_twins(twins: Ratio | None) -> Check:
     return _gate(
         "A/A",
         f"two random halves of the baseline: p50 {twins.value:.3f}x [{twins.low:.3f}, {twins.high:.3f}]",
-        f"an interval that holds 1: in {1 - RATIO_CONFIDENCE:.0%} of sound runs it does not; run longer",
+        f"an interval that contains 1 (in {1 - RATIO_CONFIDENCE:.0%} of valid runs it does not): run longer",
         good=twins.low <= 1 <= twins.high,
     )
 
@@ -126,12 +131,12 @@ def _check_lateness(
 
 
 def _why_late(sender: SenderReport, contention: Contention | None) -> str:
-    """What to do: a rate that leaves the sender room is not to blame where other programs had its core."""
+    """Return the fix. A lower rate does not help if other programs used the sender's core."""
     cores = count_cores()
     if sender.cpu_share > CPU_SHARE or contention is None or not is_contended(contention, cores):
-        return "lower the rate, use more senders or a quieter machine"
+        return "lower the rate, or use more senders or a quieter machine"
     return (
-        f"other programs of this machine had the CPU: {tell(contention, cores)}; stop them, or send from "
+        f"other programs on this machine used the CPU: {tell(contention, cores)}; stop them, or send from "
         "another machine"
     )
 
@@ -149,20 +154,20 @@ def _check_cpu(sender: SenderReport) -> Check:
 def _check_pool(sender: SenderReport) -> Check:
     return _gate(
         "room in flight",
-        f"{sender.in_flight:,} at once, {sender.pool_full:,} times there was no room for one more",
-        "room for every request at its time: the server is far beyond what it can do; lower the rate",
+        f"{sender.in_flight:,} in flight at most; {sender.pool_full:,} requests had to wait for room",
+        "room for every request at its scheduled time: the server is heavily overloaded; lower the rate",
         good=not sender.pool_full,
     )
 
 
 def _check_arrivals(plan: LoadPlan, sent: int) -> Check:
     expected = plan.requests
-    # Even arrivals are exact but for the ends.
+    # The number of evenly spaced arrivals is exact except at the ends.
     allowed = ARRIVALS_DEVIATIONS * expected**0.5 if plan.arrivals == "poisson" else 2.0
     return _gate(
         "arrivals",
         f"{sent:,} sent",
-        f"{expected:,.0f} +- {allowed:,.0f}, as the rate says: take another seed",
+        f"{expected:,.0f} +- {allowed:,.0f}, as the rate implies: use another seed",
         good=abs(sent - expected) <= allowed,
         used=abs(sent - expected) / allowed,
     )

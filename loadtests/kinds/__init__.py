@@ -1,1 +1,1 @@
-"""The kinds of load test: what each sends, which gates and guards it has, and what it says."""
+"""The kinds of load test. Each module sends the load, checks it and makes the report."""

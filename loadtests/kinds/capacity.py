@@ -1,5 +1,5 @@
-"""Capacity: the highest rate of each variant under the limits, searched for in turn, so that a machine that
-slows down slows all of them."""
+"""Searches for each variant's capacity, the highest rate that keeps the limits. The variants take turns, so a
+machine that slows down affects all of them."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,9 +24,10 @@ from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.measurement import Measurement
 
 _WARMUP_S = 1.0
-# After a probe the server finishes what it has, and its metrics are fresh again.
+# After a probe, the server needs this time to finish its work and to update its metrics.
 _REST_S = 1.5
-# Above the capacity by a twentieth: as many over the limit, or so few answered, are a cliff.
+# If, a twentieth above the capacity, this share of requests is over the limit or unanswered, the boundary is
+# a cliff.
 _CLIFF = 0.1
 
 Say = Callable[[str], object]
@@ -36,20 +37,22 @@ Say = Callable[[str], object]
 class _Variant:
     """The search for one variant so far."""
 
-    # What is asked for; empty: the model's variants cannot be told apart.
+    # The variant to request; empty if the model's variants cannot be told apart.
     pinned: tuple[str, ...]
     probes: list[Probe] = field(default_factory=list)
     cost: RequestCost | None = None
     found: SearchResult | None = None
 
     def next(self, start_per_s: float) -> RateTrial | SearchResult:
-        """What follows from what was tried."""
+        """Return what follows from the probes so far."""
         return next_trial(self.probes, start_per_s)
 
 
 def find_capacity(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits, say: Say) -> LoadReport:
-    """The capacity of each of the plan's pins. Its rate is the first that is tried, its duration the longest
-    that one probe takes; `say` hears of each."""
+    """Search the capacity of each pinned variant of the plan.
+
+    The plan's rate is the first rate to try, and its duration the maximum duration of a probe. `say` receives
+    a line about each probe."""
     started_at, steal = datetime.now(UTC).isoformat(timespec="seconds"), StealClock()
     contention = ContentionClock()
     names = plan.pinned or ("all",)
@@ -59,7 +62,7 @@ def find_capacity(client: Client, target: LoadTarget, plan: LoadPlan, limits: Li
         for run in _search(client, target, plan, limits, variants, say):
             measured.append(run)
     except KeyboardInterrupt:
-        # It came between two probes, where nobody else takes it.
+        # Ctrl-C arrived between two probes, where no other code handles it.
         pass
     complete = all(variant.found for variant in variants.values())
     checks = [_check(name, variant) for name, variant in variants.items()]
@@ -93,7 +96,8 @@ def _search(  # noqa: PLR0913, PLR0917 - what a test has, and the variants that 
     variants: dict[str, _Variant],
     say: Say,
 ) -> Iterator[Measurement]:
-    """Probe after probe, each written down in its variant, until all are found or Ctrl-C comes."""
+    """Run one probe after the other, and record each in its variant, until all searches end or Ctrl-C
+    arrives."""
     seeds = count(plan.seed)
     for name in _turns(variants):
         variant = variants[name]
@@ -102,7 +106,7 @@ def _search(  # noqa: PLR0913, PLR0917 - what a test has, and the variants that 
             variant.found = trial
             continue
         if trial.pause_s:
-            say(f"{name}: again in {trial.pause_s:.0f} s, when the machine may be quieter")
+            say(f"{name}: trying again in {trial.pause_s:.0f} s, when the machine may be quieter")
             time.sleep(trial.pause_s)
         proof_s = PROOF_REQUESTS / trial.rate_per_s if trial.stage == "confirm" else 0.0
         update = {
@@ -124,12 +128,12 @@ def _search(  # noqa: PLR0913, PLR0917 - what a test has, and the variants that 
 
 
 def _lacks_cost(variant: _Variant) -> bool:
-    """Though a rate was confirmed, which is when it is measured."""
+    """Return whether a rate was confirmed (which is when the cost is measured) but its cost is unknown."""
     return variant.cost is None and variant.found is not None and variant.found.confirmed > 0
 
 
 def _turns(variants: dict[str, _Variant]) -> Iterator[str]:
-    """The variants that are not found yet, there and back again: a b c c b a."""
+    """Return the unfinished variants forward and backward: a b c c b a."""
     forward = True
     while left := [name for name, variant in variants.items() if variant.found is None]:
         yield from left if forward else reversed(left)
@@ -139,7 +143,7 @@ def _turns(variants: dict[str, _Variant]) -> Iterator[str]:
 def _probe(
     client: Client, target: LoadTarget, trial: RateTrial, plan: LoadPlan, limits: Limits
 ) -> tuple[Probe, Measurement, RequestCost | None]:
-    """One probe, and where it confirms, what its requests cost."""
+    """Run one probe; if it is a confirmation, also measure the cost of its requests."""
     before = read_meter(client) if trial.stage == "confirm" else None
     run = measure(plan, target, limits.p99_ms, StopRule(limits=limits, stage=trial.stage))
     probe = judge_probe(trial, plan, limits, run)

@@ -1,4 +1,5 @@
-"""Compare: variants side by side in one run, each request's drawn at random, so that noise hits all alike."""
+"""Compares variants in one run. The variant of each request is drawn at random, so noise affects all
+equally."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -22,7 +23,7 @@ _FIGURES: dict[str, Literal["errors", "over limit"]] = {"errors": "errors", "lat
 
 
 def compare(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
-    """The first of the plan's pins is the baseline, the others are candidates."""
+    """Compare variants: the plan's first pin is the baseline, the others are candidates."""
     run = load(client, target, plan, limits)
     baseline, *candidates = plan.pinned
     checks = _check(run, baseline)
@@ -48,7 +49,7 @@ def compare(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits) 
 
 
 def _check(run: LoadRun, baseline: str) -> list[Check]:
-    """The gates."""
+    """Return the gates."""
     checks = check_sender(
         run.plan,
         run.limits,
@@ -65,7 +66,7 @@ def _check(run: LoadRun, baseline: str) -> list[Check]:
 
 
 def _twins(run: LoadRun, baseline: str) -> Ratio | None:
-    """The baseline's p50 over its own: two halves, drawn at random."""
+    """Return the ratio of the p50 of two random halves of the baseline."""
     samples = run.by_variant[baseline]
     one = np.random.default_rng(run.plan.seed).random(len(samples)) < 0.5
     ratios = compare_latency(
@@ -77,7 +78,7 @@ def _twins(run: LoadRun, baseline: str) -> Ratio | None:
 def _weigh(
     client: Client, baseline: Samples, candidate: Samples, limits: Limits, duration_s: float
 ) -> dict[str, dict[str, Any]]:
-    """What the rollout's own test says, which the server computes from counts, by guard. Raises
+    """Return the result of the rollout's own test, by guard; the server computes it from counts. Raises
     LoadTestError."""
     seconds = int(duration_s) + 1
     columns = [column for side in (baseline, candidate) for column in _count(side, limits, seconds)]
@@ -93,7 +94,7 @@ def _weigh(
 
 
 def _judged(figures: Mapping[str, dict[str, Any]], limits: Limits) -> tuple[WeighedEvents, ...]:
-    """What there is a limit for."""
+    """Return the guards' figures that have a limit."""
     asked = [name for name in _FIGURES if name == "errors" or limits.p99_ms is not None]
     return tuple(_weighed(figures[name]) for name in asked)
 
@@ -105,12 +106,13 @@ def _check_split(candidate: str, figure: Mapping[str, Any]) -> Check:
         kind="gate",
         outcome=CheckOutcome.PASS if good else CheckOutcome.INVALID,
         seen=figure["seen"],
-        wanted="half of each, as drawn: the server did not answer as it was asked",
+        wanted="half of each, as drawn: the server did not answer with the requested variants",
     )
 
 
 def _count(samples: Samples, limits: Limits, seconds: int) -> list[list[int]]:
-    """Requests, errors and those over the limit in each second. What was never answered is both."""
+    """Count requests, errors and requests over the limit in each second. A request without an answer is
+    both."""
     second = samples.intended_s.astype(int)
     late = over_limit(samples, limits.p99_ms) if limits.p99_ms is not None else np.zeros(len(samples), bool)
     chosen = [np.ones(len(samples), bool), ~samples.right, late]

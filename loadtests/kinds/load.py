@@ -1,4 +1,4 @@
-"""Load: a run of one model, and what its server counts meanwhile: what run, compare and soak share."""
+"""Runs a load on one model and reads its server's counters; `run`, `compare` and `soak` share it."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -32,23 +32,23 @@ from loadtests.sending.samples import Samples
 if TYPE_CHECKING:
     from loadtests.sending.measure import LoadTarget
 
-# What a server counts in its metrics is this old at most.
+# Maximum age of the values in the server's metrics.
 _SETTLE_S = 1.5
-NO_COST = "no cost: the server's /metrics does not say what its processes spend"
-_LOADED = "{} was loaded meanwhile, and is not judged by itself"
+NO_COST = "no cost: the server's /metrics does not report the CPU time of its processes"
+_LOADED = "{} was loaded during the run, and is not judged on its own"
 
 _EARLY = Check(
     name="ran to its end",
     kind="gate",
     outcome=CheckOutcome.INVALID,
     seen="it was ended early",
-    wanted="all of the schedule: run again",
+    wanted="the whole schedule: run again",
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadRun:
-    """One run and what is known of it, the warm-up left out of all but the sender's part."""
+    """One run and its results. The warm-up counts only in the sender's report."""
 
     plan: LoadPlan
     limits: Limits
@@ -56,11 +56,11 @@ class LoadRun:
     samples: Samples
     by_variant: Mapping[str, Samples]
     variants: Mapping[str, VariantReport]
-    # All of them together.
+    # All variants together.
     total: VariantReport
     timeline: LoadTimeline | None
     notes: tuple[str, ...]
-    # Those that were loaded meanwhile: told, and not judged by themselves.
+    # Variants that were loaded during the run; they are reported, but not judged on their own.
     newcomers: frozenset[str] = frozenset()
 
 
@@ -88,7 +88,7 @@ def describe_run(
     measured: Measurement,
     costs: Mapping[str, RequestCost],
 ) -> LoadRun:
-    """What is known of a run from what was measured; no `costs`: they are not known."""
+    """Build the results of a run from its measurement; an empty `costs` means that they are not known."""
     samples = measured.samples.where(measured.samples.intended_s >= 0)
     by_variant = split_by_variant(samples, plan.pinned or metadata.versions)
     newcomers = frozenset(set(samples.names) - set(metadata.versions)) if metadata.versions else frozenset()
@@ -114,7 +114,7 @@ def describe_run(
 
 
 def check_run(run: LoadRun) -> list[Check]:
-    """The gates and guards of a run whose variants are judged each by itself."""
+    """Return the gates and guards of a run in which each variant is judged on its own."""
     plan, limits, measured = run.plan, run.limits, run.measured
     sender = describe_sender(measured)
     used = {
@@ -130,7 +130,7 @@ def check_run(run: LoadRun) -> list[Check]:
         complete=measured.complete,
         contention=measured.contention,
     )
-    # Where nobody answered, no latency is judged, and that everything failed is sure.
+    # Without answers, latency is not judged, and the guard on errors fails anyway.
     if used:
         checks.append(check_samples(used, 0.5 if limits.p99_ms is None else 0.99))
     backlog = check_backlog(run)
@@ -146,7 +146,7 @@ def check_run(run: LoadRun) -> list[Check]:
 
 
 def check_backlog(run: LoadRun) -> Check:
-    """Whether the answers kept up with the arrivals."""
+    """Check whether the answers kept up with the arrivals."""
     end_s = run.measured.sent_until_s
     backlog = guard_backlog(
         len(run.samples), run.samples.unanswered_at(end_s), run.samples.unanswered_at(end_s / 2)
@@ -161,7 +161,7 @@ def report_run(
     comparisons: Sequence[CandidateComparison] = (),
     notes: Sequence[str] = (),
 ) -> LoadReport:
-    """The report of a run with these checks; one that was ended early decides nothing."""
+    """Make the report of a run from these checks; a run that was ended early decides nothing."""
     samples = run.samples
     if not run.measured.complete:
         checks = [_EARLY, *checks]
@@ -189,14 +189,14 @@ def report_run(
 def find_costs(
     client: Client, before: CpuReading | None, measured: Measurement, plan: LoadPlan, limits: Limits
 ) -> dict[str, RequestCost]:
-    """What the plan's variants cost since `before`; empty where that is not known."""
+    """Return the cost of the plan's variants since `before`; empty if it is not known."""
     if before is None or not measured.complete or not len(measured.samples):
         return {}
     try:
         time.sleep(_SETTLE_S)
         after = read_meter(client)
     except KeyboardInterrupt:
-        # The load is over: who is tired of waiting goes without the cost.
+        # The load is over, so if the user interrupts the wait, only the cost is lost.
         return {}
     if after is None:
         return {}
@@ -204,6 +204,6 @@ def find_costs(
 
 
 def run(client: Client, target: "LoadTarget", plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
-    """The report, and the raw record of every request, the warm-up's among them."""
+    """Run the load and return the report and the samples of every request, including the warm-up."""
     loaded = load(client, target, plan, limits)
     return report_run("run", loaded, check_run(loaded)), loaded.measured.samples

@@ -1,4 +1,4 @@
-"""Soak: a long run at one rate, and whether anything grows: latency, errors, the server's memory."""
+"""Runs one rate for a long time, and checks whether latency, errors or the server's memory grow."""
 
 from collections.abc import Sequence
 
@@ -16,21 +16,21 @@ from loadtests.sending.live import Live
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.samples import Samples
 
-NO_MEMORY = "no memory: the server's /metrics does not say how much its processes hold"
+NO_MEMORY = "no memory: the server's /metrics does not report the memory of its processes"
 
 
 class MemoryLog:
-    """The server's resident memory, read now and then during a run."""
+    """Records the server's resident memory during a run."""
 
     def __init__(self, client: Client, every_s: float) -> None:
         self._client = client
         self._every_s = every_s
         self._due_s = 0.0
-        # [second, bytes].
+        # Pairs of [second, bytes].
         self.readings: list[tuple[float, int]] = []
 
     def __call__(self, live: Live, now_s: float) -> bool:
-        """Read when it is time to; it never is enough."""
+        """Read the memory when it is time; always returns False, so it never ends the run."""
         if now_s >= self._due_s:
             self._due_s = now_s + self._every_s
             if (meter := read_meter(self._client)) is not None and meter.memory_bytes:
@@ -39,7 +39,7 @@ class MemoryLog:
 
 
 def soak(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits) -> tuple[LoadReport, Samples]:
-    """The report, and the raw record of every request."""
+    """Run the soak and return the report and the samples of every request."""
     memory = MemoryLog(client, max(1.0, plan.duration_s / 60))
     run = load(client, target, plan, limits, memory)
     checks = [check for check in check_run(run) if check.name != "steady state"]
@@ -54,7 +54,7 @@ def soak(client: Client, target: LoadTarget, plan: LoadPlan, limits: Limits) -> 
 
 
 def _guard_latency(run: LoadRun) -> Check:
-    """The median of the last third over the first's."""
+    """Check the median of the last third relative to the first."""
     samples, end_s = run.samples, run.measured.sent_until_s
     first, last = (
         estimate_quantile(np.sort(samples.latency_ms[samples.timed & chosen]), 0.5)
@@ -68,7 +68,7 @@ def _guard_latency(run: LoadRun) -> Check:
 
 
 def _guard_memory(readings: Sequence[tuple[float, int]], run: LoadRun) -> Check:
-    """The most of the last third over the first's."""
+    """Check the highest reading of the last third relative to the first."""
     end_s = run.measured.sent_until_s
     first = max((held for at_s, held in readings if at_s < end_s / 3), default=0)
     last = max((held for at_s, held in readings if at_s >= end_s * 2 / 3), default=0)
@@ -100,7 +100,7 @@ def _drift(what: str, seen: str, limits: Limits, growth: Interval | None) -> Che
 
 
 def _with_memory(timeline: LoadTimeline, readings: Sequence[tuple[float, int]]) -> LoadTimeline:
-    """The last reading before the end of each window."""
+    """Return the timeline with the last memory reading before the end of each window."""
     held = tuple(
         next((size for at_s, size in reversed(readings) if at_s <= end_s), None) for end_s in timeline.at_s
     )

@@ -1,1 +1,1 @@
-"""The same bundle behind other servers, for side-by-side runs."""
+"""Serves the same bundle with other servers, for side-by-side benchmarks."""

@@ -1,4 +1,4 @@
-"""Checks: that every server gives onnxruntime's own answers, before anyone asks how fast."""
+"""Checks that every server gives the same answers as onnxruntime, before its speed is measured."""
 
 import subprocess
 import sys
@@ -17,14 +17,14 @@ from loadtests.peers.workload import Workload, draw_rows
 
 _ROOT = Path(__file__).parents[2]
 _ROWS = 24
-# Batching adds up in another order.
+# Batching changes the order of additions.
 _TOLERANCE = 1e-3
 _ASKING = 8
 _TIMEOUT_S = 60
 
 
 class Onnxruntime:
-    """onnxruntime alone, in a process of its own: the right answers, and the floor of every cost."""
+    """onnxruntime alone in its own process: the reference for the answers and the lower bound of the cost."""
 
     def __init__(self, repository: Path, workload: Workload, scratch: Path) -> None:
         self.rows = draw_rows(workload, _ROWS)
@@ -34,7 +34,7 @@ class Onnxruntime:
         self._answers = scratch / "answers.npz"
         stacked = {name: np.concatenate([row[name] for row in self.rows]) for name in self.rows[0]}
         np.savez(self._inputs, **stacked)  # type: ignore[arg-type]
-        # Variant -> output -> one answer for each row.
+        # Variant -> output -> one answer per row.
         self.answers: dict[str, dict[str, NDArray[np.float64]]] = {}
         for variant in workload.weights:
             self._run(variant, 0)
@@ -42,7 +42,7 @@ class Onnxruntime:
                 self.answers[variant] = {name: stored[name] for name in stored.files}
 
     def cpu_ms(self, seconds: float) -> float:
-        """CPU time of one run of the baseline on one row. Raises LoadTestError."""
+        """Return the CPU time of one run of the baseline on one row. Raises LoadTestError."""
         return float(self._run(self._baseline, seconds))
 
     def _run(self, variant: str, seconds: float) -> str:
@@ -60,9 +60,9 @@ class Onnxruntime:
 
 
 def check_answers(server: Server, url: str, truth: Onnxruntime, baseline: str) -> None:
-    """Ask for every row, a few at a time, so that what joins rows must also part them again.
+    """Request every row, several at a time, so that batching servers are tested, too.
 
-    Raises LoadTestError for an answer that is not onnxruntime's."""
+    Raises LoadTestError for an answer that differs from onnxruntime's."""
     with ThreadPoolExecutor(_ASKING) as pool:
         bodies = list(pool.map(lambda row: _ask(server, url, row), truth.rows))
     for number, body in enumerate(bodies):
@@ -72,7 +72,7 @@ def check_answers(server: Server, url: str, truth: Onnxruntime, baseline: str) -
             differences = {name: _differ(answer.outputs[name], right[name][number]) for name in right}
         except (LookupError, TypeError, ValueError) as error:
             raise LoadTestError(
-                f"{server.name} answered {body[:200]!r}, which says no answer: {error!r}"
+                f"{server.name} answered {body[:200]!r}, which is not a valid answer: {error!r}"
             ) from None
         if (worst := max(differences.values())) > _TOLERANCE:
             raise LoadTestError(
@@ -85,7 +85,7 @@ def _differ(came: NDArray[np.float64], right: NDArray[np.float64]) -> float:
     if came.shape != (1, *right.shape):
         raise ValueError(f"shape {list(came.shape)} instead of {[1, *right.shape]}")
     difference = float(np.abs(came[0] - right).max())
-    # Not a number is never right.
+    # NaN is always wrong.
     return difference if np.isfinite(difference) else np.inf
 
 

@@ -1,10 +1,9 @@
-"""Floor: onnxruntime alone in a loop, one row at a time. Whatever a server costs above it is the server.
+"""Runs onnxruntime alone in a loop, one row at a time, as the lower bound of the cost of serving.
 
 python -m loadtests.peers.bare_onnxruntime MODEL.onnx INPUTS.npz ANSWERS.npz SECONDS
 
-The arrays of INPUTS have one row for each request. Writes the answer to each, then runs them over and over
-for SECONDS and prints the CPU time of one in ms; with 0 seconds it only writes the answers.
-"""
+The arrays of INPUTS have one row per request. The program writes the answers, then repeats the runs for
+SECONDS and prints the CPU time of one run in ms; with 0 seconds it only writes the answers."""
 
 import sys
 import time
@@ -16,7 +15,7 @@ from loadtests.peers.peer_session import PeerSession
 
 
 def main(arguments: list[str]) -> int:
-    """Exit code 0."""
+    """Run the program and return exit code 0."""
     model, inputs, answers, seconds = arguments
     session = PeerSession(Path(model))
     with np.load(inputs) as stored:

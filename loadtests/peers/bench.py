@@ -1,7 +1,6 @@
-"""Cost per request of our endpoint beside the Python servers that people would pick instead.
+"""Measures the cost per request of our endpoint and of other Python servers.
 
-python -m loadtests.peers.bench models --parts digits,minilm
-"""
+python -m loadtests.peers.bench models --parts digits,minilm"""
 
 import argparse
 import os
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from loadtests.errors import LoadTestError
 from loadtests.peers.answer_parity import Onnxruntime
-from loadtests.peers.cost_chart import draw
+from loadtests.peers.cost_chart import draw_costs
 from loadtests.peers.peer_servers import Server, ours, peers
 from loadtests.peers.process import end_in_order
 from loadtests.peers.race import BenchRound, Race
@@ -35,7 +34,7 @@ _TOGETHER = ("--placement", "together")
 
 
 def make_digits(models: Path, scratch: Path) -> BenchRound:
-    """A model smaller than everything around it, its traffic split."""
+    """Compare servers on a model that costs less than the serving around it; our traffic is split."""
     repository = copy_repository(models, DIGITS, scratch)
     mine = [ours(where, repository, DIGITS, "--placement", where) for where in ("together", "apart")]
     return BenchRound(
@@ -44,14 +43,14 @@ def make_digits(models: Path, scratch: Path) -> BenchRound:
 
 
 def make_minilm(models: Path, scratch: Path) -> BenchRound:
-    """A model larger than everything around it; at a steady rate, too."""
+    """Compare servers on a model that costs more than the serving around it, also at a steady rate."""
     mine = ours("together", copy_repository(models, MINILM, scratch), MINILM, *_TOGETHER)
     servers = [mine, *peers(models, MINILM)]
     return BenchRound(name="minilm", workload=MINILM, servers=servers, connections=_CONNECTIONS, steady=True)
 
 
 def make_models(models: Path, scratch: Path) -> BenchRound:
-    """Whether the cost of a request grows with the number of models in the repository."""
+    """Measure whether the cost of a request grows with the number of models in the repository."""
     servers: list[Server] = []
     for count in _MODELS:
         repository = copy_repository(models, _ONE_VARIANT, scratch / str(count), copies=count)
@@ -60,7 +59,7 @@ def make_models(models: Path, scratch: Path) -> BenchRound:
 
 
 def make_gateways(models: Path, scratch: Path) -> BenchRound:
-    """Whether throughput grows with gateways."""
+    """Measure whether throughput grows with the number of gateways."""
     repository = copy_repository(models, DIGITS, scratch)
     servers = [
         ours(
@@ -80,7 +79,7 @@ PARTS = {"digits": make_digits, "minilm": make_minilm, "models": make_models, "g
 
 
 def measure(models: Path, name: str, *, rounds: int, seconds: float) -> PartReport:
-    """Run one part. Raises LoadTestError when a bundle is missing or onnxruntime fails on it."""
+    """Run one part. Raises LoadTestError if a bundle is missing or onnxruntime fails on it."""
     with tempfile.TemporaryDirectory(prefix="cw-bench-") as scratch:
         part = PARTS[name](models, Path(scratch) / "repository")
         truth = Onnxruntime(models, part.workload, Path(scratch))
@@ -88,9 +87,10 @@ def measure(models: Path, name: str, *, rounds: int, seconds: float) -> PartRepo
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit code 0; 1 when a server had to be left out, 2 when nothing can be measured, 130 on Ctrl-C."""
+    """Run the benchmark and return its exit code: 0; 1 if a server had to be left out; 2 if nothing can be
+    measured; 130 on Ctrl-C."""
     options = _parse(arguments)
-    # What ends this program must end the servers too, and that is done on the way out.
+    # Every way to end this program must also stop the servers, which happens when the contexts exit.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         find_wrk()
@@ -113,7 +113,7 @@ def main(arguments: Sequence[str]) -> int:
     sys.stdout.write(table(report) + "\n")
     for path, text in (
         (options.json, report.model_dump_json(indent=2) + "\n"),
-        (options.picture, draw(report)),
+        (options.picture, draw_costs(report)),
     ):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -130,14 +130,15 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         default=",".join(PARTS),
         help=f"some of {','.join(PARTS)} (default: all)",
     )
-    add("--rounds", type=int, default=3, help="medians are over these (default: 3)")
-    add("--seconds", type=float, default=2, help="of one closed run (default: 2)")
-    add("--json", type=Path, metavar="FILE", help="write the figures as JSON too")
-    add("--picture", type=Path, metavar="FILE", help="draw them as SVG too")
+    add("--rounds", type=int, default=3, help="number of rounds, over which medians are taken (default: 3)")
+    add("--seconds", type=float, default=2, help="duration of one closed-loop run (default: 2)")
+    add("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    add("--picture", type=Path, metavar="FILE", help="also draw the figures as SVG")
     options = parser.parse_args(arguments)
     if options.rounds < 1 or not options.seconds > 0:
         parser.error(
-            f"came --rounds {options.rounds} --seconds {options.seconds}; give at least 1 and over 0"
+            f"--rounds {options.rounds} --seconds {options.seconds}: rounds must be at least 1, seconds "
+            "above 0"
         )
     options.parts = options.parts.split(",")
     for name in options.parts:

@@ -1,7 +1,7 @@
-"""A BentoML service, as its guides to services and to adaptive batching show. Runs in BentoML's environment:
+"""A BentoML service written as in BentoML's guides to services and adaptive batching. Runs in BentoML's
+environment:
 
-bentoml serve loadtests.peers.bentoml_onnxruntime:Onnx
-"""
+bentoml serve loadtests.peers.bentoml_onnxruntime:Onnx"""
 
 from typing import Any
 
@@ -16,14 +16,14 @@ _BATCHING = {"batchable": True, "max_batch_size": _ROWS} if _ROWS > 1 else {}
 
 @bentoml.service(workers=1, logging={"access": {"enabled": False}})
 class BentoOnnx:
-    """Rows in, rows out: {"rows": [{"image": [...]}]} -> [{"logits": [...]}]."""
+    """Takes rows and returns rows: {"rows": [{"image": [...]}]} -> [{"logits": [...]}]."""
 
     def __init__(self) -> None:
         self._session = open_session()
 
     @bentoml.api(**_BATCHING)  # type: ignore[untyped-decorator]
     def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One run; BentoML joins the lists of several requests where batching is on."""
+        """Run the model once; with batching, BentoML concatenates the lists of several requests."""
         feed = {
             name: np.array([row[name] for row in rows], dtype) for name, dtype in self._session.inputs.items()
         }

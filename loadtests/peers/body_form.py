@@ -1,4 +1,4 @@
-"""Forms: how a server wants its inputs said in JSON, and how it says its answer."""
+"""The JSON forms of requests and answers of the servers."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -15,20 +15,21 @@ _DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "
 
 @dataclass(frozen=True, kw_only=True)
 class PeerAnswer:
-    """What a server said."""
+    """The answer of a server."""
 
-    # None where a server knows one variant only.
+    # None if the server has only one variant.
     variant: str | None
     outputs: Arrays
 
 
 @dataclass(frozen=True, kw_only=True)
 class BodyForm:
-    """A way to say one request of one row."""
+    """One form of a request with one row."""
 
-    # Arrays of shape [1, ...] -> the body.
+    # Encodes arrays of shape [1, ...] as a body.
     encode: Callable[[Arrays], bytes]
-    # The body of an answer -> arrays of shape [1, ...]. Raises LookupError, TypeError or ValueError.
+    # Decodes the body of an answer into arrays of shape [1, ...]. Raises LookupError, TypeError or
+    # ValueError.
     decode: Callable[[bytes], PeerAnswer]
 
 
@@ -82,7 +83,7 @@ def _read_row(row: Mapping[str, Any]) -> PeerAnswer:
 
 
 def _plain(array: NDArray[Any]) -> Any:
-    # A float's own shortest text: 0.1 as FP32 would else travel as 0.10000000149011612.
+    # Use the shortest text of the float itself; otherwise 0.1 as FP32 would be sent as 0.10000000149011612.
     return (array.astype(np.str_).astype(np.float64) if array.dtype.kind == "f" else array).tolist()
 
 

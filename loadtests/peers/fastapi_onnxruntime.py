@@ -1,10 +1,10 @@
-"""What people would otherwise write: FastAPI models around onnxruntime, one process, one model.
+"""A FastAPI application around onnxruntime, with one process and one model, as people would write it
+themselves.
 
-    export COUNTERWEIGHT_PEER_MODEL=models/digits/fp32/model.onnx
-    uvicorn --factory loadtests.peers.fastapi_onnxruntime:create
+export COUNTERWEIGHT_PEER_MODEL=models/digits/fp32/model.onnx
+uvicorn --factory loadtests.peers.fastapi_onnxruntime:create
 
-The model and its variant are named by the folders that `model.onnx` lies in.
-"""
+The folders that contain `model.onnx` give the names of the model and its variant."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from loadtests.peers.peer_session import MODEL_VARIABLE, PeerSession
 
-# ONNX Runtime's name of a type -> the protocol's, and numpy's.
+# ONNX Runtime's type names -> the protocol's and numpy's.
 _TYPES = {
     "tensor(float)": ("FP32", "float32"),
     "tensor(double)": ("FP64", "float64"),
@@ -95,5 +95,5 @@ def _require(model: str, name: str) -> None:
 
 
 def create() -> FastAPI:
-    """The application over the file that the environment names, for `uvicorn --factory`."""
+    """Create the application for the file in the environment variable, for `uvicorn --factory`."""
     return create_app(Path(os.environ[MODEL_VARIABLE]))

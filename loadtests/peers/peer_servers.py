@@ -1,4 +1,4 @@
-"""Servers: ours, and the peers that people would pick instead, each configured as its own guides advise."""
+"""Our server and its alternatives, each configured as its own guides advise."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -18,21 +18,22 @@ _APPS = "loadtests.peers"
 
 @dataclass(frozen=True, kw_only=True)
 class Server:
-    """What to start, and how to ask it."""
+    """How to start a server and how to send requests to it."""
 
     name: str
-    # The folder of programs of its environment -> the command, with ServerProcess's placeholders.
+    # Returns the command for the folder of programs of its environment, with ServerProcess's placeholders.
     command: Callable[[Path], list[str]]
-    # Of its own environment; empty: it runs in ours.
+    # Requirements of its own environment; empty: it runs in ours.
     requirements: tuple[str, ...] = ()
     variables: Mapping[str, str] = field(default_factory=dict)
     ready: str = READY
-    # Where requests go to.
+    # The path of requests.
     path: str
     form: BodyForm = PROTOCOL
 
     def process(self, environments: Path) -> ServerProcess:
-        """Not yet started; its environment is made if need be. Raises LoadTestError."""
+        """Return its process, not yet started, after creating its environment if needed. Raises
+        LoadTestError."""
         programs = Path(sys.executable).parent
         if self.requirements:
             programs = make_environment(environments / self.name, self.requirements)
@@ -40,11 +41,11 @@ class Server:
 
 
 def ours(name: str, repository: Path, workload: Workload, *options: str) -> Server:
-    """`counterweight serve` with the workload's split."""
+    """Return `counterweight serve` with the workload's split."""
     weights = ",".join(f"{variant}={weight}" for variant, weight in workload.weights.items())
     arguments = ["serve", str(repository), "--port", "{port}", "--grpc-port", "{grpc_port}"]
     arguments += ["--weights", f"{workload.model}:{weights}", *options]
-    # No peer turns a request away because others wait: neither may we while the cost of answers is compared.
+    # No other server rejects requests because of its queue, so ours must not either in a comparison of costs.
     arguments += ["--set", "max_queue_wait_s=30"]
     return Server(
         name=name,
@@ -54,13 +55,13 @@ def ours(name: str, repository: Path, workload: Workload, *options: str) -> Serv
 
 
 def peers(repository: Path, workload: Workload) -> list[Server]:
-    """Every peer on the workload's baseline."""
+    """Return every alternative, serving the workload's baseline."""
     file = repository / workload.model / workload.baseline / "model.onnx"
     return [make(file, workload) for make in (fastapi, _mlserver, _litserve, _bentoml, _ray)]
 
 
 def fastapi(file: Path, workload: Workload) -> Server:
-    """What people write themselves: no batching, the access log off."""
+    """A FastAPI application without batching and without access log."""
     app = ["--factory", f"{_APPS}.fastapi_onnxruntime:create", "--no-access-log", "--log-level", "warning"]
     return Server(
         name="fastapi",
@@ -72,14 +73,14 @@ def fastapi(file: Path, workload: Workload) -> Server:
 
 
 def _mlserver(file: Path, workload: Workload) -> Server:
-    # Without workers, the cheapest of its modes: a worker is a process and two queues more.
+    # Without workers, which is the cheapest mode: each worker is a process and two queues more.
     variables = {
         "MLSERVER_HOST": "127.0.0.1",
         "MLSERVER_HTTP_PORT": "{port}",
         "MLSERVER_GRPC_PORT": "{grpc_port}",
         "MLSERVER_METRICS_PORT": "{metrics_port}",
         "MLSERVER_PARALLEL_WORKERS": "0",
-        # Else it prints a line for every request.
+        # Otherwise it prints a line for every request.
         "MLSERVER_DEBUG": "false",
         "MLSERVER_MODEL_NAME": workload.model,
         "MLSERVER_MODEL_IMPLEMENTATION": f"{_APPS}.mlserver_onnxruntime.OnnxModel",
@@ -118,7 +119,7 @@ def _bentoml(file: Path, workload: Workload) -> Server:
         variables={
             **_model(file, workload),
             "BENTOML_DO_NOT_TRACK": "True",
-            # Else it makes a folder in the home folder.
+            # Otherwise it creates a folder in the home folder.
             "BENTOML_HOME": "{scratch}",
         },
         ready="/readyz",
@@ -136,7 +137,7 @@ def _ray(file: Path, workload: Workload) -> Server:
         variables={
             **_model(file, workload),
             "RAY_USAGE_STATS_ENABLED": "0",
-            # A token given, so that Ray writes none into the home folder.
+            # With a given token, Ray does not write one into the home folder.
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": "counterweight-bench",
         },

@@ -1,16 +1,16 @@
-"""Session: one ONNX file in onnxruntime, opened alike by every peer, each in its own environment."""
+"""Opens an ONNX file in onnxruntime in the same way for every server, each in its own environment."""
 
 import os
 from pathlib import Path
 
-# onnxruntime reports sessions to its vendor unless this stands before it is imported.
+# onnxruntime reports sessions to its vendor unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 import onnxruntime
 
-# Which file a peer serves, and how many rows it may run together where it can batch.
+# Which file a server serves, and how many rows it may batch.
 MODEL_VARIABLE = "COUNTERWEIGHT_PEER_MODEL"
 BATCH_VARIABLE = "COUNTERWEIGHT_PEER_BATCH_ROWS"
-# How long the first row of a batch waits for others: less than half of what one of MiniLM's takes.
+# How long the first row of a batch waits for others: less than half of a MiniLM run.
 BATCH_WAIT_S = 0.005
 
 _DTYPES = {
@@ -34,10 +34,10 @@ class PeerSession:
 
 
 def open_session() -> PeerSession:
-    """The file that the environment names."""
+    """Open the file in the environment variable."""
     return PeerSession(Path(os.environ[MODEL_VARIABLE]))
 
 
 def batch_rows() -> int:
-    """How many rows may run together; 1 is no batching."""
+    """Return how many rows may run together; 1 means no batching."""
     return int(os.environ.get(BATCH_VARIABLE, "1"))

@@ -1,4 +1,4 @@
-"""ServerProcess: one server under comparison, started as a subprocess and stopped with all it started."""
+"""Starts a server as a subprocess and stops it with all processes that it started."""
 
 import http.client
 import os
@@ -23,15 +23,16 @@ from loadtests.errors import LoadTestError
 _ROOT = Path(__file__).parents[2]
 _READY_S = 180
 _STOP_S = 30
-# In the environment of everything that a server starts, so that a process whose parent has gone is found too.
+# An environment variable of every process that a server starts, so that orphans are found, too.
 _MARK = "COUNTERWEIGHT_BENCH_MARK"
-# The protocol's.
+# The protocol's readiness path.
 READY = "/v2/health/ready"
 
 
 def find_free_port() -> int:
-    """A loopback port that nobody listens on, and that nobody is given by chance before the server has it:
-    the system hands out ports from 32768 up, and Ray gives its workers those from 10002 to 19999."""
+    """Return a free loopback port that the system will not hand out before the server uses it.
+
+    The system hands out ports from 32768 up, and Ray gives its workers ports from 10002 to 19999."""
     while True:
         port = 20_000 + secrets.randbelow(12_000)
         try:
@@ -42,15 +43,17 @@ def find_free_port() -> int:
 
 
 def end_in_order() -> None:
-    """Make a terminal that closes, and SIGTERM, raise KeyboardInterrupt as Ctrl-C does: servers that run as a
-    context are stopped then."""
+    """Make SIGHUP and SIGTERM raise KeyboardInterrupt as Ctrl-C does, so that servers used as contexts are
+    stopped."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 
 
 class ServerProcess:
-    """Runs one command in a scratch folder, as a context. In the command and the environment `{port}`,
-    `{grpc_port}`, `{metrics_port}` and `{scratch}` stand for what it is given."""
+    """Runs one command in a scratch folder, as a context.
+
+    In the command and the environment, `{port}`, `{grpc_port}`, `{metrics_port}` and `{scratch}` are
+    replaced."""
 
     def __init__(
         self, name: str, command: Sequence[str], environment: Mapping[str, str], ready: str = READY
@@ -95,7 +98,8 @@ class ServerProcess:
         self.stop()
 
     def stop(self) -> None:
-        """Ask it to end; after a while, and for what it leaves behind, do not ask. Once is enough."""
+        """Terminate the process; after a timeout, kill it and the processes that it leaves behind. Further
+        calls do nothing."""
         if not self._running:
             return
         self._running = False
@@ -112,19 +116,19 @@ class ServerProcess:
             self._scratch.cleanup()
 
     def freeze(self) -> None:
-        """Let none of its processes run, so that its idle work is nobody else's noise."""
+        """Stop all its processes, so that their idle work does not disturb other measurements."""
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.suspend()
 
     def thaw(self) -> None:
-        """Let them run again."""
+        """Continue the stopped processes."""
         for process in self.processes():
             with suppress(psutil.NoSuchProcess):
                 process.resume()
 
     def wait_until_ready(self) -> None:
-        """Return once the server answers that it is ready. Raises LoadTestError with its last words."""
+        """Wait until the server is ready. Raises LoadTestError with the last lines of its output."""
         opener = build_opener(ProxyHandler({}))
         deadline_s = time.monotonic() + _READY_S
         while time.monotonic() < deadline_s:
@@ -140,7 +144,7 @@ class ServerProcess:
         raise LoadTestError(f"{self.name} was not ready within {_READY_S} s:\n{self._last_words()}")
 
     def processes(self) -> list[psutil.Process]:
-        """The server and everything that it started, the orphans too."""
+        """Return the server and everything that it started, including orphans."""
         own = f"{_MARK}={self._mark}".encode()
         found = {process.pid: process for process in psutil.process_iter() if _holds(process, own)}
         if self._process.poll() is None:
@@ -149,7 +153,7 @@ class ServerProcess:
         return list(found.values())
 
     def cpu_s(self) -> dict[tuple[int, float], float]:
-        """CPU seconds used so far, by process."""
+        """Return the CPU seconds used so far, by process."""
         used = {}
         for process in self.processes():
             try:
@@ -173,7 +177,7 @@ class ServerProcess:
 
 
 def _holds(process: psutil.Process, entry: bytes) -> bool:
-    # psutil's own environ() parses every variable of every process; one search is enough here.
+    # psutil's environ() parses every variable of every process; one search is enough here.
     try:
         return entry in Path(f"/proc/{process.pid}/environ").read_bytes()
     except OSError:

@@ -1,4 +1,5 @@
-"""Race: servers of one workload, all up and all frozen but the one that is measured, round after round."""
+"""Measures the servers of one workload in turns. All are running, but all except the measured one are
+frozen."""
 
 import statistics
 import sys
@@ -20,10 +21,11 @@ from loadtests.peers.wrk import WrkResult, run_wrk
 
 _WARM_UP_S = 1.0
 _IDLE_S = 2.0
-# After it was frozen a server has timers to catch up with.
+# After being frozen, a server's timers have to catch up.
 _SETTLE_S = 0.5
-# At the steady rate: half of what one thread of onnxruntime could answer, for four times as long as a closed
-# run, over as many connections as wait 3 s at most for their next turn: servers close what is idle for 5 s.
+# The steady rate is half of what one thread of onnxruntime could answer, and lasts four times as long as a
+# closed-loop run. It uses few enough connections that each waits at most 3 s for its next turn, since servers
+# close connections that are idle for 5 s.
 _STEADY_SHARE = 0.5
 _STEADY_TIMES = 4
 _STEADY_WAIT_S = 3
@@ -35,7 +37,7 @@ class BenchLoad:
     """One kind of load."""
 
     connections: int
-    # None: a connection sends its next request when it has its answer.
+    # None: closed loop, in which a connection sends its next request after its answer.
     rate_per_s: float | None = None
 
 
@@ -46,14 +48,14 @@ class BenchRound:
     name: str
     workload: Workload
     servers: Sequence[Server]
-    # Of the closed runs.
+    # Numbers of connections of the closed-loop runs.
     connections: tuple[int, ...]
     # Whether to measure at a steady rate, too.
     steady: bool = False
 
 
 class Race:
-    """Runs one part. A server that fails is stopped, its reason kept, and the others go on."""
+    """Runs one part. A server that fails is stopped and its reason is recorded; the others continue."""
 
     def __init__(self, part: BenchRound, truth: Onnxruntime, environments: Path) -> None:
         self._part = part
@@ -66,7 +68,7 @@ class Race:
         self._runs: dict[tuple[str, BenchLoad], list[tuple[float, WrkResult]]] = {}
 
     def run(self, rounds: int, seconds: float) -> PartReport:
-        """Raises LoadTestError when onnxruntime itself fails."""
+        """Run all rounds. Raises LoadTestError if onnxruntime itself fails."""
         with ExitStack() as stack:
             self._start(stack)
             with tqdm(total=rounds, desc=self._part.name, unit="round", leave=False) as progress:
@@ -82,7 +84,8 @@ class Race:
                 self._processes[server.name] = stack.enter_context(process)
                 process.wait_until_ready()
                 check_answers(server, process.url, self._truth, self._part.workload.baseline)
-                # One that has only just started may drop a connection here; not so while it is measured.
+                # A server that has just started may drop a connection during the warm-up, but not during the
+                # measurement.
                 with suppress(LoadTestError):
                     self._load(
                         server, process, BenchLoad(connections=max(self._part.connections)), _WARM_UP_S
@@ -99,7 +102,7 @@ class Race:
             self._turn(_steady(self._floor_ms[0]), seconds * _STEADY_TIMES)
 
     def _turn(self, load: BenchLoad, seconds: float) -> None:
-        """Every server under this load, one after the other."""
+        """Measure every server under this load, one after the other."""
         for server in self._part.servers:
             if server.name in self._failures:
                 continue
@@ -114,7 +117,7 @@ class Race:
     def _load(
         self, server: Server, process: ServerProcess, load: BenchLoad, seconds: float
     ) -> tuple[float, WrkResult]:
-        """CPU seconds of all the server's processes, and what wrk saw."""
+        """Return the CPU seconds of all processes of the server, and wrk's result."""
         before = process.cpu_s()
         result = run_wrk(
             f"{process.url}{server.path}",

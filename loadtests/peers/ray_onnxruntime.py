@@ -1,7 +1,7 @@
-"""Plain Ray Serve, as its guides to HTTP and to request batching show. Runs in an environment of its own:
+"""A plain Ray Serve application, written as in Ray's guides to HTTP and request batching. Runs in its own
+environment:
 
-python -m loadtests.peers.ray_onnxruntime PORT FOLDER
-"""
+python -m loadtests.peers.ray_onnxruntime PORT FOLDER"""
 
 import sys
 import time
@@ -15,18 +15,18 @@ from starlette.requests import Request
 from loadtests.peers.peer_session import BATCH_WAIT_S, batch_rows, open_session
 
 
-# More requests at a time than it may run together, as the guide to batching says; the default of 5 costs
-# twice as much for each.
+# Allow more requests at a time than the batch size, as the batching guide says; the default of 5 costs twice
+# as much per request.
 @ray_serve.deployment(max_ongoing_requests=100)
 class RayOnnx:
-    """One row a request: {"image": [...]} -> {"logits": [...]}."""
+    """Takes one row per request: {"image": [...]} -> {"logits": [...]}."""
 
     def __init__(self) -> None:
         self._session = open_session()
 
     @ray_serve.batch(max_batch_size=batch_rows(), batch_wait_timeout_s=BATCH_WAIT_S)
     async def predict(self, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """One run."""
+        """Run the model once."""
         feed = {
             name: np.array([row[name] for row in rows], dtype) for name, dtype in self._session.inputs.items()
         }
@@ -40,7 +40,7 @@ class RayOnnx:
 
 if __name__ == "__main__":
     port, folder = sys.argv[1:]
-    # A Ray of its own, whatever else runs on this machine, and small enough for it.
+    # Start a separate Ray, independent of others on this machine and small enough for it.
     ray.init(address="local", _temp_dir=folder, object_store_memory=80 * 2**20, log_to_driver=False)
     ray_serve.start(http_options={"host": "127.0.0.1", "port": int(port)})
     ray_serve.run(

@@ -1,4 +1,4 @@
-"""Reports: what the bench has measured, as JSON and as tables."""
+"""The report of the benchmark, as JSON and as tables."""
 
 from typing import Literal
 
@@ -6,9 +6,9 @@ from tabulate import tabulate
 
 from serve.base.record import Record
 
-# A request that is sent later than this has waited for a connection, and its latency does not show it.
+# A request that is sent later than this has waited for a connection, which its latency does not include.
 _LATE_MS = 20.0
-# A p99 of fewer requests rests on fewer than ten.
+# The p99 of fewer requests rests on fewer than ten slow ones.
 _ENOUGH = 1000
 
 
@@ -17,23 +17,23 @@ class LoadFigures(Record):
 
     server: str
     connections: int
-    # Of requests that come at random moments, whatever the server does; None: each connection sends its next
-    # request when it has its answer.
+    # Rate of random arrivals that do not depend on the server; None: closed loop, in which each connection
+    # sends its next request after its answer.
     rate_per_s: float | None
-    # In all rounds together.
+    # Number of requests in all rounds.
     requests: int
-    # CPU of all the server's processes, and that of the load generator, which is not among them.
+    # CPU time of all processes of the server, and of the load generator, which is not included in it.
     cpu_ms_per_request: float
     client_cpu_ms_per_request: float
     requests_per_s: float
     p50_ms: float
     p99_ms: float
-    # How late the latest request of a round was sent for want of a free connection.
+    # Delay of the latest request of a round because no connection was free.
     late_ms: float
 
     @property
     def kept_up(self) -> bool:
-        """Whether every request was sent about when it was due: else part of its latency was not seen."""
+        """Whether every request was sent nearly on time; otherwise the latencies are incomplete."""
         return self.rate_per_s is None or self.late_ms <= _LATE_MS
 
 
@@ -41,11 +41,11 @@ class ServerFigures(Record):
     """One server."""
 
     name: str
-    # Of its environment; empty: it ran in ours.
+    # Requirements of its environment; empty: it ran in ours.
     requirements: tuple[str, ...]
-    # CPU that its processes use while nobody asks, 1 is a whole core; None when it failed before.
+    # CPU that its processes use without requests, in cores; None if it failed before.
     idle_cores: float | None
-    # Why it is left out; None: it is not.
+    # Why it is left out; None if it is not.
     failure: str | None
 
 
@@ -54,14 +54,14 @@ class PartReport(Record):
 
     name: str
     model: str
-    # CPU of onnxruntime alone for one request.
+    # CPU time of onnxruntime alone for one request.
     floor_cpu_ms: float
     servers: tuple[ServerFigures, ...]
     figures: tuple[LoadFigures, ...]
 
 
 class ServingReport(Record):
-    """What --json writes, schema version 2."""
+    """The JSON that --json writes, schema version 2."""
 
     schema_version: Literal[2] = 2
     rounds: int
@@ -77,13 +77,13 @@ class ServingReport(Record):
 
 
 def table(report: ServingReport) -> str:
-    """The report for people."""
+    """Render the report for the terminal."""
     head = f"{report.cpu}, {report.cores} cores; medians of {report.rounds} rounds of {report.seconds:g} s"
     return "\n\n".join([head, *(_part(part) for part in report.parts)])
 
 
 def load_name(figures: LoadFigures) -> str:
-    """Of a column of figures that stand beside each other."""
+    """Return the heading of the load."""
     if figures.rate_per_s is not None:
         return f"{figures.rate_per_s:g} requests/s"
     return f"{figures.connections} connection{'s' if figures.connections > 1 else ''}"
@@ -91,7 +91,7 @@ def load_name(figures: LoadFigures) -> str:
 
 def _part(part: PartReport) -> str:
     head = ["load", "server", "CPU ms/request", "client's", "requests/s", "p50 ms", "p99 ms"]
-    # As the rounds went: by load, then by server.
+    # In the order of the rounds: by load, then by server.
     rows = [
         [
             load_name(row),

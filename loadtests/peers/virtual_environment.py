@@ -1,4 +1,4 @@
-"""Environments: a virtual environment for each peer, made on demand, so that none bends to another's pins."""
+"""Creates a virtual environment for each server on demand, so that their pinned versions do not conflict."""
 
 import subprocess
 import sys
@@ -11,12 +11,13 @@ _LONGEST_S = 1800
 
 
 def requirements_of(*packages: str) -> tuple[str, ...]:
-    """`packages` with what every peer shares: the onnxruntime and the numpy that we run."""
+    """Return `packages` with the onnxruntime and numpy versions that we use."""
     return (*packages, *(f"{name}=={version(name)}" for name in ("onnxruntime", "numpy")))
 
 
 def make_environment(folder: Path, requirements: tuple[str, ...]) -> Path:
-    """Its folder of programs; one that was made of the same requirements is kept. Raises LoadTestError."""
+    """Create the environment and return its folder of programs; an environment with the same requirements is
+    reused. Raises LoadTestError."""
     ready = folder / "ready.txt"
     wanted = "\n".join(requirements)
     if not ready.exists() or ready.read_text() != wanted:

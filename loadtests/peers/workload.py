@@ -1,4 +1,4 @@
-"""Workloads: which model is served, how its traffic is split, and what is asked of it."""
+"""Defines which model is served, how its traffic is split, and which requests are sent."""
 
 import json
 import shutil
@@ -19,12 +19,12 @@ class Workload:
     """One model under load."""
 
     model: str
-    # Variant -> share of our traffic, the baseline first; peers serve the baseline only.
+    # Variant -> share of our traffic, the baseline first; the other servers serve only the baseline.
     weights: Mapping[str, int]
-    # Rows that a peer with batching may run together: where the bundle's own batch curve bends, 1 where
-    # the model is so small that joining rows costs more than it saves.
+    # Maximum batch of servers with batching: the knee of the bundle's batch curve, or 1 if the model is so
+    # small that batching costs more than it saves.
     batch_rows: int
-    # Inputs of one request, of shape [1, ...].
+    # Draws the inputs of one request, of shape [1, ...].
     draw: Callable[[np.random.Generator], Arrays]
 
     @property
@@ -38,7 +38,7 @@ def _draw_image(rng: np.random.Generator) -> Arrays:
 
 
 def _draw_tokens(rng: np.random.Generator) -> Arrays:
-    # Below 1,000 a BERT vocabulary holds what is special, above 30,521 nothing.
+    # In a BERT vocabulary, ids below 1,000 are special, and there are none above 30,521.
     ids = rng.integers(1_000, 30_000, (1, _TOKENS))
     return {"input_ids": ids, "attention_mask": np.ones_like(ids)}
 
@@ -48,21 +48,24 @@ MINILM = Workload(model="minilm", weights={"fp32": 100}, batch_rows=8, draw=_dra
 
 
 def draw_rows(workload: Workload, rows: int) -> list[Arrays]:
-    """Seeded inputs, one request each."""
+    """Draw seeded inputs, one row per request."""
     rng = np.random.default_rng(0)
     return [workload.draw(rng) for _ in range(rows)]
 
 
 def copy_repository(models: Path, workload: Workload, folder: Path, copies: int = 1) -> Path:
-    """A repository in `folder` with the workload's variants and nothing else, and more models like it under
-    names of their own. Raises LoadTestError when a variant is missing."""
+    """Copy the workload's variants into a repository in `folder`, with further copies of the model under
+    other names.
+
+    Raises LoadTestError if a variant is missing."""
     for number in range(copies):
         name = workload.model if number == 0 else f"{workload.model}-{number}"
         for variant in workload.weights:
             source, target = models / workload.model / variant, folder / name / variant
             if not (source / "bundle.json").exists():
                 raise LoadTestError(
-                    f"{source} holds no bundle; run `make {workload.model}`, or give another repository"
+                    f"{source} does not contain a bundle; run `make {workload.model}`, or give another "
+                    "repository"
                 )
             shutil.copytree(source, target)
             bundle = json.loads((target / "bundle.json").read_text())

@@ -1,4 +1,5 @@
-"""Wrk: load from C, closed or at a steady rate, that costs too little itself to blur what it measures."""
+"""Sends load with wrk, which costs so little that it does not distort the measurement, in a closed loop or at
+a steady rate."""
 
 import json
 import resource
@@ -12,10 +13,10 @@ from loadtests.errors import LoadTestError
 from serve.base.record import Record
 
 _MARK = "counterweight "
-# On a machine that others share a healthy server can stand still for seconds.
+# On a shared machine, a healthy server can stall for seconds.
 _TIMEOUT_S = 30
-# When the time is over no request is sent any more, and wrk ends when the last answer has come: what the
-# server has worked for has been counted. At a rate the connections take the next due time in turn.
+# When the time is over, the script sends no more requests and wrk ends after the last answer, so all of the
+# server's work is counted. At a rate, the connections take turns with the next due time.
 _SCRIPT = Template("""
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
@@ -59,27 +60,27 @@ end
 
 
 class WrkResult(Record):
-    """One run of wrk."""
+    """The result of one run of wrk."""
 
     requests: int
     # From the first request to the last answer.
     span_s: float
     p50_ms: float
     p99_ms: float
-    # How long after its due time the latest request was sent, for want of a free connection.
+    # Delay of the latest request because no connection was free.
     late_s: float
     # Answers with a status of 400 or more.
     refused: int
     # Connections that failed.
     broken: int
-    # Answers that did not come within the time limit.
+    # Answers that did not arrive within the time limit.
     slow: int
     # CPU time of wrk itself.
     cpu_s: float
 
 
 def find_wrk() -> str:
-    """The program's path. Raises LoadTestError when it is not installed."""
+    """Return the path of wrk. Raises LoadTestError if it is not installed."""
     path = shutil.which("wrk")
     if path is None:
         raise LoadTestError("wrk is not installed; it is a Debian package: apt-get install wrk")
@@ -89,10 +90,10 @@ def find_wrk() -> str:
 def run_wrk(
     url: str, body: bytes, *, connections: int, seconds: float, rate_per_s: float | None = None
 ) -> WrkResult:
-    """Post `body` to `url`, over and over or at random moments that are `rate_per_s` on average.
+    """Post `body` to `url` repeatedly, in a closed loop or at random moments with an average of `rate_per_s`.
 
-    Raises LoadTestError when a single answer was an error."""
-    # A level of brackets that the body does not hold: Lua takes everything in between as it is.
+    Raises LoadTestError if any answer is an error."""
+    # A level of Lua brackets that does not occur in the body, so Lua takes the body literally.
     level = "=" * next(n for n in range(1, 100) if f"]{'=' * n}]".encode() not in body)
     text = _SCRIPT.substitute(
         body=f"[{level}[{body.decode()}]{level}]",
@@ -139,6 +140,6 @@ def _run(arguments: list[str], longest_s: int) -> dict[str, float]:
 
 
 def _children_cpu_s() -> float:
-    # Of children that have ended and were waited for; the servers have not.
+    # CPU time of children that have ended, which excludes the servers.
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime

@@ -1,1 +1,1 @@
-"""Qualify: one chain of evidence about one candidate: quality, capacity, shadow, canary."""
+"""Qualifies a candidate in four stages: quality, capacity, shadow and canary."""

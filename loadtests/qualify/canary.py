@@ -1,4 +1,5 @@
-"""Canary: the stages that a trial gives: the shadow's agreement, and the candidate among live requests."""
+"""Checks the stages that a trial rollout gives: the shadow's agreement, and the canary under live
+requests."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,15 +11,18 @@ from loadtests.judging.limits import Limits
 from loadtests.judging.validity import check_sender
 from loadtests.kinds.load import LoadRun, check_backlog, report_run
 from loadtests.qualify.qualification_record import StageRecord, make_stage
-from loadtests.qualify.rollout_stages import OVER, PROVEN
+from loadtests.qualify.rollout_stages import PROVEN
 from loadtests.report import Check, CheckOutcome
+from serve.rollout.judging.guard_figure import Figure
+from serve.rollout.state.rollout import Phase
 
-# With more copies dropped, those that were compared are no fair sample: the shadow could not keep up.
+# If more copies are dropped, the compared ones are not a fair sample, because the shadow could not keep up.
 _DROPPED = 0.2
 
 
 def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> StageRecord:
-    """The third stage, from the last view of the rollout. `made`: the inputs were no real ones."""
+    """Check the third stage, from the last view of the rollout. `made`: the inputs were generated, not
+    real."""
     shadow, dropped = view["evidence"]["shadow"], int(view["evidence"]["dropped"])
     pairs, differ = int(shadow["pairs"]), int(shadow["disagreements"])
     share = dropped / max(1, pairs + dropped)
@@ -45,14 +49,14 @@ def check_shadow(view: Mapping[str, Any], limits: Limits, *, made: bool) -> Stag
             used=rate.high / allowed,
         ),
     ]
-    if view["rollout"]["phase"] in OVER and int(view["rollout"]["step"]) == 0 and rate.high <= allowed:
-        # It ended for another reason.
+    if Phase(view["rollout"]["phase"]).over and int(view["rollout"]["step"]) == 0 and rate.high <= allowed:
+        # The rollout ended for another reason.
         checks.append(_rollout_check(view))
     return make_stage("shadow", checks)
 
 
 def check_canary(view: Mapping[str, Any], run: LoadRun, candidate: str) -> StageRecord | None:
-    """The last stage; None: the rollout did not come so far."""
+    """Check the last stage; None if the rollout did not reach it."""
     if int(view["rollout"]["step"]) == 0:
         return None
     measured, limits = run.measured, run.limits
@@ -68,18 +72,19 @@ def _fix(good: bool, bad: CheckOutcome, made: bool) -> str:
     if good:
         return ""
     undecided = "; undecided: a longer duration_s" if bad is CheckOutcome.INVALID else ""
-    # Variants that agree on what they were made for need not agree on noise.
-    return undecided + ("; these inputs were made up, so give real ones with --inputs" if made else "")
+    # Variants that agree on their training data may disagree on noise.
+    return undecided + ("; these inputs were generated, so give real ones with --inputs" if made else "")
 
 
 def _rollout_check(view: Mapping[str, Any]) -> Check:
-    """What the rollout itself came to."""
-    phase = view["rollout"]["phase"]
-    outcome = {PROVEN: CheckOutcome.PASS, "ROLLED_BACK": CheckOutcome.FAIL}.get(phase, CheckOutcome.INVALID)
-    # Of one that still runs the verdict says what is missing.
+    """Check the outcome of the rollout itself."""
+    phase = Phase(view["rollout"]["phase"])
+    outcomes = {PROVEN: CheckOutcome.PASS, Phase.ROLLED_BACK: CheckOutcome.FAIL}
+    outcome = outcomes.get(phase, CheckOutcome.INVALID)
+    # For a running rollout, the verdict says what is missing.
     reason = (
         view["rollout"]["reason"]
-        if phase in OVER
+        if phase.over
         else (view["verdict"] or {"reason": "no verdict yet"})["reason"]
     )
     return Check(
@@ -92,23 +97,18 @@ def _rollout_check(view: Mapping[str, Any]) -> Check:
 
 
 def _figures(view: Mapping[str, Any]) -> list[Check]:
-    """What its guards found, one by one."""
+    """Return a check for each guard of the rollout."""
     figures = (view["verdict"] or {"figures": []})["figures"]
-    return [_figure_check(figure) for figure in figures if figure["guard"] in ("errors", "latency")]
+    found = (Figure.parse(figure, "the server's verdict") for figure in figures)
+    return [_figure_check(figure) for figure in found if figure.guard in ("errors", "latency")]
 
 
-def _figure_check(figure: Mapping[str, Any]) -> Check:
-    harmful = _reached(figure, "harm")
-    proven = _reached(figure, "safe")
+def _figure_check(figure: Figure) -> Check:
+    decided = CheckOutcome.PASS if figure.proven else CheckOutcome.INVALID
     return Check(
-        name=f"{figure['guard']} against the baseline",
+        name=f"{figure.guard} against the baseline",
         kind="guard",
-        outcome=CheckOutcome.FAIL if harmful else CheckOutcome.PASS if proven else CheckOutcome.INVALID,
-        seen=figure["seen"],
-        wanted="shown to be no more than the rollout's guard allows",
+        outcome=CheckOutcome.FAIL if figure.harmful else decided,
+        seen=figure.seen,
+        wanted="shown to be within what the rollout's guard allows",
     )
-
-
-def _reached(figure: Mapping[str, Any], what: str) -> bool:
-    evidence, needed = figure[what], figure[f"{what}_at"]
-    return evidence is not None and needed is not None and evidence >= needed

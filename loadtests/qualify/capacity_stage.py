@@ -1,4 +1,4 @@
-"""Capacity: what baseline and candidate can take, side by side."""
+"""Checks the capacity of the candidate against the baseline's."""
 
 from loadtests.judging.limits import Limits
 from loadtests.judging.search import GAP
@@ -7,12 +7,12 @@ from loadtests.report import Check, CheckOutcome, LoadReport
 
 
 def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Limits) -> StageRecord:
-    """The second stage, from a search for both."""
+    """Check the second stage, from the search for both capacities."""
     checks = list(report.checks)
     found = [
         report.capacities[name].rate_per_s for name in (baseline, candidate) if name in report.capacities
     ]
-    # Of a search that was not settled the rate is only what passed so far.
+    # If the search did not settle, the rate is only the highest that has passed so far.
     settled = report.complete and all(check.outcome is CheckOutcome.PASS for check in checks)
     if settled and len(found) == 2 and found[0] is not None and found[1] is not None:
         ratio, wanted = found[1] / found[0], limits.capacity_ratio
@@ -20,10 +20,11 @@ def check_capacity(report: LoadReport, baseline: str, candidate: str, limits: Li
             Check(
                 name="capacity ratio",
                 kind="guard",
-                # Each is found to a twentieth, so equal ones may come out that far apart.
+                # The search finds each capacity within a twentieth, so equal capacities may differ by that
+                # factor.
                 outcome=CheckOutcome.PASS if ratio * GAP >= wanted else CheckOutcome.FAIL,
                 seen=f"{candidate} {found[1]:,.4g} requests/s, {baseline} {found[0]:,.4g}: {ratio:.2f}x",
-                wanted=f"at least {wanted:g}x, to a twentieth",
+                wanted=f"at least {wanted:g}x, within a twentieth",
                 used=wanted / (ratio * GAP),
             )
         )

@@ -1,29 +1,33 @@
-"""The `qualify` command."""
+"""Runs the `counterweight qualify` command."""
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import load_limits
 from loadtests.load_plan import check_url
-from loadtests.qualify.qualification_record import Fitness, QualificationRecord
+from loadtests.qualify.qualification_record import QualificationRecord
 from loadtests.qualify.qualification_table import table
 from loadtests.render.write import check_paths, write_text
-from loadtests.sending.client import Client, read_token
+from loadtests.sending.client import Client
 from loadtests.sending.endings import interrupting
 from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
+from serve.base.server_address import add_token, add_url, find_url, read_token
+from serve.rollout.trail.qualification import QualificationOutcome
 
 INTERRUPTED = 130
-_DEFAULT = "http://127.0.0.1:8000"
-_CODES = {Fitness.QUALIFIED: 0, Fitness.NOT_QUALIFIED: 1, Fitness.INVALID: 3}
+_CODES = {
+    QualificationOutcome.QUALIFIED: 0,
+    QualificationOutcome.NOT_QUALIFIED: 1,
+    QualificationOutcome.INVALID: 3,
+}
 
 
 def qualify(arguments: list[str]) -> int:
-    """Exit code 0: QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID; 130: ended early by Ctrl-C, SIGTERM or
-    SIGHUP. Raises LoadTestError."""
+    """Run the command and return its exit code: 0 for QUALIFIED, 1 for NOT_QUALIFIED, 3 for INVALID, 130 when
+    it was ended early by Ctrl-C, SIGTERM or SIGHUP. Raises LoadTestError, and InvalidRecord for a token."""
     with interrupting():
         return _qualify(arguments)
 
@@ -31,7 +35,7 @@ def qualify(arguments: list[str]) -> int:
 def _qualify(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     check_paths(json=options.json, html=options.html)
-    client = Client(url=_url(options), token=read_token(options.token_file))
+    client = Client(url=check_url(find_url(options)), token=read_token(options.token_file))
     found = _run(options, client).model_copy(update={"command": ("counterweight", "qualify", *arguments)})
     if options.json is not None:
         write_text(options.json, found.model_dump_json(indent=2) + "\n")
@@ -48,7 +52,7 @@ def _qualify(arguments: list[str]) -> int:
         write_down(client, found)
     except LoadTestError as error:
         raise LoadTestError(
-            f"the record is not in the server's trail, and no rollout will find it there: {error}"
+            f"the record could not be written to the server's trail, so no rollout will find it: {error}"
         ) from None
     return _CODES[found.outcome]
 
@@ -57,13 +61,13 @@ def _run(options: argparse.Namespace, client: Client) -> QualificationRecord:
     limits = load_limits(options.limits, options.set)
     if limits.p99_ms is None:
         raise LoadTestError(
-            "nobody is qualified without a latency limit; give p99_ms in --limits, or --set p99_ms=50"
+            "a qualification needs a latency limit; give p99_ms in --limits or with --set p99_ms=50"
         )
     metadata = read_metadata(client, options.model)
     payloads = (
         read_payloads(options.inputs, metadata) if options.inputs else make_payloads(metadata, options.seed)
     )
-    # These import locust, which patches the process.
+    # These imports load locust, which patches the process.
     from loadtests.qualify.stages import Subject, run_chain
     from loadtests.sending.measure import LoadTarget
 
@@ -80,47 +84,41 @@ def _run(options: argparse.Namespace, client: Client) -> QualificationRecord:
     return run_chain(subject, _say)
 
 
-def _url(options: argparse.Namespace) -> str:
-    return check_url(options.url or os.environ.get("COUNTERWEIGHT_URL") or _DEFAULT)
-
-
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="counterweight qualify",
-        description="Weigh a variant by all the evidence there is: what the export measured, the capacity of "
-        "the baseline and of it, its agreement as a shadow under load, and a canary under load. The server "
-        "is driven to its limit, so let it be one without users. It keeps the record, and a rollout whose "
-        "policy says `qualified: true` starts only with one.",
+        description="Test a variant in four stages: the export's measurements, its capacity compared with "
+        "the baseline's, its agreement as a shadow under load, and a canary under load. The server "
+        "is loaded to its limit, so use one without users. It stores the record, and a rollout whose "
+        "policy says `qualified: true` starts only if there is one.",
         epilog="example: counterweight qualify digits --to slim-int8 --limits limits.yaml. Exit code 0: "
-        "QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID, nothing is decided; 2: bad input; 130: ended early by "
+        "QUALIFIED; 1: NOT_QUALIFIED; 3: INVALID, no decision; 2: bad input; 130: ended early by "
         "Ctrl-C, SIGTERM or SIGHUP.",
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--to", required=True, metavar="VARIANT", help="the candidate")
     parser.add_argument(
-        "--limits", type=Path, metavar="FILE.yaml", help="what is asked of it (loadtests/LIMITS.md)"
+        "--limits",
+        type=Path,
+        metavar="FILE.yaml",
+        help="the limits that the variant must keep (see loadtests/LIMITS.md)",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one limit, such as p99_ms=50"
     )
-    parser.add_argument("--url", help=f"the server's; default: COUNTERWEIGHT_URL, or {_DEFAULT}")
-    parser.add_argument(
-        "--token-file",
-        type=Path,
-        metavar="FILE",
-        help="holds the token that the server asks for; default: COUNTERWEIGHT_TOKEN, which is the token",
-    )
+    add_url(parser)
+    add_token(parser)
     parser.add_argument(
         "--inputs",
         type=Path,
         metavar="FILE",
-        help="real inputs: .npz, an array per input; or .txt, a text per line",
+        help="real inputs: .npz with an array per input, or .txt with a text per line",
     )
     parser.add_argument("--binary", action="store_true", help="send tensors as bytes instead of JSON")
     parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same load (default: 0)")
-    parser.add_argument("--json", type=Path, metavar="FILE.json", help="write the whole record")
+    parser.add_argument("--json", type=Path, metavar="FILE.json", help="write the whole record as JSON")
     parser.add_argument(
-        "--html", type=Path, metavar="FILE.html", help="write a page with pictures, in one file"
+        "--html", type=Path, metavar="FILE.html", help="write a self-contained HTML page with charts"
     )
     return parser
 

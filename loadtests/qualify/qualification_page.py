@@ -1,31 +1,32 @@
-"""Page: a qualification as one self-contained HTML file."""
+"""Renders a qualification as one self-contained HTML page."""
 
 import shlex
 from pathlib import Path
 from typing import get_args
 
-from loadtests.qualify.qualification_record import Fitness, Name, QualificationRecord
+from loadtests.qualify.qualification_record import Name, QualificationRecord
 from loadtests.render.format import make_plain, percent
 from loadtests.render.page import draw_all, open_templates
 from loadtests.render.report_grids import make_grids
+from serve.rollout.trail.qualification import QualificationOutcome as Outcome
 
 _ASKED = {
     "quality": "what did the export measure on held-out data?",
-    "capacity": "how much load does each bear within the limits?",
-    "shadow": "does it answer as the baseline does, on the same requests?",
+    "capacity": "how much load can each variant take within the limits?",
+    "shadow": "does it give the same answers as the baseline to the same requests?",
     "canary": "is it as safe and as fast among live requests?",
 }
 _MEANING = {
-    Fitness.QUALIFIED: "Every stage shows that nobody would be worse off.",
-    Fitness.NOT_QUALIFIED: "At least one stage shows that somebody would be worse off.",
-    Fitness.INVALID: "The evidence does not suffice, or cannot be trusted. Nothing is decided.",
+    Outcome.QUALIFIED: "Every stage shows that the candidate is no worse than the baseline.",
+    Outcome.NOT_QUALIFIED: "At least one stage shows that the candidate is worse than allowed.",
+    Outcome.INVALID: "The evidence does not suffice or cannot be trusted, so there is no decision.",
 }
-# Those that are asked of a candidate; the others are for other load tests.
+# The limits of a qualification; other keys belong to other load tests.
 _LIMITS = ("p99_ms", "errors", "rate_per_s", "duration_s", "agreement", "accuracy_drop", "capacity_ratio")
 
 
 def page(found: QualificationRecord) -> str:
-    """The page: the outcome with its reasons, the chain, then each stage with all that it rests on."""
+    """Render the page: the outcome with its reasons, the stages, and the checks and charts of each stage."""
     found = make_plain(found)
     reports = {stage.name: stage.report for stage in found.stages if stage.report is not None}
     return (

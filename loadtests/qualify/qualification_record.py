@@ -1,7 +1,6 @@
-"""Qualification: the one record of all that was found of a candidate, and what it comes to."""
+"""Defines the record of a qualification, and concludes the outcome from its stages."""
 
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -10,49 +9,41 @@ from loadtests.judging.checks import decide
 from loadtests.judging.limits import Limits
 from loadtests.report import Check, CheckOutcome, LoadReport
 from serve.base.record import Record
+from serve.rollout.trail.qualification import QualificationOutcome
 
 Name = Literal["quality", "capacity", "shadow", "canary"]
 
 
-class Fitness(StrEnum):
-    """Whether the candidate may go to users."""
-
-    QUALIFIED = "QUALIFIED"
-    NOT_QUALIFIED = "NOT_QUALIFIED"
-    # It was not shown, or the figures cannot be trusted.
-    INVALID = "INVALID"
-
-
 class StageRecord(Record):
-    """One link of the chain."""
+    """One stage."""
 
     name: Name
     outcome: CheckOutcome
-    # Every check that did not pass, in words.
+    # A sentence for each check that did not pass.
     reasons: tuple[str, ...]
     checks: tuple[Check, ...]
-    # The load test that it rests on; None: it needs none, or shares the next one's.
+    # The load test behind the stage; None if it needs none or shares the next stage's.
     report: LoadReport | None = None
 
 
 class QualificationRecord(Record):
-    """What `counterweight qualify` writes, schema version 1."""
+    """The JSON that `counterweight qualify` writes, schema version 1."""
 
     schema_version: Literal[1] = 1
     started_at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")]
-    # The words of the command line that started it.
+    # The command line that started it.
     command: tuple[str, ...] = ()
     url: str
     model: str
     baseline: str
     candidate: str
-    # Of both bundles, as they are served: what was found holds for these versions.
+    # Digests of both bundles as they are served; the result holds for these versions only.
     digests: Mapping[str, str]
     limits: Limits
-    # False: it was ended early, and what is missing is not judged.
+    # False if it was ended early; missing stages are not judged.
     complete: bool
-    outcome: Fitness
-    # The stage and the check that decided: the first that did not pass, or the one that came closest.
+    outcome: QualificationOutcome
+    # The stage and the check that decided: the first that did not pass, or the closest to its limit.
     binding: str | None
     reasons: tuple[str, ...]
     stages: tuple[StageRecord, ...]
@@ -63,30 +54,32 @@ def make_stage(
     checks: Sequence[Check],
     report: LoadReport | None = None,
 ) -> StageRecord:
-    """The stage that these checks come to."""
+    """Make a stage from its checks."""
     verdict = decide(checks)
     return StageRecord(
         name=name, outcome=verdict.outcome, reasons=verdict.reasons, checks=tuple(checks), report=report
     )
 
 
-def conclude(stages: Sequence[StageRecord], *, complete: bool) -> tuple[Fitness, str | None, tuple[str, ...]]:
-    """What the stages come to, the check that decided, and every reason.
+def conclude(
+    stages: Sequence[StageRecord], *, complete: bool
+) -> tuple[QualificationOutcome, str | None, tuple[str, ...]]:
+    """Return the outcome of the stages, the check that decided, and every reason.
 
-    One stage that failed soundly is enough for a no, whatever became of the others."""
+    One stage with a valid failure makes it NOT_QUALIFIED, whatever the other stages say."""
     by_outcome = {
         outcome: [stage for stage in stages if stage.outcome is outcome] for outcome in CheckOutcome
     }
-    # What is bad before what is undecided.
+    # Failed checks come before undecided ones.
     worst = sorted(stages, key=lambda stage: stage.outcome is not CheckOutcome.FAIL)
     reasons = tuple(f"{stage.name}: {reason}" for stage in worst for reason in stage.reasons)
     if failed := by_outcome[CheckOutcome.FAIL]:
-        return Fitness.NOT_QUALIFIED, _binding(failed), reasons
+        return QualificationOutcome.NOT_QUALIFIED, _binding(failed), reasons
     if invalid := by_outcome[CheckOutcome.INVALID]:
-        return Fitness.INVALID, _binding(invalid), reasons
+        return QualificationOutcome.INVALID, _binding(invalid), reasons
     if not complete or len(stages) < 4:
-        return Fitness.INVALID, None, ("it was ended early",)
-    return Fitness.QUALIFIED, _binding(stages), ()
+        return QualificationOutcome.INVALID, None, ("it was ended early",)
+    return QualificationOutcome.QUALIFIED, _binding(stages), ()
 
 
 def _binding(stages: Sequence[StageRecord]) -> str | None:

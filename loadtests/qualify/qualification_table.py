@@ -1,4 +1,4 @@
-"""Table: a qualification for the terminal."""
+"""Renders a qualification for the terminal."""
 
 from tabulate import tabulate
 
@@ -8,7 +8,7 @@ from loadtests.render.report_table import table as table_of
 
 
 def table(found: QualificationRecord) -> str:
-    """The outcome first, then the stages, each reason, and the load tests behind them."""
+    """Render the outcome, then the stages, the reasons, and the load tests behind them."""
     found = make_plain(found)
     rows = [[stage.name, stage.outcome.value, _say(stage)] for stage in found.stages]
     lines = [
@@ -28,5 +28,5 @@ def table(found: QualificationRecord) -> str:
 
 
 def _say(stage: StageRecord) -> str:
-    """What its guards saw."""
+    """Describe the checks of a stage in words."""
     return "\n".join(f"{check.name}: {check.seen}" for check in stage.checks if check.kind == "guard")

@@ -1,4 +1,4 @@
-"""Quality: what the export measured of the candidate on held-out data, as its bundle says."""
+"""Checks the candidate's quality on held-out data, which the export has measured and its bundle records."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +13,10 @@ from serve.base.record import nearest
 def find_sides(
     answer: Mapping[str, Any], model: str, candidate: str, unserved: Mapping[str, Any]
 ) -> tuple[str, dict[str, str]]:
-    """The baseline, and the digests of both as they are served. `answer` is what the server says of the
-    bundles, `unserved` by variant why some are not served. Raises LoadTestError when one of the two is
-    not."""
+    """Return the baseline and the digests of both bundles as they are served.
+
+    `answer` is the server's list of bundles, and `unserved` says by variant why it is not served. Raises
+    LoadTestError if one of the two is not served."""
     bundles, baseline = answer["bundles"], str(answer["baseline"])
     if candidate not in bundles:
         raise LoadTestError(f"{model} has no variant {candidate!r}; {nearest(candidate, bundles)}")
@@ -32,7 +33,7 @@ def find_sides(
 
 
 def check_quality(bundle: Mapping[str, Any], limits: Limits) -> StageRecord:
-    """The first stage, from what the server says of the candidate's bundle."""
+    """Check the first stage, from the server's description of the candidate's bundle."""
     rejected = bundle["rejected"]
     checks = [
         _check(
@@ -43,10 +44,10 @@ def check_quality(bundle: Mapping[str, Any], limits: Limits) -> StageRecord:
         ),
         _check(
             "version",
-            "served as it stands in the repository"
+            "the repository holds the served version"
             if bundle["digest"] == bundle["loaded"]
-            else "another version stands in the repository than is served",
-            "the same: load the new one, or export again",
+            else "the repository holds another version than the served one",
+            "the same version: load the new one, or export again",
             CheckOutcome.PASS if bundle["digest"] == bundle["loaded"] else CheckOutcome.INVALID,
         ),
     ]
@@ -65,14 +66,14 @@ def _check_accuracy(accuracy: Mapping[str, float] | None, allowed: float) -> Che
     return _check(
         "accuracy",
         f"{accuracy['value']:.4f}, {accuracy['change']:+.4f} [{low:+.4f}, {high:+.4f}] against the baseline",
-        f"a drop of at most {allowed:g}; undecided while the interval holds it: more held-out data",
+        f"a drop of at most {allowed:g}; undecided because the interval contains it: use more held-out data",
         CheckOutcome.PASS if low >= -allowed else bad,
         None if not allowed else max(0.0, -low / allowed),
     )
 
 
 def _describe(quality: Mapping[str, Any]) -> str:
-    """The figures that the bundle has, in words."""
+    """Describe the bundle's metrics in words."""
     said = []
     for name in ("accuracy", "macro_f1", "agreement", "cosine", "rank_correlation"):
         figure = quality.get(name)

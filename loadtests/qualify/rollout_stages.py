@@ -1,4 +1,5 @@
-"""Trial: a rollout under load, from the shadow through a canary to before all traffic, and back again."""
+"""Runs a trial rollout under load, from the shadow through a canary up to the last step, and restores the
+routes."""
 
 import signal
 import time
@@ -11,54 +12,55 @@ from loadtests.judging.limits import Limits
 from loadtests.sending.client import Client
 from loadtests.sending.endings import heeded
 from loadtests.sending.live import Live
+from serve.rollout.state.policy import ErrorGuard, Guards, LatencyGuard, Policy, ShadowPolicy, Step
+from serve.rollout.state.rollout import Phase
 
-# Where a rollout of ours ends well: the last step, all traffic, is not for us to take.
-PROVEN = "WAITING_APPROVAL"
-OVER = ("DONE", "ROLLED_BACK", "INCONCLUSIVE")
-# It has moved all traffic, and whoever sets routes ends it.
-_WATCHING = "WATCHING"
+# The phase in which a trial ends successfully: it does not take the last step, which moves all traffic.
+PROVEN = Phase.WAITING_APPROVAL
 CANARY_SHARE = 0.5
 _NO_LIMIT = 1e6
-# How many times the shortest time it may take until everything is proven.
+# How many times the shortest possible duration a trial may take.
 _PATIENCE = 3
-# Some of a rollout's proofs take half a minute, however short a person wants it.
+# Some of a rollout's proofs take half a minute, however short the requested duration is.
 _LEAST_S = 120.0
 _LOOK_EVERY_S = 1.0
-# A server under load may miss a look; with so many in a row it is gone.
+# A server under load may miss a poll; after this number of failures in a row it counts as gone.
 _MOST_FAILURES = 3
 
 
 def longest_s(limits: Limits) -> float:
-    """How long a trial takes at most: the shadow and the canary, with patience."""
+    """Return the maximum duration of a trial: shadow and canary, with some patience."""
     return max(_LEAST_S, _PATIENCE * 2 * limits.duration_s)
 
 
 def policy_of(limits: Limits) -> dict[str, Any]:
-    """The policy of the trial: the limits, in the words of a rollout."""
+    """Translate the limits into the policy of the trial rollout; the server sets the rest to its defaults."""
     requests = max(1, int(limits.rate_per_s * limits.duration_s / 2))
-    return {
-        "shadow": {"minimum_pairs": requests, "agreement": limits.agreement},
-        "steps": [
-            {"share": CANARY_SHARE, "minimum_s": limits.duration_s, "minimum_requests": requests},
-            {"share": 1.0, "minimum_s": 0, "minimum_requests": 1, "approval": True},
-        ],
-        "guards": {
-            "errors": {"allowed": limits.errors},
-            # The limits say what is slow, not the baseline.
-            "latency": {"limit_ms": limits.p99_ms, "times_baseline": _NO_LIMIT, "excess": None},
-        },
-        # Both have served their capacity: there is nothing left to warm up.
-        "settle_s": 0,
-        # What it costs is known from the capacity; here it need not be cheaper.
-        "cheaper_by": -9.0,
-        "maximum_s": longest_s(limits),
-    }
+    policy = Policy(
+        shadow=ShadowPolicy(minimum_pairs=requests, agreement=limits.agreement),
+        steps=(
+            Step(share=CANARY_SHARE, minimum_s=limits.duration_s, minimum_requests=requests),
+            Step(share=1.0, minimum_s=0, minimum_requests=1, approval=True),
+        ),
+        guards=Guards(
+            errors=ErrorGuard(allowed=limits.errors),
+            # The limits define what is slow, not the baseline.
+            latency=LatencyGuard(limit_ms=limits.p99_ms, times_baseline=_NO_LIMIT, excess=None),
+        ),
+        # Both variants have already served load in the capacity stage and need no warm-up.
+        settle_s=0,
+        # The capacity stage measures the cost; here the candidate need not be cheaper.
+        cheaper_by=-9.0,
+        maximum_s=longest_s(limits),
+    )
+    return policy.model_dump(mode="json", exclude_unset=True)
 
 
 class Follower:
-    """Looks once a second how the rollout stands; as `is_enough` of a load it ends it with the rollout.
+    """Polls the state of a rollout once a second. As `is_enough` of a load, it ends the load with the
+    rollout.
 
-    Raises LoadTestError when the server says no more how it stands."""
+    Raises LoadTestError when the server no longer reports the state."""
 
     def __init__(self, client: Client, begun: Mapping[str, Any]) -> None:
         self._client = client
@@ -66,13 +68,13 @@ class Follower:
         self._path = f"/control/rollouts/{self._name}"
         self._due = 0.0
         self._failures = 0
-        # Where it stood last, as the control API tells it.
+        # The last state of the rollout, as the control API returns it.
         self.view = begun
 
     @property
-    def phase(self) -> str:
-        """Where it stood last."""
-        return str(self.view["rollout"]["phase"])
+    def phase(self) -> Phase:
+        """Return the last phase."""
+        return Phase(self.view["rollout"]["phase"])
 
     def __call__(self, live: Live, now_s: float) -> bool:
         if (now := time.monotonic()) >= self._due:
@@ -84,13 +86,13 @@ class Follower:
                 self._failures += 1
                 if self._failures == _MOST_FAILURES:
                     raise
-        return self.phase in (PROVEN, *OVER)
+        return self.phase is PROVEN or self.phase.over
 
     def abort(self) -> None:
-        """Give all traffic back to the baseline, unless it is over. Raises LoadTestError."""
+        """Give all traffic back to the baseline, unless the rollout is over. Raises LoadTestError."""
         try:
-            # It may have ended since the last look, and what is over cannot be aborted.
-            if self._client.get(self._path)["rollout"]["phase"] not in OVER:
+            # The rollout may have ended since the last poll, and a finished rollout cannot be aborted.
+            if not Phase(self._client.get(self._path)["rollout"]["phase"]).over:
                 self._client.post(f"{self._path}/abort", {})
         except LoadTestError as error:
             raise LoadTestError(
@@ -100,11 +102,13 @@ class Follower:
 
 
 def refuse_busy(client: Client, model: str) -> None:
-    """Raises LoadTestError while a rollout of the model runs: before the server is loaded for minutes."""
+    """Raises LoadTestError if a rollout of the model is running, before the server is loaded for minutes."""
     for line in client.get(f"/control/models/{model}/rollouts")["rollouts"]:
-        if line["phase"] not in (*OVER, _WATCHING):
+        phase = Phase(line["phase"])
+        # A rollout that is watching has moved all traffic, and ends when routes are set.
+        if not phase.over and phase is not Phase.WATCHING:
             raise LoadTestError(
-                f"rollout {line['rollout']} of {model} is in phase {line['phase']}; wait until it is over, "
+                f"rollout {line['rollout']} of {model} is in phase {phase}; wait until it is over, "
                 f"or end it: counterweight rollout abort {line['rollout']} --url {client.url}"
             )
 
@@ -113,8 +117,9 @@ def refuse_busy(client: Client, model: str) -> None:
 def trial(
     client: Client, model: str, candidate: str, limits: Limits, say: Callable[[str], object]
 ) -> Iterator[Follower]:
-    """The rollout while the context lasts; afterwards the routes are as they were before. Raises
-    LoadTestError. `say` hears what could not be undone, where an error is on its way already."""
+    """Run the rollout while the context lasts, and restore the previous routes afterwards.
+
+    Raises LoadTestError. If another error is already propagating, `say` receives what could not be undone."""
     path = f"/control/models/{model}/routes"
     before = client.get(path)
     routes = {name: before[name] for name in ("weights", "shadows")}
@@ -130,8 +135,8 @@ def trial(
 
     with _undone(put_back, say), ExitStack() as stack:
         with _patient():
-            # A rollout begins with all traffic at the baseline.
-            # What is not named would keep its weight.
+            # A rollout begins with all traffic at the baseline. A variant that is left out would keep its
+            # weight.
             nobody = dict.fromkeys(before["weights"], 0.0)
             client.put(path, {"weights": {**nobody, before["baseline"]: 1.0}, "shadows": {}})
             wanted = {"candidate": candidate, "policy": policy_of(limits), "trial": True}
@@ -142,7 +147,7 @@ def trial(
 
 @contextmanager
 def _undone(undo: Callable[[], None], say: Callable[[str], object]) -> Iterator[None]:
-    """`undo` at the end, whatever happens; its error must not hide the one that came before."""
+    """Call `undo` at the end in any case. Its error must not hide an earlier one."""
     try:
         yield
     except BaseException:
@@ -158,8 +163,8 @@ def _undone(undo: Callable[[], None], say: Callable[[str], object]) -> Iterator[
 
 @contextmanager
 def _patient() -> Iterator[None]:
-    """Ctrl-C, SIGTERM and SIGHUP wait for the end of the context: what the server did must be known, or it
-    cannot be undone."""
+    """Delay Ctrl-C, SIGTERM and SIGHUP until the end of the context: a request to the server must finish, so
+    that its effect can be undone."""
     came: list[int] = []
     before = {ending: signal.signal(ending, lambda number, _: came.append(number)) for ending in heeded()}
     try:

@@ -1,4 +1,4 @@
-"""Chain: quality, capacity, shadow and canary of one candidate, one after the other, into one record."""
+"""Runs the stages of a qualification one after the other and makes the record."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,7 +17,7 @@ from loadtests.qualify.rollout_stages import longest_s, refuse_busy, trial
 from loadtests.sending.client import Client
 from loadtests.sending.measure import LoadTarget
 
-# Where the search for capacity begins, and the longest that it tries one rate.
+# The first rate of the capacity search, and the maximum duration of one rate.
 _START_PER_S = 20.0
 _PROBE_S = 60.0
 
@@ -26,7 +26,7 @@ Say = Callable[[str], object]
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Who is to be qualified, where, and by what measure."""
+    """The candidate, its server, and the limits."""
 
     client: Client
     target: LoadTarget
@@ -34,15 +34,16 @@ class Subject:
     candidate: str
     limits: Limits
     seed: int
-    # Whether the inputs were made from the signature instead of read from a file.
+    # Whether the inputs were generated from the signature instead of read from a file.
     made: bool
-    # Tensors travel as bytes instead of JSON.
+    # Send tensors as bytes instead of JSON.
     binary: bool = False
 
 
 def run_chain(subject: Subject, say: Say) -> QualificationRecord:
-    """All stages, or after Ctrl-C those that there are; `say` hears where it is. Raises LoadTestError; the
-    routes are as they were in any case."""
+    """Run all stages; after Ctrl-C, return those that ended. `say` receives the progress.
+
+    Raises LoadTestError. The previous routes are restored in any case."""
     started_at = datetime.now(UTC).isoformat(timespec="seconds")
     client, model, candidate, limits = subject.client, subject.model, subject.candidate, subject.limits
     bundles = client.get(f"/control/models/{model}/bundles")
@@ -51,7 +52,7 @@ def run_chain(subject: Subject, say: Say) -> QualificationRecord:
     say("1/4  quality: what the export measured")
     stages = [check_quality(bundles["bundles"][candidate], limits)]
     complete = False
-    # Between two loads nobody else takes it.
+    # Between two loads no other code handles Ctrl-C.
     with suppress(KeyboardInterrupt):
         complete = _measure(subject, baseline, stages, say)
     outcome, binding, reasons = conclude(stages, complete=complete)
@@ -72,7 +73,7 @@ def run_chain(subject: Subject, say: Say) -> QualificationRecord:
 
 
 def _measure(subject: Subject, baseline: str, stages: list[StageRecord], say: Say) -> bool:
-    """Write down the stages that need load; whether they were not ended early."""
+    """Add the stages that need load to `stages`; return whether they ran to the end."""
     candidate, limits = subject.candidate, subject.limits
     say(f"2/4  capacity of {baseline} and {candidate}: some minutes")
     plan = _plan(subject, _START_PER_S, _PROBE_S).model_copy(update={"pinned": (baseline, candidate)})
@@ -91,7 +92,7 @@ def _measure(subject: Subject, baseline: str, stages: list[StageRecord], say: Sa
 
 
 def write_down(client: Client, found: QualificationRecord) -> None:
-    """Tell the server, whose rollouts may ask for it. Raises LoadTestError."""
+    """Store the record on the server, where rollouts look for it. Raises LoadTestError."""
     content = found.model_dump(
         mode="json", include={"candidate", "baseline", "digests", "outcome", "binding", "reasons", "limits"}
     )

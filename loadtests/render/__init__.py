@@ -1,1 +1,1 @@
-"""Everything that is made from the one JSON: table, markdown, JUnit, page."""
+"""Renders the JSON report as a table, markdown, JUnit XML and an HTML page."""

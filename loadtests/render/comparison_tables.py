@@ -1,4 +1,4 @@
-"""Decided: the grids of what a test was made to find out: capacity, and whether a candidate is worse."""
+"""Tables of the results that a test decides on: capacity, and whether a candidate is worse."""
 
 from loadtests.judging.ratios import RATIO_CONFIDENCE
 from loadtests.render.format import (
@@ -16,7 +16,7 @@ from loadtests.report import CandidateComparison, CheckOutcome, LoadReport
 
 
 def list_capacities(report: LoadReport) -> Grid:
-    """A row for each variant whose capacity was searched."""
+    """Make a row for each variant whose capacity was searched."""
     first = next((found.rate_per_s for found in report.capacities.values()), None)
     rows = []
     for name, found in report.capacities.items():
@@ -48,13 +48,14 @@ def list_capacities(report: LoadReport) -> Grid:
         head=head,
         worded=frozenset({"because"}),
         rows=tuple(rows),
-        note="Confirmed: runs with fresh seeds that held. A cliff: just above, answers pile up; smooth: the "
-        "limit is crossed little by little.",
+        note="Confirmed: runs with fresh seeds that kept the limits. Cliff: just above, requests pile up; "
+        "smooth: the "
+        "limit is crossed gradually.",
     )
 
 
 def list_probes(report: LoadReport) -> Grid:
-    """A row for each rate that was tried, in the order they were."""
+    """Make a row for each tried rate, in order of time."""
     rows = tuple(
         (
             probe.variant,
@@ -86,11 +87,12 @@ def list_probes(report: LoadReport) -> Grid:
         "completed",
     )
     return Grid(
-        title="Every rate that was tried",
+        title="Rates tried",
         head=(*head, "p50 ms", "p99 ms", "s", "seed", "because"),
         worded=frozenset({"because"}),
         rows=rows,
-        note="Each ran until the confidence sequence of its share over the limit decided, or time was up.",
+        note="Each probe ran until the confidence sequence of the share over the limit decided, or time "
+        "was up.",
     )
 
 
@@ -99,7 +101,7 @@ def _shares(low: float | None, high: float | None) -> str:
 
 
 def compare_latency(report: LoadReport, comparison: CandidateComparison) -> Grid:
-    """The candidate's latency beside the baseline's."""
+    """Show the candidate's latencies beside the baseline's."""
     baseline, candidate = comparison.baseline, comparison.candidate
     rows = tuple(
         (
@@ -124,12 +126,12 @@ def compare_latency(report: LoadReport, comparison: CandidateComparison) -> Grid
         ),
         worded=frozenset({f"{candidate} is"}),
         rows=rows,
-        note=f"The ratio is {candidate} over {baseline}: below 1 is faster.",
+        note=f"The ratio is {candidate} over {baseline}; below 1 means faster.",
     )
 
 
 def latency_of(report: LoadReport, variant: str, figure: str) -> str:
-    """One figure of one variant in ms; - when it has none."""
+    """Return one latency of one variant in ms, or "-"."""
     found = report.variants.get(variant)
     if found is None:
         return "-"
@@ -139,7 +141,7 @@ def latency_of(report: LoadReport, variant: str, figure: str) -> str:
 
 
 def compare_rates(comparison: CandidateComparison) -> Grid:
-    """How often something bad happened, with the odds of the sequential test."""
+    """Compare how often requests failed or were slow, with the odds of the sequential test."""
     rows = tuple(
         (
             weighed.figure,
@@ -153,11 +155,11 @@ def compare_rates(comparison: CandidateComparison) -> Grid:
         for weighed in comparison.weighed
     )
     return Grid(
-        title=f"Does {comparison.candidate} fail more often, or come late more often?",
+        title=f"Does {comparison.candidate} fail or miss the limit more often?",
         head=("what", "seen", "ratio", "interval", "odds of harm", "odds of no harm", "so"),
         worded=frozenset({"seen", "so"}),
         rows=rows,
-        note="Odds are those reached of those needed, by the test that the rollout uses; ? is unbounded.",
+        note="Odds: reached, of the odds that the rollout's test needs. ? means unbounded.",
     )
 
 

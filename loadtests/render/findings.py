@@ -1,4 +1,4 @@
-"""Findings: what a test found out, in sentences, for who reads nothing else."""
+"""States the main results of a test in sentences."""
 
 from loadtests.render.format import (
     find_costs,
@@ -14,7 +14,7 @@ from loadtests.report import CandidateComparison, LoadReport, VariantReport
 
 
 def list_findings(report: LoadReport) -> list[str]:
-    """What decides first; figures carry their intervals."""
+    """List the results, the decisive ones first, with their intervals."""
     found = _say_capacities(report)
     for comparison in report.comparisons:
         found += _say_comparison(comparison)
@@ -30,13 +30,13 @@ def _say_capacities(report: LoadReport) -> list[str]:
     said = []
     for name, found in report.capacities.items():
         if found.rate_per_s is None:
-            said.append(f"{name}: no rate that was tried keeps the limits.")
+            said.append(f"{name}: none of the rates tried keeps the limits.")
             continue
-        sentence = f"{name} bears {found.rate_per_s:.4g} requests per second within the limits"
+        sentence = f"{name} sustains {found.rate_per_s:.4g} requests per second within the limits"
         if name != first and base:
             sentence += f", {found.rate_per_s / base:.2f} times as many as {first}"
         if found.first_breach is not None and found.infeasible_per_s is not None:
-            sentence += f"; at {found.infeasible_per_s:.4g} it does not: {found.first_breach}"
+            sentence += f"; at {found.infeasible_per_s:.4g} it fails: {found.first_breach}"
         said.append(f"{sentence}.")
     return said
 
@@ -64,10 +64,10 @@ def _say_comparison(comparison: CandidateComparison) -> list[str]:
 def _say_latency(name: str, variant: VariantReport) -> str:
     failed = f"{variant.errors:,} of {variant.requests:,} requests failed"
     if variant.p50_ms is None or variant.p99_ms is None:
-        return f"{name}: there is no latency to tell; {failed}."
+        return f"{name}: no latency was measured; {failed}."
     p99 = variant.p99_ms
     about = "about " if is_thin(variant) else ""
-    slow = f"of 100 requests 99 took at most {about}{ms(p99.value)} ms {interval(p99.low, p99.high)}"
+    slow = f"99 of 100 requests took at most {about}{ms(p99.value)} ms {interval(p99.low, p99.high)}"
     return f"{name}: half of the requests took at most {ms(variant.p50_ms.value)} ms, {slow}; {failed}."
 
 

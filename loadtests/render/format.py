@@ -1,4 +1,4 @@
-"""Words: how figures and facts of a report are said, wherever they are shown."""
+"""Formats the values and facts of a report, in the same way for every output."""
 
 import math
 import shlex
@@ -21,19 +21,20 @@ from serve.base.record import Record
 
 R = TypeVar("R", bound=Record)
 
-# A p99 of fewer rests on less than ten slow requests.
+# The p99 of fewer answers rests on fewer than ten slow requests.
 SAMPLES_FOR_P99 = 1000
-# How many different causes of errors are told; the JSON has all of them.
+# Number of different causes of errors shown; the JSON has all of them.
 _MOST_CAUSES = 10
-# Of a profile; the JSON has all of them.
+# Number of points of a profile shown; the JSON has all of them.
 _MOST_POINTS = 8
-# Of one cause: longer text came from a server, and nobody reads it to its end.
+# Length of a cause; longer text comes from a server and is cut.
 _MOST_CHARACTERS = 400
 
 
 def make_plain(report: R) -> R:
-    """The same record without a character that could steer a terminal or break a file: servers chose some of
-    its text. Such characters are shown as escapes."""
+    """Return the record with control characters escaped.
+
+    Some of its text comes from servers, and such characters could steer a terminal or break a file."""
     return type(report).model_validate(_plain(report.model_dump()))
 
 
@@ -50,7 +51,7 @@ def _plain(value: Any) -> Any:
 
 
 def describe_load(report: LoadReport) -> str:
-    """What was sent, such as `100/s for 60 s`."""
+    """Describe the load, such as `100/s for 60 s`."""
     plan = report.plan
     rates = [rate for _, rate in plan.profile]
     if report.kind == "capacity":
@@ -63,7 +64,7 @@ def describe_load(report: LoadReport) -> str:
 
 
 def describe_sender(report: LoadReport) -> str:
-    """Whether the load generator kept its promise."""
+    """Describe whether the load generator was on schedule."""
     sender, steal = report.sender, report.environment.steal
     late = ", ".join(
         f"{name} {ms(value)} ms"
@@ -74,7 +75,7 @@ def describe_sender(report: LoadReport) -> str:
         )
     )
     full = f", had to wait for room {sender.pool_full:,} times" if sender.pool_full else ""
-    stolen = "" if steal is None else f"; {percent(steal)} of the machine's CPU time went to others"
+    stolen = "" if steal is None else f"; {percent(steal)} of the machine's CPU time went to other guests"
     return (
         f"lateness {late}; {percent(sender.cpu_share)} of one core; "
         f"at most {sender.in_flight:,} in flight{full}{stolen}{_say_contention(report.environment)}"
@@ -87,41 +88,42 @@ def _say_contention(environment: Environment) -> str:
 
 
 def say_why(report: LoadReport) -> str:
-    """Why the verdict is what it is, in one line: the first reason, or what came closest to its limit."""
+    """Return the reason for the verdict in one line: the first reason, or the check closest to its limit."""
     verdict = report.verdict
     if verdict.reasons:
         more = f" (and {len(verdict.reasons) - 1} more)" if len(verdict.reasons) > 1 else ""
         return verdict.reasons[0] + more
     nearest = find_binding(report)
     if nearest is None:
-        return "nothing was asked" if not report.checks else f"all {len(report.checks)} checks held"
+        count = len(report.checks)
+        return {0: "there were no checks", 1: "the only check held"}.get(count, f"all {count} checks held")
     used = "" if nearest.used is None else f", {percent(nearest.used)} used"
     return f"closest to its limit: {nearest.name}{used}: {nearest.seen}; wanted: {nearest.wanted}"
 
 
 def find_binding(report: LoadReport) -> Check | None:
-    """The check that decided; None: none did."""
+    """Return the check that decided, or None."""
     return next((check for check in report.checks if check.name == report.verdict.binding), None)
 
 
 def find_missed(report: LoadReport) -> list[Check]:
-    """The checks that did not pass."""
+    """Return the checks that did not pass."""
     return [check for check in report.checks if check.outcome is not CheckOutcome.PASS]
 
 
 def list_causes(report: LoadReport) -> list[tuple[int, str]]:
-    """What went wrong how often, the most frequent first, the rare ones in one."""
+    """List the causes of errors with their counts, the most frequent first; rare causes are merged."""
     causes = sorted(report.errors_by_cause.items(), key=lambda item: -item[1])
     told = [
         (count, cause if len(cause) <= _MOST_CHARACTERS else f"{cause[:_MOST_CHARACTERS]}...")
         for cause, count in causes[:_MOST_CAUSES]
     ]
     rest = [count for _, count in causes[_MOST_CAUSES:]]
-    return [*told, (sum(rest), f"{len(rest)} other causes, in the JSON")] if rest else told
+    return [*told, (sum(rest), f"{len(rest)} other causes (see the JSON)")] if rest else told
 
 
 def find_costs(report: LoadReport) -> dict[str, RequestCost]:
-    """The cost of each variant that has one."""
+    """Return the cost of each variant that has one."""
     measured = [
         (name, item.cost) for items in (report.variants, report.capacities) for name, item in items.items()
     ]
@@ -129,17 +131,17 @@ def find_costs(report: LoadReport) -> dict[str, RequestCost]:
 
 
 def server_s(cost: RequestCost) -> float:
-    """CPU seconds of the server for 1,000 requests, which are CPU ms for one."""
+    """Return the server's CPU seconds for 1,000 requests, which equal CPU ms per request."""
     return cost.model_s + cost.gateway_s + cost.proxy_s
 
 
 def is_thin(variant: VariantReport) -> bool:
-    """Whether its p99 rests on too few answers."""
+    """Return whether the variant's p99 rests on too few answers."""
     return 0 < variant.requests - variant.errors < SAMPLES_FOR_P99
 
 
 def warn_thin(report: LoadReport) -> str | None:
-    """What the ~ before a p99 means; None: there is none."""
+    """Explain the ~ before a p99; None if there is none."""
     thin = [
         f"{name} ({variant.requests - variant.errors:,})"
         for name, variant in report.variants.items()
@@ -152,21 +154,21 @@ def warn_thin(report: LoadReport) -> str | None:
 
 
 def judge_ratio(ratio: Ratio) -> str:
-    """What the interval shows."""
+    """Say in words what the interval shows."""
     if ratio.high < 1:
         return "faster"
     return "slower" if ratio.low > 1 else "no difference shown"
 
 
 def judge_weighed(weighed: WeighedEvents) -> str:
-    """What the sequential test shows."""
+    """Say in words what the sequential test shows."""
     if weighed.harm >= weighed.harm_at:
         return "harm shown"
     return "shown safe" if weighed.safe >= weighed.safe_at else "not decided"
 
 
 def odds(log_evidence: float, needed: float) -> str:
-    """Evidence as odds, beside what it must reach."""
+    """Format evidence as odds, with the odds that are needed."""
     return f"{_odds(log_evidence)} of {_odds(needed)}"
 
 
@@ -175,31 +177,31 @@ def _odds(log_evidence: float) -> str:
 
 
 def command_line(report: LoadReport) -> str:
-    """What to type to run it again; empty: no command line did."""
+    """Return the command that repeats the test; empty if it was not started from a command line."""
     return shlex.join(report.command)
 
 
 def interval(low: float | None, high: float | None, digits: str = ".2f") -> str:
-    """Two bounds; ? where there were too few samples for one, - where there were for both."""
+    """Format two bounds. ? marks a bound with too few samples; - means that both bounds lack samples."""
     if low is None and high is None:
         return "-"
     return f"[{', '.join('?' if end is None else format(end, digits) for end in (low, high))}]"
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds without the unit; - for None."""
+    """Format milliseconds without the unit; - for None."""
     if value is None:
         return "-"
     return f"{value:.2f}" if abs(value) < 100 else f"{value:,.1f}"
 
 
 def value_ms(estimate: Interval | None) -> str:
-    """The value of an estimate in ms; - for None."""
+    """Format the value of an estimate in ms; - for None."""
     return ms(None if estimate is None else estimate.value)
 
 
 def percent(share: float) -> str:
-    """A share in per cent, with more digits where it is small."""
+    """Format a share as a percentage, with more digits if it is small."""
     value = share * 100
     if 0 < abs(value) < 0.1:
         return f"{value:.2g} %"

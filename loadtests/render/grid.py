@@ -1,16 +1,16 @@
-"""Grid: figures in rows, as words; the terminal, the page and a pull request show the same."""
+"""Defines a table of formatted cells, which the terminal, the page and markdown share."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Cells as they are shown. The first column names, the others hold figures."""
+    """Formatted cells in rows. The first column holds names, the others values."""
 
     title: str
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    # The columns that hold words, which are read from the left.
+    # Columns of words, which are left-aligned.
     worded: frozenset[str] = frozenset()
-    # How to read it.
+    # An explanation of the table.
     note: str = ""

@@ -1,4 +1,4 @@
-"""JUnit: a report as the XML that CI systems show, a test case for each check."""
+"""Renders a report as JUnit XML, with a test case for each check."""
 
 from collections import Counter
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
@@ -8,8 +8,10 @@ from loadtests.report import Check, CheckOutcome, LoadReport
 
 
 def junit(report: LoadReport) -> str:
-    """A FAIL is a failure, an INVALID an error: not the server is wrong then, but the measurement.
-    A caveat that holds something against a figure is a skipped case."""
+    """Render the report.
+
+    A FAIL is a failure. An INVALID is an error, because the measurement is wrong and not the server. A caveat
+    that did not hold is a skipped case."""
     report = make_plain(report)
     plan = report.plan
     checks = _list_checks(report)
@@ -21,9 +23,9 @@ def junit(report: LoadReport) -> str:
         id="0",
         package="counterweight",
         name=f"counterweight.{report.kind}.{plan.model}",
-        # The schema knows neither time zones nor parts of a second.
+        # The schema allows neither time zones nor fractions of a second.
         timestamp=report.started_at[:19],
-        # What it asks for where none is told.
+        # The schema requires this value if the host is not known.
         hostname="localhost",
         tests=str(len(checks)),
         failures=str(counted["failure"]),
@@ -42,14 +44,15 @@ def junit(report: LoadReport) -> str:
 
 
 def measured_s(report: LoadReport) -> float:
-    """How long was measured."""
+    """Return the duration of the measurement."""
     if report.probes:
         return sum(probe.duration_s for probe in report.probes)
     return report.timeline.at_s[-1] if report.timeline and report.timeline.at_s else report.plan.duration_s
 
 
 def _list_checks(report: LoadReport) -> tuple[Check, ...]:
-    """The checks; and the verdict too where none of them shows it, or a CI system would see only green."""
+    """List the checks. If none of them shows the verdict, add it as a case, so that a CI system does not show
+    success."""
     outcome = report.verdict.outcome
     if outcome is CheckOutcome.PASS or any(_verb(check) != "skipped" for check in find_missed(report)):
         return report.checks
@@ -73,7 +76,7 @@ def _properties(report: LoadReport) -> dict[str, str]:
 
 def _add_case(suite: Element, report: LoadReport, check: Check) -> None:
     classname = f"counterweight.{report.kind}.{report.plan.model}.{check.kind}"
-    # The checks share one measurement, and its time is the suite's.
+    # The checks share one measurement, so the suite has the time.
     case = SubElement(suite, "testcase", classname=classname, name=check.name, time="0.000")
     verb = _verb(check)
     if verb is None:
@@ -83,7 +86,7 @@ def _add_case(suite: Element, report: LoadReport, check: Check) -> None:
 
 
 def _verb(check: Check) -> str | None:
-    """What became of the test case; None: it passed."""
+    """Return the JUnit element for the check's outcome; None if it passed."""
     if check.outcome is CheckOutcome.PASS:
         return None
     if check.kind == "caveat":

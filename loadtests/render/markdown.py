@@ -1,4 +1,4 @@
-"""Markdown: a report as the comment of a pull request."""
+"""Renders a report as a pull request comment."""
 
 import re
 from collections.abc import Sequence
@@ -19,14 +19,14 @@ from loadtests.render.grid import Grid
 from loadtests.render.metric_tables import list_costs, list_drift, list_variants
 from loadtests.report import CandidateComparison, Check, CheckOutcome, LoadReport, Ratio
 
-# What means something in markdown or in HTML.
+# Characters with a meaning in markdown or HTML.
 _MEANS = re.compile(r"([\\`*_\[\]<>~&$])")
-# What a forge would make a mention or a link of.
+# Text that a forge would turn into a mention or a link.
 _LINKS = re.compile(r"@|#|://|www\.", re.IGNORECASE)
 
 
 def markdown(report: LoadReport) -> str:
-    """The verdict, the columns that reviewers look for, and the rest folded away."""
+    """Render the verdict and the columns that reviewers need; the rest is folded."""
     report = make_plain(report)
     plan = report.plan
     state = "" if report.complete else ", **ended early**"
@@ -40,26 +40,26 @@ def markdown(report: LoadReport) -> str:
     grids = [list_capacities(report), *map(compare_rates, report.comparisons), list_drift(report)]
     parts += _show([*grids, list_variants(report), list_costs(report)])
     parts += [f"\\~ {escape(thin)}." for thin in [warn_thin(report)] if thin]
-    parts += [_fold_checks(report, "gate", "Gates: may the figures be trusted?")]
-    parts += [_fold_checks(report, "guard", "Guards: are they good?")]
-    parts += [_fold_checks(report, "caveat", "Caveats: which figures to trust less?")]
+    parts += [_fold_checks(report, "gate", "Gates: can the measurements be trusted?")]
+    parts += [_fold_checks(report, "guard", "Guards: does the model meet the limits?")]
+    parts += [_fold_checks(report, "caveat", "Caveats: which figures are less reliable?")]
     parts += [_fold(grid.title, _rows(grid)) for grid in [list_probes(report)] if grid.rows]
     facts = [f"sender: {describe_sender(report)}", *[f"note: {note}" for note in report.notes]]
     listed = [f"- {escape(fact)}" for fact in facts]
     listed += [f"- error: {count:,} x {_code(cause)}" for count, cause in list_causes(report)]
-    listed += [f"- again: {_code(command_line(report))}" for _ in report.command[:1]]
+    listed += [f"- to repeat:  {_code(command_line(report))}" for _ in report.command[:1]]
     return "\n\n".join(part for part in [*parts, "\n".join(listed)] if part) + "\n"
 
 
 def escape(text: str) -> str:
-    """Text as it is, on one line: no link, no mention of a person, no HTML, no end of a table's cell."""
+    """Escape text for a table cell on one line: no links, no mentions, no HTML, no cell separators."""
     text = _LINKS.sub(lambda found: f"{found[0][0]}\u200b{found[0][1:]}", _MEANS.sub(r"\\\1", text))
-    # A backslash before it would not count everywhere.
+    # A backslash before it does not work everywhere.
     return text.replace("|", "&#124;")
 
 
 def _code(text: str) -> str:
-    # A backtick would end it, whatever stands before it.
+    # A backtick would end the code span, even after a backslash.
     return f"`{text.replace('`', chr(39))}`"
 
 

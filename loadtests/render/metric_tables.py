@@ -1,4 +1,4 @@
-"""Measured: the grids of what was measured: latency, cost, drift, windows."""
+"""Tables of the measurements: latency, cost, drift, windows."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from loadtests.report import CapacityCurve, LoadReport, LoadTimeline, VariantRep
 
 
 def list_variants(report: LoadReport) -> Grid:
-    """A row for each variant."""
+    """Make a row for each variant."""
     limit = report.limits.p99_ms
     head = [
         "variant",
@@ -30,7 +30,7 @@ def list_variants(report: LoadReport) -> Grid:
         if limit is not None:
             row.append("-" if variant.over_limit is None else f"{variant.over_limit:,}")
         rows.append(tuple(row))
-    note = "Latency counts from the moment a request was meant to start; the interval is the p99's."
+    note = "Latency is measured from the scheduled start of a request; the interval belongs to the p99."
     return Grid(title="Latency of each variant", head=tuple(head), rows=tuple(rows), note=note)
 
 
@@ -50,7 +50,7 @@ def _describe(name: str, variant: VariantReport) -> list[str]:
 
 
 def list_drift(report: LoadReport) -> Grid:
-    """Of a soak: the first third of the windows against the last."""
+    """Show the first third of a soak beside the last."""
     title, head = "Does it change with time?", ("what", "first third", "last third", "change")
     line = report.timeline
     if report.kind != "soak" or line is None or len(line.at_s) < 3:
@@ -62,7 +62,9 @@ def list_drift(report: LoadReport) -> Grid:
     ]
     if line.memory_bytes:
         rows.append(_drift("memory MiB", line.memory_bytes, _mebibytes))
-    return Grid(title=title, head=head, rows=tuple(rows), note="The medians of the windows of each third.")
+    return Grid(
+        title=title, head=head, rows=tuple(rows), note="Medians over the windows of each third of the run."
+    )
 
 
 def _drift(name: str, values: Sequence[float | None], say: Callable[[float | None], str]) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ def _mebibytes(value: float | None) -> str:
 
 
 def list_costs(report: LoadReport) -> Grid:
-    """Where the CPU time of each variant's requests went."""
+    """Show where the CPU time of each variant's requests was spent."""
     costs = find_costs(report)
     priced = any(cost.price_per_million is not None for cost in costs.values())
     head = ["variant", "model", "gateway", "proxy", "server in all", "load generator"]
@@ -98,12 +100,12 @@ def list_costs(report: LoadReport) -> Grid:
         title="What a request costs",
         head=tuple(head),
         rows=tuple(rows),
-        note="CPU ms for a request, which are CPU s for 1,000. The load generator is not in the price.",
+        note="CPU ms per request (= CPU s per 1,000 requests). The price excludes the load generator.",
     )
 
 
 def list_windows(line: LoadTimeline) -> Grid:
-    """The figures behind the timeline: a row for each window and variant."""
+    """Show the values behind the timeline: a row for each window and variant."""
     rows = [
         (f"{at_s:.0f}", name, *_window(curve, window), f"{line.in_flight[window]:,}")
         for window, at_s in enumerate(line.at_s)

@@ -1,4 +1,4 @@
-"""Page: a report as one self-contained HTML file, made to be put before a sceptic."""
+"""Renders a report as one self-contained HTML page."""
 
 from pathlib import Path
 
@@ -30,13 +30,14 @@ _FOLDER = Path(__file__).parent
 _ASKED = {
     "run": "How fast does it answer, and how often is it wrong?",
     "compare": "Is the candidate worse than the baseline?",
-    "capacity": "How much load does each variant bear within the limits?",
-    "soak": "Does it stay as it is for a long time?",
+    "capacity": "How much load can each variant take within the limits?",
+    "soak": "Does it stay the same over a long time?",
 }
 
 
 def page(report: LoadReport) -> str:
-    """The page: the verdict with its reasons, pictures, figures, every check, and how to do it again."""
+    """Render the page: the verdict with its reasons, charts, tables, every check, and how to repeat the
+    test."""
     report = make_plain(report)
     return (
         open_templates(_FOLDER)
@@ -55,12 +56,15 @@ def page(report: LoadReport) -> str:
             folded=_fold(report),
             checks=[
                 (
-                    "Gates: may the figures be trusted?",
+                    "Gates: can the measurements be trusted?",
                     [check for check in report.checks if check.kind == "gate"],
                 ),
-                ("Guards: are they good?", [check for check in report.checks if check.kind == "guard"]),
                 (
-                    "Caveats: which figures to trust less?",
+                    "Guards: does the model meet the limits?",
+                    [check for check in report.checks if check.kind == "guard"],
+                ),
+                (
+                    "Caveats: which figures are less reliable?",
                     [check for check in report.checks if check.kind == "caveat"],
                 ),
             ],
@@ -73,7 +77,7 @@ def page(report: LoadReport) -> str:
 
 
 def open_templates(*folders: Path) -> jinja2.Environment:
-    """The templates in these folders, and what all pages share."""
+    """Open the templates in these folders, with the functions that all pages share."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader([*folders, _FOLDER]),
         autoescape=True,
@@ -84,19 +88,19 @@ def open_templates(*folders: Path) -> jinja2.Environment:
 
 
 def _say_meaning(report: LoadReport) -> str:
-    """What the outcome means, for somebody who sees such a page for the first time."""
+    """Explain the outcome to a reader who sees such a page for the first time."""
     match report.verdict.outcome:
         case CheckOutcome.PASS:
-            return "The figures can be trusted, and all that was asked holds."
+            return "The measurements can be trusted, and the model keeps all limits."
         case CheckOutcome.FAIL:
-            return "The figures can be trusted, and not all that was asked holds."
+            return "The measurements can be trusted, and the model misses at least one limit."
     if any(check.kind == "gate" and check.outcome is CheckOutcome.INVALID for check in report.checks):
-        return "The figures cannot be trusted, so they decide nothing. It is no verdict on the model."
-    return "The figures do not suffice for a decision. It is no verdict on the model."
+        return "The measurements cannot be trusted. This is not a verdict on the model."
+    return "The measurements do not suffice for a decision. This is not a verdict on the model."
 
 
 def draw_all(report: LoadReport) -> list[Picture]:
-    """What decides first; a variant looks the same in all of them."""
+    """Draw the charts, the decisive ones first; a variant looks the same in all of them."""
     timed = report.timeline.variants if report.timeline is not None else {}
     compared = [comparison.candidate for comparison in report.comparisons]
     probed = [probe.variant for probe in report.probes]
@@ -112,7 +116,7 @@ def draw_all(report: LoadReport) -> list[Picture]:
 
 
 def _fold(report: LoadReport) -> list[Grid]:
-    """Long tables, which are closed at first."""
+    """Return the long tables, which are folded at first."""
     grids = [list_probes(report)]
     if report.timeline is not None:
         grids.append(list_windows(report.timeline))
@@ -133,13 +137,15 @@ def _list_facts(report: LoadReport) -> dict[str, str]:
         "server": plan.url,
         "model": plan.model,
         "load": describe_load(report),
-        "arrivals": "at random, as users come (Poisson)" if plan.arrivals == "poisson" else "evenly spaced",
+        "arrivals": "random, like independent users (Poisson)"
+        if plan.arrivals == "poisson"
+        else "evenly spaced",
         "variants": f"{turn}: {', '.join(plan.pinned)}" if plan.pinned else "as the server splits",
         "tensors": "binary" if plan.binary else "JSON",
         "warm-up": f"{plan.warmup_s:g} s, not counted",
         "seed": str(plan.seed),
         "limits": f"at most {asked}",
         "sender": describe_sender(report),
-        "machine": f"{where.cpu}, {where.cores} cores; the figures hold there",
+        "machine": f"{where.cpu}, {where.cores} cores; the figures hold for this machine",
         "versions": f"Python {where.python}, Locust {where.locust}; schema version {report.schema_version}",
     }

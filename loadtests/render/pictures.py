@@ -1,4 +1,4 @@
-"""Pictures: latency over the tail, ratios with their intervals, and what a request costs."""
+"""Draws charts of the tail of the latency, of ratios with their intervals, and of the cost of a request."""
 
 from collections.abc import Mapping
 
@@ -16,14 +16,14 @@ _PARTS = (
     Key(name="gateway", colour=COLOURS[1]),
     Key(name="proxy", colour=COLOURS[2]),
 )
-# Characters of a name beside a bar; all of it stands in the table.
+# Maximum length of a name beside a bar; the table has the full name.
 _LONGEST = 16
-# Beyond so many times the median a tail leaves nothing to see of the rest on an even axis.
+# If the tail exceeds this multiple of the median, a linear axis would hide the rest.
 _LONG_TAIL = 20
 
 
 def draw_tail(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
-    """Latency against the share of requests that were as fast; None: there are no answers."""
+    """Draw latency over the share of requests that were as fast; None if there are no answers."""
     drawn = {name: variant for name, variant in report.variants.items() if variant.curve}
     if not drawn:
         return None
@@ -49,14 +49,14 @@ def draw_tail(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
 
     said = "; ".join(f"{name}: {_say(variant)}" for name, variant in drawn.items())
     caption = (
-        "Latency from the moment a request was meant to start. Each mark on the lower axis is some ten times "
-        "rarer than the one before, so the slowest are not hidden; the bar at 99 % is the "
+        "Latency from the scheduled start of a request. Each mark on the lower axis is about ten times "
+        "rarer than the previous one, which shows the slowest requests; the bar at 99 % is the "
         f"{percent(LATENCY_CONFIDENCE)} interval."
     )
     if report.limits.p99_ms is not None:
-        caption += " At 99 % a line has to be below the limit."
+        caption += " At 99 %, a line must be below the limit."
     if long:
-        caption += " The tail is so long that the upright axis is logarithmic and does not begin at 0."
+        caption += " Because of the long tail, the vertical axis is logarithmic and does not begin at 0."
     svg = draw(f"Latency by percentile. {said}", [drawer])
     return Picture(svg=svg, keys=tuple(keys[name] for name in drawn), caption=caption)
 
@@ -76,7 +76,8 @@ def _draw_curve(axes: Axes, variant: VariantReport, key: Key) -> None:
 
 
 def draw_ratios(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
-    """Each latency of a candidate over the baseline's, with its interval; None: nothing was compared."""
+    """Draw each latency of a candidate relative to the baseline's, with its interval; None without a
+    comparison."""
     rows = [(comparison, ratio) for comparison in report.comparisons for ratio in comparison.ratios]
     if not rows:
         return None
@@ -88,7 +89,7 @@ def draw_ratios(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
             colour = keys[comparison.candidate].colour
             axes.errorbar(ratio.value, place, xerr=ends, color=colour, marker="o", capsize=4, linewidth=1.8)
         axes.axvline(1, color=INK, linewidth=1)
-        # An axis needs some width, also where nothing differs at all.
+        # The axis needs some width even if nothing differs.
         reach = 1.15 * max(0.01, *(max(abs(ratio.low - 1), abs(ratio.high - 1)) for _, ratio in rows))
         axes.set_xlim(1 - reach, 1 + reach)
         axes.set_ylim(0.3, len(rows) + 0.9)
@@ -110,7 +111,8 @@ def draw_ratios(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
 
 
 def draw_costs(report: LoadReport) -> Picture | None:
-    """Where the server's CPU time for a request goes, a bar for each variant; None: nobody knows."""
+    """Draw where the server's CPU time for a request is spent, one bar per variant; None if it is not
+    known."""
     costs = find_costs(report)
     if not costs:
         return None
@@ -133,6 +135,7 @@ def draw_costs(report: LoadReport) -> Picture | None:
     return Picture(
         svg=draw(f"CPU time for a request. {said}", [drawer], height=1.1 + 0.5 * len(costs)),
         keys=_PARTS,
-        caption="What the server spends on a request. A lighter variant lowers the model's part; the rest "
-        "is the way there and back.",
+        caption="CPU time that the server spends on a request. A lighter variant reduces the model's part; "
+        "the rest "
+        "is overhead around the model.",
     )

@@ -1,4 +1,4 @@
-"""Grids: which of them a report is told with, and in which order."""
+"""Selects the tables of a report and their order."""
 
 from loadtests.render.comparison_tables import compare_latency, compare_rates, list_capacities
 from loadtests.render.grid import Grid
@@ -7,7 +7,7 @@ from loadtests.report import LoadReport
 
 
 def make_grids(report: LoadReport) -> list[Grid]:
-    """Every grid that has a row, what decides first."""
+    """Return every table that has a row, the decisive ones first."""
     found = [list_capacities(report)]
     for comparison in report.comparisons:
         found += [compare_latency(report, comparison), compare_rates(comparison)]

@@ -1,4 +1,4 @@
-"""Table: a report for the terminal."""
+"""Renders a report for the terminal."""
 
 from tabulate import tabulate
 
@@ -17,7 +17,7 @@ from loadtests.report import LoadReport
 
 
 def table(report: LoadReport) -> str:
-    """The report for people: the verdict, the figures, then whatever takes trust from them."""
+    """Render the verdict, the tables, then everything that limits their reliability."""
     report = make_plain(report)
     plan = report.plan
     state = "" if report.complete else " (ended early)"

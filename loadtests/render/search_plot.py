@@ -1,4 +1,4 @@
-"""Search: the picture of a search for capacity, throughput against latency."""
+"""Draws a search for capacity as latency over throughput."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,19 +8,19 @@ from matplotlib.axes import Axes
 from loadtests.render.svg import Key, Picture, draw, mark_limit
 from loadtests.report import CheckOutcome, LoadReport, Probe
 
-# Above so many times the limit, latency says no more than that there is no end to it.
+# Above this multiple of the limit, a latency only shows that the server is overloaded.
 _TOP = 2.5
 
 
 def draw_search(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
-    """The p99 of every rate that was tried; None: there was no search."""
+    """Draw the p99 of every rate tried; None if there was no search."""
     probes = [probe for probe in report.probes if probe.p99_ms is not None]
     if not probes:
         return None
     limit_ms = report.limits.p99_ms
     top_ms = 1.1 * (max(probe.p99_ms or 0 for probe in probes) or 1)
     if limit_ms is not None:
-        # The limit is always in sight.
+        # The limit is always visible.
         top_ms = min(max(top_ms, 1.2 * limit_ms), _TOP * limit_ms)
 
     def drawer(axes: Axes) -> None:
@@ -42,8 +42,8 @@ def draw_search(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
         for name, found in report.capacities.items()
     )
     caption = (
-        "Every rate that was tried. A dot passed, a cross failed, a ring stayed undecided; the upright "
-        "line is the capacity that was found. A figure beside a mark at the upper edge is the p99 in ms, too "
+        "Every rate tried. A dot passed, a cross failed, a ring is undecided; the vertical "
+        "line is the capacity. A number beside a mark at the upper edge is a p99 in ms that is too "
         "high to show."
     )
     drawn = {probe.variant for probe in probes}

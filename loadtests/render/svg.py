@@ -1,4 +1,4 @@
-"""Canvas: one picture as SVG that takes the page's own colour for its text and axes."""
+"""Draws a chart as SVG that uses the page's own colour for its text and axes."""
 
 import html
 import io
@@ -12,11 +12,11 @@ import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Colours that stay apart for colour-blind readers (after Okabe and Ito), on white and on black.
+# Colours that colour-blind readers can tell apart (after Okabe and Ito), on white and on black.
 COLOURS = ("#2f86c6", "#e69f00", "#0aa27a", "#cc79a7", "#d55e00", "#56b4e9", "#b8a200")
-# Dashes keep variants apart where colours cannot.
+# Dashes distinguish variants where colours cannot.
 _DASHES = ((), (5, 2), (1, 1.5), (6, 2, 1, 2))
-# Stands for the page's own colour until the picture is finished.
+# A placeholder for the page's own colour until the chart is finished.
 INK = "#0a0b0c"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, so that the page can be searched and read aloud
@@ -41,22 +41,22 @@ _STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Key:
-    """How one thing looks in a picture."""
+    """The style of one series in a chart."""
 
     name: str
     colour: str
-    # On and off, in widths of the line; empty: solid.
+    # Lengths of dash and gap in line widths; empty: solid.
     dash: tuple[float, ...] = ()
 
     @property
     def line(self) -> dict[str, Any]:
-        """For matplotlib."""
+        """Return matplotlib's arguments for a line."""
         return {"color": self.colour, "linestyle": (0, self.dash) if self.dash else "-"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """An SVG, what its colours mean, and what it shows."""
+    """An SVG with its legend and caption."""
 
     svg: str
     keys: tuple[Key, ...]
@@ -64,21 +64,29 @@ class Picture:
 
 
 def make_keys(names: Iterable[str]) -> dict[str, Key]:
-    """A colour and a dash for each name, the same in every picture of a page."""
+    """Assign a colour and a dash to each name, the same in every chart of a page."""
     return {
         name: Key(name=name, colour=colour, dash=dash)
         for name, colour, dash in zip(names, cycle(COLOURS), cycle(_DASHES))
     }
 
 
-def draw(alt: str, drawers: list[Callable[[Axes], None]], *, height: float = 3.2) -> str:
-    """One above the other, on one x axis; `alt` says in words what there is to see, `height` is in inches."""
-    # The salt keeps ids apart: all pictures stand in one page.
+def draw(
+    alt: str,
+    drawers: list[Callable[[Axes], None]],
+    *,
+    height: float = 3.2,
+    width: float = 5.0,
+    shared: bool = True,
+) -> str:
+    """Draw panels one above the other, on one x axis if it is `shared`. `alt` describes the chart in words,
+    `height` and `width` are in inches."""
+    # The salt keeps ids distinct, because all charts are in one page.
     with mpl.rc_context({**_STYLE, "svg.hashsalt": alt}), warnings.catch_warnings():
-        # The reader's browser has glyphs for names that matplotlib's own font has none for.
+        # The browser has glyphs that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", "Glyph .* missing")
-        figure = Figure(figsize=(5, height), layout="constrained")
-        columns = figure.subplots(len(drawers), 1, squeeze=False, sharex=True)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        columns = figure.subplots(len(drawers), 1, squeeze=False, sharex=shared)
         for (axes,), drawer in zip(columns, drawers, strict=True):
             drawer(axes)
         buffer = io.StringIO()
@@ -88,7 +96,7 @@ def draw(alt: str, drawers: list[Callable[[Axes], None]], *, height: float = 3.2
 
 
 def mark_limit(axes: Axes, limit_ms: float | None) -> None:
-    """A dashed line where the limit is; None: there is none."""
+    """Draw a dashed line at the limit, if there is one."""
     if limit_ms is None:
         return
     axes.axhline(limit_ms, color=INK, linestyle=(0, (2, 2)), linewidth=1)

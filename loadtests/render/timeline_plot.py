@@ -1,4 +1,4 @@
-"""Course: the picture of what happened when."""
+"""Draws what happened over the time of a run."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -13,7 +13,8 @@ Drawer = Callable[[Axes], None]
 
 
 def draw_course(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
-    """Latency, throughput, errors, requests in flight and memory over time; None: no window was finished."""
+    """Draw latency, throughput, errors, requests in flight and memory over time; None if no window was
+    finished."""
     line = report.timeline
     if line is None or not line.at_s:
         return None
@@ -31,13 +32,15 @@ def draw_course(report: LoadReport, keys: Mapping[str, Key]) -> Picture | None:
     drawers[-1] = _with_seconds(drawers[-1], line)
     failed = sum(sum(curve.errors) for curve in line.variants.values())
     worst = [value for curve in line.variants.values() for value in curve.p99_ms if value is not None]
-    alt = f"What happened when, in {len(line.at_s)} windows up to {line.at_s[-1]:g} s. {failed:,} errors"
+    windows = f"{len(line.at_s)} window{'s' if len(line.at_s) != 1 else ''}"
+    alt = f"What happened when, in {windows} up to {line.at_s[-1]:g} s. {failed:,} errors"
     alt += f"; the highest p99 of a window is {max(worst):.1f} ms" if worst else "; no window has a p99"
     return Picture(
         svg=draw(alt, drawers, height=0.6 + 1.1 * len(drawers)),
         keys=tuple(key for name, key in keys.items() if name in line.variants),
-        caption="What happened when, window by window. In flight is the most that was unanswered at once: if "
-        "it rises to the end, the server could not keep up.",
+        caption="The run over time, window by window. In flight is the highest number of unanswered "
+        "requests: if "
+        "it rises until the end, the server could not keep up.",
     )
 
 
@@ -46,7 +49,8 @@ def _middles(line: LoadTimeline) -> list[float]:
 
 
 def _widths(line: LoadTimeline) -> list[float]:
-    """How long each window is. The first begins at 0, or is one of the warm-up and as long as the next."""
+    """Return the width of each window. The first begins at 0; a window of the warm-up is as long as the next
+    one."""
     widths = [later - earlier for earlier, later in pairwise(line.at_s)]
     return [line.at_s[0] if line.at_s[0] > 0 or not widths else widths[0], *widths]
 
@@ -107,7 +111,7 @@ def _with_seconds(drawer: Drawer, line: LoadTimeline) -> Drawer:
 
 
 def _plot(axes: Axes, line: LoadTimeline, values: Sequence[float | None], key: Key) -> None:
-    # A gap where there is nothing; a dot, or a window between two gaps would not be seen.
+    # Missing values leave a gap. A dot makes a single window between two gaps visible.
     shown = [float("nan") if value is None else value for value in values]
     axes.plot(_middles(line), shown, linewidth=1.4, marker=".", markersize=2.5, **key.line)
 

@@ -1,4 +1,4 @@
-"""Write what is made from a report to the files that were asked for."""
+"""Writes a report in the requested formats to files."""
 
 import os
 from pathlib import Path
@@ -7,6 +7,7 @@ from loadtests.errors import LoadTestError
 from loadtests.render.junit import junit as make_junit
 from loadtests.render.markdown import markdown as make_markdown
 from loadtests.report import LoadReport
+from serve.base.whole_file import write_whole
 
 
 def check_paths(
@@ -17,7 +18,7 @@ def check_paths(
     junit: Path | None = None,
     records: Path | None = None,
 ) -> None:
-    """Raises LoadTestError, before any load is sent, when one of the files could not be written."""
+    """Raises LoadTestError, before any load is sent, if one of the files could not be written."""
     seen: dict[Path, str] = {}
     files = {"--json": json, "--html": html, "--markdown": markdown, "--junit": junit, "--records": records}
     for name, path in files.items():
@@ -33,7 +34,7 @@ def _check(name: str, path: Path) -> None:
     if not path.parent.is_dir():
         raise LoadTestError(f"{name} {path}: there is no folder {path.parent}; make it, or name another file")
     if path.exists() and not path.is_file():
-        raise LoadTestError(f"{name} {path} is no file that can be replaced; name a file")
+        raise LoadTestError(f"{name} {path} is not a regular file; name a file")
     if not os.access(path.resolve().parent, os.W_OK):
         raise LoadTestError(
             f"{name} {path}: nothing can be written in {path.resolve().parent}; name another file"
@@ -48,9 +49,9 @@ def write_all(
     markdown: Path | None = None,
     junit: Path | None = None,
 ) -> None:
-    """Each file whole or not at all, the JSON first: the others can be made from it again.
+    """Write each file completely or not at all. The JSON comes first, because the others can be made from it.
 
-    Raises LoadTestError when one cannot be written."""
+    Raises LoadTestError if a file cannot be written."""
     if json is not None:
         write_text(json, report.model_dump_json(indent=2) + "\n")
     if markdown is not None:
@@ -64,16 +65,10 @@ def write_all(
 
 
 def write_text(path: Path, text: str) -> None:
-    """The file whole or not at all. Raises LoadTestError."""
-    # A link stays a link.
-    path = path.resolve()
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    """Write the file completely or not at all. Raises LoadTestError."""
     try:
-        scratch.write_text(text, "utf-8")
-        scratch.replace(path)
+        write_whole(path, text)
     except OSError as error:
         raise LoadTestError(
             f"cannot write {path}: {error.strerror}; make room, or name another file"
         ) from None
-    finally:
-        scratch.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""What sends the load: schedules, requests, and the samples of what was answered."""
+"""Sends the load: schedules, requests, and the samples of their answers."""

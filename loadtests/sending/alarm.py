@@ -1,7 +1,7 @@
-"""Alarm: wakes a greenlet at each moment of a schedule, to a tenth of a millisecond.
+"""Wakes a greenlet at each moment of a schedule, accurate to a tenth of a millisecond.
 
-The event loop's own timers are rounded up to whole milliseconds, more than a small model takes. A thread
-sleeps by the system's clock instead, and rings."""
+The event loop rounds its timers up to whole milliseconds, which is more than a small model takes. Here a
+thread sleeps on the system's clock and wakes the greenlet."""
 
 import time
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from gevent.event import Event
 
 _start_thread: Any = monkey.get_original("_thread", "start_new_thread")
 _sleep: Any = monkey.get_original("time", "sleep")
-# How soon the thread notices that nobody waits any more.
+# How soon the thread notices that it is no longer needed.
 _LONGEST_S = 0.25
 
 
 class Alarm:
-    """Rings at these moments of time.perf_counter, in order; used by one greenlet."""
+    """Wakes at these moments of time.perf_counter, in order; used by one greenlet."""
 
     def __init__(self, moments: Iterable[float]) -> None:
         self._rung = Event()
@@ -28,14 +28,14 @@ class Alarm:
         _start_thread(self._ring, (iter(moments),))
 
     def sleep_until(self, moment: float) -> None:
-        """Return at `moment`, one of those given, or at once when it is over."""
+        """Return at `moment`, which must be one of the given moments, or at once if it has passed."""
         while (delay_s := moment - time.perf_counter()) > 0:
             self._rung.clear()
-            # The loop's own timer is the second bell, should the first have rung for an earlier moment.
+            # If the alarm rang for an earlier moment, the loop's own timer ends the wait.
             self._rung.wait(delay_s)
 
     def stop(self) -> None:
-        """Ring no more."""
+        """Stop the thread."""
         self._stopped = True
         self._bell.stop()
 

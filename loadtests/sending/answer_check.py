@@ -1,4 +1,4 @@
-"""Answers: whether the body of an answer is what the protocol and the model's signature promise."""
+"""Checks the body of an answer against the protocol and the model's signature."""
 
 import json
 import math
@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from loadtests.errors import WrongAnswer
-from loadtests.sending.datatypes import BINARY_ONLY, LENGTH, from_bytes
+from loadtests.sending.datatypes import LENGTH, from_bytes
 from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
+from serve.base.tensor import BINARY_ONLY
 
-# Who answered, where a server tells its variants not apart.
+# The variant's name if the server does not tell its variants apart.
 UNVERSIONED = "unversioned"
 
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -31,10 +32,11 @@ def check_answer(  # noqa: PLR0913 - what was asked and what came
     pinned: str | None,
     metadata: ModelMetadata,
 ) -> str:
-    """The variant that answered. Raises WrongAnswer, whose text is the same for the same fault; NewVariant
-    for one that may have been loaded meanwhile.
+    """Return the variant that answered.
 
-    `json_bytes` is the answer's header Inference-Header-Content-Length; None: all of the body is JSON."""
+    Raises WrongAnswer, with the same text for the same fault; NewVariant for a variant that may have been
+    loaded during the run. `json_bytes` is the answer's header Inference-Header-Content-Length; None: the
+    whole body is JSON."""
     if status != 200:
         raise WrongAnswer(f"HTTP {status}: {_said(body)}")
     size = len(body) if json_bytes is None else _read_size(json_bytes, len(body))
@@ -43,7 +45,7 @@ def check_answer(  # noqa: PLR0913 - what was asked and what came
     except ValueError:
         raise WrongAnswer("the body is not JSON") from None
     if not isinstance(answer, dict):
-        raise WrongAnswer("the body is no JSON object")
+        raise WrongAnswer("the body is not a JSON object")
     if answer.get("model_name") != metadata.name:
         raise WrongAnswer(f"model_name is {answer.get('model_name')!r:.80}, expected {metadata.name!r}")
     variant = _check_variant(answer.get("model_version"), pinned, metadata)
@@ -63,7 +65,7 @@ def _read_size(json_bytes: str, limit: int) -> int:
 
 
 class NewVariant(WrongAnswer):
-    """A variant answered that the server did not have when it was asked for its variants."""
+    """Raised when a variant answered that the server's metadata did not list."""
 
     def __init__(self, wrong: str, version: str) -> None:
         super().__init__(wrong)
@@ -84,18 +86,19 @@ def _check_variant(version: Any, pinned: str | None, metadata: ModelMetadata) ->
 
 def _check_outputs(outputs: Any, tail: bytes, metadata: ModelMetadata) -> None:
     if not isinstance(outputs, list) or not all(isinstance(tensor, dict) for tensor in outputs):
-        raise WrongAnswer("'outputs' is no list of tensors")
+        raise WrongAnswer("'outputs' is not a list of tensors")
     names = [tensor.get("name") for tensor in outputs]
     if names != [spec.name for spec in metadata.outputs]:
         raise WrongAnswer(f"outputs are {names!r:.200}, expected {[spec.name for spec in metadata.outputs]}")
     for tensor, spec in zip(outputs, metadata.outputs, strict=True):
         tail = tail[_check_tensor(tensor, tail, spec) :]
     if tail:
-        raise WrongAnswer(f"{len(tail)} bytes came behind the outputs, expected none")
+        raise WrongAnswer(f"{len(tail)} bytes follow the outputs, expected none")
 
 
 def _check_tensor(tensor: Mapping[str, Any], tail: bytes, spec: TensorMetadata) -> int:
-    """How many bytes of `tail`, which begins behind the outputs before, are this one's."""
+    """Check one output tensor, and return how many bytes of `tail` (the bytes after the outputs before it) it
+    takes."""
     where = f"output {spec.name!r}"
     if tensor.get("datatype") != spec.datatype:
         raise WrongAnswer(f"{where} has datatype {tensor.get('datatype')!r:.40}, expected {spec.datatype}")
@@ -113,7 +116,7 @@ def _check_tensor(tensor: Mapping[str, Any], tail: bytes, spec: TensorMetadata) 
     if "data" in tensor:
         raise WrongAnswer(f"{where} has both 'data' and a binary_data_size, expected one")
     if type(size) is not int or not 0 <= size <= len(tail):
-        raise WrongAnswer(f"{where} has binary_data_size {size!r:.40}, but {len(tail)} bytes came for it")
+        raise WrongAnswer(f"{where} has binary_data_size {size!r:.40}, but only {len(tail)} bytes follow")
     check = _check_texts if spec.datatype == "BYTES" else _check_numbers
     check(where, tail[:size], math.prod(shape), spec.datatype)
     return size
@@ -128,7 +131,7 @@ def _check_elements(where: str, data: Any, count: int, datatype: str) -> None:
     if datatype in BINARY_ONLY:
         raise WrongAnswer(f"{where} is {datatype} in JSON, which cannot carry it")
     if not set(map(type, elements)) <= set(_KINDS.get(datatype, (int,))):
-        raise WrongAnswer(f"{where} has elements that are no {datatype}")
+        raise WrongAnswer(f"{where} has elements that are not {datatype}")
     if datatype != "BYTES" and not all(map(math.isfinite, elements)):
         raise WrongAnswer(f"{where} has elements that are not finite")
 
@@ -137,11 +140,13 @@ def _check_numbers(where: str, content: bytes, count: int, datatype: str) -> Non
     try:
         numbers = from_bytes(content, datatype)
     except ValueError:
-        raise WrongAnswer(f"{where} has {len(content)} bytes, which are no whole {datatype}s") from None
+        raise WrongAnswer(
+            f"{where} has {len(content)} bytes, which is not a whole number of {datatype} elements"
+        ) from None
     if len(numbers) != count:
         raise WrongAnswer(f"{where} has {len(numbers)} elements, expected {count}")
     if datatype == "BOOL" and (numbers > 1).any():
-        raise WrongAnswer(f"{where} has elements that are no BOOL")
+        raise WrongAnswer(f"{where} has elements that are not BOOL")
     if not np.isfinite(numbers).all():
         raise WrongAnswer(f"{where} has elements that are not finite")
 
@@ -150,7 +155,7 @@ def _check_texts(where: str, content: bytes, count: int, datatype: str) -> None:
     elements = position = 0
     while position < len(content):
         start = position + LENGTH.size
-        # A length that is cut off ends behind the content, too.
+        # A truncated length also ends beyond the content.
         length = LENGTH.unpack_from(content, position)[0] if start <= len(content) else 0
         elements, position = elements + 1, start + length
     if position > len(content):
@@ -170,7 +175,7 @@ def _refuse(constant: str) -> None:
 
 
 def _said(body: bytes) -> str:
-    """The server's own words, or the beginning of whatever it sent."""
+    """Return the server's own message, or else the beginning of the body."""
     try:
         content = json.loads(body)
         said = content["error"]

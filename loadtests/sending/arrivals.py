@@ -1,4 +1,4 @@
-"""Arrivals: seeded open-loop schedules. When a request is sent depends on nothing that the server does."""
+"""Makes seeded open-loop schedules. The time of a request does not depend on the server."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,28 +11,28 @@ from loadtests.load_plan import LoadPlan, steady
 
 # The pin of a request that follows the server's split.
 SPLIT = -1
-# How much of an endless schedule is drawn at once.
+# Seconds of an endless schedule that are drawn at a time.
 _CHUNK_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """Requests in order of time; arrays of one length."""
+    """Requests in order of time; all arrays have the same length."""
 
-    # When to send, counted from the start of what is measured; the warm-up lies below 0.
+    # Time of sending, from the start of the measurement; the warm-up is below 0.
     at_s: NDArray[np.float64]
-    # Index into the variants asked for, or SPLIT.
+    # Index into `variants`, or SPLIT.
     pin: NDArray[np.int64]
-    # Which of the prepared inputs to send.
+    # Index of the prepared input.
     payload: NDArray[np.int64]
-    # What `pin` points to.
+    # The variants that `pin` refers to.
     variants: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.at_s)
 
     def __iter__(self) -> Iterator[tuple[float, str | None, int]]:
-        """For each request: when to send it, the variant asked for or None for the split, and its input."""
+        """Yield for each request its time, the variant (None for the split), and its input."""
         pins = [*self.variants, None]
         for at_s, pin, payload in zip(
             self.at_s.tolist(), self.pin.tolist(), self.payload.tolist(), strict=True
@@ -40,7 +40,7 @@ class Schedule:
             yield at_s, pins[pin], payload
 
     def share(self, part: int, parts: int) -> "Schedule":
-        """Every `parts`-th request: what one of several senders takes, all of which send the whole."""
+        """Return every `parts`-th request, the share of one of several senders."""
         mine = slice(part, None, parts)
         return Schedule(
             at_s=self.at_s[mine], pin=self.pin[mine], payload=self.payload[mine], variants=self.variants
@@ -48,10 +48,10 @@ class Schedule:
 
 
 def make_schedule(plan: LoadPlan, payloads: int) -> Schedule:
-    """The requests of the plan.
+    """Make the requests of the plan.
 
-    Times, pins and payloads are drawn from streams of their own: another list of pins or another file of
-    inputs leaves the times as they were, so two runs of one seed are loaded alike."""
+    Times, pins and payloads come from separate random streams. Other pins or other inputs do not change the
+    times, so two runs with the same seed have the same load."""
     streams = np.random.SeedSequence(plan.seed).spawn(3)
     of_times, of_pins, of_payloads = (np.random.default_rng(stream) for stream in streams)
     first = plan.profile[0][1]
@@ -69,14 +69,15 @@ def make_schedule(plan: LoadPlan, payloads: int) -> Schedule:
 
 
 def make_endless(plan: LoadPlan, payloads: int) -> Iterator[Schedule]:
-    """Schedules at the rate with which the plan's profile begins, each from where the one before ends."""
+    """Yield schedules without end at the plan's first rate, each starting where the previous one ends."""
     first_per_s = plan.profile[0][1]
     for number in count():
         chunk = plan.model_copy(
             update={
                 "profile": steady(first_per_s, _CHUNK_S),
                 "warmup_s": 0 if number else plan.warmup_s,
-                # The first is drawn like a run of this seed, the others like none that a person would choose.
+                # The first schedule equals that of a run with this seed; the seeds of the others lie beyond
+                # those that a user would choose.
                 "seed": plan.seed + (number << 64),
             }
         )
@@ -85,9 +86,10 @@ def make_endless(plan: LoadPlan, payloads: int) -> Iterator[Schedule]:
 
 
 def _times(points: Sequence[tuple[float, float]], rng: np.random.Generator | None) -> NDArray[np.float64]:
-    """Moments at the rates that straight lines through the points give: even, or at random by `rng`.
+    """Return the times of requests whose rate follows straight lines through the points, evenly spaced or
+    random.
 
-    Arrivals of rate 1 on the scale of requests to be expected, taken back to the scale of time."""
+    The arrivals are drawn at rate 1 on the scale of expected requests, then mapped back to time."""
     stretches = [
         (start, end, (end[0] - start[0]) * (start[1] + end[1]) / 2) for start, end in pairwise(points)
     ]
@@ -98,7 +100,7 @@ def _times(points: Sequence[tuple[float, float]], rng: np.random.Generator | Non
         mine = counted[(counted >= before) & (counted < before + requests)] - before
         before += requests
         if requests:
-            # Where start_rate * t + slope * t**2 / 2 requests are to be expected, solved for t.
+            # Solve start_rate * t + slope * t**2 / 2 = expected requests for t.
             slope = (end_rate - start_rate) / (end_s - start_s)
             root = np.sqrt(np.maximum(start_rate**2 + 2 * slope * mine, 0))
             parts.append(start_s + 2 * mine / (start_rate + root))
@@ -106,7 +108,7 @@ def _times(points: Sequence[tuple[float, float]], rng: np.random.Generator | Non
 
 
 def _unit_arrivals(until: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    # Six standard deviations above the mean, so that a second draw is all but never needed.
+    # Six standard deviations above the mean, so a second draw is almost never needed.
     size = int(until + 6 * until**0.5) + 10
     times = np.zeros(0)
     while not len(times) or times[-1] < until:

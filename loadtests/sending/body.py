@@ -1,4 +1,4 @@
-"""Body: one inference request, encoded before the run but for its id, which is each request's own."""
+"""Encodes inference requests before the run, except for the id of each request."""
 
 import json
 from collections.abc import Mapping
@@ -9,43 +9,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loadtests.errors import LoadTestError
-from loadtests.sending.datatypes import BINARY_ONLY, to_bytes
+from loadtests.sending.datatypes import to_bytes
 from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
+from serve.base.tensor import BINARY_ONLY
 
 Arrays = Mapping[str, NDArray[Any]]
 
-# The size of the JSON in bytes; behind it come tensors.
+# The header with the size of the JSON in bytes, after which binary tensors follow.
 JSON_BYTES_HEADER = "Inference-Header-Content-Length"
-# Ids are all of one length, so that the size of the JSON is known before its id is.
+# All ids have the same length, so the size of the JSON is known before the id.
 _ID_DIGITS = 10
 _OPENING = b'{"id":"'
 
 
 def make_id(number: int) -> str:
-    """The id of the request with this number."""
+    """Return the id of the request with this number."""
     return f"{number:0{_ID_DIGITS}d}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Body:
-    """What is the same in every request with one input."""
+    """The parts that all requests with one input share."""
 
     headers: Mapping[str, str]
-    # All of the body behind its id.
+    # The rest of the body after its id.
     rest: bytes
 
     def with_id(self, request_id: str) -> bytes:
-        """The body of one request; `request_id` comes from make_id."""
+        """Return the body of one request; `request_id` comes from make_id."""
         return b"".join((_OPENING, request_id.encode(), self.rest))
 
 
 def encode_json(arrays: Arrays, metadata: ModelMetadata) -> Body:
-    """The arrays as JSON. Raises LoadTestError for a model that JSON cannot carry."""
+    """Encode the arrays as JSON. Raises LoadTestError if JSON cannot represent the model's datatypes."""
     for role, specs in (("input", metadata.inputs), ("output", metadata.outputs)):
         for spec in specs:
             if spec.datatype in BINARY_ONLY:
                 raise LoadTestError(
-                    f"{role} {spec.name!r} of {metadata.name} is {spec.datatype}, which JSON cannot carry; "
+                    f"{role} {spec.name!r} of {metadata.name} is {spec.datatype}, which JSON cannot "
+                    "represent; "
                     "add --binary"
                 )
     inputs = [
@@ -56,7 +58,8 @@ def encode_json(arrays: Arrays, metadata: ModelMetadata) -> Body:
 
 
 def encode_binary(arrays: Arrays, metadata: ModelMetadata) -> Body:
-    """The arrays as bytes behind the JSON, by the binary data extension; the answer is asked for alike."""
+    """Encode the arrays as bytes after the JSON (the binary data extension), and request the answer in the
+    same form."""
     tensors = [to_bytes(arrays[spec.name], spec.datatype) for spec in metadata.inputs]
     inputs = [
         {**_head(spec, arrays), "parameters": {"binary_data_size": len(tensor)}}
@@ -81,5 +84,5 @@ def _dump(content: Any) -> bytes:
 
 
 def _plain(element: Any) -> Any:
-    # A float's own shortest text: 0.1 as FP32 would else travel as 0.10000000149011612.
+    # Use the shortest text of the float itself; otherwise 0.1 as FP32 would be sent as 0.10000000149011612.
     return float(str(element)) if isinstance(element, np.floating) else element.item()

@@ -1,11 +1,9 @@
-"""Client: what a load test asks a server besides inference, over HTTP with the standard library alone."""
+"""An HTTP client for everything except inference, with the standard library only."""
 
 import http.client
 import json
-import os
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,54 +16,35 @@ _NO_CONTROL = "only a server that was started by `counterweight serve` has a con
 _CLOSED = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
 
 
-def read_token(path: Path | None) -> str | None:
-    """The token of a file, or else of the environment's COUNTERWEIGHT_TOKEN; None: there is none.
-
-    Raises LoadTestError, whose message never says the token."""
-    if path is None:
-        token, source = os.environ.get("COUNTERWEIGHT_TOKEN"), "COUNTERWEIGHT_TOKEN"
-        if not token:
-            return None
-    else:
-        try:
-            token, source = path.read_text("utf-8").strip(), str(path)
-        except (OSError, UnicodeDecodeError) as error:
-            why = getattr(error, "strerror", None) or "it is no text"
-            raise LoadTestError(f"{path}: {why}; give --token-file a file with a token in it") from None
-    if not token.isascii() or not token.isprintable() or not token or " " in token:
-        raise LoadTestError(f"{source} holds no token; one is a word in ASCII, on one line, and nothing else")
-    return token
-
-
 @dataclass(frozen=True, kw_only=True)
 class Client:
-    """One server. All methods raise LoadTestError where it does not answer as it should.
+    """A client of one server. All methods raise LoadTestError if the server does not answer as expected.
 
-    Each has a connection of its own: there may be a minute between two."""
+    Each request opens its own connection, because there may be a minute between two requests."""
 
     url: str
-    # None: the server asks for none.
+    # None if the server does not require a token.
     token: str | None = field(default=None, repr=False)
 
     @property
     def headers(self) -> dict[str, str]:
-        """What lets a request in."""
+        """The headers that authorize a request."""
         return {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
 
     def get(self, path: str) -> Any:
-        """The JSON that stands there."""
+        """Return the JSON at this path."""
         return self._ask("GET", path, None)
 
     def post(self, path: str, content: Any) -> Any:
-        """The JSON that answers `content`."""
+        """Post `content` and return the JSON of the answer."""
         return self._ask("POST", path, json.dumps(content).encode())
 
     def put(self, path: str, content: Any) -> Any:
-        """The JSON that answers `content` in the place of what stood there."""
+        """Put `content` and return the JSON of the answer."""
         return self._ask("PUT", path, json.dumps(content).encode())
 
     def text(self, path: str) -> str:
-        """What stands there, as it is."""
+        """Return the text at this path."""
         status, media_type, body = self._exchange("GET", path, None, "text/plain")
         if status != HTTPStatus.OK:
             raise LoadTestError(self._refusal(path, status, media_type, body))
@@ -89,7 +68,7 @@ class Client:
             content = HTTPStatus(status).phrase
         said = content.get("error", content) if isinstance(content, dict) else content
         told = f"{self.url}{path} answered {status}: {said!s:.300}"
-        # What is refused for the state that the server is in says itself what to do.
+        # A conflict with the server's state explains the fix itself.
         return told if status == HTTPStatus.CONFLICT else f"{told}; {_fix(status, path)}"
 
     def _stranger(self, path: str, status: int, media_type: str) -> str:
@@ -99,7 +78,7 @@ class Client:
         return f"{said}; is this the address of a server that speaks the Open Inference Protocol?"
 
     def _exchange(self, method: str, path: str, body: bytes | None, accept: str) -> tuple[int, str, bytes]:
-        """Status, media type and body."""
+        """Exchange one request; return status, media type and body."""
         parts = urlsplit(self.url)
         make = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         connection = make(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)

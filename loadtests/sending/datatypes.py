@@ -1,4 +1,4 @@
-"""Datatypes: the protocol's datatypes in numpy, and their tensors as bytes."""
+"""The protocol's datatypes in numpy, and the bytes of their tensors."""
 
 import struct
 from typing import Any
@@ -6,27 +6,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# How inputs are held until they are sent. Text is text here; BF16, which numpy does not know, is FP32.
+from serve.base.tensor import DATATYPES
+
+# How inputs are held until they are sent. Texts are strings; BF16, which numpy lacks, is held as FP32.
 DTYPES: dict[str, np.dtype[Any]] = {
-    "BOOL": np.dtype(np.bool_),
-    **{
-        f"{kind}{bits}": np.dtype(f"{kind.lower()}{bits}")
-        for kind in ("INT", "UINT")
-        for bits in (8, 16, 32, 64)
-    },
-    "FP16": np.dtype(np.float16),
+    **DATATYPES,
     "BF16": np.dtype(np.float32),
-    "FP32": np.dtype(np.float32),
-    "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(np.str_),
 }
-# What JSON cannot carry, by the protocol.
-BINARY_ONLY = frozenset({"FP16", "BF16"})
 LENGTH = struct.Struct("<I")
 
 
 def to_bytes(array: NDArray[Any], datatype: str) -> bytes:
-    """A tensor as the binary extension sends it: little-endian, row-major, each text behind its length."""
+    """Encode a tensor for the binary extension: little-endian, row-major, with each text after its length."""
     if datatype == "BYTES":
         texts = [str(text).encode() for text in array.reshape(-1)]
         return b"".join(LENGTH.pack(len(text)) + text for text in texts)
@@ -36,15 +28,15 @@ def to_bytes(array: NDArray[Any], datatype: str) -> bytes:
 
 
 def to_bfloat16(array: NDArray[Any]) -> NDArray[np.uint16]:
-    """FP32 as the bits of BF16, rounded to the nearest, halves to even."""
+    """Convert FP32 to the bits of BF16, rounding to nearest, ties to even."""
     bits = np.ascontiguousarray(array, np.float32).view(np.uint32).astype(np.uint64)
     return ((bits + 0x7FFF + (bits >> 16 & 1)) >> 16).astype(np.uint16)
 
 
 def from_bytes(content: bytes, datatype: str) -> NDArray[Any]:
-    """The numbers that a tensor of any datatype but BYTES holds, flat; BF16 as FP32.
+    """Decode a tensor of any datatype except BYTES into a flat array; BF16 becomes FP32.
 
-    Raises ValueError when `content` is no whole number of elements."""
+    Raises ValueError if `content` is not a whole number of elements."""
     if datatype == "BF16":
         return (np.frombuffer(content, "<u2").astype(np.uint32) << 16).view(np.float32)
     stored = np.dtype(np.uint8) if datatype == "BOOL" else DTYPES[datatype]

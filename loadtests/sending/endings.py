@@ -1,6 +1,8 @@
-"""Endings: the signals that end a load test early, so that what was measured is printed and written.
+"""Turns the signals that end a load test early into KeyboardInterrupt, so that the results so far are printed
+and written.
 
-Ctrl-C sends SIGINT, a CI job's time limit and `docker stop` send SIGTERM, and a lost terminal SIGHUP."""
+Ctrl-C sends SIGINT, a CI job's time limit and `docker stop` send SIGTERM, and a closed terminal sends
+SIGHUP."""
 
 import signal
 import threading
@@ -11,7 +13,8 @@ _ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def heeded() -> tuple[signal.Signals, ...]:
-    """Those that this process was not told to ignore, as `nohup` does; Ctrl-C in any case."""
+    """Return the signals that this process does not ignore (`nohup` makes it ignore SIGHUP); Ctrl-C is always
+    included."""
     return tuple(
         ending
         for ending in _ENDINGS
@@ -21,7 +24,7 @@ def heeded() -> tuple[signal.Signals, ...]:
 
 @contextmanager
 def interrupting() -> Iterator[None]:
-    """Within, each of them is a KeyboardInterrupt, as Ctrl-C is."""
+    """While the context lasts, each of these signals raises KeyboardInterrupt, as Ctrl-C does."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

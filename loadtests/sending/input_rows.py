@@ -1,4 +1,4 @@
-"""Rows: real inputs from a file, checked against the model's signature."""
+"""Reads real inputs from a file and checks them against the model's signature."""
 
 import zipfile
 from pathlib import Path
@@ -15,13 +15,13 @@ from serve.base.record import nearest
 
 
 def read_rows(path: Path, metadata: ModelMetadata) -> Arrays:
-    """For each input an array of all rows, at least one. Raises LoadTestError."""
+    """Return an array of all rows (at least one) for each input. Raises LoadTestError."""
     stored = _read_texts(path, metadata) if path.suffix == ".txt" else _read_arrays(path)
     names = [spec.name for spec in metadata.inputs]
     for name in stored:
         if name not in names:
             raise LoadTestError(
-                f"{path} holds {name!r}, which is no input of {metadata.name}; {nearest(name, names)}"
+                f"{path} contains {name!r}, which is not an input of {metadata.name}; {nearest(name, names)}"
             )
     rows = {spec.name: _fit(path, stored, spec) for spec in metadata.inputs}
     lengths = {name: len(array) for name, array in rows.items()}
@@ -33,7 +33,7 @@ def read_rows(path: Path, metadata: ModelMetadata) -> Arrays:
 
 
 def _read_texts(path: Path, metadata: ModelMetadata) -> Arrays:
-    """A text a line."""
+    """Read one text per line."""
     if [spec.datatype for spec in metadata.inputs] != ["BYTES"]:
         inputs = ", ".join(f"{spec.name} of {spec.datatype}" for spec in metadata.inputs)
         raise LoadTestError(
@@ -44,30 +44,33 @@ def _read_texts(path: Path, metadata: ModelMetadata) -> Arrays:
     try:
         lines = path.read_text("utf-8-sig").removesuffix("\n").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise LoadTestError(f"{path} is no text file in UTF-8: {error}") from None
+        raise LoadTestError(f"{path} is not a UTF-8 text file: {error}") from None
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             raise LoadTestError(f"{path}: line {number} is empty, expected a text on every line; remove it")
-    # One text a row, whatever the rank; a model that takes several at once is refused by its shape.
+    # Each row has one text, whatever the rank; a model that takes several texts per row is refused by its
+    # shape.
     return {spec.name: np.array(lines).reshape(-1, *[1] * (len(spec.shape) - 1))}
 
 
 def _read_arrays(path: Path) -> Arrays:
     try:
-        # Opened here, since numpy leaves a broken file open.
+        # The file is opened here, because numpy leaves a broken file open.
         with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 raise ValueError("it holds one array without a name")
             return {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise LoadTestError(f"{path} is no .npz file of plain arrays: {error}") from None
+        raise LoadTestError(f"{path} is not an .npz file of plain arrays: {error}") from None
 
 
 def _fit(path: Path, stored: Arrays, spec: TensorMetadata) -> NDArray[Any]:
-    """The stored rows of one input in the input's own datatype."""
+    """Convert the stored rows of one input to the input's datatype."""
     if spec.name not in stored:
-        raise LoadTestError(f"{path} holds no {spec.name!r}; save one array for every input of the model")
+        raise LoadTestError(
+            f"{path} does not contain {spec.name!r}; save one array for every input of the model"
+        )
     array = stored[spec.name]
     where = f"{path}: {spec.name!r}"
     fits = len(array.shape) == len(spec.shape) > 0 and spec.shape[0] in {-1, 1}

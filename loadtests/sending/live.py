@@ -1,24 +1,24 @@
-"""Live: what is known of a run while it is under way."""
+"""The counters of a run in progress."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(kw_only=True)
 class Live:
-    """Counts of the requests after the warm-up whose fate is known."""
+    """Counts of the requests after the warm-up that have ended."""
 
-    # Later than this is over the limit; None: there is no limit.
+    # Requests that take longer are over the limit; None: there is no limit.
     limit_ms: float | None
-    # Answered, well or not.
+    # Number of answers, right or wrong.
     done: int = 0
     errors: int = 0
     over_limit: int = 0
     sending: bool = True
-    # By number, what is unanswered, in the order in which it was sent: intended, sent, the variant asked for.
+    # Unanswered requests by number, in order of sending: scheduled time, time of sending, requested variant.
     open: dict[int, tuple[float, float, str | None]] = field(default_factory=dict)
 
     def note(self, intended_s: float, done_s: float, *, right: bool) -> None:
-        """One request has ended."""
+        """Record that one request has ended."""
         if intended_s < 0:
             return
         self.done += 1
@@ -26,7 +26,7 @@ class Live:
         self.over_limit += self.limit_ms is not None and (done_s - intended_s) * 1000 > self.limit_ms
 
     def overdue(self, now_s: float) -> int:
-        """Unanswered requests that are over the limit already."""
+        """Return how many unanswered requests are already over the limit."""
         if self.limit_ms is None:
             return 0
         overdue = 0

@@ -1,4 +1,4 @@
-"""Environment: the machine that the load came from."""
+"""Describes the machine that sends the load."""
 
 import importlib.metadata
 import platform
@@ -11,8 +11,8 @@ from loadtests.report import Environment
 
 
 def read_environment(steal: float | None, contention: Contention | None = None) -> Environment:
-    """This machine, whose host gave `steal` of its CPU time to others meanwhile, and its other programs
-    wanted so much of it."""
+    """Describe this machine, with the share of CPU time that its host gave to others and the contention by
+    other programs."""
     return Environment(
         cpu=cpu_name(),
         cores=count_cores(),
@@ -24,13 +24,13 @@ def read_environment(steal: float | None, contention: Contention | None = None) 
 
 
 class StealClock:
-    """How much of the machine's CPU time others had since it was made."""
+    """Measures the share of CPU time that the host gave to other guests since the clock was created."""
 
     def __init__(self) -> None:
         self._before = psutil.cpu_times()
 
     def share(self) -> float | None:
-        """0 to 1; None: the system does not tell."""
+        """Return the share, from 0 to 1; None if the system does not report it."""
         now = psutil.cpu_times()
         if not hasattr(now, "steal"):
             return None
@@ -39,7 +39,7 @@ class StealClock:
 
 
 def cpu_name() -> str:
-    """The processor's name."""
+    """Return the processor's name."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

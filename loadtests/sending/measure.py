@@ -1,4 +1,4 @@
-"""Measure: Locust as a library, in this process. Importing this file monkey-patches the process."""
+"""Runs Locust as a library in this process. Importing this module monkey-patches the process."""
 
 import contextlib
 import gc
@@ -24,13 +24,13 @@ from loadtests.sending.payloads import Payloads
 from loadtests.sending.progress_log import Progress
 from loadtests.sending.user import CONCURRENCY, InferUser, UserLoad
 
-# An answer that takes longer than this after the last arrival is a failure.
+# An answer that takes longer than this after the last arrival counts as a failure.
 DRAIN_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadTarget:
-    """What is loaded: one model, what may be sent to it, and the headers that let it in."""
+    """The model under load, the inputs to send, and the headers that authorize requests."""
 
     metadata: ModelMetadata
     payloads: Payloads
@@ -43,9 +43,10 @@ def measure(
     limit_ms: float | None = None,
     is_enough: Callable[[Live, float], bool] | None = None,
 ) -> Measurement:
-    """Send the plan's requests and return what was measured; Ctrl-C, SIGTERM and SIGHUP end the run early.
-    `is_enough` is asked four times a second, with the seconds since the start, and ends it in order; what it
-    raises is raised."""
+    """Send the plan's requests and return the measurement; Ctrl-C, SIGTERM and SIGHUP end the run early.
+
+    `is_enough` is called four times a second with the seconds since the start; if it returns True, the run
+    ends normally. Its exceptions propagate."""
     schedule = make_schedule(plan, target.payloads.count)
     bodies = {
         int(index): target.payloads.encode(int(index), binary=plan.binary) for index in set(schedule.payload)
@@ -111,7 +112,7 @@ def _walk(url: str, load: UserLoad) -> bool:
 
 @contextlib.contextmanager
 def _ready() -> Iterator[None]:
-    """Nothing that this process does by itself shall make a request late, nor shall it run out of files."""
+    """Avoid pauses caused by this process itself, and running out of file descriptors."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = CONCURRENCY + 256
     if (
@@ -121,7 +122,7 @@ def _ready() -> Iterator[None]:
     ):
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     gc.collect()
-    # What there is already need not be searched for garbage during the run.
+    # Objects that exist already need not be searched for garbage during the run.
     gc.freeze()
     try:
         yield

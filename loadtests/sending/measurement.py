@@ -1,4 +1,4 @@
-"""Measurement: what one run measured."""
+"""The raw result of one run."""
 
 from dataclasses import dataclass
 
@@ -8,21 +8,22 @@ from loadtests.sending.samples import Samples
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """The raw outcome of one run, from which all figures are made."""
+    """The raw result of one run, from which all figures are computed."""
 
     samples: Samples
-    # In ISO 8601.
+    # Start time in ISO 8601.
     started_at: str
-    # False: it was ended early by Ctrl-C.
+    # False if Ctrl-C ended the run early.
     complete: bool
-    # When the sending ended: with the plan's duration, or earlier where it was enough.
+    # When sending ended: at the plan's duration, or earlier if `is_enough` ended it.
     sent_until_s: float
-    # From the first intended moment to the end of the last request, and the CPU time of this process then.
+    # Time from the first scheduled request to the end of the last one, and this process's CPU time in it.
     wall_s: float
     cpu_s: float
-    # How often the next request had to wait because too many were in flight.
+    # How often a request had to wait because too many were in flight.
     pool_full: int
-    # Share of the machine's CPU time that its host gave to others meanwhile; None: it does not tell.
+    # Share of the CPU time that the machine's host gave to other guests; None if the system does not report
+    # it.
     steal: float | None
-    # What other programs of this machine took from the sender; None: it was several senders.
+    # Contention by other programs on this machine; None if there were several senders.
     contention: Contention | None = None

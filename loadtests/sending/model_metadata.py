@@ -1,4 +1,4 @@
-"""Metadata: what a server says of one model (`GET /v2/models/<model>`, the Open Inference Protocol)."""
+"""Reads the server's metadata of a model (`GET /v2/models/<model>`, the Open Inference Protocol)."""
 
 from typing import Any
 from urllib.parse import quote
@@ -11,36 +11,36 @@ from serve.base.record import explain
 
 
 class TensorMetadata(BaseModel):
-    """One input or output. The protocol lets servers add keys of their own, so unknown ones are ignored."""
+    """One input or output. Unknown keys are ignored, because the protocol lets servers add their own."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     datatype: str
-    # -1 where a dimension may vary.
+    # -1 marks a variable dimension.
     shape: tuple[int, ...]
-    # A shape that one row may have; None: the server does not tell.
+    # A possible shape of one row; None if the server does not report it.
     example_shape: tuple[int, ...] | None = None
 
 
 class ModelMetadata(BaseModel):
-    """One model: its signature, and its versions, which are our variants."""
+    """One model: its signature and its versions, which are our variants."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
-    # Empty: the server tells its variants not apart, and none can be pinned.
+    # Empty if the server does not tell its variants apart; then none can be pinned.
     versions: tuple[str, ...] = ()
     inputs: tuple[TensorMetadata, ...]
     outputs: tuple[TensorMetadata, ...]
-    # What the server says besides; the protocol lets it say anything.
+    # Additional information of the server, which the protocol does not define.
     parameters: dict[str, Any] = {}
-    # Variants that are not served, and why; only our server tells.
+    # Variants that are not served, with the reason; only our server reports them.
     unserved: dict[str, Any] = {}
 
     @property
     def max_body_bytes(self) -> int | None:
-        """The largest body that the server takes; None: it does not tell."""
+        """The largest body that the server accepts; None if it does not report it."""
         limit = self.parameters.get("max_body_bytes")
         return limit if type(limit) is int else None
 
@@ -56,20 +56,21 @@ class ModelMetadata(BaseModel):
 
 
 def model_path(model: str, variant: str | None = None) -> str:
-    """The path of a model, or of one variant of it."""
+    """Return the path of a model, or of one of its variants."""
     path = f"/v2/models/{quote(model, safe='')}"
     return path if variant is None else f"{path}/versions/{quote(variant, safe='')}"
 
 
 def read_metadata(client: Client, model: str) -> ModelMetadata:
-    """What the server says of `model`. Raises LoadTestError."""
+    """Read the metadata of `model`. Raises LoadTestError."""
     path = model_path(model)
     place = f"{client.url}{path}"
     try:
         metadata = ModelMetadata.model_validate(client.get(path))
     except ValidationError as error:
         raise LoadTestError(
-            f"{place} is no model metadata of the protocol: {explain(error)}; check --model and the URL"
+            f"{place} is not valid model metadata of the protocol: {explain(error)}; check --model and the "
+            "URL"
         ) from None
     if metadata.name != model:
         raise LoadTestError(f"{place} describes {metadata.name!r}, expected {model!r}; check the URL")

@@ -1,4 +1,4 @@
-"""Newcomers: variants that were loaded while a load test ran."""
+"""Recognizes variants that were loaded while a load test ran."""
 
 from collections.abc import Callable
 
@@ -9,16 +9,17 @@ from loadtests.sending.model_metadata import ModelMetadata
 
 
 class Newcomers:
-    """Those that answered and were not there at the beginning; the server is asked once about each."""
+    """Variants that answered and did not exist at the start; the server is asked once about each."""
 
     def __init__(self) -> None:
         self._loaded: set[str] = set()
         self._unknown: set[str] = set()
-        # Many requests may meet the same one at once.
+        # Many requests may get an answer of the same new variant at once.
         self._asking = Semaphore()
 
     def has(self, variant: str, ask: Callable[[], bytes]) -> bool:
-        """Whether the server has it now; `ask` returns what it says of the model."""
+        """Return whether the server now has the variant; `ask` returns the server's current metadata of the
+        model."""
         with self._asking:
             if variant not in self._loaded | self._unknown:
                 known = variant in _versions_in(ask())
@@ -26,7 +27,7 @@ class Newcomers:
             return variant in self._loaded
 
     def joined(self, metadata: ModelMetadata) -> ModelMetadata:
-        """The metadata with them."""
+        """Return the metadata with the new variants added."""
         versions = (*metadata.versions, *sorted(self._loaded - set(metadata.versions)))
         return metadata.model_copy(update={"versions": versions})
 

@@ -1,4 +1,4 @@
-"""Payloads: valid inputs for any signature, real rows of a file or made ones."""
+"""Prepares valid inputs for any signature, from a file or generated."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from loadtests.sending.input_rows import read_rows
 from loadtests.sending.model_metadata import ModelMetadata, TensorMetadata
 
 _MADE = 64
-# Made texts are as long as what people ask and paste.
+# Number of words in generated texts, from short questions to pasted paragraphs.
 _WORDS_LEAST, _WORDS_MOST = 4, 60
 _WORDS = (
     "the a of and to in is it that for on with as was at by from this have not are but what all when we "
@@ -28,15 +28,15 @@ _WORDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Payloads:
-    """Inputs to choose from by index."""
+    """Inputs by index."""
 
     count: int
-    # The arrays of one index, by input.
+    # Returns the arrays of one index, by input.
     arrays: Callable[[int], Arrays]
     metadata: ModelMetadata
 
     def encode(self, index: int, *, binary: bool) -> Body:
-        """The request with this input, as JSON or with tensors as bytes. Raises LoadTestError."""
+        """Encode the request with this input, as JSON or with tensors as bytes. Raises LoadTestError."""
         encode = encode_binary if binary else encode_json
         body = encode(self.arrays(index), self.metadata)
         limit = self.metadata.max_body_bytes
@@ -54,7 +54,7 @@ class Payloads:
 
 
 def make_payloads(metadata: ModelMetadata, seed: int) -> Payloads:
-    """Inputs made from the signature alone, one row each. Raises LoadTestError for unknown datatypes."""
+    """Generate inputs of one row from the signature alone. Raises LoadTestError for unknown datatypes."""
     _check(metadata)
 
     def arrays(index: int) -> Arrays:
@@ -65,9 +65,9 @@ def make_payloads(metadata: ModelMetadata, seed: int) -> Payloads:
 
 
 def read_payloads(path: Path, metadata: ModelMetadata) -> Payloads:
-    """One payload for each row of a file: `.npz`, whose keys are the input names, or `.txt`, a text a line.
+    """Read one payload per row from a file: `.npz` with an array per input, or `.txt` with a text per line.
 
-    Raises LoadTestError when the file does not fit the signature."""
+    Raises LoadTestError if the file does not fit the signature."""
     _check(metadata)
     rows = read_rows(path, metadata)
 
@@ -89,7 +89,8 @@ def _check(metadata: ModelMetadata) -> None:
 
 
 def _draw(spec: TensorMetadata, rng: np.random.Generator) -> NDArray[Any]:
-    # A dimension of 1 may be less than the model takes, and is less work than it will have.
+    # A size of 1 for a variable dimension may be too small for the model, and would be less work than real
+    # inputs.
     example = spec.example_shape if len(spec.example_shape or ()) == len(spec.shape) else None
     shape = [
         came if dim == -1 else dim
@@ -101,7 +102,7 @@ def _draw(spec: TensorMetadata, rng: np.random.Generator) -> NDArray[Any]:
     if dtype.kind == "U":
         texts = [_write(rng) for _ in range(int(np.prod(shape)))]
         return np.array(texts, dtype).reshape(shape)
-    # 0 and 1 are valid wherever whole numbers go in: token ids, masks, counts.
+    # 0 and 1 are valid for any integer input: token ids, masks, counts.
     return rng.integers(2, size=shape).astype(dtype)
 
 

@@ -1,4 +1,4 @@
-"""Progress: how far a run has come, as lines for a log, where no terminal shows a bar."""
+"""Logs the progress of a run where there is no terminal for a progress bar."""
 
 import sys
 from typing import TextIO
@@ -6,22 +6,22 @@ from typing import TextIO
 from loadtests.load_plan import LoadPlan
 from loadtests.sending.live import Live
 
-# A line so often.
+# Interval between two lines.
 EVERY_S = 10.0
 
 
 class Progress:
-    """Tells of one run."""
+    """Logs the progress of one run."""
 
     def __init__(self, plan: LoadPlan, out: TextIO | None = None) -> None:
-        """`out`: where to; default: the standard error."""
+        """Log to `out`; default: the standard error."""
         self._plan = plan
         self._out = out or sys.stderr
         self._due_s = EVERY_S
         self._shown = self._out.isatty()
 
     def __call__(self, live: Live, now_s: float) -> None:
-        """What is known at `now_s`, when it is time to say so."""
+        """Log the counts at `now_s` if a line is due."""
         if self._shown or now_s < self._due_s:
             return
         self._due_s = now_s + EVERY_S

@@ -1,8 +1,6 @@
-"""Samples: the raw record of every request, in columns, and the file of them."""
+"""Defines the samples of a run (the raw record of every request, in columns), and writes them to a file."""
 
 import json
-import os
-import tempfile
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,21 +10,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# There was no answer by the end of the run.
+from serve.base.whole_file import replacing
+
+# The error of a request without an answer by the end of the run.
 UNANSWERED = "no answer by the end of the run"
-# The index of what there is none of: no pin, no variant that answered, no error.
+# The index that means "none": no pin, no variant, no error.
 NONE = -1
 
 
 class Words:
-    """Strings by number, so that a million requests share the few that they speak of."""
+    """Numbers strings, so that a million requests share the few different strings."""
 
     def __init__(self) -> None:
         self.known: list[str] = []
         self._numbers: dict[str, int] = {}
 
     def number(self, word: str | None) -> int:
-        """The word's; NONE for none."""
+        """Return the number of a word; NONE for None."""
         if word is None:
             return NONE
         if word not in self._numbers:
@@ -37,18 +37,19 @@ class Words:
 
 @dataclass(frozen=True, kw_only=True)
 class Samples:
-    """One row a request, in order of their intended moments; times count from the start of what is
-    measured, in seconds, so the warm-up's lie below 0."""
+    """One row per request, in order of the scheduled times.
+
+    Times are in seconds from the start of the measurement; those of the warm-up are below 0."""
 
     intended_s: NDArray[np.float64]
     sent_s: NDArray[np.float64]
-    # When the answer was there, right or wrong; of what was never answered, when the wait was given up.
+    # Time of the answer, right or wrong; for a request without an answer, the time when waiting ended.
     done_s: NDArray[np.float64]
-    # Indices of `words`, or NONE: the variant asked for, the one that answered, what was wrong.
+    # Indices into `words`, or NONE: the requested variant, the variant that answered, the error.
     pinned: NDArray[np.int64]
     variant: NDArray[np.int64]
     error: NDArray[np.int64]
-    # The HTTP status; 0: there was no answer.
+    # The HTTP status; 0 means no answer.
     status: NDArray[np.int64]
     words: tuple[str, ...]
 
@@ -56,59 +57,60 @@ class Samples:
         return len(self.intended_s)
 
     def where(self, chosen: NDArray[np.bool_]) -> "Samples":
-        """Those rows."""
+        """Return these rows."""
         columns = {name: getattr(self, name)[chosen] for name in COLUMNS}
         return Samples(**columns, words=self.words)
 
     @property
     def latency_ms(self) -> NDArray[np.float64]:
-        """From the intended start to the answer, or to the end of the wait."""
+        """Latency from the scheduled start to the answer, or to the end of waiting."""
         return (self.done_s - self.intended_s) * 1000
 
     @property
     def lateness_ms(self) -> NDArray[np.float64]:
-        """How long after its intended time each was sent."""
+        """Delay between the scheduled and the actual time of sending."""
         return (self.sent_s - self.intended_s) * 1000
 
     @property
     def unanswered(self) -> NDArray[np.bool_]:
-        """Those that nobody answered in time."""
+        """Mask of the requests without an answer in time."""
         return np.equal(self.error, self._number(UNANSWERED))
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """Those with a right answer."""
+        """Mask of the requests with a right answer."""
         return np.equal(self.error, NONE)
 
     @property
     def timed(self) -> NDArray[np.bool_]:
-        """Those whose latency counts: right answers, and what was waited for in vain."""
+        """Mask of the requests whose latency counts: those with a right answer, and those without any
+        answer."""
         return self.right | self.unanswered
 
     def unanswered_at(self, at_s: float) -> int:
-        """How many were in flight at that moment."""
+        """Return how many requests were in flight at that moment."""
         return int(((self.sent_s <= at_s) & (self.done_s > at_s)).sum())
 
     def of(self, variant: str) -> "Samples":
-        """What the variant answered, and what it was asked for and did not answer."""
+        """Return the requests that the variant answered, and those sent to it without an answer."""
         number = self._number(variant)
         return self.where((self.variant == number) | ((self.variant == NONE) & (self.pinned == number)))
 
     @property
     def names(self) -> list[str]:
-        """The variants that were asked for or answered."""
+        """The variants that were requested or answered."""
         return [self.words[number] for number in np.union1d(self.variant, self.pinned) if number != NONE]
 
     def _number(self, word: str) -> int:
         return self.words.index(word) if word in self.words else NONE - 1
 
 
-# The fields of Samples that have a row a request.
+# The columns of Samples with one row per request.
 COLUMNS = ("intended_s", "sent_s", "done_s", "pinned", "variant", "error", "status")
 
 
 class Recorder:
-    """Takes down requests as they end."""
+    """Records requests as they end."""
 
     def __init__(self) -> None:
         self._words = Words()
@@ -127,13 +129,14 @@ class Recorder:
         error: str | None = None,
         status: int = 0,
     ) -> None:
-        """One request: intended, sent and done."""
+        """Record one request; `times_s` are the scheduled time, the time of sending and the time of the
+        answer."""
         self._times.extend(times_s)
         number = self._words.number
         self._numbers.extend((number(pinned), number(variant), number(error), status))
 
     def samples(self) -> Samples:
-        """What was taken down so far."""
+        """Return the samples recorded so far."""
         times = np.array(self._times).reshape(-1, 3)
         numbers = np.array(self._numbers).reshape(-1, 4)
         order = np.argsort(times[:, 0], kind="stable")
@@ -152,15 +155,9 @@ class Recorder:
 
 
 def write_records(path: Path, samples: Samples) -> None:
-    """The samples as JSON Lines, whole or not at all."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.writelines(json.dumps(row) + "\n" for row in _rows(samples))
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    """Write the samples as JSON Lines, completely or not at all."""
+    with replacing(path) as file:
+        file.writelines(json.dumps(row).encode() + b"\n" for row in _rows(samples))
 
 
 def _rows(samples: Samples) -> Iterator[dict[str, Any]]:

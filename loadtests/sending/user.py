@@ -1,4 +1,4 @@
-"""InferUser: one Locust user that walks a schedule of arrivals, whatever the server does."""
+"""A Locust user that follows a schedule of arrivals, independent of the server."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,55 +22,55 @@ from loadtests.sending.model_metadata import ModelMetadata, model_path
 from loadtests.sending.newcomers import Newcomers
 from loadtests.sending.samples import UNANSWERED, Recorder
 
-# Requests in flight at once. Beyond it the sender waits, and the report says how often.
+# Maximum number of requests in flight. Beyond it the sender waits, and the report counts how often.
 CONCURRENCY = 1024
 _LOOK_EVERY_S = 0.25
 
 
 class Interrupted(Exception):
-    """Thrown into the walk by Ctrl-C: it ends early, and keeps what it measured."""
+    """Thrown into the walk by Ctrl-C, which ends the run early and keeps the samples."""
 
 
 class StoppedEarly(Exception):
-    """Thrown into the walk by whoever has seen what he wanted to know."""
+    """Thrown into the walk when `is_enough` returns True."""
 
 
 @dataclass(kw_only=True)
 class UserLoad:
-    """What a user is to send, and what came of it."""
+    """What a user sends, and the state of the run."""
 
-    # One after the other; there may be no last one.
+    # Schedules one after the other, possibly without end.
     schedules: Iterable[Schedule]
-    # When the first begins: below 0 where there is a warm-up.
+    # Start of the first schedule; below 0 if there is a warm-up.
     begin_s: float
-    # By payload index.
+    # Bodies by payload index.
     bodies: Mapping[int, Body]
     metadata: ModelMetadata
-    # Sent with every request, beside the body's own.
+    # Headers of every request, in addition to the body's own.
     headers: Mapping[str, str]
-    # How long after the last arrival answers still count.
+    # How long after the last arrival an answer still counts.
     drain_s: float
     live: Live
     # Called once for each request sent.
     on_sent: Callable[[], object]
-    # Asked four times a second whether more is to be sent.
+    # Called four times a second; returns True when sending should end.
     is_enough: Callable[[Live, float], bool] | None = None
     newcomers: Newcomers = field(default_factory=Newcomers)
     recorder: Recorder = field(default_factory=Recorder)
-    # Whether the schedule was walked to its end, or to where it was enough; or the error that ended the walk.
+    # Set when the schedule has ended or `is_enough` has ended it, or to the error that ended the walk.
     finished: AsyncResult = field(default_factory=AsyncResult)
-    # The greenlet of the walk, once it is under way.
+    # The greenlet of the walk while it runs.
     walker: gevent.Greenlet | None = None
-    # From the first moment of the schedule to the last answer, and the CPU time of this process over that.
+    # Time from the start of the schedule to the last answer, and this process's CPU time in it.
     wall_s: float = 0
     cpu_s: float = 0
-    # When the last request was sent, or would have been.
+    # The time of the last request or of the end of the schedule.
     sent_until_s: float = 0
-    # How often there was no room for one more in flight.
+    # How often a request had to wait because too many were in flight.
     pool_full: int = 0
 
     def interrupt(self) -> None:
-        """End the walk; a second time: end the wait for answers too."""
+        """End the walk; a second call also ends the wait for answers."""
         if self.walker is None:
             self.finished.set(False)
         else:
@@ -78,19 +78,19 @@ class UserLoad:
 
 
 class InferUser(FastHttpUser):  # type: ignore[misc]
-    """Sends each request at its intended time and counts its latency from that moment."""
+    """Sends each request at its scheduled time and measures its latency from that time."""
 
     abstract = True
     fixed_count = 1
     concurrency = CONCURRENCY
-    # A redirect is no answer of the protocol.
+    # A redirect is not a valid answer of the protocol.
     max_redirects = 0
     insecure = False
     load: ClassVar[UserLoad]
 
     @task  # type: ignore[untyped-decorator]
     def walk(self) -> None:
-        """Walk the schedules once, then wait a bounded time for the answers that are still out."""
+        """Follow the schedules, then wait a limited time for the outstanding answers."""
         load = self.load
         self._pool = Pool(CONCURRENCY)
         self._started = time.perf_counter() - load.begin_s
@@ -107,7 +107,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
         finally:
             if watcher is not None:
                 watcher.kill()
-            # Where an error ended the walk, some are still under way.
+            # If an error ended the walk, some requests are still in flight.
             self._pool.kill()
             load.wall_s = self._now_s() - load.begin_s
             load.cpu_s = time.process_time() - cpu_s
@@ -137,7 +137,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
             alarm.stop()
 
     def _watch(self) -> None:
-        """End the walk when it is enough, or when that cannot be known."""
+        """End the walk when `is_enough` says so or raises."""
         load = self.load
         assert load.is_enough is not None
         assert load.walker is not None
@@ -152,7 +152,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
             load.walker.kill(end, block=False)
 
     def _drain(self) -> bool:
-        """Wait for answers; what stays open is a failure, for it may well be the slowest."""
+        """Wait for answers. A request that is still open fails, since it may be the slowest of all."""
         complete = True
         try:
             self._pool.join(timeout=self.load.drain_s)
@@ -184,7 +184,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
     def _post(
         self, number: int, at_s: float, pinned: str | None, payload: int
     ) -> tuple[float, int, str | None, str | None]:
-        """When the answer was there; its status, variant and error."""
+        """Send one request; return the time of the answer, its status, its variant and its error."""
         body = self.load.bodies[payload]
         with self.client.post(
             f"{model_path(self.load.metadata.name, pinned)}/infer",
@@ -195,7 +195,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
             context={"variant": pinned},
         ) as response:
             done_s = self._now_s()
-            # Locust counts from the moment of sending; what the user waits counts from the intended one.
+            # Locust measures from the time of sending, but the user waits from the scheduled time.
             response.request_meta["response_time"] = (done_s - at_s) * 1000
             status = response.status_code or 0
             try:
@@ -203,7 +203,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
             except WrongAnswer as wrong:
                 response.failure(str(wrong))
                 return done_s, status, None, str(wrong)
-            # Who answers a request that follows the split is known only now.
+            # The variant of a request that follows the split is known only now.
             response.request_meta["name"] = f"infer[{variant}]"
             response.success()
             return done_s, status, variant, None
@@ -230,7 +230,7 @@ class InferUser(FastHttpUser):  # type: ignore[misc]
         )
 
     def _ask(self) -> bytes:
-        """What the server says of the model now."""
+        """Return the server's current metadata of the model."""
         path = model_path(self.load.metadata.name)
         return bytes(self.client.get(path, headers=dict(self.load.headers), name="metadata").content or b"")
 

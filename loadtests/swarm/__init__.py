@@ -1,1 +1,1 @@
-"""The swarm: our open-loop load under Locust's own command, web page, and workers."""
+"""Runs the open-loop load under Locust's own command, web page and workers."""

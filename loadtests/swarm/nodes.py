@@ -1,7 +1,7 @@
-"""Nodes: how a local run, a master and its workers take their parts in one load.
+"""Coordinates one load among a local run, or a master and its workers.
 
-The master gives each of n workers a number when a test starts, and every n-th request is a worker's. Workers
-send what they recorded with their regular reports, and the rest when the test is stopped, before all else."""
+The master numbers its n workers when a test starts, and each worker sends every n-th request. Workers send
+their samples with their regular reports, and the remaining ones when the test stops."""
 
 import logging
 import signal
@@ -23,22 +23,24 @@ from loadtests.swarm.options import read_asked
 from loadtests.swarm.reporter import Reporter
 from loadtests.swarm.sample_messages import pack, unpack
 from loadtests.swarm.sender import Sender, SenderResult
+from serve.base.errors import CounterweightError
 
-# How long a worker may take to end and to send what it recorded.
+# The maximum time for a worker to end and to send its remaining samples.
 _LAST_WORD_S = DRAIN_S + 10
 
 
 class OneEach(UsersDispatcher):  # type: ignore[misc]
-    """One user on every worker, whatever number a person asked for: the rate says how much is sent."""
+    """Starts one user on every worker, whatever number of users was requested, because the rate sets the
+    load."""
 
     def new_dispatch(self, target_user_count: int, spawn_rate: float, user_classes: Any = None) -> None:
-        """Of any target but 0."""
+        """Dispatch one user per worker for any target except 0."""
         workers = len(self._worker_nodes) if target_user_count else 0
         super().new_dispatch(workers, max(1, workers), user_classes)
 
 
 class Node:
-    """What all have in common: what is asked for comes from the options when a test starts."""
+    """The common part of all nodes, which reads the options when a test starts."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
@@ -47,16 +49,17 @@ class Node:
 
     @property
     def options(self) -> Namespace:
-        """Of the command line, or of the web page's form."""
+        """Return the options of the command line or of the web form."""
         options: Namespace = self.environment.parsed_options
         return options
 
     def open_reporter(self) -> Reporter | None:
-        """None: what was asked for cannot be done; the test is stopped."""
+        """Make the reporter; None if the requested load is not possible, in which case the test is
+        stopped."""
         try:
             asked = read_asked(self.environment.host, self.options)
             return Reporter(asked, Path(self.options.report) if self.options.report else None)
-        except LoadTestError as error:
+        except CounterweightError as error:
             logging.error("%s", error)
             self.environment.process_exit_code = error.exit_code
             gevent.spawn(self.runner.quit if self.options.headless else self.runner.stop)
@@ -64,7 +67,7 @@ class Node:
 
 
 class Local(Node):
-    """Sends and reports."""
+    """Sends the load and makes the report."""
 
     def __init__(self, environment: Environment, user_class: type[InferUser]) -> None:
         super().__init__(environment)
@@ -72,7 +75,7 @@ class Local(Node):
         self._reporter: Reporter | None = None
         environment.events.test_start.add_listener(self._start)
         environment.events.test_stopping.add_listener(self._stop)
-        # After Ctrl-C the exit code is read before the runner is stopped.
+        # After Ctrl-C, Locust reads the exit code before it stops the runner.
         environment.events.quitting.add_listener(self._stop)
 
     def _start(self, **_: Any) -> None:
@@ -89,12 +92,12 @@ class Local(Node):
 
 
 class Master(Node):
-    """Shares the load out among the workers, and reports."""
+    """Distributes the load among the workers and makes the report."""
 
     def __init__(self, environment: Environment) -> None:
         super().__init__(environment)
         self._reporter: Reporter | None = None
-        # By worker: what it did; None: it has not told yet.
+        # The result of each worker; None until it has reported.
         self._parts: dict[str, SenderResult | None] = {}
         self._told = Event()
         environment.events.test_start.add_listener(self._start)
@@ -110,7 +113,7 @@ class Master(Node):
         workers = [client.id for client in clients.ready + clients.running + clients.spawning]
         self._parts = dict.fromkeys(workers)
         for number, worker in enumerate(workers):
-            # It comes in before the message that starts the users.
+            # This message arrives before the one that starts the users.
             self.runner.send_message("share", {"part": number, "parts": len(workers)}, worker)
 
     def _take_report(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
@@ -137,14 +140,14 @@ class Master(Node):
         self.environment.process_exit_code = reporter.end(list(self._parts.values()))
 
     def _awaited(self) -> bool:
-        """Whether a worker that is still there has not told what it did."""
+        """Return whether a connected worker has not reported its result."""
         clients = self.runner.clients
         there = {client.id for client in clients.ready + clients.spawning + clients.running}
         return any(part is None and worker in there for worker, part in self._parts.items())
 
 
 class Worker(Node):
-    """Sends its share."""
+    """Sends its share of the load."""
 
     def __init__(self, environment: Environment, user_class: type[InferUser]) -> None:
         super().__init__(environment)
@@ -154,7 +157,7 @@ class Worker(Node):
         environment.events.report_to_master.add_listener(self._report)
         environment.events.quitting.add_listener(self._finish)
         self.runner.register_message("share", self._take_share)
-        # Aside, since it waits for answers while other messages come in.
+        # Runs in its own greenlet, because it waits for answers while other messages arrive.
         self.runner.register_message("finish", self._finish, concurrent=True)
 
     def _take_share(self, msg: Any, **_: Any) -> None:
@@ -180,16 +183,16 @@ class Worker(Node):
         part = self._sender.finish()
         told = {"part": part and asdict(part), "samples": pack(self._sender.take())}
         self.runner.send_message("walked", told)
-        # Wrong answers are the report's affair, which is the master's.
+        # Wrong answers are handled in the report, which the master makes.
         self.environment.process_exit_code = 0
 
 
 def join_swarm(environment: Environment, user_class: type[InferUser]) -> None:
-    """Take part as what this process is."""
+    """Join the swarm in the role of this process."""
     if isinstance(environment.runner, WorkerRunner):
         Worker(environment, user_class)
         return
-    # Ctrl-C would else strike whatever runs at the moment, such as the walk; Locust waits for it here.
+    # Otherwise Ctrl-C would interrupt any running greenlet, such as the walk; here Locust waits for this one.
     gevent.signal_handler(signal.SIGINT, gevent.kill, gevent.getcurrent(), KeyboardInterrupt)
     if isinstance(environment.runner, MasterRunner):
         Master(environment)

@@ -1,4 +1,4 @@
-"""Asked: what a person asked for, on Locust's command line or in the form of its web page."""
+"""The options of a swarm, from Locust's command line or from its web form."""
 
 from argparse import Namespace
 from dataclasses import dataclass
@@ -8,17 +8,18 @@ from typing import Any
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits, load_limits
 from loadtests.load_plan import LoadPlan, check_pins, check_url, make_plan, steady
-from loadtests.sending.client import Client, read_token
+from loadtests.sending.client import Client
 from loadtests.sending.measure import LoadTarget
 from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads, read_payloads
+from serve.base.server_address import read_token
 
 
 @dataclass(frozen=True, kw_only=True)
 class SwarmOptions:
-    """A load without an end, and what is asked of the model under it."""
+    """An endless load, and the limits of the model under it."""
 
-    # Its profile is of one second, which is repeated.
+    # The profile has one second, which is repeated.
     plan: LoadPlan
     limits: Limits
     client: Client
@@ -26,18 +27,19 @@ class SwarmOptions:
 
 
 def add_options(parser: Any) -> None:
-    """Our options beside Locust's own. Empty text: not given; the form knows no None."""
+    """Add our options to Locust's. Empty text means that an option is not set, because the form has no
+    None."""
     parser.add_argument("--model", default="", is_required=True, help="The model's name")
     parser.add_argument(
-        "--rate", type=float, default=100.0, help="Requests per second, of all workers together"
+        "--rate", type=float, default=100.0, help="Requests per second of all workers together"
     )
     parser.add_argument("--seed", type=int, default=0, help="The same seed sends the same load")
-    parser.add_argument("--warmup", type=float, default=2.0, help="Seconds before that are not counted")
+    parser.add_argument("--warmup", type=float, default=2.0, help="Seconds of load before the measurement")
     parser.add_argument(
         "--pin",
         default="",
         metavar="VARIANT,...",
-        help="Ask for these variants instead of the server's split",
+        help="Request these variants instead of following the server's split",
     )
     parser.add_argument(
         "--inputs",
@@ -47,22 +49,22 @@ def add_options(parser: Any) -> None:
     )
     parser.add_argument("--binary", action="store_true", help="Send tensors as bytes instead of JSON")
     parser.add_argument(
-        "--limits", default="", metavar="FILE.yaml", help="What is asked of the model: a file"
+        "--limits", default="", metavar="FILE.yaml", help="File with the limits that the model must keep"
     )
     parser.add_argument(
-        "--set", default="", metavar="NAME=VALUE,...", help="Limits one by one, such as p99_ms=50,errors=0.02"
+        "--set", default="", metavar="NAME=VALUE,...", help="Single limits, such as p99_ms=50,errors=0.02"
     )
     hidden = {"default": "", "metavar": "FILE", "include_in_web_ui": False}
-    parser.add_argument("--token-file", **hidden, help="Holds the token that the server asks for")
-    parser.add_argument("--report", **hidden, help="Write the JSON of the report, when the test is stopped")
+    parser.add_argument("--token-file", **hidden, help="File with the server's token")
+    parser.add_argument("--report", **hidden, help="Write the report as JSON when the test is stopped")
 
 
 def read_asked(host: str | None, options: Namespace) -> SwarmOptions:
-    """What the options say, and what the server says of the model. Raises LoadTestError."""
+    """Read the options and the server's metadata of the model. Raises LoadTestError."""
     if not host:
-        raise LoadTestError("no server is named; add --host http://127.0.0.1:8000")
+        raise LoadTestError("no server is given; add --host http://127.0.0.1:8000")
     if not options.model:
-        raise LoadTestError("no model is named; add --model NAME")
+        raise LoadTestError("no model is given; add --model NAME")
     limits = load_limits(_path(options.limits), [word for word in options.set.split(",") if word])
     plan = make_plan(
         url=check_url(host),

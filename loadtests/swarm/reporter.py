@@ -1,4 +1,4 @@
-"""Reporter: makes the report of what all senders did, and the exit code from its verdict."""
+"""Makes the report of all senders, and the exit code from its verdict."""
 
 import logging
 import sys
@@ -23,10 +23,10 @@ from loadtests.swarm.sender import SenderResult
 
 
 class Reporter:
-    """One test: what was sent in it so far."""
+    """Collects the samples of one test."""
 
     def __init__(self, asked: SwarmOptions, path: Path | None) -> None:
-        """`path`: of the JSON; None: it is not to be written. Raises LoadTestError."""
+        """Start a test; `path` is the file of the JSON report, or None. Raises LoadTestError."""
         check_paths(json=path)
         self.asked = asked
         self._path = path
@@ -36,11 +36,12 @@ class Reporter:
         self._started_at = datetime.now(UTC).isoformat(timespec="seconds")
 
     def add(self, samples: Samples) -> None:
-        """What one sender did since the last time."""
+        """Add one sender's new samples."""
         self._samples.append(samples)
 
     def end(self, parts: Sequence[SenderResult | None]) -> int:
-        """Print the report, write it, and return the exit code; None: a sender that did not answer."""
+        """Print and write the report, and return the exit code. A part of None is a sender that did not
+        report."""
         told = [part for part in parts if part is not None]
         until_s = min((part.sent_until_s for part in told), default=0.0)
         if until_s <= 0:
@@ -62,12 +63,12 @@ class Reporter:
         cpu_s = sum(part.cpu_s for part in parts)
         busiest = max(part.cpu_s / part.wall_s for part in parts)
         measured = Measurement(
-            # What some senders did after the first had stopped was no load of this rate.
+            # After the first sender has stopped, the others no longer make the full rate.
             samples=samples.where(samples.intended_s < until_s),
             started_at=self._started_at,
             complete=len(parts) == of,
             sent_until_s=until_s,
-            # The share of a core is to be the busiest sender's, and the cost that of all.
+            # The reported share of a core is the busiest sender's; the cost covers all senders.
             wall_s=cpu_s / busiest,
             cpu_s=cpu_s,
             pool_full=sum(part.pool_full for part in parts),
@@ -86,6 +87,6 @@ def _check_senders(told: int, of: int) -> Check:
         name="senders",
         kind="gate",
         outcome=CheckOutcome.PASS if told == of else CheckOutcome.INVALID,
-        seen=f"{told} of {of} told what they sent",
-        wanted="all of them: look into the log of the one that is gone",
+        seen=f"{told} of {of} reported what they sent",
+        wanted="all of them: look into the log of the missing one",
     )

@@ -1,4 +1,4 @@
-"""Shipping: samples as a message from a worker to the master, and the samples of all of them as one."""
+"""Packs samples into messages from worker to master, and joins the samples of all workers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +11,13 @@ _WORDED = ("pinned", "variant", "error")
 
 
 def pack(samples: Samples) -> dict[str, Any]:
-    """The samples as what a message can carry."""
+    """Pack the samples into a serializable form."""
     columns = {name: getattr(samples, name).tobytes() for name in COLUMNS}
     return {"columns": columns, "words": list(samples.words)}
 
 
 def unpack(packed: dict[str, Any]) -> Samples:
-    """The samples that were packed."""
+    """Unpack the samples."""
     columns: dict[str, Any] = {
         name: np.frombuffer(content, np.float64 if name.endswith("_s") else np.int64)
         for name, content in packed["columns"].items()
@@ -26,11 +26,11 @@ def unpack(packed: dict[str, Any]) -> Samples:
 
 
 def join(parts: Sequence[Samples]) -> Samples:
-    """The samples of all parts in order of their intended moments; each part has words of its own."""
+    """Join the samples of all parts in order of their scheduled times; each part has its own words."""
     words = Words()
     columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
     for part in parts:
-        # The last stands for NONE, which is -1.
+        # The last entry is for NONE, which is -1.
         numbers = np.array([*map(words.number, part.words), NONE], np.int64)
         for name in COLUMNS:
             column = getattr(part, name)

@@ -1,4 +1,4 @@
-"""Sender: what this process sends, as one of several that together send the whole."""
+"""Sends this process's share of a load that several processes send together."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from loadtests.sending.samples import Recorder, Samples
 from loadtests.sending.user import InferUser, UserLoad
 from loadtests.swarm.options import SwarmOptions
 
-# What the walk itself takes to end, beyond the wait for answers.
+# Time for the walk to end after the wait for answers.
 _SPARE_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SenderResult:
-    """What one sender did."""
+    """The result of one sender."""
 
     sent_until_s: float
     wall_s: float
@@ -24,14 +24,14 @@ class SenderResult:
 
 
 class Sender:
-    """Gives users of a class something to send, and takes from them what came of it."""
+    """Gives the users of a class their schedule, and collects their samples."""
 
     def __init__(self, user_class: type[InferUser]) -> None:
         self._user_class = user_class
         self._load: UserLoad | None = None
 
     def prepare(self, asked: SwarmOptions, part: int, parts: int) -> None:
-        """The next user sends every `parts`-th request of the load, from number `part` on."""
+        """Let the next user send every `parts`-th request of the load, starting with number `part`."""
         payloads = asked.target.payloads
         self._load = self._user_class.load = UserLoad(
             schedules=(schedule.share(part, parts) for schedule in make_endless(asked.plan, payloads.count)),
@@ -47,14 +47,14 @@ class Sender:
         )
 
     def take(self) -> Samples:
-        """What was recorded since it was last taken."""
+        """Return the samples recorded since the last call."""
         recorder = Recorder()
         if self._load is not None:
             recorder, self._load.recorder = self._load.recorder, recorder
         return recorder.samples()
 
     def finish(self) -> SenderResult | None:
-        """End the sending, and wait a bounded time for answers; None: nothing was to be sent."""
+        """Stop sending and wait a limited time for answers; None if there was nothing to send."""
         load = self._load
         if load is None:
             return None

@@ -6,11 +6,20 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+)
 
 from serve.base.errors import InvalidRecord, RefusedAccess, UnknownToken
-from serve.base.record import Record, nearest
-from serve.base.wording import kind
+from serve.base.record import Record
 from serve.base.yaml_file import read_yaml
 
 Role = Literal["view", "operate", "infer"]
@@ -109,47 +118,62 @@ def is_loopback(host: str) -> bool:
 def read_grants(path: Path) -> tuple[Grant, ...]:
     """What the tokens in the YAML file are good for. Raises InvalidRecord, which never shows a token."""
     what = "a list of {name, role, token}"
-    entries = read_yaml(path, what, secret=True)
-    if not isinstance(entries, list) or not entries:
-        raise InvalidRecord(f"{path} holds {_came(entries)}, expected {what}")
-    grants = [_read_grant(entry, f"{path}: entry {place}") for place, entry in enumerate(entries, 1)]
-    for place, grant in enumerate(grants, 1):
-        before = grants[: place - 1]
-        if grant.name in (other.name for other in before):
-            raise InvalidRecord(f"{path}: entry {place}: the name {grant.name} is there before; give another")
-        if grant.digest in (other.digest for other in before):
+    content = read_yaml(path, what, secret=True)
+    try:
+        entries = _ENTRIES.validate_python(content)
+    except ValidationError as error:
+        raise InvalidRecord(f"{path}: {_explain(error, what)}") from None
+    grants: list[Grant] = []
+    for place, entry in enumerate(entries, 1):
+        digest = _digest_of(entry.token.get_secret_value())
+        if entry.name in (other.name for other in grants):
+            raise InvalidRecord(f"{path}: entry {place}: the name {entry.name} is there before; give another")
+        if digest in (other.digest for other in grants):
             raise InvalidRecord(f"{path}: entry {place}: the token is there before; each needs its own")
+        grants.append(Grant(name=entry.name, role=entry.role, digest=digest))
     return tuple(grants)
 
 
-def _read_grant(entry: Any, source: str) -> Grant:
-    known = ("name", "role", "token")
-    if not isinstance(entry, dict):
-        raise InvalidRecord(f"{source} is {_came(entry)}, expected an object with {', '.join(known)}")
-    for key in entry:
-        if key not in known:
-            raise InvalidRecord(f"{source}: unknown key {_came(key)}; {nearest(str(key), known)}")
-    name, role, token = (entry.get(key) for key in known)
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN:
-        raise InvalidRecord(
-            f"{source}: the name is {_came(name)}, expected letters, digits and _.@-, and none of "
-            f"{', '.join(_TAKEN)}"
-        )
-    if role not in get_args(Role):
-        raise InvalidRecord(f"{source}: the role is {_came(role)}, expected {', '.join(get_args(Role))}")
-    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
-        came = f"of {len(token)} characters" if isinstance(token, str) else kind(token)
-        raise InvalidRecord(
-            f"{source}: the token is {came}, expected at least {_SHORTEST} visible ASCII characters in "
-            "quotes; `openssl rand -hex 24` makes one"
-        )
-    return Grant(name=name, role=cast("Role", role), digest=_digest_of(token))
+class _Entry(BaseModel):
+    """One entry of the file."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    role: Role
+    token: SecretStr
+
+    @field_validator("name")
+    @classmethod
+    def _usable(cls, name: str) -> str:
+        if not _NAME.fullmatch(name) or name in _TAKEN:
+            raise ValueError(f"it needs letters, digits and _.@-, and none of {', '.join(_TAKEN)}")
+        return name
+
+    @field_validator("token")
+    @classmethod
+    def _strong(cls, token: SecretStr) -> SecretStr:
+        if not _TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError(
+                f"it has {len(token)} characters and needs at least {_SHORTEST} visible ASCII ones; "
+                "`openssl rand -hex 24` makes one"
+            )
+        return token
 
 
-def _came(value: Any) -> str:
-    """The value, unless it could be a token that slipped into the wrong place."""
-    short = isinstance(value, str) and len(value) < _SHORTEST
-    return repr(value) if short else kind(value)
+_ENTRIES = TypeAdapter(Annotated[list[_Entry], Field(min_length=1)])
+
+
+def _explain(error: ValidationError, what: str) -> str:
+    """The first fault, without what came: a token may have slipped into any place."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    entry, *key = fault["loc"] or ("",)
+    if not key:
+        return f"{f'entry {int(entry) + 1}' if entry != '' else 'it'} is not what was expected: {what}"
+    if fault["type"] == "extra_forbidden":
+        return f"entry {int(entry) + 1} has an unknown key; known: {', '.join(_Entry.model_fields)}"
+    said = fault["msg"].removeprefix("Value error, ")
+    return f"entry {int(entry) + 1}: {key[0]}: {said}" + ("; write it in quotes" if "string" in said else "")
 
 
 def _digest_of(token: str) -> str:

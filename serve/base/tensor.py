@@ -30,6 +30,8 @@ DATATYPES: dict[str, np.dtype[np.generic]] = {
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(np.object_),
 }
+# What JSON cannot carry exactly, by the protocol.
+BINARY_ONLY = frozenset({"FP16", "BF16"})
 # All its bits are set in NaN and in infinity, and in no number.
 _BF16_EXPONENT = np.uint16(0x7F80)
 _NAMES = {dtype: name for name, dtype in DATATYPES.items() if name != "BF16"}

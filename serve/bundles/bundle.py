@@ -9,7 +9,6 @@ A bundle is written whole or not at all, and a file is read only together with i
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -21,6 +20,7 @@ from pydantic import Field, JsonValue, ValidationError
 from serve.base.errors import InvalidBundle
 from serve.base.record import Record, explain
 from serve.base.tensor import Signature
+from serve.base.whole_file import write_whole
 from serve.bundles.figures import Figures
 
 MANIFEST = "bundle.json"
@@ -190,8 +190,8 @@ def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) ->
         new = scratch / "new"
         new.mkdir()
         for path, content in contents.items():
-            _write_synced(new / path, content)
-        _write_synced(new / MANIFEST, _manifest(bundle))
+            write_whole(new / path, content, synced=True)
+        write_whole(new / MANIFEST, _manifest(bundle), synced=True)
         if folder.exists():
             folder.rename(scratch / "old")
         new.rename(folder)
@@ -205,18 +205,8 @@ def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) ->
 
 def write_manifest(folder: Path, bundle: Bundle) -> None:
     """Replace what is said of the bundle in `folder`, whole or not at all; its files stay as they are."""
-    scratch = folder / f".{MANIFEST}.tmp"
-    scratch.unlink(missing_ok=True)
-    _write_synced(scratch, _manifest(bundle))
-    os.replace(scratch, folder / MANIFEST)
+    write_whole(folder / MANIFEST, _manifest(bundle), synced=True)
 
 
 def _manifest(bundle: Bundle) -> bytes:
     return bundle.model_dump_json(indent=2).encode() + b"\n"
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    with path.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -22,6 +22,8 @@ from serve.engine.closeness import (
 )
 from serve.engine.meaning import are_shares, breaks_form, read_meaning
 
+# Of a name of a class, in letters.
+_LONGEST_NAME = 40
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -130,16 +132,20 @@ def worst(outputs: Sequence[Differences]) -> Differences:
     )
 
 
-def describe(task: Task, output: NDArray[np.generic], cosine: float | None) -> str:
+def describe(
+    task: Task, output: NDArray[np.generic], cosine: float | None, classes: Sequence[str] = ()
+) -> str:
     """One row of an output in short words: the top class and its share, or the cosine to the baseline's, or
-    the value itself."""
+    the value itself. Classes are told by their names, where there are as many as scores, or by number."""
     if output.dtype.kind == "f" and output.size > 1 and cosine is not None:
         if task == "embedding":
             return f"cosine {cosine:.3g}"
         with np.errstate(all="ignore"):
             scores = output.reshape(-1, output.shape[-1]).astype(np.float64)
             tops, shares = scores.argmax(-1), np.exp(log_shares(scores, are_shares(scores))).max(-1)
-        shown = ", ".join(f"{top} ({share:.2f})" for top, share in zip(tops[:4], shares[:4], strict=True))
+        names = [name[:_LONGEST_NAME] for name in classes] if len(classes) == scores.shape[-1] else None
+        told = [top if names is None else names[top] for top in tops[:4]]
+        shown = ", ".join(f"{top} ({share:.2f})" for top, share in zip(told, shares[:4], strict=True))
         return shown + (", ..." if len(tops) > 4 else "")
     return f"{output.tolist()}"[:60]
 

@@ -151,6 +151,7 @@ class Registry:
                 model.begin_census = partial(self._journal.census, loaded.name)
             model.tallies = {} if old is None else old.tallies
         model.shadows.meanings = {item.name: item.meaning for item in bundle.figures.quality.outputs}
+        model.shadows.classes = labels
         failed = len(failures)
         served = await self._variants(model, loaded, failures)
         if loaded.routes.baseline not in served:

@@ -44,6 +44,8 @@ class Shadow:
         self.census: Census | None = None
         # Of the outputs, by their names, as far as they are known.
         self.meanings: Mapping[str, Meaning] = {}
+        # Their names; empty: they have none.
+        self.classes: Sequence[str] = ()
         self._task = task
         self._joining = variant.queue.joining
         self._settings = settings
@@ -150,10 +152,12 @@ class Shadow:
                 add_copies(copies, Copies(slices={copy.slice: whole.part(rows).sums([copy.rows])}))
             if len(shown) < _SHOWN:
                 for name, differences in outputs.items():
+                    # Names are of the first output's classes.
+                    named = self.classes if name == self._joining.signature.outputs[0].name else ()
                     for row in np.flatnonzero(differences.differing[rows])[:1] + rows.start:
                         cosine = None if differences.cosine is None else float(differences.cosine[row])
                         words = [
-                            describe(self._task, array[name][row], against)
+                            describe(self._task, array[name][row], against, named)
                             for array, against in ((mine, None if cosine is None else 1.0), (theirs, cosine))
                         ]
                         shown.append(self._show(copy, name, *words))
@@ -206,6 +210,8 @@ class Shadows:
     def __init__(self, task: Task, settings: Settings) -> None:
         # Of the outputs, as the export of the baseline that is served now has read them.
         self.meanings: Mapping[str, Meaning] = {}
+        # The names of its classes.
+        self.classes: Sequence[str] = ()
         self._task = task
         self._settings = settings
         self._shadows: dict[str, Shadow] = {}
@@ -227,6 +233,7 @@ class Shadows:
                 self._shadows[name] = Shadow(served[name], self._task, self._settings)
             watched = census is not None and census.watch.candidate == name
             self._shadows[name].meanings = self.meanings
+            self._shadows[name].classes = self.classes
             self._shadows[name].share = share
             self._shadows[name].census = census if watched else None
 

@@ -6,8 +6,9 @@ more."""
 
 import json
 import math
-import os
 from pathlib import Path
+
+from serve.base.whole_file import write_whole
 
 # The shape of each input, in the signature's order.
 Shape = tuple[tuple[int, ...], ...]
@@ -56,9 +57,7 @@ def shapes_path(bundle: Path, model: str) -> Path:
 
 def write_shapes(path: Path, shapes: Shapes) -> None:
     """Put them into the file, whole or not at all. Raises OSError."""
-    temporary = path.with_name(f"{path.name}.new")
-    temporary.write_text(json.dumps(shapes.known))
-    os.replace(temporary, path)
+    write_whole(path, json.dumps(shapes.known))
 
 
 def read_shapes(path: Path) -> tuple[Shape, ...]:

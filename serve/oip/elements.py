@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.base.errors import InvalidRequest, ModelFailed
-from serve.base.tensor import TensorSpec
+from serve.base.tensor import BINARY_ONLY, TensorSpec
 from serve.base.wording import kind, name_kind
 
-# What JSON cannot carry exactly, by the protocol.
-BINARY_ONLY = {"FP16", "BF16"}
 # What an element may be in JSON, by the numpy kind of its datatype.
 _ACCEPTED: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "O": {str}}
 # The datatypes of JSON that are not text, as the module `struct` calls them.

@@ -5,10 +5,9 @@ from functools import lru_cache
 from typing import Any
 
 from serve.base.errors import InvalidRequest
-from serve.base.tensor import Signature, TensorSpec
+from serve.base.tensor import BINARY_ONLY, Signature, TensorSpec
 from serve.base.wording import brief
 from serve.engine.request import RequestedOutput
-from serve.oip.elements import BINARY_ONLY
 
 _UNRANKED = {"BOOL", "BYTES", "BF16"}
 

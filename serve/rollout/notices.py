@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
+from serve.base.whole_file import write_whole
 from serve.counting.breaker import Trip
 
 _log = logging.getLogger("counterweight.control")
@@ -25,11 +26,9 @@ class Notices:
         if path.exists():
             # Who was first has aborted it.
             return True
-        temporary = path.with_suffix(".new")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            temporary.write_text(json.dumps(asdict(trip)))
-            temporary.replace(path)
+            write_whole(path, json.dumps(asdict(trip)))
         except OSError as error:
             _log.error("other gateways cannot be told of the abort of %s: %s", trip.rollout, error)
             return False

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from serve.base.whole_file import write_whole
 from serve.rollout.trail.trail import Change
 
 _log = logging.getLogger("counterweight.controller")
@@ -32,10 +33,8 @@ class Outbox:
         lines = tuple(change.model_dump_json() for change in changes)
         if lines == self._held:
             return
-        temporary = self._path.with_suffix(".new")
         try:
-            temporary.write_text("".join(f"{line}\n" for line in lines))
-            temporary.replace(self._path)
+            write_whole(self._path, "".join(f"{line}\n" for line in lines))
         except OSError as error:
             _log.error("what is in force and not written yet cannot be kept for the next keeper: %s", error)
         else:

@@ -275,7 +275,7 @@ def test_a_full_disk_keeps_no_route_from_the_gateways(
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
             view = await start(keeper)
             with monkeypatch.context() as full:
-                full.setattr(Path, "write_text", fail)
+                full.setattr(Path, "replace", fail)
                 await keeper.command("act", view.rollout.rollout, "abort", ActWanted(), "ann")
                 await gateway.report()
                 heard = linear(gateway).watch, linear(gateway).routes.shadows

@@ -26,7 +26,7 @@ STEPS: dict[str, type[Record]] = {
     "quantize": Quantize,
     "half": Half,
 }
-NONE = ("needed", "-")
+NONE = ("required", "-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +119,7 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
         assert set(said[step]) == set(fields), step
         for name, field in fields.items():
             if said[step][name] in NONE:
-                expected = field.is_required() if said[step][name] == "needed" else field.default is None
+                expected = field.is_required() if said[step][name] == "required" else field.default is None
                 assert expected, f"{step}.{name}"
             else:
                 default = field.get_default(call_default_factory=True)

@@ -13,7 +13,8 @@ import yaml
 from export.errors import ExportFailed, InvalidData, InvalidSource, StepFailed
 from export.pipeline import ExportOutcome, run
 from serve.base.errors import UnknownVariant
-from serve.bundles import bundle as bundles
+from serve.base.whole_file import write_whole
+from serve.bundles.bundle import MANIFEST
 from serve.bundles.figures import Estimate
 from tests.export.conftest import timeless
 
@@ -136,14 +137,13 @@ def test_an_interrupt_while_writing_leaves_nothing(
     write_recipe: Callable[..., Path], finished_work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C between the graph and the manifest is as if the export had never been."""
-    write = bundles._write_synced
 
-    def interrupt(path: Path, content: bytes) -> None:
-        if path.name == bundles.MANIFEST and finished_work in path.parents:
+    def interrupt(path: Path, content: bytes | str, *, synced: bool = False) -> None:
+        if path.name == MANIFEST and finished_work in path.parents:
             raise KeyboardInterrupt
-        write(path, content)
+        write_whole(path, content, synced=synced)
 
-    monkeypatch.setattr(bundles, "_write_synced", interrupt)
+    monkeypatch.setattr("serve.bundles.bundle.write_whole", interrupt)
     with pytest.raises(KeyboardInterrupt):
         run(write_recipe(), finished_work)
     assert listing(finished_work / "tiny") == [".work"]

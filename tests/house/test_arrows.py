@@ -1,4 +1,6 @@
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,8 +10,16 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("serve", "export", "deployments", "loadtests")
 # Which of our rooms a room may import, besides itself.
 DOORS = {"serve": set(), "export": {"serve"}, "deployments": {"serve"}, "loadtests": {"serve"}}
-# What a load test may import of `serve`: pure data. All else it asks over HTTP.
-DATA = ("serve.base.",)
+# What a load test may import of `serve`: data and the arithmetic on them. All else it asks over HTTP.
+DATA = (
+    "serve.base.",
+    "serve.rollout.evidence.evalues",
+    "serve.rollout.judging.guard_figure",
+    "serve.rollout.state.",
+    "serve.rollout.trail.qualification",
+)
+# What no such module brings along.
+SERVERS = {"grpc", "onnxruntime", "ray", "sqlalchemy", "starlette", "tokenizers", "uvicorn"}
 # The one room that may name a heavy package.
 OWNERS = {"torch": "export", "torch_pruning": "export", "ray": "deployments", "locust": "loadtests"}
 # The order inside `serve/`, lowest first. A folder imports only folders of lower lines.
@@ -63,6 +73,17 @@ def test_a_load_test_imports_only_data_of_serve(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("serve."):
             assert node.module.startswith(DATA), node.module
+
+
+def test_the_data_of_serve_bring_no_server_along() -> None:
+    """In a fresh interpreter that imports all of them."""
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in SOURCES]
+    modules = [name for name in names if name.startswith(DATA) and not name.endswith("__init__")]
+    script = f"import sys, {', '.join(modules)}; print(*{SERVERS!r} & sys.modules.keys())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
+    )
+    assert (len(modules) > 10, done.stdout.split()) == (True, [])
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))

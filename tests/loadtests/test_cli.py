@@ -11,9 +11,9 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from loadtests.cli import loadtest
-from loadtests.errors import LoadTestError
 from loadtests.report import LoadReport
 from loadtests.sending.client import Client
+from serve.base.errors import CounterweightError
 from tests.loadtests.command import ROOT, Finished, run_loadtest, start_loadtest
 from tests.loadtests.known import MODEL, Behaviour, open_known
 from tests.loadtests.reports import make_failed, make_invalid, make_report
@@ -122,13 +122,13 @@ _MODEL = ("--model", MODEL)
         ("compare", ["good", "good"], "'good' is pinned twice"),
         ("run", ["--rate", "0"], "the profile sends nothing"),
         ("run", ["--duration", "inf"], "profile.*came: inf"),
-        ("run", ["--profile", "0:10,60"], "--profile: '60' is no point"),
+        ("run", ["--profile", "0:10,60"], "--profile: '60' is not a point"),
         ("run", ["--profile", "5:10,60:10"], "begin with 0"),
         ("run", ["--set", "p99=50"], "its unit is missing: write p99_ms"),
         ("run", ["--json", "/missing/x"], "--json /missing/x: there is no folder /missing"),
         ("soak", ["--records", "/missing/x"], "--records /missing/x: there is no folder /missing"),
         ("run", ["--html", "x", "--junit", "x"], "--html and --junit both name x"),
-        ("capacity", [], "a capacity is one under a limit; give it with --set p99_ms=50"),
+        ("capacity", [], "a latency limit; give p99_ms with --set p99_ms=50"),
         ("run", ["--inputs", "/missing.npz"], "/missing.npz"),
         ("run", ["--token-file", "/missing"], "/missing: .*--token-file"),
     ],
@@ -137,7 +137,7 @@ def test_bad_input_is_refused_at_the_door(
     url: str, command: str, arguments: list[str], complaint: str
 ) -> None:
     """Each has its sentence and exit code 2, before anything is sent."""
-    with pytest.raises(LoadTestError, match=complaint) as refused:
+    with pytest.raises(CounterweightError, match=complaint) as refused:
         loadtest([command, url, *_MODEL, *arguments])
     assert refused.value.exit_code == 2
     assert "locust" not in sys.modules
@@ -147,7 +147,7 @@ def test_a_refusal_is_printed_and_ends_with_2() -> None:
     """One line on standard error, and no traceback."""
     finished = run_loadtest("run", "host:80", "--model", MODEL)
     assert finished.code == 2
-    assert "'host:80' is no server's address" in finished.err
+    assert "'host:80' is not a server's address" in finished.err
     assert len(finished.err.splitlines()) == 1
 
 

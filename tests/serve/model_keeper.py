@@ -5,7 +5,6 @@ from typing import Any
 
 from sqlalchemy import func, update
 
-from serve.base.routing import Routes
 from serve.bundles.bundle import sha256
 from serve.control.at_once import AtOnce
 from serve.control.commands import Commands
@@ -16,14 +15,14 @@ from serve.rollout.controller import Controller
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.latency_limits import steady_of
 from serve.rollout.outbox import Outbox
-from serve.rollout.situation import Situation
 from serve.rollout.state.policy import Policy
-from serve.rollout.state.rollout import Rollout, RolloutPlan, fix_limits, start
+from serve.rollout.state.rollout import RolloutPlan, fix_limits, start
 from serve.rollout.store.schema import TRAIL
 from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail.qualification import Qualification, QualificationOutcome, Stage
 from serve.rollout.trail.trail import Entry
+from tests.serve.kept_model import KeptModel
 
 # 2026-11-22, half past three in the afternoon, UTC.
 NOW_S = 1_795_361_400.0
@@ -46,7 +45,7 @@ class FixedClock(SteadyClock):
         self.shown_s = max(self.shown_s, written_s)
 
 
-class ModelKeeper:
+class ModelKeeper(KeptModel):
     """Keeps the rollouts of one model in a SQLite file. What it does happens `ago_s` seconds before NOW_S."""
 
     def __init__(
@@ -54,7 +53,7 @@ class ModelKeeper:
     ) -> None:
         """Open the store in `folder`, or make it. `plan` is that of the rollouts that `begin` starts; its
         digests are those of all variants that are loaded."""
-        self.plan = plan
+        self.plan, self.model = plan, plan.model
         self.clock = FixedClock(NOW_S - ago_s)
         self.store = Store(f"sqlite:///{folder}/rollouts.db", "keeper")
         self._timeline = timeline or Timeline()
@@ -63,27 +62,6 @@ class ModelKeeper:
         self.commands = Commands(self.controller, self.store, self._timeline)
         self._at_once = AtOnce(self.controller)
         self.controller.settle(plan.model, plan.baseline, plan.digests, None)
-
-    def kill(self) -> None:
-        """Close the database and keep the lease, as kill -9 does."""
-        self.store._engine.dispose()
-
-    @property
-    def situation(self) -> Situation:
-        """What it knows of the model."""
-        return self.controller.situations[self.plan.model]
-
-    @property
-    def routes(self) -> Routes:
-        """Those in force."""
-        return self.situation.routes
-
-    @property
-    def rollout(self) -> Rollout:
-        """The last one."""
-        rollout = self.situation.present.rollout
-        assert rollout is not None
-        return rollout
 
     @property
     def running(self) -> bool:

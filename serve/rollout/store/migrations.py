@@ -1,4 +1,5 @@
-"""Migrations: what leads from each version of the store's schema to the next."""
+"""Migrations: what leads from each version of the store's schema to the next. A new store is made at once
+from the tables in schema.py, so a migration comes with a change there."""
 
 # In words that both databases know. Only appended to.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (

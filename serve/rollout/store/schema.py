@@ -13,6 +13,7 @@ from sqlalchemy import (
     Connection,
     Double,
     Engine,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -44,37 +45,41 @@ TRAIL = Table(
     Column("number", Integer, primary_key=True),
     Column("rollout", Text),
     Column("revision", Integer),
-    Column("content", Text),
-    Column("digest", Text),
+    Column("content", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Index("trail_rollout", "rollout"),
 )
 # What each rollout has seen so far: one row, replaced. What a verdict was computed from is in the trail.
 EVIDENCE = Table(
     "evidence",
     _TABLES,
     Column("rollout", Text, primary_key=True),
-    Column("content", Text),
+    Column("content", Text, nullable=False),
     # None: written without a key.
     Column("seal", Text),
 )
 # One row.
-LEASE = Table("lease", _TABLES, Column("keeper", Text), Column("until_s", Double))
+LEASE = Table(
+    "lease", _TABLES, Column("keeper", Text, nullable=False), Column("until_s", Double, nullable=False)
+)
 # What a person may say of later: one row for each request of a rollout that asks for feedback.
 ANSWERED = Table(
     "answered",
     _TABLES,
     Column("model", Text, primary_key=True),
     Column("id", LargeBinary, primary_key=True),
-    Column("rollout", Text),
-    Column("step", Integer),
-    Column("split", Double),
-    Column("sticky", Boolean),
-    Column("candidate", Boolean),
-    Column("at_s", Double),
+    Column("rollout", Text, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("split", Double, nullable=False),
+    Column("sticky", Boolean, nullable=False),
+    Column("candidate", Boolean, nullable=False),
+    Column("at_s", Double, nullable=False),
     # Whether the answer was right; none: nobody has said so.
     Column("outcome", Boolean),
     # The class on top of the answer, and in the shadow of the candidate's.
     Column("top", Integer),
     Column("other", Integer),
+    Index("answered_age", "model", "at_s"),
 )
 # How many answers of a second were labelled, and how many of those were wrong.
 LABELS = Table(
@@ -86,10 +91,11 @@ LABELS = Table(
     Column("split", Double, primary_key=True),
     Column("sticky", Boolean, primary_key=True),
     Column("second", BigInteger, primary_key=True),
-    Column("baseline", Integer),
-    Column("candidate", Integer),
-    Column("baseline_wrong", Integer),
-    Column("candidate_wrong", Integer),
+    Column("baseline", Integer, nullable=False),
+    Column("candidate", Integer, nullable=False),
+    Column("baseline_wrong", Integer, nullable=False),
+    Column("candidate_wrong", Integer, nullable=False),
+    Index("labels_rollout", "rollout"),
 )
 # Labels of requests of the shadow, by the class that they say.
 MATCHED = Table(
@@ -98,10 +104,10 @@ MATCHED = Table(
     Column("model", Text, primary_key=True),
     Column("rollout", Text, primary_key=True),
     Column("label", Integer, primary_key=True),
-    Column("labelled", Integer),
-    Column("baseline_alone", Integer),
-    Column("candidate_alone", Integer),
-    Column("neither", Integer),
+    Column("labelled", Integer, nullable=False),
+    Column("baseline_alone", Integer, nullable=False),
+    Column("candidate_alone", Integer, nullable=False),
+    Column("neither", Integer, nullable=False),
 )
 # Labels that came before their requests were known.
 HELD = Table(
@@ -111,7 +117,7 @@ HELD = Table(
     Column("id", LargeBinary, primary_key=True),
     Column("correct", Boolean),
     Column("label", Integer),
-    Column("told_s", Double),
+    Column("told_s", Double, nullable=False),
 )
 # Of the rows of those tables that are of one rollout: how many they are, the sum of their numbers, which is
 # hexadecimal, and a seal; see serve/rollout/store/row_seals.py.
@@ -120,12 +126,12 @@ ROW_SEALS = Table(
     _TABLES,
     Column("model", Text, primary_key=True),
     Column("name", Text, primary_key=True),
-    Column("rollout", Text),
-    Column("number", Integer),
-    Column("total", Text),
-    Column("seal", Text),
+    Column("rollout", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("total", Text, nullable=False),
+    Column("seal", Text, nullable=False),
 )
-_VERSION = Table("schema_version", _TABLES, Column("version", Integer))
+_VERSION = Table("schema_version", _TABLES, Column("version", Integer, nullable=False))
 
 # Older ones have no seals of evidence.
 _SEALED = 4
@@ -207,8 +213,9 @@ def _migrate(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
         if not inspect(connection).has_table(_VERSION.name):
-            connection.execute(text("CREATE TABLE schema_version (version INTEGER NOT NULL)"))
-            connection.execute(insert(_VERSION).values(version=0))
+            _TABLES.create_all(connection)
+            connection.execute(insert(LEASE).values(keeper="", until_s=0.0))
+            connection.execute(insert(_VERSION).values(version=len(MIGRATIONS)))
         version = connection.execute(select(_VERSION.c.version)).scalar_one()
         if version > len(MIGRATIONS):
             raise StoreFailed(

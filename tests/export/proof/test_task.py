@@ -60,7 +60,7 @@ def test_shapes_of_a_task_pass(task: Task, shape: tuple[Any, ...]) -> None:
 )
 def test_another_shape_is_refused_with_a_way_out(task: Task, shape: tuple[Any, ...], form: str) -> None:
     """Which numbers of any shape have."""
-    with pytest.raises(ExportFailed, match=f"task {task} takes {form}.*write `task: regression`"):
+    with pytest.raises(ExportFailed, match=f"the task is {task}; .*{task} {form}.*write `task: regression`"):
         require_task(task, output(*shape), data_of(), ())
 
 
@@ -90,3 +90,19 @@ def test_each_score_has_a_name_or_none_has(shape: tuple[Any, ...]) -> None:
     """With both numbers."""
     with pytest.raises(ExportFailed, match="2 classes have a name, from bad to good, and the output y has"):
         require_task("classification", output(*shape), data_of(), ("bad", "good"))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        (("batch", 1, "height", "width"), "that fits none of these"),
+        (("batch", "tokens", 5), "that fits token_classification"),
+        (("batch", 384, 384), "that fits token_classification"),
+    ],
+    ids=str,
+)
+def test_the_tasks_that_there_are_and_those_that_fit_are_named(shape: tuple[Any, ...], words: str) -> None:
+    """A map of pixels, as of a detector of text, fits none."""
+    forms = r"classification \[batch, classes\], token_classification .* embedding \[batch, width\]"
+    with pytest.raises(ExportFailed, match=f"{forms}.*{words}"):
+        require_task("classification", output(*shape), data_of(), ())

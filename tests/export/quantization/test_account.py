@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from export.errors import StepFailed
 from export.step import Quantize
 from export.steps.quantize import quantize
 from tests.export.graphs import (
@@ -163,23 +164,63 @@ def test_a_table_that_multiplies_too_is_in_the_file_twice(operator: str, method:
     assert whole["stays_float"] == {}
 
 
-def test_weights_of_graphs_inside_nodes_count_as_floats(tmp_path: Path) -> None:
-    """Of 3 x 64 numbers those of the outer product become integers; the inner ones are named."""
+def with_branches(outer: bool) -> bytes:
+    """A product, or none, in front of an If of which each branch has a product and a large table."""
     build = Builder()
-    build.add("MatMul", "x", build.weight("outer", 8, 8), output="h")
+    if outer:
+        build.add("MatMul", "x", build.weight("outer", 8, 8), output="h")
+    else:
+        build.add("Relu", "x", output="h")
     inner = helper.make_tensor_value_info("z", TensorProto.FLOAT, None)
-    weight = numpy_helper.from_array(np.eye(8, dtype=np.float32), "inner")
+    held = [
+        numpy_helper.from_array(np.eye(8, dtype=np.float32), "inner"),
+        numpy_helper.from_array(np.ones((512, 8), np.float32), "table"),
+    ]
+    nodes = [
+        helper.make_node("Gather", ["table", "largest"], ["row"], "lookup"),
+        helper.make_node("MatMul", ["h", "inner"], ["product"], "product"),
+        helper.make_node("Mul", ["row", "product"], ["z"], "both"),
+    ]
     branches = {
-        name: helper.make_graph(
-            [helper.make_node("MatMul", ["h", "inner"], ["z"], "product")], name, [], [inner], [weight]
-        )
-        for name in ("then_branch", "else_branch")
+        name: helper.make_graph(nodes, name, [], [inner], held) for name in ("then_branch", "else_branch")
     }
+    build.add("ArgMax", "x", output="largest", axis=1, keepdims=0)
     build.constant("zero", np.float32(0))
     above = build.add("Greater", build.add("ReduceMax", "x", keepdims=0), "zero")
     build.nodes.append(helper.make_node("If", [above], ["y"], "if", **branches))
     given = [value("x", TensorProto.FLOAT, "batch", 8)]
+    return build.finish(given, [value("y", TensorProto.FLOAT, "batch", 8)])
+
+
+@pytest.mark.parametrize("method", ["static", "dynamic", "weights"])
+def test_weights_of_graphs_inside_nodes_count_as_floats(method: str, tmp_path: Path) -> None:
+    """Of 64 + 2 x (64 + 4096) numbers those of the outer product become integers; inner layers are named."""
+    note = note_of(with_branches(True), random_rows((8,)), tmp_path, method=method)
+    assert note["integers"]["weight_bytes"] == pytest.approx(64 / 8384, abs=1e-4)
+    assert note["stays_float"] == {
+        "it stands in a graph inside If 'if'": ["lookup", "product", "lookup", "product"]
+    }
+
+
+def test_a_graph_whose_layers_all_stand_inside_nodes_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """There is nothing else that could become integers."""
+    with pytest.raises(StepFailed, match="4 more: it stands in a graph inside If 'if'"):
+        note_of(with_branches(False), random_rows((8,)), tmp_path, method="static")
+
+
+@pytest.mark.parametrize("method", ["static", "weights"])
+def test_weights_of_float64_count_by_their_bytes(method: str, tmp_path: Path) -> None:
+    """256 of 256 + 8 x 64 bytes become integers; the layer that has the others is named with the reason."""
+    build = Builder()
+    h = build.add("MatMul", "x", build.weight("single.weight", 8, 8))
+    build.constant("double.weight", np.random.default_rng(0).normal(0, 1, (8, 8)))
+    h = build.add("MatMul", build.add("Cast", h, to=int(TensorProto.DOUBLE)), "double.weight")
+    build.add("Cast", h, output="y", to=int(TensorProto.FLOAT))
+    given = [value("x", TensorProto.FLOAT, "batch", 8)]
     graph = build.finish(given, [value("y", TensorProto.FLOAT, "batch", 8)])
-    note = note_of(graph, random_rows((8,)), tmp_path, method="weights")
-    assert note["integers"]["weight_bytes"] == pytest.approx(64 / 192, abs=0.01)
-    assert note["stays_float"] == {"it stands in a graph inside If 'if'": ["product", "product"]}
+    note = note_of(graph, random_rows((8,)), tmp_path, method=method)
+    assert note["integers"]["weight_bytes"] == round(256 / 768, 6)
+    assert note["mostly_float"].startswith("integers are 33.33% of the bytes of weights")
+    assert note["stays_float"] == {
+        "its weights are float64, and only float32 ones become integers": ["double"]
+    }

@@ -176,7 +176,7 @@ def test_the_file_is_replaced_whole(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as fault:
-        fault.setattr("export.report.report.os.replace", full)
+        fault.setattr(Path, "replace", full)
         with pytest.raises(OSError, match="No space"):
             write_report(path, recipe, bundles, {}, data)
     assert path.read_text() == "the old one"

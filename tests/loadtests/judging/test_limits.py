@@ -77,8 +77,8 @@ def test_an_impossible_value_is_told(path: Path, line: str, told: str) -> None:
     [
         (b"- 1\n", r"holds list, expected names with values, such as p99_ms: 50"),
         (b"fast", r"holds str, expected names with values"),
-        (b"a: [1\n", r"is no YAML: "),
-        (b"p99_ms: 2026-99-99\n", r"is no YAML: month"),
+        (b"a: [1\n", r"is not YAML: "),
+        (b"p99_ms: 2026-99-99\n", r"is not YAML: month"),
         (b"p99_ms: \xff", r"cannot read the limits .*utf-8"),
     ],
 )
@@ -101,7 +101,7 @@ def test_a_missing_file_is_told(path: Path) -> None:
         ("p99_ms", "--set 'p99_ms' sets nothing; write --set NAME=VALUE, such as p99_ms=50"),
         ("p99=50", "--set: no limit is called 'p99'; its unit is missing: write p99_ms"),
         ("p99_ms=fast", "--set: p99_ms: "),
-        ("p99_ms=[", "--set 'p99_ms=[': the value is no YAML: "),
+        ("p99_ms=[", "--set 'p99_ms=[': the value is not YAML: "),
     ],
 )
 def test_a_bad_word_is_told(word: str, told: str) -> None:

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from loadtests.errors import LoadTestError
 from loadtests.qualify.cli import qualify as command
-from serve.base.errors import StoreFailed
+from serve.base.errors import CounterweightError, StoreFailed
 from tests.loadtests.qualify.conftest import Qualify
 from tests.loadtests.qualify.test_stages import GOOD
 from tests.loadtests.server import METADATA
@@ -20,18 +19,18 @@ Make = Callable[..., Qualify]
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        ([], "nobody is qualified without a latency limit; give p99_ms in --limits, or --set p99_ms=50"),
+        ([], "a latency limit; give p99_ms in --limits"),
         (["--set", "p99=50"], "no limit is called 'p99'; its unit is missing: write p99_ms"),
-        (["--set", "p99_ms=50", "--url", "host:80"], "is no server's address"),
+        (["--set", "p99_ms=50", "--url", "host:80"], "is not a server's address"),
         (["--html", "/missing/page.html"], "--html /missing/page.html: there is no folder /missing"),
-        (["--json", "/tmp"], "--json /tmp is no file that can be replaced"),
-        (["--set", "p99_ms=50", "--token-file", "/missing"], "give --token-file a file with a token in it"),
+        (["--json", "/tmp"], "--json /tmp is not a regular file"),
+        (["--set", "p99_ms=50", "--token-file", "/missing"], "give --token-file a file"),
         (["--limits", "/missing.yaml"], "cannot read the limits /missing.yaml"),
     ],
 )
 def test_bad_arguments_are_refused(arguments: list[str], complaint: str) -> None:
     """Each has its sentence, before the server is asked for anything."""
-    with pytest.raises(LoadTestError, match=complaint) as refused:
+    with pytest.raises(CounterweightError, match=complaint) as refused:
         command(["linear", "--to", "light", *arguments])
     assert refused.value.exit_code == 2
 
@@ -88,7 +87,7 @@ def test_a_record_that_the_server_does_not_take_is_an_error(qualify: Make) -> No
     mine.endpoint.control.before = refuse
     finished = mine.run("--json", str(mine.folder / "found.json"), "--html", str(mine.folder / "found.html"))
     assert finished.code == 2
-    assert "the record is not in the server's trail" in finished.err
+    assert "the record could not be written to the server's trail" in finished.err
     assert "the disk is full" in finished.err
     assert finished.out.startswith("QUALIFIED: ")
     assert json.loads((mine.folder / "found.json").read_text())["outcome"] == "QUALIFIED"

@@ -1,7 +1,8 @@
 import pytest
 
-from loadtests.qualify.qualification_record import Fitness, StageRecord, conclude
+from loadtests.qualify.qualification_record import StageRecord, conclude
 from loadtests.report import CheckOutcome
+from serve.rollout.trail.qualification import QualificationOutcome as Outcome
 from tests.loadtests.qualify.found import make_found, stage
 
 PASS, FAIL, INVALID = CheckOutcome.PASS, CheckOutcome.FAIL, CheckOutcome.INVALID
@@ -13,20 +14,24 @@ QUALITY, CAPACITY, SHADOW, CANARY = (
 @pytest.mark.parametrize(
     ("stages", "fitness", "binding"),
     [
-        ((QUALITY, CAPACITY, SHADOW, CANARY), Fitness.QUALIFIED, "quality: guard 0"),
-        ((QUALITY, CAPACITY, stage("shadow", FAIL)), Fitness.NOT_QUALIFIED, "shadow: guard 0"),
-        ((QUALITY, stage("capacity", INVALID), SHADOW, CANARY), Fitness.INVALID, "capacity: guard 0"),
+        ((QUALITY, CAPACITY, SHADOW, CANARY), Outcome.QUALIFIED, "quality: guard 0"),
+        ((QUALITY, CAPACITY, stage("shadow", FAIL)), Outcome.NOT_QUALIFIED, "shadow: guard 0"),
+        (
+            (QUALITY, stage("capacity", INVALID), SHADOW, CANARY),
+            Outcome.INVALID,
+            "capacity: guard 0",
+        ),
         (
             (QUALITY, stage("capacity", INVALID), stage("shadow", PASS, FAIL)),
-            Fitness.NOT_QUALIFIED,
+            Outcome.NOT_QUALIFIED,
             "shadow: guard 1",
         ),
-        ((QUALITY, CAPACITY), Fitness.INVALID, None),
+        ((QUALITY, CAPACITY), Outcome.INVALID, None),
     ],
     ids=["all good", "one failed", "one undecided", "failed and undecided", "missing"],
 )
 def test_the_stages_come_to_one_word(
-    stages: tuple[StageRecord, ...], fitness: Fitness, binding: str | None
+    stages: tuple[StageRecord, ...], fitness: Outcome, binding: str | None
 ) -> None:
     """A sound no is a no, whatever became of the others; a yes needs all four."""
     assert conclude(stages, complete=True)[:2] == (fitness, binding)
@@ -35,7 +40,7 @@ def test_the_stages_come_to_one_word(
 def test_the_one_that_came_closest_binds() -> None:
     """Of all that passed, over all stages."""
     stages = (QUALITY, stage("capacity", PASS, PASS), SHADOW, CANARY)
-    assert conclude(stages, complete=True) == (Fitness.QUALIFIED, "capacity: guard 1", ())
+    assert conclude(stages, complete=True) == (Outcome.QUALIFIED, "capacity: guard 1", ())
 
 
 def test_what_is_bad_is_told_before_what_is_undecided() -> None:
@@ -47,12 +52,12 @@ def test_what_is_bad_is_told_before_what_is_undecided() -> None:
 def test_what_was_ended_early_is_undecided() -> None:
     """Even with four stages that passed so far."""
     found = conclude((QUALITY, CAPACITY, SHADOW, CANARY), complete=False)
-    assert found == (Fitness.INVALID, None, ("it was ended early",))
+    assert found == (Outcome.INVALID, None, ("it was ended early",))
 
 
 def test_a_failure_stands_though_it_was_ended_early() -> None:
     """What was shown was shown."""
-    assert conclude((QUALITY, stage("capacity", FAIL)), complete=False)[0] is Fitness.NOT_QUALIFIED
+    assert conclude((QUALITY, stage("capacity", FAIL)), complete=False)[0] is Outcome.NOT_QUALIFIED
 
 
 def test_a_record_comes_back_from_its_json() -> None:

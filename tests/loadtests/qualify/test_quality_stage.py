@@ -88,13 +88,11 @@ def test_what_its_floor_rejected_fails() -> None:
 
 
 def test_figures_of_another_version_than_is_served_prove_nothing() -> None:
-    """Neither good nor bad."""
+    """If the repository holds another version than the served one, the stage is INVALID."""
     stage = check(digest="f" * 64)
     assert stage.outcome is CheckOutcome.INVALID
-    assert stage.reasons == (
-        "version: another version stands in the repository than is served; "
-        "wanted: the same: load the new one, or export again",
-    )
+    assert len(stage.reasons) == 1
+    assert stage.reasons[0].startswith("version: ")
 
 
 @pytest.mark.parametrize(

@@ -48,17 +48,17 @@ def test_capacity_is_a_table_and_every_probe_is_folded() -> None:
 def test_gates_and_guards_are_folded() -> None:
     """With how many of them held."""
     html = _html(markdown(make_failed()))
-    assert "<details><summary>Gates: may the figures be trusted? 3 of 3 held</summary>" in html
-    assert "<details><summary>Guards: are they good? 1 of 2 held</summary>" in html
+    assert "<details><summary>Gates: can the measurements be trusted? 3 of 3 held</summary>" in html
+    assert "<details><summary>Guards: does the model meet the limits? 1 of 2 held</summary>" in html
     assert html.count("</details>") == 2
 
 
 def test_it_says_what_to_run_again_and_what_went_wrong() -> None:
-    """As code, which no forge rewrites."""
+    """The command and the causes of errors are in the comment as code."""
     text = markdown(make_report())
-    assert "- again: `counterweight loadtest run http://127.0.0.1:8000 --model digits`" in text
+    assert "`counterweight loadtest run http://127.0.0.1:8000 --model digits`" in text
     assert "- error: 2 x `status 503: the queue is full`" in text
-    assert "again" not in markdown(make_report(command=()))
+    assert "repeat" not in markdown(make_report(command=()))
 
 
 @pytest.mark.parametrize("kind", ["run", "compare", "capacity"])

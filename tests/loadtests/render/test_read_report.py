@@ -19,7 +19,7 @@ def test_no_json_is_told(tmp_path: Path, content: bytes) -> None:
     """Whatever it holds instead."""
     path = tmp_path / "report.json"
     path.write_bytes(content)
-    with pytest.raises(LoadTestError, match=r"report.json is no JSON"):
+    with pytest.raises(LoadTestError, match=r"report.json is not JSON"):
         read_report(path)
 
 
@@ -28,7 +28,7 @@ def test_other_json_is_told(tmp_path: Path, content: object) -> None:
     """What names no version is no report of ours."""
     path = tmp_path / "report.json"
     path.write_text(json.dumps(content))
-    with pytest.raises(LoadTestError, match=r"is no report of a load test: it names no schema_version"):
+    with pytest.raises(LoadTestError, match=r"it has no schema_version"):
         read_report(path)
 
 

@@ -43,7 +43,7 @@ def test_the_verdict_comes_first(report: LoadReport, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("checks", "why"), [((), "nothing was asked"), ((make_check(),), "all 1 checks held")]
+    ("checks", "why"), [((), "there were no checks"), ((make_check(),), "the only check held")]
 )
 def test_a_pass_that_nothing_binds_says_so(checks: tuple[Check, ...], why: str) -> None:
     """No check came closest where none is a matter of degree."""
@@ -190,7 +190,7 @@ def test_the_sender_gives_account_of_itself() -> None:
     """Lateness, its share of a core, what was in flight, and what the host took."""
     assert (
         "sender: lateness p50 0.12 ms, p99 0.90 ms, max 3.10 ms; 12 % of one core; at most 31 in flight; "
-        "0.3 % of the machine's CPU time went to others"
+        "0.3 % of the machine's CPU time went to other guests"
     ) in table(make_report())
     full = make_report().sender.model_copy(update={"pool_full": 7, "lateness_p50_ms": None})
     assert "p50 - ms" in table(make_report(sender=full))
@@ -202,7 +202,7 @@ def test_causes_are_told_by_how_often() -> None:
     causes = {f"cause {number}": number for number in range(1, 13)}
     lines = [line for line in table(make_report(errors_by_cause=causes)).splitlines() if "error: " in line]
     assert lines[0] == "error: 12 x cause 12"
-    assert lines[-1] == "error: 3 x 2 other causes, in the JSON"
+    assert lines[-1].startswith("error: 3 x 2 other causes")
     assert len(lines) == 11
 
 

@@ -71,7 +71,7 @@ def test_a_missing_folder_is_refused_at_the_door(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", [Path(), Path("/dev/null")])
 def test_what_is_no_file_is_refused(path: Path) -> None:
     """To rename something over a device would end it."""
-    with pytest.raises(LoadTestError, match=r"--junit .* is no file that can be replaced"):
+    with pytest.raises(LoadTestError, match=r"--junit .* is not a regular file"):
         check_paths(junit=path)
 
 

@@ -78,5 +78,5 @@ def test_the_header_holds_for_every_id(number: int) -> None:
 )
 def test_what_json_cannot_carry_is_refused(input_: str, output: str, complaint: str) -> None:
     """Half precision has no JSON form in the protocol; the message says what to add."""
-    with pytest.raises(LoadTestError, match=f"{complaint}, which JSON cannot carry; add --binary"):
+    with pytest.raises(LoadTestError, match=f"{complaint}, which JSON cannot represent; add --binary"):
         encode_json({"x": np.zeros(2, np.float16)}, _metadata(input_, output))

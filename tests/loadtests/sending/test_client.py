@@ -1,11 +1,10 @@
 import socket
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadtests.errors import LoadTestError
-from loadtests.sending.client import Client, read_token
+from loadtests.sending.client import Client
 
 
 def test_json_goes_both_ways(desk: Any) -> None:
@@ -80,28 +79,3 @@ def test_text_that_is_not_there_is_told(desk: Any) -> None:
     """A server without metrics is an error with its status."""
     with pytest.raises(LoadTestError, match="/metrics answered 404: unknown; check"):
         Client(url=desk({"/metrics": (404, {"error": "unknown"})})).text("/metrics")
-
-
-def test_the_file_goes_before_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token comes from the file that is named, or else from the environment, or there is none."""
-    (tmp_path / "token").write_text("of-the-file\n")
-    monkeypatch.setenv("COUNTERWEIGHT_TOKEN", "of-the-environment")
-    assert read_token(tmp_path / "token") == "of-the-file"
-    assert read_token(None) == "of-the-environment"
-    monkeypatch.delenv("COUNTERWEIGHT_TOKEN")
-    assert read_token(None) is None
-
-
-@pytest.mark.parametrize("content", [b"", b"two words", b"two\nlines", b"\xff", "café".encode()], ids=repr)
-def test_what_is_no_token_is_refused(tmp_path: Path, content: bytes) -> None:
-    """The message names the file and never its content."""
-    (tmp_path / "token").write_bytes(content)
-    with pytest.raises(LoadTestError, match=r"token: .*a token in it|token holds no token") as told:
-        read_token(tmp_path / "token")
-    assert "two" not in str(told.value)
-
-
-def test_a_token_file_must_be_there(tmp_path: Path) -> None:
-    """The message names the file."""
-    with pytest.raises(LoadTestError, match="missing: No such file or directory; give --token-file a file"):
-        read_token(tmp_path / "missing")

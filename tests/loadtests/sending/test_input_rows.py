@@ -36,7 +36,7 @@ def test_lines_are_texts(tmp_path: Path, shape: list[int], came: tuple[int, ...]
     [
         (b"a\n\nb\n", [("text", "BYTES", [-1])], "line 2 is empty, expected a text on every line"),
         (b"", [("text", "BYTES", [-1])], "line 1 is empty"),
-        (b"\xff", [("text", "BYTES", [-1])], "is no text file in UTF-8"),
+        (b"\xff", [("text", "BYTES", [-1])], "is not a UTF-8 text file"),
         (b"a\n", [("text", "BYTES", [-1, 2])], r"has shape \[1, 1\], expected rows of \[-1, 2\]"),
         (b"a\n", [("x", "FP32", [-1])], "holds texts, but m takes x of FP32, expected one input of BYTES"),
         (b"a\n", [("a", "BYTES", [-1]), ("b", "BYTES", [-1])], "m takes a of BYTES, b of BYTES, expected"),
@@ -62,8 +62,8 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arrays", "complaint"),
     [
-        ({"y": np.zeros((1, 2))}, "holds 'y', which is no input of m; known: ids, x"),
-        ({"x": np.zeros((1, 2))}, "holds no 'ids'"),
+        ({"y": np.zeros((1, 2))}, "contains 'y', which is not an input of m; known: ids, x"),
+        ({"x": np.zeros((1, 2))}, "does not contain 'ids'"),
         (
             {"x": np.zeros((1, 3)), "ids": np.zeros((1, 1), int)},
             r"'x' has shape \[1, 3\], expected rows of \[-1, 2\]",
@@ -85,7 +85,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
             {"x": np.full((1, 2), "1"), "ids": np.zeros((1, 1), int)},
             "'x' has type <U1, which does not convert to FP32",
         ),
-        ({"x": np.array([[{}, {}]]), "ids": np.zeros((1, 1), int)}, "is no .npz file of plain arrays"),
+        ({"x": np.array([[{}, {}]]), "ids": np.zeros((1, 1), int)}, "is not an .npz file of plain arrays"),
     ],
     ids=str,
 )
@@ -100,14 +100,14 @@ def test_a_file_that_does_not_fit_is_refused(tmp_path: Path, arrays: dict[str, A
 def test_what_is_no_npz_is_refused(tmp_path: Path, content: bytes) -> None:
     """A file of another kind ends in one clear sentence."""
     (tmp_path / "rows.npz").write_bytes(content)
-    with pytest.raises(LoadTestError, match=r"is no \.npz file of plain arrays: "):
+    with pytest.raises(LoadTestError, match=r"is not an \.npz file of plain arrays: "):
         read_rows(tmp_path / "rows.npz", _metadata(("x", "FP32", [-1])))
 
 
 def test_a_single_array_is_refused(tmp_path: Path) -> None:
     """An .npy file holds no names."""
     np.save(tmp_path / "rows.npy", np.zeros(3))
-    with pytest.raises(LoadTestError, match=r"is no \.npz file of plain arrays: "):
+    with pytest.raises(LoadTestError, match=r"is not an \.npz file of plain arrays: "):
         read_rows(tmp_path / "rows.npy", _metadata(("x", "FP32", [-1])))
 
 

@@ -15,8 +15,8 @@ def test_reads_what_the_server_says(serve: Any, metadata: ModelMetadata) -> None
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        ({"name": "digits"}, "is no model metadata of the protocol: inputs: Field required"),
-        ([], "is no model metadata of the protocol"),
+        ({"name": "digits"}, "is not valid model metadata of the protocol: inputs: Field required"),
+        ([], "is not valid model metadata of the protocol"),
         ({"name": "other", "inputs": [], "outputs": []}, "describes 'other', expected 'digits'"),
     ],
     ids=str,

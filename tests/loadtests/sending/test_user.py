@@ -80,7 +80,7 @@ def test_what_the_server_does_not_tell_is_noted(sent: Sent) -> None:
     """Without metrics there is no cost."""
     _, report, _ = sent
     assert report.variants["fp32"].cost is None
-    assert report.notes == ("no cost: the server's /metrics does not say what its processes spend",)
+    assert report.notes == ("no cost: the server's /metrics does not report the CPU time of its processes",)
 
 
 @pytest.fixture(scope="module")
@@ -145,4 +145,4 @@ def test_a_variant_that_was_loaded_meanwhile_is_no_error(tmp_path: Path, listed:
     with open_server(answer) as server:
         report = _run(server.url, tmp_path)
     assert (report.errors == 0, "slim" in report.variants) == (listed, listed)
-    assert ("slim was loaded meanwhile, and is not judged by itself" in report.notes) == listed
+    assert ("slim was loaded during the run, and is not judged on its own" in report.notes) == listed

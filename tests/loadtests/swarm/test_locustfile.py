@@ -73,7 +73,7 @@ def test_a_worker_that_dies_makes_the_report_invalid(start_locust: Any, options:
         doomed.kill()
         said, _ = locust.communicate(timeout=200)
     report = _read(tmp_path)
-    assert "senders: 1 of 2 told what they sent" in "".join(report["verdict"]["reasons"]), said
+    assert "senders: 1 of 2 reported" in "".join(report["verdict"]["reasons"]), said
     assert report["complete"] is False
     assert locust.returncode == VERDICTS["INVALID"]
 

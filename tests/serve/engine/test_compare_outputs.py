@@ -185,3 +185,13 @@ def test_rows_are_summed_up_by_their_requests() -> None:
 def test_a_row_is_told_in_short_words(task: Task, output: Any, cosine: float | None, words: str) -> None:
     """For somebody who looks at the pairs that differ."""
     assert describe(task, output, cosine) == words
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [(("cat", "dog"), "dog (0.75)"), (("cat", "dog", "bird"), "1 (0.75)"), ((), "1 (0.75)")],
+    ids=["named", "another number of names", "nameless"],
+)
+def test_a_class_is_told_by_its_name(classes: tuple[str, ...], words: str) -> None:
+    """Where there is one for each score."""
+    assert describe("classification", array([0.25, 0.75]), 1.0, classes) == words

@@ -234,6 +234,7 @@ def test_the_baseline_brings_the_names_of_classes(tmp_path: Path) -> None:
         before = model.labels
         write("x", "y", "z")
         await gateway.apply(2, base=2)
+        assert model.shadows.classes == model.labels
         return before, model.labels
 
     assert run(gateway, scenario()) == (("a", "b", "c"), ("x", "y", "z"))

@@ -65,6 +65,22 @@ def test_a_pair_that_differs_is_shown() -> None:
     assert (shown.baseline, shown.candidate) == ("0 (0.33)", "1 (0.79)")
 
 
+def test_classes_are_told_by_their_names() -> None:
+    """Those that the baseline's bundle has."""
+
+    async def scenario() -> Any:
+        async with shadowed({"base": Host(), "light": Odd(other)}) as model:
+            model.shadows.classes = ("cat", "dog", "bird")
+            model.shadows.cast({"light": 1.0}, model.served, model.census)
+            await ask(model, request_of(0))
+            await asyncio.sleep(LATER_S)
+            assert model.census is not None
+            return list(model.census.disagreements)
+
+    [shown] = run(scenario())
+    assert (shown.baseline, shown.candidate) == ("cat (0.33)", "dog (0.79)")
+
+
 def test_several_shadows_get_everything() -> None:
     """One that hangs takes nothing from the other; the rollout hears of its candidate alone."""
 

@@ -15,12 +15,12 @@ from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted, Tra
 from serve.rollout.controller import Controller
 from serve.rollout.evidence.evidence import Comparison
 from serve.rollout.outbox import Outbox
-from serve.rollout.situation import Situation
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy, Step
-from serve.rollout.state.rollout import Phase, Rollout
+from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
+from tests.serve.kept_model import KeptModel
 
 VERSIONS = {"fp32": "a" * 64, "int8": "b" * 64, "slim": "c" * 64}
 # Three steps that ask for little time, and a latency limit that need not be found out.
@@ -42,8 +42,10 @@ class Clock:
         monkeypatch.setattr("serve.rollout.clock.monotonic", lambda: self.now_s)
 
 
-class Keeping:
+class Keeping(KeptModel):
     """A keeper of `digits`, whose variants fp32, int8 and slim are loaded."""
+
+    model = "digits"
 
     def __init__(
         self,
@@ -74,23 +76,6 @@ class Keeping:
             raise
 
     @property
-    def situation(self) -> Situation:
-        """What it knows of `digits`."""
-        return self.controller.situations["digits"]
-
-    @property
-    def routes(self) -> Routes:
-        """Those in force."""
-        return self.situation.routes
-
-    @property
-    def rollout(self) -> Rollout:
-        """The last one."""
-        rollout = self.situation.present.rollout
-        assert rollout is not None
-        return rollout
-
-    @property
     def place(self) -> tuple[Phase, int]:
         """Where that one is."""
         return self.rollout.phase, self.rollout.step
@@ -108,10 +93,6 @@ class Keeping:
         self.clock.now_s += seconds
         self.controller.look()
         self.controller.save()
-
-    def kill(self) -> None:
-        """As kill -9 does it: the lease stays with who is no more."""
-        self.store._engine.dispose()
 
     def killed(self) -> "Keeping":
         """Killed, and another one in its place as soon as it may act."""

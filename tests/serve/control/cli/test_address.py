@@ -58,7 +58,7 @@ def test_a_file_without_a_token_is_refused(tmp_path: Path, content: bytes) -> No
     """By its name, and without what stands in it."""
     path = tmp_path / "token"
     path.write_bytes(content)
-    with pytest.raises(InvalidRecord, match="token holds no token") as refused:
+    with pytest.raises(InvalidRecord, match="token does not contain a token") as refused:
         open_client(options("--token-file", str(path)))
     assert "words" not in str(refused.value)
 

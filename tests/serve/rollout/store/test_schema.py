@@ -1,5 +1,8 @@
+from itertools import chain
+from typing import Any
+
 import pytest
-from sqlalchemy import create_engine, insert, text
+from sqlalchemy import MetaData, create_engine, insert, inspect, text
 
 from serve.base.errors import InvalidRecord, StoreFailed
 from serve.rollout.evidence.evidence import Events, Pair
@@ -19,6 +22,53 @@ def execute(url: str, statement: str) -> None:
     with engine.begin() as connection:
         connection.execute(text(statement))
     engine.dispose()
+
+
+def make_old(url: str, version: int) -> None:
+    """A store as the program of that version of the schema made it."""
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE schema_version (version INTEGER NOT NULL)"))
+        connection.execute(text(f"INSERT INTO schema_version VALUES ({version})"))
+        for statement in chain.from_iterable(MIGRATIONS[:version]):
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def tables_of(url: str) -> dict[str, Any]:
+    """Of each table its columns, each with its type and whether it may be null; its key and its indexes."""
+    engine = open_engine(url)
+    seen = inspect(engine)
+    found = {table: _describe(seen, table) for table in seen.get_table_names()}
+    engine.dispose()
+    return found
+
+
+def _describe(seen: Any, table: str) -> tuple[Any, ...]:
+    key = seen.get_pk_constraint(table)["constrained_columns"]
+    # By SQLite's rules a key of one column may be null, unless the column says otherwise.
+    columns = {
+        item["name"]: (_type(item["type"]), item["nullable"] and item["name"] not in key)
+        for item in seen.get_columns(table)
+    }
+    return columns, key, sorted((index["name"], index["column_names"]) for index in seen.get_indexes(table))
+
+
+def _type(of: Any) -> str:
+    # SQLite keeps what it is given: it shows a type that it does not know as the one that it takes it for.
+    return {"NUMERIC": "BLOB", "REAL": "DOUBLE", "DOUBLE PRECISION": "DOUBLE"}.get(str(of), str(of))
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+def test_a_new_store_and_an_upgraded_one_have_the_same_tables(url: str, version: int) -> None:
+    """The new one is made at once, the other by all that was added since that version."""
+    new = tables_of(url)
+    assert {"trail", "lease", "row_seals", "schema_version"} <= new.keys()
+    engine = create_engine(url)
+    MetaData.drop_all(schema._TABLES, engine)
+    engine.dispose()
+    make_old(url, version)
+    assert tables_of(url) == new
 
 
 def test_a_store_of_a_newer_schema_is_refused_by_name(store: Store, url: str) -> None:
@@ -42,14 +92,13 @@ def test_a_store_of_an_older_schema_is_migrated_with_all_that_is_in_it(
     execute(url, "UPDATE lease SET place = 'here'")
 
 
-def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_of_the_first_version_takes_feedback(url: str) -> None:
     """It was made before there was any; its trail stays."""
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:1])
-        engine = open_engine(url)
-        with engine.begin() as connection:
-            connection.execute(insert(schema.TRAIL).values(**sealed(started())[0].model_dump()))
-        engine.dispose()
+    make_old(url, 1)
+    engine = create_engine(url)
+    with engine.begin() as connection:
+        connection.execute(insert(schema.TRAIL).values(**sealed(started())[0].model_dump()))
+    engine.dispose()
     store = Store(url, "keeper")
     assert store.renew(1.0)
     assert store.learn("digits", (), None, 1.0) == NOTHING
@@ -57,13 +106,9 @@ def test_a_store_of_the_first_version_takes_feedback(url: str, monkeypatch: pyte
     store.close()
 
 
-def test_labels_that_were_told_before_they_were_counted_by_seconds_still_count(
-    url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_that_were_told_before_they_were_counted_by_seconds_still_count(url: str) -> None:
     """A rollout that runs while the program is replaced keeps them."""
-    with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", MIGRATIONS[:4])
-        open_engine(url).dispose()
+    make_old(url, 4)
     values = (
         "'d1', TRUE, 7.2, FALSE",
         "'d2', TRUE, 7.9, TRUE",

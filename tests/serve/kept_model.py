@@ -1,0 +1,36 @@
+"""KeptModel: what a test's keeper knows of its one model."""
+
+from serve.base.routing import Routes
+from serve.rollout.controller import Controller
+from serve.rollout.situation import Situation
+from serve.rollout.state.rollout import Rollout
+from serve.rollout.store.store import Store
+
+
+class KeptModel:
+    """A controller over a store."""
+
+    model: str
+    store: Store
+    controller: Controller
+
+    @property
+    def situation(self) -> Situation:
+        """What it knows of the model."""
+        return self.controller.situations[self.model]
+
+    @property
+    def routes(self) -> Routes:
+        """Those in force."""
+        return self.situation.routes
+
+    @property
+    def rollout(self) -> Rollout:
+        """The last one."""
+        rollout = self.situation.present.rollout
+        assert rollout is not None
+        return rollout
+
+    def kill(self) -> None:
+        """Close the database and keep the lease, as kill -9 does."""
+        self.store._engine.dispose()
