@@ -1,4 +1,4 @@
-"""Context: what passes between sources, steps and the workshop."""
+"""Defines the data that sources, steps and the builder exchange."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,22 +18,23 @@ Note = dict[str, JsonValue]
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """The trained model as it came. Exactly one of `build` and `graph` is set."""
+    """The trained model as it was read. Exactly one of `build` and `graph` is set."""
 
-    # What messages call it.
+    # The name in messages.
     name: str
-    # SHA-256 over every byte it was read from.
+    # SHA-256 of all bytes that were read.
     sha256: str
-    # A fresh copy of the module with its trained weights, in evaluation mode.
+    # Returns a new copy of the module with its trained weights, in evaluation mode.
     build: Callable[[], torch.nn.Module] | None = None
-    # The same network with these values in its configuration, and every trained weight that still fits.
+    # Returns the same network with these values in its configuration, and every trained weight that still
+    # fits.
     build_with: Callable[[Note], torch.nn.Module] | None = None
-    # An ONNX model that was checked; no step on torch modules is possible.
+    # A checked ONNX model; steps on torch modules are not possible.
     graph: bytes | None = None
-    # The module is a recorded graph (.pt2): weights may change, layers cannot.
+    # The module is a recorded program (.pt2): its weights may change, its layers cannot.
     frozen: bool = False
     tokenizer: Tokenizer | None = None
-    # Files that every bundle carries beside the graph.
+    # Files that every bundle contains beside the graph.
     assets: Mapping[str, bytes]
 
     @property
@@ -44,37 +45,37 @@ class Trained:
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A torch model between two steps, and how to make one of the same shape again."""
+    """A torch model between two steps, with the information to rebuild a module of its shape."""
 
     module: torch.nn.Module
-    # Changes of the structure since the source, in order, as `export/pruning/surgery.py` replays them.
+    # Changes of the structure since the source, in order, which `export/pruning/surgery.py` replays.
     surgery: tuple[Note, ...] = ()
-    # Parameters whose zeros were pruned, and stay.
+    # Parameters whose pruned weights must stay zero.
     pruned: frozenset[str] = frozenset()
-    # What each step did, for the bundle.
+    # Notes of the steps for the bundle.
     notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A graph, what goes in and out, and how far it was from the torch model."""
+    """A graph with its signature and its difference from the torch model."""
 
     graph: bytes
     signature: Signature
-    # None: the model came as a graph.
+    # None if the model came as a graph.
     parity: Parity | None
     notes: tuple[Note, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a step may look at beside the model: never the held-out split."""
+    """The data that a step may use beside the model; never the held-out split."""
 
     trained: Trained
     task: Task
     data: Data
     seed: int
-    # The step's own folder, kept until the step is finished: a training continues from what is in it.
+    # The step's own folder, which is kept until the step has finished, so that training can resume from it.
     scratch: Path
-    # Where TensorBoard's events of this step go.
+    # The folder of this step's TensorBoard events.
     logs: Path

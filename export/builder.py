@@ -1,4 +1,5 @@
-"""Workshop: makes the graphs of a recipe's variants; what two of them share is made once, and kept."""
+"""Builds the graphs of a recipe's variants. Steps that several variants share run only once and are
+cached."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,12 +39,12 @@ from serve.base.errors import CounterweightError
 
 
 class Workshop:
-    """Finds models and graphs on the shelf by the steps that led to them, or makes them."""
+    """Takes models and graphs from the cache by the steps that produced them, or makes them."""
 
     def __init__(
         self, recipe: Recipe, trained: Trained, data: Data, shelf: Shelf, announce: Callable[[str], object]
     ) -> None:
-        """`announce` hears what is being made, such as "slim: step 2, finetune"."""
+        """`announce` receives what is being built, such as "slim: step 2, finetune"."""
         self._recipe = recipe
         self._trained = trained
         self._data = data
@@ -51,12 +52,12 @@ class Workshop:
         self._announce = announce
 
     def make(self, variant: str) -> Exported:
-        """The variant's graph. Raises StepFailed, which names the variant and the step."""
+        """Build the variant's graph. Raises StepFailed, which names the variant and the step."""
         return self._graph(variant, self._recipe.variants[variant])
 
     @property
     def torch_keys(self) -> set[str]:
-        """Of all torch models that the recipe's variants go through, on the shelf or not."""
+        """Return the cache keys of all torch models of the recipe's variants, cached or not."""
         return {
             self._key("torch", steps[:count])
             for steps in self._recipe.variants.values()
@@ -80,7 +81,7 @@ class Workshop:
         if not steps and self._trained.graph is not None:
             exported = from_onnx(self._trained.graph, self._data.calibration, recipe.named_outputs)
             for note in exported.notes:
-                self._announce(f"{variant}: the file as it is served: {note['changes']}")
+                self._announce(f"{variant}: changes to the file: {note['changes']}")
             return exported
         made = self._model(variant, steps)
         with self._at(variant, None):
@@ -105,14 +106,14 @@ class Workshop:
 
     def _build(self) -> torch.nn.Module:
         if self._trained.build is None:
-            # The one step that may start from an ONNX file brings a network of its own.
+            # The only step that may start from an ONNX file brings its own network.
             return torch.nn.Identity()
         return self._trained.build()
 
     def _context(self, variant: str, steps: Steps) -> Context:
         trained = self._trained
         if trained.graph is not None:
-            # What teaches is what is served: the recipe's outputs, rows first.
+            # The teacher is the graph that is served: with the recipe's outputs, rows first.
             trained = replace(trained, graph=self._graph(self._recipe.baseline, ()).graph)
         return Context(
             trained=trained,

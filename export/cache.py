@@ -1,7 +1,6 @@
-"""Shelf: finished work on disk, so that an export that was killed goes on where it stopped.
+"""Caches finished work on disk, so that an interrupted export resumes where it stopped.
 
-An entry is a folder that is renamed into place when it is complete; one that cannot be read is no entry.
-"""
+An entry is a folder that is renamed into place when it is complete. Unreadable entries are ignored."""
 
 import io
 import json
@@ -34,18 +33,19 @@ class Shelf:
     """Entries by key: torch models between steps, graphs, answers."""
 
     def __init__(self, folder: Path, origin: str) -> None:
-        """Entries live in `folder`, which is made if need be. `origin` is the digest of everything but the
-        steps that decides a result."""
+        """Keep entries in `folder`, which is created if needed.
+
+        `origin` is the digest of everything except the steps that determines a result."""
         self._folder = folder
         self._origin = origin
         folder.mkdir(parents=True, exist_ok=True)
 
     def key(self, *facts: Any) -> str:
-        """The key of what follows from these facts, plain data."""
+        """Return the key for these facts, which must be plain data."""
         return sha256(json.dumps([self._origin, *facts], sort_keys=True).encode())
 
     def save_made(self, key: str, made: Made) -> None:
-        """Keep a torch model: its weights, and how to build a module that they fit."""
+        """Save a torch model: its weights and the structural changes needed to rebuild the module."""
 
         def write(folder: Path) -> None:
             facts = {"surgery": made.surgery, "pruned": sorted(made.pruned), "notes": made.notes}
@@ -56,7 +56,8 @@ class Shelf:
         shutil.rmtree(self._folder / f"{key}{_SCRATCH}", ignore_errors=True)
 
     def load_made(self, key: str, build: Callable[[tuple[Note, ...]], torch.nn.Module]) -> Made | None:
-        """The torch model kept under `key`; `build` makes a module of its shape from the surgery."""
+        """Load the torch model under `key`; `build` makes a module of its shape from the structural
+        changes."""
 
         def read(folder: Path) -> Made:
             facts = json.loads((folder / "made.json").read_text())
@@ -72,7 +73,7 @@ class Shelf:
         return self._load(key, read)
 
     def save_exported(self, key: str, exported: Exported) -> None:
-        """Keep a graph."""
+        """Save a graph."""
 
         def write(folder: Path) -> None:
             facts = {
@@ -86,7 +87,7 @@ class Shelf:
         self._save(key, write)
 
     def load_exported(self, key: str) -> Exported | None:
-        """The graph kept under `key`."""
+        """Load the graph under `key`."""
 
         def read(folder: Path) -> Exported:
             facts = json.loads((folder / "exported.json").read_text())
@@ -100,17 +101,18 @@ class Shelf:
         return self._load(key, read)
 
     def save_answers(self, key: str, answers: Answers) -> None:
-        """Keep what a graph answered on the held-out split."""
-        # Through memory: numpy tells a full disk by an error without a name. By number: any name will do.
+        """Save a graph's answers to the held-out split."""
+        # numpy does not name a full disk in its error, so the file is made in memory. Arrays are numbered,
+        # because output names may be any text.
         content = io.BytesIO()
         np.savez(content, np.array(list(answers)), *answers.values(), allow_pickle=False)
         self._save(key, lambda folder: (folder / "answers.npz").write_bytes(content.getvalue()))
 
     def load_answers(self, key: str) -> Answers | None:
-        """The answers kept under `key`."""
+        """Load the answers under `key`."""
 
         def read(folder: Path) -> Answers:
-            # Read before it is opened: numpy leaves a broken file open.
+            # The file is read first, because numpy leaves a broken file open.
             content = io.BytesIO((folder / "answers.npz").read_bytes())
             with np.load(content, allow_pickle=False) as kept:
                 names, *arrays = (kept[f"arr_{number}"] for number in range(len(kept.files)))
@@ -119,17 +121,17 @@ class Shelf:
         return self._load(key, read)
 
     def scratch(self, key: str) -> Path:
-        """A folder for unfinished work on `key`; `save_made` removes it."""
+        """Return a folder for unfinished work on `key`; `save_made` removes it."""
         folder = self._folder / f"{key}{_SCRATCH}"
         folder.mkdir(exist_ok=True)
         return folder
 
     def logs(self, name: str) -> Path:
-        """A folder for the events of one training."""
+        """Return a folder for the TensorBoard events of one training."""
         return self._folder / _LOGS / name
 
     def sweep(self, keys: Iterable[str]) -> None:
-        """Remove everything but these entries and the logs."""
+        """Remove everything except these entries and the logs."""
         keep = {_LOGS, *keys}
         for path in self._folder.iterdir():
             if path.name not in keep:

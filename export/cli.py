@@ -1,4 +1,4 @@
-"""The `export` command."""
+"""Runs the `counterweight export` command."""
 
 import argparse
 import json
@@ -11,25 +11,26 @@ if TYPE_CHECKING:
 
 
 def export(arguments: list[str]) -> int:
-    """Exit code 0, or 1 when a variant failed or the quality floor rejected it. Raises CounterweightError."""
+    """Run the command. The exit code is 0, or 1 if a variant failed or the quality floor rejected it. Raises
+    CounterweightError."""
     parser = argparse.ArgumentParser(
         prog="counterweight export",
-        description="Make a recipe's variants: prune, fine-tune, quantize, check against torch, measure on "
-        "held-out data, and write each as a bundle. An unchanged variant is not built again.",
+        description="Build a recipe's variants: prune, fine-tune, quantize, check against torch, measure on "
+        "held-out data, and write each as a bundle. Unchanged variants are not built again.",
         epilog="example: counterweight export export/recipes/digits.yaml --out models",
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE.yaml", help="the recipe to export")
     parser.add_argument(
-        "--out", type=Path, default=Path("models"), help="the repository to write to; default: models"
+        "--out", type=Path, default=Path("models"), help="the repository to write to (default: models)"
     )
     parser.add_argument(
-        "--only", metavar="NAME", help="make this variant alone, and the baseline if it is due"
+        "--only", metavar="NAME", help="build only this variant, and the baseline if it has changed"
     )
-    parser.add_argument("--force", action="store_true", help="build variants that are unchanged, too")
-    parser.add_argument("--json", action="store_true", help="print the same figures as JSON")
+    parser.add_argument("--force", action="store_true", help="also build unchanged variants")
+    parser.add_argument("--json", action="store_true", help="print the table as JSON")
     options = parser.parse_args(arguments)
 
-    # --help needs none of it.
+    # These imports are slow, and --help does not need them.
     from export.sandbox.isolation import export_apart
     from serve.bundles.repository import read_model
     from serve.bundles.show import describe, table
@@ -50,14 +51,14 @@ def export(arguments: list[str]) -> int:
 
 
 def _remarks(result: "Result") -> str:
-    """What the table does not say, a line each."""
+    """Return remarks that the table does not contain, one per line."""
     lines = [f"failed: {reason}" for reason in result.failed.values()]
     kept = [variant for variant, status in result.status.items() if status == "unchanged"]
     if kept:
-        lines.append(f"unchanged, so not built again: {', '.join(kept)} (--force builds them)")
+        lines.append(f"unchanged, not built again: {', '.join(kept)} (build them with --force)")
     if result.stale:
         lines.append(
-            f"not what this recipe would make now: {', '.join(result.stale)} "
+            f"not up to date with this recipe: {', '.join(result.stale)} "
             "(export without --only, or remove their folders)"
         )
     lines.append(f"report: {result.report}")

@@ -1,11 +1,11 @@
-"""The processor that a bundle is made and measured on."""
+"""Describes the processor on which a bundle is made and measured."""
 
 import platform
 from pathlib import Path
 
 from serve.bundles.bundle import Cpu
 
-# Instruction sets that decide how fast float and 8-bit arithmetic is, on x86 and on ARM.
+# Instruction sets that determine the speed of float and 8-bit arithmetic, on x86 and ARM.
 _DECISIVE = (
     "avx2",
     "avx512f",
@@ -24,7 +24,7 @@ _DECISIVE = (
 
 
 def read_cpu(cpuinfo: Path = Path("/proc/cpuinfo")) -> Cpu:
-    """This machine's processor; where the kernel tells nothing, its architecture and no flags."""
+    """Describe this machine's processor; if the kernel gives no details, only its architecture."""
     lines: dict[str, str] = {}
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""What can go wrong on the way from a trained model to a bundle."""
+"""The errors on the way from a trained model to a bundle."""
 
 import traceback
 from pathlib import Path
@@ -10,23 +10,23 @@ _ROOT = Path(__file__).parents[1]
 
 
 class InvalidSource(CounterweightError):
-    """The model's factory or checkpoint is not what the recipe says."""
+    """Raised when the model's factory, checkpoint or file does not match the recipe."""
 
 
 class InvalidData(CounterweightError):
-    """The data that the recipe names cannot prove anything."""
+    """Raised when the recipe's data cannot be used."""
 
 
 class ExportFailed(CounterweightError):
-    """The torch model has no faithful ONNX graph, or the bundle cannot be written."""
+    """Raised when a model cannot be converted to a faithful ONNX graph, or a bundle cannot be written."""
 
 
 class StepFailed(CounterweightError):
-    """One step of one variant did not do what the recipe asks."""
+    """Raised when a step of a variant cannot do what the recipe asks for."""
 
 
 def reason_of(error: BaseException) -> str:
-    """What a library's error says, on one line: its first line, and those after it where that one only
+    """Return a library's error message on one line: its first line, with the following ones if the first only
     announces them."""
     lines = [" ".join(line.split()) for line in str(error).splitlines()]
     lines = [line for line in lines if line] or [type(error).__name__]
@@ -38,7 +38,7 @@ def reason_of(error: BaseException) -> str:
 
 
 def describe_surprise(error: BaseException) -> str:
-    """What nobody has foreseen, in one sentence with the place in this code that it came from."""
+    """Describe an unexpected error in one sentence, with the place in our code that it came from."""
     frames = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)]
     ours = [
@@ -48,6 +48,7 @@ def describe_surprise(error: BaseException) -> str:
     ]
     place = " > ".join(ours[-3:]) or "an unknown place"
     return (
-        f"{type(error).__name__}: {reason_of(error)} (at {place}); nobody has foreseen this: please report "
+        f"{type(error).__name__}: {reason_of(error)} (at {place}); this error was not expected: please "
+        "report "
         "it, with the recipe"
     )

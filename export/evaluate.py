@@ -1,4 +1,4 @@
-"""Scale: weighs variants against the baseline, all of them in one run, and writes their bundles."""
+"""Measures variants beside the baseline in one run, and writes their bundles."""
 
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -33,7 +33,7 @@ from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_fil
 from serve.bundles.figures import Figures, Meaning, Quality, Speed
 from serve.engine.session import Session, open_session
 
-# Enough to be warm; a longest text takes seconds.
+# Enough tokens for a warm-up; the longest text would take seconds.
 _FEW_TOKENS = 32
 
 
@@ -47,9 +47,9 @@ class Scale:
         self._shelf = shelf
         self._home = home
         self._loaded: dict[str, tuple[Exported, Session]] = {}
-        # Variant whose rows see each other -> the node at which they do.
+        # For each variant whose rows affect each other, the first node at which they do.
         self._mixers: dict[str, str | None] = {}
-        # Of the answers worth keeping: the baseline's, for variants to come.
+        # Cache keys of the answers to keep: the baseline's, for later variants.
         self.keys: set[str] = set()
 
     def load(self, variant: str, exported: Exported) -> None:
@@ -73,9 +73,10 @@ class Scale:
         self._loaded[variant] = exported, session
 
     def _open(self, variant: str, exported: Exported) -> Session:
-        """Production's Session of the graph. Raises ExportFailed for a random graph, and for a baseline
-        whose rows see each other; of a variant, whose rows quantization has tied together, each row has a run
-        of its own."""
+        """Open the graph in production's Session.
+
+        Raises ExportFailed for a random graph, and if the rows of a baseline affect each other; a variant
+        whose rows affect each other because of quantization gets a run per row."""
         name = f"{self._recipe.model}/{variant}"
         sizes = _sizes(exported.signature, self._data.calibration)
         session = Session(exported.graph, exported.signature, name, sizes=sizes)
@@ -127,7 +128,7 @@ class Scale:
 
     @property
     def _classes(self) -> list[str]:
-        """Their names, as far as they have some."""
+        """Return the names of the classes, as far as they have names."""
         names: list[str] = json.loads(self._trained.assets.get(LABELS, b"[]"))
         return names
 
@@ -168,7 +169,7 @@ class Scale:
         write_bundle(self._home / variant, bundle, contents)
 
     def _baseline(self) -> tuple[bytes, Session, Answers]:
-        """The baseline's graph, session and answers: of this run, or of the bundle that stands unchanged."""
+        """Return the baseline's graph, session and answers, from this run or from its unchanged bundle."""
         name = self._recipe.baseline
         if name in self._loaded:
             exported, session = self._loaded[name]
@@ -189,12 +190,13 @@ class Scale:
 
 
 def _counted_backwards(rows: Split) -> set[str]:
-    """The inputs that have negative numbers in these rows."""
+    """Return the inputs that have negative numbers in these rows."""
     return {name for name, array in rows.inputs.items() if array.dtype.kind == "i" and np.any(array < 0)}  # type: ignore[operator] # numbers
 
 
 def _sizes(signature: Signature, rows: Split) -> dict[str, int]:
-    """How long each free dimension of the inputs is in these rows, the batch aside; of tokens a few."""
+    """Return the size of each free dimension of the inputs in these rows, except the batch; few for
+    tokens."""
     return {
         dim: min(size, _FEW_TOKENS) if dim == TOKENS else size
         for spec in signature.inputs

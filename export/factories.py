@@ -1,4 +1,4 @@
-"""Factories: functions that a recipe names by import path, and the digest of the code behind them."""
+"""Imports the functions that a recipe names, and digests the code behind them."""
 
 import importlib
 import importlib.machinery
@@ -16,13 +16,13 @@ from serve.base.record import nearest
 from serve.bundles.bundle import sha256
 
 _ROOM = Path(__file__).parent
-# A shipped recipe counts as a factory, where it is one.
+# Folders that do not count for the digest; a shipped recipe counts if it is a factory.
 _UNDECISIVE = ("recipes", "bench")
 
 
 @contextmanager
 def importable(folders: Sequence[Path]) -> Iterator[None]:
-    """Inside, modules in `folders` can be imported; afterwards `sys.path` is as it was."""
+    """Make modules in `folders` importable while the context lasts; restores `sys.path`."""
     before = list(sys.path)
     sys.path[:0] = [str(folder) for folder in folders]
     importlib.invalidate_caches()
@@ -33,7 +33,7 @@ def importable(folders: Sequence[Path]) -> Iterator[None]:
 
 
 def call_factory(factory: str, arguments: Mapping[str, Any]) -> Any:
-    """What the function at `package.module:function` returns. Raises InvalidSource."""
+    """Call the function at `package.module:function`. Raises InvalidSource."""
     with limited(factory):
         return _call(factory, arguments)
 
@@ -49,9 +49,11 @@ def _call(factory: str, arguments: Mapping[str, Any]) -> Any:
 
 
 def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
-    """SHA-256 over the code that decides a result: the factories' modules, what these import from
-    `folders`, and this room. Installed packages count by their versions instead."""
-    # This checkout too, so that a shipped recipe means the same from any current folder.
+    """Return the SHA-256 of the code that determines a result.
+
+    It covers the factories' modules, their imports from `folders`, and this package. Installed packages count
+    by their versions."""
+    # This checkout is included, so that a shipped recipe has the same digest from any current folder.
     finder = _Finder(path=[str(folder) for folder in (*folders, _ROOM.parent)])
     files: dict[str, Path] = {}
     for factory in factories:
@@ -74,7 +76,7 @@ def digest_code(factories: Iterable[str], folders: Sequence[Path]) -> str:
 
 
 class _Finder(ModuleFinder):
-    """One that follows packages without an `__init__.py`, as Python does."""
+    """Finds packages without an `__init__.py`, too, as Python does."""
 
     def import_module(self, partname: str, fqname: str, parent: Any) -> Any:
         path = parent.__path__ if parent else self.path
@@ -106,7 +108,8 @@ def _import_function(factory: str) -> Callable[..., Any]:
 
 
 def _find(module_name: str) -> str:
-    """The file of a module. Raises InvalidSource when there is none, or another of that name is loaded."""
+    """Return the file of a module. Raises InvalidSource if there is none, or another module of that name is
+    loaded."""
     top = module_name.partition(".")[0]
     loaded = getattr(sys.modules.get(top), "__file__", None)
     spec = importlib.machinery.PathFinder.find_spec(top)

@@ -1,4 +1,4 @@
-"""Forward: how this room calls a torch model: rows in by name, outputs as a tuple of tensors."""
+"""Calls a torch model with inputs by name, and returns its outputs as a tuple of tensors."""
 
 import inspect
 from collections.abc import Iterator, Mapping
@@ -18,26 +18,27 @@ _ANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 
 
 def to_tensors(arrays: Arrays) -> Tensors:
-    """Arrays as torch sees them. Raises InvalidSource for strings, which it does not."""
+    """Convert arrays to tensors. Raises InvalidSource for strings, which torch does not support."""
     for name, array in arrays.items():
         if array.dtype.kind == "O":
             raise InvalidSource(
-                f"the input {name!r} holds strings, which no torch module takes; give a student numbers, or "
+                f"the input {name!r} holds strings, which torch modules do not take; give a student "
+                "numbers, or "
                 "leave out the step"
             )
     return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
 
 def bind(model: torch.nn.Module, inputs: Tensors) -> Arguments:
-    """Positional and named arguments of `forward`, in the order of its parameters: each input goes to the
-    parameter of its name. A single input may have another name where `forward` leaves no choice.
+    """Return the positional and named arguments of `forward`, in the order of its parameters.
 
-    Raises InvalidSource when it cannot be told where an input goes, or a parameter would be left without."""
+    Each input goes to the parameter of its name; a single input may have another name if there is only one
+    choice. Raises InvalidSource if the parameter of an input is not clear, or a parameter has no input."""
     parameters = inspect.signature(model.forward).parameters
     if [item.kind for item in parameters.values()] == [Parameter.VAR_KEYWORD]:
         raise InvalidSource(
-            f"{type(model).__name__}.forward takes **{next(iter(parameters))} alone, and torch records no "
-            f"such call; write out its parameters: forward(self, {', '.join(inputs)})"
+            f"{type(model).__name__}.forward takes only **{next(iter(parameters))}, and torch cannot record "
+            f"such a call; write out its parameters: forward(self, {', '.join(inputs)})"
         )
     if len(inputs) == 1 and not _takes(parameters, *inputs):
         [value] = inputs.values()
@@ -51,7 +52,7 @@ def bind(model: torch.nn.Module, inputs: Tensors) -> Arguments:
     for name in _required(parameters):
         if name not in inputs:
             raise InvalidSource(
-                f"{_describe(model, parameters)}, and the data has {', '.join(inputs)} and no {name}; add it"
+                f"{_describe(model, parameters)}, but the data has only {', '.join(inputs)}; add {name}"
             )
     order = [name for name in parameters if name in inputs]
     first = order[: _count_recorded(model)]
@@ -60,7 +61,7 @@ def bind(model: torch.nn.Module, inputs: Tensors) -> Arguments:
 
 
 def forward(model: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, ...]:
-    """The model's outputs in order, whatever they come wrapped in. Raises InvalidSource."""
+    """Run the model and return its outputs in order, without their containers. Raises InvalidSource."""
     args, kwargs = bind(model, inputs)
     return flatten(model, model(*args, **kwargs))
 
@@ -68,12 +69,13 @@ def forward(model: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, ...]
 def _bind_only(
     model: torch.nn.Module, parameters: Mapping[str, Parameter], value: torch.Tensor, name: str
 ) -> Arguments:
-    """The only input, to the only parameter that it can be for."""
+    """Pass the only input to the only possible parameter."""
     possible = _required(parameters) or [key for key, item in parameters.items() if item.kind not in _ANY]
     if len(possible) > 1:
         raise InvalidSource(
-            f"the data has the input {name!r}, but {_describe(model, parameters)}, and which of them it is "
-            "cannot be told; name the data's input like its parameter"
+            f"the data has the input {name!r}, but {_describe(model, parameters)}, and the parameter of "
+            "this input "
+            "is not clear; give the data's input the name of its parameter"
         )
     if possible and parameters[possible[0]].kind is Parameter.KEYWORD_ONLY:
         return (), {possible[0]: value}
@@ -81,7 +83,7 @@ def _bind_only(
 
 
 def _count_recorded(model: torch.nn.Module) -> int:
-    """How many arguments a program of torch.export takes by place: those that it was recorded with so."""
+    """Return the number of positional arguments of a torch.export program."""
     recorded: Any = getattr(getattr(model, "graph", None), "_codegen", None)
     spec = getattr(getattr(recorded, "pytree_info", None), "in_spec", None)
     return 0 if spec is None else int(spec.child(0).num_children)
@@ -102,8 +104,8 @@ def _describe(model: torch.nn.Module, parameters: Mapping[str, Parameter]) -> st
 
 
 def flatten(model: torch.nn.Module, outputs: Any) -> tuple[torch.Tensor, ...]:
-    """The tensors in what the model returned, in order, whatever they are nested in; None is nothing. Raises
-    InvalidSource for whatever else is in it."""
+    """Return the tensors of the model's outputs in order, however nested; None is skipped. Raises
+    InvalidSource for anything else."""
     found = tuple(_list_tensors(model, outputs, ""))
     if not found:
         raise InvalidSource(f"{type(model).__name__} returns no tensor; return the answer for each row")
@@ -119,7 +121,7 @@ def _list_tensors(model: torch.nn.Module, value: Any, place: str) -> Iterator[to
 
 
 def _list_items(model: torch.nn.Module, value: Any, place: str) -> list[tuple[str, Any]]:
-    """What stands in it, and how Python would reach it."""
+    """Return the items of a container, each with the Python expression of its place."""
     if isinstance(value, Mapping):
         return [(f"[{key!r}]", item) for key, item in value.items()]
     if isinstance(value, tuple | list):

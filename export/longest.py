@@ -1,4 +1,4 @@
-"""Longest: how many tokens or steps of a sequence a graph takes, where it has a limit, such as positions."""
+"""Finds the maximum sequence length of a graph, such as the size of its position table."""
 
 import time
 from collections.abc import Callable
@@ -14,14 +14,15 @@ from serve.base.tensor import Arrays
 from serve.engine.refusals import NO_MEMORY
 from serve.engine.session import Session
 
-# No limit is looked for beyond this, as attention takes memory by the square, or once a run takes so long.
+# The search ends at this length, because attention takes quadratic memory, or when a run takes too long.
 _ENOUGH = 4096
 _SLOW_S = 0.3
 
 
 def find_longest(session: Session, rows: Split) -> dict[str, int]:
-    """Free dimension right behind the rows -> the most that the graph takes of it, tried with one of these
-    rows, repeated; without those that have no such limit, or where not all that is shorter works."""
+    """Find the limit of each free dimension directly after the rows, by repeating one of these rows.
+
+    Dimensions without a limit are left out, as are those where a shorter sequence fails."""
     found = {}
     for spec in session.signature.inputs:
         dim = spec.shape[1] if session.signature.batches and len(spec.shape) > 1 else None
@@ -33,8 +34,9 @@ def find_longest(session: Session, rows: Split) -> dict[str, int]:
 
 
 def require_longest(session: Session, rows: Split, tokens: int) -> None:
-    """Raise ExportFailed unless it answers a text as long as texts are cut to; its tokens are those of the
-    longest row, again and again."""
+    """Raise ExportFailed unless the graph runs on a text of the length to which texts are truncated.
+
+    The text repeats the tokens of the longest row."""
     assert rows.lengths is not None, "texts have lengths"
     row = int(rows.lengths.argmax())
     length = int(rows.lengths[row])
@@ -43,14 +45,15 @@ def require_longest(session: Session, rows: Split, tokens: int) -> None:
         session.run(inputs)
     except ModelFailed as error:
         raise ExportFailed(
-            f"{session.name} fails on a text of {tokens} tokens, and longer texts are cut to that "
+            f"{session.name} fails on a text of {tokens} tokens, to which longer texts are truncated "
             f"({reason_of(error)}); lower `source.max_tokens` to what the model has positions for"
         ) from error
 
 
 def _search(known: int, seconds: Callable[[int], float | None]) -> int | None:
-    """The last size that takes any `seconds`, where the next one fails (None); None: none fails that is not
-    too slow, or a smaller one does, too."""
+    """Return the largest size that works (gives any `seconds`) before the first one that fails (gives None).
+
+    Returns None if nothing fails within the time limit, or if a smaller size fails, too."""
     good, bad = known, 2 * known
     while (took := seconds(bad) if bad <= _ENOUGH else _SLOW_S) is not None:
         if took >= _SLOW_S:
@@ -59,14 +62,14 @@ def _search(known: int, seconds: Callable[[int], float | None]) -> int | None:
     while bad - good > 1:
         middle = (good + bad) // 2
         good, bad = (good, middle) if seconds(middle) is None else (middle, bad)
-    # A graph that takes every eighth size only, or just one, has no longest.
+    # A graph that takes only every eighth size, or a single one, has no maximum.
     between = {known, known + 1, (known + good) // 2, good - 1, good}
     works = all(seconds(size) is not None for size in between if known <= size <= good)
     return good if works else None
 
 
 def _run(session: Session, rows: Split, dim: str, size: int) -> float | None:
-    """The CPU time that the graph takes for so many, infinite where memory does not suffice; None: it
+    """Return the CPU time of a run with this size; infinite if memory does not suffice, None if the run
     fails."""
     began = time.process_time()
     try:
@@ -77,7 +80,7 @@ def _run(session: Session, rows: Split, dim: str, size: int) -> float | None:
 
 
 def _repeat(session: Session, rows: Split, dim: str, size: int) -> Arrays:
-    """The longest row, its tokens again and again."""
+    """Repeat the tokens of the longest row."""
     row = 0 if rows.lengths is None else int(rows.lengths.argmax())
     inputs = {}
     for spec in session.signature.inputs:

@@ -1,4 +1,4 @@
-"""Order: which steps can follow which, and why others cannot."""
+"""Decides which steps may follow which."""
 
 from itertools import pairwise
 
@@ -8,7 +8,7 @@ _GRAPH = (Fuse, Quantize, Half)
 
 
 def refuse_order(steps: Steps, torch_model: bool, changeable: bool) -> str | None:
-    """Why these steps make no sense one after the other, with the fix; None: they do.
+    """Return why these steps are in a wrong order, with the fix; None if the order is right.
 
     `torch_model`: the source is a torch module and not an ONNX file; `changeable`: its layers can change."""
     for number, step in enumerate(steps, start=1):
@@ -20,7 +20,7 @@ def refuse_order(steps: Steps, torch_model: bool, changeable: bool) -> str | Non
     for number, step in enumerate(steps, start=1):
         if getattr(step, "quantize_aware", False) and not _is_static(steps[number:]):
             return (
-                f"step {number} ({step.step}) trains for 8 bits, but nothing after it makes them: "
+                f"step {number} ({step.step}) trains for 8 bits, but no later step quantizes: "
                 "add {step: quantize, method: static}, or drop quantize_aware"
             )
     return None
@@ -32,12 +32,13 @@ def _refuse_source(step: Step, torch_model: bool, changeable: bool) -> str | Non
     student = isinstance(step, Distill) and step.student is not None and step.student.factory is not None
     if not torch_model and not student:
         return (
-            "works on a torch model, and an ONNX file is none; only quantize, fuse, half, and distill into a "
-            "student with a factory of its own can start from one"
+            "needs a torch model, but the source is an ONNX file; only quantize, fuse, half, and distill "
+            "into a "
+            "student with its own factory can start from one"
         )
     if not changeable and not student and not isinstance(step, Finetune):
         return (
-            "changes layers, and a torch.export program is recorded as it is; "
+            "changes layers, but those of a torch.export program cannot change; "
             "name the model's factory and checkpoint instead"
         )
     return None
@@ -46,15 +47,15 @@ def _refuse_source(step: Step, torch_model: bool, changeable: bool) -> str | Non
 def _refuse_pair(before: Step, step: Step) -> str | None:
     reason = None
     if isinstance(before, _GRAPH) and not isinstance(step, _GRAPH):
-        reason = f"it works on the torch model, which {before.step} has already left for ONNX; put it first"
+        reason = f"it needs the torch model, but {before.step} works on the ONNX graph; put it first"
     elif isinstance(before, Quantize):
-        reason = "a graph is quantized once, and last; put quantize at the end, once"
+        reason = "a graph is quantized only once; use one quantize step, at the end"
     elif isinstance(before, Half) and isinstance(step, Quantize | Half):
-        reason = "half already chose the number format; keep one of the two"
+        reason = "half already sets the number format; keep one of the two"
     elif isinstance(before, Fuse) and isinstance(step, Fuse):
-        reason = "the graph is already fused; drop one"
+        reason = "the graph is already fused; remove one of the two"
     elif isinstance(before, Distill) and isinstance(step, Distill) and step.student is not None:
-        reason = "a new student forgets what the one before learned; give the first one that student"
+        reason = "a new student starts over; give the first distill step that student"
     elif isinstance(before, Prune) and before.remove in ("weights", "2:4") and _is_structural(step):
         reason = "removing channels afterwards breaks the pattern of zeros; remove channels first"
     return reason

@@ -1,4 +1,4 @@
-"""Pipeline: a recipe becomes bundles. The only file that knows the order."""
+"""Runs an export: a recipe becomes bundles. Only this module knows the order of the work."""
 
 import contextlib
 import fcntl
@@ -31,14 +31,14 @@ Status = Literal["built", "unchanged", "failed"]
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOutcome:
-    """What an export left in the repository."""
+    """The result of an export."""
 
     model: StoredModel
-    # Only the variants that were asked for and the baseline, which comes first.
+    # Only the exported variants and the baseline, which comes first.
     status: Mapping[str, Status]
-    # Why there is no bundle of a variant, or only that of an earlier export.
+    # Why a variant has no bundle, or only that of an earlier export.
     failed: Mapping[str, str] = field(default_factory=dict)
-    # Bundles in the repository that this recipe, as it is now, would not make.
+    # Bundles in the repository that the current recipe would not make.
     stale: tuple[str, ...] = ()
 
     @property
@@ -48,10 +48,11 @@ class ExportOutcome:
 
 
 def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = False) -> ExportOutcome:
-    """Export the recipe's variants, or the baseline and `only` one, to `out`/<model>/<variant>.
+    """Export all variants of the recipe, or the baseline and `only` one, to `out`/<model>/<variant>.
 
-    What stands there unchanged is kept, unless `force`; what a killed export had finished is not made again.
-    A variant that fails is reported, the others go on. Raises CounterweightError without a baseline."""
+    Unchanged bundles are kept unless `force` is set, and an interrupted export resumes where it stopped. If a
+    variant fails, the failure is reported and the others continue. Raises CounterweightError if there is no
+    baseline."""
     recipe = load_recipe(recipe_path)
     wanted = _choose(recipe, only)
     try:
@@ -59,7 +60,7 @@ def run(recipe_path: Path, out: Path, only: str | None = None, force: bool = Fal
     except OSError as error:
         raise ExportFailed(
             f"{error.filename or out}: {error.strerror or error}; "
-            "mend that and export again: what was finished is kept"
+            "correct this and export again; finished work is kept"
         ) from error
 
 
@@ -71,7 +72,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         progress() as say,
     ):
         _remove_leftovers(home, recipe, force)
-        say("read the model and the data")
+        say("reading the model and the data")
         trained = read_trained(recipe.source, folder, recipe.task)
         seed_everything(recipe.seed)
         data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None)
@@ -82,7 +83,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         due = [name for name in wanted if force or not _is_unchanged(home / name, provenance[name])]
         failed: dict[str, str] = {}
         if due:
-            # An export that finds nothing due needs none of it.
+            # These imports are slow, and an export without changes does not need them.
             from export.builder import Workshop
             from export.evaluate import Scale
 
@@ -96,7 +97,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
                     if variant == recipe.baseline:
                         raise
                     failed[variant] = str(error)
-                    say(f"failed, the others go on: {error}")
+                    say(f"failed (the other variants continue): {error}")
             scale.weigh(provenance, say)
             if not failed:
                 shelf.sweep({*workshop.torch_keys, *scale.keys})
@@ -119,7 +120,7 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
 
 
 def _choose(recipe: Recipe, only: str | None) -> list[str]:
-    """The variants to export, the baseline first: the others are weighed against it."""
+    """Return the variants to export, with the baseline first, because the others are compared with it."""
     if only is not None and only not in recipe.variants:
         raise UnknownVariant(f"the recipe has no variant {only!r}; {nearest(only, recipe.variants)}")
     others = recipe.variants if only is None else [only]
@@ -128,7 +129,8 @@ def _choose(recipe: Recipe, only: str | None) -> list[str]:
 
 @contextlib.contextmanager
 def locked(home: Path) -> Iterator[Path]:
-    """The model's folder, for one export at a time; gone again if nothing came of it."""
+    """Lock the model's folder, so that only one export runs at a time; removes the folder if it stays
+    empty."""
     missing = [folder for folder in (home, *home.parents) if not folder.exists()]
     home.mkdir(parents=True, exist_ok=True)
     handle = os.open(home, os.O_RDONLY)
@@ -146,16 +148,16 @@ def locked(home: Path) -> Iterator[Path]:
 
 
 def _remove_leftovers(home: Path, recipe: Recipe, force: bool) -> None:
-    """Clear what an export that was killed while writing has left."""
+    """Remove what an interrupted export has left while writing."""
     for variant in recipe.variants:
         for leftover in home.glob(f".{variant}.*"):
-            shutil.rmtree(leftover)
+            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
     if force:
         shutil.rmtree(home / SHELF, ignore_errors=True)
 
 
 def _arrange(model: StoredModel, recipe: Recipe) -> StoredModel:
-    """Note in every bundle its place in the recipe as it is now, and read them in that order."""
+    """Record each bundle's place in the current recipe, and read the bundles in that order."""
     places = {name: place for place, name in enumerate(recipe.variants)}
     moved = [bundle for name, bundle in model.bundles.items() if bundle.position != places.get(name)]
     for bundle in moved:
@@ -179,7 +181,7 @@ def _is_unchanged(folder: Path, provenance: Provenance) -> bool:
 def _find_stale(
     model: StoredModel, provenance: Mapping[str, Provenance], wanted: list[str]
 ) -> tuple[str, ...]:
-    """Bundles that were not looked at, and come from another recipe, model, data or code."""
+    """Find bundles that were not exported now and come from another recipe, model, data or code."""
     return tuple(
         name
         for name, bundle in model.bundles.items()
@@ -190,5 +192,5 @@ def _find_stale(
 
 
 def added(bundle: Bundle) -> bool:
-    """Whether `counterweight add` wrote it, and no recipe makes it."""
+    """Whether `counterweight add` wrote the bundle, so that no recipe makes it."""
     return bundle.unproven or "added" in bundle.provenance.source

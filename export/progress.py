@@ -1,4 +1,4 @@
-"""Progress: what is being done: one line that changes on a terminal, a line for each step elsewhere."""
+"""Shows progress: one changing line on a terminal, otherwise a line for each step."""
 
 import sys
 import time
@@ -12,7 +12,7 @@ Say = Callable[[str], object]
 
 @contextmanager
 def progress() -> Iterator[Say]:
-    """Tell on stderr what is being done, and since when."""
+    """Show on stderr what is being done, and for how long."""
     if sys.stderr.isatty():
         with tqdm(bar_format="{desc} [{elapsed}]") as bar:
             yield bar.set_description

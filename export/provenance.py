@@ -1,4 +1,4 @@
-"""Provenance: everything that decides what a variant becomes, and its fingerprint."""
+"""Describes everything that determines a variant, and computes its fingerprint."""
 
 import json
 import platform
@@ -32,7 +32,8 @@ _PACKAGES = (
 
 
 def describe_origin(recipe: Recipe, folder: Path, trained: Trained, data: Data) -> dict[str, Any]:
-    """What decides every variant of the recipe in `folder`, its steps aside, as plain data."""
+    """Return everything that determines all variants of the recipe in `folder`, except their steps, as plain
+    data."""
     code = digest_code(_factories(recipe), [folder, Path.cwd()])
     return {
         "source": {**recipe.source.model_dump(mode="json"), "data": recipe.data.model_dump(mode="json")},
@@ -47,12 +48,12 @@ def describe_origin(recipe: Recipe, folder: Path, trained: Trained, data: Data) 
 
 
 def digest_origin(origin: Mapping[str, Any]) -> str:
-    """SHA-256 over `describe_origin`."""
+    """Return the SHA-256 of `describe_origin`."""
     return sha256(json.dumps(origin, sort_keys=True).encode())
 
 
 def describe_variants(recipe: Recipe, origin: Mapping[str, Any]) -> dict[str, Provenance]:
-    """Where each variant of the recipe comes from, computed before any of it is built."""
+    """Return the provenance of each variant of the recipe, before any is built."""
     return {variant: _describe(recipe, steps, origin) for variant, steps in recipe.variants.items()}
 
 
@@ -62,7 +63,7 @@ def _describe(recipe: Recipe, steps: Steps, origin: Mapping[str, Any]) -> Proven
         "steps": [step.model_dump(mode="json") for step in steps],
         "floor": recipe.floor.model_dump(mode="json"),
     }
-    # What the bundle says elsewhere, and depends on as much.
+    # Facts that the bundle records elsewhere and that also determine it.
     elsewhere = {
         "model": recipe.model,
         "baseline": recipe.baseline,
@@ -74,7 +75,7 @@ def _describe(recipe: Recipe, steps: Steps, origin: Mapping[str, Any]) -> Proven
 
 
 def _factories(recipe: Recipe) -> list[str]:
-    """Every function of the user's that the recipe names."""
+    """Return every user function that the recipe names."""
     named = [recipe.data.factory]
     if isinstance(recipe.source, FactorySource):
         named.append(recipe.source.factory)

@@ -1,4 +1,4 @@
-"""Recipe: what a person writes: which model, which data, which variants to make, and the quality floor."""
+"""The recipe: the model, the data, the variants to make, and the quality floor."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,27 +18,26 @@ OutputName = Annotated[str, Field(min_length=1)]
 
 
 class Beside(Record):
-    """Files that stand beside a model and say what goes in and what comes out; relative to the recipe's
-    folder."""
+    """Files for the inputs and outputs of a model, relative to the recipe's folder."""
 
-    # A tokenizer.json. The data is then text, and the model takes input_ids and attention_mask.
+    # A tokenizer.json. With it, the data is text and the model takes input_ids and attention_mask.
     tokenizer: Relative | None = None
-    # Longer texts are cut.
+    # Longer texts are truncated.
     max_tokens: Annotated[int, Field(ge=2)] = 128
-    # The names of the classes in the order of the scores: a JSON list, or one name a line.
+    # The class names in the order of the scores: a JSON list, or one name per line.
     labels: Relative | None = None
 
     @model_validator(mode="after")
     def _useful(self) -> Self:
         if self.tokenizer is None and "max_tokens" in self.model_fields_set:
-            raise ValueError("`max_tokens` cuts texts, and without `tokenizer` there are none; add that")
+            raise ValueError("`max_tokens` needs a `tokenizer`; add one")
         return self
 
 
 class FactorySource(Beside):
-    """Code that builds the model, and the weights that go into it."""
+    """A function that builds the model, and a checkpoint with its weights."""
 
-    # "package.module:function"; the function returns the torch module that the checkpoint fits.
+    # "package.module:function", which returns the torch module of the checkpoint.
     factory: ImportPath
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
     # Relative to the recipe's folder: .safetensors, or a state_dict in .pt, .pth or .bin.
@@ -46,25 +45,25 @@ class FactorySource(Beside):
 
 
 class HuggingFaceSource(Record):
-    """A transformer as transformers saves it, its tokenizer with it."""
+    """A transformer as saved by transformers, with its tokenizer."""
 
-    # A folder, relative to the recipe's, or else the id of a model on the hub.
+    # A folder relative to the recipe's, or the id of a model on the hub.
     huggingface: Relative
-    # Of the hub; never a moving one by accident.
+    # The revision on the hub, which must be explicit so that it cannot move.
     revision: str | None = None
-    # Longer texts are cut.
+    # Longer texts are truncated.
     max_tokens: Annotated[int, Field(ge=2)] = 128
 
 
 class ProgramSource(Record):
-    """A program that torch.export.save wrote."""
+    """A program written by torch.export.save."""
 
     # Relative to the recipe's folder: .pt2.
     program: Relative
 
 
 class OnnxSource(Beside):
-    """An ONNX file: the way in for TensorFlow, scikit-learn and others."""
+    """An ONNX file, for models of TensorFlow, scikit-learn and others."""
 
     # Relative to the recipe's folder.
     onnx: Relative
@@ -79,7 +78,7 @@ _SOURCES = {
 
 
 def _kind(source: Any) -> str | None:
-    """Which source it is: the one whose first key is there."""
+    """Return the kind of source, by the first key."""
     for key, kind in _SOURCES.items():
         if isinstance(source, kind) or (isinstance(source, Mapping) and key in source):
             return key
@@ -94,12 +93,12 @@ Source = Annotated[
     Discriminator(
         _kind,
         custom_error_type="source",
-        custom_error_message="a source has one of the keys factory, huggingface, program, onnx",
+        custom_error_message="a source must have one of the keys factory, huggingface, program, onnx",
     ),
 ]
 
 
-# Names, or each with the file's own.
+# A list of names, or a mapping from names to the file's names.
 Outputs = Annotated[
     Annotated[tuple[OutputName, ...], Field(min_length=1), Tag("list")]
     | Annotated[dict[OutputName, OutputName], Field(min_length=1), Tag("mapping")],
@@ -108,25 +107,26 @@ Outputs = Annotated[
 
 
 class DataSource(Record):
-    """The code that returns the splits; see export/data/datasets.py for what it returns."""
+    """A function that returns the splits; see export/data/datasets.py for its return value."""
 
     factory: ImportPath
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Floor(Record):
-    """What a variant may lose on the held-out split before it is written as rejected. Each is judged on the
-    worse end of its interval (export/proof/bootstrap.py says how sure that is)."""
+    """How much quality a variant may lose on the held-out split without being rejected.
 
-    # How far below the baseline's figure a variant's may be, 0 to 1. These need labels.
+    Each limit applies to the worse end of the interval (see export/proof/bootstrap.py for its confidence)."""
+
+    # How far a variant's metric may be below the baseline's, 0 to 1. These need labels.
     accuracy_drop: Share | None = None
     macro_f1_drop: Share | None = None
     worst_class_drop: Share | None = None
-    # The least share of held-out rows on which the top class is the baseline's.
+    # Minimum share of held-out rows on which no output differs from the baseline's.
     agreement: Share | None = None
-    # The mean KL divergence from the baseline's distribution may be at most this, in nats.
+    # Maximum mean KL divergence from the baseline's distribution, in nats.
     kl: NotNegative | None = None
-    # At least so close to the baseline's embeddings.
+    # Minimum similarity to the baseline's embeddings.
     cosine: Share | None = None
     rank_correlation: Share | None = None
 
@@ -138,29 +138,27 @@ class Floor(Record):
     @model_validator(mode="after")
     def _some(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError(
-                f"a floor without a limit rejects nothing; give one of {', '.join(Floor.model_fields)}"
-            )
+            raise ValueError(f"a floor needs at least one limit: {', '.join(Floor.model_fields)}")
         return self
 
 
 class Recipe(Record):
-    """One model and all the variants to make of it."""
+    """One model and its variants."""
 
     model: Name
-    # What the first output is: scores per class, scores per token and class, an embedding, or numbers of any
-    # shape, each of which counts by itself.
+    # The kind of the first output: scores per class, scores per token and class, an embedding, or numbers of
+    # any shape.
     task: Task = "classification"
-    # Decides every random draw: order of batches, dropout.
+    # Seeds every random draw, such as the order of batches and dropout.
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    # torch's; more are faster, and a result depends on their number.
+    # torch's threads; more are faster, but the results depend on their number.
     threads: Annotated[int, Field(ge=1)] = 1
-    # How long the model's factory, and the data's, may take.
+    # Time limit for the model's and the data's factory.
     time_limit_s: Positive = 600.0
     source: Source
     data: DataSource
-    # The names of the model's outputs on the wire, in the order in which the model returns them. Of an ONNX
-    # file those that are wanted, in any order; or {name on the wire: name in the file}.
+    # Output names for clients, in the order in which the model returns the outputs. For an ONNX file: the
+    # wanted outputs in any order, or {name for clients: name in the file}.
     outputs: Outputs
     # torch writes 18 to 23; below 18 it may silently stay at 18.
     opset: Annotated[int, Field(ge=18, le=23)] = 20
@@ -174,13 +172,14 @@ class Recipe(Record):
                 raise ValueError(f"outputs {names} repeat a name; each output needs its own")
         if isinstance(self.outputs, Mapping) and not isinstance(self.source, OnnxSource):
             raise ValueError(
-                f"outputs {dict(self.outputs)} rename those of an ONNX file; what torch returns has an order "
-                f"and no names: write {list(self.outputs)}"
+                f"outputs {dict(self.outputs)} can rename only those of an ONNX file; torch's outputs have "
+                "an order "
+                f"but no names: write {list(self.outputs)}"
             )
         if self.task == "regression" and isinstance(self.source, HuggingFaceSource):
             raise ValueError(
-                "the task regression has no head among those of transformers that are known here; give the "
-                "model as a `factory`, whose `forward` returns the numbers alone"
+                "the task regression does not support a `huggingface` source; give the "
+                "model as a `factory` whose `forward` returns only the numbers"
             )
         plain = [name for name, steps in self.variants.items() if not steps]
         if len(plain) != 1:
@@ -199,18 +198,19 @@ class Recipe(Record):
 
     @property
     def named_outputs(self) -> dict[str, str]:
-        """Name on the wire -> name in the file, in the order of the wire."""
+        """Name for clients -> name in the file, in the order of the outputs."""
         if isinstance(self.outputs, Mapping):
             return dict(self.outputs)
         return {name: name for name in self.outputs}
 
     @property
     def baseline(self) -> str:
-        """The variant that all others are weighed against: the one without steps."""
+        """The variant without steps, with which all others are compared."""
         return next(name for name, steps in self.variants.items() if not steps)
 
 
 def load_recipe(path: Path) -> Recipe:
-    """The recipe in the YAML file `path`. Raises InvalidRecord, which names the place of every fault."""
+    """Read the recipe from the YAML file `path`. Raises InvalidRecord, which names the place of every
+    fault."""
     data = read_yaml(path, "a recipe, such as export/recipes/digits.yaml")
     return Recipe.parse(data, str(path))

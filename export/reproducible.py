@@ -1,4 +1,4 @@
-"""Reproducible: the same recipe gives the same bytes, in every process."""
+"""Makes the same recipe give the same bytes in every process."""
 
 import random
 from collections.abc import Iterator
@@ -10,13 +10,14 @@ import torch
 
 @contextmanager
 def reproducible(threads: int = 1) -> Iterator[None]:
-    """Inside, torch computes the same way each time; afterwards its settings are as they were.
+    """Make torch deterministic while the context lasts; its settings are restored afterwards.
 
-    Sums are split by thread, so their number is part of the result and never the machine's own."""
+    Sums are split among threads, so the number of threads is part of the result and never the machine's
+    own."""
     before = torch.get_num_threads()
     mode = torch.get_deterministic_debug_mode()
     torch.set_num_threads(threads)
-    # As torch.use_deterministic_algorithms(True), which imports torch's compiler for a second.
+    # Equivalent to torch.use_deterministic_algorithms(True), which takes a second to import torch's compiler.
     torch.set_deterministic_debug_mode("error")
     try:
         yield
@@ -26,7 +27,7 @@ def reproducible(threads: int = 1) -> Iterator[None]:
 
 
 def seed_everything(seed: int) -> None:
-    """Start all random draws over, so that a step's result does not depend on what ran before it."""
+    """Seed all random generators, so that a step's result does not depend on earlier steps."""
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)

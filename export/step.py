@@ -1,4 +1,4 @@
-"""Step: what a recipe can do to a model, each with its settings; unknown or senseless ones are refused."""
+"""The steps of a recipe and their settings; unknown and contradictory settings are refused."""
 
 from typing import Annotated, Literal, Self
 
@@ -11,36 +11,36 @@ Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Part = Annotated[float, Field(gt=0, lt=1)]
-# Of names with dots, as in `named_modules`: `*` stands for any characters (see export/onnx/patterns.py).
+# Matches dotted names, as in `named_modules`; `*` stands for any characters (see export/onnx/patterns.py).
 Pattern = Annotated[str, Field(min_length=1)]
 Patterns = tuple[Pattern, ...]
 
 
 class Training(Record):
-    """How weights are trained: on the train split; the epoch that the search split likes best is kept."""
+    """Settings of a training on the train split, which keeps the epoch that is best on the search split."""
 
     epochs: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=2)]
-    # Where the schedule starts, after the warm-up.
+    # The initial learning rate of the schedule, after the warm-up.
     learning_rate: Positive
     optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    # Down to 0 at the end, along half a cosine or a line; or not at all.
+    # How the learning rate falls: to 0 along half a cosine or a line, or not at all.
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    # The share of all batches in which the learning rate rises from 0.
+    # Share of all batches during which the learning rate rises from 0.
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    # Of SGD.
+    # Momentum of SGD.
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    # Added to the loss: this times the sum of all absolute weights.
+    # Factor of the L1 penalty, the sum of all absolute weights.
     l1: NotNegative = 0.0
     # Weight decay.
     l2: NotNegative = 0.01
-    # Stop after so many epochs without a better search split; None: never.
+    # Stop after this number of epochs without improvement on the search split; None: never.
     patience: Annotated[int, Field(ge=1)] | None = None
-    # Parameters that stay as they are.
+    # Patterns of parameters to leave unchanged.
     freeze: Patterns = ()
-    # As the model has it; False: nothing is dropped.
+    # Whether the model's dropout is active.
     dropout: bool = True
-    # Train as if weights and activations were 8-bit integers, for a static quantization that follows.
+    # Simulate 8-bit weights and activations, for a static quantization step that follows.
     quantize_aware: bool = False
 
 
@@ -51,8 +51,10 @@ class Finetune(Training):
 
 
 class Student(Record):
-    """Another network that is to answer like the baseline: by its factory, or, where the model comes from
-    Hugging Face, by what changes in its configuration. Weights whose name and shape fit are taken over."""
+    """A separate network that learns to answer like the baseline: by its factory, or, for a Hugging Face
+    model, by changes to its configuration.
+
+    Weights whose name and shape fit are copied from the baseline."""
 
     factory: ImportPath | None = None
     arguments: dict[str, JsonValue] = Field(default_factory=dict)
@@ -69,35 +71,35 @@ Match = Literal["logits", "labels", "embeddings", "similarities", "hidden", "att
 
 
 class Distill(Training):
-    """Train to answer like the baseline. Without a student it is the model as the steps before left it."""
+    """Train to answer like the baseline. Without a student, the model is the result of the previous steps."""
 
     step: Literal["distill"]
-    # What is matched, and its weight in the loss. Only `labels` needs labels.
+    # What to match, with its weight in the loss. Only `labels` needs labels.
     match: Annotated[dict[Match, Positive], Field(min_length=1)]
-    # Of the logits.
+    # Temperature of the softmax over the logits.
     temperature: Positive = 2.0
     student: Student | None = None
 
 
 class Prune(Record):
-    """Remove the least important weights: single ones, which become 0, or whole channels or heads, which
-    leave the graph."""
+    """Remove the least important weights: single ones, which become 0, or whole channels or heads, which are
+    removed from the graph."""
 
     step: Literal["prune"]
-    # `channels` are those of convolutions and the neurons of linear layers.
+    # `channels` are those of convolutions, and the neurons of linear layers.
     remove: Literal["channels", "heads", "weights", "2:4"]
-    # How much goes: a share, or every weight smaller than the threshold, or as much as it takes until only
-    # this share of the multiply-adds is left. 2:4 needs none of them.
+    # How much to remove: a share, every weight smaller than the threshold, or until only this share of the
+    # multiply-adds is left. 2:4 needs none of them.
     ratio: Part | None = None
     threshold: Positive | None = None
     multiply_adds: Part | None = None
     importance: Literal["l1", "l2", "taylor"] = "l2"
-    # The ratio holds within every layer, or over all of them together.
+    # Whether the ratio applies within every layer or over all layers together.
     scope: Literal["layer", "global"] = "layer"
-    # In so many rounds, with `recover` after each but the last.
+    # Number of rounds, with `recover` after each but the last.
     rounds: Annotated[int, Field(ge=1)] = 1
     recover: Training | None = None
-    # Modules to prune, and of these the ones to keep whole.
+    # Patterns of modules to prune, and of modules to leave unpruned.
     layers: Patterns = ("*",)
     keep: Patterns = ()
 
@@ -122,46 +124,49 @@ class Prune(Record):
 
 
 class DropLayers(Record):
-    """Keep only some of a stack of equal layers."""
+    """Keep only some layers of a stack of equal layers."""
 
     step: Literal["drop_layers"]
     keep: Annotated[int, Field(ge=1)]
-    # Spread evenly, first and last included; the first ones; or those without which the answers change most.
+    # Which layers to keep: spread evenly, including first and last; the first ones; or those whose removal
+    # changes the answers most.
     choose: Literal["even", "top", "importance"] = "even"
-    # The module that holds them; None: the longest list of equal layers.
+    # The module that holds the layers; None: the longest list of equal layers.
     stack: str | None = None
 
 
 class Quantize(Record):
-    """Store weights as integers; compute with integers too, unless the method is `weights`."""
+    """Store weights as integers, and compute in integers unless the method is `weights`."""
 
     step: Literal["quantize"]
-    # static: ranges of activations from the calibration split; dynamic: of each position as it comes.
+    # static: activation ranges from the calibration split; dynamic: from each position at run time.
     method: Literal["static", "dynamic", "weights"]
     bits: Literal[8, 4] = 8
-    # static: the whole range; the one that moves the values least, mean squared (for transformers whose
-    # outliers stay; next to `split_outliers` minmax is as good or better); the one with the least divergence,
-    # or all but the outermost (for convolutions).
+    # static: minmax uses the whole range; error minimizes the mean squared error (for transformers that keep
+    # their outliers; with `split_outliers`, minmax is as good or better); entropy minimizes the divergence,
+    # and percentile leaves out the outermost values (both for convolutions).
     calibrate: Literal["minmax", "error", "entropy", "percentile"] = "minmax"
-    # Of the absolute values, how many in a hundred stay inside the range.
+    # The percentage of the absolute values that stay inside the range.
     percentile: Annotated[float, Field(gt=50, le=100)] = 99.999
-    # One scale per output channel of a weight instead of one for all of it.
+    # One scale per output channel of a weight instead of one per tensor.
     per_channel: bool = True
     activations: Literal["uint8", "int8"] = "uint8"
     weights: Literal["int8", "uint8"] = "int8"
-    # 7 bits of the weights, for processors that would overflow: x86 without VNNI.
+    # Use 7 bits for weights, for processors that would overflow: x86 without VNNI.
     reduce_range: bool = False
-    # Tables of embeddings too.
+    # Also quantize embedding tables.
     embeddings: bool = False
-    # static: bring the channels of normalized activations, which one range has to hold, closer together, at
-    # the weights' expense: near 0 hardly at all, near 1 until they are alike. The float graph stays the same.
+    # static: scale the channels of normalized activations, which share one range, toward each other at the
+    # expense of the weights: near 0 hardly, near 1 until they are equal. The float graph computes the same.
     smooth: Part | None = None
-    # static: the few neurons behind a Gelu that reach far above all others become several smaller ones.
+    # static: split the few neurons behind a Gelu whose values are far above the others into several smaller
+    # ones.
     split_outliers: bool = False
-    # Layers that stay in float: patterns of node or weight names.
+    # Patterns of layers that stay in float, by node or weight names.
     keep_float: Patterns = ()
-    # Leave further layers in float, those first that cost most quality per millisecond saved, until the
-    # search split's agreement (classes) or mean cosine (embeddings) with the float graph reaches this.
+    # Keep further layers in float, those with the highest loss of quality per multiply-add first, until the
+    # agreement (classes) or mean cosine (embeddings) with the float graph on the search split reaches this
+    # value.
     faithful: Part | None = None
 
     @model_validator(mode="after")
@@ -172,7 +177,7 @@ class Quantize(Record):
         static_only = {"calibrate", "percentile", "activations", "smooth", "split_outliers"} & given
         if self.method != "static" and static_only:
             raise ValueError(f"`method: {self.method}` takes no {sorted(static_only)[0]}; only static does")
-        # Its blocks of weights have one form.
+        # Blocks of weights have a fixed form.
         computing = {"per_channel", "weights", "reduce_range"} & given
         if self.method == "weights" and computing:
             raise ValueError(f"`method: weights` takes no {sorted(computing)[0]}; static and dynamic do")
@@ -186,18 +191,19 @@ class Quantize(Record):
 
 
 class Fuse(Record):
-    """Several operators in one, where that is faster: attention above all. Quantize can follow."""
+    """Fuse several operators into one where that is faster, above all for attention. A quantize step may
+    follow."""
 
     step: Literal["fuse"]
-    # Operators that must be there afterwards, and at least how many, such as {Attention: 6}.
+    # Fused operators that the graph must contain, with their minimum number, such as {Attention: 6}.
     expect: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
 
 
 class Half(Record):
-    """16-bit floats inside, 32-bit ones on the wire."""
+    """Compute in 16-bit floats, with 32-bit inputs and outputs."""
 
     step: Literal["half"]
-    # Who gains from it. On processors onnxruntime casts to and fro, and is slower.
+    # The provider that benefits. On CPUs, onnxruntime inserts casts and is slower.
     provider: Literal["cuda", "tensorrt", "coreml", "directml"]
 
 

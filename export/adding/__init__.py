@@ -1,1 +1,1 @@
-"""Adding: a candidate from elsewhere becomes a variant of a model that stands in the repository."""
+"""Adds a candidate from another source as a variant of a model in the repository."""

@@ -1,6 +1,7 @@
-"""Add: a candidate is written beside its baseline, unproven: nobody has measured it on held-out rows.
+"""Writes a candidate beside its baseline without measuring it on held-out rows.
 
-Nothing here knows torch. With the model's recipe `export/adding/prove.py` measures it as an export does."""
+This module does not need torch. With the model's recipe, `export/adding/prove.py` measures the candidate as
+an export does."""
 
 import platform
 from importlib.metadata import version
@@ -31,28 +32,26 @@ from serve.bundles.repository import StoredModel
 from serve.engine.session import Session, open_session
 
 _PACKAGES = ("counterweight", "numpy", "onnx", "onnxruntime")
-_NOT_MEASURED = "nothing was measured of it: it was added without a recipe"
+_NOT_MEASURED = "it was added without a recipe, so it was not measured"
 
 
 class AddOptions(Record):
-    """What a person asks for."""
+    """The options of the command."""
 
     variant: Name
 
 
 def choose_place(stored: StoredModel, variant: str) -> Path:
-    """The folder that the new bundle gets. Raises InvalidRecord, and InvalidSource where one stands."""
+    """Return the folder of the new bundle. Raises InvalidRecord, or InvalidSource if the folder exists."""
     place = stored.folder / AddOptions.parse({"variant": variant}, "--variant").variant
     if place.exists():
-        raise InvalidSource(
-            f"{place} is there already; choose another --variant, or remove that folder first"
-        )
+        raise InvalidSource(f"{place} already exists; choose another --variant, or remove that folder first")
     return place
 
 
 def read_fitting(stored: StoredModel, path: Path) -> Candidate:
-    """The candidate at `path`, which can stand in for the baseline of `stored`. Raises InvalidSource and
-    InvalidBundle."""
+    """Read the candidate at `path` and check that it can replace the baseline of `stored`. Raises
+    InvalidSource and InvalidBundle."""
     baseline = stored.bundles[stored.baseline]
     candidate = read_candidate(path, {file.path: file.sha256 for file in _assets(baseline)})
     name = f"{stored.name}/{stored.baseline}"
@@ -63,8 +62,8 @@ def read_fitting(stored: StoredModel, path: Path) -> Candidate:
 
 
 def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
-    """Write the candidate at `path` as a variant, whole or not at all. Raises InvalidRecord, InvalidSource
-    and InvalidBundle."""
+    """Write the candidate at `path` as a variant, completely or not at all. Raises InvalidRecord,
+    InvalidSource and InvalidBundle."""
     place = choose_place(stored, variant)
     candidate = read_fitting(stored, path)
     baseline = stored.bundles[stored.baseline]
@@ -92,18 +91,19 @@ def add_unproven(stored: StoredModel, variant: str, path: Path) -> Bundle:
 
 
 def _assets(bundle: Bundle) -> list[BundleFile]:
-    """Its files beside the graph: tokenizer, labels."""
+    """Return the files beside the graph: tokenizer and labels."""
     return [file for file in bundle.files if file.path != MODEL]
 
 
 def _counted_backwards(baseline: Bundle) -> set[str]:
-    """The inputs of which the baseline takes negative numbers, also where nobody has said what it takes."""
+    """Return the inputs for which the baseline accepts negative numbers, even if its bundle does not declare
+    what it accepts."""
     names = baseline.signature.input_by_name
     return {name for name in names if baseline.ranges.get(name, (-1, 0))[0] < 0}
 
 
 def _figures(graph: bytes, baseline: Bundle) -> Figures:
-    """What can be read from the graph alone; how many rows pay in a run is taken from the baseline."""
+    """Return the figures that the graph alone determines; the best batch size is the baseline's."""
     anatomy = dissect_row(graph, inputs_of(baseline.signature, 1, baseline.sizes))
     speed = baseline.figures.speed
     return Figures(

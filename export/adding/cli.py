@@ -1,4 +1,4 @@
-"""The `add` command."""
+"""Runs the `counterweight add` command."""
 
 import argparse
 import sys
@@ -6,18 +6,21 @@ from pathlib import Path
 
 
 def add(arguments: list[str]) -> int:
-    """Exit code 0, or 1 when the recipe's floor rejected the candidate. Raises CounterweightError."""
+    """Run the command. The exit code is 0, or 1 if the recipe's floor rejected the candidate. Raises
+    CounterweightError."""
     parser = argparse.ArgumentParser(
         prog="counterweight add",
-        description="Put a candidate from elsewhere into the repository as a variant of a model: a network "
-        "that was trained again, somebody's ONNX file, or a bundle. Its inputs and outputs must be the "
-        "baseline's. With the model's recipe it is measured on the held-out rows and judged by the floor, as "
-        "an export does; without, it is marked unproven, and no rollout to it may skip the shadow.",
+        description="Add a model from another source as a variant of a model in the repository: a retrained "
+        "network, an ONNX file, or a bundle. Its inputs and outputs must equal the "
+        "baseline's. With the model's recipe, it is measured on the held-out rows and judged by the floor, "
+        "as "
+        "in an export; without a recipe, it is marked unproven, and a rollout to it must not skip the "
+        "shadow.",
         epilog="example: counterweight add digits --variant retrained --from digits-2.onnx "
         "--recipe export/recipes/digits.yaml",
     )
     parser.add_argument("model", metavar="MODEL")
-    parser.add_argument("--variant", required=True, metavar="NAME", help="what it is called from now on")
+    parser.add_argument("--variant", required=True, metavar="NAME", help="the name of the new variant")
     parser.add_argument(
         "--from",
         dest="source",
@@ -27,12 +30,15 @@ def add(arguments: list[str]) -> int:
         help="an ONNX file, or the folder of a bundle",
     )
     parser.add_argument(
-        "--recipe", type=Path, metavar="RECIPE.yaml", help="the model's: it is proven by its data"
+        "--recipe",
+        type=Path,
+        metavar="RECIPE.yaml",
+        help="the model's recipe, whose data measures the candidate",
     )
-    parser.add_argument("--out", type=Path, default=Path("models"), help="the repository; default: models")
+    parser.add_argument("--out", type=Path, default=Path("models"), help="the repository (default: models)")
     options = parser.parse_args(arguments)
 
-    # --help needs none of it.
+    # These imports are slow, and --help does not need them.
     from export.adding.add import add_unproven
     from serve.base.errors import InvalidRecord, UnknownModel
     from serve.base.record import nearest
@@ -55,6 +61,6 @@ def add(arguments: list[str]) -> int:
         bundle = read_bundle(prove_apart(options.recipe, options.out, options.variant, options.source))
     place = f"{options.out / bundle.model / bundle.variant}"
     said = bundle.rejected and f"rejected: {bundle.rejected}"
-    said = said or ("unproven: nothing was measured of it" if bundle.unproven else "accepted by the floor")
+    said = said or ("unproven: it was not measured" if bundle.unproven else "accepted by the floor")
     sys.stdout.write(f"{place}: {said}\n")
     return 1 if bundle.rejected else 0

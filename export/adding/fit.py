@@ -1,4 +1,4 @@
-"""Fit: whether a graph from elsewhere takes and gives what its baseline does."""
+"""Checks that a graph from another source has the inputs and outputs of its baseline."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,17 +11,18 @@ from serve.base.errors import InvalidBundle, ModelFailed
 from serve.base.tensor import Arrays, Signature, TensorSpec, datatype_of
 from serve.engine.session import Session
 
-# Requests of one row and of several; where the baseline has no batch, only the first differs in nothing.
+# Numbers of rows in a request. Without a batch dimension, both are the same request.
 _ROWS = (1, 3)
-# Of every other dimension that may vary and has no known size.
+# The size of every other free dimension whose size is not known.
 _LENGTH = 16
 
 
 def require_fit(
     graph: bytes, signature: Signature, baseline: str, name: str, sizes: Mapping[str, int]
 ) -> None:
-    """Raise InvalidSource unless the graph has the baseline's inputs and outputs, and answers as it does in
-    every shape; messages call it `name`. `sizes` are those of the free dimensions that the baseline takes."""
+    """Raise InvalidSource unless the graph has the baseline's inputs and outputs and answers in every shape.
+
+    `name` is its name in messages; `sizes` are the sizes of the baseline's free dimensions."""
     declared = onnx.load_from_string(graph).graph
     weights = {item.name for item in declared.initializer}
     inputs = [item for item in declared.input if item.name not in weights]
@@ -39,7 +40,8 @@ def require_fit(
 
 
 def inputs_of(signature: Signature, rows: int, sizes: Mapping[str, int]) -> Arrays:
-    """Inputs of so many rows, all zeros, and strings that read like one; `sizes` of free dimensions."""
+    """Make inputs with this number of rows: zeros, and strings that contain a zero; `sizes` are those of free
+    dimensions."""
     batch = signature.inputs[0].shape[0] if signature.batches else None
     return {spec.name: _zeros(spec, _shape(spec, {**sizes, str(batch): rows})) for spec in signature.inputs}
 
@@ -57,7 +59,7 @@ def _compare(kind: str, items: Iterable[Any], specs: Iterable[TensorSpec], basel
     if set(came) != set(wanted):
         raise InvalidSource(
             f"{name} has the {kind}s {', '.join(sorted(came))}, {baseline} has {', '.join(sorted(wanted))}: "
-            f"variants of one model are interchangeable; rename or leave out what differs"
+            f"variants of one model must be interchangeable; rename or remove the differences"
         )
     for key, spec in wanted.items():
         datatype, shape = _declared(came[key])
@@ -74,7 +76,7 @@ def _compare(kind: str, items: Iterable[Any], specs: Iterable[TensorSpec], basel
 
 
 def _declared(item: Any) -> tuple[str, tuple[int | str, ...] | None]:
-    """Datatype and shape as the file says them; None: it says no shape."""
+    """Return the datatype and shape that the file declares; the shape is None if it declares none."""
     tensor = item.type.tensor_type
     try:
         datatype = datatype_of(onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
@@ -86,7 +88,7 @@ def _declared(item: Any) -> tuple[str, tuple[int | str, ...] | None]:
 
 
 def _takes(shape: tuple[int | str, ...], wanted: tuple[int | str, ...], kind: str) -> bool:
-    """Whether the sizes leave room for those wanted: a fixed one must be the same, a free one takes any."""
+    """Whether the declared sizes allow the wanted ones: a fixed size must be equal, a free one allows any."""
     if len(shape) != len(wanted):
         return False
     fixed = ((came, size) for came, size in zip(shape, wanted, strict=True) if isinstance(came, int))
@@ -94,7 +96,7 @@ def _takes(shape: tuple[int | str, ...], wanted: tuple[int | str, ...], kind: st
 
 
 def _require_answers(session: Session, inputs: Arrays, rows: int) -> None:
-    """Raise ModelFailed unless each output is of the shape and type that the signature promises."""
+    """Raise ModelFailed unless each output has the shape and type of the signature."""
     for spec in session.signature.outputs:
         answer = session.run(inputs)[spec.name]
         sizes = zip(answer.shape, spec.shape, strict=False)
@@ -103,5 +105,5 @@ def _require_answers(session: Session, inputs: Arrays, rows: int) -> None:
         if answer.ndim != len(spec.shape) or not same or not whole:
             raise ModelFailed(
                 f"{session.name}: {rows} rows give {spec.name!r} the shape {list(answer.shape)}, "
-                f"{list(spec.shape)} is promised"
+                f"but the signature has {list(spec.shape)}"
             )

@@ -1,4 +1,5 @@
-"""Form: whether the outputs of a graph from elsewhere are what its baseline's are, such as shares."""
+"""Checks that the outputs of a graph from another source have the form of its baseline's, such as
+probabilities."""
 
 from collections.abc import Mapping
 
@@ -13,36 +14,38 @@ from serve.bundles.figures import Meaning
 from serve.engine.meaning import find_change, read_meaning
 from serve.engine.session import Session
 
-# Made inputs of so many rows.
+# Number of generated rows.
 _ROWS = 16
 
 
 def require_form(session: Session, baseline: Session, bundle: Bundle) -> None:
-    """Raise InvalidSource where the outputs of `session` have another form than those of the `baseline`,
-    whose `bundle` this is; on inputs that are made, as nobody gave any."""
+    """Raise InvalidSource if the outputs of `session` have another form than those of `baseline`.
+
+    `bundle` is the baseline's. The inputs are generated, because there is no data."""
     inputs = _make_inputs(bundle)
     try:
         wanted, came = baseline.run(inputs), session.run(inputs)
     except ModelFailed:
-        # Nothing can be told of a graph that such inputs do not suit.
+        # If the generated inputs do not suit the graph, nothing can be concluded.
         return
     quality = bundle.figures.quality
     known: Mapping[str, Meaning] = {item.name: item.meaning for item in quality.outputs}
     for number, (name, answer) in enumerate(wanted.items()):
         meaning = known.get(name) or read_meaning(quality.task, answer, first=number == 0, labelled=True)
         if name not in known and meaning.form == "chances":
-            # Of a few made rows that is an accident.
+            # With so few generated rows, this may be chance.
             continue
         change = find_change(name, meaning, answer, came[name], real=False)
         if change is not None:
             raise InvalidSource(
-                f"{session.name} does not say what {baseline.name} says: {change}; variants of one model are "
-                "interchangeable: let it end as the baseline ends, such as in a softmax"
+                f"{session.name} has outputs of another kind than {baseline.name}: {change}; variants of "
+                "one model must be "
+                "interchangeable: end the graph as the baseline does, for example in a softmax"
             )
 
 
 def _make_inputs(bundle: Bundle) -> Arrays:
-    """Zeros, and where there are floats, numbers around 0."""
+    """Generate zeros, and random numbers around 0 for float inputs."""
     random = np.random.default_rng(0)
     return {
         name: random.normal(0, 1, array.shape).astype(array.dtype) if array.dtype.kind == "f" else array

@@ -1,4 +1,4 @@
-"""Prove: a candidate from elsewhere is measured on its model's held-out rows, and judged by the floor."""
+"""Measures a candidate from another source on its model's held-out rows and judges it by the floor."""
 
 from pathlib import Path
 
@@ -22,8 +22,10 @@ from serve.bundles.repository import StoredModel, read_model
 
 
 def prove(recipe_path: Path, out: Path, variant: str, path: Path) -> Path:
-    """Measure the candidate at `path` beside the baseline in `out`, and write its bundle; its folder. Raises
-    CounterweightError, and then nothing was written."""
+    """Measure the candidate at `path` beside the baseline in `out`, and write its bundle. Returns the
+    bundle's folder.
+
+    Raises CounterweightError, in which case nothing is written."""
     recipe = load_recipe(recipe_path)
     folder = recipe_path.resolve().parent
     with importable([folder, Path.cwd()]), reproducible(recipe.threads), locked(out / recipe.model) as home:
@@ -35,7 +37,7 @@ def prove(recipe_path: Path, out: Path, variant: str, path: Path) -> Path:
 
 def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, candidate: Candidate) -> None:
     with progress() as say:
-        say("read the model and the data")
+        say("reading the model and the data")
         trained = read_trained(recipe.source, folder, recipe.task)
         seed_everything(recipe.seed)
         data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None)
@@ -58,7 +60,7 @@ def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, ca
 
 
 def _provenance(of_baseline: Provenance, candidate: Candidate) -> Provenance:
-    """The recipe's, but for where the graph came from."""
+    """Return the recipe's provenance with the candidate as the source of the graph."""
     update = {
         "fingerprint": candidate.sha256,
         "source": {**of_baseline.source, "added": candidate.name},

@@ -1,1 +1,1 @@
-"""Bench: our variants beside each other and beside other tools' on the same file, in one run."""
+"""Benchmarks our variants against each other and against other tools on the same file, in one run."""

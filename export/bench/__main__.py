@@ -1,7 +1,6 @@
-"""`make bench-export`: the targets of compression, measured in one interleaved run.
+"""Measures the targets of compression in one interleaved run (`make bench-export`).
 
-python -m export.bench models --json build/bench-export.json
-"""
+python -m export.bench models --json build/bench-export.json"""
 
 import argparse
 import platform
@@ -25,13 +24,13 @@ from serve.bundles.bundle import MODEL, Bundle
 from serve.bundles.repository import StoredModel, read_model
 
 _RIVALS = Path("build", "rivals")
-# 75 batches of 4 texts, as NNCF is calibrated in its own examples of transformers.
+# 75 batches of 4 texts, the calibration size of NNCF's own examples of transformers.
 _CALIBRATION_TEXTS = 300
 _BATCH_TEXTS = 4
 
 
 def measure(models: Path) -> CompressionReport:
-    """Everything, on the bundles in `models`. Raises CounterweightError."""
+    """Measure everything, with the bundles in `models`. Raises CounterweightError."""
     minilm, digits = read_model(models / "minilm"), read_model(models / "digits-resnet")
     graphs, tokenizer = _graphs(minilm), minilm.folder / minilm.baseline / "tokenizer.json"
     splits = {name: rows["text"] for name, (rows, _) in minilm_data(train=0).items()}
@@ -42,7 +41,7 @@ def measure(models: Path) -> CompressionReport:
     texts = measure_texts(graphs, tools, tokenizer, splits["held_out"])
     images = measure_images(_graphs(digits), digits.bundles)
     inputs = _RIVALS / "inputs.npz"
-    # One batch: all rows padded alike.
+    # One batch, so that all rows have the same padding.
     [whole] = encode(tokenizer, splits["calibration"], len(splits["calibration"]))
     np.savez(inputs, **dict(whole))  # type: ignore[arg-type]
     front = find_front(texts)
@@ -60,13 +59,13 @@ def measure(models: Path) -> CompressionReport:
 
 
 def _graphs(model: StoredModel) -> dict[str, Path]:
-    """The servable variants' graphs, the baseline's first."""
+    """Return the graphs of the servable variants, the baseline's first."""
     names = [model.baseline, *(name for name in model.servable if name != model.baseline)]
     return {name: model.folder / name / MODEL for name in names}
 
 
 def _find_silent(texts: tuple[TextPoint, ...], bundles: Mapping[str, Bundle]) -> list[str]:
-    """Our variants that were slower than fp32 at a shape, while their bundle warns of nothing."""
+    """Return our variants that were slower than fp32 at a shape without a warning in their bundle."""
     return [
         point.name
         for point in texts
@@ -75,7 +74,8 @@ def _find_silent(texts: tuple[TextPoint, ...], bundles: Mapping[str, Bundle]) ->
 
 
 def main(arguments: list[str]) -> int:
-    """The command line: exit code 0; 1 when a target is missed; 2 when something to measure is missing."""
+    """Run the benchmark. The exit code is 0, 1 if a target is missed, or 2 if something to measure is
+    missing."""
     parser = argparse.ArgumentParser(
         prog="python -m export.bench",
         description="Measure minilm and digits-resnet, and other tools on the same graph, in one run. "
@@ -83,7 +83,7 @@ def main(arguments: list[str]) -> int:
         epilog="example: python -m export.bench models --json build/bench-export.json",
     )
     parser.add_argument("models", type=Path, help="the repository with both models")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report there, too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="also write the report to this file")
     options = parser.parse_args(arguments)
     try:
         report = measure(options.models)

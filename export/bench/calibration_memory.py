@@ -1,7 +1,7 @@
-"""Memory: the most that calibrating for static quantization needs, each way in a process of its own.
+"""Measures the peak memory of calibration for static quantization, with each method in its own process.
 
-python -m export.bench.calibration_memory METHOD GRAPH.onnx INPUTS.npz prints
-{"before_bytes", "peak_bytes"}."""
+python -m export.bench.calibration_memory METHOD GRAPH.onnx INPUTS.npz prints {"before_bytes",
+"peak_bytes"}."""
 
 import json
 import re
@@ -20,7 +20,7 @@ METHODS = ("minmax", "percentile", "entropy")
 
 
 def measure_calibration(graph: Path, inputs: Path) -> tuple[Peak, ...]:
-    """The peak of each method on this float graph and the rows in the archive `inputs`."""
+    """Return the peak of each method on this float graph and the rows in the archive `inputs`."""
     with np.load(inputs) as arrays:
         rows = len(arrays[arrays.files[0]])
     peaks = []
@@ -32,7 +32,7 @@ def measure_calibration(graph: Path, inputs: Path) -> tuple[Peak, ...]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Calibrate once, in this process, and say what it took."""
+    """Calibrate once in this process, and print the memory used."""
     from export.data.datasets import read_data
     from export.quantization import static
     from export.quantization.calibration import calibrate
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = Quantize.model_validate({"step": "quantize", "method": "static", "calibrate": method})
     with np.load(inputs) as arrays:
         rows: dict[str, Any] = dict(arrays)
-    # Only the calibration rows are read; the other splits must be there, with rows of their own.
+    # Only the calibration rows are used, but the other splits must exist and have their own rows.
     cut = {name: ({key: value[at] for key, value in rows.items()}, None) for name, at in _SLICES.items()}
     data = read_data(cut, "INPUTS.npz")
     model = prepare(Path(graph).read_bytes())
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _read_peak(status: str) -> int:
-    """The most resident bytes of this program. getrusage would say at least what its parent had."""
+    """Return the peak of resident memory of this program; getrusage would include the parent's."""
     found = re.search(r"VmHWM:\s+(\d+) kB", status)
     assert found is not None, "Linux always says so"
     return int(found[1]) * 1024

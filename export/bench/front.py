@@ -1,22 +1,22 @@
-"""Front: which of our variants a rival's point is no reason against, and which targets are met. Pure."""
+"""Compares our variants with the points of other tools, and judges the targets. Pure functions."""
 
 from collections.abc import Sequence
 from typing import Literal
 
 from export.bench.report import BenchTarget, ImagePoint, Rival, TextPoint, describe
 
-# Medians of the same graph measured twice differ by about this share.
+# Medians of two measurements of the same graph differ by about this share.
 _NOISE = 0.03
-# Of a mean cosine, a correlation or a share.
+# Rounding of a mean cosine, a correlation or a share.
 _ROUNDING = 0.0005
-# What is asked of the images: how much faster, and the share of accuracy that it may cost.
+# The targets for images: the speed-up, and the acceptable loss of accuracy.
 _IMAGE_SPEEDUP = 6
 _IMAGE_LOSS = 0.005
 
 
 def find_front(points: Sequence[TextPoint]) -> tuple[Rival, ...]:
-    """For every point of a rival the variants of ours that are at least as fast at every shape, within the
-    noise of the measurement, and at least as faithful by cosine and by rank correlation."""
+    """Return, for every point of another tool, our variants that are at least as fast at every shape (within
+    the noise) and at least as faithful by cosine and rank correlation."""
     ours = [point for point in points if point.tool is None]
     return tuple(
         Rival(name=rival.name, covered_by=tuple(point.name for point in ours if _covers(point, rival)))
@@ -37,8 +37,7 @@ def _covers(ours: TextPoint, rival: TextPoint) -> bool:
 def judge_targets(
     texts: Sequence[TextPoint], images: Sequence[ImagePoint], front: Sequence[Rival], silent: Sequence[str]
 ) -> tuple[BenchTarget, ...]:
-    """Each target with what came. `silent`: variants that are slower than fp32 and whose bundle does not
-    say so."""
+    """Judge each target. `silent`: variants that are slower than fp32 without a warning in their bundle."""
     whole = [point for point in texts if point.tool is None and "distil" not in point.name]
     short = [point for point in texts if point.tool is None and "distil-3" in point.name]
     open_points = [rival.name for rival in front if not rival.covered_by]
@@ -67,8 +66,8 @@ def _judge_text(
     figure: Literal["cosine", "rank_correlation"],
     least: float,
 ) -> BenchTarget:
-    """The best of the points, those with at least the `least` of that figure before the others, by its
-    slowest shape, which must be faster than fp32 by `speedup`."""
+    """Judge the best of the points (with at least `least` of the figure, if any) by its slowest shape, which
+    must be `speedup` times as fast as fp32."""
     asked = f"{what}: {speedup:g}x at {figure.replace('_', ' ')} {least:g}"
     if not points:
         return BenchTarget(asked=asked, got="no such variant", met=False)

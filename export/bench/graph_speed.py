@@ -1,4 +1,5 @@
-"""Speed: CPU time of several graphs, measured in turn, so that a slow minute of the machine hits them all."""
+"""Compares the CPU time of several graphs, measured in turns, so that a slow minute of the machine affects
+all of them."""
 
 import statistics
 import time
@@ -9,12 +10,12 @@ import onnxruntime
 
 from serve.base.tensor import Arrays
 
-# A sample runs for about this long with the first graph, far above the clock's step.
+# Approximate duration of a sample with the first graph, far above the resolution of the clock.
 _SAMPLE_S = 0.05
 
 
 def open_graph(path: Path) -> onnxruntime.InferenceSession:
-    """The graph on one thread that does not spin: its CPU time is the work it does."""
+    """Open the graph on one thread that does not spin, so that its CPU time is its work."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
@@ -26,7 +27,8 @@ def open_graph(path: Path) -> onnxruntime.InferenceSession:
 def compare_speed(
     sessions: Mapping[str, onnxruntime.InferenceSession], inputs: Arrays, rounds: int = 15
 ) -> dict[str, float]:
-    """How many times less CPU than the first session each takes for these inputs: the median over rounds."""
+    """Return how many times less CPU time than the first session each takes for these inputs: the median over
+    rounds."""
     for session in sessions.values():
         session.run(None, dict(inputs))
     first = next(iter(sessions.values()))

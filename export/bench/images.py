@@ -1,4 +1,4 @@
-"""Images: digits-resnet's variants on held-out digits."""
+"""Measures digits-resnet's variants on held-out digits."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,8 @@ BATCHES = (1, 8, 32)
 
 
 def measure_images(graphs: Mapping[str, Path], bundles: Mapping[str, Bundle]) -> tuple[ImagePoint, ...]:
-    """A point for each variant, fp32 first: speed measured here, accuracy as its bundle proves it."""
+    """Return a point for each variant, fp32 first, with the speed measured here and the accuracy from its
+    bundle."""
     images = digits_resnet_data()["held_out"][0]["image"]
     sessions = {name: open_graph(path) for name, path in graphs.items()}
     speeds = {

@@ -1,4 +1,4 @@
-"""Report: what the bench measured, what of it was asked for, and where other tools stand."""
+"""The report of the benchmark: measurements, targets, and points of other tools."""
 
 from typing import Literal
 
@@ -10,13 +10,13 @@ from serve.bundles.figures import Compared
 
 
 class TextPoint(Record):
-    """A graph of minilm: how fast at each shape, how faithful to fp32 on the held-out texts."""
+    """A graph of minilm: its speed at each shape, and how close it is to fp32 on the held-out texts."""
 
     name: str
-    # None: ours; else the tool that made it.
+    # The tool that made it; None for ours.
     tool: str | None
     size_bytes: int
-    # CPU time of fp32 over this one's, for each of SHAPES; above 1 is faster.
+    # CPU time of fp32 divided by this one's, for each of SHAPES; above 1 is faster.
     speedups: tuple[float, ...]
     cosine: float
     rank_correlation: float
@@ -25,7 +25,7 @@ class TextPoint(Record):
 
 
 class ImagePoint(Record):
-    """A variant of digits-resnet: how fast at each batch size, how right on the held-out images."""
+    """A variant of digits-resnet: its speed at each batch size, and its accuracy on the held-out images."""
 
     name: str
     size_bytes: int
@@ -35,17 +35,17 @@ class ImagePoint(Record):
 
 
 class Peak(Record):
-    """What calibrating for static quantization took, in a process of its own."""
+    """Memory of a calibration for static quantization in its own process."""
 
     calibrate: str
     rows: int
-    # Resident memory when calibration began, and the most there was.
+    # Resident memory before the calibration, and its peak.
     before_bytes: int
     peak_bytes: int
 
 
 class BenchTarget(Record):
-    """What was asked for, and what came."""
+    """A target and its result."""
 
     asked: str
     got: str
@@ -53,15 +53,14 @@ class BenchTarget(Record):
 
 
 class Rival(Record):
-    """A point that another tool reaches, and the variants of ours that are nowhere slower and nowhere less
-    faithful."""
+    """A point of another tool, and our variants that are nowhere slower and nowhere less faithful."""
 
     name: str
     covered_by: tuple[str, ...]
 
 
 class CompressionReport(Record):
-    """What --json writes, schema version 1."""
+    """The JSON that --json writes, schema version 1."""
 
     schema_version: Literal[1] = 1
     cpu: Cpu
@@ -77,7 +76,7 @@ class CompressionReport(Record):
 
 
 def show(report: CompressionReport) -> str:
-    """The report as tables."""
+    """Render the report as tables."""
     texts = [
         [point.name, point.tool or "ours", _mebibytes(point.size_bytes), *map(_times, point.speedups)]
         + [f"{value:.4f}" for value in (point.cosine, point.rank_correlation)]
@@ -108,7 +107,7 @@ def show(report: CompressionReport) -> str:
 
 
 def describe(accuracy: Compared) -> str:
-    """Such as "0.9933, -0.0022 (-0.0067 to 0.0000)"."""
+    """Format an accuracy, such as "0.9933, -0.0022 (-0.0067 to 0.0000)"."""
     return f"{accuracy.value:.4f}, {accuracy.change:+.4f} ({accuracy.low:+.4f} to {accuracy.high:+.4f})"
 
 

@@ -1,4 +1,4 @@
-"""Rivals: what other tools make of the same float graph, each from an environment of its own."""
+"""Quantizes the same float graph with other tools, each in its own environment."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ from serve.base.tensor import Arrays
 from serve.bundles.bundle import sha256
 
 _PINNED = (f"onnxruntime=={onnxruntime.__version__}",)
-# What Olive forgets to ask for is `requests`; torch is pinned, as a newer one would bring CUDA.
+# Olive does not declare that it needs `requests`; torch is pinned, because a newer one would install CUDA.
 _OLIVE = ("olive-ai==0.13.0", "torch==2.13.0", "requests", *_PINNED)
 _NNCF = ("nncf==3.4.0", "onnx", *_PINNED)
 _LONGEST_S = 1800
@@ -24,7 +24,7 @@ _LONGEST_S = 1800
 
 @dataclass(frozen=True, kw_only=True)
 class RivalRecipe:
-    """How another tool quantizes: who it is, and what writes its graph."""
+    """How another tool quantizes."""
 
     tool: str
     # (float graph, archive of calibration batches, file to write, folder of environments)
@@ -32,8 +32,10 @@ class RivalRecipe:
 
 
 def make_rivals(graph: Path, batches: list[Arrays], folder: Path) -> dict[str, tuple[str, Path]]:
-    """Per rival's name its tool and its graph, made of the float `graph` and calibration batches of a few
-    texts; what was made of the same ones before is kept. Raises ExportFailed."""
+    """Return, by name, the tool and its graph, made from the float `graph` and calibration batches of a few
+    texts.
+
+    Graphs that were made from the same inputs are reused. Raises ExportFailed."""
     graph, folder = graph.resolve(), folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     archive = folder / "calibration.npz"
@@ -75,11 +77,13 @@ def _olive(graph: Path, archive: Path, target: Path, folder: Path) -> None:
         "-m",
         str(graph),
     ]
-    # It leaves a cache in the current folder.
+    # The tool leaves a cache in the current folder.
     _run([*command, "-o", str(out), "--disable_telemetry"], folder)
     made = sorted(out.rglob("*.onnx"))
     if len(made) != 1:
-        raise ExportFailed(f"Olive left {len(made)} graphs in {out}, expected one; see what it says by hand")
+        raise ExportFailed(
+            f"Olive left {len(made)} graphs in {out}, expected one; run it by hand to see its messages"
+        )
     made[0].replace(target)
 
 
@@ -99,7 +103,7 @@ RIVALS = {
 
 
 def _environment(folder: Path, requirements: tuple[str, ...]) -> Path:
-    """The folder of programs of a virtual environment with these requirements, made on demand."""
+    """Return the folder of programs of a virtual environment with these requirements, created on demand."""
     ready = folder / "ready.txt"
     wanted = "\n".join(requirements)
     if not ready.exists() or ready.read_text() != wanted:

@@ -1,4 +1,4 @@
-"""Texts: minilm's variants and the rivals' graphs on held-out paragraphs."""
+"""Measures minilm's variants and the graphs of other tools on held-out paragraphs."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,7 @@ Embeddings = NDArray[np.float64]
 
 
 def encode(tokenizer: Path, texts: list[str], batch_texts: int = _BATCH_TEXTS) -> list[Arrays]:
-    """The texts in batches, each padded to its longest."""
+    """Return the texts in batches, each padded to its longest."""
     reader = tokenizers.Tokenizer.from_file(str(tokenizer))
     return [_pad(reader, texts[start : start + batch_texts]) for start in range(0, len(texts), batch_texts)]
 
@@ -30,7 +30,8 @@ def encode(tokenizer: Path, texts: list[str], batch_texts: int = _BATCH_TEXTS) -
 def measure_texts(
     graphs: Mapping[str, Path], tools: Mapping[str, str], tokenizer: Path, texts: list[str]
 ) -> tuple[TextPoint, ...]:
-    """A point for each graph, the first of which is fp32. `tools`: who made it, where that is not us."""
+    """Return a point for each graph, of which the first is fp32. `tools` names the tool of each graph that is
+    not ours."""
     sessions = {name: open_graph(path) for name, path in graphs.items()}
     batches = encode(tokenizer, texts)
     embeddings = {
@@ -55,12 +56,13 @@ def measure_texts(
 
 
 def embed(session: onnxruntime.InferenceSession, batches: list[Arrays]) -> Embeddings:
-    """The first output of all batches, one after the other."""
+    """Return the first output of all batches, concatenated."""
     return np.concatenate([session.run(None, dict(batch))[0] for batch in batches]).astype(np.float64)
 
 
 def cut(tokenizer: Path, texts: list[str], rows: int, tokens: int) -> Arrays:
-    """The inputs of so many texts of exactly so many tokens: real ones, cut; long enough ones in circles."""
+    """Return inputs with this number of texts, each cut to exactly this number of tokens; texts that are long
+    enough are repeated."""
     reader = tokenizers.Tokenizer.from_file(str(tokenizer))
     reader.no_padding()
     long = [ids for item in reader.encode_batch(texts) if len(ids := item.ids) >= tokens]
@@ -86,7 +88,7 @@ def _rank(base: Embeddings, other: Embeddings) -> float:
 
 
 def _nearest(embeddings: Embeddings) -> NDArray[np.int64]:
-    """The number of each row's nearest neighbour by cosine, itself left out."""
+    """Return the index of each row's nearest neighbour by cosine, excluding itself."""
     similar = similarities(embeddings)
     np.fill_diagonal(similar, -np.inf)
     nearest: NDArray[np.int64] = similar.argmax(1)

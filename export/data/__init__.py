@@ -1,1 +1,1 @@
-"""The four splits of a recipe: read, proven disjoint, tokenized."""
+"""Reads the four splits of a recipe's data, proves that they are disjoint, and tokenizes text."""

@@ -1,10 +1,9 @@
-"""Datasets: the splits of a recipe's data, validated, fingerprinted and proven disjoint.
+"""Validates and fingerprints the splits of a recipe's data, and proves that they are disjoint.
 
 A data factory returns {"train" | "calibration" | "search" | "held_out": (inputs, labels)}; only train may be
-missing. `inputs` maps each of the model's inputs to an array of rows, or is {"text": [str, ...]} where the
-model has a tokenizer. `labels` is one class index per row; for token_classification one per token, -100 where
-none counts (for text a list for each row, special tokens included); None: unlabelled.
-"""
+missing. `inputs` maps each of the model's inputs to an array of rows, or is {"text": [str, ...]} if the model
+has a tokenizer. `labels` is one class index per row; for token_classification it is one per token, -100 for
+tokens that do not count (for text, a list for each row, special tokens included). None means unlabelled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,27 +27,27 @@ from serve.bundles.figures import Task
 __all__ = ["Data", "Labels", "Split", "load_data", "read_data", "require_labels_below", "require_labels_for"]
 
 _NAMES = ("train", "calibration", "search", "held_out")
-# One row, or one row many times, sets no range, ranks no epochs and has no interval.
+# A single distinct row cannot set a range, rank epochs, or give an interval.
 _FEWEST_ROWS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Rows that serve one purpose: input name -> rows, and what is known of each row."""
+    """The rows of one split: arrays by input name, and the metadata of each row."""
 
     inputs: Arrays
-    # [rows], or [rows, tokens] with -100 where no label counts; None: unlabelled.
+    # [rows], or [rows, tokens] with -100 for tokens that do not count; None: unlabelled.
     labels: Labels | None
-    # Tokens of each row, the padding not counted; None: all rows have one size.
+    # Number of tokens of each row without padding; None: all rows have the same size.
     lengths: Lengths | None
-    # One hash per row over the inputs alone, without padding: equal rows are equal whatever their label.
+    # One hash per row over the inputs without padding; labels do not count.
     row_hashes: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.row_hashes)
 
     def take(self, rows: NDArray[np.int64]) -> Arrays:
-        """The inputs of these rows, padded no further than the longest of them needs."""
+        """Return the inputs of these rows, padded to the longest of them."""
         if self.lengths is None:
             return {name: array[rows] for name, array in self.inputs.items()}
         longest = int(self.lengths[rows].max())
@@ -59,13 +58,13 @@ class Split:
 
     @property
     def dims(self) -> dict[str, tuple[str | int, ...]]:
-        """Per input its dimensions as the graph names them: first "batch", then "tokens" where that is the
-        padded one, else the number."""
+        """Return the dimension names of each input: "batch" first, "tokens" for the padded one, otherwise the
+        number."""
         return name_dims(self.inputs, self.lengths)
 
     @property
     def fingerprint(self) -> DataSplit:
-        """Which rows these are, labels included, in whatever order."""
+        """Return a digest of the rows and labels that does not depend on their order."""
         lines = sorted(f"{digest} {self._label(row)}" for row, digest in enumerate(self.row_hashes))
         return DataSplit(rows=len(self), sha256=sha256("\n".join(lines).encode()))
 
@@ -103,7 +102,8 @@ class Data:
         return any(split.labels is not None for split in self.splits.values())
 
     def require_train(self, what: str) -> Split:
-        """The train split. Raises InvalidData when there is none; `what` is what needs it."""
+        """Return the train split. Raises InvalidData, which names `what` as the user of the split, if there
+        is none."""
         if self.train is None:
             raise InvalidData(
                 f"{what} needs rows to train on; return the split 'train' from the data factory"
@@ -112,14 +112,16 @@ class Data:
 
 
 def load_data(source: DataSource, tokenizer: Tokenizer | None = None, *, of_file: bool = False) -> Data:
-    """The splits that the recipe's factory returns. Raises InvalidSource or InvalidData."""
+    """Load the splits from the recipe's factory. Raises InvalidSource or InvalidData."""
     raw = call_factory(source.factory, source.arguments)
     return read_data(raw, source.factory, tokenizer, of_file=of_file)
 
 
 def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_file: bool = False) -> Data:
-    """What a data factory returned, as Data; strings and NaN only for a model `of_file`, which came as a
-    graph. Raises InvalidData, which names the split and the fault."""
+    """Read the return value of a data factory.
+
+    Strings and NaN are allowed only for a model `of_file` (one that came as a graph). Raises InvalidData,
+    which names the split and the fault."""
     if not isinstance(raw, Mapping):
         raise InvalidData(f"{factory} returned a {type(raw).__name__}; expected a mapping of {list(_NAMES)}")
     for name in raw:
@@ -140,7 +142,7 @@ def read_data(raw: Any, factory: str, tokenizer: Tokenizer | None = None, *, of_
 
 
 def require_labels_for(data: Data, task: Task) -> None:
-    """Raise InvalidData unless all labels are of the kind that the task has."""
+    """Raise InvalidData unless all labels are of the kind that the task requires."""
     for name, split in data.splits.items():
         expected = {"classification": 1, "token_classification": 2, "embedding": 0, "regression": 0}[task]
         if split.labels is not None and split.labels.ndim != expected:
@@ -174,8 +176,8 @@ def _read_split(place: str, raw: Any, tokenizer: Tokenizer | None, of_file: bool
     hashes = hash_rows(inputs, lengths)
     if len(set(hashes)) < _FEWEST_ROWS:
         raise InvalidData(
-            f"{place} holds {len(set(hashes))} different rows; on fewer than {_FEWEST_ROWS} nothing can be "
-            "measured: return more"
+            f"{place} holds {len(set(hashes))} different rows; fewer than {_FEWEST_ROWS} cannot be "
+            "used for a measurement: return more rows"
         )
     return Split(inputs=inputs, labels=labels, lengths=lengths, row_hashes=hashes)
 
@@ -193,7 +195,7 @@ def _refuse_differing_inputs(factory: str, splits: Mapping[str, Split]) -> None:
         if layout != layouts[first]:
             raise InvalidData(
                 f"{factory}: split {name} has the inputs {layout}, {first} has {layouts[first]}; "
-                "all splits feed the same model and must look alike"
+                "all splits must have the same inputs, because they go to the same model"
             )
 
 
@@ -209,6 +211,6 @@ def _refuse_overlaps(factory: str, splits: Mapping[str, Split]) -> None:
             examples = ", ".join(f"{one}[{left}] = {other}[{right}]" for left, right in shared[:3])
             raise InvalidData(
                 f"{factory}: the splits {one} and {other} share {len(shared)} rows ({examples}"
-                f"{', ...' if len(shared) > 3 else ''}): a figure on rows that were seen before proves "
+                f"{', ...' if len(shared) > 3 else ''}): a metric on rows that were used before proves "
                 "nothing; remove them from one of the two"
             )

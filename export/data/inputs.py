@@ -1,4 +1,4 @@
-"""Inputs: the arrays that go into a model: checked, tokenised where they are text, and hashed row by row."""
+"""Checks the input arrays of a model, tokenizes text, and hashes each row."""
 
 import hashlib
 import json
@@ -15,22 +15,23 @@ from serve.base.tensor import DATATYPES, Arrays
 Lengths = NDArray[np.int64]
 
 MASK = "attention_mask"
-# The dimension that padding fills up.
+# The dimension that is padded.
 TOKENS = "tokens"
 _TEXT = "text"
-# What training and every client can write: no text, and no half floats, which JSON does not carry.
+# Types that training and every client support; strings and half floats, which JSON does not represent, are
+# excluded.
 _TYPES = [dtype for name, dtype in DATATYPES.items() if name not in ("BYTES", "FP16", "BF16")]
-# Kinds of numpy's that hold text: objects, and strings of fixed and of free length.
+# numpy's kinds of text: objects, and strings of fixed and of variable length.
 _TEXT_KINDS = "OUT"
 
 
 def read_inputs(
     place: str, raw: Mapping[str, Any], tokenizer: Tokenizer | None, *, of_file: bool = False
 ) -> tuple[Arrays, Lengths | None]:
-    """The arrays that a model takes, read-only, and the tokens of each row where rows are padded. A model
-    `of_file`, which came as a graph, may also take strings, as objects of str, and NaN for what is missing.
+    """Return the read-only input arrays of a model, and the number of tokens of each row if rows are padded.
 
-    Raises InvalidData, which names `place`, the input and the row."""
+    A model `of_file` (one that came as a graph) may also take strings, as objects of type str, and NaN for
+    missing values. Raises InvalidData, which names `place`, the input and the row."""
     arrays = _encode(place, raw, tokenizer) if _TEXT in raw and tokenizer is not None else raw
     converted = {
         str(name): _convert(f"{place}: input {name}", array, of_file) for name, array in arrays.items()
@@ -43,8 +44,8 @@ def read_inputs(
 
 
 def name_dims(inputs: Arrays, lengths: Lengths | None) -> dict[str, tuple[str | int, ...]]:
-    """Per input its dimensions as the graph names them: first "batch", then "tokens" where that is the
-    padded one, else the number."""
+    """Return the dimension names of each input: "batch" first, "tokens" for the padded one, otherwise the
+    number."""
     padded = None if lengths is None else inputs[MASK].shape[1]
     return {
         name: ("batch", *(TOKENS if size == padded else size for size in array.shape[1:2]), *array.shape[2:])
@@ -53,7 +54,7 @@ def name_dims(inputs: Arrays, lengths: Lengths | None) -> dict[str, tuple[str | 
 
 
 def hash_rows(inputs: Arrays, lengths: Lengths | None) -> tuple[str, ...]:
-    """SHA-256 of each row over all its inputs, without padding."""
+    """Return the SHA-256 of each row over all its inputs, without padding."""
     dims = name_dims(inputs, lengths)
     names = sorted(inputs)
     head = "".join(f"{name} {inputs[name].dtype} {dims[name][1:]};" for name in names).encode()
@@ -83,7 +84,7 @@ def _encode(place: str, inputs: Mapping[str, Any], tokenizer: Tokenizer) -> Arra
 
 
 def _bytes_of(content: NDArray[np.generic]) -> bytes:
-    # An array of objects holds only where they lie.
+    # The bytes of an object array are only pointers.
     return json.dumps(content.tolist()).encode() if content.dtype.kind == "O" else content.tobytes()
 
 
@@ -104,15 +105,15 @@ def _check(place: str, array: NDArray[np.generic], rows: int, of_file: bool) -> 
 
 
 def _convert(place: str, raw: Any, of_file: bool) -> NDArray[np.generic]:
-    """The array in a type that a client can write."""
+    """Convert the array to a type that clients can send."""
     try:
         array = np.ascontiguousarray(raw)
     except ValueError as error:
         raise InvalidData(
-            f"{place} is no array: {reason_of(error)}; give all rows the same shape, or pad them"
+            f"{place} is not an array: {reason_of(error)}; give all rows the same shape, or pad them"
         ) from None
     if array.dtype == np.float16:
-        # Exactly the same numbers.
+        # The conversion is exact.
         return array.astype(np.float32)
     text = array.dtype.kind in _TEXT_KINDS
     if text and of_file:
@@ -124,7 +125,7 @@ def _convert(place: str, raw: Any, of_file: bool) -> NDArray[np.generic]:
         if of_file:
             fix = "give numbers, or strings only"
         raise InvalidData(
-            f"{place} is {array.dtype}, which is not exported; "
+            f"{place} is {array.dtype}, which is not supported; "
             + (fix if text else f"convert it to one of {', '.join(map(str, _TYPES))}")
         )
     return array

@@ -1,4 +1,4 @@
-"""Labels: the classes that rows, or their tokens, really belong to."""
+"""Reads the true classes of rows or tokens."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,18 +12,16 @@ from serve.base.tensor import Arrays
 
 Labels = NDArray[np.int64]
 
-# A token with this label does not count: torch's own default for cross-entropy.
+# A token with this label does not count; this is torch's default for cross-entropy.
 IGNORE = -100
 
 
 def read_labels(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -> Labels:
-    """One class index per row, [rows], or per token, [rows, tokens]. Raises InvalidData."""
+    """Read one class index per row, [rows], or per token, [rows, tokens]. Raises InvalidData."""
     rows = len(next(iter(inputs.values())))
     items = list(raw) if np.iterable(raw) else []
     if len(items) != rows:
-        raise InvalidData(
-            f"{place} has {rows} rows and {len(items)} labels; every row needs one, or none has"
-        )
+        raise InvalidData(f"{place} has {rows} rows and {len(items)} labels; label every row or none")
     per_token = np.ndim(items[0]) == 1
     if per_token and lengths is None:
         lengths = np.full(rows, len(items[0]))
@@ -38,7 +36,7 @@ def read_labels(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -
             "per row, such as labels.astype('int64'), or a list of them per row, one for each token"
         )
     if per_token and (labels == IGNORE).all():
-        raise InvalidData(f"{place}: all labels are {IGNORE}, so none counts; give None for no labels")
+        raise InvalidData(f"{place}: all labels are {IGNORE} (ignored); give None for no labels")
     wrong = np.argwhere((labels < 0) & ~((labels == IGNORE) & per_token))
     if len(wrong):
         raise InvalidData(f"{place}: label {labels[tuple(wrong[0])]} in row {wrong[0][0]}; labels start at 0")
@@ -46,13 +44,14 @@ def read_labels(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -
 
 
 def name_class(label: int, classes: Sequence[str]) -> str:
-    """The name of a class, or its number where it has none."""
+    """Return the name of a class, or its number if it has none."""
     return classes[label] if 0 <= label < len(classes) else str(label)
 
 
 def _pad(place: str, items: Sequence[Any], lengths: Lengths, width: int) -> NDArray[Any]:
-    """Lists of labels as one array [rows, width]; a list has its row's length, or all of the width with
-    -100 on the padding."""
+    """Combine lists of labels into an array [rows, width], with -100 on the padding.
+
+    Each list must have the length of its row, or the full width."""
     labels = np.full((len(items), width), IGNORE, np.asarray(items[0]).dtype)
     for row, (item, length) in enumerate(zip(items, lengths, strict=True)):
         if len(item) != length and (len(item) != width or np.any(np.asarray(item)[length:] != IGNORE)):

@@ -1,4 +1,4 @@
-"""Text: the tokenizer beside a model, with how it cuts and pads written into it."""
+"""Reads a model's tokenizer and sets its truncation and padding."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,16 +9,16 @@ import tokenizers
 from export.errors import InvalidData, InvalidSource, reason_of
 from serve.base.tensor import Arrays
 
-# What a model takes of a tokenizer at least; and that it may take.
+# Inputs that a text model must take, and that it may take.
 NEEDED = ("input_ids", "attention_mask")
 KNOWN = (*NEEDED, "token_type_ids")
 _USUAL = dict.fromkeys(NEEDED, np.dtype(np.int64))
-# What padding is called where the file does not say.
+# Common padding tokens, used if the file does not name one.
 _PADS = ("[PAD]", "<pad>", "<PAD>", "<|padding|>", "<|pad|>", "<|endoftext|>")
 
 
 class Tokenizer:
-    """Turns texts into what a transformer takes. `content` is all that a server needs to do the same."""
+    """Turns texts into a transformer's inputs. `content` is all that a server needs to do the same."""
 
     def __init__(
         self,
@@ -28,14 +28,14 @@ class Tokenizer:
         pad_id: int | None = None,
         inputs: Mapping[str, np.dtype[np.signedinteger]] = _USUAL,
     ) -> None:
-        """The tokenizer in the tokenizer.json `content`, set to cut after `max_tokens` and to pad on the
-        right, by default as it says itself. `name` is what messages call it, `inputs` are those of the
-        model. Raises InvalidSource."""
+        """Read a tokenizer.json, set to truncate after `max_tokens` and to pad on the right.
+
+        `name` is used in messages; `inputs` are those of the model. Raises InvalidSource."""
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(content.decode())
         except Exception as error:  # the Rust library raises plain Exception
             raise InvalidSource(
-                f"{name} is no tokenizer: {reason_of(error)}; save it again with "
+                f"{name} is not a tokenizer: {reason_of(error)}; save it again with "
                 "AutoTokenizer.from_pretrained(...).save_pretrained(folder)"
             ) from None
         self._inputs = inputs
@@ -57,11 +57,11 @@ class Tokenizer:
         self.vocabulary = self._tokenizer.get_vocab_size(with_added_tokens=True)
         self._tokenizer.enable_truncation(max_tokens)
         self._tokenizer.enable_padding(direction="right", pad_id=pad_id, pad_token=pad_token)
-        # Of the file tokenizer.json in a bundle.
+        # The content of the file tokenizer.json in a bundle.
         self.content = _canonical(self._tokenizer.to_str())
 
     def encode(self, place: str, texts: Sequence[str]) -> Arrays:
-        """The model's inputs, [texts, tokens of the longest], padded on the right.
+        """Return the model's inputs, [texts, tokens of the longest text], padded on the right.
 
         Raises InvalidData, which names `place` and the row, for a text without any token."""
         rows = self._tokenizer.encode_batch(list(texts))
@@ -87,12 +87,12 @@ def _find_pad(name: str, tokenizer: tokenizers.Tokenizer) -> int:
     pad = next((number for number in found if number is not None), None)
     if pad is None:
         raise InvalidSource(
-            f"{name} says no token to pad with, and has none of {', '.join(_PADS)}; save it again after "
+            f"{name} names no padding token and has none of {', '.join(_PADS)}; save it again after "
             "tokenizer.enable_padding(pad_id=..., pad_token=...)"
         )
     return pad
 
 
 def _canonical(content: str) -> bytes:
-    # Rust's maps come out in another order each time.
+    # The order of the Rust library's maps changes between runs.
     return json.dumps(json.loads(content), ensure_ascii=False, sort_keys=True).encode()

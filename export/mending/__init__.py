@@ -1,1 +1,1 @@
-"""What is done to a graph that came as a file, so that it has the form in which this room works on graphs."""
+"""Repairs graphs that came as files, so that the export can work on them."""

@@ -1,5 +1,4 @@
-"""Axes: along which of its free axes a graph has the rows, where its file does not say so: what it answers
-shows it."""
+"""Finds the axis of a graph's rows by its answers, if the file does not declare it."""
 
 from typing import Any
 
@@ -14,8 +13,10 @@ Batch = tuple[Tried, dict[str, InputForm], float | None]
 
 
 def find_batch(model: Any, file: Any, rows: Split, *, changed: bool) -> Batch:
-    """What `free_batch` finds, for the likeliest form of the inputs in which each row is answered by itself;
-    else for the likeliest that works. Raises ExportFailed."""
+    """Return what `free_batch` finds for the most likely form of the inputs in which rows are answered
+    independently.
+
+    If there is none, use the most likely form that works. Raises ExportFailed."""
     candidates = read_forms(model.graph, rows)
     working: list[Batch] = []
     reasons: list[ExportFailed] = []
@@ -37,14 +38,14 @@ def find_batch(model: Any, file: Any, rows: Split, *, changed: bool) -> Batch:
         raise reasons[0]
     name, axes = _name_choice(candidates)
     raise ExportFailed(
-        f"the rows may lie along the axes {', '.join(map(str, axes))} of the input {name!r}, and the file "
+        f"the rows may lie along the axes {', '.join(map(str, axes))} of the input {name!r}, and the graph "
         f"works along none of them ({str(reasons[0]).partition(';')[0]}); convert it again with None for the "
         "rows alone, or call their dimension `batch` (dim_param in model.graph.input) if it is free"
     )
 
 
 def _name_choice(candidates: list[dict[str, InputForm]]) -> tuple[str, list[int]]:
-    """An input whose rows may lie along several axes, and these."""
+    """Return an input whose rows may lie along several axes, with these axes."""
     for name in candidates[0]:
         axes = sorted({forms[name].axis for forms in candidates})
         if len(axes) > 1:
@@ -57,7 +58,7 @@ def _sees_others(tried: Tried, rows: Split) -> bool:
         try:
             before, after = tried.answer(trial.before), tried.answer(trial.after)
         except ExportFailed:
-            # Of NaN, which is no fault.
+            # NaN is not a fault here.
             continue
         if any(is_another(before[name][trial.kept], after[name][trial.kept]) for name in before):
             return True

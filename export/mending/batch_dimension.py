@@ -1,4 +1,4 @@
-"""Batch: a graph with a batch of any size, also where its file fixes one, proven to answer like the file."""
+"""Makes the batch size of a graph variable, and proves that the graph answers like its file."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -16,15 +16,18 @@ from export.onnx.probe_rows import BATCH
 from export.proof.mixing import advise
 from serve.base.tensor import Arrays
 
-# What Reshape takes for the size that is left, and for that of its input.
+# Reshape's values for the remaining size and for the input's size.
 _REST, _SAME = -1, 0
 
 
 def free_batch(
     model: Any, file: Any, rows: Split, forms: Mapping[str, InputForm], *, changed: bool
 ) -> tuple[Tried, float | None]:
-    """The model for any number of rows, laid out like its file; how far it was from `file` on real rows, if
-    the batch was fixed or something was `changed` before. Raises ExportFailed."""
+    """Return the model for any number of rows, in the file's layout, and its difference from `file` on real
+    rows.
+
+    The difference is measured only if the batch was fixed or something was `changed` before. Raises
+    ExportFailed."""
     _declare(model, forms)
     fixed = next((form.fixed for form in forms.values() if form.fixed is not None), None)
     if fixed is None:
@@ -40,7 +43,7 @@ def free_batch(
         except ExportFailed as error:
             reasons.append(error)
     name = next(name for name, form in forms.items() if form.fixed is not None)
-    # What ran says more than what did not.
+    # An error of a graph that ran explains more than one of a graph that did not.
     reason = max(reversed(reasons), key=lambda error: isinstance(error, _OtherAnswers))
     fix = "convert it again with None there, or -1, or dynamic_axes"
     if isinstance(reason, _OtherAnswers):
@@ -52,11 +55,11 @@ def free_batch(
 
 
 class _OtherAnswers(ExportFailed):
-    """The graph runs, and answers otherwise than its file."""
+    """Raised when the graph runs but its answers differ from the file's."""
 
 
 def _declare(model: Any, forms: Mapping[str, InputForm]) -> None:
-    """Rows where the file has them; outputs with what comes."""
+    """Declare the rows where the file has them, and the outputs as they were observed."""
     for item in model.graph.input:
         axis = forms[item.name].axis
         _, *others = forms[item.name].dims
@@ -68,9 +71,9 @@ def _declare(model: Any, forms: Mapping[str, InputForm]) -> None:
 
 
 def _free_reshapes(graph: Any, fixed: int) -> None:
-    """Let every Reshape whose constant shape begins with `fixed` rows take any number of them."""
+    """Let every Reshape whose constant shape begins with `fixed` rows take any number of rows."""
     constants = dict(_constants(graph))
-    # What is made of weights alone has no rows.
+    # Values that are computed from weights alone have no rows.
     made = {item.name for item in graph.input}
     for node in graph.node:
         if made.intersection(node.input):
@@ -92,7 +95,7 @@ def _constants(graph: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _prove_same(file: Any, tried: Tried, forms: Mapping[str, InputForm], fixed: int | None) -> float:
-    """How far the answers are from the file's own, as a share of what is usual in their place. Raises
+    """Return the difference from the file's answers, relative to the usual size in each place. Raises
     ExportFailed."""
     runner, largest = Runner(file, forms), 0.0
     for inputs, answers in tried.runs:
@@ -109,7 +112,7 @@ def _prove_same(file: Any, tried: Tried, forms: Mapping[str, InputForm], fixed: 
 
 
 def _run_in_pieces(runner: Runner, inputs: Arrays, axes: Mapping[str, int], size: int) -> Arrays:
-    """The answers to all rows, run `size` at a time, the last ones repeated to fill the last piece."""
+    """Answer all rows in runs of `size`, repeating the last rows to fill the last run."""
     rows = count(inputs)
     pieces = []
     for start in range(0, rows, size):

@@ -1,4 +1,5 @@
-"""Borders: rows first, in types that every client can write, whatever the graph inside takes and gives."""
+"""Adds operators at the inputs and outputs, so that rows come first and all types can be sent by every
+client."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +12,8 @@ _HALF = {TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16"}
 
 
 def widen(graph: Any) -> list[str]:
-    """Take and give float32 where the file has half floats, which JSON does not carry; what was done, in
-    words."""
+    """Replace half-float inputs and outputs by float32 with casts, because JSON does not represent half
+    floats. Returns a note in words."""
     halves = {
         item.name: int(item.type.tensor_type.elem_type)
         for item in (*graph.input, *graph.output)
@@ -30,8 +31,9 @@ def widen(graph: Any) -> list[str]:
 def turn(
     graph: Any, inputs: Mapping[str, int], outputs: Mapping[str, int], ranks: Mapping[str, int]
 ) -> list[str]:
-    """Move the rows, which inside lie along these axes, to the front of inputs and outputs of so many
-    dimensions; what was done, in words. The sizes that they declare must be set anew."""
+    """Move the rows of inputs and outputs from these axes to the front. Returns a note in words.
+
+    The declared sizes must be set again afterwards."""
     insert(graph.input, graph, lambda name: _transpose(_inward(inputs[name], ranks[name])))
     insert(graph.output, graph, lambda name: _transpose(_outward(outputs[name], ranks[name])))
     moved = {name: axis for name, axis in {**inputs, **outputs}.items() if axis}

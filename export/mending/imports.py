@@ -1,22 +1,22 @@
-"""Imports: the operator sets that a graph declares: those that it uses, each under its one name."""
+"""Cleans up the operator sets that a graph declares."""
 
 from typing import Any
 
 from export.errors import InvalidSource
 from export.onnx.graph import nodes_of
 
-# What a graph without standard operators gets; it changes nothing of what the graph computes.
+# The set that a graph without standard operators gets; it does not affect the results.
 _OPSET = 18
 # The two names of the standard operators.
 _STANDARD = ("", "ai.onnx")
-# Sets of which there is one version only.
+# Sets that have only one version.
 _SINGLE = {"com.microsoft": 1}
 
 
 def settle_imports(name: str, model: Any) -> None:
-    """Drop the sets that no node uses, call the standard one "", and add it where it is missing.
+    """Remove unused sets, name the standard set "", and add it if it is missing.
 
-    Raises InvalidSource, which calls the model `name`, when the version of a set that is used is unknown."""
+    Raises InvalidSource, which calls the model `name`, if the version of a used set is not known."""
     for node in nodes_of(model.graph):
         if node.domain in _STANDARD:
             node.ClearField("domain")

@@ -1,4 +1,4 @@
-"""Inputs: how the inputs of a file take rows: along which axis, and how many at once."""
+"""Describes how a file's inputs take rows: along which axis, and how many at a time."""
 
 import itertools
 import re
@@ -16,35 +16,37 @@ from export.errors import ExportFailed
 from export.onnx.probe_rows import BATCH
 from serve.base.tensor import Arrays
 
-# A size; a name, where it is free; or "", where it is free and has none.
+# Each dimension is a size, a name if it is free, or "" if it is free without a name.
 Shape = tuple[int | str, ...]
 _BATCH_NAMES = re.compile(r"n|b|bs|.*batch.*", re.IGNORECASE)
-# Of the axes along which the rows may lie, where it is not said.
+# Maximum number of forms to try if the axis of the rows is not declared.
 _MOST_FORMS = 16
 _NAME = re.compile(r"(?!(None|unk\w*)$)[A-Za-z_]\w*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
 class InputForm:
-    """How one input of the file takes rows, which the data has along the first axis."""
+    """How one input of the file takes rows, which are along the first axis in the data."""
 
-    # Of the rows.
+    # The axis of the rows.
     axis: int
-    # So many rows at once; None: any number.
+    # The fixed number of rows at a time; None: any number.
     fixed: int | None
-    # With the rows first: "batch", then a number that the file fixes, "tokens", or a name where a size is
-    # free though all the data has one.
+    # Dimensions with the rows first: "batch", then a number if the file fixes it, "tokens", or a name for a
+    # free size that is constant in the data.
     dims: Shape
 
     def turn(self, array: NDArray[np.generic]) -> NDArray[np.generic]:
-        """The rows as the file takes them."""
+        """Arrange the rows as the file takes them."""
         return np.ascontiguousarray(np.moveaxis(array, 0, self.axis))
 
 
 def read_forms(graph: Any, rows: Split) -> list[dict[str, InputForm]]:
-    """The forms that the inputs may have, as their declared shapes and the data's tell them, the likeliest
-    first: where several axes are free and none is called so, any may be the rows'. Raises ExportFailed when
-    the data has other inputs, types or shapes."""
+    """Return the possible forms of the inputs from their declared shapes and the data's, the most likely
+    first.
+
+    If several axes are free and none is called "batch", each may be the axis of the rows. Raises ExportFailed
+    if the data has other inputs, types or shapes."""
     names = [item.name for item in graph.input]
     for item in graph.input:
         if item.type.tensor_type.HasField("shape") and not item.type.tensor_type.shape.dim:
@@ -75,18 +77,18 @@ def _read_forms(graph: Any, rows: Split, axes: Mapping[str, int]) -> dict[str, I
 
 
 def turn_all(inputs: Arrays, forms: Mapping[str, InputForm]) -> Arrays:
-    """All inputs as the file takes them."""
+    """Arrange all inputs as the file takes them."""
     return {name: forms[name].turn(array) for name, array in inputs.items()}
 
 
 def read_shape(item: Any) -> Shape:
-    """Numbers where the file fixes a size, else its name for it, or ""."""
+    """Return the declared shape: numbers for fixed sizes, names for free ones, or ""."""
     dims = item.type.tensor_type.shape.dim
     return tuple(dim.dim_value if dim.dim_value > 0 else str(dim.dim_param) for dim in dims)
 
 
 def read_dtype(item: Any) -> np.dtype[Any]:
-    """The numpy type of its elements."""
+    """Return the numpy type of the elements."""
     kind = item.type.tensor_type.elem_type
     if kind == onnx.TensorProto.STRING:
         return np.dtype(object)
@@ -95,7 +97,7 @@ def read_dtype(item: Any) -> np.dtype[Any]:
 
 
 def _name_dims(graph: Any, axes: Mapping[str, int], rows: Split) -> dict[str, Shape]:
-    """Per input its dimensions. Equal names have equal sizes in the data."""
+    """Return the dimensions of each input. Equal names mean equal sizes in the data."""
     free: dict[str, set[int]] = {}
     places: dict[str, list[int | str]] = {}
     for item in graph.input:
@@ -151,21 +153,21 @@ def _require_dtype(name: str, came: np.dtype[Any], wanted: np.dtype[Any]) -> Non
 
 
 def _find_axes(shape: Shape, dims: Shape) -> list[int]:
-    """The axes that may be the rows': the one that is called so; or all that are free; or else the first,
-    where it is fixed."""
+    """Return the axes that may be the rows': the one called "batch", else all free axes, else the first if it
+    is fixed."""
     if len(shape) != len(dims):
         return []
     fitting = [axis for axis in range(len(shape)) if _fits(shape[:axis] + shape[axis + 1 :], dims[1:])]
     free = [axis for axis in fitting if isinstance(shape[axis], str)]
     called = [axis for axis in free if _BATCH_NAMES.fullmatch(str(shape[axis]))]
-    # Another axis than the first is a batch that is fixed only if it is one of 1.
+    # An axis other than the first is a fixed batch only if its size is 1.
     fixed = [axis for axis in fitting if axis == 0 or shape[axis] == 1]
     named = any(isinstance(size, str) and _BATCH_NAMES.fullmatch(size) for size in shape)
     return called[:1] or free or ([] if named else fixed[:1])
 
 
 def _fits(shape: Shape, dims: Shape) -> bool:
-    """Whether sizes of the file leave room for the data's."""
+    """Whether the file's sizes allow the data's."""
     return all(isinstance(size, str) or size == dim for size, dim in zip(shape, dims, strict=True))
 
 

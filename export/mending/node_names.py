@@ -1,4 +1,4 @@
-"""Names: a name of its own for every node that has one; onnxruntime refuses others."""
+"""Gives every named node a unique name, which onnxruntime requires."""
 
 from collections import Counter
 from typing import Any
@@ -7,8 +7,8 @@ from export.onnx.graph import nodes_of
 
 
 def name_nodes(graph: Any) -> list[str]:
-    """Number the nodes that share a name from the second one on; values keep theirs. What was done, in
-    words."""
+    """Number the nodes that share a name, starting with the second; values keep their names. Returns a note
+    in words."""
     taken = {node.name for node in nodes_of(graph)}
     numbers: Counter[str] = Counter()
     changed = 0
@@ -22,4 +22,4 @@ def name_nodes(graph: Any) -> list[str]:
         node.name = free
         taken.add(free)
         changed += 1
-    return [f"{changed} nodes numbered that had the name of another"] if changed else []
+    return [f"{changed} nodes that shared a name were numbered"] if changed else []

@@ -1,4 +1,4 @@
-"""Opset: an old graph in newer standard operators, which quantization needs."""
+"""Converts an old graph to a newer version of the standard operators, which quantization needs."""
 
 from typing import Any
 
@@ -6,22 +6,22 @@ import onnx
 
 from export.errors import ExportFailed, reason_of
 
-# Quantization per channel needs it, and it is of 2020.
+# Quantization per channel needs this version, from 2020.
 _LEAST = 13
 _TARGET = 18
-# Of the file's format; from 4 on a weight need not be listed as an input as well.
+# Version of the file format; from 4 on, a weight need not also be listed as an input.
 _FORMAT = 8
 
 
 def raise_opset(model: Any) -> tuple[Any, str | None]:
-    """The model in opset 18 where it is in one before 13, and what was done in words. Raises ExportFailed
-    when onnx cannot convert it."""
+    """Convert a model with an opset before 13 to opset 18. Returns a note in words. Raises ExportFailed if
+    onnx cannot convert it."""
     model.ir_version = max(model.ir_version, _FORMAT)
     opset = next(item.version for item in model.opset_import if item.domain == "")
     if opset >= _LEAST:
         return model, None
     for item in model.graph.output:
-        # It believes a promise that the file may not keep.
+        # The converter trusts the declared shape, which may be wrong.
         item.type.tensor_type.ClearField("shape")
     try:
         raised = onnx.version_converter.convert_version(model, _TARGET)

@@ -1,4 +1,4 @@
-"""Outputs: those of a file that a recipe names, under the names that it gives them."""
+"""Selects and renames the outputs of a file that a recipe names."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -11,8 +11,8 @@ from serve.base.record import nearest
 
 
 def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str]) -> list[str]:
-    """Leave only these outputs, name on the wire -> name in the file, what they depend on, and the inputs
-    that the data gives; what is to be noted, in words. Raises ExportFailed."""
+    """Keep only these outputs (name for clients -> name in the file), the nodes they depend on, and the
+    inputs in the data. Returns notes in words. Raises ExportFailed."""
     known = {item.name: item for item in graph.output}
     for name in outputs.values():
         if name not in known:
@@ -34,8 +34,8 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str
 
 
 def _part(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:
-    """The outputs, where one is an input under another name, as a value of its own: to rename it would
-    rename the input."""
+    """Return the outputs. An output that is an input under another name becomes its own value, because
+    renaming it would rename the input."""
     given = {item.name for item in graph.input}
     parted: dict[str, str] = {}
     for item, (new, old) in zip(graph.output, outputs.items(), strict=True):
@@ -54,7 +54,7 @@ def _name_outputs(graph: Any, outputs: Mapping[str, str]) -> None:
             f"the output {taken[0]!r} has the name of an input; choose another name in the recipe's `outputs`"
         )
     names = values_of(graph) | set(outputs)
-    # An inner value of the same name makes room.
+    # An inner value of the same name is renamed.
     for name in sorted(set(changed.values()) & (values_of(graph) - changed.keys())):
         changed[name] = free_name(f"{name}_inner", names)
         names.add(changed[name])
@@ -62,8 +62,10 @@ def _name_outputs(graph: Any, outputs: Mapping[str, str]) -> None:
 
 
 def _drop_unused(graph: Any, given: Collection[str]) -> list[str]:
-    """Remove what no output depends on, but for the inputs that are given, and inputs that only name a
-    weight; the names of the inputs that stay for that alone."""
+    """Remove everything that no output depends on, except the inputs in the data and inputs that name a
+    weight.
+
+    Returns the names of the inputs that are kept although no output depends on them."""
     needed = {item.name for item in graph.output}
     nodes = []
     for node in reversed(graph.node):
@@ -88,7 +90,7 @@ def _drop_unused(graph: Any, given: Collection[str]) -> list[str]:
 
 
 def _reads(node: Any) -> Iterator[str]:
-    """What the node reads, the graphs inside it included."""
+    """Return the values that the node reads, including those read by its inner graphs."""
     yield from node.input
     for attribute in node.attribute:
         for inner in (attribute.g, *attribute.graphs):

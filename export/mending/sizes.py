@@ -1,4 +1,4 @@
-"""Sizes: the dimensions of a graph's outputs, as they came out and not as its file promises them."""
+"""Determines the dimensions of a graph's outputs from its answers, not from its declarations."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -14,10 +14,11 @@ from serve.base.tensor import Arrays
 
 
 def read_sizes(tried: Tried, dims: Mapping[str, Shape], declared: Mapping[str, Shape]) -> dict[str, Shape]:
-    """Per output its dimensions, the batch first: the name of the input's dimension whose size it has, a
-    number where all runs have one, or a name of its own. `dims` are the inputs', `declared` the file's.
+    """Return the dimensions of each output, with the batch first.
 
-    Raises ExportFailed for an output without a number in it."""
+    A dimension is the name of the input's dimension with the same size, a number if all runs have the same
+    size, or a new name. `dims` are the inputs' dimensions, `declared` those in the file. Raises ExportFailed
+    for an empty output."""
     runs = [*tried.runs, *_stretch(tried, dims)]
     for name in tried.axes:
         if not any(answers[name].size for _, answers in runs):
@@ -26,16 +27,16 @@ def read_sizes(tried: Tried, dims: Mapping[str, Shape], declared: Mapping[str, S
 
 
 def refuse_empty(name: str, shape: Sequence[int | str]) -> NoReturn:
-    """Raise ExportFailed: there is nothing in this output."""
+    """Raise ExportFailed, because the output is empty."""
     raise ExportFailed(
-        f"the output {name!r} is empty, {list(shape)}: it tells nothing; leave it out of `outputs`, "
-        "or mend the model, in which a dimension has the size 0"
+        f"the output {name!r} is empty, {list(shape)}: leave it out of `outputs`, "
+        "or correct the model, in which a dimension has the size 0"
     )
 
 
 def _stretch(tried: Tried, dims: Mapping[str, Shape]) -> list[tuple[Arrays, Arrays]]:
-    """A run with other sizes where the inputs are free and all rows of the data have one; empty: the graph
-    takes neither twice nor half of it."""
+    """Run with other sizes for free inputs whose size is constant in the data. Empty if the graph accepts
+    neither double nor half the size."""
     axes = {
         name: [axis for axis, dim in enumerate(shape) if isinstance(dim, str) and dim not in (BATCH, TOKENS)]
         for name, shape in dims.items()
@@ -76,7 +77,7 @@ def _read(name: str, runs: list[tuple[Arrays, Arrays]], dims: Mapping[str, Shape
 def _names_of(
     came: tuple[int, ...], runs: list[tuple[Arrays, Arrays]], dims: Mapping[str, Shape]
 ) -> set[int | str]:
-    """The free dimensions of the inputs that had these sizes in these runs."""
+    """Return the free input dimensions that had these sizes in these runs."""
     return {
         dim
         for name, shape in dims.items()

@@ -1,4 +1,4 @@
-"""Tried: what a graph answers to real rows, and where in its answers the rows lie."""
+"""Runs a graph on real rows and finds the axis of the rows in its answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ _OTHER_TYPES = (
 
 
 class Runner:
-    """A graph that takes rows in the form of its file."""
+    """Runs a graph on rows in the form of its file."""
 
     def __init__(self, model: Any, forms: Mapping[str, InputForm]) -> None:
-        """Raises ExportFailed when onnxruntime refuses it."""
+        """Raises ExportFailed if onnxruntime refuses the graph."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        # A shape that the file promises and does not keep is what we are here to find.
+        # Warnings about wrong declared shapes are expected here.
         options.log_severity_level = 4
         self._forms = forms
         self._names = [item.name for item in model.graph.output]
@@ -38,7 +38,7 @@ class Runner:
             raise ExportFailed(f"onnxruntime refuses the file: {reason_of(error)}{fix}") from error
 
     def run(self, inputs: Arrays) -> Arrays:
-        """The answers to these rows, laid out as the file does it. Raises ExportFailed."""
+        """Return the answers to these rows in the file's layout. Raises ExportFailed."""
         try:
             answers = self._session.run(self._names, turn_all(inputs, self._forms))
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
@@ -56,23 +56,23 @@ class Runner:
 
 @dataclass(frozen=True, kw_only=True)
 class Tried:
-    """A graph with a batch of any size, and what it answered."""
+    """A graph with a variable batch size, and its answers."""
 
     model: Any
     runner: Runner
-    # Output -> the axis along which its rows lie.
+    # Output -> the axis of its rows.
     axes: Mapping[str, int]
-    # Rows, and what came, rows first.
+    # Rows and their answers, both with the rows first.
     runs: tuple[tuple[Arrays, Arrays], ...]
 
     def answer(self, inputs: Arrays) -> Arrays:
-        """The answers to these rows, rows first. Raises ExportFailed."""
+        """Return the answers to these rows, rows first. Raises ExportFailed."""
         return to_front(self.runner.run(inputs), self.axes)
 
 
 def try_graph(model: Any, rows: Split, forms: Mapping[str, InputForm]) -> Tried:
-    """Run the graph on real rows in batches of several sizes. Raises ExportFailed when it cannot, or an
-    output does not follow the batch."""
+    """Run the graph on real rows in batches of several sizes. Raises ExportFailed if it fails, or an output
+    does not follow the batch."""
     runner = Runner(model, forms)
     runs = []
     for size, share in PROBES:
@@ -84,12 +84,12 @@ def try_graph(model: Any, rows: Split, forms: Mapping[str, InputForm]) -> Tried:
 
 
 def to_front(answers: Arrays, axes: Mapping[str, int]) -> Arrays:
-    """The answers with their rows, which lie along these axes, first."""
+    """Move the rows of the answers from these axes to the front."""
     return {name: np.moveaxis(answer, axes[name], 0) for name, answer in answers.items()}
 
 
 def count(inputs: Arrays) -> int:
-    """How many rows these are."""
+    """Return the number of rows."""
     return len(next(iter(inputs.values())))
 
 

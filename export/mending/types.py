@@ -1,4 +1,4 @@
-"""Types: of the values inside a graph, where onnx cannot tell them and onnxruntime can."""
+"""Adds the types of inner values that onnxruntime can infer and onnx cannot."""
 
 from typing import Any
 
@@ -9,9 +9,10 @@ from serve.base.tensor import Arrays
 
 
 def tell_types(model: Any, inputs: Arrays) -> None:
-    """Write down the type and the number of dimensions, for these inputs, of what onnx's own inference knows
-    nothing of, such as what scikit-learn's operators make: tools that work on the graph leave such values
-    alone, and all that is behind them."""
+    """Declare the type and rank, for these inputs, of values that onnx's inference does not know, such as
+    those of scikit-learn's operators.
+
+    Tools that work on the graph would otherwise skip these values and everything that depends on them."""
     typed = onnx.shape_inference.infer_shapes(model).graph
     known = {item.name for item in (*typed.input, *typed.output, *typed.value_info)}
     unknown = [name for node in model.graph.node for name in node.output if name and name not in known]

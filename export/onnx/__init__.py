@@ -1,1 +1,1 @@
-"""ONNX graphs: how they are read, written, run and proven."""
+"""Reads, writes and runs ONNX graphs, and proves that they answer like their sources."""

@@ -1,7 +1,8 @@
-"""Last bits: how far the answers of a graph move when its weights are off in their last bits.
+"""Measures how far a graph's answers move when its weights change in their last bits.
 
-Sums in another order move them about as far. An answer that is the rest of larger numbers, such as that of a
-Sigmoid or a Gelu near 0, moves far for its size, and any other way to compute it is as right."""
+Additions in another order move them about as far. An answer that is a difference of larger numbers, such as
+that of a Sigmoid or a Gelu near 0, moves far relative to its size, and any other order of computation is
+equally right."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,17 +15,17 @@ from onnx import numpy_helper
 
 from serve.base.tensor import Arrays
 
-# A bias is added by an operator of its own behind many a product.
+# A separate operator adds a bias after many products.
 _SUMS = ("Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "Attention", "Add")
-# How far off, in units of the last place: enough that sums of them round otherwise.
+# The change, in units in the last place: enough that sums round differently.
 _OFF = 4
-# A single time may move an answer by chance hardly at all.
+# A single draw may by chance move an answer very little.
 _TIMES = 8
 
 
 def measure_rounding(graph: bytes, inputs: Arrays) -> list[NDArray[np.float64]]:
-    """For each output, in the graph's order, how far each number of the answer to these rows moves at most; 0
-    where it is no float."""
+    """Return, for each output in the graph's order, how far each number moves at most on these rows; 0 for
+    outputs that are not floats."""
     answers = _ask(graph, inputs)
     moved = [np.zeros(answer.shape) for answer in answers]
     for other in _spoil(graph):

@@ -1,5 +1,4 @@
-"""Parity: the proof that a graph answers like the torch model it came from, in batches and lengths that its
-export never saw."""
+"""Proves that a graph answers like its torch model, for batches and lengths that the export has not seen."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,8 +19,10 @@ from serve.bundles.figures import Parity
 
 
 def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: Signature) -> Parity:
-    """How far the graph's answers are from torch's on `rows`. Raises ExportFailed where an output has another
-    shape than torch's or than `signature` promises, or another answer."""
+    """Return how far the graph's answers are from torch's on `rows`.
+
+    Raises ExportFailed if an output has another shape than torch's or than `signature` declares, or if the
+    answers differ."""
     session = _open(graph)
     largest = 0.0
     for size, share in PROBES:
@@ -40,14 +41,14 @@ def prove_parity(model: torch.nn.Module, graph: bytes, rows: Split, signature: S
 
 
 def ask_torch(model: torch.nn.Module, inputs: Arrays, rows: int) -> list[NDArray[Any]]:
-    """The model's outputs, in order. Raises ExportFailed where it does not run on so many rows."""
+    """Return the model's outputs, in order. Raises ExportFailed if it does not run on this number of rows."""
     try:
         with torch.no_grad():
             return [output.numpy() for output in forward(model, to_tensors(inputs))]
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         raise ExportFailed(
             f"the torch model itself does not run on {rows} rows of {_describe(inputs)} "
-            f"({' '.join(str(error).split()):.300}), and a server batches as many as come; does `forward` "
+            f"({' '.join(str(error).split()):.300}), and a server makes batches of any size; does `forward` "
             "take inputs of this type and shape, and neither squeeze nor fix its batch or its length?"
         ) from error
 
@@ -78,7 +79,7 @@ def _run(session: Any, inputs: Arrays, rows: int) -> list[NDArray[Any]]:
 
 
 def _sizes(signature: Signature, inputs: Arrays) -> dict[str, int]:
-    """How long each free dimension of the inputs is, by its name."""
+    """Return the size of each free dimension of the inputs, by name."""
     return {
         dim: size
         for spec in signature.inputs
@@ -93,7 +94,8 @@ def _require_shape(
     if came.shape != wanted.shape:
         raise ExportFailed(
             f"on {rows} rows the graph's {spec.name} has the shape {list(came.shape)} and torch's "
-            f"{list(wanted.shape)}: the graph is not the model; does `forward` squeeze, or depend on the "
+            f"{list(wanted.shape)}: the graph differs from the model; does `forward` squeeze, or depend on "
+            "the "
             "batch size or the length?"
         )
     promised = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in spec.shape]
@@ -102,21 +104,21 @@ def _require_shape(
     )
     if not kept:
         raise ExportFailed(
-            f"on {rows} rows the output {spec.name} has the shape {list(came.shape)}, and the graph promises "
-            f"{list(spec.shape)}, here {promised}: a size of the example was taken for a fixed one, or a "
+            f"on {rows} rows the output {spec.name} has the shape {list(came.shape)}, but the graph declares "
+            f"{list(spec.shape)}, here {promised}: a size of the example became fixed, or a "
             "batch of one is dropped; keep such sizes, and `squeeze` without a dimension, out of `forward`"
         )
 
 
 def _explain(model: torch.nn.Module) -> str:
-    """What is to be done where the answers differ by more than the rounding of float32."""
+    """Return the fix for answers that differ by more than the rounding of float32."""
     for name, value in model.named_parameters():
         if value.dtype == torch.float16:
             return (
                 f"{name} is float16, which onnxruntime computes in float32 on a processor, and torch rounds; "
                 "build the module in float32 (`.float()`, and no `.half()` in `forward`)"
             )
-    return "the graph is not the model; does `forward` depend on randomness, on the batch size or on values?"
+    return "the graph differs from the model; does `forward` depend on randomness, batch size or values?"
 
 
 def _tell(name: str, came: NDArray[Any], wanted: NDArray[Any], share: float) -> str:

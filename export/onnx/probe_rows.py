@@ -1,4 +1,4 @@
-"""Probe: the real rows on which a graph is tried, in sizes and lengths that its export never saw."""
+"""Selects real rows on which a graph is tried, in batches and lengths that its export has not seen."""
 
 from fractions import Fraction
 
@@ -11,17 +11,19 @@ from export.errors import InvalidData
 from serve.base.tensor import Arrays
 
 BATCH = "batch"
-# Rows, and what share of the longest row's tokens: all of them different, none of them 1 but the first.
+# Numbers of rows, with the share of the longest row's tokens: all different, and only the first is 1.
 PROBES = ((1, Fraction(1, 4)), (2, Fraction(3, 8)), (3, Fraction(1, 2)), (8, Fraction(1)))
-# torch takes a dimension of 0 or 1 for a constant, so the example needs more rows.
+# torch treats a dimension of 0 or 1 as a constant, so the example has more rows.
 EXAMPLE = (4, Fraction(3, 4))
-# Below, the lengths above are not all different and at least 2.
+# With fewer tokens, the lengths above are not all different and at least 2.
 _FEWEST_TOKENS = 8
 
 
 def probe(split: Split, rows: int, share: Fraction) -> Arrays:
-    """The inputs of so many rows, cut to this share of the longest row's tokens; a small split is read in
-    circles. Raises InvalidData when no row is long enough to show anything."""
+    """Return inputs of this number of rows, cut to this share of the longest row's tokens; rows of a small
+    split are repeated.
+
+    Raises InvalidData if no row is long enough to test a length."""
     numbers = np.arange(rows, dtype=np.int64)
     if split.lengths is None:
         return split.take(numbers % len(split))
@@ -31,7 +33,7 @@ def probe(split: Split, rows: int, share: Fraction) -> Arrays:
             f"the longest row of the calibration split has {longest} tokens; to show that any length works, "
             f"one must have {_FEWEST_TOKENS} or more: add longer rows"
         )
-    # The longest first, so that no batch is shorter than its share.
+    # Start with the longest row, so that no batch is shorter than its share.
     arrays = split.take((numbers + int(split.lengths.argmax())) % len(split))
     width = int(longest * share)
     return {
@@ -41,9 +43,9 @@ def probe(split: Split, rows: int, share: Fraction) -> Arrays:
 
 
 def distance(came: NDArray[np.generic], wanted: NDArray[np.generic]) -> float:
-    """The largest absolute difference between two arrays; infinite when their shapes differ."""
+    """Return the largest absolute difference between two arrays; infinite if their shapes differ."""
     if came.shape != wanted.shape:
         return float("inf")
     one, other = came.astype(np.float64), wanted.astype(np.float64)
-    # Two infinities are the same.
+    # Equal infinities do not differ.
     return float(np.max(np.abs(np.subtract(one, other, out=np.zeros(one.shape), where=one != other))))

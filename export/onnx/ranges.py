@@ -1,23 +1,23 @@
-"""Ranges: which values of an input a graph takes, where it looks them up in a table."""
+"""Finds the valid range of inputs that a graph uses as indices of tables."""
 
 from collections.abc import Collection, Iterator
 
 import onnx
 from onnx import ModelProto, NodeProto
 
-# The port of the indices, by operator; the table is always the first.
+# The attribute with the axis of the lookup, by operator; the table is always the first input.
 _LOOKUPS = {"Gather": "axis", "GatherBlockQuantized": "gather_axis"}
-# What leaves each value as it is.
+# Operators that keep the values.
 _SAME_VALUES = {"Identity", "Cast", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Transpose", "Expand"}
-# What leaves the size of a table as it is.
+# Operators that keep the size of a table.
 _SAME_SHAPE = {"Identity", "Cast", "DequantizeLinear"}
 
 
 def find_ranges(graph: bytes, backwards: Collection[str] = ()) -> dict[str, tuple[int, int]]:
-    """For each input whose values are indices of tables: the least and the highest that all of them have.
+    """Return the valid range (lowest, highest) of each input whose values are indices of tables.
 
-    ONNX counts a negative index from a table's end. Only the inputs in `backwards` mean that; of any other it
-    is a mistake that would be answered."""
+    ONNX counts a negative index from the end of a table. Only the inputs in `backwards` use that; for any
+    other input, a negative value is a mistake and must not be answered."""
     model = onnx.load_model_from_string(graph)
     ranges = {}
     for spec in model.graph.input:
@@ -28,7 +28,7 @@ def find_ranges(graph: bytes, backwards: Collection[str] = ()) -> dict[str, tupl
 
 
 def _sizes(model: ModelProto, name: str) -> Iterator[int]:
-    """The sizes of all tables in which these values are looked up."""
+    """Return the sizes of all tables in which these values are looked up."""
     names = {name}
     for node in model.graph.node:
         if node.op_type in _LOOKUPS and node.input[1] in names:
@@ -40,7 +40,7 @@ def _sizes(model: ModelProto, name: str) -> Iterator[int]:
 
 
 def _table_size(model: ModelProto, lookup: NodeProto) -> int | None:
-    """How many entries the table has; None: it is no constant."""
+    """Return the number of entries of the table; None if it is not a constant."""
     made_by = {output: node for node in model.graph.node for output in node.output}
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     name = lookup.input[0]

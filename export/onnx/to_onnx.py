@@ -1,4 +1,4 @@
-"""To ONNX: the only call of torch.onnx.export, and the proof that the graph answers like the model."""
+"""Exports a torch model to ONNX and proves that the graph answers like the model."""
 
 import inspect
 import logging
@@ -26,19 +26,21 @@ _FIXED = re.compile(r"static shape of (?P<size>\d+) for dimension (?P<name>\S+)\
 
 
 def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset: int) -> Exported:
-    """The model as an ONNX graph for any number of rows, and of tokens where rows are padded, checked against
-    torch on real `rows`. Raises ExportFailed when there is no such graph."""
+    """Return the model as an ONNX graph for any number of rows (and of tokens, if rows are padded), checked
+    against torch on real `rows`.
+
+    Raises ExportFailed if there is no such graph."""
     proto = _convert(model.eval(), rows, outputs, opset)
     require_unique_names(proto)
     came = next(item.version for item in proto.opset_import if item.domain == "")
     if came != opset:
-        raise ExportFailed(f"torch wrote opset {came} where the recipe asks for {opset}; ask for {came}")
+        raise ExportFailed(f"torch wrote opset {came} although the recipe sets {opset}; set `opset: {came}`")
     signature = _read_signature(proto)
     try:
         graph = clean(proto)
     except onnx.shape_inference.InferenceError as error:
         reason = " ".join(str(error).split())
-        raise ExportFailed(f"the model's graph contradicts itself in its shapes: {reason:.300}") from error
+        raise ExportFailed(f"the shapes in the model's graph are inconsistent: {reason:.300}") from error
     return Exported(graph=graph, signature=signature, parity=prove_parity(model, graph, rows, signature))
 
 
@@ -52,18 +54,18 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
         )
     example = to_tensors(inputs)
     args, kwargs = bind(model, example)
-    # In the order in which the model takes them, which is that of the graph's inputs.
+    # In the order in which the model takes them, which is the order of the graph's inputs.
     names = {id(value): name for name, value in example.items()}
     ordered = [names[id(value)] for value in (*args, *kwargs.values())]
     free = [
         {axis: dim for axis, dim in enumerate(rows.dims[name]) if isinstance(dim, str)} for name in ordered
     ]
-    # It tells everyone without torchvision so, at every export.
+    # torch logs this at every export if torchvision is not installed.
     logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with _flattened(model), warnings.catch_warnings():
-        # torch 2.13 copies its own tree specifications in a way that it has itself deprecated.
+        # torch 2.13 copies its own tree specifications in a deprecated way.
         warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)`", FutureWarning)
-        # All inputs share one batch and one length, which is what we ask for.
+        # The inputs share one batch and one length on purpose.
         warnings.filterwarnings("ignore", r"# The axis name: \w+ will not be used", UserWarning)
         try:
             program = torch.onnx.export(
@@ -102,7 +104,8 @@ def _explain_fixed(reason: str) -> str | None:
 
 @contextmanager
 def _flattened(model: torch.nn.Module) -> Iterator[None]:
-    """Inside, the model returns a tuple of tensors: torch's exporter knows fewer ways to nest them."""
+    """Make the model return a tuple of tensors while the context lasts, because torch's exporter supports
+    fewer containers."""
     hook = model.register_forward_hook(lambda _, __, came: flatten(model, came))
     try:
         yield
@@ -111,7 +114,7 @@ def _flattened(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _place(model: torch.nn.Module, free: list[Any], args: Any, kwargs: Any) -> dict[str, Any]:
-    """What is free of each argument, under the name of its parameter; of `*args` a tuple."""
+    """Assign the free dimensions of each argument to its parameter's name, as a tuple for `*args`."""
     places = dict(zip([*range(len(args)), *kwargs], free, strict=True))
     bound = inspect.signature(model.forward).bind(*range(len(args)), **{name: name for name in kwargs})
     return {

@@ -1,1 +1,1 @@
-"""What a variant is worth: quality with intervals, speed, and what its graph consists of."""
+"""Measures variants: quality with intervals, speed, and the contents of their graphs."""

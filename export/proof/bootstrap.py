@@ -1,14 +1,14 @@
-"""Bootstrap: how far a figure on the held-out rows may be from the figure on all rows there could be.
+"""Intervals of metrics on the held-out rows, by the bootstrap over rows.
 
-Rows are drawn again with replacement, the two variants' answers of a row always together. Two things that
-the plain bootstrap gets wrong when a variant errs rarely are put right: what was not seen in n rows is still
-possible, and an interval must say so.
+Rows are drawn with replacement, always with the answers of both variants. The plain bootstrap is too narrow
+when a variant rarely errs, because events that did not occur in n rows are still possible. Two corrections
+apply:
 
-- a share (agreement) has the interval of Clopper and Pearson, which is exact; where a row holds many tokens,
-  with as many independent ones as their variance says (Korn and Graubard, 1998);
-- a change of what labels give (accuracy, F1) is drawn from the rows and from two more: one that only the
-  baseline gets right and one that only the variant does (Bonett and Price, 2012, for the bootstrap).
-"""
+- A share (agreement) has the exact interval of Clopper and Pearson (1934). If a row holds many tokens, the
+number of independent ones follows from their variance (Korn and Graubard, 1998).
+- A change of a metric that needs labels (accuracy, F1) is drawn from the rows and two additional rows: one
+that only the baseline gets right, and one that only the variant gets right (Bonett and Price, 2012, adapted
+to the bootstrap)."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ from scipy.special import betaincinv
 
 CONFIDENCE = 0.95
 _DRAWS = 2000
-# Numbers held at once: what fits into the cache is fastest.
+# Numbers processed at a time; blocks that fit into the cache are fastest.
 _BLOCK = 1 << 18
 
 Floats = NDArray[np.float64]
@@ -27,13 +27,21 @@ Interval = tuple[float, float]
 
 
 def share_interval(hits: Floats, counts: Floats) -> Interval:
-    """The interval of sum(hits) / sum(counts), both [rows]: how many of a row's items hit, and how many it
-    has."""
+    """Return the interval of a share of items, by Clopper and Pearson.
+
+    Args:
+        hits: number of items of each row that hit, [rows]
+        counts: number of items of each row, [rows]
+
+    Returns:
+        The lower and upper bound of sum(hits) / sum(counts). If rows hold several items, the effective number
+        of items follows from the variance between rows (Korn and Graubard, 1998).
+    """
     total, rows = counts.sum(), len(counts)
     share = hits.sum() / total
     spread = hits - share * counts
     variance = rows / max(1, rows - 1) * float(spread @ spread) / total**2
-    # Where nothing varies, all items of a row may stand or fall together.
+    # Without variance, the items of a row may be fully dependent.
     independent = min(total, share * (1 - share) / variance) if variance > 0 else rows
     seen = share * independent
     tail = (1 - CONFIDENCE) / 2
@@ -43,17 +51,34 @@ def share_interval(hits: Floats, counts: Floats) -> Interval:
 
 
 def mean_intervals(sums: Floats, counts: Floats, seed: int) -> list[Interval]:
-    """The intervals of sums.sum(0) / counts.sum(), for `sums` [rows, figures] and `counts` [rows]."""
+    """Return the bootstrap intervals of ratios of sums.
+
+    Args:
+        sums: sums over the items of each row, [rows, figures]
+        counts: number of items of each row, [rows]
+        seed: seed of the draws
+
+    Returns:
+        The lower and upper bound of sums.sum(0) / counts.sum() for each figure.
+    """
     return resample(np.column_stack([sums, counts]), lambda drawn: drawn[:, :-1] / drawn[:, -1:], seed)
 
 
 def resample(
     table: Any, statistic: Callable[[Floats], Floats], seed: int, unseen: int = 0, weight: float = 1.0
 ) -> list[Interval]:
-    """The percentile interval of each figure that `statistic` makes, [draws, columns] -> [draws, figures], of
-    the column sums of rows drawn from `table`, a dense or sparse matrix [rows, columns].
+    """Return bootstrap percentile intervals of statistics of column sums.
 
-    Its last `unseen` rows are drawn less often, by `weight`, and count as so many rows."""
+    Args:
+        table: dense or sparse matrix whose rows are drawn, [rows, columns]
+        statistic: maps column sums [draws, columns] to figures [draws, figures]
+        seed: seed of the draws
+        unseen: number of last rows of `table` that stand for unseen events
+        weight: weight of these rows, relative to 1 for an observed row
+
+    Returns:
+        The lower and upper bound of each figure.
+    """
     random = np.random.default_rng(seed)
     rows, columns = table.shape
     seen = rows - unseen
@@ -64,7 +89,7 @@ def resample(
         draws = min(block, _DRAWS - start)
         at = random.random((draws, size)) * size
         row = np.where(at < seen, at, seen + (at - seen) / weight).astype(np.int64)
-        # Rounding may carry the very last one over the edge.
+        # Rounding may exceed the last index.
         place = np.minimum(row, rows - 1) + rows * np.arange(draws)[:, None]
         often = np.bincount(place.ravel(), minlength=draws * rows).reshape(draws, rows).astype(np.float64)
         figures.append(statistic(np.asarray((table.T @ often.T).T)))

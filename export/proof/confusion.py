@@ -1,4 +1,4 @@
-"""Confusion: which class a variant says where its baseline says which."""
+"""Counts how often a variant predicts which class when its baseline predicts another."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,25 +10,26 @@ from export.proof.label_metrics import Classes
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import Confusion
 
-# Of more classes that occur, only so many pairs that differ are kept.
+# With more classes than this, only this number of differing pairs is kept.
 _MOST_CLASSES = 20
 _MOST_PAIRS = 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confusions:
-    """How often the two say which classes, by their names: as a table, or only the pairs that differ."""
+    """How often baseline and variant predict which classes: a full table, or only the differing pairs."""
 
-    # What the variant says, and for each class of the baseline how often; empty: there are too many classes.
+    # The variant's classes, with the counts for each class of the baseline; empty if there are too many
+    # classes.
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[str, tuple[int, ...]], ...] = ()
-    # What the baseline says, what the variant says, and how often; the most frequent first.
+    # Pairs of baseline class, variant class and count, the most frequent first.
     pairs: tuple[tuple[str, str, int], ...] = ()
 
 
 def count_confusions(baseline: Classes, variant: Classes) -> tuple[Confusion, ...]:
-    """How often the two, [items] each, say which classes; of more than 20 classes only the 20 pairs that
-    differ most often."""
+    """Count pairs of predicted classes, both [items]; with more than 20 classes, only the 20 most frequent
+    differing pairs."""
     pairs, counts = np.unique(np.column_stack([baseline, variant]), axis=0, return_counts=True)
     found = [
         Confusion(baseline=int(one), variant=int(other), count=int(count))
@@ -40,7 +41,7 @@ def count_confusions(baseline: Classes, variant: Classes) -> tuple[Confusion, ..
 
 
 def arrange_confusions(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> dict[str, Confusions]:
-    """Per variant that ever differs from the baseline, with the classes by their names in `classes`."""
+    """Return the confusions of each variant that differs from the baseline, with the names in `classes`."""
     found = {}
     for name, bundle in bundles.items():
         counted = bundle.figures.quality.confusions

@@ -1,5 +1,7 @@
-"""Constant: a variant that gives every row the same answer. Where the floor would let it pass, the figures
-that the floor limits prove nothing, such as the agreement with a baseline that always says the same class."""
+"""Finds outputs for which a constant answer would pass the floor.
+
+In this case the limited metrics prove nothing, for example the agreement with a baseline that always predicts
+the same class."""
 
 from typing import Any
 
@@ -15,13 +17,13 @@ from export.recipe import Recipe
 from serve.bundles.figures import Meaning
 
 Array = NDArray[Any]
-# Of fewer rows nothing can be told.
+# With fewer rows, a correlation cannot be estimated.
 _ENOUGH_ROWS = 10
 
 
 def find_unproven(recipe: Recipe, meanings: Meanings, expected: Answers, labels: Labels | None) -> set[str]:
-    """The outputs in which a constant would pass the recipe's floor, where the baseline's answers are
-    `expected`."""
+    """Return the outputs for which a constant would pass the recipe's floor; `expected` are the baseline's
+    answers."""
     floor, task, unproven = recipe.floor, recipe.task, set()
     for number, (name, output) in enumerate(expected.items()):
         meaning = meanings[name]
@@ -38,8 +40,10 @@ def find_unproven(recipe: Recipe, meanings: Meanings, expected: Answers, labels:
 
 
 def repeat_typical(meaning: Meaning, output: Array) -> Array:
-    """The baseline's answer to one row (or token) for all: the one nearest to the mean, of those with the
-    most frequent class. It is of the baseline's form, as it is the baseline's."""
+    """Repeat the baseline's answer to one typical row (or token) for all rows.
+
+    It is the answer nearest to the mean among those with the most frequent class, so it has the form of the
+    baseline's answers."""
     shape = output.shape[-1:]
     if meaning.kind != "classes" and np.isfinite(output).all():
         shape = output.shape[1:]

@@ -1,4 +1,4 @@
-"""Correlation: whether an output of a variant follows the baseline's from row to row, at whatever scale."""
+"""Correlates an output of a variant with the baseline's over the rows, independent of scale."""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -14,15 +14,24 @@ from serve.bundles.figures import Estimate, Meaning, OutputFigures
 from serve.engine.closeness import log_shares
 
 Array = NDArray[Any]
-# Of a number, which is no difference but its rounding.
+# Relative deviations below this are rounding.
 _ROUNDING = 1e-5
 _FEWEST_ROWS = 4
 
 
 def correlate(meaning: Meaning, baseline: Array, variant: Array) -> Estimate | None:
-    """Pearson's, of how far all numbers of [rows, ...] are from their means over the rows, with Fisher's
-    interval for so many rows; of shares, their logarithms, in which a small one counts as well. None: the
-    baseline answers the same to every row."""
+    """Return the Pearson correlation between the deviations of two outputs from their means over the rows.
+
+    Args:
+        meaning: the kind of output; probabilities are compared by their logarithms, in which small ones count
+            equally
+        baseline: the baseline's answers, [rows, ...]
+        variant: the variant's answers, [rows, ...]
+
+    Returns:
+        The correlation with Fisher's interval for this number of rows; None if the baseline's answers are
+        constant.
+    """
     before, after = (_numbers(meaning, few_rows(each)) for each in (baseline, variant))
     if before.shape != after.shape:
         return Estimate(value=0, low=-1, high=1)
@@ -44,7 +53,7 @@ def correlate(meaning: Meaning, baseline: Array, variant: Array) -> Estimate | N
 def add_correlations(
     outputs: Sequence[OutputFigures], names: Collection[str], baseline: Answers, variant: Answers
 ) -> tuple[OutputFigures, ...]:
-    """The figures of all outputs, those of these `names` with their correlation."""
+    """Return the figures of all outputs, with the correlation of the outputs in `names`."""
     return tuple(
         item.model_copy(
             update={"correlation": correlate(item.meaning, baseline[item.name], variant[item.name])}
@@ -64,16 +73,17 @@ def _numbers(meaning: Meaning, output: Array) -> Floats:
 
 
 def _deviate(numbers: Floats) -> Floats:
-    """From the mean over the rows; 0 where there is none."""
+    """Return deviations from the mean over the rows; 0 where there is no value."""
     counts = np.maximum(np.isfinite(numbers).sum(axis=0), 1)
     apart = numbers - np.nan_to_num(numbers).sum(axis=0) / counts
     return np.nan_to_num(np.where(np.abs(apart) <= _ROUNDING * np.abs(numbers), 0, apart))
 
 
 def _scale(meaning: Meaning, apart: Floats) -> Floats | float:
-    """Of the baseline's deviations, for each place of the last dimension: what is small beside the others may
-    be all that is ruined, and a place that never varies says nothing. Shares, and the numbers of a vector,
-    have one scale together."""
+    """Return the scale of the baseline's deviations for each place of the last dimension.
+
+    Each place has its own scale, so that damage to a small one is visible; a constant place does not count.
+    Probabilities and the numbers of a vector share one scale."""
     if meaning.kind == "vectors" or meaning.form in ("shares", "log_shares"):
         return 1.0
     spread = np.sqrt(np.square(apart).mean(axis=tuple(range(max(1, apart.ndim - 1)))))
@@ -83,7 +93,7 @@ def _scale(meaning: Meaning, apart: Floats) -> Floats | float:
 def _interval(value: float, rows: int) -> tuple[float, float]:
     if rows < _FEWEST_ROWS:
         return -1.0, 1.0
-    # Of an exact 1 there is none.
+    # Fisher's transformation is infinite at exactly 1.
     value = min(1 - 1e-12, max(1e-12 - 1, value))
     reach = ndtri((1 + CONFIDENCE) / 2) / np.sqrt(rows - 3)
     low, high = np.tanh(np.arctanh(value) + np.array([-reach, reach]))

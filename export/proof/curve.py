@@ -1,4 +1,5 @@
-"""Curve: what the samples at all batch sizes say: how much faster, up to which size, and where not."""
+"""Summarizes the samples at all batch sizes: how much faster a variant is, up to which size, and where it is
+not."""
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -9,13 +10,21 @@ from export.proof.bootstrap import CONFIDENCE, Floats
 from serve.bundles.figures import Estimate, SpeedPoint
 
 _DRAWS = 1000
-# The knee: from here on, a row costs at most so much more than where it is cheapest.
+# The knee is the smallest batch whose cost per row is within this factor of the lowest.
 _NEAR_BEST = 1.1
 
 
 def compare(baseline_s: Floats, variant_s: Floats, seed: int) -> Estimate:
-    """The ratio of the medians of two variants' times, [rounds], measured in the same rounds; the interval is
-    the bootstrap's, over rounds."""
+    """Return the ratio of the medians of two variants' CPU times.
+
+    Args:
+        baseline_s: CPU time of the baseline, [rounds], in seconds
+        variant_s: CPU time of the variant in the same rounds, [rounds], in seconds
+        seed: seed of the bootstrap over rounds
+
+    Returns:
+        How many times faster the variant is, with the bootstrap interval.
+    """
     random = np.random.default_rng(seed)
     rounds = random.integers(0, len(variant_s), (_DRAWS, len(variant_s)))
     ratios = np.median(baseline_s[rounds], axis=1) / np.median(variant_s[rounds], axis=1)
@@ -26,7 +35,8 @@ def compare(baseline_s: Floats, variant_s: Floats, seed: int) -> Estimate:
 
 
 def find_knee(points: Sequence[SpeedPoint]) -> int:
-    """The smallest batch in which a row costs within a tenth of the least; the largest of all lengths."""
+    """Return the smallest batch whose cost per row is within a tenth of the lowest; the largest of such
+    batches over all lengths."""
     knees = []
     for _, group in groupby(sorted(points, key=_place), key=lambda point: point.tokens):
         per_row = {point.rows: point.cpu_p50_ms / point.rows for point in group}
@@ -36,7 +46,7 @@ def find_knee(points: Sequence[SpeedPoint]) -> int:
 
 
 def warn(points: Sequence[SpeedPoint], baseline: str) -> str | None:
-    """Where the variant is not faster than its baseline, in words and numbers; None: it is, everywhere."""
+    """Say in words where the variant is not faster than its baseline; None if it is faster everywhere."""
     faster = [point for point in points if point.speedup.low > 1]
     slower = [point for point in points if point.speedup.high < 1]
     undecided = [point for point in points if point not in faster and point not in slower]
@@ -66,7 +76,7 @@ def _number(point: SpeedPoint) -> str:
 
 
 def _places(points: Iterable[SpeedPoint]) -> str:
-    """Such as "1, 2 and 4 rows", or "1 row of 16 tokens, 8 rows of 64 tokens"."""
+    """Describe places, such as "1, 2 and 4 rows" or "1 row of 16 tokens, 8 rows of 64 tokens"."""
     words = []
     for tokens, group in groupby(sorted(points, key=_place), key=lambda point: point.tokens):
         *most, last = [str(point.rows) for point in group]

@@ -1,4 +1,4 @@
-"""Floor: which variants are good enough to be served, judged on the worse end of every interval."""
+"""Decides which variants pass the quality floor, by the worse end of every interval."""
 
 from collections.abc import Sequence
 
@@ -9,38 +9,38 @@ from export.recipe import Floor
 from serve.bundles.criterion import FAR
 from serve.bundles.figures import Compared, Meaning, OutputFigures, Quality, Task
 
-# Figures that differ by less than this differ by rounding alone.
+# Smaller differences are rounding.
 _ROUNDING = 1e-9
 _DROPS = {"accuracy_drop": "accuracy", "macro_f1_drop": "macro_f1", "worst_class_drop": "worst_class"}
 _LEAST = ("agreement", "cosine", "rank_correlation")
 _CLASSES = (*_DROPS, "agreement", "kl")
 _EMBEDDING = ("cosine", "rank_correlation")
-# What outputs after the first must agree in where the floor says nothing of them.
+# The agreement required of outputs after the first if the floor does not set it.
 _OTHERS = 0.9
-# How much of the variance of scores that nobody has said to be of classes must be right.
+# The R2 required of scores that are not known to be class scores.
 _EXPLAINS = 0.5
-# How an output must correlate with the baseline's where the floor would let a constant pass.
+# The correlation with the baseline that is required where a constant would pass the floor.
 _FOLLOWS = 0.5
 _ONES_OWN: dict[Task, tuple[str, ...]] = {"embedding": _EMBEDDING, "regression": ("agreement",)}
-_WITHOUT_CLASSES = {"numbers": "numbers that are no scores of classes", "exact": "no scores of classes"}
-_WITHOUT_SHARES = {"chances": "chances that do not sum to one"}
+_WITHOUT_CLASSES = {"numbers": "numbers that are not class scores", "exact": "no scores of classes"}
+_WITHOUT_SHARES = {"chances": "probabilities that do not sum to one"}
 
 
 def require_measurable(floor: Floor, task: Task, labelled: bool) -> None:
-    """Raise InvalidData unless everything that the floor limits can be measured: for this task, with held-out
-    labels or without."""
+    """Raise InvalidData unless everything that the floor limits can be measured for this task, with or
+    without held-out labels."""
     known = _ONES_OWN.get(task, _CLASSES)
     possible = tuple(name for name in known if labelled or name not in _DROPS)
     for name in Floor.model_fields:
         if getattr(floor, name) is None or name in possible:
             continue
         lacks = "the held-out split has no labels" if name in known else f"the task {task} has no such figure"
-        raise InvalidData(f"the floor limits {name}, and {lacks}; limit one of {', '.join(possible)} instead")
+        raise InvalidData(f"the floor limits {name}, but {lacks}; limit one of {', '.join(possible)} instead")
 
 
 def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, labelled: bool) -> None:
-    """Raise InvalidData where the first output, `name`, has no classes (or no direction) that the floor's
-    limits or the held-out labels could speak of."""
+    """Raise InvalidData if the first output, `name`, does not have the form that the floor's limits or the
+    held-out labels need."""
     if task == "embedding":
         return
     what = _WITHOUT_CLASSES.get(meaning.kind) or _WITHOUT_SHARES.get(meaning.form)
@@ -48,24 +48,23 @@ def require_meaningful(floor: Floor, task: Task, name: str, meaning: Meaning, la
         return
     if meaning.kind != "classes" and labelled:
         raise InvalidData(
-            f"the held-out labels are classes, and the first output `{name}` holds {what}: give None for "
+            f"the held-out labels are classes, but the first output `{name}` holds {what}: give None for "
             f"labels and limit agreement, the share of rows whose numbers stay within {FAR} standard "
-            "deviations of the baseline's; or name an output of scores per class first"
+            "deviations of the baseline's; or put an output with class scores first"
         )
     if floor.kl is not None:
         raise InvalidData(
-            f"the floor limits kl, and the first output `{name}` holds {what}, which make no "
+            f"the floor limits kl, but the first output `{name}` holds {what}, which are not a "
             "distribution; limit agreement instead"
         )
 
 
 def judge(floor: Floor, quality: Quality, classes: Sequence[str] = ()) -> str | None:
-    """Why the floor refuses a variant of this quality, in words and numbers, the classes by their names in
-    `classes`; None: it does not.
+    """Return why the floor rejects a variant of this quality, with numbers and the class names in `classes`;
+    None if it passes.
 
-    Outputs after the first, of which labels say nothing, are held to `agreement`, or to 0.9; those that have
-    a correlation, to 0.5, as the rest would let a constant pass; and scores that may be numbers to an R2 of
-    0.5, as their order says nothing of these."""
+    Outputs after the first are held to `agreement`, or to 0.9. Outputs with a correlation (those for which a
+    constant would pass otherwise) are held to 0.5, and scores that may be plain numbers to an R2 of 0.5."""
     reasons = [_judge_drop(floor, quality, limit, name, classes) for limit, name in _DROPS.items()]
     reasons += [_judge_least(floor, quality, name) for name in _LEAST]
     reasons.append(_judge_divergence(floor, quality))
@@ -96,19 +95,19 @@ def _judge_least(floor: Floor, quality: Quality, name: str) -> str | None:
         return None
     return (
         f"{name} with the baseline is {figure.value:.4f}, with {quality.confidence:.0%} confidence at least "
-        f"{figure.low:.4f}; at least {least:.4f} is asked"
+        f"{figure.low:.4f}; the floor requires at least {least:.4f}"
     )
 
 
 def judge_output(floor: Floor, output: OutputFigures) -> str | None:
-    """The same of an output after the first."""
+    """Return why an output after the first does not pass; None if it passes."""
     least = _OTHERS if floor.agreement is None else floor.agreement
     figure = output.agreement
     if figure.low >= least - _ROUNDING:
         return None
     return (
-        f"the output `{output.name}` says the same as the baseline's on {figure.value:.4f} of the rows, with "
-        f"{CONFIDENCE:.0%} confidence on at least {figure.low:.4f}; at least {least:.4f} is asked"
+        f"the output `{output.name}` agrees with the baseline's on {figure.value:.4f} of the rows, with "
+        f"{CONFIDENCE:.0%} confidence on at least {figure.low:.4f}; the floor requires at least {least:.4f}"
     )
 
 
@@ -119,7 +118,7 @@ def _judge_following(output: OutputFigures) -> str | None:
     return (
         f"the numbers of `{output.name}` do not follow the baseline's from row to row: they correlate by "
         f"{figure.value:.4f}, with {CONFIDENCE:.0%} confidence by at least {figure.low:.4f}; at least "
-        f"{_FOLLOWS} is asked, as a constant would pass the floor on these held-out rows"
+        f"{_FOLLOWS} is required, because a constant would pass the floor on these held-out rows"
     )
 
 
@@ -128,8 +127,8 @@ def _judge_numbers(output: OutputFigures) -> str | None:
     if not doubtful or output.r2 is None or output.r2 >= _EXPLAINS:
         return None
     return (
-        f"the numbers of `{output.name}` are not the baseline's: R2 is {output.r2:.4f} in the column where "
-        f"it is least; at least {_EXPLAINS} is asked where nobody has said that they are scores of classes: "
+        f"the numbers of `{output.name}` differ from the baseline's: R2 is {output.r2:.4f} in the worst "
+        f"column; at least {_EXPLAINS} is required unless they are known to be class scores: "
         "give labels, or the names of the classes (`source.labels`), or write `task: regression`"
     )
 

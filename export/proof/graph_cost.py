@@ -1,4 +1,4 @@
-"""Graph cost: the multiply-adds of an ONNX graph, from the shapes that its values really have."""
+"""Counts the multiply-adds of an ONNX graph from the actual shapes of its values."""
 
 from collections.abc import Callable, Mapping
 from math import prod
@@ -10,24 +10,25 @@ from export.quantization.calibration import TensorWatch
 from serve.base.tensor import Arrays
 
 Shape = tuple[int, ...]
-# From the shapes of inputs and of the first output, and the attributes.
+# Counts from the shapes of the inputs and of the first output, and the attributes.
 Rule = Callable[[list[Shape], Shape, Mapping[str, Any]], int]
 
 
 def count_multiply_adds(model: Any, inputs: Arrays) -> int:
-    """Those of matrix products, convolutions, attention and recurrent layers for these inputs. The graph is
-    run once to learn the shapes."""
+    """Count the multiply-adds of matrix products, convolutions, attention and recurrent layers for these
+    inputs. The graph runs once to get the shapes."""
     return sum(_count_by_output(model, inputs).values())
 
 
 def count_by_node(model: Any, inputs: Arrays) -> dict[str, int]:
-    """The same for each node, by its name; 0 for other operators. Every node must have a name."""
+    """Count the multiply-adds of each node, by its name; 0 for other operators. Every node must have a
+    name."""
     by_output = _count_by_output(model, inputs)
     return {node.name: sum(by_output.get(name, 0) for name in node.output) for node in model.graph.node}
 
 
 def _count_by_output(model: Any, inputs: Arrays) -> dict[str, int]:
-    """The same for each of these operators, by the first output that it has."""
+    """Count the multiply-adds of each of these operators, by the name of its first output."""
     counted = [node for node in model.graph.node if node.op_type in _RULES]
     constants = {item.name: tuple(item.dims) for item in model.graph.initializer}
     names = {name for node in counted for name in (*node.input, next(filter(None, node.output))) if name}
@@ -58,13 +59,15 @@ def _transposed_convolution(inputs: list[Shape], _: Shape, __: Mapping[str, Any]
 
 
 def _recurrent(inputs: list[Shape], _: Shape, attributes: Mapping[str, Any]) -> int:
-    """Every weight of every gate and direction once for each step and row."""
+    """Every weight of every gate and direction counts once for each step and row."""
     return inputs[0][0] * inputs[0][1] * (prod(inputs[1]) + prod(inputs[2]))
 
 
 def _attention(inputs: list[Shape], output: Shape, _: Mapping[str, Any]) -> int:
-    """Query times key, and the shares times value. com.microsoft's Attention first makes all three of one
-    input, by one weight of two dimensions; they may also come in one, [batch, tokens, heads, 3, width]."""
+    """Count query times key, and the attention shares times value.
+
+    com.microsoft's Attention first makes all three from one input with a weight of two dimensions; they may
+    also come as one input, [batch, tokens, heads, 3, width]."""
     query, other = inputs[:2]
     if len(query) == 5:
         return 2 * query[0] * query[1] ** 2 * query[2] * query[4]

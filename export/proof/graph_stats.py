@@ -1,4 +1,4 @@
-"""Anatomy: what a graph consists of: operators, weights, work, and how small it packs."""
+"""Describes the contents of a graph: operators, weights, multiply-adds, and its compressed size."""
 
 import gzip
 import tempfile
@@ -21,7 +21,7 @@ _GZIP_LEVEL = 6
 
 
 class Anatomy(Record):
-    """The figures of a graph that need no other to compare with; see serve/bundles/figures.py."""
+    """The figures of a graph that need no comparison; see serve/bundles/figures.py."""
 
     parameters: Count
     nonzero_parameters: Count
@@ -32,12 +32,12 @@ class Anatomy(Record):
 
 
 def dissect(graph: bytes, split: Split) -> Anatomy:
-    """The figures of an ONNX graph; its work is that for one row, the longest of `split`."""
+    """Return the figures of an ONNX graph; its multiply-adds are those for the longest row of `split`."""
     return dissect_row(graph, longest_row(split))
 
 
 def dissect_row(graph: bytes, row: Arrays) -> Anatomy:
-    """The same, its work that for this row."""
+    """Return the figures of an ONNX graph; its multiply-adds are those for this row."""
     model = onnx.load_from_string(graph)
     parameters = count_parameters(model)
     return Anatomy(
@@ -51,22 +51,22 @@ def dissect_row(graph: bytes, row: Arrays) -> Anatomy:
 
 
 def longest_row(split: Split) -> Arrays:
-    """The inputs of the row with the most tokens; of the first where rows have one size."""
+    """Return the inputs of the row with the most tokens, or of the first row if all have one size."""
     row = 0 if split.lengths is None else int(split.lengths.argmax())
     return split.take(np.array([row], np.int64))
 
 
 def count_operators(model: Any) -> dict[str, int]:
-    """How often each operator stands in the graph, the most frequent first."""
+    """Count each operator in the graph, the most frequent first."""
     counts = Counter(str(node.op_type) for node in model.graph.node)
     return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _load(graph: bytes) -> Any:
-    """The graph as onnxruntime runs it on this machine."""
+    """Return the graph as onnxruntime optimizes it on this machine."""
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    # It warns that such a file is for this machine alone, which is what we want.
+    # The warning that the file is specific to this machine is expected.
     options.log_severity_level = 3
     with tempfile.TemporaryDirectory(prefix="counterweight-") as folder:
         path = Path(folder) / "loaded.onnx"

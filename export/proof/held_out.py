@@ -1,4 +1,4 @@
-"""Held out: what a loaded variant answers on the rows that nobody learned from."""
+"""Runs a loaded variant on the held-out rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,11 +19,11 @@ Answers = Mapping[str, NDArray[Any]]
 
 
 def answers(session: Session, split: Split) -> Answers:
-    """Every output for every row, [rows, ...]; tokens that a row does not have are NaN, or 0 where the output
-    holds no floats.
+    """Return every output for every row, [rows, ...]; padding tokens are NaN, or 0 if the output does not
+    hold floats.
 
-    Raises ExportFailed when an answer is not a number, and for an output in which no row has one; only
-    outputs after the first may be infinite."""
+    Raises ExportFailed if an answer is NaN, or an output has no value in any row; only outputs after the
+    first may be infinite."""
     found: dict[str, list[tuple[Rows, NDArray[Any]]]] = {name: [] for name in session.signature.output_names}
     for rows in ordered_batches(split):
         came = session.run(split.take(rows))
@@ -34,7 +34,7 @@ def answers(session: Session, split: Split) -> Answers:
                 np.where(padding, np.zeros((), output.dtype), output), may_be_infinite=number > 0
             ):
                 raise ExportFailed(
-                    f"{session.name} answers with NaN or infinity in {spec.name}, among the held-out rows "
+                    f"{session.name} gives NaN or infinity in {spec.name}, among the held-out rows "
                     f"{', '.join(map(str, np.sort(rows)[:5]))}: the model overflows on real input; "
                     "leave its largest layers in float, or train with a lower learning rate"
                 )
@@ -48,15 +48,14 @@ def answers(session: Session, split: Split) -> Answers:
 
 
 def _comparable(output: NDArray[Any]) -> NDArray[Any]:
-    """Floats in 32 bits, strings as bytes of one width."""
+    """Return floats in 32 bits, and strings as bytes of one width."""
     if output.dtype.kind == "f":
         return output.astype(np.float32)
     return output.astype("S") if output.dtype.kind == "O" else output
 
 
 def _find_padding(spec: TensorSpec, output: NDArray[Any], rows: Rows, split: Split) -> NDArray[np.bool_]:
-    """Where the output is of tokens that a row does not have: those have answers, too. Of a shape that can be
-    laid over the output's."""
+    """Return a mask of the output's values for padding tokens, in a shape that broadcasts to the output's."""
     padding: NDArray[np.bool_] = np.zeros((1,) * output.ndim, np.bool_)
     for axis, dim in enumerate(spec.shape):
         if axis and dim == TOKENS and split.lengths is not None:

@@ -1,4 +1,5 @@
-"""Labelled: what only labels tell of two variants: accuracy, F1 and loss, and how the second differs."""
+"""Computes the metrics that need labels (accuracy, F1 and loss) and their change from the baseline to the
+variant."""
 
 from dataclasses import dataclass, replace
 
@@ -14,9 +15,9 @@ Classes = NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Items:
-    """Everything that has an answer, rows or tokens, each [items]; both variants answered the same items."""
+    """All items (rows or tokens) with an answer, each [items]; both variants answered the same items."""
 
-    # How many held-out rows there are, and the one that each item belongs to.
+    # The number of held-out rows, and the row of each item.
     rows: int
     row: NDArray[np.int64]
     # The top class.
@@ -24,20 +25,20 @@ class Items:
     variant: Classes
 
     def per_row(self, values: Floats) -> Floats:
-        """The sum over each row's items, [rows]."""
+        """Sum the values over each row's items, [rows]."""
         return np.bincount(self.row, values, self.rows).astype(np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
-    """The figures that labels give; all but the last two with their change against the baseline."""
+    """The metrics that need labels; all but the last two with their change from the baseline."""
 
     accuracy: Compared
     macro_f1: Compared
-    # None: the scores make no distribution.
+    # None if the scores are not a distribution.
     loss: Compared | None
     worst_class: Compared
-    # Which one that is, of the variant.
+    # The class with the worst accuracy of the variant.
     worst_label: int
     classes: tuple[ClassChange, ...]
 
@@ -45,16 +46,26 @@ class Labelled:
 def compare_by_labels(
     items: Items, labels: Classes, losses: tuple[Floats, Floats] | None, seed: int
 ) -> Labelled:
-    """The figures of the variant beside the baseline's; `losses` are first the baseline's, each [items].
+    """Compare the variant with the baseline.
 
-    A class that no held-out label names is a wrong answer where it is given, and has no F1 of its own."""
+    A class without held-out labels counts as a wrong answer where it is predicted, and has no F1 of its own.
+
+    Args:
+        items: the items and both variants' top classes
+        labels: true class of each item, [items]
+        losses: cross-entropy in nats of the baseline and of the variant, each [items]; None if there is none
+        seed: seed of the bootstrap
+
+    Returns:
+        The metrics of the variant, with their change from the baseline and its interval.
+    """
     known, [labels, baseline, variant] = _renumber(labels, items.baseline, items.variant)
     items = replace(items, baseline=baseline, variant=variant)
     table = _tabulate(items, labels, len(known))
     present = np.unique(labels)
     _, after, change = (figure[0] for figure in _figures(np.asarray(table.sum(axis=0))[None]))
     overall = _intervals(table, present, 1 / len(present), seed)
-    # The worst class is one class, so each class may have unseen rows of its own.
+    # The worst class is a single class, so each class gets its own unseen rows.
     single = _intervals(table, present, 1.0, seed)
     return Labelled(
         accuracy=_compared(after[0], change[0], overall[0]),
@@ -74,14 +85,14 @@ def _compare_losses(items: Items, before: Floats, after: Floats, seed: int) -> C
 
 
 def _renumber(*classes: Classes) -> tuple[Classes, list[Classes]]:
-    """The classes that occur, and their numbers among these instead of the classes themselves."""
+    """Replace the classes that occur by consecutive numbers."""
     known, numbers = np.unique(np.concatenate(classes), return_inverse=True)
     return known, np.split(numbers, len(classes))
 
 
 def _tabulate(items: Items, labels: Classes, classes: int) -> csr_array:
-    """Per row and class, [rows, 5 * classes], how many items the baseline gets right, the variant gets right,
-    the baseline says are of it, the variant says are of it, and are labelled so."""
+    """Count per row and class, [rows, 5 * classes]: items that the baseline gets right, that the variant gets
+    right, that the baseline predicts, that the variant predicts, and that have the label."""
     right, also = labels == items.baseline, labels == items.variant
     places = [
         (items.row[right], labels[right]),
@@ -95,9 +106,10 @@ def _tabulate(items: Items, labels: Classes, classes: int) -> csr_array:
 
 
 def _intervals(table: csr_array, present: Classes, weight: float, seed: int) -> list[Interval]:
-    """The intervals of the changes of accuracy, macro-F1 and the worst class. For each class two rows more
-    are drawn from, each with this weight: one that only the baseline gets right, one that only the variant
-    does."""
+    """Return the intervals of the changes of accuracy, macro-F1 and the worst class.
+
+    For each class, two additional rows are drawn with this weight: one that only the baseline gets right, and
+    one that only the variant gets right."""
     rows, classes = table.shape[0], table.shape[1] // 5
     each = np.arange(len(present))
     wrong = (present + 1) % classes
@@ -112,8 +124,8 @@ def _intervals(table: csr_array, present: Classes, weight: float, seed: int) -> 
 
 
 def _figures(sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Accuracy, macro-F1 and the worst class's accuracy, [draws, 3], of the baseline and of the variant, and
-    the second minus the first; from sums of the table, [draws, 5 * classes]."""
+    """Return accuracy, macro-F1 and the worst class's accuracy, [draws, 3], of the baseline, of the variant,
+    and their difference, from sums of the table, [draws, 5 * classes]."""
     *right, said, also_said, labelled = np.split(sums, 5, axis=1)
     absent = labelled == 0
     figures = []
@@ -145,6 +157,6 @@ def _class_changes(table: csr_array, known: Classes, present: Classes) -> tuple[
 
 
 def _compared(value: float, change: float, interval: Interval) -> Compared:
-    # The two more rows shrink an interval towards 0, and may move its end past the figure itself.
+    # The two additional rows shrink an interval towards 0, which may move its end past the figure itself.
     low, high = min(interval[0], change), max(interval[1], change)
     return Compared(value=float(value), change=float(change), low=float(low), high=float(high))

@@ -1,4 +1,4 @@
-"""Likeness: how near the embeddings of two variants are, row by row and in what they say of pairs of rows."""
+"""Compares the embeddings of two variants, row by row and by the similarities of pairs of rows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,12 +8,21 @@ from serve.bundles.figures import Estimate
 from serve.engine.closeness import cosine_of
 
 _DRAWS = 200
-# All pairs of these: more rows cost their square.
+# Maximum number of rows, because the number of pairs grows with its square.
 _MOST_ROWS = 256
 
 
 def mean_cosine(baseline: Floats, variant: Floats, seed: int) -> Estimate:
-    """The mean over rows of the cosine between the two embeddings."""
+    """Return the mean cosine between the two embeddings of each row.
+
+    Args:
+        baseline: the baseline's embeddings, [rows, width]
+        variant: the variant's embeddings, [rows, width]
+        seed: seed of the bootstrap
+
+    Returns:
+        The mean with its bootstrap interval.
+    """
     values = cosine_of(baseline, variant)
     [(low, high)] = mean_intervals(values[:, None], np.ones(len(values)), seed)
     mean = float(values.mean())
@@ -21,8 +30,16 @@ def mean_cosine(baseline: Floats, variant: Floats, seed: int) -> Estimate:
 
 
 def rank_correlation(baseline: Floats, variant: Floats, seed: int) -> Estimate | None:
-    """Spearman's, between the two variants' cosines of all pairs of rows; of at most 256 rows, drawn by
-    `seed`. None for less than 3 rows: there is one pair, or none."""
+    """Return the Spearman correlation between the two variants' cosine similarities of all pairs of rows.
+
+    Args:
+        baseline: the baseline's embeddings, [rows, width]
+        variant: the variant's embeddings, [rows, width]
+        seed: seed of the choice of at most 256 rows and of the bootstrap
+
+    Returns:
+        The correlation with its bootstrap interval; None for fewer than 3 rows, which have at most one pair.
+    """
     random = np.random.default_rng(seed)
     rows = len(baseline)
     if rows < 3:
@@ -36,7 +53,8 @@ def rank_correlation(baseline: Floats, variant: Floats, seed: int) -> Estimate |
 
 
 def similarities(embeddings: Floats) -> Floats:
-    """The cosines of all pairs of rows, [rows, rows] of [rows, width]; 0 with a row of zeros."""
+    """Return the cosine similarities of all pairs of rows, [rows, rows] from [rows, width]; 0 if a row is all
+    zeros."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     unit = embeddings / np.where(lengths > 0, lengths, 1)
     similar: Floats = unit @ unit.T
@@ -44,19 +62,20 @@ def similarities(embeddings: Floats) -> Floats:
 
 
 def _order(similar: Floats) -> NDArray[np.intp]:
-    """Each value's place among the different values: sorted once, any draw of them is ranked by counting."""
+    """Return each value's place among the distinct values, so that draws can be ranked by counting."""
     return np.unique(similar, return_inverse=True)[1].reshape(similar.shape)
 
 
 def _rank(places: NDArray[np.intp]) -> Floats:
-    """From 1; equal values share the mean of their ranks."""
+    """Return ranks from 1; equal values share their mean rank."""
     counts = np.bincount(places)
     ranks: Floats = (np.cumsum(counts) - (counts - 1) / 2)[places]
     return ranks
 
 
 def _spearman(orders: list[NDArray[np.intp]], rows: NDArray[np.int64]) -> float:
-    """Over the pairs of these rows; a row that was drawn twice is no pair with itself. Of no pair: 0."""
+    """Return the correlation over the pairs of these rows; a row that was drawn twice does not pair with
+    itself. 0 if there are no pairs."""
     one, other = np.triu_indices(len(rows), 1)
     first, second = rows[one], rows[other]
     pairs = first != second
@@ -65,7 +84,7 @@ def _spearman(orders: list[NDArray[np.intp]], rows: NDArray[np.int64]) -> float:
     ranks = [_rank(order[first[pairs], second[pairs]]) for order in orders]
     centred = [item - item.mean() for item in ranks]
     scale = float(np.sqrt((centred[0] @ centred[0]) * (centred[1] @ centred[1])))
-    # Nothing varies: all pairs are alike to one of the two, which says nothing of the other.
+    # If one of the two is constant, there is no correlation.
     return float(centred[0] @ centred[1]) / scale if scale > 0 else 0.0
 
 

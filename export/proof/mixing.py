@@ -1,4 +1,4 @@
-"""Mixing: the node of a graph at which the rows of a run see each other."""
+"""Finds the node of a graph at which the rows of a run affect each other."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -24,16 +24,16 @@ from export.proof.row_independence import (
 )
 from export.quantization.calibration import TensorWatch
 
-# They round by the range of all that comes.
+# These operators quantize by the range of the whole batch.
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
-# Of the largest number of a value: in runs of other sizes it is off in its last bits.
+# Tolerance relative to the largest number of a value: runs of other sizes round differently.
 _NOTICED = 0.01
 Values = Mapping[str, Any]
 
 
 def find_mixer(graph: bytes, split: Split, beside: str) -> str | None:
-    """The first node, in the graph's order, that makes another value of a row when `beside` changes, such as
-    "ReduceMean 'mean'"; None: no inner value shows it."""
+    """Return the first node, in the graph's order, whose value for a row changes when `beside` changes, such
+    as "ReduceMean 'mean'"; None if no inner value shows it."""
     model = onnx.load_from_string(graph)
     try:
         for changed in _changes(model, split, beside):
@@ -46,29 +46,30 @@ def find_mixer(graph: bytes, split: Split, beside: str) -> str | None:
 
 
 def explain_dependence(name: str, graph: bytes, beside: str, mixer: str | None) -> str:
-    """Why a baseline called `name` is refused whose rows `beside` changes, first in the node `mixer`."""
+    """Explain why the baseline `name` is refused: `beside` changes the answers, first in the node `mixer`."""
     if beside == PADDING:
         return (
-            f"{name} answers a text by how far it is padded to the length of longer ones beside it, and the "
-            "server puts texts of different clients into one run; most likely a mean or maximum over the "
-            "tokens leaves out attention_mask: multiply by the mask before a sum and divide by the sum of "
-            "the mask, or give padding the lowest value before a maximum"
+            f"{name}: the answer to a text depends on how far it is padded to the length of longer texts in "
+            "a run, and the server combines texts of different clients in one run; most likely a mean or "
+            "maximum over the tokens ignores attention_mask: multiply by the mask before a sum and divide by "
+            "the sum of the mask, or set padding to the lowest value before a maximum"
         )
     verb = "changes" if beside == NUMBER else "change"
     where = f", first in {mixer}" if mixer else ""
     return (
-        f"{name} answers a row by the rows beside it in a run ({beside} {verb} the answer{where}), "
-        "and the server puts rows of different clients into one run; "
+        f"{name}: the answer to a row depends on the other rows in a run ({beside} {verb} the "
+        f"answer{where}), and the server combines rows of different clients in one run; "
         + advise(onnx.load_from_string(graph).graph)
     )
 
 
 def advise(graph: Any) -> str:
-    """What to do about a graph whose rows see each other."""
+    """Advise what to do about a graph whose rows affect each other."""
     for node in nodes_of(graph):
         if node.op_type in _DYNAMIC:
             return (
-                f"its {node.op_type} {node.name or node.output[0]!r} takes one range for all rows of a run: "
+                f"its {node.op_type} {node.name or node.output[0]!r} uses one quantization range for all "
+                "rows of a run: "
                 "start from the file as it was before dynamic quantization, and quantize it here"
             )
     return (
@@ -78,7 +79,7 @@ def advise(graph: Any) -> str:
 
 
 def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
-    """The inner values that are others for the same rows, trial by trial."""
+    """Yield the inner values that differ for the same rows, trial by trial."""
     watch = TensorWatch(model, tuple(name for node in model.graph.node for name in node.output if name))
     rows = first_rows(split)
     together, alone = watch.look(rows), watch.look({name: array[:1] for name, array in rows.items()})
@@ -97,7 +98,7 @@ def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
 
 
 def _find_placed(watch: TensorWatch, split: Split, axes: Mapping[str, int]) -> Iterator[set[str]]:
-    """The inner values that are others for a row alone than for the same row in a run, size by size."""
+    """Yield the inner values that differ between a row in its own run and in a larger run, size by size."""
     for count in (ROWS, MORE_ROWS, *reversed(LARGEST_ROWS)):
         rows = take_rows(split, count)
         together = watch.look(rows)
@@ -113,7 +114,7 @@ def _find_placed(watch: TensorWatch, split: Split, axes: Mapping[str, int]) -> I
 
 
 def _find_axes(together: Values, alone: Values) -> dict[str, int]:
-    """Value -> the axis along which it has rows: so many times as long for so many rows."""
+    """Return the axis of the rows of each value: the axis whose size scales with the number of rows."""
     found = {}
     for name, value in together.items():
         many, one = getattr(value, "shape", ()), getattr(alone[name], "shape", ())
@@ -124,15 +125,15 @@ def _find_axes(together: Values, alone: Values) -> dict[str, int]:
 
 
 def _kept(value: Any, axis: int | None, kept: slice, count: int) -> Any:
-    """What belongs to the rows; floats without rows belong to all of them, and whole numbers, which say how
-    many there are, to none."""
+    """Return the part of the value that belongs to the rows. Floats without rows belong to all of them;
+    integers without rows, such as counts, to none."""
     if axis is not None:
         return _part(value, axis, kept, count)
     return value if isinstance(value, np.ndarray) and value.dtype.kind == "f" else np.zeros(0)
 
 
 def _part(value: NDArray[Any], axis: int, kept: slice, count: int) -> NDArray[Any]:
-    """What belongs to these of so many rows. Heads and positions of a row stand together."""
+    """Return the part of these rows. Heads and positions of a row are adjacent."""
     size = value.shape[axis] // count
     start, stop, _ = kept.indices(count)
     return np.take(value, range(start * size, stop * size), axis)

@@ -1,4 +1,4 @@
-"""Outputs: how each output of a variant stands beside the baseline's; the model's answer is all of them."""
+"""Compares every output of a variant with the baseline's."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,9 +14,9 @@ from serve.engine.meaning import find_change, read_meaning
 
 Array = NDArray[Any]
 Meanings = Mapping[str, Meaning]
-# Numbers that are looked at in one go: a comparison holds several copies of them.
+# Numbers compared at a time, because a comparison holds several copies of them.
 _BLOCK = 1 << 23
-# More are not looked at for a meaning.
+# Numbers read at most to infer a meaning.
 _READ = 1 << 25
 # Embeddings whose mean has more of their mean square than this share most of their direction.
 _SHARED = 0.5
@@ -27,8 +27,8 @@ _ENOUGH_ROWS = 10
 
 
 def read_meanings(task: Task, answers: Answers, labelled: bool, *, named: bool = False) -> dict[str, Meaning]:
-    """What each output of the baseline means, by its answers; `labelled`: one class a row is known; `named`:
-    the classes have names."""
+    """Infer the meaning of each output from the baseline's answers; `labelled`: each row has a class label;
+    `named`: the classes have names."""
     return {
         name: _add_centre(
             read_meaning(task, few_rows(output), first=number == 0, labelled=labelled, named=named),
@@ -51,7 +51,7 @@ def _add_centre(meaning: Meaning, output: Array) -> Meaning:
 
 
 def find_changes(meanings: Meanings, baseline: Answers, variant: Answers) -> str | None:
-    """Which outputs of a variant are no longer what the baseline's are, in words; None: none."""
+    """Say in words which outputs of a variant changed their meaning; None if none did."""
     found = (
         find_change(name, meaning, few_rows(baseline[name]), few_rows(variant[name]))
         for name, meaning in meanings.items()
@@ -62,20 +62,20 @@ def find_changes(meanings: Meanings, baseline: Answers, variant: Answers) -> str
 def measure_outputs(
     task: Task, meanings: Meanings, baseline: Answers, variant: Answers
 ) -> tuple[OutputFigures, ...]:
-    """The figures of every output."""
+    """Return the figures of every output."""
     return tuple(
         measure_output(task, name, meanings[name], baseline[name], variant[name]) for name in baseline
     )
 
 
 def measure_whole(task: Task, meanings: Meanings, baseline: Answers, variant: Answers) -> Estimate:
-    """The share of rows (or tokens) on which no output differs."""
+    """Return the share of rows (or tokens) on which no output differs."""
     each = [compare_all(task, meanings[name], baseline[name], variant[name]) for name in baseline]
     return estimate_agreement(worst(each))
 
 
 def compare_all(task: Task, meaning: Meaning, baseline: Array, variant: Array) -> Differences:
-    """The shadow's comparison of one output, of any number of rows."""
+    """Compare one output, with any number of rows, as a shadow does."""
     rows = max(1, _BLOCK // max(1, baseline[:1].size))
     blocks = [
         compare(task, baseline[start : start + rows], variant[start : start + rows], meaning)
@@ -85,7 +85,7 @@ def compare_all(task: Task, meaning: Meaning, baseline: Array, variant: Array) -
 
 
 def estimate_agreement(differences: Differences) -> Estimate:
-    """The share of pairs that do not differ, with its interval."""
+    """Return the share of pairs that agree, with its interval."""
     counts = differences.pairs.astype(np.float64)
     alike = counts - differences.differing
     low, high = share_interval(alike, counts)
@@ -94,7 +94,7 @@ def estimate_agreement(differences: Differences) -> Estimate:
 
 
 def few_rows(output: Array) -> Array:
-    """The first rows, where there are very many numbers: of so many a meaning is read."""
+    """Return the first rows if there are very many numbers, which suffice to infer a meaning."""
     return output[: max(1, _READ // max(1, output[:1].size))]
 
 
@@ -113,7 +113,8 @@ def _join(blocks: list[Differences]) -> Differences:
 
 
 def measure_output(task: Task, name: str, meaning: Meaning, baseline: Array, variant: Array) -> OutputFigures:
-    """The figures of one output; the baseline itself (the very same array) agrees without an interval."""
+    """Return the figures of one output. For the baseline itself (the same array), the agreement has no
+    interval."""
     low = high = None
     if variant.dtype.kind == "f":
         finite = variant[np.isfinite(variant)]
@@ -133,7 +134,8 @@ def measure_output(task: Task, name: str, meaning: Meaning, baseline: Array, var
 
 
 def _measure_r2(meaning: Meaning, baseline: Array, variant: Array) -> float | None:
-    """Of the place of the last dimension where it is worst; None: no numbers, or such as never vary."""
+    """Return the R2 of the worst place of the last dimension; None if the output holds no numbers, or only
+    constant ones."""
     if not any(meaning.spread) or baseline.shape != variant.shape:
         return None
     wide = len(meaning.spread) == (baseline.shape[-1] if baseline.ndim > 1 else 1)

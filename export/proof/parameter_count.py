@@ -1,4 +1,4 @@
-"""Parameters: the weights in an ONNX graph, floats and integers that stand for floats, and their zeros."""
+"""Counts the weights of an ONNX graph (floats, and integers that represent floats) and their zeros."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from export.onnx.graph import nodes_of
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _SMALL_INTEGERS = (TensorProto.INT8, TensorProto.UINT8, TensorProto.INT4, TensorProto.UINT4)
-# Operator -> the inputs that say what integers stand for: scales, zero points, permutations.
+# Operator -> inputs that describe quantization: scales, zero points, permutations.
 _SCALES: dict[str, tuple[int, ...]] = {
     "QuantizeLinear": (1, 2),
     "DequantizeLinear": (1, 2),
@@ -29,7 +29,7 @@ _SCALES: dict[str, tuple[int, ...]] = {
     "MatMulNBits": (2, 3, 4),
     "GatherBlockQuantized": (2, 3),
 }
-# Operator -> integer weight -> its zero point: the integer that stands for 0.
+# Operator -> integer weight -> its zero point (the integer that represents 0).
 _ZERO_POINTS: dict[str, dict[int, int]] = {
     "DequantizeLinear": {0: 2},
     "QLinearConv": {3: 5},
@@ -42,21 +42,21 @@ _ZERO_POINTS: dict[str, dict[int, int]] = {
     "DynamicQuantizeMatMul": {1: 3},
     "DynamicQuantizeLSTM": {1: 9, 2: 11},
 }
-# Biases are integers of 32 bits.
+# Quantized biases are 32-bit integers.
 _BIASES = {"DequantizeLinear": 0, "QLinearConv": 8, "QGemm": 6}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Parameters:
-    """How many weights there are, and how many of them are not zero."""
+    """The number of weights, and the number of non-zero ones."""
 
     count: int
     nonzero: int
 
 
 def count_parameters(model: Any) -> Parameters:
-    """The weights of an ONNX model and of the graphs inside its nodes, without scales, zero points and single
-    numbers: the same count before and after quantization."""
+    """Count the weights of an ONNX model and of the graphs inside its nodes, without scales, zero points and
+    single numbers, so that the count is the same before and after quantization."""
     found = [_count(graph) for graph in _graphs(model.graph)]
     return Parameters(count=sum(item.count for item in found), nonzero=sum(item.nonzero for item in found))
 
@@ -70,7 +70,7 @@ def _graphs(graph: Any) -> Iterator[Any]:
 
 
 def _count(graph: Any) -> Parameters:
-    """Those that the graph holds itself, whoever reads them."""
+    """Count the weights stored in the graph itself, including those that only inner graphs read."""
     constants, nodes = _constants(graph), list(nodes_of(graph))
     scales = set(_scales(nodes, constants))
     uses = {name: (node, at) for node in reversed(nodes) for at, name in enumerate(node.input)}
@@ -118,8 +118,8 @@ def _scales(nodes: list[Any], constants: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_scale(maker: Any, makers: dict[str, Any], constants: dict[str, Any]) -> bool:
-    """Whether what is multiplied with this node's output is the scale of integers: those of a batch
-    (DynamicQuantizeLinear), or rows of a table that were looked up and turned into floats."""
+    """Whether the factor of this node's output is a quantization scale, either of a batch
+    (DynamicQuantizeLinear) or of table rows that were looked up and converted to floats."""
     if maker is None or maker.op_type == "DynamicQuantizeLinear":
         return maker is not None
     lookup = makers.get(maker.input[0]) if maker.op_type == "Cast" else None
@@ -129,7 +129,7 @@ def _is_scale(maker: Any, makers: dict[str, Any], constants: dict[str, Any]) -> 
 
 
 def _zero_point(node: Any, at: int, constants: dict[str, Any], rank: int) -> NDArray[Any]:
-    """In a shape that the weight can be compared with."""
+    """Return the zero point in a shape that broadcasts to the weight."""
     place = _ZERO_POINTS.get(node.op_type, {}).get(at)
     name = node.input[place] if place is not None and place < len(node.input) else ""
     if name not in constants:
@@ -143,7 +143,7 @@ def _zero_point(node: Any, at: int, constants: dict[str, Any], rank: int) -> NDA
 
 
 def _unpack(node: Any, constants: dict[str, Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The integers of a MatMulNBits, [columns, rows], and their zero points."""
+    """Return the integers of a MatMulNBits, [columns, rows], and their zero points."""
     known = _attributes(node)
     bits, block, rows = known.get("bits", 4), known["block_size"], known["K"]
     packed = numpy_helper.to_array(constants[node.input[1]])
@@ -158,7 +158,7 @@ def _unpack(node: Any, constants: dict[str, Any]) -> tuple[NDArray[Any], NDArray
 
 
 def _split_bytes(packed: NDArray[Any], bits: int) -> NDArray[Any]:
-    """[rows, bytes] to [rows, integers], the lowest bits first."""
+    """Unpack [rows, bytes] to [rows, integers], with the lowest bits first."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     split: NDArray[Any] = (packed[:, :, None] >> shifts) & np.uint8(2**bits - 1)
     return split.reshape(len(packed), -1)

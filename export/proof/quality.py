@@ -1,4 +1,4 @@
-"""Quality: how well a variant answers the held-out rows beside its baseline, with intervals."""
+"""Measures the quality of a variant's answers to the held-out rows against its baseline, with intervals."""
 
 from dataclasses import replace
 from typing import Any
@@ -30,10 +30,18 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
     *,
     meaning: Meaning | None = None,
 ) -> Quality:
-    """The figures of the first output of a variant that gave these answers where its baseline gave those,
-    both [rows, ...]; None: the meaning is read from the baseline's.
+    """Return the metrics of a variant's first output.
 
-    The baseline itself (the very same array) differs from itself by 0, without an interval."""
+    The baseline itself (the same array) differs from itself by 0, without an interval.
+
+    Args:
+        task: the recipe's task
+        baseline_answers: the baseline's first output, [rows, ...]
+        answers: the variant's first output, [rows, ...]
+        labels: true classes, [rows] or [rows, tokens]; None without labels
+        seed: seed of the bootstrap
+        meaning: the kind of output; None: it is inferred from the baseline's answers
+    """
     if task == "embedding":
         meaning = meaning or read_meaning(task, few_rows(baseline_answers))
         quality = _measure_embeddings(meaning, baseline_answers, answers, seed)
@@ -72,7 +80,7 @@ def _measure_classes(
     labels: Labels | None,
     seed: int,
 ) -> dict[str, Any]:
-    """The figures that only scores of classes have, by their names."""
+    """Return the metrics that only class scores have, by name."""
     counted = differences.counted
     assert counted is not None, "the caller has said which"
     row = np.nonzero(counted)[0]
@@ -95,7 +103,8 @@ def _measure_classes(
 
 
 def _counted(answers: Array, labels: Labels | None) -> NDArray[np.bool_]:
-    """Which answers count, [rows] or [rows, tokens]: those with a label, or else all that exist."""
+    """Return a mask of the answers that count, [rows] or [rows, tokens]: those with a label, or all that
+    exist if there are no labels."""
     exist: NDArray[np.bool_] = ~np.isnan(answers[..., 0])
     if labels is None or exist.ndim == 1:
         return exist
@@ -105,7 +114,7 @@ def _counted(answers: Array, labels: Labels | None) -> NDArray[np.bool_]:
 
 
 def _divergence(row_kl: Floats, counted: NDArray[np.bool_], seed: int) -> Estimate:
-    """The mean over the rows that hold an answer, as a shadow's comparison has it."""
+    """Return the mean KL divergence over the rows with an answer, as in a shadow's comparison."""
     divergence = row_kl[counted.reshape(len(counted), -1).any(axis=1)]
     [(low, high)] = mean_intervals(divergence[:, None], np.ones(len(divergence)), seed)
     mean = float(divergence.mean())
@@ -113,7 +122,7 @@ def _divergence(row_kl: Floats, counted: NDArray[np.bool_], seed: int) -> Estima
 
 
 def _disagreements(items: Items, labels: NDArray[np.int64] | None) -> tuple[DisagreeingRow, ...]:
-    """The first row for row, each by its first item."""
+    """Return the first rows that differ, each by its first differing item."""
     differ = np.flatnonzero(items.baseline != items.variant)
     rows, first = np.unique(items.row[differ], return_index=True)
     return tuple(
@@ -128,7 +137,7 @@ def _disagreements(items: Items, labels: NDArray[np.int64] | None) -> tuple[Disa
 
 
 def _without_doubt(quality: Quality) -> Quality:
-    """The same figures without intervals: a variant beside itself is no estimate."""
+    """Remove the intervals, because the baseline compared with itself is not an estimate."""
     certain: dict[str, Compared | Estimate] = {}
     for name in type(quality).model_fields:
         figure = getattr(quality, name)

@@ -1,4 +1,4 @@
-"""Randomness: a graph that answers the same rows otherwise each time it is asked."""
+"""Refuses a graph that gives the same rows another answer in each run."""
 
 from typing import Any
 
@@ -22,21 +22,21 @@ _ROWS = 4
 
 
 def require_repeatable(session: Session, graph: bytes, split: Split) -> None:
-    """Raise ExportFailed unless the same rows, asked for again, are answered the same, bit by bit."""
+    """Raise ExportFailed unless two runs with the same rows give identical answers."""
     rows = split.take(np.arange(_ROWS, dtype=np.int64) % len(split))
     first, again = session.run(rows), session.run(rows)
     for name, answer in first.items():
         if not np.array_equal(answer, again[name], equal_nan=answer.dtype.kind == "f"):
             node = find_random(onnx.load_from_string(graph).graph)
             raise ExportFailed(
-                f"{session.name} is random: it answers the same rows otherwise each time in {name!r}"
-                f"{f' ({node} draws numbers)' if node else ''}; take the noise out of the model, or "
-                "export it in eval mode"
+                f"{session.name} is random: its output {name!r} differs each time for the same rows"
+                f"{f' ({node} draws numbers)' if node else ''}; remove the noise "
+                "from the model, or export it in eval mode"
             )
 
 
 def find_random(graph: Any) -> str | None:
-    """The first node that draws random numbers, such as "RandomNormalLike 'noise'"; None: none is known."""
+    """Return the first node that draws random numbers, such as "Multinomial 'z'"; None if there is none."""
     for node in nodes_of(graph):
         if node.op_type in _RANDOM or (node.op_type == "Dropout" and len(node.input) > 2 and node.input[2]):
             return f"{node.op_type} {node.name or node.output[0]!r}"

@@ -1,7 +1,8 @@
-"""Rows: whether a variant's answer to a row depends on the rows beside it in a run.
+"""Checks whether a variant's answer to a row depends on the other rows in the run.
 
-The server puts rows of different clients into one run. A graph that sees them together (a range or statistics
-of the whole batch, attention over it, a Softmax along it) would answer one client by what others sent."""
+The server combines rows of different clients in one run. A graph that mixes them (a range or statistics of
+the whole batch, attention or a Softmax over it) would make the answer to one client depend on another's
+request."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -20,26 +21,26 @@ from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays
 from serve.engine.session import Session
 
-# Rows in a run; what stands in one half is changed, and the answers to the other are looked at. Some graphs
-# see others only in a larger run.
+# Rows in a run. One half is changed, and the answers to the other half are compared. Some graphs mix rows
+# only in larger runs.
 ROWS, MORE_ROWS = 4, 16
-# The largest of these for which there is time is tried as well: the server makes no batch whose speed there
-# was no time to measure, and none that is larger.
+# The largest of these for which there is time is tried as well. The server makes no batch that is larger than
+# the largest measured one.
 LARGEST_ROWS = (64, 32)
-# Times the row: what a client may send by mistake.
+# Factor of an extreme row, which a client may send by mistake.
 _EXTREME = 1e4
-# Of what is usual in the same place. In runs of one size each row is computed alike, bit by bit, unless
-# it sees others.
+# Tolerance relative to the usual size in each place. In runs of one size, each row is computed identically,
+# unless rows mix.
 _SAME = 1e-5
-# What changes an answer, where it is not what stands beside the row.
+# The cause if it is not the content of the other rows.
 NUMBER, PADDING = "their number, or a row's place among them,", "padding"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RowTrial:
-    """Two runs of as many rows, in which some rows are the same."""
+    """Two runs with the same number of rows, of which some rows are equal."""
 
-    # What the others become.
+    # What the other rows become.
     beside: str
     before: Arrays
     after: Arrays
@@ -47,8 +48,8 @@ class RowTrial:
 
 
 def find_dependence(session: Session, graph: bytes, split: Split) -> str | None:
-    """What beside a real row of `split` changes its answer: other rows, extreme ones, NaN, their number or
-    its place among them, or the padding of a text to their length; None: nothing does."""
+    """Return what changes the answer to a real row of `split`: other rows, extreme ones, NaN, their number or
+    the row's place among them, or the padding of a text to their length; None if nothing does."""
     if not session.signature.batches:
         return None
     largest = _find_largest(session, split)
@@ -57,7 +58,7 @@ def find_dependence(session: Session, graph: bytes, split: Split) -> str | None:
         try:
             after = session.run(trial.after)
         except ModelFailed:
-            # Then the server gives each row of the run one of its own.
+            # In this case, the server runs each row separately.
             continue
         if any(is_another(before[name][trial.kept], after[name][trial.kept]) for name in before):
             return trial.beside
@@ -67,13 +68,13 @@ def find_dependence(session: Session, graph: bytes, split: Split) -> str | None:
 
 
 def first_rows(split: Split, others: bool = False) -> Arrays:
-    """The rows of a run, or those that stand beside them instead, all of one padded length."""
+    """Return the rows of a run, or the rows that replace the others, all padded to one length."""
     arrays = take_rows(split, 2 * ROWS)
     return {name: array[ROWS:] if others else array[:ROWS] for name, array in arrays.items()}
 
 
 def trials(split: Split) -> Iterator[RowTrial]:
-    """What stands beside a row becomes something else: in small runs, and in a larger one."""
+    """Yield trials in which the other rows change, in small runs and in a larger one."""
     rows = first_rows(split)
     for words, beside in _neighbours(rows, first_rows(split, others=True)):
         for kept in (slice(0, ROWS // 2), slice(ROWS // 2, ROWS)):
@@ -82,7 +83,7 @@ def trials(split: Split) -> Iterator[RowTrial]:
 
 
 def large_trial(split: Split, count: int) -> RowTrial:
-    """What stands beside the first of so many rows becomes one row again and again."""
+    """Return a trial in which the rows after the first become copies of one row."""
     rows, kept = take_rows(split, count), slice(1)
     one_row = {name: np.repeat(array[1:2], count, 0) for name, array in rows.items()}
     words = f"other rows in a run of {count}"
@@ -90,8 +91,8 @@ def large_trial(split: Split, count: int) -> RowTrial:
 
 
 def _depends_on_place(session: Session, graph: bytes, split: Split, sizes: Sequence[int]) -> bool:
-    """Whether a row has another answer at its place in a run of one of these sizes than in a run of its own.
-    The largest size is the last."""
+    """Whether the answer to a row in its own run differs from the answer at its place in a run of one of
+    these sizes. The last size is the largest."""
     rows = take_rows(split, sizes[-1])
     each = [
         session.run({name: array[row : row + 1] for name, array in rows.items()}) for row in range(sizes[-1])
@@ -106,7 +107,7 @@ def _depends_on_place(session: Session, graph: bytes, split: Split, sizes: Seque
 
 
 def _find_largest(session: Session, split: Split) -> list[int]:
-    """The size of the largest run that the server may make, and for which there is time."""
+    """Return the size of the largest run that the server may make, if there is time for it."""
     rows = take_rows(split, MORE_ROWS)
     start = time.process_time()
     session.run(rows)
@@ -115,12 +116,12 @@ def _find_largest(session: Session, split: Split) -> list[int]:
 
 
 def take_rows(split: Split, count: int) -> Arrays:
-    """So many rows, all of one padded length; a small split is read in circles."""
+    """Return this number of rows, all padded to one length; rows of a small split are repeated."""
     return split.take(np.arange(count, dtype=np.int64) % len(split))
 
 
 def is_another(before: NDArray[Any], after: NDArray[Any]) -> bool:
-    """Whether what was made of the same row in a run of the same size is no longer the same."""
+    """Whether the answer to the same row, in a run of the same size, changed."""
     return largest_apart(after, before) > _SAME
 
 
@@ -135,7 +136,7 @@ def _neighbours(rows: Arrays, others: Arrays) -> Iterator[tuple[str, Arrays]]:
     yield "other rows", others
     floats = {name: array for name, array in rows.items() if array.dtype.kind == "f"}
     if floats:
-        # In half precision this is infinite, which is extreme, too.
+        # In half precision this is infinite, which also counts as extreme.
         with np.errstate(over="ignore"):
             extreme = {
                 name: (array.astype(np.float64) * _EXTREME).astype(array.dtype)

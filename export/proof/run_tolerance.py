@@ -1,7 +1,7 @@
-"""Tolerance: how far apart the answers to the same rows may be in runs of other sizes.
+"""Decides whether the answers to the same rows, in runs of different sizes, differ by more than rounding.
 
-Kernels add up in another order where a run has another size, so that answers differ in their last bits. Where
-a graph rounds its activations, one of them may go the other way."""
+Kernels add in another order if a run has another size, so answers differ in their last bits. If a graph
+quantizes its activations, one of them may round to the next integer."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from export.onnx.graph import nodes_of
 from export.onnx.last_bits import measure_rounding
 from serve.base.tensor import Arrays
 
-# Of the largest number, where activations have few bits: eight steps of 8 bits. Integers add up exactly, so a
-# step is lost only where a float beside two of them is rounded the other way.
+# Tolerance relative to the largest number if activations have few bits: eight steps of 8 bits. Sums of
+# integers are exact, so only a float that lies between two integers can move by a step.
 _NEARLY_SAME = 8 / 255
-# Of the rows that have whole numbers or strings: the largest of two that rounding moves may be another one.
+# Share of rows whose integers or strings may differ: rounding may change which of two numbers is largest.
 _FEW = 0.1
-# Of fewer rows, one is more than a few.
+# In runs of fewer rows, a single row exceeds this share.
 _ENOUGH_ROWS = 16
 _HALVES = (onnx.TensorProto.FLOAT16, onnx.TensorProto.BFLOAT16)
-# Parts of the names of operators that round activations; DequantizeLinear is none of them.
+# Parts of the names of operators that quantize activations. DequantizeLinear contains none of them.
 _ROUNDING = ("Quantize", "QLinear", "Integer", "QGemm", "QAttention", "NBits")
 
 
 def rounds_activations(model: Any) -> bool:
-    """Whether the graph computes with activations of 8 or 16 bits."""
+    """Whether the graph has activations of 8 or 16 bits."""
     return any(
         any(part in node.op_type for part in _ROUNDING)
         or (node.op_type == "Cast" and any(item.i in _HALVES for item in node.attribute if item.name == "to"))
@@ -35,13 +35,13 @@ def rounds_activations(model: Any) -> bool:
 
 
 def are_other_answers(graph: bytes, inputs: Arrays, wanted: Arrays, came: Arrays) -> bool:
-    """Whether `came` is more than rounding away from what one run of the graph made of these inputs."""
+    """Whether `came` differs by more than rounding from `wanted`, the answers of one run to `inputs`."""
     model = onnx.load_from_string(graph)
     coarse = rounds_activations(model)
     suspects = [name for name in wanted if _is_apart(wanted[name], came[name], coarse)]
     if not suspects or coarse or any(wanted[name].dtype.kind != "f" for name in suspects):
         return bool(suspects)
-    # The rest of larger numbers moves far for its size.
+    # A small difference of large numbers moves far relative to its size.
     moved = dict(
         zip([item.name for item in model.graph.output], measure_rounding(graph, inputs), strict=True)
     )

@@ -1,4 +1,4 @@
-"""Memory: what a loaded session adds to a process, measured in one of its own (this module, run)."""
+"""Measures the memory that a loaded session adds to a process. Runs this module in a process of its own."""
 
 import json
 import subprocess
@@ -16,8 +16,10 @@ _TIMEOUT_S = 600
 
 
 def measure_session_bytes(graph: bytes, session: Session) -> int:
-    """Resident memory that loading and warming up a Session adds to a fresh process, onnxruntime's own
-    included. Raises ExportFailed when the graph cannot be loaded there."""
+    """Return the resident memory that loading and warming up a Session adds to a new process, including
+    onnxruntime itself.
+
+    Raises ExportFailed if the graph cannot be loaded there."""
     child = subprocess.run(
         [sys.executable, "-m", "export.proof.session_memory"],
         cwd=_ROOT,
@@ -33,7 +35,7 @@ def measure_session_bytes(graph: bytes, session: Session) -> int:
 
 
 def main() -> None:
-    """Read a signature with sizes and a graph from standard input; print the bytes."""
+    """Read a signature with sizes and a graph from standard input, and print the bytes."""
     signature, sizes = json.loads(sys.stdin.buffer.readline())
     graph = sys.stdin.buffer.read()
     process = psutil.Process()

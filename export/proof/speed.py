@@ -1,4 +1,4 @@
-"""Speed: what each variant costs on this machine, all of them and the baseline in turn, on real rows."""
+"""Measures the CPU time of all variants and the baseline in turns, on real rows."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,14 +20,15 @@ Announce = Callable[[str], object]
 _ROWS = (1, 2, 4, 8, 16, 32, 64)
 _TOKENS = (16, 64, 128)
 _THREADS = 1
-# A percentile rests on two samples beyond it at least.
+# A percentile needs at least two samples beyond it.
 _SAMPLES_FOR_P90 = 20
 _SAMPLES_FOR_P99 = 100
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Samples:
-    """One variant at one batch size; all in seconds, [rounds], round by round beside the other variants."""
+    """One variant at one batch size; all times in seconds, [rounds], from the same rounds for all
+    variants."""
 
     cpu_s: Floats
     wall_s: Floats
@@ -36,12 +37,12 @@ class _Samples:
 def measure_speed(
     sessions: Mapping[str, Session], graphs: Mapping[str, bytes], split: Split, announce: Announce
 ) -> dict[str, Speed]:
-    """What each variant costs, the first of them being the baseline; `sessions` run one thread each, `graphs`
-    are what they were loaded from. Rows come from `split`; text is cut to lengths that its rows have.
+    """Measure each variant; the first is the baseline. `sessions` run with one thread each, and `graphs` are
+    their sources.
 
-    Each variant gets about `BUDGET_S` of CPU time, and five runs of one row of each length where these take
-    longer; batch sizes for which there is no time left are left out. `announce` hears what each variant takes
-    at each batch size."""
+    Rows come from `split`; text is cut to lengths that occur in it. Each variant gets about `BUDGET_S` of CPU
+    time, and five runs of one row of each length if these take longer; batch sizes for which there is no time
+    are left out. `announce` receives the result of each variant at each batch size."""
     baseline = next(iter(sessions))
     points: dict[str, list[SpeedPoint]] = {name: [] for name in sessions}
     lengths = _lengths(split)
@@ -66,7 +67,7 @@ def measure_speed(
 def _measure_length(
     sessions: Mapping[str, Session], split: Split, tokens: int | None, left_s: float
 ) -> Iterator[dict[str, SpeedPoint]]:
-    """The points of each batch size in turn, until the slowest variant has no time left for the next."""
+    """Yield the points of each batch size, until the slowest variant has no time left for the next."""
     row_s = _run_each(sessions, _take(split, 1, tokens))
     left_s -= row_s
     for rows in _ROWS:
@@ -87,7 +88,8 @@ def _lengths(split: Split) -> list[int | None]:
 
 
 def _take(split: Split, rows: int, tokens: int | None) -> Arrays:
-    """So many rows, read in circles; for text, of those that are long enough, cut to this length."""
+    """Return this number of rows, repeated if needed; for text, from the rows that are long enough, cut to
+    this length."""
     if split.lengths is None or tokens is None:
         return split.take(np.arange(rows, dtype=np.int64) % len(split))
     enough = np.flatnonzero(split.lengths >= tokens)
@@ -99,7 +101,8 @@ def _take(split: Split, rows: int, tokens: int | None) -> Arrays:
 
 
 def _run_each(sessions: Mapping[str, Session], inputs: Arrays) -> float:
-    """Run every variant once, as the first run of a size allocates; returned is the most CPU time of one."""
+    """Run every variant once, because the first run of a size allocates memory; return the highest CPU
+    time."""
     slowest_s = 0.0
     for session in sessions.values():
         started_s = time.process_time()
@@ -109,8 +112,8 @@ def _run_each(sessions: Mapping[str, Session], inputs: Arrays) -> float:
 
 
 def _sample(sessions: Mapping[str, Session], inputs: Arrays, rounds: int, seed: int) -> dict[str, _Samples]:
-    """At least so many rounds, in each of which every variant runs once, in an order of its own: what
-    disturbs the machine disturbs them alike."""
+    """Run at least this number of rounds. In each, every variant runs once, in random order, so that
+    disturbances affect all alike."""
     random = np.random.default_rng(seed)
     names = list(sessions)
     _run_each(sessions, inputs)
@@ -121,7 +124,7 @@ def _sample(sessions: Mapping[str, Session], inputs: Arrays, rounds: int, seed: 
         if done >= rounds and time.process_time() - started_s > ENOUGH_S * len(names):
             break
         for at in random.permutation(len(names)):
-            # Of the process: onnxruntime may have threads of its own.
+            # CPU time of the whole process, because onnxruntime may have its own threads.
             wall, cpu = time.perf_counter(), time.process_time()
             sessions[names[at]].run(inputs)
             cpu_s[names[at]].append(time.process_time() - cpu)
@@ -130,7 +133,7 @@ def _sample(sessions: Mapping[str, Session], inputs: Arrays, rounds: int, seed: 
 
 
 def _summarize(rows: int, tokens: int | None, samples: Mapping[str, _Samples]) -> dict[str, SpeedPoint]:
-    """Each variant's point beside the first, which is the baseline."""
+    """Return each variant's point relative to the first, the baseline."""
     baseline = next(iter(samples))
     return {
         name: _point(
@@ -161,7 +164,7 @@ def _point(rows: int, tokens: int | None, samples: _Samples, speedup: Estimate) 
 
 
 def _tell(point: SpeedPoint, baseline: str | None) -> str:
-    """Such as "8 rows of 16 tokens take 3.1 ms of CPU time, 1.42x as fast as fp32"."""
+    """Describe a point, such as "8 rows of 16 tokens take 3.1 ms of CPU time, 1.42x as fast as fp32"."""
     rows = f"{point.rows} rows" if point.rows > 1 else "1 row"
     length = f" of {point.tokens} tokens" if point.tokens else ""
     beside = f", {point.speedup.value:.2f}x as fast as {baseline}" if baseline else ""

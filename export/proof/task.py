@@ -1,4 +1,4 @@
-"""Task: whether the first output is what the recipe's task says, and its labels and names are of it."""
+"""Checks that the first output, the labels and the class names fit the recipe's task."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from serve.base.tensor import TensorSpec
 from serve.bundles.criterion import FAR
 from serve.bundles.figures import Task
 
-# Dimensions of the first output, the last of them fixed.
+# Dimensions of the first output, with a fixed last one.
 _FORMS = {
     "classification": ["batch", "classes"],
     "token_classification": ["batch", "tokens", "classes"],
@@ -18,8 +18,10 @@ _FORMS = {
 
 def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]) -> None:
     """Raise ExportFailed or InvalidData unless the `first` output has a shape of the task, and a score for
-    each label of the data and each of the `names` of classes. One number a row, [batch] or [batch, 1], is no
-    score; a classification without labels takes it as a number."""
+    each label of the data and each class name.
+
+    One number per row, [batch] or [batch, 1], is not a score; a classification without labels treats it as a
+    number."""
     if task == "regression":
         return
     one_number = first.shape[1:] in ((), (1,))
@@ -28,7 +30,7 @@ def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]
     if one_number and task == "embedding":
         raise InvalidData(
             f"the first output {first.name} is one number, {list(first.shape)}: the cosine of two such is 1 "
-            "whatever they are; it is no embedding"
+            "for any values; it is not an embedding"
         )
     if len(first.shape) == 1 or first.shape[-1] == 1:
         _refuse_labels(first, data)

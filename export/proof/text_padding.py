@@ -1,8 +1,8 @@
-"""Padding: whether the answer to a text depends on how far it is padded.
+"""Checks whether the answer to a text depends on its padding.
 
-The server pads texts of different clients to the length of the longest in a run. A graph that reads what
-stands there, such as a mean over all tokens that leaves out the mask, would answer one client by how much
-another one wrote."""
+The server pads texts of different clients to the length of the longest in a run. With a graph that reads the
+padding, such as a mean over all tokens that ignores the mask, the answer to one client would depend on the
+length of another client's text."""
 
 from collections.abc import Iterator
 
@@ -16,12 +16,12 @@ from serve.base.tensor import Arrays, Signature
 from serve.engine.batch import Joining
 from serve.engine.session import Session
 
-# Tokens of padding behind a text.
+# Tokens of padding after a text.
 _PADDINGS = (1, 2, 8)
 
 
 def depends_on_padding(session: Session, graph: bytes, split: Split) -> bool:
-    """Whether real texts of `split` have other answers beside longer ones than in runs of their own."""
+    """Whether the answer to a real text of `split` changes if a longer text is in the same run."""
     if not _is_padded(session.signature, split):
         return False
     joining = Joining(signature=session.signature, full_rows=2, pads=_find_pads(split))
@@ -30,7 +30,7 @@ def depends_on_padding(session: Session, graph: bytes, split: Split) -> bool:
         try:
             answers = session.run(joining.join([text, longer]))
         except ModelFailed:
-            # Then the server gives each request a run of its own.
+            # In this case, the server runs each request separately.
             continue
         beside, _ = joining.split([text, longer], answers)
         if are_other_answers(graph, text, alone, beside):
@@ -39,7 +39,7 @@ def depends_on_padding(session: Session, graph: bytes, split: Split) -> bool:
 
 
 def _is_padded(signature: Signature, split: Split) -> bool:
-    """Whether all inputs are of tokens, in any number."""
+    """Whether all inputs hold tokens, of any length."""
     return split.lengths is not None and all(
         len(spec.shape) == 2 and isinstance(spec.shape[1], str) and TOKENS in split.dims[spec.name]
         for spec in signature.inputs
@@ -47,13 +47,13 @@ def _is_padded(signature: Signature, split: Split) -> bool:
 
 
 def _pairs(split: Split) -> Iterator[tuple[Arrays, Arrays]]:
-    """Short texts, each with the longest text, cut to so many tokens more than it has."""
+    """Yield short texts, each with a text that is longer by the tokens of padding."""
     assert split.lengths is not None, "texts have lengths"
     order = np.argsort(split.lengths, kind="stable")
     longest = int(split.lengths[order[-1]])
     for row in (order[0], order[len(order) // 2]):
         for padding in _PADDINGS:
-            # No text becomes longer than the longest, which the graph is known to take.
+            # The graph is known to take the length of the longest text.
             tokens = min(int(split.lengths[row]), longest - padding)
             if tokens > 0:
                 yield _cut(split, int(row), tokens), _cut(split, int(order[-1]), tokens + padding)
@@ -64,7 +64,7 @@ def _cut(split: Split, row: int, tokens: int) -> Arrays:
 
 
 def _find_pads(split: Split) -> dict[str, int]:
-    """What stands behind the shortest text; 0 where all are equally long."""
+    """Return the padding of the shortest text; 0 if all texts are equally long."""
     assert split.lengths is not None, "texts have lengths"
     row = int(split.lengths.argmin())
     padded = int(split.lengths[row]) < split.inputs[MASK].shape[1]

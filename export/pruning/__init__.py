@@ -1,1 +1,1 @@
-"""How weights, channels and heads are weighed and removed."""
+"""Ranks and removes weights, channels and heads."""

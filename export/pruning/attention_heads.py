@@ -1,4 +1,5 @@
-"""Heads: whole attention heads leave the graph: their queries, keys and values, and what reads them."""
+"""Removes whole attention heads: their queries, keys and values, and the inputs of the layers that read
+them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,9 +18,9 @@ _OUTPUT = "output.dense"
 
 @dataclass(frozen=True, kw_only=True)
 class Heads:
-    """The attention of one layer, as BERT and its kin have it."""
+    """The attention of one layer, in the form of BERT and related models."""
 
-    # Of the module that holds `self` (query, key, value) and `output`.
+    # The name of the module that contains `self` (query, key, value) and `output`.
     name: str
     count: int
     # Channels of one head.
@@ -27,8 +28,9 @@ class Heads:
 
 
 def find_heads(module: torch.nn.Module, settings: Prune) -> tuple[tuple[Heads, ...], dict[str, str]]:
-    """The attention that the settings let lose heads, and why the rest of what they name cannot. Raises
-    StepFailed when the module has none of that kind, or a pattern fits none."""
+    """Return the attention modules that may lose heads, and why the others selected by the settings cannot.
+
+    Raises StepFailed if the module has no such attention, or a pattern matches nothing."""
     known = {
         name: Heads(name=name, count=inner.num_attention_heads, width=inner.attention_head_size)
         for name, part in module.named_modules()
@@ -47,7 +49,8 @@ def find_heads(module: torch.nn.Module, settings: Prune) -> tuple[tuple[Heads, .
 
 
 def rank_heads(heads: Heads, worth: Worth) -> torch.Tensor:
-    """The importance of each head: the worth of all weights that leave with it, over the mean of all."""
+    """Return the importance of each head: the total importance of its weights, relative to the mean over all
+    heads."""
     prefix = f"{heads.name}." if heads.name else ""
     weights = [worth[f"{prefix}{name}.weight"] for name in _PROJECTIONS]
     weights.append(worth[f"{prefix}{_OUTPUT}.weight"].T)
@@ -56,7 +59,7 @@ def rank_heads(heads: Heads, worth: Worth) -> torch.Tensor:
 
 
 def find_values(heads: Sequence[Heads], removed: Mapping[str, list[int]]) -> dict[str, list[int]]:
-    """The channels of their values, by the layer that makes them."""
+    """Return the value channels of these heads, by the layer that computes them."""
     widths = {item.name: item.width for item in heads}
     return {
         f"{name}.self.value".lstrip("."): [
@@ -67,7 +70,7 @@ def find_values(heads: Sequence[Heads], removed: Mapping[str, list[int]]) -> dic
 
 
 def remove_heads(module: torch.nn.Module, removed: Mapping[str, list[int]]) -> None:
-    """Remove these heads of these attention modules, in place."""
+    """Remove these heads of these attention modules in place."""
     for name, indices in removed.items():
         attention = module.get_submodule(name)
         inner: Any = attention.get_submodule("self")
@@ -82,7 +85,7 @@ def remove_heads(module: torch.nn.Module, removed: Mapping[str, list[int]]) -> N
 
 
 def _keep(linear: torch.nn.Module, channels: torch.Tensor, dim: int) -> None:
-    """Leave only these outputs (dim 0) or inputs (dim 1)."""
+    """Keep only these outputs (dim 0) or inputs (dim 1)."""
     assert isinstance(linear, torch.nn.Linear), "find_heads looked"
     linear.weight = torch.nn.Parameter(linear.weight.detach().index_select(dim, channels))
     if dim == 1:
@@ -103,7 +106,7 @@ def _is_attention(part: torch.nn.Module) -> bool:
 
 
 def _is_separable(attention: torch.nn.Module, heads: Heads) -> bool:
-    """Every head has channels of its own in each projection."""
+    """Whether every head has its own channels in each projection."""
     rows = [attention.get_submodule(name).out_features for name in _PROJECTIONS]
     return {*rows, attention.get_submodule(_OUTPUT).in_features} == {heads.count * heads.width}
 
@@ -118,5 +121,5 @@ def _explain_none(module: torch.nn.Module) -> str:
         )
     return (
         f"{type(module).__name__} has no attention of BERT's form (self.query, self.key, self.value, "
-        "output.dense); remove `channels` instead, or drop the step"
+        "output.dense); remove `channels` instead, or remove the step"
     )

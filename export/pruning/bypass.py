@@ -1,4 +1,4 @@
-"""Bypass: what is left of a stack answers like the whole model in which the layers that went do nothing."""
+"""Checks that a shortened stack answers like the full model whose removed layers do nothing."""
 
 from collections.abc import Callable, Collection
 from typing import Any
@@ -13,8 +13,10 @@ from export.pruning.stack import find_stack
 def find_bypass_fault(
     reference: Reference, left: torch.nn.Module, stack: str, kept: Collection[int]
 ) -> str | None:
-    """Why the model that is left of the reference's does not answer as if the layers of `stack` that are
-    not `kept` passed on what they read, or, where what they give is added to it, gave 0; None: it does."""
+    """Return why the shortened model does not answer as if the removed layers of `stack` did nothing; None if
+    it does.
+
+    Doing nothing means passing on the input, or returning 0 if the result is added to the input."""
     came = reference.answer_of(left)
     faults = [
         reference.find_difference(came, wanted)
@@ -27,7 +29,7 @@ def find_bypass_fault(
 def _answer_without(
     reference: Reference, stack: str, kept: Collection[int], replace: Callable[..., Any]
 ) -> Answers | None:
-    """None: the model does not run so."""
+    """Return the answer of the full model without these layers; None if it does not run."""
     layers = [
         layer for index, layer in enumerate(find_stack(reference.module, stack)[1]) if index not in kept
     ]
@@ -42,7 +44,7 @@ def _answer_without(
 
 
 def _pass_on(_: torch.nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
-    """What went in first, as the first of what comes out."""
+    """Return the first input as the first output."""
     read = next(leaf for leaf in tree_flatten((args, kwargs))[0] if isinstance(leaf, torch.Tensor))
     return (read, *output[1:]) if isinstance(output, tuple) else read
 

@@ -1,4 +1,4 @@
-"""Channels: of convolutions, and neurons of linear layers, leave the graph with all that depends on them."""
+"""Removes channels of convolutions and neurons of linear layers, with everything that depends on them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ _AVERAGING = (torch.nn.LayerNorm, torch.nn.GroupNorm)
 _WEIGHED = (*LAYERS, _BatchNorm, *_AVERAGING)
 _WHOLE = f"the model's inputs and outputs, {INSEPARABLE}"
 _ANSWERS = "its channels are the model's outputs, or are added to them"
-# In torch-pruning's words for operations after which channels may have another order or axis.
+# torch-pruning's names for operations that may change the order or the axis of channels.
 _MOVING = (
     "Reshape",
     "Permute",
@@ -34,25 +34,27 @@ _MOVING = (
     "Unsqueeze",
     "Unfold",
 )
-_TOGETHER = "its channels can only leave with those of {}, which the settings leave whole"
-_LOST = "torch-pruning cannot follow its channels through what comes behind it"
-_UNSEEN = "no gradient comes to it from the outputs, by which it could be followed"
-_SINGLE = "it, or what its channels go with, has one channel alone, or one in each of its groups"
+_TOGETHER = "its channels can be removed only with those of {}, which the settings exclude"
+_LOST = "torch-pruning cannot follow its channels through the following layers"
+_UNSEEN = "no gradient reaches it from the outputs, so it cannot be followed"
+_SINGLE = "it, or a layer coupled with it, has only one channel, or one in each of its groups"
 
 
 class Channels:
-    """The channels of a module that can be removed, found by following a batch of real rows through it."""
+    """Finds the removable channels of a module by following a batch of real rows through it."""
 
     def __init__(self, module: torch.nn.Module, example: Tensors) -> None:
-        """Raises StepFailed when the module cannot be followed."""
+        """Raises StepFailed if the module cannot be followed."""
         self._module = module
         self._example = example
         self._names = {part: name for name, part in module.named_modules()}
         self._graph = follow(module.eval(), example)
 
     def find(self, settings: Prune) -> tuple[tuple[Coupled, ...], dict[str, str]]:
-        """What the settings let go, and why other layers that they name cannot lose channels. Raises
-        StepFailed for a pattern that fits nothing that can go."""
+        """Return the channels that may be removed, and why other layers selected by the settings cannot lose
+        channels.
+
+        Raises StepFailed for a pattern that matches no removable channels."""
         known = [name for name, part in self._module.named_modules() if isinstance(part, LAYERS)]
         kept = set(match(settings.keep, known, "convolutions and linear layers"))
         lost: dict[str, str] = {}
@@ -60,7 +62,7 @@ class Channels:
         members = [name for name in known if any(name in coupled.layers for coupled in free)]
         if not members and not lost:
             raise StepFailed(
-                f"{type(self._module).__name__} has no channels that could go: {_WHOLE}; drop the step"
+                f"{type(self._module).__name__} has no removable channels: {_WHOLE}; remove the step"
             )
         able = [*members, *lost]
         chosen = set(match(settings.layers, able, f"layers that can lose channels ({_WHOLE})")) - kept
@@ -82,8 +84,8 @@ class Channels:
         return found, {name: reason for name, reason in lost.items() if name in chosen}
 
     def remove(self, removed: Mapping[str, list[int]]) -> None:
-        """Remove these channels of these layers, and what depends on them, in place. Raises StepFailed where
-        that cannot be done: the module is worth nothing then."""
+        """Remove these channels of these layers, and what depends on them, in place. Raises StepFailed if
+        that fails; the module is then unusable."""
         ties = find_ties(self._module)
         full = [name for name, value in self._module.named_parameters() if value.numel()]
         for name, indices in removed.items():
@@ -100,7 +102,8 @@ class Channels:
             raise StepFailed(f"nothing of {empty[0]} would be left")
 
     def _list_free(self, lost: dict[str, str]) -> Iterator[Coupled]:
-        """What can leave; the layers of which that cannot be told go to `lost`, with the reason."""
+        """Return the groups that can be removed. Layers for which this cannot be determined go to `lost`,
+        with the reason."""
         fixed = find_heads(self._graph)
         seen: set[Any] = set()
         for layer in [module for module in self._graph.module2node if isinstance(module, LAYERS)]:
@@ -115,7 +118,7 @@ class Channels:
             produced = {item.dep.target.module for item in group if self._is_produced(item)}
             seen |= produced
             if produced & set(fixed):
-                # A layer that makes nothing but outputs loses what it reads.
+                # A layer that only computes outputs loses its inputs.
                 read = [item.dep.target.module for item in group if not self._is_produced(item)]
                 inner = any(isinstance(part, LAYERS) for part in read)
                 lost |= dict.fromkeys(coupled.layers, _ANSWERS) if inner else {}
@@ -132,7 +135,7 @@ class Channels:
                 lost[name] = _UNSEEN
 
     def _find_obstacle(self, group: Any, coupled: Coupled) -> str | None:
-        """Why none of its channels can go, as far as that can be told without a try."""
+        """Return why no channels of the group can be removed, as far as this is known without trying."""
         operations = [item.dep.target.module for item in group]
         if whole := [operation for operation in operations if is_whole(operation)]:
             return tell_whole(whole[0], self._names)
@@ -148,8 +151,8 @@ class Channels:
         return self._graph.get_pruning_group(layer, pruner.prune_out_channels, everything)
 
     def _correct(self, group: Any) -> None:
-        """Let the layers behind lose the columns in which these channels arrive, where the order may be
-        another by then: torch-pruning knows only some ways of channels."""
+        """Correct the columns that the following layers lose, if the order of channels may have changed,
+        since torch-pruning handles only some such operations."""
         if not _may_move(group):
             return
         sources = [item for item in group if self._is_source(item)]
@@ -161,8 +164,8 @@ class Channels:
                 group[place] = type(item)(item.dep, found)
 
     def _trace(self, group: Any) -> dict[torch.nn.Module, dict[int, int]]:
-        """By layer: which channel of the root arrives in which column, where it is not surely as
-        torch-pruning says."""
+        """Return, by layer, which channel of the root arrives in which column, where torch-pruning's answer
+        is not certain."""
         if not _may_move(group):
             return {}
         sources = [item for item in group if self._is_source(item)]
@@ -170,7 +173,7 @@ class Channels:
         return trace_columns(self._module, channels, self._example)
 
     def _is_source(self, item: Any) -> bool:
-        """Whether it is a layer whose channels begin there."""
+        """Whether it is a layer where channels begin."""
         part = item.dep.target.module
         return self._is_produced(item) and isinstance(part, LAYERS) and not is_depthwise(part)
 
@@ -178,7 +181,7 @@ class Channels:
         return bool(self._graph.is_out_channel_pruning_fn(item.dep.handler))
 
     def _is_computed(self, name: str) -> bool:
-        """By weight_norm, spectral_norm or another parametrization."""
+        """Whether the parameter is computed by weight_norm, spectral_norm or another parametrization."""
         weight = self._module.get_submodule(name).weight
         return weight is not None and not any(
             weight is value for value in self._module.get_submodule(name)._parameters.values()
@@ -228,6 +231,6 @@ class Channels:
 
 
 def _may_move(group: Any) -> bool:
-    """Whether something on the way may bring the channels into another order."""
+    """Whether an operation on the way may reorder the channels."""
     operations = [repr(item.dep.target.module) for item in group]
     return any(word in operation for operation in operations for word in _MOVING)

@@ -1,4 +1,4 @@
-"""Columns: where channels end up, whatever is done to them on the way to the layers that read them."""
+"""Finds the columns in which channels arrive at the layers that read them."""
 
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -11,14 +11,14 @@ from torch.nn.modules.conv import _ConvNd
 from export.forward import Tensors, forward
 from export.pruning.silence import channel_axis, silenced
 
-# By layer: which of the channels that go into it are marked. A layer that only parts of a channel reach, or
-# that reads others at another time, is not there.
+# By layer, which of its input channels are marked. A layer that receives only parts of a channel, or other
+# channels at another time, is not included.
 Columns = dict[torch.nn.Module, list[int]]
 _COUNTED = (_ConvNd, torch.nn.Linear, _BatchNorm)
 
 
 def find_columns(module: torch.nn.Module, channels: Mapping[str, list[int]], example: Tensors) -> Columns:
-    """In which columns of which layers these channels of these layers arrive."""
+    """Return the columns of each layer in which these channels of these layers arrive."""
     found: dict[torch.nn.Module, list[list[int] | None]] = {}
 
     def look(part: torch.nn.Module, args: Any) -> None:
@@ -40,8 +40,8 @@ def find_columns(module: torch.nn.Module, channels: Mapping[str, list[int]], exa
 def trace_columns(
     module: torch.nn.Module, channels: Mapping[str, tuple[list[int], list[int]]], example: Tensors
 ) -> dict[torch.nn.Module, dict[int, int]]:
-    """By layer: which of its columns is which of the numbers that go with the channels, by layer, as pairs of
-    lists. In so many runs as the numbers have bits."""
+    """Return, by layer, which number (given with the channels of each layer) arrives in which column, as
+    pairs of lists. Takes as many runs as the numbers have bits."""
     numbers = [number for _, each in channels.values() for number in each]
     traced: dict[torch.nn.Module, dict[int, int]] = {}
     for bit in range((max(numbers, default=0) + 1).bit_length()):

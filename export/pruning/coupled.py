@@ -1,4 +1,4 @@
-"""Coupled: channels that can only leave together, what they are worth, and which share a weight."""
+"""Groups of channels that can only be removed together: their importance, and shared weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,26 +9,26 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from export.pruning.importance import Worth
 from export.pruning.weakest import Removed
 
-# Every (layer, produced rather than read, its channels, the root's channels they belong to).
+# (layer, whether it produces or reads the channels, its channels, the matching channels of the root)
 Part = tuple[str, bool, list[int], list[int]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Coupled:
-    """Channels that can only leave together: of the layers that produce them and of all that read them."""
+    """Channels of the layers that produce them and that read them, which can only be removed together."""
 
-    # Of the layers from which they are followed, of which each loses the same ones; more than one where
-    # these, or layers coupled with them, share a weight.
+    # The layers from which the group was followed, each of which loses the same channels; several if they, or
+    # layers coupled with them, share a weight.
     roots: tuple[str, ...]
-    # All layers that produce them.
+    # All layers that produce the channels.
     layers: frozenset[str]
     parts: tuple[Part, ...]
-    # How many channels a root has, and in how many equal groups, of which each loses the same ones.
+    # Number of channels of a root, and the number of equal groups, each of which loses the same channels.
     size: int
     groups: int
-    # Norms that take their mean and variance over them.
+    # Norms whose mean and variance are over these channels.
     norms: tuple[str, ...]
-    # Of which classes the parts are: only what is built alike compares.
+    # The classes of the parts: only layers of the same structure are comparable.
     kind: tuple[str, ...]
 
     @property
@@ -38,12 +38,14 @@ class Coupled:
 
 
 def rank(module: torch.nn.Module, coupled: Coupled, worth: Worth) -> torch.Tensor:
-    """The importance of each channel (of one group, where there are several): the worth of all weights that
-    leave with it, over the mean of all channels, so that layers of different size compare."""
+    """Return the importance of each channel (of one group, if there are several).
+
+    It is the total importance of all weights that would be removed with the channel, relative to the mean
+    over all channels, so that layers of different size are comparable."""
     total = torch.zeros(coupled.size)
     for name, produced, channels, roots in coupled.parts:
         weight = worth.get(f"{name}.weight")
-        # A norm without weights.
+        # A norm may have no weights.
         if weight is not None:
             each = _sum_channels(module.get_submodule(name), weight, produced)
             total.scatter_add_(0, torch.tensor(roots), each[torch.tensor(channels)])
@@ -52,7 +54,7 @@ def rank(module: torch.nn.Module, coupled: Coupled, worth: Worth) -> torch.Tenso
 
 
 def spread(coupled: Sequence[Coupled], removed: Removed) -> Removed:
-    """The same channels of every group and of every root; names that are not coupled stay as they are."""
+    """Extend a removal to every group and every root; names that are not coupled stay as they are."""
     spread_out = dict(removed)
     for item in coupled:
         if item.name in removed:
@@ -63,7 +65,8 @@ def spread(coupled: Sequence[Coupled], removed: Removed) -> Removed:
 
 
 def find_produced(coupled: Sequence[Coupled], removed: Removed) -> Removed:
-    """The channels that each layer no longer produces when these (as `spread` gives them) leave."""
+    """Return the channels that each layer no longer produces after this removal, in the form that `spread`
+    returns."""
     produced: dict[str, set[int]] = {}
     for item in coupled:
         gone = set(removed.get(item.name, ()))
@@ -75,8 +78,7 @@ def find_produced(coupled: Sequence[Coupled], removed: Removed) -> Removed:
 
 
 def join_shared(module: torch.nn.Module, coupled: Sequence[Coupled]) -> list[Coupled]:
-    """The same, but what has a weight in common, with the same channels in the same place, is one: so the
-    weight can stay one."""
+    """Join groups that share a weight in the same channels and the same place, so that it can stay shared."""
     joined: list[Coupled] = []
     for item in coupled:
         for place, other in enumerate(joined):
@@ -102,7 +104,8 @@ def _share(module: torch.nn.Module, one: Coupled, other: Coupled) -> bool:
 
 
 def _locate_weights(module: torch.nn.Module, coupled: Coupled) -> set[tuple[object, ...]]:
-    """Each weight, whether its rows or its columns leave, and which with which channel of the root."""
+    """Return each weight, whether its rows or its columns are removed, and which belongs to which channel of
+    the root."""
     return {
         (id(weight), produced, tuple(channels), tuple(roots))
         for name, produced, channels, roots in coupled.parts
@@ -111,7 +114,7 @@ def _locate_weights(module: torch.nn.Module, coupled: Coupled) -> set[tuple[obje
 
 
 def is_depthwise(part: object) -> bool:
-    """Whether it is a convolution of every channel for itself."""
+    """Whether it is a depthwise convolution."""
     return isinstance(part, _ConvNd) and part.groups == part.out_channels and part.groups > 1
 
 

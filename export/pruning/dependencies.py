@@ -1,4 +1,4 @@
-"""Follow: what depends on what in a module, from its inputs to its outputs."""
+"""Builds the dependency graph of a module."""
 
 import warnings
 from typing import Any
@@ -12,14 +12,14 @@ from export.errors import StepFailed
 from export.forward import Tensors, forward
 from export.pruning.whole import Closing, close_inputs, kept_whole
 
-# Whose channels can leave.
+# Layers whose channels can be removed.
 LAYERS = (_ConvNd, torch.nn.Linear)
 
 
 def follow(module: torch.nn.Module, example: Tensors) -> Any:
-    """What depends on what in the module, as torch-pruning sees it on these rows. Raises StepFailed."""
+    """Return torch-pruning's dependency graph for these rows. Raises StepFailed."""
     with kept_whole(module), warnings.catch_warnings(), torch.enable_grad():
-        # Parameters outside of torch's own layers: it says what it will do with them, and that is right.
+        # torch-pruning handles parameters outside of torch's layers correctly, but warns about them.
         warnings.filterwarnings("ignore", "Unwrapped parameters detected", UserWarning)
         try:
             return _Graph().build_dependency(
@@ -29,13 +29,13 @@ def follow(module: torch.nn.Module, example: Tensors) -> Any:
             raise StepFailed(
                 f"{type(module).__name__} cannot be followed from its inputs to its outputs "
                 f"({type(error).__name__}: {str(error).partition(chr(10))[0]}); remove `weights` or `heads` "
-                "instead, or drop the step"
+                "instead, or remove the step"
             ) from error
 
 
 class _Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]
-    """As torch-pruning's. That adds up how wide the parts of a concatenation are from the layers in front of
-    them; where there is none, as of the model's inputs, autograd tells it."""
+    """torch-pruning's graph, except for the sizes of the parts of a concatenation: torch-pruning takes them
+    from the preceding layers; where there is none, as for the model's inputs, they come from autograd."""
 
     def _trace(self, *args: Any, **kwargs: Any) -> Any:
         nodes = super()._trace(*args, **kwargs)
@@ -49,8 +49,8 @@ class _Graph(torch_pruning.DependencyGraph):  # type: ignore[misc]
 
 
 def _list_sizes(concat: Any) -> list[int]:
-    """How long each part is in the dimension in which they are joined."""
-    # Unsigned there: one that is counted from the end is above any number of dimensions.
+    """Return the size of each part in the dimension of the concatenation."""
+    # The dimension is unsigned, so one that counts from the end exceeds any rank.
     shape = concat._input_metadata[0].shape
     dim = concat._saved_dim if concat._saved_dim < len(shape) else concat._saved_dim - 2**64
     return [int(part._input_metadata[place].shape[dim]) for part, place in concat.next_functions]
@@ -62,7 +62,7 @@ def _run(module: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, ...]:
 
 
 def find_heads(graph: Any) -> list[torch.nn.Module]:
-    """The layers whose channels are the model's own outputs."""
+    """Return the layers whose channels are the model's outputs."""
     heads: list[torch.nn.Module] = []
     waiting = [node for node in graph.module2node.values() if not node.outputs]
     seen = set(map(id, waiting))

@@ -1,4 +1,4 @@
-"""Duplicate: a copy of a module, whatever torch keeps in it."""
+"""Copies modules, including those with computed weights."""
 
 import copy
 
@@ -6,8 +6,8 @@ import torch
 
 
 def duplicate(module: torch.nn.Module) -> torch.nn.Module:
-    """A copy that shares nothing with the module."""
-    # A weight that is computed from parameters (torch.nn.utils.weight_norm) refuses to be copied as it is.
+    """Return a copy that shares nothing with the module."""
+    # torch cannot copy a weight that is computed from parameters (torch.nn.utils.weight_norm).
     computed = {
         id(value): value.detach().clone()
         for part in module.modules()

@@ -1,4 +1,4 @@
-"""Importance: what each single weight is worth, by its size or by what the loss would notice."""
+"""Computes the importance of single weights, from their size or from gradients."""
 
 from typing import Literal
 
@@ -16,19 +16,30 @@ from export.training.losses import labels_loss
 from export.training.teacher import teacher_answers
 
 Importance = Literal["l1", "l2", "taylor"]
-# Parameter name -> a number from 0 up for each of its elements; of a shared one, under all its names.
+# Parameter name -> an importance from 0 for each element; a shared parameter is under all its names.
 Worth = dict[str, torch.Tensor]
 
-# Enough that the order of channels settles; the cost is that of as many training steps.
+# Enough for a stable order of channels; costs as much as this number of training steps.
 _BATCHES = 8
 _BATCH_ROWS = 32
 
 
 def weigh(module: torch.nn.Module, importance: Importance, context: Context) -> Worth:
-    """The worth of every weight: l1 |w|; l2 w^2 (in the same order as l1 for single weights, another one
-    for sums over channels); taylor |w * gradient|, what the loss would change by to first order, summed
-    over a few batches of the train split. In float32, whatever the weights are in. Raises InvalidData
-    without a train split, or StepFailed."""
+    """Return the importance of every weight, in float32.
+
+    l1 is |w|. l2 is w^2, which gives the same order as l1 for single weights and another one for sums over
+    channels. taylor is |w * gradient|, the first-order change of the loss when the weight is removed
+    (Molchanov et al., 2019), summed over a few batches of the train split.
+
+    Args:
+        module: the torch module
+        importance: "l1", "l2" or "taylor"
+        context: the data and the seed of the step
+
+    Returns:
+        For each parameter, by name, a tensor of its shape. Raises InvalidData without a train split, or
+        StepFailed.
+    """
     match importance:
         case "l1":
             return {name: value.detach().float().abs() for name, value in _list_parameters(module)}
@@ -69,15 +80,15 @@ def _draw_batches(train: Split, seed: int) -> list[Rows]:
 
 
 def _loss(module: torch.nn.Module, train: Split, rows: Rows, context: Context) -> torch.Tensor:
-    """On the labels. Without them the distance to the baseline's answers would not do: it is 0, and so is
-    its gradient, at the baseline itself. So classes are taken from the baseline's top ones, and embeddings
-    are pushed in a random direction each, which shows how much they depend on a weight."""
+    """Return the loss on the labels. Without labels, the distance to the baseline's answers would not work,
+    because it and its gradient are 0 at the baseline. So the labels are the baseline's top classes, and
+    embeddings are moved in random directions, which shows how much they depend on a weight."""
     output = forward(module, to_tensors(train.take(rows)))[0]
     if context.task == "embedding":
         generator = torch.Generator().manual_seed(context.seed)
         return (normalize(output, dim=-1) * torch.randn(output.shape, generator=generator)).sum()
     if output.ndim == 1 or output.shape[-1] == 1 or context.task == "regression":
-        # Of numbers no class is on top; they are pushed as embeddings are.
+        # Plain numbers have no top class; they are treated like embeddings.
         generator = torch.Generator().manual_seed(context.seed)
         return (output * torch.randn(output.shape, generator=generator)).sum()
     if train.labels is not None:

@@ -1,4 +1,4 @@
-"""Proof: what is left of a model answers like the whole model with the channels that went at zero."""
+"""Proves that a pruned model answers like the full model with the removed channels at zero."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from export.pruning.weakest import Removed
 
 
 class Proof:
-    """Tries removals on copies of a module, and keeps those that change nothing but what they remove."""
+    """Tries removals on copies of a module, and keeps those that have no other effect."""
 
     def __init__(
         self,
@@ -22,14 +22,15 @@ class Proof:
         remove: Callable[[torch.nn.Module, Removed], object],
         produced: Callable[[Removed], Removed],
     ) -> None:
-        """`remove` does a removal in place; `produced` says which channels each layer no longer produces."""
+        """`remove` does a removal in place; `produced` returns the channels that each layer no longer
+        produces."""
         self._module = module
         self._remove = remove
         self._produced = produced
         self._reference = Reference(module, rows)
 
     def keep(self, removed: Removed) -> tuple[Removed, dict[str, str]]:
-        """As much of `removed` as is right together, and why each of the others is not."""
+        """Return the part of `removed` that is correct together, and why the rest is not."""
         left: dict[str, str] = {}
         return self._grow({}, list(removed.items()), left), left
 
@@ -55,11 +56,11 @@ class Proof:
         try:
             came = self._reference.answer_of(trial)
         except Exception:  # whatever the model's own code runs into
-            return "the layers behind it do not fit any more"
+            return "the following layers no longer fit"
         try:
             with silenced(self._reference.module, self._produced(removed)):
                 wanted = self._reference.answer()
         except Exception:  # it may look at its numbers
-            return "the whole model does not run with some of its channels at zero"
+            return "the full model does not run with some of its channels at zero"
         off = self._reference.find_difference(came, wanted)
-        return off and f"what follows moves, mixes or averages its channels: with some at zero {off}"
+        return off and f"the following layers move, mix or average its channels: with some at zero {off}"

@@ -1,4 +1,4 @@
-"""Ranking: what may go, and in which order."""
+"""Ranks the channels or heads that may be removed."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -17,18 +17,18 @@ from export.step import Prune
 
 @dataclass(frozen=True, kw_only=True)
 class Ranking:
-    """Importances by the layer that has the channels or heads, and which layers are ranked together."""
+    """Importances by layer, and which layers are ranked together."""
 
     importances: Mapping[str, torch.Tensor]
     together: tuple[tuple[str, ...], ...]
-    # Layers that the settings name and that can lose nothing, and why.
+    # Layers selected by the settings that can lose nothing, with the reason.
     whole: Mapping[str, str]
-    # Of channels: which they are coupled with.
+    # The groups of coupled channels; empty for heads.
     coupled: tuple[Coupled, ...] = ()
     heads: tuple[Heads, ...] = ()
 
     def drop(self, names: Collection[str]) -> Self:
-        """Without these layers."""
+        """Return the ranking without these layers."""
         together = (tuple(name for name in group if name not in names) for group in self.together)
         return replace(
             self,
@@ -37,19 +37,19 @@ class Ranking:
         )
 
     def describe(self, name: str) -> str:
-        """All layers that lose what the one of this name loses."""
+        """Return all layers that lose channels together with this one."""
         layers = next((item.layers for item in self.coupled if item.name == name), {name})
         return ", ".join(sorted(layers))
 
     def find_produced(self, removed: Removed) -> Removed:
-        """The channels that each layer no longer produces when these channels or heads leave."""
+        """Return the channels that each layer no longer produces after this removal."""
         if self.heads:
             return find_values(self.heads, removed)
         return find_produced(self.coupled, spread(self.coupled, removed))
 
 
 def make_ranking(module: torch.nn.Module, settings: Prune, example: Tensors, worth: Worth) -> Ranking:
-    """Of what the settings let go. Raises StepFailed when that is nothing."""
+    """Rank what the settings allow to remove. Raises StepFailed if that is nothing."""
     heads: tuple[Heads, ...] = ()
     coupled: tuple[Coupled, ...] = ()
     if settings.remove == "heads":

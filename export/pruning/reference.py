@@ -1,4 +1,4 @@
-"""Reference: the whole model, beside which a changed one is held."""
+"""Runs the full model as the reference of a changed one."""
 
 import torch
 
@@ -7,14 +7,14 @@ from export.nearness import largest_apart
 from export.pruning.duplicate import duplicate
 
 Answers = tuple[torch.Tensor, ...]
-# Of what is usual in the same place: far above rounding, far below what a wrong channel does. In double
-# precision, and in whatever the model has.
+# Tolerance relative to the usual size in each place: far above rounding, far below the effect of a wrong
+# channel; in double precision, and in the model's own.
 _NOISE, _MORE_NOISE = 1e-6, 1e-4
 
 
 class Reference:
-    """A copy of a module and some rows in double precision, where rounding hides nothing; as they are, where
-    the model's own code insists on its precision."""
+    """A copy of a module and some rows in double precision, where rounding is negligible; in the original
+    precision if the model's code requires it."""
 
     def __init__(self, module: torch.nn.Module, rows: Tensors) -> None:
         self.module = duplicate(module.eval()).double()
@@ -28,17 +28,17 @@ class Reference:
             self.module, self._double, self._rows = duplicate(module), False, rows
 
     def answer(self) -> Answers:
-        """What the copy answers, with whatever hooks it has now."""
+        """Return the copy's answers, with its current hooks."""
         return self.answer_of(self.module)
 
     def answer_of(self, module: torch.nn.Module) -> Answers:
-        """What the changed module answers in the same precision, to which it is brought in place."""
+        """Return the changed module's answers in the same precision, to which it is converted in place."""
         with torch.no_grad(), torch.random.fork_rng():
             torch.manual_seed(0)
             return forward(module.double() if self._double else module, self._rows)
 
     def find_difference(self, came: Answers, wanted: Answers) -> str | None:
-        """How far apart the answers are, if it is more than rounding."""
+        """Return the difference of the answers, if it exceeds rounding."""
         if [one.shape for one in came] != [one.shape for one in wanted]:
             return "the outputs have another shape"
         for one, other in zip(came, wanted, strict=True):

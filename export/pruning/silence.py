@@ -1,4 +1,4 @@
-"""Silence: channels of a model count as 0 while others look at what it answers."""
+"""Simulates removed channels: layers read 0 in their place."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -10,7 +10,8 @@ from torch.utils._pytree import tree_map
 
 from export.pruning.coupled import is_depthwise
 
-# What sums over channels. All else passes them on one by one, or is not understood: then the proof fails.
+# Layers that sum over channels. Others pass channels on one by one, or are not supported, in which case the
+# proof fails.
 _READERS = (
     _ConvNd,
     torch.nn.Linear,
@@ -23,11 +24,11 @@ _READERS = (
 
 @contextmanager
 def silenced(module: torch.nn.Module, channels: Mapping[str, list[int]]) -> Iterator[None]:
-    """Inside, whatever layer of the module sums over channels reads 0 where these channels of these layers
-    went in, through whatever they went: behind a norm, bias or activation 0 would be another number by then.
+    """While the context lasts, every layer that sums over channels reads 0 in place of these channels.
 
-    So they are marked with NaN, which everything passes on (a convolution of every channel for itself, too),
-    and each layer that sums takes NaN for 0."""
+    Setting the channels themselves to 0 would not work, because a following norm, bias or activation turns 0
+    into another number. They are marked with NaN, which all layers in between pass on (including depthwise
+    convolutions), and each layer that sums replaces NaN by 0."""
     with ExitStack() as stack:
         for part in module.modules():
             if isinstance(part, _READERS) and not is_depthwise(part):
@@ -60,6 +61,6 @@ def _mark(layer: torch.nn.Module, indices: list[int]) -> Callable[..., torch.Ten
 
 
 def channel_axis(layer: torch.nn.Module) -> int:
-    """Of what goes into the layer and comes out of it, from the end: a batch may be missing, or have several
-    dimensions."""
+    """Return the channel axis of the layer's inputs and outputs, counted from the end, since batch dimensions
+    may be missing or several."""
     return -1 - len(layer.kernel_size) if isinstance(layer, _ConvNd) else -1

@@ -1,4 +1,4 @@
-"""Stack: the list of equal layers that makes a network deep."""
+"""Finds and shortens the stack of equal layers in a network."""
 
 import copy
 from collections.abc import Sequence
@@ -12,8 +12,10 @@ Stack = torch.nn.ModuleList | torch.nn.Sequential
 
 
 def find_stack(module: torch.nn.Module, name: str | None) -> tuple[str, Stack]:
-    """The list called `name`, or the longest one (of equals the one with most parameters), and its dotted
-    name. Its members, two or more, are of one class. Raises StepFailed when there is none."""
+    """Return the list called `name`, or the longest one (of equal ones, that with most parameters), and its
+    dotted name.
+
+    Its members, at least two, have the same class. Raises StepFailed if there is none."""
     stacks = {
         path: child
         for path, child in module.named_modules()
@@ -23,20 +25,20 @@ def find_stack(module: torch.nn.Module, name: str | None) -> tuple[str, Stack]:
         if not stacks:
             raise StepFailed(
                 f"{type(module).__name__} has no ModuleList or Sequential of two or more layers of one "
-                "class: its depth cannot change; drop the step"
+                "class, so its depth cannot change; remove the step"
             )
         name = max(stacks, key=lambda path: (len(stacks[path]), _count(stacks[path])))
     if name not in stacks:
         raise StepFailed(
-            f"{name!r} is no ModuleList or Sequential of two or more layers of one class in "
+            f"{name!r} is not a ModuleList or Sequential of two or more layers of one class in "
             f"{type(module).__name__}; {nearest(name, stacks)}"
         )
     return name, stacks[name]
 
 
 def keep_layers(module: torch.nn.Module, name: str, kept: Sequence[int]) -> None:
-    """Leave only these layers in the list called `name`, in place; layers that know their number and
-    configurations that know how many there are learn the new one."""
+    """Keep only these layers in the list called `name`, in place, and update layer numbers and configured
+    counts."""
     stack = module.get_submodule(name)
     assert isinstance(stack, torch.nn.ModuleList | torch.nn.Sequential), "find_stack gave the name"
     before = len(stack)
@@ -51,7 +53,7 @@ def keep_layers(module: torch.nn.Module, name: str, kept: Sequence[int]) -> None
 
 
 def _correct_configs(module: torch.nn.Module, before: int, kept: list[int]) -> None:
-    # Copies, because other models may have been built from the same configuration.
+    # The configuration is copied, because other models may share it.
     copies: dict[int, object] = {}
     for part in module.modules():
         config = vars(part).get("config")
@@ -63,7 +65,7 @@ def _correct_configs(module: torch.nn.Module, before: int, kept: list[int]) -> N
 
 def _shorten(config: object, before: int, kept: list[int]) -> object:
     kinds = getattr(config, "layer_types", None)
-    # First the list: transformers checks that the two agree.
+    # The list comes first: transformers checks that the two agree.
     if isinstance(kinds, list) and len(kinds) == before:
         vars(config)["layer_types"] = [kinds[index] for index in kept]
     setattr(config, "num_hidden_layers", len(kept))  # noqa: B010 - other libraries' configurations

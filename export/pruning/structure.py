@@ -1,4 +1,4 @@
-"""Structure: channels or heads that really leave the graph, by a ratio or until a row costs a given share."""
+"""Removes channels or heads from a model, by a ratio or until a row costs a given share."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -22,16 +22,16 @@ from export.pruning.traced_rows import example_of
 from export.pruning.weakest import Removed, plan_removal
 from export.step import Prune
 
-# Of the ratio: finer than the channels of any layer.
+# Bisection steps of the ratio: finer than the channels of any layer.
 _HALVINGS = 14
-# On which a removal is proven.
+# Number of rows on which a removal is proven.
 _ROWS = 4
-# At which it is found out what can go at all, before a search for as much as it takes.
+# The ratio at which removable layers are determined, before the search for a target cost.
 _HALF = 0.5
 
 
 class Structure:
-    """What a prune step of channels or heads remembers from its first round to its last."""
+    """The state of a prune step of channels or heads over its rounds."""
 
     def __init__(self, module: torch.nn.Module, settings: Prune, context: Context) -> None:
         self._settings = settings
@@ -39,14 +39,14 @@ class Structure:
         self._example = example_of(context.data.calibration)
         self._cost = count_multiply_adds(module, context.data.calibration)
         self._widths = _list_widths(module)
-        # How many channels or heads there were in the beginning.
+        # The initial number of channels or heads.
         self._sizes: dict[str, int] = {}
-        # Layers that the settings name and that lose nothing, and why.
+        # Layers selected by the settings that lose nothing, with the reason.
         self.whole: dict[str, str] = {}
 
     def prune(self, made: Made, progress: float) -> Made:
-        """`made`, changed in place, with `progress` (0 to 1) of what the settings ask for gone, counted from
-        the first round on. Raises StepFailed when nothing goes that can be proven to."""
+        """Return `made`, changed in place, with `progress` (0 to 1) of the total removal done, counted from
+        the first round. Raises StepFailed if no removal can be proven."""
         module = made.module
         worth = weigh(module, self._settings.importance, self._context)
         ranking = make_ranking(module, self._settings, self._example, worth)
@@ -75,23 +75,24 @@ class Structure:
         return replace(made, surgery=(*made.surgery, {"kind": self._settings.remove, "removed": found}))
 
     def _note_sizes(self, module: torch.nn.Module, ranking: Ranking) -> None:
-        """Also of what cannot be ranked before a later round, and is narrower by then."""
+        """Record the initial sizes, including layers that can be ranked only in a later round, when they are
+        narrower."""
         widths = _list_widths(module)
         for name, each in ranking.importances.items():
             lost = self._widths.get(name, 1) / widths.get(name, 1)
             self._sizes.setdefault(name, round(len(each) * lost))
 
     def _find_untouched(self, ranking: Ranking, removed: Removed) -> dict[str, str]:
-        """The layers of which neither this round nor one before takes anything, and why."""
+        """Return the layers from which no round has removed anything, with the reason."""
         what = self._settings.remove
         return {
-            ranking.describe(name): f"the share that was asked for takes none of its {len(each)} {what}"
+            ranking.describe(name): f"the requested share removes none of its {len(each)} {what}"
             for name, each in ranking.importances.items()
             if not removed.get(name) and len(each) >= self._sizes[name]
         }
 
     def _keep(self, ranking: Ranking, proof: Proof, removed: Removed) -> tuple[Removed, list[str]]:
-        """What is proven, and the names of the rest."""
+        """Return the proven removals, and the names of the others."""
         kept, left = proof.keep(removed)
         self.whole |= {ranking.describe(name): fault for name, fault in left.items()}
         return kept, [*left]
@@ -103,12 +104,12 @@ class Structure:
                 for reason in self.whole.values()
             }
             reasons = "; ".join(f"{name}: {reason}" for reason, name in names.items())
-            return f"no {self._settings.remove} can go ({reasons}); name other `layers`, or drop the step"
+            return f"no {self._settings.remove} can be removed ({reasons}); select other `layers`"
         return (
-            f"{self._settings.remove}: the share that was asked for is less than one of the "
+            f"{self._settings.remove}: the requested share is less than one of the "
             f"{', '.join(str(size) for size in self._sizes.values())} in each of "
-            f"{', '.join(self._sizes)}, and one always stays: nothing was removed; ask for more, or drop "
-            "the step"
+            f"{', '.join(self._sizes)}, and one always stays, so nothing was removed; increase the share, "
+            "or remove the step"
         )
 
     def _plan(self, ranking: Ranking, ratio: float) -> Removed:
@@ -120,13 +121,13 @@ class Structure:
     def _search_proven(
         self, module: torch.nn.Module, ranking: Ranking, proof: Proof, share: float
     ) -> Removed:
-        """As `_search`, of what can be proven to go."""
+        """Like `_search`, limited to proven removals."""
         left = self._keep(ranking, proof, self._plan(ranking, _HALF))[1]
         while True:
             ranking = ranking.drop(left)
             if not ranking.importances:
                 return {}
-            # Between half and this the search looks, on copies that have to run.
+            # The search tries ratios between half and this one, on copies that must run.
             left = self._keep(ranking, proof, self._plan(ranking, 1.0))[1]
             if left:
                 continue
@@ -135,7 +136,7 @@ class Structure:
                 return removed
 
     def _search(self, module: torch.nn.Module, ranking: Ranking, share: float) -> Removed:
-        """The smallest removal found that leaves at most this share of the first multiply-adds."""
+        """Return the smallest removal that leaves at most this share of the initial multiply-adds."""
         everything = self._plan(ranking, 1.0)
         if (least := self._measure(module, ranking, everything)) > share:
             raise StepFailed(
@@ -148,7 +149,7 @@ class Structure:
             return self._measure(module, ranking, removed) <= share
 
         less, more = _narrow({}, everything, lambda part: self._plan(ranking, part), fits)
-        # Layers of one size lose a channel at the same ratio; so from here on one layer after the other.
+        # Layers of equal size lose a channel at the same ratio, so from here on layers are added one by one.
         names = list(more)
         return _narrow(
             less,
@@ -158,7 +159,7 @@ class Structure:
         )[1]
 
     def _measure(self, module: torch.nn.Module, ranking: Ranking, removed: Removed) -> float:
-        """The share of the first multiply-adds that is left; infinite where the rest does not run."""
+        """Return the remaining share of the initial multiply-adds; infinite if the rest does not run."""
         trial = duplicate(module)
         try:
             self._remove(trial, ranking, removed)
@@ -168,7 +169,7 @@ class Structure:
 
 
 def remove(module: torch.nn.Module, what: str, removed: Mapping[str, list[int]], example: Tensors) -> None:
-    """Remove these `channels` or `heads` of these layers, in place, and all that depends on them."""
+    """Remove these `channels` or `heads` of these layers, and everything that depends on them, in place."""
     if what == "heads":
         remove_heads(module, removed)
     else:
@@ -176,7 +177,7 @@ def remove(module: torch.nn.Module, what: str, removed: Mapping[str, list[int]],
 
 
 def _list_widths(module: torch.nn.Module) -> dict[str, int]:
-    """How many channels each layer produces."""
+    """Return the number of channels that each layer produces."""
     return {
         name: width
         for name, part in module.named_modules()
@@ -187,8 +188,8 @@ def _list_widths(module: torch.nn.Module) -> dict[str, int]:
 def _narrow(
     less: Removed, more: Removed, between: Callable[[float], Removed], fits: Callable[[Removed], bool]
 ) -> tuple[Removed, Removed]:
-    """The two removals on either side of where they begin to fit, found by halving what is between a
-    smaller one that does not fit and a larger one that does."""
+    """Bisect between a smaller removal that does not fit and a larger one that does; return the closest
+    pair."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""Surgery: do to a fresh model what steps did to the shape of another, so that its weights fit again."""
+"""Repeats the structural changes of steps on a new model, so that its weights fit."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,10 @@ from export.training.students import make_student
 
 
 def replay(module: torch.nn.Module, surgery: Sequence[Note], context: Context) -> torch.nn.Module:
-    """`module`, fresh from `context.trained.build()`, after these changes of its structure, in order: in
-    place, unless a student takes its place. The weights are those of no one: load the right ones."""
+    """Apply these structural changes in order to `module`, new from `context.trained.build()`, in place
+    unless a student replaces it.
+
+    The weights are arbitrary, and the caller loads the right ones."""
     for entry in surgery:
         module = _redo(module, entry, context)
     return module.eval()

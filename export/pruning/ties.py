@@ -1,4 +1,4 @@
-"""Ties: parameters that several layers share, and still share after a change of the structure."""
+"""Keeps shared parameters shared after a structural change."""
 
 import torch
 
@@ -6,7 +6,7 @@ from export.errors import StepFailed
 
 
 def find_ties(module: torch.nn.Module) -> list[list[str]]:
-    """The names of every parameter that has more than one."""
+    """Return the names of every parameter that has several."""
     names: dict[int, list[str]] = {}
     for name, value in module.named_parameters(remove_duplicate=False):
         names.setdefault(id(value), []).append(name)
@@ -14,7 +14,7 @@ def find_ties(module: torch.nn.Module) -> list[list[str]]:
 
 
 def tie(module: torch.nn.Module, ties: list[list[str]]) -> None:
-    """Make the parameters of each list one again, in place. Raises StepFailed when they differ by now."""
+    """Share the parameters of each list again, in place. Raises StepFailed if they now differ."""
     for first, *others in ties:
         shared = module.get_parameter(first)
         for name in others:

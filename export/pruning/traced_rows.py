@@ -1,4 +1,4 @@
-"""Example: two real rows that show what a model answers, before a change and after it."""
+"""Provides two real rows on which a model's answers are compared before and after a change."""
 
 import numpy as np
 import torch
@@ -11,12 +11,13 @@ _ROWS = 2
 
 
 def example_of(split: Split, rows: int = _ROWS) -> Tensors:
-    """The first rows, two or more; a single one is read again: torch takes a batch of one for a constant."""
+    """Return the first rows, at least two; a single row is repeated, because torch treats a batch of one as a
+    constant."""
     return to_tensors(split.take(np.arange(rows, dtype=np.int64) % len(split)))
 
 
 def output_shapes(module: torch.nn.Module, example: Tensors) -> list[list[int]]:
-    """The shape of each of the module's outputs."""
+    """Return the shape of each of the module's outputs."""
     with torch.no_grad():
         return [list(output.shape) for output in forward(module, example)]
 

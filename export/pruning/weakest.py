@@ -1,4 +1,4 @@
-"""Weakest: which of many things go when so many of them must."""
+"""Selects the least important members of several lists."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,8 +8,8 @@ Removed = dict[str, list[int]]
 
 
 def find_weakest(importances: Mapping[str, torch.Tensor], count: int) -> Removed:
-    """Name -> indices of the `count` least important members over all names, but at least one stays in
-    each: where that is the most that can go, fewer go. Of equals the first."""
+    """Return the indices of the `count` least important members over all names; at least one stays for each
+    name, so fewer may be returned. Of equal ones, the first."""
     names = list(importances)
     owners = torch.cat([torch.full_like(importances[name], place) for place, name in enumerate(names)])
     members = torch.cat([torch.arange(len(importances[name])) for name in names])
@@ -31,8 +31,8 @@ def plan_removal(
     sizes: Mapping[str, int],
     ratio: float,
 ) -> Removed:
-    """The weakest of every list of names that are ranked together, so many that of their members, `sizes`
-    at the start, this ratio is gone."""
+    """Return the weakest members of every list of names that are ranked together, until the given ratio of
+    their initial `sizes` is removed."""
     removed: Removed = {}
     for names in ranked_together:
         left = sum(len(importances[name]) for name in names)

@@ -1,4 +1,4 @@
-"""Weights: single ones become zero; layers keep their shape, and a row its cost."""
+"""Sets single weights to zero; layers keep their shape and their cost."""
 
 import math
 from dataclasses import replace
@@ -13,17 +13,17 @@ from export.onnx.patterns import match
 from export.pruning.importance import Worth, weigh
 from export.step import Prune
 
-# What is multiplied. Embeddings are looked up and norms are few: zeros in them save nothing.
+# Layers with multiplications. Embeddings are looked up and norms are small, so zeros in them save nothing.
 _WEIGHTED = (_ConvNd, torch.nn.Linear, torch.nn.RNNBase, torch.nn.MultiheadAttention)
 Masks = dict[str, torch.Tensor]
 
 
 def prune_weights(made: Made, settings: Prune, context: Context, progress: float) -> Made:
-    """`made` with `progress` (0 to 1) of what the settings ask for at zero, changed in place.
+    """Set weights to zero in place, with `progress` (0 to 1) of the total, and return `made`.
 
-    Candidates are weights of two or more dimensions of convolutions, linear, recurrent and
-    torch.nn.MultiheadAttention layers. A threshold is one of |w|, for taylor one of |w * gradient|.
-    Raises StepFailed when nothing goes, or all of a layer."""
+    Candidates are weights with two or more dimensions of convolutions, linear, recurrent and
+    torch.nn.MultiheadAttention layers. A threshold applies to |w|, or to |w * gradient| with taylor. Raises
+    StepFailed if nothing is removed, or all weights of a layer."""
     parameters = dict(made.module.named_parameters())
     candidates = _find_weights(made.module, settings)
     worth = weigh(made.module, "l1" if settings.importance == "l2" else settings.importance, context)
@@ -41,7 +41,7 @@ def prune_weights(made: Made, settings: Prune, context: Context, progress: float
 
 
 def describe_weights(made: Made, settings: Prune) -> Note:
-    """Zeros and weights of every candidate layer, and the share of zeros over all of them."""
+    """Return zeros and weights of every candidate layer, and the share of zeros over all of them."""
     parameters = dict(made.module.named_parameters())
     candidates = _find_weights(made.module, settings)
     zeros = {name: int((parameters[name] == 0).sum()) for name in candidates}
@@ -55,15 +55,15 @@ def describe_weights(made: Made, settings: Prune) -> Note:
 
 
 def _find_weights(module: torch.nn.Module, settings: Prune) -> list[str]:
-    """The names of the weights that may go."""
+    """Return the names of the weights that may be removed."""
     layers = {name: part for name, part in module.named_modules() if isinstance(part, _WEIGHTED)}
     if not layers:
         raise StepFailed(
-            f"{type(module).__name__} has no convolution, linear or recurrent layer; drop the step"
+            f"{type(module).__name__} has no convolution, linear or recurrent layer; remove the step"
         )
     kept = match(settings.keep, layers, "layers with weights")
     chosen = match(settings.layers, layers, "layers with weights")
-    # A weight that layers share has one name, and is kept if it is kept in one of them.
+    # A weight that layers share has one name, and is kept if any of its names is kept.
     known = {id(value): name for name, value in module.named_parameters()}
     stay = {id(value) for layer in kept for value in layers[layer].parameters(recurse=False)}
     found = {
@@ -90,14 +90,14 @@ def _choose(worth: Worth, settings: Prune, progress: float) -> Masks:
 
 
 def _weakest(worth: torch.Tensor, ratio: float) -> torch.Tensor:
-    """A mask over exactly that share of a flat tensor, of equals the first."""
+    """Return a mask of exactly that share of a flat tensor; of equal ones, the first."""
     mask = torch.zeros(len(worth), dtype=torch.bool)
     mask[torch.argsort(worth, stable=True)[: round(len(worth) * ratio)]] = True
     return mask
 
 
 def _choose_2_of_4(worth: Worth, progress: float) -> Masks:
-    """The weakest 2 of every 4 consecutive inputs of an output; halfway there, the weakest one."""
+    """Return the weakest 2 of every 4 consecutive inputs of an output; halfway, the weakest one."""
     fitting = {name: value for name, value in worth.items() if _fits_4(value)}
     if not fitting:
         sizes = ", ".join(f"{name} has {value[0].numel()}" for name, value in worth.items())
@@ -127,5 +127,5 @@ def _require_change(
     if zeros == before:
         raise StepFailed(
             f"{asked} removed none of {sum(sizes.values())} weights, {sum(before.values())} of which were "
-            "zero before; raise it, or drop the step"
+            "zero before; raise it, or remove the step"
         )

@@ -1,4 +1,4 @@
-"""Whole: recurrent and attention modules, whose inner channels cannot leave one by one, and inputs."""
+"""Marks recurrent and attention modules, and inputs, as indivisible for torch-pruning."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,7 +11,7 @@ from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 from export.forward import Tensors
 
-# By its class where torch has one; transformers and others call theirs ...Attention.
+# torch has a class for attention; transformers and others name their classes ...Attention.
 _WORD = "Attention"
 INSEPARABLE = "recurrent and attention modules stay whole"
 _JOINING = (torch.cat, torch.concat, torch.concatenate, torch.hstack, torch.column_stack)
@@ -19,8 +19,8 @@ _JOINING = (torch.cat, torch.concat, torch.concatenate, torch.hstack, torch.colu
 
 @contextmanager
 def kept_whole(module: torch.nn.Module) -> Iterator[None]:
-    """Inside, autograd sees each of these modules as one operation, named `Whole`, from its inputs to its
-    outputs: torch-pruning neither looks into it nor past it, and layers that touch it can be told."""
+    """While the context lasts, autograd sees each of these modules as one operation called `Whole`, so
+    torch-pruning does not look into it, and layers next to it can be recognized."""
     with ExitStack() as stack:
         for part in module.modules():
             if part is not module and _is_inseparable(part):
@@ -30,30 +30,32 @@ def kept_whole(module: torch.nn.Module) -> Iterator[None]:
 
 
 def close_inputs(inputs: Tensors) -> Tensors:
-    """The model's inputs as such an operation gives them: what is added to one cannot lose channels."""
+    """Return the model's inputs as results of such an operation, so that values added to them cannot lose
+    channels."""
     return {name: _close_one(value) if value.is_floating_point() else value for name, value in inputs.items()}
 
 
 class Closing(TorchFunctionMode):
-    """Inside, a constant that is joined to something else counts as an input: autograd does not show it, and
-    all parts behind it would seem to begin further in front."""
+    """While the context lasts, a constant in a concatenation counts as an input: autograd does not show it,
+    and the positions of the following parts would be wrong."""
 
     def __torch_function__(self, function: Any, _: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """The call, with such constants closed."""
+        """Call the function with such constants marked."""
         if function in _JOINING:
             args, kwargs = tree_map(_close_constant, (args, kwargs))
         return function(*args, **(kwargs or {}))
 
 
 def is_whole(operation: object) -> bool:
-    """Whether what torch-pruning found, a module or an operation, stands for one of these modules."""
-    # An operation tells only by its text what autograd calls it.
+    """Whether a module or operation of torch-pruning represents one of these modules."""
+    # Only the text of an operation shows autograd's name.
     called = repr(operation) if isinstance(operation, torch_pruning.ops._ElementWiseOp) else ""
     return Whole.__name__ in called or Given.__name__ in called or _is_inseparable(operation)
 
 
 def tell_whole(operation: object, names: Mapping[Any, str]) -> str:
-    """Why channels that go with what `is_whole` found cannot leave. `names` has those of the modules."""
+    """Return why channels coupled with such an operation cannot be removed. `names` has the names of the
+    modules."""
     if Given.__name__ in repr(operation):
         return "its channels are added to an input or a constant of the model"
     name = names.get(operation, "a recurrent or attention module")
@@ -61,16 +63,16 @@ def tell_whole(operation: object, names: Mapping[Any, str]) -> str:
 
 
 class Whole(torch.autograd.Function):
-    """Outputs that come from inputs, one does not ask how."""
+    """An operation from inputs to outputs whose inside is hidden."""
 
     @staticmethod
     def forward(_: Any, count: int, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """The last `count` tensors, as they are; copies, which may be changed in place."""
+        """Return the last `count` tensors as copies, which may be changed in place."""
         return tuple(tensor.clone() for tensor in tensors[-count:])
 
     @staticmethod
     def backward(_: Any, *__: Any) -> Any:
-        """Nobody trains through it."""
+        """Not used in training."""
         raise NotImplementedError("it only shows what depends on what")
 
 

@@ -1,1 +1,1 @@
-"""Weights and activations as integers: which layers, with which ranges, by which method."""
+"""Quantizes weights and activations to integers: selection of layers, ranges, and methods."""

@@ -1,4 +1,4 @@
-"""Account: how much of a float model became integers, and what did not, and why."""
+"""Accounts for a quantized model: how much became integers, and what did not and why."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import prod
@@ -20,28 +20,29 @@ from export.quantization.operator_trial import TrialPlan
 from export.rewrites.wiring import Wiring
 from serve.base.tensor import Arrays
 
-# Method -> the operators that have integers by it.
+# Method -> the operators that it quantizes.
 OPERATORS = {"static": static.OPERATORS, "dynamic": dynamic.OPERATORS, "weights": weights.OPERATORS}
 _IN_DOUBLE = "its weights are float64, and only float32 ones become integers"
-# What weights take, in bytes.
+# Size of a weight in bytes, by type.
 _BYTES = {
     int(onnx.TensorProto.DOUBLE): 8,
     int(onnx.TensorProto.FLOAT): 4,
     int(onnx.TensorProto.FLOAT16): 2,
     int(onnx.TensorProto.BFLOAT16): 2,
 }
-# Below this share a variant is mostly what it was.
+# Below this share, a variant counts as mostly float.
 _LEAST_SHARE = 0.5
 
 
 def account(
     plan: TrialPlan, quantized: Any, layers: Sequence[Layer], reasons: Mapping[str, str], row: Arrays
 ) -> Note:
-    """What to note of the quantized graph. `layers` are those that the method knows in the float model;
-    `reasons` say why some of its nodes were left in float; multiply-adds are those for this row.
+    """Return the note on the quantized graph.
 
-    It is mostly float where few of the bytes of weights, or of the multiply-adds, are integers; a method that
-    only stores integers does no multiply-adds with them, and is judged by the bytes alone."""
+    `layers` are those that the method supports in the float model; `reasons` say why nodes were left in
+    float; multiply-adds are those for this row. It is mostly float if less than half of the weight bytes or
+    of the multiply-adds are integers; a weight-only method is judged by the bytes alone, because it does no
+    integer multiply-adds."""
     still = _find_still_float(quantized, layers)
     integers = {layer.node for layer in layers if layer not in still}
     cost_of = count_by_node(plan.model, row)
@@ -72,15 +73,15 @@ def account(
 
 
 def _find_still_float(quantized: Any, layers: Sequence[Layer]) -> list[Layer]:
-    """The layers whose nodes still read their float weights."""
+    """Return the layers whose nodes still read float weights."""
     constants = {item.name for item in quantized.graph.initializer}
     read = {(node.name, name) for node in quantized.graph.node for name in node.input if name in constants}
     return [layer for layer in layers if all((layer.node, name) in read for name in layer.weights)]
 
 
 def _find_idle(quantized: Any) -> set[str]:
-    """The nodes whose weights alone are integers: between pairs one computes with floats unless its input
-    comes from integers, too."""
+    """Return the nodes of which only the weights are integers: between QDQ pairs, a node computes in floats
+    unless its input is quantized, too."""
     makers = Wiring(quantized).makers
     return {
         node.name
@@ -91,7 +92,7 @@ def _find_idle(quantized: Any) -> set[str]:
 
 
 def _find_tied(model: Any, layers: Sequence[Layer], integers: set[str]) -> dict[str, list[str]]:
-    """Tables that are looked up -> the nodes that multiply with integers of the same matrix."""
+    """Map each looked-up table to the nodes that multiply with integers of the same matrix."""
     constants = {item.name: item for item in model.graph.initializer}
     tied: dict[str, list[str]] = {}
     for table in {weight for layer in find_layers(model, tables.OPERATORS) for weight in layer.weights}:
@@ -105,7 +106,7 @@ def _find_tied(model: Any, layers: Sequence[Layer], integers: set[str]) -> dict[
 
 
 def _is_same(one: Any, other: Any) -> bool:
-    """Whether two matrices are one, or one turned."""
+    """Whether two matrices are equal, or one is the other's transpose."""
     if sorted(one.dims) != sorted(other.dims):
         return False
     first, second = numpy_helper.to_array(one), numpy_helper.to_array(other)
@@ -113,8 +114,8 @@ def _is_same(one: Any, other: Any) -> bool:
 
 
 def _share_of_weights(model: Any, quantized: Any, integers: Sequence[Layer]) -> float:
-    """Of the bytes of all weights, those that became integers; what stands in the file in both forms counts
-    as both."""
+    """Return the share of the weight bytes that became integers; a weight that the file stores in both forms
+    counts as both."""
     sizes = {item.name: _count_bytes(item) for item in model.graph.initializer}
     became = {name for layer in integers for name in layer.weights}
     both = became & {item.name for item in quantized.graph.initializer}
@@ -124,12 +125,12 @@ def _share_of_weights(model: Any, quantized: Any, integers: Sequence[Layer]) -> 
 
 
 def _count_bytes(tensor: Any) -> int:
-    """Of floats; single numbers are no weights."""
+    """Return the bytes of a float tensor; single numbers are not weights."""
     return prod(tensor.dims) * _BYTES.get(tensor.data_type, 0) if tensor.dims else 0
 
 
 def _inner_tensors(graph: Any) -> Iterator[Any]:
-    """What the graphs inside nodes hold."""
+    """Return the tensors of inner graphs."""
     for node in graph.node:
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
@@ -139,8 +140,8 @@ def _inner_tensors(graph: Any) -> Iterator[Any]:
 
 
 def find_inside(model: Any) -> dict[str, list[JsonValue]]:
-    """What is left alone because it stands in a graph inside a node: reason -> what it is called. A lookup
-    counts where its table is one that could be integers elsewhere."""
+    """Return what is left alone because it is in an inner graph: reason -> names. A lookup counts if its
+    table could be quantized elsewhere."""
     tensors = (*model.graph.initializer, *_inner_tensors(model.graph))
     tables_held = {
         item.name for item in tensors if _count_bytes(item) and prod(item.dims) >= LEAST_TABLE_WEIGHTS
@@ -150,7 +151,7 @@ def find_inside(model: Any) -> dict[str, list[JsonValue]]:
         graphs = [inner for item in node.attribute for inner in (item.g, *item.graphs)]
         for child in (child for graph in graphs for child in nodes_of(graph)):
             if child.op_type in COUNTED or (child.op_type == "Gather" and child.input[0] in tables_held):
-                reason = f"it stands in a graph inside {node.op_type} {node.name!r}"
+                reason = f"it is in a graph inside {node.op_type} {node.name!r}"
                 found.setdefault(reason, []).append(child.name or child.output[0])
     return found
 
@@ -158,7 +159,7 @@ def find_inside(model: Any) -> dict[str, list[JsonValue]]:
 def _explain(
     plan: TrialPlan, nodes: set[str], reasons: Mapping[str, str], tied: Mapping[str, list[str]]
 ) -> dict[str, JsonValue]:
-    """Why these nodes have no integers: reason -> what they are called."""
+    """Return why these nodes are not quantized: reason -> names."""
     doubles = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS, DOUBLE)}
     paths = {layer.node: layer.path for layer in find_layers(plan.model, WEIGHTS)} | doubles
     reasons = {**dict.fromkeys(doubles, _IN_DOUBLE), **reasons}
@@ -183,5 +184,5 @@ def _reason(node: Any, constants: set[str], method: str) -> str:
             f"; {' and '.join(others)} has" if others else ""
         )
     if not constants & set(node.input):
-        return "both factors come with the row"
-    return "its weights are no constant of two dimensions that stands behind its input"
+        return "both factors depend on the row"
+    return "its weights are not a constant matrix on the right of its input"

@@ -1,4 +1,4 @@
-"""Names: what quantization adds to a graph is named after what was there, with an ending such as `_scale`."""
+"""Keeps the names that quantization adds (a name with an ending such as `_scale`) unique."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,8 +7,10 @@ from export.onnx.graph import Step, insert, rename
 
 
 def separate(model: Any) -> Any:
-    """The model, changed in place: no value is named like another one with `_` and an ending behind it, so
-    that every name made in this way is new. Inputs and outputs are called as they were."""
+    """Rename values in place so that none is another value's name with `_` and an ending, which makes every
+    added name unique.
+
+    Inputs and outputs keep their names."""
     graph = model.graph
     _hide(graph)
     fixed = {item.name for item in (*graph.input, *graph.output)}
@@ -27,8 +29,8 @@ def separate(model: Any) -> Any:
 
 
 def _hide(graph: Any) -> None:
-    """Let the graph compute under other names where an input or output is named like another one with an
-    ending: neither can be renamed."""
+    """Use other names inside the graph where an input or output is another one's name with an ending, since
+    neither can be renamed."""
     fixed = {item.name for item in (*graph.input, *graph.output)}
     hidden = {start for name in fixed for start in _starts(name) if start in fixed}
 
@@ -40,7 +42,7 @@ def _hide(graph: Any) -> None:
 
 
 def _starts(name: str) -> Iterator[str]:
-    """Every name of which this one is another with an ending; an ending is no path of a module."""
+    """Return every name that this one extends by an ending; an ending does not contain a module path."""
     for place, letter in enumerate(name):
         if letter == "_" and "." not in name[place:]:
             yield name[:place]

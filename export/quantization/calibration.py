@@ -1,7 +1,8 @@
-"""Calibration: the range of every activation, from real rows, in memory that does not grow with them.
+"""Finds the range of every activation from real rows, in memory that does not grow with their number.
 
-onnxruntime's percentile and entropy hold all activations of all batches. Here one batch's are held at a time:
-a first pass finds the least and the largest value, a second fills a histogram of fixed size per tensor."""
+onnxruntime's percentile and entropy methods hold all activations of all batches. Here only one batch is held
+at a time: a first pass finds the lowest and highest values, and a second one fills a histogram of fixed size
+per tensor."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,27 +25,37 @@ from export.rewrites.smoothing import Extents
 from export.step import Quantize
 
 _BATCH_ROWS = 8
-# Of n + 1 rows that come from the same source, the last is the largest with probability 1 / (n + 1). So after
-# 19 rows, the next one leaves the range of a tensor in at most one of twenty cases.
+# Of n + 1 rows from the same source, the last one is the largest with probability 1 / (n + 1). So after 19
+# rows, the next one exceeds the range of a tensor in at most one of twenty cases.
 _FEWEST_ROWS = 19
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What the calibration rows say about the activations."""
+    """The results of calibration."""
 
-    # Tensor -> (least, largest) value that is to be represented.
+    # Tensor -> (lowest, highest) value of the range to represent.
     ranges: Mapping[str, tuple[float, float]]
-    # Tensors that have none: they hold infinity, as masks do.
+    # Tensors without a range, because they hold infinity, as masks do.
     infinite: frozenset[str]
     rows: int
-    # The most that was held at once: all watched activations of one batch, and the histograms.
+    # The largest amount of memory used: all watched activations of one batch, and the histograms.
     held_bytes: int
 
 
 def calibrate(model: Any, tensors: tuple[str, ...], split: Split, settings: Quantize) -> Calibration:
-    """The ranges of these tensors of the float model. Raises StepFailed when the rows cannot support them, or
-    make a value that is no number."""
+    """Return the ranges of these tensors of the float model.
+
+    Args:
+        model: the prepared float model
+        tensors: names of the tensors
+        split: calibration rows
+        settings: the settings of the quantize step: method and percentile of the calibration
+
+    Returns:
+        The ranges in the units of the tensors. Raises StepFailed if there are too few rows, or a value is
+        NaN.
+    """
     _require_rows(split)
     watch = TensorWatch(model, tensors)
     found, counts, batch_bytes = _find_ranges(watch, split)
@@ -61,8 +72,8 @@ def calibrate(model: Any, tensors: tuple[str, ...], split: Split, settings: Quan
 
 
 def find_extents(model: Any, tensors: tuple[str, ...], split: Split) -> Extents:
-    """Per tensor of the float model the least and the largest value of each channel, its last dimension.
-    Raises StepFailed when the rows are too few."""
+    """Return the lowest and highest value of each channel (last dimension) of these tensors of the float
+    model. Raises StepFailed if there are too few rows."""
     _require_rows(split)
     extents: dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
     for batch in TensorWatch(model, tensors).batches(split):
@@ -75,7 +86,7 @@ def find_extents(model: Any, tensors: tuple[str, ...], split: Split) -> Extents:
 
 
 class TensorWatch:
-    """A session of the float model that also gives inner tensors."""
+    """A session of the float model that also returns inner tensors."""
 
     def __init__(self, model: Any, tensors: tuple[str, ...]) -> None:
         watched = type(model)()
@@ -95,19 +106,20 @@ class TensorWatch:
         )
 
     def outputs(self) -> list[Any]:
-        """Name, type and shape of the graph's outputs and the inner tensors, as onnxruntime knows them."""
+        """Return name, type and shape of the graph's outputs and the inner tensors, as onnxruntime reports
+        them."""
         return list(self._session.get_outputs())
 
     def look(self, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """The tensors' values for these rows."""
-        # Asked for nothing, a session gives everything.
+        """Return the tensors' values for these rows."""
+        # Without requested outputs, a session returns all of them.
         inner = self._session.run(self._inner, dict(arrays)) if self._inner else []
         return dict(zip(self._inner, inner, strict=True)) | {
             name: np.asarray(arrays[name]) for name in self._given
         }
 
     def batches(self, split: Split) -> Iterator[dict[str, NDArray[Any]]]:
-        """The tensors' values for all rows, a few rows of similar length at a time."""
+        """Yield the tensors' values for all rows, a few rows of similar length at a time."""
         order = np.arange(len(split), dtype=np.int64)
         if split.lengths is not None:
             order = np.argsort(split.lengths, kind="stable")
@@ -126,7 +138,8 @@ def _require_rows(split: Split) -> None:
 def _find_ranges(
     watch: TensorWatch, split: Split
 ) -> tuple[dict[str, tuple[float, float]], dict[str, int], int]:
-    """Per tensor its least and largest value and how many values there were; the bytes of a batch."""
+    """Return the lowest and highest value of each tensor and its number of values, and the bytes of a
+    batch."""
     ranges: dict[str, tuple[float, float]] = {}
     counts: dict[str, int] = {}
     most_bytes = 0
@@ -146,8 +159,8 @@ def _find_ranges(
 
 
 def _require_values(counts: Mapping[str, int], percentile: float) -> None:
-    """A percentile p leaves out one value in 1 / (1 - p / 100). Where a tensor has fewer values it leaves out
-    none, and that is right; where none has as many, it would be minmax under another name."""
+    """A percentile p leaves out one value in 1 / (1 - p / 100). A tensor with fewer values loses none, which
+    is correct; but if no tensor has enough values, the method would equal minmax."""
     needed = np.inf if percentile == 100 else 1 / (1 - percentile / 100)
     name = max(counts, key=lambda tensor: counts[tensor])
     if counts[name] < needed:
@@ -161,7 +174,7 @@ def _require_values(counts: Mapping[str, int], percentile: float) -> None:
 def _fill_histograms(
     watch: TensorWatch, split: Split, ranges: Mapping[str, tuple[float, float]]
 ) -> dict[str, Histogram]:
-    """Of the absolute values, from 0 to the largest; none for a tensor that is always 0."""
+    """Fill histograms of the absolute values, from 0 to the largest; none for a tensor that is always 0."""
     largest = {name: max(-low, high) for name, (low, high) in ranges.items() if max(-low, high) > 0}
     histograms = {name: np.zeros(BINS, np.int64) for name in largest}
     for batch in watch.batches(split):

@@ -1,4 +1,4 @@
-"""Cut: a graph taken apart at some of its values: there it is given what it would make itself."""
+"""Cuts a graph at some of its values, so that these can be given as inputs."""
 
 import uuid
 from collections.abc import Collection, Iterable
@@ -10,15 +10,16 @@ import onnxruntime
 from export.rewrites.finish import finish, names_read
 from serve.base.tensor import Arrays
 
-# Between a name and what is added to it, so that no graph has the whole; nothing of it reaches a file.
+# A separator for new names that no graph contains; it never reaches a file.
 FRESH = f" {uuid.uuid4().hex} "
-# A value that was made, not given.
+# Marks a value that the cut model computes.
 _MADE = f"{FRESH}made"
 
 
 def cut(model: Any, given: Collection[str], wanted: Iterable[str]) -> Any:
-    """A copy of the model that makes the wanted values, and is given those of `given` where it reads them.
-    Its inputs are what it needs, and have no types yet."""
+    """Return a copy of the model that computes the wanted values and reads the values in `given` as inputs.
+
+    Its inputs are those it needs, and have no types yet."""
     made = type(model)()
     made.CopyFrom(model)
     for node in made.graph.node:
@@ -35,12 +36,12 @@ def cut(model: Any, given: Collection[str], wanted: Iterable[str]) -> Any:
 
 
 def inputs(model: Any) -> list[str]:
-    """The names of what the cut model is to be given."""
+    """Return the names of the cut model's inputs."""
     return [item.name for item in model.graph.input]
 
 
 def run(model: Any, values: Arrays, wanted: Iterable[str]) -> Arrays:
-    """What the cut model makes of these values, by the names of the wanted ones."""
+    """Run the cut model on these values and return the wanted ones by name."""
     for item in model.graph.input:
         array = values[item.name]
         kind = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
@@ -57,8 +58,8 @@ def run(model: Any, values: Arrays, wanted: Iterable[str]) -> Arrays:
 
 
 def show_rounded(quantized: Any, values: Collection[str]) -> Any:
-    """A copy of the graph in which those values that only a QuantizeLinear reads are made as what is behind
-    it sees them: as integers, and floats again. There the end of a range does the work of a Relu."""
+    """Return a copy of the graph in which values that only a QuantizeLinear reads are replaced by their
+    quantized and dequantized values, since the end of a range may replace a Relu."""
     made = type(quantized)()
     made.CopyFrom(quantized)
     readers: dict[str, list[Any]] = {item.name: [item] for item in made.graph.output}

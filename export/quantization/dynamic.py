@@ -1,4 +1,4 @@
-"""Dynamic: weights as integers; the range of each activation is found as it comes."""
+"""Dynamic quantization: integer weights, and activation ranges found at run time."""
 
 from collections.abc import Collection
 from typing import Any
@@ -12,13 +12,13 @@ from export.rewrites.finish import DOMAIN
 from export.rewrites.wiring import Wiring
 from export.step import Quantize
 
-# Convolutions are not here: onnxruntime has no fast kernel for a convolution of this kind.
+# Convolutions are excluded: onnxruntime has no fast kernel for dynamically quantized ones.
 OPERATORS = ("MatMul", "LSTM")
 
 
 def make_dynamic(model: Any, layers: Collection[str], settings: Quantize) -> Any:
-    """A copy of the prepared model, its Gemms split, in which the nodes named in `layers` have integer
-    weights."""
+    """Return a copy of the prepared model, with split Gemms, in which the nodes named in `layers` have
+    integer weights."""
     made = type(model)()
     made.CopyFrom(model)
     wiring = Wiring(made)

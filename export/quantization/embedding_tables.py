@@ -1,6 +1,7 @@
-"""Tables: embeddings as int8 rows, each with a scale of its own.
+"""Quantizes embedding tables to int8 rows, each with its own scale.
 
-onnxruntime's own way has one scale for the whole table: its largest weight sets the step for every word."""
+onnxruntime's method has one scale for the whole table, so its largest weight determines the step for every
+word."""
 
 import math
 from collections.abc import Collection
@@ -18,7 +19,7 @@ OPERATORS = ("Gather",)
 
 
 def explain_none(model: Any) -> str:
-    """Why the graph has no table that is worth it."""
+    """Explain why the graph has no table that is worth quantizing."""
     tables = {item.name: item for item in model.graph.initializer if len(item.dims) == 2}
     read = {node.input[0] for node in model.graph.node if node.op_type in OPERATORS} & tables.keys()
     if not read:
@@ -26,13 +27,14 @@ def explain_none(model: Any) -> str:
         return f"found no table of embeddings among {found}"
     largest = max(sorted(read), key=lambda name: math.prod(tables[name].dims))
     return (
-        f"found no table of embeddings with {LEAST_TABLE_WEIGHTS} or more floats, with fewer it does not pay "
+        f"found no table of embeddings with {LEAST_TABLE_WEIGHTS} or more floats; smaller ones save too "
+        "little "
         f"(the largest, {largest!r}, has {math.prod(tables[largest].dims)})"
     )
 
 
 def make_tables(model: Any, layers: Collection[str]) -> Any:
-    """The model, changed in place: the lookups named in `layers` read int8 rows, and their scales."""
+    """Change the model in place: the lookups named in `layers` read int8 rows and their scales."""
     constants = {item.name: item for item in model.graph.initializer}
     taken = {node.name for node in model.graph.node}
     nodes: list[Any] = []
@@ -44,7 +46,7 @@ def make_tables(model: Any, layers: Collection[str]) -> Any:
             continue
         table = node.input[0]
         if table not in done:
-            # The same matrix may be a product's weight, with other scales.
+            # The same matrix may be the weight of a product, with other scales.
             integers = f"{table}_quantized" if f"{table}_quantized" not in constants else f"{table}_rows"
             done[table] = integers
             model.graph.initializer.extend(_quantize_rows(constants[table], integers))

@@ -1,4 +1,4 @@
-"""Keeping: which layers stay in float because their integers answer otherwise than rounding explains."""
+"""Keeps layers in float whose quantized answers differ by more than rounding explains."""
 
 from collections.abc import Sequence
 
@@ -9,9 +9,11 @@ from export.quantization.operator_trial import Miss, TrialPlan, find_misses
 
 
 def find_untrue(plan: TrialPlan, layers: Sequence[Layer], split: Split) -> dict[str, str]:
-    """The nodes that are to stay in float, and why: no range holds what they read or make, or in what their
-    integers miss it. All others answer like the float model, on calibration rows. Raises StepFailed when no
-    layer does, or what misses computes with floats."""
+    """Return the nodes that must stay in float, with the reasons: no range holds their input or output, or
+    their quantized answers are wrong.
+
+    The remaining layers answer like the float model on calibration rows. Raises StepFailed if no layer
+    remains, or if a wrong answer comes from float nodes."""
     untrue = dict(plan.endless)
     while True:
         true = [layer for layer in layers if layer.node not in untrue]
@@ -29,12 +31,13 @@ def find_untrue(plan: TrialPlan, layers: Sequence[Layer], split: Split) -> dict[
 
 
 def _blame(miss: Miss, layers: set[str], integers: set[str]) -> list[str]:
-    """Those of the nodes that have weights; else those that compute with integers; else those that made
-    what they read."""
+    """Return the nodes to blame: those with weights, else those that compute with integers, else those that
+    made their inputs."""
     for nodes in (miss.nodes & layers, miss.nodes & integers, miss.before & integers):
         if nodes:
             return sorted(nodes)
     raise StepFailed(
-        f"{', '.join(sorted(miss.nodes)) or 'a node'} {miss.reason}, and nothing is left to keep in float "
-        "before it; use another method, or leave the step out"
+        f"{', '.join(sorted(miss.nodes)) or 'a node'} {miss.reason}, and no more layers before it can be "
+        "kept in float; "
+        "use another method, or remove the step"
     )

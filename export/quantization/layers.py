@@ -1,4 +1,4 @@
-"""Layers: the operators of a graph whose weights can become integers, and the names people know them by."""
+"""Finds the operators of a graph whose weights can become integers, and their names."""
 
 import math
 import re
@@ -14,9 +14,9 @@ from export.quantization.prepare import TRANSPOSED
 FLOAT, DOUBLE = int(onnx.TensorProto.FLOAT), int(onnx.TensorProto.DOUBLE)
 # Operator -> which of its inputs are weights.
 WEIGHTS = {"Conv": (1,), "Gemm": (1,), "MatMul": (1,), "Attention": (1,), "LSTM": (1, 2), "Gather": (0,)}
-# Operators that add a bias to a product, and from which of their inputs on it can stand.
+# Operators that add a bias to a product, with the first input that may be the bias.
 _BIASED = {"Add": 0, "Sum": 0, "BiasGelu": 1, "SkipLayerNormalization": 4}
-# A smaller table saves less than the two operators cost that turn its rows back into floats.
+# A smaller table saves less than the cost of the two operators that dequantize its rows.
 LEAST_TABLE_WEIGHTS = 4096
 
 
@@ -24,23 +24,23 @@ LEAST_TABLE_WEIGHTS = 4096
 class Layer:
     """One operator with constant float weights."""
 
-    # The node's name, which no other node has.
+    # The unique name of the node.
     node: str
     operator: str
     # The initializers that hold its weights.
     weights: tuple[str, ...]
-    # Where it stood in the torch module, such as `encoder.layer.0.output.dense`; else the node's name.
+    # Its path in the torch module, such as `encoder.layer.0.output.dense`; otherwise the node's name.
     path: str
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What a recipe's pattern may fit."""
+        """The names that a recipe's pattern may match."""
         return (self.path, self.node, *self.weights)
 
 
 def find_layers(model: Any, operators: Iterable[str], kind: int = FLOAT) -> tuple[Layer, ...]:
-    """The nodes of these operators with constant weights of this type, in the graph's order; every node must
-    have a name. A Gather counts when it looks up the rows of a table."""
+    """Return the nodes of these operators with constant weights of this type, in the graph's order; every
+    node must have a name. A Gather counts if it looks up the rows of a table."""
     constants = {item.name: item for item in model.graph.initializer}
     readers = _readers(model)
     found = []
@@ -61,9 +61,10 @@ def find_layers(model: Any, operators: Iterable[str], kind: int = FLOAT) -> tupl
 
 
 def own_constants(model: Any, nodes: Collection[str]) -> Any:
-    """The model, changed in place: a weight of the named nodes that others read, too, or they themselves in
-    two ways, is a constant of its own for each way: as integers it has scales that fit one alone. A bias is
-    one of its own for each node, as its scale is that of the node's input as well."""
+    """Change the model in place: a weight that several nodes read, or one node in two ways, gets its own copy
+    for each, since quantized copies may need different scales.
+
+    A bias gets a copy for each node, because its scale depends on the node's input."""
     readers = _readers(model)
     for constant in list(model.graph.initializer):
         groups: dict[tuple[Any, ...] | None, list[Any]] = {}
@@ -80,7 +81,7 @@ def own_constants(model: Any, nodes: Collection[str]) -> Any:
 
 
 def _way(node: Any, constant: str) -> tuple[Any, ...] | None:
-    """In which way a node weighs with a constant: at which of its inputs; and what decides the scales."""
+    """Return how a node uses a constant: at which input, and what determines its scales."""
     index = list(node.input).index(constant)
     if node.op_type not in ("Conv", "Gemm", "MatMul") or index == 0:
         return None
@@ -88,8 +89,8 @@ def _way(node: Any, constant: str) -> tuple[Any, ...] | None:
 
 
 def group(layers: Iterable[Layer], most: int) -> dict[str, tuple[Layer, ...]]:
-    """The layers in at most `most` blocks where their paths allow it: one layer each, or else siblings
-    together, level by level: `encoder.layer.0.output.dense` becomes `encoder.layer.0.output`."""
+    """Return the layers in at most `most` blocks if their paths allow it: single layers, or siblings merged
+    level by level, such as `encoder.layer.0.output.dense` into `encoder.layer.0.output`."""
     names = {layer: layer.path for layer in layers}
     while len(set(names.values())) > most:
         shorter = {layer: re.sub(r"[./][^./]*$", "", name) for layer, name in names.items()}

@@ -1,9 +1,9 @@
-"""Trial: each operator of a quantized graph is given what the float graph has at its place, and must answer
-like the float operator but for rounding.
+"""Tests each operator of a quantized graph on the float graph's inputs; it must answer like the float
+operator, except for rounding.
 
-Both graphs are cut wherever they have a value of the same name: there the quantized one is fed the float
-graph's value, so that no error of an earlier layer hides or excuses one of a later layer. How far rounding
-may carry an answer is what the float operator makes of weights and inputs that rounding has moved."""
+Both graphs are cut where they have a value of the same name. There the quantized graph gets the float graph's
+value, so no error of an earlier layer hides or excuses one of a later layer. The tolerance is how far the
+float operator's answer moves when its weights and inputs are rounded."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,16 +21,17 @@ from export.rewrites.finish import names_read
 from export.step import Quantize
 from serve.base.tensor import Arrays
 
-# Fewer where all values of so many would take more than this; then each row has many positions.
+# Number of rows; fewer if all their values would exceed the limit, in which case each row has many positions.
 _ROWS = 4
 _MOST_BYTES = 2**28
-# Rounding once as it is, then by chance: where all rows are alike, one time may move an answer by nothing.
+# One exact rounding, then random ones: if all rows are alike, a single one may not move an answer at all.
 _TIMES = 4
-# Times what rounding does. Integers keep below 2; what is wired wrongly does not come near.
+# Tolerance as a multiple of the effect of rounding. Correct integers stay below 2; wiring errors are far
+# above.
 _FACTOR = 4.0
-# Of an answer's own size: sums of floats in another order.
+# Relative to an answer's size: sums of floats in another order.
 _FLOAT_NOISE = 1e-4
-# Of an answer's size. Where rounding takes more, little is left of it.
+# Relative to an answer's size. If rounding removes more, little of the answer is left.
 _MOST_LOST = 0.5
 _LEAST = np.finfo(np.float64).tiny
 
@@ -39,32 +40,32 @@ _LEAST = np.finfo(np.float64).tiny
 class TrialPlan:
     """How a float model is quantized."""
 
-    # With types for all values, and a name of its own for every node.
+    # With types for all values, and a unique name for every node.
     model: Any
     settings: Quantize
-    # Of what becomes integers; none where each input comes with its own.
+    # Ranges of the values that become integers; none if each input has its own.
     ranges: Ranges
-    # Nodes without weights that compute with integers, too.
+    # Nodes without weights that also compute with integers.
     others: frozenset[str]
-    # Those of all these nodes that stay in float whatever their integers would say -> why.
+    # Nodes that stay in float in any case -> the reason.
     endless: Mapping[str, str] = field(default_factory=dict)
-    # The model with these layers as integers, and the nodes of these names left as they are.
+    # Returns the model with these layers as integers, and leaves the nodes of these names unchanged.
     make: Callable[[Sequence[Layer], Collection[str]], Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Miss:
-    """A value that the quantized graph makes otherwise than rounding explains."""
+    """A value of the quantized graph that differs by more than rounding explains."""
 
     reason: str
-    # The float model's nodes that make it, and those that make what these read.
+    # The float model's nodes that compute it, and those that compute their inputs.
     nodes: frozenset[str]
     before: frozenset[str]
 
 
 def find_misses(plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split: Split) -> list[Miss]:
-    """What the quantized graph makes otherwise, on a few rows of the split; `layers` are those in it that
-    became integers."""
+    """Return the values of the quantized graph that are wrong on a few rows of the split; `layers` are its
+    quantized layers."""
     shared = _shared(plan.model, quantized)
     parts = _changed(plan.model, quantized, shared)
     trial, moved = (cut(model, shared, parts) for model in (show_rounded(quantized, shared), plan.model))
@@ -80,12 +81,12 @@ def find_misses(plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split:
         for name in squares:
             rounded = move_inputs({name: known[name]}, {}, ranges, signs)[name]
             for array in (made[name], rounded):
-                # Between two infinities, as masks have them, is no number.
+                # The difference of two infinities, which masks have, is NaN.
                 with np.errstate(invalid="ignore"):
                     way = np.subtract(array, known[name], dtype=np.float64)
                 squares[name] += np.nan_to_num(np.square(way), posinf=0.0) / _TIMES
     came = run(trial, known, parts)
-    # Other ways than minmax cut values off because the recipe wants it; what that costs is for the floor.
+    # Methods other than minmax clip values on purpose; the floor judges what that costs.
     most_lost = _MOST_LOST if plan.settings.calibrate == "minmax" else np.inf
     return [
         Miss(
@@ -99,7 +100,7 @@ def find_misses(plan: TrialPlan, quantized: Any, layers: Sequence[Layer], split:
 
 
 def _look(model: Any, names: set[str], split: Split) -> Arrays:
-    """These values of the float model on rows from all over the split: as many as are not too large."""
+    """Return these values of the float model on rows from all over the split: as many as memory allows."""
     for count in (1, _ROWS):
         rows = split.take(np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64))
         known = TensorWatch(model, tuple(sorted(names - rows.keys()))).look(rows) | dict(rows)
@@ -110,20 +111,21 @@ def _look(model: Any, names: set[str], split: Split) -> Arrays:
 
 @dataclass(frozen=True, kw_only=True)
 class _Part:
-    """What makes one value in the quantized graph, from values before it that both graphs have."""
+    """The part of the quantized graph that computes one value from earlier values that both graphs have."""
 
     nodes: frozenset[str]
     reads: frozenset[str]
 
 
 def _shared(model: Any, quantized: Any) -> frozenset[str]:
-    """The values that nodes of both graphs make."""
+    """Return the values that both graphs compute."""
     one, other = ({name for node in item.graph.node for name in node.output} for item in (model, quantized))
     return frozenset((one & other) - {""})
 
 
 def _changed(model: Any, quantized: Any, shared: Collection[str]) -> dict[str, _Part]:
-    """The values that the quantized graph makes by other nodes than the float model, in its order."""
+    """Return the values that the quantized graph computes with other nodes than the float model, in its
+    order."""
     same = {node.SerializeToString(deterministic=True) for node in model.graph.node}
     names = {node.name for node in model.graph.node}
     makers = {name: node for node in quantized.graph.node for name in node.output if name}
@@ -134,7 +136,7 @@ def _changed(model: Any, quantized: Any, shared: Collection[str]) -> dict[str, _
         left = [value]
         while left:
             node = makers[left.pop()]
-            # A node has a name, or an output that no other has.
+            # A node has a name, or a unique output.
             nodes[next(filter(None, node.output))] = node
             made = {name for name in names_read(node) if name in makers}
             reads |= made & set(shared)
@@ -146,20 +148,22 @@ def _changed(model: Any, quantized: Any, shared: Collection[str]) -> dict[str, _
 
 
 def _sources(model: Any, layers: Sequence[Layer]) -> Mapping[str, str]:
-    """What the layers read and make integers of -> the operator that does."""
+    """Map what the layers read and quantize to the operator that reads it."""
     known = {layer.node for layer in layers if layer.operator != "Gather"}
     return {node.input[0]: node.op_type for node in model.graph.node if node.name in known}
 
 
 def _behind_clips(model: Any, shared: Collection[str], ranges: Ranges) -> Ranges:
-    """The ranges, each by what becomes integers: where these do the work of a Clip, by what it reads."""
+    """Return the ranges by quantized value; if quantization replaces a Clip, by the Clip's input."""
     clips = {node.output[0]: node.input[0] for node in model.graph.node if node.op_type == "Clip"}
     return {name if name in shared else clips.get(name, name): item for name, item in ranges.items()}
 
 
 def _judge(wanted: NDArray[Any], came: NDArray[Any], spread: NDArray[Any], most_lost: float) -> str | None:
-    """In what an answer misses the float graph's; None: in nothing. `spread`: how far rounding carries each
-    number of it. Channel by channel, so that no other hides a bias that is lost; and the one farthest off."""
+    """Return how an answer differs from the float graph's; None if it does not.
+
+    `spread` is how far rounding moves each number. Channels are judged separately, so that none hides a lost
+    bias of another, and so is the single worst number."""
     if came.shape != wanted.shape:
         return f"has the shape {list(came.shape)} instead of {list(wanted.shape)}"
     if not wanted.size:

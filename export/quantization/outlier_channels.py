@@ -1,4 +1,4 @@
-"""Channels: those that reach far beyond the others, made like them before ranges are chosen."""
+"""Reduces channels with outliers before ranges are chosen (smoothing, and splitting of outlier neurons)."""
 
 from typing import Any
 
@@ -13,21 +13,21 @@ from export.step import Quantize
 
 
 def level(model: Any, settings: Quantize, split: Split) -> Note:
-    """Smooth and split as the settings say, in place, and what to note of it. Raises StepFailed when the
-    graph has no place for one of them."""
+    """Smooth and split in place as the settings say; return the step's note. Raises StepFailed if the graph
+    has no place for one of them."""
     note: Note = {}
     smoothable = find_smoothable(model) if settings.smooth is not None else ()
     activations = find_activations(model) if settings.split_outliers else ()
     if settings.smooth is not None and not smoothable:
         raise StepFailed(
             f"`smooth: {settings.smooth:g}` found no LayerNormalization that a product with constant weights "
-            "reads: there is nowhere to put the scales; leave `smooth` out"
+            "reads, so the scales have no place; remove `smooth`"
         )
     if settings.split_outliers and not activations:
         raise StepFailed(
-            "`split_outliers: true` found no Gelu between two products with constant weights; leave it out"
+            "`split_outliers: true` found no Gelu between two products with constant weights; remove it"
         )
-    # What comes out of a Gelu is the same before and after smoothing.
+    # Smoothing does not change what comes out of a Gelu.
     extents = find_extents(model, (*smoothable, *activations), split) if smoothable or activations else {}
     if settings.smooth is not None:
         before = model.SerializeToString()
@@ -39,7 +39,7 @@ def level(model: Any, settings: Quantize, split: Split) -> Note:
             highest = max(float(extents[name][1].max()) for name in activations)
             raise StepFailed(
                 f"`split_outliers: true` changed nothing: no neuron behind {len(activations)} Gelus is far "
-                f"enough above the others (the largest value is {highest:.3g}); leave it out"
+                f"enough above the others (the largest value is {highest:.3g}); remove it"
             )
         note |= {"split_outliers": count}
     return note

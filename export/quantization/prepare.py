@@ -1,4 +1,4 @@
-"""Prepare: a float graph as quantization needs it."""
+"""Prepares a float graph for quantization."""
 
 import tempfile
 from collections import Counter
@@ -21,19 +21,19 @@ _FLOATS = {
     "tensor(double)": onnx.TensorProto.DOUBLE,
     "tensor(float16)": onnx.TensorProto.FLOAT16,
 }
-# Added to the names of nodes by onnxruntime.
+# Endings that onnxruntime adds to the names of nodes.
 _ADDED = ("_QuantizeLinear", "_DequantizeLinear", "_quant", "_dequant")
 # Added to the name of a weight that split_gemms transposed.
 TRANSPOSED = "_transposed"
 
 
 def prepare(graph: bytes) -> Any:
-    """The graph with constants folded, with a type for every value, a name of its own for every node, and
-    Gemms that do no more than multiply and add."""
+    """Return the graph with folded constants, a type for every value, a unique name for every node, and Gemms
+    that only multiply and add."""
     with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
         folder = Path(name)
         (folder / "float.onnx").write_bytes(graph)
-        # Its symbolic shapes would name sizes; types are enough, and onnxruntime knows those.
+        # Symbolic shape inference is not needed; types suffice, and onnxruntime infers them.
         quant_pre_process(folder / "float.onnx", folder / "prepared.onnx", skip_symbolic_shape=True)
         model = onnx.load(folder / "prepared.onnx")
     _name_nodes(model.graph)
@@ -41,7 +41,7 @@ def prepare(graph: bytes) -> Any:
 
 
 def _name_nodes(graph: Any) -> None:
-    """In place: every node has a name of its own, which none has that onnxruntime adds."""
+    """Give every node a unique name that does not collide with those that onnxruntime adds, in place."""
     taken = Counter(node.name for node in graph.node)
     for number, node in enumerate(graph.node):
         name = node.name
@@ -55,8 +55,10 @@ def _name_nodes(graph: Any) -> None:
 
 
 def _name_types(model: Any) -> Any:
-    """The model, changed in place: every float has a type, those that onnx cannot infer (behind operators of
-    other domains) as onnxruntime does; what has none, onnxruntime's tools leave in float."""
+    """Change the model in place: declare the type of every float; onnxruntime infers those that onnx cannot
+    (after operators of other domains).
+
+    onnxruntime's tools leave values without a type in float."""
     known = {item.name for item in (*model.graph.value_info, *model.graph.output)}
     missing = [name for node in model.graph.node for name in node.output if name and name not in known]
     if missing:
@@ -68,8 +70,10 @@ def _name_types(model: Any) -> Any:
 
 
 def _simplify_gemms(model: Any) -> Any:
-    """The model, changed in place: Gemms with a constant weight have alpha and beta inside their constants,
-    and one bias per column or none; onnxruntime's tools read neither factor, and take any bias for that."""
+    """Change the model in place: Gemms with a constant weight get alpha and beta folded into their constants,
+    and one bias per column or none.
+
+    onnxruntime's tools ignore both factors, and assume that a bias is one per column."""
     wiring = Wiring(model)
     nodes = []
     for node in model.graph.node:
@@ -82,7 +86,7 @@ def _simplify_gemms(model: Any) -> Any:
 
 
 def _simplify(wiring: Wiring, node: Any) -> list[Any]:
-    """What is to follow the Gemm: nothing, or the addition of a bias that is none per column."""
+    """Return what must follow the Gemm: nothing, or the addition of a bias that is not one per column."""
     alpha, beta = (read_attribute(node, name, 1.0) for name in ("alpha", "beta"))
     kept = [item for item in node.attribute if item.name not in ("alpha", "beta")]
     del node.attribute[:]
@@ -96,7 +100,7 @@ def _simplify(wiring: Wiring, node: Any) -> list[Any]:
         return []
     columns = weight.shape[0 if read_attribute(node, "transB") else 1]
     bias = wiring.array(node.input[2])
-    # A bias that masks columns is one that no range holds; onnxruntime put it there, from an Add.
+    # No range can hold a bias that masks columns; onnxruntime has moved it here from an Add.
     if (
         bias is not None
         and np.isfinite(bias).all()
@@ -131,8 +135,9 @@ def _add_after(wiring: Wiring, node: Any, beta: float) -> list[Any]:
 
 
 def split_gemms(model: Any) -> Any:
-    """The prepared model, changed in place: every Gemm as a MatMul, and an Add where it has a bias: these
-    have forms that quantize their input as it comes, and Gemm has none."""
+    """Change the prepared model in place: every Gemm becomes a MatMul, and an Add if it has a bias.
+
+    MatMul has a form that quantizes its input at run time, and Gemm has none."""
     constants = {item.name: item for item in model.graph.initializer}
     nodes = []
     for node in model.graph.node:
@@ -148,7 +153,7 @@ def split_gemms(model: Any) -> Any:
 def _split(node: Any, model: Any, constants: dict[str, Any], transposed: bool) -> list[Any]:
     weight = node.input[1]
     if transposed:
-        # Under a new name, as others may read the old.
+        # The transposed weight gets a new name, because other nodes may read the old one.
         name = f"{weight}{TRANSPOSED}"
         if name not in constants:
             array = numpy_helper.to_array(constants[weight]).T

@@ -1,11 +1,11 @@
-"""Products: with constant matrices, computed with integers, their bias inside, a float coming out.
+"""Computes products with constant matrices in integers, including the bias, with a float result.
 
-onnxruntime's own tools write four standard operators for a product, which the runtime joins again when it
-loads the file, and not always with the bias in. Here the joined operator is written, and what several
-products read (query, key, value) is turned into integers once.
+onnxruntime's tools write four standard operators for a product, which the runtime fuses when it loads the
+file, not always including the bias. Here the fused operator is written directly, and the shared input of
+several products (query, key, value) is quantized once.
 
-Without ranges each position gets one of its own. onnxruntime's DynamicQuantizeLinear takes one for the whole
-batch: then the numbers of one request would decide how coarsely those of another are rounded."""
+Without ranges, each position gets its own. onnxruntime's DynamicQuantizeLinear uses one range for the whole
+batch, so the numbers in one request would affect how coarsely those of another are rounded."""
 
 from collections.abc import Collection, Mapping
 from typing import Any
@@ -20,16 +20,15 @@ from export.rewrites.wiring import Linear, Wiring, find_linears
 from export.step import Quantize
 
 Ranges = Mapping[str, tuple[float, float]]
-# The least value to divide by: a position may be all 0.
+# The smallest divisor, because a position may be all zeros.
 _LEAST = np.array(np.finfo(np.float32).tiny, np.float32)
-# The first opset in which ReduceMax reads its axes as an input.
+# The first opset in which ReduceMax takes its axes as an input.
 _AXES_AS_INPUT = 18
 
 
 def make_products(model: Any, layers: Collection[str], settings: Quantize, ranges: Ranges | None) -> Any:
-    """The model, changed in place: the products named in `layers` have integer weights, and their inputs
-    become integers over these ranges; None: over the range of each position (the last dimension) as it
-    comes."""
+    """Change the model in place: the products named in `layers` get integer weights, and their inputs are
+    quantized with these ranges; None: with the range of each position (the last dimension) at run time."""
     wiring = Wiring(model)
     linears = {item.product.name: item for item in find_linears(wiring) if item.product.name in layers}
     absorbed: set[str] = set()
@@ -57,7 +56,7 @@ class _Rewriter:
         self._opset = next(
             item.version for item in wiring.model.opset_import if item.domain in ("", "ai.onnx")
         )
-        # Activations that are integers already, and the names of these, their scale and their zero point.
+        # Quantized activations, with the names of their integers, scale and zero point.
         self._quantized: dict[str, list[str]] = {}
         self._taken = {node.name for node in wiring.model.graph.node}
 
@@ -99,7 +98,7 @@ class _Rewriter:
         return [*nodes, onnx.helper.make_node("QuantizeLinear", [source, *parts[1:]], parts[:1], name)]
 
     def _divide(self, activation: str, shares: str) -> list[Any]:
-        """What divides each position by its largest absolute value, so that it reaches from -1 to 1."""
+        """Divide each position by its largest absolute value, so that it spans -1 to 1."""
         absolute, largest, limit, least, axes = (
             f"{activation}_{suffix}" for suffix in ("absolute", "largest", "limit", "least", "last_axis")
         )
@@ -120,7 +119,8 @@ class _Rewriter:
         ]
 
     def _find_range(self, activation: str, ranges: Ranges) -> tuple[str, float, float]:
-        """What is to become integers, and its range. Integers end where a Clip of an outlier did."""
+        """Return the value to quantize and its range. If a Clip limited an outlier, the range ends where the
+        Clip did."""
         low, high = ranges[activation]
         clip = self._wiring.makers.get(activation)
         if clip is not None and clip.op_type == "Clip" and len(clip.input) == 3 and not clip.input[1]:
@@ -135,7 +135,16 @@ def _product(inputs: list[str], output: str, name: str) -> Any:
 
 
 def choose_steps(low: float, high: float, kind: str) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """The scale and the zero point with which 8-bit integers of this kind hold 0 and everything between."""
+    """Return the scale and zero point of 8-bit integers that represent a range and 0.
+
+    Args:
+        low: lowest value of the range
+        high: highest value of the range
+        kind: numpy's 8-bit integer type
+
+    Returns:
+        The scale (float32, in the units of the range per step) and the zero point (an integer of this type).
+    """
     low, high = min(low, 0.0), max(high, 0.0)
     scale = np.array((high - low) / 255 if high > low else 1.0, np.float32)
     zero = np.clip(np.rint(-low / float(scale)), 0, 255)
@@ -145,10 +154,19 @@ def choose_steps(low: float, high: float, kind: str) -> tuple[NDArray[np.float32
 def quantize_weight(
     weight: NDArray[np.float32], axis: int | tuple[int, ...] | None, settings: Quantize
 ) -> tuple[NDArray[Any], NDArray[np.float32], NDArray[Any]]:
-    """The weight as integers, its scales (the maximum is taken along `axis`) and its zero point.
+    """Quantize a weight symmetrically.
 
-    Symmetric: unsigned ones are the same integers around 128, so that no kernel has to add signed to unsigned
-    products, which overflow on processors without VNNI."""
+    Unsigned integers are the signed ones shifted by 128, so that no kernel has to add signed to unsigned
+    products, which overflow on processors without VNNI.
+
+    Args:
+        weight: the float weight
+        axis: axis or axes along which one scale is shared; None: one scale for the whole weight
+        settings: the settings of the quantize step: integer type and reduced range
+
+    Returns:
+        The integers, their scales, and their zero point.
+    """
     most = 63 if settings.reduce_range else 127
     limits = np.abs(weight).max(axis=axis, keepdims=True)
     scales = (limits / most).astype(np.float32)

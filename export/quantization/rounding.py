@@ -1,5 +1,7 @@
-"""Rounding: how far 8 bits (or 4) may move the weights and the inputs of a layer, by the recipe and the float
-graph alone. Nothing here reads a quantized graph, so that one can be held against it."""
+"""Bounds how far quantization may move the weights and inputs of a layer, from the recipe and the float graph
+alone.
+
+Nothing here reads a quantized graph, so that a quantized graph can be tested against these bounds."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,20 +20,27 @@ Floats = NDArray[Any]
 Signs = np.random.Generator | None
 Limits = tuple[float, float]
 Ranges = Mapping[str, Limits]
-# Of a step: the standard deviation of values that lie anywhere within one.
+# Standard deviation of a uniform rounding error, in steps.
 _SPREAD = 12**-0.5
 UNLIMITED = (-np.inf, np.inf)
 _INPUT_STEPS = 255
-# Operator -> the dimensions of a weight over which one scale reaches, where each channel has its own.
+# Operator -> dimensions of a weight that share one scale, if each channel has its own.
 _SHARED = {"Conv": None, "MatMul": (0,), "LSTM": (2,), "Gather": (1,)}
-# Weights of one column that share a scale, where the method is `weights`.
+# Weights of one column that share a scale with `method: weights`.
 _BLOCK = 32
 
 
 def move(array: Floats, step: Floats | float, signs: Signs, limits: Limits = UNLIMITED) -> Floats:
-    """Each value as rounding moves it, and no less than it does on average: none is exact by luck but 0,
-    which always is. With `signs` all go as far as the average, up or down by chance. What lies beyond the
-    limits is cut off. `step`, between two integers, is one number, or fits the array."""
+    """Move each value as rounding does, and by at least the average amount, so that no value is exact by
+    chance; 0 stays exact.
+
+    Args:
+        array: the values
+        step: distance between two integers, in the units of the values: one number, or an array that
+            broadcasts to `array`
+        signs: a random generator; every value then moves by the average amount, up or down at random
+        limits: values beyond these limits are clipped
+    """
     inside = np.clip(array, *limits)
     divisor = np.where(np.asarray(step) > 0, step, 1)
     least = np.broadcast_to(np.asarray(step) * _SPREAD, array.shape)
@@ -44,13 +53,13 @@ def move(array: Floats, step: Floats | float, signs: Signs, limits: Limits = UNL
 
 
 def step_of(low: float, high: float) -> float:
-    """Between two integers of 8 bits that hold 0 and this range."""
+    """Return the step of 8-bit integers that represent 0 and this range."""
     return (max(high, 0.0) - min(low, 0.0)) / _INPUT_STEPS
 
 
 def move_inputs(values: Arrays, free: Mapping[str, str], ranges: Ranges, signs: Signs) -> Arrays:
-    """The values, those among them that become integers moved: over their ranges, or, where an operator (the
-    value -> its name, in `free`) finds the range as it comes, over that."""
+    """Return the values after rounding those that become integers, with the given ranges, or, for inputs of
+    an operator in `free` (value -> its name), with the range of the values themselves."""
     moved = dict(values)
     for name in sorted(ranges.keys() & values.keys()):
         moved[name] = move(values[name], step_of(*ranges[name]), signs, ranges[name])
@@ -64,7 +73,7 @@ def move_inputs(values: Arrays, free: Mapping[str, str], ranges: Ranges, signs: 
 
 
 def move_weights(model: Any, layers: Iterable[Layer], settings: Quantize, signs: Signs) -> Any:
-    """A copy of the float model in which these layers read weights that rounding has moved, each its own."""
+    """Return a copy of the float model in which each of these layers reads its own rounded weights."""
     made = type(model)()
     made.CopyFrom(model)
     constants = {item.name: item for item in model.graph.initializer}

@@ -1,7 +1,7 @@
-"""Sensitivity: which blocks lose most when they become integers, and which of them to leave in float.
+"""Finds the blocks whose quantization loses most quality, and which of them to keep in float.
 
-Quality is compared with the float graph's on the search split. What a block in float costs is its
-multiply-adds, not its measured time: milliseconds differ from run to run, and would make other bytes."""
+Quality is measured against the float graph on the search split. The cost of a block in float is its
+multiply-adds, not its measured time, since times differ from run to run and would give different bytes."""
 
 import bisect
 import functools
@@ -15,7 +15,7 @@ from export.quantization.layers import Layer, group
 from export.training.answers import Answers, graph_answers
 from export.training.scores import distance, likeness, read_baseline
 
-# Each block is one quantization of the whole graph and one pass over the rows.
+# Each block needs one quantization of the graph and one pass over the rows.
 _MOST_BLOCKS = 24
 _MOST_ROWS = 256
 
@@ -25,7 +25,7 @@ Make = Callable[[Collection[Layer]], bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class SensitiveLayers:
-    """The layers to leave in float, and how that came about."""
+    """The layers to keep in float, and how they were chosen."""
 
     kept: frozenset[Layer]
     note: Note
@@ -36,17 +36,27 @@ class _Block:
     name: str
     layers: tuple[Layer, ...]
     multiply_adds: int
-    # How much of the divergence from the float graph goes away when this block alone stays in float.
+    # How much the divergence from the float graph falls if only this block stays in float.
     gain: float
 
 
 def find_sensitive(
     graph: bytes, multiply_adds: Mapping[Layer, int], make: Make, faithful: float, context: Context
 ) -> SensitiveLayers:
-    """The first blocks, by divergence gained per multiply-add, that must stay in float until the answers are
-    so `faithful` to the float `graph`'s; `make` gives the graph in which some layers stay in float.
+    """Return the blocks that must stay in float to reach the agreement `faithful`, by divergence gained per
+    multiply-add.
 
-    Raises StepFailed when the answers are not, with all blocks but one in float."""
+    Args:
+        graph: the float graph
+        multiply_adds: multiply-adds of each layer
+        make: returns the quantized graph in which these layers stay in float
+        faithful: minimum agreement with the float graph on the search split, 0 to 1
+        context: the data and settings of the step
+
+    Returns:
+        The layers to keep. Raises StepFailed if the agreement is not reached with all blocks but one in
+        float.
+    """
     rows = _first_rows(context.data.search)
     wanted = graph_answers(graph, rows)
 
@@ -73,13 +83,16 @@ def find_sensitive(
         came = full if count == 0 else answers(blocks[:count])
         return likeness(context.task, meaning, wanted, came, rows)
 
-    # Likeness rises with every block, give or take the rows on the edge; the count found was itself measured.
+    # The agreement rises with every block, except for rows on the edge; the resulting count was measured
+    # itself.
     count = bisect.bisect_left(range(len(blocks)), True, key=lambda count: reached(count) >= faithful)
     if count == len(blocks):
         raise StepFailed(
-            f"`faithful: {faithful}` cannot be had: with {len(blocks) - 1} of {len(blocks)} blocks in float "
-            f"the answers are {reached(len(blocks) - 1):.4f} like the float graph's (the last in integers: "
-            f"{blocks[-1].name}); lower it, or leave the step out"
+            f"`faithful: {faithful}` cannot be reached: with {len(blocks) - 1} of {len(blocks)} blocks in "
+            "float, "
+            f"the agreement with the float graph is {reached(len(blocks) - 1):.4f} (the last quantized "
+            "block: "
+            f"{blocks[-1].name}); lower `faithful`, or remove the step"
         )
     kept = blocks[:count]
     return SensitiveLayers(

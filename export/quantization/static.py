@@ -1,7 +1,7 @@
-"""Static: weights and activations as integers, with ranges that calibration found.
+"""Static quantization: integer weights and activations, with ranges from calibration.
 
-Networks of convolutions become QDQ pairs, which onnxruntime joins into layers that take and give 8 bits.
-Around attention floats come out of every product, and there the joined operator is written at once."""
+Convolutional networks get QDQ pairs, which onnxruntime fuses into layers with 8-bit inputs and outputs. In
+attention, every product has a float result, and the fused operator is written directly."""
 
 import tempfile
 from collections.abc import Collection
@@ -28,20 +28,20 @@ from export.rewrites.wiring import Wiring
 from export.step import Quantize
 
 OPERATORS = ("Conv", "Gemm", "MatMul")
-# What pays in 8 bits for convolutional and plain feed-forward networks. onnxruntime's own list adds
-# Softmax, Mul and the normalizations, which lose accuracy and gain nothing. Relu and Clip must be here:
-# only then do they vanish into the range of the layer before, and keep what follows in 8 bits.
+# Operators that pay in 8 bits for convolutional and plain feed-forward networks. onnxruntime's own list adds
+# Softmax, Mul and the normalizations, which lose accuracy and gain nothing. Relu and Clip must be included:
+# only then are they absorbed by the range of the previous layer, and the following layers stay in 8 bits.
 _PLAIN = ("Conv", "Gemm", "MatMul", "Add", "Relu", "Clip", "MaxPool", "GlobalAveragePool")
 _REQUANTIZED = ("Conv", "ConvTranspose", "Gemm")
 _VANISHING = ("Relu", "Clip")
 _NORMALIZED = ("LayerNormalization", "SkipLayerNormalization", "Attention", "MultiHeadAttention", "Softmax")
 TYPES = {"int8": QuantType.QInt8, "uint8": QuantType.QUInt8}
-# The first with a scale per channel.
+# The first opset with a scale per channel.
 _LEAST_OPSET = 13
 
 
 def require_opset(model: Any) -> None:
-    """Raise StepFailed when the graph is older than the operators that 8 bits need."""
+    """Raise StepFailed if the graph is older than the operators that 8 bits need."""
     opset = next(item.version for item in model.opset_import if item.domain in ("", "ai.onnx"))
     if opset < _LEAST_OPSET:
         raise StepFailed(
@@ -51,9 +51,9 @@ def require_opset(model: Any) -> None:
 
 
 def is_attentive(model: Any) -> bool:
-    """Whether what is between the products (bias, Softmax, Gelu, normalization) wants floats: its outliers
-    would set the ranges."""
-    # A Softmax at the very end is a classifier's; one whose result is read is attention's.
+    """Whether the operators between the products (bias, Softmax, Gelu, normalization) need floats, because
+    their outliers would widen the ranges."""
+    # A Softmax at the very end belongs to a classifier; one whose result is read belongs to attention.
     outputs = {item.name for item in model.graph.output}
     outputs |= {
         node.input[0] for node in model.graph.node if node.op_type == "Identity" and node.output[0] in outputs
@@ -65,8 +65,8 @@ def is_attentive(model: Any) -> bool:
 
 
 def find_pairs(model: Any, layers: Collection[str]) -> list[str]:
-    """The nodes that compute with integers between QDQ pairs, those named in `layers` and what lies between
-    them: all of its kind, or, where floats are wanted around attention, what only reads such nodes."""
+    """Return the nodes that compute in integers between QDQ pairs: those named in `layers` and what lies
+    between them. With attention, only operators that read such nodes exclusively."""
     attentive, outputs = is_attentive(model), {item.name for item in model.graph.output}
     constants = {item.name for item in model.graph.initializer}
     found: list[str] = []
@@ -78,7 +78,7 @@ def find_pairs(model: Any, layers: Collection[str]) -> list[str]:
             fits = node.name in layers and not (attentive and node.op_type != "Conv")
         else:
             fits = not attentive or {name for name in node.input if name} - constants <= made
-        # onnxruntime would let it vanish, and give its result out in place of what it reads.
+        # onnxruntime would remove it and return its input in place of its result.
         if fits and not (node.op_type in _VANISHING and node.input[0] in outputs):
             found.append(node.name)
             made |= set(node.output)
@@ -86,7 +86,7 @@ def find_pairs(model: Any, layers: Collection[str]) -> list[str]:
 
 
 def activations(model: Any, layers: Collection[str]) -> tuple[str, ...]:
-    """The float tensors whose ranges the quantization of these nodes needs, in the graph's order."""
+    """Return the float tensors whose ranges the quantization of these nodes needs, in the graph's order."""
     constants = {item.name for item in model.graph.initializer}
     floats = {
         item.name
@@ -98,7 +98,7 @@ def activations(model: Any, layers: Collection[str]) -> tuple[str, ...]:
 
 
 def find_endless(model: Any, layers: Collection[str], infinite: Collection[str]) -> dict[str, str]:
-    """The nodes that cannot have integers, because these tensors have no range, and why."""
+    """Return the nodes that cannot be quantized because these tensors have no range, with the reason."""
     return {
         node: f"holds infinity in {endless[0]!r} on calibration rows, which no range does"
         for node, names in _ranged(model, layers).items()
@@ -107,7 +107,7 @@ def find_endless(model: Any, layers: Collection[str], infinite: Collection[str])
 
 
 def _ranged(model: Any, layers: Collection[str]) -> dict[str, list[str]]:
-    """Node that is to have integers -> the tensors whose ranges that takes, among others."""
+    """Map each node to quantize to the tensors whose ranges this needs, among others."""
     pairs, found = set(find_pairs(model, layers)), {}
     for node in model.graph.node:
         if node.name in pairs:
@@ -120,8 +120,8 @@ def _ranged(model: Any, layers: Collection[str]) -> dict[str, list[str]]:
 def make_static(
     model: Any, layers: Collection[str], left: Collection[str], ranges: Ranges, settings: Quantize
 ) -> Any:
-    """A copy of the prepared model in which the nodes named in `layers` compute with integers, and none of
-    those named in `left`; where it is attentive, its Gemms are split."""
+    """Return a copy of the prepared model in which the nodes named in `layers` compute in integers, and those
+    in `left` do not; with attention, its Gemms are split."""
     made = type(model)()
     made.CopyFrom(model)
     pairs = [name for name in find_pairs(model, layers) if name not in left]
@@ -133,7 +133,7 @@ def make_static(
 def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize) -> Any:
     outputs = [type(item).FromString(item.SerializeToString()) for item in model.graph.output]
     given = {item.name for item in model.graph.input}
-    # onnxruntime would make one anew that is an input.
+    # onnxruntime would create an output anew if it is an input.
     del model.graph.output[:]
     model.graph.output.extend(item for item in outputs if item.name not in given)
     found = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
@@ -162,15 +162,17 @@ def _make_pairs(model: Any, nodes: list[str], ranges: Ranges, settings: Quantize
 
 
 def _hold_floats(model: Any) -> Any:
-    """The model, changed in place: a layer of floats between two pairs stays one. onnxruntime makes integers
-    of its weights when it loads the file, over one scale for all, unless something stands behind it."""
+    """Change the model in place: a float layer between two pairs stays in float.
+
+    onnxruntime would quantize its weights with a single scale when it loads the file, unless an operator
+    follows the layer."""
     wiring = Wiring(model)
     nodes = []
     for node in model.graph.node:
         nodes.append(node)
         if node.op_type in _REQUANTIZED and node.input[1] in wiring.constants:
             maker, readers = wiring.makers.get(node.input[0]), wiring.readers(node.output[0])
-            # A Relu vanishes into the pair behind it.
+            # A Relu is absorbed by the pair after it.
             paired = {reader.op_type for reader in readers} <= {"QuantizeLinear", *_VANISHING}
             if paired and maker is not None and maker.op_type == "DequantizeLinear":
                 held, output = f"{node.output[0]}_float", node.output[0]

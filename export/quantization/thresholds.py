@@ -1,41 +1,68 @@
-"""Thresholds: how much of a histogram's tail a range leaves out."""
+"""Chooses how much of the tail of a histogram a quantization range leaves out."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 Histogram = NDArray[np.int64]
 
-# Of absolute values, from 0 to the largest: enough that 128 levels have something to choose from.
+# Number of bins of absolute values, from 0 to the largest: enough to choose a range of 128 levels.
 BINS = 8192
-# The method's own: thresholds are sought among so many bins, for so many levels of an integer's half range.
+# The number of bins among which the entropy method searches, and the levels of half the range of an integer.
 _SEARCH_BINS = 2048
 _LEVELS = 128
-# Of the values, clipped into a level that is empty otherwise.
+# Share of the values that may be clipped into an otherwise empty level without cost.
 _FREE_SHARE = 1e-4
 
 
 def percentile_threshold(histogram: Histogram, largest: float, percentile: float) -> float:
-    """The value that `percentile` in a hundred absolute values do not exceed, to one bin, upwards."""
+    """Return the threshold that the given percentage of the absolute values does not exceed.
+
+    Args:
+        histogram: counts of absolute values in equal bins from 0 to `largest`, [bins]
+        largest: the largest absolute value
+        percentile: percentage, 0 to 100
+
+    Returns:
+        The threshold in the units of the values, rounded up to the end of a bin.
+    """
     reached = np.cumsum(histogram) >= np.ceil(histogram.sum() * (percentile / 100))
     return largest * (int(np.argmax(reached)) + 1) / len(histogram)
 
 
 def entropy_threshold(histogram: Histogram, largest: float) -> float:
-    """The threshold with the least divergence between the values and their 128 levels (TensorRT's method).
+    """Return the threshold with the lowest KL divergence between the values and their 128 levels (TensorRT's
+    entropy calibration).
 
-    For every threshold: P is the histogram up to it, with all values beyond in its last bin; Q is the same
-    without them, averaged over each of 128 levels where P has something. KL(P || Q) weighs what rounding
-    blurs (grows with the threshold) against what clipping moves (shrinks). onnxruntime's search starts at
-    128 bins of the 128 that it collects, so it knows one threshold, the largest: minmax by another name."""
+    For every threshold, P is the histogram up to it, with all values beyond in its last bin; Q is P without
+    them, averaged over each of 128 levels where P is not empty. KL(P || Q) balances the loss by rounding,
+    which grows with the threshold, and by clipping, which shrinks. onnxruntime's search starts at 128 bins of
+    only 128, so it always returns the largest value, as minmax does.
+
+    Args:
+        histogram: counts of absolute values in equal bins from 0 to `largest`, [bins]
+        largest: the largest absolute value
+
+    Returns:
+        The threshold in the units of the values.
+    """
     counts = histogram.reshape(_SEARCH_BINS, -1).sum(axis=1)
     divergences = [_divergence(counts, bins) for bins in range(_LEVELS, _SEARCH_BINS + 1)]
     return largest * (_LEVELS + int(np.argmin(divergences))) / _SEARCH_BINS
 
 
 def error_threshold(histogram: Histogram, full: tuple[float, float]) -> float:
-    """The threshold with the least mean squared difference between the values and their 256 levels: rounding
-    moves a value by a twelfth of the step's square, clipping by all that lies beyond. `full`: the least and
-    the largest value."""
+    """Return the threshold with the lowest mean squared error between the values and their 256 levels.
+
+    Rounding adds a twelfth of the squared step per value, and clipping the squared distance beyond the
+    threshold.
+
+    Args:
+        histogram: counts of absolute values in equal bins from 0 to the largest, [bins]
+        full: the lowest and the highest value
+
+    Returns:
+        The threshold in the units of the values.
+    """
     largest = max(-full[0], full[1])
     thresholds = largest * np.arange(1, len(histogram) + 1) / len(histogram)
     middles = thresholds - largest / len(histogram) / 2
@@ -45,7 +72,7 @@ def error_threshold(histogram: Histogram, full: tuple[float, float]) -> float:
     )
     clipping = squares - 2 * thresholds * sums + thresholds**2 * counts
     steps = (np.minimum(thresholds, full[1]) - np.maximum(-thresholds, full[0])) / 255
-    # The first bin holds 0, which no step moves.
+    # The first bin holds 0, which is exact at any step.
     rounded = histogram[1:].sum() - counts
     return float(thresholds[np.argmin(clipping + rounded * steps**2 / 12)])
 
@@ -63,6 +90,7 @@ def _divergence(counts: Histogram, bins: int) -> float:
     if not sums.any():
         return np.inf
     values, levelled = clipped[filled] / clipped.sum(), averages[filled] / averages[filled].sum()
-    # Only the last bin can be empty inside and hold what was clipped: a little of it costs nothing.
+    # Only the last bin can be empty before clipping and hold clipped values; a small share of them costs
+    # nothing.
     levelled = np.where(levelled > 0, levelled, np.minimum(values, _FREE_SHARE))
     return float(np.sum(values * np.log(values / levelled)))

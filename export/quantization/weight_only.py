@@ -1,4 +1,4 @@
-"""Weights: integers only in the file and in memory; onnxruntime multiplies with blocks of them."""
+"""Weight-only quantization: integers in the file and in memory, which onnxruntime multiplies in blocks."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,15 +11,17 @@ from onnx import numpy_helper
 from export.rewrites.finish import DOMAIN, finish
 
 OPERATORS = ("MatMul",)
-# Weights of one column that share a scale: the least that the operator takes next to 16, and the usual one.
+# Weights of one column that share a scale: the operator's usual block size.
 _BLOCK = 32
-# The operator may round its input to 8 bits, block by block; without, it turns weights back into floats.
+# Lets the operator round its input to 8 bits, block by block; otherwise it dequantizes the weights.
 _ACCURACY_LEVEL = 4
 
 
 def make_weights(model: Any, layers: Collection[str], bits: int) -> Any:
-    """A copy of the prepared model, its Gemms split, in which the nodes named in `layers` have weights of so
-    many bits. onnxruntime's own MatMulNBitsQuantizer does the same, and configures the process's logging."""
+    """Return a copy of the prepared model, with split Gemms, in which the nodes named in `layers` have
+    weights with this number of bits.
+
+    onnxruntime's own MatMulNBitsQuantizer does the same, but configures the process's logging."""
     made = type(model)()
     made.CopyFrom(model)
     constants = {item.name: item for item in made.graph.initializer}
@@ -38,13 +40,14 @@ def make_weights(model: Any, layers: Collection[str], bits: int) -> Any:
 
 
 def _pack(weight: NDArray[np.float32], bits: int) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """[rows, columns] as unsigned integers [columns, blocks, bytes] around the middle of their range, and
-    their scales [columns, blocks]."""
+    """Pack [rows, columns] as unsigned integers [columns, blocks, bytes] around the middle of their range,
+    with their scales [columns, blocks]."""
     middle = 2 ** (bits - 1)
     blocks = -(-weight.shape[0] // _BLOCK)
     padded = np.pad(weight, ((0, blocks * _BLOCK - weight.shape[0]), (0, 0)))
     values = padded.T.reshape(weight.shape[1], blocks, _BLOCK)
-    # The value that is farthest from 0 becomes the least integer: the range has one more below the middle.
+    # The value farthest from 0 becomes the lowest integer, because the range has one more integer below the
+    # middle.
     farthest = np.take_along_axis(values, np.abs(values).argmax(axis=2, keepdims=True), axis=2)
     scales = farthest / -middle
     steps = np.divide(values, scales, out=np.zeros_like(values), where=scales != 0)

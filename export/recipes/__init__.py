@@ -1,1 +1,1 @@
-"""Recipes that ship and work offline, each with its small Python beside it."""
+"""Recipes that are shipped and work offline, each with a small Python module."""

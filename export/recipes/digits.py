@@ -1,7 +1,7 @@
-"""Digits: a small convolutional network on scikit-learn's 1,797 scanned handwritten digits.
+"""The model and data of the recipe digits: a small convolutional network on scikit-learn's 1,797 handwritten
+digits.
 
-`python -m export.recipes.digits` trains it, as a team would have done long before it thinks of exporting.
-"""
+`python -m export.recipes.digits` trains the network, as a team would have done long before an export."""
 
 import sys
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _TRAINING = Training(epochs=12, batch_size=64, learning_rate=3e-3)
 
 
 class DigitsNet(torch.nn.Module):
-    """Three convolutions and two linear layers; `image` [batch, 1, 8, 8] in, ten logits out."""
+    """Three convolutions and two linear layers; takes `image` [batch, 1, 8, 8] and returns ten logits."""
 
     def __init__(self, widths: Sequence[int], hidden: int) -> None:
         super().__init__()
@@ -41,19 +41,19 @@ class DigitsNet(torch.nn.Module):
         self.head = torch.nn.Linear(hidden, 10)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """The ten logits of each row."""
+        """Return the ten logits of each row."""
         logits: torch.Tensor = self.head(self.features(image))
         return logits
 
 
 def digits_model(widths: Sequence[int] = (32, 64, 128), hidden: int = 112) -> DigitsNet:
-    """The untrained network; 151,482 parameters by default."""
+    """Return the untrained network, with 151,482 parameters by default."""
     return DigitsNet(widths, hidden)
 
 
 def digits_data(seed: int = 0) -> dict[str, Rows]:
-    """The four splits, stratified by digit; exact duplicates are dropped first."""
-    # The model needs none of it.
+    """Return the four splits, stratified by digit, without exact duplicates."""
+    # The model does not need this import.
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -78,7 +78,7 @@ def train(out: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """The command line: exit code 0."""
+    """Run the command line and return exit code 0."""
     train(parse_out("digits", "Train the digits network, about 5 seconds.", arguments))
     return 0
 

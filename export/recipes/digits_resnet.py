@@ -1,7 +1,8 @@
-"""Digits-resnet: a network of ResNet-18's size on scikit-learn's digits, enlarged to 32x32 pixels.
+"""The model and data of the recipe digits_resnet: a ResNet-18 on scikit-learn's digits, enlarged to 32x32
+pixels.
 
-`python -m export.recipes.digits_resnet` trains it. Its size is what compression is for; its task is small.
-"""
+`python -m export.recipes.digits_resnet` trains the network. It is large enough for compression to matter, on
+a small task."""
 
 import sys
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ _MOST_SHIFT = 3
 
 
 class Block(torch.nn.Module):
-    """Two 3x3 convolutions beside a shortcut; the first one may halve the picture's sides."""
+    """Two 3x3 convolutions with a shortcut; the first one may halve the height and width."""
 
     def __init__(self, channels: int, width: int, stride: int) -> None:
         super().__init__()
@@ -37,12 +38,12 @@ class Block(torch.nn.Module):
         self.shortcut = torch.nn.Identity() if same else _convolution(channels, width, 1, stride)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """[batch, channels, side, side] to [batch, width, side / stride, side / stride]."""
+        """Map [batch, channels, side, side] to [batch, width, side / stride, side / stride]."""
         return relu(self.second(relu(self.first(image))) + self.shortcut(image))
 
 
 class DigitsResNet(torch.nn.Module):
-    """ResNet-18 with a stem of 3x3; `image` [batch, 1, 32, 32] in, ten logits out."""
+    """ResNet-18 with a 3x3 stem; takes `image` [batch, 1, 32, 32] and returns ten logits."""
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
@@ -57,18 +58,19 @@ class DigitsResNet(torch.nn.Module):
         self.head = torch.nn.Linear(widths[-1], 10)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """The ten logits of each row."""
+        """Return the ten logits of each row."""
         logits: torch.Tensor = self.head(self.stages(self.stem(image)).mean((2, 3)))
         return logits
 
 
 def digits_resnet_model(widths: Sequence[int] = (64, 128, 256, 512)) -> DigitsResNet:
-    """The untrained network; 11,172,810 parameters by default."""
+    """Return the untrained network, with 11,172,810 parameters by default."""
     return DigitsResNet(widths)
 
 
 def digits_resnet_data(seed: int = 0) -> dict[str, Rows]:
-    """The splits of `digits`, each scan enlarged fourfold; train holds each a second time, moved."""
+    """Return the splits of `digits` with each scan enlarged fourfold; train contains a shifted copy of each,
+    too."""
     splits = {
         name: ({"image": _enlarge(inputs["image"])}, labels)
         for name, (inputs, labels) in digits_data(seed).items()
@@ -102,13 +104,13 @@ def _enlarge(images: Images) -> Images:
 
 
 def _move(images: Images, generator: np.random.Generator) -> Images:
-    """Each image moved by up to three pixels each way; what leaves at one side is background."""
+    """Shift each image by up to three pixels in each direction, filling with background."""
     moves = generator.integers(-_MOST_SHIFT, _MOST_SHIFT + 1, size=(len(images), 2))
     return np.stack([np.roll(image, move, (1, 2)) for image, move in zip(images, moves, strict=True)])
 
 
 def main(arguments: list[str]) -> int:
-    """The command line: exit code 0."""
+    """Run the command line and return exit code 0."""
     train(parse_out("digits_resnet", "Train the digits-resnet network, about 3 minutes.", arguments))
     return 0
 

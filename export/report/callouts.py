@@ -1,4 +1,4 @@
-"""Callouts: names beside the points of a picture, where they cover neither a point nor another name."""
+"""Places names beside the points of a chart so that they cover neither points nor other names."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,20 +8,20 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation
 from matplotlib.transforms import Bbox
 
-# How far from the point a name may stand, in points of print, the nearest first; from the third on, a line
-# leads to it.
+# Possible distances of a name from its point, in points of print, the nearest first; from the third on, a
+# line connects them.
 _DISTANCES = (9, 16, 30, 46, 62, 80, 100, 125, 150)
 _LED_FROM = 30
-# The first is up and to the right.
+# The first direction is up and to the right.
 _ANGLES = (35, -35, 145, -145, 90, -90, 0, 180, 65, -65, 115, -115)
-# A browser has another font than the one that is measured with.
+# A browser uses another font than the one that is measured here.
 _PADDING = 1.5
 _MARKER = 6.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Callout:
-    """A point, [low, high] of its bar, and its name."""
+    """A point, the [low, high] of its bar, and its name."""
 
     x: float
     y: float
@@ -70,7 +70,7 @@ def _length(place: tuple[float, float]) -> float:
 
 
 def _put(label: Annotation, place: tuple[float, float]) -> Bbox:
-    """Move the name there; returned is what it covers, in pixels."""
+    """Move the name to the place; return the area that it covers, in pixels."""
     right, up = place
     label.xyann = place
     label.set_horizontalalignment("center" if abs(right) < 1 else "left" if right > 0 else "right")
@@ -79,7 +79,7 @@ def _put(label: Annotation, place: tuple[float, float]) -> Bbox:
 
 
 def _cost(box: Bbox, taken: Sequence[Bbox], inside: Bbox) -> float:
-    """How many square pixels are covered twice or lie outside; 0: this is a good place."""
+    """Return the number of square pixels that are covered twice or outside; 0 is a good place."""
     within = Bbox.intersection(box, inside)
     outside = _area(box) - (_area(within) if within is not None else 0)
     covered = sum(_area(both) for other in taken if (both := Bbox.intersection(box, other)) is not None)
@@ -91,7 +91,7 @@ def _area(box: Bbox) -> float:
 
 
 def _shape(axes: Axes, callout: Callout) -> list[Bbox]:
-    """The marker and the bar, in pixels."""
+    """Return the outline of the marker and the bar, in pixels."""
     figure = axes.get_figure(root=True)
     assert figure is not None, "axes stand in a figure"
     pixels = _MARKER * figure.dpi / 72

@@ -1,4 +1,4 @@
-"""Captions: what a report's pictures show, said of these very figures. Pure."""
+"""Writes the captions of a report's charts from the measured figures. Pure functions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -10,45 +10,48 @@ from serve.bundles.figures import SpeedPoint
 
 
 def describe_front(standings: Sequence[Standing]) -> str:
-    """What stands below the picture of quality against latency."""
-    words = ["Quality against latency. Up and to the left is better."]
+    """Caption of the chart of quality over latency."""
+    words = ["Quality over latency; up and to the left is better."]
     best = front(standings)
     if len(best) > 1:
-        words.append("No variant beats those in bold, along the dashed line, in both.")
+        words.append("No variant is better in both than those in bold, along the dashed line.")
     elif len(standings) > 1:
-        words.append("No variant beats the one in bold in either.")
+        words.append("The variant in bold is the best in both.")
     if any(item.low < item.quality or item.high > item.quality for item in standings):
-        words.append("Bars are intervals, beside the baseline.")
+        words.append("Bars are intervals of the difference from the baseline.")
     if any(item.rejected for item in standings):
-        words.append("A hollow ring was rejected.")
+        words.append("A hollow ring is a rejected variant.")
     return " ".join(words)
 
 
 def describe_curves(bundles: Mapping[str, Bundle]) -> str:
-    """What stands below the picture of costs and batch sizes."""
-    words = ["What a row costs in a batch of so many."]
+    """Caption of the chart of costs over batch sizes."""
+    words = ["CPU time per row over the number of rows in a batch."]
     together = {name: bundle for name, bundle in bundles.items() if bundle.rows == "together"}
     if together:
         words.append(
             "A ring marks a variant's knee, the smallest batch in which a row costs at most a tenth more "
-            "than in its cheapest."
+            "than in its cheapest batch."
         )
     if alone := [name for name in bundles if name not in together]:
         words.append(f"{_join(alone)} {_verb(alone, 'runs', 'run')} each row alone, so there is no knee.")
     if single := _find(bundles, lambda points: points[-1].rows == 1):
-        words.append(f"Of {_join(single)} only one row was measured, as larger batches would take too long.")
+        words.append(
+            f"{_join(single)}: only one row was measured, because larger batches would take too long."
+        )
     if falling := _find(together, lambda points: 1 < points[-1].rows == find_knee(points)):
         words.append(
             f"{_join(falling)} still {_verb(falling, 'gets', 'get')} cheaper by more than a tenth at the "
             "largest batch measured, so the knee may lie beyond."
         )
     if dearer := _find(together, _is_dearer):
-        words.append(f"In the largest batch a row of {_join(dearer)} is dearer again.")
+        words.append(f"In the largest batch, a row of {_join(dearer)} costs more again.")
     return " ".join(words)
 
 
 def _find(bundles: Mapping[str, Bundle], holds: Callable[[list[SpeedPoint]], bool]) -> list[str]:
-    """The variants of which it holds at some length of text; the points of each are in order of rows."""
+    """Return the variants for which the condition holds at some length of text; the points of each are in
+    order of rows."""
     return [name for name, bundle in bundles.items() if any(map(holds, _curves(bundle.figures.speed.points)))]
 
 

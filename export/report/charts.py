@@ -1,4 +1,4 @@
-"""Charts: the pictures of a report, as SVG that takes the page's own colour for its text and axes."""
+"""Draws the charts of a report as SVG that uses the page's own colour for its text and axes."""
 
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +18,9 @@ from export.report.callouts import Callout, call_out
 from export.report.pareto import Standing, front
 from serve.bundles.bundle import Bundle
 
-# Colours that stay apart for colour-blind readers (after Okabe and Ito), on white and on black.
+# Colours that colour-blind readers can tell apart (after Okabe and Ito), on white and on black.
 _COLOURS = ("#2f86c6", "#e69f00", "#0aa27a", "#cc79a7", "#d55e00", "#56b4e9", "#b8a200")
-# Stands for the page's own colour until the picture is finished.
+# A placeholder for the page's own colour until the chart is finished.
 _INK = "#0a0b0c"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text, so that the page can be searched and read aloud
@@ -41,15 +41,16 @@ _STYLE: dict[Any, Any] = {
     "savefig.facecolor": "none",
 }
 _MOST_BARS = 16
-# Inches: one picture, one of several side by side, and what a line of text takes.
+# In inches: one chart, one of several side by side, and the height of a line of text.
 _WIDE, _NARROW, _HIGH, _LINE = 6.6, 4.6, 4.1, 0.24
-# Characters of a name beside an axis, and of a legend in an inch.
+# Number of characters of a name beside an axis, and of a legend per inch.
 _LONGEST_NAME = 32
 _LETTERS_PER_INCH = 11
 
 
 def draw_front(standings: Sequence[Standing]) -> Figure:
-    """Quality against latency; a line joins the variants that no other beats in both, named in bold."""
+    """Draw quality over latency. A line joins the variants that no other one beats in both, which are named
+    in bold."""
     best = front(standings)
 
     def draw(axes: Axes) -> None:
@@ -68,7 +69,7 @@ def draw_front(standings: Sequence[Standing]) -> Figure:
             zorder=1,
         )
         axes.margins(0.15, 0.2)
-        # From zero: a difference that looks large is large.
+        # The axis begins at zero, so that differences keep their proportions.
         axes.set_xlim(0, 1.1 * axes.get_xlim()[1])
         axes.set(xlabel=f"median latency of {standings[0].place}, ms", ylabel=standings[0].measure)
         call_out(axes, [_callout(item, item in best) for item in standings])
@@ -77,8 +78,8 @@ def draw_front(standings: Sequence[Standing]) -> Figure:
 
 
 def draw_curves(bundles: Mapping[str, Bundle]) -> Figure:
-    """CPU time for a row against the rows of a batch, one picture for each length of text; a ring at the knee
-    of that length, unless rows run alone."""
+    """Draw CPU time per row over the rows of a batch, one chart per length of text, with a ring at the knee
+    unless rows run separately."""
 
     def drawer(tokens: int | None) -> Callable[[Axes], None]:
         def draw(axes: Axes) -> None:
@@ -109,8 +110,8 @@ def draw_curves(bundles: Mapping[str, Bundle]) -> Figure:
 
 
 def draw_classes(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> Figure | None:
-    """How much each class gained or lost in F1, those first that lost most, by their names in `classes`.
-    None: there are no classes."""
+    """Draw the change of each class's F1, the largest losses first, with the names in `classes`. None without
+    classes."""
     changes = {
         name: {item.label: item.f1 - item.baseline_f1 for item in bundle.figures.quality.classes}
         for name, bundle in bundles.items()
@@ -138,20 +139,20 @@ def draw_classes(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> Figur
 
 
 def draw_sensitivity(blocks: Sequence[Mapping[str, Any]]) -> Figure:
-    """How much nearer to the float graph's answers a variant comes when one block stays in float."""
+    """Draw how much closer a variant comes to the float graph's answers when one block stays in float."""
     shown = sorted(blocks, key=lambda block: -float(block["divergence"]))[:_MOST_BARS]
 
     def draw(axes: Axes) -> None:
         places = range(len(shown), 0, -1)
         axes.barh(places, [block["divergence"] for block in shown], color=_COLOURS[0], height=0.7)
         axes.set_yticks(places, [_shorten(str(block["block"])) for block in shown])
-        axes.set(xlabel="divergence that goes when the block stays in float")
+        axes.set(xlabel="decrease of the divergence if the block stays in float")
 
     return _figure([draw], lines=len(shown))
 
 
 def write_svg(name: str, figure: Figure) -> str:
-    """The picture as SVG; `name` keeps its ids apart from those of others, as all stand in one page."""
+    """Return the chart as SVG; `name` makes its ids unique, because all charts are in one page."""
     buffer = io.StringIO()
     with _style(name):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -171,7 +172,7 @@ def _callout(item: Standing, bold: bool) -> Callout:
 
 
 def _scale_costs(axes: Axes) -> None:
-    """A logarithmic axis whose numbers stand apart, and of which there are some in a small range, too."""
+    """Make a logarithmic axis whose labels do not overlap, with labels in small ranges, too."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
     ratio = high / low
@@ -184,13 +185,15 @@ def _scale_costs(axes: Axes) -> None:
 
 
 def _shorten(name: str) -> str:
-    """Without its middle where it is long: blocks of a network differ at the end, names of classes before."""
+    """Shorten a long name in the middle: names of a network's blocks differ at the end, names of classes at
+    the start."""
     half = _LONGEST_NAME // 2
     return name if len(name) <= _LONGEST_NAME else f"{name[: half - 3]}...{name[-half:]}"
 
 
 def _figure(drawers: Sequence[Callable[[Axes], None]], named: Sequence[str] = (), lines: float = 0) -> Figure:
-    """Pictures side by side, below one legend of what is `named`, high enough for so many `lines` of text."""
+    """Draw charts side by side below one legend of the entries in `named`, with room for this number of
+    `lines` of text."""
     width = _WIDE if len(drawers) == 1 else _NARROW * len(drawers)
     columns = max(1, int(width * _LETTERS_PER_INCH / (max(map(len, named), default=0) + 8)))
     legend = ceil(len(named) / columns)

@@ -1,4 +1,4 @@
-"""Classes: each class's F1 at the baseline and at its variants, in the order of what was lost most."""
+"""Lists each class's F1 for the baseline and its variants, in the order of the largest loss."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +11,17 @@ _MOST_CLASSES = 20
 
 @dataclass(frozen=True, kw_only=True)
 class EachClass:
-    """A head of the baseline and its variants, and a row for each class: its name, how many held-out rows (or
-    tokens) are of it, and an F1 for each column."""
+    """A head with the baseline and its variants, and a row per class: name, number of held-out rows (or
+    tokens), and an F1 per column."""
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, int, tuple[str, ...]], ...]
-    # How many there are besides.
+    # The number of further classes.
     left_out: int
 
 
 def list_classes(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> EachClass | None:
-    """The first 20, by their names in `classes`; None: nothing is labelled, or there is no variant."""
+    """List the first 20 classes, with the names in `classes`; None if there are no labels or no variants."""
     found = {
         name: {item.label: item for item in bundle.figures.quality.classes}
         for name, bundle in bundles.items()

@@ -1,4 +1,4 @@
-"""Examples: held-out rows on which a variant answers other than its baseline, as a person can see them."""
+"""Shows held-out rows for which a variant's answer differs from its baseline's."""
 
 import base64
 import io
@@ -21,14 +21,14 @@ _LEAST_PIXELS, _MOST_PIXELS = 4, 256
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """One row and its answers."""
+    """One row and both answers."""
 
     row: int
-    # The label if there is one, and what the two say: the names of the classes where they are known.
+    # The label if there is one, and both predictions, with class names where known.
     label: str | None
     baseline: str
     variant: str
-    # A PNG as a data address; None: the row is no picture, and `words` say what it is.
+    # A PNG as a data URL; None if the row is not an image and `words` describe it.
     picture: str | None
     words: str
 
@@ -36,12 +36,12 @@ class Example:
 def find_examples(
     bundles: Mapping[str, Bundle], held_out: Split, classes: Sequence[str] = ()
 ) -> dict[str, list[Example]]:
-    """Per variant the first few rows on which it disagrees, with the classes by their names in `classes`;
-    variants without any are left out."""
+    """Return, for each variant that disagrees with the baseline, the first such rows, with the class names in
+    `classes`."""
     found = {}
     for name, bundle in bundles.items():
         differing = bundle.figures.quality.disagreements[:_SHOWN]
-        # A bundle of an older export may speak of other rows.
+        # A bundle of an older export may refer to other rows.
         known = [item for item in differing if item.row < len(held_out)]
         if known:
             found[name] = [
@@ -59,7 +59,7 @@ def find_examples(
 
 
 def _draw(split: Split, row: int) -> str | None:
-    """The only input as a picture, where its shape is that of one: [h, w], [1, h, w] or [3, h, w]."""
+    """Draw the only input as an image if it has the shape of one: [h, w], [1, h, w] or [3, h, w]."""
     if len(split.inputs) > 1:
         return None
     image: NDArray[Any] = next(iter(split.inputs.values()))[row]

@@ -1,4 +1,4 @@
-"""Standing: where a variant stands between good and fast, and the words for it."""
+"""Relates quality and latency of variants, and describes the result in words."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from serve.bundles.bundle import Bundle
 from serve.bundles.figures import Compared, Estimate, SpeedPoint
 
-# The figure that a picture shows: the first of them that a model has.
+# The metric of the chart: the first of these that a model has.
 _MEASURES = {"accuracy": "accuracy", "cosine": "cosine to the baseline", "agreement": "agreement"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Standing:
-    """One point of quality against latency."""
+    """One point of quality over latency."""
 
     variant: str
     rejected: bool
-    # What the quality is, and what the latency is of.
+    # What the quality measures, and what the latency belongs to.
     measure: str
     place: str
     quality: float
@@ -26,13 +26,13 @@ class Standing:
 
 
 def stand(bundle: Bundle) -> Standing:
-    """The variant's point: its chief figure of quality, with its interval, and the latency of one row."""
+    """Return the variant's point: its main quality metric with the interval, and the latency of one row."""
     quality = bundle.figures.quality
     name = next(name for name in _MEASURES if getattr(quality, name) is not None)
     figure: Compared | Estimate = getattr(quality, name)
     low, high = figure.low, figure.high
     if isinstance(figure, Compared):
-        # A share: what is more than 1 is only the width of the interval.
+        # A share cannot exceed 1, even if the interval does.
         low, high = (min(1.0, max(0.0, figure.value - figure.change + end)) for end in (low, high))
     point = single(bundle)
     return Standing(
@@ -48,18 +48,18 @@ def stand(bundle: Bundle) -> Standing:
 
 
 def single(bundle: Bundle) -> SpeedPoint:
-    """The point of one row; for text, of the middle length."""
+    """Return the point of one row; for text, of the middle length."""
     points = at(bundle, 1)
     return points[len(points) // 2]
 
 
 def at(bundle: Bundle, rows: int) -> list[SpeedPoint]:
-    """The points of one batch size: one for each length of text, or just one."""
+    """Return the points of one batch size: one per length of text, or a single one."""
     return [point for point in bundle.figures.speed.points if point.rows == rows]
 
 
 def front(standings: Iterable[Standing]) -> list[Standing]:
-    """Those that no other beats in both, the fastest first."""
+    """Return the variants that no other one beats in both, the fastest first."""
     best: list[Standing] = []
     for item in sorted(standings, key=lambda item: (item.latency_ms, -item.quality)):
         if not best or item.quality > best[-1].quality:
@@ -68,9 +68,9 @@ def front(standings: Iterable[Standing]) -> list[Standing]:
 
 
 def describe(bundle: Bundle, baseline: Bundle) -> str:
-    """What the variant gives and takes beside its baseline, in one sentence."""
+    """Describe in one sentence what the variant gains and loses compared with its baseline."""
     if bundle.variant == baseline.variant:
-        return f"What the others are weighed against. {_latency(bundle)}."
+        return f"The baseline of the comparison. {_latency(bundle)}."
     knee = bundle.figures.speed.knee_rows
     size = bundle.figures.model_size_bytes / baseline.figures.model_size_bytes
     return (

@@ -1,4 +1,4 @@
-"""Report: one page for a model and its variants: what each gives, what it takes, and why to believe it."""
+"""Renders the report page of a model: what each variant gains and costs, with the evidence."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from serve.base.whole_file import write_whole
 from serve.bundles.bundle import Bundle
 
 _TEMPLATE = Path(__file__).with_name("report.html.jinja")
-# Where a model's trainings write TensorBoard's events, beside the report.
+# The folder of the trainings' TensorBoard events, beside the report.
 _LOGS = ".work/logs"
 
 
@@ -34,8 +34,10 @@ def write_report(  # noqa: PLR0913 - all that the page is made of
     *,
     classes: Sequence[str] = (),
 ) -> None:
-    """Write the page on these bundles, and on the variants that `failed`, each with its reason, to `path`:
-    whole, or not at all. `classes` are the names of the classes, as far as they have some."""
+    """Write the page on these bundles, and on the variants that `failed` with their reasons, completely or
+    not at all.
+
+    `classes` are the class names, as far as known."""
     logged = (path.parent / _LOGS).is_dir()
     write_whole(path, render(recipe, bundles, failed, data, logged=logged, classes=classes))
 
@@ -49,7 +51,7 @@ def render(  # noqa: PLR0913 - all that the page is made of
     logged: bool,
     classes: Sequence[str] = (),
 ) -> str:
-    """The page as HTML; `logged`: there are TensorBoard events beside it."""
+    """Render the page as HTML; `logged`: there are TensorBoard events beside it."""
     ordered = _order(recipe, bundles)
     baseline = ordered[recipe.baseline]
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -82,13 +84,13 @@ def render(  # noqa: PLR0913 - all that the page is made of
 
 
 def _order(recipe: Recipe, bundles: Mapping[str, Bundle]) -> dict[str, Bundle]:
-    """The baseline, then the recipe's order, then what the recipe no longer makes."""
+    """Order the bundles: the baseline, the recipe's order, then variants that the recipe no longer makes."""
     names = dict.fromkeys([recipe.baseline, *recipe.variants, *sorted(bundles)])
     return {name: bundles[name] for name in names if name in bundles}
 
 
 def _draw(bundles: Mapping[str, Bundle], classes: Sequence[str]) -> list[tuple[str, str]]:
-    """The pictures, each with what it shows."""
+    """Draw the charts, each with its caption."""
     standings = [stand(bundle) for bundle in bundles.values()]
     pictures = [
         (write_svg("front", draw_front(standings)), describe_front(standings)),
@@ -111,7 +113,7 @@ def _draw_sensitivities(bundles: Mapping[str, Bundle]) -> list[tuple[str, str]]:
 
 
 def _describe_steps(bundle: Bundle) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Per step its name, and what it noted."""
+    """Return the name and the note of each step."""
     return [
         (
             str(step.get("step", "step")),

@@ -1,4 +1,4 @@
-"""Tables: a report's figures as cells of text, each with what stands small under it."""
+"""Formats the figures of a report as table cells with small print."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from serve.bundles.figures import (
     find_common_rows,
 )
 
-# What is written large, and small beside it.
+# The text of a cell, and its small print.
 Cell = tuple[str, str]
 _QUALITY = {
     "accuracy": "accuracy",
@@ -42,8 +42,7 @@ _ANATOMY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A head, and a row of cells for each variant, with what stands below it, if anything; a note says how
-    to read it."""
+    """A head, a row of cells per variant, an optional line below, and a note that explains the table."""
 
     title: str
     note: str
@@ -53,14 +52,15 @@ class Table:
 
 
 def quality(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> Table:
-    """All figures of quality that the model has, each with its interval; the worst class by its name in
+    """Show all quality metrics that the model has with their intervals, and the worst class by its name in
     `classes`."""
     first = next(iter(bundles.values())).figures.quality
     shown = [name for name in _QUALITY if getattr(first, name) is not None]
     return Table(
         title="Is it as good?",
-        note=f"On {first.rows:,} held-out rows that nothing was learned or chosen from. Small: the change "
-        f"against the baseline, and the {first.confidence:.0%} interval; the worse end meets the floor."
+        note=f"On {first.rows:,} held-out rows that were not used for any training or choice. Small print: "
+        "the change "
+        f"from the baseline, and the {first.confidence:.0%} interval, whose worse end must pass the floor."
         + "".join(f" {words[0].upper()}{words[1:]}." for words in explain_likeness(first)),
         head=("floor", *(_QUALITY[name] for name in shown)),
         rows={
@@ -75,17 +75,18 @@ def quality(bundles: Mapping[str, Bundle], classes: Sequence[str] = ()) -> Table
 
 
 def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
-    """Each output by itself, where there are several, or one that is no scores of classes and no embedding;
-    None: the figures of quality say it all."""
+    """Show each output, if there are several or one that is neither class scores nor an embedding; otherwise
+    None, because the quality table is complete."""
     first = next(iter(bundles.values())).figures.quality.outputs
     plain = len(first) == 1 and first[0].meaning.kind in ("classes", "vectors")
     if not first or (plain and first[0].correlation is None):
         return None
     return Table(
-        title="Does each output say the same?",
-        note="The share of held-out rows (or tokens) on which it does, with its interval; its least and its "
-        "largest number; of numbers R2, the share of the baseline's variance that is right; the correlation "
-        "with the baseline's over the rows where a constant would pass the floor.",
+        title="Does each output agree?",
+        note="Share of held-out rows (or tokens) on which the output agrees, with its interval; its "
+        "smallest and "
+        "largest number; for numbers, R2 against the baseline's; the correlation "
+        "with the baseline's over the rows, if a constant would pass the floor.",
         head=tuple(item.name for item in first),
         rows={
             name: [_output(item) for item in bundle.figures.quality.outputs]
@@ -96,18 +97,23 @@ def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
 
 
 def speed(bundles: Mapping[str, Bundle]) -> Table:
-    """One row, the largest batch that all were measured at, the knee, and what a session takes."""
+    """Show one row, the largest batch at which all variants were measured, the knee, and the memory of a
+    session."""
     first = next(iter(bundles.values()))
     common = find_common_rows(bundle.figures.speed for bundle in bundles.values())
     tokens = single(first).tokens
     length = f" of {tokens} tokens" if tokens else ""
-    shared = f"In {common} rows: the largest batch that all were measured in. " if common > 1 else ""
+    shared = (
+        f"In {common} rows: the largest batch at which all variants were measured. " if common > 1 else ""
+    )
     return Table(
         title="Is it faster?",
-        note="All variants in turn in one run, one thread each. Faster: the baseline's CPU time over the "
-        f"variant's, with its interval; of text, at each length. {shared}The knee: each one's smallest batch "
-        "in which a row costs at most a tenth more than in its cheapest. Latency: wall-clock, its "
-        f"percentiles and the samples behind them, of one row{length}.",
+        note="All variants took turns in one run, with one thread. Faster: the baseline's CPU time divided "
+        "by the "
+        f"variant's, with its interval; for text, at each length. {shared}Knee: each variant's smallest "
+        "batch "
+        "in which a row costs at most a tenth more than in its cheapest batch. Latency: wall-clock "
+        f"percentiles of one row{length}, with the number of samples.",
         head=(
             "faster, one row",
             *([f"in {common} rows"] if common > 1 else []),
@@ -131,19 +137,21 @@ def speed(bundles: Mapping[str, Bundle]) -> Table:
 
 
 def anatomy(bundles: Mapping[str, Bundle]) -> Table:
-    """What the file holds, and what onnxruntime makes of it."""
+    """Show the contents of the file, and what onnxruntime makes of it."""
     return Table(
         title="What is in it?",
-        note="Multiply-adds of one row (the longest, of text). Integers: the share of the multiply-adds that "
-        "they do, and of the bytes of weights that they are. Operators: as written, and as onnxruntime runs "
-        "them on this machine.",
+        note="Multiply-adds: for one row (for text, the longest). Integers: the share of the multiply-adds "
+        "that "
+        "are done in integers, and of the weight bytes that are integers. Operators: in the file, and as run "
+        "by onnxruntime on this machine.",
         head=_ANATOMY,
         rows={name: _anatomy(bundle) for name, bundle in bundles.items()},
     )
 
 
 def curve(bundle: Bundle) -> list[list[str]]:
-    """Every measured batch size: rows, tokens, samples, CPU ms, wall p50, p90 and p99 in ms, speed-up."""
+    """List every measured batch size: rows, tokens, samples, CPU ms, wall p50, p90 and p99 in ms, speed-
+    up."""
     return [
         [
             str(point.rows),
@@ -193,7 +201,7 @@ def _output(item: OutputFigures) -> Cell:
 
 def _at_the_knee(bundle: Bundle) -> Cell:
     if bundle.rows == "alone":
-        return "-", "its rows see each other: one row a run"
+        return "-", "its rows affect each other: one row per run"
     rows = bundle.figures.speed.knee_rows
     return _faster(at(bundle, rows), rows)
 

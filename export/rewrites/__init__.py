@@ -1,1 +1,1 @@
-"""The same function, written so that onnxruntime computes it faster: one pattern a file."""
+"""Rewrites graphs into equivalent ones that onnxruntime runs faster, with one pattern per module."""

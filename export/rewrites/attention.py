@@ -1,8 +1,8 @@
-"""Attention: scores, mask, softmax and mixture in one operator of the standard (opset 23).
+"""Fuses scores, mask, softmax and weighted sum into the standard Attention operator (opset 23).
 
-Its kernel takes 5.3 ms where the operators alone take 7.5 ms, and onnxruntime's own MultiHeadAttention 7.4 ms
-(1.31, 8 x 128 x 384 floats, 12 heads, one thread). Unlike onnxruntime's Attention it leaves the products with
-weights outside, so that they can become integers."""
+Its kernel takes 5.3 ms, the separate operators 7.5 ms, and onnxruntime's own MultiHeadAttention 7.4 ms (1.31,
+8 x 128 x 384 floats, 12 heads, one thread). Unlike onnxruntime's Attention, it leaves the products with
+weights outside, so that they can be quantized."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,19 +20,19 @@ _ROWS_FIRST, _KEYS_LAST, _SWAP = [0, 2, 1, 3], [0, 2, 3, 1], [0, 1, 3, 2]
 
 @dataclass(frozen=True, kw_only=True)
 class _Found:
-    # The node that attention's result comes from.
+    # The node that computes the result of the attention.
     last: Any
     # Query, key and value, [batch, tokens, width].
     inputs: tuple[str, str, str]
     heads: int
     scale: float
-    # What is added to the scores; "": nothing.
+    # The value added to the scores; "" for none.
     mask: str
 
 
 def fuse_attention(model: Any) -> tuple[Any, int]:
-    """The model, its constants initializers, with one Attention for every attention written out in
-    operators (what `attn_implementation: eager` exports), and how many these are."""
+    """Return the model, with constants as initializers and one Attention for each attention written in
+    operators (as `attn_implementation: eager` exports it), and their number."""
     wiring = Wiring(model)
     found = [item for node in model.graph.node if (item := _find(wiring, node)) is not None]
     if not found:
@@ -66,7 +66,7 @@ def _replace(model: Any, found: _Found, masks: dict[str, str]) -> None:
 
 
 def _widen(model: Any, mask: str, query: str) -> list[Any]:
-    """The mask with a row for every query: the operator does not repeat one itself."""
+    """Expand the mask to a row per query, because the operator does not broadcast it."""
     taken = values_of(model.graph) | {node.name for node in model.graph.node}
     one, length, shape, wide = (
         free_name(f"{mask}_{part}", taken) for part in ("one", "queries", "shape", "for_attention")
@@ -80,7 +80,7 @@ def _widen(model: Any, mask: str, query: str) -> list[Any]:
 
 
 def _find(wiring: Wiring, node: Any) -> _Found | None:
-    """The attention around a Softmax."""
+    """Find the attention around a Softmax."""
     if node.op_type != "Softmax" or read_attribute(node, "axis", -1) not in (-1, 3):
         return None
     scores = _find_scores(wiring, node.input[0])
@@ -105,7 +105,7 @@ def _find(wiring: Wiring, node: Any) -> _Found | None:
 
 
 def _join_heads(wiring: Wiring, name: str) -> Any:
-    """The Reshape that makes heads [batch, tokens, width] again; None: there is none."""
+    """Return the Reshape that merges heads to [batch, tokens, width], or None."""
     transposed = wiring.only_reader(name)
     if transposed is None or not _is_transpose(transposed, _ROWS_FIRST):
         return None
@@ -114,7 +114,7 @@ def _join_heads(wiring: Wiring, name: str) -> Any:
 
 
 def _find_scores(wiring: Wiring, name: str) -> tuple[Any, float, str] | None:
-    """The product of queries and keys, what it is multiplied with, and the mask added to it."""
+    """Return the product of queries and keys, its factor, and the mask added to it."""
     scale, mask = 1.0, ""
     node = wiring.makers.get(name)
     while node is not None and node.op_type in ("Add", "Mul", "Div"):
@@ -140,7 +140,7 @@ def _is_scaled_product(wiring: Wiring, name: str) -> bool:
 
 
 def _factor(wiring: Wiring, node: Any) -> tuple[float | None, str]:
-    """The constant number that a Mul or Div multiplies its other input with, and that input."""
+    """Return the constant factor of a Mul or Div, and its other input."""
     for index in (1, 0) if node.op_type == "Mul" else (1,):
         array = wiring.array(node.input[index])
         if array is not None and array.size == 1:
@@ -154,7 +154,7 @@ def _is_transpose(node: Any, order: list[int]) -> bool:
 
 
 def _split_heads(wiring: Wiring, name: str, order: list[int]) -> tuple[str, int] | None:
-    """What [batch, tokens, width] was made into heads, and how wide one of them is."""
+    """Return the [batch, tokens, width] value that was split into heads, and the width of a head."""
     node = wiring.makers.get(name)
     if node is not None and order == _KEYS_LAST and _is_transpose(node, _SWAP):
         node, order = wiring.makers.get(node.input[0]), _ROWS_FIRST
@@ -168,7 +168,7 @@ def _split_heads(wiring: Wiring, name: str, order: list[int]) -> tuple[str, int]
 
 
 def _end(wiring: Wiring, shape: str, rank: int) -> int | None:
-    """The constant last dimension of a shape of so many."""
+    """Return the constant last dimension of a shape of this rank."""
     array = wiring.array(shape)
     if array is not None:
         return int(array[-1]) if array.size == rank else None
@@ -181,7 +181,7 @@ def _end(wiring: Wiring, shape: str, rank: int) -> int | None:
 
 
 def _width(wiring: Wiring, name: str) -> int | None:
-    """The last dimension of what a linear layer makes."""
+    """Return the last dimension of a linear layer's output."""
     node = wiring.makers.get(name)
     for item in () if node is None else node.input:
         if item in wiring.constants and len(wiring.constants[item].dims) in (1, 2):

@@ -1,4 +1,4 @@
-"""Constants: tensors that stand as nodes become weights of the graph, where steps see them."""
+"""Turns Constant nodes into initializers, where the steps find weights."""
 
 from collections.abc import Iterator
 from math import prod
@@ -10,7 +10,8 @@ from export.onnx.graph import free_name, rename, values_of
 
 
 def hoist(model: Any) -> Any:
-    """The model, changed in place: Constant nodes that hold a tensor and are no output are initializers.
+    """Change the model in place: Constant nodes that hold a tensor and are not outputs become initializers.
+
     Graphs inside nodes keep theirs."""
     graph = model.graph
     outputs = {item.name for item in graph.output}
@@ -29,8 +30,8 @@ def hoist(model: Any) -> Any:
 
 
 def name_apart(model: Any) -> Any:
-    """The model, changed in place: the initializers of graphs inside nodes have names that no other value
-    has. The branches of an If may name theirs alike."""
+    """Change the model in place: give the initializers of inner graphs unique names, since the branches of an
+    If may share names."""
     taken = values_of(model.graph)
     for inner in _inner_graphs(model.graph):
         renamed: dict[str, str] = {}
@@ -42,7 +43,7 @@ def name_apart(model: Any) -> Any:
 
 
 def count_numbers(graph: Any, kind: int) -> int:
-    """How many numbers of this type the initializers hold, those of graphs inside nodes too."""
+    """Count the numbers of this type in the initializers, including those of inner graphs."""
     held = [item for each in (graph, *_inner_graphs(graph)) for item in each.initializer]
     return sum(prod(item.dims) for item in held if item.data_type == kind)
 

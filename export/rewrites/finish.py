@@ -1,4 +1,4 @@
-"""Finish: what is left to do on a graph after its nodes were replaced."""
+"""Cleans up a graph after its nodes were replaced."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ DOMAIN = "com.microsoft"
 
 
 def finish(model: Any) -> Any:
-    """The model, changed in place, without nodes, constants and types of values that nobody reads any more,
-    and with onnxruntime's domain declared."""
+    """Change the model in place: remove unused nodes, constants and value types, and declare onnxruntime's
+    domain."""
     read = {item.name for item in model.graph.output}
     nodes = []
     for node in reversed(model.graph.node):
@@ -29,8 +29,8 @@ def finish(model: Any) -> Any:
 
 
 def sort(model: Any) -> Any:
-    """The model, changed in place, its nodes behind those whose values they, or the graphs inside them, read;
-    else in the order in which they were. onnxruntime's tools sort without a look at the graphs inside."""
+    """Change the model in place: sort its nodes topologically, keeping the order otherwise. Values that inner
+    graphs read count, which onnxruntime's tools ignore."""
     makers = {name: place for place, node in enumerate(model.graph.node) for name in node.output if name}
     needs = [[makers[name] for name in names_read(node) if name in makers] for node in model.graph.node]
     placed: dict[int, None] = {}
@@ -49,7 +49,8 @@ def sort(model: Any) -> Any:
 
 
 def names_read(node: Any) -> set[str]:
-    """The values that the node reads, also in the bodies of an If or a Loop, whose own values are none."""
+    """Return the values that the node reads, also in the bodies of an If or a Loop, without the bodies' own
+    values."""
     names = {name for name in node.input if name}
     for attribute in node.attribute:
         for inner in (attribute.g, *attribute.graphs):

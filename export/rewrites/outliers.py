@@ -1,8 +1,8 @@
-"""Outliers: neurons behind a Gelu that reach far above all others, as several neurons that do not.
+"""Splits outlier neurons behind a Gelu into several neurons with smaller values.
 
-Far from 0 a Gelu is straight, so gelu(x) is nearly min(gelu(x), a) + min(gelu(x - a), a) + ...: copies of the
-neuron with smaller biases. A range that ends at `a` instead of the one neuron's largest value has smaller
-steps for all others."""
+Far from 0 a Gelu is linear, so gelu(x) is nearly min(gelu(x), a) + min(gelu(x - a), a) + ...: copies of the
+neuron with smaller biases. A range that ends at `a` instead of the outlier's largest value has smaller steps
+for all other neurons."""
 
 from typing import Any
 
@@ -14,21 +14,21 @@ from export.onnx.graph import free_node_name
 from export.rewrites.smoothing import Extents
 from export.rewrites.wiring import Linear, Wiring, find_linears, insert_before
 
-# Copies of neurons in one layer, at most a sixteenth of it; and what their number is filled up to, as kernels
-# work on so many at a time.
+# Maximum number of copies in a layer, at most a sixteenth of its neurons; the number is rounded up to a
+# multiple of the kernels' block size.
 _MOST_COPIES = 16
-# How many times smaller the range must become, or nothing is split.
+# Split only if the range becomes smaller by this factor.
 _LEAST_GAIN = 1.5
-# Below, a Gelu is not straight.
+# Below this value, a Gelu is not linear.
 _LEAST_CLIP = 2.5
-# A neuron is split when it exceeds the clip by a quarter; what exceeds it by less is clipped.
+# A neuron is split if it exceeds the clip by a quarter; smaller excesses are clipped.
 _TOLERANCE = 1.25
-# Clips that are tried, down to a tenth of the largest value.
+# Number of clips to try, down to a tenth of the largest value.
 _TRIALS = 60
 
 
 def find_activations(model: Any) -> tuple[str, ...]:
-    """The results of every Gelu between two linear layers."""
+    """Return the results of every Gelu between two linear layers."""
     wiring = Wiring(model)
     return tuple(
         node.output[0]
@@ -38,7 +38,7 @@ def find_activations(model: Any) -> tuple[str, ...]:
 
 
 def split_outliers(model: Any, extents: Extents) -> int:
-    """Split the neurons whose activation's largest values are far above the others', in place; how many."""
+    """Split the neurons whose largest values are far above the others', in place; return their number."""
     count = 0
     changed: set[str] = set()
     for name, (_, largest) in extents.items():
@@ -52,7 +52,7 @@ def split_outliers(model: Any, extents: Extents) -> int:
 
 
 def _surroundings(wiring: Wiring, name: str) -> tuple[Linear, Linear] | None:
-    """The linear layers before and behind the activation."""
+    """Return the linear layers before and after the activation."""
     gelu, linears = wiring.makers[name], find_linears(wiring)
     before = [item for item in linears if item.addition is not None and item.output == gelu.input[0]]
     behind = [item for item in linears if item.product.input[0] == name]
@@ -61,7 +61,8 @@ def _surroundings(wiring: Wiring, name: str) -> tuple[Linear, Linear] | None:
 
 
 def _choose(largest: NDArray[np.float64]) -> tuple[float, NDArray[np.int64], NDArray[np.int64]]:
-    """The smallest clip for which there are copies enough, the neurons above it, and copies of each."""
+    """Return the smallest clip for which there are enough copies, the neurons above it, and the number of
+    copies of each."""
     none = np.zeros(0, np.int64)
     most = min(_MOST_COPIES, len(largest) // 16)
     best = (float(largest.max()), none, none)
@@ -75,12 +76,12 @@ def _choose(largest: NDArray[np.float64]) -> tuple[float, NDArray[np.int64], NDA
 
 
 def _steps(copies: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each neuron 1, 2, ... up to its number of copies."""
+    """Return 1, 2, ... up to the number of copies, for each neuron."""
     return np.concatenate([np.arange(1, count + 1) for count in copies])
 
 
 def _split(model: Any, name: str, clip: float, neurons: NDArray[np.int64], offsets: NDArray[Any]) -> set[str]:
-    """The values that changed, or are new."""
+    """Split the neurons; return the values that changed or are new."""
     wiring = Wiring(model)
     linears = _surroundings(wiring, name)
     if linears is None:
@@ -105,8 +106,8 @@ def _split(model: Any, name: str, clip: float, neurons: NDArray[np.int64], offse
 
 
 def _renew_types(model: Any, changed: set[str]) -> None:
-    """Quantization looks for floats, and layers have become wider."""
-    # onnxruntime lists constants too.
+    """Update the value types, which quantization needs, because layers have become wider."""
+    # onnxruntime also lists constants.
     old = changed | {item.name for item in model.graph.initializer}
     kept = [item for item in model.graph.value_info if item.name not in old]
     del model.graph.value_info[:]

@@ -1,4 +1,4 @@
-"""Rewritten: what must still hold of a graph after work on it."""
+"""Checks that a rewritten graph still has its interface and gives the same answers."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,26 +15,26 @@ from export.nearness import SAME_FLOATS, largest_apart
 from export.onnx.last_bits import measure_rounding
 from serve.base.tensor import Arrays
 
-# Batch sizes on which two graphs are compared.
+# Batch sizes at which two graphs are compared.
 _ROWS = (1, 3, 8)
-# On so many their error is measured: an error of one row in twenty is then hardly ever missed.
+# Number of rows on which errors are measured: an error in one row of twenty is then almost never missed.
 _MOST_ROWS = 64
 
 
 def require_same_interface(before: Any, after: Any) -> None:
-    """Raise StepFailed unless both models take and give tensors of the same names, types and dimensions."""
+    """Raise StepFailed unless both models have inputs and outputs of the same names, types and dimensions."""
     for kind in ("input", "output"):
         old, new = _describe(getattr(before.graph, kind)), _describe(getattr(after.graph, kind))
         if old != new:
             raise StepFailed(
-                f"the graph's {kind}s became {new}, and were {old}: servers and clients rely on them; "
-                "drop the step, and report the graph"
+                f"the graph's {kind}s changed from {old} to {new}, but servers and clients rely on them; "
+                "remove the step, and report the graph"
             )
 
 
 def prove_same(before: bytes, after: bytes, split: Split) -> float:
-    """How far the answers of two float graphs are apart on rows of the split. Raises StepFailed when it is
-    more than the order of sums explains."""
+    """Return how far the answers of two float graphs differ on rows of the split. Raises StepFailed if they
+    differ by more than the order of additions explains."""
     pairs = compare(before, after, split)
     difference = largest_difference(pairs)
     if not _are_same(pairs, [None] * len(pairs)) and not _are_same(
@@ -42,7 +42,7 @@ def prove_same(before: bytes, after: bytes, split: Split) -> float:
     ):
         raise StepFailed(
             f"the rewritten graph's answers are up to {difference:.2g} away from those before, on "
-            "calibration rows: it is another model; drop the step, and report the graph"
+            "calibration rows, so it is not equivalent; remove the step, and report the graph"
         )
     return difference
 
@@ -57,9 +57,10 @@ def _are_same(
 
 
 def measure_errors(before: bytes, after: bytes, split: Split) -> dict[str, float]:
-    """Per output of floats how far the answers of two graphs are apart on rows from all over the split: the
-    root mean square of the difference over that of the answer. Raises StepFailed where one is no number any
-    more."""
+    """Return the error of each float output on rows from all over the split: the root mean square of the
+    difference, relative to that of the answer.
+
+    Raises StepFailed if an answer becomes NaN."""
     names = [item.name for item in onnx.load_from_string(before).graph.output]
     squares: dict[str, NDArray[np.float64]] = {}
     sessions = [_open(before), _open(after)]
@@ -72,7 +73,7 @@ def measure_errors(before: bytes, after: bytes, split: Split) -> dict[str, float
 
 
 def _spread(split: Split) -> Iterator[NDArray[np.int64]]:
-    """Some of the rows, a few of similar length at a time."""
+    """Yield some of the rows, a few of similar length at a time."""
     order = np.arange(len(split), dtype=np.int64)
     if split.lengths is not None:
         order = np.argsort(split.lengths, kind="stable")
@@ -81,24 +82,24 @@ def _spread(split: Split) -> Iterator[NDArray[np.int64]]:
 
 
 def _square(name: str, old: NDArray[Any], new: NDArray[Any]) -> NDArray[np.float64]:
-    """Of the difference and of the answer the sum of the squares, where the answer is finite."""
+    """Return the sums of squares of the difference and of the answer, where the answer is finite."""
     finite = np.isfinite(old)
     old, new = old[finite].astype(np.float64), new[finite].astype(np.float64)
     if not np.isfinite(new).all():
         raise StepFailed(
-            f"the output {name!r} is no number on search rows where it was one; use another method, "
+            f"the output {name!r} became NaN on search rows; use another method, "
             "or keep the layers before a division or a logarithm in float (`keep_float`)"
         )
     return np.array([np.sum(np.square(new - old)), np.sum(np.square(old))])
 
 
 def _divide(error: float, size: float) -> float:
-    # Of an answer that is always 0, any error is endlessly much.
+    # If an answer is always 0, any error is infinitely large.
     return float(error / size) if size else math.inf if error else 0.0
 
 
 def compare(before: bytes, after: bytes, split: Split) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Every output of both graphs, for a few batches."""
+    """Return every output of both graphs for a few batches."""
     sessions = [_open(before), _open(after)]
     pairs: list[tuple[NDArray[Any], NDArray[Any]]] = []
     for arrays in _choose(split):
@@ -107,8 +108,8 @@ def compare(before: bytes, after: bytes, split: Split) -> list[tuple[NDArray[Any
 
 
 def _choose(split: Split) -> Iterator[Arrays]:
-    """Batches of different sizes and, where rows have lengths, of different lengths: from the shortest row
-    alone to the longest eight."""
+    """Choose batches of different sizes and, if rows have lengths, of different lengths: from the shortest
+    row alone to the longest eight."""
     order = np.arange(len(split), dtype=np.int64)
     if split.lengths is not None:
         order = np.argsort(split.lengths, kind="stable")
@@ -118,12 +119,12 @@ def _choose(split: Split) -> Iterator[Arrays]:
 
 
 def largest_difference(pairs: list[tuple[NDArray[Any], NDArray[Any]]]) -> float:
-    """Between two values that stand in the same place."""
+    """Return the largest difference between two values in the same place."""
     return max(float(np.max(np.abs(new.astype(np.float64) - old))) for old, new in pairs)
 
 
 def count_operators(model: Any) -> dict[str, int]:
-    """How often each operator stands in the graph, by name."""
+    """Count each operator in the graph, by name."""
     names = [str(node.op_type) for node in model.graph.node]
     return {name: names.count(name) for name in sorted(set(names))}
 

@@ -1,6 +1,6 @@
-"""Single: a graph that computes in half floats, in single precision.
+"""Converts a graph that computes in half precision to single precision.
 
-onnxruntime's tools know layers by their float32 weights, and its processor kernels compute in float32 anyway,
+onnxruntime's tools recognize layers by their float32 weights, and its CPU kernels compute in float32 anyway,
 between casts that it adds when it loads the file."""
 
 from collections.abc import Iterator
@@ -15,17 +15,19 @@ from export.errors import StepFailed
 from export.nearness import largest_apart
 from export.rewrites.rewritten import compare
 
-# Of what is usual in its place. One rounding to 16 bits moves a value by 1/2048 of itself at most; a hundred
-# layers of it, if all went the same way, by 5 %.
+# Relative to the usual size in each place. One rounding to 16 bits changes a value by at most 1/2048 of
+# itself; a hundred layers, if all errors add up, by 5 %.
 HALF_ROUNDING = 0.05
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
-# Attributes that name the type of what a node makes.
+# Attributes that name the output type of a node.
 _TYPES = ("to", "dtype", "output_dtype", "output_datatype")
 
 
 def to_single(graph: bytes, split: Split) -> bytes:
-    """The graph with float32 wherever it had half floats inside, proven on rows of the split to answer like
-    it. Raises StepFailed when the answers are farther apart than rounding to 16 bits explains."""
+    """Return the graph with float32 instead of inner half floats, and prove on rows of the split that it
+    answers like the original.
+
+    Raises StepFailed if the answers differ by more than rounding to 16 bits explains."""
     model = onnx.load_from_string(graph)
     if not _widen(model.graph):
         return graph
@@ -41,7 +43,7 @@ def to_single(graph: bytes, split: Split) -> bytes:
 
 
 def _widen(graph: Any) -> bool:
-    """Whether there was anything to do. In place."""
+    """Convert in place; return whether anything changed."""
     changed = False
     for item in (*graph.input, *graph.output, *graph.value_info):
         for tensor in _tensor_types(item.type):
@@ -62,7 +64,7 @@ def _widen(graph: Any) -> bool:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    """Every tensor that stands in the graph, but for the graphs inside it."""
+    """Return every tensor in the graph except those of inner graphs."""
     yield from (*graph.initializer, *(item.values for item in graph.sparse_initializer))
     for node in graph.node:
         for attribute in node.attribute:
@@ -71,7 +73,7 @@ def _tensors(graph: Any) -> Iterator[Any]:
 
 
 def _tensor_types(kind: Any) -> Iterator[Any]:
-    """The tensors in a type: itself, or what a sequence, an optional or a map holds."""
+    """Return the tensor types within a type: itself, or the elements of a sequence, an optional or a map."""
     match kind.WhichOneof("value"):
         case "tensor_type":
             yield kind.tensor_type

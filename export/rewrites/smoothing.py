@@ -1,7 +1,7 @@
-"""Smoothing: channels that a linear layer reads, centred and scaled alike, and what undoes it in the weights.
+"""Centres and scales the channels that a linear layer reads, and compensates for it in the weights.
 
-After a normalization a few channels are far larger than the others (SmoothQuant): one range for all of them
-leaves the others few of 256 steps."""
+After a normalization, a few channels are far larger than the others (SmoothQuant, Xiao et al., 2022): with
+one range for all, the others use few of the 256 steps."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from export.onnx.graph import free_node_name
 from export.rewrites.wiring import Linear, Wiring, find_linears, insert_before, read_attribute
 
-# Tensor -> least and largest value of every channel.
+# Tensor -> lowest and highest value of every channel.
 Extents = Mapping[str, tuple[NDArray[np.float32], NDArray[np.float32]]]
-# So that a channel that is always the same, or a weight of 0, divides nothing by 0.
+# Lower bounds that avoid a division by 0 for a constant channel or a zero weight.
 _LEAST_RANGE, _LEAST_WEIGHT = 1e-4, 1e-5
 
 
 def find_smoothable(model: Any) -> tuple[str, ...]:
-    """The normalized values that linear layers read."""
+    """Return the normalized values that linear layers read."""
     wiring = Wiring(model)
     read = {linear.product.input[0] for linear in find_linears(wiring)}
     return tuple(
@@ -35,10 +35,20 @@ def find_smoothable(model: Any) -> tuple[str, ...]:
 
 
 def smooth(model: Any, extents: Extents, strength: float) -> int:
-    """Write each of these values x as y * scale + centre, in place, and how many there are.
+    """Write each normalized value x as y * scale + centre, in place, without changing the function of the
+    graph.
 
-    The normalization makes y, its linear layers take scale and centre into their weights and biases; whoever
-    else reads x gets y * scale, and the centre through the bias of what it is added to. The same function."""
+    The normalization computes y, and its linear layers absorb scale and centre into their weights and biases.
+    Other readers of x get y * scale, and the centre through the bias of the value that it is added to.
+
+    Args:
+        model: the float model
+        extents: lowest and highest value of each channel, [channels] each, by tensor
+        strength: exponent from 0 (no smoothing) to 1 (equal channels), as in SmoothQuant
+
+    Returns:
+        The number of smoothed values.
+    """
     for name, extent in extents.items():
         wiring = Wiring(model)
         linears = [linear for linear in find_linears(wiring) if linear.product.input[0] == name]
@@ -70,7 +80,7 @@ def _choose(
     radius = np.maximum((high - low) / 2, _LEAST_RANGE)
     largest = np.maximum(np.max([np.abs(item).max(axis=1) for item in weights], axis=0), _LEAST_WEIGHT)
     scale = radius**strength / largest ** (1 - strength)
-    # Only their relation matters: around 1, floats stay where they are most exact.
+    # Only the ratios matter; around 1, floats are most precise.
     return scale / np.exp(np.log(scale).mean()), (low + high) / 2
 
 
@@ -93,7 +103,7 @@ def _give_back(
     scale: NDArray[np.float64],
     centre: NDArray[np.float64],
 ) -> None:
-    """Let the readers that are no linear layers have what they had."""
+    """Restore the original values for the readers that are not linear layers."""
     readers = list(readers)
     if not readers:
         return

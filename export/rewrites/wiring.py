@@ -1,4 +1,4 @@
-"""Wiring: who makes and who reads each value of a graph, as it is at this moment."""
+"""Looks up which nodes of a graph compute and read each value."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from export.rewrites.finish import names_read
 
 
 class Wiring:
-    """Look-ups in a model. Made anew after the graph has changed."""
+    """Look-ups in a model. They must be made again after the graph has changed."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -27,27 +27,28 @@ class Wiring:
                 self._readers.setdefault(name, []).append(node)
 
     def readers(self, name: str) -> list[Any]:
-        """The nodes that read the value, in the graph's order."""
+        """Return the nodes that read the value, in the graph's order."""
         return self._readers.get(name, [])
 
     def only_reader(self, name: str) -> Any:
-        """The one node that reads the value; None where there are others, or the graph gives it out."""
+        """Return the only node that reads the value; None if there are others or the value is an output."""
         readers = self.readers(name)
         return readers[0] if len(readers) == 1 and name not in self.outputs else None
 
     def array(self, name: str) -> NDArray[Any] | None:
-        """The value of a constant; None for anything else."""
+        """Return the value of a constant; None for anything else."""
         return numpy_helper.to_array(self.constants[name]) if name in self.constants else None
 
     def add_constant(self, name: str, array: NDArray[Any]) -> str:
-        """A new constant; its name."""
-        # numpy's ascontiguousarray would make a row of one of a single number, which counts as a weight.
+        """Add a constant and return its name."""
+        # numpy's ascontiguousarray would turn a scalar into an array of one element, which counts as a
+        # weight.
         self.constants[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         self.model.graph.initializer.append(self.constants[name])
         return name
 
     def set_constant(self, node: Any, index: int, array: NDArray[Any]) -> None:
-        """Let the node's input be this float32 constant: under its own name, unless others read that too."""
+        """Set the node's input to this float32 constant, under its own name unless other nodes read it."""
         name = node.input[index]
         value = numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
         if len(self.readers(name)) == 1:
@@ -61,10 +62,10 @@ class Wiring:
 
 @dataclass(frozen=True)
 class Linear:
-    """x @ weight, and the bias that an addition right behind it adds."""
+    """x @ weight, and the bias that the following addition adds."""
 
     product: Any
-    # None: no bias.
+    # None if there is no bias.
     addition: Any
 
     @property
@@ -74,16 +75,16 @@ class Linear:
 
     @property
     def output(self) -> str:
-        """The value with the bias in."""
+        """The value after the bias."""
         return str((self.product if self.addition is None else self.addition).output[0])
 
     def bias_index(self, wiring: Wiring) -> int:
-        """Which input of the addition is the bias."""
+        """Return which input of the addition is the bias."""
         return next(index for index, name in enumerate(self.addition.input) if name in wiring.constants)
 
 
 def find_linears(wiring: Wiring) -> list[Linear]:
-    """Every product with a constant float matrix, in the graph's order."""
+    """Return every product with a constant float matrix, in the graph's order."""
     found = []
     for node in wiring.model.graph.node:
         weight = wiring.constants.get(node.input[1]) if node.op_type == "MatMul" else None
@@ -96,14 +97,14 @@ def find_linears(wiring: Wiring) -> list[Linear]:
 
 
 def read_attribute(node: Any, name: str, default: Any = None) -> Any:
-    """The attribute's value."""
+    """Return the value of the attribute."""
     return next(
         (onnx.helper.get_attribute_value(item) for item in node.attribute if item.name == name), default
     )
 
 
 def insert_before(model: Any, anchor: Any, nodes: Iterable[Any]) -> None:
-    """Put the nodes in front of the one whose first output is the anchor's."""
+    """Insert the nodes before the node whose first output is the anchor's."""
     index = next(i for i, node in enumerate(model.graph.node) if node.output[0] == anchor.output[0])
     for offset, node in enumerate(nodes):
         model.graph.node.insert(index + offset, node)

@@ -1,1 +1,1 @@
-"""The process in which the user's code runs during an export."""
+"""Runs the user's code during an export in a separate process."""

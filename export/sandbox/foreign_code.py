@@ -1,4 +1,4 @@
-"""Limit: tells whoever watches this process what foreign code it is in, so that it can be ended in time."""
+"""Announces which foreign code is running, so that the process that watches this one can end it in time."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,13 +9,13 @@ _watchers: list[Watcher] = []
 
 
 def watch(watcher: Watcher) -> None:
-    """From now on `watcher` hears the name of foreign code when it begins, and "" when it is over."""
+    """Let `watcher` receive the name of foreign code when it begins, and "" when it ends."""
     _watchers.append(watcher)
 
 
 @contextmanager
 def limited(what: str) -> Iterator[None]:
-    """Inside runs `what`, foreign code that may take only so long."""
+    """Mark the context as `what`, foreign code with a time limit."""
     for watcher in _watchers:
         watcher(what)
     try:

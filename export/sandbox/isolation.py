@@ -1,4 +1,4 @@
-"""Isolation: an export in a process of its own, so that the user's code can crash, hang or print there."""
+"""Runs an export in a separate process, so that a crash, a hang or output of the user's code stays there."""
 
 import json
 import os
@@ -16,38 +16,41 @@ from serve.base.record import Record
 
 
 class Result(Record):
-    """What an export did, as told by its process."""
+    """The result of an export, as its process reported it."""
 
     # variant -> "built", "unchanged" or "failed".
     status: dict[str, str]
     # variant -> the reason.
     failed: dict[str, str]
     stale: tuple[str, ...]
-    # Of the model, in the repository.
+    # The model's folder in the repository.
     folder: Path
     report: Path
 
 
 def export_apart(path: Path, out: Path, only: str | None, force: bool) -> Result:
-    """`export.pipeline.run` in another process. Raises its errors as ExportFailed, and InvalidSource when the
-    user's code ends the process or takes longer than the recipe's `time_limit_s`."""
+    """Run `export.pipeline.run` in another process.
+
+    Raises its errors as ExportFailed, and InvalidSource if the user's code ends the process or exceeds the
+    recipe's `time_limit_s`."""
     request = {"recipe": str(path), "out": str(out), "only": only, "force": force}
     return Result.model_validate(_ask_apart(path, request))
 
 
 def prove_apart(path: Path, out: Path, variant: str, source: Path) -> Path:
-    """`export.adding.prove.prove` in another process, with the same errors; the folder of the bundle."""
+    """Run `export.adding.prove.prove` in another process, with the same errors; returns the bundle's
+    folder."""
     request = {"recipe": str(path), "out": str(out), "variant": variant, "source": str(source)}
     return Path(_ask_apart(path, request)["folder"])
 
 
 def _ask_apart(path: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """What a process of its own says to the request, which names the recipe at `path`."""
+    """Return the answer of a separate process to the request; the recipe at `path` belongs to it."""
     time_limit_s = load_recipe(path).time_limit_s
     reading, writing = os.pipe()
     try:
         process = subprocess.Popen(
-            # -P: a file in the current folder must not stand in for one of our modules.
+            # -P prevents a file in the current folder from replacing one of our modules.
             [sys.executable, "-P", "-m", "export.sandbox.worker", str(writing)],
             stdin=subprocess.PIPE,
             pass_fds=[writing],
@@ -65,7 +68,7 @@ def _ask_apart(path: Path, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _follow(process: subprocess.Popen[bytes], pipe: int, time_limit_s: float) -> dict[str, Any]:
-    """The result, once it is there. Raises ExportFailed or InvalidSource."""
+    """Wait for the result. Raises ExportFailed or InvalidSource."""
     inside, since, buffer = "", 0.0, b""
     while True:
         wait_s = max(since + time_limit_s - time.monotonic(), 0) if inside else None
@@ -91,20 +94,20 @@ def _follow(process: subprocess.Popen[bytes], pipe: int, time_limit_s: float) ->
 
 def _explain_death(code: int, inside: str) -> ExportFailed | InvalidSource:
     if code == -signal.SIGKILL:
-        how = "was killed (by the system, if memory ran out)"
+        how = "was killed (possibly because memory ran out)"
     elif code < 0:
         how = f"crashed: {signal.Signals(-code).name}"
     else:
         how = f"ended with exit code {code}"
     if inside:
-        return InvalidSource(f"inside {inside} the export's process {how}; what was finished is kept")
-    return ExportFailed(f"the export's process {how}; what was finished is kept: export again to go on")
+        return InvalidSource(f"inside {inside} the export's process {how}; finished work is kept")
+    return ExportFailed(f"the export's process {how}; finished work is kept, so export again to continue")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
         try:
-            # The answer is there, or Ctrl-C went to both of us: it is on its way out.
+            # Either the answer is there, or Ctrl-C has reached both processes; the process is about to end.
             process.wait(timeout=5)
         except subprocess.TimeoutExpired:
             process.kill()

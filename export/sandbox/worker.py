@@ -1,8 +1,7 @@
-"""Worker: the process in which an export really runs, and with it the user's code.
+"""The process in which an export and the user's code run.
 
-`python -m export.sandbox.worker FD` reads a request from its standard input and answers on the pipe FD, one
-JSON object a line. What the user's code prints goes to standard error.
-"""
+`python -m export.sandbox.worker FD` reads a request from its standard input and answers on the pipe FD, with
+one JSON object per line. Output of the user's code goes to standard error."""
 
 import ctypes
 import json
@@ -16,11 +15,11 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> int:
-    """Serve one request. Exit code 0; the outcome, or the error, is on the pipe."""
+    """Serve one request and return exit code 0; the result or the error is on the pipe."""
     pipe = os.fdopen(int(arguments[0]), "w", buffering=1)
     os.set_inheritable(pipe.fileno(), False)
     if sys.platform == "linux":
-        # Nobody would read the answer any more.
+        # Without the parent, nobody would read the answer.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     request = json.loads(sys.stdin.readline())
     os.dup2(2, 1)

@@ -1,1 +1,1 @@
-"""Where trained models come from: one file per kind of source, `read_trained.py` in front."""
+"""Reads trained models, with one module per kind of source; `read_trained.py` selects it."""

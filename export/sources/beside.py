@@ -1,4 +1,4 @@
-"""Beside: the tokenizer and the names of the classes that a recipe names beside a model."""
+"""Reads the tokenizer and the class names that a recipe names for a model."""
 
 import json
 from collections.abc import Mapping
@@ -20,13 +20,13 @@ Inputs = Mapping[str, np.dtype[np.signedinteger]]
 
 
 def read_tokenizer(source: Beside, folder: Path, inputs: Inputs) -> Tokenizer | None:
-    """The tokenizer of the recipe, for a model with these inputs. Raises InvalidSource."""
+    """Read the recipe's tokenizer for a model with these inputs. Raises InvalidSource."""
     if source.tokenizer is None:
         return None
     if missing := [name for name in NEEDED if name not in inputs]:
         raise InvalidSource(
             f"the model takes {', '.join(inputs) or 'no input that a tokenizer gives'} and not "
-            f"{' and '.join(missing)}, which {source.tokenizer} is for; name its inputs so, or leave out "
+            f"{' and '.join(missing)}, which {source.tokenizer} produces; rename its inputs, or remove "
             "`source.tokenizer`"
         )
     content = read_file(folder / source.tokenizer, "tokenizer")
@@ -35,26 +35,26 @@ def read_tokenizer(source: Beside, folder: Path, inputs: Inputs) -> Tokenizer | 
 
 
 def read_labels(source: Beside, folder: Path, task: Task) -> tuple[str, ...]:
-    """The names of the classes, in the order of the scores; none where the recipe names none. Raises
+    """Read the class names, in the order of the scores; none if the recipe names none. Raises
     InvalidSource."""
     if source.labels is None:
         return ()
     if task in ("embedding", "regression"):
         raise InvalidSource(
-            f"`source.labels` is {source.labels}, and the task {task} has no classes; leave it out"
+            f"`source.labels` is {source.labels}, but the task {task} has no classes; remove it"
         )
     text = _decode(source.labels, read_file(folder / source.labels, "labels"))
     try:
         names = json.loads(text) if text.lstrip().startswith(("[", "{")) else text.split("\n")
     except ValueError as error:
-        raise InvalidSource(f"{source.labels} is no JSON: {error}; give a list of names") from None
+        raise InvalidSource(f"{source.labels} is not JSON: {error}; give a list of names") from None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise InvalidSource(f"{source.labels} is no list of names; give one, or one name a line")
+        raise InvalidSource(f"{source.labels} is not a list of names; give a list, or one name per line")
     return tuple(name.strip() for name in names)
 
 
 def complete(trained: Trained, tokenizer: Tokenizer | None, labels: tuple[str, ...]) -> Trained:
-    """The model with these files beside it, in every bundle and in its digest."""
+    """Add these files to the model, which puts them into every bundle and into the model's digest."""
     assets = dict(trained.assets)
     if tokenizer is not None:
         assets[TOKENIZER] = tokenizer.content
@@ -73,4 +73,4 @@ def _decode(name: str, content: bytes) -> str:
     try:
         return content.decode().strip()
     except UnicodeDecodeError as error:
-        raise InvalidSource(f"{name} is no UTF-8: {error}; save it as text in UTF-8") from None
+        raise InvalidSource(f"{name} is not UTF-8: {error}; save it as text in UTF-8") from None

@@ -1,4 +1,4 @@
-"""Factory: a function of the user's builds the module, a checkpoint fills it."""
+"""Reads a model from a factory function and a checkpoint."""
 
 import inspect
 from pathlib import Path
@@ -20,7 +20,7 @@ from serve.bundles.figures import Task
 
 
 def read_factory(source: FactorySource, folder: Path, task: Task) -> Trained:
-    """The module of the factory with the weights of the checkpoint, and what stands beside it. Raises
+    """Return the factory's module with the weights of the checkpoint, its tokenizer and its labels. Raises
     InvalidSource unless every weight fits."""
     content = read_file(folder / source.checkpoint, "checkpoint")
     model = _call(source)

@@ -1,4 +1,4 @@
-"""Hub: the folder of a model from Hugging Face, there already or fetched, and the digest of what is in it."""
+"""Finds or downloads the folder of a Hugging Face model, and digests its content."""
 
 import contextlib
 import hashlib
@@ -10,25 +10,27 @@ from typing import Any
 from export.errors import InvalidSource, reason_of
 from export.recipe import HuggingFaceSource
 
-# What is read, and nothing else: never a pickle, never code.
+# Only these files are read; pickles and code never are.
 _FILES = ("config.json", "tokenizer.json", "tokenizer_config.json", "modules.json", "*/config.json")
 _WEIGHTS = ("*.safetensors", "*.safetensors.index.json")
 
 
 def find_model(source: HuggingFaceSource, folder: Path) -> Path:
-    """The folder of the model, fetched from the hub if it is none yet. Raises InvalidSource, with the
-    fix."""
+    """Return the folder of the model, downloaded from the hub if it is not a local folder. Raises
+    InvalidSource."""
     home = folder / source.huggingface
     if home.is_dir():
         if source.revision is not None:
             raise InvalidSource(f"{home} is a folder; `source.revision` belongs to the hub: remove it")
         return home
     if not re.fullmatch(r"[\w-][\w.-]*(/[\w-][\w.-]*)?", source.huggingface):
-        raise InvalidSource(f"{home} is no folder, and {source.huggingface!r} no id of the hub; correct it")
+        raise InvalidSource(
+            f"{home} is not a folder, and {source.huggingface!r} is not an id on the hub; correct it"
+        )
     if source.revision is None:
         raise InvalidSource(
-            f"{home} is no folder; to take {source.huggingface} from the hub, say which of its versions: "
-            "give `source.revision`, best the hash of a commit"
+            f"{home} is not a folder; to download {source.huggingface} from the hub, name the version: "
+            "give `source.revision`, preferably the hash of a commit"
         )
     return _fetch(source.huggingface, source.revision)
 
@@ -53,7 +55,7 @@ def _fetch(name: str, revision: str) -> Path:
 
 
 def digest_model(home: Path) -> str:
-    """SHA-256 over the names and contents of all that is read from `home`."""
+    """Return the SHA-256 of the names and contents of all files that are read from `home`."""
     digest = hashlib.sha256()
     paths = {path for pattern in (*_FILES, *_WEIGHTS) for path in home.glob(pattern)}
     for path in sorted(paths):
@@ -65,10 +67,10 @@ def digest_model(home: Path) -> str:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Inside, transformers and the hub say nothing; what matters of it we raise ourselves."""
+    """Silence transformers and the hub; problems that matter are raised as errors."""
     from transformers.utils import logging
 
-    # Half of it has no types.
+    # Half of the library has no types.
     library: Any = logging
     verbosity, bars = library.get_verbosity(), library.is_progress_bar_enabled()
     library.set_verbosity_error()

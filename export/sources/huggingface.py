@@ -1,4 +1,4 @@
-"""Hugging Face: a transformer and its tokenizer from a folder that transformers wrote, or from the hub."""
+"""Reads a transformer and its tokenizer from a folder saved by transformers, or from the hub."""
 
 import copy
 import json
@@ -21,20 +21,20 @@ from serve.base.record import nearest
 from serve.bundles.bundle import LABELS
 from serve.bundles.figures import Task
 
-# Written out step by step, attention is what onnxruntime's optimizer recognises and fuses.
+# onnxruntime's optimizer recognizes and fuses attention that is written step by step.
 _ATTENTION = "eager"
 _CLASSES = {
     "classification": "AutoModelForSequenceClassification",
     "token_classification": "AutoModelForTokenClassification",
     "embedding": "AutoModel",
 }
-# Of the base model, and used by no embedding.
+# A part of the base model that no embedding uses.
 _POOLER = "pooler."
 
 
 def read_huggingface(source: HuggingFaceSource, folder: Path, task: Task) -> Trained:
-    """The transformer with the head that `task` needs; takes input_ids and attention_mask, int64 [batch,
-    tokens]. Raises InvalidSource for anything that is missing or does not fit."""
+    """Return the transformer with the head for `task`; takes input_ids and attention_mask, int64 [batch,
+    tokens]. Raises InvalidSource if anything is missing or does not fit."""
     home = find_model(source, folder)
     shell = _build_shell(home, task)
     require_sound(source.huggingface, shell)
@@ -59,7 +59,7 @@ def read_huggingface(source: HuggingFaceSource, folder: Path, task: Task) -> Tra
 
 
 def _build_shell(home: Path, task: Task) -> Any:
-    """transformers' own module without its weights, which takes no time and no memory."""
+    """Build transformers' module without its weights, which takes no time and no memory."""
     import transformers
 
     try:
@@ -77,11 +77,11 @@ def _build_shell(home: Path, task: Task) -> Any:
 
 
 def _count_positions(shell: Any) -> int | None:
-    """How many tokens the model has positions for; None: its configuration does not say."""
+    """Return the number of the model's positions; None if its configuration does not say."""
     most = getattr(shell.config, "max_position_embeddings", None)
     if not isinstance(most, int):
         return None
-    # RoBERTa and its kin count from behind the padding token.
+    # RoBERTa and related models count positions from after the padding token.
     starts = [
         module.padding_idx + 1
         for module in shell.modules()
@@ -98,7 +98,7 @@ def _read_tokenizer(source: HuggingFaceSource, home: Path, shell: Any) -> Tokeni
     if not path.is_file():
         raise InvalidSource(
             f"{home} has no tokenizer.json, which the server needs; slow tokenizers (vocab.txt, *.model) "
-            "become one by AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
+            "are converted by AutoTokenizer.from_pretrained(folder).save_pretrained(folder)"
         )
     config = _read_json(home / "config.json")
     pad = config.get("pad_token_id")
@@ -122,7 +122,7 @@ def _read_tokenizer(source: HuggingFaceSource, home: Path, shell: Any) -> Tokeni
 
 
 def _read_labels(home: Path) -> list[str]:
-    """The names of the classes, in the order of the scores; none when the model has only numbers for them."""
+    """Read the class names, in the order of the scores; none if the model has only numbers for them."""
     names = {int(number): name for number, name in _read_config(home).id2label.items()}
     ordered = [str(names[number]) for number in sorted(names)]
     return [] if ordered == [f"LABEL_{number}" for number in range(len(ordered))] else ordered
@@ -132,7 +132,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(read_file(path, "huggingface"))
     except ValueError as error:
-        raise InvalidSource(f"{path} is no JSON: {error}; save the model again") from None
+        raise InvalidSource(f"{path} is not JSON: {error}; save the model again") from None
     if not isinstance(content, dict):
         raise InvalidSource(f"{path} holds a {type(content).__name__}; save the model again")
     return content
@@ -151,7 +151,7 @@ def _read_config(home: Path, **changes: JsonValue) -> Any:
 
 
 def _load(home: Path, task: Task) -> Any:
-    """transformers' own module in float32, with every weight that it uses from the files."""
+    """Load transformers' module in float32, with every weight that it uses from the files."""
     import transformers
 
     kind = getattr(transformers, _CLASSES[task])
@@ -179,7 +179,8 @@ def _load(home: Path, task: Task) -> Any:
 
 
 def _refuse_gaps(home: Path, task: Task, model: Any, report: Any) -> None:
-    """transformers fills what is missing with random numbers, and drops what it has no place for."""
+    """Raise InvalidSource for missing or surplus weights: transformers fills missing ones with random numbers
+    and drops surplus ones."""
     missing = [key for key in report["missing_keys"] if not (task == "embedding" and key.startswith(_POOLER))]
     if missing:
         raise InvalidSource(
@@ -190,12 +191,12 @@ def _refuse_gaps(home: Path, task: Task, model: Any, report: Any) -> None:
     surplus = [
         key
         for key in report["unexpected_keys"]
-        # An embedding needs no head; older versions of transformers stored positions too.
+        # An embedding needs no head; older versions of transformers also stored positions.
         if not key.endswith("position_ids") and (task != "embedding" or key.partition(".")[0] in own)
     ]
     if surplus:
         raise InvalidSource(
-            f"{home} holds weights that a model of its config.json has no place for: {_list(surplus)}; "
+            f"{home} has weights that the model of its config.json does not use: {_list(surplus)}; "
             "config.json and weights are not of the same model: save them together with "
             "save_pretrained(folder)"
         )

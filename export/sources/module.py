@@ -1,4 +1,4 @@
-"""Module: what a torch module must be before anything is done with it."""
+"""Checks a torch module before it is used."""
 
 from itertools import chain
 
@@ -9,8 +9,8 @@ from export.sources.files import MAX_BYTES
 
 
 def require_sound(name: str, model: torch.nn.Module) -> None:
-    """Raise InvalidSource, which calls the model `name`, for parameters without a shape, weights that
-    onnxruntime computes nothing with, and more of them than one ONNX file holds."""
+    """Raise InvalidSource, which calls the model `name`, for parameters without a shape, types that
+    onnxruntime does not compute in, and weights that exceed one ONNX file."""
     for key, parameter in chain(model.named_parameters(), model.named_buffers()):
         if torch.nn.parameter.is_lazy(parameter):
             raise InvalidSource(
@@ -24,18 +24,19 @@ def require_sound(name: str, model: torch.nn.Module) -> None:
             )
         if parameter.dtype == torch.float16 and isinstance(parameter, torch.nn.Parameter):
             raise InvalidSource(
-                f"{name}: {key} is float16, and a module is trained, pruned and compared in float32 here; "
-                "build it in float32 (.float()), which takes a checkpoint of 16-bit weights, and cast no "
+                f"{name}: {key} is float16, but modules are trained, pruned and compared in float32; "
+                "build it in float32 (.float()), which also loads a checkpoint of 16-bit weights, and cast "
+                "no "
                 "values in `forward`; the step `half` makes 16-bit floats at the end"
             )
     size = count_bytes(model)
     if size > MAX_BYTES:
         raise InvalidSource(
-            f"{name} has {size} bytes of weights; a model here has at most {MAX_BYTES}, what one ONNX file "
-            "holds: take a smaller one"
+            f"{name} has {size} bytes of weights; the maximum is {MAX_BYTES}, the size of an ONNX "
+            "file: use a smaller model"
         )
 
 
 def count_bytes(model: torch.nn.Module) -> int:
-    """What its weights take, those that several layers share once."""
+    """Return the size of its weights; shared weights count once."""
     return sum(tensor.nbytes for tensor in chain(model.parameters(), model.buffers()))

@@ -1,4 +1,4 @@
-"""ONNX file: a model of TensorFlow, scikit-learn and others, checked before anything runs it."""
+"""Reads an ONNX file, for example of TensorFlow or scikit-learn, and checks it before it runs."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 
 _DOMAINS = ("", "ai.onnx", "ai.onnx.ml", "com.microsoft")
 _MAX_NODES = 50_000
-# From here on onnx counts the bits of an element in its name: INT4, UINT4, FLOAT4E2M1, INT2, ...
+# From here on, onnx names types by the bits of an element: INT4, UINT4, FLOAT4E2M1, INT2, ...
 _BITS = {"INT4": 4, "UINT4": 4, "FLOAT4E2M1": 4, "INT2": 2, "UINT2": 2}
 _TEXT = onnx.TensorProto.STRING
 
 
 def read_onnx(source: OnnxSource, folder: Path, task: Task) -> Trained:
-    """The ONNX model with all its weights inside, and what stands beside it. Raises InvalidSource, as
-    `read_graph` does."""
-    # Whoever reads a graph alone needs no torch.
+    """Return the ONNX model with all its weights inside, its tokenizer and its labels. Raises InvalidSource,
+    as `read_graph` does."""
+    # Reading only a graph does not need torch.
     from export.artifacts import Trained
     from export.sources.beside import complete, read_labels, read_tokenizer
 
@@ -44,7 +44,7 @@ def read_onnx(source: OnnxSource, folder: Path, task: Task) -> Trained:
 
 
 def _whole_inputs(graph: bytes) -> dict[str, np.dtype[np.signedinteger]]:
-    """The inputs that take whole numbers, as tokens are."""
+    """Return the integer inputs, such as tokens."""
     types: dict[int, np.dtype[np.signedinteger]] = {
         onnx.TensorProto.INT64: np.dtype(np.int64),
         onnx.TensorProto.INT32: np.dtype(np.int32),
@@ -54,8 +54,10 @@ def _whole_inputs(graph: bytes) -> dict[str, np.dtype[np.signedinteger]]:
 
 
 def read_graph(path: Path) -> tuple[bytes, str]:
-    """The graph in the file, with all its weights inside, and the SHA-256 over all that was read. Raises
-    InvalidSource for what could reach out of the folder, is not standard, or claims more than it may."""
+    """Read the graph in the file, with all its weights inside, and the SHA-256 of all that was read.
+
+    Raises InvalidSource for references outside the folder, non-standard content, and content that exceeds the
+    limits."""
     _refuse_link(path)
     content = read_file(path, "onnx")
     digest = hashlib.sha256(content)
@@ -85,10 +87,10 @@ def _parse(path: Path, content: bytes) -> Any:
         model.ParseFromString(content)
     except Exception as error:  # protobuf's own class, which has no types
         raise InvalidSource(
-            f"{path} is no ONNX file, or not a whole one: {reason_of(error)}; export it again"
+            f"{path} is not an ONNX file, or it is incomplete: {reason_of(error)}; export it again"
         ) from None
     if not model.graph.node:
-        raise InvalidSource(f"{path} holds no graph of ONNX nodes; export the model again")
+        raise InvalidSource(f"{path} contains no ONNX graph; export the model again")
     return model
 
 
@@ -120,7 +122,7 @@ def _refuse_foreign(path: Path, model: Any) -> None:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    """Every tensor that the file carries, wherever it stands."""
+    """Return every tensor in the file, wherever it is stored."""
     yield from graph.initializer
     for sparse in graph.sparse_initializer:
         yield from (sparse.values, sparse.indices)
@@ -134,7 +136,8 @@ def _tensors(graph: Any) -> Iterator[Any]:
 
 
 def _claimed_bytes(path: Path, tensor: Any) -> int:
-    """What the tensor says it takes: by its shape, or its place in another file if that is more."""
+    """Return the size that the tensor claims: from its shape, or from its place in another file if that is
+    larger."""
     place = _place(tensor)
     numbers = [*tensor.dims, *(place[key] for key in ("offset", "length") if key in place)]
     if any(not str(number).isdigit() for number in numbers):
@@ -155,7 +158,7 @@ def _place(tensor: Any) -> dict[str, str]:
 
 
 def _inline(path: Path, tensor: Any) -> None:
-    """Move the tensor's data into the tensor, from a plain file beside the model and no other place."""
+    """Move the tensor's data into the tensor, from a plain file beside the model only."""
     place = _place(tensor)
     location = PurePosixPath(place.get("location", ""))
     home = path.parent.resolve()
@@ -166,14 +169,14 @@ def _inline(path: Path, tensor: Any) -> None:
             "it again with onnx.save(model, path, save_as_external_data=False)"
         )
     if target.resolve() != target:
-        raise InvalidSource(f"{target} is a link, or behind one; put the file itself beside {path.name}")
+        raise InvalidSource(f"{target} is a link, or its folder is; put the file itself beside {path.name}")
     content = read_file(target, "onnx")
     start = int(place.get("offset", 0))
     data = content[start : start + int(place.get("length", len(content)))]
     if len(data) != _size(tensor):
         raise InvalidSource(
             f"{target} holds {len(data)} bytes for {tensor.name!r} {list(tensor.dims)}, which needs "
-            f"{_size(tensor)}; the file is not whole, or not of {path.name}"
+            f"{_size(tensor)}; the file is incomplete, or does not belong to {path.name}"
         )
     del tensor.external_data[:]
     tensor.ClearField("data_location")
@@ -187,10 +190,12 @@ def _check(path: Path, model: Any, tensors: list[Any]) -> None:
             if tensor.data_type not in (_TEXT, onnx.TensorProto.UNDEFINED):
                 onnx.numpy_helper.to_array(tensor)
     except Exception as error:  # onnx raises its own classes, and those of numpy and protobuf
-        raise InvalidSource(f"{path} is no sound ONNX model: {reason_of(error)}; export it again") from None
+        raise InvalidSource(
+            f"{path} is not a valid ONNX model: {reason_of(error)}; export it again"
+        ) from None
     if spoiled := find_spoiled(model.graph):
         name, reader = spoiled
         raise InvalidSource(
-            f"{path}: {name!r} holds NaN, and {reader} computes with it; such a model answers nothing: take "
-            "one from before the training diverged"
+            f"{path}: {name!r} holds NaN, and {reader} computes with it, so the answers are NaN; use "
+            "a model from before the training diverged"
         )

@@ -1,11 +1,11 @@
-"""Program: what torch.export.save wrote; taken apart, checked, and put together again before it is loaded.
+"""Reads a program of torch.export.save: takes it apart, checks it, and rebuilds it before torch loads it.
 
-torch.export.load is no safe reader. In the source of torch 2.13 these run code of the file: sample inputs
+torch.export.load is not a safe reader. In torch 2.13, these parts of a file can run code: sample inputs
 (deserialize_torch_artifact falls back to weights_only=False), tensors with `use_pickle`, `custom_obj_*` and
 `opaque_obj_*` constants, the .pt files of older layouts, libraries under data/aotinductor, `guards_code`
-(exec), `expr_str` (sympy's eval), and every name, because the graph becomes Python source. So the archive
-that torch gets is our own: weights, constants, and a graph in which each of these is left out or harmless.
-"""
+(exec), `expr_str` (sympy's eval), and every name, because the graph becomes Python source. Therefore torch
+gets an archive that we write: weights, constants, and a graph in which each of these parts is removed or
+harmless."""
 
 import io
 import json
@@ -42,9 +42,9 @@ _AGAIN = (
 
 
 def read_program(source: ProgramSource, folder: Path) -> Trained:
-    """The recorded program as a module whose weights can change and whose layers cannot.
+    """Return the program as a module whose weights can change and whose layers cannot.
 
-    Raises InvalidSource, before anything in the file could run."""
+    Raises InvalidSource before anything in the file can run."""
     path = folder / source.program
     content = read_file(path, "program")
     members = _check(str(path), _unzip(str(path), content))
@@ -60,7 +60,7 @@ def read_program(source: ProgramSource, folder: Path) -> Trained:
 
 
 def _unzip(name: str, content: bytes) -> dict[str, bytes]:
-    """Every file in the archive, by its name below the archive's own folder."""
+    """Return every file in the archive, by its name below the archive's own folder."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
@@ -69,23 +69,25 @@ def _unzip(name: str, content: bytes) -> dict[str, bytes]:
                 raise InvalidSource(f"{name} claims {claimed} bytes unpacked; at most {MAX_BYTES} are read")
             return {info.filename.partition("/")[2]: archive.read(info) for info in infos}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise InvalidSource(f"{name} is no whole torch.export program: {error}; {_AGAIN}") from None
+        raise InvalidSource(f"{name} is not a complete torch.export program: {error}; {_AGAIN}") from None
 
 
 def _check(name: str, members: dict[str, bytes]) -> dict[str, bytes]:
-    """The members that may be loaded. Raises InvalidSource for one that could run code, by its name."""
+    """Return the members that may be loaded. Raises InvalidSource for one that could run code, by its
+    name."""
     unknown = [member for member in members if not re.fullmatch("|".join(_KNOWN), member)]
     if unknown:
         raise InvalidSource(
-            f"{name} holds {', '.join(sorted(unknown)[:5])}; a program is weights, tensors and one graph, "
-            f"and what else is in it is not opened: {_AGAIN}"
+            f"{name} holds {', '.join(sorted(unknown)[:5])}; a program contains only weights, tensors and "
+            "one graph, "
+            f"and other content is not opened: {_AGAIN}"
         )
     try:
         graph = json.loads(members[_GRAPH])
         for config in _CONFIGS:
             _refuse_pickles(name, json.loads(members[config]))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InvalidSource(f"{name} is no torch.export program: {error!r}; {_AGAIN}") from None
+        raise InvalidSource(f"{name} is not a torch.export program: {error!r}; {_AGAIN}") from None
     if members.get(_SAMPLES):
         load_plain(f"{name}/{_SAMPLES}", members[_SAMPLES])
     return members | {_GRAPH: json.dumps(check_graph(name, graph)).encode(), _SAMPLES: b""}
@@ -113,7 +115,7 @@ def _load(name: str, members: dict[str, bytes]) -> torch.nn.Module:
         reason = f"{type(error).__name__}: {reason_of(error)}"
         raise InvalidSource(f"{name} does not load: {reason}; {_AGAIN}") from None
     _refuse_fixed_batch(name, program)
-    # A recorded program has no modes; torch makes both calls raise, where steps only mean to be sure.
+    # A recorded program has no modes, and torch makes both calls raise; steps call them only as a precaution.
     for method in ("train", "eval"):
         module.__dict__.pop(method, None)
     return module.eval()

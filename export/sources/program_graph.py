@@ -1,4 +1,4 @@
-"""Program graph: what may stand in the graph of a torch.export program, since torch makes Python of it."""
+"""Checks the graph of a torch.export program, because torch turns it into Python code."""
 
 import ast
 import json
@@ -8,13 +8,13 @@ from typing import Any
 
 from export.errors import InvalidSource
 
-# Of the aten operators, these touch files.
+# Some aten operators access files.
 _OPERATOR = re.compile(
     r"torch\.ops\.aten\.(?!from_file|save|load)\w+\.\w+|_operator\.\w+|math\.\w+|torch\.(sym_\w+|_sym_\w+)"
 )
 _NAME = re.compile(r"[\w.+:-]*")
 _CONTAINERS = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
-# What sympy may call when it reads the expression of a size.
+# Functions that sympy may call when it reads the expression of a size.
 _FUNCTIONS = re.compile(
     "Symbol|Integer|Float|Rational|Add|Mul|Pow|Max|Min|Abs|And|Or|Not|floor|ceiling|Mod|FloorDiv|CeilDiv|CleanDiv"
     "|ModularIndexing|Where|PythonMod|CeilToInt|FloorToInt|PowByNatural|FloatPow|FloatTrueDiv|IntTrueDiv"
@@ -25,8 +25,10 @@ _EXPRESSION = (ast.Expression, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Name, as
 
 
 def check_graph(name: str, graph: Any) -> Any:
-    """The graph without its notes and guards, which torch would execute. Raises InvalidSource for anything
-    in it that is neither a plain name nor a standard operator, and for one recorded in training mode."""
+    """Return the graph without its notes and guards, which torch would execute.
+
+    Raises InvalidSource for anything in it that is neither a plain name nor a standard operator, and for a
+    graph recorded in training mode."""
     for node in _nodes(graph):
         node["metadata"] = {}
         for item in node.get("inputs", []):
@@ -47,7 +49,7 @@ def check_graph(name: str, graph: Any) -> Any:
 
 
 def _nodes(value: Any) -> Iterator[dict[str, Any]]:
-    """Every node, those of nested graphs too."""
+    """Return every node, including those of nested graphs."""
     if isinstance(value, dict):
         if "target" in value and "metadata" in value:
             yield value
@@ -59,7 +61,7 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
 
 
 def _strings(key: str, value: Any) -> Iterator[tuple[str, str]]:
-    """Every string in the graph, with the key it stands under; keys themselves under ""."""
+    """Return every string in the graph with its key; the keys themselves under ""."""
     if isinstance(value, str):
         yield key, value
     elif isinstance(value, dict):

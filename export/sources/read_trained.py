@@ -1,4 +1,4 @@
-"""Read: the trained model that a recipe names, from whatever kind of source."""
+"""Reads the trained model that a recipe names, from any kind of source."""
 
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from serve.bundles.figures import Task
 
 
 def read_trained(source: Source, folder: Path, task: Task) -> Trained:
-    """The model that `source` names, seen from the recipe's `folder`. Raises InvalidSource, before any code
-    of the file itself could run."""
+    """Read the model that `source` names, relative to the recipe's `folder`. Raises InvalidSource before any
+    code in the file can run."""
     match source:
         case FactorySource():
             return read_factory(source, folder, task)

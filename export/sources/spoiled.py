@@ -1,6 +1,7 @@
-"""Spoiled: weights that hold NaN, where a graph computes with them: a training diverged.
+"""Finds NaN weights that a graph computes with, which a diverged training leaves.
 
-Elsewhere NaN is legitimate: it marks what is missing. So is infinity everywhere: masks are made of it."""
+Elsewhere NaN is valid, because it marks missing values. Infinity is valid everywhere, because masks use
+it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -13,7 +14,7 @@ _COMPUTING = {
     *("BatchNormalization", "InstanceNormalization", "LayerNormalization", "GroupNormalization"),
 }
 _FLOATS = (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16)
-# What they make of NaN is NaN, in another place.
+# Operators that pass NaN on to another place.
 _PASSING = {
     *("Identity", "Transpose", "Reshape", "Cast", "Squeeze", "Unsqueeze", "Slice", "Split", "Concat"),
     *("Gather", "Add", "Sub", "Mul", "Div", "Neg"),
@@ -21,9 +22,10 @@ _PASSING = {
 
 
 def find_spoiled(graph: Any, outer: Mapping[str, str] | None = None) -> tuple[str, str] | None:
-    """The first constant with NaN that the graph, or one inside it, computes with, and the node that does,
-    such as ("w", "MatMul 'head'"); None: there is none. `outer`: values of the graphs around it that hold
-    NaN, each with the constant that it comes from."""
+    """Return the first constant with NaN that the graph or an inner graph computes with, and the node, such
+    as ("w", "MatMul 'head'"); None if there is none.
+
+    `outer` maps values of the outer graphs that hold NaN to their constants."""
     spoiled = {**(outer or {}), **{item.name: item.name for item in graph.initializer if _holds_nan(item)}}
     for node in graph.node:
         found = next((spoiled[name] for name in node.input if name in spoiled), None)

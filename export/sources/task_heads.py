@@ -1,4 +1,4 @@
-"""Heads: what makes one tensor per task of what a transformer returns."""
+"""Adds the head that turns a transformer's result into one tensor for the task."""
 
 import json
 from dataclasses import dataclass
@@ -10,22 +10,22 @@ import torch
 from export.errors import InvalidSource
 from serve.bundles.figures import Task
 
-_FIX = "take a model with one pooling and at most a normalisation after it"
+_FIX = "use a model with one pooling, optionally followed by a normalisation"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pooling:
-    """How a sentence embedding is made of its tokens."""
+    """How a sentence embedding is computed from its tokens."""
 
-    # The first token's alone, or the mean of all.
+    # Use only the first token instead of the mean of all.
     first_token: bool = False
-    # To length 1.
+    # Scale to length 1.
     normalize: bool = True
 
     @classmethod
     def read(cls, home: Path) -> "Pooling":
-        """What sentence-transformers wrote beside the model: modules.json and the pooling's config.json; by
-        default the mean, normalised. Raises InvalidSource for a way that is unknown here."""
+        """Read modules.json and the pooling's config.json of sentence-transformers; the default is the
+        normalised mean. Raises InvalidSource for unsupported poolings."""
         normalize, place = True, "1_Pooling"
         if (home / "modules.json").is_file():
             modules = _read(home / "modules.json")
@@ -44,7 +44,7 @@ class Pooling:
         modes = [str(config["pooling_mode"])] if "pooling_mode" in config else modes
         if modes not in (["mean_tokens"], ["mean"], ["cls_token"], ["cls"]):
             raise InvalidSource(
-                f"{path} pools by {', '.join(modes) or 'nothing'}; mean and cls are known: {_FIX}"
+                f"{path} pools by {', '.join(modes) or 'nothing'}; mean and cls are supported: {_FIX}"
             )
         return cls(first_token=modes[0].startswith("cls"), normalize=normalize)
 
@@ -61,7 +61,7 @@ class Scores(TaskHead):
     """Scores per class: [batch, classes], or [batch, tokens, classes]."""
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """The logits."""
+        """Return the logits."""
         logits: torch.Tensor = self.transformer(input_ids=input_ids, attention_mask=attention_mask).logits
         return logits
 
@@ -74,7 +74,7 @@ class Embedding(TaskHead):
         self.pooling = pooling
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """The pooled tokens; padding does not count."""
+        """Return the pooled tokens without the padding."""
         output = self.transformer(input_ids=input_ids, attention_mask=attention_mask)
         tokens: torch.Tensor = output.last_hidden_state
         if self.pooling.first_token:
@@ -86,10 +86,10 @@ class Embedding(TaskHead):
 
 
 def wrap(transformer: Any, task: Task, pooling: Pooling | None) -> TaskHead:
-    """transformers' own module as one that answers `task`. Raises InvalidSource when it cannot."""
+    """Wrap transformers' module so that it answers `task`. Raises InvalidSource if that is not possible."""
     if pooling is not None:
         if hasattr(transformer, "pooler"):
-            # It is computed beside the tokens, and no embedding uses it.
+            # The pooler is not used by embeddings.
             transformer.pooler = None
         return Embedding(transformer, pooling).eval()
     config = transformer.config
@@ -105,4 +105,4 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except ValueError as error:
-        raise InvalidSource(f"{path} is no JSON: {error}; save the model again") from None
+        raise InvalidSource(f"{path} is not JSON: {error}; save the model again") from None

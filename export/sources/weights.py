@@ -1,4 +1,4 @@
-"""Weights: tensors by name, read from a file without running anything in it."""
+"""Reads named tensors from a file without running anything in it."""
 
 import io
 import re
@@ -18,13 +18,14 @@ _AS_SAFETENSORS = "save it again with safetensors.torch.save_model(model, 'model
 
 
 def read_weights(name: str, content: bytes) -> State:
-    """The tensors in a checkpoint: safetensors, or a state_dict as plain weights. Raises InvalidSource."""
+    """Return the tensors of a checkpoint: safetensors, or a state_dict of plain weights. Raises
+    InvalidSource."""
     suffix = Path(name).suffix
     if suffix == ".safetensors":
         try:
             return safetensors.torch.load(content)
         except safetensors.SafetensorError as error:
-            raise InvalidSource(f"{name} is no safetensors file: {error}; {_AS_SAFETENSORS}") from None
+            raise InvalidSource(f"{name} is not a safetensors file: {error}; {_AS_SAFETENSORS}") from None
     if suffix not in (".pt", ".pth", ".bin"):
         raise InvalidSource(
             f"{name}: a checkpoint ends in .safetensors, .pt, .pth or .bin; {_AS_SAFETENSORS}"
@@ -37,10 +38,10 @@ def read_weights(name: str, content: bytes) -> State:
 
 
 def load_plain(name: str, content: bytes) -> object:
-    """What torch.save wrote, as long as it is plain data. Raises InvalidSource, which lists by name what
-    it would have called, and calls nothing."""
+    """Read plain data written by torch.save. Raises InvalidSource, which names the functions that the file
+    would have called; none is called."""
     with warnings.catch_warnings():
-        # About the protocol of a pickle that it refuses all the same.
+        # A warning about the protocol of a pickle that is refused anyway.
         warnings.simplefilter("ignore", UserWarning)
         try:
             loaded: object = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -62,8 +63,8 @@ def _find_globals(content: bytes, message: str) -> list[str]:
 
 
 def complete_shared(expected: State, came: State) -> State:
-    """The weights that came, with those that the model shares under several names under all of them: of
-    these safetensors' own `save_model` keeps one."""
+    """Return the weights, with those that the model shares under several names under all of them;
+    safetensors' `save_model` keeps only one."""
     places = {_place(expected[key]): tensor for key, tensor in came.items() if key in expected}
     shared = {
         key: places[_place(tensor)]
@@ -74,12 +75,12 @@ def complete_shared(expected: State, came: State) -> State:
 
 
 def _place(tensor: torch.Tensor) -> tuple[int, ...]:
-    """Where the tensor lies, and how; of one without elements nowhere else."""
+    """Return where the tensor's memory is; a tensor without elements shares none."""
     return (tensor.data_ptr() or id(tensor), tensor.storage_offset(), *tensor.shape, *tensor.stride())
 
 
 def refuse_misfit(name: str, model: str, expected: State, came: State) -> None:
-    """Raise InvalidSource unless the weights that came are exactly those that the model expects."""
+    """Raise InvalidSource unless the weights are exactly those that the model expects."""
     faults = [f"missing {key}" for key in expected if key not in came]
     faults += [f"unexpected {key}" for key in came if key not in expected]
     for key in expected:
@@ -94,13 +95,13 @@ def refuse_misfit(name: str, model: str, expected: State, came: State) -> None:
 
 
 def refuse_nan(name: str, state: State, model: torch.nn.Module) -> None:
-    """Raise InvalidSource when a tensor of the model's state holds NaN, or a parameter infinity: a buffer
-    may, as the -inf of a causal mask."""
+    """Raise InvalidSource if a tensor of the model's state holds NaN, or a parameter infinity; a buffer may,
+    for example the -inf of a causal mask."""
     parameters = {key for key, _ in model.named_parameters(remove_duplicate=False)}
     for key, tensor in state.items():
         lost = ~torch.isfinite(tensor) if key in parameters else torch.isnan(tensor)
         if bool(lost.any()):
             raise InvalidSource(
-                f"{name}: {key} holds NaN or infinite weights; such a model answers nothing: "
-                "take a checkpoint from before the training diverged"
+                f"{name}: {key} holds NaN or infinite weights, so the answers are invalid: "
+                "use a checkpoint from before the training diverged"
             )

@@ -1,1 +1,1 @@
-"""What a recipe can do to a model: one verb a file."""
+"""The steps of a recipe, with one module per step."""

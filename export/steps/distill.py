@@ -1,4 +1,4 @@
-"""Distill: train a model, or a student of its own, to answer like the baseline."""
+"""Trains a model, or a separate student, to answer like the baseline."""
 
 from dataclasses import replace
 
@@ -18,13 +18,13 @@ from export.training.train import train
 from export.training.trainer import Goal
 from serve.engine.meaning import find_change
 
-# Of the search split, on which a student shows what its answers look like.
+# Rows of the search split on which the student's outputs are inspected.
 _ROWS = 32
 
 
 def distill(made: Made, settings: Distill, context: Context) -> Made:
-    """The model, or the step's student in its place, trained to answer like the baseline. Raises StepFailed,
-    or InvalidData when there is nothing to train on."""
+    """Train the model, or the step's student in its place, to answer like the baseline. Raises StepFailed, or
+    InvalidData if there are no rows to train on."""
     seed_everything(context.seed)
     if settings.student is not None:
         made = _enrol(made, settings.student, context)
@@ -37,15 +37,15 @@ def distill(made: Made, settings: Distill, context: Context) -> Made:
 
 
 def _enrol(made: Made, student: Student, context: Context) -> Made:
-    """The student instead of the model: what was done to that one's structure and zeros is gone with it."""
+    """Replace the model by the student, without the structural changes and zeros of the earlier model."""
     surgery: Note = {"kind": "student", "student": student.model_dump(mode="json")}
     module = make_student(student, context.trained)
     return Made(module=module, surgery=(surgery,), notes=made.notes)
 
 
 def _refuse_other_shape(made: Made, context: Context) -> None:
-    """Raise StepFailed where the student answers in another shape than the baseline, or in another form that
-    no training changes, such as logits instead of shares."""
+    """Raise StepFailed if the student's answers have another shape than the baseline's, or another form that
+    no training changes, such as logits instead of probabilities."""
     search = context.data.search
     rows: Rows = np.arange(min(len(search), _ROWS), dtype=np.int64)
     answer = forward(made.module.eval(), to_tensors(search.take(rows)))[0].detach().numpy()
@@ -61,14 +61,14 @@ def _refuse_other_shape(made: Made, context: Context) -> None:
         )
     meaning = read_baseline(context, taught, search)
     if meaning.form == "chances":
-        # A student may yet learn to stay within 0..1.
+        # A student may still learn to stay within 0..1.
         return
     wanted = taught[rows] if answer.ndim < 3 else taught[rows][:, : answer.shape[1]]
     change = find_change("first output", meaning, wanted, answer, real=False)
     if change is not None:
         raise StepFailed(
-            f"{change} (here the student's, before training): who reads the one would misread the other; let "
-            "the student end as the baseline ends, such as in a softmax"
+            f"{change} (here the student's, before training): clients of one would misread the other; "
+            "end the student as the baseline ends, for example in a softmax"
         )
 
 

@@ -1,4 +1,4 @@
-"""Drop layers: keep only some of a stack of equal layers."""
+"""Keeps only some layers of a stack of equal layers."""
 
 from dataclasses import replace
 
@@ -18,14 +18,14 @@ from export.training.answers import module_answers
 from export.training.scores import distance, read_baseline
 from export.training.teacher import teacher_answers
 
-# On which it is proven that nothing else changes.
+# Number of rows on which the result is proven.
 _ROWS = 4
-_ADVICE = "its layers do not fit onto each other; name another `stack`, or drop the step"
+_ADVICE = "its layers do not fit together; name another `stack`, or remove the step"
 
 
 def drop_layers(made: Made, settings: DropLayers, context: Context) -> Made:
-    """`made` with `settings.keep` layers of its stack, changed in place. Raises StepFailed when there is no
-    such stack, nothing to drop, or what is left does not fit together."""
+    """Return `made` with `settings.keep` layers of its stack, changed in place. Raises StepFailed if there is
+    no such stack, nothing to drop, or the remaining layers do not fit together."""
     module = made.module.eval()
     name, stack = find_stack(module, settings.stack)
     layers = len(stack)
@@ -53,7 +53,7 @@ def drop_layers(made: Made, settings: DropLayers, context: Context) -> Made:
     return replace(
         made,
         surgery=(*made.surgery, {"kind": "drop_layers", "stack": name, "kept": numbers}),
-        # Layers behind a dropped one have another number now.
+        # Layers after a dropped one have new numbers.
         pruned=frozenset(path for path, value in module.named_parameters() if id(value) in pruned),
         notes=(*made.notes, note),
     )
@@ -68,15 +68,15 @@ def _require_bypass(reference: Reference, module: torch.nn.Module, name: str, ke
 
 
 def _spread_evenly(layers: int, keep: int) -> list[int]:
-    """The first, the last, and the others as far apart as can be; the first alone where only one stays."""
+    """Return the first, the last, and evenly spaced others; only the first if one is kept."""
     return [round(place * (layers - 1) / max(keep - 1, 1)) for place in range(keep)]
 
 
 def _keep_important(
     module: torch.nn.Module, name: str, keep: int, context: Context
 ) -> tuple[list[int], JsonValue]:
-    """The layers left after dropping, one at a time, the one without which the answers to the calibration
-    split change least; and what was measured: per turn each layer's change."""
+    """Drop, one at a time, the layer without which the answers to the calibration split change least. Returns
+    the remaining layers and each layer's change per turn."""
     kept = list(range(len(find_stack(module, name)[1])))
     turns: list[JsonValue] = []
     while len(kept) > keep:
@@ -88,9 +88,9 @@ def _keep_important(
 
 
 def _measure(module: torch.nn.Module, name: str, kept: list[int], context: Context) -> float:
-    """How far the answers with these layers are from the baseline's: the divergence KL(baseline || model) in
-    nats, 1 - cosine of embeddings, the squared difference of numbers over their variance; the mean over rows
-    or tokens."""
+    """Return the mean distance of the answers with these layers from the baseline's, over rows or tokens:
+    KL(baseline || model) in nats, 1 - cosine of embeddings, or the squared difference of numbers over their
+    variance."""
     trial = duplicate(module)
     keep_layers(trial, name, kept)
     split = context.data.calibration

@@ -1,4 +1,4 @@
-"""Finetune: train on the labels; and recover, which takes the baseline's answers where there are none."""
+"""Trains on the labels; `recover` uses the baseline's answers if there are no labels."""
 
 from dataclasses import replace
 
@@ -9,15 +9,15 @@ from export.training.train import learn_labels, train
 
 
 def finetune(made: Made, settings: Training, context: Context) -> Made:
-    """The model, trained in place on the labels. Raises StepFailed, or InvalidData when there are none."""
+    """Train the model in place on the labels. Raises StepFailed, or InvalidData without labels."""
     note = train(made, learn_labels(context.data), settings, context)
     return replace(made, notes=(*made.notes, {"step": "finetune", **note}))
 
 
 def recover(made: Made, settings: Training, context: Context) -> Made:
-    """The model, trained in place on the labels, or to answer like the baseline where there are none."""
+    """Train the model in place on the labels, or to answer like the baseline if there are none."""
     left = sum(int(value.count_nonzero()) for value in made.module.parameters())
-    # A step may recover several times, each time from fewer weights.
+    # A step may recover several times, each time with fewer weights.
     context = replace(context, logs=context.logs / f"recover-{left}")
     if all(
         split is not None and split.labels is not None for split in (context.data.train, context.data.search)

@@ -1,7 +1,8 @@
-"""Fuse: several operators in one, saved in the file, for every machine.
+"""Fuses operators in the file, so that the result is the same on every machine.
 
-Only what is faster, and leaves products for a quantization that follows: onnxruntime's own Attention hides
-them, and its SkipLayerNormalization is slow. What else it fuses it does by itself when it loads the file."""
+It fuses only what becomes faster and leaves products for a later quantization: onnxruntime's own Attention
+hides them, and its SkipLayerNormalization is slow. onnxruntime does its other fusions when it loads the
+file."""
 
 import tempfile
 from dataclasses import replace
@@ -22,8 +23,8 @@ from export.step import Fuse
 
 
 def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
-    """The graph with fewer operators that answers the same. Raises StepFailed when nothing was fused, less
-    than `expect` asks for, or the answers changed."""
+    """Return an equivalent graph with fewer operators. Raises StepFailed if nothing was fused, fewer
+    operators than `expect` demands, or the answers changed."""
     single = to_single(exported.graph, context.data.calibration)
     before = onnx.load_from_string(single)
     after, attentions = fuse_attention(_optimize(single))
@@ -33,12 +34,12 @@ def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
     if not attentions and not unskipped and sum(new.values()) >= sum(old.values()):
         raise StepFailed(
             f"fusing changed nothing: the graph's operators, {_list(old)}, have no fused form here; "
-            "drop the step: onnxruntime does the rest when it loads the file"
+            "remove the step: onnxruntime does its own fusions when it loads the file"
         )
     for name, least in settings.expect.items():
         if new.get(name, 0) < least:
             raise StepFailed(
-                f"`expect` asks for at least {least} {name}, and there are {new.get(name, 0)} among "
+                f"`expect` requires at least {least} {name}, but there are {new.get(name, 0)} among "
                 f"{_list(new)}: lower `expect`, or export the model so that it fits (for Attention: heads "
                 "written out in operators, attn_implementation eager)"
             )
@@ -56,7 +57,7 @@ def fuse(exported: Exported, settings: Fuse, context: Context) -> Exported:
 
 
 def _optimize(graph: bytes) -> Any:
-    """Constants folded, and what comes to the same taken together, in standard operators."""
+    """Fold constants and merge equal computations, in standard operators."""
     with tempfile.TemporaryDirectory(prefix="counterweight-") as name:
         path = Path(name) / "optimized.onnx"
         options = onnxruntime.SessionOptions()

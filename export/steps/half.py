@@ -1,4 +1,5 @@
-"""Half: 16-bit floats inside, 32-bit ones on the wire, for providers that compute faster with them."""
+"""Converts a graph to 16-bit floats with 32-bit inputs and outputs, for providers that compute faster in
+them."""
 
 from dataclasses import replace
 from typing import Any
@@ -22,18 +23,19 @@ from export.step import Half
 
 _LARGEST = 65504
 _OVERFLOW_ROWS = 8
-# Between integers and floats: of 32 bits, where the kernels that join them are.
+# Operators between integers and floats, which stay in 32 bits because their kernels need it.
 _INTEGERS = (
     *("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear"),
     *("MatMulIntegerToFloat", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"),
 )
-# Masks say "never" with the least float, for which the converter takes -10000.
+# Masks use the lowest float, which the converter replaces by -10000.
 _NEVER = 1e37
 
 
 def half(exported: Exported, settings: Half, context: Context) -> Exported:
-    """The graph with 16-bit weights and activations, and the same inputs and outputs as before. Raises
-    StepFailed when no weight changed, or the range of 16 bits is too small for the model."""
+    """Return the graph with 16-bit weights and activations, and unchanged inputs and outputs.
+
+    Raises StepFailed if no weight changed, or the range of 16 bits is too small for the model."""
     before = hoist(onnx.load_from_string(exported.graph))
     _refuse_overflow(before, context.data.calibration)
     converted = _convert(type(before).FromString(before.SerializeToString()))
@@ -41,7 +43,7 @@ def half(exported: Exported, settings: Half, context: Context) -> Exported:
     if count == count_numbers(before.graph, onnx.TensorProto.FLOAT16):
         raise StepFailed(
             "half changed no weight: the graph has none in 32-bit floats that an operator could take in 16; "
-            "drop the step"
+            "remove the step"
         )
     require_same_interface(before, converted)
     graph = clean(converted)
@@ -57,12 +59,12 @@ def half(exported: Exported, settings: Half, context: Context) -> Exported:
 
 
 def _convert(model: Any) -> Any:
-    """The model in 16 bits. Raises StepFailed where onnxruntime's tool cannot make one."""
+    """Convert the model to 16 bits. Raises StepFailed if onnxruntime's tool fails."""
     try:
         made = convert_float_to_float16(
             name_apart(model), keep_io_types=True, op_block_list=[*DEFAULT_OP_BLOCK_LIST, *_INTEGERS]
         )
-        # It puts the casts of inputs behind the nodes that read them.
+        # The tool puts the casts of inputs after the nodes that read them.
         made = _part(sort(made))
         onnx.checker.check_model(made, full_check=True)
     except Exception as error:  # its assertions, and what onnx says of what it made
@@ -112,7 +114,8 @@ def _holds_graph(node: Any) -> bool:
 
 
 def _refuse_overflow(model: Any, split: Split) -> None:
-    """A processor computes in 32 bits between casts, so only the float graph shows what would overflow."""
+    """Raise StepFailed if a value exceeds the range of 16 bits. Only the float graph shows this, because a
+    CPU computes in 32 bits between casts."""
     typed = onnx.shape_inference.infer_shapes(model)
     known = {item.name: item.type.tensor_type.elem_type for item in typed.graph.value_info}
     made = [name for node in model.graph.node for name in node.output]
@@ -124,7 +127,7 @@ def _refuse_overflow(model: Any, split: Split) -> None:
         if largest > _LARGEST:
             raise StepFailed(
                 f"the tensor {name!r} reaches {largest:.4g} on calibration rows, and 16-bit floats end at "
-                f"{_LARGEST}: it would become infinite; drop the step"
+                f"{_LARGEST}, so it would become infinite; remove the step"
             )
 
 
@@ -133,5 +136,5 @@ def _prove_close(pairs: list[tuple[Any, Any]]) -> None:
         if not (share := largest_apart(new, old, coarse=True)) <= HALF_ROUNDING:
             raise StepFailed(
                 f"in 16-bit floats the answers are up to {share:.2g} of a value away from those before, on "
-                f"calibration rows; at most {HALF_ROUNDING:g} can be rounding: drop the step"
+                f"calibration rows; at most {HALF_ROUNDING:g} can be rounding: remove the step"
             )

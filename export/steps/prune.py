@@ -1,4 +1,4 @@
-"""Prune: single weights become zero, whole channels or heads leave the graph."""
+"""Prunes a model: sets single weights to zero, or removes whole channels or heads."""
 
 from dataclasses import replace
 
@@ -14,17 +14,19 @@ from export.step import Prune
 from export.steps.finetune import recover
 
 _ADVICE = (
-    "such an architecture cannot lose these channels; name what can in `layers`, or what cannot in `keep`"
+    "this architecture cannot lose these channels; select others in `layers`, or exclude these in `keep`"
 )
-# What a layer calls the number of its channels or heads.
+# The attributes with a layer's number of channels or heads.
 _WIDTHS = {"channels": ("out_channels", "out_features"), "heads": ("num_attention_heads",)}
-# As close to the share of multiply-adds that was asked for as a note need not mention.
+# Differences from the requested share of multiply-adds below this are not noted.
 _NEAR = 0.02
 
 
 def prune(made: Made, settings: Prune, context: Context) -> Made:
-    """`made` without its least important weights, channels or heads, changed in place; in rounds, with
-    recovery in between. Raises StepFailed when nothing goes, or the model no longer answers as it must."""
+    """Remove the least important weights, channels or heads of `made` in place, in rounds with recovery in
+    between.
+
+    Raises StepFailed if nothing is removed, or the model no longer answers as it must."""
     example = example_of(context.data.calibration)
     shapes = output_shapes(made.module.eval(), example)
     before = _describe_size(made.module, settings, context)
@@ -51,7 +53,7 @@ def prune(made: Made, settings: Prune, context: Context) -> Made:
 
 
 def _describe_size(module: torch.nn.Module, settings: Prune, context: Context) -> dict[str, int]:
-    """What a row costs, how many parameters there are, and how wide each layer is."""
+    """Return the cost of a row, the number of parameters, and the width of each layer."""
     size = {
         "multiply_adds": count_multiply_adds(module, context.data.calibration),
         "parameters": sum(value.numel() for value in module.parameters()),
@@ -64,7 +66,7 @@ def _describe_size(module: torch.nn.Module, settings: Prune, context: Context) -
 
 
 def _compare(before: dict[str, int], after: dict[str, int]) -> Note:
-    """Before and after of the totals, and of every layer that changed."""
+    """Return before and after of the totals, and of every layer that changed."""
     pairs: Note = {name: [before[name], after[name]] for name in before}
     layers = {name: pair for name, pair in pairs.items() if "." in name and before[name] != after[name]}
     totals = {name: pair for name, pair in pairs.items() if "." not in name}
@@ -72,7 +74,7 @@ def _compare(before: dict[str, int], after: dict[str, int]) -> Note:
 
 
 def _describe_target(settings: Prune, note: Note) -> Note:
-    """The share of multiply-adds that was asked for and the one that is left, where they differ."""
+    """Return the requested and the remaining share of multiply-adds, if they differ."""
     cost = note["multiply_adds"]
     assert isinstance(cost, list), "_compare made it"
     before, after = (float(str(value)) for value in cost)
@@ -80,5 +82,7 @@ def _describe_target(settings: Prune, note: Note) -> Note:
         return {}
     target: Note = {"asked_share": settings.multiply_adds, "left_share": after / before}
     if settings.multiply_adds - after / before > _NEAR:
-        target["nearest"] = f"{settings.remove} leave whole: the next larger share is above the one asked for"
+        target["nearest"] = (
+            f"{settings.remove} are removed whole: the next larger share is above the requested one"
+        )
     return target

@@ -1,4 +1,4 @@
-"""Quantize: weights as integers, and computing with integers where that is faster."""
+"""Quantizes a graph: integer weights, and integer computation where that is faster."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
@@ -29,14 +29,15 @@ from export.rewrites.rewritten import measure_errors, prove_same, require_same_i
 from export.rewrites.single import to_single
 from export.step import Quantize
 
-# Of an output's size.
+# Maximum error relative to an output's size.
 _MOST_LOST = 0.5
 
 
 def quantize(exported: Exported, settings: Quantize, context: Context) -> Exported:
-    """The graph with the weights of its layers, or all it computes in them, as integers. Raises StepFailed
-    when nothing changed, a pattern fits nothing, the calibration rows are too few, an operator answers
-    otherwise than rounding explains, whatever is left in float, or little is left of an output."""
+    """Return the graph with quantized layers.
+
+    Raises StepFailed if nothing changed, a pattern matches nothing, there are too few calibration rows, an
+    operator's answer is wrong whatever stays in float, or little is left of an output."""
     model, levelled = _ready(exported.graph, settings, context)
     layers = _find(model, settings)
     kept = match_names(settings.keep_float, [name for layer in layers for name in layer.names], "layers")
@@ -51,7 +52,7 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
     if untrue := find_untrue(plan, chosen, context.data.calibration):
         paths = {layer.node: layer.path for layer in layers}
         note |= {"left_float": {paths.get(name, name): reason for name, reason in untrue.items()}}
-        reasons |= dict.fromkeys(untrue, "its integers answer otherwise than rounding explains")
+        reasons |= dict.fromkeys(untrue, "its quantized answers differ by more than rounding explains")
         reasons |= plan.endless
         chosen = [layer for layer in chosen if layer.node not in untrue]
     if settings.faithful is not None:
@@ -65,9 +66,9 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
     if unskipped := unskip(quantized):
         note |= {"unskipped": unskipped}
     graph = clean(quantized)
-    # On rows that set no range: on those that did, none is cut off.
+    # Measured on rows that did not set the ranges, since none of those would be clipped.
     errors = measure_errors(exported.graph, graph, context.data.search)
-    # Other ways than minmax cut values off because the recipe wants it; what that costs is for the floor.
+    # Methods other than minmax clip values on purpose; the floor judges what that costs.
     if settings.calibrate == "minmax":
         _require_likeness(errors)
     note["output_error"] = {name: round(error, 6) for name, error in errors.items()}
@@ -75,12 +76,12 @@ def quantize(exported: Exported, settings: Quantize, context: Context) -> Export
 
 
 def _require_likeness(errors: Mapping[str, float]) -> None:
-    """Raise StepFailed when little is left of an output."""
+    """Raise StepFailed if little is left of an output."""
     for name, error in errors.items():
         if error > _MOST_LOST:
             raise StepFailed(
                 f"the output {name!r} is off by {error:.0%} of its own size on search rows "
-                f"(root mean square), and more than {_MOST_LOST:.0%} is another model; keep layers in float "
+                f"(root mean square); at most {_MOST_LOST:.0%} is allowed; keep layers in float "
                 "(`keep_float`), use another method, or give rows on which the output is not near 0"
             )
 
@@ -88,7 +89,7 @@ def _require_likeness(errors: Mapping[str, float]) -> None:
 def _find_sensitive(
     plan: TrialPlan, layers: list[Layer], left: Collection[str], graph: bytes, context: Context
 ) -> SensitiveLayers:
-    """Which of the layers stay in float so that the answers are as faithful as the recipe asks."""
+    """Return the layers that must stay in float to reach the recipe's `faithful`."""
 
     def make(kept: Collection[Layer]) -> bytes:
         model = plan.make([layer for layer in layers if layer not in kept], left)
@@ -101,13 +102,13 @@ def _find_sensitive(
 
 
 def _ready(graph: bytes, settings: Quantize, context: Context) -> tuple[Any, Note]:
-    """The float model in which layers are chosen, and what was done to it before."""
+    """Return the float model in which layers are selected, and a note of what was done to it."""
     single = to_single(graph, context.data.calibration)
     model = prepare(single)
     if joined := find_layers(model, ("Attention",)):
         raise StepFailed(
-            f"{len(joined)} Attention operators of onnxruntime's, such as {joined[0].node!r}, hold weights "
-            "that no method here reaches; start from the file as it was before onnxruntime's optimizer"
+            f"{len(joined)} Attention operators of onnxruntime's, such as {joined[0].node!r}, have weights "
+            "that cannot be quantized; start from the file before onnxruntime's optimizer"
         )
     if settings.method == "static":
         static.require_opset(model)
@@ -137,18 +138,18 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
         return layers
     looked_up = find_layers(model, tables.OPERATORS)
     if not looked_up:
-        raise StepFailed(f"`embeddings: true` {tables.explain_none(model)}; leave `embeddings` out")
+        raise StepFailed(f"`embeddings: true` {tables.explain_none(model)}; remove `embeddings`")
     return (*layers, *looked_up)
 
 
 def _other_methods(model: Any) -> str:
     names = [method for method, operators in OPERATORS.items() if find_layers(model, operators)]
     found = " and ".join(f"`method: {name}`" for name in names)
-    return f"use {found}, or drop the step" if found else "drop the step"
+    return f"use {found}, or remove the step" if found else "drop the step"
 
 
 def _plan(model: Any, layers: list[Layer], settings: Quantize, context: Context) -> tuple[TrialPlan, Note]:
-    """How any of the layers are quantized, calibrated once for all of them, and what to note of it."""
+    """Return how to quantize any of the layers, calibrated once for all of them, and the note on it."""
     note: Note = {"step": "quantize", "method": settings.method}
     ranges: Mapping[str, tuple[float, float]] = {}
     others: set[str] = set()

@@ -1,4 +1,5 @@
-"""Dropout, switched off: who learns from a teacher has no labels to learn by heart; noise only slows it."""
+"""Switches dropout off, since a student that learns from a teacher's answers cannot overfit labels, and noise
+slows it down."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 @contextmanager
 def no_dropout(module: torch.nn.Module) -> Iterator[None]:
-    """Inside, nothing in `module` is dropped, in training mode either."""
+    """Disable dropout in `module` while the context lasts, in training mode, too."""
     before: list[tuple[torch.nn.Module, str, float]] = []
     for part in module.modules():
-        # Probabilities and not modes: attention reads the one of its dropout and the mode of itself.
+        # Probabilities are changed instead of modes, because attention reads the probability of its dropout
+        # and its own mode.
         name = (
             "p" if isinstance(part, _DropoutNd) else "dropout" if isinstance(part, torch.nn.RNNBase) else ""
         )

@@ -1,4 +1,4 @@
-"""Layers: what passes between the layers of a network while it runs, and which layer resembles which."""
+"""Records the outputs of a network's layers while it runs, and pairs layers of student and teacher."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,25 +14,26 @@ from export.pruning.stack import find_stack
 
 @dataclass(frozen=True)
 class Seen:
-    """What the layers of a stack put out in one run, by their numbers."""
+    """Outputs of the layers of a stack in one run, by layer number."""
 
-    # [rows, ..., width]: channels come last.
+    # [rows, ..., width]: channels are last.
     hidden: dict[int, torch.Tensor] = field(default_factory=dict)
     # [rows, heads, tokens, tokens].
     attention: dict[int, torch.Tensor] = field(default_factory=dict)
 
 
 def layers_of(module: torch.nn.Module, surgery: Sequence[Note]) -> list[torch.nn.Module]:
-    """The equal layers that make the module deep. Raises StepFailed when there are none."""
+    """Return the stack of equal layers of the module. Raises StepFailed if there is none."""
     if drops := _drops(surgery):
-        # One layer may be all that is left, which is no stack any more.
+        # If only one layer is left, it no longer looks like a stack.
         return list(module.get_submodule(str(drops[-1]["stack"])).children())
     return list(find_stack(module, None)[1])
 
 
 def pair_layers(layers: int, teacher_layers: int, surgery: Sequence[Note]) -> list[int]:
-    """For each layer the teacher's that it is to resemble: where layers were dropped, the last of those that
-    it now has to stand for (what the next one is used to); or else evenly. For the last always the last."""
+    """Return the teacher's layer for each layer. If layers were dropped, it is the last of those that the
+    layer replaces, so that the next layer gets its usual input; otherwise layers are paired evenly. The last
+    is paired with the last."""
     kept = list(range(teacher_layers))
     for entry in _drops(surgery):
         assert isinstance(entry["kept"], list), "drop_layers writes numbers"
@@ -43,20 +44,20 @@ def pair_layers(layers: int, teacher_layers: int, surgery: Sequence[Note]) -> li
 
 
 def _drops(surgery: Sequence[Note]) -> list[Note]:
-    """What was dropped of the stack that was shortened last."""
+    """Return the layers dropped from the stack that was shortened last."""
     drops = [entry for entry in surgery if entry["kind"] == "drop_layers"]
     return [entry for entry in drops if entry["stack"] == drops[-1]["stack"]]
 
 
 @contextmanager
 def watch(layers: Sequence[torch.nn.Module]) -> Iterator[Seen]:
-    """Inside, what these layers put out is seen."""
+    """Record the outputs of these layers while the context lasts."""
     seen = Seen()
     hooks = []
     try:
         for number, layer in enumerate(layers):
             hooks.append(layer.register_forward_hook(_keep_hidden(seen, number)))
-            # Whatever module computes the attention: it gives its map second, and its callers pass it on.
+            # The module that computes attention returns its map second, and its callers pass it on.
             for part in layer.modules():
                 hooks.append(part.register_forward_hook(_keep_attention(seen, number)))
         yield seen
@@ -67,8 +68,10 @@ def watch(layers: Sequence[torch.nn.Module]) -> Iterator[Seen]:
 
 @contextmanager
 def eager_attention(*modules: torch.nn.Module) -> Iterator[None]:
-    """Inside, these transformers models compute their attention maps one by one, which the faster ways never
-    do. Raises StepFailed for another kind of model."""
+    """Make these transformers models compute explicit attention maps, which the faster implementations do
+    not.
+
+    Raises StepFailed for another kind of model."""
     models = [_find_transformers(module) for module in modules]
     before = [model.config._attn_implementation for model in models]
     try:
@@ -85,8 +88,8 @@ def _find_transformers(module: torch.nn.Module) -> Any:
         if hasattr(part, "set_attn_implementation"):
             return part
     raise StepFailed(
-        f"`match: attention` needs attention maps, which only models of transformers give; "
-        f"{type(module).__name__} holds none: match hidden instead"
+        f"`match: attention` needs attention maps, which only transformers models give; "
+        f"{type(module).__name__} has none: match hidden instead"
     )
 
 

@@ -1,30 +1,33 @@
-"""Losses: how far a student is from its labels or its teacher, as one number to make smaller."""
+"""Losses between a student and its labels or its teacher."""
 
 import torch
 from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax, normalize
 
 from export.data.labels import IGNORE
 
-# What sums to one but for rounding.
+# Tolerance for sums that should be one.
 _NEARLY = 1e-3
 
 
 def labels_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of scores [..., classes] and labels [...]; labels of -100 do not count. Scores may have
-    fewer tokens than the labels: batches are cut to their longest row."""
+    """Return the cross-entropy of scores [..., classes] and labels [...]; labels of -100 do not count.
+
+    Scores may have fewer tokens than the labels, because batches are cut to their longest row."""
     scores = as_logits(scores)
     if labels.ndim == 2:
         labels = labels[:, : scores.shape[1]]
     total = cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=IGNORE, reduction="sum")
-    # A batch may hold no label that counts.
+    # A batch may have no label that counts.
     return total / (labels != IGNORE).sum().clamp(min=1)
 
 
 def logits_loss(
     scores: torch.Tensor, teacher: torch.Tensor, temperature: float, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """KL(teacher || student) of scores [..., classes] softened by the temperature T, times T^2 so that its
-    gradient keeps its size; the mean over rows, or over the tokens [rows, tokens] where `mask` is not 0."""
+    """Return KL(teacher || student) of scores [..., classes], softened by the temperature T and multiplied by
+    T^2 so that gradients keep their size (Hinton et al., 2015).
+
+    The mean is over rows, or over the tokens [rows, tokens] whose `mask` is not 0."""
     student, wanted = (log_softmax(as_logits(side) / temperature, dim=-1) for side in (scores, teacher))
     each = kl_div(student, wanted, reduction="none", log_target=True).sum(-1)
     return temperature**2 * _mean(each, mask)
@@ -33,37 +36,41 @@ def logits_loss(
 def numbers_loss(
     numbers: torch.Tensor, teacher: torch.Tensor, spread: torch.Tensor, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The mean squared difference over the variance, of [rows, ..., places]; `spread` is the standard
-    deviation of each place, or of all. Tokens [rows, tokens] whose `mask` is 0 do not count."""
+    """Return the mean squared difference relative to the variance, of [rows, ..., places].
+
+    `spread` is the standard deviation of each place, or of all. Tokens [rows, tokens] whose `mask` is 0 do
+    not count."""
     return _mean(((numbers - teacher) / spread).square().mean(-1), mask)
 
 
 def as_logits(scores: torch.Tensor) -> torch.Tensor:
-    """Scores [..., classes] whose softmax are the classes' shares: the logarithms of such as are shares
-    already, which sum to one."""
+    """Return logits whose softmax gives the class shares: scores [..., classes] that already sum to one are
+    replaced by their logarithms."""
     given = (scores >= 0).all(-1) & ((scores.sum(-1) - 1).abs() <= _NEARLY)
     logs = scores.clamp(min=torch.finfo(scores.dtype).eps).log()
     return torch.where(given[..., None], logs, scores)
 
 
 def embeddings_loss(embeddings: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """1 - cosine, the mean over rows of [rows, width]."""
+    """Return 1 - cosine, the mean over rows of [rows, width]."""
     return (1 - cosine_similarity(embeddings, teacher, dim=-1)).mean()
 
 
 def similarities_loss(embeddings: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """The mean squared difference between the cosines of all pairs of rows, here and at the teacher."""
+    """Return the mean squared difference between the cosine similarities of all pairs of rows of student and
+    teacher."""
     one, other = (normalize(side, dim=-1) for side in (embeddings, teacher))
     rows = len(embeddings)
-    # The diagonal is 1 on both sides.
+    # The diagonal is 1 for both.
     return (one @ one.T - other @ other.T).square().sum() / (rows * (rows - 1))
 
 
 def hidden_loss(
     states: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """The mean squared difference of a layer's output [rows, ..., width] over the teacher's mean square:
-    its weight means the same in every model. Tokens [rows, tokens] whose `mask` is 0 do not count."""
+    """Return the mean squared difference of a layer's output [rows, ..., width], relative to the teacher's
+    mean square, so that the loss weight means the same in every model. Tokens [rows, tokens] whose `mask` is
+    0 do not count."""
     difference, size = ((states - teacher).square(), teacher.square())
     if mask is None:
         return difference.mean() / size.mean()
@@ -71,8 +78,8 @@ def hidden_loss(
 
 
 def attention_loss(maps: torch.Tensor, teacher: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-    """The squared distance of attention maps [rows, heads, tokens, tokens], each query's distribution from
-    the teacher's; the mean over heads and over the queries whose `mask` [rows, tokens] is not 0."""
+    """Return the squared distance between attention maps [rows, heads, tokens, tokens], as distributions of
+    each query: the mean over heads and over the queries whose `mask` [rows, tokens] is not 0."""
     return _mean((maps - teacher).square().sum(-1).mean(1), mask)
 
 

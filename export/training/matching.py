@@ -1,4 +1,4 @@
-"""Matching: how far a module is from the baseline, in its answers and in what passes between its layers."""
+"""Computes the loss of a distillation from the baseline's answers and the outputs of its layers."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -27,7 +27,7 @@ from export.training.scores import read_baseline
 from export.training.teacher import teacher_answers
 from serve.bundles.figures import Task
 
-# Numbers that never vary have a scale, too.
+# Lower bound of the scale, for constant numbers.
 _LEAST = 1e-6
 _INNER: set[Match] = {"hidden", "attention"}
 _OF_CLASSES: set[Match] = {"logits", "labels"}
@@ -35,10 +35,10 @@ _OF_EMBEDDINGS: set[Match] = {"embeddings", "similarities"}
 
 
 class Matching:
-    """The loss of a distillation. Holds the baseline's answers, and the baseline where it must run along."""
+    """The loss of a distillation. Holds the baseline's answers, and the baseline itself if it has to run."""
 
     def __init__(self, made: Made, settings: Distill, context: Context) -> None:
-        """Raises StepFailed or InvalidData when something that is to be matched is not there."""
+        """Raises StepFailed or InvalidData if something to match does not exist."""
         _refuse_task(settings, context.task)
         self._settings = settings
         self._rows = context.data.require_train("distill")
@@ -46,7 +46,7 @@ class Matching:
         self._answers = teacher_answers(context, self._rows)
         search = context.data.search
         self._meaning = read_baseline(context, teacher_answers(context, search), search)
-        # Per layer, where widths differ: trained beside the student, and not kept.
+        # Projections for layers of different widths, trained with the student and then discarded.
         self.projections = torch.nn.ModuleList()
         self._inner = _Inner(made, context) if _INNER & {*settings.match} else None
         if self._inner is not None:
@@ -55,14 +55,14 @@ class Matching:
 
     @contextmanager
     def running(self, module: torch.nn.Module) -> Iterator[None]:
-        """Inside, the loss of `module` can be computed."""
+        """Make the loss of `module` computable while the context lasts."""
         with ExitStack() as stack:
             if "attention" in self._settings.match and self._inner is not None:
                 stack.enter_context(eager_attention(module, self._inner.teacher))
             yield
 
     def __call__(self, module: torch.nn.Module, inputs: Tensors, rows: Rows) -> torch.Tensor:
-        """The weighted sum of all that is matched, for these rows of the train split."""
+        """Return the weighted sum of all losses for these rows of the train split."""
         seen, wanted = Seen(), Seen()
         if self._inner is None:
             output = forward(module, inputs)[0]
@@ -94,8 +94,8 @@ class Matching:
     def _match_scores(
         self, output: torch.Tensor, answers: torch.Tensor, mask: torch.Tensor | None
     ) -> torch.Tensor:
-        """Of classes their distributions; of numbers how near they are, as of one a softmax is 1 whatever it
-        is; of what may be either, both."""
+        """Compare distributions for classes, values for numbers (the softmax of a single one is always 1),
+        and both if the output may be either."""
         terms = []
         if self._meaning.kind == "classes":
             terms.append(logits_loss(output, answers, self._settings.temperature, mask))
@@ -121,7 +121,7 @@ class Matching:
 
 
 class _Inner:
-    """The layers of student and baseline, and which of them are to resemble each other."""
+    """The layers of student and baseline, in pairs."""
 
     def __init__(self, made: Made, context: Context) -> None:
         if context.trained.build is None:
@@ -130,13 +130,13 @@ class _Inner:
                 f"{context.trained.name} is an ONNX graph: match its answers instead"
             )
         self.teacher = context.trained.build()
-        # Of the baseline layers were never dropped, but the stack has the same name.
+        # No layers of the baseline were dropped, but the stack has the same name.
         self._teacher_layers = layers_of(self.teacher, made.surgery)
         self._layers = layers_of(made.module, made.surgery)
         self.pairs = pair_layers(len(self._layers), len(self._teacher_layers), made.surgery)
 
     def run(self, module: torch.nn.Module, inputs: Tensors) -> tuple[torch.Tensor, Seen, Seen]:
-        """The module's first output, and what passed between the layers of it and of the baseline."""
+        """Return the module's first output, and the layer outputs of it and of the baseline."""
         with watch(self._layers) as seen:
             output = forward(module, inputs)[0]
         with torch.no_grad(), watch(self._teacher_layers) as wanted:
@@ -144,7 +144,7 @@ class _Inner:
         return output, seen, wanted
 
     def fit(self, module: torch.nn.Module, settings: Distill, rows: Split) -> torch.nn.ModuleList:
-        """A projection for each layer. Raises StepFailed when layers have no common shape."""
+        """Make a projection for each layer. Raises StepFailed if shapes are incompatible."""
         with torch.no_grad():
             _, seen, wanted = self.run(module, to_tensors(rows.take(np.arange(2, dtype=np.int64))))
         projections = torch.nn.ModuleList()

@@ -1,4 +1,4 @@
-"""Optimize: which parameters are trained, by what optimizer, and how fast in each batch."""
+"""Selects the trained parameters, the optimizer and the learning rate of each batch."""
 
 import math
 from fnmatch import fnmatchcase
@@ -14,10 +14,10 @@ Parameters = dict[str, torch.nn.Parameter]
 
 
 def find_trainable(module: torch.nn.Module, settings: Training) -> Parameters:
-    """The parameters that are to change, by name. Raises StepFailed when a pattern of `freeze` fits none,
-    or nothing is left."""
+    """Return the parameters to train, by name. Raises StepFailed if a pattern of `freeze` matches nothing, or
+    nothing is left."""
     parameters = dict(module.named_parameters())
-    # The statistics of a norm can be frozen like parameters; one without weights has nothing else.
+    # The statistics of a norm can be frozen like parameters; a norm without weights has nothing else.
     named = (*parameters, *(name for name, _ in module.named_buffers()))
     frozen = set(match(settings.freeze, named, "parameters and buffers")) & set(parameters)
     trainable = {
@@ -33,8 +33,10 @@ def find_trainable(module: torch.nn.Module, settings: Training) -> Parameters:
 
 
 def find_held(module: torch.nn.Module, settings: Training, trained: Parameters) -> list[torch.nn.Module]:
-    """The norms whose statistics stay as they are: those of which no parameter is trained. One without
-    parameters goes by its statistics' names in `freeze`, or else by the module around it."""
+    """Return the norms whose statistics stay unchanged: those without trained parameters.
+
+    A norm without parameters is selected by the names of its statistics in `freeze`, otherwise by its parent
+    module."""
     learning = {id(value) for value in trained.values()}
     buffers = [name for name, _ in module.named_buffers()]
     frozen = {name for name in buffers if any(fnmatchcase(name, pattern) for pattern in settings.freeze)}
@@ -54,7 +56,8 @@ def find_held(module: torch.nn.Module, settings: Training, trained: Parameters) 
 
 
 def make_optimizer(parameters: list[torch.nn.Parameter], settings: Training) -> torch.optim.Optimizer:
-    """The recipe's optimizer. Only matrices and kernels decay: biases and norms have no use for it."""
+    """Make the recipe's optimizer. Weight decay applies to matrices and kernels only, not to biases and
+    norms."""
     groups = [
         {"params": weights_of(parameters), "weight_decay": settings.l2},
         {"params": [value for value in parameters if value.ndim < 2], "weight_decay": 0.0},
@@ -69,12 +72,13 @@ def make_optimizer(parameters: list[torch.nn.Parameter], settings: Training) -> 
 
 
 def weights_of(parameters: list[torch.nn.Parameter]) -> list[torch.nn.Parameter]:
-    """Those that are weights, not biases or factors of a norm: the ones with two dimensions or more."""
+    """Return the weights among the parameters (two dimensions or more), without biases and factors of
+    norms."""
     return [value for value in parameters if value.ndim >= 2]
 
 
 def learning_rate_at(settings: Training, batch: int, batches: int) -> float:
-    """The learning rate in this one of all batches of the training, counted from 0."""
+    """Return the learning rate of a batch, counted from 0 over the whole training."""
     rising = round(settings.warmup * batches)
     if batch < rising:
         return settings.learning_rate * (batch + 1) / rising

@@ -1,4 +1,4 @@
-"""Quantize-aware: let a module compute as if its weights and activations were 8-bit integers."""
+"""Simulates 8-bit weights and activations in a module during training."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,10 +18,12 @@ _TINY = torch.finfo(torch.float32).tiny
 def simulate_8bit(
     module: torch.nn.Module, calibration: Split, wanted: bool = True
 ) -> Iterator[Callable[[], None]]:
-    """Inside, every Linear, Conv1d and Conv2d rounds its weights to int8, symmetric per output channel, and
-    its input to uint8 over the range of the calibration rows; gradients pass through unrounded. What comes
-    out observes these ranges again. Parameters and names stay as they are. Raises StepFailed when there is
-    nothing to round; does nothing unless `wanted`."""
+    """Round weights and inputs of every Linear, Conv1d and Conv2d while the context lasts.
+
+    Weights are rounded to int8, symmetric per output channel; inputs to uint8 over the range of the
+    calibration rows, and gradients pass through unrounded (straight-through estimator). The yielded function
+    observes these ranges again. Parameters and names do not change. Raises StepFailed if there is nothing to
+    round; does nothing unless `wanted`."""
     if not wanted:
         yield lambda: None
         return
@@ -40,12 +42,12 @@ def simulate_8bit(
         for rounder in rounders:
             rounder.observing = False
 
-    # In evaluation mode torch's own transformer layers would run past ours.
+    # In evaluation mode, torch's own transformer layers would bypass the rounding.
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         for layer, rounder in zip(layers, rounders, strict=True):
-            # On the instance, so that no parameter changes its name, as parametrizations would.
+            # Set on the instance, so that no parameter changes its name, as parametrizations would do.
             layer.forward = rounder.forward  # type: ignore[assignment, method-assign]
         refresh()
         yield refresh
@@ -56,20 +58,20 @@ def simulate_8bit(
 
 
 class _Rounder:
-    """One layer's arithmetic in 8 bits, and the range of what came in."""
+    """The 8-bit arithmetic of one layer, and the range of its inputs."""
 
     def __init__(self, layer: _Layer) -> None:
         self._layer = layer
         self.forget()
 
     def forget(self) -> None:
-        """Observe anew, from the next batch on; 0 is always in the range."""
+        """Observe the range anew from the next batch on; 0 is always in the range."""
         self.observing = True
         self._low = self._high = 0.0
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """What the layer computes, with its input and weights rounded."""
-        # Training moves the ranges, too.
+        """Return the layer's result with rounded input and weights."""
+        # Training changes the ranges, too.
         if self.observing or self._layer.training:
             low, high = torch.aminmax(values.detach())
             self._low, self._high = min(self._low, float(low)), max(self._high, float(high))

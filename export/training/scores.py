@@ -1,4 +1,4 @@
-"""Scores: how good a module is on the search split, one number, more is better."""
+"""Scores a module on the search split with one number; higher is better."""
 
 from collections.abc import Callable
 
@@ -14,21 +14,23 @@ from serve.bundles.figures import Meaning, Task
 from serve.engine.compare_outputs import compare
 from serve.engine.meaning import read_meaning
 
-# Chances that are labelled tell classes apart, by how large they are beside each other.
+# Labelled probabilities distinguish classes by their relative size.
 _OF_CLASSES = {"form": "plain"}
 Score = Callable[[torch.nn.Module], float]
 
 
 def accuracy_of(module: torch.nn.Module, split: Split) -> float:
-    """The share of rows (or tokens) whose top class in the first output is their label."""
+    """Return the share of rows (or tokens) whose top class in the first output equals their label."""
     assert split.labels is not None, "the caller asked for labels"
     return _agreement(module_answers(module, split).argmax(-1), split.labels)
 
 
 def likeness_to(task: Task, answers: Answers, split: Split, meaning: Meaning | None = None) -> Score:
-    """How much alike a module answers: the share of rows or tokens that do not differ, of embeddings the mean
-    cosine, of numbers 1 - their mean squared difference over the variance. None: the meaning is read from
-    these answers."""
+    """Return a function that scores how similar a module's answers are to the given ones.
+
+    The score is the share of rows or tokens that do not differ; for embeddings the mean cosine; for numbers 1
+    - their mean squared difference over the variance. Without `meaning`, it is inferred from these
+    answers."""
     meaning = meaning or read_teacher(task, answers, split)
     if meaning.kind == "numbers":
         return lambda module: 1 - distance(task, meaning, answers, module_answers(module, split), split)
@@ -36,7 +38,8 @@ def likeness_to(task: Task, answers: Answers, split: Split, meaning: Meaning | N
 
 
 def read_baseline(context: Context, answers: Answers, split: Split) -> Meaning:
-    """What the baseline's answers to the split mean, as the floor reads it of those to the held-out rows."""
+    """Infer the meaning of the baseline's answers to the split, as the floor does with those to the held-out
+    rows."""
     labelled, named = context.data.labelled, context.trained.named
     return read_teacher(context.task, answers, split, labelled=labelled, named=named)
 
@@ -44,14 +47,14 @@ def read_baseline(context: Context, answers: Answers, split: Split) -> Meaning:
 def read_teacher(
     task: Task, answers: Answers, split: Split, *, labelled: bool = False, named: bool = False
 ) -> Meaning:
-    """What these answers to the split mean, of which others are a likeness; `labelled` or `named`: somebody
-    has said that they are of classes."""
+    """Infer the meaning of the teacher's answers to the split; `labelled` or `named`: they are known to be
+    classes."""
     labelled |= split.labels is not None
     return read_meaning(task, _without_padding(answers, split), labelled=labelled, named=named)
 
 
 def likeness(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split: Split) -> float:
-    """The share of rows (or tokens) that do not differ; of embeddings the mean cosine."""
+    """Return the share of rows (or tokens) that do not differ; for embeddings the mean cosine."""
     differences = compare(task, _without_padding(wanted, split), came, meaning)
     if meaning.kind == "vectors" and differences.cosine is not None:
         return float(differences.cosine.mean())
@@ -59,8 +62,8 @@ def likeness(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split
 
 
 def distance(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split: Split) -> float:
-    """The mean over rows of KL(wanted || came) between classes (of each row's mean over its tokens), or of
-    1 - cosine of embeddings; or the mean squared difference of numbers over their variance."""
+    """Return the mean distance over rows: KL(wanted || came) between classes (of each row's mean over its
+    tokens), 1 - cosine of embeddings, or the mean squared difference of numbers over their variance."""
     if meaning.kind == "numbers":
         spread = np.maximum(np.asarray(meaning.spread), np.finfo(np.float32).tiny)
         return float(np.nanmean(np.square((_without_padding(wanted, split) - came) / spread)))
@@ -72,7 +75,7 @@ def distance(task: Task, meaning: Meaning, wanted: Answers, came: Answers, split
 
 
 def _without_padding(answers: Answers, split: Split) -> Answers:
-    """The same with NaN for tokens that a row does not have."""
+    """Return the answers with NaN for padding tokens."""
     if answers.ndim != 3 or split.lengths is None:
         return answers
     real = np.arange(answers.shape[1]) < split.lengths[:, None]

@@ -1,4 +1,4 @@
-"""Students: another network that is to answer like the baseline."""
+"""Makes the separate student network of a distillation."""
 
 import torch
 
@@ -9,13 +9,13 @@ from export.step import Student
 
 
 def make_student(student: Student, trained: Trained) -> torch.nn.Module:
-    """The student, in evaluation mode, with every trained weight whose name and shape fit. Raises
+    """Return the student in evaluation mode, with every trained weight whose name and shape fit. Raises
     StepFailed or InvalidSource."""
     if student.config is not None:
         if trained.build_with is None:
             raise StepFailed(
-                f"a student by `config` changes the configuration of a Hugging Face model, and "
-                f"{trained.name} is none; give the student a `factory` instead"
+                f"a student by `config` changes the configuration of a Hugging Face model, but "
+                f"{trained.name} is not one; give the student a `factory` instead"
             )
         return trained.build_with(student.config).eval()
     assert student.factory is not None, "a student has a config or a factory"

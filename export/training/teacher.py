@@ -1,4 +1,4 @@
-"""Teacher: what the baseline answers, computed once for every row."""
+"""Computes the baseline's answers once for every row."""
 
 from functools import lru_cache
 
@@ -9,12 +9,13 @@ from serve.bundles.bundle import sha256
 
 
 def teacher_answers(context: Context, split: Split) -> Answers:
-    """The baseline's first output for every row of the split, [rows, ...]; read only."""
+    """Return the baseline's first output for every row of the split, [rows, ...], read-only."""
     return _answer(_Question(context.trained, split))
 
 
 class _Question:
-    """Equal for the same model and the same rows in the same order, whatever objects hold them."""
+    """A cache key that is equal for the same model and the same rows in the same order, in different
+    objects."""
 
     def __init__(self, trained: Trained, split: Split) -> None:
         self.trained = trained
@@ -28,7 +29,7 @@ class _Question:
         return hash(self._key)
 
 
-# The train and the search split of one model: an export works on one.
+# The train and the search split of one model, because an export works on one.
 @lru_cache(maxsize=2)
 def _answer(question: _Question) -> Answers:
     trained = question.trained

@@ -1,4 +1,4 @@
-"""Training: changes weights in place, keeps the best epoch, and goes on where it was killed."""
+"""Trains a model in place, keeps the best epoch, and resumes after an interruption."""
 
 from contextlib import closing
 
@@ -20,15 +20,17 @@ from serve.bundles.bundle import sha256
 
 
 def train(made: Made, goal: Goal, settings: Training, context: Context) -> Note:
-    """Train `made.module` in place on the train split and leave it with the weights of the epoch with the
-    best score, of equals the last; pruned zeros stay. Continues from the checkpoint that the same call left
-    in `context.scratch`. Raises StepFailed or InvalidData."""
+    """Train `made.module` in place on the train split, and keep the weights of the epoch with the best score
+    (the last of equal ones). Pruned weights stay zero.
+
+    Resumes from the checkpoint that the same call left in `context.scratch`. Raises StepFailed or
+    InvalidData."""
     trainer = Trainer(made, goal, settings, context.data)
     checkpoint = context.scratch / f"training-{_describe_call(trainer.start, settings, context)}.pt"
     seed_everything(context.seed)
     if (state := read_checkpoint(checkpoint)) is not None:
         trainer.restore(state)
-    # Written anew: a killed training may have logged an epoch that is now done again.
+    # Events are written anew, because an interrupted training may have logged an epoch that is now repeated.
     for old in context.logs.glob("events.out.tfevents.*"):
         old.unlink()
     with closing(SummaryWriter(str(context.logs))) as events:
@@ -41,7 +43,9 @@ def train(made: Made, goal: Goal, settings: Training, context: Context) -> Note:
 
 
 def fit(module: torch.nn.Module, data: Data, settings: Training, seed: int) -> torch.nn.Module:
-    """`module`, trained in place on the labels of `data`, without checkpoints and logs; in evaluation mode.
+    """Train `module` in place on the labels of `data`, without checkpoints and logs, and return it in
+    evaluation mode.
+
     Raises StepFailed or InvalidData."""
     trainer = Trainer(Made(module=module), learn_labels(data), settings, data)
     seed_everything(seed)
@@ -52,8 +56,8 @@ def fit(module: torch.nn.Module, data: Data, settings: Training, seed: int) -> t
 
 
 def learn_labels(data: Data) -> Goal:
-    """A small loss on the labels of the train split, a high accuracy on the search split. Raises InvalidData
-    when one of them has none."""
+    """Return the goal of a low loss on the labels of the train split and a high accuracy on the search split.
+    Raises InvalidData if one of them has no labels."""
     for name, split in (("train", data.require_train("training on labels")), ("search", data.search)):
         if split.labels is None:
             raise InvalidData(
@@ -75,7 +79,8 @@ def _log(events: SummaryWriter, epoch: int, figures: Figures) -> None:
 
 
 def _describe_call(start: str, settings: Training, context: Context) -> str:
-    """A digest of what decides the result, so that no other training is continued by mistake."""
+    """Return a digest of everything that determines the result, so that no other training is resumed by
+    mistake."""
     rows = "".join(context.data.require_train("training").row_hashes)
     parts = (start, settings.model_dump_json(), str(context.seed), context.trained.sha256, rows)
     return sha256("\n".join(parts).encode())[:16]

@@ -1,4 +1,4 @@
-"""Trainer: one pass over the rows after the other, and the best weights so far."""
+"""Trains a module epoch by epoch and keeps its best weights."""
 
 import hashlib
 import math
@@ -22,20 +22,20 @@ from export.training.optimize import find_held, find_trainable, learning_rate_at
 from export.training.quantize_aware import simulate_8bit
 from export.training.scores import Score
 
-# The module, a batch of inputs, and which rows of the train split these are -> what is to become small.
+# Takes the module, a batch of inputs, and the numbers of their rows in the train split; returns the loss.
 Loss = Callable[[torch.nn.Module, Tensors, Rows], torch.Tensor]
-# Of one epoch: loss, learning_rate, score.
+# Figures of one epoch: loss, learning_rate, score.
 Figures = dict[str, float]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Goal:
-    """What a training is after."""
+    """The loss and the score of a training."""
 
     loss: Loss
-    # Of the search split: the more, the better.
+    # Score on the search split; higher is better.
     score: Score
-    # What the loss needs and the model does not keep; it is trained, too.
+    # A module that the loss needs and the model does not keep; it is trained, too.
     beside: torch.nn.Module = field(default_factory=torch.nn.Module)
 
 
@@ -43,8 +43,8 @@ class Trainer:
     """One training: the module, its optimizer, and the best weights so far."""
 
     def __init__(self, made: Made, goal: Goal, settings: Training, data: Data) -> None:
-        """Trains `made.module` in place. Raises StepFailed when there is too little to train, or to train on,
-        and InvalidData when there is no train split."""
+        """Prepare to train `made.module` in place. Raises StepFailed if there is too little to train or too
+        little data, and InvalidData if there is no train split."""
         self._module = made.module
         self._goal = goal
         self._settings = settings
@@ -57,15 +57,15 @@ class Trainer:
         }
         parameters = [*self._trained.values(), *goal.beside.parameters()]
         self._optimizer = make_optimizer(parameters, settings)
-        # A digest of the weights that the training starts from.
+        # A digest of the initial weights.
         self.start = _digest(made.module.state_dict())
         self._best = _copy(made.module.state_dict())
-        # What was measured in each epoch so far.
+        # The figures of each epoch so far.
         self.history: list[Figures] = []
 
     @property
     def state(self) -> State:
-        """Everything that the epochs to come depend on."""
+        """Return everything that the following epochs depend on."""
         return {
             "history": self.history,
             "module": dict(self._module.state_dict()),
@@ -76,7 +76,7 @@ class Trainer:
         }
 
     def restore(self, state: State) -> None:
-        """Go on from there."""
+        """Continue from this state."""
         self.history = state["history"]
         self._module.load_state_dict(state["module"])
         self._best = state["best"]
@@ -85,7 +85,7 @@ class Trainer:
         restore_random_state(state["random"])
 
     def epochs(self) -> Iterator[Figures]:
-        """Train one epoch after the other; what was measured in each."""
+        """Train one epoch after the other, and yield the figures of each."""
         with tqdm(
             total=self._settings.epochs, desc="training", unit="epoch", leave=False, disable=None
         ) as bar:
@@ -99,7 +99,7 @@ class Trainer:
                 yield figures
 
     def finish(self) -> Note:
-        """Leave the module with the best weights, in evaluation mode. Raises StepFailed if none changed."""
+        """Restore the best weights, in evaluation mode. Raises StepFailed if no weight changed."""
         self._module.load_state_dict(self._best)
         self._module.eval()
         if _digest(self._best) == self.start:

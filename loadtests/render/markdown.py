@@ -47,7 +47,7 @@ def markdown(report: LoadReport) -> str:
     facts = [f"sender: {describe_sender(report)}", *[f"note: {note}" for note in report.notes]]
     listed = [f"- {escape(fact)}" for fact in facts]
     listed += [f"- error: {count:,} x {_code(cause)}" for count, cause in list_causes(report)]
-    listed += [f"- to repeat:  {_code(command_line(report))}" for _ in report.command[:1]]
+    listed += [f"- to repeat: {_code(command_line(report))}" for _ in report.command[:1]]
     return "\n\n".join(part for part in [*parts, "\n".join(listed)] if part) + "\n"
 
 

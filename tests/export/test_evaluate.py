@@ -183,6 +183,6 @@ def test_a_file_that_fails_on_its_longest_text_is_refused(tmp_path: Path) -> Non
 
 
 def test_names_of_other_classes_are_refused(tmp_path: Path) -> None:
-    """With both numbers."""
+    """A wrong number of class names is refused with both numbers."""
     with pytest.raises(ExportFailed, match="2 classes have a name, from bad to good, and the output scores"):
         export_texts(tmp_path, 40, '["bad", "good"]')

@@ -205,7 +205,7 @@ def test_a_second_output_that_is_ruined_is_rejected(tmp_path: Path) -> None:
     bundle = outcome.model.bundles["small"]
     first, second = bundle.figures.quality.outputs
     assert bundle.rejected is not None
-    assert "the output `second` says the same as the baseline's on 0." in bundle.rejected
+    assert "the output `second` agrees with the baseline's on 0." in bundle.rejected
     assert (first.name, second.name) == ("scores", "second")
     assert first.agreement.value > second.agreement.value + 0.5
 
@@ -288,4 +288,4 @@ def test_a_level_that_is_lost_is_found_unless_the_scores_are_of_classes(tmp_path
     small = outcome.model.bundles["small"]
     assert (small.rejected is None) == named
     if not named:
-        assert "numbers of `scores` are not the baseline's" in str(small.rejected)
+        assert "numbers of `scores` differ from the baseline's" in str(small.rejected)

@@ -137,7 +137,7 @@ class Passing(torch.nn.Module):
 
 
 def test_a_single_input_goes_to_the_parameter_of_its_name() -> None:
-    """Also where that is not the first."""
+    """A single input goes to the parameter of its name, even if it is not the first."""
     assert forward(Masked(), {"x": ONE}) == (ONE,)
 
 
@@ -150,7 +150,7 @@ def test_a_single_input_of_another_name_goes_where_there_is_no_choice(model: tor
 @pytest.mark.parametrize("model", [Named(), Masked()], ids=["two without a default", "two with one"])
 def test_a_single_input_with_a_choice_is_refused(model: torch.nn.Module) -> None:
     """Guessing would send it to the wrong one."""
-    with pytest.raises(InvalidSource, match=r"input 'image', but \w+\.forward takes .*cannot be told"):
+    with pytest.raises(InvalidSource, match=r"input 'image', but \w+\.forward takes .*is not clear"):
         forward(model, {"image": ONE})
 
 
@@ -163,7 +163,7 @@ def test_inputs_that_have_one_way_in_take_it(model: torch.nn.Module, order: tupl
 
 
 def test_arguments_stand_in_the_order_of_the_parameters() -> None:
-    """As the inputs of the graph will."""
+    """Arguments are in the order of the parameters, as the graph's inputs will be."""
     assert list(bind(Weighted(), {"right": ONE, "left": THREE})[1]) == ["left", "right"]
 
 
@@ -171,14 +171,12 @@ def test_arguments_stand_in_the_order_of_the_parameters() -> None:
 def test_a_parameter_without_a_value_is_named(given: dict[str, torch.Tensor]) -> None:
     """Before the model is called."""
     [lacks] = {"left", "right"} - set(given)
-    with pytest.raises(
-        InvalidSource, match=rf"Weighted\.forward takes left, right, .* and no {lacks}; add it"
-    ):
+    with pytest.raises(InvalidSource, match=rf"Weighted\.forward takes left, right, .*; add {lacks}"):
         forward(Weighted(), given)
 
 
 def test_a_name_that_would_only_be_passed_on_is_refused() -> None:
-    """What is collected under `**more` may be ignored."""
+    """An input that only `**more` would take is refused, because it may be ignored."""
     with pytest.raises(InvalidSource, match=r"input 'left', but Passing\.forward takes inputs, more"):
         forward(Passing(), {"left": ONE, "right": THREE})
 
@@ -193,5 +191,5 @@ class Collecting(torch.nn.Module):
 
 def test_parameters_that_are_not_written_out_are_refused() -> None:
     """torch's exporter fails on them with other words."""
-    with pytest.raises(InvalidSource, match=r"takes \*\*inputs alone, .*: forward\(self, left, right\)"):
+    with pytest.raises(InvalidSource, match=r"takes only \*\*inputs, .*: forward\(self, left, right\)"):
         forward(Collecting(), {"left": ONE, "right": THREE})

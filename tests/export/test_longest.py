@@ -39,12 +39,12 @@ def session(positions: int | None, heads: int = 1) -> Session:
 
 @pytest.mark.parametrize("positions", [9, 10, 64, 77])
 def test_positions_are_a_limit(positions: int) -> None:
-    """To the very token."""
+    """The limit equals the size of the position table exactly."""
     assert find_longest(session(positions), ROWS) == {"tokens": positions}
 
 
 def test_without_a_limit_there_is_none() -> None:
-    """Nor where it is beyond what is tried."""
+    """There is no limit if the graph has none up to the largest size tried."""
     assert find_longest(session(None), ROWS) == {}
     assert find_longest(session(5000), ROWS) == {}
 

@@ -100,5 +100,5 @@ def test_infinities_are_the_same() -> None:
 
 
 def test_nothing_is_as_near_as_nothing() -> None:
-    """Of boxes that were found nowhere."""
+    """Two empty answers, such as detections without boxes, do not differ."""
     assert largest_apart(random(3, 0), random(3, 0)) == 0

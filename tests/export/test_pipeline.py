@@ -150,10 +150,11 @@ def test_an_interrupt_while_writing_leaves_nothing(
 
 
 def test_leftovers_of_a_killed_export_are_removed(digits_recipe: Path, outcome: ExportOutcome) -> None:
-    """Hidden folders that nobody will ever finish go at the next start."""
+    """Hidden folders and files that nobody will ever finish go at the next start."""
     leftover = outcome.model.folder / ".int8.killed"
     (leftover / "new").mkdir(parents=True)
     (leftover / "new" / "model.onnx").write_bytes(b"half")
+    leftover.with_name(".int8.killed-file").write_bytes(b"half")
     run(digits_recipe, outcome.model.folder.parent)
     assert listing(outcome.model.folder) == sorted([".work", *VARIANTS, "report.html"])
 

@@ -78,7 +78,7 @@ def test_killed_with_9_it_goes_on_and_ends_the_same(
 def test_a_folder_that_cannot_be_written_is_named(write_recipe: Callable[..., Path], tmp_path: Path) -> None:
     """A file stands where the repository should be."""
     (tmp_path / "models").write_text("")
-    with pytest.raises(ExportFailed, match=r"models.*: Not a directory; mend that and export again"):
+    with pytest.raises(ExportFailed, match=r"models.*: Not a directory; correct this and export again"):
         run(write_recipe(), tmp_path / "models")
 
 
@@ -92,5 +92,5 @@ def test_a_full_disk_leaves_no_half_bundle(write_recipe: Callable[..., Path], tm
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     ends = [json.loads(line) for line in done.stdout.splitlines()]
     assert [end["exit_code"] for end in ends] == [2, 2, 2]
-    assert all("No space left on device; mend that and export again" in end["error"] for end in ends)
+    assert all("No space left on device; correct this and export again" in end["error"] for end in ends)
     assert all(files == ["bundle.json", "model.onnx"] for end in ends for files in end["bundles"])

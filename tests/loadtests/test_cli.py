@@ -83,7 +83,7 @@ def test_each_file_is_written(passed: tuple[Finished, Path]) -> None:
 
 
 def test_the_report_says_how_it_was_made(passed: tuple[Finished, Path]) -> None:
-    """By a command that can be typed again."""
+    """The report contains the command that repeats the test."""
     _, folder = passed
     command = json.loads((folder / "json").read_text())["command"]
     assert command[:3] == ["counterweight", "loadtest", "run"]

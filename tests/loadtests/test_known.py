@@ -38,7 +38,7 @@ def test_one_worker_never_answers_faster_than_it_can() -> None:
 
 
 def test_it_tells_its_metadata_and_its_cpu() -> None:
-    """As a server of ours does."""
+    """The test server reports metadata and CPU time as our server does."""
     with open_known(a=Behaviour(cpu_ms=2), b=Behaviour()) as url:
         assert read_metadata(Client(url=url), MODEL).versions == ("a", "b")
         assert _ask(url, "a") == 200

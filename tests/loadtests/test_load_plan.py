@@ -67,7 +67,7 @@ def test_a_plan_knows_what_is_to_be_expected() -> None:
 
 
 def test_a_profile_is_read_as_it_is_written() -> None:
-    """Points, joined by commas."""
+    """A profile is read from points separated by commas."""
     assert parse_profile("0:10,60:200.5") == ((0, 10), (60, 200.5))
 
 
@@ -89,7 +89,7 @@ def test_an_unknown_pin_names_the_nearest_variant(metadata: ModelMetadata) -> No
 
 
 def test_a_pin_that_is_not_served_says_why(metadata: ModelMetadata) -> None:
-    """As the server tells it."""
+    """The error for an unserved pin contains the server's reason."""
     told = metadata.model_copy(update={"unserved": {"poor": "accuracy 0.50"}})
     with pytest.raises(LoadTestError, match=r"cannot pin 'poor': digits does not serve it: accuracy 0\.50"):
         check_pins(("poor",), told)

@@ -52,7 +52,7 @@ def test_a_bundle_keeps_where_it_came_from(repository: Path, tmp_path: Path) -> 
 
 
 def test_no_path_of_this_machine_is_written_down(repository: Path, theirs: Path) -> None:
-    """Whoever gets the bundle has nothing from it."""
+    """The bundle contains no path of the machine that made it."""
     add(repository, theirs)
     assert str(theirs.parent) not in (repository / "linear/theirs/bundle.json").read_text()
 
@@ -70,10 +70,10 @@ def test_the_table_says_that_it_is_unproven(
 @pytest.mark.parametrize(
     "wrong",
     [
-        ("light", "theirs.onnx", "light is there already; choose another --variant"),
+        ("light", "theirs.onnx", "light already exists; choose another --variant"),
         ("The One", "theirs.onnx", "--variant: variant: String should match"),
-        ("theirs", "their.onnx", "their.onnx is not there; give --from an ONNX file"),
-        ("theirs", "broken.onnx", "broken.onnx is no ONNX file"),
+        ("theirs", "their.onnx", "their.onnx does not exist; give --from an ONNX file"),
+        ("theirs", "broken.onnx", "broken.onnx is not an ONNX file"),
         ("theirs", "empty", "empty is no bundle: it has no bundle.json"),
         ("theirs", "lookup/base", "the input 'x' is INT64, that of linear/base is FP32"),
     ],
@@ -99,6 +99,6 @@ def test_what_cannot_be_added_leaves_nothing(
 def test_an_unknown_model_is_refused(
     repository: Path, theirs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With the nearest that there is."""
+    """An unknown model is refused with the nearest known name."""
     assert main(["add", "liner", "--variant", "x", "--from", str(theirs), "--out", str(repository)]) == 2
     assert "did you mean 'linear'" in capsys.readouterr().err

@@ -58,6 +58,6 @@ def test_the_same_in_other_names_of_sizes_fits(content: bytes) -> None:
     ids=["input", "output", "type", "batch", "classes"],
 )
 def test_what_differs_is_named(content: bytes, message: str) -> None:
-    """With what the baseline has."""
+    """The error names each difference, with the baseline's value."""
     with pytest.raises(InvalidSource, match=message):
         require_fit(content, SIGNATURE, "linear/base", "theirs.onnx", {})

@@ -60,7 +60,7 @@ def test_accepts_sound_splits() -> None:
 
 
 def test_splits_cannot_be_changed() -> None:
-    """What was fingerprinted stays what it was."""
+    """Arrays of a split are read-only, so they stay as they were fingerprinted."""
     with pytest.raises(ValueError, match="read-only"):
         read_data(raw(), "make").search.inputs["x"][0] = 1
 
@@ -163,11 +163,17 @@ def test_shared_rows_are_named() -> None:
         ({"search": ({"x": rows(1, 2)}, 3)}, "split search has 2 rows and 0 labels"),
         ({"search": ({"x": rows(1, 2), "y": rows(1)}, [0, 1])}, "input y has the shape .* equally many rows"),
         ({"search": ({"x": rows()}, np.array([], int))}, "split search: input x is empty"),
-        ({"search": ({"x": rows(1)}, [0])}, "split search holds 1 different rows; on fewer than 2"),
+        ({"search": ({"x": rows(1)}, [0])}, "split search holds 1 different rows; fewer than 2"),
         ({"search": ({"x": rows(1, 1, 1)}, [0, 1, 2])}, "split search holds 1 different rows"),
         ({"search": ({"x": rows(1, np.nan)}, [0, 1])}, "input x holds NaN or infinity, first in row 1"),
-        ({"search": ({"x": rows(1, 2).astype("c8")}, [0, 1])}, "input x is complex64, which is not exported"),
-        ({"search": ({"x": [[1, 2], [3]]}, [0, 1])}, "input x is no array: .*give all rows the same shape"),
+        (
+            {"search": ({"x": rows(1, 2).astype("c8")}, [0, 1])},
+            "input x is complex64, which is not supported",
+        ),
+        (
+            {"search": ({"x": [[1, 2], [3]]}, [0, 1])},
+            "input x is not an array: .*give all rows the same shape",
+        ),
         ({"search": ({"text": ["a", "b"]}, [0, 1])}, "input text is <U1, .*give the source a `tokenizer`"),
         ({"search": ({"x": rows(1, 2)}, [0.5, 1])}, "labels are float64"),
         ({"search": ({"x": rows(1, 2)}, [0, -1])}, "label -1 in row 1; labels start at 0"),

@@ -54,8 +54,8 @@ def test_refuses_a_text_without_tokens() -> None:
 @pytest.mark.parametrize(
     ("made", "max_tokens", "pad_id", "message"),
     [
-        (b"{}", 8, 0, "t is no tokenizer"),
-        (b"\xff", 8, 0, "t is no tokenizer"),
+        (b"{}", 8, 0, "t is not a tokenizer"),
+        (b"\xff", 8, 0, "t is not a tokenizer"),
         (content(), 2, 0, "adds 2 tokens to every text.*give at least 3"),
         (content(), 8, 99, "t has no token 99"),
     ],

@@ -37,7 +37,7 @@ def test_rows_lie_where_each_is_answered_by_itself(whole: bool) -> None:
 
 
 def test_a_file_that_works_along_no_axis_is_refused() -> None:
-    """With the way out."""
+    """If no axis works, the error names the fix."""
     nodes = [helper.make_node("ReduceMean", ["x"], ["y"], axes=[0, 1])]
     content = file_of(nodes, [("x", FLOAT, ["p", "q", WIDTH])], [("y", FLOAT, [1, 1, WIDTH])], {})
     message = (

@@ -35,7 +35,7 @@ def test_the_standard_set_is_added_where_it_is_missing() -> None:
 
 
 def test_the_long_name_of_the_standard_set_becomes_the_short_one() -> None:
-    """In the imports and in the nodes."""
+    """The long name of the standard set is replaced in the imports and in the nodes."""
     assert settled(helper.make_node("Relu", ["x"], ["y"], domain="ai.onnx"), ai_onnx=17) == {"": 17}
 
 

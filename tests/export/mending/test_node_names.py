@@ -55,7 +55,7 @@ def test_nodes_of_one_name_are_numbered(names: tuple[str, ...], after: list[str]
 def test_it_is_noted() -> None:
     """How many nodes have another name now."""
     [note] = from_onnx(named("same", "same", "same"), ROWS, ("y",)).notes
-    assert note["changes"] == ["2 nodes numbered that had the name of another"]
+    assert note["changes"] == ["2 nodes that shared a name were numbered"]
 
 
 def test_nodes_that_are_added_have_names_of_their_own() -> None:

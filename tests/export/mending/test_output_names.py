@@ -58,7 +58,7 @@ def test_two_outputs_may_swap_their_names() -> None:
     ids=["unknown", "an input's"],
 )
 def test_a_name_that_cannot_be_is_refused(wanted: dict[str, str], message: str) -> None:
-    """With the way out."""
+    """An output name that cannot be used is refused with the fix."""
     with pytest.raises(ExportFailed, match=message):
         from_onnx(keras(), ROWS, wanted)
 

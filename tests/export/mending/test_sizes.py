@@ -27,7 +27,7 @@ def test_a_size_that_follows_a_free_one_is_free() -> None:
 
 
 def test_a_size_that_the_file_promises_and_does_not_keep_is_free() -> None:
-    """As exporters write that have traced one picture."""
+    """A declared size that varies becomes free, as in files traced with a single image."""
     node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
     assert shape_of([node], ["n", 3, 4, 6]) == ("batch", 3, "y_2", "y_3")
 

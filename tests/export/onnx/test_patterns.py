@@ -9,11 +9,11 @@ NAMES = ["encoder.0.query", "encoder.0.key", "encoder.1.query", "head"]
 
 
 def test_finds_in_the_order_of_the_names() -> None:
-    """Whatever the order of the patterns."""
+    """Matches are in the order of the names, not of the patterns."""
     assert match(["head", "*.query"], NAMES, "modules") == ["encoder.0.query", "encoder.1.query", "head"]
 
 
 def test_a_pattern_that_fits_nothing_is_an_error() -> None:
     """Never silence: the nearest name is offered."""
-    with pytest.raises(StepFailed, match=r"'encoder\.0\.qery' fits none of 4 modules; did you mean"):
+    with pytest.raises(StepFailed, match=r"'encoder\.0\.qery' matches none of 4 modules; did you mean"):
         match(["head", "encoder.0.qery"], NAMES, "modules")

@@ -26,7 +26,7 @@ def test_indices_of_a_table_are_its_rows() -> None:
 
 
 def test_an_input_that_counts_from_the_end_keeps_its_negative_numbers() -> None:
-    """ONNX means them so."""
+    """An input that counts from the end of a table, as ONNX allows, keeps its negative range."""
     build = Builder()
     assert find_ranges(graph_of(build, "i", build.weight("table", 7, 3)), {"i"}) == {"i": (-7, 6)}
 

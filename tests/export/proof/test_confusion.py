@@ -42,5 +42,5 @@ def test_of_many_classes_the_most_frequent_pairs_are_kept(tmp_path: Path) -> Non
 
 
 def test_who_never_differs_has_none(tmp_path: Path) -> None:
-    """As the baseline beside itself."""
+    """A variant that never differs from the baseline has no confusions."""
     assert arrange_confusions({"base": bundle(tmp_path, "base", MANY[:9], MANY[:9])}) == {}

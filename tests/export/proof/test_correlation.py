@@ -22,7 +22,7 @@ def value(variant: Any, baseline: Any = BEFORE, meaning: Meaning = CLASSES) -> f
 
 
 def test_it_is_pearson_s_with_fisher_s_interval() -> None:
-    """Of one column, as scipy has it."""
+    """For one column, the correlation and its interval equal scipy's."""
     after = BEFORE[:, :1] + RANDOM.normal(size=(60, 1)).astype(np.float32)
     found = correlate(CLASSES, BEFORE[:, :1], after)
     expected = pearsonr(BEFORE[:, 0].astype(float), after[:, 0].astype(float))
@@ -47,7 +47,7 @@ def test_scale_does_not_matter(ruined: Any, expected: float) -> None:
 
 
 def test_a_baseline_that_never_varies_has_none() -> None:
-    """But for rounding."""
+    """A baseline that varies only by rounding has no correlation."""
     flat = np.full((60, 3), [9, 0, 0], np.float32) * (1 + 1e-7 * RANDOM.normal(size=(60, 3)))
     assert correlate(CLASSES, flat.astype(np.float32), BEFORE) is None
 

@@ -32,7 +32,7 @@ def test_a_drop_is_judged_on_the_worse_end_of_its_interval() -> None:
         (
             {"agreement": 0.97},
             "agreement with the baseline is 0.9800, with 95% confidence at least 0.9600; "
-            "at least 0.9700 is asked",
+            "the floor requires at least 0.9700",
         ),
         ({"kl": 0.02}, None),
         (
@@ -52,7 +52,7 @@ def test_likeness_is_judged_on_the_worse_end(floor: dict[str, float], reason: st
 
 
 def test_the_worst_class_is_named() -> None:
-    """By its name where it has one."""
+    """The reason names the worst class if it has a name."""
     quality = classifier(worst_class=Compared(value=0.8, change=-0.1, low=-0.3, high=0.05), worst_label=1)
     reasons = [judge(Floor(worst_class_drop=0.1), quality, names) for names in ([], ["cat", "dog"])]
     assert [str(reason).split(" is ")[0] for reason in reasons] == [
@@ -97,7 +97,7 @@ def test_a_floor_that_cannot_be_measured_is_refused(
 
 
 def test_a_floor_that_can_be_measured_passes() -> None:
-    """Agreement needs no labels."""
+    """A floor on agreement can be measured without labels."""
     require_measurable(Floor(agreement=0.9), "token_classification", labelled=False)
 
 
@@ -123,8 +123,8 @@ def test_other_outputs_count_for_the_floor(floor: dict[str, float], second: floa
     """Whatever the floor says of the first; labels say nothing of the others."""
     reason = judge(Floor(**floor), classifier(outputs=two_outputs(0.5, second)))
     expected = (
-        f"the output `state` says the same as the baseline's on {second:.4f} of the rows, with 95% "
-        f"confidence on at least {second:.4f}; at least {least:.4f} is asked"
+        f"the output `state` agrees with the baseline's on {second:.4f} of the rows, with 95% "
+        f"confidence on at least {second:.4f}; the floor requires at least {least:.4f}"
     )
     assert reason == (expected if least else None)
 
@@ -140,10 +140,10 @@ CHANCES = Meaning(kind="classes", form="chances")
             {"kl": 0.1},
             NUMBERS,
             False,
-            "limits kl, and the first output `y` holds numbers",
+            "limits kl, but the first output `y` holds numbers",
         ),
-        ({"kl": 0.1}, CHANCES, True, "`y` holds chances that do not sum to one"),
-        ({"agreement": 0.9}, NUMBERS, True, "labels are classes, and the first output `y` holds numbers"),
+        ({"kl": 0.1}, CHANCES, True, "`y` holds probabilities that do not sum to one"),
+        ({"agreement": 0.9}, NUMBERS, True, "labels are classes, but the first output `y` holds numbers"),
         ({"agreement": 0.9}, Meaning(kind="exact"), True, "labels are classes"),
     ],
     ids=["divergence of numbers", "divergence of chances", "labels of numbers", "labels of integers"],
@@ -177,7 +177,7 @@ def test_scores_that_may_be_numbers_are_held_to_them(
     reason = judge(Floor(agreement=0.9), classifier(agreement=same, outputs=outputs))
     assert (reason is not None) == refused
     if refused:
-        assert "numbers of `y` are not the baseline's: R2 is 0.4000" in str(reason)
+        assert "numbers of `y` differ from the baseline's: R2 is 0.4000" in str(reason)
         assert "give labels, or the names of the classes (`source.labels`), or write `task: reg" in str(
             reason
         )

@@ -217,7 +217,7 @@ def test_a_product_of_microsofts_four_operators_is_a_product() -> None:
 def test_work_is_that_of_the_definition(
     node: Any, weights: dict[str, NDArray[Any]], shape: list[int], expected: int
 ) -> None:
-    """Multiply-adds counted by hand."""
+    """The multiply-adds equal those counted by hand."""
     assert work([node], weights, shape) == expected
 
 

@@ -69,7 +69,10 @@ def test_where_nothing_mixes_nothing_is_named() -> None:
 
 @pytest.mark.parametrize(
     ("graph", "advice"),
-    [(one_range, "DynamicQuantizeLinear 'integers' takes one range"), (centred, "look for a mean")],
+    [
+        (one_range, "DynamicQuantizeLinear 'integers' uses one quantization range"),
+        (centred, "look for a mean"),
+    ],
 )
 def test_the_way_out_is_that_of_the_graph(graph: Callable[[], bytes], advice: str) -> None:
     """A file that was quantized dynamically hears so, and no other one does."""

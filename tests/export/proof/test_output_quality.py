@@ -113,13 +113,13 @@ def test_numbers_have_the_share_of_variance_that_is_right() -> None:
 
 
 def test_a_constant_number_has_no_share_of_variance() -> None:
-    """Nor is it divided by."""
+    """A constant output has no R2, and causes no division by zero."""
     baseline = {"y": np.full((ROWS, 1), 3, np.float32)}
     assert figures("classification", baseline, {"y": baseline["y"] + 1})["y"].r2 is None
 
 
 def test_changes_of_every_output_are_told() -> None:
-    """Not of the first alone."""
+    """A change of meaning is reported for every output, not only for the first."""
     baseline = model(0)
     shares = np.exp(baseline["scores"]) / np.exp(baseline["scores"]).sum(1, keepdims=True)
     baseline = {
@@ -134,7 +134,7 @@ def test_changes_of_every_output_are_told() -> None:
 
 
 def test_the_baseline_beside_itself_is_no_estimate() -> None:
-    """It agrees with certainty."""
+    """The agreement of the baseline with itself is 1, without an interval."""
     baseline = model(0)
     assert {
         (item.agreement.low, item.r2) for item in figures("classification", baseline, baseline).values()

@@ -171,7 +171,7 @@ def test_of_several_lengths_the_largest_knee_counts() -> None:
 
 
 def test_a_variant_that_is_faster_everywhere_needs_no_warning() -> None:
-    """Every interval above 1."""
+    """There is no warning if every interval of the speed-up is above 1."""
     assert warn([point(1, 1, (1.2, 1.1, 1.3)), point(2, 1, (2, 1.9, 2.1))], "fp32") is None
 
 

@@ -59,7 +59,7 @@ def test_shapes_of_a_task_pass(task: Task, shape: tuple[Any, ...]) -> None:
     ids=str,
 )
 def test_another_shape_is_refused_with_a_way_out(task: Task, shape: tuple[Any, ...], form: str) -> None:
-    """Which numbers of any shape have."""
+    """The error for a wrong shape recommends `task: regression`."""
     with pytest.raises(ExportFailed, match=f"the task is {task}; .*{task} {form}.*write `task: regression`"):
         require_task(task, output(*shape), data_of(), ())
 
@@ -81,13 +81,13 @@ def test_labels_need_a_score_for_each_class(shape: tuple[Any, ...], datatype: st
 
 def test_one_number_is_no_embedding() -> None:
     """All such point the same way."""
-    with pytest.raises(InvalidData, match="it is no embedding"):
+    with pytest.raises(InvalidData, match="not an embedding"):
         require_task("embedding", output("batch", 1), data_of(), ())
 
 
 @pytest.mark.parametrize("shape", [("batch", 3), ("batch",)], ids=str)
 def test_each_score_has_a_name_or_none_has(shape: tuple[Any, ...]) -> None:
-    """With both numbers."""
+    """A number of names other than the number of scores is refused with both numbers."""
     with pytest.raises(ExportFailed, match="2 classes have a name, from bad to good, and the output y has"):
         require_task("classification", output(*shape), data_of(), ("bad", "good"))
 

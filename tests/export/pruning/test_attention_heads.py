@@ -85,12 +85,12 @@ def test_the_surgery_can_be_done_again(bert: Context) -> None:
 
 def test_a_pattern_that_fits_no_attention(bert: Context) -> None:
     """Is an error with the nearest name."""
-    with pytest.raises(StepFailed, match=r"fits none of 3 attention modules; did you mean 'bert"):
+    with pytest.raises(StepFailed, match=r"matches none of 3 attention modules; did you mean 'bert"):
         pruned(bert, ratio=0.5, layers=("bert.encoder.layer.7.attention",))
 
 
 def test_heads_of_torchs_own_attention_cannot_go(context_of: Any) -> None:
-    """The reason is said."""
+    """Removing heads of torch.nn.MultiheadAttention is refused with the reason."""
 
     class Encoder(torch.nn.Module):
         def __init__(self) -> None:

@@ -244,9 +244,9 @@ def test_the_same_again(digits: Context) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"ratio": 0.01}, r"less than one of the 24, 16, 16, 8 in each of .* drop the step"),
-        ({"ratio": 0.5, "layers": ("head",)}, r"'head' fits none of 4 layers that can lose channels"),
-        ({"ratio": 0.5, "keep": ("features.1",)}, r"fits none of 5 convolutions and linear layers"),
+        ({"ratio": 0.01}, r"less than one of the 24, 16, 16, 8 in each of .* remove the step"),
+        ({"ratio": 0.5, "layers": ("head",)}, r"'head' matches none of 4 layers that can lose channels"),
+        ({"ratio": 0.5, "keep": ("features.1",)}, r"matches none of 5 convolutions and linear layers"),
     ],
 )
 def test_what_removes_nothing_is_an_error(digits: Context, settings: dict[str, Any], message: str) -> None:
@@ -263,7 +263,7 @@ def test_half_of_a_sum_cannot_go(context_of: ContextOf) -> None:
 
 def test_a_model_that_is_all_head_has_nothing_to_lose(context_of: ContextOf) -> None:
     """It is said, not passed over."""
-    with pytest.raises(StepFailed, match=r"Sequential has no channels that could go.*drop the step"):
+    with pytest.raises(StepFailed, match=r"Sequential has no removable channels.*remove the step"):
         pruned(
             context_of(lambda: torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 10))), ratio=0.5
         )

@@ -54,7 +54,7 @@ def test_keeps_what_was_chosen(context_of: Any, choose: str, keep: int, kept: li
 
 
 def test_the_layers_left_are_the_ones_kept(context_of: Any) -> None:
-    """With the weights they had."""
+    """The remaining layers keep their weights."""
     context = context_of(Deep)
     before = context.trained.build().layers[4].weight
     assert torch.equal(dropped(context, keep=2).module.get_parameter("layers.1.weight"), before)

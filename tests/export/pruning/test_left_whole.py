@@ -49,7 +49,7 @@ def test_what_is_joined_to_something_that_stays_is_named(context_of: ContextOf) 
         "fed": f"{recurrent} modules stay whole",
         "behind": f"{recurrent} modules stay whole",
         "recurrent": "recurrent and attention modules stay whole",
-        "one": "its channels can only leave with those of other, which the settings leave whole",
+        "one": "its channels can be removed only with those of other, which the settings exclude",
         "scores": outputs,
         "last": outputs,
     }
@@ -60,6 +60,4 @@ def test_a_layer_of_which_the_share_takes_nothing_is_named(context_of: ContextOf
     wide, narrow = torch.nn.Linear(64, 16), torch.nn.Linear(16, 6)
     layers = (torch.nn.Flatten(), wide, torch.nn.ReLU(), narrow, torch.nn.ReLU(), torch.nn.Linear(6, 10))
     context = context_of(lambda: torch.nn.Sequential(*layers))
-    assert left_whole(context, ratio=0.06) == {
-        "3": "the share that was asked for takes none of its 6 channels"
-    }
+    assert left_whole(context, ratio=0.06) == {"3": "the requested share removes none of its 6 channels"}

@@ -117,16 +117,16 @@ def test_a_search_goes_on_without_what_cannot_go(context_of: ContextOf) -> None:
 @pytest.mark.parametrize(
     ("kind", "layer", "reason"),
     [
-        ("gated", "a", "torch-pruning cannot follow its channels through what comes behind it"),
+        ("gated", "a", "torch-pruning cannot follow its channels through the following layers"),
         ("weight norm", "a", "the weight of a is computed from others"),
         ("layer norm", "a", "n takes its mean and variance over all of its channels"),
         (
             "shuffle",
             "a",
-            "what follows moves, mixes or averages its channels: with some at zero the answers .*",
+            "the following layers move, mix or average its channels: with some at zero the answers .*",
         ),
-        ("over channels", "a", "the layers behind it do not fit any more"),
-        ("mask", "b", "it, or what its channels go with, has one channel alone, .*"),
+        ("over channels", "a", "the following layers no longer fit"),
+        ("mask", "b", "it, or a layer coupled with it, has only one channel, .*"),
     ],
 )
 def test_a_step_that_can_remove_nothing_says_why(
@@ -134,7 +134,7 @@ def test_a_step_that_can_remove_nothing_says_why(
 ) -> None:
     """The layer, the reason and the way out, in no library's words."""
     with pytest.raises(
-        StepFailed, match=rf"no channels can go \(.*{layer}.*: {reason}\); name other `layers`"
+        StepFailed, match=rf"no channels can be removed \(.*{layer}.*: {reason}\); select other `layers`"
     ):
         pruned(context_of(lambda: build(kind), DATA), ratio=0.5, layers=("a", "b")[: 1 + (kind == "mask")])
 

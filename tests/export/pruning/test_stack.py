@@ -25,18 +25,20 @@ def test_takes_the_longest_and_of_equals_the_one_with_most_parameters() -> None:
 
 
 def test_takes_the_one_that_was_named() -> None:
-    """Whatever others there are."""
+    """A stack given by name is found whatever other stacks there are."""
     assert find_stack(Network(), "narrow")[0] == "narrow"
 
 
 @pytest.mark.parametrize("name", ["mixed", "short", "wid"])
 def test_a_name_that_is_no_stack(name: str) -> None:
     """Is an error that tells the ones there are."""
-    with pytest.raises(StepFailed, match=rf"'{name}' is no ModuleList .*(did you mean 'wide'|known: narrow)"):
+    with pytest.raises(
+        StepFailed, match=rf"'{name}' is not a ModuleList .*(did you mean 'wide'|known: narrow)"
+    ):
         find_stack(Network(), name)
 
 
 def test_a_network_without_one() -> None:
-    """Cannot change its depth."""
+    """A network without a stack is refused, because its depth cannot change."""
     with pytest.raises(StepFailed, match="Linear has no ModuleList or Sequential"):
         find_stack(torch.nn.Linear(2, 2), None)

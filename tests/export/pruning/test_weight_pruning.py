@@ -32,7 +32,7 @@ def test_the_ratio_holds_within_every_layer(digits: Context) -> None:
 
 
 def test_the_smallest_go(digits: Context) -> None:
-    """What stays is larger than all that went."""
+    """Every remaining weight is larger than every removed one."""
     before = digits.trained.build().get_parameter("head.weight")  # type: ignore[misc]
     gone = pruned(digits, ratio=0.5).module.get_parameter("head.weight") == 0
     assert before[gone].abs().max() <= before[~gone].abs().min()

@@ -71,7 +71,7 @@ def test_a_table_of_words_does_no_work(tmp_path: Path) -> None:
     assert note["integers"]["weight_bytes"] < 0.5 < note["integers"]["multiply_adds"]
     assert "of the bytes of weights" in note["mostly_float"]
     assert note["stays_float"]["`embeddings: false`"] == ["embeddings.word"]
-    assert len(note["stays_float"]["both factors come with the row"]) == 3
+    assert len(note["stays_float"]["both factors depend on the row"]) == 3
     with_words = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="dynamic", embeddings=True)
     assert with_words["integers"]["weight_bytes"] > 0.9
     assert "mostly_float" not in with_words
@@ -110,7 +110,7 @@ def test_a_recurrent_layer_is_named_with_the_method_that_takes_it(tmp_path: Path
     ("change", "reason"),
     [
         ({"keep_float": ("two",)}, "`keep_float`"),
-        ({"weights": "uint8"}, "its integers answer otherwise than rounding explains"),
+        ({"weights": "uint8"}, "its quantized answers differ by more than rounding explains"),
     ],
     ids=["by the recipe", "by the trial"],
 )
@@ -198,13 +198,13 @@ def test_weights_of_graphs_inside_nodes_count_as_floats(method: str, tmp_path: P
     note = note_of(with_branches(True), random_rows((8,)), tmp_path, method=method)
     assert note["integers"]["weight_bytes"] == pytest.approx(64 / 8384, abs=1e-4)
     assert note["stays_float"] == {
-        "it stands in a graph inside If 'if'": ["lookup", "product", "lookup", "product"]
+        "it is in a graph inside If 'if'": ["lookup", "product", "lookup", "product"]
     }
 
 
 def test_a_graph_whose_layers_all_stand_inside_nodes_is_refused_with_the_reason(tmp_path: Path) -> None:
     """There is nothing else that could become integers."""
-    with pytest.raises(StepFailed, match="4 more: it stands in a graph inside If 'if'"):
+    with pytest.raises(StepFailed, match="4 more: it is in a graph inside If 'if'"):
         note_of(with_branches(False), random_rows((8,)), tmp_path, method="static")
 
 

@@ -134,7 +134,7 @@ def test_an_output_may_be_named_as_quantization_names_its_own(ending: str) -> No
 
 
 def test_inputs_and_outputs_may_be_named_after_each_other() -> None:
-    """As `text` and `text_embeds` are."""
+    """An output may be named like an input with an ending, such as `text` and `text_embeds`."""
     build = Builder()
     build.add("MatMul", "x", build.weight("weight", 6, 4), output="x_embeds")
     outputs = [value("x_embeds", TensorProto.FLOAT, "batch", 4)]

@@ -77,7 +77,7 @@ def test_nothing_stays_in_float_without_need(spoilt: Exported, context: Context)
 
 def test_what_cannot_be_had_is_an_error(spoilt: Exported, context: Context) -> None:
     """The message says how far one quantized block is."""
-    with pytest.raises(StepFailed, match="cannot be had: with 11 of 12 blocks in float the answers are"):
+    with pytest.raises(StepFailed, match="cannot be reached: with 11 of 12 blocks in float"):
         faithful(spoilt, 0.9999999999, context)
 
 

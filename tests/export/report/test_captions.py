@@ -27,20 +27,20 @@ def measured(folder: Path, name: str, costs: dict[int, float], **changes: Any) -
 @pytest.mark.parametrize(
     ("costs", "said"),
     [
-        ({1: 3.0, 32: 1.05, 64: 1.0}, "in its cheapest."),
+        ({1: 3.0, 32: 1.05, 64: 1.0}, "in its cheapest batch."),
         ({1: 3.0, 32: 2.0, 64: 1.0}, "base still gets cheaper by more than a tenth at the largest batch"),
-        ({1: 3.0, 32: 1.0, 64: 2.0}, "In the largest batch a row of base is dearer again."),
-        ({1: 3.0}, "Of base only one row was measured, as larger batches would take too long."),
+        ({1: 3.0, 32: 1.0, 64: 2.0}, "In the largest batch, a row of base costs more again."),
+        ({1: 3.0}, "base: only one row was measured, because larger batches would take too long."),
     ],
     ids=["flat", "falling", "dearer", "slow"],
 )
 def test_what_a_curve_does_at_its_end_is_said(tmp_path: Path, costs: dict[int, float], said: str) -> None:
-    """And nothing else: a curve that falls to its end has no knee behind which it is flat."""
+    """The caption says in one sentence what the curve does at the largest batch."""
     caption = describe_curves({"base": measured(tmp_path, "base", costs)})
     assert RING in caption
     assert said in caption
-    others = {"still gets cheaper", "dearer again", "only one row"}
-    assert sum(words in caption for words in others) == (0 if said == "in its cheapest." else 1)
+    others = {"still gets cheaper", "costs more again", "only one row"}
+    assert sum(words in caption for words in others) == (0 if said == "in its cheapest batch." else 1)
 
 
 def test_a_variant_whose_rows_run_alone_has_no_knee(tmp_path: Path) -> None:
@@ -62,4 +62,4 @@ def test_only_what_is_in_the_picture_is_explained() -> None:
         high=0.9,
         latency_ms=1.0,
     )
-    assert describe_front([one]) == "Quality against latency. Up and to the left is better."
+    assert describe_front([one]) == "Quality over latency; up and to the left is better."

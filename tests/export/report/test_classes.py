@@ -35,13 +35,13 @@ def test_those_that_lost_most_come_first(tmp_path: Path) -> None:
 
 
 def test_of_many_classes_twenty_are_listed(tmp_path: Path) -> None:
-    """And it is said how many are not."""
+    """Twenty classes are listed, with the number of the others."""
     found = list_classes({"light": bundle(tmp_path, "light", *[0.9] * 25)})
     assert found is not None
     assert (len(found.rows), found.left_out) == (20, 5)
 
 
 def test_without_labels_there_are_none(tmp_path: Path) -> None:
-    """Nor for a baseline alone."""
+    """Without labels, or for a baseline alone, there is no list."""
     assert list_classes({"light": bundle(tmp_path, "light")}) is None
     assert list_classes({"base": bundle(tmp_path, "base", 0.9)}) is None

@@ -109,7 +109,7 @@ def page(recipe: Recipe, bundles: dict[str, Bundle], data: Data) -> str:
         "<td>accepted</td>",
         '<td colspan="6">accuracy &lt;b&gt;too low&lt;/b&gt;</td>',
         "<th>in 8 rows</th>",
-        "In 8 rows: the largest batch that all were measured in.",
+        "In 8 rows: the largest batch",
         "slower than base at 2 rows",
         "a step failed",
         "row 3, labelled <b>7</b>",
@@ -142,7 +142,7 @@ def test_text_is_never_markup(page: str) -> None:
 
 
 def test_the_baseline_comes_first(page: str) -> None:
-    """Whatever the order of the folder."""
+    """The baseline comes first, whatever the order of the folder."""
     assert page.index("<b>base</b>") < page.index("<b>light</b>") < page.index("<b>broken</b>")
 
 

@@ -34,7 +34,7 @@ def test_constant_nodes_become_initializers() -> None:
 
 
 def test_graphs_inside_read_them_too() -> None:
-    """By the same names."""
+    """Inner graphs read the new initializers by the same names."""
     nodes = [
         helper.make_node("Constant", [], ["two"], value=numpy_helper.from_array(np.full(4, 2, np.float32))),
         helper.make_node("Constant", [], ["flag"], value=numpy_helper.from_array(np.array(True))),
@@ -67,7 +67,7 @@ def test_a_constant_that_is_an_output_stays_a_node() -> None:
 
 
 def test_half_takes_them(tmp_path: Path) -> None:
-    """All 16 of them."""
+    """`half` converts all 16 weights in Constant nodes."""
     rows = split_of({"x": random(20, 4)})
     context = context_for("embedding", rows, rows, tmp_path)
     made = half(exported_of(as_node()), Half(step="half", provider="cuda"), context)

@@ -27,7 +27,7 @@ def test_dead_operators_go_with_their_weights() -> None:
 
 
 def test_nodes_stand_behind_what_graphs_inside_them_read() -> None:
-    """Nothing else moves."""
+    """Only nodes that come before values read by their inner graphs are moved."""
     inner = helper.make_tensor_value_info("z", FLOAT, None)
     branch = helper.make_graph([helper.make_node("Neg", ["late"], ["z"])], "branch", [], [inner])
     nodes = [

@@ -78,7 +78,7 @@ def test_weights_that_are_only_stored_in_bfloat16_are_widened() -> None:
 
 
 def test_a_graph_in_float32_stays_as_it_is() -> None:
-    """Byte by byte."""
+    """A float32 graph stays the same, byte by byte."""
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
     graph = file_of(nodes, [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])], {})
     assert to_single(graph, ROWS) is graph
@@ -100,7 +100,7 @@ def test_a_graph_that_overflows_in_half_floats_is_refused() -> None:
 
 
 def test_what_a_converter_wrote_is_widened() -> None:
-    """With casts around what it keeps in float32."""
+    """A graph that a converter wrote in 16 bits, with casts around float32 parts, becomes float32."""
     nodes = [
         helper.make_node("MatMul", ["x", "w"], ["h"], "first"),
         helper.make_node("Softmax", ["h"], ["y"], "second"),

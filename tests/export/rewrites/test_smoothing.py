@@ -62,5 +62,5 @@ def test_a_weight_that_two_share_is_not_spoilt() -> None:
 
 
 def test_a_graph_without_norms_has_no_place() -> None:
-    """None is found among convolutions."""
+    """A graph of convolutions has no values to smooth."""
     assert find_smoothable(split_gemms(prepare(conv_graph()))) == ()

@@ -61,7 +61,7 @@ def test_a_factory_that_prints_does_not_spoil_the_figures(
 
 @pytest.mark.parametrize("error", ["RuntimeError", "SystemExit"])
 def test_an_error_comes_through_as_it_was(export_with: Callable[..., object], error: str) -> None:
-    """With the factory's own words."""
+    """The error contains the factory's own message."""
     with pytest.raises(ExportFailed, match=f"{error}: no more digits"):
         export_with(f"raise {error}('no more digits')", f"raises_{error.lower()}")
 

@@ -95,7 +95,7 @@ def test_a_file_gets_the_inputs_that_it_takes(folder: Path) -> None:
 
 
 def test_a_factory_gets_the_parameters_of_its_forward(folder: Path) -> None:
-    """And no others."""
+    """A factory's model gets only the inputs that its forward names."""
     source = FactorySource(
         factory=f"{__name__}:make_bag", checkpoint="bag.safetensors", tokenizer="words.json"
     )
@@ -105,7 +105,7 @@ def test_a_factory_gets_the_parameters_of_its_forward(folder: Path) -> None:
 
 
 def test_every_bundle_carries_them(folder: Path) -> None:
-    """In the form that the server reads."""
+    """Every bundle contains the tokenizer and the labels in the server's format."""
     trained = read(folder, tokenizer="words.json", max_tokens=3, labels="names.txt")
     assert json.loads(trained.assets["labels.json"]) == ["cat", "dog", "hörse"]
     assert json.loads(trained.assets["tokenizer.json"])["truncation"]["max_length"] == 3
@@ -134,14 +134,14 @@ def test_a_model_that_takes_no_tokens_is_refused(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("[1, 2]", "is no list of names"),
-        ('{"0": "cat"}', "is no list of names"),
-        ("[", "is no JSON"),
-        (b"\xff\xfe", "is no UTF-8"),
+        ("[1, 2]", "is not a list of names"),
+        ('{"0": "cat"}', "is not a list of names"),
+        ("[", "is not JSON"),
+        (b"\xff\xfe", "is not UTF-8"),
     ],
 )
 def test_labels_that_are_no_names_are_refused(folder: Path, content: str | bytes, message: str) -> None:
-    """The file is named."""
+    """A file of labels that is not a list of names is refused, with the name of the file."""
     (folder / "names.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InvalidSource, match=f"names.txt {message}"):
         read(folder, labels="names.txt")
@@ -151,7 +151,7 @@ def test_a_tokenizer_without_padding_is_refused(folder: Path) -> None:
     """Rows of different lengths need one token more."""
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
     made.save(str(folder / "words.json"))
-    with pytest.raises(InvalidSource, match=r"says no token to pad with.*enable_padding"):
+    with pytest.raises(InvalidSource, match=r"names no padding token.*enable_padding"):
         read(folder, tokenizer="words.json")
     made.enable_padding(pad_id=1, pad_token="?")
     made.save(str(folder / "words.json"))
@@ -159,6 +159,6 @@ def test_a_tokenizer_without_padding_is_refused(folder: Path) -> None:
 
 
 def test_names_a_file_that_is_missing(folder: Path) -> None:
-    """And the key that names it."""
+    """The error names the missing file and its key in the recipe."""
     with pytest.raises(InvalidSource, match=r"gone.json: No such file.*`source.tokenizer`"):
         read(folder, tokenizer="gone.json")

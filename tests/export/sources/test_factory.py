@@ -92,7 +92,7 @@ def test_code_in_a_checkpoint_is_listed_and_not_run(tmp_path: Path, zipped: bool
         ("a.pt", b"no checkpoint", "torch refuses to read it"),
         ("a.pt", saved({"epoch": 3}), r"holds a mapping with the keys \['epoch'\], not a state_dict"),
         ("a.pt", saved({"head.bias": torch.zeros(10)})[:-200], "torch refuses to read it"),
-        ("a.safetensors", b"no checkpoint", "no safetensors file"),
+        ("a.safetensors", b"no checkpoint", "not a safetensors file"),
         ("a.ckpt", b"", "ends in .safetensors, .pt, .pth or .bin"),
     ],
     ids=["garbage", "other content", "truncated", "garbage safetensors", "suffix"],
@@ -105,7 +105,7 @@ def test_refuses_what_holds_no_weights(tmp_path: Path, name: str, content: bytes
 
 def test_refuses_a_truncated_checkpoint(tmp_path: Path, tiny_checkpoint: bytes) -> None:
     """Half a safetensors file is no model."""
-    with pytest.raises(InvalidSource, match="no safetensors file"):
+    with pytest.raises(InvalidSource, match="not a safetensors file"):
         read(tmp_path, "tiny.safetensors", tiny_checkpoint[: len(tiny_checkpoint) // 2])
 
 

@@ -14,8 +14,8 @@ from export.sources.read_trained import read_trained
 @pytest.mark.parametrize(
     ("name", "revision", "message"),
     [
-        ("no/such", None, r"no/such is no folder; .*give `source\.revision`"),
-        ("../../no/such", None, "no folder, and '../../no/such' no id of the hub"),
+        ("no/such", None, r"no/such is not a folder; .*give `source\.revision`"),
+        ("../../no/such", None, "not a folder, and '../../no/such' is not an id"),
         (".", "main", r"`source\.revision` belongs to the hub"),
     ],
 )

@@ -232,7 +232,7 @@ def test_refuses_code_in_the_folder(folder: Path) -> None:
 
 
 def test_refuses_weights_that_are_a_pickle(folder: Path) -> None:
-    """Only safetensors are read."""
+    """Pickled weights are refused; only safetensors are read."""
     state = safetensors.torch.load_file(folder / "model.safetensors")
     torch.save(state, folder / "pytorch_model.bin")
     (folder / "model.safetensors").unlink()

@@ -27,7 +27,7 @@ def test_refuses_what_has_no_graph(module: torch.nn.Module, message: str) -> Non
 
 
 def test_refuses_more_weights_than_one_file_holds() -> None:
-    """With both numbers."""
+    """More weights than one ONNX file holds are refused with both sizes."""
     with torch.device("meta"):
         module = torch.nn.Embedding(2**20, 600)
     with pytest.raises(InvalidSource, match=r"mine has 2516582400 bytes of weights; .* at most 2146435072"):
@@ -35,7 +35,7 @@ def test_refuses_more_weights_than_one_file_holds() -> None:
 
 
 def test_a_shared_weight_counts_once() -> None:
-    """As it does in a file."""
+    """A shared weight counts once, as in a file."""
     module = torch.nn.Sequential(torch.nn.Linear(4, 4, bias=False), torch.nn.Linear(4, 4, bias=False))
     module[1].weight = module[0].weight
     assert count_bytes(module) == 64

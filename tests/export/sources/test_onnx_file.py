@@ -136,7 +136,7 @@ def test_refuses_a_file_over_the_cap(tmp_path: Path) -> None:
     """A sparse file of 3 GB is not read at all."""
     with (tmp_path / "model.onnx").open("wb") as file:
         file.truncate(3 * 2**30)
-    with pytest.raises(InvalidSource, match="has 3221225472 bytes; a model here has at most"):
+    with pytest.raises(InvalidSource, match="has 3221225472 bytes; the maximum is"):
         read_trained(OnnxSource(onnx="model.onnx"), tmp_path, "classification")
 
 
@@ -191,7 +191,7 @@ def test_refuses_statistics_of_the_batch(tmp_path: Path) -> None:
 
 
 def test_refuses_too_many_nodes(tmp_path: Path) -> None:
-    """Those in branches count."""
+    """Nodes in branches count towards the limit on nodes."""
     nodes = [inside(helper.make_node("Neg", ["x"], [f"n{number}"])) for number in range(20_000)]
     with pytest.raises(InvalidSource, match="has 60001 nodes; at most 50000"):
         read(tmp_path, layer(*nodes))
@@ -200,12 +200,12 @@ def test_refuses_too_many_nodes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"garbage", "no ONNX file|no graph"),
-        (b"", "holds no graph"),
-        (layer().SerializeToString()[:-20], "not a whole one|no sound"),
-        (layer(helper.make_node("Neg", ["x"], ["y"])), "no sound ONNX model: .*y"),
-        (layer(helper.make_node("NoSuch", ["x"], ["z"])), "no sound ONNX model: .*NoSuch"),
-        (layer(helper.make_node("Neg", ["nowhere"], ["z"])), "no sound ONNX model"),
+        (b"garbage", "not an ONNX file|no ONNX graph"),
+        (b"", "contains no ONNX graph"),
+        (layer().SerializeToString()[:-20], "incomplete|not a valid"),
+        (layer(helper.make_node("Neg", ["x"], ["y"])), "not a valid ONNX model: .*y"),
+        (layer(helper.make_node("NoSuch", ["x"], ["z"])), "not a valid ONNX model: .*NoSuch"),
+        (layer(helper.make_node("Neg", ["nowhere"], ["z"])), "not a valid ONNX model"),
     ],
     ids=["garbage", "empty", "truncated", "two values of one name", "unknown operator", "unknown value"],
 )

@@ -128,7 +128,7 @@ def test_refuses_what_is_no_whole_program(program: Path, tmp_path: Path, content
     """A file that is none, or half of one, is named with the fix."""
     path = tmp_path / "model.pt2"
     path.write_bytes(content or program.read_bytes()[:3000])
-    with pytest.raises(InvalidSource, match=r"no whole torch\.export program.*torch\.export\.save"):
+    with pytest.raises(InvalidSource, match=r"not a complete torch\.export program.*torch\.export\.save"):
         read(path)
 
 
@@ -142,7 +142,7 @@ def test_refuses_a_damaged_archive(tmp_path: Path) -> None:
     damaged[43:53] = b"\xff" * 10
     path = tmp_path / "model.pt2"
     path.write_bytes(damaged)
-    with pytest.raises(InvalidSource, match=r"no whole torch\.export program.*Error -3"):
+    with pytest.raises(InvalidSource, match=r"not a complete torch\.export program.*Error -3"):
         read(path)
 
 

@@ -32,14 +32,14 @@ def marked() -> Any:
 
 
 def test_a_mark_of_what_is_missing_is_no_fault() -> None:
-    """Nor is a constant that nothing reads."""
+    """NaN that marks missing values, or that no node reads, is accepted."""
     made = marked()
     made.initializer.append(numpy_helper.from_array(np.array([np.nan]), "idle"))
     assert find_spoiled(made) is None
 
 
 def test_weights_of_infinity_are_no_fault() -> None:
-    """Masks have them."""
+    """Infinite weights are accepted, because masks have them."""
     assert find_spoiled(graph(helper.make_node("MatMul", ["x", "w"], ["y"]), w=random(4, 3) + np.inf)) is None
 
 

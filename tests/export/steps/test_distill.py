@@ -181,7 +181,7 @@ def test_a_narrower_student_matches_hidden_states_by_a_projection(tmp_path: Path
 
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
-    """Projections and dropout included."""
+    """The same seed gives the same weights, including projections and dropout."""
     one, other = (
         distill(halved(), settings("hidden", "attention"), of_texts(tmp_path / name)).module.state_dict()
         for name in ("one", "other")
@@ -190,7 +190,7 @@ def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_a_student_of_another_output_is_an_error(tmp_path: Path, data: Data) -> None:
-    """Both shapes are named."""
+    """A student with an output of another size is refused, with both shapes."""
     student = {"factory": "torch.nn:Flatten"}
     with pytest.raises(StepFailed, match=r"the student answers \[2, 64\], the baseline \[2, 10\]"):
         distill(
@@ -212,10 +212,10 @@ def test_a_graph_shows_no_layers(tmp_path: Path) -> None:
 
 
 def test_only_transformers_give_attention_maps(tmp_path: Path, data: Data) -> None:
-    """A convolution has none."""
+    """`match: attention` is refused for a convolutional network, which has no attention maps."""
     context = of_digits(tmp_path, data)
     context = replace(context, trained=replace(context.trained, sha256="b" * 64, build=stacked))
-    with pytest.raises(StepFailed, match="which only models of transformers give; Sequential holds none"):
+    with pytest.raises(StepFailed, match="which only transformers models give; Sequential has none"):
         distill(Made(module=stacked()), settings("attention"), context)
 
 

@@ -82,7 +82,7 @@ def test_needs_labels(context: Context) -> None:
 
 
 def test_recovers_by_labels(context: Context) -> None:
-    """With labels it is a fine-tuning."""
+    """With labels, recover gives the same weights as finetune."""
     (note,) = recover(Made(module=untrained()), Training(**SETTINGS), context).notes
     assert note["step"] == "finetune"
 

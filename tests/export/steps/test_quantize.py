@@ -188,7 +188,7 @@ def test_a_sum_behind_which_stands_a_logarithm_stays_in_float(of_images: Context
 def test_a_pattern_that_fits_nothing_is_an_error(encoder: Exported, of_texts: Context) -> None:
     """It may be meant for a layer that would be quantized in silence."""
     settings = DYNAMIC.model_copy(update={"keep_float": ("encoder.layer.9.*",)})
-    with pytest.raises(StepFailed, match=r"'encoder.layer.9.\*' fits none of 36 layers"):
+    with pytest.raises(StepFailed, match=r"'encoder.layer.9.\*' matches none of 36 layers"):
         quantize(encoder, settings, of_texts)
 
 

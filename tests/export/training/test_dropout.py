@@ -31,7 +31,7 @@ MODULES = {"bert": bert, "gru": gru}
 
 @pytest.mark.parametrize("name", MODULES)
 def test_without_dropout_training_mode_answers_like_evaluation(name: str) -> None:
-    """In attention and between recurrent layers, too."""
+    """Without dropout, training mode gives evaluation's answers, also in attention and recurrent layers."""
     module, inputs = MODULES[name](), INPUTS[name]
     expected = module.eval()(inputs)[0]
     module.train()
@@ -41,7 +41,7 @@ def test_without_dropout_training_mode_answers_like_evaluation(name: str) -> Non
 
 @pytest.mark.parametrize("name", MODULES)
 def test_dropout_comes_back(name: str) -> None:
-    """As it was before."""
+    """After the context, dropout is as it was before."""
     module, inputs = MODULES[name](), INPUTS[name]
     expected = module.eval()(inputs)[0]
     with no_dropout(module):

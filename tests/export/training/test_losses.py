@@ -92,7 +92,7 @@ def test_hidden_states_are_compared_relative_to_the_teachers() -> None:
 
 
 def test_padding_does_not_count() -> None:
-    """What a padded token says changes no loss."""
+    """Values at padding tokens do not change any loss."""
     one, other = tokens(2, 2, 2, 3), tokens(3, 2, 2, 3)
     maps = (tokens(4, 2, 5, 2, 2), tokens(5, 2, 5, 2, 2))
     before = _masked(one, other, maps)
@@ -145,7 +145,7 @@ def test_numbers_are_apart_by_their_variance() -> None:
 
 
 def test_numbers_of_padding_do_not_count() -> None:
-    """As of every loss of tokens."""
+    """Numbers at padding tokens do not change the loss."""
     numbers, teacher = tokens(0, 2, 2, 1), tokens(1, 2, 2, 1)
     padded = numbers.clone()
     padded[1, 1] = 99

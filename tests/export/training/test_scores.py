@@ -69,7 +69,7 @@ def test_likeness_and_distance_by_hand(
 
 
 def test_padding_is_no_answer() -> None:
-    """Whatever stands there."""
+    """Values at padding tokens do not affect the score."""
     wanted = RANDOM.normal(size=(20, 6, 3)).astype(np.float32)
     came = wanted.copy()
     lengths = RANDOM.integers(1, 6, 20)

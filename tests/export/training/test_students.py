@@ -51,7 +51,7 @@ def test_a_graph_has_no_weights_to_take_over() -> None:
 
 
 def test_changes_of_the_configuration_go_to_the_source() -> None:
-    """What transformers builds is the source's to know."""
+    """A student by `config` is built by the source of the model."""
     changes: list[Any] = []
 
     def build_with(change: Any) -> torch.nn.Module:
@@ -65,7 +65,7 @@ def test_changes_of_the_configuration_go_to_the_source() -> None:
 
 def test_a_configuration_needs_a_model_of_hugging_face() -> None:
     """A factory has no configuration to change."""
-    with pytest.raises(StepFailed, match="and digits is none; give the student a `factory`"):
+    with pytest.raises(StepFailed, match="but digits is not one; give the student a `factory`"):
         make_student(Student(config={"layers": 2}), TEACHER)
 
 

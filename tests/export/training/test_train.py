@@ -303,12 +303,12 @@ def test_a_frozen_norm_without_weights_keeps_its_statistics(
 
 def test_a_pattern_that_freezes_nothing_is_an_error() -> None:
     """A misspelt name would train what should stay."""
-    with pytest.raises(StepFailed, match=r"the pattern 'hed\.\*' fits none of 9 parameters and buffers"):
+    with pytest.raises(StepFailed, match=r"the pattern 'hed\.\*' matches none of 9 parameters and buffers"):
         fit(make_module(), make_data(), settings(freeze=["hed.*"]), 0)
 
 
 def test_to_freeze_everything_is_an_error() -> None:
-    """Nothing would change."""
+    """Freezing all parameters is an error, because nothing would change."""
     with pytest.raises(StepFailed, match="nothing is left to train: of 6 parameters `freeze` holds 6"):
         fit(make_module(), make_data(), settings(freeze=["*"]), 0)
 
@@ -367,7 +367,7 @@ def test_too_few_rows_for_a_batch_are_an_error() -> None:
 
 @pytest.mark.parametrize("split", ["train", "search"])
 def test_without_labels_there_is_another_way(split: str) -> None:
-    """The error names distill."""
+    """Without labels, the error recommends the step distill."""
     data = make_data()
     bare: Split = replace(getattr(data, split), labels=None)
     with pytest.raises(InvalidData, match=f"the {split} split has no labels.*use the step distill"):

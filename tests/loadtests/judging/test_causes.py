@@ -18,7 +18,7 @@ def test_causes_come_by_how_often() -> None:
 
 
 def test_causes_that_differ_in_a_number_are_one() -> None:
-    """In the words that came most often."""
+    """Causes that differ only in numbers are merged under the most frequent wording."""
     measured = [
         fail(1, "HTTP 503: 1,024 rows wait, some 1.2 s of work"),
         fail(2, "HTTP 503: 7 rows wait, some 1 s of work"),
@@ -27,7 +27,7 @@ def test_causes_that_differ_in_a_number_are_one() -> None:
 
 
 def test_a_status_tells_causes_apart() -> None:
-    """Whatever the server says."""
+    """Causes with different HTTP statuses stay separate, whatever the message."""
     assert count_causes([fail(1, "HTTP 500: no"), fail(1, "HTTP 503: no")]) == {
         "HTTP 500: no": 1,
         "HTTP 503: no": 1,

@@ -54,7 +54,7 @@ def test_answers_that_pile_up_fail(unanswered: int, at_half: int, outcome: Check
 
 
 def test_a_run_that_sent_nothing_kept_up_with_nothing() -> None:
-    """Nothing is no success."""
+    """A run that sent nothing does not pass the check on the backlog."""
     assert guard_backlog(0, 0, 0).outcome is FAIL
 
 

@@ -22,7 +22,7 @@ def test_the_run_queue_is_a_share_of_the_time(tmp_path: Path, monkeypatch: pytes
 def test_a_system_that_does_not_tell_is_not_guessed_at(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on a Mac."""
+    """On a system without these files, such as macOS, the values are None."""
     monkeypatch.setattr(contention, "_SCHEDULED", tmp_path / "none")
     found = ContentionClock().read()
     assert found.queued is None

@@ -18,7 +18,7 @@ def test_without_file_and_words_there_are_the_defaults() -> None:
 
 
 def test_a_file_is_read(path: Path) -> None:
-    """Names with values."""
+    """Limits are read from a YAML file of names and values."""
     path.write_text("p99_ms: 50\nerrors: 0.002\ncurrency: EUR\n")
     assert load_limits(path, []) == Limits(p99_ms=50, errors=0.002, currency="EUR")
 
@@ -90,7 +90,7 @@ def test_what_is_no_table_of_limits_is_told(path: Path, content: bytes, told: st
 
 
 def test_a_missing_file_is_told(path: Path) -> None:
-    """With its name."""
+    """A missing file is named in the error."""
     with pytest.raises(LoadTestError, match=r"cannot read the limits .*limits.yaml.*No such file"):
         load_limits(path, [])
 
@@ -105,7 +105,7 @@ def test_a_missing_file_is_told(path: Path) -> None:
     ],
 )
 def test_a_bad_word_is_told(word: str, told: str) -> None:
-    """As it was written."""
+    """A bad `--set` word is quoted in the error."""
     with pytest.raises(LoadTestError) as refused:
         load_limits(None, [word])
     assert told in str(refused.value)

@@ -98,7 +98,7 @@ def test_answers_that_pile_up_fail() -> None:
 
 
 def test_what_was_never_answered_is_over_the_limit() -> None:
-    """And an error, too."""
+    """A request without an answer counts as over the limit and as an error."""
     probe = _judge(join(_steady(8, 950), make_unanswered(np.full(50, 10_000), at_s=np.full(50, 9.0))))
     assert (probe.outcome, probe.errors, probe.over_limit.value) == (CheckOutcome.FAIL, 50, 0.05)
 
@@ -141,7 +141,7 @@ def test_a_rate_that_fails_while_others_have_the_cpu_is_invalid(
 
 
 def test_a_rate_that_passes_while_others_have_the_cpu_passes() -> None:
-    """With all of it, it would, too."""
+    """A rate that passes despite steal passes, since it would also pass without."""
     assert _judge(_steady(8), steal=0.3).outcome is CheckOutcome.PASS
 
 

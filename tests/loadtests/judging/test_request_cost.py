@@ -59,7 +59,7 @@ def test_a_meter_is_read_from_the_servers_metrics(desk: Desk) -> None:
 
 @pytest.mark.parametrize("text", ["", "up 1\n", "<html>", "{{{"])
 def test_a_server_that_does_not_tell_has_no_meter(desk: Desk, text: str) -> None:
-    """Nor has one that has no such page."""
+    """A server without these metrics, or without a /metrics page, has no reading."""
     assert read_meter(Client(url=desk({"/metrics": (200, text)}))) is None
     assert read_meter(Client(url=desk({}))) is None
 

@@ -81,7 +81,7 @@ def test_arrivals_are_as_the_rate_says(sent: int, good: bool) -> None:
 
 @pytest.mark.parametrize(("sent", "good"), [(998, True), (997, False)])
 def test_even_arrivals_are_exact(sent: int, good: bool) -> None:
-    """But for the ends."""
+    """The number of evenly spaced arrivals must be exact, except at the ends."""
     plan = {"profile": steady(1000, 1), "arrivals": "constant"}
     assert _holds(_gate("arrivals", make_samples(np.ones(sent)), plan=plan)) == good
 

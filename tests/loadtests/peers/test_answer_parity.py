@@ -38,7 +38,7 @@ def test_a_wrong_answer_is_an_error(peer: Server, truth: Onnxruntime, tmp_path: 
 def test_a_refusal_is_quoted(
     server: dict[str, object], said: str, peer: Server, truth: Onnxruntime, tmp_path: Path
 ) -> None:
-    """With its status and its words."""
+    """The error quotes the status and the message of the server."""
     other = replace(peer, **server)  # type: ignore[arg-type]
     with other.process(tmp_path) as process:
         process.wait_until_ready()

@@ -63,7 +63,7 @@ def test_a_peer_that_cannot_be_installed_is_left_out(run: Run, peer: Server, tmp
 
 
 def test_an_unknown_part_is_told(capsys: pytest.CaptureFixture[str]) -> None:
-    """With the nearest known one."""
+    """An unknown part is refused with the nearest known one."""
     with pytest.raises(SystemExit, match="2"):
         bench.main(["models", "--parts", "digit"])
     assert "no part 'digit'; did you mean 'digits'?" in capsys.readouterr().err

@@ -45,7 +45,7 @@ def test_one_request_is_said_in_every_form(form: BodyForm, expected: object) -> 
     ids=["protocol", "row", "rows"],
 )
 def test_one_answer_is_read_in_every_form(form: BodyForm, body: object, variant: str | None) -> None:
-    """As an array of one row."""
+    """An answer in any form is decoded into arrays of one row."""
     answer = form.decode(json.dumps(body).encode())
     assert answer.variant == variant
     assert np.array_equal(answer.outputs["y"], [[1, 2.5]])

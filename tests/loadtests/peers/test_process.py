@@ -41,7 +41,7 @@ def test_a_server_and_its_orphans_are_stopped(monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
 def test_a_bench_that_is_ended_leaves_no_server(number: signal.Signals) -> None:
-    """Not when its terminal closes either."""
+    """When the benchmark ends, or its terminal closes, its servers are stopped."""
     bench = """
 import sys, time
 from loadtests.peers.process import ServerProcess, end_in_order

@@ -35,7 +35,7 @@ def test_copies_are_models_of_their_own(models: Path, tmp_path: Path) -> None:
 
 
 def test_a_missing_bundle_is_named(models: Path, tmp_path: Path) -> None:
-    """With what makes it."""
+    """A missing bundle is named, with the command that makes it."""
     with pytest.raises(LoadTestError, match=r"minilm/fp32 does not contain a bundle; run `make minilm`"):
         copy_repository(models, MINILM, tmp_path / "copy")
 

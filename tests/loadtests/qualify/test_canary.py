@@ -56,7 +56,7 @@ def test_the_shadow_must_be_shown_to_agree(pairs: int, differ: int, outcome: Che
 
 
 def test_an_open_agreement_asks_for_more_time() -> None:
-    """Which brings more pairs."""
+    """If the agreement is undecided, the reason asks for a longer duration, which brings more pairs."""
     stage = check_shadow(shadow_view(100, 1), LIMITS, made=False)
     assert find(stage, "agreement").wanted == "at most 2.00%; undecided: a longer duration_s"
 

@@ -73,7 +73,7 @@ def test_the_chain_shows_what_is_missing() -> None:
 
 
 def test_what_was_ended_early_says_so() -> None:
-    """Before anything else."""
+    """The page of a qualification that was ended early says so."""
     assert "The qualification was ended early." in _Reader(page(EARLY)).text
 
 
@@ -91,7 +91,7 @@ def test_the_page_is_one_file() -> None:
 
 
 def test_a_server_cannot_write_on_the_page() -> None:
-    """Its text stays text."""
+    """Text from a server is escaped."""
     read = _Reader(page(make_strange()))
     assert "script" not in read.tags
     assert "<script>alert(1)</script>" in read.text

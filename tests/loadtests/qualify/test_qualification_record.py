@@ -38,13 +38,13 @@ def test_the_stages_come_to_one_word(
 
 
 def test_the_one_that_came_closest_binds() -> None:
-    """Of all that passed, over all stages."""
+    """If all checks pass, the one closest to its limit is named, over all stages."""
     stages = (QUALITY, stage("capacity", PASS, PASS), SHADOW, CANARY)
     assert conclude(stages, complete=True) == (Outcome.QUALIFIED, "capacity: guard 1", ())
 
 
 def test_what_is_bad_is_told_before_what_is_undecided() -> None:
-    """Each with its stage."""
+    """Reasons of failed checks come before those of undecided ones, each with its stage."""
     _, _, reasons = conclude((stage("capacity", INVALID), stage("shadow", FAIL)), complete=True)
     assert [reason.partition(":")[0] for reason in reasons] == ["shadow", "capacity"]
 
@@ -56,7 +56,7 @@ def test_what_was_ended_early_is_undecided() -> None:
 
 
 def test_a_failure_stands_though_it_was_ended_early() -> None:
-    """What was shown was shown."""
+    """A failed stage decides even if the qualification was ended early."""
     assert conclude((QUALITY, stage("capacity", FAIL)), complete=False)[0] is Outcome.NOT_QUALIFIED
 
 

@@ -22,13 +22,13 @@ def test_every_reason_is_told() -> None:
 
 
 def test_the_load_tests_behind_it_follow() -> None:
-    """Of the stages that have one."""
+    """The load tests of the stages follow the stages."""
     lines = table(make_found()).splitlines()
     assert [line for line in lines if line.startswith("--- ")] == ["--- capacity", "--- canary"]
 
 
 def test_what_was_ended_early_says_so() -> None:
-    """In the first line."""
+    """The first line says that the qualification was ended early."""
     line = table(make_found(stage("quality", CheckOutcome.PASS), complete=False)).splitlines()[0]
     assert line == "INVALID: slim-int8 against fp32 of digits (ended early)"
 

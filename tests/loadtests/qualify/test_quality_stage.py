@@ -41,7 +41,7 @@ def figures(low: float, high: float) -> dict[str, Any]:
 
 
 def test_the_digests_are_of_what_is_served() -> None:
-    """Not of what lies in the repository meanwhile."""
+    """The digests are those of the served versions, not of newer ones in the repository."""
     said = bundles(digest="f" * 64)
     baseline, digests = find_sides(said, "linear", "light", {})
     assert baseline == "base"
@@ -58,13 +58,13 @@ def test_the_digests_are_of_what_is_served() -> None:
     ],
 )
 def test_who_cannot_be_weighed_is_refused(candidate: str, changes: dict[str, Any], complaint: str) -> None:
-    """With what to do."""
+    """A candidate that cannot be tested is refused with the fix."""
     with pytest.raises(LoadTestError, match=complaint):
         find_sides(bundles(**changes), "linear", candidate, {})
 
 
 def test_who_could_not_be_loaded_is_refused_with_the_reason() -> None:
-    """As the server's metadata tells it."""
+    """The error contains the reason from the server's metadata."""
     with pytest.raises(LoadTestError, match="linear/light is not served: its digest is wrong; load it"):
         find_sides(bundles(loaded=None), "linear", "light", {"light": "its digest is wrong"})
 
@@ -81,7 +81,7 @@ def test_what_the_export_measured_is_told() -> None:
 
 
 def test_what_its_floor_rejected_fails() -> None:
-    """For the reason that the export gave."""
+    """A rejected candidate fails with the reason that the export recorded."""
     stage = check(rejected="accuracy 0.50 is too low")
     assert stage.outcome is CheckOutcome.FAIL
     assert stage.checks[0].seen == "rejected: accuracy 0.50 is too low"

@@ -107,7 +107,7 @@ def test_shadows_are_put_back(endpoint: Endpoint, client: Client, said: list[str
 def test_whatever_ends_the_load_the_routes_are_put_back(
     endpoint: Endpoint, client: Client, said: list[str], error: Any
 ) -> None:
-    """And the error goes on."""
+    """If the load raises, the routes are restored and the error propagates."""
     with (
         pytest.raises(error if isinstance(error, type) else type(error)),
         trial(client, "linear", "light", LIMITS, said.append),
@@ -158,7 +158,7 @@ def test_a_second_rollout_is_refused(client: Client, said: list[str]) -> None:
 def test_a_model_whose_rollout_runs_is_refused_at_once(
     endpoint: Endpoint, client: Client, said: list[str]
 ) -> None:
-    """With the command that ends it."""
+    """A running rollout is refused at the start, with the command that ends it."""
     refuse_busy(client, "linear")
     told = rf"is in phase SHADOW; .* counterweight rollout abort linear-\S+ --url {endpoint.url}"
     with trial(client, "linear", "light", LIMITS, said.append), pytest.raises(LoadTestError, match=told):

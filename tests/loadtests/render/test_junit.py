@@ -29,7 +29,7 @@ def test_a_check_is_a_case() -> None:
 
 
 def test_a_fail_is_a_failure() -> None:
-    """With what was seen and what was wanted."""
+    """A failed check is a failure, with the measured value and the condition."""
     suite = _suite(make_failed())
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("5", "1", "0")
     failure = suite.find("testcase/failure")

@@ -14,7 +14,7 @@ def _html(text: str) -> str:
 
 
 def test_the_verdict_is_the_first_line() -> None:
-    """And its further reasons are a list below."""
+    """The first line is the verdict; further reasons are a list below."""
     lines = markdown(make_invalid()).splitlines()
     assert lines[0].startswith("**INVALID**: sender late: lateness p99 7.3 ms")
     assert lines[2].startswith("- p99 of fp32: 0.9 % over 50 ms")
@@ -46,7 +46,7 @@ def test_capacity_is_a_table_and_every_probe_is_folded() -> None:
 
 
 def test_gates_and_guards_are_folded() -> None:
-    """With how many of them held."""
+    """Gates and guards are folded, with the number that passed."""
     html = _html(markdown(make_failed()))
     assert "<details><summary>Gates: can the measurements be trusted? 3 of 3 held</summary>" in html
     assert "<details><summary>Guards: does the model meet the limits? 1 of 2 held</summary>" in html

@@ -110,12 +110,12 @@ def test_pictures_say_their_figures_in_words() -> None:
     ],
 )
 def test_what_was_found_is_said_in_sentences(kind: Kind, finding: str) -> None:
-    """For who reads nothing else."""
+    """The page states its main results in sentences with numbers."""
     assert finding in _Reader(_page(kind)).text
 
 
 def test_every_check_is_shown_with_its_use() -> None:
-    """Also those that held."""
+    """Every check is on the page with the share of its limit, whether it passed or not."""
     text = _Reader(_page("run")).text
     assert "sender on time lateness p99 0.9 ms wanted: at most 2.0 ms 45 % used" in text
     assert "p99 of fp32 0.4 % over 50 ms [0.2, 0.7] wanted: at most 1 % over 50 ms 82 % used" in text

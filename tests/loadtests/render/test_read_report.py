@@ -9,14 +9,14 @@ from tests.loadtests.reports import make_report
 
 
 def test_no_file_is_told(tmp_path: Path) -> None:
-    """With what to name instead."""
+    """A missing file is refused with the option that writes one."""
     with pytest.raises(LoadTestError, match=r"cannot read the report .*No such file.*--json"):
         read_report(tmp_path / "missing.json")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\xff\xfe", b"[" * 100_000])
 def test_no_json_is_told(tmp_path: Path, content: bytes) -> None:
-    """Whatever it holds instead."""
+    """A file that is not JSON is refused, whatever it contains."""
     path = tmp_path / "report.json"
     path.write_bytes(content)
     with pytest.raises(LoadTestError, match=r"report.json is not JSON"):

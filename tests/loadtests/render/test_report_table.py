@@ -139,7 +139,7 @@ def test_rates_carry_the_odds_of_the_sequential_test() -> None:
 
 
 def test_overwhelming_odds_are_not_counted_out() -> None:
-    """e^2000 is no float."""
+    """Odds above the largest float, such as e^2000, are shown as very large."""
     report = make_report("compare")
     weighed = report.comparisons[0].weighed[1].model_copy(update={"harm": 2000})
     comparison = report.comparisons[0].model_copy(update={"weighed": (weighed,)})

@@ -19,7 +19,7 @@ def test_each_file_holds_what_its_name_says(tmp_path: Path) -> None:
 
 
 def test_only_what_is_asked_is_written(tmp_path: Path) -> None:
-    """One name, one file."""
+    """Only the requested files are written."""
     write_all(make_report(), markdown=tmp_path / "comment.md")
     assert [path.name for path in tmp_path.iterdir()] == ["comment.md"]
 
@@ -63,7 +63,7 @@ def test_good_paths_pass(tmp_path: Path) -> None:
 
 
 def test_a_missing_folder_is_refused_at_the_door(tmp_path: Path) -> None:
-    """Not after ten minutes of load."""
+    """A missing folder is refused before any load is sent."""
     with pytest.raises(LoadTestError, match=r"--html .*page.html: there is no folder .*missing; make it"):
         check_paths(html=tmp_path / "missing" / "page.html")
 

@@ -85,7 +85,7 @@ def test_a_wrong_answer_is_told(metadata: ModelMetadata, body: Any, complaint: s
     ],
 )
 def test_another_status_is_told_in_the_servers_words(metadata: ModelMetadata, body: Any, said: str) -> None:
-    """Whoever answers in between is quoted too."""
+    """The error quotes the message of the server, or of a proxy in between."""
     with pytest.raises(WrongAnswer, match=f"^HTTP 503: {said}$"):
         _check(metadata, body, status=503)
 

@@ -71,7 +71,7 @@ def test_what_is_refused_for_now_says_itself_what_to_do(desk: Any) -> None:
 
 
 def test_text_is_read_as_it_is(desk: Any) -> None:
-    """Metrics are no JSON."""
+    """`text` returns a body that is not JSON, such as metrics, unchanged."""
     assert Client(url=desk({"/metrics": (200, "requests 1\n")})).text("/metrics") == "requests 1\n"
 
 

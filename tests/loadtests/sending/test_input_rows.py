@@ -53,7 +53,7 @@ def test_texts_that_do_not_fit_are_refused(
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
-    """Of either kind."""
+    """A missing .npz or .txt file is named in the error."""
     for name in ("rows.npz", "texts.txt"):
         with pytest.raises(LoadTestError, match="No such file"):
             read_rows(tmp_path / name, _metadata(("text", "BYTES", [-1])))

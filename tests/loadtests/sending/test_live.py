@@ -11,7 +11,7 @@ def test_ends_are_counted() -> None:
 
 
 def test_the_warmup_is_not_counted() -> None:
-    """What was meant for before 0 is forgotten."""
+    """Requests scheduled before 0 are not counted."""
     live = Live(limit_ms=50)
     live.note(-0.1, 3.0, right=False)
     live.open[0] = (-0.5, -0.5, None)
@@ -19,7 +19,7 @@ def test_the_warmup_is_not_counted() -> None:
 
 
 def test_what_is_out_for_longer_than_the_limit_is_overdue() -> None:
-    """Whatever its answer will be."""
+    """A request that is unanswered for longer than the limit counts as overdue."""
     live = Live(limit_ms=50)
     live.open.update({number: (at_s, at_s, None) for number, at_s in enumerate((1.0, 1.02, 1.04))})
     assert [live.overdue(now_s) for now_s in (1.04, 1.08, 2.0)] == [0, 2, 3]

@@ -34,6 +34,6 @@ def test_stolen_time_is_a_share_of_all(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_system_that_does_not_tell_is_not_guessed_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a Mac."""
+    """On a system without these files, such as macOS, the share is None."""
     monkeypatch.setattr(psutil, "cpu_times", lambda: SimpleNamespace(user=1, idle=2))
     assert StealClock().share() is None

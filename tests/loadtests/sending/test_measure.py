@@ -60,7 +60,7 @@ def test_every_arrival_is_recorded_once(measured: Any, variant: str, duration_s:
 
 
 def test_nothing_is_sent_before_its_time(measured: Any) -> None:
-    """And nothing is answered before it was sent."""
+    """No request is sent before its scheduled time or answered before it was sent."""
     for found in measured.values():
         assert np.all(np.array(found["sent_s"]) >= np.array(found["intended_s"]))
         assert np.all(np.array(found["done_s"]) >= np.array(found["sent_s"]))

@@ -31,5 +31,5 @@ def test_a_log_gets_a_line_now_and_then() -> None:
 
 
 def test_a_terminal_has_a_bar_instead() -> None:
-    """Lines would tear it."""
+    """On a terminal there are no log lines, because it shows a progress bar."""
     assert _told(_Terminal(), EVERY_S, 2 * EVERY_S) == []

@@ -17,7 +17,7 @@ def _recorder() -> Recorder:
 
 
 def test_samples_are_in_order_of_their_intended_time() -> None:
-    """Whichever ended first."""
+    """Samples are in order of their scheduled times, whichever request ended first."""
     assert _recorder().samples().intended_s.tolist() == [1, 2, 3]
 
 
@@ -37,7 +37,7 @@ def test_only_right_answers_and_vain_waits_are_timed() -> None:
 
 
 def test_nothing_recorded_is_no_samples() -> None:
-    """As when Ctrl-C came first."""
+    """Without records, as after an early Ctrl-C, the samples are empty."""
     samples = Recorder().samples()
     assert (len(samples), samples.names, len(samples.of("fp32"))) == (0, [], 0)
 
@@ -55,7 +55,7 @@ def test_a_variant_has_what_it_answered_and_what_it_was_asked_for() -> None:
 
 
 def test_in_flight_is_what_was_sent_and_not_yet_answered() -> None:
-    """At 1.5 s two of three are out."""
+    """At 1.5 s, two of three requests are in flight."""
     samples = join(make_samples([100, 1000], at_s=[1, 1.2]), make_unanswered([5000], at_s=[1.1]))
     assert [samples.unanswered_at(at_s) for at_s in (0.5, 1.15, 1.5, 3, 7)] == [0, 1, 2, 1, 0]
 
