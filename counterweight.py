@@ -1,23 +1,23 @@
-"""The front door: one command, which opens a room only when asked."""
+"""The command line. It imports a room only when one of its commands is run."""
 
 import importlib
 import signal
 import sys
 
-# Command -> the function that owns it, and what it does in a line.
+# Command -> its function, and a summary.
 COMMANDS = {
-    "export": ("export.cli:export", "make the variants of a recipe, each with its proof"),
-    "add": ("export.adding.cli:add", "put a candidate from elsewhere into the repository"),
+    "export": ("export.cli:export", "build the variants of a recipe, and measure each one"),
+    "add": ("export.adding.cli:add", "add a candidate from elsewhere to the repository"),
     "show": ("serve.bundles.show:show", "show a model's bundles side by side"),
-    "serve": ("deployments.cli:serve", "serve a repository behind one endpoint, traffic split by weights"),
-    "routes": ("serve.control.cli.routes_command:routes", "show or change how a server splits traffic"),
-    "rollout": ("serve.control.cli.rollout_command:rollout", "move traffic while the evidence allows it"),
+    "serve": ("deployments.cli:serve", "serve a repository behind one endpoint, with a traffic split"),
+    "routes": ("serve.control.cli.routes_command:routes", "show or change the traffic split of a model"),
+    "rollout": ("serve.control.cli.rollout_command:rollout", "move traffic as far as the evidence allows"),
     "verify": (
         "serve.rollout.verify:verify",
-        "check a store of rollouts against its seals",
+        "check the seals and verdicts of a store of rollouts",
     ),
     "loadtest": ("loadtests.cli:loadtest", "measure the variants behind a URL: run, compare, capacity, soak"),
-    "qualify": ("loadtests.qualify.cli:qualify", "weigh a variant by quality, capacity, shadow and canary"),
+    "qualify": ("loadtests.qualify.cli:qualify", "test a variant by quality, capacity, shadow and canary"),
     "demo": ("deployments.demo.cli:demo", "the whole chain on handwritten digits, in a few minutes"),
 }
 
@@ -33,14 +33,14 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     module, function = COMMANDS[name][0].split(":")
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        # A shell that starts us in the background means the Ctrl-C for others; `kill -INT` is meant for us.
+        # Shells start background jobs with SIGINT ignored; `kill -INT` should still end this process.
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code: int = getattr(importlib.import_module(module), function)(rest)
     except KeyboardInterrupt:
         return 130
     except Exception as error:
-        # An error with an exit code is one of ours: its message is for people. Any other is a bug.
+        # Our own errors have an exit code, and a message for people. Any other error is a bug.
         exit_code: int | None = getattr(error, "exit_code", None)
         if exit_code is None:
             raise
@@ -54,9 +54,9 @@ def _help() -> str:
     lines = [f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
     return (
         "usage: counterweight COMMAND [...]\n\n"
-        "Compress a trained model, serve it beside the one you trust, and move traffic only on evidence.\n\n"
+        "Compress a trained model, serve it beside the original, and move traffic by evidence.\n\n"
         + "\n".join(lines)
-        + "\n\ncounterweight COMMAND --help says more.\nexample: counterweight demo\n"
+        + "\n\nRun counterweight COMMAND --help for details.\nexample: counterweight demo\n"
     )
 
 

@@ -1,1 +1,1 @@
-"""Ray Serve: the only room that names ray."""
+"""Ray Serve: gateways, keeper and replicas. This is the only room that imports ray."""

@@ -1,4 +1,4 @@
-"""CatalogFile: the newest catalog on disk, for the keeper that comes after this one."""
+"""The newest catalog on disk, for the keeper's successor."""
 
 import logging
 from pathlib import Path
@@ -10,24 +10,24 @@ _log = logging.getLogger("counterweight.keeper")
 
 
 class CatalogFile:
-    """One file. A disk that is full keeps nothing from being in force."""
+    """A file with the catalog. A full disk does not prevent changes from taking effect."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        # Whether the newest catalog could not be saved.
+        # Whether the newest catalog is not saved yet.
         self.behind = False
 
     def read(self) -> Catalog | None:
-        """What was saved last; None: nothing."""
+        """The last saved catalog; None if there is none."""
         return Catalog.model_validate_json(self._path.read_bytes()) if self._path.exists() else None
 
     def save(self, catalog: Catalog) -> None:
-        """Replace what is there, whole or not at all. What fails is logged, once, and may be tried again."""
+        """Replace the file, completely or not at all. A failure is logged once; the caller may try again."""
         try:
             write_whole(self._path, catalog.model_dump_json())
         except OSError as error:
             if not self.behind:
-                _log.error("the catalog cannot be saved, and will be tried again: %s", error)
+                _log.error("the catalog cannot be saved; this will be tried again: %s", error)
             self.behind = True
         else:
             self.behind = False

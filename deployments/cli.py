@@ -18,7 +18,7 @@ _KEY = ".rollouts.key"
 
 
 def serve(arguments: list[str]) -> int:
-    """Serve a repository until Ctrl-C or SIGTERM: exit code 0; 2 when it cannot start."""
+    """Serve a repository until Ctrl-C or SIGTERM. Exit code 0; 2 if it cannot start."""
     options = _parser().parse_args(arguments)
     plan = ServerPlan.parse(
         {
@@ -43,7 +43,7 @@ def serve(arguments: list[str]) -> int:
         plan.routes_of(model)
     _try_store(plan)
     go_on_guarded()
-    # Only now, when nothing that a person wrote can be wrong any more: ray takes seconds.
+    # Imported after all input is checked, because importing ray takes seconds.
     from deployments.server import running
 
     names = ", ".join(f"{model.name} ({plan.placement_of(model.name)})" for model in models)
@@ -51,10 +51,10 @@ def serve(arguments: list[str]) -> int:
     try:
         with running(plan) as logs:
             _say(_welcome(plan))
-            _say(f"  logs, until it stops: {logs}")
+            _say(f"  logs, deleted when the server stops: {logs}")
             while True:
                 time.sleep(1)
-                # The signal may have come in a place where Python ignores what is raised.
+                # Python ignores the KeyboardInterrupt of a signal in some places.
                 stop_if_asked()
     except KeyboardInterrupt:
         _say("stopped")
@@ -64,66 +64,74 @@ def serve(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="counterweight serve",
-        description="Serve every model of a repository behind one endpoint: the Open Inference Protocol over "
-        "HTTP and gRPC.",
+        description="Serve every model of a repository behind one endpoint, with the Open Inference "
+        "Protocol over HTTP and gRPC.",
         epilog="example: counterweight serve models --weights digits:fp32=90,slim-int8=10",
     )
     add = parser.add_argument
-    add("repository", type=Path, nargs="?", default=Path("models"), help="default: models")
-    add("--host", default="127.0.0.1", help="default: 127.0.0.1, this machine only")
-    add("--port", type=int, default=8000, help="of HTTP; default: 8000")
-    add("--grpc-port", type=int, default=8001, help="default: 8001")
+    add(
+        "repository",
+        type=Path,
+        nargs="?",
+        default=Path("models"),
+        help="the folder of models; default: models",
+    )
+    add("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1 (only this machine)")
+    add("--port", type=int, default=8000, help="HTTP port; default: 8000")
+    add("--grpc-port", type=int, default=8001, help="gRPC port; default: 8001")
     add(
         "--weights",
         action="append",
         default=[],
         metavar="MODEL:VARIANT=WEIGHT,...",
-        help="traffic split of one model; once per model; without it all traffic goes to the baseline",
+        help="the initial split of one model; can be repeated; default: all traffic to the baseline",
     )
     add(
         "--placement",
         action="append",
         default=[],
         metavar="[MODEL=]PLACEMENT",
-        help="apart: a Ray application per variant (default); together: sessions inside the gateways; for "
-        "every model, or for one",
+        help="apart: one Ray application per variant (default); together: sessions inside the gateways; for "
+        "all models, or for one",
     )
-    add("--gateways", type=int, default=1, help="processes that take requests; default: 1")
-    add("--replicas", type=int, default=1, help="processes per variant that is placed apart; default: 1")
-    add("--access-log", type=Path, metavar="FILE", help="append a JSON line for every request")
+    add("--gateways", type=int, default=1, help="number of gateway processes; default: 1")
+    add("--replicas", type=int, default=1, help="processes per variant in placement apart; default: 1")
+    add("--access-log", type=Path, metavar="FILE", help="append one JSON line per request")
     add(
         "--tokens",
         type=Path,
         metavar="FILE",
-        help="YAML: a list of {name, role, token}; role view or operate opens /control and /metrics, infer "
-        "closes inference to everybody else; without it this machine may do everything, any other only infer",
+        help="YAML list of {name, role, token}; the roles view and operate open /control and /metrics; "
+        "with a token of "
+        "role infer, inference needs a token; without tokens, only this machine has full access",
     )
     add(
         "--store",
         metavar="URL",
-        help="where rollouts are written down: sqlite:////FOLDER/FILE.db or "
+        help="the store of rollouts: sqlite:////FOLDER/FILE.db or "
         f"postgresql://USER:PASSWORD@HOST/DATABASE; default: {_STORE} in the repository",
     )
     add(
         "--seal-key",
         type=Path,
         metavar="FILE",
-        help="the key that what is written is sealed with, made if need be; keep it where who can write the "
-        f"store cannot read it; default: beside a SQLite file, with the ending .key, or else {_KEY} in the "
-        "repository",
+        help="file with the key that seals the store; created if it is missing; people who can write the "
+        "store should not be able to read it; default: beside a SQLite file, with the ending .key, or else "
+        f"{_KEY} in the repository",
     )
     add(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a limit of serve/base/settings.py: " + ", ".join(Settings.model_fields),
+        help="set a limit of serve/base/settings.py: " + ", ".join(Settings.model_fields),
     )
     return parser
 
 
 def _seal_key(options: argparse.Namespace) -> Path | None:
-    """Where the key lies that the trail is sealed with. A database has no place beside it."""
+    """The file of the seal key. A database server has no folder beside it, so the repository is the
+    default."""
     if options.seal_key is not None:
         return Path(options.seal_key).absolute()
     beside = options.store is None or options.store.startswith("sqlite:")
@@ -131,11 +139,11 @@ def _seal_key(options: argparse.Namespace) -> Path | None:
 
 
 def _try_store(plan: ServerPlan) -> None:
-    """Raise StoreFailed when nothing can be written down there."""
+    """Raise StoreFailed if the store cannot be used."""
     try:
         Store(plan.store, "door", plan.seal_key).close()
     except StoreFailed as error:
-        raise StoreFailed(f"{error}; name another place with --store") from None
+        raise StoreFailed(f"{error}; set another store with --store") from None
 
 
 def _parse_settings(texts: list[str]) -> Settings:
@@ -151,7 +159,7 @@ def _parse_settings(texts: list[str]) -> Settings:
 def _welcome(plan: ServerPlan) -> str:
     lines = [
         f"serving on {plan.url}, gRPC on {plan.host}:{plan.grpc_port} (Ctrl-C stops)",
-        f"  to look at: {plan.url}/, to read: {plan.url}/docs",
+        f"  dashboard: {plan.url}/   API reference: {plan.url}/docs",
     ]
     store = Store(plan.store, "door", plan.seal_key)
     for model in plan.read():
@@ -160,12 +168,12 @@ def _welcome(plan: ServerPlan) -> str:
         split = ", ".join(f"{routes.share(variant):.4g} {variant}" for variant in routes.weights)
         lines.append(f"  {model.name}: {split}   POST {plan.url}/v2/models/{model.name}/infer")
         if routes.weights != plan.routes_of(model).weights:
-            lines.append(f"    as it was decided before: counterweight rollout history {model.name}")
+            lines.append(f"    this split was set earlier: counterweight rollout history {model.name}")
         lines += [f"    {line}" for line in tell_unserved(model)]
     store.close()
     if plan.access.closed:
         lines.append(
-            f"  closed: /control, /metrics, load and unload, for {plan.host} is not this machine alone; "
+            f"  closed: /control, /metrics, load and unload, because {plan.host} is not only this machine; "
             "open them with --tokens FILE"
         )
     return "\n".join(lines)

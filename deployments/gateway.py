@@ -1,4 +1,4 @@
-"""Gateway: a replica that listens for requests itself, beside others on the same port, and answers them."""
+"""A gateway: a replica that listens for requests on a port that it shares with others, and answers them."""
 
 import asyncio
 import logging
@@ -36,15 +36,15 @@ from serve.rollout.notices import Notices
 
 _SYNC_EVERY_S = 0.5
 _SYNC_TIMEOUT_S = 5.0
-# What could not be had may only have been away for a moment.
+# A failed variant may have been unavailable only for a moment.
 _RETRY_EVERY_S = 10.0
-# An abort that another gateway took is in force here within that time.
+# How soon an abort that another gateway received takes effect here.
 _HEED_EVERY_S = 0.25
 _log = logging.getLogger("counterweight.gateway")
 
 
 class Gateway:
-    """One gateway. It exists only once it serves the keeper's catalog."""
+    """One gateway. It is created only when it serves the keeper's catalog."""
 
     async def __init__(  # type: ignore[misc]
         self, plan: ServerPlan, keeper: "DeploymentHandle[Keeper]", scratch: str
@@ -55,12 +55,12 @@ class Gateway:
         self._keeper = keeper
         self._name = uuid.uuid4().hex
         self._journal = open_journal(journals_of(plan.store, Path(scratch)), self._name)
-        # What runs here, until it is let go.
+        # The sessions in this process, until they are closed.
         self._hosts: WeakSet[Together] = WeakSet()
         self._registry = Registry(self._place, plan.settings, self._journal)
         self._notices = Notices(notices_of(Path(scratch)))
-        # The newest catalog heard of; the revision of the one that is served, which no older one's requests
-        # wait for any more; and what of it could not be had, and why.
+        # The newest catalog that was received; the revision of the catalog that is completely applied; and
+        # the variants that could not be loaded, with the reasons.
         self._catalog = Catalog()
         self._revision = 0
         self._failures: dict[str, str] = {}
@@ -85,7 +85,7 @@ class Gateway:
         self._heeding = asyncio.create_task(self._heed_forever())
 
     def check_health(self) -> None:
-        """Raise when it no longer listens. Also the time to warm what runs here with shapes that are new."""
+        """Raise if the gateway no longer listens. Also warms the sessions with new shapes."""
         if not self._http.running or self._syncing.done() or self._heeding.done():
             raise CounterweightError("the gateway no longer listens")
         for host in self._hosts:
@@ -98,11 +98,11 @@ class Gateway:
                 async with asyncio.timeout(_SYNC_TIMEOUT_S):
                     await self._sync()
             except (RayError, RayServeException, TimeoutError) as error:
-                # What was known last stays in force, and counting goes on.
+                # The last known state stays in force, and counting goes on.
                 _log.warning("the keeper does not answer: %s", type(error).__name__)
 
     async def _heed_forever(self) -> None:
-        # A sync may wait for the keeper; this does not.
+        # Separate from sync, which may have to wait for the keeper.
         while True:
             await asyncio.sleep(_HEED_EVERY_S)
             for trip in self._notices.find(self._registry.rollouts):
@@ -123,10 +123,10 @@ class Gateway:
         self._registry.others = reply.others
         self._registry.acknowledge(reply.written)
         if reply.catalog is not None:
-            # Whatever is being loaded or let go: traffic waits for none of it.
+            # Routes first, so that traffic does not wait for loading or unloading.
             self._registry.route(reply.catalog)
         if self._applying is not None and not self._applying.done():
-            # A large model takes longer than the keeper would wait to hear of us.
+            # Loading a large model takes longer than the keeper waits for a report.
             return
         if self._applying is not None:
             self._applying.result()
@@ -145,7 +145,7 @@ class Gateway:
     async def _place(self, version: LoadedVariant) -> Placement:
         if version.host is not None:
             placement = Apart(version.host, self._plan.replicas)
-            # The first call finds the way.
+            # The first call resolves the route.
             if not await placement.ready():
                 raise VariantUnavailable(f"{version.host} does not answer")
             return placement

@@ -1,4 +1,4 @@
-"""Gateways: what a keeper hears of them, and what it tells them."""
+"""The messages between gateways and the keeper."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ from serve.counting.tally import Loads, add_loads
 from serve.engine.catalog import Catalog
 from serve.engine.shapes import Shape
 
-# A gateway that has not been heard of for so long is gone.
+# A gateway that has been silent for this long is considered gone.
 _GONE_AFTER_S = 5.0
 _REMEMBERED = 16
 _SETTLE_TIMEOUT_S = 60.0
@@ -24,59 +24,59 @@ _SETTLE_EVERY_S = 0.05
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What a gateway says, about twice a second."""
+    """The report that a gateway sends about twice a second."""
 
     gateway: str
-    # The catalog that it serves, and which variants of it (`model/variant`) it could not have, and why.
+    # The catalog that it serves, and `model/variant` -> the reason why it could not be loaded.
     revision: int
     failures: dict[str, str]
     loads: Loads
-    # By model, what the rollouts that watch are to be told; again and again, until it is written down.
+    # By model, the counts for its rollout, repeated until they are stored.
     sheets: Mapping[str, Sheet]
-    # By model, that the candidate of its rollout fails totally; again and again, until the rollout is over.
+    # By model, the open breaker of its rollout, repeated until the rollout is over.
     trips: Mapping[str, Trip] = field(default_factory=dict)
-    # By model, the shapes that runs of its baseline have had lately.
+    # By model, the shapes of the baseline's recent runs.
     shapes: Mapping[str, tuple[Shape, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What it hears in return."""
+    """The keeper's reply."""
 
-    # The newest one, unless it has it; None, too, while nothing is loaded yet.
+    # The newest catalog, if the gateway does not have it; None also while nothing is loaded yet.
     catalog: Catalog | None
-    # What all other gateways, those that are gone among them, have counted.
+    # The counts of all other gateways, including those that are gone.
     others: Loads
-    # By model, the number of its last sheet that is written down.
+    # By model, the number of its last stored sheet.
     written: Mapping[str, int]
-    # For how long nobody has judged the rollouts.
+    # How long nobody has judged the rollouts.
     unjudged_s: float = 0.0
 
 
 def journals_of(store: str, scratch: Path) -> Path:
-    """Where the gateways of the server whose folder is `scratch` keep their journals: beside a store that is
-    a file, so that the next server over it finds them."""
+    """The folder for the journals of a server's gateways: beside a store that is a file, so that the next
+    server with this store finds them; else in `scratch`."""
     url = make_url(store)
     beside = Path(f"{url.database}-gateways") if url.drivername == "sqlite" else scratch / "gateways"
     return beside / scratch.name
 
 
 def notices_of(scratch: Path) -> Path:
-    """Where gateways tell each other, and the next keeper, what no keeper could be told."""
+    """The folder where gateways leave aborts for each other and for the next keeper."""
     return scratch / "aborted"
 
 
 class Gateways:
-    """All gateways, by their names."""
+    """All gateways, by name."""
 
     def __init__(self) -> None:
         self._heard: dict[str, tuple[float, Report]] = {}
-        # What gateways had counted that are gone, the last few by name: one may only have been silent.
+        # The counts of the last gateways that are gone, by name, because they may only have been silent.
         self._gone: dict[str, Loads] = {}
         self._long_gone: Loads = {}
 
     def hear(self, report: Report) -> None:
-        """A gateway is there."""
+        """Store the report of a gateway."""
         now = time.monotonic()
         self._heard[report.gateway] = (now, report)
         self._gone.pop(report.gateway, None)
@@ -84,17 +84,17 @@ class Gateways:
             self._give_up(name)
 
     def loads(self, without: str | None = None) -> Loads:
-        """What all have counted, those that are gone among them; but for the one of that name."""
+        """The counts of all gateways, including those that are gone, except the one named `without`."""
         heard = [report.loads for name, (_, report) in self._heard.items() if name != without]
         return add_loads([self._long_gone, *self._gone.values(), *heard])
 
     async def settle(self, revision: int) -> dict[str, str]:
-        """Return once all serve the catalog of that revision, with what they could not have of it."""
+        """Wait until all gateways serve the catalog of that revision. Returns what they could not load."""
         until = time.monotonic() + _SETTLE_TIMEOUT_S
         while behind := [name for name, (_, report) in self._heard.items() if report.revision < revision]:
             now = time.monotonic()
             if now > until:
-                raise CounterweightError(f"{len(behind)} gateways did not take the change within a minute")
+                raise CounterweightError(f"{len(behind)} gateways did not apply the change within a minute")
             for name in behind:
                 if now - self._heard[name][0] > _GONE_AFTER_S:
                     self._give_up(name)
@@ -113,5 +113,5 @@ class Gateways:
 
 
 def _without_work(loads: Loads) -> Loads:
-    """The counts of a gateway that is gone; what it had in hand is gone with it."""
+    """The counts of a gateway that is gone, without its requests in progress."""
     return {key: type(load)(tally=load.tally, in_flight=0, waiting_rows=0) for key, load in loads.items()}

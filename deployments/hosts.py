@@ -1,4 +1,4 @@
-"""Hosts: bring versions of variants up where the plan places them, each tried out before it gets traffic."""
+"""Start versions of variants where the plan places them, and test each one before it gets traffic."""
 
 import asyncio
 import logging
@@ -21,29 +21,29 @@ from serve.engine.session import open_session
 from serve.engine.shapes import Shape, Shapes, shapes_path, write_shapes
 
 _TRIAL_TIMEOUT_S = 120
-# Sessions are made two at a time: more would only share the cores and the memory.
+# Two at a time, because more would only compete for cores and memory.
 _AT_ONCE = 2
-# What a call to a replica costs both ends, in CPU time, beside the run.
+# The CPU time of a call to a replica at both ends, in addition to the run.
 _CALL_MS = 2.0
 _log = logging.getLogger("counterweight.keeper")
 
 
 class Hosts:
-    """Copies of the bundles that are served, and a Ray application for each that is placed apart."""
+    """Copies of the served bundles, and a Ray application for each one that is placed apart."""
 
     def __init__(self, plan: ServerPlan, scratch: Path) -> None:
-        """Copies go to `scratch`, so that a replica that is made anew is what it was before."""
+        """Copies are kept in `scratch`, so that a restarted replica loads the same bundle."""
         self._plan = plan
         self._copies = scratch / "bundles"
         self._turn = asyncio.Semaphore(_AT_ONCE)
-        # By model, those that runs have had, in a file for whoever runs it next.
+        # By model, the shapes of runs, which are written to a file for later sessions.
         self._shapes: defaultdict[str, Shapes] = defaultdict(Shapes)
 
     async def bring_up(
         self, stored: StoredModel, wanted: Iterable[str], current: LoadedModel | None
     ) -> tuple[dict[str, LoadedVariant], dict[str, str]]:
-        """The wanted variants that run now, and by `model/variant` why the others do not. One whose version
-        is loaded already stays as it is."""
+        """Start the wanted variants. Returns those that run, and `model/variant` -> the reason for the
+        others. A version that is already loaded is kept."""
         loaded: dict[str, LoadedVariant] = {}
         failures: dict[str, str] = {}
 
@@ -54,7 +54,7 @@ class Hosts:
                 async with self._turn:
                     if known is not None and known.digest == bundle.digest:
                         loaded[name] = known
-                        # It is served as it was, and its owner hears that it could not be again.
+                        # The loaded copy is still served, but its owner learns that the bundle is damaged.
                         await asyncio.to_thread(_verify, stored.folder / name, bundle)
                     else:
                         loaded[name] = await self._bring_up(stored.folder / name, bundle)
@@ -65,17 +65,17 @@ class Hosts:
         return loaded, failures
 
     def hear_shapes(self, told: Mapping[str, Sequence[Shape]]) -> None:
-        """By model, shapes that a gateway has seen: every host warms itself with them."""
+        """Add shapes that a gateway has seen, by model; every host uses them to warm up."""
         for model, shapes in told.items():
             news = [self._shapes[model].see(shape) for shape in shapes]
             if any(news):
                 try:
                     write_shapes(shapes_path(self._copies / "any", model), self._shapes[model])
                 except OSError as error:
-                    _log.warning("hosts of %s are not warmed with new shapes: %s", model, error)
+                    _log.warning("new shapes of %s cannot be saved for warm-up: %s", model, error)
 
     async def remove(self, versions: Iterable[LoadedVariant]) -> None:
-        """End the hosts of these versions, which get no more traffic, and forget their bundles."""
+        """Stop the hosts of these versions, which get no more traffic, and delete their copies."""
         for version in versions:
             if version.host is not None:
                 await asyncio.to_thread(ray_serve.delete, version.host)
@@ -102,7 +102,7 @@ class Hosts:
         return version
 
     async def _try_out(self, copy: Path) -> None:
-        """Load the bundle in a process that may die of it. Raises InvalidBundle."""
+        """Load the bundle in a separate process, which may crash. Raises InvalidBundle."""
         trial = _open.remote(str(copy), self._plan.settings.threads)
         try:
             async with asyncio.timeout(_TRIAL_TIMEOUT_S):
@@ -112,11 +112,11 @@ class Hosts:
         except TimeoutError:
             ray.cancel(trial, force=True)
             raise InvalidBundle(
-                f"it was not loaded and warm within {_TRIAL_TIMEOUT_S} s; export it again"
+                f"loading and warm-up took over {_TRIAL_TIMEOUT_S} s; export it again"
             ) from None
         except RayError as error:
             raise InvalidBundle(
-                f"the process that loaded it died ({type(error).__name__}); export it again"
+                f"the process that loaded it crashed ({type(error).__name__}); export it again"
             ) from None
 
     async def _start(self, version: LoadedVariant) -> None:
@@ -128,12 +128,12 @@ class Hosts:
                 application,
                 name=version.host,
                 route_prefix=None,
-                # Ray words a line of log for every call, and only then leaves it out.
+                # Without this, Ray formats a log line for every call, even if it is not written.
                 logging_config={"enable_access_log": False, "log_level": "WARNING"},
             )
         except (RuntimeError, RayError) as error:
             await asyncio.to_thread(ray_serve.delete, version.host)
-            raise InvalidBundle(f"no replica of it came up: {error}") from None
+            raise InvalidBundle(f"no replica could be started: {error}") from None
 
 
 @ray.remote(num_cpus=0, max_retries=0)
@@ -142,8 +142,8 @@ def _open(folder: str, threads: int) -> None:
 
 
 def _copy(folder: Path, bundle: Bundle, copy: Path) -> None:
-    """The bundle's files as they are now; copies and no links, so that what somebody writes over in place
-    does not change under a server. Raises InvalidBundle when one is not what the manifest says."""
+    """Copy the files of the bundle. No links, so that later changes of the files do not affect the server.
+    Raises InvalidBundle if a file differs from the manifest."""
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(parents=True)
     shutil.copyfile(folder / MANIFEST, copy / MANIFEST)

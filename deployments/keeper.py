@@ -1,4 +1,4 @@
-"""Keeper: one replica that knows what is loaded and who gets the traffic."""
+"""The keeper: one replica that loads variants, runs rollouts, and tells the gateways."""
 
 import asyncio
 import logging
@@ -35,25 +35,25 @@ from serve.rollout.timeline import Timeline
 from serve.rollout.webhook import Webhooks
 
 _TICK_EVERY_S = 1.0
-# An abort is in force before it is written; who asked for it waits no longer for that.
+# An abort takes effect before it is written, so its caller waits at most this long for the write.
 _WRITTEN_WITHIN_S = 0.5
 _UNLOADED = "it was unloaded"
 _log = logging.getLogger("counterweight.keeper")
 
 
 class Keeper:
-    """Loads, unloads and publishes; keeps the store, and moves traffic by what it says. One change of what is
-    loaded at a time; it is done when every gateway serves it."""
+    """Loads and unloads variants, publishes the catalog, and runs the rollouts of the store. Loads and
+    unloads run one at a time, and are done when every gateway serves the result."""
 
     async def __init__(self, plan: ServerPlan, scratch: str, server: int) -> None:  # type: ignore[misc]
-        """`server` is the process that everything was started by."""
+        """`server` is the id of the process that started everything."""
         close_doors()
         forgive_logs()
         self._plan = plan
         self._hosts = Hosts(plan, Path(scratch))
         self._saved = CatalogFile(Path(scratch) / "catalog.json")
         self._catalog = Catalog()
-        # `model/variant` -> why it is not served.
+        # `model/variant` -> the reason why it is not served.
         self._reasons: dict[str, str] = {}
         self._loading: set[str] = set()
         self._gateways = Gateways()
@@ -72,7 +72,7 @@ class Keeper:
             for model in self._catalog.models.values():
                 await self._settle(model)
             self._refresh()
-            # Before anything is judged: what gateways were told while no keeper answered.
+            # Before anything is judged: aborts that gateways received while no keeper answered.
             watches = [model.watch for model in self._catalog.models.values() if model.watch is not None]
             self._heed(Notices(notices_of(Path(scratch))).find(watch.rollout for watch in watches))
         else:
@@ -80,18 +80,18 @@ class Keeper:
         self._ticking = asyncio.create_task(self._tick_forever())
 
     def __del__(self) -> None:
-        """Ray's way to say goodbye, however far it has come: the next keeper need not wait for the lease."""
+        """Called by Ray at the end, so that the next keeper need not wait for the lease."""
         for name in ("_store", "_webhooks"):
             if (held := getattr(self, name, None)) is not None:
                 held.close()
 
     def check_health(self) -> None:
-        """Raise when it no longer looks."""
+        """Raise if the keeper no longer judges."""
         if self._ticking.done():
-            raise CounterweightError("the keeper no longer looks at its rollouts")
+            raise CounterweightError("the keeper no longer judges its rollouts")
 
     async def sync(self, report: Report) -> Reply:
-        """Take a gateway's report."""
+        """Accept a gateway's report."""
         self._gateways.hear(report)
         self._hosts.hear_shapes(report.shapes)
         for model, sheet in report.sheets.items():
@@ -110,7 +110,7 @@ class Keeper:
                 self._refresh()
 
     async def command(self, name: str, *arguments: Any) -> Any:
-        """Do one of `Commands`, and tell the gateways what follows from it."""
+        """Run one of `Commands`, and publish the changes to the gateways."""
         if name == "bundles":
             return await self._bundles(*arguments)
         try:
@@ -125,7 +125,7 @@ class Keeper:
             self._refresh()
 
     async def usage(self) -> Usage:
-        """What the server's processes have cost so far."""
+        """The usage of the server's processes so far."""
         return await asyncio.to_thread(self._meter.read, self._catalog, time.time())
 
     async def index(self) -> list[IndexEntry]:
@@ -170,11 +170,11 @@ class Keeper:
         models = await asyncio.to_thread(self._plan.read)
         await asyncio.gather(*(self._load(stored, list(stored.servable), whole=True) for stored in models))
         if not self._catalog.revision:
-            # Nothing could be loaded, and the gateways are waiting to hear it.
+            # Nothing could be loaded, and the gateways are waiting for a catalog.
             await self._publish(Catalog(revision=1))
 
     async def _load(self, stored: StoredModel, wanted: list[str], *, whole: bool) -> dict[str, str]:
-        """Load these variants; `whole`: and let go of all others. Returned is why some could not be."""
+        """Load these variants; with `whole`, also unload all others. Returns the reasons for failures."""
         before = self._catalog.models.get(stored.name)
         wanted, current = plan_lineup(stored, wanted, before, whole=whole)
         paths = {f"{stored.name}/{name}" for name in wanted}
@@ -194,7 +194,7 @@ class Keeper:
         try:
             await self._settle(model, self._plan.routes_of(stored).weights if before is None else None)
         except CounterweightError:
-            # It gets no traffic: nothing that came up for it stays.
+            # The model gets no traffic, so its new hosts are stopped.
             await self._hosts.remove([new for new in loaded.values() if new not in served])
             raise
         failures |= await self._publish(self._catalog.put(self._in_force(model)))
@@ -202,7 +202,7 @@ class Keeper:
         return failures
 
     async def _settle(self, model: LoadedModel, weights: Mapping[str, float] | None = None) -> None:
-        """Tell the controller what is loaded of a model; `weights`: and how its traffic starts out."""
+        """Tell the controller which versions are loaded; `weights` is the initial split."""
         digests = {name: version.digest for name, version in model.variants.items()}
         await self._thread.wait(self._controller.settle, model.name, model.routes.baseline, digests, weights)
         situation = self._controller.situations[model.name]
@@ -211,7 +211,7 @@ class Keeper:
         situation.unproven = {name for name, version in model.variants.items() if version.unproven}
 
     async def _tick_forever(self) -> None:
-        # Harm is looked for, and traffic taken away, whatever the store does.
+        # Judging must not wait for the store.
         loop, judge = asyncio.get_running_loop(), ThreadPoolExecutor(1, thread_name_prefix="judge")
         while True:
             await asyncio.sleep(_TICK_EVERY_S)
@@ -224,7 +224,7 @@ class Keeper:
             self._refresh()
 
     def _refresh(self) -> None:
-        """Let the gateways hear of routes that have changed."""
+        """Publish changed routes to the gateways."""
         catalog = self._catalog
         for model in self._catalog.models.values():
             if model.name in self._controller.situations and (now := self._in_force(model)) != model:
@@ -242,7 +242,7 @@ class Keeper:
         )
 
     async def _publish(self, catalog: Catalog) -> dict[str, str]:
-        """Make this the newest catalog; return once all gateways serve it, with what they could not have."""
+        """Publish a catalog, and wait until all gateways serve it. Returns what they could not load."""
         self._catalog = catalog
         self._saved.save(catalog)
         return await self._gateways.settle(catalog.revision)

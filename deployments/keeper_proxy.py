@@ -1,4 +1,4 @@
-"""Remote: the keeper, as the gateways' HTTP and gRPC see it."""
+"""The gateway's side of the keeper: calls over Ray."""
 
 import asyncio
 from typing import Any, TypeVar, cast
@@ -21,20 +21,20 @@ from serve.rollout.notices import Notices
 
 A = TypeVar("A")
 
-# Then an abort acts without the keeper.
+# After this time, an abort takes effect without the keeper.
 _ABORT_WITHIN_S = 0.6
 _LOOK_EVERY_S = 0.5
 _SILENT = (
-    "the keeper does not answer, so nobody judges; what is in force stays in force, and an abort acts all "
-    "the same; try again"
+    "the keeper does not answer, so nobody judges; the present routes stay in force, and an abort still "
+    "takes effect; try again"
 )
 
 
 class RemoteRepository:
-    """The keeper's end of `serve.engine.catalog.Repository`."""
+    """Implements `serve.engine.catalog.Repository` with calls to the keeper."""
 
     def __init__(self, keeper: "DeploymentHandle[Keeper]", judging: KeeperSilence) -> None:
-        """`judging` is what this gateway knows of the keeper."""
+        """`judging` has what this gateway knows about the keeper."""
         self._keeper = keeper
         self._judging = judging
 
@@ -44,25 +44,25 @@ class RemoteRepository:
         return entries
 
     async def load(self, model: str, variant: str | None) -> None:
-        """Load as it stands on disk now."""
+        """Load from the present files."""
         await _asked(self._keeper.load.remote(model, variant))
 
     async def unload(self, model: str, variant: str | None) -> None:
-        """Stop serving."""
+        """Stop serving a variant or a model."""
         await _asked(self._keeper.unload.remote(model, variant))
 
 
 class RemoteControl:
-    """The keeper's end of `serve.control.api.Control`."""
+    """Implements `serve.control.api.Control` with calls to the keeper."""
 
     def __init__(self, keeper: "DeploymentHandle[Keeper]", registry: Registry, notices: Notices) -> None:
-        """`registry` and `notices` are those of this gateway, for what cannot wait for the keeper."""
+        """`registry` and `notices` belong to this gateway, for acts that cannot wait for the keeper."""
         self._keeper = keeper
         self._registry = registry
         self._notices = notices
 
     async def ask(self, operation: Operation[A], *arguments: Any) -> A:
-        """The keeper's answer. Raises Unwritten for an abort that no keeper has taken."""
+        """The keeper's answer. Raises Unwritten for an abort that no keeper has received."""
         command = self._command(operation.name, *arguments)
         if operation is not ACTS["abort"]:
             return cast("A", await command)
@@ -71,12 +71,12 @@ class RemoteControl:
         return cast("A", await self._abort(trip, asyncio.ensure_future(command)))
 
     async def usage(self) -> Usage:
-        """What the server's processes have cost so far."""
+        """The usage of the server's processes so far."""
         usage: Usage = await _answer(self._keeper.usage.remote(), self._registry.judging)
         return usage
 
     async def _abort(self, trip: Trip, command: "asyncio.Future[RolloutView]") -> RolloutView:
-        """The keeper's answer to an abort, which acts here when that does not come in a moment."""
+        """The keeper's answer to an abort. Without a quick answer, the abort takes effect here."""
         stopped = ""
         try:
             if not (await asyncio.wait([command], timeout=_ABORT_WITHIN_S))[0]:
@@ -89,23 +89,23 @@ class RemoteControl:
         except (RefusedAction, StaleRevision):
             if not stopped:
                 raise
-            # The keeper has heard of it from a gateway before it read the command.
+            # A gateway reported the abort before the keeper read the command.
             return await self.ask(VIEW, trip.rollout)
         finally:
             command.cancel()
 
     def _stop(self, trip: Trip) -> str:
-        """Give all requests of a rollout to its baseline, in every gateway. What was done; empty: it does not
-        run here."""
+        """Give all requests of a rollout to its baseline, in every gateway. Returns a description; empty if
+        the rollout is not in progress here."""
         if trip.rollout not in self._registry.rollouts:
             return ""
         where = "in any gateway"
         if not self._notices.put(trip):
-            where = "in this gateway; the others could not be told"
+            where = "in this gateway; the others could not be notified"
         self._registry.stop(trip)
         return (
-            f"rollout {trip.rollout} is aborted by {trip.by}, and its candidate gets no requests any more "
-            f"{where}; it is written down when the keeper is back"
+            f"rollout {trip.rollout} was aborted by {trip.by}, and its candidate gets no more requests "
+            f"{where}; this is written to the store when the keeper is back"
         )
 
     async def _command(self, name: str, *arguments: Any) -> Any:
@@ -113,8 +113,8 @@ class RemoteControl:
 
 
 async def _answer(call: Any, judging: KeeperSilence) -> Any:
-    """The keeper's answer, however long it takes while the keeper gives signs of life, or its error as it
-    raised it. Raises CounterweightError."""
+    """The keeper's answer or its original error, however long it takes while the keeper is alive. Raises
+    CounterweightError."""
     waiting = asyncio.ensure_future(_asked(call))
     try:
         while not (await asyncio.wait([waiting], timeout=_LOOK_EVERY_S))[0]:
@@ -126,11 +126,11 @@ async def _answer(call: Any, judging: KeeperSilence) -> Any:
 
 
 async def _asked(call: Any) -> Any:
-    """The keeper's answer, or its error as it raised it. Raises CounterweightError."""
+    """The keeper's answer or its original error. Raises CounterweightError."""
     try:
         return await call
     except CounterweightError as error:
-        # Ray's wrapper prints the replica's traceback.
+        # Ray's wrapper would print the replica's traceback.
         raise getattr(error, "cause", error) from None
     except (RayError, RayServeException) as error:
         raise VariantUnavailable(f"the keeper does not answer ({type(error).__name__}); try again") from None

@@ -1,4 +1,4 @@
-"""Lineup: which versions of a model are brought up, and what they make with those that stay. Pure."""
+"""Decide which versions of a model to start, and combine them with those that stay. Pure."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,13 @@ from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 def plan_lineup(
     stored: StoredModel, wanted: list[str], current: LoadedModel | None, *, whole: bool
 ) -> tuple[list[str], LoadedModel | None]:
-    """Which variants to bring up when these are asked for, `whole`: and no others; and the model that they
-    join, or None: it begins anew. Raises RejectedBundle where its baseline was rejected."""
+    """Which variants to start for this request, and the loaded model that they join; None if it starts anew.
+    `whole`: without all other variants. Raises RejectedBundle if the baseline was rejected."""
     if whole or current is None:
         stored.require_servable(stored.baseline)
     if current is not None and current.signature == stored.signature:
         return wanted, current
-    # One that begins anew, or that takes other inputs than before, does so with all that it has.
+    # A model that starts anew, or whose signature has changed, starts with all its variants.
     return (wanted if whole or wanted == [stored.baseline] else list(stored.servable)), None
 
 
@@ -25,9 +25,9 @@ def line_up(
     variants: Mapping[str, LoadedVariant],
     routed: Routes | None,
 ) -> LoadedModel | None:
-    """The model of these versions, all traffic at its baseline; None: what could be its baseline is not
-    among them. `routed` is what was last decided on its traffic."""
-    # One that was accepted stands in where the repository's own is not there.
+    """The model with these versions, and all traffic at its baseline; None if no possible baseline is loaded.
+    `routed` has the last routes of its traffic."""
+    # If the repository's baseline is missing, an accepted one takes its place.
     known = [stored.baseline] if routed is None else [stored.baseline, routed.baseline]
     baseline = next((name for name in known if name in variants), None)
     if baseline is None:
@@ -43,7 +43,7 @@ def line_up(
 
 
 def find_absent(model: LoadedModel, reasons: Mapping[str, str]) -> dict[str, str]:
-    """The variants of a model that are not loaded, by their names, and why; `reasons` by `model/variant`."""
+    """The variants of a model that are not loaded -> the reason; `reasons` are by `model/variant`."""
     named = {
         name: reasons[f"{of}/{name}"]
         for of, name in (path.split("/") for path in reasons)
@@ -53,7 +53,7 @@ def find_absent(model: LoadedModel, reasons: Mapping[str, str]) -> dict[str, str
 
 
 def recall_absent(catalog: Catalog) -> dict[str, str]:
-    """By `model/variant`, what a catalog says of those that are not loaded."""
+    """The reasons in a catalog for variants that are not loaded, by `model/variant`."""
     return {
         f"{model.name}/{name}": why for model in catalog.models.values() for name, why in model.absent.items()
     }

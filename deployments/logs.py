@@ -1,12 +1,11 @@
-"""Logs: what they must not do to a replica."""
+"""Protect replicas from failures of logging."""
 
 import logging
 
 
 def forgive_logs() -> None:
-    """A line of the log that cannot be written, as on a full disk, is lost, and nothing else is. Called while
-    the replica is made.
+    """Drop log lines that cannot be written, as on a full disk. Call this while the replica is created.
 
-    Python would say so on stderr, which Ray Serve 2.60 sends to the same log, which cannot be written: the
-    call that came to log failed with a RecursionError, though it was done."""
+    Python would report them on stderr, which Ray Serve 2.60 sends to the same log: the call that logged would
+    fail with a RecursionError, although it was done."""
     logging.raiseExceptions = False

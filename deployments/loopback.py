@@ -1,4 +1,4 @@
-"""Doors: the one port of a replica that no setting of Ray's keeps on the loopback interface."""
+"""Keep the one port of a replica on the loopback interface for which Ray has no setting."""
 
 from typing import Any
 
@@ -7,11 +7,11 @@ from ray.serve._private import replica
 
 
 def close_doors() -> None:
-    """Make this replica listen for the calls of other replicas where the rest of Ray listens: on the loopback
-    interface, unless Ray was started as a cluster. Called while the replica is made, before it listens.
+    """Make the replica's server for calls of other replicas listen on the loopback interface, like the rest
+    of Ray, unless Ray was started as a cluster. Call this while the replica is created, before it listens.
 
-    Ray Serve 2.60 binds that server to every interface (replica.py, `_on_initialized`), without TLS it asks
-    for no token, and it unpickles what comes."""
+    Ray Serve 2.60 binds that server to all interfaces (replica.py, `_on_initialized`); without TLS it needs
+    no token, and it unpickles its input."""
     if ray.util.get_node_ip_address() != "127.0.0.1":  # type: ignore[no-untyped-call]
         return
     module: Any = replica

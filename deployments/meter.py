@@ -1,4 +1,4 @@
-"""Meter: reads what the server's processes have cost, and tells from their titles what they are for."""
+"""Measure the CPU time and memory of the server's processes, and derive their roles from their titles."""
 
 import re
 import threading
@@ -11,29 +11,29 @@ from deployments.processes import descendants
 from serve.counting.usage import PartUsage, ProcessRole, Usage
 from serve.engine.catalog import Catalog
 
-# Whoever asks more often hears the same again: a reading takes some 6 ms of CPU time.
+# More frequent calls get the same reading, because one takes about 6 ms of CPU time.
 _EVERY_S = 0.25
 _OURS = re.compile(r"ServeReplica:counterweight:(gateway|keeper)")
-# Of a version of a variant, such as ServeReplica:digits.slim-int8.0123456789ab:variant.
+# A version of a variant, such as ServeReplica:digits.slim-int8.0123456789ab:variant.
 _APART = re.compile(r"ServeReplica:(.+)\.[0-9a-f]{12}:variant")
-# `model.variant` -> the two: either name may hold dots itself.
+# `model.variant` -> (model, variant), because either name may contain dots.
 Known = Mapping[str, tuple[str, str]]
 
 
 class Meter:
-    """Reads the process `server` and all below it, when it is asked and not before: it costs nothing while
-    nobody looks. What a process spends between a reading and its end is not seen."""
+    """Reads the process `server` and all its descendants on request, so that it costs nothing otherwise. The
+    usage between the last reading of a process and its end is lost."""
 
     def __init__(self, server: int) -> None:
         self._server = server
         self._reading = threading.Lock()
         self._last: Usage | None = None
-        # What each process had spent at the last reading, and what each part has come to.
+        # The CPU time of each process at the last reading, and the total of each role.
         self._spent: dict[psutil.Process, float] = {}
         self._cpu_s: defaultdict[ProcessRole, float] = defaultdict(float)
 
     def read(self, catalog: Catalog, now_s: float) -> Usage:
-        """The usage as of `now_s`, or of up to a quarter of a second before; from any thread."""
+        """The usage at `now_s`, or up to a quarter of a second before; can be called from any thread."""
         with self._reading:
             if self._last is None or not 0 <= now_s - self._last.read_s < _EVERY_S:
                 self._last = self._read(_known(catalog), now_s)
@@ -43,7 +43,7 @@ class Meter:
         before, self._spent = self._spent, {}
         resident_bytes: defaultdict[ProcessRole, int] = defaultdict(int)
         for process, part, cpu_s, bytes_ in read_processes(self._server, known):
-            # By what was added since: a worker of Ray's gets its title, and with it its part, only later.
+            # Differences are added, because a Ray worker gets its title, and thereby its role, only later.
             self._cpu_s[part] += max(cpu_s - before.get(process, 0.0), 0.0)
             self._spent[process] = cpu_s
             resident_bytes[part] += bytes_
@@ -60,7 +60,7 @@ def _known(catalog: Catalog) -> Known:
 
 
 def read_processes(server: int, known: Known) -> list[tuple[psutil.Process, ProcessRole, float, int]]:
-    """The process `server` and every one below it: its part, its CPU seconds and its resident bytes."""
+    """The process `server` and all its descendants: role, CPU seconds and resident bytes."""
     found = []
     for process in [psutil.Process(server), *descendants(server)]:
         try:

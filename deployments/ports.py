@@ -1,4 +1,4 @@
-"""Ports that a server on this machine can have."""
+"""Find free ports on this machine, and check that a port is free."""
 
 import contextlib
 import random
@@ -10,10 +10,10 @@ _PORTS = range(20_000, 32_000)
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on right now, all different.
+    """Different ports on which no program is listening.
 
-    They lie below the range from which the system numbers outgoing connections (Ray opens many):
-    a port that was free a moment ago is still free when its server starts. Raises ServerFailed."""
+    They are below the range of outgoing connections (Ray opens many), so that a free port is still free when
+    its server starts. Raises ServerFailed."""
     found: list[int] = []
     for port in random.sample(_PORTS, len(_PORTS)):
         if len(found) == count:
@@ -24,16 +24,16 @@ def free_ports(count: int) -> list[int]:
             found.append(port)
     if len(found) < count:
         raise ServerFailed(
-            f"of the ports {_PORTS.start} to {_PORTS.stop - 1} no {count} are free; end some servers"
+            f"fewer than {count} of the ports {_PORTS.start} to {_PORTS.stop - 1} are free; stop some servers"
         )
     return found
 
 
 def require_free(host: str, port: int, option: str) -> None:
-    """Raise ServerFailed when somebody listens there, before anything is started."""
+    """Raise ServerFailed if the port is in use, before anything is started."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as probe:
-        # As servers do: a connection that is still closing does not hold the port.
+        # As servers do: a closing connection does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -1,4 +1,4 @@
-"""Processes that we start, and how every one of them ends."""
+"""Start processes, and make sure that all of them end."""
 
 import contextlib
 import ctypes
@@ -18,13 +18,13 @@ _asked = threading.Event()
 
 
 def stop_on_signals() -> None:
-    """Make Ctrl-C and SIGTERM raise KeyboardInterrupt, also where a shell started us with SIGINT ignored."""
+    """Make Ctrl-C and SIGTERM raise KeyboardInterrupt, even if a shell started us with SIGINT ignored."""
     for number in _STOPS:
         signal.signal(number, _on_signal)
 
 
 def stop_if_asked() -> None:
-    """Raise the KeyboardInterrupt of an earlier signal: Python drops one that comes while it forks."""
+    """Raise the KeyboardInterrupt of an earlier signal, because Python drops signals during a fork."""
     if _asked.is_set():
         raise KeyboardInterrupt
 
@@ -35,16 +35,16 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 def go_on_guarded() -> None:
-    """Return in a child of this process, which hears of it when this one is killed outright, and can stop in
-    order. This one hands signals on, and ends as the child does, after what that has left behind."""
+    """Continue in a child process, which is notified if this process is killed, and can then stop in order.
+    This process forwards signals, and ends with the child's exit code after all descendants have ended."""
     guard = os.getpid()
-    # One that comes meanwhile waits until both know what to do with it.
+    # Signals wait until both processes can handle them.
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOPS)
     child = os.fork()
     if child:
         sys.exit(_guard(child))
     stop_on_signals()
-    # Ctrl-C in a terminal reaches the guard alone, or it would come twice.
+    # Ctrl-C in a terminal must reach only the guard, or it would arrive twice.
     os.setpgid(0, 0)
     _prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPS)
@@ -53,11 +53,11 @@ def go_on_guarded() -> None:
 
 
 def _guard(child: int) -> int:
-    """The exit code of the child, once it has ended and nothing below this process is left."""
+    """The exit code of the child, after it and all other descendants have ended."""
 
     def hand_on(number: int, frame: FrameType | None) -> None:
         with contextlib.suppress(ProcessLookupError):
-            # Not SIGTERM: while Ray starts, that is Ray's.
+            # Not SIGTERM, which Ray handles while it starts.
             os.kill(child, signal.SIGINT)
 
     adopt_orphans()
@@ -67,12 +67,13 @@ def _guard(child: int) -> int:
     _, status = os.waitpid(child, 0)
     stop(descendants(), timeout_s=5)
     code = os.waitstatus_to_exitcode(status)
-    # As shells have it.
+    # The convention of shells.
     return code if code >= 0 else 128 - code
 
 
 def adopt_orphans() -> None:
-    """Make this process the parent of whatever its descendants leave behind, so that it can be found."""
+    """Make this process the parent of processes that its descendants leave behind, so that they can be
+    found."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
@@ -82,7 +83,7 @@ def _prctl(option: int, value: int) -> None:
 
 
 def descendants(pid: int | None = None) -> list[psutil.Process]:
-    """Every process below this one, or below `pid`; none when it is gone."""
+    """All descendants of this process, or of `pid`; none if it is gone."""
     try:
         return psutil.Process(pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -90,11 +91,11 @@ def descendants(pid: int | None = None) -> list[psutil.Process]:
 
 
 def stop(processes: Iterable[psutil.Process], timeout_s: float) -> None:
-    """End these processes and all below them: asked first, killed after `timeout_s`."""
+    """Terminate these processes and their descendants, and kill the rest after `timeout_s`."""
     known = {process for root in processes for process in [root, *descendants(root.pid)]}
     _send(known, signal.SIGTERM)
     _, alive = psutil.wait_procs(known, timeout=timeout_s)
-    # What started meanwhile must not be left behind either.
+    # Processes that started meanwhile must end as well.
     known = {process for root in alive for process in [root, *descendants(root.pid)]}
     _send(known, signal.SIGKILL)
     psutil.wait_procs(known, timeout=timeout_s)

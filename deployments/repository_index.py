@@ -1,4 +1,4 @@
-"""Listing: what there is of the repository's models and variants, on disk and served."""
+"""List the models and variants of the repository, on disk and served."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -14,8 +14,8 @@ from serve.engine.catalog import Catalog, IndexEntry, LoadedModel, LoadedVariant
 def list_variants(
     repository: Path, catalog: Catalog, loading: Collection[str], reasons: Mapping[str, str]
 ) -> list[IndexEntry]:
-    """What is on disk and what is served, by name. `loading` holds `model/variant`, and so do `reasons`: why
-    one is not served, or its newer version is not."""
+    """The variants on disk and in service, by name. `loading` has `model/variant`; `reasons` has
+    `model/variant` -> why it, or its newer version, is not served."""
     entries = []
     for name in sorted({*list_models(repository), *catalog.models}):
         model = catalog.models.get(name)
@@ -36,13 +36,13 @@ def list_variants(
 
 
 def tell_unserved(stored: StoredModel) -> list[str]:
-    """A line for each variant on disk that is never served, with the reason."""
+    """A line for each variant on disk that was rejected, with the reason."""
     return [f"not served: {name}: it was rejected: {reason}" for name, reason in stored.rejected.items()]
 
 
 def read_stored(repository: Path, model: str) -> StoredModel:
-    """What is on disk of a model. Raises UnknownModel and InvalidBundle."""
-    # First, because a name may be anything that a person sent.
+    """The model on disk. Raises UnknownModel and InvalidBundle."""
+    # Check the name first, because a client may send anything.
     known = list_models(repository)
     if model not in known:
         raise UnknownModel(f"no model {model!r} in the repository; {nearest(model, known)}")
@@ -50,7 +50,7 @@ def read_stored(repository: Path, model: str) -> StoredModel:
 
 
 def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
-    """What was measured of each variant, and which version of it is served."""
+    """The measurements of each variant, and the version that is served."""
     model = catalog.models.get(stored.name)
     loaded = {} if model is None else {name: version.digest for name, version in model.variants.items()}
     bundles = {
@@ -63,7 +63,7 @@ def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
         )
         for name, bundle in stored.bundles.items()
     }
-    # One that was accepted has taken the place of the repository's.
+    # An accepted baseline replaces the repository's.
     baseline = (
         model.routes.baseline if model is not None and model.routes.baseline in bundles else stored.baseline
     )
@@ -71,7 +71,7 @@ def describe_bundles(stored: StoredModel, catalog: Catalog) -> Bundles:
 
 
 def find_loaded(catalog: Catalog, model: str, variant: str | None) -> LoadedModel:
-    """What is served of a model, with that variant among it. Raises UnknownModel and UnknownVariant."""
+    """The loaded model, which has that variant. Raises UnknownModel and UnknownVariant."""
     if model not in catalog.models:
         raise UnknownModel(f"no model {model!r} is served here; {nearest(model, catalog.models)}")
     loaded = catalog.models[model]
@@ -89,8 +89,8 @@ def _entry(
 ) -> IndexEntry:
     if variant in loaded:
         if not reason and loaded[variant].unproven:
-            reason = "it is unproven: nobody has measured it on held-out rows"
-        # One that is served can still say why its newer version is not.
+            reason = "it is unproven: it has not been measured on held-out rows"
+        # A served variant can still have a reason why its newer version is not served.
         return IndexEntry(name=model, version=variant, state="READY", reason=reason)
     rejected = bundles[variant].rejected
     reason = f"it was rejected: {rejected}" if rejected else reason or "it was never loaded"

@@ -1,4 +1,4 @@
-"""Server: Ray and Ray Serve on this machine, started for one repository and stopped without a trace."""
+"""Start Ray and Ray Serve on this machine for one repository, and stop them without leftovers."""
 
 import json
 import logging
@@ -23,16 +23,16 @@ from serve.counting.journal import clear, stand
 _OBJECT_STORE_BYTES = 80 * 2**20
 _APPLICATION = "counterweight"
 _ASK_TIMEOUT_S = 30
-# Ray gives a start half a minute, which a busy machine may not have the first time.
+# Ray allows half a minute for a start, which can be too short on a busy machine.
 _STARTS = 3
-# The path of a socket ends at 107 characters, of which Ray's names below take some 80.
+# The path of a socket is limited to 107 characters, of which Ray's names take about 80.
 _LONGEST_PARENT = 16
 
 
 @contextmanager
 def running(plan: ServerPlan) -> Iterator[Path]:
-    """Serve the plan while the context lasts; given is the folder of its logs. Raises ServerFailed when it
-    cannot."""
+    """Serve the plan while the context lasts; yields the folder of the logs. Raises ServerFailed if it cannot
+    start."""
     require_free(plan.host, plan.port, "--port")
     require_free(plan.host, plan.grpc_port, "--grpc-port")
     adopt_orphans()
@@ -53,11 +53,11 @@ def running(plan: ServerPlan) -> Iterator[Path]:
 
 
 def _make_scratch() -> Path:
-    """A new folder for the files of Ray, and copies of the bundles that are served."""
+    """Create a folder for the files of Ray and the copies of the served bundles."""
     parent = Path(tempfile.gettempdir())
     if len(str(parent)) > _LONGEST_PARENT:
         raise ServerFailed(
-            f"the temporary folder {parent} has too long a name for Ray's sockets "
+            f"the path of the temporary folder {parent} is too long for Ray's sockets "
             f"(over {_LONGEST_PARENT} characters); start with TMPDIR=/tmp"
         )
     return Path(tempfile.mkdtemp(prefix="cw-", dir=parent))
@@ -67,12 +67,12 @@ def _stand(journals: Path) -> int | None:
     try:
         return stand(journals)
     except OSError as error:
-        sys.stderr.write(f"what a gateway has not told will be lost if it dies: {error}\n")
+        sys.stderr.write(f"unreported counts of a gateway will be lost if it dies: {error}\n")
         return None
 
 
 def _start(plan: ServerPlan, scratch: Path) -> None:
-    # Not at the top: ray reads the environment, set just before, when it is imported.
+    # Imported here, because ray reads the environment when it is imported.
     import ray
     from ray import serve as ray_serve
 
@@ -81,7 +81,7 @@ def _start(plan: ServerPlan, scratch: Path) -> None:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     try:
         _start_ray(scratch)
-        # Ray has put its own handler in the place of ours.
+        # Ray has replaced our signal handlers.
         stop_on_signals()
         stop_if_asked()
         ray_serve.start(proxy_location="Disabled")
@@ -91,7 +91,7 @@ def _start(plan: ServerPlan, scratch: Path) -> None:
             name=_APPLICATION,
             # The gateways listen themselves.
             route_prefix=None,
-            # A line of text for every request costs more than a small model does.
+            # A log line per request costs more than a small model.
             logging_config={"enable_access_log": False},
         )
     except (RuntimeError, ray.exceptions.RayError) as error:
@@ -106,7 +106,7 @@ def _start_ray(scratch: Path) -> None:
         try:
             ray.init(
                 address="local",
-                # Ray starts an idle worker for each CPU it is told of; ours reserve none.
+                # Ray starts an idle worker for each CPU; our actors reserve none.
                 num_cpus=1,
                 include_dashboard=False,
                 object_store_memory=_OBJECT_STORE_BYTES,
@@ -114,13 +114,13 @@ def _start_ray(scratch: Path) -> None:
                 logging_level=logging.ERROR,
                 _temp_dir=str(scratch),
             )
-        # Ray has no narrower one for a start that was not up in time.
+        # Ray has no narrower error for a start that takes too long.
         except Exception as error:
             if not left:
                 raise ServerFailed(
                     f"Ray could not start: {error}; if this machine is busy, try again later"
                 ) from error
-            # What is half up is of no use to the next.
+            # A partial start must not affect the next one.
             ray.shutdown()
             stop(descendants(), timeout_s=5)
             stop_if_asked()
@@ -129,8 +129,8 @@ def _start_ray(scratch: Path) -> None:
 
 
 def _judge(plan: ServerPlan) -> None:
-    """Raise ServerFailed when a variant that is to get traffic could not be loaded; of others only say so."""
-    # Asked as anyone may ask: a handle of Ray's needs an event loop, which a command has not.
+    """Raise ServerFailed if a variant with traffic could not be loaded; report the other failures."""
+    # Over HTTP, because a Ray handle needs an event loop, which a command does not have.
     url = f"{plan.local_url}/v2/repository/index"
     with urllib.request.urlopen(url, b"{}", _ASK_TIMEOUT_S) as answer:  # noqa: S310 - our own server
         entries = [entry for entry in json.load(answer) if entry["state"] != "READY"]
@@ -145,11 +145,11 @@ def _judge(plan: ServerPlan) -> None:
 
 
 def _stop() -> None:
-    # A second Ctrl-C must not cut this short and leave half of Ray behind.
+    # A second Ctrl-C must not interrupt this and leave parts of Ray behind.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     mine = descendants()
     ray = sys.modules.get("ray")
-    # Ctrl-C may have come in the middle of its import.
+    # Ctrl-C may have interrupted its import.
     if ray is not None and hasattr(ray, "shutdown"):
         ray.shutdown()
     stop(mine, timeout_s=10)

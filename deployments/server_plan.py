@@ -1,4 +1,4 @@
-"""Plan: what a server is to serve, checked against the repository before anything is started."""
+"""The plan of a server: what it serves, checked against the repository before anything is started."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,66 +16,66 @@ from serve.bundles.repository import StoredModel, read_repository
 Where = Literal["apart", "together"]
 Port = Annotated[int, Field(ge=1, le=65535)]
 _EVERY = "*"
-# Where a server that listens on every interface is found on its own machine.
+# The address on this machine of a server that listens on all interfaces.
 _ITSELF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the reverse
 
 
 class ServerPlan(Record):
-    """Which repository is served, where its variants run, and how traffic starts out."""
+    """The repository, the placement of its variants, and the initial split of traffic."""
 
     repository: Path
-    # Model -> weights of its variants; one that is not named gives everything to its baseline.
+    # Model -> weights of its variants; other models send everything to their baseline.
     weights: Mapping[str, Mapping[str, float]]
-    # Model -> where its variants run; `*` stands for every other.
+    # Model -> placement of its variants; `*` stands for all other models.
     placements: Mapping[str, Where]
     host: str
     port: Port
     grpc_port: Port
-    # Processes that take requests, and of each variant that is placed apart, processes that answer them.
+    # The number of gateways, and of replicas per variant in placement `apart`.
     gateways: Annotated[int, Field(ge=1)] = 1
     replicas: Annotated[int, Field(ge=1)] = 1
     access_log: Path | None = None
-    # What the tokens are good for, which are not here themselves; None: there are none.
+    # The roles of the tokens, without the tokens; None: there are none.
     grants: tuple[Grant, ...] | None = None
-    # Where rollouts are written down.
+    # The URL of the store.
     store: str
-    # The file of the key that they are sealed with; None: beside a SQLite store.
+    # The file of the seal key; None: beside a SQLite store.
     seal_key: Path | None = None
     settings: Settings = Settings()
 
     @property
     def url(self) -> str:
-        """Where clients find the server."""
+        """The server's URL for clients."""
         return self._url_of(self.host)
 
     @property
     def local_url(self) -> str:
-        """Where this machine finds the server."""
+        """The server's URL on this machine."""
         return self._url_of(_ITSELF.get(self.host, self.host))
 
     @property
     def access(self) -> Access:
-        """Who may ask for what."""
+        """The access rules."""
         return Access(grants=self.grants, loopback=is_loopback(self.host))
 
     def _url_of(self, host: str) -> str:
         return f"http://[{host}]:{self.port}" if ":" in host else f"http://{host}:{self.port}"
 
     def placement_of(self, model: str) -> Where:
-        """Where the variants of a model run."""
+        """The placement of a model's variants."""
         return self.placements.get(model, self.placements[_EVERY])
 
     def processes_of(self, model: str) -> int:
-        """How many processes answer the requests of each of its variants."""
+        """The number of processes that run each of its variants."""
         return self.replicas if self.placement_of(model) == "apart" else self.gateways
 
     def read(self) -> tuple[StoredModel, ...]:
-        """Every model of the repository; a model or variant that the plan names must be among them.
+        """Read every model of the repository, and check the models and variants that the plan names.
 
         Raises InvalidBundle, UnknownModel, UnknownVariant or RejectedBundle."""
         models = read_repository(self.repository)
         for model in models.values():
-            # Without it nobody can step in, and nothing of the model would be served.
+            # Without a baseline, nothing of the model can be served.
             model.require_servable(model.baseline)
         for name, weights in self.weights.items():
             _require(name, models, "--weights")
@@ -87,25 +87,25 @@ class ServerPlan(Record):
         return tuple(models.values())
 
     def routes_of(self, model: StoredModel) -> Routes:
-        """How the traffic of a model starts out. Raises InvalidRecord."""
+        """The initial routes of a model. Raises InvalidRecord."""
         weights = self.weights.get(model.name, {model.baseline: 100.0})
         fields = {"model": model.name, "baseline": model.baseline, "weights": weights}
         return Routes.parse(fields, f"--weights for {model.name}")
 
 
 def parse_all_weights(texts: list[str]) -> dict[str, dict[str, float]]:
-    """`MODEL:VARIANT=WEIGHT,...` of several models. Raises InvalidRecord."""
+    """Parse `MODEL:VARIANT=WEIGHT,...` of several models. Raises InvalidRecord."""
     weights: dict[str, dict[str, float]] = {}
     for text in texts:
         name, shares = parse_weights(text)
         if name in weights:
-            raise InvalidRecord(f"--weights names model {name!r} twice; put all its variants into one")
+            raise InvalidRecord(f"--weights names model {name!r} twice; put all its variants into one option")
         weights[name] = shares
     return weights
 
 
 def parse_placements(texts: list[str]) -> dict[str, str]:
-    """`PLACEMENT` for every model, `MODEL=PLACEMENT` for one."""
+    """Parse `PLACEMENT` for all models and `MODEL=PLACEMENT` for one."""
     placements = {_EVERY: "apart"}
     for text in texts:
         name, equals, where = text.rpartition("=")

@@ -1,4 +1,4 @@
-"""StoreThread: where everything waits for the database, one after the other."""
+"""The thread in which all calls to the database run, one after another."""
 
 import asyncio
 import logging
@@ -13,19 +13,19 @@ _log = logging.getLogger("counterweight.keeper")
 
 
 class StoreThread:
-    """One thread, which the database may hold up: whoever must not wait does nothing here."""
+    """One thread, which the database may block; nothing urgent may run in it."""
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._saving: asyncio.Task[None] | None = None
 
     async def wait(self, call: Callable[..., T], *arguments: Any) -> T:
-        """What the call returns or raises, when it is its turn."""
+        """Run the call when it is its turn; returns or raises its result."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     async def save(self, save: Callable[[], None], within_s: float, *, again: bool = False) -> None:
-        """Let `save` run, unless it still does; `again`: and once more then. Returns when it is done, or when
-        it takes longer than `within_s`. What fails is logged: the next try may find the store again."""
+        """Run `save` unless it is already running; with `again`, run it once more afterwards. Returns when it
+        is done, or after `within_s`. Failures are logged, because the next try may succeed."""
         if again or self._saving is None or self._saving.done():
             self._saving = asyncio.create_task(self._save(save))
         await asyncio.wait([self._saving], timeout=within_s)
@@ -36,4 +36,4 @@ class StoreThread:
         except CounterweightError as error:
             _log.error("%s", error)
         except Exception:
-            _log.exception("what was decided of the rollouts could not be written")
+            _log.exception("the decisions of rollouts could not be written")

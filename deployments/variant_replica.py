@@ -1,4 +1,4 @@
-"""A variant in a Ray application of its own: the replica with the session, and the gateway's end of it."""
+"""A variant in its own Ray application: the replica with the session, and the gateway's side of it."""
 
 import asyncio
 import os
@@ -26,13 +26,13 @@ from serve.engine.placement import Run, Together
 from serve.engine.session import open_session
 
 _DEPLOYMENT = "variant"
-# Far above what the gateways' queues let through: they decide, not Ray.
+# Far above the limits of the gateways' queues, so that Ray's limit never applies.
 _MAX_ONGOING = 10_000
 _HEALTH_EVERY_S = 2.0
 
 
 class VariantReplica:
-    """One Session behind a handle. It exists only once the bundle is verified and warm."""
+    """A session behind a Ray handle. It is created only when the bundle is verified and warm."""
 
     def __init__(self, folder: str, settings: Settings) -> None:
         close_doors()
@@ -46,13 +46,13 @@ class VariantReplica:
         return await self._host.run(arrays)
 
     async def ready(self) -> tuple[str, int]:
-        """The node and the process that answer: whoever hears this has a warm session."""
+        """The node and the process that answer; by then the session is warm."""
         await self._host.ready()
         return _node(), os.getpid()
 
     def check_health(self) -> None:
-        """Raise when Ray should put another replica in this one's place: it hangs, or it leaks. Also the time
-        to warm it with shapes that are new."""
+        """Raise if Ray should replace this replica because it hangs or leaks memory. Also warms it with new
+        shapes."""
         limit_s = 2 * self._settings.run_timeout_s
         since = self._host.since
         if since is not None and time.monotonic() - since > limit_s:
@@ -60,27 +60,27 @@ class VariantReplica:
         grown = _resident_bytes() - self._grown_from
         if grown > self._settings.max_growth_bytes:
             raise VariantUnavailable(
-                f"it has grown by {grown >> 20} MiB since it was loaded, "
-                f"{self._settings.max_growth_bytes >> 20} are allowed"
+                f"its memory has grown by {grown >> 20} MiB since it was loaded, allowed "
+                f"{self._settings.max_growth_bytes >> 20} MiB"
             )
         self._host.warm()
 
 
 class Apart:
-    """The placement behind a handle: one call per batch."""
+    """The placement behind a Ray handle: one call per batch."""
 
     def __init__(self, host: str, replicas: int) -> None:
         self.runs = replicas
         self._name = host
-        # Of the replica that answered last, if it is on this machine.
+        # The process of the replica that answered last, if it is on this machine.
         self._process: int | None = None
         handle: DeploymentHandle[VariantReplica] = ray_serve.get_deployment_handle(_DEPLOYMENT, host)
         # Arrays and plain dicts need no cloudpickle.
         self._handle = handle.options(request_serialization="pickle", response_serialization="pickle")
 
     async def run(self, arrays: Arrays) -> Run:
-        """The model's outputs, from a second replica where the first is lost. Raises what the session raised;
-        VariantUnavailable."""
+        """The model's outputs, from a second replica if the first one is lost. Raises the errors of the
+        session, and VariantUnavailable."""
         for left in reversed(range(min(2, self.runs))):
             try:
                 run: Run = await self._handle.run.remote(dict(arrays))
@@ -105,8 +105,8 @@ class Apart:
         return True
 
     async def lost(self) -> None:
-        """Return when the only replica is gone, which Ray would take seconds to notice; never when there are
-        several, or it is on another machine."""
+        """Return when the only replica is gone, which Ray would take seconds to notice. Never returns if
+        there are several, or if it is on another machine."""
         ended = asyncio.Event()
         if self.runs > 1 or self._process is None:
             await ended.wait()
@@ -124,14 +124,15 @@ class Apart:
             os.close(descriptor)
 
     def close(self) -> None:
-        """Nothing: the keeper ends the host."""
+        """Does nothing, because the keeper stops the host."""
 
     def _told(self, error: Exception) -> CounterweightError:
-        """What the replica raised. Ray's wrapper prints its traceback; the client gets the message alone."""
+        """The replica's error. Ray's wrapper would include its traceback; the client gets only the
+        message."""
         cause = getattr(error, "cause", error)
         if isinstance(cause, CounterweightError):
             return cause
-        return ModelFailed(f"{self._name} failed: {type(cause).__name__}; its replica's log says more")
+        return ModelFailed(f"{self._name} failed: {type(cause).__name__}; see the log of its replica")
 
 
 def host_of(version: LoadedVariant, settings: Settings, replicas: int) -> Application:
@@ -145,7 +146,7 @@ def host_of(version: LoadedVariant, settings: Settings, replicas: int) -> Applic
         health_check_timeout_s=30,
         graceful_shutdown_timeout_s=5,
         graceful_shutdown_wait_loop_s=0.2,
-        # No CPU is reserved: on a small machine the reservation, not the load, would decide what fits.
+        # No CPU is reserved, because on a small machine the reservation would limit what fits, not the load.
         ray_actor_options={"num_cpus": 0},
     )
     application: Application = deployment.bind(version.folder, settings)

@@ -1,6 +1,6 @@
-"""The serving library: bundles, sessions, routing and the wire. Needs no torch, no ray, no locust."""
+"""The serving library: bundles, sessions, routing and the protocol. Works without torch, Ray and Locust."""
 
 import os
 
-# onnxruntime reports sessions to its vendor unless this stands before it is imported.
+# onnxruntime reports usage to its vendor unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

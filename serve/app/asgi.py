@@ -1,4 +1,4 @@
-"""The ASGI roof: all routes, and the one map from errors to responses."""
+"""The ASGI application: all routes, and the only map from errors to HTTP responses."""
 
 import logging
 from typing import Any
@@ -34,7 +34,7 @@ from serve.observe.observer import Observer
 _log = logging.getLogger("counterweight.api")
 
 
-def create_app(  # noqa: PLR0913, PLR0917 - a server has so many parts
+def create_app(  # noqa: PLR0913, PLR0917 - the parts of a server
     registry: Registry,
     repository: Repository,
     control: Control,
@@ -42,13 +42,13 @@ def create_app(  # noqa: PLR0913, PLR0917 - a server has so many parts
     settings: Settings,
     observer: Observer,
 ) -> ASGIApp:
-    """The endpoint over the registry's models, as an ASGI application."""
+    """Create the ASGI application for the registry's models."""
     reader = BodyReader(settings)
     gate = Gate(access)
     infer = gate.infer(InferEndpoint(registry.models, reader, settings).infer)
     app = Starlette(
         routes=[
-            # The first is the hot path, and routes are tried in order.
+            # The hot path comes first, because routes are tried in order.
             Route("/v2/models/{model}/infer", infer, methods=["POST"]),
             Route("/v2/models/{model}/versions/{variant}/infer", infer, methods=["POST"]),
             *model_routes(registry, gate, settings),
@@ -72,7 +72,7 @@ def create_app(  # noqa: PLR0913, PLR0917 - a server has so many parts
 async def _answer_ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, CounterweightError)
     request.state.exchange.error = type(error).__name__
-    # The rest is the client's, or comes by the thousand under overload: the metrics count it.
+    # All other errors are the client's, or too frequent under overload; the metrics count them.
     if error.status == 500:
         _log.error("%s: %s", request.url.path, error)
     more = {"current": error.current} if isinstance(error, StaleRevision) else {}
@@ -91,7 +91,7 @@ async def _answer_nobody(request: Request, error: Exception) -> Response:
 
 async def _answer_bug(request: Request, error: Exception) -> Response:
     request.state.exchange.error = type(error).__name__
-    return _answer(f"internal error: {type(error).__name__}; the server's log says more", 500, {})
+    return _answer(f"internal error: {type(error).__name__}; see the server's log", 500, {})
 
 
 def _answer(message: str, status: int, headers: dict[str, str], **more: Any) -> Response:

@@ -1,4 +1,4 @@
-"""The dashboard's files: a page that reads the control API as any client would."""
+"""Serves the files of the dashboard, a page that uses the control API like any other client."""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ _MEDIA_TYPES = {
     ".svg": "image/svg+xml",
 }
 _HEADERS = {
-    # Nothing from elsewhere, nothing inline, and in nobody's frame, where a click could be led astray.
+    # Nothing from other hosts, nothing inline, and no frames, which could redirect clicks.
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    # Kept, but asked for each time: after an update no old part meets a new one.
+    # The browser revalidates each file, so that an update never mixes old and new files.
     "cache-control": "no-cache",
 }
 
@@ -35,7 +35,7 @@ class _File:
 
 
 def dashboard_routes() -> list[Route]:
-    """`/`, and the files that the page asks for."""
+    """The routes of `/` and of the page's files."""
     files = {path.name: _read(path) for path in _FOLDER.iterdir() if path.suffix in _MEDIA_TYPES}
 
     async def page(request: Request) -> Response:
@@ -44,7 +44,7 @@ def dashboard_routes() -> list[Route]:
     async def part(request: Request) -> Response:
         file = files.get(request.path_params["file"])
         if file is None:
-            raise HTTPException(404, "the dashboard has no such file; it begins at /")
+            raise HTTPException(404, "the dashboard has no such file; its page is at /")
         return _answer(request, file)
 
     return [Route("/", page), Route("/dashboard/{file}", part)]

@@ -1,4 +1,4 @@
-"""Docs: the OpenAPI document as one page that needs nothing else: no script, no font, no other host."""
+"""The page `/docs`: the OpenAPI document as one page without scripts, fonts or other hosts."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -14,13 +14,13 @@ from starlette.routing import Route
 from serve.app.openapi import openapi
 from serve.openapi.schema_text import Document, resolve, shape_of, write
 
-# In commands, until it is known under which name the reader knows the server.
+# Stands in the commands until the request shows the host name of the server.
 _ORIGIN = "http://127.0.0.1:8000/"
 _POLICY = {"content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'"}
 
 
 def docs_routes() -> list[Route]:
-    """`/docs` and `/openapi.json`."""
+    """The routes `/docs` and `/openapi.json`."""
     document = openapi()
     page, content = render(document), orjson.dumps(document)
 
@@ -35,7 +35,7 @@ def docs_routes() -> list[Route]:
 
 
 def render(document: Document) -> str:
-    """The document as HTML."""
+    """Render the document as HTML."""
     about, tags = document["info"], document["tags"]
     links = "".join(f'<a href="#{escape(tag["name"])}">{escape(tag["name"])}</a>' for tag in tags)
     css = Path(__file__).with_name("page.css").read_text()
@@ -94,7 +94,7 @@ def _operation(document: Document, method: str, path: str, operation: Mapping[st
 
 
 def _commands(document: Document, method: str, path: str, operation: Mapping[str, Any]) -> Iterator[str]:
-    """A command that asks this, for each example of a body."""
+    """A curl command for each example of a body."""
     for parameter in operation.get("parameters", ()):
         known = resolve(document, parameter)
         path = path.replace(f"{{{known['name']}}}", str(known.get("example")))
@@ -104,7 +104,7 @@ def _commands(document: Document, method: str, path: str, operation: Mapping[str
         return
     examples = operation["requestBody"]["content"]["application/json"]["examples"]
     for example in examples.values():
-        # A quote ends a quoted word for the shell.
+        # Escape quotes for the shell.
         body = write(example["value"]).replace("'", r"'\''")
         verb = "" if method == "post" else f"-X {method.upper()} "
         command = f"curl {verb}{url} \\\n  -H 'content-type: application/json' -d '{body}'"
@@ -145,7 +145,7 @@ def _answers(document: Document, operation: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _media(document: Document, content: Mapping[str, Any]) -> str:
-    """The media types that a body may have, and the shape of the one that has a schema."""
+    """The media types of a body, and the shape of the one with a schema."""
     names = ", ".join(f"<code>{escape(name)}</code>" for name in content)
     shapes = [shape_of(document, media["schema"]) for media in content.values() if "schema" in media]
     if not shapes or shapes[0] == "{}":
@@ -160,7 +160,7 @@ def _example(content: Mapping[str, Any]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Paragraphs, of which an empty line ends each."""
+    """Paragraphs, separated by empty lines."""
     return "".join(f"<p>{_marked(paragraph)}</p>" for paragraph in text.split("\n\n") if paragraph)
 
 

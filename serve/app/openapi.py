@@ -1,4 +1,4 @@
-"""OpenAPI: the document of everything that the server answers over HTTP."""
+"""The OpenAPI document of all HTTP routes."""
 
 import importlib.metadata
 from typing import Any
@@ -22,46 +22,48 @@ from serve.openapi.operation_objects import (
 from serve.openapi.request_schemas import EMBEDDINGS_EXAMPLES, INFER_EXAMPLES, REQUESTS
 
 _ABOUT = """
-Models behind the Open Inference Protocol, each as several variants: the baseline, and lighter ones beside it.
-A model's routes say which share of its requests a variant gets. A variant is the protocol's version: with
-its name in the path it is asked, whatever the routes say.
+Counterweight serves models over the Open Inference Protocol, each in several variants: the baseline and
+compressed forms of it. The routes of a model set the share of requests that each variant gets. A variant is
+the protocol's version: a path with the name of a variant selects it, whatever the routes say.
 
-Any request may carry `x-request-id` and `traceparent`, and every answer has both. An error is
-`{"error": "..."}` and says what came, what was expected, and what to do. A path that is not here is 404,
-another method is 405.
+Any request may have `x-request-id` and `traceparent`, and every answer has both. An error is
+`{"error": "..."}`; its message names the value, what was expected, and what to do. An unknown path gives 404,
+a wrong method 405.
 
-Where the server was started with `--tokens`, the header `authorization: Bearer TOKEN` says who asks: the role
-`view` may look at everything, `operate` may change it, too, and if a token has the role `infer`, models
-answer only that one and `operate`. Without tokens everybody on the server's own machine may do everything; if
-others reach it, they may ask models, and Control, metrics, loading and unloading are closed. Health is always
-open.
+If the server was started with `--tokens`, send the header `authorization: Bearer TOKEN`. The role `view` can
+read everything, and `operate` can also change it. If a token has the role `infer`, inference needs a token
+with `infer` or `operate`. Without tokens, programs on the server's own machine have full access. If a server
+without tokens also listens on other addresses, only inference is open: control, metrics, load and unload are
+closed. Health is always open.
 """
 _TAGS = {
-    "Inference": "Arrays or texts in, arrays out.",
-    "Embeddings": "Texts in, vectors out, in the form of OpenAI: an existing client only changes its URL.",
-    "Models": "What is served, what it takes, and what it has done.",
-    "Health": "Whether a request would be answered now.",
-    "Repository": "Loading and unloading while requests come; none fails over it.",
-    "Control": "How traffic is split and moved, and what was counted. Looking takes the role `view`, "
-    "changing anything `operate`; a body is JSON and its `content-type` says so, even where it may be empty.",
+    "Inference": "Send arrays or texts, get arrays.",
+    "Embeddings": (
+        "Send texts, get vectors, in the format of OpenAI: an existing client needs only another URL."
+    ),
+    "Models": "The served models, their inputs and outputs, and their statistics.",
+    "Health": "Whether a request can be answered now.",
+    "Repository": "Load and unload models while requests are served; no request fails because of it.",
+    "Control": "How traffic is split and moved, and what was counted. Reading needs the role `view`, changes "
+    "need `operate`. A body is JSON, and its `content-type` must say so, even if the body may be empty.",
     "Server": "The dashboard, this page, and metrics.",
 }
 _BINARY = """
 The routes choose the variant, unless the path names one.
 
-Tensors may go as bytes behind the JSON, in both directions: `Inference-Header-Content-Length` says how long
-the JSON is, an input with the parameter `binary_data_size` takes so many of the bytes that follow, and an
-output with `binary_data: true` comes back that way. With the header at 0 the body is one row of the model's
-only input.
+Tensors can be sent as bytes after the JSON, in requests and in answers. `Inference-Header-Content-Length`
+gives the size of the JSON. An input with the parameter `binary_data_size` takes that number of the following
+bytes, and an output with `binary_data: true` is returned as bytes. If the header is 0, the body is one row of
+the model's only input.
 
-A body may be packed as gzip or deflate (`Content-Encoding`), and the answer is where `Accept-Encoding` asks
-for it.
+A body can be compressed with gzip or deflate (`Content-Encoding`), and the answer is compressed if
+`Accept-Encoding` allows it.
 """
 _BYTES: dict[str, Any] = {"application/octet-stream": {}}
 
 
 def openapi() -> dict[str, Any]:
-    """The OpenAPI 3.1 document, as JSON would have it."""
+    """The OpenAPI 3.1 document as JSON data."""
     return {
         "openapi": "3.1.0",
         "info": {
@@ -116,7 +118,9 @@ def _embed() -> dict[str, Any]:
         {"200": json_answer("A vector for each text.", "Embeddings", example=EMBEDDINGS_ANSWER)},
         [f"OpenAI{status}" for status in (400, 401, 403, 404, 413, 415, 500, 503, 504)],
         **TOKEN,
-        description="For models with a tokenizer that answer embeddings. A text that is too long is cut.",
+        description=(
+            "For models with a tokenizer and an embedding output. A text that is too long is truncated."
+        ),
         parameters=shared("Key", "Timeout", "RequestId", "Traceparent"),
         requestBody=json_body("EmbeddingsRequest", EMBEDDINGS_EXAMPLES),
     )
@@ -143,10 +147,10 @@ def _health() -> dict[str, Any]:
         return operation("Health", summary, answers, errors)
 
     return {
-        "/v2/health/live": {"get": ask("Is the server up?", "Live", "")},
-        "/v2/health/ready": {"get": ask("Would every model answer?", "Ready", "One would not.")},
+        "/v2/health/live": {"get": ask("Is the server running?", "Live", "")},
+        "/v2/health/ready": {"get": ask("Can every model answer?", "Ready", "At least one cannot.")},
         **_on_model(
-            "/ready", "get", ask("Would all variants answer?", "ModelReady", "One would not.", "404")
+            "/ready", "get", ask("Can all variants answer?", "ModelReady", "At least one cannot.", "404")
         ),
     }
 
@@ -154,10 +158,12 @@ def _health() -> dict[str, Any]:
 def _repository() -> dict[str, Any]:
     index = operation(
         "Repository",
-        "What there is, and its state",
+        "List the repository",
         {"200": json_answer("Every variant of every model.", "Index")},
         ("400", "413", "415", "503"),
-        requestBody=json_body("IndexRequest", {"All": {}, "What is ready": {"ready": True}}, required=False),
+        requestBody=json_body(
+            "IndexRequest", {"All": {}, "Only ready ones": {"ready": True}}, required=False
+        ),
     )
 
     def change(verb: str, schema: str, description: str) -> dict[str, Any]:
@@ -179,13 +185,13 @@ def _repository() -> dict[str, Any]:
         "/v2/repository/models/{model}/load": change(
             "Load",
             "LoadRequest",
-            "As it stands on disk now: a new version of a bundle takes the place of the old one once it is "
-            "verified and warm. A bundle that fails that is 400 and gets no traffic.",
+            "Loads the present files: a new version of a bundle replaces the old one after it has been "
+            "verified and warmed up. A bundle that fails gives 400 and gets no traffic.",
         ),
         "/v2/repository/models/{model}/unload": change(
             "Unload",
             "UnloadRequest",
-            "What was taken is answered first. The baseline only goes with its model.",
+            "Accepted requests are answered first. The baseline can only be unloaded with its whole model.",
         ),
     }
 
@@ -194,7 +200,9 @@ def _server() -> dict[str, Any]:
     def ask(summary: str, given: dict[str, Any], *errors: str, **fields: Any) -> dict[str, Any]:
         return {"get": operation("Server", summary, {"200": given}, errors, **fields)}
 
-    text = answer("In Prometheus' text format.", "text/plain", "application/openmetrics-text")
+    text = answer(
+        "The metrics in the text format of Prometheus.", "text/plain", "application/openmetrics-text"
+    )
     return {
         "/metrics": ask("Metrics for Prometheus", text, "401", "403", **TOKEN),
         "/": ask("The dashboard", answer("A page.", "text/html")),
@@ -210,7 +218,7 @@ def _server() -> dict[str, Any]:
 
 
 def _on_model(path: str, method: str, given: Operation) -> dict[str, Any]:
-    """The operation on a model, and the same on one variant of it."""
+    """The operation on a model, and the same operation on one of its variants."""
     rest = given.get("parameters", [])
     of_model = given | {"parameters": [*shared("Model"), *rest]}
     of_variant = given | {

@@ -1,1 +1,1 @@
-"""The ground that all of the serving library stands on; it imports nothing of ours."""
+"""Basic types of the serving library: records, errors, settings, routes. Imports no other folder."""

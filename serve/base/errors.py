@@ -1,11 +1,11 @@
-"""The error tree. A class owns its HTTP status and its gRPC code; on each wire one map makes it an answer.
+"""The error classes. Each class sets its HTTP status, gRPC code and exit code.
 
-Every message says what came, what was expected, and what to do.
+Every message names the value, what was expected, and what to do.
 """
 
 
 class CounterweightError(Exception):
-    """The root. A command that meets one prints the message and ends with `exit_code`."""
+    """The base class. A command prints the message of such an error and ends with `exit_code`."""
 
     status = 500
     # The name of a grpc.StatusCode.
@@ -14,7 +14,7 @@ class CounterweightError(Exception):
 
 
 class _TryLater(Exception):
-    """Says after how many seconds another try may pay."""
+    """Adds the number of seconds after which the client may try again."""
 
     def __init__(self, message: str, retry_after_s: int) -> None:
         super().__init__(message, retry_after_s)
@@ -32,8 +32,8 @@ class InvalidRequest(CounterweightError):
 
 
 class RefusedInput(InvalidRequest):
-    """The graph does not take this value or this shape of an input. Where the baseline does, it is the fault
-    of the variant."""
+    """The graph does not accept this value or shape of an input. If the baseline accepts it, the variant is
+    at fault."""
 
 
 class RequestTooLarge(CounterweightError):
@@ -44,42 +44,43 @@ class RequestTooLarge(CounterweightError):
 
 
 class UnsupportedEncoding(CounterweightError):
-    """The body is compressed in a way that is not known here."""
+    """The body has a compression that the server does not support."""
 
     status = 415
     grpc = "INVALID_ARGUMENT"
 
 
 class UnknownToken(CounterweightError):
-    """No token came, or one that is not known here."""
+    """The request has no token, or an unknown one."""
 
     status = 401
     grpc = "UNAUTHENTICATED"
 
 
 class RefusedAccess(CounterweightError):
-    """The token's role does not suffice, nobody may do it here, or a page of another site asks."""
+    """The role of the token is not sufficient, access is closed, or a page of another site sent the
+    request."""
 
     status = 403
     grpc = "PERMISSION_DENIED"
 
 
 class TooManyWrites(_TryLater, CounterweightError):
-    """More changes are asked for than people and their programs make."""
+    """The rate limit for changes was exceeded."""
 
     status = 429
     grpc = "RESOURCE_EXHAUSTED"
 
 
 class UnsupportedMediaType(CounterweightError):
-    """The body is not of the kind that is taken here."""
+    """The body has a content type that the server does not accept."""
 
     status = 415
     grpc = "INVALID_ARGUMENT"
 
 
 class UnknownModel(CounterweightError):
-    """No model of that name is served here."""
+    """The server has no model of that name."""
 
     status = 404
     grpc = "NOT_FOUND"
@@ -96,58 +97,58 @@ class ModelFailed(CounterweightError):
     """The model itself failed on a valid input."""
 
 
-# What a run of several requests may end with because of one of them.
+# Errors that one request can cause in a run of several requests.
 ONE_REQUESTS = (ModelFailed, InvalidRequest)
 
 
 class VariantUnavailable(CounterweightError):
-    """The variant's host is gone, hangs, or is not up yet."""
+    """The process of the variant is gone, hangs, or has not started yet."""
 
     status = 503
     grpc = "UNAVAILABLE"
 
 
 class Overloaded(_TryLater, CounterweightError):
-    """The variant's queue is full; nothing was done for this request."""
+    """The queue of the variant is full; the request was not run."""
 
     status = 503
     grpc = "RESOURCE_EXHAUSTED"
 
 
 class DeadlineExceeded(CounterweightError):
-    """The request's time was up before its answer was there."""
+    """The deadline of the request passed before its answer was ready."""
 
     status = 504
     grpc = "DEADLINE_EXCEEDED"
 
 
 class InvalidRecord(CounterweightError):
-    """A file or an argument that a person wrote does not say what it must."""
+    """A file or an argument that a person wrote is not valid."""
 
 
 class InvalidBundle(CounterweightError):
-    """A bundle on disk is incomplete, changed, or of another schema."""
+    """A bundle on disk is incomplete, was changed, or has another schema version."""
 
     status = 400
     grpc = "FAILED_PRECONDITION"
 
 
 class RejectedBundle(CounterweightError):
-    """The bundle is below its quality floor: it may be looked at, not served."""
+    """The bundle does not meet its quality floor: it can be shown but not served."""
 
     status = 400
     grpc = "FAILED_PRECONDITION"
 
 
 class RefusedAction(CounterweightError):
-    """What a person asked for does not fit what is in force now."""
+    """The action of a person is not possible in the present state."""
 
     status = 409
     grpc = "FAILED_PRECONDITION"
 
 
 class StaleRevision(CounterweightError):
-    """What was to be changed has changed since it was read; `current` is its number now."""
+    """The record was changed after the client read it; `current` is its present revision."""
 
     status = 409
     grpc = "ABORTED"
@@ -161,34 +162,34 @@ class StaleRevision(CounterweightError):
 
 
 class Unwritten(CounterweightError):
-    """No failure: what was asked is in force, and is written down later."""
+    """Not a failure: the change is in force and will be written to the store later."""
 
     status = 202
 
 
 class UnknownRollout(CounterweightError):
-    """No rollout of that name is in the store."""
+    """The store has no rollout of that name."""
 
     status = 404
     grpc = "NOT_FOUND"
 
 
 class LostLease(CounterweightError):
-    """Another keeper acts; this one must not write."""
+    """Another keeper holds the lease, so this one must not write."""
 
     status = 503
     grpc = "UNAVAILABLE"
 
 
 class BrokenTrail(CounterweightError):
-    """What is stored of a model is not what was written: nothing is decided on it."""
+    """The stored trail of a model was changed or damaged; no decision is based on it."""
 
     status = 409
     grpc = "FAILED_PRECONDITION"
 
 
 class StoreFailed(CounterweightError):
-    """The store cannot be reached, read or written, or is of a newer schema."""
+    """The store cannot be reached, read or written, or has a newer schema."""
 
     status = 503
     grpc = "UNAVAILABLE"
@@ -199,4 +200,4 @@ class ServerFailed(CounterweightError):
 
 
 class Refused(CounterweightError):
-    """The server turned down what a command asked of it; the message is the server's."""
+    """The server refused the request of a command; the message is the server's."""

@@ -1,4 +1,4 @@
-"""Record: frozen, validated data; what everything that a person or the machine writes down is made of."""
+"""The base class of all validated, frozen data, and helpers for error messages about it."""
 
 import difflib
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from serve.base.errors import InvalidRecord
 
 
 class Record(BaseModel):
-    """Frozen data that refuses unknown keys, naming the nearest known one."""
+    """Frozen data that refuses unknown keys and suggests the nearest known key."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -25,7 +25,7 @@ class Record(BaseModel):
 
     @classmethod
     def parse(cls, data: Any, source: str) -> Self:
-        """`data` as this record. Raises InvalidRecord, which names `source` and every fault in it."""
+        """Validate `data`. Raises InvalidRecord, which names `source` and lists every fault."""
         try:
             return cls.model_validate(data)
         except ValidationError as error:
@@ -33,7 +33,7 @@ class Record(BaseModel):
 
 
 def nearest(name: str, known: Any) -> str:
-    """A hint: the known name that `name` was probably meant to be, or all of them."""
+    """A hint for an error message: the most similar known name, or all of them."""
     names = [str(item) for item in known]
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(names)) or 'none'}"
@@ -49,11 +49,11 @@ def rename_key(data: Any, old: str, new: str) -> Any:
 
 
 def explain(error: ValidationError) -> str:
-    """Every fault of a failed validation, each with the place where it stands."""
+    """List every fault of a failed validation with its location."""
     faults = []
     for fault in error.errors(include_url=False):
         place = ".".join(str(part) for part in fault["loc"])
         message = fault["msg"].removeprefix("Value error, ")
-        came = f" (came: {fault['input']!r:.80})" if fault["type"] != "value_error" else ""
+        came = f" (got: {fault['input']!r:.80})" if fault["type"] != "value_error" else ""
         faults.append(f"{place}: {message}{came}" if place else f"{message}{came}")
     return "; ".join(faults)

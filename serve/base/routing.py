@@ -1,4 +1,4 @@
-"""Routes: for one model, how much traffic each variant gets; and the choice for one request."""
+"""Routes of a model: how much traffic each variant gets, and which variant answers a request."""
 
 import hashlib
 import math
@@ -16,52 +16,54 @@ from serve.base.record import Record
 
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
-# The header, and on gRPC the metadata key, whose value always gets the same variant.
+# A header, or a gRPC metadata key. Requests with the same value always get the same variant.
 STICKY_KEY = "x-counterweight-key"
-# Says which part of all inputs a request belongs to, such as a country: shadows are compared by it, too.
+# Names the slice of the inputs that a request belongs to, such as a country. Shadows are compared by slice.
 SLICE = "x-counterweight-slice"
-# Sticky keys are counted in so many groups.
+# The number of groups in which sticky keys are counted.
 BUCKETS = 1024
 
 
 class Routes(Record):
     """Weights are relative; the share of a variant is its weight over their sum.
 
-    Points in [0, 1) are laid out with the baseline in the middle and the candidates, by name, around it.
-    While there are at most two, each touches the baseline: raising its weight at the baseline's cost
-    moves points from the baseline to it and nowhere else. No layout can promise that for three."""
+    The interval [0, 1) is divided with the baseline in the middle and the candidates, by name, around it.
+    With at most two candidates, each one touches the baseline, so raising its weight at the baseline's cost
+    moves points only from the baseline to it. No layout can guarantee this for three candidates."""
 
     model: str
     baseline: str
-    # Variant -> weight; the baseline is always named, and 0 means no request at all.
+    # Variant -> weight. The baseline is always named; a variant with weight 0 gets no requests.
     weights: Mapping[str, Weight]
-    # Variant -> the share of the requests that the baseline answered which it gets too; its answers to them
-    # are compared and reach nobody.
+    # Variant -> the share of the baseline's requests that are copied to it. Its answers are compared with the
+    # baseline's and sent to nobody.
     shadows: Mapping[str, Share] = {}
     # The header whose value is the sticky key, in lower case.
     sticky: Annotated[str, Field(pattern="^[a-z0-9-]{1,64}$")] = STICKY_KEY
-    # Counts up with each change, so that two sets of routes can be told apart.
+    # Incremented with each change, so that two sets of routes can be told apart.
     revision: Annotated[int, Field(ge=1)] = 1
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         if self.baseline not in self.weights:
-            raise ValueError(f"weights name no baseline {self.baseline!r}; give it one (0 is allowed)")
+            raise ValueError(f"weights do not name the baseline {self.baseline!r}; add it (0 is allowed)")
         if not 0 < math.fsum(self.weights.values()) < math.inf:
-            raise ValueError("the weights sum to nothing; at least one must be above 0")
+            raise ValueError(
+                "the weights sum to 0 or to infinity; at least one must be above 0, and all finite"
+            )
         for variant in self.shadows:
             if variant == self.baseline or self.weights.get(variant):
                 raise ValueError(
-                    f"shadows: {variant!r} answers requests itself; a shadow is no baseline and has weight 0"
+                    f"shadows: {variant!r} is the baseline or has a weight; a shadow must have weight 0"
                 )
         return self
 
     def share(self, variant: str) -> float:
-        """The share of requests asked for `variant`, 0 to 1."""
+        """The configured share of requests for `variant`, 0 to 1."""
         return self.weights.get(variant, 0.0) / math.fsum(self.weights.values())
 
     def without(self, variant: str) -> "Routes":
-        """These routes with all requests of a variant at the baseline."""
+        """These routes with all requests of `variant` moved to the baseline."""
         weight = self.weights.get(variant, 0.0)
         if not weight or variant == self.baseline:
             return self
@@ -70,7 +72,7 @@ class Routes(Record):
 
     @cached_property
     def _order(self) -> list[str]:
-        # By name: the order in which somebody wrote the weights must not move anybody.
+        # By name: the order in which the weights are written must not move any key.
         candidates = sorted(variant for variant in self.weights if variant != self.baseline)
         return [*candidates[0::2], self.baseline, *reversed(candidates[1::2])]
 
@@ -80,7 +82,7 @@ class Routes(Record):
 
 
 def choose(routes: Routes, point: float) -> str:
-    """The variant whose stretch of [0, 1) holds `point`."""
+    """The variant whose interval of [0, 1) contains `point`."""
     total = routes._bounds[-1]
     # Rounding must not carry the last point past the end, to a variant of weight 0.
     position = min(point * total, math.nextafter(total, 0))
@@ -88,35 +90,35 @@ def choose(routes: Routes, point: float) -> str:
 
 
 def moved(before: Routes, after: Routes) -> float:
-    """The share of the requests that `after` gives to another variant than `before`, 0 to 1."""
+    """The share of the requests that get another variant under `after` than under `before`, 0 to 1."""
     return math.fsum(max(after.share(name) - before.share(name), 0.0) for name in after.weights)
 
 
 def point_of(model: str, key: str | None) -> float:
-    """Where a request falls in [0, 1): by its sticky key, the same each time; without one, anywhere."""
+    """The point of a request in [0, 1): a hash of its sticky key, or a random number if it has no key."""
     if key is None:
-        return random.random()  # noqa: S311 - a fair draw, not a secret
+        return random.random()  # noqa: S311 - traffic split, not a secret
     digest = hashlib.blake2b(key.encode(), digest_size=8, key=model.encode()[:64]).digest()
     return (int.from_bytes(digest) >> 11) / 2**53
 
 
 def bucket_of(point: float) -> int:
-    """The group, 0 to BUCKETS - 1, that the key of `point` is counted in. It is a stretch of [0, 1), so all
-    keys of nearly every group get the same variant, and what they did before can be held against it."""
+    """The group, 0 to BUCKETS - 1, in which the key of `point` is counted. A group is an interval of [0, 1),
+    so nearly all groups have keys of one variant only, and can be compared with their own past."""
     return int(point * BUCKETS)
 
 
 def parse_weights(text: str) -> tuple[str, dict[str, float]]:
-    """`digits:fp32=90,slim-int8=10` as the model's name and its weights. Raises InvalidRecord."""
+    """Split `digits:fp32=90,slim-int8=10` into the model and its weights. Raises InvalidRecord."""
     model, colon, pairs = text.partition(":")
     form = "MODEL:VARIANT=WEIGHT,... such as digits:fp32=90,slim-int8=10"
     if not (model and colon):
-        raise InvalidRecord(f"weights {text!r} name no model; write {form}")
+        raise InvalidRecord(f"weights {text!r} do not name a model; write {form}")
     return model, parse_pairs(pairs, f"weights {text!r}", form)
 
 
 def parse_pairs(text: str, source: str, form: str) -> dict[str, float]:
-    """`fp32=90,slim-int8=10` as numbers by variant. Raises InvalidRecord, with the right `form`."""
+    """Parse `fp32=90,slim-int8=10` into numbers by variant. Raises InvalidRecord, which shows `form`."""
     numbers: dict[str, float] = {}
     for pair in text.split(","):
         variant, equals, written = pair.partition("=")
@@ -126,7 +128,7 @@ def parse_pairs(text: str, source: str, form: str) -> dict[str, float]:
             number = math.nan
         if not (variant and equals and 0 <= number < math.inf) or variant in numbers:
             raise InvalidRecord(
-                f"{source}: {pair!r} does not fit; write each variant once, with a number from 0 up: {form}"
+                f"{source}: {pair!r} is not valid; write each variant once, with a number from 0 up: {form}"
             )
         numbers[variant] = number
     return numbers

@@ -1,4 +1,4 @@
-"""TensorSpec: the name, datatype and shape of one input or output, and the signature they make up."""
+"""The name, datatype and shape of tensors, and the signature of a model."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -12,8 +12,8 @@ from serve.base.record import Record
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
-# Open Inference Protocol datatype -> numpy. An element of BYTES is a `bytes` object; BF16, which numpy does
-# not know, is held as its bits.
+# Open Inference Protocol datatype -> numpy. An element of BYTES is a `bytes` object. numpy has no BF16, so
+# its values are stored as their 16 bits.
 DATATYPES: dict[str, np.dtype[np.generic]] = {
     "BOOL": np.dtype(np.bool_),
     "UINT8": np.dtype(np.uint8),
@@ -30,21 +30,21 @@ DATATYPES: dict[str, np.dtype[np.generic]] = {
     "FP64": np.dtype(np.float64),
     "BYTES": np.dtype(np.object_),
 }
-# What JSON cannot carry exactly, by the protocol.
+# Datatypes that JSON cannot represent exactly, as the protocol says.
 BINARY_ONLY = frozenset({"FP16", "BF16"})
-# All its bits are set in NaN and in infinity, and in no number.
+# NaN and infinity have all of these bits set; no finite number does.
 _BF16_EXPONENT = np.uint16(0x7F80)
 _NAMES = {dtype: name for name, dtype in DATATYPES.items() if name != "BF16"}
 
 
 def datatype_of(dtype: np.dtype[np.generic]) -> str:
-    """The protocol's name of a numpy type; never BF16. Raises KeyError for one that the wire cannot carry."""
+    """The protocol's name of a numpy type; never BF16. Raises KeyError if the protocol has no such type."""
     return _NAMES[dtype]
 
 
 class TensorSpec(Record):
-    """One tensor of a signature. A dimension is a number, or a name where it may vary:
-    dimensions of the same name are equal within one request."""
+    """One tensor of a signature. A dimension is a number, or a name if it may vary; dimensions with the same
+    name are equal within one request."""
 
     name: Annotated[str, Field(min_length=1)]
     datatype: str
@@ -63,34 +63,34 @@ class TensorSpec(Record):
         return DATATYPES[self.datatype]
 
     def is_finite(self, array: NDArray[np.generic]) -> bool:
-        """Whether `array`, held as this tensor, has neither NaN nor infinity in it."""
+        """Whether `array`, stored as this datatype, has neither NaN nor infinity."""
         if self.datatype == "BF16":
             return not bool(((array.astype(np.uint16) & _BF16_EXPONENT) == _BF16_EXPONENT).any())
-        # To count is several times as fast as to ask whether all are.
+        # Counting is several times as fast as `all`.
         return array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size
 
     def fits(self, array: NDArray[np.generic]) -> bool:
-        """Whether `array` has this tensor's type and its number of dimensions, and those that are numbers."""
+        """Whether `array` has this tensor's type, number of dimensions, and fixed dimensions."""
         shape = array.shape
         if array.dtype != self.dtype or len(shape) != len(self.shape):
             return False
-        for place, dim in self._fixed:  # noqa: SIM110  a generator takes twice as long, for every request
+        for place, dim in self._fixed:  # noqa: SIM110 - a generator takes twice as long, for every request
             if shape[place] != dim:
                 return False
         return True
 
     @cached_property
     def _fixed(self) -> tuple[tuple[int, int], ...]:
-        """The dimensions that may not vary, each with its place."""
+        """The fixed dimensions, as (index, size)."""
         return tuple((place, dim) for place, dim in enumerate(self.shape) if isinstance(dim, int))
 
     @property
     def wire_shape(self) -> list[int]:
-        """The shape as the protocol writes it: -1 where a dimension may vary."""
+        """The shape in the form of the protocol: -1 for a dimension that may vary."""
         return [dim if isinstance(dim, int) else -1 for dim in self.shape]
 
     def example(self, rows: int = 1) -> NDArray[np.generic]:
-        """An array of zeros, or of empty strings, of this shape, every varying dimension `rows` long."""
+        """An array of zeros, or of empty strings, of this shape; each varying dimension has size `rows`."""
         shape = [dim if isinstance(dim, int) else rows for dim in self.shape]
         return np.full(shape, b"" if self.datatype == "BYTES" else 0, self.dtype)
 
@@ -118,6 +118,6 @@ class Signature(Record):
 
     @cached_property
     def batches(self) -> bool:
-        """Whether rows of several requests can share one run: every first dimension is the same name."""
+        """Whether rows of several requests can share one run: all first dimensions have the same name."""
         firsts = {spec.shape[0] if spec.shape else 0 for spec in (*self.inputs, *self.outputs)}
         return len(firsts) == 1 and isinstance(firsts.pop(), str)

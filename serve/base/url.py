@@ -1,13 +1,14 @@
-"""URL: an address of HTTP that somebody wrote, checked before anything is sent to it."""
+"""Check a URL that a person wrote before anything is sent to it."""
 
 from urllib.parse import SplitResult, urlsplit
 
 
 def parse_url(url: str) -> SplitResult:
-    """The parts of an http or https URL. Raises ValueError, which does not say a password again."""
+    """Split an http or https URL. Raises ValueError, whose message never contains a password."""
     try:
         parts = urlsplit(url)
-        # Looked at only when they are asked for; a name with an empty or too long part cannot be looked up.
+        # Python checks these parts only on access; a host name with an empty or too long part cannot be
+        # resolved.
         sound = (
             parts.scheme in ("http", "https") and parts.port != 0 and (parts.hostname or "").encode("idna")
         )
@@ -15,5 +16,5 @@ def parse_url(url: str) -> SplitResult:
         sound = False
     if not sound or not url.isascii() or not url.isprintable() or " " in url:
         shown = "an address with a password in it" if "@" in url else repr(url)
-        raise ValueError(f"{shown} is no URL of HTTP; give one such as http://127.0.0.1:8000")
+        raise ValueError(f"{shown} is not an HTTP URL; give one such as http://127.0.0.1:8000")
     return parts

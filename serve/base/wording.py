@@ -1,4 +1,4 @@
-"""Wording: how error messages name what came."""
+"""Helpers that describe a value in an error message."""
 
 import reprlib
 from typing import Any
@@ -19,20 +19,20 @@ _REPR.maxstring = _REPR.maxother = 60
 
 
 def kind(value: Any) -> str:
-    """What a value of the wire is, in words."""
+    """Describe the type of a value in words."""
     return name_kind(type(value))
 
 
 def name_kind(type_: type) -> str:
-    """What values of this type are, in words."""
+    """Describe a type in words."""
     return _KINDS[type_]
 
 
 def brief(value: Any) -> str:
-    """A value of the wire as Python writes it, or the beginning of it, without ever writing all of it."""
+    """The repr of a value, or the beginning of it; a long repr is never built completely."""
     return _REPR.repr(value)
 
 
 def shorten(name: str) -> str:
-    """`name`, cut where nobody reads on: a hint for a name of megabytes would cost seconds."""
+    """Truncate a long `name`: searching a hint for a name of megabytes would take seconds."""
     return name if len(name) <= 80 else f"{name[:77]}..."

@@ -1,4 +1,4 @@
-"""YAML files that people write: read strictly."""
+"""Read YAML files that people write. Duplicate keys are errors."""
 
 from collections.abc import Hashable
 from pathlib import Path
@@ -10,8 +10,8 @@ from serve.base.errors import InvalidRecord
 
 
 def read_yaml(path: Path, what: str, *, secret: bool = False) -> Any:
-    """What the YAML file `path` says. Raises InvalidRecord; `what` names what the path should be of; of a
-    `secret` file nothing is quoted."""
+    """Read the YAML file `path`. Raises InvalidRecord; `what` describes the expected file, and nothing from a
+    `secret` file is quoted."""
     try:
         loader = _UniqueKeyLoader(path.read_bytes())
         try:
@@ -22,24 +22,24 @@ def read_yaml(path: Path, what: str, *, secret: bool = False) -> Any:
         raise InvalidRecord(f"{path}: {error.strerror}; give the path of {what}") from None
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        problem = "this is no YAML" if secret else error.problem
+        problem = "this is not YAML" if secret else error.problem
         raise InvalidRecord(f"{path}{line}: {problem}; correct the YAML there") from None
     except yaml.YAMLError as error:
-        raise InvalidRecord(f"{path} is no YAML{'' if secret else f': {error}'}") from None
+        raise InvalidRecord(f"{path} is not YAML{'' if secret else f': {error}'}") from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader, which by itself lets the last of two equal keys win in silence."""
+    """YAML's safe loader, with an error for duplicate keys instead of silently using the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                continue  # the safe loader refuses it itself, with the place
+                continue  # the safe loader reports it with its location
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands here a second time", key_node.start_mark
+                    None, None, f"the key {key!r} is there twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

@@ -1,10 +1,10 @@
-"""Bundle: the folder of one variant, as `bundle.json` describes it. THE contract between export and serve.
+"""The folder of one variant, as `bundle.json` describes it. This is the contract between export and serve.
 
-    models/<model>/<variant>/bundle.json   what this file says, schema version 2
-    models/<model>/<variant>/model.onnx    the graph, weights inside
+        models/<model>/<variant>/bundle.json   the manifest that this file defines, schema version 2
+        models/<model>/<variant>/model.onnx    the graph with its weights
     models/<model>/<variant>/...           assets: tokenizer.json, labels.json
 
-A bundle is written whole or not at all, and a file is read only together with its SHA-256.
+A bundle is written completely or not at all, and a file is read only together with its SHA-256.
 """
 
 import hashlib
@@ -41,34 +41,35 @@ class BundleFile(Record):
 
 
 class DataSplit(Record):
-    """Which rows a figure or a step was computed from."""
+    """The rows from which a figure or a step was computed."""
 
     rows: Annotated[int, Field(ge=1)]
-    # Over the sorted hashes of all rows: the same rows in another order are the same data.
+    # Over the sorted hashes of all rows, so the order of the rows does not matter.
     sha256: Sha256
 
 
 class Cpu(Record):
-    """The processor that the bundle was made and measured on."""
+    """The processor on which the bundle was built and measured."""
 
     model: str
-    # Instruction sets that decide whether 8-bit arithmetic pays (avx2, avx512_vnni, amx_int8, ...).
+    # Instruction sets that decide whether 8-bit arithmetic is faster (avx2, avx512_vnni, amx_int8, ...).
     flags: tuple[str, ...]
 
 
 class Provenance(Record):
-    """Everything that decides what came out. The same provenance gives the same files."""
+    """Everything that determines the result. The same provenance gives the same files."""
 
-    # SHA-256 over what decides the result, the processor aside: an unchanged variant is not built again.
+    # SHA-256 over everything that determines the result, except the processor. An unchanged variant is not
+    # built again.
     fingerprint: Sha256
     source: dict[str, JsonValue]
     steps: tuple[dict[str, JsonValue], ...]
     floor: dict[str, JsonValue]
     task: str
     seed: int
-    # torch's, while it was made.
+    # The number of torch threads during the export.
     threads: int
-    # Over every byte that the trained model was read from.
+    # Over all bytes of the trained model.
     trained_sha256: Sha256
     code_sha256: Sha256
     data: dict[str, DataSplit]
@@ -82,26 +83,26 @@ class Bundle(Record):
     schema_version: Literal[2] = 2
     model: Name
     variant: Name
-    # The variant that this one is weighed against; the baseline names itself.
+    # The variant that this one is compared with; for the baseline, its own name.
     baseline: Name
-    # Why the quality floor refused this variant; None: it may be served.
+    # The reason why the quality floor was not met; None: the variant may be served.
     rejected: str | None
-    # Whether it came from elsewhere and nobody has measured it on held-out rows. It may be served.
+    # Whether the variant was imported and not measured on held-out rows. It may be served.
     unproven: bool = False
-    # Its place among the recipe's variants; None: no recipe has it, or an older export wrote it.
+    # Its position among the recipe's variants; None: no recipe has it, or the export is older.
     position: Annotated[int, Field(ge=0)] | None = None
-    # "alone": its answer to a row depends on the rows beside it in a run, so each row has a run of its own.
+    # "alone": the answer for a row depends on the other rows of the run, so each row is run by itself.
     rows: Literal["together", "alone"] = "together"
-    # The first node at which they see each other, where it was found.
+    # The first node that mixes rows, if it was found.
     mixed_by: str | None = None
     files: Annotated[tuple[BundleFile, ...], Field(min_length=1)]
     signature: Signature
-    # Dimension that may vary, the batch aside -> a size that it has in the calibration rows, so that the
-    # graph takes it.
+    # Dimension that may vary (except the batch) -> a size of it in the calibration rows, which the graph
+    # accepts.
     sizes: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    # Free dimension of a sequence -> the most that the graph takes of it; without those that have no limit.
+    # Free dimension of a sequence -> the largest size that the graph accepts; without unlimited ones.
     longest: dict[str, Annotated[int, Field(ge=1)]] = Field(default_factory=dict)
-    # Input -> the least and the highest value that the graph takes, both included: indices of a table.
+    # Input -> the smallest and the largest value that the graph accepts, inclusive: indices of a table.
     ranges: dict[str, tuple[int, int]] = Field(default_factory=dict)
     opset: Annotated[int, Field(ge=1)]
     figures: Figures
@@ -109,11 +110,11 @@ class Bundle(Record):
 
     @property
     def digest(self) -> str:
-        """SHA-256 over the names and digests of all files: what the bundle *is*."""
+        """SHA-256 over the names and digests of all files; it identifies the content of the bundle."""
         return sha256("".join(f"{file.path} {file.sha256}\n" for file in self.files).encode())
 
     def full_rows(self, call_ms: float) -> int:
-        """More rows than this in a run no longer pay, where every run costs `call_ms` of CPU time besides."""
+        """The largest useful batch if every run costs an additional `call_ms` of CPU time."""
         return 1 if self.rows == "alone" else self.figures.speed.full_rows(call_ms)
 
 
@@ -123,18 +124,18 @@ def sha256(content: bytes) -> str:
 
 
 def describe_file(path: str, content: bytes) -> BundleFile:
-    """`content` as an entry of the bundle's file list."""
+    """The entry for `content` in the bundle's file list."""
     return BundleFile(path=path, size_bytes=len(content), sha256=sha256(content))
 
 
 def read_bundle(folder: Path) -> Bundle:
-    """The manifest of the bundle in `folder`. Raises InvalidBundle."""
+    """Read the manifest of the bundle in `folder`. Raises InvalidBundle."""
     path = folder / MANIFEST
     try:
         return Bundle.model_validate(json.loads(path.read_bytes()))
     except FileNotFoundError:
         raise InvalidBundle(
-            f"{folder} is no bundle: it has no {MANIFEST}; export it again, or name another folder"
+            f"{folder} is not a bundle: it has no {MANIFEST}; export it again, or name another folder"
         ) from None
     except ValidationError as error:
         raise InvalidBundle(f"{path}: {explain(error)}; export the variant again") from None
@@ -143,15 +144,15 @@ def read_bundle(folder: Path) -> Bundle:
 
 
 def read_file(folder: Path, bundle: Bundle, path: str) -> bytes:
-    """The verified content of one file of the bundle: the very bytes whose digest was checked.
+    """Read one file of the bundle and verify its digest.
 
-    Raises InvalidBundle when the file is not listed, missing, a link, or not what `bundle.json` says."""
+    Raises InvalidBundle if the file is not listed, missing, a link, or differs from `bundle.json`."""
     entry = next((file for file in bundle.files if file.path == path), None)
     if entry is None:
-        raise InvalidBundle(f"{folder / MANIFEST} lists no {path}; export the variant again")
+        raise InvalidBundle(f"{folder / MANIFEST} does not list {path}; export the variant again")
     target = folder / path
     if target.is_symlink() or not target.is_file():
-        raise InvalidBundle(f"{target} is missing or no plain file; export the variant again")
+        raise InvalidBundle(f"{target} is missing or not a regular file; export the variant again")
     content = target.read_bytes()
     if sha256(content) != entry.sha256:
         raise InvalidBundle(
@@ -162,8 +163,7 @@ def read_file(folder: Path, bundle: Bundle, path: str) -> bytes:
 
 
 def read_labels(folder: Path) -> tuple[str, ...]:
-    """The names of the classes that the bundle in `folder` tells apart; empty: it has none. Raises
-    InvalidBundle."""
+    """The class names of the bundle in `folder`; empty if it has none. Raises InvalidBundle."""
     bundle = read_bundle(folder)
     if all(file.path != LABELS for file in bundle.files):
         return ()
@@ -172,14 +172,14 @@ def read_labels(folder: Path) -> tuple[str, ...]:
     except ValueError as error:
         raise InvalidBundle(f"{folder / LABELS} is not JSON: {error}; export the variant again") from None
     if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-        raise InvalidBundle(f"{folder / LABELS} is no list of names; export the variant again")
+        raise InvalidBundle(f"{folder / LABELS} is not a list of names; export the variant again")
     return tuple(labels)
 
 
 def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) -> None:
-    """Write the bundle to `folder`, whole or not at all; a bundle that stands there is replaced.
+    """Write the bundle to `folder`, completely or not at all, and replace a bundle that is there.
 
-    Everything goes to a hidden folder beside it first and is renamed into place at the end."""
+    All files are first written to a hidden folder beside it, which is renamed at the end."""
     listed = {file.path: file.sha256 for file in bundle.files}
     assert listed == {path: sha256(content) for path, content in contents.items()}, (
         "files differ from the list"
@@ -204,7 +204,7 @@ def write_bundle(folder: Path, bundle: Bundle, contents: Mapping[str, bytes]) ->
 
 
 def write_manifest(folder: Path, bundle: Bundle) -> None:
-    """Replace what is said of the bundle in `folder`, whole or not at all; its files stay as they are."""
+    """Replace the manifest of the bundle in `folder`, completely or not at all; its files do not change."""
     write_whole(folder / MANIFEST, _manifest(bundle), synced=True)
 
 

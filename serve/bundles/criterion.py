@@ -1,24 +1,24 @@
-"""Criterion: when the answers of two variants are the same, in the words that stand below a table. Pure."""
+"""When the answers of two variants are the same, explained in the notes below a table."""
 
 from collections.abc import Sequence
 
 from serve.bundles.figures import Meaning, Quality
 
-# Two numbers differ where this share of the standard deviation of the baseline's answers lies between them;
+# Two numbers differ if they are apart by more than this share of the standard deviation of the baseline's
+# answers;
 FAR = 0.2
-# where nobody has measured that, than this share of the larger one.
+# or, if that was not measured, by more than this share of the larger one.
 CLOSE = 0.05
-# Where scores may be numbers, they are apart when they are further from the baseline's than those are from
-# their mean.
+# Outputs that may be numbers differ if they are further apart than this many standard deviations.
 APART = 1.0
-# Two embeddings with a lower cosine differ.
+# Two embeddings differ if their cosine is lower than this.
 ALIKE = 0.95
-_CENTRED = ", each less the mean of the baseline's, as those share most of their direction"
+_CENTRED = ", each minus the mean of the baseline's, because those share most of their direction"
 
 
 def explain_likeness(quality: Quality) -> list[str]:
-    """What agreement (or cosine) compares, and what a correlation is asked for; empty: nothing was measured,
-    or an older export did not say."""
+    """Notes on what agreement (or cosine) compares, and why a correlation is required; empty if nothing was
+    measured, or the bundle is from an older export."""
     outputs = quality.outputs
     if not outputs:
         return []
@@ -28,15 +28,15 @@ def explain_likeness(quality: Quality) -> list[str]:
     followed = [item.name for item in outputs if item.correlation is not None]
     if followed:
         words.append(
-            f"correlation of {_list(followed)}: over the rows, of how far the numbers are from their means, "
-            "with the baseline's; asked for as a variant that answers the same to every row would pass the "
-            "floor"
+            f"correlation of {_list(followed)}: over the rows, between the variant's and the baseline's "
+            "numbers; required because a variant with the same answer to every row would otherwise pass "
+            "the floor"
         )
     return words
 
 
 def _explain_cosine(meaning: Meaning) -> str:
-    words = "cosine: the mean over the rows of that between the variant's embedding and the baseline's"
+    words = "cosine: the mean over the rows of the cosine between the variant's and the baseline's embedding"
     return words + (_CENTRED if meaning.centre else "")
 
 
@@ -48,7 +48,7 @@ def _explain_agreement(quality: Quality) -> str:
     for item in quality.outputs:
         found.setdefault(_explain(item.meaning), []).append(item.name)
     each = "; ".join(f"of {_list(names)} {words}" for words, names in found.items())
-    return f"agreement: the share of {what} on which every output says the same: {each}"
+    return f"agreement: the share of {what} on which all outputs agree: {each}"
 
 
 def _explain(meaning: Meaning) -> str:
@@ -58,8 +58,8 @@ def _explain(meaning: Meaning) -> str:
             if not meaning.spread:
                 return top
             return (
-                f"{top} and numbers within {APART:g} standard deviation of the baseline's, as nobody has "
-                "said that they are scores of classes"
+                f"{top} and numbers within {APART:g} standard deviation of the baseline's, because the "
+                "recipe does not say that they are scores of classes"
             )
         case "vectors":
             return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"

@@ -1,4 +1,4 @@
-"""Figures: what was measured of a variant, as its bundle carries it: quality, speed, size."""
+"""The measurements of a variant that its bundle contains: quality, speed and size."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -16,24 +16,24 @@ _NEARLY = 1.1
 
 
 class Parity(Record):
-    """How far the ONNX graph was from the torch model it came from, before any work on the graph."""
+    """The difference between the exported ONNX graph and the torch model, before any change to the graph."""
 
     batch_sizes: tuple[int, ...]
     max_abs_difference: Annotated[float, Field(ge=0)]
 
 
 class Compared(Record):
-    """A figure that labels give, and how far it is from the baseline's on the same rows."""
+    """A figure that is computed from labels, and its change from the baseline on the same rows."""
 
     value: float
-    # The variant's minus the baseline's, with its paired interval; all 0 for the baseline itself.
+    # The variant's value minus the baseline's, with its paired interval; all 0 for the baseline itself.
     change: float
     low: float
     high: float
 
 
 class Estimate(Record):
-    """A figure that is itself a comparison with the baseline's answers, with its interval."""
+    """A figure that compares the variant with the baseline's answers, with its interval."""
 
     value: float
     low: float
@@ -41,7 +41,7 @@ class Estimate(Record):
 
 
 class ClassChange(Record):
-    """One class, by its F1, before and after."""
+    """The F1 of one class, for the baseline and the variant."""
 
     label: int
     rows: Count
@@ -50,17 +50,17 @@ class ClassChange(Record):
 
 
 class DisagreeingRow(Record):
-    """A held-out row on which the variant answers other than the baseline."""
+    """A held-out row for which the variant's answer differs from the baseline's."""
 
     row: Count
-    # The label if there is one.
+    # None if the rows have no labels.
     label: int | None
     baseline: int
     variant: int
 
 
 class Confusion(Record):
-    """How often the variant says one class where the baseline says one, the same or another."""
+    """How often the baseline answers with one class and the variant with another (or the same)."""
 
     baseline: int
     variant: int
@@ -69,71 +69,71 @@ class Confusion(Record):
 
 
 class Meaning(Record):
-    """What the numbers of one output are, as the baseline's answers to the held-out rows show it; it decides
-    when two answers differ (serve/engine/compare_outputs.py)."""
+    """What the numbers of one output mean, derived from the baseline's answers to the held-out rows; it
+    decides when two answers differ (serve/engine/compare_outputs.py)."""
 
-    # `classes`: scores, of which the highest says the class; `vectors`: embeddings; `numbers`: each counts by
-    # itself; `exact`: integers and strings.
+    # `classes`: scores, the highest one is the class; `vectors`: embeddings; `numbers`: independent numbers;
+    # `exact`: integers and strings.
     kind: Literal["classes", "vectors", "numbers", "exact"]
-    # `shares` sum to one, `log_shares` are logarithms of such, `chances` lie in 0..1 each by itself, `unit`
-    # are vectors of length 1, `plain` is none of these. `unknown`: a bundle of before there were forms.
+    # `shares` sum to one, `log_shares` are their logarithms, `chances` lie in 0..1 independently, `unit` are
+    # vectors of length 1, `plain` is none of these. `unknown`: the bundle is older than this field.
     form: Form = "unknown"
-    # Of numbers, and of scores that nobody has said to be of classes, which may be numbers, the standard
-    # deviation over the rows: one for each place of the last dimension, or for all.
+    # The standard deviation over the rows: one value per place of the last dimension, or one for all. Set for
+    # numbers, and for scores that may be numbers because the recipe does not call them classes.
     spread: tuple[Annotated[float, Field(ge=0)], ...] = ()
-    # Of embeddings that share most of their direction, their mean over the rows, which is taken from both
-    # before they are compared; empty: they share little, or a bundle of before there was one.
+    # The mean over the rows of embeddings that share most of their direction. It is subtracted from both before
+    # they are compared. Empty if they share little, or in older bundles.
     centre: tuple[float, ...] = ()
 
 
 class OutputFigures(Record):
-    """How one of the outputs answers the held-out rows beside the baseline's."""
+    """How one output answers the held-out rows, compared with the baseline."""
 
     name: str
     meaning: Meaning
-    # The least and the largest number in it; None: it holds none.
+    # The smallest and the largest number; None: it has no numbers.
     low: float | None = None
     high: float | None = None
-    # Share of rows (or tokens) on which it says the same as the baseline's.
+    # Share of rows (or tokens) on which it agrees with the baseline.
     agreement: Estimate
-    # Of what has a spread: 1 - mean squared difference from the baseline's over the baseline's variance.
+    # For outputs with a spread: 1 - mean squared difference from the baseline / the baseline's variance.
     r2: float | None = None
-    # With the baseline's, over the rows, where a constant would pass the floor; None: it would not.
+    # With the baseline's numbers, over the rows. Set only if a constant would pass the floor.
     correlation: Estimate | None = None
 
 
 class Quality(Record):
-    """How well a variant answers the held-out rows, which it saw once. None: there is no such figure for
-    this task, or no labels."""
+    """The quality of a variant on the held-out rows, which are used only here. None: the figure does not
+    exist for this task, or there are no labels."""
 
     task: Task
     # 0: nothing was measured.
     rows: Count
-    # Of every interval below; export/proof/bootstrap.py says how.
+    # The confidence of every interval below; see export/proof/bootstrap.py.
     confidence: Share = 0.95
     accuracy: Compared | None = None
     macro_f1: Compared | None = None
-    # Cross-entropy per row (or token); less is better.
+    # Cross-entropy per row (or token); lower is better.
     loss: Compared | None = None
-    # The accuracy within the class where it is lowest.
+    # The lowest accuracy within one class.
     worst_class: Compared | None = None
-    # Which one that is, of the variant.
+    # The label of that class, for the variant.
     worst_label: int | None = None
-    # Share of rows (or tokens) on which all outputs say the same as the baseline's: the top class of scores
-    # of classes; of other numbers nearly the same. None: embeddings have other figures.
+    # Share of rows (or tokens) on which all outputs agree with the baseline: the same top class, or nearly
+    # the same numbers. None: embeddings have other figures.
     agreement: Estimate | None = None
-    # The mean over rows of KL(baseline's distribution || the variant's), in nats.
+    # Mean over rows of KL(baseline's distribution || variant's), in nats.
     kl: Estimate | None = None
     # Mean over rows of the cosine between the two embeddings.
     cosine: Estimate | None = None
-    # Spearman's, between the similarities of all pairs of rows.
+    # Spearman's rank correlation between the similarities of all pairs of rows.
     rank_correlation: Estimate | None = None
     classes: tuple[ClassChange, ...] = ()
-    # The first few.
+    # The first few rows that disagree.
     disagreements: tuple[DisagreeingRow, ...] = ()
-    # All pairs where few classes occur, or else the most frequent that differ.
+    # All pairs if there are few classes, or else the most frequent pairs that differ.
     confusions: tuple[Confusion, ...] = ()
-    # Every output, in the signature's order; empty: nothing was measured, or by an older export.
+    # Every output, in the signature's order; empty: nothing was measured, or the export is older.
     outputs: tuple[OutputFigures, ...] = ()
 
     @model_validator(mode="before")
@@ -143,37 +143,37 @@ class Quality(Record):
 
 
 class SpeedPoint(Record):
-    """One batch size, measured in turn with the baseline: each sample of the one beside one of the other."""
+    """One batch size, measured in alternation with the baseline."""
 
     rows: Annotated[int, Field(ge=1)]
-    # Of each row, for text; None: rows have one size.
+    # The tokens of each row, for text; None: rows have a fixed size.
     tokens: int | None
     samples: Annotated[int, Field(ge=1)]
-    # CPU time of a run over all rows, and its wall-clock percentiles; None: too few samples for it.
+    # CPU time of a run over all rows, and its wall-clock percentiles; None: too few samples.
     cpu_p50_ms: Milliseconds
     wall_p50_ms: Milliseconds
     wall_p90_ms: Milliseconds | None
     wall_p99_ms: Milliseconds | None
-    # The baseline's CPU time over this one's: above 1 is faster; with the interval of the median ratio.
+    # The baseline's CPU time divided by this variant's (above 1 is faster), with the interval of the median.
     speedup: Estimate
 
 
 class Speed(Record):
-    """What a variant costs on the machine that exported it (provenance.cpu)."""
+    """The cost of a variant on the machine that exported it (provenance.cpu)."""
 
     threads: Annotated[int, Field(ge=1)]
-    # Resident memory that loading a session added.
+    # Resident memory that one session needs.
     session_bytes: Count
     points: tuple[SpeedPoint, ...]
-    # More rows than this in a batch no longer make a row cheaper.
+    # Beyond this many rows, a larger batch does not reduce the cost per row.
     knee_rows: Annotated[int, Field(ge=1)]
-    # Set when the variant is nowhere faster than the baseline, or slower somewhere: in words and numbers.
+    # Set if the variant is nowhere faster than the baseline, or slower somewhere.
     warning: str | None
 
     def full_rows(self, call_ms: float) -> int:
-        """The knee where every run costs `call_ms` of CPU time besides: the smallest measured batch whose
-        rows cost at most a tenth more than the cheapest. Of several lengths, the largest such batch; the knee
-        where nothing was measured."""
+        """The knee if every run costs an additional `call_ms` of CPU time: the smallest measured batch whose
+        cost per row is at most a tenth above the lowest. For several lengths of text, the largest of these
+        batches; `knee_rows` if nothing was measured."""
         knees = []
         for tokens in {point.tokens for point in self.points}:
             costs = {
@@ -186,16 +186,16 @@ class Speed(Record):
 
 
 class Integers(Record):
-    """Shares of a float graph that became integers."""
+    """How much of a float graph was converted to integers."""
 
-    # Of the bytes of all weights, and of the multiply-adds of one row.
+    # Share of the bytes of all weights, and of the multiply-adds of one row.
     weight_bytes: Share
     multiply_adds: Share
 
 
 def find_common_rows(speeds: Iterable[Speed]) -> int:
-    """The largest batch at which all of these were measured, at all lengths; 1: there is none beyond one row.
-    What was not measured at all does not count."""
+    """The largest batch size at which all of these were measured, at all lengths; 1 if there is none above
+    one row. Entries without measurements are ignored."""
     sizes = [
         {point.rows for point in speed.points if point.tokens == tokens}
         for speed in speeds
@@ -205,37 +205,38 @@ def find_common_rows(speeds: Iterable[Speed]) -> int:
 
 
 class Figures(Record):
-    """What was measured, through production's own Session."""
+    """The measurements of a variant, made with the same Session as in production."""
 
-    # Weights, integers that stand for floats included, and those of them that are not zero.
+    # The number of weights, including integers that replace floats, and how many of them are not zero.
     parameters: Count
     nonzero_parameters: Count
-    # For one row (of the longest held-out row's tokens, for text).
+    # For one row (for text, with the tokens of the longest held-out row).
     multiply_adds: Count
     model_size_bytes: Count
-    # The same, by gzip.
+    # The size after gzip.
     compressed_size_bytes: Count
-    # Operator -> how often it stands in the graph as it is written.
+    # Operator -> its number of nodes in the stored graph.
     operators: dict[str, int]
-    # And in the graph as onnxruntime runs it on this machine.
+    # The same in the graph as onnxruntime optimizes it on this machine.
     operators_loaded: dict[str, int]
-    # None: the model came as a graph.
+    # None if the model was imported as a graph.
     parity: Parity | None
     quality: Quality
     speed: Speed
-    # What each step did, in the recipe's order: layers kept, channels removed, sensitivity, ...
+    # What each step did, in the order of the recipe: layers kept, channels removed, sensitivity, ...
     steps: tuple[dict[str, JsonValue], ...]
 
     @property
     def integers(self) -> Integers | None:
-        """How much of the float graph the last quantization made integers; None: there was none, or it was
-        before this was counted."""
+        """How much of the float graph the last quantization converted; None: there was none, or the bundle is
+        older than this figure."""
         shares = self._quantized.get("integers")
         return Integers.model_validate(shares) if shares else None
 
     @property
     def mostly_float(self) -> str | None:
-        """How little of a quantized variant became integers; None: enough, or it is not quantized."""
+        """A warning if little of a quantized variant is integer; None if enough is, or it is not
+        quantized."""
         words = self._quantized.get("mostly_float")
         return f"mostly float: {words}" if words else None
 

@@ -1,4 +1,4 @@
-"""Repository: the folder of models, `models/<model>/<variant>/`, one bundle each."""
+"""The folder of models, `models/<model>/<variant>/`, with one bundle each."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from serve.bundles.bundle import Bundle, read_bundle
 
 
 class StoredModel(Record):
-    """One model of the repository: all its bundles, the rejected ones too. The baseline comes first, then the
-    other variants in the recipe's order, then those that no recipe has, by name."""
+    """One model of the repository with all its bundles, including rejected ones. The baseline comes first,
+    then the other variants in the order of the recipe, then variants of no recipe, by name."""
 
     name: str
     folder: Path
@@ -20,17 +20,17 @@ class StoredModel(Record):
 
     @property
     def servable(self) -> dict[str, Bundle]:
-        """The bundles that passed their floor, the baseline first."""
+        """The bundles that meet their floor, the baseline first."""
         return {name: bundle for name, bundle in self.bundles.items() if bundle.rejected is None}
 
     @property
     def rejected(self) -> dict[str, str]:
-        """The variants that did not pass, and why."""
+        """The variants that do not meet their floor, with the reasons."""
         return {name: bundle.rejected for name, bundle in self.bundles.items() if bundle.rejected is not None}
 
     @property
     def signature(self) -> Signature:
-        """The inputs and outputs that all variants share."""
+        """The inputs and outputs, which are the same for all variants."""
         return self.bundles[self.baseline].signature
 
     def require_servable(self, variant: str) -> None:
@@ -43,48 +43,49 @@ class StoredModel(Record):
 
 
 def read_repository(folder: Path) -> dict[str, StoredModel]:
-    """Every model in `folder`. Raises InvalidBundle when there is none, or one is unsound."""
+    """Read every model in `folder`. Raises InvalidBundle if there is none, or one is not valid."""
     if not folder.is_dir():
         raise InvalidBundle(
-            f"{folder} is no folder; export a recipe into it first: counterweight export --help"
+            f"{folder} is not a folder; export a recipe into it first: counterweight export --help"
         )
     models = {path.name: read_model(path) for path in _visible_folders(folder)}
     if not models:
         raise InvalidBundle(
-            f"{folder} holds no model; export a recipe into it first: counterweight export --help"
+            f"{folder} has no models; export a recipe into it first: counterweight export --help"
         )
     return models
 
 
 def list_models(folder: Path) -> list[str]:
-    """The names of the models in `folder`, sound or not."""
+    """The names of the models in `folder`, valid or not."""
     return [path.name for path in _visible_folders(folder)]
 
 
 def read_model(folder: Path) -> StoredModel:
-    """The model in `folder`, its bundles checked against one another. Raises InvalidBundle, UnknownModel."""
+    """Read the model in `folder` and check its bundles against each other. Raises InvalidBundle,
+    UnknownModel."""
     bundles = {path.name: read_bundle(path) for path in _visible_folders(folder)}
     if not bundles:
         raise UnknownModel(
-            f"{folder} holds no bundle; export a recipe into it first: counterweight export --help"
+            f"{folder} has no bundles; export a recipe into it first: counterweight export --help"
         )
     baselines = {bundle.baseline for bundle in bundles.values()}
     baseline = min(baselines)
     if len(baselines) > 1 or baseline not in bundles:
         raise InvalidBundle(
-            f"{folder}: its bundles name {' and '.join(sorted(baselines))} as the baseline; "
-            "exactly one, and present, is needed: export the recipe again, or remove what it no longer makes"
+            f"{folder}: its bundles name {' and '.join(sorted(baselines))} as the baseline, but exactly one "
+            "of the bundles must be the baseline; export the recipe again, or remove outdated variants"
         )
     for name, bundle in bundles.items():
         if (bundle.model, bundle.variant) != (folder.name, name):
             raise InvalidBundle(
                 f"{folder / name} says it is {bundle.model}/{bundle.variant}: "
-                "a bundle's folder carries its name; move it back"
+                "a bundle's folder must have the name of its variant; move it back"
             )
         if bundle.signature != bundles[baseline].signature:
             raise InvalidBundle(
                 f"{folder / name} has another signature than the baseline {baseline}: "
-                "variants of one model must be interchangeable; export it again, or remove that folder"
+                "all variants of a model must have the same one; export it again, or remove that folder"
             )
     names = sorted(bundles, key=lambda name: _place(bundles[name]))
     ordered = {name: bundles[name] for name in names}
@@ -97,5 +98,5 @@ def _place(bundle: Bundle) -> tuple[bool, bool, int, str]:
 
 
 def _visible_folders(folder: Path) -> list[Path]:
-    # Hidden folders are bundles still being written.
+    # Hidden folders are bundles that are being written.
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))

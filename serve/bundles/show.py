@@ -1,4 +1,4 @@
-"""Show: one model's bundles side by side, as a table for people and as JSON for programs."""
+"""The `show` command: one model's bundles side by side, as a table or as JSON."""
 
 import argparse
 import json
@@ -13,7 +13,7 @@ from serve.bundles.criterion import explain_likeness
 from serve.bundles.figures import Compared, Estimate, Figures, Speed, find_common_rows
 from serve.bundles.repository import StoredModel, read_model
 
-# Figure of quality -> its heading. The JSON has all of them; a terminal has no room for more.
+# Quality figure -> its column heading. The JSON has all figures; a terminal has no room for more.
 _QUALITY = {
     "accuracy": "accuracy",
     "macro_f1": "macro-F1",
@@ -24,13 +24,13 @@ _QUALITY = {
 
 
 def show(arguments: list[str]) -> int:
-    """The `show` command: exit code 0, or 2 when the folder holds no sound model."""
+    """Run the `show` command. Returns exit code 0, or 2 if the folder has no valid model."""
     parser = argparse.ArgumentParser(
         prog="counterweight show",
-        description="Show the bundles of one model: size, quality on held-out data, speed, who was rejected.",
+        description="Show the bundles of one model: size, quality on held-out data, speed, and rejections.",
         epilog="example: counterweight show models/digits",
     )
-    parser.add_argument("folder", type=Path, help="a model's folder in the repository, such as models/digits")
+    parser.add_argument("folder", type=Path, help="the folder of a model, such as models/digits")
     parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     options = parser.parse_args(arguments)
     description = describe(read_model(options.folder.resolve()))
@@ -39,7 +39,7 @@ def show(arguments: list[str]) -> int:
 
 
 def describe(model: StoredModel) -> dict[str, Any]:
-    """The model's bundles as plain data, schema version 2: the baseline, then in the recipe's order."""
+    """The model's bundles as plain data, schema version 2: the baseline first, then in the recipe's order."""
     return {
         "schema_version": 2,
         "model": model.name,
@@ -60,7 +60,7 @@ def describe(model: StoredModel) -> dict[str, Any]:
 
 
 def table(description: dict[str, Any]) -> str:
-    """`describe`'s figures as a table, and how to read it."""
+    """Format the figures of `describe` as a table with notes."""
     figures = {
         variant["variant"]: Figures.model_validate(variant["figures"]) for variant in description["variants"]
     }
@@ -94,12 +94,12 @@ def _notes(figures: Mapping[str, Figures], baseline: Figures) -> list[str]:
     name = next(name for name, item in figures.items() if item is baseline)
     quality = baseline.quality
     return [
-        f"quality on {quality.rows:,} held-out rows; in brackets the {quality.confidence:.0%} interval: of "
-        f"the change against {name} where it has a sign, else of the figure",
+        f"quality on {quality.rows:,} held-out rows; brackets show the {quality.confidence:.0%} interval: of "
+        f"the change against {name} if the numbers have a sign, else of the figure",
         *explain_likeness(quality),
-        f"speed: CPU time of {name} over the variant's, so above 1x is faster",
+        f"speed: CPU time of {name} divided by the variant's; above 1x is faster",
         *(
-            ["integers: their share of the multiply-adds, and of the bytes of weights"]
+            ["integers: the integer share of the multiply-adds, and of the bytes of weights"]
             if any(item.integers for item in figures.values())
             else []
         ),
@@ -115,7 +115,7 @@ def _standing(variant: Mapping[str, Any]) -> str:
 
 
 def _reasons(variants: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Why one was rejected, and what else the last column has no room for."""
+    """Why a variant was rejected, and other notes that do not fit into the table."""
     return [
         f"!  {variant['variant']}: {reason}"
         for variant in variants
@@ -129,7 +129,7 @@ def _reasons(variants: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _say_alone(variant: Mapping[str, Any]) -> str:
     where = f" (first in {variant['mixed_by']})" if variant.get("mixed_by") else ""
-    return f"its rows see each other{where}, so each has a run of its own"
+    return f"the rows of a batch affect each other{where}, so each row is run by itself"
 
 
 def _integers(figures: Figures) -> str:
@@ -138,7 +138,7 @@ def _integers(figures: Figures) -> str:
 
 
 def _cell(figure: Compared | Estimate | None) -> str:
-    """The figure; where it is an estimate, with its interval: of its change, or of itself."""
+    """The figure, with its interval if it has one."""
     if figure is None:
         return "-"
     if figure.low == figure.high:
@@ -149,7 +149,7 @@ def _cell(figure: Compared | Estimate | None) -> str:
 
 
 def _faster(speed: Speed, rows: int) -> str:
-    """How much faster batches of `rows` are: over all lengths of text."""
+    """The speed-up at batches of `rows`, as a range over all lengths of text."""
     values = [point.speedup.value for point in speed.points if point.rows == rows]
     if not values:
         return "-"

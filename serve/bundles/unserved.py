@@ -1,4 +1,4 @@
-"""Unserved: the variants of a model that are not served, and what is said to whoever asks for one."""
+"""The variants of a model that are not served, and the error for a request that names one."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -9,29 +9,29 @@ from serve.base.record import nearest
 
 @dataclass(frozen=True, kw_only=True)
 class Unserved:
-    """By variant, why it is not served."""
+    """The reasons why variants are not served, by variant."""
 
-    # Those that the floor refused.
+    # Variants that do not meet the quality floor.
     rejected: Mapping[str, str] = field(default_factory=dict)
-    # Those that could not be loaded, or were unloaded.
+    # Variants that could not be loaded, or were unloaded.
     absent: Mapping[str, str] = field(default_factory=dict)
-    # Those that are loaded and cannot be had in this gateway, which tries again.
+    # Variants that are loaded but not available in this gateway, which tries again.
     missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def reasons(self) -> dict[str, str]:
-        """All of them."""
+        """All reasons, by variant."""
         return {**self.missing, **self.absent, **self.rejected}
 
     def require(self, model: str, variant: str, served: Collection[str]) -> None:
-        """Raise UnknownVariant unless `variant` is among `served`: with the reason why it is not, or else
-        with the name that was probably meant. Raises VariantUnavailable for one that is `missing`."""
+        """Raise UnknownVariant unless `variant` is in `served`, with the reason or with the most similar
+        name. Raises VariantUnavailable if it is `missing`."""
         if variant in served:
             return
         if variant in self.missing:
             raise VariantUnavailable(
-                f"variant {variant!r} of {model!r} cannot be had here: {self.missing[variant]}; it is tried "
-                f"again, so ask later; served: {', '.join(served)}"
+                f"variant {variant!r} of {model!r} is not available here: {self.missing[variant]}; "
+                f"the server tries again, so ask later; served: {', '.join(served)}"
             )
         reason = self.absent.get(variant)
         if variant in self.rejected:

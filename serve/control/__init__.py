@@ -1,1 +1,1 @@
-"""The control API: what people and programs may ask of a running server."""
+"""The control API: its operations, their HTTP routes, and the command line."""

@@ -1,4 +1,4 @@
-"""Control: the keeper, as those see it who speak to people."""
+"""The interface of the keeper for the processes that talk to people."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
@@ -15,29 +15,29 @@ class BundleView(Record):
     """A bundle in the repository."""
 
     digest: str
-    # Of the version that is served; None: none is.
+    # The digest of the served version; None: not served.
     loaded: str | None
-    # Why it gets no traffic; None: it may.
+    # Why it gets no traffic; None: it may get traffic.
     rejected: str | None
     figures: Figures
-    # Whether nobody has measured it on held-out rows.
+    # Whether it has not been measured on held-out rows.
     unproven: bool = False
 
 
 class Bundles(Record):
-    """All of a model's, by variant."""
+    """All bundles of a model, by variant."""
 
     baseline: str
     bundles: Mapping[str, BundleView]
 
 
 class Control(Protocol):
-    """The keeper. Everything raises StoreFailed, and what changes something raises LostLease."""
+    """The keeper. All methods raise StoreFailed, and operations that change something raise LostLease."""
 
     async def ask(self, operation: Operation[A], *arguments: Any) -> A:
-        """The answer to an operation. Raises what the method of `Commands` does that answers it."""
+        """Run an operation. Raises the errors of the `Commands` method that answers it."""
         ...
 
     async def usage(self) -> Usage:
-        """What the server's processes have cost so far, at most a quarter of a second old."""
+        """The usage of the server's processes so far, at most a quarter of a second old."""
         ...

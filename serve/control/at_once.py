@@ -1,4 +1,4 @@
-"""AtOnce: what people ask that is answered from memory, so that it never queues behind the store."""
+"""Operations that are answered from memory, so that they never wait for the store."""
 
 from typing import Any
 
@@ -10,17 +10,18 @@ from serve.rollout.situation import Situation
 
 
 class AtOnce:
-    """Those of `Commands` that need no store, by the same names. None: ask `Commands`."""
+    """The methods of `Commands` that work without the store, under the same names. None means: use
+    `Commands`."""
 
     def __init__(self, controller: Controller) -> None:
         self._controller = controller
 
     def ask(self, name: str, *arguments: Any) -> Any:
-        """The answer to a command of that name; None: ask `Commands`."""
+        """Answer the command of that name; None means: use `Commands`."""
         return getattr(self, name)(*arguments) if name in ("act", "view", "rollouts") else None
 
     def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView | None:
-        """An abort of a rollout that runs. Raises StaleRevision."""
+        """Abort a rollout that is in progress. Raises StaleRevision."""
         situation = self._last(rollout)
         if act != "abort" or situation is None:
             return None
@@ -35,7 +36,7 @@ class AtOnce:
         return None if situation is None else self._controller.view(situation)
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...] | None:
-        """All of a model's that is served, newest first. Raises BrokenTrail where none can be read."""
+        """The rollouts of a served model, newest first. Raises BrokenTrail if its trail cannot be read."""
         situation = self._controller.situations.get(model)
         if situation is None:
             return None
@@ -52,11 +53,11 @@ class AtOnce:
 
 
 def require_current(situation: Situation, wanted: ActWanted) -> None:
-    """Raise StaleRevision when what was decided on has changed since."""
+    """Raise StaleRevision if the rollout has changed since the person read it."""
     last = situation.present.rollout
     if last is not None and wanted.number is not None and wanted.number < situation.changed:
         raise StaleRevision(
-            f"entry {wanted.number} was read, and {situation.changed} has changed {last.rollout} since: "
-            f"it is {last.phase} at step {last.step}; look at it and decide again",
+            f"you read entry {wanted.number}, but entry {situation.changed} has changed {last.rollout} "
+            f"since: it is {last.phase} at step {last.step}; read it again and decide again",
             situation.changed,
         )

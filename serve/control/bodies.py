@@ -1,4 +1,4 @@
-"""Bodies: a JSON body, read as a record."""
+"""Read a JSON body as a record."""
 
 from typing import TypeVar
 
@@ -16,17 +16,17 @@ R = TypeVar("R", bound=Record)
 
 
 def _by_curl(request: Request) -> bool:
-    """Whether it is called a form, and no page can have sent it: a browser says where a form comes from."""
+    """Whether curl sent this as a form. A browser would add headers that say where a form comes from."""
     form = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
     return form and not {"origin", "referer", "sec-fetch-site"} & set(request.headers)
 
 
 async def read_json(reader: BodyReader, request: Request, *, curl: bool = False) -> bytes:
-    """The body, which says that it is JSON; `curl`: also as `curl -d` sends it, which calls everything a
-    form. Raises UnsupportedMediaType, and what the reader raises."""
+    """The body, whose content type must be JSON; with `curl`, also the form type that `curl -d` sends. Raises
+    UnsupportedMediaType and the errors of the reader."""
     if curl and _by_curl(request):
         return await reader.body(request)
-    # Not for form's sake: a page of another site can send a form, but JSON only if it was allowed to.
+    # For security: a page of another site can send a form, but JSON only with permission.
     media_type = request.headers.get("content-type", "")
     if media_type.partition(";")[0].strip().lower() != _JSON:
         came = f"is {shorten(media_type)!r}" if media_type else "is missing"
@@ -35,8 +35,8 @@ async def read_json(reader: BodyReader, request: Request, *, curl: bool = False)
 
 
 def parse_record(body: bytes, kind: type[R]) -> R:
-    """The body as a record of that kind. Raises InvalidRequest with every fault."""
+    """Validate the body as a record. Raises InvalidRequest with every fault."""
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
-        raise InvalidRequest(f"the body: {explain(error)}") from None
+        raise InvalidRequest(f"the body is not valid: {explain(error)}") from None

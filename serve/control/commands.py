@@ -1,4 +1,4 @@
-"""Commands: the operations of the control API, in the process of the keeper."""
+"""The operations of the control API that the keeper answers."""
 
 from serve.base.errors import InvalidRecord, InvalidRequest, RefusedAction, StaleRevision, UnknownModel
 from serve.base.record import nearest
@@ -34,8 +34,8 @@ _MOST_ENTRIES = 500
 
 
 class Commands:
-    """The operations, a method for each. They wait for the database, so the thread of the store calls them.
-    All raise StoreFailed, and what changes something raises LostLease."""
+    """One method per operation. The methods wait for the database, so the store's thread calls them. All
+    raise StoreFailed; those that change something also raise LostLease."""
 
     def __init__(self, controller: Controller, store: Store, timeline: Timeline) -> None:
         self._controller = controller
@@ -43,20 +43,21 @@ class Commands:
         self._timeline = timeline
 
     def set_routes(self, model: str, wanted: RoutesWanted, by: str) -> Routes:
-        """Other routes. Raises UnknownModel, UnknownVariant, InvalidRequest, StaleRevision; RefusedAction
-        while a rollout of the model runs."""
+        """Set the routes. Raises UnknownModel, UnknownVariant, InvalidRequest, StaleRevision; RefusedAction
+        while the model has a rollout in progress."""
         situation = self._at(model)
         now = situation.routes
         if wanted.revision is not None and wanted.revision != now.revision:
             raise StaleRevision(
-                f"{model}: routes were read with revision {wanted.revision}, {now.revision} is in force; "
-                "read them and decide again",
+                f"{model}: the routes were read with revision {wanted.revision}, but {now.revision} is in "
+                "force; read them again and decide again",
                 now.revision,
             )
         rollout = situation.running
         if rollout is not None and not rollout.watched:
             raise RefusedAction(
-                f"rollout {rollout.rollout} moves the traffic of {model!r}; abort it before routes are set"
+                f"rollout {rollout.rollout} is moving the traffic of {model!r}; abort it before you set "
+                "routes"
             )
         for variant in {**(wanted.weights or {}), **(wanted.shadows or {})}:
             _require(variant, situation)
@@ -64,7 +65,7 @@ class Commands:
             routes = wanted.onto(now)
         except InvalidRecord as error:
             raise InvalidRequest(str(error)) from None
-        self._end_watch(situation, by, "its watch ended, because routes were set")
+        self._end_watch(situation, by, "the watch ended because routes were set")
         change = Change(
             model=model, action=Action.ROUTES, by=by, at_s=self._controller.clock.now_s(), routes=routes
         )
@@ -73,7 +74,7 @@ class Commands:
 
     def start(self, model: str, wanted: RolloutWanted, by: str) -> RolloutView:
         """Start a rollout. Raises UnknownModel, UnknownVariant, InvalidRequest; RefusedAction while another
-        runs."""
+        one is in progress."""
         situation = self._at(model)
         require_startable(situation, wanted)
         variants = (situation.baseline, wanted.candidate)
@@ -94,8 +95,8 @@ class Commands:
         return self._controller.view(situation)
 
     def qualify(self, model: str, found: Qualification, by: str) -> QualificationView:
-        """Write down what was found of a candidate. Raises UnknownModel, UnknownVariant; RefusedAction when
-        it was found of other versions than are loaded."""
+        """Store a qualification result. Raises UnknownModel, UnknownVariant; RefusedAction if it belongs to
+        other versions than the loaded ones."""
         situation = self._at(model)
         _require_loaded(situation, found)
         change = Change(
@@ -109,18 +110,18 @@ class Commands:
         return situation.qualifications[-1]
 
     def qualifications(self, model: str) -> tuple[QualificationView, ...]:
-        """All of a model's, newest first. Raises UnknownModel."""
+        """The qualification results of a model, newest first. Raises UnknownModel."""
         if (situation := self._controller.situations.get(model)) is not None:
             return tuple(reversed(situation.qualifications))
         self._require_known(model)
         return tuple(reversed(qualifications_of(self._store.trail(model))))
 
     def act(self, rollout: str, act: Act, wanted: ActWanted, by: str) -> RolloutView:
-        """What a person does. Raises UnknownRollout, RefusedAction, StaleRevision."""
+        """Apply an act of a person. Raises UnknownRollout, RefusedAction, StaleRevision."""
         situation = self._at(self._store.model_of(rollout))
         before = situation.present.rollout
         if before is None or before.rollout != rollout:
-            raise RefusedAction(f"rollout {rollout} is over; nothing can be done to it any more")
+            raise RefusedAction(f"rollout {rollout} is over; it cannot be changed any more")
         require_current(situation, wanted)
         now_s = self._controller.clock.now_s()
         match act:
@@ -142,7 +143,7 @@ class Commands:
         return self._controller.view(situation)
 
     def view(self, rollout: str) -> RolloutView:
-        """A rollout as it stands. Raises UnknownRollout."""
+        """The present state of a rollout. Raises UnknownRollout."""
         model = self._store.model_of(rollout)
         situation = self._controller.situations.get(model)
         last = None if situation is None else situation.present.rollout
@@ -151,33 +152,33 @@ class Commands:
         return past(self._store.trail(model), rollout)
 
     def rollouts(self, model: str) -> tuple[RolloutLine, ...]:
-        """All of a model's, newest first. Raises UnknownModel."""
+        """The rollouts of a model, newest first. Raises UnknownModel."""
         if (situation := self._controller.situations.get(model)) is not None:
             return tuple(reversed(situation.lines.values()))
         self._require_known(model)
         return rollouts_of(self._store.trail(model))
 
     def trail(self, model: str, after: int) -> tuple[TrailLine, ...]:
-        """What happened to a model's traffic after the entry of that number, at most 500 entries, oldest
-        first. Raises UnknownModel."""
+        """The entries of a model's trail after number `after`, at most 500, oldest first. Raises
+        UnknownModel."""
         self._require_known(model)
         return lines_of(self._store.trail(model, after, _MOST_ENTRIES))
 
     def replay(self, rollout: str) -> Replay:
-        """Every verdict computed once more. Raises UnknownRollout."""
+        """Compute every verdict again from its stored evidence. Raises UnknownRollout."""
         return replay(self._store.trail(self._store.model_of(rollout)), rollout, self._store.key)
 
     def curves(self, model: str) -> Curves:
-        """The last ten minutes. Raises UnknownModel."""
+        """The charts of the last ten minutes. Raises UnknownModel."""
         self._at(model)
         return self._timeline.curves(model)
 
     def feedback(self, model: str, told: Outcomes, by: str) -> Feedback:
-        """Outcomes of requests that were answered before. Raises UnknownModel."""
+        """Add labels of answered requests. Raises UnknownModel."""
         return self._controller.learn(self._at(model), told.outcomes)
 
     def _end_watch(self, situation: Situation, by: str, reason: str) -> None:
-        """Nobody watches any more what all traffic goes to, because something else begins."""
+        """End the watch after the last step, because something else begins."""
         if (rollout := situation.running) is not None and rollout.watched:
             after = advance.end_watch(rollout, by, reason)
             self._controller.change(situation, Action.PROMOTE, after, self._controller.clock.now_s())
@@ -189,25 +190,25 @@ class Commands:
         return known[model]
 
     def _require_known(self, model: str) -> None:
-        # What was unloaded still has its history.
+        # An unloaded model still has its history.
         if model not in self._store.models():
             self._at(model)
 
 
 def _require_loaded(situation: Situation, found: Qualification) -> None:
-    """Raise RefusedAction unless it was found of what is loaded."""
+    """Raise RefusedAction unless the result belongs to the loaded versions."""
     for variant in (found.baseline, found.candidate):
         _require(variant, situation)
     if found.baseline != situation.baseline:
         raise RefusedAction(
-            f"the baseline of {situation.model!r} is {situation.baseline!r}, {found.baseline!r} came; "
-            "weigh the candidate against that one"
+            f"the baseline of {situation.model!r} is {situation.baseline!r}, but the result is against "
+            f"{found.baseline!r}; qualify the candidate against the present baseline"
         )
     for variant, digest in found.digests.items():
         if (loaded := situation.digests[variant]) != digest:
             raise RefusedAction(
-                f"{variant!r} of {situation.model!r} is loaded with the digest {loaded[:12]}..., and "
-                f"{digest[:12]}... was weighed; load that version, or weigh this one"
+                f"{variant!r} of {situation.model!r} is loaded with the digest {loaded[:12]}..., but the "
+                f"result is for {digest[:12]}...; load that version, or qualify this one"
             )
 
 

@@ -1,4 +1,4 @@
-"""The control API in the OpenAPI document."""
+"""The paths of the control API in the OpenAPI document."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Schemas of the control API, made from the records that are sent, so that they cannot differ."""
+"""JSON Schemas of the control API, generated from the records that are sent."""
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core import CoreSchema, core_schema
@@ -37,7 +37,7 @@ _ANSWERED: tuple[type[Record], ...] = (
 
 
 class _Untitled(GenerateJsonSchema):
-    """Without a title for each field, which would be its name once more."""
+    """Leaves out the titles of fields, which only repeat their names."""
 
     def field_title_should_be_set(self, schema: CoreSchema | core_schema.ModelField) -> bool:
         return False
@@ -59,13 +59,15 @@ CONTROL: dict[str, Schema] = {
     **_of_records(),
     "Conflict": record(
         {
-            "error": text("What came, what is so now, what to do."),
-            "current": whole(0, "What has changed has this number now; read it and decide again."),
+            "error": text("The value, the present state, and what to do."),
+            "current": whole(
+                0, "The present number of the record that has changed; read it again and decide again."
+            ),
         },
         optional=("current",),
     ),
     "ControlModels": record(
-        {"models": listed(text()), "rolling": listed(text(), "Those of which a rollout runs.")}
+        {"models": listed(text()), "rolling": listed(text(), "The models that have a rollout in progress.")}
     ),
     "ControlModel": record(
         {
@@ -73,20 +75,20 @@ CONTROL: dict[str, Schema] = {
             "variants": mapped(
                 record(
                     {
-                        "share": number("Of the requests, as the routes ask for it."),
+                        "share": number("The configured share of the requests."),
                         "requests": whole(),
                         "errors": whole(),
                         "p50_ms": {"type": ["number", "null"]},
                         "p99_ms": {"type": ["number", "null"]},
                         "ready": {"type": "boolean"},
                         "unproven": {"type": "boolean", "description": "Not measured on held-out rows."},
-                        "compared": whole(0, "Rows, or tokens of a tagger, that it answered as a shadow."),
-                        "disagreements": whole(0, "Those of them on which it and the baseline differ."),
-                        "dropped": whole(0, "Rows that it should have got as a shadow, and did not."),
+                        "compared": whole(0, "Rows (or tokens) that it answered as a shadow."),
+                        "disagreements": whole(0, "The ones among them that differ from the baseline's."),
+                        "dropped": whole(0, "Rows that were dropped before the shadow could answer them."),
                     }
                 )
             ),
-            "rollout": {"type": ["string", "null"], "description": "The one that runs."},
+            "rollout": {"type": ["string", "null"], "description": "The rollout in progress."},
         }
     ),
     "Rollouts": record({"rollouts": listed(ref("RolloutLine"), "Newest first.")}),

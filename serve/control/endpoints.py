@@ -1,4 +1,4 @@
-"""Endpoints: everything under `/control`, a route for each operation."""
+"""The HTTP routes under `/control`, one for each operation."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -58,7 +58,7 @@ def _endpoint(operation: Operation[Any], ask: Ask, reader: BodyReader) -> Endpoi
         if operation.body is not None:
             body = await read_json(reader, request, curl=operation.curl)
             body = b"{}" if operation.empty and not body else body
-            # The longest take some 0.4 s, in which others are answered.
+            # A large body takes about 0.4 s; other requests are answered meanwhile.
             arguments.append(await asyncio.to_thread(parse_record, body, operation.body))
         if operation.role == "operate":
             arguments.append(request.state.by)
@@ -79,9 +79,9 @@ def _encode(operation: Operation[Any], answer: Any) -> bytes | str:
 
 def _read_after(request: Request) -> int:
     after = request.query_params.get("after", "0")
-    # No trail is so long; more digits would cost time to read.
+    # No trail is so long, and parsing more digits would take time.
     if not (after.isascii() and after.isdigit() and len(after) <= 18):
         raise InvalidRequest(
-            f"'after' is {shorten(after)!r}, expected the number of an entry; 0 is before the first"
+            f"'after' is {shorten(after)!r}, expected the number of an entry, or 0 for the whole trail"
         )
     return int(after)

@@ -1,4 +1,4 @@
-"""Examples of the control API: bodies that work, and answers as records, which cannot go stale."""
+"""Examples for the documentation of the control API: bodies that work, and answers built from records."""
 
 from typing import Any
 
@@ -21,15 +21,15 @@ from serve.rollout.trail.trail import Action
 ROLLOUT = "digits-20261122-152000-3f9a"
 _STARTED_S = 1_795_360_800.0
 
-# By what they show.
+# Description -> body.
 ROUTES_EXAMPLES: dict[str, Any] = {
-    "A tenth of the requests for slim-int8": {"weights": {"fp32": 90, "slim-int8": 10}},
-    "Copies of all requests for int8": {"shadows": {"int8": 1.0}},
-    "Each user gets the same variant, by a header": {"sticky": "x-user-id"},
+    "A tenth of the requests goes to slim-int8": {"weights": {"fp32": 90, "slim-int8": 10}},
+    "int8 gets copies of all requests": {"shadows": {"int8": 1.0}},
+    "A header with the user's id makes the variant sticky": {"sticky": "x-user-id"},
 }
 ROLLOUT_EXAMPLES: dict[str, Any] = {
-    "By the default policy": {"candidate": "slim-int8"},
-    "In two steps, the last with approval; labels come later": {
+    "With the default policy": {"candidate": "slim-int8"},
+    "In two steps, the last one with approval, and with labels": {
         "candidate": "slim-int8",
         "policy": {
             "shadow": {"minimum_pairs": 5000, "agreement": 0.99},
@@ -43,16 +43,16 @@ ROLLOUT_EXAMPLES: dict[str, Any] = {
     },
 }
 FEEDBACK_EXAMPLES: dict[str, Any] = {
-    "Of two requests": {
+    "For two requests": {
         "outcomes": [
             {"request_id": "4bf92f3577b34da6a3ce929d0e0e4736", "correct": True},
             {"request_id": "zero-1", "correct": False},
         ]
     },
-    "The right class, by its number": {"outcomes": [{"request_id": "zero-2", "label": 7}]},
+    "The right class by its number": {"outcomes": [{"request_id": "zero-2", "label": 7}]},
 }
 QUALIFY_EXAMPLES: dict[str, Any] = {
-    "It passed": {
+    "Qualified": {
         "candidate": "slim-int8",
         "baseline": "fp32",
         "digests": {variant: sha256(variant.encode()) for variant in ("fp32", "slim-int8")},
@@ -64,21 +64,21 @@ QUALIFY_EXAMPLES: dict[str, Any] = {
             {"name": "shadow", "outcome": "PASS", "checks": [{"name": "agreement", "seen": "99.6 %"}]},
         ],
     },
-    "It did not": {
+    "Not qualified": {
         "candidate": "slim-int8",
         "baseline": "fp32",
         "digests": {variant: sha256(variant.encode()) for variant in ("fp32", "slim-int8")},
         "outcome": "NOT_QUALIFIED",
-        "reasons": ["capacity: 310 requests/s, at least 400 were asked"],
+        "reasons": ["capacity: 310 requests/s, required at least 400"],
         "stages": [{"name": "capacity", "outcome": "FAIL"}],
     },
 }
 WEIGH_EXAMPLES: dict[str, Any] = {
-    "Three seconds, half of the requests for the candidate": {
+    "Three seconds, half of the requests to the candidate": {
         "share": 0.5,
         "ticks": [[101, 0, 1, 98, 0, 0], [95, 0, 0, 107, 1, 2], [102, 1, 1, 99, 0, 0]],
     },
-    "One request in twenty may be late; a tenth of them for the candidate": {
+    "One request in twenty may be late; a tenth of the requests goes to the candidate": {
         "share": 0.1,
         "latency": {"quantile": 0.95, "harm": 1.0, "tolerance": 1.2},
         "ticks": [[180, 0, 9, 21, 0, 1], [178, 0, 8, 19, 0, 0]],
@@ -87,11 +87,11 @@ WEIGH_EXAMPLES: dict[str, Any] = {
 
 
 def act_examples(act: Act) -> dict[str, Any]:
-    """Bodies of that act; before a `resume` there was a pause, before an `accept` the last steps."""
+    """Bodies for an act. The trail has one more entry before a `resume`, and more before an `accept`."""
     number = {"resume": 10, "accept": 12}.get(act, 9)
-    reasoned = {"With a reason, for those who read the trail": {"reason": "wrong prices in the shop"}}
+    reasoned = {"With a reason, which is written to the trail": {"reason": "wrong prices in the shop"}}
     return {
-        "Whatever has happened since": {},
+        "Unconditionally": {},
         f"Only if the trail still ends with entry {number}": {"number": number},
         **(reasoned if act == "abort" else {}),
     }
@@ -124,7 +124,7 @@ def _evidence() -> Evidence:
 
 
 def _cost(rows: int, cpu_ms: float) -> Cost:
-    """Ten seconds with so many runs of a row."""
+    """The cost of ten seconds with this number of single-row runs."""
     sizes: Sizes = {}
     for _ in range(rows):
         add_run(sizes, 1, cpu_ms / rows)

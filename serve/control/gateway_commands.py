@@ -1,4 +1,4 @@
-"""GatewayCommands: the operations that a gateway answers by itself, or prepares for the keeper."""
+"""The operations of the control API that a gateway answers itself, or prepares for the keeper."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,38 +18,39 @@ from serve.rollout.state.feedback import Feedback, Outcome, Outcomes
 
 
 class GatewayCommands:
-    """Answers from what this gateway knows; counts are those of all gateways together."""
+    """Answers from the gateway's memory. Counts are those of all gateways together."""
 
     def __init__(self, registry: Registry, control: Control) -> None:
         self._registry = registry
         self._control = control
 
     async def models(self) -> dict[str, Any]:
-        """The names of all models, and of those of which a rollout runs."""
+        """The names of all models, and of those with a rollout in progress."""
         models = self._registry.models
         rolling = [name for name, model in models.items() if model.census is not None]
         return {"models": sorted(models), "rolling": sorted(rolling)}
 
     async def model(self, model: str) -> dict[str, Any]:
-        """How a model is split, and what was counted. Raises UnknownModel."""
+        """The routes and counts of a model. Raises UnknownModel."""
         found = find_model(self._registry.models, model)
         running = None if found.census is None else found.census.watch.rollout
         return {**_describe(found, self._registry.counted()), "rollout": running}
 
     async def routes(self, model: str) -> Routes:
-        """Those in force. Raises UnknownModel."""
+        """The routes in force. Raises UnknownModel."""
         return find_model(self._registry.models, model).routes
 
     async def feedback(self, model: str, told: Outcomes, by: str) -> Feedback:
-        """Labels that came later, classes by number. Raises InvalidRequest, and what the keeper raises."""
+        """Convert class names to numbers and pass labels to the keeper. Raises InvalidRequest and its
+        errors."""
         served = self._registry.models.get(model)
         classes = () if served is None else served.labels
         outcomes = [_numbered(outcome, model, classes) for outcome in told.outcomes]
         return await self._control.ask(FEEDBACK, model, Outcomes(outcomes=tuple(outcomes)), by)
 
     async def weigh(self, weighing: Weighing) -> Weighed:
-        """Two variants compared by somebody else's counts."""
-        # A day's ticks take some 0.4 s, in which others are answered.
+        """Apply the guards' test to counts of the caller."""
+        # The ticks of a day take about 0.4 s; other requests are answered meanwhile.
         return await asyncio.to_thread(weigh.weigh, weighing)
 
 
@@ -65,7 +66,7 @@ def _describe(model: ServedModel, loads: Loads) -> dict[str, Any]:
             "p99_ms": tally.latency.quantile_ms(0.99),
             "ready": model.served[name].up,
             "unproven": model.served[name].version.unproven,
-            # As a shadow, with a rollout or without one; in rows.
+            # As a shadow, with or without a rollout, in rows.
             "compared": tally.copies,
             "disagreements": tally.disagreements,
             "dropped": tally.drops,
@@ -74,11 +75,11 @@ def _describe(model: ServedModel, loads: Loads) -> dict[str, Any]:
 
 
 def _numbered(outcome: Outcome, model: str, classes: Sequence[str]) -> Outcome:
-    """The outcome with its class by number. Raises InvalidRequest."""
+    """The outcome with its class as a number. Raises InvalidRequest."""
     label = outcome.label
     if not isinstance(label, str):
         return outcome
     if label not in classes:
-        hint = nearest(label, classes) if classes else "its classes have no names; give a number"
-        raise InvalidRequest(f"{outcome.request_id}: {label!r:.80} is no class of {model!r}; {hint}")
+        hint = nearest(label, classes) if classes else "its classes have no names; send a number"
+        raise InvalidRequest(f"{outcome.request_id}: {label!r:.80} is not a class of {model!r}; {hint}")
     return outcome.model_copy(update={"label": classes.index(label)})

@@ -1,4 +1,4 @@
-"""Operation: one thing that can be asked of the control API."""
+"""The description of one operation of the control API."""
 
 import re
 from collections.abc import Mapping
@@ -9,53 +9,53 @@ from serve.base.record import Record
 
 A = TypeVar("A")
 
-# By status: of what only looks, and of what changes something.
+# Statuses of operations that only read, and of operations that change something.
 LOOK_ERRORS = ("401", "403", "404", "503")
 CHANGE_ERRORS = ("400", "401", "403", "404", "413", "415", "429", "503")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operation(Generic[A]):
-    """What is said once of an operation. Its route, its documentation, the call to the keeper and the call
-    from the command line are made from it.
+    """Describes an operation in one place. Its route, its documentation, the call to the keeper and the call
+    from the command line are derived from it.
 
-    The method `name` of `Commands` answers it, or that of `GatewayCommands` where there is one. Its arguments
-    are, in this order: the names in the path, `fixed`, the number in the query parameter `after`, the body as
-    a record, and the name of whoever asks where that takes the role `operate`."""
+    The method `name` of `GatewayCommands` answers it, or else the one of `Commands`. Its arguments are, in
+    this order: the names in the path, `fixed`, the query parameter `after`, the body as a record, and, if the
+    role is `operate`, the name of the person."""
 
     name: str
     method: Literal["GET", "POST", "PUT"] = "GET"
     path: str
-    # Who may ask: `view` may look at everything, `operate` may change it, too.
+    # The required role: `view` can read everything, `operate` can also change it.
     role: Literal["view", "operate"] = "view"
-    # An argument that is the same in every call.
+    # A constant argument.
     fixed: str | None = None
-    # Whether the path takes the query parameter `after`.
+    # The query parameter `after` is accepted.
     after: bool = False
     body: type[Record] | None = None
-    # Whether no body is an empty record.
+    # An empty body counts as an empty record.
     empty: bool = False
-    # Whether a body that calls itself a form is taken: `curl -d` sends it that way.
+    # The content type of a form is accepted too, because `curl -d` sends it.
     curl: bool = False
-    # The setting that limits how often a second it may be asked, where it takes the role `operate`.
+    # The setting with the rate limit, for the role `operate`.
     limited_by: Literal["control_writes_per_s", "feedback_per_s"] = "control_writes_per_s"
-    # A record, records, or JSON as it is.
+    # A record, several records, or plain JSON data.
     answer: type[A]
-    # The key of the records in the answer's JSON, where there are several.
+    # The key of the records in the JSON answer, if there are several.
     key: str | None = None
     status: Literal[200, 201] = 200
-    # The words of the documentation.
+    # The texts of the documentation.
     summary: str
     description: str = ""
     answered: str
     errors: tuple[str, ...] = LOOK_ERRORS
     # The name of the answer's schema; empty: the record's name.
     schema: str = ""
-    # Bodies, by what they show, and the answer to one of them.
+    # Description -> body, and the answer to the first body.
     examples: Mapping[str, Any] = field(default_factory=dict)
     example: Any = None
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the parameters in the path, in order."""
+        """The names of the parameters in the path, in order."""
         return tuple(re.findall(r"{(\w+)}", self.path))

@@ -1,4 +1,4 @@
-"""Operations: the control API, one row for each thing that can be asked."""
+"""The table of the control API: one row for each operation."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,25 +16,25 @@ from serve.rollout.trail.qualification import Qualification, QualificationView
 MODELS = Operation(
     name="models",
     path="/control/models",
-    summary="The models that are served",
+    summary="List the served models",
     answer=dict[str, Any],
     schema="ControlModels",
-    answered="Their names.",
+    answered="The names of the models.",
 )
 MODEL = Operation(
     name="model",
     path="/control/models/{model}",
-    summary="Routes and counts of a model",
+    summary="Show the routes and counts of a model",
     answer=dict[str, Any],
     schema="ControlModel",
-    answered="Its routes, its variants, and the rollout that runs.",
+    answered="The routes, the variants, and the rollout in progress.",
 )
 ROUTES = Operation(
     name="routes",
     path="/control/models/{model}/routes",
-    summary="Routes of a model",
+    summary="Show the routes of a model",
     answer=Routes,
-    answered="Those in force.",
+    answered="The routes in force.",
     example=examples.ROUTES_ANSWER,
 )
 SET_ROUTES = Operation(
@@ -43,12 +43,12 @@ SET_ROUTES = Operation(
     path="/control/models/{model}/routes",
     role="operate",
     summary="Set the routes of a model",
-    description="What is left out stays as it is, and so do the weights of variants that `weights` does not "
-    "name. 409 while a rollout of the model runs, or when the routes have changed since the `revision` that "
-    "is sent along.",
+    description="Fields that are left out do not change, and neither do the weights of variants that "
+    "`weights` does not name. The answer is 409 while the model has a rollout in progress, or if the "
+    "routes have changed since the `revision` in the request.",
     body=records.RoutesWanted,
     answer=Routes,
-    answered="Those in force.",
+    answered="The routes in force.",
     errors=(*CHANGE_ERRORS, "409"),
     examples=examples.ROUTES_EXAMPLES,
     example=examples.ROUTES_ANSWER,
@@ -56,28 +56,28 @@ SET_ROUTES = Operation(
 CURVES = Operation(
     name="curves",
     path="/control/models/{model}/curves",
-    summary="The last ten minutes of a model",
+    summary="Show the last ten minutes of a model",
     answer=records.Curves,
-    answered="By variant.",
+    answered="Charts by variant.",
     example=examples.CURVES_ANSWER,
 )
 BUNDLES = Operation(
     name="bundles",
     path="/control/models/{model}/bundles",
-    summary="The bundles of a model",
-    description="As they lie in the repository: `figures` is what was measured when they were exported, "
-    "`loaded` the digest of the version that is served now.",
+    summary="List the bundles of a model",
+    description="The bundles in the repository: `figures` are the measurements of the export, `loaded` is "
+    "the digest of the version that is served.",
     answer=Bundles,
-    answered="By variant, rejected ones too.",
+    answered="The bundles by variant, including rejected ones.",
     errors=(*LOOK_ERRORS, "400"),
 )
 TRAIL = Operation(
     name="trail",
     path="/control/models/{model}/trail",
     after=True,
-    summary="What happened to a model's traffic",
-    description="Every change of routes, every verdict and everything that people did, oldest first; each "
-    "entry is sealed with the digest of the one before.",
+    summary="Show the trail of a model",
+    description="Every change of routes, every verdict and every act of a person, oldest first. Each entry "
+    "is sealed together with the digest of the previous one.",
     answer=tuple[records.TrailLine, ...],
     key="entries",
     schema="Trail",
@@ -88,11 +88,11 @@ TRAIL = Operation(
 QUALIFICATIONS = Operation(
     name="qualifications",
     path="/control/models/{model}/qualifications",
-    summary="What was found of candidates",
+    summary="List the qualification results of a model",
     answer=tuple[QualificationView, ...],
     key="qualifications",
     schema="Qualifications",
-    answered="Those of versions long gone, too.",
+    answered="The results, also for versions that are not loaded any more.",
     example=examples.QUALIFICATIONS_ANSWER,
 )
 QUALIFY = Operation(
@@ -100,25 +100,25 @@ QUALIFY = Operation(
     method="POST",
     path="/control/models/{model}/qualifications",
     role="operate",
-    summary="Write down what was found of a candidate",
-    description="As `counterweight qualify` does at its end. A policy with `qualified: true` starts only a "
-    "candidate that was QUALIFIED in the version that is loaded. 409 when the digests are not those of what "
-    "is loaded now.",
+    summary="Store a qualification result",
+    description="`counterweight qualify` sends this at its end. A policy with `qualified: true` starts "
+    "only if the loaded version of the candidate is QUALIFIED. The answer is 409 if the digests differ "
+    "from those of the loaded versions.",
     body=Qualification,
     answer=QualificationView,
     status=201,
-    answered="It stands in the trail.",
+    answered="The stored result.",
     errors=(*CHANGE_ERRORS, "409"),
     examples=examples.QUALIFY_EXAMPLES,
 )
 ROLLOUTS = Operation(
     name="rollouts",
     path="/control/models/{model}/rollouts",
-    summary="Rollouts of a model",
+    summary="List the rollouts of a model",
     answer=tuple[records.RolloutLine, ...],
     key="rollouts",
     schema="Rollouts",
-    answered="A line for each.",
+    answered="One entry per rollout.",
     example=examples.ROLLOUTS_ANSWER,
 )
 START = Operation(
@@ -127,30 +127,30 @@ START = Operation(
     path="/control/models/{model}/rollouts",
     role="operate",
     summary="Start a rollout",
-    description="From the model's baseline to the candidate. A policy says how; all of it has safe defaults. "
-    "409 while another one runs.",
+    description="Starts a rollout from the model's baseline to the candidate. Every setting of the policy "
+    "has a safe default. The answer is 409 while another rollout is in progress.",
     body=records.RolloutWanted,
     answer=records.RolloutView,
     status=201,
-    answered="It runs.",
+    answered="The rollout has started.",
     errors=(*CHANGE_ERRORS, "409"),
     examples=examples.ROLLOUT_EXAMPLES,
 )
 VIEW = Operation(
     name="view",
     path="/control/rollouts/{rollout}",
-    summary="A rollout as it stands",
+    summary="Show a rollout",
     answer=records.RolloutView,
-    answered="All of it.",
+    answered="The rollout with its evidence and its last verdict.",
     example=examples.VIEW_ANSWER,
 )
 REPLAY = Operation(
     name="replay",
     path="/control/rollouts/{rollout}/replay",
-    summary="Every verdict computed once more",
-    description="From the sums that it was computed from. A byte that was changed is a fault.",
+    summary="Compute every verdict of a rollout again",
+    description="Uses the stored sums of each verdict. Any changed byte is reported as a fault.",
     answer=Replay,
-    answered="No faults, or what differs.",
+    answered="The faults; none if everything is the same.",
     example=examples.REPLAY_ANSWER,
 )
 
@@ -163,35 +163,35 @@ def _act(act: records.Act, summary: str, description: str, *errors: str) -> Oper
         role="operate",
         fixed=act,
         summary=summary,
-        description=f"{description} 409 when its phase does not allow that, or something has happened since "
-        "the `number` that is sent along.",
+        description=f"{description} The answer is 409 if the phase does not allow this, or if the rollout "
+        "has changed since the `number` in the request.",
         body=records.ActWanted,
         empty=True,
         answer=records.RolloutView,
-        answered="As it stands now.",
+        answered="The present state of the rollout.",
         errors=(*CHANGE_ERRORS, *errors, "409"),
         examples=examples.act_examples(act),
     )
 
 
 ACTS: Mapping[records.Act, Operation[records.RolloutView]] = {
-    "pause": _act("pause", "Pause a rollout", "It stands still at its share; harm still rolls it back."),
-    "resume": _act("resume", "Go on with a paused rollout", "An approval that was due is asked for again."),
+    "pause": _act("pause", "Pause a rollout", "The rollout keeps its share; harm still rolls it back."),
+    "resume": _act("resume", "Resume a paused rollout", "If an approval was due, it is due again."),
     "promote": _act(
-        "promote", "Go one step further", "Without the evidence, or with the approval that was due."
+        "promote", "Promote to the next step", "Skips the evidence, or gives the approval that is due."
     ),
     "abort": _act(
         "abort",
         "Abort a rollout",
-        "All traffic goes to the baseline. 202 when no keeper answers: it is in force in the gateways, and "
-        "is written down later.",
+        "All traffic goes to the baseline. The answer is 202 if no keeper answers: the abort is in force "
+        "in all gateways, and is written to the store later.",
         "202",
     ),
     "accept": _act(
         "accept",
         "Make the candidate the baseline",
-        "Of a rollout that is DONE. The next one starts from it, it helps out when another variant fails, "
-        "and the baseline that was is a variant like others.",
+        "The rollout must be DONE. The next rollout starts from the new baseline, and the new baseline "
+        "answers when another variant fails. The old baseline becomes an ordinary variant.",
     ),
 }
 FEEDBACK = Operation(
@@ -200,14 +200,15 @@ FEEDBACK = Operation(
     path="/control/models/{model}/feedback",
     role="operate",
     limited_by="feedback_per_s",
-    summary="Labels that came later",
-    description="Whether answers were right (`correct`), or what would have been (`label`, a class by its "
-    "number or name), by the `x-request-id` that they carried; counted where a rollout watches accuracy. A "
-    "label that comes before its request is known is `held` for half a minute and need not be sent again.",
+    summary="Send labels",
+    description="Says whether answers were right (`correct`), or which class is right (`label`, by its "
+    "number or name). The `x-request-id` of the answer names the request. Labels count if a rollout "
+    "watches accuracy. A label that comes before its request is known is `held` for half a minute; you "
+    "need not send it again.",
     body=Outcomes,
     curl=True,
     answer=Feedback,
-    answered="What became of them.",
+    answered="What happened to each label.",
     errors=CHANGE_ERRORS,
     examples=examples.FEEDBACK_EXAMPLES,
     example=examples.FEEDBACK_ANSWER,
@@ -217,13 +218,13 @@ WEIGH = Operation(
     method="POST",
     path="/control/weigh",
     summary="Compare two variants by your own counts",
-    description="With the statistics of a rollout, which hold however often one looks: a load test that pins "
-    "each request to a variant drawn at random counts by itself and asks here. Harm is shown where `harm` "
-    "reaches `harm_at`, safety where `safe` reaches `safe_at`. Where the split shows harm, the requests were "
-    "not drawn as said, and no figure counts. It only looks, so `view` is enough.",
+    description="Applies the statistics of a rollout, which stay valid however often you look. A load test "
+    "that pins each request to a random variant can count by itself and ask here. Harm is shown if `harm` "
+    "reaches `harm_at`, safety if `safe` reaches `safe_at`. If the split shows harm, the requests were not "
+    "assigned with the given share, and no figure is valid. The role `view` is sufficient.",
     body=Weighing,
     answer=Weighed,
-    answered="What each guard finds.",
+    answered="The result of each guard.",
     errors=("400", "401", "403", "413", "415"),
     examples=examples.WEIGH_EXAMPLES,
     example=examples.WEIGH_ANSWER,

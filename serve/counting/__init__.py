@@ -1,1 +1,1 @@
-"""What is counted of a model's traffic, as sums that add up over gateways and restarts."""
+"""Counters of a model's traffic, as sums that can be added over gateways and restarts."""

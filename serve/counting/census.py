@@ -1,4 +1,4 @@
-"""Census: what one gateway counts of a model while a rollout watches it, sheet by sheet."""
+"""The counts of one gateway for a model that is in a rollout, grouped into numbered sheets."""
 
 import math
 from collections import defaultdict, deque
@@ -14,22 +14,22 @@ from serve.counting.ledger import Ledger
 from serve.counting.quantiles import NO_LIMITS, Limits
 from serve.counting.runs import Sizes, subtract_sizes
 
-# What a gateway holds at most while no keeper takes it.
+# The most answers that a gateway keeps while no keeper takes them.
 _MOST_ANSWERED = 100_000
 _MOST_DISAGREEMENTS = 20
 
-# In the place of a revision: what keys did at the baseline before the rollout.
+# The revision number for counts from before the rollout.
 BEFORE = 0
-# The routes' revision by which a request was chosen, whether by a sticky key, and the variant that was.
+# How a request was routed: the revision of the routes, whether a sticky key decided, and the variant.
 Choice = tuple[int, bool, str]
 
 
 class Disagreement(Record):
-    """A pair of answers that differ, in short words."""
+    """A pair of answers that differ, in short form."""
 
     at_s: float
     request_id: str
-    # What the request's header x-counterweight-slice says.
+    # The value of the request's header x-counterweight-slice.
     slice: str | None
     output: str
     # Such as `7 (0.61)`, `cosine 0.83` or `ModelFailed: ...`.
@@ -38,122 +38,122 @@ class Disagreement(Record):
 
 
 class Watch(Record):
-    """What a gateway is to count for a rollout."""
+    """What a gateway counts for a rollout."""
 
     rollout: str
     baseline: str
     candidate: str
-    # Slower requests are over the limit; None: it is not known yet.
+    # Requests that take longer are over the limit; None: not known yet.
     limit_ms: float | None
-    # The same for both variants' quantiles, from the baseline's of the last minutes. They change by the
-    # minute; those count for a request that were in force when it was admitted.
+    # The limits for both variants' quantiles, from the baseline's last minutes. They change every minute; a
+    # request is compared with the limits that were in force when it was admitted.
     quantile_limits_ms: Limits = NO_LIMITS
-    # Whether the ids of answered requests are to be told.
+    # Whether the gateway reports the ids of answered requests.
     feedback: bool
 
 
 @dataclass(kw_only=True, slots=True)
 class Count:
-    """Requests that were chosen alike. They count when they are admitted, and what became of them when they
-    end, which may be on a later sheet."""
+    """Counts of requests with the same routing. A request counts when it is admitted; its outcome counts when
+    it ends, possibly on a later sheet."""
 
     requests: int = 0
     errors: int = 0
-    # Answered too late, or never: the client left before.
+    # Answered too late, or never answered because the client disconnected.
     over_limit: int = 0
-    # For the p50, the p95 and the p99: requests admitted while there was a limit, and of these those over it.
+    # For p50, p95 and p99: requests admitted while there was a limit, and the ones among them over it.
     timed_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
     over_quantiles: list[int] = field(default_factory=lambda: [0, 0, 0])
-    # The same for those that were chosen by a key, by the key's bucket (see `serve.base.routing.bucket_of`).
+    # The same for requests with a sticky key, by bucket (see `serve.base.routing.bucket_of`).
     keys: "dict[int, Count]" = field(default_factory=lambda: defaultdict(Count))
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """As a ledger keeps it. Counts by quantile may be lost with a gateway: it loses both variants'."""
+        """The numbers that a ledger stores. Counts by quantile are lost with a gateway, for both variants."""
         return self.requests, self.errors, self.over_limit
 
     @classmethod
     def of(cls, numbers: Sequence[int]) -> "Count":
-        """What has these numbers."""
+        """Create a count from the numbers of a ledger."""
         requests, errors, over_limit = numbers
         return cls(requests=requests, errors=errors, over_limit=over_limit)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VariantRun:
-    """What a variant's runs came to while one set of routes was in force."""
+    """The runs of a variant while one revision of the routes was in force."""
 
     revision: int
     rows: int
     cpu_ms: float
-    # The same by the size of a run; empty: it is not known.
+    # The same by size of run; empty: not known.
     sizes: Sizes = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sheet:
-    """What was counted since the sheet before. One is sent until it is acknowledged, and only then the next
-    is begun, so that each counts once, whoever is killed when."""
+    """The counts since the previous sheet. A sheet is sent until it is acknowledged, and only then the next
+    one is sent, so that each request counts once even if a process is killed."""
 
     rollout: str
     number: int
     counts: Mapping[Choice, Count]
     # Variant -> its runs.
     runs: Mapping[str, VariantRun]
-    # Of the rollout's candidate.
+    # For the candidate of the rollout.
     copies: Copies
     disagreements: tuple[Disagreement, ...]
-    # The ids of requests and how they were chosen.
+    # Request ids and how the requests were routed.
     answered: tuple[tuple[str, Choice], ...]
-    # The id of a request -> the class on top of its answer, where it says one class.
+    # Request id -> top class of its answer, if the answer is a single class.
     tops: Mapping[str, int] = field(default_factory=dict)
-    # The variants that ran in the gateway's own process when it died.
+    # The variants that were running in the gateway's process when it died.
     died: tuple[str, ...] = ()
 
 
 class Admitted(NamedTuple):
-    """What is to be known of a request when it ends."""
+    """The data that is needed when an admitted request ends."""
 
     choice: Choice
     bucket: int | None
-    # Those in force when it was admitted: what it is held against is known before how long it takes.
+    # The limits at admission, so that they cannot depend on the latency of the request.
     quantile_limits_ms: Limits
 
 
 class Census:
-    """Counts for one rollout in one gateway."""
+    """Counts the requests of one rollout in one gateway."""
 
     def __init__(self, watch: Watch, ledger: Ledger | None = None) -> None:
-        """What is counted stands in `ledger`, too, until it is acknowledged."""
+        """Counts are also written to `ledger` until they are acknowledged."""
         self.watch = watch
         self.breaker = Breaker()
         self._ledger = ledger
         self._number = 0
         self._sent: Sheet | None = None
-        # Variant -> rows and time of its runs when the sheet was begun, and the revision then in force.
+        # Variant -> rows and time of its runs at the start of the sheet, and the revision at that time.
         self._ran: Mapping[str, tuple[int, float]] = {}
         self._sizes: Mapping[str, Sizes] = {}
         self._revision = 0
         self._clear()
 
     def protected(self, routes: Routes) -> Routes:
-        """The routes, without the candidate once its breaker has opened."""
+        """The routes; without the candidate if its breaker is open."""
         return routes if self.breaker.trip is None else routes.without(self.watch.candidate)
 
     def recall(self, past: Count) -> None:
-        """With the first sheet goes what keys did before; it stands in no ledger, for it proves nothing."""
+        """Send the counts from before the rollout with the first sheet. The ledger does not have them."""
         if past.keys:
             self._counts[BEFORE, True, self.watch.baseline] = past
 
     def count(
         self, choice: Choice, *, failed: bool, ms: float, request_id: str, bucket: int | None = None
     ) -> None:
-        """A request has been admitted and has ended."""
+        """Count a request that was admitted and has ended."""
         self.end(self.admit(choice, bucket), failed=failed, ms=ms, request_id=request_id)
 
     def admit(self, choice: Choice, bucket: int | None) -> Admitted:
-        """A request has been admitted; `bucket` is that of its key, if it has one. Whatever becomes of it, it
-        was asked of the variant that was chosen."""
+        """Count an admitted request; `bucket` is the bucket of its sticky key, if any. The request counts for
+        the variant that the routes chose, whichever variant answers."""
         limits_ms = self.watch.quantile_limits_ms
         counts = self._counted(choice, bucket)
         for count in counts:
@@ -165,8 +165,8 @@ class Census:
         return Admitted(choice, bucket, limits_ms)
 
     def end(self, admitted: Admitted, *, failed: bool, ms: float, request_id: str) -> None:
-        """A request that was admitted has ended after so many `ms`; infinity: its client left before the
-        answer was there, so it is over the limit, known or not."""
+        """Count the outcome of an admitted request after `ms`. If the client disconnected, `ms` is infinity,
+        and the request counts as over the limit even if the limit is not known."""
         limit_ms = self.watch.limit_ms
         over = ms == math.inf or (limit_ms is not None and ms > limit_ms)
         beyond = [limit_ms is not None and ms > limit_ms for limit_ms in admitted.quantile_limits_ms]
@@ -189,10 +189,10 @@ class Census:
     def sheet(
         self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes] | None = None
     ) -> Sheet | None:
-        """What is to be told now: the sheet that was not acknowledged, or a new one; None: nothing happened.
+        """The sheet to send: the unacknowledged one, or a new one; None if nothing was counted.
 
-        `ran` are the rows and the CPU milliseconds of all runs so far, by variant, and `sizes` the same by
-        size of run; `revision` is that of the routes in force."""
+        `ran` has the rows and CPU milliseconds of all runs so far, by variant, and `sizes` the same by size
+        of run. `revision` is the revision of the routes in force."""
         if self._sent is None and (self._counts or self._answered or self.copies != Copies()):
             self._number += 1
             self._sent = Sheet(
@@ -212,21 +212,21 @@ class Census:
         return self._sent
 
     def acknowledge(self, number: int) -> None:
-        """The sheet of this number is written down."""
+        """The keeper has stored the sheet `number`."""
         if self._sent is not None and self._sent.number <= number:
             if self._ledger is not None:
                 self._ledger.acknowledge(self._sent.number)
             self._sent = None
 
     def close(self) -> None:
-        """The rollout is over: nobody will ask for what was counted."""
+        """Delete the ledger, because the rollout is over."""
         if self._ledger is not None:
             self._ledger.close()
 
     def _runs_since(
         self, revision: int, ran: Mapping[str, tuple[int, float]], sizes: Mapping[str, Sizes]
     ) -> dict[str, VariantRun]:
-        # Runs under other routes had other batches.
+        # Runs under other routes had batches of other sizes.
         if revision != self._revision:
             return {}
         return {
@@ -243,7 +243,7 @@ class Census:
     def _clear(self) -> None:
         self._counts: defaultdict[Choice, Count] = defaultdict(Count)
         self._answered: deque[tuple[str, Choice]] = deque(maxlen=_MOST_ANSWERED)
-        # The ids of requests and the classes on top of their answers.
+        # Request ids and the top classes of their answers.
         self.tops: deque[tuple[str, int]] = deque(maxlen=_MOST_ANSWERED)
         self.copies = Copies()
         self.disagreements: deque[Disagreement] = deque(maxlen=_MOST_DISAGREEMENTS)

@@ -1,4 +1,4 @@
-"""Comparison: how far the candidate's answers are from the baseline's on the same inputs, as sums."""
+"""Sums that describe how far the candidate's answers are from the baseline's on the same inputs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from serve.counting.sums import Sum, Sums, Total
 
 
 class Moments(Sums):
-    """How many figures, their sum, and the sum of their squares."""
+    """The number of values, their sum, and the sum of their squares."""
 
     count: Sum = 0
     total: float = 0.0
@@ -18,36 +18,36 @@ class Moments(Sums):
 
 
 class Clusters(Sums):
-    """Pairs by the request that they came in, because rows of one request are alike."""
+    """Pairs grouped by request, because the rows of one request are alike."""
 
     requests: Sum = 0
-    # Of these, requests with a pair that differs.
+    # Requests with at least one pair that differs.
     differing: Sum = 0
-    # Per request: the pairs that differ squared, times all its pairs, and all its pairs squared.
+    # Sums over requests: (differing pairs) squared, differing pairs times pairs, pairs squared.
     differ_squares: Sum = 0
     products: Sum = 0
     squares: Sum = 0
 
 
 class Comparison(Record):
-    """Candidate and baseline on the same inputs. Where a pair has several outputs, the worst one counts."""
+    """Candidate and baseline on the same inputs. For a pair with several outputs, the worst output counts."""
 
     pairs: Sum = 0
-    # Pairs that differ: another top answer, too low a cosine, too large a difference, or no answer at all.
+    # Pairs that differ: another top class, a low cosine, a large difference, or no answer from the candidate.
     disagreements: Sum = 0
-    # Of these, pairs in which the candidate failed where the baseline did not.
+    # The pairs among them in which the candidate failed and the baseline did not.
     failures: Sum = 0
     clusters: Clusters = Clusters()
-    # Over requests: of each the mean over its pairs.
+    # Over requests: the mean over the pairs of each request.
     cosine: Moments = Moments()
-    # Of the candidate's distribution from the baseline's, in nats.
+    # KL divergence of the candidate's distribution from the baseline's, in nats.
     kl: Moments = Moments()
     largest_difference: Total = 0.0
 
     @model_validator(mode="before")
     @classmethod
     def _alone(cls, data: Any) -> Any:
-        """Where no requests are told, as in what was stored before they were, each pair came alone."""
+        """Older data has no clusters; there, each pair counts as a request of its own."""
         if not isinstance(data, Mapping) or "clusters" in data:
             return data
         pairs, differ = data.get("pairs", 0), data.get("disagreements", 0)

@@ -1,13 +1,13 @@
-"""Copies: what became of the copies for one shadow. They add up, over batches and gateways."""
+"""The results of the copies for one shadow. They can be added over batches and gateways."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from serve.counting.comparison import Comparison
 
-# Slices that are kept apart.
+# The number of slices that are counted separately.
 MOST_SLICES = 32
-# Answers that labels may come for and that a gateway holds at most while no keeper takes them.
+# The most answers that a gateway keeps for later labels while no keeper takes them.
 _MOST_MATCHED = 100_000
 _OTHER = "other"
 
@@ -15,34 +15,34 @@ _OTHER = "other"
 class Drop(StrEnum):
     """Why a copy was dropped."""
 
-    # The shadow's queue was full.
+    # The queue of the shadow was full.
     FULL = "full"
-    # The shadow was not up.
+    # The shadow was not running.
     DOWN = "down"
-    # Live requests were waiting, which come first.
+    # Live requests were waiting; they have priority.
     BUSY = "busy"
-    # A fault of the server.
+    # The server had an internal error.
     FAULT = "fault"
 
 
 @dataclass(kw_only=True, slots=True)
 class Copies:
-    """What became of the copies for one shadow."""
+    """The results of the copies for one shadow."""
 
     pairs: Comparison = field(default_factory=Comparison)
     outputs: dict[str, Comparison] = field(default_factory=dict)
     slices: dict[str, Comparison] = field(default_factory=dict)
-    # Rows, in all and by why.
+    # Rows, in total and by reason.
     dropped: int = 0
     drops: dict[Drop, int] = field(default_factory=dict)
-    # Where labels may come: the id of a request -> the classes on top of the baseline's answer and of the
-    # candidate's, of so many classes.
+    # For requests that may be labelled: request id -> (top class of the baseline's answer, of the
+    # candidate's). `classes` is the number of classes.
     matched: dict[str, tuple[int, int]] = field(default_factory=dict)
     classes: int = 0
 
 
 def add_copies(total: Copies, more: Copies) -> None:
-    """Add `more` to `total`. Of slices the first are kept apart, the rest goes together."""
+    """Add `more` to `total`. The first slices are counted separately, all others together."""
     if more.pairs.pairs:
         total.pairs += more.pairs
     for name, part in more.outputs.items():

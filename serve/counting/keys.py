@@ -1,4 +1,4 @@
-"""Keys: what one variant's requests came to, by the keys that stick to it."""
+"""Counts of one variant's requests by the bucket of their sticky key."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -8,8 +8,8 @@ from serve.counting.sums import Sum, Sums
 
 
 class Keys(Sums):
-    """Requests by the bucket of their key (see `serve.base.routing.bucket_of`), and the bad ones among them
-    where there are any."""
+    """Requests by the bucket of their key (see `serve.base.routing.bucket_of`), and the bad ones among them,
+    if there are any."""
 
     buckets: Mapping[int, Sum] = {}
     errors: Mapping[int, Sum] = {}
@@ -25,13 +25,13 @@ class Keys(Sums):
 
     @property
     def without_limits(self) -> Self:
-        """The same, with nothing known of what was over a limit."""
+        """The same counts without those over a limit."""
         return type(self)(buckets=self.buckets, errors=self.errors)
 
     @property
     def concentration(self) -> float:
-        """How likely two requests have the same key (Simpson, Nature 1949): one in so many, if all keys had
-        equally many. 1 where nothing is known. Keys that share a bucket by chance are taken off."""
+        """The probability that two requests have the same key (Simpson, Nature 1949), corrected for keys that
+        share a bucket by chance. Its inverse is the effective number of keys. 1 if nothing is known."""
         requests = sum(self.buckets.values())
         if requests < 2:
             return 1.0

@@ -1,8 +1,8 @@
-"""Ledger: one gateway's counts for one rollout that are not acknowledged yet, in a file that outlives it.
+"""A file with the counts of one gateway for one rollout that the keeper has not acknowledged yet.
 
-The file is mapped into memory: a count costs no system call, and the kernel keeps what was written when the
-process is killed. Nothing is forced to the disk: a crash of the whole machine may lose it. The file has its
-whole size from the start, so that neither time nor a full disk can do harm later."""
+The file is mapped into memory, so a count costs no system call, and the kernel keeps the data when the
+process is killed. Data is not forced to the disk, so a crash of the whole machine may lose it. The file has
+its full size from the start, so that writing to it is fast and cannot fail because the disk is full."""
 
 import fcntl
 import json
@@ -13,35 +13,35 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# How many requests were chosen by these routes' revision, by a sticky key or not, for this variant.
+# How a request was routed: the revision of the routes, whether a sticky key decided, and the variant.
 _Choice = tuple[int, bool, str]
 _Numbers = Sequence[int]
-# The file: JSON that says whose counts these are, then cells, which are whole numbers. The first two are the
-# number of the sheet that is being counted, and of the last one that was acknowledged; then come rows.
+# The file has a JSON header that names the rollout, then cells, which are integers. The first two cells are
+# the number of the current sheet and of the last acknowledged one. Rows follow.
 _HEADER_BYTES, _CELL_BYTES = 1024, 8
 _NUMBER, _ACKNOWLEDGED, _FIRST_ROW = range(3)
-# The last few rows are not for single buckets.
+# The last rows are reserved for totals over all buckets.
 _ROWS, _RESERVED = 4096, 64
-# A row: whether it is in use, what it counts, its requests that have not ended yet, and two pages, for the
-# sheets of even and of odd numbers. A page holds what a count consists of: see `serve.counting.census.Count`.
+# A row has: whether it is used, what it counts, its requests in flight, and two pages, for sheets with even
+# and odd numbers. A page holds the numbers of a `serve.counting.census.Count`.
 _USED, _REVISION, _STICKY, _CANDIDATE, _BUCKET, _IN_FLIGHT, _PAGES = range(7)
 _PAGE_CELLS = 3
 _ROW_CELLS = _PAGES + 2 * _PAGE_CELLS
 _put = struct.Struct(f"{_PAGE_CELLS}q").pack_into
 _EMPTY = (0,) * _PAGE_CELLS
-# In the place of a bucket: all requests that were chosen alike, whatever their keys.
+# Stands for all buckets: the total over all requests with the same routing.
 _ALL = -1
 
 
 class Ledger:
-    """Counts of one rollout; used from one thread."""
+    """Writes the counts of one rollout. Must be used from one thread."""
 
     def __init__(self, path: Path, header: Mapping[str, str]) -> None:
-        """`header` names the model, rollout, baseline and candidate. Raises OSError when there is no room."""
+        """`header` names the model, rollout, baseline and candidate. Raises OSError if there is no space."""
         self._path = path
         self._candidate = header["candidate"]
         self._variants = (header["baseline"], self._candidate)
-        # There is one row more, never in use: what must not count, or finds no room, is written there.
+        # One extra row that is never read: counts without a row of their own are written there.
         self._nowhere = _FIRST_ROW + _ROWS * _ROW_CELLS
         content = json.dumps(header).encode().ljust(_HEADER_BYTES, b"\0")
         file = make_file(path, content, _HEADER_BYTES + (self._nowhere + _ROW_CELLS) * _CELL_BYTES)
@@ -53,29 +53,29 @@ class Ledger:
         self.turn(0)
 
     def begin(self, choice: _Choice, bucket: int | None, counts: Sequence[_Numbers]) -> None:
-        """A request was admitted. `counts` are what all that were chosen like it come to now, on the sheet
-        that is being counted, and if there is a `bucket`, what those come to whose keys are in it."""
+        """Record the start of a request. `counts` has the new totals on the current sheet: of all requests
+        with the same routing and, if there is a `bucket`, of those whose keys are in it."""
         rows = self._find(choice, bucket)
-        # In this order: whenever the process is killed, nobody is in flight who was never counted.
+        # Count before marking in flight: a request must never be in flight without being counted.
         self._write(rows, counts)
         for row in rows:
             self._cells[row + _IN_FLIGHT] += 1
 
     def end(self, choice: _Choice, bucket: int | None, counts: Sequence[_Numbers]) -> None:
-        """A request has ended, and `counts` are what has followed from it; empty: they are as they were."""
+        """Record the end of a request. `counts` has the new totals; empty if they did not change."""
         rows = self._find(choice, bucket)
-        # In this order: nobody fails twice, once by itself and once for being in flight.
+        # Unmark before counting: a failed request must not count again because it was in flight.
         for row in rows:
             self._cells[row + _IN_FLIGHT] -= 1
         self._write(rows, counts)
 
     def turn(self, number: int) -> None:
-        """The sheet of this number is whole: from now on the next one is counted."""
+        """Close the sheet `number`; from now on the next sheet is counted."""
         self._cells[_NUMBER] = number + 1
         self._page = _page_of(number + 1)
 
     def acknowledge(self, number: int) -> None:
-        """The sheet of this number is written down: its page is free for the one after the next."""
+        """The keeper has stored the sheet `number`: its page can be used again."""
         cells = self._cells
         cells[_ACKNOWLEDGED] = number
         page = _page_of(number)
@@ -86,7 +86,7 @@ class Ledger:
                 self._free.append(self._rows.pop(key))
 
     def close(self) -> None:
-        """The rollout is over: nobody will ask."""
+        """Delete the file, because the rollout is over."""
         self._path.unlink(missing_ok=True)
 
     def _write(self, rows: Sequence[int], counts: Sequence[_Numbers]) -> None:
@@ -116,30 +116,30 @@ class Ledger:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """Requests of one sheet that were chosen alike; `bucket`: and whose keys are in it, as far as there was
-    room for each bucket's own."""
+    """The counts of one sheet for requests with the same routing; with a `bucket`, only of keys in it, if the
+    file had space for a row of its own."""
 
     choice: tuple[int, bool, str]
     bucket: int | None
     numbers: Sequence[int]
-    # Whatever sheet they began in: they had not ended. Stands in the last sheet.
+    # Requests that had not ended, whatever sheet they began in. Set only in the last sheet.
     in_flight: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """What a ledger holds."""
+    """The content of a ledger."""
 
     model: str
     rollout: str
     baseline: str
     candidate: str
-    # By number, in order: those that were not acknowledged; the last was still being counted.
+    # Sheets that were not acknowledged, by number, in order; the last one was still being counted.
     sheets: Mapping[int, Sequence[Line]]
 
 
 def read_ledger(path: Path) -> Account:
-    """What a gateway that is gone had counted."""
+    """Read the ledger of a gateway that is gone."""
     content = path.read_bytes()
     header = json.loads(content[:_HEADER_BYTES].rstrip(b"\0"))
     cells = memoryview(content)[_HEADER_BYTES:].cast("q")
@@ -166,12 +166,12 @@ def _page_of(number: int) -> int:
 
 
 def make_file(path: Path, content: bytes, size: int) -> int:
-    """A new file of `size` bytes that begins with `content`, open and locked. Raises OSError."""
-    # It gets its name when all is done: who finds it unlocked takes its gateway for dead.
+    """Create a locked file of `size` bytes that begins with `content`. Raises OSError."""
+    # Rename at the end: an unlocked file with this name means that its gateway is dead.
     unnamed = path.with_name(f"{path.name}.new")
     file = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     try:
-        # A page that finds no room when it is first written to would end the process.
+        # Without this, the first write to a page could end the process when the disk is full.
         os.posix_fallocate(file, 0, size)
         os.pwrite(file, content, 0)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

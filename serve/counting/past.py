@@ -1,7 +1,7 @@
-"""Past: what keys that stick did at a model's baseline while no rollout watched it.
+"""Counts by key bucket at a model's baseline from before a rollout.
 
-Users differ, and it takes a while until it is seen how. A rollout that begins is told of the last half hour
-or hour: what each bucket of keys did then is what is expected of it now."""
+Users differ, and it takes time to measure how. A new rollout gets the counts of the last half hour to hour;
+they give the expected error rate of each bucket."""
 
 import time
 from array import array
@@ -12,12 +12,12 @@ from serve.base.errors import InvalidRequest
 from serve.base.routing import BUCKETS
 from serve.counting.census import Count
 
-# Two windows of this length, of which one is still being counted.
+# The length of each of the two windows; one of them is still being counted.
 _WINDOW_S = 1800.0
 
 
 class _Window:
-    """Requests by bucket, and those among them that failed."""
+    """Requests and errors by bucket."""
 
     def __init__(self) -> None:
         self.requests = array("q", bytes(8 * BUCKETS))
@@ -25,22 +25,22 @@ class _Window:
 
 
 class Past:
-    """The past of one model's keys in one gateway; 32 KiB, whatever comes."""
+    """The recent past of one model's keys in one gateway; always 32 KiB."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """`clock` tells seconds."""
+        """`clock` returns seconds."""
         self._clock = clock
         self._began_s = clock()
         self._older, self._newer = _Window(), _Window()
 
     def count(self, bucket: int, *, failed: bool) -> None:
-        """A request whose key is in this bucket has ended."""
+        """Count a request whose key is in this bucket."""
         self._turn()
         self._newer.requests[bucket] += 1
         self._newer.errors[bucket] += failed
 
     def counts(self) -> Count:
-        """What it comes to, by bucket. Nothing is known of limits, for there were none."""
+        """The counts by bucket. Latency limits did not exist yet, so nothing is counted over them."""
         self._turn()
         keys = {
             bucket: Count(requests=requests, errors=self._older.errors[bucket] + self._newer.errors[bucket])
@@ -58,7 +58,7 @@ class Past:
 
 
 class Recalled:
-    """What happens inside `with` is one request of a key, well or not; without a bucket it is nobody's."""
+    """Counts the body of a `with` statement as one request of a key; without a bucket, counts nothing."""
 
     __slots__ = ("_bucket", "_past")
 
@@ -73,6 +73,6 @@ class Recalled:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bucket is not None:
-            # A client that left or that asked for nonsense shows no failure of the model.
+            # An invalid request, or a client that left, is not a failure of the model.
             failed = isinstance(error, Exception) and not isinstance(error, InvalidRequest)
             self._past.count(self._bucket, failed=failed)

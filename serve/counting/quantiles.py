@@ -1,36 +1,36 @@
-"""Quantiles: a variant's latency over the recent past, and over a past without its incidents. Pure.
+"""Latency quantiles of a variant over the recent past, and over a longer past without incidents.
 
-A history is a variant's latencies so far at several times, oldest first; they only grow."""
+A history is a list of a variant's cumulative latency histograms with their times, oldest first."""
 
 from collections.abc import Sequence
 from statistics import median
 
 from serve.counting.tally import Histogram
 
-# Milliseconds for the p50, the p95 and the p99; None: it is not known yet.
+# Milliseconds for p50, p95 and p99; None: not known yet.
 Limits = tuple[float | None, float | None, float | None]
 NO_LIMITS: Limits = (None, None, None)
 History = Sequence[tuple[float, Histogram]]
 
-# What is compared of both variants at the same time.
+# The quantiles that are compared between both variants.
 QUANTILES = (0.5, 0.95, 0.99)
 NAMES = ("p50", "p95", "p99")
-# A quantile rests on so many requests beyond it.
+# A quantile needs at least this many requests beyond it.
 _BEYOND = 10
-# The recent past is so long, and longer where that is too few requests.
+# The length of the recent past; longer if it has too few requests.
 _RECENT_S = 60.0
-# What is steady is steady over blocks so long, each with a request or more beyond the quantile; fewer blocks
-# than three say nothing.
+# Steadiness is measured over blocks of this length, each with at least one request beyond the quantile. Fewer
+# than three blocks are not enough.
 _BLOCK_S = 60.0
 _LEAST_BLOCKS = 3
-# Two thirds of them lie within this factor of the middle one.
+# The past is steady if two thirds of the blocks are within this factor of the median.
 _STEADY = 2.0
 _MOST = 2 / 3
 
 
 def recent_ms(history: History, q: float) -> float | None:
-    """The q-quantile over the last minute, or over as much more as it takes to know it; None: there is not
-    enough."""
+    """The q-quantile over the last minute, or over the shortest longer time with enough requests; None if
+    there are not enough."""
     if len(history) < 2:
         return None
     end_s, last = history[-1]
@@ -44,8 +44,8 @@ def recent_ms(history: History, q: float) -> float | None:
 
 
 def steady_ms(history: History, q: float) -> float | None:
-    """The middle one of the q-quantiles of the past's blocks, so that an incident in a few of them counts for
-    nothing; None: there is not enough, or it was not steady."""
+    """The median of the q-quantiles of the past's blocks, so that an incident in a few blocks has no effect;
+    None if there are too few requests, or the past was not steady."""
     if len(history) < 2:
         return None
     whole = between(history[0][1], history[-1][1])
@@ -60,11 +60,12 @@ def steady_ms(history: History, q: float) -> float | None:
 def limits_of(
     history: History, steady: Limits, share: float, *, times_baseline: float, plus_ms: float
 ) -> Limits:
-    """The limits to announce from now on: so many times the baseline's quantiles, or so much more.
+    """The limits to announce: the baseline's quantiles times `times_baseline`, or plus `plus_ms` if that is
+    more.
 
-    A variant with more of the traffic waits longer in its queue. While the candidate has the larger part, a
-    limit follows the `steady` quantile too, of when the baseline had it all, whichever is the larger; it is
-    None where that is not known, for then nothing is alike."""
+    A variant with more traffic has a longer queue. While the candidate has the larger share, a limit is at
+    least the `steady` quantile from the time when the baseline had all traffic. If that is not known, the
+    limit is None, because the two variants cannot be compared."""
     limits: list[float | None] = []
     for q, before_ms in zip(QUANTILES, steady, strict=True):
         now_ms = recent_ms(history, q)
@@ -75,14 +76,14 @@ def limits_of(
 
 
 def between(first: Histogram, last: Histogram) -> Histogram:
-    """What came in between; counts that fell are those of gateways that were started anew."""
+    """The requests between two readings. Counts that fell belong to gateways that were restarted."""
     latency = Histogram()
     latency.buckets = [max(now - then, 0) for then, now in zip(first.buckets, last.buckets, strict=True)]
     return latency
 
 
 def _blocks(history: History, q: float) -> list[float]:
-    """The quantile of each block; what is left at the end is too short for one."""
+    """The quantile of each block; a rest that is too short for a block is ignored."""
     quantiles: list[float] = []
     start_s, first = history[0]
     for at_s, now in history[1:]:

@@ -1,4 +1,4 @@
-"""Runs: what one variant's runs cost, by the size of a run and by the time, in blocks that grow."""
+"""The CPU cost of one variant's runs, by size of run and by blocks of time."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -8,19 +8,19 @@ from pydantic import Field, model_validator
 
 from serve.counting.sums import Sum, Sums, Total
 
-# Size of a run, see `size_of` -> how many, the milliseconds of CPU time of all, and the sums of the logs of
-# each one's and of their squares.
+# Size of run (see `size_of`) -> number of runs, total CPU milliseconds, and the sums of the logarithms of
+# the single times and of their squares.
 Sizes = dict[int, tuple[int, float, float, float]]
-# How many runs, their microseconds of CPU time, and the sums of the logs and of their squares in millionths:
-# whole numbers, so that the order in which they are added means nothing.
+# Number of runs, CPU microseconds, and the sums of the logarithms and of their squares in millionths. All are
+# integers, so that the result does not depend on the order of addition.
 Cell = tuple[Sum, Sum, int, Sum]
 NOTHING: Cell = (0, 0, 0, 0)
 
-# Runs of up to so many rows are compared with those of just as many; larger ones with nearly as large ones.
+# Runs of up to this many rows are compared only with runs of equal size; larger ones with similar sizes.
 _EXACT_ROWS = 16
-# When there are more, two become one.
+# With more blocks than this, each two neighbours become one.
 _MOST_BLOCKS = 32
-# A run that took less is taken to have taken so much: a log wants more than nothing.
+# Shorter runs count as this long, because the logarithm of 0 is undefined.
 _LEAST_MS = 1e-3
 _NO_RUNS = (0, 0.0, 0.0, 0.0)
 _MILLION = 1e6
@@ -28,14 +28,14 @@ _OLD_FIELDS = ("rows_squares", "cpu_ms_squares", "products")
 
 
 def size_of(rows: int) -> int:
-    """The least rows of the runs that one of `rows` rows is compared with: `rows` itself up to 16, and above
-    that at most an eighth less."""
+    """The size class of a run of `rows` rows, as the smallest number of rows in it: `rows` itself up to 16,
+    and at most an eighth less above."""
     step = max(1, (1 << rows.bit_length()) // _EXACT_ROWS)
     return rows // step * step
 
 
 def add_run(sizes: Sizes, rows: int, cpu_ms: float) -> None:
-    """Count one run more."""
+    """Count one run."""
     size = size_of(rows)
     runs, total_ms, logs, squares = sizes.get(size, _NO_RUNS)
     log = math.log(max(cpu_ms, _LEAST_MS))
@@ -43,7 +43,7 @@ def add_run(sizes: Sizes, rows: int, cpu_ms: float) -> None:
 
 
 def add_sizes(parts: Iterable[Sizes]) -> Sizes:
-    """What all of them come to."""
+    """Add sizes."""
     total: Sizes = {}
     for part in parts:
         for size, (runs, cpu_ms, logs, squares) in part.items():
@@ -53,7 +53,7 @@ def add_sizes(parts: Iterable[Sizes]) -> Sizes:
 
 
 def subtract_sizes(now: Sizes, before: Sizes) -> Sizes:
-    """What came in between."""
+    """The runs between two readings."""
     return {
         size: (runs - old[0], max(cpu_ms - old[1], 0.0), logs - old[2], max(squares - old[3], 0.0))
         for size, (runs, cpu_ms, logs, squares) in now.items()
@@ -62,33 +62,33 @@ def subtract_sizes(now: Sizes, before: Sizes) -> Sizes:
 
 
 class Cost(Sums):
-    """What one variant's runs cost in CPU time.
+    """The CPU cost of one variant's runs.
 
-    The cells are apart by block of time and by size of run. There are at most 32 blocks: where time goes on,
-    each becomes twice as long, so that noise which lasts is seen as what it is."""
+    Cells are kept by block of time and by size of run. There are at most 32 blocks. As time passes, blocks
+    double in length, so that the variance between blocks includes noise that lasts."""
 
-    # Ticks in which it ran.
+    # Ticks in which the variant ran.
     blocks: Sum = 0
     rows: Sum = 0
     cpu_ms: Total = 0.0
-    # Ticks that did not say when they were: each comes right after the one before.
+    # Ticks without a time; each is placed directly after the previous one.
     ticks: Sum = 0
-    # How long a block is, a power of 2.
+    # The length of a block, a power of 2.
     block_s: Annotated[int, Field(ge=1)] = 1
-    # Number of the block -> size of the runs -> what they came to.
+    # Index of the block -> size of run -> cell.
     cells: Mapping[int, Mapping[int, Cell]] = {}
 
     @model_validator(mode="before")
     @classmethod
     def _drop_old_fields(cls, data: Any) -> Any:
-        # An older version stored sums of squares over ticks, which knew nothing of the runs' sizes.
+        # An older version stored sums of squares over ticks, without the sizes of runs.
         if isinstance(data, Mapping) and any(name in data for name in _OLD_FIELDS):
             return {name: value for name, value in data.items() if name not in _OLD_FIELDS}
         return data
 
     @classmethod
     def tick(cls, rows: int, cpu_ms: float, sizes: Sizes | None = None, at_s: float | None = None) -> "Cost":
-        """What ran in one tick that ended at `at_s`. Without `sizes` it was one run."""
+        """The runs of one tick that ended at `at_s`. Without `sizes`, they count as one run."""
         if not rows:
             return cls(ticks=int(at_s is None))
         if not sizes:
@@ -122,14 +122,14 @@ class Cost(Sums):
 
 
 def coarsen(cost: Cost, block_s: int) -> dict[int, dict[int, Cell]]:
-    """Its cells in blocks of `block_s`, a power of 2 that is no less than its own."""
+    """The cells in blocks of `block_s`, a power of 2 that is at least the present block length."""
     return _join({}, cost, block_s, 0)
 
 
 def _join(
     cells: dict[int, dict[int, Cell]], cost: Cost, block_s: int, later_s: int
 ) -> dict[int, dict[int, Cell]]:
-    """`cells` with those of `cost`, `later_s` later."""
+    """Add the cells of `cost`, shifted by `later_s`, to `cells`."""
     for number, block in cost.cells.items():
         into = cells.setdefault((number * cost.block_s + later_s) // block_s, {})
         for size, cell in block.items():
@@ -138,7 +138,7 @@ def _join(
 
 
 def _halve(cells: dict[int, dict[int, Cell]]) -> dict[int, dict[int, Cell]]:
-    """Two neighbours become one block."""
+    """Merge each two neighbouring blocks."""
     halved: dict[int, dict[int, Cell]] = {}
     for number, block in cells.items():
         into = halved.setdefault(number // 2, {})

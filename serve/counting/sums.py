@@ -1,4 +1,4 @@
-"""Sums: numbers that add up field by field, over ticks, gateways and outputs."""
+"""The base class of records whose fields are added: over ticks, gateways and outputs."""
 
 from typing import Annotated, Self
 
@@ -11,7 +11,7 @@ Total = Annotated[float, Field(ge=0)]
 
 
 class Sums(Record):
-    """Counts that may be added in any order."""
+    """Counts that can be added in any order."""
 
     def __add__(self, other: Self) -> Self:
         return type(self)(

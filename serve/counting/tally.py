@@ -1,4 +1,4 @@
-"""Tally: what was counted for one variant. Tallies of several gateways add up."""
+"""The counters of one variant. Tallies of several gateways can be added."""
 
 import asyncio
 import time
@@ -17,12 +17,12 @@ EDGES_MS = tuple(10 ** (step / 24 - 1) for step in range(6 * 24 + 1))
 
 
 class Histogram:
-    """How often a duration fell between two edges, and the sum of all."""
+    """The number of durations per bucket, and their sum."""
 
     __slots__ = ("buckets", "sum_ms")
 
     def __init__(self) -> None:
-        # One more than the edges: the last bucket takes what is slower than 100 s.
+        # The extra bucket at the end is for durations above 100 s.
         self.buckets = [0] * (len(EDGES_MS) + 1)
         self.sum_ms = 0.0
 
@@ -39,11 +39,11 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many durations were counted."""
+        """The number of durations."""
         return sum(self.buckets)
 
     def quantile_ms(self, q: float) -> float | None:
-        """The upper edge of the bucket that holds the q-quantile; None when nothing was counted."""
+        """The upper edge of the bucket with the q-quantile; None if nothing was counted."""
         cumulative = list(accumulate(self.buckets))
         if not cumulative[-1]:
             return None
@@ -52,7 +52,7 @@ class Histogram:
 
 
 class Tally:
-    """What one variant's requests came to, and what its runs cost. Counts only grow."""
+    """Counts of one variant's requests and the cost of its runs. Counts only grow."""
 
     __slots__ = (
         "abandoned",
@@ -74,44 +74,44 @@ class Tally:
     )
 
     def __init__(self) -> None:
-        # Requests that the variant took and that ended, well or not; a client that left is not among them.
+        # Requests that the variant accepted and that ended, with or without success; without disconnected
+        # clients.
         self.requests = 0
-        # Of these the failed ones, by cause: the name of the error's class.
+        # The failed ones among them, by the name of the error class.
         self.failures: Counter[str] = Counter()
-        # Of the failed ones and of those refused after the door, how many were answered after all: by the
-        # baseline, or by a second try.
+        # Failed requests, and requests refused after admission, that the baseline or a second try answered.
         self.rescues = 0
-        # Requests that were refused at the door because the queue was full; not among `requests`.
+        # Requests that were refused because the queue was full; not part of `requests`.
         self.sheds = 0
-        # Requests whose clients left before the answer was there; not among `requests`.
+        # Requests whose clients disconnected before the answer; not part of `requests`.
         self.abandoned = 0
-        # From the decoded request to the encoded answer, of every request.
+        # From the decoded request to the encoded answer, for every request.
         self.latency = Histogram()
-        # From the queue's entry to the start of the run, of every request that was run.
+        # The time in the queue, for every request that was run.
         self.queued = Histogram()
-        # Rows of all runs that ended well.
+        # Rows of all successful runs.
         self.rows = 0
-        # Rows in a run -> how many runs, and their time together.
+        # Rows in a run -> number of runs, and their total time.
         self.runs: Counter[int] = Counter()
         self.run_ms: defaultdict[int, float] = defaultdict(float)
-        # The CPU time of all runs, where they ran, and the same by their size.
+        # CPU time of all runs, in the process that ran them, and the same by size of run.
         self.cpu_ms = 0.0
         self.sizes: Sizes = {}
-        # As a shadow: rows whose answers were compared with the baseline's, those of them that differed, and
-        # rows that were dropped instead.
+        # As a shadow: rows that were compared with the baseline's, rows that differed, and rows that were
+        # dropped.
         self.copies = 0
         self.disagreements = 0
         self.drops = 0
-        # When the last request ended, in seconds since 1970; 0: there was none.
+        # The end of the last request, in seconds since 1970; 0: no request yet.
         self.last_s = 0.0
 
     @property
     def errors(self) -> int:
-        """How many requests failed."""
+        """The number of failed requests."""
         return self.failures.total()
 
     def count_run(self, rows: int, run_ms: float, cpu_ms: float) -> None:
-        """A run of so many rows has ended well."""
+        """Count a successful run of `rows` rows."""
         self.rows += rows
         self.runs[rows] += 1
         self.run_ms[rows] += run_ms
@@ -119,12 +119,12 @@ class Tally:
         add_run(self.sizes, rows, cpu_ms)
 
     def fail(self, cause: str, ms: float) -> None:
-        """A request has failed after so long."""
+        """Count a request that failed after `ms`."""
         self.failures[cause] += 1
         self.end(ms)
 
     def end(self, ms: float) -> None:
-        """A request has ended after so long, well or not."""
+        """Count a request that ended after `ms`, with or without success."""
         self.requests += 1
         self.latency.record(ms)
         self.last_s = time.time()
@@ -144,10 +144,10 @@ class Tally:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VariantLoad:
-    """What one variant has to do now, and its tally so far."""
+    """The present load of one variant, and its tally."""
 
     tally: Tally
-    # Requests taken and not yet answered, and the rows among them that wait for a run.
+    # Requests in progress, and the rows among them that wait for a run.
     in_flight: int
     waiting_rows: int
 
@@ -159,12 +159,12 @@ class VariantLoad:
         )
 
 
-# By model and variant.
+# (model, variant) -> load.
 Loads = dict[tuple[str, str], VariantLoad]
 
 
 def add_loads(gateways: Iterable[Loads]) -> Loads:
-    """The loads of several gateways together."""
+    """Add the loads of several gateways."""
     total: Loads = {}
     for loads in gateways:
         for key, load in loads.items():
@@ -173,7 +173,7 @@ def add_loads(gateways: Iterable[Loads]) -> Loads:
 
 
 def ran_of(tallies: Mapping[str, Tally]) -> tuple[dict[str, tuple[int, float]], dict[str, Sizes]]:
-    """By variant, what all its runs so far came to: their rows and CPU milliseconds, and the same by size."""
+    """By variant, the rows and CPU milliseconds of all runs so far, and the same by size of run."""
     return (
         {variant: (tally.rows, tally.cpu_ms) for variant, tally in tallies.items()},
         {variant: dict(tally.sizes) for variant, tally in tallies.items()},
@@ -181,7 +181,7 @@ def ran_of(tallies: Mapping[str, Tally]) -> tuple[dict[str, tuple[int, float]], 
 
 
 class Counted:
-    """Counts what happens inside `with` as one request of a tally. Not a generator: it is on the hot path."""
+    """Counts the body of a `with` statement as one request. A class, because generators are slower."""
 
     __slots__ = ("_start", "_tally")
 
@@ -200,11 +200,11 @@ class Counted:
                 tally.sheds += 1
                 return
             if isinstance(error, asyncio.CancelledError):
-                # Its client went away: how long the answer would have taken is not known.
+                # The client disconnected, so the latency of the answer is unknown.
                 tally.abandoned += 1
                 return
             if isinstance(error, InvalidRequest):
-                # The client's doing, until somebody else has answered it.
+                # The client's fault, unless the baseline can answer the request.
                 return
             tally.failures[type(error).__name__] += 1
         tally.end((time.perf_counter() - self._start) * 1e3)

@@ -1,33 +1,33 @@
-"""Usage: what the server's processes have cost so far, by what they are for."""
+"""The CPU time and memory of the server's processes, by role."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 
 class ProcessRole(NamedTuple):
-    """What a process is for. `ray` is what is none of the others: the server's own and Ray's."""
+    """What a process is for. `ray` stands for all other processes: the server's own and Ray's."""
 
     name: Literal["gateway", "keeper", "ray", "variant"]
-    # Of a variant that is placed apart; None: of anything else.
+    # Set for a variant that is placed apart; None for the other roles.
     model: str | None = None
     variant: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PartUsage:
-    """All processes of one part together."""
+    """The usage of all processes with one role."""
 
     part: ProcessRole
-    # As of the last reading; what a process spent that is gone since is kept, so it only grows.
+    # Up to the last reading. The time of processes that have ended is kept, so the number only grows.
     cpu_s: float
-    # Of those that are there. What several of them share counts for each.
+    # Of the processes that are running. Shared memory counts once per process.
     resident_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """One reading."""
+    """One reading of all processes."""
 
-    # When, in seconds since 1970.
+    # The time of the reading, in seconds since 1970.
     read_s: float
     parts: tuple[PartUsage, ...]

@@ -1,10 +1,10 @@
-// Access: the token, asked for when the server wants one, and kept in this tab only.
+// The dialog for the token, which the page asks for if the server needs one, and keeps only in this tab.
 
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
 import { token, useToken } from "./server.js";
 
-/** Asks for the token; `then` is called when it has changed. */
+/** Ask for the token; calls `then` when it has changed. */
 export function askForToken(why, then) {
   const known = token();
   const field = h("input", {
@@ -19,7 +19,7 @@ export function askForToken(why, then) {
     content: [
       h("p", null, why),
       h("label", null, "Token", field),
-      h("p.soft", null, "It is kept in this tab until the tab is closed. Leave it empty to forget it."),
+      h("p.soft", null, "It is kept until this tab is closed. Leave it empty to remove it."),
     ],
     verb: "Use it",
     does: async (form) => {

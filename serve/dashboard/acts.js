@@ -1,4 +1,4 @@
-// Acts: what a person can do to the rollout that runs, each said before it is done.
+// The buttons for acting on a rollout, each with a confirmation that explains its effect.
 
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
@@ -6,9 +6,9 @@ import { finish, nextStep, over, shareAt } from "./rollout.js";
 import { ask, control } from "./server.js";
 import { percent } from "./words.js";
 
-const STALE = "Nothing was done: the rollout has changed since you looked. This is how it stands now";
+const STALE = "Nothing was done, because the rollout has changed. This page now shows its present state";
 
-/** The buttons that fit the phase. `desk` has `view()`, the newest one, `look()` and `tell(message)`. */
+/** The buttons for the phase. `desk` has `view()` (the newest view), `look()` and `tell(message)`. */
 export function acts(view, desk) {
   const { rollout } = view;
   if (rollout.phase === "DONE" && !rollout.accepted && answersAll(view)) return [acceptButton(rollout, desk)];
@@ -32,7 +32,7 @@ export function acts(view, desk) {
   ];
 }
 
-/** Whether nobody has set other routes since it was done. */
+/** Whether no other routes were set since the rollout was done. */
 function answersAll({ rollout, routes }) {
   const { candidate } = rollout.plan;
   return Object.entries(routes.weights).every(([name, weight]) => name === candidate || !weight);
@@ -45,8 +45,8 @@ function acceptButton({ plan: { candidate } }, desk) {
 
 function accept(desk) {
   const { candidate, baseline } = desk.view().rollout.plan;
-  const what = `The next rollout starts from ${candidate}, which helps out when another variant fails. `;
-  const then = `${baseline} stays, as a variant like others. No traffic moves.`;
+  const what = `The next rollout starts from ${candidate}, which answers when another variant fails. `;
+  const then = `${baseline} becomes an ordinary variant. No traffic moves.`;
   return confirm("accept", `Make ${candidate} the baseline?`, what + then, "Make it the baseline", "", desk);
 }
 
@@ -64,21 +64,21 @@ function promote(desk) {
   const from = rollout.step ? percent(shareAt(rollout, rollout.step)) : "the shadow";
   const way =
     rollout.phase === "WAITING_APPROVAL"
-      ? "The evidence for it is there."
-      : "The evidence for it is not awaited.";
+      ? "The evidence is sufficient."
+      : "This skips the evidence.";
   const what =
     next === null
       ? finish(rollout) === "watch"
-        ? `${candidate} gets all of the traffic, ${baseline} gets none, and harm still rolls back. ${way}`
-        : `The rollout ends: ${candidate} keeps all of the traffic, ${baseline} gets none.`
+        ? `${candidate} gets all traffic, and ${baseline} gets none. Harm still rolls back. ${way}`
+        : `The rollout ends: ${candidate} keeps all traffic, and ${baseline} gets none.`
       : `${candidate} goes from ${from} to ${percent(shareAt(rollout, next))} of the traffic. ${way}`;
   return confirm("promote", `${promoteVerb(rollout)}?`, what, promoteVerb(rollout), "", desk);
 }
 
 function abort(desk) {
   const { candidate, baseline } = desk.view().rollout.plan;
-  const what = `All traffic goes to ${baseline} at once, ${candidate} gets none, and the rollout is over. `;
-  const then = "It cannot be resumed; a new one starts from the beginning.";
+  const what = `All traffic goes to ${baseline} at once, and the rollout ends. `;
+  const then = "It cannot be resumed, but you can start a new one.";
   return confirm("abort", "Abort the rollout?", what + then, "Abort", "grave", desk);
 }
 
@@ -87,7 +87,7 @@ function confirm(verb, title, what, label, tone, desk) {
   const reason = h("input", { name: "reason", maxlength: 500, autocomplete: "off" });
   return open({
     title,
-    content: [h("p", null, what), h("label", null, "Why, for those who read the timeline (optional)", reason)],
+    content: [h("p", null, what), h("label", null, "Reason, for the timeline (optional)", reason)],
     verb: label,
     tone,
     careful: true,
@@ -115,7 +115,7 @@ async function act(verb, desk) {
 async function send(verb, body, rollout, desk) {
   try {
     const answer = await ask(control("rollouts", rollout, verb), { body });
-    // Done, and written down later.
+    // In force, and written to the store later.
     desk.tell(answer.error ?? null);
   } catch (error) {
     desk.fail(error.current === undefined ? error : new Error(`${STALE} (entry ${error.current}).`));

@@ -1,4 +1,4 @@
-// Chart: several variants over one stretch of time, drawn in a box of 1000 by 100 that is stretched to fit.
+// A chart of several variants over time, drawn in a box of 1000 by 100 that is scaled to fit.
 
 import { h, s } from "./dom.js";
 import { swatch } from "./variants.js";
@@ -6,7 +6,7 @@ import { swatch } from "./variants.js";
 const WIDTH = 1000;
 const HEIGHT = 100;
 const LIMIT_TIMES = 3;
-// So many stretches.
+// The number of intervals.
 const RECENT = 6;
 
 /** A chart of `lines` [{name, look, values}] over `at_s`. `say` writes a value; `at` is the index that is
@@ -15,7 +15,7 @@ const RECENT = 6;
 export function chart({ title, lines, at_s, say, at, limit, least = 1, marks, point }) {
   const values = lines.flatMap((line) => line.values).filter((value) => value !== null);
   const highest = Math.max(...values, 0) || least;
-  // A limit far above would press all lines flat.
+  // A limit far above the lines would flatten them.
   const near = limit !== null && limit <= LIMIT_TIMES * highest;
   const top = niceTop(near ? Math.max(limit, highest) : highest);
   const shown = lines.map((line) => ({ ...line, value: line.values[at ?? lastKnown(line.values)] ?? null }));
@@ -56,7 +56,7 @@ function readout(shown, say, limit) {
   return h("span.readout", null, values);
 }
 
-/** The index of the last value, if it is recent: a variant with little traffic has none in some stretches. */
+/** The index of the last value, if it is recent: with little traffic, some intervals have no value. */
 function lastKnown(values) {
   const last = values.findLastIndex((value) => value !== null);
   return values.length - last <= RECENT ? last : -1;
@@ -85,7 +85,7 @@ function grid() {
   return [0, 0.5, 1].map((part) => s("line.grid", horizontal(part, 1)));
 }
 
-/** A line that stops where there was nothing; a lone value becomes a dot. */
+/** A line with gaps where there is no value; a single value becomes a dot. */
 function path(values, at_s, top) {
   let drawn = "";
   let pen = false;

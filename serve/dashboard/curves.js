@@ -1,12 +1,11 @@
-// Curves: latency, errors and requests of each variant over the last ten minutes.
+// Charts of the latency, errors and requests of each variant over the last ten minutes.
 
 import { chart } from "./chart.js";
 import { h } from "./dom.js";
 import { ago, duration, exactPercent, ms, short } from "./words.js";
 import { looks, swatch } from "./variants.js";
 
-// One failure in a stretch of few requests would look like a catastrophe, so errors are shown as a mean over
-// this time.
+// Errors are averaged over this time, because one failure among few requests would look like a catastrophe.
 const ERRORS_S = 30;
 
 // The moment under the pointer, as a share of the width, in all charts at once.
@@ -15,7 +14,7 @@ let pointed = null;
 /** The charts. `redraw` is called when the pointer moves. */
 export function curves(detail, view, found, trail, now_s, redraw) {
   const names = found ? [...looks(detail, view)].filter(([name]) => busy(found.variants[name])) : [];
-  if (!names.length) return h("p.empty", null, "No request in the last ten minutes.");
+  if (!names.length) return h("p.empty", null, "No requests in the last ten minutes.");
   const point = (share) => {
     pointed = share;
     redraw();
@@ -26,7 +25,7 @@ export function curves(detail, view, found, trail, now_s, redraw) {
   const keys = {
     tabindex: 0,
     role: "group",
-    "aria-label": "Curves; the arrow keys move through time",
+    "aria-label": "Charts; use the arrow keys to move through time",
     onkeydown: (event) => walk(event, found.at_s.length, point),
   };
   const began = ago(found.at_s[0], now_s);
@@ -76,7 +75,7 @@ function near(before_s, at_s) {
   return before_s <= at_s && before_s > at_s - ERRORS_S;
 }
 
-/** The rollout's latency limit, if it is one on the quantile that is drawn. */
+/** The rollout's latency limit, if it applies to the quantile in the chart. */
 function limitOfP99(view) {
   return view && view.rollout.plan.policy.guards.latency.quantile === 0.99 ? view.rollout.limit_ms : null;
 }

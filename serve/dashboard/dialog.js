@@ -1,8 +1,8 @@
-// Dialog: asks before something is done, and shows what the server says against it.
+// A dialog that asks for confirmation, and shows the error if the server refuses.
 
 import { h } from "./dom.js";
 
-/** Opens a dialog. `does` gets the form and resolves when all went well; what it throws is shown, and the
+/** Open a dialog. `does` gets the form and resolves on success; an error that it throws is shown, and the
  * dialog stays, unless it returns false from `stays`. `careful`: Cancel has the focus, or else what comes
  * first. Resolves when the dialog is closed. */
 export function open({ title, content, verb, tone = "", careful = false, does, stays = () => true }) {

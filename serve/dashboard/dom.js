@@ -1,4 +1,4 @@
-// The page's elements: made from what is shown, then laid over what already stands there.
+// Create the elements of the page, and update the existing ones to match.
 
 const SVG = "http://www.w3.org/2000/svg";
 const HANDLERS = [
@@ -30,21 +30,21 @@ function fill(element, classes, props, children) {
     else element.setAttribute(name, value === true ? "" : String(value));
   }
   if (classes.length) element.classList.add(...classes);
-  // append() makes text nodes of strings: what the server said is never read as markup.
+  // append() turns strings into text nodes, so texts of the server are never parsed as markup.
   element.append(
     ...children.flat(3).filter((child) => child !== null && child !== undefined && child !== false),
   );
   return element;
 }
 
-/** Makes `old` look like `fresh` and keeps its elements, so that focus, selection and open details stay. */
+/** Make `old` equal to `fresh` but keep its elements, so that focus, selection and open details stay. */
 export function morph(old, fresh) {
   if (old.nodeType === Node.TEXT_NODE) {
     if (old.data !== fresh.data) old.data = fresh.data;
     return;
   }
   for (const { name } of [...old.attributes]) {
-    // Whoever opened a <details> closes it.
+    // Only the reader closes a <details> that the reader has opened.
     if (!fresh.hasAttribute(name) && !(name === "open" && old.localName === "details"))
       old.removeAttribute(name);
   }

@@ -1,11 +1,11 @@
-// Evidence: each guard's against its decision lines, as a picture and in words.
+// The evidence of each guard relative to its thresholds, as a picture and in words.
 
 import { h, s } from "./dom.js";
 import { progress, scale, standing } from "./figures.js";
 import { odds, said, short } from "./words.js";
 
-// In the middle nothing is known; the lines stand so many percent to its left and right, and what is beyond
-// them is drawn up to this many times that far.
+// The middle means no evidence. The thresholds are this many percent to its left and right; evidence beyond
+// them is drawn up to this many times as far.
 const REACH = 36;
 const BEYOND = 1.3;
 // Estimates are drawn from a tenth to this.
@@ -21,10 +21,10 @@ const TITLES = {
   slices: "Slices",
   cosine: "Cosine",
   kl: "KL divergence",
-  // What trails of older versions call it.
+  // The name in trails of older versions.
   KL: "KL divergence",
 };
-const STANDINGS = { harm: "harm shown", suspicion: "suspicion", proven: "shown to be safe", open: "open" };
+const STANDINGS = { harm: "harm shown", suspicion: "harm suspected", proven: "shown to be safe", open: "open" };
 
 /** A row for each figure of a verdict. */
 export function evidence(verdict, policy) {
@@ -43,9 +43,9 @@ export function evidence(verdict, policy) {
     h(
       "p.key",
       null,
-      "A bar that reaches its line decides; the numbers below it are odds, valid at every look. ",
-      "Dots are estimates with 95\u202f% intervals: 1× is the baseline, or what is allowed; ",
-      "short dashes stand where a suspicion begins, and where safety ends.",
+      "A bar that reaches its threshold decides; the numbers below it are odds, valid at every look. ",
+      "Dots are estimates with 95\u202f% intervals: 1× is the baseline, or the allowed value; ",
+      "short dashes show where harm is suspected, and up to where a ratio is safe.",
     ),
   ];
 }
@@ -79,14 +79,14 @@ function row(figure, policy) {
 
 function standingSaid(figure, at) {
   if (figure.guard === "cost" && at === "proven") return "shown to be cheaper";
-  if (figure.guard === "split") return at === "harm" ? "broken" : "kept";
+  if (figure.guard === "split") return at === "harm" ? "wrong" : "as configured";
   return STANDINGS[at];
 }
 
 function towards(evidence, line) {
   if (evidence === null || line === null) return "";
   return evidence >= line
-    ? `${odds(evidence)}, beyond its line (${odds(line)})`
+    ? `${odds(evidence)}, beyond the threshold (${odds(line)})`
     : `${odds(evidence)} of ${odds(line)}`;
 }
 
@@ -100,8 +100,8 @@ function bullet(figure) {
   if (harm !== null && figure.safe_at !== null) parts.push(tick(suspicious));
   parts.push(s("line.zero", { x1: "50%", x2: "50%", y1: 5, y2: 17 }));
   const words = [
-    safe === null ? "" : `proof of safety at ${short(safe * 100)} percent of its line`,
-    harm === null ? "" : `evidence for harm at ${short(harm * 100)} percent of its line`,
+    safe === null ? "" : `proof of safety at ${short(safe * 100)} percent of its threshold`,
+    harm === null ? "" : `evidence for harm at ${short(harm * 100)} percent of its threshold`,
   ];
   return s(
     "svg.bullet",
@@ -110,7 +110,7 @@ function bullet(figure) {
   );
 }
 
-/** The bar on one side of the middle, and its line. */
+/** The bar on one side of the middle, and its threshold. */
 function side(name, part, direction) {
   const width = REACH * Math.min(BEYOND, part);
   const line = `${50 + direction * REACH}%`;
@@ -125,13 +125,13 @@ function side(name, part, direction) {
   ];
 }
 
-/** From here on evidence for harm is a suspicion, and stops the next step. */
+/** The mark from where harm is suspected, which stops the next step. */
 function tick(percent) {
   const at = `${percent.toFixed(2)}%`;
   return s(
     "line.suspicious",
     { x1: at, x2: at, y1: 3, y2: 19 },
-    s("title", null, "from here on a suspicion: no further step"),
+    s("title", null, "harm is suspected from here on: no further step"),
   );
 }
 

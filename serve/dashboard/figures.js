@@ -1,6 +1,6 @@
-// Figures: how far a guard's evidence is, in the same words as serve/rollout/judging/guard_figure.py.
+// The state of a guard's evidence, as in serve/rollout/judging/guard_figure.py.
 
-/** "harm", "suspicion", "proven", or "open" while the evidence has reached no line. */
+/** "harm", "suspicion", "proven", or "open" while the evidence has reached no threshold. */
 export function standing(figure) {
   if (reached(figure.harm, figure.harm_at)) return "harm";
   if (reached(figure.harm, figure.safe_at)) return "suspicion";
@@ -12,7 +12,7 @@ function reached(evidence, line) {
   return given(evidence) && given(line) && evidence >= line;
 }
 
-/** How far evidence is towards its line, 1 at the line; null where there is no such evidence. */
+/** Evidence relative to its threshold, 1 at the threshold; null if there is none. */
 export function progress(evidence, line) {
   return given(evidence) && given(line) ? Math.max(0, evidence / line) : null;
 }
@@ -26,7 +26,7 @@ function given(value) {
 export function scale(figure, policy) {
   const { guard } = figure;
   if (guard === "disagreement")
-    return { per: 1 - policy.shadow.agreement, of: "times what may differ", safe: null };
+    return { per: 1 - policy.shadow.agreement, of: "times the allowed share", safe: null };
   if (guard === "cost") return { per: 1, of: "times the baseline's cost", safe: 1 - policy.cheaper_by };
   const asked = policy.guards[guard];
   return asked ? { per: 1, of: "times the baseline's rate", safe: asked.tolerance } : null;

@@ -1,4 +1,4 @@
-// History: a model's rollouts, newest first, and the replay of the one that is shown.
+// The rollouts of a model, newest first, and the replay of the shown one.
 
 import { h } from "./dom.js";
 import { PHASES } from "./rollout.js";
@@ -6,17 +6,17 @@ import { who } from "./sentence.js";
 import { ask, control } from "./server.js";
 import { ago, many, moment, said } from "./words.js";
 
-// The whole rollout is judged again.
+// A replay computes every verdict of the rollout again.
 const REPLAY_TIMEOUT_MS = 120_000;
 
-/** The address of a place on this page. */
+/** The address of a view of this page. */
 export function address(model, rollout) {
   return `#${[model, rollout].filter(Boolean).map(encodeURIComponent).join("/")}`;
 }
 
 /** The list, each a link to its rollout. */
 export function history(model, rollouts, shown, now_s) {
-  if (!rollouts.length) return h("p.empty", null, "No rollout has run yet.");
+  if (!rollouts.length) return h("p.empty", null, "There are no rollouts yet.");
   return h(
     "ol.history",
     null,
@@ -49,7 +49,7 @@ function item(model, line, shown, now_s) {
   );
 }
 
-/** The button, and what came of the last replay of this rollout: {rollout, result | error}. */
+/** The button, and the result of this rollout's last replay: {rollout, result | error}. */
 export function replay(rollout, last, does) {
   const mine = last?.rollout === rollout ? last : null;
   return [
@@ -63,7 +63,7 @@ export function replay(rollout, last, does) {
       { role: "status" },
       mine && !mine.running
         ? outcome(mine)
-        : h("span.soft", null, "Computes every verdict once more from the stored evidence."),
+        : h("span.soft", null, "Computes every verdict again from the stored evidence."),
     ),
   ];
 }
@@ -72,7 +72,7 @@ function outcome({ result, error }) {
   if (error) return h("p.bad", null, error);
   const verdicts = many(result.verdicts, "verdict");
   if (!result.faults.length)
-    return h("p.good", null, `${verdicts} computed again: all the same, and every byte as it was written.`);
+    return h("p.good", null, `${verdicts} computed again: all are the same, and every byte is unchanged.`);
   return [
     h("p.bad", null, `${verdicts} computed again, ${many(result.faults.length, "fault")}:`),
     h(
@@ -83,7 +83,7 @@ function outcome({ result, error }) {
   ];
 }
 
-/** Ask for the replay: {rollout, result | error}. */
+/** Request the replay: {rollout, result | error}. */
 export async function replayed(rollout) {
   try {
     return {

@@ -1,10 +1,10 @@
-// Likeness: how the shadow's answers compare with the baseline's, and the latest pairs that differ.
+// The agreement of the shadow's answers with the baseline's, and the latest pairs that differ.
 
 import { h, s } from "./dom.js";
 import { over } from "./rollout.js";
 import { ago, count, exactPercent, many, moment, percent, short } from "./words.js";
 
-// So many pairs that differ stand open; who wants more unfolds them.
+// The number of differing pairs that are shown; the others are folded.
 const FEW = 6;
 
 /** Agreement overall, per output and per slice. */
@@ -28,7 +28,7 @@ export function likeness({ evidence, rollout }) {
         h(
           "tr",
           null,
-          h("th", { scope: "col" }, h("span.unseen", null, "What")),
+          h("th", { scope: "col" }, h("span.unseen", null, "Output")),
           heads.map((head, index) => h(index === 1 ? "th" : "th.number", { scope: "col" }, head)),
         ),
       ),
@@ -38,13 +38,13 @@ export function likeness({ evidence, rollout }) {
       "p.dropped",
       null,
       dropped
-        ? `${many(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not there.`
-        : "No copy was dropped.",
+        ? `${many(dropped, "copy", "copies")} dropped, because the shadow could not keep up or was not running.`
+        : "No copies were dropped.",
     ),
   ];
 }
 
-/** What variants that get copies without a rollout have come to: nothing is decided by it. */
+/** The agreement of variants that get copies without a rollout; no decision uses it. */
 export function aside({ routes, variants }, candidate) {
   return Object.keys(routes.shadows)
     .filter((name) => name !== candidate && variants[name])
@@ -54,7 +54,7 @@ export function aside({ routes, variants }, candidate) {
 function asideSaid(name, share, { compared, disagreements: differ, dropped }) {
   const copied = `${name} gets copies of ${percent(share)} of the requests, without a rollout. `;
   const lost = dropped ? `; ${many(dropped, "copy", "copies")} dropped` : "";
-  if (!compared) return `${copied}No pair yet: it takes requests that the baseline answers${lost}.`;
+  if (!compared) return `${copied}No pairs yet: only requests that the baseline answers are compared${lost}.`;
   const agree = compared - differ;
   return [
     copied,
@@ -66,11 +66,11 @@ function asideSaid(name, share, { compared, disagreements: differ, dropped }) {
 function emptySaid({ plan, phase }) {
   if (plan.policy.shadow.skip)
     return over(phase)
-      ? "This rollout had no shadow, so nothing was compared in it."
+      ? "This rollout had no shadow, so nothing was compared."
       : "The policy skips the shadow, so nothing is compared.";
   return phase === "SHADOW"
-    ? "No pair yet: it takes requests that the baseline answers."
-    : "No pair was compared.";
+    ? "No pairs yet: only requests that the baseline answers are compared."
+    : "No pairs were compared.";
 }
 
 function group(title, entries, floor) {
@@ -98,9 +98,9 @@ function row(name, tag, comparison, floor) {
   );
 }
 
-/** A dot on a rail that ends at 100 %, with the floor as a line; below the floor it also says so. */
+/** A dot on a scale that ends at 100 %, with the floor as a line, and a text if it is below the floor. */
 function agreement(share, floor) {
-  // The floor stands at two thirds, whatever it is.
+  // The floor is always drawn at two thirds.
   const least = 1 - 3 * (1 - floor);
   const place = (value) => `${(Math.max(0, (value - least) / (1 - least)) * 96 + 2).toFixed(1)}%`;
   const below = share < floor;
@@ -113,7 +113,7 @@ function agreement(share, floor) {
       "svg",
       {
         role: "img",
-        "aria-label": `${exactPercent(share)} agree, ${exactPercent(floor)} asked`,
+        "aria-label": `${exactPercent(share)} agree, required ${exactPercent(floor)}`,
         width: "100%",
         height: 12,
       },
@@ -135,14 +135,14 @@ export function disagreements({ disagreements: found, evidence }, now_s) {
       "p.empty",
       null,
       evidence.shadow.disagreements
-        ? "They are kept while the rollout runs, not longer."
-        : "No pair that differs.",
+        ? "They are kept only while the rollout is in progress."
+        : "No pairs differ.",
     );
   const [first, rest] = [found.slice(0, FEW), found.slice(FEW)];
   return [
     pairTable(first, now_s),
     rest.length > 0 &&
-      h("details", null, h("summary", null, many(rest.length, "older one")), pairTable(rest, now_s)),
+      h("details", null, h("summary", null, many(rest.length, "older pair")), pairTable(rest, now_s)),
   ];
 }
 

@@ -1,4 +1,4 @@
-// Main: holds what was last seen and what was last done, and draws it.
+// The state of the page, and its rendering.
 
 import { askForToken } from "./access.js";
 import { h, morph } from "./dom.js";
@@ -17,7 +17,7 @@ const page = {
   failure: null,
   notice: null,
   replay: null,
-  // Whether the token was asked for, and whether something was done since the last look.
+  // Whether the token dialog was shown, and whether an act happened since the last look.
   asked: false,
   acted: false,
 };
@@ -44,7 +44,7 @@ const desk = {
 
 const watch = new Watch(async () => {
   const wanted = place();
-  // On the first turn everything is asked for.
+  // The first turn loads everything.
   const before = page.acted && page.picture ? { ...page.picture, turn: -1 } : page.picture;
   page.acted = false;
   let picture;
@@ -55,12 +55,12 @@ const watch = new Watch(async () => {
     if (error.status === 401 && !page.asked) needToken(error);
     return false;
   }
-  // Unless somebody went elsewhere meanwhile.
+  // Unless the reader has opened another view meanwhile.
   if (JSON.stringify(wanted) === JSON.stringify(place())) show({ picture, seen_s: now_s(), failure: null });
   return true;
 });
 
-/** Also at what else is asked for less often: something was done. */
+/** Look at everything after an act, also at the parts that are loaded less often. */
 function lookAtAll() {
   page.acted = true;
   return watch.now();
@@ -80,7 +80,7 @@ function place() {
     const [model, rollout] = location.hash.slice(1).split("/").map(decodeURIComponent);
     return { model: model || null, rollout: rollout ?? null };
   } catch {
-    // Whoever wrote the address by hand meant something else.
+    // The address was edited by hand and is not valid.
     return { model: null, rollout: null };
   }
 }
@@ -109,7 +109,7 @@ function tabs(picture) {
       { "data-key": model, href: address(model, null), "aria-current": model === picture.model ? "page" : null },
       model,
       picture.rolling.includes(model) &&
-        h("span.rolling", { title: "a rollout runs" }, h("span.unseen", null, " (a rollout runs)")),
+        h("span.rolling", { title: "rollout in progress" }, h("span.unseen", null, " (rollout in progress)")),
     );
   return (picture?.models ?? []).map(link);
 }
@@ -146,7 +146,7 @@ function content() {
       "div.body",
       { "data-key": "body" },
       !picture
-        ? !failure && h("p.empty", null, "Asking the server …")
+        ? !failure && h("p.empty", null, "Loading …")
         : picture.model
           ? sections(picture, desk, now_s())
           : noModel(),
@@ -159,11 +159,11 @@ function failureSaid(failure) {
   const kept =
     seen_s === null
       ? ""
-      : ` This is the picture of ${moment(seen_s).slice(11)}, ${duration(now_s() - seen_s)} ago.`;
+      : ` The page shows the state of ${moment(seen_s).slice(11)}, ${duration(now_s() - seen_s)} ago.`;
   if (failure.status === 401)
     return [
       `${failure.message} `,
-      h("button", { type: "button", onclick: () => needToken(failure) }, "Give the token …"),
+      h("button", { type: "button", onclick: () => needToken(failure) }, "Enter the token …"),
     ];
   const said =
     failure instanceof Refused
@@ -180,12 +180,12 @@ function noModel() {
       "h2",
       null,
       "No model is served here yet. ",
-      h("span.rest", null, "Export one into the repository, and load it or start the server again."),
+      h("span.rest", null, "Export one into the repository, then load it or restart the server."),
     ),
   );
 }
 
-/** For those who listen: only that the phase or the step changed, not every count. */
+/** For screen readers: only changes of the phase or the step, not every count. */
 function speak() {
   const view = desk.view();
   const step = view?.rollout.step ? `, step ${view.rollout.step}` : "";
@@ -195,11 +195,11 @@ function speak() {
 }
 
 document.getElementById("token").onclick = () =>
-  askForToken("What this server wants to see before it shows or does anything, if it wants anything.", () =>
+  askForToken("Enter the token if this server needs one (it was started with --tokens).", () =>
     watch.now(),
   );
 window.addEventListener("hashchange", () => watch.now());
 window.addEventListener("online", () => watch.now());
-// Ages grow also while nothing comes.
+// Ages must grow even if no answer arrives.
 setInterval(draw, 1000);
 watch.now();

@@ -1,9 +1,9 @@
-// Picture: all that the page shows at one moment, asked for piece by piece.
+// All data that the page shows at one time, loaded piece by piece.
 
 import { over } from "./rollout.js";
 import { ask, control } from "./server.js";
 
-// What changes slowly is asked for on every so many looks; the trail begins so many entries back.
+// Slowly changing data is loaded at every SLOW-th look; the trail begins this many entries back.
 const SLOW = 5;
 const TRAIL_BACK = 200;
 
@@ -11,7 +11,7 @@ const TRAIL_BACK = 200;
  * null; what cannot have changed is taken from it. Throws what `ask` throws. */
 export async function look(place, before) {
   const { models, rolling } = await ask(control("models"));
-  // Where nobody said which, the one that is rolling out; and then that one stays.
+  // By default the model with a rollout in progress; then it stays selected.
   const model = [place.model, before?.model, rolling[0], models[0]].find((name) => models.includes(name));
   const turn = (before?.turn ?? -1) + 1;
   if (model === undefined) return { turn, models, rolling, model: null, wanted: place };
@@ -48,7 +48,7 @@ async function lookAt(rollout, same, slow) {
   return ended && !slow ? same.view : ask(control("rollouts", rollout));
 }
 
-/** The trail so far: what is new since the last look, or its end when another rollout is looked at. */
+/** The trail: the new entries since the last look, or its end when another rollout is selected. */
 async function follow(model, view, same) {
   const id = view?.rollout.rollout ?? null;
   const last = view?.number ?? 0;
@@ -62,7 +62,7 @@ async function entriesAfter(model, number) {
   return (await ask(`${control("models", model, "trail")}?after=${number}`)).entries;
 }
 
-/** The trail with what came before its beginning. */
+/** The trail with earlier entries. */
 export async function earlier(model, trail) {
   const after = Math.max(0, trail.after - TRAIL_BACK);
   const entries = await entriesAfter(model, after);

@@ -1,4 +1,4 @@
-// Rollout: where one is, computed from its view as serve/rollout/state/rollout.py does it.
+// The state of a rollout, computed from its view as in serve/rollout/state/rollout.py.
 
 const OVER = ["DONE", "ROLLED_BACK", "INCONCLUSIVE"];
 
@@ -6,7 +6,7 @@ const OVER = ["DONE", "ROLLED_BACK", "INCONCLUSIVE"];
 export const PHASES = {
   SHADOW: "In the shadow",
   STEP: "Rolling out",
-  WAITING_APPROVAL: "Waits for approval",
+  WAITING_APPROVAL: "Waiting for approval",
   PAUSED: "Paused",
   WATCHING: "Watched",
   DONE: "Done",
@@ -14,7 +14,7 @@ export const PHASES = {
   INCONCLUSIVE: "No decision",
 };
 
-/** Whether nothing follows. */
+/** Whether this is a final phase. */
 export function over(phase) {
   return OVER.includes(phase);
 }
@@ -27,17 +27,17 @@ export function shareAt(rollout, step) {
   return 1 - Math.min(holdback, (1 - steps[steps.length - 2].share) / 2);
 }
 
-/** Where a promotion at the last step, or in the watch, leads to. */
+/** What follows a promotion in the last step or in the watch. */
 export function finish(rollout) {
   return rollout.phase !== "WATCHING" && rollout.plan.policy.watch_s ? "watch" : "end";
 }
 
-/** The step that a promotion leads to; null: it ends the rollout. */
+/** The step after a promotion; null if it ends the rollout. */
 export function nextStep(rollout) {
   return rollout.step < rollout.plan.policy.steps.length ? rollout.step + 1 : null;
 }
 
-/** What this step asks for and has: [{name, has, needs, unit}], the time counted up to `now_s`. */
+/** What this step needs and has: [{name, has, needs, unit}], with the time up to `now_s`. */
 export function needs(view, now_s) {
   const { rollout, evidence } = view;
   if (!rollout.step) {
@@ -63,15 +63,15 @@ export function needs(view, now_s) {
   ];
 }
 
-/** What a verdict says is missing, each in its full words. */
+/** The missing parts of a verdict, each in its full text. */
 export function missing(verdict) {
   const [, items] = /^(?:at [\d.]+ % of the traffic|in the shadow): (.*)$/s.exec(verdict.reason) ?? [
     null,
     verdict.reason,
   ];
-  // What a guard saw may hold a semicolon, too.
+  // The text of a guard may contain a semicolon.
   return items.split(
-    /; (?=[\d,]+ of [\d,]+ (?:s|pairs|requests)\b|suspicion, |no latency limit|[\w ]+ unproven: )/,
+    /; (?=[\d,]+ of [\d,]+ (?:s|pairs|requests)\b|suspected harm, |suspicion, |no latency limit|[\w ]+ unproven: )/,
   );
 }
 
@@ -82,7 +82,7 @@ export function missingInShort(verdict) {
   for (const item of missing(verdict)) {
     const proof = /^([\w ]+) unproven: /.exec(item);
     if (proof) unproven.push(proof[1]);
-    else if (!item.startsWith("suspicion, ")) counts.push(item);
+    else if (!/^(suspected harm|suspicion), /.test(item)) counts.push(item);
   }
   return { counts, unproven };
 }

@@ -1,4 +1,4 @@
-// Routes: as they are, and the form that sets others.
+// The routes, and the form that changes them.
 
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
@@ -6,10 +6,10 @@ import { ask, control } from "./server.js";
 import { moved, split } from "./shares.js";
 import { list, percent } from "./words.js";
 
-// More of the traffic than this is not moved at once, unless somebody says twice that it is meant.
+// Moving more than this share of the traffic at once needs a second press.
 const MOST_AT_ONCE = 0.5;
 
-/** The routes in words, and the button that changes them unless a rollout does. */
+/** The routes in words, and the button to change them if no rollout is in progress. */
 export function routes(model, detail, running, desk) {
   const { routes: now } = detail;
   const shadows = Object.entries(now.shadows).map(([name, share]) => `${percent(share)} to ${name}`);
@@ -23,7 +23,7 @@ export function routes(model, detail, running, desk) {
       fact("Revision", String(now.revision)),
     ),
     running
-      ? h("p.soft", null, "A rollout moves them now. To set them by hand, abort it first.")
+      ? h("p.soft", null, "A rollout is in progress. To set the routes by hand, abort it first.")
       : h("button", { type: "button", onclick: () => change(model, detail, desk) }, "Set routes …"),
   ];
 }
@@ -34,7 +34,7 @@ function fact(name, value) {
 
 function change(model, detail, desk) {
   const names = Object.keys(detail.variants);
-  // What was said to move more than half of the traffic, and was not sent yet.
+  // The change that moves more than half of the traffic and needs a second press.
   let asked = null;
   return open({
     title: `Routes of ${model}`,
@@ -47,7 +47,7 @@ function change(model, detail, desk) {
       const said = JSON.stringify(body.weights);
       if (much > MOST_AT_ONCE && asked !== said) {
         asked = said;
-        throw new Error(`This moves ${percent(much)} of the traffic at once. If it is meant, press once more.`);
+        throw new Error(`This moves ${percent(much)} of the traffic at once. Press again to confirm.`);
       }
       await ask(control("models", model, "routes"), { body, method: "PUT" });
       desk.tell(null);
@@ -64,8 +64,8 @@ function fields(names, { weights, shadows, sticky }) {
     h(
       "p.soft",
       null,
-      "A variant's share is its weight over the sum of all. ",
-      "A shadow gets copies of the requests that the baseline answered, and has weight 0.",
+      "The share of a variant is its weight divided by the sum of all weights. ",
+      "A shadow gets copies of the requests that the baseline answers, and has weight 0.",
     ),
     h("table.form", null, h("thead", null, h("tr", null, heads)), h("tbody", null, rows)),
     h("label", null, "Sticky header", header),
@@ -75,7 +75,7 @@ function fields(names, { weights, shadows, sticky }) {
 function row(name, index, weight, share) {
   const shared = { type: "number", min: 0, step: "any", required: true };
   const weights = { name: `weight-${index}`, "aria-label": `Weight of ${name}`, value: weight };
-  // 0.29 is 28.999999999999996 % otherwise.
+  // Otherwise 0.29 would be 28.999999999999996 %.
   const percent = Number((100 * share).toPrecision(9));
   const copies = {
     name: `copies-${index}`,

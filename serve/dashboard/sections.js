@@ -1,4 +1,4 @@
-// Sections: the parts of the page in their places.
+// The sections of the page.
 
 import { acts } from "./acts.js";
 import { curves } from "./curves.js";
@@ -15,7 +15,7 @@ import { entriesOf, trail } from "./trail.js";
 import { variants } from "./variants.js";
 import { ago, moment, said } from "./words.js";
 
-/** All sections of a picture with a model. */
+/** All sections for the data of a model. */
 export function sections(picture, desk, now_s) {
   const { model, view, rollouts } = picture;
   const newest = !view || rollouts[0]?.rollout === view.rollout.rollout;
@@ -84,7 +84,7 @@ function badge(view) {
 
 function startButton(model, detail, desk) {
   if (Object.keys(detail.variants).length < 2)
-    return h("p.soft", null, "There is no other variant to roll out; load one first.");
+    return h("p.soft", null, "There is no other variant for a rollout; load one first.");
   return h(
     "button.main",
     { type: "button", "data-key": "start", onclick: () => start(model, detail, desk) },
@@ -95,7 +95,7 @@ function startButton(model, detail, desk) {
 function verdictCard(view, now_s) {
   const { verdict, judged_s, rollout } = view;
   if (!verdict)
-    return card("Evidence", h("p.empty", null, "No verdict yet: the first one comes with the first counts."));
+    return card("Evidence", h("p.empty", null, "No verdict yet: the first one follows the first counts."));
   return card(
     "Evidence",
     h(
@@ -118,7 +118,7 @@ function verdictCard(view, now_s) {
   );
 }
 
-/** Why, in pieces; what a PROMOTE rests on stands in the figures below. */
+/** The reason in pieces; the evidence of a PROMOTE is in the figures below. */
 function because(verdict) {
   if (verdict.kind === "CONTINUE") return missing(verdict);
   return [verdict.kind === "PROMOTE" ? verdict.reason.replace(/:.*/s, "") : verdict.reason];

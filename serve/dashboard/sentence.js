@@ -1,13 +1,13 @@
-// Sentence: the state of a model in one, as a person would say it.
+// The state of a model in one sentence.
 
 import { standing } from "./figures.js";
 import { missingInShort, nextStep, over, shareAt } from "./rollout.js";
 import { split } from "./shares.js";
 import { duration, list, many, percent, said } from "./words.js";
 
-/** {tone, main, rest}: the tone for colour and mark, what is, and what else there is to say. */
+/** {tone, main, rest}: the tone for colour and mark, the state, and details. */
 export function sentence(detail, view) {
-  if (!view) return { tone: "NONE", main: `${present(detail)}.`, rest: "No rollout has run yet." };
+  if (!view) return { tone: "NONE", main: `${present(detail)}.`, rest: "There are no rollouts yet." };
   const suspicious =
     !over(view.rollout.phase) && view.verdict?.figures.some((figure) => standing(figure) === "suspicion");
   return {
@@ -16,7 +16,7 @@ export function sentence(detail, view) {
   };
 }
 
-/** Who answers a model now: somebody may have set other routes since its last rollout. */
+/** Which variants answer now; other routes may have been set since the last rollout. */
 function present({ routes }) {
   const names = Object.keys(routes.weights).filter((name) => routes.weights[name] > 0);
   return names.length === 1
@@ -28,7 +28,7 @@ const SENTENCES = {
   SHADOW(view) {
     const { candidate, policy } = view.rollout.plan;
     const copied = `copies of ${percent(policy.shadow.share)} of the requests`;
-    const main = `${candidate} is in the shadow: ${copied}, no answers to users.`;
+    const main = `${candidate} is in the shadow: it gets ${copied} and answers no users.`;
     return { main, rest: outlook(view) };
   },
   STEP(view) {
@@ -43,8 +43,8 @@ const SENTENCES = {
     const next = nextStep(rollout);
     const from = rollout.step ? percent(shareAt(rollout, rollout.step)) : "the shadow";
     const way = `from ${from} to ${percent(shareAt(rollout, next))}`;
-    const main = `${rollout.plan.candidate} waits for your approval to go ${way}.`;
-    return { main, rest: `${harmless(view.verdict)}. It stays where it is until somebody approves.` };
+    const main = `${rollout.plan.candidate} is waiting for approval to go ${way}.`;
+    return { main, rest: `${harmless(view.verdict)}. It keeps its share until a person approves.` };
   },
   PAUSED(view) {
     const { rollout } = view;
@@ -59,8 +59,8 @@ const SENTENCES = {
   },
   WATCHING({ rollout, verdict }) {
     const { candidate, baseline, policy } = rollout.plan;
-    const rest = `${harmless(verdict)}. Harm still gives everything back to ${baseline}.`;
-    return { main: `${candidate} has all of the traffic and is watched for ${duration(policy.watch_s)}.`, rest };
+    const rest = `${harmless(verdict)}. Harm still gives all traffic back to ${baseline}.`;
+    return { main: `${candidate} has all traffic and is watched for ${duration(policy.watch_s)}.`, rest };
   },
   DONE({ rollout }, detail) {
     const { candidate, policy } = rollout.plan;
@@ -102,11 +102,11 @@ function harmless(verdict) {
     verdict.figures.filter((figure) => standing(figure) === kind).map((figure) => figure.guard);
   if (by("harm").length) return `Harm shown: ${list(by("harm"))}`;
   return by("suspicion").length
-    ? `Suspicion of harm in ${list(by("suspicion"))}, so it goes no further`
+    ? `Harm suspected in ${list(by("suspicion"))}, so the rollout does not progress`
     : "Nothing harmful";
 }
 
-/** Who did it, in words; some are machines. */
+/** The author of a change in words; some are machines. */
 export function who(by) {
   return { judge: "the judge", keeper: "the keeper", serve: "the start of the server" }[by] ?? by;
 }
@@ -115,7 +115,7 @@ function capital(text) {
   return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
-/** For the tab's title: the least that tells a colleague what is going on, marked while anything rolls out. */
+/** The tab's title, with a mark while any rollout is in progress. */
 export function title(model, view, rolling) {
   return `${rolling.length ? "● " : ""}${placed(model, view)}`;
 }
@@ -127,7 +127,7 @@ function placed(model, view) {
   return `${share} ${view.rollout.plan.candidate} · ${model}`;
 }
 
-/** How much of its time a rollout has used. */
+/** The time that a rollout has used. */
 export function timeSpent({ rollout }, now_s) {
   const spent = `${duration(now_s - rollout.started_s)} of ${duration(rollout.plan.policy.maximum_s)}`;
   return over(rollout.phase) ? null : spent;

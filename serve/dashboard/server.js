@@ -1,13 +1,13 @@
-// Server: the control API, asked as any client would; and its clock.
+// A client of the control API, and the server's clock.
 
 const KEY = "counterweight-token";
 const TIMEOUT_MS = 10_000;
-// The header `date` has whole seconds, so less than this is no difference.
+// The header `date` has whole seconds, so smaller differences are ignored.
 const SAME_CLOCK_MS = 2000;
 
 let ahead_ms = 0;
 
-/** The server answered, and it was not what was hoped for. `current` comes with a stale number. */
+/** The server answered with an error. `current` is set if the sent number was stale. */
 export class Refused extends Error {
   constructor(status, message, current) {
     super(message);
@@ -19,23 +19,23 @@ export class Refused extends Error {
 /** The server did not answer. */
 class Silent extends Error {}
 
-/** The token of this tab; empty: none. It is gone when the tab is closed. */
+/** The token of this tab; empty if there is none. It is lost when the tab is closed. */
 export function token() {
   return sessionStorage.getItem(KEY) ?? "";
 }
 
-/** Use another token from now on; an empty one is forgotten. */
+/** Set the token; an empty one removes it. */
 export function useToken(text) {
   if (text) sessionStorage.setItem(KEY, text);
   else sessionStorage.removeItem(KEY);
 }
 
-/** The time by the server's clock, in seconds since 1970: this one may be wrong. */
+/** The time of the server's clock in seconds since 1970, because the local clock may be wrong. */
 export function now_s() {
   return (Date.now() + ahead_ms) / 1000;
 }
 
-/** What the server says at `path`, with `body` a POST, or else `method`. Throws Refused and Silent. */
+/** Request `path`: with `body` a POST, else `method`. Throws Refused and Silent. */
 export async function ask(path, { body, method, timeout_ms = TIMEOUT_MS } = {}) {
   const headers = { accept: "application/json" };
   if (token()) headers.authorization = `Bearer ${token()}`;
@@ -54,12 +54,12 @@ export async function ask(path, { body, method, timeout_ms = TIMEOUT_MS } = {}) 
     text = await answer.text();
     setClock(answer.headers.get("date"));
   } catch (error) {
-    throw new Silent(error.name === "TimeoutError" ? "it took too long" : "there is no connection");
+    throw new Silent(error.name === "TimeoutError" ? "the request timed out" : "there is no connection");
   }
   const content = parse(text);
   if (answer.ok && content !== undefined) return content;
   const message =
-    content?.error ?? `${options.method} ${path}: status ${answer.status} without a word of ours`;
+    content?.error ?? `${options.method} ${path}: status ${answer.status} without a message`;
   throw new Refused(answer.status, message, content?.current);
 }
 
@@ -76,7 +76,7 @@ function parse(text) {
   }
 }
 
-/** A path below /control from its parts, whatever characters they hold. */
+/** A path below /control from its parts, with escapes. */
 export function control(...parts) {
   return ["control", ...parts.map(encodeURIComponent)].join("/");
 }

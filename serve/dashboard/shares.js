@@ -1,4 +1,4 @@
-// Shares: what routes ask for, in words.
+// The shares of routes in words.
 
 import { list, percent } from "./words.js";
 
@@ -9,7 +9,7 @@ export function split({ weights }) {
   return list(active.map(([name, weight]) => `${name} ${percent(weight / total)}`));
 }
 
-/** The share of the requests that other weights give to another variant, 0 to 1. */
+/** The share of the requests that other weights move to another variant, 0 to 1. */
 export function moved(before, after) {
   const sum = (weights) => Object.values(weights).reduce((total, weight) => total + weight, 0);
   const share = (weights, name) => (weights[name] ?? 0) / (sum(weights) || 1);

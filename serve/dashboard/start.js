@@ -1,14 +1,14 @@
-// Start: the form that begins a rollout.
+// The form that starts a rollout.
 
 import { open } from "./dialog.js";
 import { h } from "./dom.js";
 import { ask, control } from "./server.js";
 
 const DEFAULT =
-  "In the shadow until 1\u202f000 pairs agree, then 1, 5, 25, 50 and 100\u202f% of the traffic, " +
-  "each for at least a minute and 1\u202f000 requests; rolled back when harm is shown.";
+  "Shadow until 1\u202f000 pairs agree, then 1, 5, 25, 50 and 100\u202f% of the traffic, " +
+  "each for at least a minute and 1\u202f000 requests; rolled back if harm is shown.";
 
-/** Asks for the candidate and the policy, and starts. */
+/** Ask for the candidate and the policy, and start the rollout. */
 export function start(model, detail, desk) {
   const candidates = Object.keys(detail.variants)
     .filter((name) => name !== detail.routes.baseline)
@@ -57,7 +57,7 @@ function policyFields() {
     null,
     h("legend", null, "Policy"),
     choice("default", false, h("b", null, "The default. "), DEFAULT),
-    choice("own", true, h("b", null, "My own, as JSON. "), "What it leaves out is as in the default."),
+    choice("own", true, h("b", null, "My own, as JSON. "), "Missing settings have their defaults."),
     policy,
   );
 }

@@ -1,4 +1,4 @@
-// Stepper: the shadow and the steps of a rollout in a row, and what the present one still asks for.
+// The shadow and the steps of a rollout in a row, and what the present one still needs.
 
 import { h, s } from "./dom.js";
 import { needs, over, shareAt } from "./rollout.js";
@@ -63,7 +63,7 @@ function stateOf({ phase, step: taken }, step) {
   );
 }
 
-/** What this step has of what it needs; nothing when the rollout is over. */
+/** What this step has and needs; nothing if the rollout is over. */
 export function meters(view, now_s) {
   if (over(view.rollout.phase)) return null;
   const asked = needs(view, now_s).map(meter);

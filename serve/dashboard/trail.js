@@ -1,4 +1,4 @@
-// Trail: what happened to the model's traffic, newest first; verdicts that changed nothing lie together.
+// The trail of the model, newest first; verdicts that changed nothing are grouped.
 
 import { h } from "./dom.js";
 import { PHASES } from "./rollout.js";
@@ -25,13 +25,13 @@ export function entriesOf(trail, view, newest) {
   );
 }
 
-/** The list. `earlier` is called for more, null when there is none. */
+/** The list. `earlier` loads more entries; null if there are none. */
 export function trail(entries, now_s, earlier) {
   if (!entries.length)
     return h(
       "p.empty",
       null,
-      "Nothing has happened yet: the first rollout or change of routes will stand here.",
+      "The timeline is empty: the first rollout or change of routes will be shown here.",
     );
   const folds = fold(entries).reverse();
   return [
@@ -40,11 +40,11 @@ export function trail(entries, now_s, earlier) {
       { reversed: true, tabindex: 0, "aria-label": "Trail, newest first" },
       folds.map((entries) => item(entries, now_s)),
     ),
-    earlier && h("button.quiet", { type: "button", onclick: earlier }, "Show what came earlier"),
+    earlier && h("button.quiet", { type: "button", onclick: earlier }, "Show earlier entries"),
   ];
 }
 
-/** Entries in stretches: verdicts that say the same and change nothing lie in one. */
+/** Group the entries: equal verdicts that change nothing are in one group. */
 function fold(entries) {
   const folds = [];
   for (const entry of entries) {
@@ -74,13 +74,13 @@ function item(entries, now_s) {
   );
 }
 
-/** By whom, and why unless the head has said it. */
+/** The author, and the reason if the heading does not show it. */
 function why(entry) {
   const told = entry.kind === "PROMOTE" || ACTIONS.includes(entry.reason);
   return told ? `by ${who(entry.by)}` : `by ${who(entry.by)}: ${reason(entry)}`;
 }
 
-/** What a promotion rests on is long, and good news: it lies folded. */
+/** The evidence of a promotion is long, so it is folded. */
 function proof(entry) {
   const [, head, found] = PROOF.exec(entry.reason) ?? [null, entry.reason, ""];
   return h(
@@ -100,7 +100,7 @@ function earlierOnes(entries, now_s) {
   return h(
     "details",
     null,
-    h("summary", null, many(before.length, "earlier one like it", "earlier ones like it")),
+    h("summary", null, many(before.length, "earlier entry like this", "earlier entries like this")),
     h(
       "ol.earlier",
       { reversed: true },
@@ -133,7 +133,7 @@ function what(entry) {
     case "start":
       return "Started";
     case "limit":
-      return "Latency limit fixed";
+      return "Latency limit set";
     case "promote":
       return entry.phase === "DONE"
         ? "Promoted: done"

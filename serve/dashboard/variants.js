@@ -1,4 +1,4 @@
-// Variants: who answers how much of a model, and how well.
+// The share, errors and latency of each variant.
 
 import { h, s } from "./dom.js";
 import { over } from "./rollout.js";
@@ -28,7 +28,7 @@ export function swatch(look) {
   );
 }
 
-/** Each variant's share of the requests as they came, 0 to 1, and in words over what. */
+/** Each variant's measured share of the requests, 0 to 1, and the period in words. */
 export function served(detail, view, curves) {
   if (view && !over(view.rollout.phase) && view.served !== null) {
     const { baseline, candidate } = view.rollout.plan;
@@ -110,7 +110,7 @@ function errors({ errors: failed, requests }) {
   return failed ? [count(failed), h("small", null, exactPercent(failed / requests))] : count(failed);
 }
 
-/** What is served as a bar, what is asked as a line across it, both also in words. */
+/** The measured share as a bar with the configured share as a line, both also in words. */
 function shareBar(look, asked, share) {
   const words = share === null ? "nothing served" : `${percent(share)} served`;
   const at = `${(asked * 100).toFixed(2)}%`;
@@ -119,11 +119,11 @@ function shareBar(look, asked, share) {
     null,
     s(
       "svg",
-      { role: "img", "aria-label": `${percent(asked)} asked, ${words}`, width: "100%", height: 16 },
+      { role: "img", "aria-label": `${percent(asked)} configured, ${words}`, width: "100%", height: 16 },
       s("rect.rail", { y: 3, width: "100%", height: 10, rx: 2 }),
       s(`rect.${look}`, { y: 3, width: `${((share ?? 0) * 100).toFixed(2)}%`, height: 10, rx: 2 }),
       s("line.asked", { x1: at, x2: at, y1: 0, y2: 16 }),
     ),
-    h("span.words", null, h("b", null, percent(asked)), " asked, ", words),
+    h("span.words", null, h("b", null, percent(asked)), " configured, ", words),
   );
 }

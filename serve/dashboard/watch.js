@@ -1,14 +1,14 @@
-// Watch: looks again and again while the page is visible, and less often while the server does not answer.
+// Look repeatedly while the page is visible, and less often while the server does not answer.
 
 const EVERY_MS = 1000;
 const SLOWEST_MS = 15_000;
 
-/** Calls `look` about every second, without two at once. `look` resolves to whether it went well. */
+/** Call `look` about every second, one at a time. `look` resolves to whether it succeeded. */
 export class Watch {
   #look;
   #timer = 0;
   #failed = 0;
-  // The look that is under way or was the last, and the one that comes right after it, if any.
+  // The present or last look, and the one that follows directly, if any.
   #present = Promise.resolve();
   #next = null;
 
@@ -17,7 +17,7 @@ export class Watch {
     document.addEventListener("visibilitychange", () => this.now());
   }
 
-  /** Look now, or once after the look that is under way; resolves when it is done. */
+  /** Look now, or once after the present look; resolves when it is done. */
   now() {
     clearTimeout(this.#timer);
     const begin = () => this.#once();

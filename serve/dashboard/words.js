@@ -1,6 +1,6 @@
-// Words: numbers, shares, times and lists as people read them.
+// Format numbers, shares, times and lists for people.
 
-// Thin and unbreakable: between thousands, and before a unit.
+// A thin non-breaking space between thousands and before units.
 const THIN = "\u202f";
 const NONE = "–";
 
@@ -32,7 +32,7 @@ export function ms(value) {
   return value === null || value === undefined ? NONE : `${short(value)}${THIN}ms`;
 }
 
-/** The same with as many decimals for each, so that those below each other can be compared. */
+/** The same with a fixed number of decimals, so that numbers in a column can be compared. */
 export function exactMs(value) {
   if (value === null || value === undefined) return NONE;
   return `${value < 100 ? value.toFixed(value < 10 ? 2 : 1) : count(value)}${THIN}ms`;
@@ -42,16 +42,16 @@ export function exactMs(value) {
 export function percent(share) {
   if (share === null || share === undefined) return NONE;
   const text = short(share * 100);
-  // What is nearly all is not all.
+  // A share just below 1 must not be shown as 100 %.
   return `${text === "100" && share < 1 ? "99.99" : text}${THIN}%`;
 }
 
-/** A share in percent with two decimals, for shares that stand below each other. */
+/** A share in percent with two decimals, for columns. */
 export function exactPercent(share) {
   return share === null || share === undefined ? NONE : `${(share * 100).toFixed(2)}${THIN}%`;
 }
 
-/** Seconds as the largest unit that says enough. */
+/** A time in its largest suitable unit. */
 export function duration(seconds) {
   const whole = Math.max(0, Math.round(seconds));
   const parts = [
@@ -68,12 +68,12 @@ export function duration(seconds) {
   return `${Math.floor(whole / size)}${THIN}${name}${more}`;
 }
 
-/** How long ago a moment was. */
+/** How long ago a time was. */
 export function ago(at_s, now_s) {
   return now_s - at_s < 1.5 ? "just now" : `${duration(now_s - at_s)} ago`;
 }
 
-/** A moment in full, in the reader's own time zone. */
+/** A time in full, in the reader's time zone. */
 export function moment(at_s) {
   const time = new Date(at_s * 1000);
   const two = (number) => String(number).padStart(2, "0");
@@ -81,7 +81,7 @@ export function moment(at_s) {
   return `${day} ${[time.getHours(), time.getMinutes(), time.getSeconds()].map(two).join(":")}`;
 }
 
-/** What an e-value says, from its natural log: odds, beyond 160,000 as a power of ten. */
+/** Odds from the natural log of an e-value; beyond 160,000 as a power of ten. */
 export function odds(log) {
   if (log < Math.log(0.01)) return "below 0.01";
   if (log < 12) return short(Math.exp(log));
@@ -93,7 +93,7 @@ function raised(power) {
   return [...String(power)].map((digit) => "⁰¹²³⁴⁵⁶⁷⁸⁹"[digit]).join("");
 }
 
-/** What the server said in words, its numbers set as the page's are. */
+/** A text of the server, with its numbers formatted like the page's. */
 export function said(text) {
   return text
     .replace(/(?<=\d),(?=\d{3}(?!\d))/g, THIN)
@@ -106,7 +106,7 @@ export function list(items) {
   return items.length < 2 ? items.join("") : `${items.slice(0, -1).join(", ")} and ${items.at(-1)}`;
 }
 
-/** One of a thing, or several. */
+/** A number with its noun. */
 export function many(number, one, more = `${one}s`) {
   return `${count(number)} ${number === 1 ? one : more}`;
 }

@@ -1,1 +1,1 @@
-"""What runs the variants of a model: sessions, queues, batches and shadows."""
+"""Runs the variants of a model: sessions, queues, batches and shadows."""

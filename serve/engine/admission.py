@@ -1,4 +1,4 @@
-"""Admission: a request's leave to be answered, what it was answered, and how a rollout counts it."""
+"""An admitted request: which variant should answer it, its answer, and how a rollout counts it."""
 
 import math
 import time
@@ -13,49 +13,49 @@ from serve.engine.queue import Ran
 from serve.engine.request import RequestedOutput
 from serve.engine.top_class import top_class
 
-# A client that waited for so long shows that the variant hangs; also one that left earlier, but after many
-# times what hardly any request takes, and not within the pause of a garbage collection.
+# A client that waits this long and then leaves shows that the variant hangs. So does one that leaves earlier,
+# if that is a multiple of the usual latency and longer than the pause of a garbage collection.
 _PATIENCE_MS = 1000.0
 _FAR = 5.0
 _PAUSE_MS = 250.0
-# What a request ends with that the baseline could not rescue.
+# Errors of requests that the baseline could not rescue.
 _BOTH = (ModelFailed, VariantUnavailable, Overloaded)
 Parameters = dict[str, str | int | float | bool]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a model answered, and which variant did."""
+    """The answer of a model, and the variant that gave it."""
 
     variant: str
     ran: Ran
-    # What the client should know besides, such as who was asked first.
+    # Additional parameters for the client, such as the variant that failed.
     parameters: Parameters = field(default_factory=dict)
-    # Why the variant that was chosen gave none: the name of an error's class. Empty: it is not to blame.
+    # Why the chosen variant did not answer: the name of an error class. Empty if it did not fail.
     failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """Leave to be answered: by which variant, and until when on the event loop's clock."""
+    """An admitted request: the variant that answers it, and its deadline on the event loop's clock."""
 
     variant: str
-    # Whether it must be this variant.
+    # Whether only this variant may answer.
     pinned: bool
     deadline: float
     request_id: str
-    # The part of all inputs that the client says it belongs to.
+    # The slice of the inputs that the client names.
     slice: str | None
-    # How the routes chose; who answers may be another, where that one is not served.
+    # The choice of the routes; `variant` differs from it if that one is not served.
     choice: Choice
-    # In which the sticky key is counted; None: none came.
+    # The bucket of the sticky key; None: the request has no key.
     bucket: int | None
-    # Where the request counts; None: no rollout looks at it.
+    # Where the request counts; None: no rollout counts it.
     census: Census | None
 
 
 class Asked(NamedTuple):
-    """A request as the variants get it."""
+    """A request as a variant gets it."""
 
     arrays: Arrays
     outputs: tuple[RequestedOutput, ...]
@@ -65,13 +65,13 @@ class Asked(NamedTuple):
 
 
 class Admission:
-    """One request that a rollout counts, from the moment that it is understood to its end: with the whole
-    answer encoded, with an error, or without either because its client left."""
+    """Counts one request for a rollout, from admission to its end: an encoded answer, an error, or neither if
+    its client disconnected."""
 
     __slots__ = ("_admitted", "_census", "_start", "_ticket", "answer")
 
     def __init__(self, census: Census, ticket: Ticket, start: float) -> None:
-        """`start` is when it came, on the clock of time.perf_counter."""
+        """`start` is the arrival time, on the clock of time.perf_counter."""
         self.answer: Answer | None = None
         self._census = census
         self._ticket = ticket
@@ -85,7 +85,7 @@ class Admission:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, InvalidRequest):
-            # The client's doing: it was asked, and nothing happened.
+            # The client's fault: the request counts, without an outcome.
             self._census.end(self._admitted, failed=False, ms=0.0, request_id="")
             return
         ticket, answer = self._ticket, self.answer
@@ -102,7 +102,7 @@ class Admission:
         if answer is not None and own and self._census.watch.feedback:
             self._tell_class(answer)
         if not left or ms >= _patience_ms(self._census.watch):
-            # Sooner, nobody can say that no answer would have come.
+            # If the client left sooner, an answer could still have come.
             self._tell_breaker(error, failed=failed, left=left)
 
     def _tell_breaker(self, error: BaseException | None, *, failed: bool, left: bool) -> None:
@@ -113,7 +113,7 @@ class Admission:
         elif ticket.variant == watch.candidate:
             stood_in = answer is not None and answer.variant == watch.baseline
             if stood_in or isinstance(error, _BOTH):
-                # Where the candidate has all traffic, nothing else tells how the baseline is now.
+                # If the candidate has all traffic, this is the only sign of how the baseline is doing.
                 breaker.hear_baseline(failed=not stood_in)
             failure = type(error).__name__ if answer is None else answer.failure
             if not isinstance(error, _BOTH) and failure != Overloaded.__name__:
@@ -126,8 +126,8 @@ class Admission:
 
 
 def _patience_ms(watch: Watch) -> float:
-    """How long a client must have waited in vain to show that no answer would have come."""
-    # Hardly any of the baseline's requests take longer: when it was steady, or by the last minutes.
+    """How long a client must have waited to show that no answer would have come."""
+    # The limit, if there is one, or the announced p99: few of the baseline's requests take longer.
     usual_ms = watch.limit_ms or watch.quantile_limits_ms[2]
     if usual_ms is None:
         return _PATIENCE_MS

@@ -1,4 +1,4 @@
-"""Answering: one request from its arrays to its encoded answer, and who steps in when a variant fails."""
+"""Answer one request: run it, encode the answer, and let another variant step in after a failure."""
 
 import time
 from typing import TYPE_CHECKING, TypeVar
@@ -22,9 +22,9 @@ T = TypeVar("T")
 async def respond(
     model: "ServedModel", asked: Asked, parameters: Parameters, encode: Encode[T]
 ) -> tuple[Answer, T]:
-    """What is answered to a request, and the same encoded. When the variant that was chosen fails, a request
-    that is not pinned is answered by the baseline; one that must have this variant waits for a lost host to
-    come back and is tried once more. Raises what a variant's queue raises."""
+    """The answer to a request, and its encoded form. If the chosen variant fails, the baseline answers,
+    unless the request is pinned. A request that must have this variant waits until a lost process is back and
+    is tried once more. Raises the errors of a variant's queue."""
     ticket = asked.ticket
     first = model.find(ticket.variant, pinned=ticket.pinned)
     rescuable = _rescuable(model, first, ticket)
@@ -55,7 +55,7 @@ async def respond(
         rescue = Answer(variant=second.name, ran=ran, parameters=parameters | mark, failure=failure)
         content = encode(rescue)
     if failure == RefusedInput.__name__:
-        # The baseline takes this input.
+        # The baseline accepts this input.
         first.queue.tally.fail(failure, (time.perf_counter() - began) * 1e3)
     first.queue.tally.rescues += 1
     return rescue, content
@@ -68,19 +68,19 @@ def _rescuable(model: "ServedModel", variant: ServedVariant, ticket: Ticket) -> 
 async def _stand_in(
     model: "ServedModel", first: ServedVariant, asked: Asked, error: Exception
 ) -> tuple[ServedVariant, Parameters]:
-    """Who answers instead of `first`, which met `error`, and how the answer says so. Raises it when there
-    is nobody."""
+    """The variant that answers instead of `first`, which raised `error`, and the parameters that say so in
+    the answer. Raises `error` if there is none."""
     if _rescuable(model, first, asked.ticket):
         return model.require(model.routes.baseline), {"rescued_from": first.name}
     if isinstance(error, VariantUnavailable) and await first.recovered(asked.deadline):
-        # By its name: a version that is gone may have a successor.
+        # By name: a version that is gone may have a successor.
         return model.require(first.name), {"retried": True}
     raise error
 
 
 def _faulty_alike(model: "ServedModel", asked: Asked, first: Ran, second: Ran) -> bool:
-    """Whether each fault of the first is one of the second too: then the model is like that, or the input
-    is."""
+    """Whether the second answer has all faults of the first: then the model or the input is the cause, not
+    the variant."""
     mine, its = (faults_of(model.signature, asked.outputs, ran) for ran in (first, second))
     return mine != (False, False) and all(not has or also for has, also in zip(mine, its, strict=True))
 

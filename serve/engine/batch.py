@@ -1,5 +1,4 @@
-"""Joining: which requests of a model may share a run, how they become one, and whose rows are whose; and how
-rows that may share none are taken apart."""
+"""Join requests of a model into one run, and split the outputs again; split rows that run by themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,37 +13,38 @@ from serve.engine.shapes import Shape
 
 Outputs = dict[str, NDArray[np.generic]]
 _SMALLEST_LENGTH = 16
-# The input that says which tokens of a row are padding.
+# The input that tells tokens from padding.
 _MASK = "attention_mask"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Joining:
-    """How requests of one model share a run."""
+    """How requests of one model are joined into a run."""
 
     signature: Signature
-    # More rows in a run than this no longer pay.
+    # Beyond this many rows, a larger run does not reduce the cost per row.
     full_rows: int
-    # Input -> what pads its second dimension, where lengths may differ; empty: they may not.
+    # Input -> the padding value of its second dimension, if lengths may differ; empty if they may not.
     pads: Mapping[str, int]
 
     def rows_of(self, arrays: Arrays) -> int:
-        """How many rows a request brings."""
+        """The number of rows of a request."""
         return len(arrays[self.signature.inputs[0].name]) if self.signature.batches else 1
 
     def key_of(self, arrays: Arrays) -> object:
-        """What requests that share a run have in common: every dimension but the rows, or, where padding
-        makes those equal, nearly their length, so that at most half of what is computed is padding."""
+        """Requests with equal keys can share a run. The key has every dimension but the rows; or, if inputs
+        are padded, the length rounded up to a power of 2, so that at most half of the computation is
+        padding."""
         if self.pads:
             return (max(self._length_of(arrays), _SMALLEST_LENGTH) - 1).bit_length()
         return tuple(arrays[spec.name].shape[1:] for spec in self.signature.inputs)
 
     def shape_of(self, arrays: Arrays) -> Shape:
-        """The shapes of a run's inputs."""
+        """The shapes of the inputs of a run."""
         return tuple(arrays[spec.name].shape for spec in self.signature.inputs)
 
     def join(self, requests: Sequence[Arrays]) -> Arrays:
-        """The arrays of all, one behind the other, padded to the longest."""
+        """Concatenate the arrays of all requests, padded to the longest."""
         if len(requests) == 1:
             return requests[0]
         longest = max(map(self._length_of, requests)) if self.pads else 0
@@ -56,12 +56,14 @@ class Joining:
         }
 
     def split(self, requests: Sequence[Arrays], outputs: Outputs) -> list[Outputs]:
-        """Each request's own rows, cut to its own length. Raises ModelFailed when it is unclear whose."""
+        """Each request's rows, cut to its length. Raises ModelFailed if the outputs have other rows."""
         if len(requests) == 1:
             return [outputs]
         ends = list(accumulate(map(self.rows_of, requests)))
         if strange := {name for name, rows in outputs.items() if len(rows) != ends[-1]}:
-            raise ModelFailed(f"{', '.join(sorted(strange))}: not one row of output for each of input")
+            raise ModelFailed(
+                f"{', '.join(sorted(strange))}: the output does not have one row for each input row"
+            )
         shares = [
             {name: rows[start:end] for name, rows in outputs.items()}
             for start, end in zip([0, *ends[:-1]], ends, strict=True)
@@ -90,7 +92,7 @@ class Joining:
 
 
 def split_rows(signature: Signature, arrays: Arrays) -> list[Arrays]:
-    """Each row by itself, a text without the padding behind it."""
+    """Return each row by itself, a text without its padding."""
     count = len(next(iter(arrays.values())))
     rows: list[Arrays] = [
         {name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)
@@ -101,8 +103,7 @@ def split_rows(signature: Signature, arrays: Arrays) -> list[Arrays]:
 
 
 def stack_rows(signature: Signature, arrays: Arrays, answers: Sequence[Outputs]) -> Outputs:
-    """The outputs of all rows, which were split from `arrays`, as one run gives them; 0 where a text has been
-    padded."""
+    """Join the outputs of the rows that were split from `arrays` into those of one run; padding is 0."""
     tokens = _find_tokens(signature)
     stacked: Outputs = {}
     for spec in signature.outputs:
@@ -115,19 +116,19 @@ def stack_rows(signature: Signature, arrays: Arrays, answers: Sequence[Outputs])
 
 
 def _find_tokens(signature: Signature) -> str | None:
-    """The dimension along which texts are padded; None: the inputs are not those of texts."""
+    """Return the dimension along which texts are padded; None if the inputs are not texts."""
     if _MASK not in signature.input_by_name:
         return None
     dims = {spec.shape if len(spec.shape) == 2 else () for spec in signature.inputs}
     if len(dims) != 1 or not (shape := dims.pop()) or not isinstance(shape[1], str):
         return None
-    # An output of another free length cannot be filled up: nobody knows to which.
+    # An output with another free dimension cannot be padded: its length is unknown.
     free = {dim for spec in signature.outputs for dim in spec.shape if isinstance(dim, str)}
     return shape[1] if free <= set(shape) else None
 
 
 def _count_tokens(mask: NDArray[np.generic]) -> int:
-    """Up to the last that counts; all where none does."""
+    """Return the number of tokens up to the last unmasked one; all if every token is masked."""
     counted = np.flatnonzero(mask[0])
     return int(counted[-1]) + 1 if len(counted) else mask.shape[1]
 

@@ -1,6 +1,6 @@
-"""Comparing: how far a variant's outputs are from the baseline's, row by row. Pure.
+"""Measure how far a variant's outputs are from the baseline's, row by row. Pure.
 
-The one comparison of answers: the export's floor, a training's score and a rollout's shadow all use it."""
+The export's floor, the score of a training and the shadow of a rollout all use this comparison."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,21 +30,21 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Differences:
-    """One output of the two on the same rows; or several, and then the worst. Shapes: [rows], or where a row
-    has several classes, one a token, [rows, items]."""
+    """The differences of one output on the same rows, or the worst of several outputs. Shapes are [rows], or
+    [rows, items] if a row has several classes, one per token."""
 
     differ: Bools
     # [rows].
     largest: Floats
-    # Which of them the baseline has answered; None: all.
+    # Which items the baseline has answered; None: all.
     counted: Bools | None = None
-    # [rows]; None: this kind of output has none.
+    # [rows]; None: this kind of output has no cosine.
     cosine: Floats | None = None
-    # Of the candidate's distribution from the baseline's, in nats, of the shape of `differ`.
+    # KL divergence of the candidate's distribution from the baseline's, in nats; the shape of `differ`.
     kl: Floats | None = None
 
     def part(self, rows: slice) -> "Differences":
-        """Some of the rows."""
+        """A slice of the rows."""
         return Differences(
             differ=self.differ[rows],
             largest=self.largest[rows],
@@ -55,16 +55,16 @@ class Differences:
 
     @property
     def pairs(self) -> NDArray[np.int64]:
-        """How many pairs of answers each row holds, [rows]."""
+        """The number of pairs of answers in each row, [rows]."""
         return _count(np.ones_like(self.differ) if self.counted is None else self.counted)
 
     @property
     def differing(self) -> NDArray[np.int64]:
-        """How many of them differ, [rows]."""
+        """The number of pairs that differ in each row, [rows]."""
         return _count(self.differ if self.counted is None else self.differ & self.counted)
 
     def sums(self, sizes: Sequence[int]) -> Comparison:
-        """All rows added up; they come from requests of so many rows, one behind the other."""
+        """The sums over all rows. `sizes` has the number of rows of each request, in order."""
         rows = np.asarray(sizes)
         starts = np.cumsum(rows) - rows
         differ = np.add.reduceat(self.differing, starts)
@@ -86,7 +86,7 @@ class Differences:
 
     @property
     def row_kl(self) -> Floats | None:
-        """Of each row the mean over what it holds, [rows]."""
+        """The mean KL divergence of each row, [rows]."""
         if self.kl is None or self.kl.ndim == 1:
             return self.kl
         kept = np.ones_like(self.differ) if self.counted is None else self.counted
@@ -99,20 +99,20 @@ def compare(
     candidate: NDArray[np.generic],
     meaning: Meaning | None = None,
 ) -> Differences:
-    """One output, [rows, ...] of each; None: its meaning is read from these very rows of the baseline.
+    """Compare one output, [rows, ...] of each. Without a meaning, it is read from these rows of the baseline.
 
-    Scores of classes differ when another one is on top, or, where nobody has said that they are of classes,
-    also when their numbers are far apart; embeddings when their cosine is low, numbers when
-    they are not close, anything else when it is not equal; all of them when they are of another form, such as
-    shares that no longer sum to one. Numbers that are NaN in the baseline count for nothing."""
-    # A candidate may answer with anything; what is no number differs, and is no reason to warn.
+    Scores of classes differ if the top class is another one and, if the recipe does not say that they are
+    scores of classes, also if their numbers are far apart. Embeddings differ if their cosine is low, numbers
+    if they are not close, and anything else if it is not equal. All of them differ if the form has changed,
+    such as shares that no longer sum to one. Numbers that are NaN in the baseline are ignored."""
+    # A candidate may answer with NaN; this differs, and needs no warning from numpy.
     with np.errstate(all="ignore"):
         return _compare(meaning or read_meaning(task, baseline), baseline, candidate)
 
 
 def worst(outputs: Sequence[Differences]) -> Differences:
-    """All outputs of a model as one: whatever differs in any of them. Where they hold different numbers of
-    pairs, each row is one."""
+    """Combine all outputs of a model: a row differs if it differs in any output. If the outputs have
+    different numbers of pairs per row, each row counts as one pair."""
     if len(outputs) == 1:
         return outputs[0]
     widths = {each.differ.shape[1] for each in outputs if each.differ.ndim > 1}
@@ -135,8 +135,8 @@ def worst(outputs: Sequence[Differences]) -> Differences:
 def describe(
     task: Task, output: NDArray[np.generic], cosine: float | None, classes: Sequence[str] = ()
 ) -> str:
-    """One row of an output in short words: the top class and its share, or the cosine to the baseline's, or
-    the value itself. Classes are told by their names, where there are as many as scores, or by number."""
+    """Describe one row of an output: the top class and its share, the cosine to the baseline's, or the value.
+    A class has its name if there are as many `classes` as scores, else its number."""
     if output.dtype.kind == "f" and output.size > 1 and cosine is not None:
         if task == "embedding":
             return f"cosine {cosine:.3g}"
@@ -185,7 +185,7 @@ def _compare_classes(meaning: Meaning, before: Floats, after: Floats, largest: F
     rows, items = len(before), before.shape[1:-1]
     shape = (rows, -1) if items else (rows,)
     answered: Bools = ~np.asarray(np.isnan(before).any(axis=-1)).reshape(shape)
-    # A row without any number counts, and differs.
+    # A row without any number counts as a pair that differs.
     answered |= ~answered.reshape(rows, -1).any(axis=1).reshape((rows, *(1,) * len(answered.shape[1:])))
     other = before.argmax(-1) != after.argmax(-1)
     differ = other | ~np.isfinite(after).all(axis=-1) | breaks_form(meaning, before, after)
@@ -193,7 +193,7 @@ def _compare_classes(meaning: Meaning, before: Floats, after: Floats, largest: F
         differ |= are_apart(meaning, before, after)
     kl = None
     if meaning.form != "chances":
-        # What is no number is nothing that would speak for the candidate.
+        # Not-a-number counts as the largest divergence, so that it never speaks for the candidate.
         kl = np.nan_to_num(divergence(meaning, before, after), nan=-np.log(LEAST_SHARE)).reshape(shape)
     cosine = cosine_of(*(np.where(np.isnan(before), 0, each).reshape(rows, -1) for each in (before, after)))
     return Differences(
@@ -209,7 +209,7 @@ def _compare_vectors(meaning: Meaning, before: Floats, after: Floats, largest: F
     missing = np.isnan(before)
     one, other = (np.where(missing, 0, each).reshape(len(before), -1) for each in (before, after))
     cosine = cosine_of(centred(meaning, one), centred(meaning, other))
-    # Written so that what is no number differs.
+    # Negated, so that NaN differs.
     differ = ~(cosine >= ALIKE) | breaks_form(meaning, one, other) | missing.reshape(len(one), -1).all(axis=1)
     return Differences(differ=differ, largest=largest, cosine=np.nan_to_num(cosine))
 

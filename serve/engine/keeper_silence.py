@@ -1,20 +1,21 @@
-"""Judging: whether anybody looks at the rollouts, as a gateway knows it from what its keeper answers."""
+"""How a gateway knows, from its keeper's answers, whether anybody judges the rollouts."""
 
 from time import monotonic
 
-# A keeper that lives answers twice a second, and looks every second.
+# A running keeper answers twice a second and judges every second.
 LATE_S = 4.0
 
 
 class KeeperSilence:
-    """Seconds on a clock that nobody sets. Before the keeper has been heard, nothing is known against it."""
+    """Measures, on a monotonic clock, how long the keeper has been silent. Before its first answer, nothing
+    is known."""
 
     def __init__(self) -> None:
         self._heard_s: float | None = None
         self._judged_s: float | None = None
 
     def hear(self, unjudged_s: float) -> None:
-        """The keeper has answered; then nobody had judged for so long."""
+        """The keeper has answered, and reported how long nobody had judged."""
         self._heard_s = monotonic()
         self._judged_s = self._heard_s - unjudged_s
 
@@ -25,7 +26,7 @@ class KeeperSilence:
 
     @property
     def unjudged_s(self) -> float | None:
-        """For how long nobody has judged; None: somebody does."""
+        """How long nobody has judged; None if somebody does."""
         if self._judged_s is None or (unjudged_s := monotonic() - self._judged_s) <= LATE_S:
             return None
         return unjudged_s

@@ -1,5 +1,5 @@
-"""Meaning: whether the numbers of an output are shares, chances, vectors of one length or plain, and whether
-a variant's still are. Pure."""
+"""Find out what the numbers of an output mean, and whether a variant's still mean the same. The forms are
+shares (sum to 1), their logarithms, chances (each in 0..1), unit vectors, and plain numbers. Pure."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,24 +8,24 @@ from serve.bundles.figures import Form, Meaning, Task
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-# What sums to 1, or is 1 long, but for rounding in half precision;
+# The tolerance of a sum of 1 or a length of 1 for rounding in half precision.
 _NEARLY = 1e-3
-# and what still does in 8-bit integers. Whatever is further off means something else.
+# The tolerance for 8-bit integers. A larger deviation means another form.
 _ROUGHLY = 0.05
-# Chances that reach so far out of 0..1 are none.
+# Chances may be outside 0..1 by less than this.
 _BEYOND = 0.1
-# So few answers may break the rule, or be rounded into it.
+# The share of answers that may violate the form.
 _FEW = 0.05
-# Fewer rows may lie in 0..1 by chance.
+# With fewer rows, all numbers may lie in 0..1 by chance.
 _ENOUGH_ROWS = 10
-# Of which a thousand can be added up.
+# Small enough that a thousand of them can be added.
 _MOST_VARIANCE = 1e300
-# More places of the last dimension have one spread together.
+# With more places in the last dimension, one spread is used for all.
 _MOST_SPREADS = 256
 
 
 def guess_meaning(task: Task, output: NDArray[np.generic]) -> Meaning:
-    """What can be said of an output from its shape alone, where nothing was measured of it."""
+    """The meaning of an output by its shape and the task, without measurements."""
     if output.dtype.kind != "f":
         return Meaning(kind="exact")
     if output.ndim < 2 or output.shape[-1] == 1 or task == "regression":
@@ -41,9 +41,9 @@ def read_meaning(
     labelled: bool = False,
     named: bool = False,
 ) -> Meaning:
-    """What an output's `answers` to many rows are, [rows, ...]; NaN where there is none. The task says it of
-    the `first` output alone. Chances that are `labelled` by one class a row tell classes apart. Of plain
-    scores that are neither labelled nor `named` as classes, the numbers may mean something, too."""
+    """The meaning of an output, from its `answers` to many rows, [rows, ...]; NaN marks a missing answer. The
+    task describes only the `first` output. Chances with one label per row (`labelled`) are classes. Plain
+    scores that are neither labelled nor `named` as classes may be numbers as well, so they get a spread."""
     guessed = guess_meaning(task, answers)
     if guessed.kind == "exact":
         return guessed
@@ -69,8 +69,8 @@ def read_meaning(
 
 
 def _tell_classes(items: Floats) -> bool:
-    """Whether the largest number may mean something: of several numbers with a scale each it is always the
-    same one, whatever they say."""
+    """Whether the largest number can be a class: if the numbers are quantities with different scales, the
+    same one is always the largest."""
     return len(items) < _ENOUGH_ROWS or bool(np.ptp(items.argmax(axis=-1)))
 
 
@@ -82,9 +82,9 @@ def find_change(
     *,
     real: bool = True,
 ) -> str | None:
-    """What the numbers of a variant's output are where they are no longer what the baseline's are, in words
-    that name both; [rows, ...] of each on the same rows. None: they still are. Of inputs that are not `real`
-    only that counts which holds for any input."""
+    """Describe how the form of a variant's output differs from the baseline's, with both ranges; None if it
+    is the same. Both arrays are [rows, ...] for the same rows. If the inputs are not `real`, only rules that
+    hold for any input are checked."""
     if meaning.kind == "exact" or baseline.shape != variant.shape:
         return None
     if meaning.kind == "vectors":
@@ -102,7 +102,7 @@ def find_change(
 
 
 def breaks_form(meaning: Meaning, before: Floats, after: Floats) -> Bools:
-    """Which answers, [..., width], are plainly no longer of the form that the baseline's are."""
+    """Which answers, [..., width], clearly violate the form of the baseline's."""
     broken: Bools = np.zeros(after.shape[:-1], np.bool_)
     match meaning.form:
         case "shares":
@@ -126,7 +126,7 @@ def breaks_form(meaning: Meaning, before: Floats, after: Floats) -> Bools:
 
 
 def are_shares(scores: Floats, within: float = _NEARLY) -> Bools:
-    """Which scores, [..., classes], are shares: none below 0, and 1 in all."""
+    """Which scores, [..., classes], are shares: none below 0, with a sum of 1."""
     whole = np.abs(scores.sum(axis=-1) - 1) <= within
     return np.asarray((scores >= -within).all(axis=-1) & whole)
 
@@ -158,11 +158,11 @@ def _is_changed(meaning: Meaning, before: Floats, after: Floats) -> bool:
         for rule in (are_shares, _are_log_shares):
             if rule(after, _NEARLY).all() and (~rule(before, _ROUGHLY)).mean() > _FEW:
                 return True
-    # What is ruined to one number lies in 0..1, too.
+    # A constant output lies in 0..1 too, so the range must be wide.
     into_chances = not _beyond_chances(after, 0).any() and np.ptp(after) > 1 / 2
     if into_chances and len(after) >= _ENOUGH_ROWS and _beyond_chances(before, _BEYOND).mean() > _FEW:
         return True
-    # More than rounding around 0.
+    # By more than rounding around 0.
     far = _BEYOND * np.abs(before).max()
     return any(
         bool(far > 0 and (sign * before >= 0).all() and (sign * after < -far).mean() > 1 / 2)
@@ -190,14 +190,14 @@ def _range(numbers: Floats) -> str:
 
 
 def _items(answers: NDArray[np.generic]) -> Floats:
-    """Everything that has an answer, [items, width]; what is not finite is left out."""
+    """All finite items, [items, width]."""
     width = answers.shape[-1] if answers.ndim > 1 else 1
     items = answers.astype(np.float64).reshape(-1, width)
     return items[np.isfinite(items).all(axis=1)]
 
 
 def _rows(answers: NDArray[np.generic]) -> Floats:
-    """Each row as one vector; numbers that a row does not have are 0."""
+    """Each row as one vector; missing numbers are 0."""
     return np.nan_to_num(answers.astype(np.float64).reshape(len(answers), -1), posinf=0, neginf=0)
 
 
@@ -212,5 +212,5 @@ def _spread(answers: NDArray[np.generic]) -> tuple[float, ...]:
     whole = float(np.sqrt(variance.mean()))
     if len(variance) > _MOST_SPREADS:
         return (whole,)
-    # What never varies has no scale of its own.
+    # A place that never varies gets the spread of the whole output.
     return tuple(float(value) if value > 0 else whole for value in np.sqrt(variance))

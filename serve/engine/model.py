@@ -1,4 +1,4 @@
-"""ServedModel: one model being served: its variants, its routes and its tallies."""
+"""One served model with its variants, routes and tallies."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 
 class ServedModel:
-    """One model behind the endpoint. Variants share a signature; routes say who answers."""
+    """One model behind the endpoint. Its variants share a signature; the routes choose who answers."""
 
     def __init__(
         self,
@@ -43,30 +43,30 @@ class ServedModel:
         text: TextInput | None = None,
         task: Task = "classification",
     ) -> None:
-        """Without variants yet: they come and go by `serve`."""
+        """The model starts without variants; `serve` sets them."""
         self.name = routes.model
         self.signature = signature
         self.routes = routes
         self.text = text
         self.labels: tuple[str, ...] = ()
-        # Dimension that may vary -> a size that it takes.
+        # Dimension that may vary -> a size that the graph accepts.
         self.sizes: Mapping[str, int] = {}
-        # The same -> the most that it takes, where it has a limit.
+        # Dimension that may vary -> the largest size that the graph accepts, if there is a limit.
         self.longest: Mapping[str, int] = {}
-        # What a request may consist of; the first is what the metadata tells.
+        # The signatures that a request may have; the metadata shows the first.
         self.forms = (signature,) if text is None else (text.form, signature)
         self.served: Mapping[str, ServedVariant] = {}
-        # Variants in the repository that are not, and why.
+        # Variants of the repository that are not served, with the reasons.
         self.unserved = Unserved()
-        # A variant's counts outlive its versions.
+        # The counts of a variant continue when a new version is loaded.
         self.tallies: dict[str, Tally] = {}
-        # The variants that get copies.
+        # The variants that get copies of requests.
         self.shadows = Shadows(task, settings)
-        # None: no rollout of the model runs.
+        # None: the model has no rollout.
         self.census: Census | None = None
-        # What counts for one; that of a gateway with a journal outlives it.
+        # Creates the census of a rollout; with a journal, its counts survive a crash of the gateway.
         self.begin_census: Callable[[Watch], Census] = Census
-        # What keys did at the baseline while there was none.
+        # The outcomes of sticky keys at the baseline while no rollout was running.
         self.past = Past()
         self._settings = settings
 
@@ -76,7 +76,7 @@ class ServedModel:
         return sorted(self.served, key=lambda name: (name != self.routes.baseline, name))
 
     def serve(self, served: Mapping[str, ServedVariant], routes: Routes) -> list[ServedVariant]:
-        """From now on these variants and routes; returned are the variants that are to be retired."""
+        """Replace the variants and routes. Returns the variants to retire."""
         gone = [old for name, old in self.served.items() if served.get(name) is not old]
         self.served = dict(served)
         self.tallies |= {name: variant.queue.tally for name, variant in served.items()}
@@ -84,7 +84,7 @@ class ServedModel:
         return gone
 
     def route(self, routes: Routes, watch: Watch | None) -> None:
-        """From now on these routes, counted for the rollout that watches."""
+        """Replace the routes, and count for the rollout of `watch`, if any."""
         if self.census is not None and watch is not None and self.census.watch.rollout == watch.rollout:
             self.census.watch = watch
         else:
@@ -96,8 +96,9 @@ class ServedModel:
         self.shadows.cast(routes.shadows, self.served, self.census)
 
     def protect(self) -> Trip | None:
-        """As soon as all of the candidate's requests fail, give them to the baseline, if that is there, for
-        as long as the same rollout watches. Returned is what is to be told of it; None: nothing."""
+        """Open the breaker if all of the candidate's requests fail and the baseline is running. The baseline
+        then gets its requests until the rollout ends. Returns the trip to report; None if the breaker is
+        closed."""
         census = self.census
         if census is None:
             return None
@@ -108,31 +109,31 @@ class ServedModel:
         return census.breaker.trip
 
     def stop(self, trip: Trip) -> None:
-        """Somebody has aborted the rollout: give all requests to the baseline, as an open breaker does."""
+        """A person has aborted the rollout: send all requests to the baseline, like an open breaker."""
         census = self.census
         if census is not None and census.watch.rollout == trip.rollout and census.breaker.trip is None:
             census.breaker.trip = trip
             self.route(self.routes, census.watch)
 
     def close(self) -> None:
-        """Drop the copies that wait; variants are retired by themselves."""
+        """Drop the waiting copies. The variants are retired separately."""
         self.shadows.cast({}, {}, None)
         self._end_census()
 
     def sheet(self) -> Sheet | None:
-        """What the rollout that watches is to be told of this gateway; None: nothing."""
+        """The counts to report to the rollout; None if there are none."""
         if self.census is None:
             return None
         return self.census.sheet(self.routes.revision, *ran_of(self.tallies))
 
     def require(self, variant: str) -> ServedVariant:
-        """The variant of that name, if it is served. Raises UnknownVariant or VariantUnavailable."""
+        """The variant of that name. Raises UnknownVariant or VariantUnavailable."""
         self.unserved.require(self.name, variant, self.served)
         return self.served[variant]
 
     def find(self, variant: str, *, pinned: bool) -> ServedVariant:
-        """The variant of that name, or the baseline for one that the routes chose and that is not served: it
-        may not have been loaded here, or have been unloaded since. Raises UnknownVariant or
+        """The variant of that name. If the routes chose a variant that is not served here, because it is not
+        loaded yet or was unloaded, the baseline takes its place. Raises UnknownVariant or
         VariantUnavailable."""
         return self.require(variant if pinned or variant in self.served else self.routes.baseline)
 
@@ -145,10 +146,10 @@ class ServedModel:
         request_id: str = "",
         slice_: str | None = None,
     ) -> Ticket:
-        """Who is to answer a request: the pinned variant, or the routes' choice for this sticky key, or the
-        baseline where the queue of that one is full.
+        """Choose the variant for a request: the pinned one, or the routes' choice for this sticky key. If the
+        queue of the chosen variant is full, the baseline takes its place.
 
-        Raises UnknownVariant, VariantUnavailable, or Overloaded before anything was done for the request."""
+        Raises UnknownVariant, VariantUnavailable, or Overloaded; the request has not been run then."""
         census = None if pinned is not None or self.protect() is not None else self.census
         routes = self.routes
         point = point_of(self.name, key)
@@ -168,14 +169,14 @@ class ServedModel:
         return Ticket(variant.name, pinned is not None, deadline, request_id, slice_, choice, bucket, census)
 
     async def ready(self, variant: str | None = None) -> bool:
-        """Whether the variant, or else every variant, would answer now. Raises UnknownVariant."""
+        """Whether the variant, or by default every variant, can answer now. Raises UnknownVariant."""
         asked = self.served.values() if variant is None else [self.require(variant)]
         return all(await asyncio.gather(*(served.ready() for served in asked)))
 
     async def answer(self, request: InferRequest, ticket: Ticket, encode: Encode[T]) -> T:
-        """The variant's answer, encoded. When it fails, or cannot be encoded, or has NaN or infinity in it, a
-        request that is not pinned is answered by the baseline; one that must have this variant waits for a
-        lost host to come back and is tried once more.
+        """The variant's answer, encoded. If the variant fails, or its answer cannot be encoded or has NaN or
+        infinity, the baseline answers, unless the request is pinned. A request that must have this variant
+        waits until a lost process is back and is tried once more.
 
         Raises InvalidRequest, DeadlineExceeded, Overloaded, ModelFailed or VariantUnavailable."""
         start, now = time.perf_counter(), asyncio.get_running_loop().time()
@@ -195,7 +196,7 @@ class ServedModel:
         return content
 
     def _bucket_at_baseline(self, ticket: Ticket) -> int | None:
-        """The bucket of a key that the routes sent to the baseline; None: it is another request."""
+        """The bucket of a key that the routes sent to the baseline; None for all other requests."""
         at_baseline = not ticket.pinned and ticket.choice[2] == self.routes.baseline
         return ticket.bucket if at_baseline else None
 
@@ -210,7 +211,7 @@ class ServedModel:
             self.census.close()
 
     def _open(self, variant: ServedVariant, pinned: bool) -> ServedVariant:
-        """The variant, or the baseline where its queue is full. Raises Overloaded."""
+        """The variant, or the baseline if the variant's queue is full. Raises Overloaded."""
         try:
             variant.refuse_if_full()
         except Overloaded:
@@ -221,7 +222,7 @@ class ServedModel:
         return variant
 
 
-# Live: models come and go.
+# A live view: models come and go.
 Models = Mapping[str, ServedModel]
 
 

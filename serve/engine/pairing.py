@@ -1,4 +1,4 @@
-"""Pairing: the answers of two variants to the same requests, side by side. Pure."""
+"""Put the answers of two variants to the same requests side by side. Pure."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -18,7 +18,7 @@ _MASK = "attention_mask"
 
 
 class Paired(NamedTuple):
-    """Outputs of several requests as rows, of baseline and candidate, and how far they are apart."""
+    """The outputs of several requests as rows, of baseline and candidate, and their differences."""
 
     mine: Outputs
     theirs: Outputs
@@ -32,7 +32,7 @@ def pair(
     task: Task,
     meanings: Mapping[str, Meaning],
 ) -> Paired:
-    """What the baseline answered to the copies beside these answers; `meanings` as far as they are known."""
+    """Compare these answers with the baseline's answers in the copies; `meanings` may lack some outputs."""
     mine = _join([_blank_padding(copy, signature) for copy in batch], signature)
     theirs = _join(answers, signature)
     outputs = {
@@ -43,15 +43,15 @@ def pair(
 
 
 def require_whole(batch: Sequence[Copy], answers: Sequence[Outputs]) -> None:
-    """Raise ModelFailed unless there is something for every row that the baseline answered."""
+    """Raise ModelFailed unless the answers have a row for every row of the baseline's answers."""
     for copy, answer in zip(batch, answers, strict=True):
         for name, output in copy.outputs.items():
             if name not in answer or answer[name].shape[:1] != output.shape[:1]:
-                raise ModelFailed(f"{name}: not one row of output for each of input")
+                raise ModelFailed(f"{name}: the output does not have one row for each input row")
 
 
 def _join(answers: Sequence[Outputs], signature: Signature) -> Outputs:
-    """Outputs of several requests as rows; an answer without a batch dimension is one row."""
+    """Concatenate the outputs of several requests; an answer without a batch dimension is one row."""
     joined: dict[str, NDArray[np.generic]] = {}
     for name in answers[0]:
         outputs = [answer[name] if signature.batches else answer[name][None] for answer in answers]
@@ -60,7 +60,7 @@ def _join(answers: Sequence[Outputs], signature: Signature) -> Outputs:
 
 
 def _blank_padding(copy: Copy, signature: Signature) -> Outputs:
-    """What the baseline answered, with NaN for tokens that are padding: nobody asked for those."""
+    """The baseline's answer with NaN at padding tokens, which are not compared."""
     mask = copy.arrays.get(_MASK)
     if mask is None or mask.ndim != 2 or np.all(mask):
         return copy.outputs

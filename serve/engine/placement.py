@@ -1,4 +1,4 @@
-"""Placement: where a variant runs. One seam for both: arrays in, arrays out."""
+"""Where a variant runs. Placements share one interface: arrays in, arrays out."""
 
 import asyncio
 import threading
@@ -15,7 +15,7 @@ from serve.base.tensor import Arrays
 from serve.engine.refusals import run_checked
 from serve.engine.session import Session
 
-# The outputs of a run, and the milliseconds of CPU time of the thread that ran it.
+# The outputs of a run, and the CPU milliseconds of the thread that ran it.
 Run = tuple[dict[str, NDArray[np.generic]], float]
 _NO_MARK = nullcontext()
 T = TypeVar("T")
@@ -23,9 +23,9 @@ R = TypeVar("R")
 
 
 class Placement(Protocol):
-    """The host of one variant, wherever it is."""
+    """The host of one variant."""
 
-    # How many runs it can work on at once.
+    # The number of simultaneous runs.
     runs: int
 
     async def run(self, arrays: Arrays) -> Run:
@@ -33,21 +33,21 @@ class Placement(Protocol):
         ...
 
     async def ready(self) -> bool:
-        """Whether a run would be answered now."""
+        """Whether it can run now."""
         ...
 
     async def lost(self) -> None:
-        """Return when what answered `ready` last is gone, as far as that can be known; else never."""
+        """Return when the process that answered `ready` last is gone, if that can be detected; else never."""
         ...
 
     def close(self) -> None:
-        """Let go of what it holds; no run comes after it."""
+        """Release all resources; no run follows."""
         ...
 
 
 class Together:
-    """A session in this process, on threads of its own, one for each of its runs, so that the event loop
-    stays free."""
+    """A session in this process. Each of its simultaneous runs has a thread, so that the event loop is not
+    blocked."""
 
     def __init__(
         self, session: Session, runs: int = 1, mark: AbstractContextManager[None] = _NO_MARK
@@ -58,12 +58,12 @@ class Together:
         self._session = session
         self._threads = ThreadPoolExecutor(runs, thread_name_prefix=f"onnx-{session.name}")
         self._closed = False
-        # Thread -> when the run that it is at began, on the clock of time.monotonic.
+        # Thread -> the start of its present run, on the clock of time.monotonic.
         self._began: dict[int, float] = {}
 
     @property
     def since(self) -> float | None:
-        """When the oldest run under way began, on the clock of time.monotonic; None: there is none."""
+        """The start of the oldest run in progress, on the clock of time.monotonic; None if there is none."""
         return min(self._began.copy().values(), default=None)
 
     async def run(self, arrays: Arrays) -> Run:
@@ -72,27 +72,27 @@ class Together:
         return await loop.run_in_executor(self._threads, self._work, self._run, arrays)
 
     async def ready(self) -> bool:
-        """Whether a thread is free to take a run."""
+        """Whether a thread is free for a run."""
         await asyncio.get_running_loop().run_in_executor(self._threads, _nothing)
         return True
 
     async def lost(self) -> None:
-        """Never: what ends this process ends who would wait."""
+        """Never returns: when this process ends, nobody waits any more."""
         await asyncio.Event().wait()
 
     def warm(self) -> None:
-        """Run, one by one between the runs of requests, the shapes that its model's runs have had elsewhere;
-        nobody waits for it."""
+        """Run the shapes that the model's runs had elsewhere, one by one between the runs of requests,
+        without waiting for them."""
         for shape in () if self._closed else self._session.take_cold():
             self._threads.submit(self._work, self._session.warm, shape)
 
     def close(self) -> None:
-        """Let the threads end, and with them the session go."""
+        """Stop the threads, and release the session with them."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _work(self, work: Callable[[T], R], argument: T) -> R:
-        # In the thread: who waits may give up, and the run goes on.
+        # In the thread, because the run continues when its caller gives up.
         thread = threading.get_ident()
         self._began[thread] = time.monotonic()
         try:
@@ -108,4 +108,4 @@ class Together:
 
 
 def _nothing() -> None:
-    """What a free thread does at once, and one that hangs never."""
+    """Returns at once in a free thread; never starts while all threads hang."""

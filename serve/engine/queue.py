@@ -1,5 +1,4 @@
-"""Batching: one queue per variant. A batch goes at once when the variant is idle, when it is full, or when
-its oldest member has waited long enough."""
+"""The queue of a variant. A batch runs if the variant is idle, if it is full, or if it has waited enough."""
 
 import asyncio
 import contextvars
@@ -24,13 +23,13 @@ from serve.engine.batch import Joining, Outputs
 from serve.engine.placement import Placement
 from serve.engine.shapes import Shapes
 
-# How much the last run weighs in what a run is expected to take.
+# The weight of the last run in the expected time of a run.
 _NEWEST = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A request's outputs, and when it went where, on the clock of time.perf_counter."""
+    """A request's outputs, and its times on the clock of time.perf_counter."""
 
     outputs: Outputs
     rows: int
@@ -56,14 +55,14 @@ class _Waiting:
 
 
 class Queue:
-    """The queue of one variant. `tally` counts its runs and how long requests waited."""
+    """The queue of one variant. `tally` counts its runs and the waiting times."""
 
     def __init__(self, placement: Placement, joining: Joining, settings: Settings, tally: Tally) -> None:
         self._placement = placement
         self.joining = joining
         self.settings = settings
         self.tally = tally
-        # Those of runs that went well.
+        # Shapes of successful runs.
         self.shapes = Shapes()
         self._full_rows = min(settings.max_batch_rows, joining.full_rows)
         self._waiting: deque[_Waiting] = deque()
@@ -72,36 +71,33 @@ class Queue:
         self._run_s = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
-        # Rows that wait for a run.
         self.waiting_rows = 0
 
     @property
     def in_flight(self) -> int:
-        """Requests that wait or are being run."""
+        """Requests that are waiting or running."""
         return len(self._waiting) + sum(map(len, self._running.values()))
 
     def refuse_if_full(self) -> None:
-        """Raise Overloaded when one request more would wait too long."""
+        """Raise Overloaded if another request would wait too long."""
         rows = self.waiting_rows
         if rows < self._full_rows:
             return
         wait_s = self._run_s * math.ceil(rows / self._full_rows) / self._placement.runs
         if rows >= self.settings.max_queue_rows or wait_s > self.settings.max_queue_wait_s:
             raise Overloaded(
-                f"{rows} rows are waiting already, some {wait_s:.2g} s of work; "
-                "try again later, or send less at once",
+                f"{rows} rows are waiting, about {wait_s:.2g} s of work; try again later, or send fewer rows",
                 max(1, math.ceil(wait_s)),
             )
 
     async def infer(self, arrays: Arrays, deadline: float) -> Ran:
-        """The model's answer to these arrays alone, before `deadline` on the loop's clock.
-
-        Raises DeadlineExceeded, Overloaded, InvalidRequest, ModelFailed or VariantUnavailable."""
+        """The outputs for these arrays, before `deadline` on the loop's clock. Raises DeadlineExceeded,
+        Overloaded, InvalidRequest, ModelFailed or VariantUnavailable."""
         most = self.settings.max_run_rows
         rows = self.joining.rows_of(arrays)
         if rows <= most:
             return await self._infer(arrays, deadline)
-        # One after the other: a large request must not fill the queue for everybody else.
+        # One after another, so that a large request does not fill the queue for all others.
         pieces = [
             await self._infer({name: array[start : start + most] for name, array in arrays.items()}, deadline)
             for start in range(0, rows, most)
@@ -112,7 +108,7 @@ class Queue:
         return Ran(outputs, rows, pieces[0].entered, pieces[0].started, pieces[-1].ended)
 
     def abort(self, error: CounterweightError) -> None:
-        """Fail everything that waits or is being run."""
+        """Fail all waiting and running requests."""
         for task in self._running:
             task.cancel(str(error))
         for batch in self._running.values():
@@ -120,7 +116,7 @@ class Queue:
         _fail(self._waiting, error)
 
     async def drain(self) -> None:
-        """Return once nothing waits and nothing is being run."""
+        """Return when no request is waiting or running."""
         await self._idle.wait()
 
     async def _infer(self, arrays: Arrays, deadline: float) -> Ran:
@@ -139,20 +135,19 @@ class Queue:
             outputs = await answer
         finally:
             member.expiry.cancel()
-            # Nobody else is to be refused because of one that has given up.
+            # The rows of a request that has given up must not count any more.
             self._leave(member)
         return Ran(outputs, member.rows, member.entered, member.started, time.perf_counter())
 
     def _pump(self) -> None:
-        """Start what may run now; look again when the oldest is due."""
+        """Start the runs that are possible now, and wake up again when the oldest request is due."""
         while self._waiting and len(self._running) < self._placement.runs:
             if self._running and (wait_s := self._wait_s()) > 0:
                 if self._wake is None:
                     self._wake = asyncio.get_running_loop().call_later(wait_s, self._on_wake)
                 return
             if batch := self._take():
-                # In a context of its own: a request that is cancelled must not take along the run of others,
-                # as it would where the host ties calls to the request that made them.
+                # In its own context, because Ray would cancel the run of others with the request of one.
                 task = asyncio.create_task(self._work(batch), context=contextvars.Context())
                 self._running[task] = batch
                 task.add_done_callback(self._on_done)
@@ -160,7 +155,7 @@ class Queue:
             self._idle.set()
 
     def _wait_s(self) -> float:
-        """How long the batch to come may still wait for company."""
+        """How long the next batch may still wait for more requests."""
         if self.waiting_rows >= self._full_rows:
             return 0.0
         return self._waiting[0].entered + self.settings.max_wait_s - time.perf_counter()
@@ -174,7 +169,7 @@ class Queue:
         self._pump()
 
     def _take(self) -> list[_Waiting]:
-        """The oldest request and those right behind it that fit into the same run."""
+        """The oldest request and those directly behind it that fit into the same run."""
         batch: list[_Waiting] = []
         rows = 0
         now = time.perf_counter()
@@ -188,7 +183,7 @@ class Queue:
                 break
             self._waiting.popleft()
             self._leave(member)
-            # Whose time was up, or whose client has gone, costs no run.
+            # A request that has expired, or whose client has left, is not run.
             if not member.answer.done():
                 batch.append(member)
                 rows += member.rows
@@ -208,14 +203,14 @@ class Queue:
             if len(batch) == 1:
                 _fail(batch, error)
                 return
-            # Whose input it was cannot be told from the batch: each has a run of its own.
+            # The batch does not show whose input failed, so each request is run alone.
             for member in batch:
                 if not member.answer.done():
                     await self._work([member])
         except asyncio.CancelledError:
             _fail(batch, VariantUnavailable("the run was cancelled: the server is stopping"))
             raise
-        except Exception as error:  # everyone in the batch hears of it; the queue goes on
+        except Exception as error:  # all requests of the batch get the error; the queue goes on
             _fail(batch, error)
 
     async def _run(self, batch: list[_Waiting]) -> None:
@@ -241,7 +236,7 @@ class Queue:
 
 
 def _too_late() -> DeadlineExceeded:
-    return DeadlineExceeded("the time was up before the answer was there; allow more, or send fewer rows")
+    return DeadlineExceeded("the deadline passed before the answer was ready; allow more, or send fewer rows")
 
 
 def _expire(answer: "asyncio.Future[Outputs]") -> None:

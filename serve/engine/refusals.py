@@ -1,7 +1,7 @@
-"""Refusals: whether a run failed because of what its input is, and how that is said.
+"""Find out whether a run failed because of its input, and explain the fault.
 
-A graph may take less than its signature says: indices of a table, no more positions than it was made with, an
-image no smaller than its kernels. That is the client's mistake, unless the baseline takes the same input."""
+A graph may accept less than its signature says: the indices of a table, a limited number of positions, images
+at least as large as its kernels. Such an input is the client's mistake, unless the baseline accepts it."""
 
 import re
 from collections.abc import Mapping
@@ -14,9 +14,9 @@ from serve.base.errors import ModelFailed, RefusedInput
 from serve.base.tensor import Arrays
 from serve.engine.session import Session, zeros
 
-# How onnxruntime says that an index is beyond its table.
+# onnxruntime's message for an index outside its table.
 _INDEX = re.compile(r"idx=(-?\d+) must be within the inclusive range \[(-?\d+),(-?\d+)\]")
-# Then it is the machine that has too little, whatever was asked.
+# onnxruntime's message if memory is missing, which is never the fault of the input.
 NO_MEMORY = "Failed to allocate memory"
 _STATUS = re.compile(
     r"Non-zero status code returned while running (\w+) node.*?Status Message: (.*)", re.DOTALL
@@ -25,8 +25,8 @@ _SOURCE = re.compile(r"^/\S+:\d+ .*?(?:false\. |\] )", re.DOTALL)
 
 
 def run_checked(session: Session, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
-    """The session's outputs. Raises RefusedInput for what it does not take, which names the input, what came
-    and what is taken; ModelFailed; InvalidRequest."""
+    """Run the session. Raises RefusedInput, which names the input, the value and the accepted values, if the
+    graph does not accept the input; ModelFailed; InvalidRequest."""
     check_ranges(arrays, session.ranges)
     _check_lengths(session, arrays)
     try:
@@ -39,7 +39,7 @@ def run_checked(session: Session, arrays: Arrays) -> dict[str, NDArray[np.generi
 
 
 def check_ranges(arrays: Arrays, ranges: Mapping[str, tuple[int, int]]) -> None:
-    """Raise RefusedInput for the first value that is out of its input's range."""
+    """Raise RefusedInput for the first value outside the range of its input."""
     for name, (low, high) in ranges.items():
         array: NDArray[Any] = arrays[name]
         if array.size and not low <= array.min() <= array.max() <= high:
@@ -52,14 +52,14 @@ def _check_lengths(session: Session, arrays: Arrays) -> None:
         for dim, length in zip(spec.shape, arrays[spec.name].shape, strict=False):
             if isinstance(dim, str) and length > (most := session.longest.get(dim, length)):
                 raise RefusedInput(
-                    f"input {spec.name!r} has {length} {dim}, expected at most {most}: the model takes no "
+                    f"input {spec.name!r} has {length} {dim}, expected at most {most}: the model accepts no "
                     "more; send a shorter one"
                 )
 
 
 def _explain(session: Session, arrays: Arrays, error: ModelFailed) -> RefusedInput | None:
-    """The fault of the input, where zeros run that have its shape, or else another one; None: it is the
-    model's."""
+    """The fault of the input, if the graph runs with zeros of the same or another shape; None if the model is
+    at fault."""
     message = str(error)
     if NO_MEMORY in message:
         return None
@@ -68,8 +68,8 @@ def _explain(session: Session, arrays: Arrays, error: ModelFailed) -> RefusedInp
     plain = {spec.name: zeros(spec, arrays[spec.name].shape) for spec in session.signature.inputs}
     if _runs(session, plain):
         return RefusedInput(
-            f"{session.name} does not take {_tell_values(session, arrays, plain)}: {_reason(message)}; "
-            "send values as in the rows that the model was made with"
+            f"{session.name} does not accept {_tell_values(session, arrays, plain)}: {_reason(message)}; "
+            "send values like those in the model's training data"
         )
     example = session.example()
     if _runs(session, example):
@@ -78,13 +78,13 @@ def _explain(session: Session, arrays: Arrays, error: ModelFailed) -> RefusedInp
             for inputs in (arrays, example)
         )
         return RefusedInput(
-            f"{session.name} does not take inputs of the shape {came}: {_reason(message)}; it takes {taken}"
+            f"{session.name} does not accept inputs of shape {came}: {_reason(message)}; it accepts {taken}"
         )
     return None
 
 
 def _find_index(arrays: Arrays, message: str) -> RefusedInput | None:
-    """The input that has the index of which onnxruntime says that it is beyond its table."""
+    """The input with the index that onnxruntime reports as outside its table."""
     said = _INDEX.search(message)
     if said is None:
         return None
@@ -96,7 +96,7 @@ def _find_index(arrays: Arrays, message: str) -> RefusedInput | None:
 
 
 def _tell_values(session: Session, arrays: Arrays, plain: Arrays) -> str:
-    """The values of the inputs that keep the graph from running: those without which it runs."""
+    """The values of the inputs that make the graph fail: it runs when they are replaced by zeros."""
     names = [name for name in arrays if _runs(session, {**arrays, name: plain[name]})]
     return ", ".join(f"{_span(arrays[name])} in input {name!r}" for name in names or arrays)
 
@@ -117,12 +117,12 @@ def _runs(session: Session, arrays: Arrays) -> bool:
 
 def _out_of_range(name: str, value: int, low: int, high: int) -> str:
     return (
-        f"input {name!r} has the value {value}, expected {low} to {high}: "
-        "the model's table has no other entries"
+        f"input {name!r} has the value {value}, expected {low} to {high}: the model's table has no other "
+        "entries"
     )
 
 
 def _reason(message: str) -> str:
-    """onnxruntime's own words, without the place in its source."""
+    """onnxruntime's message without the location in its source."""
     said = _STATUS.search(message)
     return message if said is None else f"{said[1]}: {_SOURCE.sub('', said[2]).strip()}"

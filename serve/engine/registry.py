@@ -1,4 +1,4 @@
-"""Registry: the models behind one gateway, kept as the newest catalog says."""
+"""The models of one gateway, kept equal to the newest catalog."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -24,32 +24,33 @@ from serve.engine.shapes import Shape
 from serve.engine.text_input import TextInput, open_text
 from serve.engine.variant import ServedVariant
 
-# Makes the place where one version of a variant runs, ready to run. Raises CounterweightError.
+# Creates the placement of one version of a variant, ready to run. Raises CounterweightError.
 Place = Callable[[LoadedVariant], Awaitable[Placement]]
 
 
 class Registry:
-    """The models of one gateway. A change never takes a variant away before its successor is ready."""
+    """The models of one gateway. A variant is removed only after its successor is ready."""
 
     def __init__(self, place: Place, settings: Settings, journal: Journal | None = None) -> None:
-        """`journal` keeps what rollouts count here, if this process is killed."""
-        # Live: what is looked up here is what is served now.
+        """`journal` keeps the counts of rollouts if this process is killed."""
+        # A live view of the served models.
         self.models: dict[str, ServedModel] = {}
-        # Of the catalog that is served; 0: none yet.
+        # The revision of the catalog that is served; 0: none yet.
         self.revision = 0
-        # What the other gateways have counted.
+        # The counts of the other gateways.
         self.others: Loads = {}
-        # Whether anybody looks at what is counted here.
+        # Whether a keeper judges the counts of this gateway.
         self.judging = KeeperSilence()
         self._place = place
         self._settings = settings
         self._journal = journal
         self._versions: dict[str, LoadedModel] = {}
-        # The newest that was heard of; what it loads may take a while.
+        # The newest catalog that was received; loading it may take a while.
         self._newest = Catalog()
 
     def route(self, catalog: Catalog) -> None:
-        """Let requests go where the catalog says, at once; the baseline answers for what is not here yet."""
+        """Apply the routes of a catalog at once. The baseline answers for variants that are not loaded here
+        yet."""
         self._newest = catalog
         for name, model in self.models.items():
             newest = catalog.models.get(name)
@@ -57,8 +58,9 @@ class Registry:
                 model.route(newest.routes, newest.watch)
 
     async def apply(self, catalog: Catalog) -> dict[str, str]:
-        """Serve what the catalog says, and return once what it no longer says has been answered to the end:
-        by `model/variant`, why one of them could not be had here. An older version goes on in its place."""
+        """Load the variants of a catalog, and return when the variants that it lacks have finished their
+        requests. Returns `model/variant` -> the reason why it could not be loaded; an older version then
+        stays."""
         if catalog.revision > self._newest.revision:
             self.route(catalog)
         failures: dict[str, str] = {}
@@ -77,7 +79,7 @@ class Registry:
         return failures
 
     def loads(self) -> Loads:
-        """What every variant has to do now and has done, in this gateway."""
+        """The present load and the tally of every variant in this gateway."""
         return {
             (model.name, name): VariantLoad(
                 tally=variant.queue.tally,
@@ -89,12 +91,12 @@ class Registry:
         }
 
     def sheets(self) -> dict[str, Sheet]:
-        """By model, what the rollouts that watch are to be told of this gateway."""
+        """The counts to report for the rollouts, by model."""
         sheets = {name: model.sheet() for name, model in self.models.items()}
         return {name: sheet for name, sheet in sheets.items() if sheet is not None}
 
     def shapes(self) -> dict[str, tuple[Shape, ...]]:
-        """By model, the shapes that runs of its baseline have had lately."""
+        """The shapes of recent runs of each model's baseline, by model."""
         return {
             name: baseline.queue.shapes.known
             for name, model in self.models.items()
@@ -102,39 +104,39 @@ class Registry:
         }
 
     def trips(self) -> dict[str, Trip]:
-        """By model, that its rollout's candidate fails totally and gets nothing here any more."""
+        """The open breakers, by model."""
         trips = {name: model.protect() for name, model in self.models.items()}
         return {name: trip for name, trip in trips.items() if trip is not None}
 
     @property
     def rollouts(self) -> list[str]:
-        """Those that run, as far as is known here."""
+        """The rollouts that are running, as far as this gateway knows."""
         return [model.census.watch.rollout for model in self.models.values() if model.census is not None]
 
     def stop(self, trip: Trip) -> None:
-        """Give all requests of a rollout that was aborted to its baseline."""
+        """Send all requests of an aborted rollout to its baseline."""
         for model in self.models.values():
             model.stop(trip)
 
     def acknowledge(self, written: Mapping[str, int]) -> None:
-        """By model, the number of the last sheet that is written down."""
+        """`written` has the number of the last stored sheet by model."""
         for name, number in written.items():
             if name in self.models and (census := self.models[name].census) is not None:
                 census.acknowledge(number)
 
     def counted(self) -> Loads:
-        """The same, in all gateways."""
+        """The loads of all gateways together."""
         return add_loads([self.loads(), self.others])
 
     async def _update(self, loaded: LoadedModel, failures: dict[str, str]) -> list[ServedVariant]:
-        """Serve one model as it is loaded; the variants that are to be retired. Raises CounterweightError
-        when it has no baseline here."""
+        """Load one model. Returns the variants to retire. Raises CounterweightError if its baseline cannot be
+        loaded."""
         before = self._versions.get(loaded.name)
         if before == loaded:
             return []
         old = self.models.get(loaded.name)
         if old is not None and before is not None and _runs_alike(before, loaded):
-            # Who answers has changed, and nobody that could: nothing to be read, nothing to wait for.
+            # Only the routes have changed, so nothing has to be loaded.
             self._route(old, loaded)
             old.unserved = loaded.unserved
             self._versions[loaded.name] = loaded
@@ -168,12 +170,12 @@ class Registry:
         if len(failures) == failed:
             self._versions[loaded.name] = loaded
         else:
-            # What failed is tried again with the next catalog.
+            # Failed variants are tried again with the next catalog.
             self._versions.pop(loaded.name, None)
         return gone
 
     def _route(self, model: ServedModel, loaded: LoadedModel) -> None:
-        """The newest routes, which may have come while this was loaded."""
+        """Apply the newest routes, which may be newer than `loaded`."""
         newest = self._newest.models.get(loaded.name, loaded)
         now = newest if newest.routes.baseline in model.served else loaded
         model.route(now.routes, now.watch)
@@ -203,17 +205,17 @@ class Registry:
 
 
 def _missing(loaded: LoadedModel, served: Collection[str], failures: Mapping[str, str]) -> dict[str, str]:
-    """Why variants that are loaded cannot be had here."""
+    """The reasons why loaded variants are not available here."""
     return {name: failures[f"{loaded.name}/{name}"] for name in loaded.variants if name not in served}
 
 
 def _runs_alike(before: LoadedModel, after: LoadedModel) -> bool:
-    """Whether the two differ in nothing but who gets the traffic, who watches and what is said of others."""
+    """Whether the two have the same variants, and differ only in routes, rollout and reasons."""
     alike = {name: getattr(before, name) for name in ("routes", "watch", "rejected", "absent")}
     return before == after.model_copy(update=alike)
 
 
 def _same_form(model: ServedModel, signature: Signature, text: TextInput | None) -> bool:
-    """Whether requests to the model are still requests to what it is to become: signature and tokenizer."""
+    """Whether requests for the model are also valid for its new version: same signature and tokenizer."""
     before, after = (None if each is None else each.digest for each in (model.text, text))
     return model.signature == signature and before == after

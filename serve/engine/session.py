@@ -1,4 +1,4 @@
-"""Session: one graph loaded into ONNX Runtime."""
+"""A graph loaded into ONNX Runtime."""
 
 import ctypes
 import logging
@@ -16,11 +16,11 @@ from serve.bundles.bundle import MODEL, read_bundle, read_file
 from serve.engine.batch import split_rows, stack_rows
 from serve.engine.shapes import Shape, read_shapes, shapes_path
 
-# Of onnx.TensorProto.
+# The code of BFLOAT16 in onnx.TensorProto.
 _BFLOAT16 = 16
-# Rows, and the length of every other dimension that may vary and has no known size: one request, a batch.
+# (rows, length of each other free dimension without a known size): a single request, a batch.
 _WARM_UPS = ((1, 16), (8, 32))
-# Opening a bundle may take so much longer for shapes that its model's runs have had, the largest first.
+# The most time for warming up with shapes of earlier runs, the largest first.
 _WARM_S = 10.0
 _log = logging.getLogger("counterweight.session")
 
@@ -28,7 +28,7 @@ _log = logging.getLogger("counterweight.session")
 class Session:
     """One graph, loaded and warmed up. Runs arrays, one call at a time."""
 
-    def __init__(  # noqa: PLR0913 - a graph, and how it is run
+    def __init__(  # noqa: PLR0913 - the graph and its run options
         self,
         graph: bytes,
         signature: Signature,
@@ -40,24 +40,25 @@ class Session:
         ranges: Mapping[str, tuple[int, int]] | None = None,
         longest: Mapping[str, int] | None = None,
     ) -> None:
-        """Load `graph`; messages call it `name`. With `alone` each row has a run of its own, unpadded;
-        `sizes` are such of its free dimensions that it takes; `ranges` and `longest` are not looked at here.
-        Raises InvalidBundle when `signature` is not its own, and ModelFailed when it does not run."""
+        """Load `graph`; messages call it `name`. With `alone`, each row is run by itself, a text without its
+        padding. `sizes` has sizes of free dimensions that the graph accepts; `ranges` and `longest` are only
+        stored. Raises InvalidBundle if `signature` is not the graph's, and ModelFailed if the graph does not
+        run."""
         self.signature = signature
         self.name = name
         self.alone = alone
         self.sizes = dict(sizes or {})
         self.ranges = dict(ranges or {})
         self.longest = dict(longest or {})
-        # The real shapes that it has run before any request, or is about to.
+        # The shapes of earlier runs that have been run for warm-up, or will be.
         self.warmed: set[Shape] = set()
         self._shapes: Path | None = None
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Idle threads that spin would take the shared cores from the other variants.
+        # Spinning idle threads would take the shared cores from the other variants.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # What goes wrong is raised; a line of onnxruntime's own for each would say it twice.
+        # Errors are raised, so onnxruntime's own log lines would repeat them.
         options.log_severity_level = 4
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
@@ -71,9 +72,9 @@ class Session:
         self._warm_up()
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
-        """The model's outputs by name, BYTES as objects of bytes, BF16 as uint16, both ways.
+        """The model's outputs by name. In inputs and outputs, BYTES are objects of bytes and BF16 is uint16.
 
-        Raises InvalidRequest for BYTES that are no UTF-8, ModelFailed when the graph itself fails."""
+        Raises InvalidRequest for BYTES that are not UTF-8, and ModelFailed if the graph fails."""
         if not self.alone:
             return self._run(arrays)
         return stack_rows(
@@ -94,24 +95,23 @@ class Session:
         return outputs
 
     def warm_from(self, shapes: Path) -> None:
-        """Run the shapes in this file, which its model's runs have had, as far as there is time for it; later
-        ones are cold until they are taken."""
+        """Warm up with the shapes in this file, which earlier runs of the model had, for a limited time.
+        Later shapes stay cold until `take_cold` returns them."""
         self._shapes = shapes
         until = time.monotonic() + _WARM_S
         while time.monotonic() < until and (left := self.take_cold(1)):
             self.warm(left[0])
 
     def take_cold(self, most: int | None = None) -> list[Shape]:
-        """The shapes that its model's runs have had and that nobody has taken to warm it with; the largest
-        first, and no more than `most`."""
+        """The shapes of the model's runs that have not been used for warm-up; the largest first, at most
+        `most`. Marks them as used."""
         found = () if self._shapes is None else read_shapes(self._shapes)
         cold = [shape for shape in found if shape not in self.warmed and self._takes(shape)][:most]
         self.warmed.update(cold)
         return cold
 
     def warm(self, shape: Shape) -> None:
-        """Run zeros of this shape, so that no request pays for its first run; a graph that does not take them
-        is logged."""
+        """Run zeros of this shape, so that no request pays for a first run. Logs a failure."""
         try:
             pairs = zip(self.signature.inputs, shape, strict=True)
             self.run({spec.name: zeros(spec, list(dims)) for spec, dims in pairs})
@@ -119,8 +119,8 @@ class Session:
             _log.warning("%s is not warm for %s: %s", self.name, shape, error)
 
     def _run_bfloat16(self, feed: dict[str, NDArray[np.generic]]) -> list[NDArray[np.generic]]:
-        """The same by onnxruntime's own values: numpy has no bfloat16, so its bits come and go as uint16."""
-        # The values point into these arrays and take them for contiguous.
+        """Run through onnxruntime's own values: numpy has no bfloat16, so its bits are passed as uint16."""
+        # The values point into these arrays, which must be contiguous.
         arrays = {name: np.asarray(array, order="C") for name, array in feed.items()}
         values = {
             name: onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(array, _BFLOAT16)
@@ -146,7 +146,7 @@ class Session:
             )
 
     def _warm_up(self) -> None:
-        # The first runs allocate; nobody's request should pay for that.
+        # The first runs allocate memory; no request should pay for that.
         guessed = self._free - self.sizes.keys() - {self._batch}
         for rows, length in _WARM_UPS:
             try:
@@ -154,12 +154,12 @@ class Session:
             except ModelFailed as error:
                 if not guessed:
                     raise
-                # Nobody has said that it takes this size of them.
+                # The sizes were guessed, so the graph may not accept them.
                 _log.warning("%s is not warm: %s", self.name, error)
                 return
 
     def example(self, rows: int = 1, length: int = _WARM_UPS[0][1]) -> dict[str, NDArray[np.generic]]:
-        """Zeros that the graph takes: so many rows, and free dimensions as its bundle says, or this long."""
+        """Zeros that the graph accepts: `rows` rows; other free dimensions as in its bundle, or `length`."""
         sizes = dict.fromkeys(self._free, length) | self.sizes
         if self._batch is not None:
             sizes[self._batch] = rows
@@ -170,16 +170,16 @@ class Session:
 
     @property
     def _batch(self) -> str | None:
-        """The dimension of the rows; None: they are not batched."""
+        """The dimension of the rows; None if they are not batched."""
         return str(self.signature.inputs[0].shape[0]) if self.signature.batches else None
 
     @property
     def _free(self) -> set[str]:
-        """The dimensions of inputs that may vary."""
+        """The input dimensions that may vary."""
         return {dim for spec in self.signature.inputs for dim in spec.shape if isinstance(dim, str)}
 
     def _takes(self, shape: Shape) -> bool:
-        """Whether it is one of these inputs, and not of those of a version before."""
+        """Whether this shape fits the present inputs, not those of an older version."""
         inputs = self.signature.inputs
         return len(shape) == len(inputs) and all(
             len(dims) == len(spec.shape)
@@ -191,7 +191,7 @@ class Session:
 
 
 def open_session(folder: Path, *, threads: int = 1) -> Session:
-    """The bundle in `folder`, verified and loaded. Raises InvalidBundle when it is not what it says it is."""
+    """Verify and load the bundle in `folder`. Raises InvalidBundle if it differs from its manifest."""
     bundle = read_bundle(folder)
     graph = read_file(folder, bundle, MODEL)
     name, alone = f"{bundle.model}/{bundle.variant}", bundle.rows == "alone"
@@ -214,13 +214,13 @@ def _names_of(datatype: str, specs: tuple[TensorSpec, ...]) -> tuple[str, ...]:
 
 
 def zeros(spec: TensorSpec, shape: Sequence[int]) -> NDArray[np.generic]:
-    """An input of this shape that means nothing; strings are the number 0."""
-    # A string that a graph may well read as a number.
+    """A dummy input of this shape; strings are "0"."""
+    # A string that a graph may parse as a number.
     return np.full(shape, b"0", object) if spec.datatype == "BYTES" else np.zeros(shape, spec.dtype)
 
 
 def _to_strings(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
-    # onnxruntime takes str; of bytes it would make "b'...'". Rows of an export are str already.
+    # onnxruntime takes str and would turn bytes into "b'...'". Rows of an export are str already.
     elements = array.ravel().tolist()
     try:
         strings = np.fromiter(
@@ -230,7 +230,7 @@ def _to_strings(name: str, array: NDArray[np.generic]) -> NDArray[np.generic]:
         )
     except UnicodeDecodeError as error:
         raise InvalidRequest(
-            f"input {name!r} has an element that is no UTF-8: {error.object!r:.40}; encode it as UTF-8"
+            f"input {name!r} has an element that is not UTF-8: {error.object!r:.40}; encode it as UTF-8"
         ) from None
     return strings.reshape(array.shape)
 
@@ -243,6 +243,6 @@ def _to_bytes(array: NDArray[np.generic]) -> NDArray[np.generic]:
 
 def _bits_of(value: onnxruntime.OrtValue) -> NDArray[np.generic]:
     shape = value.shape()
-    # onnxruntime has no other way out for bfloat16. A copy, because its memory goes with `value`.
+    # onnxruntime has no other way to return bfloat16. Copied, because the memory belongs to `value`.
     size = int(np.prod(shape)) * np.dtype(np.uint16).itemsize
     return np.frombuffer(ctypes.string_at(value.data_ptr(), size), np.uint16).reshape(shape)

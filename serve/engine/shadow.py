@@ -1,7 +1,7 @@
-"""Shadow: copies of requests for a variant that answers nobody, and how its answers compare.
+"""Send copies of requests to a shadow variant and compare its answers.
 
-A copy is offered when the baseline's answer is on its way. It waits in a queue of its own that is short and
-drops what does not fit; nothing that happens to it can reach a request."""
+A copy is offered after the baseline's answer is on its way. It waits in a separate short queue and is dropped
+if it does not fit. A failure of a copy cannot affect a request."""
 
 import asyncio
 import logging
@@ -25,11 +25,11 @@ from serve.engine.shadow_copy import Copy, match_classes
 from serve.engine.variant import ServedVariant
 
 _log = logging.getLogger("counterweight.shadow")
-# Nobody waits for a copy: more of them in a run cost less.
+# Nobody waits for copies, so collecting more of them per run saves CPU time.
 _LINGER_S = 0.05
-# While so many batches of live requests wait, copies stand back.
+# Copies are dropped while this many batches of live requests are waiting.
 _BACKLOG = 2
-# Pairs of a batch that are shown.
+# The number of differing pairs per batch that are kept as examples.
 _SHOWN = 3
 
 
@@ -38,11 +38,11 @@ class Shadow:
 
     def __init__(self, variant: ServedVariant, task: Task, settings: Settings) -> None:
         self.variant = variant
-        # Of the requests that are offered, 0 to 1.
+        # The share of the offered requests that are copied, 0 to 1.
         self.share = 1.0
-        # Where it counts; None: no rollout looks at this shadow.
+        # Where the copies count; None: no rollout uses this shadow.
         self.census: Census | None = None
-        # Of the outputs, by their names, as far as they are known.
+        # Output name -> its meaning, if known.
         self.meanings: Mapping[str, Meaning] = {}
         # Their names; empty: they have none.
         self.classes: Sequence[str] = ()
@@ -55,12 +55,13 @@ class Shadow:
         self._working = asyncio.create_task(self._work())
 
     def offer(self, copy: Copy, backlog_rows: int) -> None:
-        """Take a copy, or drop it; `backlog_rows` of live requests wait for a run."""
-        if self.share < 1 and random.random() >= self.share:  # noqa: S311 - a fair draw, not a secret
+        """Accept or drop a copy; `backlog_rows` is the number of rows of live requests that wait for a
+        run."""
+        if self.share < 1 and random.random() >= self.share:  # noqa: S311 - sampling, not a secret
             return
         most = self._settings.max_shadow_rows
         free = most - self._rows
-        # What could never fit is compared in part, as long as that is worth a run.
+        # A request that is larger than the queue is compared in part, if enough of it fits.
         taken = copy.rows if copy.rows <= most or free < most / 4 else free
         if not self.variant.up:
             self._drop(copy.rows, Drop.DOWN)
@@ -74,7 +75,7 @@ class Shadow:
             self._filled.set()
 
     def close(self) -> None:
-        """Drop what waits."""
+        """Drop the waiting copies."""
         self._working.cancel()
 
     async def _work(self) -> None:
@@ -84,7 +85,7 @@ class Shadow:
             while batch := self._take():
                 try:
                     await self._run(batch)
-                except Exception:  # a shadow must never end because of one copy
+                except Exception:  # the shadow must survive any fault of one copy
                     _log.exception("a copy for %s was lost", self.variant.name)
                     self._drop(sum(copy.rows for copy in batch), Drop.FAULT)
             self._filled.clear()
@@ -112,9 +113,9 @@ class Shadow:
             shares = self._joining.split(requests, outputs)
             require_whole(batch, shares)
         except ONE_REQUESTS as error:
-            # The baseline has answered, so it is no fault of the input.
+            # The baseline has answered, so the input is valid.
             if len(batch) > 1:
-                # Whose input it was cannot be told from the batch.
+                # The batch does not show whose input failed.
                 for copy in batch:
                     await self._run([copy])
                 return
@@ -128,7 +129,7 @@ class Shadow:
     def _groups(
         self, batch: Sequence[Copy], shares: Sequence[Outputs]
     ) -> Sequence[tuple[Sequence[Copy], Sequence[Outputs]]]:
-        """What can be compared at once: everything, unless outputs have lengths of their own."""
+        """The parts that can be compared at once: everything, unless the outputs have different lengths."""
         if self._joining.pads:
             return [([copy], [share]) for copy, share in zip(batch, shares, strict=True)]
         return [(batch, shares)]
@@ -167,10 +168,10 @@ class Shadow:
         return pair(batch, answers, self._joining.signature, self._task, self.meanings)
 
     def _fail(self, batch: Sequence[Copy], error: CounterweightError) -> None:
-        """The baseline could answer these, and the shadow could not."""
+        """Count these copies as failed by the shadow and answered by the baseline."""
         words = f"{type(error).__name__}: {error}"[:200]
         for copy in batch:
-            # As many pairs as if it had answered.
+            # The same number of pairs as if the shadow had answered.
             pairs = int(worst(list(self._pair([copy], [copy.outputs])[2].values())).pairs.sum())
             square = pairs**2
             clusters = Clusters(
@@ -205,10 +206,10 @@ class Shadow:
 
 
 class Shadows:
-    """All shadows of one model, by their variants."""
+    """All shadows of one model, by variant."""
 
     def __init__(self, task: Task, settings: Settings) -> None:
-        # Of the outputs, as the export of the baseline that is served now has read them.
+        # Output name -> its meaning, from the bundle of the present baseline.
         self.meanings: Mapping[str, Meaning] = {}
         # The names of its classes.
         self.classes: Sequence[str] = ()
@@ -222,7 +223,7 @@ class Shadows:
     def cast(
         self, shares: Mapping[str, float], served: Mapping[str, ServedVariant], census: Census | None
     ) -> None:
-        """From now on these variants get these shares of what is offered, those that are served."""
+        """Set the variants that get copies, with their shares; variants that are not served are skipped."""
         for name, shadow in list(self._shadows.items()):
             if name not in shares or served.get(name) is not shadow.variant:
                 self._shadows.pop(name).close()
@@ -238,6 +239,6 @@ class Shadows:
             self._shadows[name].census = census if watched else None
 
     def offer(self, copy: Copy, backlog_rows: int) -> None:
-        """Let each take a copy, or drop it."""
+        """Offer a copy to every shadow."""
         for shadow in self._shadows.values():
             shadow.offer(copy, backlog_rows)

@@ -1,4 +1,4 @@
-"""Copy: one request as a shadow gets it."""
+"""A copy of a request for a shadow."""
 
 import random
 from dataclasses import dataclass, replace
@@ -11,7 +11,7 @@ from serve.engine.top_class import sound_class
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """One request, and what the baseline answered to it."""
+    """One request with the baseline's answer."""
 
     arrays: Arrays
     outputs: Outputs
@@ -20,7 +20,7 @@ class Copy:
     slice: str | None
 
     def part(self, rows: int) -> "Copy":
-        """So many of its rows, drawn at random, in their order; of a model that takes rows."""
+        """A random sample of its rows, in their order, for a model whose inputs have rows."""
         drawn = sorted(random.sample(range(self.rows), rows))
         arrays = {name: array[drawn] for name, array in self.arrays.items()}
         outputs = {name: array[drawn] for name, array in self.outputs.items()}
@@ -28,7 +28,7 @@ class Copy:
 
 
 def match_classes(copies: Copies, copy: Copy, answer: Outputs) -> None:
-    """Add to `copies` the classes on top of both answers, where each says one: a label may come for them."""
+    """Add the top classes of both answers to `copies`, if both have one, for labels that may come later."""
     baseline, candidate = sound_class(copy.outputs), sound_class(answer)
     if copy.request_id and baseline is not None and candidate is not None:
         copies.matched[copy.request_id] = baseline[0], candidate[0]

@@ -1,8 +1,7 @@
-"""Shapes: those that a model's runs have had lately, so that whoever runs it next is warm before any request.
+"""The input shapes of a model's recent runs, which other sessions use to warm up.
 
-The first run of a shape allocates. Gateways see the shapes, the keeper puts them into a file beside the
-copies of bundles, and every session of one of these runs them: before it is ready, and soon after there are
-more."""
+The first run of a shape allocates memory. Gateways record shapes, the keeper writes them to a file beside the
+copies of bundles, and every session of the model runs them, before it is ready and when shapes are added."""
 
 import json
 import math
@@ -17,21 +16,21 @@ _MOST_SEEN = 1024
 
 
 class Shapes:
-    """Of each kind the largest that came. Two are of a kind when no dimension of one is more than twice the
-    other's: their numbers less 1 have as many binary digits."""
+    """Keeps the largest shape of each kind. Two shapes are of one kind if all dimensions, less 1, have the
+    same number of binary digits; then no dimension of one is more than twice the other's."""
 
     def __init__(self) -> None:
-        # Kind -> its largest shape; the last that changed is last.
+        # Kind -> its largest shape, in the order of the last change.
         self._kinds: dict[Shape, Shape] = {}
         self._seen: set[Shape] = set()
 
     @property
     def known(self) -> tuple[Shape, ...]:
-        """The largest first."""
+        """The shapes, the largest first."""
         return tuple(sorted(self._kinds.values(), key=_size_of, reverse=True))
 
     def see(self, shape: Shape) -> bool:
-        """A shape came; whether there is more to know now."""
+        """Record a shape. Returns whether a kept shape has changed."""
         if shape in self._seen:
             return False
         if len(self._seen) >= _MOST_SEEN:
@@ -45,23 +44,23 @@ class Shapes:
         self._kinds[kind] = shape
         if len(self._kinds) > _MOST_KINDS:
             del self._kinds[next(iter(self._kinds))]
-            # So that it is new when it comes again.
+            # So that a removed shape counts as new when it returns.
             self._seen.clear()
         return True
 
 
 def shapes_path(bundle: Path, model: str) -> Path:
-    """The file for the bundle in this folder."""
+    """The path of the shapes file for the bundle in this folder."""
     return bundle.parent / f"{model}.shapes.json"
 
 
 def write_shapes(path: Path, shapes: Shapes) -> None:
-    """Put them into the file, whole or not at all. Raises OSError."""
+    """Write the shapes to the file, completely or not at all. Raises OSError."""
     write_whole(path, json.dumps(shapes.known))
 
 
 def read_shapes(path: Path) -> tuple[Shape, ...]:
-    """Those in the file, the largest first; there may be none."""
+    """The shapes in the file, the largest first; empty if there is no file."""
     try:
         return tuple(tuple(map(tuple, shape)) for shape in json.loads(path.read_text()))
     except FileNotFoundError:

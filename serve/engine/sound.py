@@ -1,10 +1,9 @@
-"""Sound: whether a variant's answer is one that a user can be given.
+"""Check whether a variant's answer is valid and can be sent to a user.
 
-NaN and infinity are the failure of a variant that the baseline can step in for, whatever the encoding could
-carry; so is another type, shape or number of rows than the model's signature says. The baseline is the
-yardstick: where its own answer has the same fault, the model is like that, or the input is, and the variant's
-answer stands. The baseline's own answer, and that of a variant that was asked for by
-name, fail only where the wire cannot carry them, which is JSON."""
+NaN, infinity, and outputs whose type, shape or number of rows does not match the signature are failures of a
+variant, and the baseline answers instead, whatever the encoding could represent. If the baseline's own answer
+has the same fault, the model or the input is the cause, and the variant's answer stands. An answer of the
+baseline, or of a pinned variant, fails only if the protocol cannot represent it, which happens in JSON."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -17,12 +16,12 @@ from serve.engine.queue import Ran
 from serve.engine.request import RequestedOutput
 
 T = TypeVar("T")
-# Makes a wire's whole answer of a model's. What it raises is the failure of the variant that answered.
+# Encodes a model's whole answer. An error in it counts as a failure of the variant.
 Encode = Callable[[Answer], T]
 
 
 def lost_outputs(signature: Signature, asked: Iterable[RequestedOutput], outputs: Outputs) -> list[str]:
-    """Those of the outputs asked for that have NaN or infinity in them."""
+    """The requested outputs that contain NaN or infinity."""
     specs = signature.output_by_name
     return [
         wanted.name
@@ -32,8 +31,7 @@ def lost_outputs(signature: Signature, asked: Iterable[RequestedOutput], outputs
 
 
 def misfits(signature: Signature, asked: Iterable[RequestedOutput], ran: Ran) -> list[str]:
-    """Those of the outputs asked for that are missing, or not what the signature and the rows of the request
-    make them."""
+    """The requested outputs that are missing, or do not match the signature and the number of rows."""
     specs, outputs = signature.output_by_name, ran.outputs
     strange = []
     for wanted in asked:
@@ -45,14 +43,14 @@ def misfits(signature: Signature, asked: Iterable[RequestedOutput], ran: Ran) ->
 
 
 def faults_of(signature: Signature, asked: Iterable[RequestedOutput], ran: Ran) -> tuple[bool, bool]:
-    """Whether the answer is not what the signature says, and whether it has NaN or infinity in it."""
+    """Whether the answer violates the signature, and whether it contains NaN or infinity."""
     return bool(misfits(signature, asked, ran)), bool(lost_outputs(signature, asked, ran.outputs))
 
 
 def encode_sound(
     signature: Signature, asked: Iterable[RequestedOutput], answer: Answer, encode: Encode[T]
 ) -> T:
-    """The encoded answer. Raises ModelFailed for whatever keeps it from being a good one."""
+    """The encoded answer. Raises ModelFailed if the answer is not valid."""
     if strange := misfits(signature, asked, answer.ran):
         raise ModelFailed(f"variant {answer.variant!r} answered {_said(signature, strange, answer.ran)}")
     if lost := lost_outputs(signature, asked, answer.ran.outputs):
@@ -68,7 +66,7 @@ def encode_sound(
 
 
 def _said(signature: Signature, names: Iterable[str], ran: Ran) -> str:
-    """What is wrong with these outputs."""
+    """Describe what is wrong with these outputs."""
     said = []
     for name in names:
         spec, array = signature.output_by_name[name], ran.outputs.get(name)

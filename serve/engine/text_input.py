@@ -1,4 +1,4 @@
-"""TextInput: strings in, for a model with a tokenizer beside its graph."""
+"""Turn strings into token arrays, for a model with a tokenizer beside its graph."""
 
 import asyncio
 import os
@@ -19,17 +19,17 @@ from serve.bundles.figures import Task
 
 TOKENIZER = "tokenizer.json"
 TEXT = "text"
-# One thread for each text: the other cores belong to the models. The library looks at it when it encodes.
+# One thread per text, because the other cores belong to the models. The library reads this when it encodes.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
-# As OpenAI allows: a request for more is work for several.
+# The limit of OpenAI's API.
 _MAX_TEXTS = 2048
-# Twelve times what a token of prose takes. Past that a text costs seconds and gigabytes, and its end would
-# almost never be seen: only where most of it is blank, or words too long for the vocabulary.
+# Twelve times the average of prose. Longer texts would cost seconds and gigabytes, and the model would almost
+# never see their end: only if most of it is blank, or consists of words that the vocabulary lacks.
 _CHARACTERS_PER_TOKEN = 64
-# What takes about 2 ms; for longer, other requests should not wait.
+# This takes about 2 ms. Longer work moves to a thread, so that other requests do not wait.
 _MAX_BYTES_IN_LOOP = 4096
-# What a text costs beside its own bytes, in bytes.
+# The cost of a text in addition to its bytes, in bytes.
 _BYTES_FOR_A_TEXT = 32
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _FLOATS = ("FP16", "FP32", "FP64")
@@ -37,44 +37,45 @@ _FLOATS = ("FP16", "FP32", "FP64")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Encoded:
-    """Texts as the graph takes them."""
+    """Texts as the inputs of the graph."""
 
     arrays: Arrays
-    # Special ones with the rest, padding not.
+    # Including special tokens, without padding.
     tokens: int
-    # Texts that were longer than the model takes, and were cut.
+    # The number of texts that were too long and were truncated.
     truncated_rows: int
 
     @property
     def parameters(self) -> dict[str, int]:
-        """What the answer should tell the client; empty when nothing was cut."""
+        """The parameters for the answer; empty if nothing was truncated."""
         return {"truncated_rows": self.truncated_rows} if self.truncated_rows else {}
 
 
 class TextInput:
-    """The tokenizer of one model, safe to use from several threads. The same text gives the same tokens.
+    """The tokenizer of one model; can be used from several threads. Equal texts give equal tokens.
 
-    A longer text than the model takes is cut to `max_tokens`, as it was when the model was measured, and of
-    any text at most 64 characters for each of these are looked at; `Encoded` says how many were cut."""
+    A text is truncated to `max_tokens`, as when the model was measured, and at most 64 characters per token
+    are read; `Encoded` has the number of truncated texts."""
 
     def __init__(self, content: bytes, signature: Signature, name: str, task: Task) -> None:
-        """From the content of a tokenizer.json, which says how to cut and to pad; messages call it `name`.
+        """Load the content of a tokenizer.json, which must set truncation and padding; messages call it
+        `name`.
 
-        Raises InvalidBundle when it does not, or when the graph takes something that no tokenizer gives."""
+        Raises InvalidBundle if it does not, or if the graph has an input that a tokenizer cannot provide."""
         try:
             self._tokenizer = tokenizers.Tokenizer.from_str(content.decode())
         except Exception as error:  # the Rust library raises plain Exception
-            raise InvalidBundle(f"{name} is no tokenizer: {error}; export the variant again") from None
+            raise InvalidBundle(f"{name} is not a tokenizer: {error}; export the variant again") from None
         cut, padding = self._tokenizer.truncation, self._tokenizer.padding
         if not cut or not padding or {cut["direction"], padding["direction"]} != {"right"}:
             raise InvalidBundle(
-                f"{name} says truncation {cut} and padding {padding}, expected both, on the right; "
+                f"{name} sets truncation {cut} and padding {padding}, expected both, on the right; "
                 "export the variant again"
             )
         _check_inputs(signature, name)
-        # Of what it was made from: one with the same digest gives the same tokens.
+        # The digest of the content: tokenizers with equal digests give equal tokens.
         self.digest = sha256(content)
-        # The graph's rows are padded here, to what one request needs.
+        # Rows are padded in `_join`, only to the longest one of the request.
         self._tokenizer.no_padding()
         self._inputs = signature.inputs
         self._types = "token_type_ids" in signature.input_by_name
@@ -82,22 +83,23 @@ class TextInput:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"text-{name}")
         self.max_tokens: int = cut["max_length"]
         pads = {"input_ids": padding["pad_id"], "token_type_ids": padding["pad_type_id"], "attention_mask": 0}
-        # Input of the graph -> the value that fills it up where rows of other requests are longer.
+        # Input of the graph -> the padding value for rows that are shorter than others of the run.
         self.pads: dict[str, int] = {spec.name: pads[spec.name] for spec in signature.inputs}
-        # What a request with texts looks like: one string for each row.
+        # The signature of a request with texts: one string per row.
         texts = TensorSpec(name=TEXT, datatype="BYTES", shape=signature.inputs[0].shape[:1])
         self.form = Signature(inputs=(texts,), outputs=signature.outputs)
-        # The output that is a text's embedding; None: the model is for another task.
+        # The output with the embedding of a text; None: the model has another task.
         self.embedding = _find_embedding(signature) if task == "embedding" else None
 
     def takes(self, arrays: Arrays) -> bool:
-        """Whether these are the arrays of a request with texts."""
+        """Whether these arrays belong to a request with texts."""
         return TEXT in arrays
 
     def encode(self, texts: NDArray[np.generic]) -> Encoded:
-        """The tokens of `texts`, an array of bytes, padded to the longest of them.
+        """Tokenize `texts`, an array of bytes, and pad to the longest.
 
-        Raises InvalidRequest for over 2048 of them or none, and for what is no UTF-8 or has no tokens."""
+        Raises InvalidRequest for no text or more than 2048, for bytes that are not UTF-8, and for a text
+        without tokens."""
         _check_count(len(texts))
         longest = self.max_tokens * _CHARACTERS_PER_TOKEN
         rows: list[list[int]] = []
@@ -105,7 +107,7 @@ class TextInput:
         truncated = 0
         for row, content in enumerate(texts.tolist()):
             text = _decode(row, content)
-            # One at a time: what the library keeps of a text is hundreds of times its size.
+            # One at a time: the library uses hundreds of times the size of a text as memory.
             encoding = self._tokenizer.encode_batch_fast([text[:longest]])[0]
             ids = encoding.ids
             rows.append(ids)
@@ -116,33 +118,33 @@ class TextInput:
         return self._join(rows, types, truncated)
 
     async def encode_async(self, texts: NDArray[np.generic]) -> Encoded:
-        """The same, on a thread of its own where it would hold up the event loop. Raises InvalidRequest."""
+        """Like `encode`, in a thread if it would block the event loop for long. Raises InvalidRequest."""
         if sum(map(len, texts.tolist())) + _BYTES_FOR_A_TEXT * len(texts) <= _MAX_BYTES_IN_LOOP:
             return self.encode(texts)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.encode, texts)
 
     def accept_tokens(self, rows: Sequence[list[int]]) -> Encoded:
-        """Tokens that the client made itself, special ones included, padded to the longest row.
+        """Take tokens from the client, including special ones, and pad to the longest row.
 
-        Raises InvalidRequest for a row that is empty, too long, or not of this vocabulary."""
+        Raises InvalidRequest for a row that is empty, too long, or has tokens outside the vocabulary."""
         _check_count(len(rows))
         for row, ids in enumerate(rows):
             if len(ids) > self.max_tokens:
                 raise InvalidRequest(
                     f"text {row} has {len(ids)} tokens, expected at most {self.max_tokens}; "
-                    "send fewer, or the text itself, which is cut to fit"
+                    "send fewer, or the text itself, which is truncated"
                 )
             if ids and not 0 <= min(ids) <= max(ids) < self._vocabulary:
                 raise InvalidRequest(
-                    f"text {row} has tokens from {min(ids)} to {max(ids)}, "
-                    f"expected 0 to {self._vocabulary - 1}; use this model's own tokenizer, or send the text"
+                    f"text {row} has tokens from {min(ids)} to {max(ids)}, expected 0 to "
+                    f"{self._vocabulary - 1}; use the tokenizer of this model, or send the text"
                 )
         return self._join(list(rows), [[0] * len(ids) for ids in rows] if self._types else [], 0)
 
     def _join(self, rows: list[list[int]], types: list[list[int]], truncated: int) -> Encoded:
         lengths = [len(ids) for ids in rows]
         if not all(lengths):
-            raise InvalidRequest(f"text {lengths.index(0)} has no tokens; send one that has, or leave it out")
+            raise InvalidRequest(f"text {lengths.index(0)} has no tokens; send another text, or leave it out")
         mask = np.arange(max(lengths)) < np.array(lengths)[:, None]
         arrays: dict[str, NDArray[np.generic]] = {}
         for spec in self._inputs:
@@ -156,7 +158,7 @@ class TextInput:
 
 
 def open_text(folder: Path) -> TextInput | None:
-    """The tokenizer of the bundle in `folder`, verified; None: the bundle has none. Raises InvalidBundle."""
+    """The verified tokenizer of the bundle in `folder`; None if it has none. Raises InvalidBundle."""
     bundle = read_bundle(folder)
     if all(file.path != TOKENIZER for file in bundle.files):
         return None
@@ -170,13 +172,13 @@ def _check_inputs(signature: Signature, name: str) -> None:
         varies = len(spec.shape) == 2 and isinstance(spec.shape[1], str)
         if spec.name not in _INPUTS or spec.datatype not in ("INT32", "INT64") or not varies:
             raise InvalidBundle(
-                f"{name} stands beside a graph with the input {spec.name!r}, {spec.datatype} "
-                f"{spec.wire_shape}; expected INT64 or INT32 [-1, -1], and of these names: "
+                f"{name} belongs to a graph with the input {spec.name!r}, {spec.datatype} "
+                f"{spec.wire_shape}; expected INT64 or INT32 [-1, -1], with one of the names "
                 f"{', '.join(_INPUTS)}; leave the tokenizer out, or export the model with these inputs"
             )
     if "input_ids" not in signature.input_by_name:
         raise InvalidBundle(
-            f"{name} stands beside a graph without the input 'input_ids'; leave the tokenizer out, or export "
+            f"{name} belongs to a graph without the input 'input_ids'; leave the tokenizer out, or export "
             "the model with it"
         )
 
@@ -202,5 +204,5 @@ def _decode(row: int, content: bytes) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequest(
-            f"text {row} is no UTF-8: byte {content[error.start]:#04x} at {error.start}; encode it as UTF-8"
+            f"text {row} is not UTF-8: byte {content[error.start]:#04x} at {error.start}; encode it as UTF-8"
         ) from None

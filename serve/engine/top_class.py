@@ -1,4 +1,4 @@
-"""Top class: what an answer says, where it says one class."""
+"""The class that an answer names, if it names a single class."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,13 +7,13 @@ from serve.engine.batch import Outputs
 
 
 def top_class(outputs: Outputs) -> int | None:
-    """The class with the highest score in the first output that is one row of scores; None: there is none."""
+    """The class with the highest score in the first output with one row of scores; None if there is none."""
     scores = _class_scores(outputs)
     return None if scores is None else int(scores.argmax())
 
 
 def sound_class(outputs: Outputs) -> tuple[int, int] | None:
-    """The same class and how many there are; None, too, where a score is NaN or infinite."""
+    """The top class and the number of classes; also None if a score is NaN or infinite."""
     scores = _class_scores(outputs)
     return None if scores is None or not np.isfinite(scores).all() else (int(scores.argmax()), len(scores))
 

@@ -1,4 +1,4 @@
-"""ServedVariant: one variant being served: its placement, its queue, and whether it can be relied on."""
+"""One served variant: its placement, its queue, and whether its process answers."""
 
 import asyncio
 import logging
@@ -16,11 +16,12 @@ _PROBE_TIMEOUT_S = 2.0
 
 
 class ServedVariant:
-    """One version of one variant. When its host has failed nobody waits for it until a probe is answered."""
+    """One version of one variant. After a failure of its process, requests are refused until a probe
+    succeeds."""
 
     def __init__(self, name: str, version: LoadedVariant, placement: Placement, queue: Queue) -> None:
         self.name = name
-        # Which version of the variant it is.
+        # The version of the variant.
         self.version = version
         self.queue = queue
         self._placement = placement
@@ -29,16 +30,16 @@ class ServedVariant:
         self._down = asyncio.Event()
         self._watching = asyncio.create_task(self._watch())
         self._retired = False
-        # Requests that wait for it to come back.
+        # The number of requests that wait until it is up again.
         self._held = 0
 
     @property
     def up(self) -> bool:
-        """Whether it answered when it was last asked."""
+        """Whether the process answered the last time."""
         return self._up.is_set()
 
     def refuse_if_full(self) -> None:
-        """Raise Overloaded when one request more would wait too long."""
+        """Raise Overloaded if another request would wait too long."""
         self.queue.refuse_if_full()
         if self._held >= self.queue.settings.max_queue_rows:
             raise Overloaded(
@@ -46,8 +47,8 @@ class ServedVariant:
             )
 
     async def infer(self, arrays: Arrays, deadline: float) -> Ran:
-        """The variant's answer. Raises what its queue raises; VariantUnavailable at once while it is down, or
-        when it has retired."""
+        """The variant's answer. Raises the errors of its queue, and VariantUnavailable at once while it is
+        down or after it was retired."""
         if self._retired:
             raise VariantUnavailable(f"variant {self.name!r} was unloaded meanwhile; try again")
         if not self.up:
@@ -59,8 +60,8 @@ class ServedVariant:
             raise
 
     async def run_aside(self, arrays: Arrays) -> Outputs:
-        """The outputs to arrays that no request waits for, past the queue. Raises InvalidRequest,
-        ModelFailed, or VariantUnavailable, which counts as for requests."""
+        """Run arrays outside the queue, for a shadow. Raises InvalidRequest, ModelFailed or
+        VariantUnavailable; the last marks the variant as down, as for requests."""
         if self._retired or not self.up:
             raise VariantUnavailable(f"variant {self.name!r} does not answer")
         try:
@@ -76,8 +77,8 @@ class ServedVariant:
             raise
 
     async def recovered(self, deadline: float) -> bool:
-        """Wait until it answers again or has retired, or until `deadline` on the loop's clock; False: it is
-        still down. Raises Overloaded."""
+        """Wait until the variant is up again or retired, or until `deadline` on the loop's clock. Returns
+        False if it is still down. Raises Overloaded."""
         self.refuse_if_full()
         self._held += 1
         try:
@@ -90,7 +91,7 @@ class ServedVariant:
         return self.up
 
     async def ready(self) -> bool:
-        """Whether it would answer now."""
+        """Whether it can answer now."""
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
                 return await self._placement.ready()
@@ -98,12 +99,12 @@ class ServedVariant:
             return False
 
     async def retire(self) -> None:
-        """Answer what was taken, then let go of the placement."""
+        """Finish the accepted requests, then close the placement."""
         await self.queue.drain()
         self._retired = True
         self._watching.cancel()
         self._placement.close()
-        # Who waits for it may find a successor under its name.
+        # Waiting requests may find a successor with the same name.
         self._up.set()
 
     def _go_down(self, error: VariantUnavailable) -> None:
@@ -112,11 +113,12 @@ class ServedVariant:
         _log.warning("%s is down: %s", self.name, error)
         self._up.clear()
         self._down.set()
-        # What waits behind a host that is gone would wait for its successor.
+        # The process is gone, so waiting requests would have to wait for its successor.
         self.queue.abort(error)
 
     async def _watch(self) -> None:
-        """See it go down, by its failures or because its host is gone, and come up again."""
+        """Notice when the variant goes down, by failures or because its process is gone, and when it is up
+        again."""
         while True:
             losing = asyncio.create_task(self._placement.lost())
             failing = asyncio.create_task(self._down.wait())
@@ -125,7 +127,7 @@ class ServedVariant:
             finally:
                 losing.cancel()
                 failing.cancel()
-            self._go_down(VariantUnavailable(f"the host of variant {self.name!r} is gone; try again"))
+            self._go_down(VariantUnavailable(f"the process of variant {self.name!r} is gone; try again"))
             while not await self.ready():
                 await asyncio.sleep(_PROBE_EVERY_S)
             _log.warning("%s is up again", self.name)

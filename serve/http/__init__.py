@@ -1,1 +1,1 @@
-"""HTTP: the protocol and everything else that the server answers over it."""
+"""The HTTP server: the protocol's routes, embeddings, metrics, and access checks."""

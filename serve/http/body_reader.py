@@ -1,4 +1,4 @@
-"""Reader: what a request over HTTP brings, taken in no larger than allowed."""
+"""Read the body and the timeout of an HTTP request, within the size limit."""
 
 import math
 from collections.abc import Callable
@@ -19,12 +19,12 @@ class BodyReader:
         self._limit_bytes = settings.max_body_bytes
 
     async def body(self, request: Request, advise: Callable[[], str] = fewer_rows) -> bytes:
-        """The body, decompressed. Raises RequestTooLarge, with this advice, before more than the limit is
-        kept; InvalidRequest; UnsupportedEncoding."""
+        """The decompressed body. Raises RequestTooLarge, with this advice, as soon as it exceeds the limit;
+        InvalidRequest; UnsupportedEncoding."""
         came = int(request.headers.get("content-length", 0))
         if came > self._limit_bytes:
             raise RequestTooLarge(
-                f"the body has {came} bytes, at most {self._limit_bytes} are taken; {advise()}"
+                f"the body has {came} bytes, but at most {self._limit_bytes} are allowed; {advise()}"
             )
         chunks: list[bytes] = []
         size = 0
@@ -39,7 +39,7 @@ class BodyReader:
         return body if encoding is None else decompress(body, encoding, self._limit_bytes, advise)
 
     def timeout_s(self, request: Request) -> float | None:
-        """How long the client waits, as its header says; None: it does not. Raises InvalidRequest."""
+        """The timeout in the request's header; None if it has none. Raises InvalidRequest."""
         header = request.headers.get(TIMEOUT_HEADER)
         if header is None:
             return None

@@ -1,4 +1,4 @@
-"""Embeddings in OpenAI's form: POST /v1/embeddings, so that an existing client only changes its URL."""
+"""POST /v1/embeddings in the format of OpenAI, so that an existing client needs only another URL."""
 
 import base64
 import logging
@@ -32,22 +32,22 @@ _EXPECTED = "a string, a list of strings, a list of tokens, or a list of lists o
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EmbeddingsRequest:
-    """What a client asks for. Exactly one of `texts` and `tokens` is there."""
+    """The decoded request. Exactly one of `texts` and `tokens` is set."""
 
     model: str
-    # From `model:variant`; None: the routes decide.
+    # From `model:variant`; None: the routes choose.
     variant: str | None
-    # As UTF-8, objects of bytes [rows].
+    # UTF-8 as objects of bytes, [rows].
     texts: NDArray[np.generic] | None
-    # Of the model's own vocabulary, special ones included.
+    # Token ids of the model's own vocabulary, including special tokens.
     tokens: list[list[int]] | None
     base64: bool
-    # The width that the client expects; None: whatever the model's is.
+    # The width that the client expects; None: the model's width.
     dimensions: int | None
 
 
 def decode_embeddings(body: bytes) -> EmbeddingsRequest:
-    """The request in `body`. Raises InvalidRequest: what came, what was expected."""
+    """Decode the request in `body`. Raises InvalidRequest, which names the value and the expected value."""
     try:
         request = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -82,11 +82,11 @@ def encode_embeddings(
     tokens: int,
     parameters: Parameters,
 ) -> bytes:
-    """The answer's body for `vectors` [rows, width] of `model`, `parameters` beside what OpenAI's has.
+    """Encode `vectors` [rows, width] of `model`, with `parameters` in addition to OpenAI's fields.
 
     Raises ModelFailed on NaN and infinity."""
     if not np.isfinite(vectors).all():
-        raise ModelFailed(f"{model} answered NaN or infinity, which is no embedding")
+        raise ModelFailed(f"{model} answered NaN or infinity, which is not a valid embedding")
     vectors = np.ascontiguousarray(vectors, "<f4")
     answer: dict[str, Any] = {
         "object": "list",
@@ -107,7 +107,7 @@ def encode_embeddings(
 
 
 def openai_error(error: CounterweightError) -> dict[str, Any]:
-    """The body of an answer that says what was wrong."""
+    """An error in OpenAI's format."""
     return {
         "error": {
             "message": str(error),
@@ -119,7 +119,7 @@ def openai_error(error: CounterweightError) -> dict[str, Any]:
 
 
 def embeddings_route(models: Models, gate: Gate, reader: BodyReader) -> Route:
-    """POST /v1/embeddings over `models`. Every CounterweightError is answered in OpenAI's form."""
+    """The route POST /v1/embeddings. Every CounterweightError is answered in OpenAI's format."""
 
     async def embed(request: Request) -> Response:
         timeout_s = reader.timeout_s(request)
@@ -163,8 +163,8 @@ async def _answer(
 
     def encode(answer: Answer) -> bytes:
         exchange.variant, exchange.ran = answer.variant, answer.ran
-        # As OpenAI answers with the version behind an alias: who asks for this name gets the same variant
-        # again.
+        # Like OpenAI, which answers with the version behind an alias: a request with this name gets the
+        # same variant again.
         name = f"{model.name}:{answer.variant}"
         parameters = {**encoded.parameters, **answer.parameters}
         return encode_embeddings(asked, answer.ran.outputs[output.name], name, encoded.tokens, parameters)
@@ -173,16 +173,16 @@ async def _answer(
 
 
 def _check_fit(model: ServedModel, asked: EmbeddingsRequest) -> tuple[TextInput, TensorSpec]:
-    """How the model reads texts, and the output that is their embedding. Raises InvalidRequest."""
+    """The tokenizer of the model, and the output with its embeddings. Raises InvalidRequest."""
     if model.text is None or model.text.embedding is None:
         raise InvalidRequest(
-            f"model {model.name!r} answers no embeddings of texts; ask it at /v2/models/{model.name}/infer"
+            f"model {model.name!r} has no text embeddings; use /v2/models/{model.name}/infer"
         )
     width = model.text.embedding.shape[1]
     if asked.dimensions not in (None, width):
         raise InvalidRequest(
-            f"'dimensions' is {asked.dimensions}, the embeddings of {model.name!r} have {width}; "
-            "leave it out, or cut them yourself if the model was trained for that"
+            f"'dimensions' is {asked.dimensions}, but the embeddings of {model.name!r} have {width}; leave "
+            "it out, or truncate them yourself if the model was trained for that"
         )
     return model.text, model.text.embedding
 
@@ -195,7 +195,7 @@ async def _encode(asked: EmbeddingsRequest, text: TextInput) -> Encoded:
 
 
 def _refuse(error: CounterweightError) -> Response:
-    # The rest is the client's, or comes by the thousand under overload: the metrics count it.
+    # All other errors are the client's, or too frequent under overload; the metrics count them.
     if error.status == 500:
         _log.error("/v1/embeddings: %s", error)
     content = orjson.dumps(openai_error(error))
@@ -203,7 +203,7 @@ def _refuse(error: CounterweightError) -> Response:
 
 
 def _read_input(given: Any) -> tuple[NDArray[np.generic] | None, list[list[int]] | None]:
-    """The texts, or else the tokens."""
+    """The texts, or the tokens."""
     items = [given] if isinstance(given, str) else given
     if not isinstance(items, list):
         raise InvalidRequest(f"'input' is {kind(given)}, expected {_EXPECTED}")
@@ -217,4 +217,4 @@ def _read_input(given: Any) -> tuple[NDArray[np.generic] | None, list[list[int]]
         if kinds <= {int}:
             return None, items
     came = " and ".join(sorted(map(name_kind, kinds))) or "nothing"
-    raise InvalidRequest(f"'input' is a list with {came} in it, expected {_EXPECTED}")
+    raise InvalidRequest(f"'input' is a list that contains {came}, expected {_EXPECTED}")

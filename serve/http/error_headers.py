@@ -1,10 +1,10 @@
-"""Refusal: what stands in the headers of an answer that is an error."""
+"""The headers of an error response."""
 
 from serve.base.errors import CounterweightError
 
 
 def headers_of(error: CounterweightError) -> dict[str, str]:
-    """When to try again, and how to show who one is."""
+    """The header for a retry time or for authentication, if the error has one."""
     if error.status == 401:
         return {"www-authenticate": 'Bearer realm="counterweight"'}
     if error.status in (429, 503):

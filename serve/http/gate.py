@@ -1,4 +1,4 @@
-"""Gate: what is let through to an endpoint: whoever has the role, no page of another site, not too many."""
+"""Access checks for endpoints: the role of the token, the origin of the page, and the rate of changes."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -16,13 +16,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Gate:
-    """Makes endpoints that refuse what must not reach them."""
+    """Wraps endpoints in access checks."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
 
     def infer(self, endpoint: Endpoint) -> Endpoint:
-        """For whoever may ask models; where everybody may, the endpoint itself, at no cost."""
+        """Check for the role `infer`; returns the endpoint itself if no token is needed."""
         access = self._access
         if not access.asks("infer"):
             return endpoint
@@ -34,11 +34,11 @@ class Gate:
         return guarded
 
     def view(self, endpoint: Endpoint) -> Endpoint:
-        """For whoever may look."""
+        """Check for the role `view`."""
         return self._control("view", endpoint, None)
 
     def operate(self, endpoint: Endpoint, bucket: Bucket | None = None) -> Endpoint:
-        """For whoever may change things; his name is `request.state.by`. None: as often as he likes."""
+        """Check for the role `operate`, and set the name in `request.state.by`. None: no rate limit."""
         return self._control("operate", endpoint, bucket)
 
     def _control(self, role: Role, endpoint: Endpoint, bucket: Bucket | None) -> Endpoint:
@@ -55,23 +55,24 @@ class Gate:
 
 
 def _refuse_foreign(request: Request, *, local: bool) -> None:
-    """Refuse what the page of another site makes a browser send: it may reach what its owner cannot.
+    """Refuse requests that a page of another site makes a browser send, because the browser may reach servers
+    that the site cannot.
 
-    `local`: nobody needs a token, so a name that leads here only for a trick is refused, too."""
+    `local`: no token is needed, so a DNS name that resolves to this machine is refused as well."""
     host, origin = request.headers.get("host", ""), request.headers.get("origin")
     site = request.headers.get("sec-fetch-site")
     if site not in (None, "same-origin", "none"):
-        raise RefusedAccess(f"sec-fetch-site is {shorten(site)!r}: a page of another site may not ask this")
+        raise RefusedAccess(f"sec-fetch-site is {shorten(site)!r}: pages of other sites have no access")
     if origin is not None and origin.partition("://")[2].lower() != host.lower():
         raise RefusedAccess(
-            f"the origin is {shorten(origin)!r} and the host {shorten(host)!r}: a page of another site may "
-            "not ask this; a proxy must pass the header host on"
+            f"the origin is {shorten(origin)!r} and the host {shorten(host)!r}: pages of other sites have no "
+            "access; a proxy must forward the host header"
         )
-    # Who sends none, as HTTP/1.0 may, is no browser.
+    # Clients without a host header, such as HTTP/1.0 clients, are not browsers.
     if local and host and not _names_loopback(host):
         raise RefusedAccess(
-            f"the host is {shorten(host)!r}, expected localhost or a loopback address, as long as nobody "
-            "needs a token; start the server with --tokens FILE"
+            f"the host is {shorten(host)!r}, expected localhost or a loopback address while no token is "
+            "needed; start the server with --tokens FILE"
         )
 
 

@@ -1,4 +1,4 @@
-"""Infer: one request over HTTP, from its body to the answer's. The hot path."""
+"""Inference over HTTP, from the body of a request to the body of the answer. This is the hot path."""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ from serve.oip.row_sizes import advise
 
 
 class InferEndpoint:
-    """`POST /v2/models/{model}[/versions/{variant}]/infer`."""
+    """The endpoint `POST /v2/models/{model}[/versions/{variant}]/infer`."""
 
     def __init__(self, models: Models, reader: BodyReader, settings: Settings) -> None:
         self._models = models
@@ -26,11 +26,11 @@ class InferEndpoint:
         self._max_body_bytes = settings.max_body_bytes
 
     async def infer(self, request: Request) -> Response:
-        """The answer. Raises CounterweightError."""
+        """Answer one request. Raises CounterweightError."""
         name, pinned = request.path_params["model"], request.path_params.get("variant")
         exchange: Exchange = request.state.exchange
         exchange.model = name
-        # Refused before its body is read, if it must be.
+        # Admission first, so that a refused request's body is not read.
         model = find_model(self._models, name)
         ticket = model.admit(
             pinned=pinned,
@@ -44,7 +44,7 @@ class InferEndpoint:
         body = await self._reader.body(
             request, partial(advise, model.forms, self._max_body_bytes, binary=json_bytes is not None)
         )
-        # Once more: another version may have come while the body did.
+        # Look it up again: another version may have been loaded while the body was read.
         model = find_model(self._models, name)
         asked = decode_request(body, json_bytes, model.forms, self._max_elements)
         accept = request.headers.get("accept-encoding")

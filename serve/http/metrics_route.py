@@ -1,4 +1,4 @@
-"""Metrics: `/metrics` for Prometheus, all gateways' counts together."""
+"""The route `/metrics` for Prometheus, with the counts of all gateways together."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -14,12 +14,12 @@ from serve.engine.registry import Registry
 from serve.http.gate import Gate
 from serve.observe.metrics import ModelView, VariantView, render
 
-# Far less than whoever scrapes would wait.
+# Well below the timeout of a scraper.
 _USAGE_TIMEOUT_S = 3.0
 
 
 def metrics_route(registry: Registry, usage: Callable[[], Awaitable[Usage]], gate: Gate) -> Route:
-    """`/metrics`. `usage` asks the keeper what the server's processes have cost."""
+    """The route `/metrics`. `usage` gets the usage of the server's processes from the keeper."""
 
     async def metrics(request: Request) -> Response:
         used = await _ask(usage)
@@ -31,7 +31,7 @@ def metrics_route(registry: Registry, usage: Callable[[], Awaitable[Usage]], gat
 
 
 async def _ask(usage: Callable[[], Awaitable[Usage]]) -> Usage | None:
-    """None while the keeper is away: what was counted is shown all the same."""
+    """The usage, or None if the keeper does not answer; all other metrics are shown without it."""
     try:
         async with asyncio.timeout(_USAGE_TIMEOUT_S):
             return await usage()

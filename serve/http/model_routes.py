@@ -1,4 +1,4 @@
-"""The protocol's questions about the server and its models: health, metadata, configuration, statistics."""
+"""The protocol's read-only routes: health, metadata, configuration and statistics."""
 
 import time
 from typing import Any
@@ -17,7 +17,7 @@ from serve.oip.statistics import model_statistics
 
 
 def model_routes(registry: Registry, gate: Gate, settings: Settings) -> list[Route]:
-    """The routes under `/v2`, but for inference and the repository. Health is open to everybody."""
+    """The routes under `/v2` except inference and the repository. Health needs no token."""
     api = _ModelsApi(registry, settings)
     metadata, config = gate.infer(api.model_metadata), gate.infer(api.model_config)
     statistics = gate.infer(api.statistics)
@@ -75,18 +75,18 @@ class _ModelsApi:
         return answer_json({"model_stats": stats})
 
     def _asked(self, request: Request) -> tuple[ServedModel, list[str]]:
-        """The model of the path, and its variant there, or else all of them."""
+        """The model in the path, and its variant in the path or all variants."""
         model = find_model(self._registry.models, request.path_params["model"])
         variant = request.path_params.get("variant")
         return model, model.variants if variant is None else [model.require(variant).name]
 
 
 def _unjudged(registry: Registry) -> dict[str, Any]:
-    """That nobody judges, and since when in seconds since 1970, where a rollout runs; else nothing."""
+    """If a rollout runs and no keeper judges it: this fact, and its start in seconds since 1970."""
     unjudged_s = registry.judging.unjudged_s if registry.rollouts else None
     return {} if unjudged_s is None else {"judging": False, "judged_until_s": time.time() - unjudged_s}
 
 
 def answer_json(content: Any, status: int = 200) -> Response:
-    """`content` as a response."""
+    """`content` as a JSON response."""
     return Response(orjson.dumps(content), status, media_type="application/json")

@@ -1,23 +1,23 @@
-"""Observed: every HTTP request has an id and a trace, which its answer tells, and is noted at its end."""
+"""ASGI middleware that gives every request an id and a trace context, and logs it at its end."""
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from serve.observe.observer import Exchange, Observer
 
-# The client left before there was a status; so proxies write it.
+# The status that proxies log when the client disconnected before there was one.
 _CLIENT_GONE = 499
 _NO_ROUTE = "unknown path"
 
 
 class Observed:
-    """An application whose requests are observed."""
+    """An application whose requests are logged and traced."""
 
     def __init__(self, app: ASGIApp, observer: Observer) -> None:
         self._app = app
         self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """As ASGI has it."""
+        """The ASGI interface."""
         given = dict(scope["headers"])
         exchange = Exchange(
             scope["method"], scope["path"], _text(given, b"x-request-id"), _text(given, b"traceparent")
@@ -41,7 +41,7 @@ class Observed:
         try:
             await self._app(scope, receive, send_observed)
         finally:
-            # Starlette leaves it here when it has found one.
+            # Starlette stores the matched route here.
             exchange.route = getattr(scope.get("route"), "path", _NO_ROUTE)
             self._observer.note(exchange)
 

@@ -1,4 +1,4 @@
-"""The protocol's model repository: what there is, load, unload. A parameter may name one variant."""
+"""The protocol's model repository over HTTP: index, load, unload. A parameter may name one variant."""
 
 from collections.abc import Collection
 from dataclasses import asdict
@@ -39,7 +39,7 @@ def repository_routes(repository: Repository, gate: Gate, reader: BodyReader) ->
         return answer_json({})
 
     return [
-        # Open: the command that starts the server asks it which variants could not be loaded.
+        # Open: the command that starts the server uses it to report variants that could not be loaded.
         Route("/v2/repository/index", index, methods=["POST"]),
         Route("/v2/repository/models/{model}/load", gate.operate(load), methods=["POST"]),
         Route("/v2/repository/models/{model}/unload", gate.operate(unload), methods=["POST"]),
@@ -53,7 +53,5 @@ async def _read(reader: BodyReader, request: Request, known: Collection[str]) ->
     except orjson.JSONDecodeError as error:
         raise InvalidRequest(f"the body is not JSON: {error}") from None
     if not isinstance(content, dict) or set(content) - set(known):
-        raise InvalidRequest(
-            f"the body is expected to be an object with nothing but {', '.join(sorted(known))}"
-        )
+        raise InvalidRequest(f"the body must be an object with no other keys than {', '.join(sorted(known))}")
     return content

@@ -1,1 +1,1 @@
-"""What is to be seen of a running server: metrics, a log of requests, traces."""
+"""Observability of a running server: metrics, access log and traces."""

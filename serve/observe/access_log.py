@@ -1,4 +1,4 @@
-"""AccessLog: one JSON line for every request, written by a thread of its own."""
+"""The access log: one JSON line per request, written by a separate thread."""
 
 import contextlib
 import errno
@@ -16,32 +16,32 @@ from serve.base.errors import ServerFailed
 
 _FLUSH_S = 0.5
 _CLOSE_S = 5.0
-# About 40 MB: what may wait while the disk is stuck. Past it the oldest lines are lost, not memory.
+# About 40 MB of lines that wait while the disk is stuck. Beyond that, the oldest lines are lost.
 _MAX_WAITING = 100_000
 _FORMAT = orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z
 _log = logging.getLogger("counterweight.access_log")
 
 
 class AccessLine(TypedDict):
-    """What is said of one request; None where there is nothing to say."""
+    """The fields of one line; None if a value does not exist."""
 
     request_id: str
-    # HTTP's, or gRPC's with its service: inference.GRPCInferenceService/ModelInfer.
+    # The HTTP method, or the gRPC method with its service: inference.GRPCInferenceService/ModelInfer.
     method: str
-    # Of the URL; gRPC has none.
+    # The path of the URL; None for gRPC.
     path: str | None
-    # HTTP's number, 499 when the client left before there was one; or the name of gRPC's code.
+    # The HTTP status, 499 if the client disconnected before; or the name of the gRPC code.
     status: int | str
     model: str | None
     variant: str | None
     rows: int | None
-    # From the request's first byte to the last of its answer.
+    # From the first byte of the request to the last byte of the answer.
     duration_ms: float
     queue_ms: float | None
-    # Of the bodies.
+    # Sizes of the bodies.
     bytes_in: int
     bytes_out: int
-    # Its address.
+    # The client's address.
     client: str | None
     trace_id: str | None
     # The class of the error.
@@ -49,13 +49,13 @@ class AccessLine(TypedDict):
 
 
 class AccessLog:
-    """Appends whole lines to a file, to which other gateways may append as well.
+    """Appends whole lines to a file; several gateways may append to the same file.
 
-    A line is on its way within a second, and a file that was renamed is let go and made anew. A disk that
-    refuses costs lines, never a request, and the server's log says so once."""
+    A line is written within a second. If the file is renamed, a new one is created. If the disk refuses
+    writes, lines are lost but no request fails, and the server's log says so once."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file at `path`. Raises ServerFailed when that is not allowed."""
+        """Open the file at `path`. Raises ServerFailed if this is not possible."""
         try:
             self._file = _open(path)
         except OSError as error:
@@ -63,14 +63,14 @@ class AccessLog:
         self._path = path
         self._waiting: deque[bytes] = deque(maxlen=_MAX_WAITING)
         self._failing = False
-        # Whether the file ends in a part of a line.
+        # Whether the file ends with an incomplete line.
         self._torn = False
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._write_until_closed, name="access-log", daemon=True)
         self._thread.start()
 
     def record(self, **access: Unpack[AccessLine]) -> None:
-        """Note a request that ended now; never waits for the disk."""
+        """Log a request that has just ended; never waits for the disk."""
         queue_ms = access["queue_ms"]
         line = {
             "time": datetime.now(UTC),
@@ -81,7 +81,7 @@ class AccessLog:
         self._waiting.append(orjson.dumps(line, option=_FORMAT))
 
     def close(self) -> None:
-        """Write what waits, and let the file go; a stuck disk is not waited for."""
+        """Write the remaining lines and close the file; does not wait for a stuck disk."""
         self._closing.set()
         self._thread.join(_CLOSE_S)
 
@@ -102,11 +102,11 @@ class AccessLog:
             self._append(b"".join(lines))
         except OSError as error:
             if not self._failing:
-                _log.error("access log %s: %s; lines are lost until that is mended", self._path, error)
+                _log.error("access log %s: %s; lines are lost until this is fixed", self._path, error)
             self._failing = True
         else:
             if self._failing:
-                _log.warning("access log %s is written again", self._path)
+                _log.warning("access log %s is being written again", self._path)
             self._failing = False
 
     def _follow_rename(self) -> None:

@@ -1,8 +1,7 @@
-"""Metrics: the tallies as Prometheus reads them.
+"""Render tallies in the text formats of Prometheus and OpenMetrics.
 
-The text is written here, from the tallies, and nothing is counted twice: prometheus_client would take half
-a second for a hundred models, in which no request is answered.
-"""
+The text is written directly from the tallies: prometheus_client would take half a second for a hundred
+models, and no request could be answered meanwhile."""
 
 import importlib.metadata
 from bisect import bisect_right
@@ -21,15 +20,15 @@ _OPENMETRICS = "application/openmetrics-text"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VariantView:
-    """What is to be seen of one variant now."""
+    """The present state of one variant, for metrics."""
 
     name: str
-    # Of requests, as the routes ask for it, 0 to 1.
+    # The share of requests that the routes configure, 0 to 1.
     share: float
-    # Of the requests that the baseline answers, as the routes ask for copies of them, 0 to 1.
+    # The share of the baseline's requests that the routes copy to it, 0 to 1.
     shadow_share: float
     tally: Tally
-    # Requests taken and not yet answered.
+    # Requests in progress.
     in_flight: int
     # Rows in the queue.
     waiting_rows: int
@@ -38,7 +37,7 @@ class VariantView:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelView:
-    """What is to be seen of one served model now."""
+    """The present state of one served model, for metrics."""
 
     name: str
     # The revision of its routes.
@@ -46,13 +45,13 @@ class ModelView:
     variants: tuple[VariantView, ...]
 
 
-# (labels, view) of every variant: what all families are made from.
+# (labels, view) of every variant, from which all families are rendered.
 _Labelled = list[tuple[str, VariantView]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Family:
-    """A family of one sample a variant."""
+    """A metric with one sample per variant."""
 
     name: str
     help: str
@@ -60,58 +59,56 @@ class _Family:
 
 
 _COUNTERS = (
-    _Family(
-        "requests", "Requests that the variant took and that ended, well or not.", lambda v: v.tally.requests
-    ),
+    _Family("requests", "Requests that the variant accepted and that ended.", lambda v: v.tally.requests),
     _Family(
         "rescues",
-        "Failed requests that were answered after all: by the baseline, or by a second try.",
+        "Failed requests that the baseline or a second try answered.",
         lambda v: v.tally.rescues,
     ),
     _Family(
         "abandoned",
-        "Requests whose clients left before the answer was there.",
+        "Requests whose clients disconnected before the answer.",
         lambda v: v.tally.abandoned,
     ),
-    _Family("sheds", "Requests refused at the door because the queue was full.", lambda v: v.tally.sheds),
-    _Family("inferred_rows", "Rows of the runs that ended well.", lambda v: v.tally.rows),
+    _Family("sheds", "Requests refused because the queue was full.", lambda v: v.tally.sheds),
+    _Family("inferred_rows", "Rows of successful runs.", lambda v: v.tally.rows),
     _Family(
         "run_duration_seconds",
-        "Seconds that the model's runs took together.",
+        "Total time of the model's runs in seconds.",
         lambda v: sum(v.tally.run_ms.values()) / 1e3,
     ),
-    _Family("run_cpu_seconds", "Seconds of CPU time of the model's runs.", lambda v: v.tally.cpu_ms / 1e3),
     _Family(
-        "shadow_rows", "Rows answered as a shadow and compared with the baseline's.", lambda v: v.tally.copies
+        "run_cpu_seconds", "Total CPU time of the model's runs in seconds.", lambda v: v.tally.cpu_ms / 1e3
     ),
+    _Family("shadow_rows", "Rows that the shadow answered and that were compared.", lambda v: v.tally.copies),
     _Family(
         "shadow_disagreements",
-        "Rows of these whose answers differed, or that failed.",
+        "Compared rows whose answers differed, or that failed.",
         lambda v: v.tally.disagreements,
     ),
-    _Family("shadow_drops", "Rows that the shadow dropped instead.", lambda v: v.tally.drops),
+    _Family("shadow_drops", "Rows that the shadow dropped.", lambda v: v.tally.drops),
 )
 _GAUGES = (
-    _Family("in_flight", "Requests taken and not yet answered.", lambda v: v.in_flight),
+    _Family("in_flight", "Requests in progress.", lambda v: v.in_flight),
     _Family("waiting_rows", "Rows in the queue.", lambda v: v.waiting_rows),
-    _Family("ready", "1 when the variant would answer now, else 0.", lambda v: int(v.ready)),
+    _Family("ready", "1 if the variant can answer now, else 0.", lambda v: int(v.ready)),
     _Family(
         "shadow_share",
         "Share of the baseline's requests that the routes copy to the variant, 0 to 1.",
         lambda v: v.shadow_share,
     ),
-    _Family("route_share", "Share of requests that the routes ask for, 0 to 1.", lambda v: v.share),
+    _Family("route_share", "Share of requests that the routes configure, 0 to 1.", lambda v: v.share),
 )
-# Shown from the start, or the first failure of a kind would not be seen as an increase.
+# Shown from the start, so that the first failure of a kind is visible as an increase.
 _CAUSES = {cause.__name__: 0 for cause in (DeadlineExceeded, ModelFailed, RefusedInput, VariantUnavailable)}
-# Every eighth edge of the tally, three to a decade, 0.2 ms to 10 s: counts below them are exact.
+# Every eighth edge of the tally, three per decade, 0.2 ms to 10 s; the counts below these edges are exact.
 _SECONDS = [(step, float(f"{EDGES_MS[step] / 1e3:.6g}")) for step in range(8, 121, 8)]
 _ROWS = [1, 2, 4, 8, 16, 32, 64, 128, 256]
 
 
 def render(models: Iterable[ModelView], usage: Usage | None = None, accept: str = "") -> tuple[bytes, str]:
-    """The metrics of these models, and of the processes as far as their usage is known, with their content
-    type: OpenMetrics where `accept` names it."""
+    """Render the metrics of these models and, if known, of the processes. Returns the text and its content
+    type: OpenMetrics if `accept` names it."""
     openmetrics = _OPENMETRICS in accept
     text = "".join([*_lines(list(models), openmetrics), *_processes(usage, openmetrics)])
     if openmetrics:
@@ -140,13 +137,13 @@ def _lines(models: list[ModelView], openmetrics: bool) -> Iterator[str]:
         "request_duration_seconds", "histogram", "Seconds from the decoded request to the encoded answer."
     )
     yield from _durations("request_duration_seconds", labelled, lambda view: view.tally.latency)
-    yield _head("queue_duration_seconds", "histogram", "Seconds from the queue's entry to the run's start.")
+    yield _head("queue_duration_seconds", "histogram", "Seconds that a request waits in the queue.")
     yield from _durations("queue_duration_seconds", labelled, lambda view: view.tally.queued)
     yield from _batch_rows(labelled)
-    yield _head("routes_revision", "gauge", "Revision of the model's routes; it counts up with each change.")
+    yield _head("routes_revision", "gauge", "Revision of the model's routes; it increases with each change.")
     for model in models:
         yield f'counterweight_routes_revision{{model="{model.name}"}} {model.revision}\n'
-    yield _head("build_info", "gauge", "Always 1; the version of the server is the label.")
+    yield _head("build_info", "gauge", "Always 1; the label has the version of the server.")
     yield f'counterweight_build_info{{version="{_VERSION}"}} 1\n'
 
 
@@ -165,7 +162,7 @@ def _processes(usage: Usage | None, openmetrics: bool) -> Iterator[str]:
     yield _head("process_resident_memory_bytes", "gauge", "Resident memory of the server's processes.")
     for labels, part in labelled:
         yield f"counterweight_process_resident_memory_bytes{{{labels}}} {part.resident_bytes}\n"
-    yield _head("process_read_timestamp_seconds", "gauge", "When these were read, in seconds since 1970.")
+    yield _head("process_read_timestamp_seconds", "gauge", "Time of this reading, in seconds since 1970.")
     yield f"counterweight_process_read_timestamp_seconds {usage.read_s}\n"
 
 
@@ -191,7 +188,7 @@ def _durations(
 
 
 def _batch_rows(labelled: _Labelled) -> Iterator[str]:
-    yield _head("batch_rows", "histogram", "Rows in a run of the model.")
+    yield _head("batch_rows", "histogram", "Rows per run of the model.")
     for labels, view in labelled:
         sizes = sorted(view.tally.runs.items())
         below = [0, *accumulate(runs for _, runs in sizes)]

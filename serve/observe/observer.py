@@ -1,4 +1,4 @@
-"""Observer: what is to be known of a request once it has ended: its line in the access log, and its spans."""
+"""Collects the data of a request, and writes its access log line and its spans when it has ended."""
 
 import re
 import time
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from serve.observe.spans import Tracer
 
 _REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
-# From the clock of durations to seconds since 1970.
+# Converts the clock of durations to seconds since 1970.
 _EPOCH_S = time.time() - time.perf_counter()
 
 
 class Exchange:
-    """One request and its answer: what both wires learn of them on the way."""
+    """One request and its answer, as HTTP or gRPC fill it in."""
 
     __slots__ = (
         "arrived",
@@ -38,18 +38,18 @@ class Exchange:
     )
 
     def __init__(self, method: str, path: str, request_id: str | None, traceparent: str | None) -> None:
-        """`request_id` and `traceparent` as the client sent them; what is not sound is made anew."""
+        """`request_id` and `traceparent` are the client's; new ones replace invalid values."""
         self.arrived = time.perf_counter()
         self.method = method
         self.path = path
-        # The path's pattern; None: gRPC has none.
+        # The pattern of the path; None for gRPC.
         self.route: str | None = None
         self.parent = None if traceparent is None else parse_traceparent(traceparent)
         self.context = child(self.parent)
         sound = request_id is not None and _REQUEST_ID.fullmatch(request_id)
         self.request_id = request_id if request_id is not None and sound else self.context.trace_id
         self.client: str | None = None
-        # HTTP's number, or the name of gRPC's code.
+        # The HTTP status, or the name of the gRPC code.
         self.status: int | str = 0
         self.bytes_in = 0
         self.bytes_out = 0
@@ -60,19 +60,19 @@ class Exchange:
 
     @property
     def traceparent(self) -> str:
-        """What passes the request's own span on."""
+        """The header that continues the trace below the request's span."""
         return header(self.context)
 
 
 class Observer:
-    """Takes note of exchanges, where there is somebody to read it."""
+    """Logs and traces exchanges, if a log or a tracer is configured."""
 
     def __init__(self, access_log: AccessLog | None = None, tracer: "Tracer | None" = None) -> None:
         self._access_log = access_log
         self._tracer = tracer
 
     def note(self, exchange: Exchange) -> None:
-        """The exchange has ended now."""
+        """Record an exchange that has just ended."""
         if self._access_log is None and self._tracer is None:
             return
         ended, ran = time.perf_counter(), exchange.ran

@@ -1,6 +1,6 @@
-"""Spans: requests that have ended, told to an OpenTelemetry collector.
+"""Export the spans of finished requests to an OpenTelemetry collector.
 
-Imported only when one is configured: the SDK is heavy, and its exporter optional.
+Imported only if one is configured, because the SDK is heavy and its exporter optional.
 """
 
 import importlib.metadata
@@ -16,24 +16,24 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
 from serve.observe.context import RequestSpan, TraceContext
 
-# gRPC's codes that are the server's fault.
+# gRPC codes that mean a fault of the server.
 _FAULTS = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 
 
 class Tracer:
-    """Exports a span for each request, and below it one for its wait in the queue and one for its run.
+    """Exports one span per request, with child spans for its time in the queue and its run.
 
-    Sent by a thread of its own; what a collector does not take in time is dropped."""
+    A separate thread sends them; spans that the collector does not accept in time are dropped."""
 
     def __init__(self) -> None:
         self._ids = _GivenIds()
-        # Our own provider: the process's belongs to whoever hosts the server.
+        # A provider of our own, because the global one belongs to the host process.
         self._provider = TracerProvider(resource=_resource(), id_generator=self._ids)
         self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         self._tracer = self._provider.get_tracer("counterweight")
 
     def record(self, request: RequestSpan) -> None:
-        """Export the request's spans, if its trace is sampled. To be called by one thread only."""
+        """Export the request's spans if its trace is sampled. Must be called from one thread only."""
         self._ids.given = request.context
         span = self._tracer.start_span(
             request.method if request.route is None else f"{request.method} {request.route}",
@@ -53,7 +53,8 @@ class Tracer:
         span.end(_ns(request.ended_s))
 
     def close(self) -> None:
-        """Send what is left; blocks, up to OTEL_EXPORTER_OTLP_TIMEOUT (10 s) when the collector is gone."""
+        """Send the remaining spans. Blocks for up to OTEL_EXPORTER_OTLP_TIMEOUT (10 s) if the collector is
+        gone."""
         self._provider.shutdown()
 
     def _record_part(self, name: str, below: Context, start_s: float | None, end_s: float | None) -> None:
@@ -62,7 +63,7 @@ class Tracer:
 
 
 class _GivenIds(RandomIdGenerator):
-    """Random ids, save for a span whose id was passed on before it ended."""
+    """Random ids, except for a span whose id was given out before it ended."""
 
     given: TraceContext | None = None
 
@@ -74,7 +75,7 @@ class _GivenIds(RandomIdGenerator):
 
 
 def attributes_of(request: RequestSpan) -> Mapping[str, str | int]:
-    """What is said of the request, in the words of OpenTelemetry's conventions and our own."""
+    """The attributes of the request, named by OpenTelemetry's conventions, and our own."""
     wire: dict[str, str | int | None] = (
         {
             "rpc.system.name": "grpc",
@@ -122,5 +123,5 @@ def _resource() -> Resource:
 
 
 def _ns(time_s: float) -> int:
-    # A float is good for microseconds, and no more.
+    # A float holds microseconds, not nanoseconds.
     return round(time_s * 1e6) * 1000

@@ -1,4 +1,4 @@
-"""Tracing: the exporter of spans, where one is configured."""
+"""Create the exporter of traces, if one is configured."""
 
 import os
 from typing import TYPE_CHECKING
@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def make_tracer() -> "Tracer | None":
-    """A tracer as OpenTelemetry's variables in the environment configure it; None when they do not.
+    """Create a tracer as OpenTelemetry's environment variables say; None if they configure none.
 
-    Raises ServerFailed when they ask for what is not installed or not known."""
+    Raises ServerFailed if they name something that is not installed or not supported."""
     exporter = os.environ.get("OTEL_TRACES_EXPORTER", "")
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     endpoint = _either("ENDPOINT")
@@ -27,14 +27,14 @@ def make_tracer() -> "Tracer | None":
     except ModuleNotFoundError as error:
         asked = f"OTEL_EXPORTER_OTLP_ENDPOINT={endpoint}" if endpoint else f"OTEL_TRACES_EXPORTER={exporter}"
         raise ServerFailed(
-            f"{asked} asks for traces, but {error.name} is not installed; "
-            "pip install opentelemetry-exporter-otlp-proto-http, or unset the variable"
+            f"{asked} asks for traces, but {error.name} is not installed; pip install "
+            "opentelemetry-exporter-otlp-proto-http, or unset the variable"
         ) from None
     return Tracer()
 
 
 def _either(what: str) -> str:
-    # What is said of traces alone comes before what is said of all signals.
+    # Variables for traces take precedence over variables for all signals.
     return os.environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{what}") or os.environ.get(
         f"OTEL_EXPORTER_OTLP_{what}", ""
     )

@@ -1,1 +1,1 @@
-"""The wire: the Open Inference Protocol, version 2."""
+"""The Open Inference Protocol, version 2, over HTTP and gRPC."""

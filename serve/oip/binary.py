@@ -1,6 +1,6 @@
-"""Binary: a tensor as bytes, to an array and back: little-endian, row-major, no gaps. Both wires carry it.
+"""Convert tensors to bytes and back: little-endian, row-major, without gaps. Used over HTTP and gRPC.
 
-An element of BYTES is its length in 4 bytes, then the bytes themselves."""
+An element of BYTES is its length in 4 bytes, followed by its content."""
 
 import math
 import struct
@@ -15,14 +15,14 @@ _LENGTH = struct.Struct("<I")
 
 
 def read_binary(content: bytes, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """The array that `content` holds, read-only. Raises InvalidRequest: how much came and was expected."""
+    """Decode a read-only array. Raises InvalidRequest with the actual and the expected size."""
     if spec.datatype == "BYTES":
         return _read_bytes(content, spec, math.prod(shape)).reshape(shape)
     size = math.prod(shape) * spec.dtype.itemsize
     if len(content) != size:
         raise InvalidRequest(
-            f"input {spec.name!r} has {len(content)} bytes, "
-            f"expected {size} for {spec.datatype} of shape {list(shape)}"
+            f"input {spec.name!r} has {len(content)} bytes, expected {size} for {spec.datatype} of shape "
+            f"{list(shape)}"
         )
     if spec.datatype == "BOOL" and content.translate(None, b"\0\1"):
         raise InvalidRequest(f"input {spec.name!r} has bytes other than 0 and 1, expected BOOL elements")
@@ -30,7 +30,7 @@ def read_binary(content: bytes, spec: TensorSpec, shape: tuple[int, ...]) -> NDA
 
 
 def write_binary(array: NDArray[np.generic]) -> bytes:
-    """`array` as bytes."""
+    """Encode `array` as bytes."""
     if array.dtype.kind != "O":
         return array.tobytes()
     parts: list[bytes] = []
@@ -49,14 +49,14 @@ def _read_bytes(content: bytes, spec: TensorSpec, count: int) -> NDArray[np.gene
             position = start + length
         if not start <= position <= len(content):
             raise InvalidRequest(
-                f"input {spec.name!r} ends within element {len(elements)} of its BYTES, expected {count}, "
-                "each as its length in 4 bytes, little-endian, and the bytes"
+                f"input {spec.name!r} ends within element {len(elements)} of its BYTES, expected {count} "
+                "elements, each as a little-endian length in 4 bytes, followed by its content"
             )
         elements.append(content[start:position])
     if len(elements) < count or position < len(content):
         raise InvalidRequest(
-            f"input {spec.name!r} has {len(elements)} BYTES elements in {position} of {len(content)} bytes, "
-            f"expected {count} in all of them"
+            f"input {spec.name!r} has {len(elements)} BYTES elements in the first {position} of "
+            f"{len(content)} bytes, expected {count} elements in all bytes"
         )
     array = np.empty(count, np.object_)
     array[:] = elements

@@ -1,4 +1,4 @@
-"""Classification: the highest values of an output, as the protocol's extension writes them."""
+"""The classification extension of the protocol: the highest values of an output as strings."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,15 +9,15 @@ from serve.base.errors import ModelFailed
 def classify(
     values: NDArray[np.generic], classes: int, labels: tuple[str, ...], *, batches: bool
 ) -> NDArray[np.generic]:
-    """BYTES `value:index[:label]`, the highest first, ties by index: [batch, classes], or [classes] when the
-    model's first dimension is no batch. `labels` name the classes of outputs with as many values.
+    """BYTES `value:index[:label]`, highest first, ties by index: [batch, classes], or [classes] if the
+    model's first dimension is not a batch. `labels` are used for outputs with as many values.
 
-    Raises ModelFailed on NaN and infinity, which have no rank."""
+    Raises ModelFailed on NaN and infinity, which cannot be ranked."""
     rows = values.reshape(len(values) if batches else 1, -1)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise ModelFailed("the model answered NaN or infinity, of which no class is the highest")
+        raise ModelFailed("the model answered NaN or infinity, so its classes cannot be ranked")
     count = rows.shape[1]
-    # Sorted backwards and read backwards: only so do equal values stay in the order of their indices.
+    # Sort and read backwards, so that equal values stay in the order of their indices.
     order = count - 1 - np.argsort(rows[:, ::-1], axis=1, kind="stable")[:, ::-1][:, :classes]
     names = [f":{label}" for label in labels] if len(labels) == count else [""] * count
     pattern = "{:.6f}:{}{}" if values.dtype.kind == "f" else "{}:{}{}"

@@ -1,4 +1,4 @@
-"""Compression: bodies packed as gzip or deflate, within a limit on what they unpack to."""
+"""Compress and decompress bodies (gzip, deflate), with a limit on the decompressed size."""
 
 import zlib
 from collections.abc import Callable
@@ -6,30 +6,30 @@ from collections.abc import Callable
 from serve.base.errors import InvalidRequest, RequestTooLarge, UnsupportedEncoding
 from serve.base.wording import brief
 
-# zlib's window bits, which also say what is wrapped around the packed data: gzip's frame, or zlib's own,
-# which is what HTTP calls deflate.
+# zlib's window bits, which also select the format: gzip, or zlib's own, which HTTP calls deflate.
 _WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-# A smaller body fits into one packet as it is.
+# A smaller body fits into one packet without compression.
 _WORTHWHILE_BYTES = 1024
-# The fastest: the processor is what is scarce.
+# The fastest level, because CPU time is scarce.
 _LEVEL = 1
 
 
 def fewer_rows() -> str:
-    """What to do about any body that is too large."""
+    """The advice in the error for a body that is too large."""
     return "send fewer rows in a request"
 
 
 def decompress(body: bytes, encoding: str, max_bytes: int, advise: Callable[[], str] = fewer_rows) -> bytes:
-    """`body` unpacked as the header Content-Encoding says, with no more than `max_bytes` ever unpacked.
+    """Decompress `body` as Content-Encoding says; at most `max_bytes` are ever decompressed.
 
-    Raises UnsupportedEncoding, RequestTooLarge, or InvalidRequest for what is no such data or not whole."""
+    Raises UnsupportedEncoding, RequestTooLarge, or InvalidRequest for data that is invalid or incomplete."""
     coding = encoding.strip().lower()
     if coding == "identity":
         return body
     if coding not in _WINDOW:
         raise UnsupportedEncoding(
-            f"the body has the Content-Encoding {brief(encoding)}, expected gzip or deflate, once, or none"
+            f"the body has the Content-Encoding {brief(encoding)}, expected gzip or deflate (only one), or "
+            "none"
         )
     unpacker = zlib.decompressobj(_WINDOW[coding])
     try:
@@ -37,30 +37,30 @@ def decompress(body: bytes, encoding: str, max_bytes: int, advise: Callable[[], 
     except zlib.error as error:
         raise InvalidRequest(f"the body is not {coding}, as its Content-Encoding says: {error}") from None
     if len(content) > max_bytes:
-        raise RequestTooLarge(f"the body unpacks to over {max_bytes} bytes; {advise()}")
+        raise RequestTooLarge(f"the body is over {max_bytes} bytes after decompression; {advise()}")
     if not unpacker.eof:
         raise InvalidRequest(
             f"the body ends within its {coding} data, after {len(body)} bytes; send all of it"
         )
     if unpacker.unused_data:
         raise InvalidRequest(
-            f"{len(unpacker.unused_data)} bytes came behind the end of the body's {coding} data; expected 0"
+            f"{len(unpacker.unused_data)} bytes follow the end of the body's {coding} data; expected 0"
         )
     return content
 
 
 def compress(body: bytes, accept_encoding: str) -> tuple[bytes, str | None]:
-    """`body` as a client with this header Accept-Encoding would have it, and the coding's name, if any."""
+    """Compress `body` for a client with this Accept-Encoding. Returns the coding's name, or None."""
     coding = _choose(accept_encoding)
     if coding is None or len(body) <= _WORTHWHILE_BYTES:
         return body, None
     packed = zlib.compress(body, _LEVEL, _WINDOW[coding])
-    # Floating-point numbers as bytes are close to noise.
+    # Floating-point numbers as bytes hardly compress.
     return (packed, coding) if len(packed) < len(body) else (body, None)
 
 
 def _choose(accept_encoding: str) -> str | None:
-    """The coding with the highest q-value, gzip before deflate; None where the client wants neither."""
+    """The coding with the highest q-value, gzip before deflate; None if the client accepts neither."""
     weights: dict[str, float] = {}
     for item in accept_encoding.lower().split(","):
         coding, _, weight = item.partition(";")

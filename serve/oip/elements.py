@@ -1,4 +1,4 @@
-"""Elements: the `data` of a tensor as JSON writes it, to an array and back."""
+"""Convert the `data` of a tensor in JSON to an array and back."""
 
 import math
 import struct
@@ -12,9 +12,9 @@ from serve.base.errors import InvalidRequest, ModelFailed
 from serve.base.tensor import BINARY_ONLY, TensorSpec
 from serve.base.wording import kind, name_kind
 
-# What an element may be in JSON, by the numpy kind of its datatype.
+# numpy kind of a datatype -> the accepted JSON types.
 _ACCEPTED: dict[str, set[type]] = {"f": {int, float}, "i": {int}, "u": {int}, "b": {bool}, "O": {str}}
-# The datatypes of JSON that are not text, as the module `struct` calls them.
+# Datatype -> its code in the module `struct`, except text.
 _CODES = {
     "BOOL": "?",
     "UINT8": "B",
@@ -31,10 +31,10 @@ _CODES = {
 
 
 def read_elements(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> NDArray[np.generic]:
-    """The array that `data` writes, flat or nested. Raises InvalidRequest."""
+    """Convert `data`, flat or nested, to an array. Raises InvalidRequest."""
     if spec.datatype in BINARY_ONLY:
         raise InvalidRequest(
-            f"input {spec.name!r} is {spec.datatype}, which JSON cannot carry; send it binary, "
+            f"input {spec.name!r} is {spec.datatype}, which JSON cannot represent; send it as binary data, "
             "with the parameter binary_data_size"
         )
     if not isinstance(data, list):
@@ -43,28 +43,28 @@ def read_elements(data: Any, spec: TensorSpec, shape: tuple[int, ...]) -> NDArra
 
 
 def write_elements(array: NDArray[np.generic], name: str, model: str) -> Any:
-    """`array` as flat `data` that orjson can write.
+    """`array` as flat `data` that orjson can encode.
 
-    Raises ModelFailed on NaN and infinity, and InvalidRequest on BYTES that are no text."""
+    Raises ModelFailed on NaN and infinity, and InvalidRequest on BYTES that are not UTF-8."""
     if array.dtype.kind == "O":
         try:
             return [element.decode() for element in array.ravel().tolist()]
         except UnicodeDecodeError:
             raise InvalidRequest(
-                f"{model} answered bytes that are no UTF-8 in {name!r}, which JSON cannot carry; "
-                "ask for it binary, with the parameter binary_data"
+                f"{model} answered bytes in {name!r} that are not UTF-8, which JSON cannot represent; "
+                "request binary data, with the parameter binary_data"
             ) from None
-    # To count is several times as fast as to ask whether all are.
+    # Counting is several times as fast as `all`.
     if array.dtype.kind == "f" and np.count_nonzero(np.isfinite(array)) < array.size:
         raise ModelFailed(
-            f"{model} answered NaN or infinity in {name!r}, which JSON cannot carry; "
-            "binary_data shows what it was"
+            f"{model} answered NaN or infinity in {name!r}, which JSON cannot represent; "
+            "request binary data to see the values"
         )
     return array.ravel()
 
 
 def _flatten(data: list[Any], shape: tuple[int, ...], spec: TensorSpec) -> list[Any]:
-    """The elements in row-major order; `data` is flat already, or nested exactly as `shape` says."""
+    """The elements in row-major order. `data` is flat, or nested exactly as in `shape`."""
     if len(shape) > 1 and data and type(data[0]) is list:
         if len(data) != shape[0]:
             raise InvalidRequest(
@@ -73,13 +73,13 @@ def _flatten(data: list[Any], shape: tuple[int, ...], spec: TensorSpec) -> list[
         for length in shape[1:]:
             if set(map(type, data)) != {list} or set(map(len, data)) != {length}:
                 raise InvalidRequest(
-                    f"input {spec.name!r} has 'data' that is not nested as its shape {list(shape)} says"
+                    f"input {spec.name!r} has 'data' whose nesting does not match its shape {list(shape)}"
                 )
             data = list(chain.from_iterable(data))
     if len(data) != math.prod(shape):
         raise InvalidRequest(
-            f"input {spec.name!r} has {len(data)} elements, "
-            f"expected {math.prod(shape)} for shape {list(shape)}, flat or nested"
+            f"input {spec.name!r} has {len(data)} elements, expected {math.prod(shape)} for shape "
+            f"{list(shape)}, flat or nested"
         )
     return data
 
@@ -87,22 +87,22 @@ def _flatten(data: list[Any], shape: tuple[int, ...], spec: TensorSpec) -> list[
 def _convert(elements: list[Any], spec: TensorSpec) -> NDArray[np.generic]:
     if strange := set(map(type, elements)) - _ACCEPTED[spec.dtype.kind]:
         came = " and ".join(sorted(map(name_kind, strange)))
-        # The reader of JSON makes a fraction of a whole number of more than 64 bits.
+        # The JSON parser turns integers of more than 64 bits into floats.
         large = next(
             (element for element in elements if type(element) is float and abs(element) >= 2**63), None
         )
-        more = "" if large is None or spec.dtype.kind not in "iu" else f"; {large:g} is more than it can hold"
+        more = "" if large is None or spec.dtype.kind not in "iu" else f"; {large:g} is out of its range"
         raise InvalidRequest(
             f"input {spec.name!r} has {came} in 'data', expected {spec.datatype} elements{more}"
         )
     if spec.datatype == "BYTES":
         return np.array([element.encode() for element in elements], np.object_)
     try:
-        # Several times as fast as numpy. Little-endian, because only so is the range of floats checked, too.
+        # Several times as fast as numpy. Little-endian, because only then is the range of floats checked.
         packed = struct.pack(f"<{len(elements)}{_CODES[spec.datatype]}", *elements)
     except (OverflowError, struct.error):
         raise InvalidRequest(
             f"input {spec.name!r} has elements from {min(elements)} to {max(elements)}, "
-            f"which {spec.datatype} cannot hold"
+            f"which are out of the range of {spec.datatype}"
         ) from None
     return np.frombuffer(packed, spec.dtype)

@@ -1,4 +1,4 @@
-"""The protocol over gRPC: a ModelInferRequest to checked arrays, arrays to a ModelInferResponse."""
+"""Decode a ModelInferRequest into checked arrays, and encode arrays as a ModelInferResponse."""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from serve.oip.request_inputs import Inputs, choose_form
 from serve.oip.request_parameters import Parameters, check_parameters, read_timeout_s, refuse_shared_memory
 from serve.oip.requested_outputs import each_once, want, want_all
 
-# Where typed contents carry a datatype; FP16 and BF16 are raw only.
+# Datatype -> the field of typed contents; FP16 and BF16 exist only as raw contents.
 _FIELDS = {
     "BOOL": "bool_contents",
     "UINT8": "uint_contents",
@@ -37,8 +37,8 @@ _FIELDS = {
 def decode_request(
     message: ModelInferRequest, forms: tuple[Signature, ...], max_elements: int
 ) -> InferRequest:
-    """The request in `message`. Raises InvalidRequest: which tensor, what came, what was expected; or
-    RequestTooLarge."""
+    """Decode the request in `message`. Raises InvalidRequest, which names the tensor, the value and the
+    expected value; or RequestTooLarge."""
     parameters = check_parameters(read_map(message.parameters)) if message.parameters else {}
     form = choose_form(message.inputs[0].name if message.inputs else None, forms)
     outputs = _select_outputs(message, form)
@@ -48,7 +48,7 @@ def decode_request(
     )
 
 
-def encode_answer(  # noqa: PLR0913, PLR0917 - an answer has so many parts
+def encode_answer(  # noqa: PLR0913, PLR0917 - the parts of an answer
     model: str,
     variant: str,
     request: InferRequest,
@@ -57,9 +57,9 @@ def encode_answer(  # noqa: PLR0913, PLR0917 - an answer has so many parts
     parameters: Parameters,
     labels: tuple[str, ...] = (),
 ) -> ModelInferResponse:
-    """The answer, its tensors raw; `model_version` says who answered.
+    """Encode the answer with raw tensors; `model_version` is the variant that answered.
 
-    Raises ModelFailed when the classes of NaN or infinity are asked for."""
+    Raises ModelFailed if the top classes of NaN or infinity are requested."""
     answer = ModelInferResponse(model_name=model, model_version=variant, id=request.id or "")
     for name, value in parameters.items():
         _write_parameter(answer.parameters[name], value)
@@ -73,7 +73,7 @@ def encode_answer(  # noqa: PLR0913, PLR0917 - an answer has so many parts
 
 
 def read_map(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """A message's map of parameters with the values as they are; None where one has no value."""
+    """The parameters of a message as plain values; None for a parameter without a value."""
     values = {}
     for name, parameter in parameters.items():
         choice = parameter.WhichOneof("parameter_choice")
@@ -99,7 +99,8 @@ def _decode_inputs(message: ModelInferRequest, inputs: Inputs) -> Arrays:
             refuse_shared_memory(tensor.parameters, tensor.name)
     if raw and len(raw) != len(message.inputs):
         raise InvalidRequest(
-            f"{len(raw)} raw_input_contents came for {len(message.inputs)} inputs, expected one each or none"
+            f"the request has {len(raw)} raw_input_contents for {len(message.inputs)} inputs, expected one "
+            "per input or none"
         )
     for index, tensor in enumerate(message.inputs):
         spec, shape = inputs.expect(tensor.name, tensor.datatype, list(tensor.shape))
@@ -108,7 +109,7 @@ def _decode_inputs(message: ModelInferRequest, inputs: Inputs) -> Arrays:
             continue
         if tensor.HasField("contents") and tensor.contents.ByteSize():
             raise InvalidRequest(
-                f"input {spec.name!r} has typed contents beside raw_input_contents, expected one kind"
+                f"input {spec.name!r} has both typed contents and raw_input_contents, expected one of them"
             )
         inputs.add(spec, read_binary(raw[index], spec, shape))
     return inputs.complete()
@@ -120,20 +121,20 @@ def _read_typed(
     field = _FIELDS.get(spec.datatype)
     if field is None:
         raise InvalidRequest(
-            f"input {spec.name!r} is {spec.datatype}, which no typed contents carry; send raw_input_contents"
+            f"input {spec.name!r} is {spec.datatype}, which has no typed contents; send raw_input_contents"
         )
     elements = getattr(tensor.contents, field)
     if len(elements) != math.prod(shape):
         raise InvalidRequest(
-            f"input {spec.name!r} has {len(elements)} elements in {field}, "
-            f"expected {math.prod(shape)} for shape {list(shape)}"
+            f"input {spec.name!r} has {len(elements)} elements in {field}, expected {math.prod(shape)} for "
+            f"shape {list(shape)}"
         )
     try:
         return np.array(elements, spec.dtype).reshape(shape)
     except OverflowError:
         raise InvalidRequest(
             f"input {spec.name!r} has elements from {min(elements)} to {max(elements)}, "
-            f"which {spec.datatype} cannot hold"
+            f"which are out of the range of {spec.datatype}"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Infer: one request over gRPC, or a stream of them. The hot path."""
+"""Inference over gRPC: one request, or a stream of them. This is the hot path."""
 
 from collections.abc import AsyncIterator, Mapping
 
@@ -29,7 +29,7 @@ class GrpcInfer:
     async def stream(
         self, requests: AsyncIterator[bytes], context: Context
     ) -> AsyncIterator[wire.ModelStreamInferResponse]:
-        """One answer for each request, in their order; a request that fails does not end the stream."""
+        """One answer per request, in order. A failed request does not end the stream."""
         try:
             admit(self._access, "infer", context)
         except CounterweightError as error:
@@ -41,12 +41,12 @@ class GrpcInfer:
                 yield wire.ModelStreamInferResponse(infer_response=await self.infer(request, context))
             except Exception as error:
                 _, details = status_of(error)
-                # The id says which of the requests it was.
+                # The id shows which request failed.
                 answer = wire.ModelInferResponse(id=request.id)
                 yield wire.ModelStreamInferResponse(error_message=details, infer_response=answer)
 
     async def infer(self, request: wire.ModelInferRequest, context: Context) -> wire.ModelInferResponse:
-        """The answer, which is noted. Raises CounterweightError."""
+        """Answer one request and log it. Raises CounterweightError."""
         metadata = metadata_of(context)
         exchange = Exchange(
             f"{SERVICE}/ModelInfer",
@@ -55,7 +55,7 @@ class GrpcInfer:
             metadata.get("traceparent"),
         )
         exchange.client = context.peer()
-        # Unless there will be another: the client left.
+        # The status if nothing replaces it: the client disconnected.
         exchange.status = grpc.StatusCode.CANCELLED.name
         exchange.bytes_in = request.ByteSize()
         try:

@@ -1,4 +1,4 @@
-"""GrpcServer: the protocol's gRPC service on a port that several processes of this machine can share."""
+"""The gRPC server of the protocol, on a port that several processes of this machine can share."""
 
 import grpc
 
@@ -9,7 +9,7 @@ _STOP_TIMEOUT_S = 10
 
 
 class GrpcServer:
-    """A service behind a port."""
+    """A gRPC service on a port."""
 
     def __init__(self, handler: grpc.GenericRpcHandler, settings: Settings) -> None:
         self._server = grpc.aio.server(
@@ -23,7 +23,7 @@ class GrpcServer:
         self._server.add_generic_rpc_handlers((handler,))
 
     async def start(self, host: str, port: int) -> None:
-        """Listen. Raises ServerFailed when the address is not to be had."""
+        """Start listening. Raises ServerFailed if the address is not available."""
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
             self._server.add_insecure_port(address)
@@ -32,5 +32,5 @@ class GrpcServer:
         await self._server.start()
 
     async def stop(self) -> None:
-        """Take no new calls and answer what was taken."""
+        """Stop accepting calls and finish the accepted ones."""
         await self._server.stop(_STOP_TIMEOUT_S)

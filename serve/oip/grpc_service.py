@@ -1,4 +1,4 @@
-"""The gRPC service: the protocol's calls over the same models."""
+"""The gRPC service of the protocol: every call except inference, which is in grpc_infer.py."""
 
 import asyncio
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ from serve.oip.metadata import describe_model, model_config, server_metadata
 from serve.oip.request_parameters import read_variant
 from serve.oip.statistics import model_statistics
 
-# Who may make a call; health and the index are for everybody, and an inference is refused where it is noted.
+# The role for each call. Health and the index are open; inference checks its role itself, to log refusals.
 _ROLES: Mapping[str, Role] = {
     "ServerMetadata": "infer",
     "ModelMetadata": "infer",
@@ -39,7 +39,7 @@ _ROLES: Mapping[str, Role] = {
 def grpc_handler(
     registry: Registry, repository: Repository, access: Access, settings: Settings, observer: Observer
 ) -> grpc.GenericRpcHandler:
-    """The service over the registry's models, for `add_generic_rpc_handlers` of a grpc.aio server."""
+    """The service for the registry's models, for `add_generic_rpc_handlers` of a grpc.aio server."""
     infer = GrpcInfer(registry.models, access, settings, observer)
     unary = {
         "ModelInfer": (wire.ModelInferRequest, infer.infer),
@@ -90,7 +90,8 @@ class _Service:
         try:
             ready = await self._model(request.name).ready(request.version or None)
         except (UnknownModel, UnknownVariant, VariantUnavailable):
-            # To Triton's clients what was unloaded, or could not be loaded, is not ready, and no error.
+            # Triton's clients expect "not ready" and no error for a variant that is unloaded or failed to
+            # load.
             ready = False
         return wire.ModelReadyResponse(ready=ready)
 
@@ -152,17 +153,18 @@ class _Service:
         return wire.RepositoryModelUnloadResponse()
 
     def _model(self, name: str) -> ServedModel:
-        # No model has so long a name, and a hint for megabytes would cost seconds.
+        # No model has such a long name, and searching a hint for megabytes would take seconds.
         return find_model(self._models, shorten(name))
 
 
 def _versions(model: ServedModel, version: str) -> list[str]:
-    """The variant that a call names, or all. Raises UnknownVariant or VariantUnavailable."""
+    """The variant that a call names, or all variants. Raises UnknownVariant or VariantUnavailable."""
     return [model.require(shorten(version)).name] if version else model.variants
 
 
 def _refuse_name(repository: str) -> None:
     if repository:
         raise InvalidRequest(
-            f"repository {shorten(repository)!r} is not known: there is one, without a name; leave it out"
+            f"repository {shorten(repository)!r} is unknown: the only repository has no name; leave the "
+            "name out"
         )

@@ -1,6 +1,6 @@
-"""The protocol over HTTP: a request's body to checked arrays, arrays to an answer's body.
+"""Decode the body of an HTTP request into checked arrays, and encode arrays as the body of an answer.
 
-A body is JSON, with tensors in it or as bytes behind it."""
+A body is JSON, with tensors inside it or as bytes after it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -25,18 +25,18 @@ from serve.oip.request_parameters import (
 )
 from serve.oip.requested_outputs import each_once, want, want_all
 
-# Its value is the size of the JSON in bytes; what comes behind are tensors.
+# The size of the JSON in bytes; tensors follow it.
 JSON_BYTES_HEADER = "inference-header-content-length"
 
 
 def read_json_bytes(header: str | None) -> int | None:
-    """The value of the header Inference-Header-Content-Length; None: all is JSON. Raises InvalidRequest."""
+    """The value of the header Inference-Header-Content-Length; None if all is JSON. Raises InvalidRequest."""
     if header is None:
         return None
     if not (header.isascii() and header.isdigit() and len(header) <= 18):
         raise InvalidRequest(
             f"the header Inference-Header-Content-Length is {brief(header)}, "
-            "expected the JSON's size in bytes"
+            "expected the size of the JSON in bytes"
         )
     return int(header)
 
@@ -44,9 +44,10 @@ def read_json_bytes(header: str | None) -> int | None:
 def decode_request(
     body: bytes, json_bytes: int | None, forms: tuple[Signature, ...], max_elements: int
 ) -> InferRequest:
-    """The request in `body`, whose first `json_bytes` are JSON; None: all are; 0: none, it is the only input.
+    """Decode the request in `body`. The first `json_bytes` are JSON; None: all of it; 0: the body is the only
+    input, as bytes.
 
-    Raises InvalidRequest: which tensor, what came, what was expected; or RequestTooLarge."""
+    Raises InvalidRequest, which names the tensor, the value and the expected value; or RequestTooLarge."""
     if json_bytes == 0:
         return read_raw_body(body, forms, max_elements)
     tail = _Tail(body, json_bytes)
@@ -66,13 +67,13 @@ def decode_request(
         raise InvalidRequest(f"'inputs' is {kind(inputs)}, expected a list of tensors")
     first = inputs[0].get("name") if inputs and isinstance(inputs[0], dict) else None
     form = choose_form(first, forms)
-    # The outputs first: a request that asks for what cannot be answered need not be read.
+    # Outputs first: if they are not valid, the inputs need not be read.
     outputs = _select_outputs(request.get("outputs"), parameters, form)
     arrays = _decode_inputs(inputs, Inputs(form, max_elements), tail)
     return InferRequest(id=identity, arrays=arrays, outputs=outputs, timeout_s=read_timeout_s(parameters))
 
 
-def encode_answer(  # noqa: PLR0913, PLR0917 - an answer has so many parts
+def encode_answer(  # noqa: PLR0913, PLR0917 - the parts of an answer
     model: str,
     variant: str,
     request: InferRequest,
@@ -81,9 +82,9 @@ def encode_answer(  # noqa: PLR0913, PLR0917 - an answer has so many parts
     parameters: Parameters,
     labels: tuple[str, ...] = (),
 ) -> tuple[bytes, int | None]:
-    """The answer's body, and the size of its JSON when bytes come behind; `model_version` says who answered.
+    """The body of the answer, and the size of its JSON if bytes follow; `model_version` is the variant.
 
-    Raises, for what JSON cannot carry, ModelFailed on NaN and infinity and InvalidRequest on bytes."""
+    If JSON cannot represent a value, raises ModelFailed on NaN and infinity, and InvalidRequest on bytes."""
     answer: dict[str, Any] = {"model_name": model, "model_version": variant}
     if request.id is not None:
         answer["id"] = request.id
@@ -108,14 +109,15 @@ def encode_answer(  # noqa: PLR0913, PLR0917 - an answer has so many parts
 
 
 class _Tail:
-    """The bytes behind the JSON, tensor by tensor."""
+    """The bytes after the JSON, tensor by tensor."""
 
     __slots__ = ("_body", "_json_bytes", "_position")
 
     def __init__(self, body: bytes, json_bytes: int | None) -> None:
         if json_bytes is not None and json_bytes > len(body):
             raise InvalidRequest(
-                f"the header Inference-Header-Content-Length is {json_bytes}, but only {len(body)} bytes came"
+                f"the header Inference-Header-Content-Length is {json_bytes}, but the body has only "
+                f"{len(body)} bytes"
             )
         self._body = body
         self._json_bytes = json_bytes
@@ -129,13 +131,13 @@ class _Tail:
         if self._json_bytes is None:
             raise InvalidRequest(
                 f"input {name!r} has the parameter binary_data_size, but the request has no header "
-                "Inference-Header-Content-Length that says where its bytes begin"
+                "Inference-Header-Content-Length, which gives the start of the bytes"
             )
         end = self._position + size
         if end > len(self._body):
             raise InvalidRequest(
-                f"input {name!r} has {len(self._body) - self._position} bytes left behind the JSON, "
-                f"expected {size} as its binary_data_size says"
+                f"input {name!r} has {len(self._body) - self._position} bytes left after the JSON, "
+                f"expected {size}, its binary_data_size"
             )
         content, self._position = self._body[self._position : end], end
         return content
@@ -144,7 +146,7 @@ class _Tail:
         if self._position < len(self._body):
             taken = self._position - (self._json_bytes or 0)
             raise InvalidRequest(
-                f"{len(self._body) - (self._json_bytes or 0)} bytes came behind the JSON, "
+                f"{len(self._body) - (self._json_bytes or 0)} bytes follow the JSON, "
                 f"expected {taken}: the sum of the inputs' binary_data_size"
             )
 

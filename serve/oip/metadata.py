@@ -1,4 +1,4 @@
-"""Metadata: what the server and its models are, as both wires tell it."""
+"""The metadata of the server and its models, for HTTP and gRPC."""
 
 import importlib.metadata
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from serve.oip.row_sizes import size_of_row
 if TYPE_CHECKING:
     from serve.engine.model import ServedModel
 
-# Only what works.
+# Only extensions that work here.
 EXTENSIONS = (
     "binary_tensor_data",
     "classification",
@@ -29,7 +29,7 @@ def server_metadata() -> dict[str, Any]:
 
 
 def model_metadata(name: str, forms: tuple[Signature, ...], versions: list[str]) -> dict[str, Any]:
-    """Variants, inputs and outputs of a model; of its forms the first, which a person would write."""
+    """Variants, inputs and outputs of a model, with its first signature, the one that people write."""
     form = forms[0]
     return {
         "name": name,
@@ -43,7 +43,7 @@ def model_metadata(name: str, forms: tuple[Signature, ...], versions: list[str])
 def describe_model(
     model: "ServedModel", variants: list[str], max_body_bytes: int, *, whole: bool
 ) -> dict[str, Any]:
-    """The metadata of a model, or of the one of its variants that a call names, and then not `whole`."""
+    """The metadata of a model (`whole`), or of the variant that a call names."""
     told = model_metadata(model.name, model.forms, variants)
     shapes = example_shapes(model.forms, model.sizes)
     for tensor in told["inputs"]:
@@ -52,7 +52,7 @@ def describe_model(
     told["parameters"] = wire_parameters(model.forms, max_body_bytes)
     longest = {f"max_{dim}": most for dim, most in model.longest.items()}
     if model.text is not None:
-        # A longer text is cut.
+        # A longer text is truncated.
         longest["max_tokens"] = model.text.max_tokens
     told["parameters"] |= longest
     if whole and model.unserved.reasons:
@@ -61,8 +61,7 @@ def describe_model(
 
 
 def example_shapes(forms: tuple[Signature, ...], sizes: Mapping[str, int]) -> dict[str, list[int]]:
-    """Shapes that one row of an input may have, for the inputs whose other dimensions vary, as far as it is
-    known what they take."""
+    """A valid shape of one row for each input whose other dimensions vary, if valid sizes are known."""
     form = forms[0]
     shapes = {}
     for spec in form.inputs:
@@ -74,20 +73,20 @@ def example_shapes(forms: tuple[Signature, ...], sizes: Mapping[str, int]) -> di
 
 
 def wire_parameters(forms: tuple[Signature, ...], max_body_bytes: int) -> dict[str, Any]:
-    """What a request may bring, beside what a row takes where that does not vary."""
+    """The limits of a request, and the size of a row if it is fixed."""
     row = size_of_row(forms)
     sizes = {} if row is None else {"row_json_bytes": row.json_bytes, "row_binary_bytes": row.binary_bytes}
     return {"max_body_bytes": max_body_bytes, **sizes}
 
 
 def model_config(name: str, forms: tuple[Signature, ...], max_batch_rows: int) -> dict[str, Any]:
-    """A model as Triton's configuration writes it: `dims` are without the dimension of the batch."""
+    """A model in Triton's configuration format; `dims` exclude the batch dimension."""
     form = forms[0]
     return {
         "name": name,
         "platform": _PLATFORM,
         "backend": "onnxruntime",
-        # All variants are there, each under its name.
+        # All variants are available, each under its name.
         "version_policy": {"all": {}},
         "max_batch_size": max_batch_rows if form.batches else 0,
         "input": [_configure(spec, batches=form.batches) for spec in form.inputs],

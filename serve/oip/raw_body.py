@@ -1,4 +1,4 @@
-"""Raw body: a request that is nothing but the bytes of the model's only input, as a batch of one."""
+"""Read a request whose body is only the bytes of the model's single input, as a batch of one."""
 
 import math
 
@@ -13,15 +13,15 @@ from serve.oip.requested_outputs import want_all
 
 
 def read_raw_body(body: bytes, forms: tuple[Signature, ...], max_elements: int) -> InferRequest:
-    """`body` as the only input of the first form that has only one; for BYTES it is one element, as it is.
+    """Read `body` as the only input of the first signature with one input; BYTES have one element.
 
     The answer is binary. Raises InvalidRequest or RequestTooLarge."""
     form = next((form for form in forms if len(form.inputs) == 1), None)
     if form is None:
         names = ", ".join(forms[0].input_by_name)
         raise InvalidRequest(
-            f"a body without JSON can be only one input, this model has {names}; write them as JSON, and its "
-            "size into the header Inference-Header-Content-Length"
+            f"a body without JSON can have only one input, but this model has {names}; send them as JSON, "
+            "with its size in the header Inference-Header-Content-Length"
         )
     spec = form.inputs[0]
     inputs = Inputs(form, max_elements)
@@ -36,21 +36,21 @@ def read_raw_body(body: bytes, forms: tuple[Signature, ...], max_elements: int) 
 
 
 def _deduce_shape(size_bytes: int, spec: TensorSpec, *, batches: bool) -> list[int]:
-    """The shape of a batch of one that has so many bytes: one dimension besides the batch may vary."""
+    """The shape of a batch of one with this size; one dimension besides the batch may vary."""
     dims = [1, *spec.shape[1:]] if batches else list(spec.shape)
     free = [axis for axis, dim in enumerate(dims) if isinstance(dim, str)]
     if spec.datatype == "BYTES":
         shape = [1 if isinstance(dim, str) else dim for dim in dims]
         if math.prod(shape) != 1:
             raise InvalidRequest(
-                f"a body without JSON is one element of BYTES, input {spec.name!r} has the shape "
-                f"{spec.wire_shape}; write the request as JSON"
+                f"a body without JSON is one element of BYTES, but input {spec.name!r} has the shape "
+                f"{spec.wire_shape}; send the request as JSON"
             )
         return shape
     if len(free) > 1:
         raise InvalidRequest(
-            f"the shape of input {spec.name!r} cannot be told from {size_bytes} bytes, {len(free)} of its "
-            f"dimensions vary: {spec.wire_shape}; write the request as JSON"
+            f"the shape of input {spec.name!r} cannot be derived from {size_bytes} bytes, because "
+            f"{len(free)} of its dimensions vary: {spec.wire_shape}; send the request as JSON"
         )
     known = math.prod(dim for dim in dims if isinstance(dim, int)) * spec.dtype.itemsize
     count, rest = divmod(size_bytes, known)

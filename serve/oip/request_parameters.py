@@ -1,4 +1,4 @@
-"""Parameters: what a request says besides its tensors."""
+"""Check the parameters of a request."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,21 +10,21 @@ Parameters = Mapping[str, bool | int | float | str]
 
 
 def check_parameters(parameters: Any) -> Parameters:
-    """The parameters of a request, with those that mean nothing here, such as `priority`, let through.
+    """Check the parameters of a request. Parameters without a meaning here, such as `priority`, are ignored.
 
-    Raises InvalidRequest for what cannot be honoured."""
+    Raises InvalidRequest for parameters that cannot be honoured."""
     if not isinstance(parameters, dict):
         raise InvalidRequest(f"'parameters' is {kind(parameters)}, expected an object")
     for name, value in parameters.items():
         if name == "headers" or name.startswith("triton_"):
-            raise InvalidRequest(f"parameter {brief(name)} is reserved; give yours another name")
+            raise InvalidRequest(f"parameter {brief(name)} is reserved; use another name")
         if not isinstance(value, bool | int | float | str):
             raise InvalidRequest(
                 f"parameter {brief(name)} is {kind(value)}, expected a boolean, a number or a string"
             )
         if name.startswith("sequence_") and value:
             raise InvalidRequest(
-                f"parameter {brief(name)} is {brief(value)}, but no model here keeps a state; leave it out"
+                f"parameter {brief(name)} is {brief(value)}, but models here are stateless; leave it out"
             )
     priority = parameters.get("priority", 0)
     if type(priority) is not int or priority < 0:
@@ -33,7 +33,7 @@ def check_parameters(parameters: Any) -> Parameters:
 
 
 def read_timeout_s(parameters: Parameters) -> float | None:
-    """How long the client waits for its answer, from `timeout`; None: it does not say.
+    """How long the client waits for its answer, from `timeout`; None if it sets no limit.
 
     Raises InvalidRequest."""
     timeout = parameters.get("timeout")
@@ -49,7 +49,7 @@ def read_timeout_s(parameters: Parameters) -> float | None:
 
 
 def read_switch(parameters: Parameters, name: str) -> bool | None:
-    """The boolean parameter `name`; None: it is not there. Raises InvalidRequest."""
+    """The boolean parameter `name`; None if it is missing. Raises InvalidRequest."""
     value = parameters.get(name)
     if value is not None and not isinstance(value, bool):
         raise InvalidRequest(f"parameter {name!r} is {kind(value)}, expected a boolean")
@@ -57,26 +57,27 @@ def read_switch(parameters: Parameters, name: str) -> bool | None:
 
 
 def refuse_shared_memory(parameters: Mapping[str, Any], tensor: Any) -> None:
-    """Raise InvalidRequest when the tensor's data is meant to be in shared memory."""
+    """Raise InvalidRequest if the tensor's data is in shared memory."""
     if "shared_memory_region" in parameters:
         raise InvalidRequest(
-            f"tensor {brief(tensor)} names a region of shared memory, which this server does not touch; "
-            "send and ask for the data itself"
+            f"tensor {brief(tensor)} names a region of shared memory, which this server does not support; "
+            "send the data itself"
         )
 
 
 def read_variant(parameters: Any) -> str | None:
-    """The variant that is to be loaded or unloaded, from `variant`; None: all of the model's.
+    """The variant to load or unload, from `variant`; None for all variants of the model.
 
-    Raises InvalidRequest for anything that would change what is loaded."""
+    Raises InvalidRequest for parameters that would change the bundle."""
     if not isinstance(parameters, dict):
         raise InvalidRequest(f"'parameters' is {kind(parameters)}, expected an object")
     for name in parameters:
-        # No model depends on another, so unloading one's dependents is done by doing nothing.
+        # No model depends on another, so there are no dependents to unload.
         if name not in ("variant", "unload_dependents"):
             raise InvalidRequest(
-                f"parameter {brief(name)} is not taken, a variant is loaded as its bundle says; put that "
-                "into the repository, and name it with the parameter 'variant', or leave it out for all"
+                f"parameter {brief(name)} is not supported, because a variant is loaded from its bundle; put "
+                "the bundle into the repository, and name it with the parameter 'variant', or leave it out "
+                "for all variants"
             )
     variant = parameters.get("variant")
     if variant is not None and not isinstance(variant, str):

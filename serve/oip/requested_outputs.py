@@ -1,4 +1,4 @@
-"""Outputs: what a request asks to be answered, checked against the signature."""
+"""Check the outputs that a request asks for against the model's signature."""
 
 from collections.abc import Iterable
 from functools import lru_cache
@@ -13,11 +13,11 @@ _UNRANKED = {"BOOL", "BYTES", "BF16"}
 
 
 def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> RequestedOutput:
-    """One output, asked for by name; `classes` is the parameter `classification`. Raises InvalidRequest."""
+    """Check one requested output; `classes` is the parameter `classification`. Raises InvalidRequest."""
     spec = signature.output_by_name.get(name) if isinstance(name, str) else None
     if spec is None:
         known = ", ".join(signature.output_names)
-        raise InvalidRequest(f"'outputs' asks for {brief(name)}, expected names of outputs: {known}")
+        raise InvalidRequest(f"'outputs' names {brief(name)}, expected names of outputs: {known}")
     if classes is None:
         _check_wire(spec, binary=binary)
         return RequestedOutput(name=name, binary=binary)
@@ -29,24 +29,24 @@ def want(name: Any, classes: Any, signature: Signature, *, binary: bool) -> Requ
     if spec.datatype in _UNRANKED or not spec.shape:
         raise InvalidRequest(
             f"output {name!r} is {spec.datatype} of shape {spec.wire_shape}, which has no classes; "
-            "ask for it without the parameter classification"
+            "request it without the parameter classification"
         )
     return RequestedOutput(name=name, binary=binary, classes=classes)
 
 
 def want_all(signature: Signature, *, binary: bool) -> tuple[RequestedOutput, ...]:
-    """Every output, as for a request that names none. Raises InvalidRequest."""
+    """Every output, for a request that names none. Raises InvalidRequest."""
     for spec in signature.outputs:
         _check_wire(spec, binary=binary)
     return _all(signature.output_names, binary)
 
 
 def each_once(outputs: Iterable[RequestedOutput]) -> tuple[RequestedOutput, ...]:
-    """The outputs, none of them twice. Raises InvalidRequest at the first that is."""
+    """The outputs, without duplicates. Raises InvalidRequest for the first duplicate."""
     by_name: dict[str, RequestedOutput] = {}
     for wanted in outputs:
         if wanted.name in by_name:
-            raise InvalidRequest(f"'outputs' asks for {wanted.name!r} twice, expected once")
+            raise InvalidRequest(f"'outputs' names {wanted.name!r} twice, expected once")
         by_name[wanted.name] = wanted
     return tuple(by_name.values())
 
@@ -59,6 +59,6 @@ def _all(names: tuple[str, ...], binary: bool) -> tuple[RequestedOutput, ...]:
 def _check_wire(spec: TensorSpec, *, binary: bool) -> None:
     if not binary and spec.datatype in BINARY_ONLY:
         raise InvalidRequest(
-            f"output {spec.name!r} is {spec.datatype}, which JSON cannot carry; ask for it binary, "
+            f"output {spec.name!r} is {spec.datatype}, which JSON cannot represent; request binary data, "
             "with the parameter binary_data"
         )

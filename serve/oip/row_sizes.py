@@ -1,4 +1,4 @@
-"""Row sizes: what one row of a model's inputs takes on the wire, as bytes and as JSON."""
+"""The size of one row of a model's inputs in a request, as bytes and as JSON."""
 
 import math
 from dataclasses import dataclass
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from serve.base.tensor import Signature
 from serve.oip.compression import fewer_rows
 
-# What an element takes in JSON, its comma included: a fraction as most clients write it, a small number.
+# Bytes per element in JSON with its comma: a float as most clients write it, or a small integer.
 _JSON_BYTES = {"f": 20, "i": 4, "u": 4, "b": 6}
 
 
 @dataclass(frozen=True, slots=True)
 class RowSize:
-    """One row of all inputs."""
+    """The size of one row of all inputs."""
 
-    # Behind the JSON, by the binary extension.
+    # As bytes after the JSON, with the binary extension.
     binary_bytes: int
-    # Within the JSON, about.
+    # As JSON, approximately.
     json_bytes: int
 
 
 def size_of_row(forms: tuple[Signature, ...]) -> RowSize | None:
-    """Of the form that the metadata tells; None: it varies."""
+    """The row size for the first signature; None if it varies."""
     form = forms[0]
     binary = text = 0
     for spec in form.inputs:
@@ -35,18 +35,18 @@ def size_of_row(forms: tuple[Signature, ...]) -> RowSize | None:
 
 
 def advise(forms: tuple[Signature, ...], limit_bytes: int, *, binary: bool) -> str:
-    """What to do about a body that is over the limit, of JSON alone or with bytes behind it."""
+    """Advice for a body over the limit; `binary` if it has bytes after the JSON."""
     row = size_of_row(forms)
     if binary and (row is None or row.binary_bytes <= limit_bytes):
         return fewer_rows()
     if row is None:
-        return "send fewer rows in a request, or the tensors as bytes behind the JSON (binary_data_size)"
+        return "send fewer rows in a request, or the tensors as bytes after the JSON (binary_data_size)"
     if row.binary_bytes > limit_bytes:
         return (
-            f"one row of this model takes {row.binary_bytes} bytes even as bytes behind the JSON; start the "
+            f"one row of this model takes {row.binary_bytes} bytes even as bytes after the JSON; start the "
             f"server with a higher max_body_bytes"
         )
     return (
         f"one row of this model takes about {row.json_bytes} bytes as JSON and {row.binary_bytes} as bytes "
-        "behind the JSON: send it so (the binary extension, parameter binary_data_size), or send fewer rows"
+        "after the JSON: use the binary extension (parameter binary_data_size), or send fewer rows"
     )

@@ -1,20 +1,20 @@
-"""Statistics: a tally in the form in which Triton's clients expect to read it."""
+"""A tally in the format that Triton's clients expect for statistics."""
 
 from typing import Any
 
 from serve.counting.tally import Tally
 
-# Ours are part of the run, or do not exist; the clients' types ask for them.
+# We do not measure these separately, but the clients' types require them.
 _NONE = {"count": 0, "ns": 0}
 
 
 def model_statistics(name: str, variant: str, tally: Tally) -> dict[str, Any]:
-    """One entry of `model_stats`: what the variant's requests came to, counts and ns since the start.
+    """One entry of `model_stats`: the counts and nanoseconds of a variant's requests since the start.
 
-    `inference_count` counts rows answered, `execution_count` runs; `compute_infer` is of runs, all else of
-    requests."""
+    `inference_count` counts answered rows, `execution_count` runs; `compute_infer` is about runs, all other
+    durations are about requests."""
     failed = tally.errors
-    # One sum is kept for all requests: a failed one is taken to have lasted as long as the mean.
+    # Only one sum is kept, so a failed request counts with the mean latency.
     failed_ms = tally.latency.sum_ms * failed / tally.requests if tally.requests else 0.0
     return {
         "name": name,

@@ -1,1 +1,1 @@
-"""JSON Schemas and words of the OpenAPI document."""
+"""The JSON Schemas and texts of the OpenAPI document."""

@@ -1,4 +1,4 @@
-"""Schemas: what answers hold, as JSON Schema, and the few words that all schemas are written in."""
+"""JSON Schemas of the answers, and helpers to write schemas."""
 
 from typing import Any, get_args
 
@@ -9,7 +9,7 @@ Schema = dict[str, Any]
 
 
 def ref(name: str) -> Schema:
-    """The schema of that name among the document's components."""
+    """A reference to a schema in the document's components."""
     return {"$ref": f"#/components/schemas/{name}"}
 
 
@@ -34,7 +34,7 @@ def listed(items: Schema, description: str | None = None, **rest: Any) -> Schema
 
 
 def record(properties: dict[str, Schema], optional: tuple[str, ...] = (), **rest: Any) -> Schema:
-    """An object with these properties, all of them required but the `optional`."""
+    """An object with these properties; all are required except the `optional` ones."""
     required = [name for name in properties if name not in optional]
     return {"type": "object", "properties": properties, "required": required} | rest
 
@@ -56,17 +56,17 @@ def _described(schema: Schema, description: str | None) -> Schema:
 DATATYPE = text(enum=list(DATATYPES))
 ELEMENTS = listed(
     {"type": ["boolean", "number", "string", "array"]},
-    "The elements, row-major, flat or nested as the shape says. FP16 and BF16 go as bytes only.",
+    "The elements, row-major, flat or nested as in the shape. FP16 and BF16 can only be sent as bytes.",
 )
 SCALAR: Schema = {"type": ["boolean", "number", "string"]}
-_DIMENSIONS = listed(whole(-1), "-1 where a dimension may vary.")
+_DIMENSIONS = listed(whole(-1), "-1 for a dimension that may vary.")
 _TENSOR = record({"name": text(), "datatype": DATATYPE, "shape": _DIMENSIONS})
 _INPUT = record(
     {
         "name": text(),
         "datatype": DATATYPE,
         "shape": _DIMENSIONS,
-        "example_shape": listed(whole(1), "One that a row may have, where dimensions vary."),
+        "example_shape": listed(whole(1), "A valid shape of one row, if dimensions vary."),
     },
     optional=("example_shape",),
 )
@@ -77,7 +77,7 @@ _OUTPUT = record(
         "datatype": DATATYPE,
         "shape": listed(whole()),
         "data": ELEMENTS,
-        "parameters": record({"binary_data_size": whole(0, "Bytes of it behind the JSON.")}),
+        "parameters": record({"binary_data_size": whole(0, "The number of its bytes after the JSON.")}),
     },
     optional=("data", "parameters"),
 )
@@ -85,7 +85,7 @@ _STEPS = ("compute_input", "compute_infer", "compute_output")
 _CODE: Schema = {"type": ["string", "null"]}
 
 ANSWERS: dict[str, Schema] = {
-    "Error": record({"error": text("What came, what was expected, what to do.")}),
+    "Error": record({"error": text("The value, what was expected, and what to do.")}),
     "OpenAIError": record(
         {"error": record({"message": text(), "type": text(), "param": _CODE, "code": _CODE})}
     ),
@@ -94,8 +94,11 @@ ANSWERS: dict[str, Schema] = {
     "Ready": record(
         {
             "ready": {"type": "boolean"},
-            "judging": {"type": "boolean", "description": "False: a rollout runs, and nobody judges it."},
-            "judged_until_s": number("When it was judged last, in seconds since 1970."),
+            "judging": {
+                "type": "boolean",
+                "description": "False: a rollout is in progress, and no keeper judges it.",
+            },
+            "judged_until_s": number("The time of the last judgement, in seconds since 1970."),
         },
         optional=("judging", "judged_until_s"),
     ),
@@ -110,11 +113,11 @@ ANSWERS: dict[str, Schema] = {
             "parameters": record(
                 {
                     "max_body_bytes": whole(1, "A larger body is refused with 413."),
-                    "row_json_bytes": whole(0, "About what one row takes as JSON."),
-                    "row_binary_bytes": whole(0, "What it takes as bytes behind the JSON."),
+                    "row_json_bytes": whole(0, "The approximate size of one row as JSON."),
+                    "row_binary_bytes": whole(0, "The size of one row as bytes after the JSON."),
                     "max_tokens": whole(
                         1,
-                        "A longer text is cut to so many; of another dimension, `max_...`, no more is taken.",
+                        "Longer texts are truncated. For another dimension, `max_...` is the largest size.",
                     ),
                 },
                 optional=("row_json_bytes", "row_binary_bytes", "max_tokens"),
@@ -122,7 +125,7 @@ ANSWERS: dict[str, Schema] = {
             "unserved": {
                 "type": "object",
                 "additionalProperties": text(
-                    "Why: its floor refused it, it could not be loaded, or it was unloaded."
+                    "The reason: it was rejected, could not be loaded, or was unloaded."
                 ),
                 "description": "Variants in the repository that are not served.",
             },
@@ -135,7 +138,7 @@ ANSWERS: dict[str, Schema] = {
             "platform": text(),
             "backend": text(),
             "version_policy": {"type": "object"},
-            "max_batch_size": whole(0, "0: the model takes no batches."),
+            "max_batch_size": whole(0, "0: the model has no batch dimension."),
             "input": listed(_CONFIGURED),
             "output": listed(_CONFIGURED),
         }
@@ -144,11 +147,11 @@ ANSWERS: dict[str, Schema] = {
         {
             "model_name": text(),
             "model_version": text("The variant that answered."),
-            "id": text("The request's."),
+            "id": text("The id of the request."),
             "parameters": mapped(
                 SCALAR,
-                "`rescued_from`: this variant failed, and the baseline answered. `retried`: the variant "
-                "answered at the second try. `truncated_rows`: so many texts were cut to fit.",
+                "`rescued_from`: this variant failed, and the baseline answered. `retried`: the second try "
+                "succeeded. `truncated_rows`: the number of truncated texts.",
             ),
             "outputs": listed(_OUTPUT),
         },
@@ -160,7 +163,7 @@ ANSWERS: dict[str, Schema] = {
         {
             "name": text("The model."),
             "version": text("The variant."),
-            "last_inference": whole(0, "Milliseconds since 1970; 0: there was none."),
+            "last_inference": whole(0, "Milliseconds since 1970; 0: none yet."),
             "inference_count": whole(0, "Rows."),
             "execution_count": whole(0, "Runs."),
             "inference_stats": mapped(ref("Duration")),
@@ -206,7 +209,7 @@ ANSWERS: dict[str, Schema] = {
     "Document": {"type": "object"},
 }
 
-# To the first examples of requests.
+# The answers to the first examples.
 INFER_ANSWER = {
     "model_name": "digits",
     "model_version": "fp32",

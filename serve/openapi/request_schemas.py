@@ -1,6 +1,6 @@
-"""Request schemas: the bodies that are taken, as JSON Schema, with examples that work.
+"""JSON Schemas of the request bodies, with examples that work.
 
-They refuse what the server refuses; where it takes null for absence, so do they.
+They refuse what the server refuses, and accept null where the server accepts it for a missing value.
 """
 
 from typing import Any
@@ -21,19 +21,19 @@ from serve.openapi.answer_schemas import (
 _INFER_PARAMETERS = or_null(
     mapped(
         SCALAR,
-        "What is not named here is let through and means nothing.",
+        "Other parameters are accepted and ignored.",
         properties={
             "timeout": {
-                "description": "Microseconds, after which the answer is of no use.",
+                "description": "The timeout in microseconds.",
                 "anyOf": [whole(1), text(pattern="^0*[1-9][0-9]*$", maxLength=18)],
             },
-            "priority": whole(0, "Taken, but all requests are equal."),
+            "priority": whole(0, "Accepted, but all requests have the same priority."),
             "binary_data_output": {
                 "type": "boolean",
-                "description": "Answer outputs as bytes, unless they say otherwise.",
+                "description": "Return outputs as bytes by default.",
             },
         },
-        # There are no sequences here, and reserved names.
+        # Sequences are not supported, and some names are reserved.
         patternProperties={"^sequence_": {"enum": [0, False, ""]}},
         propertyNames={"not": {"pattern": "^(headers$|triton_)"}},
     )
@@ -51,40 +51,40 @@ _INPUT = record(
 _WANTED_PARAMETERS = mapped(
     {},
     properties={
-        "binary_data": {"type": ["boolean", "null"], "description": "Answer it as bytes."},
+        "binary_data": {"type": ["boolean", "null"], "description": "Return the output as bytes."},
         "classification": or_null(
-            whole(1, "Answer so many of the highest values, as strings `value:index[:label]`.")
+            whole(1, "Return this many of the highest values, as strings `value:index[:label]`.")
         ),
     },
 )
 _WANTED = record({"name": text(), "parameters": or_null(_WANTED_PARAMETERS)}, optional=("parameters",))
-_VARIANT = or_null(text("The variant; left out: all of them."))
+_VARIANT = or_null(text("The variant; by default all variants."))
 _TOKENS = listed(whole(), minItems=1)
 
 REQUESTS: dict[str, Schema] = {
     "InferRequest": record(
         {
             "inputs": listed(_INPUT, minItems=1),
-            "outputs": or_null(listed(_WANTED, "The outputs to answer; none: all.")),
-            "id": or_null(text("Comes back with the answer.")),
+            "outputs": or_null(listed(_WANTED, "The outputs to return; by default all.")),
+            "id": or_null(text("Returned with the answer.")),
             "parameters": _INFER_PARAMETERS,
         },
         optional=("outputs", "id", "parameters"),
     ),
     "EmbeddingsRequest": record(
         {
-            "model": text("The model; `name:variant` asks for one variant.", minLength=1),
+            "model": text("The model, or `name:variant` for one variant.", minLength=1),
             "input": {
-                "description": "A text, several, the tokens of one, or the tokens of several.",
+                "description": "One or more texts, or the tokens of one or more texts.",
                 "anyOf": [text(), listed(text(), minItems=1), _TOKENS, listed(_TOKENS, minItems=1)],
             },
             "encoding_format": {"enum": ["float", "base64", None]},
-            "dimensions": or_null(whole(1, "The width; only the model's own is possible.")),
+            "dimensions": or_null(whole(1, "The width of the embeddings, which must be the model's own.")),
         },
         optional=("encoding_format", "dimensions"),
     ),
     "IndexRequest": record(
-        {"ready": {"type": "boolean", "description": "Only what is ready."}},
+        {"ready": {"type": "boolean", "description": "List only variants that are ready."}},
         optional=("ready",),
         additionalProperties=False,
     ),
@@ -98,7 +98,9 @@ REQUESTS: dict[str, Schema] = {
             "parameters": record(
                 {
                     "variant": _VARIANT,
-                    "unload_dependents": {"description": "Taken; nothing depends on a variant."},
+                    "unload_dependents": {
+                        "description": "Accepted and ignored; no model depends on another."
+                    },
                 },
                 optional=("variant", "unload_dependents"),
                 additionalProperties=False,
@@ -109,7 +111,7 @@ REQUESTS: dict[str, Schema] = {
     ),
 }
 
-# A handwritten zero as the digits model takes it: rows of an image, ink is 1.
+# A handwritten zero as an input of the digits model: the rows of an image, with ink as 1.
 _ZERO = [
     [0, 0, 1, 1, 1, 0, 0, 0],
     [0, 1, 1, 0, 1, 1, 0, 0],
@@ -119,10 +121,10 @@ _ZERO = [
 ]
 _IMAGE = {"name": "image", "datatype": "FP32", "shape": [1, 1, 8, 8], "data": [[_ZERO]]}
 
-# By what they show. The models are those of the recipes.
+# Description -> body. The models are those of the recipes.
 INFER_EXAMPLES: dict[str, Any] = {
     "A handwritten zero": {"inputs": [_IMAGE]},
-    "Its three likeliest digits, within half a second": {
+    "The three most likely digits, within half a second": {
         "id": "zero-1",
         "parameters": {"timeout": 500_000},
         "inputs": [_IMAGE],

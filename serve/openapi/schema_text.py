@@ -1,4 +1,4 @@
-"""Shape: a JSON Schema, or a value, as lines that a person reads."""
+"""Format a JSON Schema, or a value, as readable lines."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _WIDTH = 76
 
 
 def resolve(document: Document, node: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What the node says, or what it refers to."""
+    """The node, or the node that it refers to."""
     while "$ref" in node:
         found: Any = document
         for key in node["$ref"].removeprefix("#/").split("/"):
@@ -20,7 +20,7 @@ def resolve(document: Document, node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def shape_of(document: Document, schema: Mapping[str, Any], indent: str = "") -> str:
-    """The schema as JSON with types in the place of values; descriptions stand as comments above."""
+    """The schema as JSON with types in place of values, and with descriptions as comments."""
     schema = resolve(document, schema)
     if "const" in schema:
         return json.dumps(schema["const"])
@@ -59,7 +59,7 @@ def _shape_of_object(document: Document, schema: Mapping[str, Any], indent: str)
 
 
 def write(value: Any, indent: str = "") -> str:
-    """The value as JSON, broken into lines only where one would be too long."""
+    """The value as JSON, split into lines only if one would be too long."""
     line = json.dumps(value, ensure_ascii=False)
     if len(indent) + len(line) <= _WIDTH or not isinstance(value, dict | list):
         return line

@@ -1,1 +1,1 @@
-"""What a rollout counts and decides."""
+"""Rollouts: policies, evidence, judging, the trail, and the controller that moves traffic."""

@@ -1,4 +1,4 @@
-"""Advance: what a verdict, or a person, makes of a rollout. Pure; one step at a time, and an end is one."""
+"""Apply a verdict or an act of a person to a rollout. Pure."""
 
 from serve.base.errors import RefusedAction
 from serve.rollout.judging.judge import Kind, Verdict
@@ -6,7 +6,7 @@ from serve.rollout.state.rollout import Phase, Rollout
 
 
 def advance(rollout: Rollout, verdict: Verdict, now_s: float) -> Rollout:
-    """The rollout after `verdict`; the same object when nothing changes."""
+    """The rollout after `verdict`; the same object if nothing changes."""
     assert not rollout.phase.over
     change = {"by": "judge", "reason": verdict.reason}
     if verdict.kind is Kind.ROLLBACK:
@@ -26,21 +26,21 @@ def advance(rollout: Rollout, verdict: Verdict, now_s: float) -> Rollout:
 
 
 def pause(rollout: Rollout, by: str, reason: str = "paused") -> Rollout:
-    """Stand still at the present share. Raises RefusedAction."""
+    """Keep the present share. Raises RefusedAction."""
     _refuse(rollout, "pause", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL)
     return rollout.model_copy(update={"phase": Phase.PAUSED, "by": by, "reason": reason})
 
 
 def resume(rollout: Rollout, by: str, reason: str = "resumed") -> Rollout:
-    """Go on where it was paused; an approval that was due is asked for again. Raises RefusedAction."""
+    """Continue a paused rollout; an approval that was due is due again. Raises RefusedAction."""
     _refuse(rollout, "resume", Phase.PAUSED)
     phase = Phase.STEP if rollout.step else Phase.SHADOW
     return rollout.model_copy(update={"phase": phase, "by": by, "reason": reason})
 
 
 def promote(rollout: Rollout, by: str, now_s: float, reason: str | None = None) -> Rollout:
-    """One step further without the evidence, or with the approval that was due; while all traffic is watched,
-    the end of that. `reason` None: it says which. Raises RefusedAction."""
+    """Go to the next step without the evidence, or with the approval that is due; end the watch if it is
+    under way. If `reason` is None, it says which. Raises RefusedAction."""
     _refuse(
         rollout, "promote", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED, Phase.WATCHING
     )
@@ -49,24 +49,24 @@ def promote(rollout: Rollout, by: str, now_s: float, reason: str | None = None) 
 
 
 def end_watch(rollout: Rollout, by: str, reason: str) -> Rollout:
-    """DONE before the watch is over, because something else begins. Raises RefusedAction."""
+    """Set the phase to DONE before the watch is over, because something else begins. Raises RefusedAction."""
     _refuse(rollout, "end the watch of", Phase.WATCHING)
     return rollout.model_copy(update={"phase": Phase.DONE, "by": by, "reason": reason})
 
 
 def abort(rollout: Rollout, by: str, reason: str = "aborted") -> Rollout:
-    """All traffic to the baseline. Raises RefusedAction."""
+    """Give all traffic to the baseline. Raises RefusedAction."""
     _refuse(rollout, "abort", Phase.SHADOW, Phase.STEP, Phase.WAITING_APPROVAL, Phase.PAUSED, Phase.WATCHING)
     return rollout.model_copy(update={"phase": Phase.ROLLED_BACK, "by": by, "reason": reason})
 
 
 def accept(rollout: Rollout, by: str, reason: str = "accepted as the baseline") -> Rollout:
-    """The candidate is the model's baseline from now on; while it is watched, that ends. Raises
+    """Make the candidate the model's baseline, and end the watch if it is under way. Raises
     RefusedAction."""
     _refuse(rollout, "accept", Phase.DONE, Phase.WATCHING)
     if rollout.accepted:
         raise RefusedAction(
-            f"{rollout.plan.candidate!r} was made the baseline by rollout {rollout.rollout} already; "
+            f"rollout {rollout.rollout} has already made {rollout.plan.candidate!r} the baseline; "
             "start the next rollout from it"
         )
     update = {"phase": Phase.DONE, "accepted": True, "by": by, "reason": reason}
@@ -88,5 +88,5 @@ def _refuse(rollout: Rollout, action: str, *phases: Phase) -> None:
     if rollout.phase not in phases:
         raise RefusedAction(
             f"cannot {action} rollout {rollout.rollout} in phase {rollout.phase}; "
-            f"that is possible in {', '.join(phases)}"
+            f"this is possible only in {', '.join(phases)}"
         )

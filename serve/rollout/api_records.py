@@ -1,4 +1,4 @@
-"""Records: what people ask of rollouts and routes, and what they are answered, as JSON carries it."""
+"""Records of the control API for rollouts and routes: requests and answers, as in JSON."""
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
@@ -14,7 +14,7 @@ from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase, Rollout
 from serve.rollout.trail.trail import Action
 
-# What a person may do to a rollout that runs, and to one that is done.
+# The acts of people on a rollout.
 Act = Literal["pause", "resume", "promote", "abort", "accept"]
 
 
@@ -22,19 +22,19 @@ Reason = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, m
 
 
 class RoutesWanted(Record):
-    """Other routes for a model. What is None stays as it is."""
+    """A change of a model's routes. Fields that are None do not change."""
 
-    # Variant -> weight, relative to those of the variants that are not named, which stay; 0: no request.
+    # Variant -> weight, relative to the weights of unnamed variants, which stay; 0: no requests.
     weights: Mapping[str, Weight] | None = None
     # Variant -> the share of requests that are copied to it.
     shadows: Mapping[str, Share] | None = None
     # The header whose value is the sticky key.
     sticky: str | None = None
-    # Of the routes that were read before; None: whatever they are now.
+    # The revision of the routes that the client read; None: do not check.
     revision: int | None = None
 
     def onto(self, before: Routes) -> Routes:
-        """The routes that follow on `before`. Raises InvalidRecord."""
+        """Apply the change to `before`. Raises InvalidRecord."""
         given = self.model_dump(exclude={"revision"}, exclude_none=True)
         if self.weights is not None:
             given["weights"] = {**before.weights, **self.weights}
@@ -43,41 +43,41 @@ class RoutesWanted(Record):
 
 
 class RolloutWanted(Record):
-    """A rollout to be started, from the model's baseline to the candidate."""
+    """A rollout to start, from the model's baseline to the candidate."""
 
     candidate: str
     policy: Policy = Policy()
-    # True: what earlier rollouts of the same two versions have seen does not count.
+    # True: ignore the evidence of earlier rollouts of the same two versions.
     fresh: bool = False
-    # True: the traffic is made up, so that nothing is carried into it or on from it.
+    # True: the traffic is synthetic, so its evidence is not shared with other rollouts.
     trial: bool = False
 
 
 class ActWanted(Record):
-    """What comes with an act."""
+    """The body of an act."""
 
-    # Of the trail's entry on which it was decided; None: whatever happened since.
+    # The number of the trail's entry that the person saw; None: do not check.
     number: int | None = None
-    # In a person's words, for the trail; None: the act speaks for itself.
+    # A person's reason, for the trail; None: a default.
     reason: Reason | None = None
 
 
 class RolloutView(Record):
-    """A rollout as it stands."""
+    """The present state of a rollout."""
 
     rollout: Rollout
-    # Of the trail's last entry: what one sends along with an act.
+    # The number of the trail's last entry, to send with an act.
     number: int
     routes: Routes
     evidence: Evidence
-    # The last one, and the time it was asked for; None: none yet.
+    # The last verdict and its time; None: no verdict yet.
     verdict: Verdict | None
     judged_s: float | None
-    # The candidate's share of the requests as they came, since the last change of the split.
+    # The candidate's measured share of the requests since the last change of the split.
     served: float | None
     # The last pairs that differ, newest first.
     disagreements: tuple[Disagreement, ...]
-    # What does not work as it should: nobody judges, or what was decided is not written down.
+    # Problems of the server: nobody judges, or a decision is not written yet.
     warnings: tuple[str, ...] = ()
 
 
@@ -89,7 +89,7 @@ class RolloutLine(Record):
     phase: Phase
     step: int
     started_s: float
-    # Who changed it last, when, and why.
+    # The last change: its author, time and reason.
     by: str
     changed_s: float
     reason: str
@@ -106,17 +106,17 @@ class TrailLine(Record):
     rollout: str | None
     phase: Phase | None
     step: int | None
-    # The candidate's share after it, 0 to 1.
+    # The candidate's share after the entry, 0 to 1.
     share: float | None
     routes: Routes | None
     kind: Kind | None
-    # Why; of a verdict its reason.
+    # The reason; for a verdict, the verdict's reason.
     reason: str
     verdict: Verdict | None
 
 
 class Curve(Record):
-    """One variant over time; None where it had no requests."""
+    """Charts of one variant; None where it had no requests."""
 
     requests_per_s: tuple[float, ...]
     errors_per_s: tuple[float, ...]
@@ -125,8 +125,8 @@ class Curve(Record):
 
 
 class Curves(Record):
-    """A model's variants over the last ten minutes."""
+    """Charts of a model's variants over the last ten minutes."""
 
-    # The ends of the stretches, in seconds since 1970, oldest first.
+    # The ends of the intervals, in seconds since 1970, oldest first.
     at_s: tuple[float, ...]
     variants: Mapping[str, Curve]

@@ -1,6 +1,6 @@
-"""Carry: what earlier rollouts of the same two versions have seen counts in the next one. Pure.
+"""Carry the evidence of earlier rollouts of the same two versions into the next one. Pure.
 
-Who starts again until chance promotes a bad candidate would have as many chances as starts."""
+Otherwise a person could restart a bad candidate until chance promotes it."""
 
 from collections.abc import Sequence
 
@@ -13,15 +13,15 @@ from serve.rollout.trail.trail import Action, Change, Entry
 
 
 class Earlier(Record):
-    """The last rollout of the same two versions, and all that it knew."""
+    """The last rollout of the same two versions, with all its evidence."""
 
     rollout: Rollout
     evidence: Evidence
 
 
 def find_earlier(trail: Sequence[Entry], begun: Rollout) -> Earlier | None:
-    """What `begun` goes on from; `trail` is its model's, oldest first. None: there was no such rollout, or it
-    was promoted, and what comes after that is another question."""
+    """The rollout that `begun` continues; `trail` is its model's, oldest first. None if there is none, or if
+    it was promoted, because what follows a promotion is a new question."""
     last: Rollout | None = None
     others: set[str] = set()
     for entry in reversed(trail):
@@ -46,8 +46,8 @@ def find_earlier(trail: Sequence[Entry], begun: Rollout) -> Earlier | None:
 
 
 def begin(begun: Rollout, trail: Sequence[Entry], *, fresh: bool) -> Change:
-    """The start of a rollout with what was seen before, unless it is to be `fresh`. Raises RefusedAction when
-    that shows harm already."""
+    """The first change of a rollout, with the earlier evidence unless it is `fresh`. Raises RefusedAction if
+    the evidence already shows harm."""
     earlier, carried, reason = find_earlier(trail, begun), None, begun.reason
     if earlier is not None and fresh:
         reason = f"started afresh, without the evidence of {earlier.rollout.rollout}"
@@ -64,12 +64,12 @@ def begin(begun: Rollout, trail: Sequence[Entry], *, fresh: bool) -> Change:
 
 
 def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
-    """What counts of `earlier` in the rollout that begins; None: nothing does. Raises RefusedAction when it
-    shows harm: the rollout would end with its first look."""
+    """The evidence of `earlier` that counts in the new rollout; None if there is none. Raises RefusedAction
+    if it shows harm, because the rollout would end with its first look."""
     known = earlier.evidence.known
     segments = tuple(segment for segment in known.segments if segment.split < 1)
     if earlier.rollout.limit_ms != begun.limit_ms:
-        # What was over one limit may be within another; the quantiles' limits move anyway.
+        # Requests over one limit may be within another. Limits by quantile move in any case.
         segments = tuple(_without_limit(segment) for segment in segments)
     carried = Carried(
         segments=segments,
@@ -82,14 +82,14 @@ def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
         before=known.before,
         past=known.past,
     )
-    # As it was then: a stall that was under way may be why it ended.
+    # With its stalls as they were, because one may be the reason why the rollout ended.
     seen = Evidence(**{name: getattr(carried, name) for name in Carried.model_fields})
     verdict = judge(begun, seen, begun.started_s)
     if verdict.kind is Kind.ROLLBACK:
         raise RefusedAction(
-            f"rollout {earlier.rollout.rollout} has seen enough of the same two versions: {verdict.reason}; "
-            "load a better candidate or, if something else was the cause, start with --fresh, which leaves "
-            "it out and says so in the trail"
+            f"the evidence of rollout {earlier.rollout.rollout} already shows harm for the same two "
+            f"versions: {verdict.reason}; load a better candidate or, if something else was the cause, start "
+            "with --fresh, which ignores this evidence and says so in the trail"
         )
     return carried if carried.segments or carried.shadow.pairs else None
 
@@ -100,11 +100,11 @@ def _without_limit(segment: Segment) -> Segment:
 
 
 def _alike(one: Rollout, other: Rollout) -> bool:
-    """Whether they are of the same two versions, whatever these are called, and both under real traffic."""
+    """Whether both rollouts are about the same two versions, whatever their names, and had real traffic."""
     mine, its = one.plan, other.plan
     return _versions(mine) == _versions(its) and not mine.trial and not its.trial
 
 
 def _versions(plan: RolloutPlan) -> tuple[str, str]:
-    """The digests of baseline and candidate; or their names, where it was not written down."""
+    """The digests of baseline and candidate; or their names, if the digests were not stored."""
     return plan.digests.get(plan.baseline, plan.baseline), plan.digests.get(plan.candidate, plan.candidate)

@@ -1,21 +1,21 @@
-"""Clock: the time that rollouts are judged by, which does not jump when somebody sets the machine's clock."""
+"""The clock of rollouts, which does not jump when the machine's clock is changed."""
 
 import time
 from time import monotonic
 
 
 class SteadyClock:
-    """Seconds since 1970: the wall clock as it was at the start, and from then on the monotonic one.
+    """Seconds since 1970: the wall clock at the start, continued with the monotonic clock.
 
-    A new process trusts the wall clock again, but never goes back behind what was written before."""
+    A new process trusts the wall clock again, but never goes back before the last written entry."""
 
     def __init__(self) -> None:
         self._start_s = time.time() - monotonic()
 
     def now_s(self) -> float:
-        """The time."""
+        """The present time."""
         return self._start_s + monotonic()
 
     def not_before(self, written_s: float) -> None:
-        """Something was written at this time, so it cannot be earlier now."""
+        """Advance to at least `written_s`, the time of a written entry."""
         self._start_s += max(written_s - self.now_s(), 0.0)

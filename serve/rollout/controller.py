@@ -1,9 +1,10 @@
-"""Controller: every second load, judge, advance, save.
+"""The control loop of rollouts: every second load, judge, advance, save.
 
-Two threads share it. `look` gathers and judges in memory and never waits for the database; `save`, and most
-of what people ask for, waits for it in the other. So a store that hangs keeps nobody from taking traffic
-away: a withdrawal is in force at once, and is written first when the store is back. Everything else is in
-force when it is written. `_taking` guards what both see, and is never held during a wait."""
+Two threads share the controller. `look` gathers and judges in memory and never waits for the database.
+`save`, and most operations of people, wait for it in the other thread. A store that hangs therefore cannot
+keep anyone from taking traffic away: a withdrawal takes effect at once, and is written first when the store
+is back. All other changes take effect when they are written. `_taking` guards the shared state, and is never
+held during a wait."""
 
 import logging
 import threading
@@ -29,56 +30,56 @@ from serve.rollout.views import view_of
 from serve.rollout.withdrawal import withdraw
 
 _log = logging.getLogger("counterweight.controller")
-# Who takes out what is not loaded.
+# The name in the trail for changes that remove what is not loaded.
 BY_KEEPER = "keeper"
-# When nothing was written, or nobody looked, for longer, people are told.
+# People are warned if nothing was written, or nobody judged, for longer.
 _LATE_S = 3.0
-# By whether the keeper that has the lease has given a sign of life.
+# The warning, by whether the keeper with the lease has given a sign of life.
 _FOLLOWS = {
-    True: "this one only follows",
-    False: "this one follows, and aborts all the same until that one gives a sign of life",
+    True: "this one is a standby",
+    False: "this one is a standby, and can abort until the other one gives a sign of life",
 }
 
 
 class Controller:
     """Moves the traffic of all models while it holds the store's lease. A keeper without the lease follows
-    what the other one writes. What waits for the store raises StoreFailed, and then nothing has changed."""
+    the entries of the other one. Methods that wait for the store raise StoreFailed without any change."""
 
     def __init__(
         self, store: Store, timeline: Timeline, tell: Tell, outbox: Outbox, clock: SteadyClock | None = None
     ) -> None:
-        # Model -> what is known of it; live.
+        # Model -> its state; a live view.
         self.situations: dict[str, Situation] = {}
         self.clock = clock or SteadyClock()
         self._acting = False
-        # Whether another keeper has the lease, and has given a sign of life.
+        # Whether another keeper has the lease and has given a sign of life.
         self._rival = False
         self._store = store
         self._outbox = outbox
-        # By model, what the last keeper had in force and not written.
+        # Model -> the change that the last keeper had in force and had not written.
         self._left = dict(outbox.read())
         self._taking = threading.RLock()
         self._scribe = Scribe(store, timeline, tell, self.clock, self._taking)
-        # When the last look, here or at a keeper that is alive, and the last save came to their end.
+        # The end of the last look (here, or at a keeper that is alive) and of the last save.
         self._looked_s = self._saved_s = self.clock.now_s()
 
     @property
     def acts(self) -> bool:
-        """Whether it has the store's lease."""
+        """Whether it holds the store's lease."""
         return self._acting
 
     @property
     def unjudged_s(self) -> float:
-        """For how long nobody has judged, as far as is known here; from any thread."""
+        """How long nobody has judged, as far as this keeper knows; can be called from any thread."""
         return self.clock.now_s() - self._looked_s
 
     def take(self, model: str, gateway: str, sheet: Sheet) -> bool:
-        """What a gateway counted; whether it must be told again. From any thread, and without waiting."""
+        """Accept the counts of a gateway, from any thread. Returns whether it must send them again."""
         with self._taking:
             return model in self.situations and self.situations[model].take(gateway, sheet)
 
     def written(self, gateway: str) -> dict[str, int]:
-        """By model, the gateway's last sheet that is written down; from any thread."""
+        """The number of the gateway's last stored sheet, by model; can be called from any thread."""
         with self._taking:
             return {
                 name: situation.written[gateway]
@@ -87,8 +88,8 @@ class Controller:
             }
 
     def withdraw(self, rollout: str, by: str, reason: str = "aborted") -> Situation | None:
-        """All traffic of a rollout back to its baseline, at once and from any thread; `save` writes it down.
-        None: that rollout does not run, or another keeper, which is alive, has it."""
+        """Give all traffic of a rollout back to its baseline, at once and from any thread; `save` writes it.
+        Returns None if the rollout is not in progress, or if another keeper, which is alive, has it."""
         with self._taking:
             for situation in () if self._rival else self.situations.values():
                 running = situation.running
@@ -100,28 +101,29 @@ class Controller:
         return None
 
     def warnings(self, situation: Situation) -> tuple[str, ...]:
-        """What people must know about `situation` that its rollout does not say; from any thread."""
+        """Warnings for people that the rollout itself does not contain; can be called from any thread."""
         now_s, said = self.clock.now_s(), []
         if situation.faults:
             said.append(distrusted(situation.model, situation.faults))
         if (silent_s := now_s - self._saved_s) > _LATE_S:
             said.append(
-                f"nothing could be written down for {silent_s:,.0f} s: harm still takes traffic away, and "
-                "nothing is promoted before the store is back"
+                f"nothing could be written to the store for {silent_s:,.0f} s: harm still takes traffic "
+                "away, but nothing is promoted until the store is back"
             )
         if self.unjudged_s > _LATE_S:
             said.append(f"nobody has judged for {self.unjudged_s:,.0f} s")
         if not self._acting:
             said.append(f"another keeper has the store's lease: {_FOLLOWS[self._rival]}")
         if (ahead := situation.ahead) is not None:
-            said.append(f"the {ahead.action} by {ahead.by} is in force, and not written down yet")
+            said.append(f"the {ahead.action} by {ahead.by} is in force, but not written to the store yet")
         return tuple(said)
 
     def settle(
         self, model: str, baseline: str, digests: Mapping[str, str], weights: Mapping[str, float] | None
     ) -> None:
-        """These versions of a model are loaded now: its traffic goes on as the store says, as far as it can.
-        `weights` is the split that it starts out with, if nobody has decided on another one; None: as is."""
+        """These versions of a model are loaded now: continue its traffic as the store says, as far as
+        possible. `weights` is the initial split if nobody has decided on another one; None: keep the stored
+        one."""
         if not self._acting:
             self._renew()
         situation = Situation(model=model, baseline=baseline, digests=digests, weights=weights)
@@ -144,19 +146,19 @@ class Controller:
             del self.situations[model]
 
     def look(self) -> None:
-        """One look at everything that came in; it does not wait for the store."""
+        """Judge everything that has arrived, without waiting for the store."""
         now_s = self.clock.now_s()
         for situation in tuple(self.situations.values()) if self._acting else ():
             try:
                 look(situation, self._taking, now_s)
-            except Exception:  # what is wrong with one model must not keep harm of another in force
+            except Exception:  # a fault in one model must not delay the judging of others
                 _log.exception("a look at the rollout of %s failed", situation.model)
         self._hold()
         if self._acting or self._rival:
             self._looked_s = self.clock.now_s()
 
     def save(self) -> None:
-        """Write down what looks have found, and what went ahead."""
+        """Write the results of looks, and the changes that are already in force."""
         self._renew()
         for situation in tuple(self.situations.values()):
             if not self._acting:
@@ -170,26 +172,26 @@ class Controller:
             except StoreFailed:
                 raise
             except Exception:
-                _log.exception("what was found of %s could not be written", situation.model)
+                _log.exception("the result for %s could not be written", situation.model)
         self._hold()
         self._saved_s = self.clock.now_s()
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
-        """Add feedback to the evidence of the rollout that runs. Raises LostLease."""
+        """Add labels to the evidence of the rollout in progress. Raises LostLease."""
         return self._scribe.learn(situation, outcomes)
 
     def change(self, situation: Situation, action: Action, rollout: Rollout, now_s: float) -> None:
-        """Write down one step of a rollout, with the routes that follow from it. Raises StaleRevision and
+        """Write one step of a rollout, with the routes that follow from it. Raises StaleRevision and
         LostLease."""
         change = Change(model=situation.model, action=action, by=rollout.by, at_s=now_s, rollout=rollout)
         self.append(situation, change)
 
     def append(self, situation: Situation, change: Change) -> None:
-        """Write down a change. Raises StaleRevision and LostLease."""
+        """Write a change. Raises StaleRevision and LostLease."""
         self._scribe.append(situation, change)
 
     def view(self, situation: Situation) -> RolloutView:
-        """The last rollout of a model as it stands; from any thread."""
+        """The present state of a model's last rollout; can be called from any thread."""
         with self._taking:
             present = situation.present.model_copy(update={"number": situation.changed})
             shown = tuple(situation.disagreements)
@@ -197,7 +199,7 @@ class Controller:
         return view.model_copy(update={"warnings": self.warnings(situation)})
 
     def _hold(self) -> None:
-        """Keep what is not written yet for the next keeper."""
+        """Save unwritten changes for the next keeper."""
         with self._taking:
             ahead = (situation.ahead for situation in self.situations.values())
             self._outbox.hold((*self._left.values(), *(change for change in ahead if change is not None)))
@@ -205,15 +207,15 @@ class Controller:
     def _renew(self) -> None:
         acting = self._store.renew(self.clock.now_s())
         if acting != self._acting and self.situations:
-            _log.warning("this keeper %s", "acts from now on" if acting else "follows another one")
+            _log.warning("this keeper %s", "is active from now on" if acting else "is a standby from now on")
         for situation in self.situations.values() if acting and not self._acting else ():
-            # Whole: evidence was kept since the last entry, and what was mended here was not written.
+            # Read everything again: the other keeper wrote evidence, and changes made here were not written.
             self._scribe.recall(situation)
             self._mend(situation)
         self._acting, self._rival = acting, not acting and self._store.rival
 
     def _mend(self, situation: Situation) -> None:
-        """Let traffic go only to what is loaded, and end a rollout of anything else."""
+        """Send traffic only to loaded variants, and end a rollout of anything else."""
         if situation.faults:
             return
         if (rollout := situation.running) is not None:
@@ -230,17 +232,17 @@ class Controller:
         try:
             self.append(situation, change)
         except LostLease:
-            # In force here for now, and written when the lease is ours.
+            # In force here for now; it is written when this keeper gets the lease.
             situation.present = situation.present.model_copy(update={"routes": routes})
 
     def _stop(self, situation: Situation, rollout: Rollout, reason: str) -> None:
-        # What was promoted stays so, as long as it is still there.
+        # A promotion stays in force as long as the promoted version is loaded.
         ends = rollout.watched and situation.strange(rollout, rollout.plan.candidate) is None
         action, stop = (Action.PROMOTE, end_watch) if ends else (Action.ABORT, abort)
         try:
             self.change(situation, action, stop(rollout, BY_KEEPER, reason), self.clock.now_s())
         except LostLease:
-            _log.warning("%s, and another keeper has to end rollout %s", reason, rollout.rollout)
+            _log.warning("%s, but another keeper has to end rollout %s", reason, rollout.rollout)
 
     def _follow(self, situation: Situation) -> None:
         behind = situation.behind or situation.present

@@ -1,4 +1,4 @@
-"""Distrust: what is in force of a model whose trail is not what was written, until somebody looked. Pure."""
+"""The state of a model whose trail was changed, until a person has checked it. Pure."""
 
 from serve.base.routing import Routes
 from serve.rollout.evidence.evidence import Evidence
@@ -7,15 +7,15 @@ from serve.rollout.store.store import Present
 
 
 def distrusted(model: str, faults: tuple[str, ...]) -> str:
-    """Why its trail is not to be trusted, in a sentence, with what to do."""
+    """Explain in a sentence why the trail is not trusted, and what to do."""
     return (
-        f"the trail of {model} is not what was written ({'; '.join(faults[:3])}): the "
-        "baseline has all traffic and nothing is written until a person has looked: counterweight verify"
+        f"the trail of {model} was changed or damaged ({'; '.join(faults[:3])}): the baseline gets all "
+        "traffic and nothing is written until a person has checked it with: counterweight verify"
     )
 
 
 def all_to_baseline(model: str, baseline: str, before: Present | None, faults: tuple[str, ...]) -> Present:
-    """All traffic to the baseline, and the rollout rolled back; `before` is what the store says, if it can be
+    """Give all traffic to the baseline, and roll the rollout back; `before` is the stored state, if it can be
     read."""
     before = before or Present(number=0, routes=None, rollout=None, evidence=Evidence())
     rollout = before.rollout

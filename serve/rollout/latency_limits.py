@@ -1,17 +1,17 @@
-"""Limits: which latencies the requests of a rollout are held against, and when these change."""
+"""The latency limits of a rollout, and when they are updated."""
 
 from serve.counting.quantiles import QUANTILES, Limits, limits_of
 from serve.rollout.situation import Situation
 from serve.rollout.state.rollout import Rollout, RolloutPlan, fix_limits
 from serve.rollout.timeline import Timeline
 
-# A limit that is known stays for so long, and one that is not is looked for every so often.
+# How often a known limit is updated, and how often a missing one is looked for.
 _EVERY_S = 60.0
 _MISSING_EVERY_S = 5.0
 
 
 def steady_of(timeline: Timeline, plan: RolloutPlan) -> tuple[float | None, Limits]:
-    """The baseline's steady quantile that the policy names, and its p50, p95 and p99."""
+    """The baseline's steady quantile that the policy names, and its p50, p95 and p99, in ms."""
     named, p50, p95, p99 = (
         timeline.quantile_ms(plan.model, plan.baseline, q)
         for q in (plan.policy.guards.latency.quantile, *QUANTILES)
@@ -20,8 +20,8 @@ def steady_of(timeline: Timeline, plan: RolloutPlan) -> tuple[float | None, Limi
 
 
 def refresh(situation: Situation, rollout: Rollout, timeline: Timeline, now_s: float) -> Rollout:
-    """Renew the limits that follow the baseline, when it is time to. Returned is the rollout with those that
-    stay, which can be fixed until the first step begins; the same object when nothing changes."""
+    """Update the limits that follow the baseline when it is time to. Returns the rollout with its fixed
+    limits, which can be set until the first step begins; the same object if nothing changes."""
     step, at_s = situation.limited
     every_s = _MISSING_EVERY_S if None in situation.quantile_limits_ms else _EVERY_S
     if step == rollout.step and now_s - at_s < every_s:

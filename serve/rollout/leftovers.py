@@ -1,4 +1,4 @@
-"""Leftovers: what gateways that died had counted and not told; told for them until it is written down."""
+"""Deliver the counts that dead gateways had not reported."""
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -10,33 +10,32 @@ from serve.counting.journal import delete_journal, find_dead, read_accounts, rea
 from serve.counting.ledger import Account, Line
 
 _log = logging.getLogger("counterweight.leftovers")
-# Takes of a model and a gateway a sheet, and says whether it must come again.
+# Accepts a sheet for a model and a gateway. Returns whether it must be sent again.
 Take = Callable[[str, str, Sheet], bool]
 
 
 class Leftovers:
-    """The journals of dead gateways, those of other servers over the same store among them. They stay until
-    all is written down, so that whoever is killed, each request counts once: a sheet has the number that its
-    gateway gave it."""
+    """The journals of dead gateways, including those of other servers on the same store. They stay until all
+    counts are stored. A sheet keeps the number that its gateway gave it, so each request counts once."""
 
     def __init__(self, folder: Path) -> None:
-        """In `folder` each server has one of its own."""
+        """Each server has its own folder in `folder`."""
         self._folder = folder
-        # Folder and gateway -> models and their sheets.
+        # (folder, gateway) -> models and their sheets.
         self._sheets: dict[tuple[Path, str], list[tuple[str, Sheet]]] = {}
 
     def tell(self, take: Take) -> None:
-        """Say once more what the dead had not told."""
+        """Send the unreported sheets of dead gateways again."""
         try:
             self._find()
             for (folder, gateway), sheets in list(self._sheets.items()):
-                # Every one, whatever becomes of the first.
+                # All of them, not only up to the first one that must be sent again.
                 again = [take(model, gateway, sheet) for model, sheet in sheets]
                 if not any(again):
                     delete_journal(folder, gateway)
                     del self._sheets[folder, gateway]
         except OSError as error:
-            _log.error("the journals of dead gateways wait for the next look: %s", error)
+            _log.error("the journals of dead gateways cannot be read now, and are tried again: %s", error)
 
     def _find(self) -> None:
         for folder in sorted(self._folder.glob("*/")):
@@ -52,15 +51,16 @@ def _read(folder: Path, gateway: str) -> list[tuple[str, Sheet]]:
     except (OSError, ValueError) as error:
         _log.error("gateway %s died, and its journal cannot be read: %s", gateway, error)
         return []
-    _log.warning("gateway %s died; what ran in it: %s", gateway, ", ".join(sorted(running)) or "nothing")
+    _log.warning("gateway %s died while running: %s", gateway, ", ".join(sorted(running)) or "nothing")
     return [(account.model, sheet) for account in accounts for sheet in recover(account, running)]
 
 
 def recover(account: Account, running: Collection[str]) -> Iterator[Sheet]:
-    """The sheets that a dead gateway owes. `running` is what, as MODEL/VARIANT, ran in its process then.
+    """The unreported sheets of a dead gateway. `running` has the variants, as MODEL/VARIANT, that its process
+    was running when it died.
 
-    Requests in flight are errors of a variant that ran. Those of one that did not are requests, and that is
-    all: it has not ended the gateway."""
+    Requests in flight count as errors of these variants. For other variants they count as requests only,
+    because those did not crash the gateway."""
     ran = tuple(
         variant
         for variant in (account.baseline, account.candidate)
@@ -84,7 +84,7 @@ def recover(account: Account, running: Collection[str]) -> Iterator[Sheet]:
 
 def _counts(lines: Iterable[Line], ran: Collection[str]) -> dict[Choice, Count]:
     counts: dict[Choice, Count] = {}
-    # The sums first, and what they consist of after them.
+    # Totals first, then the buckets that are part of them.
     for line in sorted(lines, key=lambda line: line.bucket is not None):
         count = Count.of(line.numbers)
         if line.choice[2] in ran:

@@ -1,4 +1,4 @@
-"""Look: what came in of one model, and what follows from it; in memory, whatever the store does."""
+"""Gather the new counts of one model and judge its rollout, in memory and without the store."""
 
 from collections.abc import Sequence
 from threading import RLock
@@ -17,8 +17,9 @@ from serve.rollout.withdrawal import takes_away, with_routes
 
 
 def look(situation: Situation, taking: RLock, now_s: float) -> None:
-    """Gather and judge. A verdict that takes traffic away is in force at once; any other one is `found`, and
-    comes into force when it is written. `taking` guards the situation; it is not held while judging."""
+    """Gather and judge. A verdict that takes traffic away takes effect at once; any other is stored in
+    `found` and takes effect when it is written. `taking` guards the situation; it is not held while
+    judging."""
     with taking:
         rollout, before = situation.running, situation.era
     if rollout is None or not _gather(situation, taking, rollout, now_s):
@@ -31,7 +32,7 @@ def look(situation: Situation, taking: RLock, now_s: float) -> None:
     after = advance(rollout, verdict, now_s)
     with taking:
         if situation.era != before or situation.running is not rollout:
-            # A person was faster; the next look judges what is now.
+            # A person has changed the rollout meanwhile; the next look judges the new state.
             return
         situation.judged = verdict, now_s
         change = Change(
@@ -49,7 +50,7 @@ def look(situation: Situation, taking: RLock, now_s: float) -> None:
 
 
 def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float) -> bool:
-    """Add what came in to the evidence in memory; False: the evidence has begun anew meanwhile."""
+    """Add the new counts to the evidence in memory. Returns False if the evidence was restarted meanwhile."""
     with taking:
         era, evidence, labels = situation.era, situation.present.evidence, situation.labels
         matched = situation.matched
@@ -80,7 +81,7 @@ def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float)
 def _answers(
     situation: Situation, rollout: Rollout, sheets: Sequence[tuple[str, Sheet]], now_s: float
 ) -> list[AnsweredRequest]:
-    """The requests of these sheets that feedback may come for."""
+    """The requests in these sheets that may be labelled."""
     shadow = [
         AnsweredRequest(
             request_id=request_id,

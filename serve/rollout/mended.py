@@ -1,4 +1,4 @@
-"""Mended: routes that fit to what is loaded. Pure."""
+"""Compute routes that use only loaded variants. Pure."""
 
 from serve.base.routing import Routes
 from serve.rollout.situation import Situation
@@ -6,8 +6,8 @@ from serve.rollout.state.rollout import Phase
 
 
 def mended(situation: Situation) -> Routes:
-    """The routes that can be in force with what is loaded: those that somebody decided on, or else the split
-    that the server starts out with."""
+    """The routes for the loaded variants: from what people decided, or else from the initial split of the
+    server."""
     baseline, loaded, before = situation.baseline, situation.digests, situation.present.routes
     start = before is None or (not situation.decided and situation.weights is not None)
     asked = situation.weights if start else before and before.weights
@@ -36,8 +36,8 @@ def mended(situation: Situation) -> Routes:
 
 
 def _promoted_another(situation: Situation) -> bool:
-    """Whether a rollout gave all traffic to a variant that was replaced by another version since. What became
-    the baseline is whatever is loaded as that."""
+    """Whether a rollout gave all traffic to a variant that has since been replaced by another version. A
+    version that became the baseline is excluded."""
     rollout, routes = situation.present.rollout, situation.present.routes
     if rollout is None or routes is None or rollout.phase is not Phase.DONE:
         return False

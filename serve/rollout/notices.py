@@ -1,4 +1,4 @@
-"""Notices: aborts that no keeper was there to take, in a folder that all gateways of a server look at."""
+"""Aborts that no keeper could accept, as files in a folder that all gateways of a server read."""
 
 import json
 import logging
@@ -14,28 +14,28 @@ _log = logging.getLogger("counterweight.control")
 
 
 class Notices:
-    """One small file for each rollout that was aborted so. It stays: no other rollout has the same name."""
+    """One small file per aborted rollout. It stays, because names of rollouts are unique."""
 
     def __init__(self, folder: Path) -> None:
-        """The folder is made with the first notice."""
+        """The folder is created with the first notice."""
         self._folder = folder
 
     def put(self, trip: Trip) -> bool:
-        """Let everybody know, whole or not at all; False: it cannot be written, which is logged."""
+        """Write a notice, completely or not at all. Returns False after logging an error if this fails."""
         path = self._path(trip.rollout)
         if path.exists():
-            # Who was first has aborted it.
+            # Somebody else has already aborted it.
             return True
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             write_whole(path, json.dumps(asdict(trip)))
         except OSError as error:
-            _log.error("other gateways cannot be told of the abort of %s: %s", trip.rollout, error)
+            _log.error("other gateways cannot be notified of the abort of %s: %s", trip.rollout, error)
             return False
         return True
 
     def find(self, rollouts: Iterable[str]) -> list[Trip]:
-        """Those of these rollouts that were aborted so."""
+        """The notices for these rollouts."""
         found = []
         for rollout in rollouts:
             try:

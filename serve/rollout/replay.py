@@ -1,4 +1,4 @@
-"""Replay: a stored rollout computed once more from its evidence. Pure."""
+"""Compute the verdicts of a stored rollout again from their evidence. Pure."""
 
 from collections.abc import Callable, Mapping
 
@@ -12,7 +12,7 @@ from serve.rollout.trail.growth import shrunk
 from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import METHOD, Action, Change, Entry, broken_seals
 
-# What a person can do, as it is done again.
+# How acts of people are applied again.
 _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
     Action.PAUSE: lambda before, change: pause(before, change.by, _reason(change)),
     Action.RESUME: lambda before, change: resume(before, change.by, _reason(change)),
@@ -23,24 +23,24 @@ _ACTIONS: Mapping[Action, Callable[[Rollout, Change], Rollout]] = {
 
 
 class Replay(Record):
-    """What came of it. No fault: every byte is as written, and every verdict and step comes out the same."""
+    """The result. Without faults, every byte is unchanged, and every verdict and step is the same."""
 
     rollout: str
-    # How many were computed again.
+    # The number of verdicts that were computed again.
     verdicts: int
     faults: tuple[str, ...]
-    # Verdicts by an older method, which are taken as they are: this program computes otherwise.
+    # Verdicts of an older method, which this version cannot compute again and does not check.
     older: int = 0
 
 
 def replay(trail: tuple[Entry, ...], rollout: str, key: SealKey | None = None) -> Replay:
-    """Compute every verdict and every step of `rollout` again; `trail` is its model's, whole."""
+    """Compute every verdict and step of `rollout` again; `trail` is the whole trail of its model."""
     again = recompute(trail, rollout)
     return again.model_copy(update={"faults": (*broken_seals(trail, key), *again.faults)})
 
 
 def recompute(trail: tuple[Entry, ...], rollout: str) -> Replay:
-    """The same, whatever the seals are."""
+    """Like `replay`, without checking the seals."""
     faults: list[str] = []
     verdicts = older = 0
     before: Change | None = None
@@ -56,7 +56,7 @@ def recompute(trail: tuple[Entry, ...], rollout: str) -> Replay:
                 faults += [f"entry {entry.number}: {fault}" for fault in found]
         except CounterweightError as error:
             faults.append(f"entry {entry.number}: {error}")
-            # What follows a broken entry was decided on one that is not known.
+            # The entries after a broken one depend on it.
             break
         routes = change.routes or routes
         if entry.rollout != rollout:
@@ -69,7 +69,7 @@ def recompute(trail: tuple[Entry, ...], rollout: str) -> Replay:
 
 
 def _compare(last: Change | None, change: Change, routes: Routes | None) -> list[str]:
-    """How `change` differs from what it makes of what was before now. Raises RefusedAction."""
+    """How `change` differs from the result of applying it to `last`. Raises RefusedAction."""
     after = change.rollout
     assert after is not None
     faults = _routes(change, after, routes)

@@ -1,4 +1,4 @@
-"""Scribe: writes down what was decided, in order. Everything here waits for the database, in one thread."""
+"""Writes decisions to the store, in order. Its methods wait for the database, in one thread."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -21,18 +21,18 @@ from serve.rollout.views import line_of
 from serve.rollout.withdrawal import with_routes
 
 _log = logging.getLogger("counterweight.controller")
-# What is told of a change, at the URL that its policy names, of which model.
+# Sends a change: URL of the policy, model, entry.
 Tell = Callable[[str, str, TrailLine], None]
 
 
 class Scribe:
-    """Writes to the store what situations say, and reads them from it. Its methods raise StoreFailed and
-    LostLease, and then nothing has changed."""
+    """Writes situations to the store and reads them from it. Its methods raise StoreFailed and LostLease, and
+    then nothing has changed."""
 
     def __init__(
         self, store: Store, timeline: Timeline, tell: Tell, clock: SteadyClock, taking: RLock
     ) -> None:
-        """`taking` guards situations; it is never held during a wait."""
+        """`taking` guards the situations; it is never held during a wait."""
         self._store = store
         self._timeline = timeline
         self._tell = tell
@@ -40,7 +40,7 @@ class Scribe:
         self._taking = taking
 
     def write(self, situation: Situation) -> None:
-        """Everything that is to be written of one model: what went ahead before what was found."""
+        """Write everything for one model, beginning with the change that is already in force."""
         if (rollout := situation.present.rollout) is None or situation.faults:
             return
         self._read_labels(situation, rollout)
@@ -57,25 +57,25 @@ class Scribe:
             self.append(situation, found)
 
     def append(self, situation: Situation, change: Change) -> None:
-        """Write down a change, with the routes that follow from it. Raises StaleRevision and BrokenTrail."""
+        """Write a change, with the routes that follow from it. Raises StaleRevision and BrokenTrail."""
         require_whole(situation)
         if self.write_ahead(situation) and change.rollout is not None and change.action is not Action.START:
-            # It was decided before that came.
+            # The change was decided before the withdrawal.
             raise StaleRevision(
-                f"rollout {change.rollout.rollout} was taken back meanwhile; look at it and decide again",
+                f"rollout {change.rollout.rollout} was withdrawn meanwhile; read it again and decide again",
                 situation.present.number,
             )
         self._append(situation, change)
 
     def write_ahead(self, situation: Situation) -> bool:
-        """Write what went ahead; whether there was anything. Raises StaleRevision."""
+        """Write the change that is already in force. Returns whether there was one. Raises StaleRevision."""
         if (ahead := situation.ahead) is None:
             return False
         self._append(situation, ahead)
         return True
 
     def learn(self, situation: Situation, outcomes: Sequence[Outcome]) -> Feedback:
-        """Write down labels; those of the rollout that runs are in its evidence with the next `write`. Raises
+        """Write labels. The next `write` adds those of the rollout in progress to its evidence. Raises
         BrokenTrail."""
         require_whole(situation)
         rollout = situation.running
@@ -88,10 +88,10 @@ class Scribe:
         return feedback
 
     def recall(self, situation: Situation) -> None:
-        """What the store says of a model, unless that is not what was written."""
+        """Read the state of a model from the store, unless its trail was changed."""
         present, trail, faults = self._store.recall(situation.model)
         for fault in faults:
-            _log.error("%s: %s; nothing is decided on this trail", situation.model, fault)
+            _log.error("%s: %s; no decision is based on this trail", situation.model, fault)
         if not faults:
             self._clock.not_before(trail[-1].change.at_s if trail else 0.0)
         with self._taking:
@@ -129,7 +129,7 @@ class Scribe:
                 situation.labels, situation.matched, situation.labels_due = labels, matched, False
 
     def _keep(self, situation: Situation, rollout: Rollout) -> None:
-        """Write down what came in."""
+        """Write the evidence."""
         era, evidence = situation.era, self._noted(situation)
         if evidence is situation.kept:
             return
@@ -139,8 +139,8 @@ class Scribe:
                 situation.kept = evidence
 
     def _noted(self, situation: Situation) -> Evidence:
-        """The evidence as it is now; the requests that feedback may come for are noted before it is written,
-        because gateways forget them then."""
+        """The present evidence. The requests that may be labelled are written before it, because gateways
+        forget them when it is acknowledged."""
         with self._taking:
             era, evidence, answers = situation.era, situation.whole, tuple(situation.unnoted)
         labelled = self._store.answered.note(situation.model, answers, self._clock.now_s())
@@ -152,7 +152,8 @@ class Scribe:
 
 
 def require_whole(situation: Situation) -> None:
-    """Raise BrokenTrail where nothing may be written, so that a person finds the trail as it is."""
+    """Raise BrokenTrail if the trail has faults: nothing is written then, so that a person finds it
+    unchanged."""
     if situation.faults:
         raise BrokenTrail(distrusted(situation.model, situation.faults))
 

@@ -1,4 +1,4 @@
-"""Situation: what a keeper knows of one model's traffic, between two looks at the store."""
+"""The state of one model's traffic in a keeper's memory."""
 
 import logging
 from collections import deque
@@ -26,69 +26,69 @@ from serve.rollout.withdrawal import on_top
 _log = logging.getLogger("counterweight.controller")
 _SHOWN = 20
 _NOTHING = Present(number=0, routes=None, rollout=None, evidence=Evidence())
-# Who writes the split that a server starts out with.
+# The name in the trail for the initial split of a server.
 BY_SERVE = "serve"
-# A verdict that changes nothing is kept when the evidence has grown by so much since the last that was.
+# A verdict that changes nothing is written when the evidence has grown by this factor since the last one.
 _GROWTH = 1.1
 
 
 @dataclass(kw_only=True)
 class Situation:
-    """One model: what is in force, as the store says it, and what came in since.
+    """The state of one model: the stored state, and what has arrived since.
 
-    What takes traffic away is in force before the store has it (`ahead`); nothing else is."""
+    Only a change that takes traffic away (`ahead`) takes effect before the store has it."""
 
     model: str
-    # The repository's, or the one of the loaded variants that was accepted in its place last.
+    # The repository's baseline, or the loaded variant that was last accepted in its place.
     baseline: str
-    # Variant -> the digest of the version that is loaded.
+    # Variant -> the digest of the loaded version.
     digests: Mapping[str, str]
     unserved: Unserved = field(default_factory=Unserved)
-    # Variants that nobody has measured on held-out rows.
+    # Variants that have not been measured on held-out rows.
     unproven: Set[str] = frozenset()
-    # What a person asked for when the server was started; None: nothing.
+    # The weights on the command line of the server; None: none.
     weights: Mapping[str, float] | None = None
     present: Present = _NOTHING
-    # Revision of routes -> the rollout's step and the candidate's share that they stand for.
+    # Revision of routes -> the step of the rollout and the candidate's share.
     splits: dict[int, tuple[int, float]] = field(default_factory=dict)
-    # Every rollout of the model there was, the newest last.
+    # All rollouts of the model, the newest last.
     lines: dict[str, RolloutLine] = field(default_factory=dict)
     # Every qualification of the model, oldest first.
     qualifications: list[QualificationView] = field(default_factory=list)
-    # The last entry that changed something: what a person decided on must not be older.
+    # The last entry that changed something; an act based on an older one is refused.
     changed: int = 0
-    # The last verdict, and the time it was asked for.
+    # The last verdict and its time.
     judged: tuple[Verdict, float] | None = None
-    # Whether anybody but the start of a server has decided on the routes.
+    # Whether the routes were changed after the initial split.
     decided: bool = False
-    # When the last tick ended; and when this keeper looked last, or took it up.
+    # The end of the last tick; the time of the last look, or of this keeper's start.
     ticked_s: float = 0.0
     looked_s: float = 0.0
-    # Processes that each variant's requests are spread over.
+    # The number of processes that share a variant's requests.
     replicas: int = 1
-    # How much evidence the last verdict had that was written down.
+    # The amount of evidence of the last written verdict.
     weighed: int = 0
-    # Gateway -> the number of its last sheet that came, and those that are in no evidence yet.
+    # Gateway -> the number of its last received sheet; and the sheets that are not in the evidence yet.
     came: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[str, Sheet]] = field(default_factory=list)
-    # The limits that follow the baseline, and the step and the time they were last renewed at.
+    # The limits that follow the baseline, and the step and time of their last update.
     quantile_limits_ms: Limits = NO_LIMITS
     limited: tuple[int, float] = (-1, 0.0)
     disagreements: deque[Disagreement] = field(default_factory=lambda: deque(maxlen=_SHOWN))
-    # What is in force here and not written yet, and what was in force without it.
+    # The unwritten change that is in force, and the state without it.
     ahead: Change | None = None
     behind: Present | None = None
-    # What the last look makes of the rollout, to be written.
+    # The result of the last look, to be written.
     found: Change | None = None
-    # Why the trail is not to be trusted; while there is anything, all traffic is the baseline's.
+    # Why the trail is not trusted; if there is a fault, the baseline gets all traffic.
     faults: tuple[str, ...] = ()
-    # Counts up whenever the evidence begins anew.
+    # Incremented whenever the evidence is restarted.
     era: int = 0
-    # The evidence that the store has.
+    # The evidence in the store.
     kept: Evidence = _NOTHING.evidence
-    # Requests that feedback may come for, which the store does not have yet.
+    # Requests that may be labelled and are not in the store yet.
     unnoted: list[AnsweredRequest] = field(default_factory=list)
-    # All labels of the rollout, as the store had them when they were read last; and whether it has more.
+    # The labels of the rollout that were last read from the store, and whether the store has more.
     labels: tuple[Segment, ...] = ()
     matched: Mapping[int, Matched] | None = None
     labels_due: bool = True
@@ -98,23 +98,23 @@ class Situation:
 
     @property
     def running(self) -> Rollout | None:
-        """The rollout that is not over."""
+        """The rollout in progress."""
         rollout = self.present.rollout
         return None if rollout is None or rollout.phase.over else rollout
 
     @property
     def routes(self) -> Routes:
-        """What is in force; there is something once the model was settled."""
+        """The routes in force; they exist once the model is settled."""
         assert self.present.routes is not None
         return self.present.routes
 
     @property
     def watch(self) -> Watch | None:
-        """What gateways are to count."""
+        """What gateways should count; None: no rollout is in progress."""
         return None if self.running is None else watch_of(self.running, self.quantile_limits_ms)
 
     def take(self, gateway: str, sheet: Sheet) -> bool:
-        """A gateway's sheet, which comes again until it is acknowledged; whether it must."""
+        """Accept a gateway's sheet, which is sent until it is acknowledged. Returns whether to repeat it."""
         if self.running is None or sheet.rollout != self.running.rollout:
             return False
         if sheet.number > self.came.get(gateway, 0):
@@ -125,12 +125,12 @@ class Situation:
 
     @property
     def whole(self) -> Evidence:
-        """The evidence with the labels that the next look will add to it."""
+        """The evidence with the labels that the next look will add."""
         return with_labels(self.present.evidence, self.labels, self.matched)
 
     def recall(self, present: Present, trail: Iterable[Entry], now_s: float) -> None:
-        """What the store says. What had come and is in no evidence yet will come again, and what went ahead
-        is put on top."""
+        """Restore the stored state. Counts that are in no evidence yet will be sent again, and the unwritten
+        change is applied on top."""
         ahead, self.ahead, self.behind, self.faults = self.ahead, None, None, ()
         self.present, self.baseline = _NOTHING, self._stored_baseline
         self.changed, self.decided, self.lines, self.qualifications = 0, False, {}, []
@@ -141,8 +141,8 @@ class Situation:
         self.go_on_top(ahead, now_s)
 
     def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
-        """What the store says is not what was written: all traffic to the baseline, and nothing else until a
-        person has looked."""
+        """The stored trail was changed: give all traffic to the baseline, and make no decisions until a
+        person has checked it."""
         now = all_to_baseline(self.model, self.baseline, present, faults)
         self.faults, self.ahead, self.behind, self.changed = faults, None, None, now.number
         if (rollout := now.rollout) is not None:
@@ -151,8 +151,8 @@ class Situation:
         self.present = now
 
     def put(self, number: int, change: Change) -> bool:
-        """A change is written down as this entry; whether it moved anything. What went ahead of it meanwhile
-        stays in force."""
+        """A change was written as this entry. Returns whether it changed the rollout or the routes. A newer
+        unwritten change stays in force."""
         ahead, self.ahead = self.ahead, None
         if self.behind is not None:
             self.present = self.behind.model_copy(update={"evidence": self.present.evidence})
@@ -164,27 +164,27 @@ class Situation:
         return moved
 
     def go_ahead(self, change: Change) -> None:
-        """This takes traffic away: in force from now on, and still to be written."""
+        """Put a change that takes traffic away in force; it is written later."""
         self.ahead, self.behind, self.found = change, self.present, None
         self._apply(self.present.number, change)
 
     def go_on_top(self, ahead: Change | None, now_s: float) -> None:
-        """What went ahead of an older state is put on top of this one, as far as there is anything to do."""
+        """Apply the unwritten change of an older state to this one, if it still has an effect."""
         if ahead is None or self.present.routes is None:
             return
         change = on_top(ahead, self.present.rollout, self.present.routes, now_s)
         if change is None:
-            _log.warning("%s: dropped %s by %s, for it is over", self.model, ahead.action, ahead.by)
+            _log.warning("%s: dropped %s by %s: the rollout is over", self.model, ahead.action, ahead.by)
         else:
             self.go_ahead(change)
 
     @property
     def written(self) -> Mapping[str, int]:
-        """Gateway -> the number of its last sheet that is in the store's evidence."""
+        """Gateway -> the number of its last sheet in the stored evidence."""
         return self.kept.sheets
 
     def _restart(self, evidence: Evidence) -> None:
-        """Go on from this evidence, which is in the store."""
+        """Continue from this evidence, which is in the store."""
         self.era += 1
         self.came, self.waiting = dict(evidence.sheets), []
         self.found, self.unnoted, self.labels, self.labels_due = None, [], (), True
@@ -195,7 +195,7 @@ class Situation:
         before = self.present.rollout
         moved = change.judged is None or change.rollout != before
         if change.qualification is not None:
-            # What people decided on stands as it stood.
+            # A qualification does not change what people decided on.
             moved = False
             self.qualifications.append(view_of(change.qualification, number, change.by, change.at_s))
         evidence = self.present.evidence
@@ -228,22 +228,22 @@ class Situation:
         return moved
 
     def fault(self, rollout: Rollout) -> str | None:
-        """Why the rollout cannot go on with what is loaded; None: it can."""
+        """Why the rollout cannot continue with the loaded variants; None if it can."""
         return next(filter(None, (self.strange(rollout, name) for name in rollout.plan.digests)), None)
 
     def strange(self, rollout: Rollout, variant: str) -> str | None:
-        """Why what is loaded of one variant is not what the rollout is about; None: it is."""
+        """Why a loaded variant is not the one of the rollout; None if it is."""
         if variant not in self.digests:
             return f"{variant} is not loaded any more"
         if self.digests[variant] != rollout.plan.digests.get(variant, self.digests[variant]):
-            return f"{variant} was loaded in another version than the evidence is about"
+            return f"another version of {variant} was loaded than the evidence is about"
         return None
 
     def notable(self, evidence: Evidence) -> bool:
-        """Whether a verdict on this evidence is to be written down, though it changes nothing."""
+        """Whether a verdict on this evidence is written although it changes nothing."""
         return weight_of(evidence) >= max(_GROWTH * self.weighed, 1)
 
 
 def weight_of(evidence: Evidence) -> int:
-    """How many requests and pairs the evidence holds."""
+    """The number of requests and pairs in the evidence."""
     return evidence.shadow.pairs + sum(segment.requests.both for segment in evidence.segments)

@@ -1,4 +1,4 @@
-"""Startable: whether a rollout that is wanted may begin with what is loaded and in force now."""
+"""Check whether a rollout can start with the loaded variants and the present routes."""
 
 from serve.base.errors import InvalidRequest, RefusedAction
 from serve.rollout.api_records import RolloutWanted
@@ -8,16 +8,16 @@ from serve.rollout.trail.qualification import unqualified
 
 
 def require_startable(situation: Situation, wanted: RolloutWanted) -> None:
-    """Raise UnknownVariant, InvalidRequest or RefusedAction unless it may."""
+    """Raise UnknownVariant, InvalidRequest or RefusedAction if it cannot start."""
     model, baseline, candidate = situation.model, situation.baseline, wanted.candidate
     if (running := situation.running) is not None:
         raise RefusedAction(
             f"rollout {running.rollout} to {running.plan.candidate!r} of {model!r} "
             + (
-                f"is watched with all traffic; make {running.plan.candidate!r} the baseline, from which the "
-                f"next rollout starts: counterweight rollout accept {model}; or go back with abort"
+                f"is being watched with all traffic; make {running.plan.candidate!r} the baseline, from "
+                f"which the next rollout starts: counterweight rollout accept {model}; or go back with abort"
                 if running.watched
-                else "runs already; wait for its end, or abort it"
+                else "is in progress; wait for its end, or abort it"
             )
         )
     situation.unserved.require(model, candidate, situation.digests)
@@ -26,8 +26,9 @@ def require_startable(situation: Situation, wanted: RolloutWanted) -> None:
     _require_all_at_baseline(situation)
     if wanted.policy.shadow.skip and candidate in situation.unproven:
         raise RefusedAction(
-            f"{candidate!r} of {model!r} is unproven: nobody has measured it on held-out rows, so a rollout "
-            "to it begins in the shadow; leave `skip` out of the policy's shadow, or add it with its recipe"
+            f"{candidate!r} of {model!r} is unproven: it has not been measured on held-out rows, so its "
+            "rollout must begin in the shadow; leave `skip` out of the policy's shadow, or add the variant "
+            "with its recipe"
         )
     if wanted.policy.qualified:
         _require_qualified(situation, candidate)
@@ -42,9 +43,9 @@ def _require_all_at_baseline(situation: Situation) -> None:
         if last is not None and last.phase is Phase.DONE and others == [last.plan.candidate]:
             accept = f"make {others[0]!r} the baseline: counterweight rollout accept {model}; or "
         raise RefusedAction(
-            f"a rollout begins with all traffic of {model!r} at {baseline!r}, which gets {100 * share:.4g} % "
-            f"of it; {accept}set its routes first: counterweight routes {model} --set {weights}"
-            f"{' --yes' if share < 0.5 else ''}"
+            f"a rollout begins with all traffic of {model!r} at the baseline {baseline!r}, which now gets "
+            f"{100 * share:.4g} % of it; {accept}set the routes first: counterweight routes {model} --set "
+            f"{weights}{' --yes' if share < 0.5 else ''}"
         )
 
 
@@ -53,6 +54,6 @@ def _require_qualified(situation: Situation, candidate: str) -> None:
     why = unqualified(situation.qualifications, candidate, baseline, situation.digests)
     if why is not None:
         raise RefusedAction(
-            f"the policy asks for a QUALIFIED candidate (qualified: true), and {why}; run: "
+            f"the policy requires a QUALIFIED candidate (qualified: true), but {why}; run: "
             f"counterweight qualify {model} --to {candidate}"
         )

@@ -1,4 +1,4 @@
-"""Succession: whether the candidate of a rollout may take the place of the model's baseline."""
+"""Check whether the candidate of a rollout can become the model's baseline."""
 
 from serve.base.errors import RefusedAction
 from serve.rollout.situation import Situation
@@ -6,7 +6,7 @@ from serve.rollout.state.rollout import Rollout
 
 
 def require_acceptable(situation: Situation, rollout: Rollout) -> None:
-    """Raise RefusedAction unless the version that won is loaded and answers everything."""
+    """Raise RefusedAction unless the promoted version is loaded and gets all traffic."""
     model, candidate = situation.model, rollout.plan.candidate
     if (fault := situation.fault(rollout)) is not None:
         raise RefusedAction(
@@ -14,6 +14,6 @@ def require_acceptable(situation: Situation, rollout: Rollout) -> None:
         )
     if (share := situation.routes.share(candidate)) < 1:
         raise RefusedAction(
-            f"{candidate!r} of {model!r} cannot be made the baseline, for it gets {100 * share:.4g} % of the "
-            "traffic: other routes were set since it won; start a rollout to it again"
+            f"{candidate!r} of {model!r} cannot be made the baseline, because it gets {100 * share:.4g} % of "
+            "the traffic: other routes were set after its rollout; start a rollout to it again"
         )

@@ -1,5 +1,5 @@
-"""Timeline: what every variant did over the last ten minutes, from counts that only grow; and how long its
-requests took over the last six hours."""
+"""The history of every variant: its counts over the last ten minutes, and its latencies over the last six
+hours."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -11,13 +11,13 @@ from serve.rollout.api_records import Curve, Curves
 
 _EVERY_S = 5.0
 _LENGTH_S = 600.0
-# The latencies of a model with little traffic are worth knowing for longer, and need no more than this.
+# Latencies of models with little traffic are needed for longer, at a lower resolution.
 _SELDOM_S = 300.0
 _LONG_S = 21_600.0
 
 
 class Timeline:
-    """The counts of all gateways, every five seconds; their latencies also every five minutes, for longer."""
+    """The counts of all gateways every five seconds, and their latencies every five minutes for longer."""
 
     def __init__(self) -> None:
         self._noted: deque[tuple[float, Loads]] = deque(maxlen=int(_LENGTH_S / _EVERY_S) + 1)
@@ -26,15 +26,15 @@ class Timeline:
         )
 
     def note(self, now_s: float, loads: Loads) -> None:
-        """Keep the counts, unless the last ones are newer than five seconds."""
+        """Store the counts, unless the last ones are less than five seconds old."""
         if not self._noted or now_s - self._noted[-1][0] >= _EVERY_S:
             self._noted.append((now_s, loads))
         if not self._seldom or now_s - self._seldom[-1][0] >= _SELDOM_S:
             self._seldom.append((now_s, {key: load.tally.latency for key, load in loads.items()}))
 
     def curves(self, model: str) -> Curves:
-        """What a model's variants did between one time and the next."""
-        # Another thread may note more meanwhile.
+        """Charts of a model's variants."""
+        # A copy, because another thread may add counts meanwhile.
         noted = tuple(self._noted)
         variants = sorted({name for _, loads in noted for owner, name in loads if owner == model})
         stretches = list(pairwise(noted))
@@ -44,12 +44,12 @@ class Timeline:
         )
 
     def quantile_ms(self, model: str, variant: str, q: float) -> float | None:
-        """The steady q-quantile of a variant's latency in the last ten minutes; None: too few requests to
-        tell, or nothing was steady."""
+        """The steady q-quantile of a variant's latency in the last ten minutes; None if there were too few
+        requests, or it was not steady."""
         return steady_ms(self._minutes(model, variant), q)
 
     def history(self, model: str, variant: str) -> History:
-        """A variant's latencies so far: of the last ten minutes closely, and roughly of the hours before."""
+        """A variant's latencies: finely for the last ten minutes, coarsely for the hours before."""
         minutes = self._minutes(model, variant)
         start_s = minutes[0][0] if minutes else 0.0
         hours = ((at_s, latencies) for at_s, latencies in tuple(self._seldom) if at_s < start_s)
@@ -58,7 +58,7 @@ class Timeline:
 
     def _minutes(self, model: str, variant: str) -> History:
         empty, key = Histogram(), (model, variant)
-        # Copied at once: another thread may note while this one reads.
+        # A copy, because another thread may add counts meanwhile.
         noted = tuple(self._noted)
         return [(at_s, loads[key].tally.latency if key in loads else empty) for at_s, loads in noted]
 
@@ -79,6 +79,6 @@ def _curve(
 
 
 def _between(before: Loads, after: Loads, key: tuple[str, str]) -> tuple[int, Histogram]:
-    """The errors and latencies that came in between."""
+    """The errors and latencies between two readings."""
     first, last = (loads[key].tally if key in loads else Tally() for loads in (before, after))
     return max(last.errors - first.errors, 0), between(first.latency, last.latency)

@@ -1,4 +1,4 @@
-"""Verify: whether a store holds what was written into it, looked at from outside and without a server."""
+"""The `verify` command: check that a store has not been changed, without a server."""
 
 import argparse
 import sys
@@ -18,8 +18,8 @@ _STORE = "models/.rollouts.db"
 
 
 def verify(arguments: list[str]) -> int:
-    """The `verify` command: exit code 0 when all is what was written, 1 when something is not, 2 for bad
-    input. Nothing in the store is changed.
+    """Run the `verify` command. Exit code 0: everything is unchanged; 1: there are faults; 2: bad input. The
+    store is not changed.
 
     Raises InvalidRecord and StoreFailed."""
     options = _parser().parse_args(arguments)
@@ -28,7 +28,7 @@ def verify(arguments: list[str]) -> int:
     key = None if path is None else open_key(path, make=False)
     place = options.anchor or (None if path is None else path.with_suffix(".anchor"))
     if options.anchor is not None and not options.anchor.is_file():
-        raise InvalidRecord(f"--anchor {options.anchor}: there is no such file")
+        raise InvalidRecord(f"--anchor {options.anchor}: the file does not exist")
     engine = open_reader(url)
     try:
         faulty = _look(
@@ -40,11 +40,11 @@ def verify(arguments: list[str]) -> int:
 
 
 def _look(reader: StoreReader, key: SealKey | None, anchor: Anchor | None, *, accept: bool) -> bool:
-    """Say how each model's trail is; whether any is not what was written."""
+    """Print the result for each model. Returns whether there are faults."""
     heads = () if anchor is None else anchor.heads()
     models = sorted({*reader.models(), *(head.model for head in heads if head.number)})
     if accept and anchor is None:
-        raise InvalidRecord("--accept came without a place to write it down; name a file with --anchor")
+        raise InvalidRecord("--accept needs a place to record it; name a file with --anchor")
     faulty = False
     for model in models:
         trail = reader.trail(model)
@@ -54,11 +54,11 @@ def _look(reader: StoreReader, key: SealKey | None, anchor: Anchor | None, *, ac
         if faults and accept and anchor is not None:
             number, digest = (trail[-1].number, trail[-1].digest) if trail else (0, "")
             anchor.add(TrailEnd(model=model, number=number, digest=digest, accepted=True))
-            _say(["  accepted as it is, from the next start of the server on"])
+            _say(["  accepted as it is, from the next start of the server"])
         faulty |= bool(faults)
-    sealed = "no key: whoever can write the store can seal it anew" if key is None else f"key {key.name}"
-    known = "no anchor: an end cut off is not noticed" if not heads else f"{len(heads)} lines of anchor"
-    _say([f"{len(models)} models, {'FAULTY' if faulty else 'all as written'}; {sealed}; {known}"])
+    sealed = "no key: a person who can write the store can seal it anew" if key is None else f"key {key.name}"
+    known = "no anchor: a cut-off end is not detected" if not heads else f"{len(heads)} anchor lines"
+    _say([f"{len(models)} models, {'FAULTY' if faulty else 'all unchanged'}; {sealed}; {known}"])
     return faulty
 
 
@@ -80,20 +80,20 @@ def _faults(
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="counterweight verify",
-        description="Look whether a store holds what was written into it: every seal, the end of each trail, "
-        "the evidence, and every verdict and step computed once more. Nothing is changed, and no server is "
+        description="Check that a store has not been changed: every seal, the end of each trail, the "
+        "evidence, and every verdict and step, computed again. The store is not changed, and no server is "
         "needed.",
         epilog="example: counterweight verify models/.rollouts.db --anchor /mnt/safe/rollouts.anchor",
     )
     add = parser.add_argument
-    add("store", nargs="?", default=_STORE, metavar="STORE", help=f"a file or a URL; default: {_STORE}")
+    add("store", nargs="?", default=_STORE, metavar="STORE", help=f"file or URL; default: {_STORE}")
     add("--seal-key", type=Path, metavar="FILE", help="default: beside a SQLite file, with the ending .key")
     add("--anchor", type=Path, metavar="FILE", help="a copy of the anchor; default: beside the key")
     add(
         "--accept",
         action="store_true",
-        help="a person has looked: write into the anchor that faulty trails are taken as they are up to "
-        "here. A server follows them again after its next start; the store itself stays as it is",
+        help="accept faulty trails as they are, after a person has checked them: writes this to the "
+        "anchor. The server uses these trails again after its next start; the store itself is not changed",
     )
     return parser
 

@@ -1,4 +1,4 @@
-"""Views: how a rollout and its trail are shown to people and programs. Pure."""
+"""Views of rollouts and trails for people and programs. Pure."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,7 +17,7 @@ from serve.rollout.trail.trail import Change, Entry
 def view_of(
     present: Present, judged: tuple[Verdict, float] | None, disagreements: Iterable[Disagreement] = ()
 ) -> RolloutView:
-    """A rollout as it stands; `judged` is the last verdict and the time it was asked for."""
+    """The state of a rollout; `judged` is the last verdict and its time."""
     rollout, routes, evidence = present.rollout, present.routes, present.evidence
     assert rollout is not None
     assert routes is not None
@@ -40,7 +40,7 @@ def view_of(
 
 
 def line_of(number: int, digest: str, change: Change) -> TrailLine:
-    """A step of the trail without its evidence."""
+    """An entry of the trail without its evidence."""
     rollout, judged = change.rollout, change.judged
     return TrailLine(
         number=number,
@@ -96,7 +96,7 @@ def qualifications_of(trail: Iterable[Entry]) -> tuple[QualificationView, ...]:
 
 
 def past(trail: Sequence[Entry], rollout: str) -> RolloutView:
-    """A rollout as its last entries tell it."""
+    """The state of a past rollout, from its last entries."""
     mine = [(entry.number, entry.change) for entry in trail if entry.rollout == rollout]
     routes = [change.routes for _, change in mine if change.routes is not None]
     judged = [(change.judged, change.at_s) for _, change in mine if change.judged is not None]
@@ -107,7 +107,7 @@ def past(trail: Sequence[Entry], rollout: str) -> RolloutView:
 
 
 def _discreet(rollout: Rollout) -> Rollout:
-    """Without what may be secret in the webhook's URL."""
+    """Remove the parts of the webhook's URL that may be secret."""
     if (webhook := rollout.policy.webhook) is None:
         return rollout
     url = parse_url(webhook)
@@ -116,7 +116,7 @@ def _discreet(rollout: Rollout) -> Rollout:
 
 
 def rollout_line(rollout: Rollout, changed_s: float) -> RolloutLine:
-    """A rollout in a list; `changed_s` is when it changed last."""
+    """A rollout in a list; `changed_s` is the time of its last change."""
     return RolloutLine(
         rollout=rollout.rollout,
         candidate=rollout.plan.candidate,

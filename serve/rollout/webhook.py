@@ -1,4 +1,4 @@
-"""Webhook: whoever a policy names is told of each change, without the rollout waiting for it."""
+"""Send each change to the URL in a policy, without delaying the rollout."""
 
 import base64
 import http.client
@@ -13,51 +13,52 @@ from serve.rollout.api_records import TrailLine
 
 _log = logging.getLogger("counterweight.webhook")
 _TIMEOUT_S = 5.0
-# Before the second and the third try.
+# The pauses before the second and the third try.
 _PAUSES_S = (1.0, 4.0)
-# When more wait, the oldest are dropped: what is in force now matters most, and numbers show the gap.
+# Beyond this, the oldest notices are dropped: the newest matter most, and entry numbers show the gap.
 _MOST_WAITING = 100
 
 
 class Notice(TrailLine):
-    """What is sent: an entry of the trail, and whose it is."""
+    """The body of a notice: an entry of the trail, with its model."""
 
     model: str
 
 
 class Webhook:
-    """One URL, which gets a POST for each change, in order, each tried three times.
+    """Sends a POST for each change to one URL, in order, with up to three tries each.
 
-    What fails is logged, without the URL's path, which may be a secret as much as a password in it."""
+    Failures are logged without the path of the URL, which may be as secret as a password in it."""
 
     def __init__(self, url: str) -> None:
-        """`url` as a policy has it: http or https; a name and password in it go along as Basic."""
+        """`url` comes from a policy: http or https; a user and password in it are sent as Basic
+        authentication."""
         self._url = parse_url(url)
         self._waiting: deque[Notice] = deque()
         self._changed = threading.Condition()
-        # When all must be over, on the monotonic clock; None: it goes on.
+        # The deadline after `close`, on the monotonic clock; None before.
         self._until_s: float | None = None
-        # A thread that hangs in a name's look-up must not keep the process.
+        # A daemon, because a name look-up that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="webhook", daemon=True)
         self._thread.start()
 
     def tell(self, model: str, line: TrailLine) -> None:
-        """Send it when the ones before it are sent. Never waits and never raises."""
+        """Queue a notice. Never waits and never raises."""
         with self._changed:
             if len(self._waiting) == _MOST_WAITING:
                 lost = self._waiting.popleft()
-                _log.warning("%s: too many changes wait; dropped %s", self._name, _about(lost))
+                _log.warning("%s: too many notices are waiting; dropped %s", self._name, _about(lost))
             self._waiting.append(Notice(model=model, **dict(line)))
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Return when everything is sent, or after 5 s. What is told later is not sent."""
+        """Return when everything is sent, or after 5 s. Later notices are not sent."""
         with self._changed:
             self._until_s = time.monotonic() + _TIMEOUT_S
             self._changed.notify_all()
         self._thread.join(_TIMEOUT_S + 1)
         for lost in self._waiting:
-            _log.warning("%s: not sent before the end: %s", self._name, _about(lost))
+            _log.warning("%s: not sent before the server stopped: %s", self._name, _about(lost))
 
     @property
     def _name(self) -> str:
@@ -73,7 +74,7 @@ class Webhook:
             self._deliver(notice)
 
     def _left_s(self) -> float:
-        """How long the next try may take."""
+        """The timeout of the next try."""
         if self._until_s is None:
             return _TIMEOUT_S
         return min(max(self._until_s - time.monotonic(), 0.0), _TIMEOUT_S)
@@ -82,7 +83,7 @@ class Webhook:
         fault = ""
         for pause_s in (0.0, *_PAUSES_S):
             with self._changed:
-                # At the end there is no time to wait.
+                # No pauses after `close`.
                 self._changed.wait_for(lambda: self._until_s is not None, pause_s)
             left_s = self._left_s()
             if not left_s:
@@ -90,10 +91,10 @@ class Webhook:
             fault = self._post(notice, left_s)
             if not fault:
                 return
-        _log.warning("%s: gave up on %s: %s", self._name, _about(notice), fault or "no time was left")
+        _log.warning("%s: gave up on %s: %s", self._name, _about(notice), fault or "no time left")
 
     def _post(self, notice: Notice, timeout_s: float) -> str:
-        """Why it failed, or nothing."""
+        """Send a notice. Returns the fault, or an empty string."""
         secure = self._url.scheme == "https"
         make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
         connection = make(self._url.hostname or "", self._url.port, timeout=timeout_s)
@@ -101,12 +102,12 @@ class Webhook:
             connection.request("POST", self._target, notice.model_dump_json(), self._headers)
             status = connection.getresponse().status
         except (OSError, http.client.HTTPException) as error:
-            # Not its words: they may have the URL in them.
+            # Without the error's message, which may contain the URL.
             return type(error).__name__
         finally:
             connection.close()
         if 300 <= status < 400:
-            return f"answered {status}; redirects are not followed, name the place itself"
+            return f"answered {status}; redirects are not followed, so name the final URL"
         return "" if status < 300 else f"answered {status}"
 
     @property
@@ -128,18 +129,18 @@ def _about(notice: Notice) -> str:
 
 
 class Webhooks:
-    """A webhook for every URL that a policy has named."""
+    """A webhook for each URL in a policy."""
 
     def __init__(self) -> None:
         self._webhooks: dict[str, Webhook] = {}
 
     def tell(self, url: str, model: str, line: TrailLine) -> None:
-        """Send it there. Never waits and never raises."""
+        """Queue a notice for `url`. Never waits and never raises."""
         if url not in self._webhooks:
             self._webhooks[url] = Webhook(url)
         self._webhooks[url].tell(model, line)
 
     def close(self) -> None:
-        """Send what is left, for 5 s at most."""
+        """Send the rest, for at most 5 s."""
         for webhook in self._webhooks.values():
             webhook.close()

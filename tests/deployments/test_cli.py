@@ -42,7 +42,7 @@ def test_without_options_everything_is_as_the_help_says(
 
 
 def test_options_become_the_plan(plans: list[ServerPlan], module_repository: Path, tmp_path: Path) -> None:
-    """Each where it belongs."""
+    """Each option of the command sets its field of the plan."""
     typed = "--host ::1 --port 1234 --grpc-port 1235 --weights linear:base=9,light=1 --placement together"
     more = "--gateways 2 --replicas 3 --set max_batch_rows=16 --set max_wait_s=0.01"
     log = ["--access-log", str(tmp_path / "log")]
@@ -75,7 +75,7 @@ def test_says_where_it_serves_and_how_traffic_is_split(
         (["--weights", "other:base=1"], UnknownModel, "--weights: no model 'other'"),
         (["--weights", "linear:base=1,ligt=1"], UnknownVariant, "did you mean 'light'"),
         (["--weights", "linear:base=1,poor=1"], RejectedBundle, r"was rejected: accuracy 0\.50"),
-        (["--weights", "linear:light=1"], InvalidRecord, "name no baseline 'base'"),
+        (["--weights", "linear:light=1"], InvalidRecord, "not name the baseline 'base'"),
         (["--placement", "beside"], InvalidRecord, "'apart' or 'together'"),
         (["--placement", "other=apart"], UnknownModel, "--placement: no model 'other'"),
         (["--port", "99999"], InvalidRecord, "port: "),
@@ -123,11 +123,11 @@ def test_what_tokens_are_good_for_is_part_of_the_plan(
 def test_beyond_this_machine_without_tokens_says_what_is_closed(
     plans: list[ServerPlan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
-    """And how to open it; it is no failure."""
+    """On a public address without tokens the server starts, and says what is closed and how to open it."""
     assert serve([str(module_repository), "--host", host]) == 0
     assert plans[0].access.closed
     said = capsys.readouterr().err
-    assert f"closed: /control, /metrics, load and unload, for {host} is not this machine alone" in said
+    assert f"closed: /control, /metrics, load and unload, because {host} " in said
     assert "open them with --tokens FILE" in said
 
 
@@ -144,13 +144,13 @@ def test_on_this_machine_nothing_is_closed(
 def test_with_tokens_nothing_is_closed(
     plans: list[ServerPlan], module_repository: Path, tokens: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Wherever the server listens."""
+    """With tokens, no part of the server is closed, whatever address it listens on."""
     serve([str(module_repository), "--host", "0.0.0.0", "--tokens", str(tokens)])
     assert "closed" not in capsys.readouterr().err
 
 
 def test_a_repository_that_is_none_starts_nothing(plans: list[ServerPlan], tmp_path: Path) -> None:
     """With what to do about it."""
-    with pytest.raises(InvalidBundle, match="is no folder; export a recipe into it first"):
+    with pytest.raises(InvalidBundle, match="is not a folder; export a recipe into it first"):
         serve([str(tmp_path / "missing")])
     assert plans == []

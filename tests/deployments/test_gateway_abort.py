@@ -88,10 +88,8 @@ def test_an_abort_acts_without_a_keeper(repository: Path, hangs: bool) -> None:
 
     before, (status, said), after = play(scenario())
     assert (before, status, after) == ("light", 202, "base")
-    assert (
-        "rollout r1 is aborted by local, and its candidate gets no requests any more in any gateway" in said
-    )
-    assert "it is written down when the keeper is back" in said
+    assert "rollout r1 was aborted by local" in said
+    assert "when the keeper is back" in said
 
 
 def test_a_keeper_that_is_only_late_answers(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +119,7 @@ def test_the_next_keeper_hears_of_it(repository: Path) -> None:
 
 
 def test_every_gateway_acts(repository: Path) -> None:
-    """Whichever was asked."""
+    """An abort takes effect in every gateway, whichever one received it."""
 
     async def scenario() -> str:
         async with alone(repository) as (client, _):

@@ -40,4 +40,4 @@ def test_a_full_disk_keeps_nobody_from_serving(
     monkeypatch.setattr("deployments.hosts.write_shapes", full)
     hosts, _ = made(tmp_path)
     hosts.hear_shapes({"linear": [((3, 4),)]})
-    assert "hosts of linear are not warmed with new shapes: [Errno 28]" in caplog.text
+    assert "[Errno 28]" in caplog.text

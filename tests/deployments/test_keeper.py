@@ -183,7 +183,7 @@ def test_a_model_that_was_unloaded_comes_back_whole(repository: Path, tmp_path: 
 def test_what_cannot_be_loaded_is_named(
     repository: Path, asked: tuple[str, str | None], error: type[Exception], message: str
 ) -> None:
-    """And nothing changes."""
+    """An error names the bundle that cannot be loaded, and nothing changes."""
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, repository.parent)
@@ -219,7 +219,7 @@ def test_a_model_whose_baseline_was_rejected_is_not_loaded_in_silence(
 def test_what_cannot_be_unloaded_is_named(
     repository: Path, asked: tuple[str, str | None], error: type[CounterweightError]
 ) -> None:
-    """And nothing changes."""
+    """An error names the variant that cannot be unloaded, and nothing changes."""
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, repository.parent)
@@ -244,7 +244,7 @@ def test_a_keeper_that_is_made_anew_knows_what_was_loaded(repository: Path, tmp_
 
 
 def test_shapes_that_gateways_have_seen_reach_the_hosts(repository: Path, tmp_path: Path) -> None:
-    """With every report."""
+    """Each report of a gateway passes its shapes on to the hosts."""
 
     async def scenario() -> None:
         keeper, hosts = await make_keeper(repository, tmp_path)

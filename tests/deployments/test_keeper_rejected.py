@@ -25,7 +25,7 @@ def test_a_rejected_candidate_is_refused_with_the_reason(repository: Path, tmp_p
 
 
 def test_a_rejected_variant_in_routes_is_refused_with_the_reason(repository: Path, tmp_path: Path) -> None:
-    """In the same words."""
+    """Routes with a rejected variant are refused with the reason of the rejection."""
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)

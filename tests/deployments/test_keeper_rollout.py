@@ -133,7 +133,7 @@ def test_a_refused_command_changes_nothing(repository: Path, tmp_path: Path) -> 
             await start(keeper)
             await gateway.report()
             before = gateway.catalog.revision
-            with pytest.raises(RefusedAction, match="abort it before routes are set"):
+            with pytest.raises(RefusedAction, match="abort it before you set routes"):
                 await keeper.command("set_routes", "linear", RoutesWanted(weights={"light": 1}), "bob")
             await gateway.report()
             return gateway.catalog.revision - before
@@ -318,7 +318,7 @@ def test_a_keeper_that_no_longer_looks_is_not_healthy(repository: Path, tmp_path
             keeper.check_health()
             keeper._ticking.cancel()
             await asyncio.wait([keeper._ticking])
-            with pytest.raises(CounterweightError, match="no longer looks"):
+            with pytest.raises(CounterweightError, match="no longer judges"):
                 keeper.check_health()
 
     asyncio.run(scenario())

@@ -117,7 +117,7 @@ def test_nothing_shrinks_when_a_process_gets_its_title() -> None:
 
 
 def test_it_reads_at_most_four_times_a_second() -> None:
-    """However many ask."""
+    """Frequent calls share a reading: there are at most four a second."""
     meter = Meter(os.getpid())
     first = meter.read(Catalog(), 100.0)
     assert meter.read(Catalog(), 100.2) is first

@@ -29,7 +29,7 @@ def test_a_bundle_is_told_beside_the_version_that_is_served(repository: Path) ->
 
 
 def test_a_model_that_is_not_served_has_bundles_all_the_same(repository: Path) -> None:
-    """They lie there."""
+    """A model that is not served still lists its bundles."""
     told = describe_bundles(read_stored(repository, "linear"), Catalog())
     assert {view.loaded for view in told.bundles.values()} == {None}
 

@@ -60,7 +60,7 @@ def test_weights_without_the_baseline_are_refused(repository: Path) -> None:
     """Who steps in must be known."""
     plan = make_plan(repository, ("linear:light=1",))
     [model] = plan.read()
-    with pytest.raises(InvalidRecord, match="--weights for linear: weights name no baseline 'base'"):
+    with pytest.raises(InvalidRecord, match="--weights for linear: weights do not name the baseline 'base'"):
         plan.routes_of(model)
 
 
@@ -102,8 +102,8 @@ def test_a_placement_that_is_none_is_refused(repository: Path, typed: str) -> No
 
 
 def test_a_repository_without_models_is_refused(tmp_path: Path) -> None:
-    """With what to do."""
-    with pytest.raises(InvalidBundle, match="holds no model; export a recipe into it first"):
+    """An empty repository is refused, and the error says what to do."""
+    with pytest.raises(InvalidBundle, match="has no models; export a recipe into it first"):
         make_plan(tmp_path).read()
 
 

@@ -82,7 +82,7 @@ def test_a_lost_replica_is_a_variant_that_is_unavailable(make_apart: Any, error:
 
 
 def test_a_second_replica_is_asked_where_there_is_one(make_apart: Any) -> None:
-    """Once."""
+    """A failed call is tried once more, on a second replica."""
     apart, run = make_apart(ActorDiedError(), {"y": 1}, replicas=3)
     assert asyncio.run(apart.run(ARRAYS)) == {"y": 1}
     assert run.calls == 2
@@ -135,7 +135,7 @@ def test_a_replica_that_ended_before_anybody_looked_is_lost(make_apart: Any) -> 
 
 
 def test_one_replica_of_several_is_nobodys_loss(make_apart: Any) -> None:
-    """The others answer."""
+    """If one of several replicas is lost, the others answer."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     apart, _ = make_apart(process=process.pid, replicas=2)
@@ -176,7 +176,7 @@ def test_a_replica_that_grew_too_much_is_replaced(module_repository: Any) -> Non
     """Health checks fail once it holds more than it may."""
     replica = make_replica(module_repository / "linear" / "light", max_growth_bytes=1)
     held = b"1" * 2**26
-    with pytest.raises(VariantUnavailable, match="it has grown by"):
+    with pytest.raises(VariantUnavailable, match="its memory has grown by 64 MiB"):
         replica.check_health()
     assert len(held) == 2**26
 

@@ -108,7 +108,7 @@ WRONG = {
     "unknown model": (["--weights", "other:base=1"], "no model 'other'"),
     "unknown variant": (["--weights", "linear:base=1,ligt=1"], "did you mean 'light'"),
     "rejected variant": (["--weights", "linear:base=1,poor=1"], "was rejected: accuracy 0.50"),
-    "no baseline": (["--weights", "linear:light=1"], "name no baseline 'base'"),
+    "no baseline": (["--weights", "linear:light=1"], "not name the baseline 'base'"),
     "no port": (["--port", "99999"], "port"),
     "nowhere": (["--placement", "linaer=together"], "did you mean 'linear'"),
     "no placement": (["--placement", "elsewhere"], "'apart' or 'together'"),

@@ -75,7 +75,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_ctrl_c_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As shells expect."""
+    """Ctrl-C gives exit code 130, as shells expect."""
 
     def interrupt(arguments: list[str]) -> int:
         raise KeyboardInterrupt

@@ -27,7 +27,7 @@ def repeated(names: Iterator[tuple[str, Path]]) -> dict[str, list[str]]:
 
 
 def test_a_public_class_is_defined_once() -> None:
-    """One word, one thing."""
+    """No two public classes have the same name."""
     assert not repeated((name, path) for path in SOURCES for name in public_classes(path))
 
 

@@ -121,7 +121,7 @@ _MODEL = ("--model", MODEL)
         ("run", ["--pin", "god"], "cannot pin 'god': .*did you mean 'good'"),
         ("compare", ["good", "good"], "'good' is pinned twice"),
         ("run", ["--rate", "0"], "the profile sends nothing"),
-        ("run", ["--duration", "inf"], "profile.*came: inf"),
+        ("run", ["--duration", "inf"], "profile.*got: inf"),
         ("run", ["--profile", "0:10,60"], "--profile: '60' is not a point"),
         ("run", ["--profile", "5:10,60:10"], "begin with 0"),
         ("run", ["--set", "p99=50"], "its unit is missing: write p99_ms"),

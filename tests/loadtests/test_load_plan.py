@@ -41,7 +41,7 @@ def test_a_slash_at_the_end_is_dropped() -> None:
 )
 def test_impossible_loads_are_refused(field: str, value: object) -> None:
     """The message names the setting and what came."""
-    with pytest.raises(LoadTestError, match=rf"{field}.*came: "):
+    with pytest.raises(LoadTestError, match=rf"{field}.*got: "):
         _plan(**{field: value})
 
 

@@ -1,1 +1,1 @@
-"""The control API from the command line."""
+"""The commands that use the control API of a running server."""

@@ -1,4 +1,4 @@
-"""Address: which server a command asks, and with what token."""
+"""The options for the server's URL and token, shared by all commands that use a server."""
 
 import argparse
 
@@ -7,7 +7,7 @@ from serve.control.cli.control_client import ControlClient
 
 
 def address_options() -> argparse.ArgumentParser:
-    """The options of every command that asks a server, as a parent of its parser."""
+    """A parent parser with the options of every command that uses a server."""
     parser = argparse.ArgumentParser(add_help=False)
     add_url(parser)
     add_token(parser)
@@ -15,5 +15,5 @@ def address_options() -> argparse.ArgumentParser:
 
 
 def open_client(options: argparse.Namespace) -> ControlClient:
-    """The server that `options`, or else the environment, names. Raises InvalidRecord."""
+    """A client for the server in `options` or in the environment. Raises InvalidRecord."""
     return ControlClient(find_url(options), read_token(options.token_file))

@@ -1,4 +1,4 @@
-"""Client: a server's control API, asked over HTTP with the standard library alone."""
+"""An HTTP client of the control API, with the standard library only."""
 
 import http.client
 import json
@@ -23,8 +23,9 @@ _LIMIT_BYTES = 64 * 2**20
 
 
 class ControlClient:
-    """One server. All methods raise Refused for what the server turns down, with its message, StaleRevision
-    where it has changed since it was read, and ServerFailed where it does not answer, or not as it should."""
+    """The client of one server. All methods raise Refused with the server's message, StaleRevision if the
+    record has changed since it was read, and ServerFailed if the server does not answer, or not in our
+    format."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """`url` such as http://127.0.0.1:8000. Raises InvalidRecord."""
@@ -33,8 +34,8 @@ class ControlClient:
         self._token = token
 
     def ask(self, operation: Operation[A], *names: str, body: Record | None = None, after: int = 0) -> A:
-        """The answer to an operation; `names` are those in its path. Raises Unwritten where it is done, and
-        written down later."""
+        """Run an operation; `names` are the parameters in its path. Raises Unwritten if the change is in
+        force and will be written later."""
         path = operation.path.format_map(
             dict(zip(operation.names, (quote(name, safe="") for name in names), strict=True))
         )
@@ -46,23 +47,23 @@ class ControlClient:
             fault = f"no key {operation.key!r}"
         except ValidationError as error:
             fault = explain(error)
-        raise ServerFailed(f"{self.url}: {fault}; is the server of another version than this program?")
+        raise ServerFailed(f"{self.url}: {fault}; the server may have another version than this program")
 
     def trail(self, model: str) -> list[TrailLine]:
-        """Everything that was done to a model's traffic, oldest first."""
+        """All entries of a model's trail, oldest first."""
         lines: list[TrailLine] = []
         while page := self.ask(TRAIL, model, after=lines[-1].number if lines else 0):
             lines += page
         return lines
 
     def _ask(self, method: str, path: str, body: Record | None = None) -> Any:
-        """The answer's JSON, an object."""
+        """The JSON object of the answer."""
         headers = {"accept": "application/json"}
         if body is not None:
             headers["content-type"] = "application/json"
         if self._token is not None:
             headers["authorization"] = f"Bearer {self._token}"
-        # What was not given is left out: a server of an older version may not know it.
+        # Empty fields are left out, because a server of an older version may not know them.
         text = body.model_dump_json(exclude_none=True) if body is not None else None
         status, content = self._exchange(method, path, headers, text)
         try:
@@ -71,8 +72,8 @@ class ControlClient:
             answer = None
         if not isinstance(answer, Mapping) or not (status in (200, 201) or "error" in answer):
             raise ServerFailed(
-                f"{self.url}{path} answered {status} without JSON of ours; give --url the address of a "
-                "Counterweight server"
+                f"{self.url}{path} answered {status} without the expected JSON; set --url to the address of "
+                "a Counterweight server"
             )
         if status == 202:
             raise Unwritten(printable(str(answer["error"])))
@@ -86,7 +87,8 @@ class ControlClient:
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], body: str | None
     ) -> tuple[int, bytes]:
-        """Status and body. A connection of its own each time: there may be a minute between two."""
+        """Send one request; returns status and body. Each one has its own connection: minutes may lie
+        between."""
         make = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
         connection = make(self._parts.hostname or "", self._parts.port, timeout=_TIMEOUT_S)
         try:
@@ -96,21 +98,21 @@ class ControlClient:
         except (OSError, http.client.HTTPException) as error:
             raise ServerFailed(
                 f"no answer from {self.url}: {error or type(error).__name__}; start a server with "
-                "`counterweight serve models`, or give the address of one that runs with --url"
+                "`counterweight serve models`, or set --url to the address of a running one"
             ) from None
         finally:
             connection.close()
 
 
 def _server_of(url: str) -> SplitResult:
-    """The URL's parts. Raises InvalidRecord."""
+    """Split the URL. Raises InvalidRecord."""
     try:
         parts = parse_url(url)
     except ValueError as error:
         raise InvalidRecord(str(error)) from None
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise InvalidRecord(
-            "a server's URL has no name, password or query in it; give one such as http://127.0.0.1:8000, "
-            "and a token by --token-file"
+            "the URL of a server must not contain a name, password or query; give one such as "
+            "http://127.0.0.1:8000, and pass the token with --token-file"
         )
     return parts

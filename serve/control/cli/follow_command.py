@@ -1,4 +1,4 @@
-"""Follow: watch a rollout until it is over."""
+"""Watch a rollout until it is over."""
 
 import time
 
@@ -9,14 +9,14 @@ from serve.control.operations import VIEW
 from serve.rollout.api_records import RolloutView
 
 _PAUSE_S = 1.0
-# A server that is restarted is waited for so long.
+# How long to wait for a server that is restarted.
 _PATIENCE_S = 60.0
 
 
 def follow(client: ControlClient, view: RolloutView, screen: Screen) -> RolloutView:
-    """Show `view` and what becomes of it; the last one, which is over.
+    """Show `view` and its changes; returns the last view, when the rollout is over.
 
-    Raises ServerFailed when the server does not come back, and Refused."""
+    Raises Refused, and ServerFailed if the server does not come back."""
     answered_s = time.monotonic()
     trouble = ""
     while True:

@@ -1,4 +1,4 @@
-"""History: rollouts in lists, for a terminal of so many columns. Pure."""
+"""Format lists of rollouts and trails for a terminal of a given width. Pure."""
 
 import textwrap
 import time
@@ -16,7 +16,7 @@ _INDENT = " " * 7
 
 
 def overview(newest: Mapping[str, RolloutLine | None], now_s: float, width: int) -> list[str]:
-    """Each model's newest rollout in a line; None: it never had one."""
+    """One line per model with its newest rollout; None if it has none."""
     rows = [
         [
             model,
@@ -38,7 +38,7 @@ def overview(newest: Mapping[str, RolloutLine | None], now_s: float, width: int)
 
 
 def history(lines: Sequence[TrailLine], width: int) -> list[str]:
-    """What was done to a model's traffic, oldest first; verdicts that only waited are left out."""
+    """The changes of a model's traffic, oldest first; verdicts that only waited are left out."""
     shown: list[str] = []
     for line in lines:
         if line.kind is Kind.CONTINUE:
@@ -50,7 +50,7 @@ def history(lines: Sequence[TrailLine], width: int) -> list[str]:
 
 
 def _effect(line: TrailLine) -> str:
-    """Where the rollout is then, and the split that came into force."""
+    """The phase of the rollout after the entry, and the new split."""
     words = []
     if line.phase is not None:
         words.append(f"{line.phase} {line.step}" if line.step else str(line.phase))

@@ -1,4 +1,4 @@
-"""The `rollout` command: start, watch and steer a rollout on a server."""
+"""The `rollout` command: start, watch and control a rollout on a server."""
 
 import argparse
 import json
@@ -22,12 +22,13 @@ from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted
 from serve.rollout.state.policy import Policy, load_policy
 from serve.rollout.state.rollout import Phase
 
-# How the server names rollouts.
+# The names that the server gives to rollouts.
 _NAME = re.compile(r".+-\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 def rollout(arguments: list[str]) -> int:
-    """Exit code 0: done, or it runs; 1: rolled back, ended without a decision, or the replay differs.
+    """Run the command. Exit code 0: success or in progress; 1: rolled back, inconclusive, or the replay
+    differs.
 
     Raises InvalidRecord, Refused and ServerFailed."""
     options = rollout_parser().parse_args(arguments)
@@ -40,13 +41,13 @@ def _start(client: ControlClient, options: argparse.Namespace) -> int:
     view = client.ask(START, options.model, body=wanted)
     if options.watch:
         return _watch(client, view)
-    _say([summary(view), f"watch it: counterweight rollout status {options.model} --watch"])
+    _say([summary(view), f"to watch it: counterweight rollout status {options.model} --watch"])
     return 0
 
 
 def _status(client: ControlClient, options: argparse.Namespace) -> int:
     if options.name is None and options.watch:
-        raise InvalidRecord("--watch came alone; say whose rollout: a MODEL, or a ROLLOUT")
+        raise InvalidRecord("--watch needs a MODEL or a ROLLOUT")
     if options.name is None:
         return _overview(client, as_json=options.json)
     view = client.ask(VIEW, _find(client, options.name))
@@ -71,7 +72,7 @@ def _overview(client: ControlClient, *, as_json: bool) -> int:
 
 
 def _abort(client: ControlClient, options: argparse.Namespace) -> int:
-    # What the gateway knows by itself: no keeper need be there.
+    # The gateway knows the rollout itself, so this works without a keeper.
     running = client.ask(MODEL, options.name)["rollout"] if options.name in _models(client) else None
     wanted = ActWanted.parse({"reason": options.reason}, "rollout abort")
     try:
@@ -84,8 +85,8 @@ def _abort(client: ControlClient, options: argparse.Namespace) -> int:
 
 def _act(client: ControlClient, options: argparse.Namespace) -> int:
     name = _find(client, options.name)
-    # What was known when this was decided: the server refuses when it has changed since. To stand still is
-    # right wherever it has come to.
+    # The server refuses if the rollout has changed since this number was read. A pause is always safe, so it
+    # is unconditional.
     number = None if options.command == "pause" else client.ask(VIEW, name).number
     wanted = ActWanted.parse({"number": number, "reason": options.reason}, f"rollout {options.command}")
     _say([summary(client.ask(ACTS[options.command], name, body=wanted))])
@@ -106,8 +107,8 @@ def _replay(client: ControlClient, options: argparse.Namespace) -> int:
     if options.json:
         _say([found.model_dump_json(indent=2)])
     else:
-        outcome = f"{len(found.faults)} faults" if found.faults else "every one comes out the same"
-        older = f"; {found.older} by an older method are taken as they are" if found.older else ""
+        outcome = f"{len(found.faults)} faults" if found.faults else "all are the same"
+        older = f"; {found.older} were computed by an older method and are not checked" if found.older else ""
         _say([f"{found.rollout}: {found.verdicts} verdicts computed again, {outcome}{older}"])
         _say([f"  {fault}" for fault in found.faults])
     return 1 if found.faults else 0
@@ -119,13 +120,11 @@ def _watch(client: ControlClient, view: RolloutView) -> int:
 
 
 def _find(client: ControlClient, name: str) -> str:
-    """The rollout that a person means. Raises InvalidRecord."""
+    """The rollout for a name. Raises InvalidRecord."""
     models = _models(client)
     if name not in models:
         if not _NAME.fullmatch(name):
-            raise InvalidRecord(
-                f"{name!r} is no model that is served, and no rollout; {nearest(name, models)}"
-            )
+            raise InvalidRecord(f"{name!r} is neither a served model nor a rollout; {nearest(name, models)}")
         return name
     lines = client.ask(ROLLOUTS, name)
     if not lines:
@@ -138,7 +137,7 @@ def _models(client: ControlClient) -> list[str]:
 
 
 def _none(model: str) -> str:
-    return f"{model} has had no rollout; start one: counterweight rollout start {model} --to VARIANT"
+    return f"{model} has no rollouts; start one: counterweight rollout start {model} --to VARIANT"
 
 
 def _code(view: RolloutView) -> int:

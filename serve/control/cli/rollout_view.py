@@ -1,4 +1,4 @@
-"""View: a rollout as it stands, in lines for a terminal of so many columns. Pure."""
+"""Format a rollout as lines for a terminal of a given width. Pure."""
 
 import re
 import textwrap
@@ -10,23 +10,23 @@ from serve.rollout.api_records import RolloutView
 from serve.rollout.state.rollout import Phase, Rollout
 
 _BAR = 8
-# Where the text of labelled lines begins.
+# The column where the text of labelled lines begins.
 _INDENT = 12
-# While a rollout runs its reasons must not push the rest off the screen.
+# While a rollout is in progress, a long reason must not push the rest off the screen.
 _MOST_LINES = 4
-# A figure's words, cut down to what one line can hold: counts are in the JSON.
+# Shorter forms of a figure's text, so that it fits into one line; the JSON has all counts.
 _SHORTER = (
     (re.compile(r"[\d,]+ of [\d,]+ \(([\d.]+%)\)"), r"\1"),
     (re.compile(r"^[\d,]+ of [\d,]+ pairs differ, "), ""),
     (re.compile(r"^over ([\d.]+) times the baseline's p\d+"), r"over \1x"),
     (re.compile(" of the baseline's|^the candidate got "), ""),
     (re.compile(r"(?<=\d) times( as often)?"), "x"),
-    (re.compile(" requests(?= where)"), ""),
+    (re.compile(" requests(?=, expected)"), ""),
 )
 
 
 def render(view: RolloutView, now_s: float, width: int) -> list[str]:
-    """Everything that one wants to know at a glance; `now_s` is seconds since 1970."""
+    """Format the whole view; `now_s` is in seconds since 1970."""
     lines = [
         *_head(view, now_s, width),
         "",
@@ -38,14 +38,14 @@ def render(view: RolloutView, now_s: float, width: int) -> list[str]:
 
 
 def summary(view: RolloutView) -> str:
-    """The same in one line, which changes only when something happened."""
+    """One line that changes only when something happened."""
     rollout = view.rollout
     asked = f"{percent(rollout.share)} asked"
     return printable(f"{rollout.rollout}: {place(rollout)}, {asked}; {rollout.by}: {rollout.reason}")
 
 
 def place(rollout: Rollout) -> str:
-    """The phase, and where it matters the step."""
+    """The phase, with the step if it matters."""
     if rollout.phase in (Phase.SHADOW, Phase.WATCHING, Phase.DONE) or not rollout.step:
         return str(rollout.phase)
     return f"{rollout.phase} {rollout.step} of {len(rollout.policy.steps)}"
@@ -73,7 +73,7 @@ def _head(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
 
 
 def _steps(rollout: Rollout) -> str:
-    """All steps, the present one in brackets; a star where somebody must approve."""
+    """All steps, with the present one in brackets and a star at steps that need approval."""
     policy = rollout.policy
     names = ["no shadow" if policy.shadow.skip else "shadow"]
     shares = [percent(policy.share_at(number)) for number in range(1, len(policy.steps) + 1)]
@@ -83,15 +83,15 @@ def _steps(rollout: Rollout) -> str:
     names += ["watch"] if policy.watch_s else []
     present = len(names) - 1 if rollout.share == 1 else rollout.step
     names[present] = f"[{names[present]}]"
-    star = "   (* asks first)" if any(step.approval for step in policy.steps) else ""
-    # A step must not be broken over two lines.
+    star = "   (* needs approval)" if any(step.approval for step in policy.steps) else ""
+    # A step must not be split over two lines.
     return " > ".join(name.replace(" ", "\N{NO-BREAK SPACE}") for name in names) + star
 
 
 def _figures(view: RolloutView) -> Iterator[str]:
     if view.verdict is None:
         return
-    # The others know nothing yet.
+    # Other figures have no data yet.
     figures = [figure for figure in view.verdict.figures if (figure.harm, figure.safe) != (None, None)]
     wide = max(len(figure.guard) for figure in figures)
     yield f"{'guard':<{wide}}  {'harm':<{_BAR}}  {'proof':<{_BAR}}  seen"
@@ -105,7 +105,7 @@ def _figures(view: RolloutView) -> Iterator[str]:
 
 
 def bar(evidence: float | None, line: float | None, mark: str) -> str:
-    """How far the evidence is towards its line; blank where there is none to have."""
+    """Evidence relative to its threshold, as a bar; blank if there is none."""
     if evidence is None or line is None:
         return " " * _BAR
     filled = min(max(int(_BAR * evidence / line), 0), _BAR)
@@ -138,12 +138,12 @@ def _pair(pair: Disagreement, now_s: float) -> str:
 
 
 def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
-    """Why it stands where it stands, and what it waits for."""
+    """The reason for the present phase, and what the rollout waits for."""
     rollout, verdict = view.rollout, view.verdict
     for warning in view.warnings:
         yield from _labelled("warning", warning, width)
     if rollout.phase.over:
-        # What it rests on when all is well stands in the figures.
+        # If all is well, the figures above show the details.
         most = _MOST_LINES if rollout.phase is Phase.DONE else None
         yield from _labelled("because", f"{rollout.by}: {rollout.reason}", width, most)
         return
@@ -152,7 +152,7 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
         following = percent(rollout.policy.share_at(rollout.step + 1))
         text = f"approval of {following}: counterweight rollout promote {rollout.plan.model}"
     elif rollout.phase is Phase.PAUSED:
-        text = f"somebody: counterweight rollout resume {rollout.plan.model} (or promote, or abort)"
+        text = f"a person: counterweight rollout resume {rollout.plan.model} (or promote, or abort)"
     else:
         text = "the first verdict" if verdict is None else verdict.reason
         if view.judged_s is not None and verdict is not None:
@@ -163,7 +163,7 @@ def _words(view: RolloutView, now_s: float, width: int) -> Iterator[str]:
 def _labelled(label: str, text: str, width: int, most: int | None = None) -> list[str]:
     return textwrap.wrap(
         text,
-        # In less there is no room for a word; what is too wide is cut off.
+        # A narrower terminal has no room for words; what is too wide is cut off.
         max(width, 2 * _INDENT),
         initial_indent=f"{label:<{_INDENT}}",
         subsequent_indent=" " * _INDENT,
@@ -173,7 +173,7 @@ def _labelled(label: str, text: str, width: int, most: int | None = None) -> lis
 
 
 def _ends(left: str, right: str, width: int) -> str:
-    """The one at the left edge and the other at the right, where both fit."""
+    """Align one text left and the other right, if both fit."""
     room = width - len(left) - 2
     return f"{left}  {right:>{room}}" if right and len(right) <= room else left
 

@@ -1,4 +1,4 @@
-"""The `routes` command: how a server splits one model's traffic, and other routes for it."""
+"""The `routes` command: show or change how a server splits the traffic of a model."""
 
 import argparse
 import json
@@ -18,12 +18,12 @@ from serve.control.operations import MODEL, SET_ROUTES
 from serve.rollout.api_records import RoutesWanted
 
 _HEARD_WITHIN_S = 3.0
-# More of the traffic than this is not moved at once, unless somebody says that it is meant.
+# Moving more than this share of the traffic at once needs --yes.
 _MOST_AT_ONCE = 0.5
 
 
 def routes(arguments: list[str]) -> int:
-    """Exit code 0. Raises InvalidRecord, Refused, StaleRevision and ServerFailed."""
+    """Run the command; returns exit code 0. Raises InvalidRecord, Refused, StaleRevision and ServerFailed."""
     options = _parser().parse_args(arguments)
     client = open_client(options)
     wanted = _wanted(options)
@@ -31,7 +31,7 @@ def routes(arguments: list[str]) -> int:
         try:
             revision = _change(client, options, wanted)
         except StaleRevision as error:
-            # The gateway that was asked had not heard of the newest ones yet.
+            # The gateway that answered did not have the newest routes yet.
             _await(client, options.model, error.current)
             revision = _change(client, options, wanted)
         _await(client, options.model, revision)
@@ -41,22 +41,22 @@ def routes(arguments: list[str]) -> int:
 
 
 def _change(client: ControlClient, options: argparse.Namespace, wanted: RoutesWanted) -> int:
-    """Set the routes that are wanted; the revision that they got. Raises InvalidRecord, Refused and
+    """Set the routes. Returns their new revision. Raises InvalidRecord, Refused and
     StaleRevision."""
     if wanted.weights is not None:
         shown = client.ask(MODEL, options.model)
         before = Routes.parse(shown["routes"], client.url)
         after = wanted.onto(before)
-        # A variant that is not served is the server's to refuse.
+        # The server reports variants that are not served.
         if set(wanted.weights) <= set(shown["variants"]):
             _refuse_much(before, after, options)
-        # Whole: a server of an older version takes all from those that are not named.
+        # Send all weights: a server of an older version sets unnamed ones to 0.
         wanted = wanted.model_copy(update={"weights": after.weights, "revision": before.revision})
     return client.ask(SET_ROUTES, options.model, body=wanted).revision
 
 
 def _refuse_much(before: Routes, after: Routes, options: argparse.Namespace) -> None:
-    """Raise InvalidRecord when much of the traffic would move and nobody said that it shall."""
+    """Raise InvalidRecord if much of the traffic would move and --yes is missing."""
     if options.yes or (share := moved(before, after)) <= _MOST_AT_ONCE:
         return
     parts = ", ".join(
@@ -66,19 +66,19 @@ def _refuse_much(before: Routes, after: Routes, options: argparse.Namespace) -> 
     )
     raise InvalidRecord(
         f"--set {options.set} would move {percent(share)} of the traffic of {options.model} at once "
-        f"({parts}); add --yes if that is meant"
+        f"({parts}); add --yes to do it"
     )
 
 
 def _await(client: ControlClient, model: str, revision: int) -> None:
-    """Return when the gateway that answers has heard of these routes, which takes it half a second."""
+    """Return when the gateway that answers has these routes, which takes up to half a second."""
     until = time.monotonic() + _HEARD_WITHIN_S
     while client.ask(MODEL, model)["routes"]["revision"] < revision and time.monotonic() < until:
         time.sleep(0.1)
 
 
 def table(shown: Mapping[str, Any]) -> str:
-    """What the server says of a model, the baseline first, as a table."""
+    """Format the state of a model as a table, the baseline first."""
     routes = shown["routes"]
     baseline, shadows = routes["baseline"], routes["shadows"]
     rows = [
@@ -96,11 +96,11 @@ def table(shown: Mapping[str, Any]) -> str:
     ]
     head = ["variant", "share", "copies", "requests", "errors", "p50 ms", "p99 ms", "ready"]
     align = ["left", *["right"] * 6, "left"]
-    running = f"; rollout {shown['rollout']} moves them" if shown["rollout"] else ""
+    running = f"; rollout {shown['rollout']} is in progress" if shown["rollout"] else ""
     last = f"baseline {baseline}, sticky by {routes['sticky']}, revision {routes['revision']}{running}"
     lines = tabulate(rows, head, disable_numparse=True, colalign=align).splitlines()
     unproven = [
-        f"{name} is unproven: nobody has measured it on held-out rows"
+        f"{name} is unproven: it has not been measured on held-out rows"
         for name, variant in shown["variants"].items()
         if variant.get("unproven")
     ]
@@ -108,9 +108,9 @@ def table(shown: Mapping[str, Any]) -> str:
 
 
 def _agreement(variants: Mapping[str, Any]) -> Iterator[str]:
-    """How alike the answers of each shadow are, of one that was a shadow too."""
+    """The agreement of each shadow, also of former shadows."""
     for name, variant in variants.items():
-        # A server of an older version does not say.
+        # A server of an older version does not send these.
         compared, dropped = variant.get("compared", 0), variant.get("dropped", 0)
         if compared or dropped:
             agree = compared - variant["disagreements"]
@@ -124,7 +124,7 @@ def _ms(duration_ms: float | None) -> str:
 
 
 def _wanted(options: argparse.Namespace) -> RoutesWanted:
-    """The change; whatever was not given stays as it is. Raises InvalidRecord."""
+    """The requested change; options that are missing change nothing. Raises InvalidRecord."""
     wanted: dict[str, Any] = {"sticky": options.sticky}
     if options.set is not None:
         wanted["weights"] = parse_pairs(options.set, "--set", "--set fp32=90,slim-int8=10")
@@ -137,9 +137,9 @@ def _wanted(options: argparse.Namespace) -> RoutesWanted:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="counterweight routes",
-        description="Show how a server splits one model's traffic and what its variants did; or change the "
-        "split. What is not given stays as it is, and so do the weights of variants that --set does not "
-        "name; no request is lost.",
+        description="Show how a server splits the traffic of a model, with the counts of its variants; or "
+        "change the split. Options that you leave out change nothing, and neither do the weights of variants "
+        "that --set does not name. No request is lost.",
         epilog="example: counterweight routes digits --set fp32=90,slim-int8=10",
         parents=[address_options()],
     )
@@ -147,22 +147,22 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--set",
         metavar="VARIANT=WEIGHT,...",
-        help="weights, relative to each other and to those that are not named, which stay: beside fp32=100, "
-        "int8=50 is a third of the requests; 0: no request at all",
+        help="weights, relative to each other and to unnamed weights, which stay: beside fp32=100, "
+        "int8=50 is a third of the requests; 0: no requests",
     )
     parser.add_argument(
-        "--yes", action="store_true", help="also where more than half of the traffic moves at once"
+        "--yes", action="store_true", help="allow moving more than half of the traffic at once"
     )
     parser.add_argument(
         "--shadow",
         metavar="VARIANT=SHARE,...",
-        help="variants that get copies of so many requests, above 0 to 1; their answers reach nobody; "
-        '"" takes shadows away',
+        help="variants that get copies of this share of the requests, above 0 to 1; their answers are sent "
+        'to nobody; "" removes all shadows',
     )
     parser.add_argument(
         "--sticky",
         metavar="HEADER",
-        help="requests with the same value of this header get the same variant, such as x-user-id",
+        help="requests with the same value of this header get the same variant; for example x-user-id",
     )
-    parser.add_argument("--json", action="store_true", help="print what the server says as JSON")
+    parser.add_argument("--json", action="store_true", help="print the server's answer as JSON")
     return parser

@@ -1,4 +1,4 @@
-"""Terminal: lines that are painted again and again in the same place, or written one after the other."""
+"""Show a rollout in a terminal that is repainted, or as lines in a log."""
 
 import os
 import shutil
@@ -10,22 +10,22 @@ from serve.rollout.api_records import RolloutView
 
 
 class Screen(Protocol):
-    """What a rollout is shown on while it runs."""
+    """Shows a rollout while it is in progress."""
 
     def show(self, view: RolloutView, trouble: str) -> None:
-        """As it stands now; `trouble` is why it could not be asked for since, or empty."""
+        """Show its present state; `trouble` says why the server does not answer, or is empty."""
         ...
 
 
 class Terminal:
-    """A terminal that can be repainted. The last view stays on it afterwards."""
+    """A terminal that is repainted. The last view stays visible at the end."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._last: list[str] = []
 
     def __enter__(self) -> Self:
-        # The other screen, and no cursor.
+        # Switch to the alternate screen and hide the cursor.
         self._write("\x1b[?1049h\x1b[?25l")
         return self
 
@@ -33,10 +33,10 @@ class Terminal:
         self._write("\x1b[?25h\x1b[?1049l" + "".join(f"{line}\n" for line in self._last))
 
     def show(self, view: RolloutView, trouble: str) -> None:
-        """Paint it over what was there."""
+        """Paint over the previous view."""
         width, height = shutil.get_terminal_size()
         self._last = render(view, time.time(), width)
-        hint = trouble or "bars: the evidence towards its line. Ctrl-C ends this view, not the rollout."
+        hint = trouble or "bars: evidence, relative to the threshold. Ctrl-C ends this view, not the rollout."
         lines = [*self._last, "", hint[:width]][:height]
         self._write("\x1b[H" + "\x1b[K\n".join(lines) + "\x1b[K\x1b[J")
 
@@ -46,7 +46,7 @@ class Terminal:
 
 
 class PlainLog:
-    """A file or a pipe: a line for each change."""
+    """A file or a pipe: one line per change."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -59,7 +59,7 @@ class PlainLog:
         pass
 
     def show(self, view: RolloutView, trouble: str) -> None:
-        """Write what is new."""
+        """Write a line if something has changed."""
         line = trouble or summary(view)
         if line != self._last:
             self._stream.write(f"{time.strftime('%H:%M:%S')} {line}\n")
@@ -68,6 +68,6 @@ class PlainLog:
 
 
 def open_screen(stream: TextIO) -> Terminal | PlainLog:
-    """The one that `stream` is fit for."""
+    """The kind of screen that `stream` supports."""
     live = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
     return Terminal(stream) if live else PlainLog(stream)

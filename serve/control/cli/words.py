@@ -1,13 +1,13 @@
-"""Words: figures as people read them."""
+"""Format numbers and texts for people."""
 
 
 def percent(share: float | None) -> str:
-    """A share from 0 to 1 with three digits; `-` for none."""
+    """Format a share from 0 to 1 with three digits; `-` for None."""
     return "-" if share is None else f"{100 * share:.3g} %"
 
 
 def duration(seconds: float) -> str:
-    """The two largest units of a time, such as `3 min 5 s`; another machine's clock may be ahead of ours."""
+    """Format a time with its two largest units, such as `3 min 5 s`; negative times count as 0."""
     left = max(round(seconds), 0)
     parts: list[str] = []
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
@@ -20,5 +20,5 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without what could steer a terminal: requests bring words of their own into a view."""
+    """Replace unprintable characters, because requests could otherwise send control codes to a terminal."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)

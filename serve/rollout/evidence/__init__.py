@@ -1,1 +1,1 @@
-"""The evidence: sums over a rollout from which its verdicts can be computed again."""
+"""The evidence of a rollout: sums from which its verdicts can be computed again."""

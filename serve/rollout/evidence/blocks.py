@@ -1,4 +1,4 @@
-"""Blocks: how evenly events fell in time, at lengths of 1 to 64 seconds at once. Arrays, and pure."""
+"""How evenly events fell in time, measured in blocks of 1 to 64 seconds. Arrays; pure."""
 
 import numpy as np
 
@@ -6,17 +6,21 @@ from serve.rollout.evidence.evalues import Array
 
 # Blocks of 1, 2, 4 ... 64 s.
 SCALES = 7
-# Blocks closed, blocks with an event of the candidate, the candidate's events, both's, and the candidate's
-# squared, times both's, and both's squared.
+# Closed blocks, blocks with an event of the candidate, the candidate's events, both's, and the sums of
+# candidate**2, candidate * both, and both**2.
 COLUMNS = 7
-# So many seconds with an event of the candidate weigh as much as the caution before there were any.
+# The weight of the initial caution, in seconds with an event of the candidate.
 _FEW_SECONDS = 10
-# The same for blocks of more than a second.
+# The same for longer blocks.
 _FEW_BLOCKS = 10
 
 
 def close(opened: Array) -> Array:
-    """The columns of blocks [..., scale] with these events of the candidate and of both [..., scale, 2]."""
+    """The columns of closed blocks, [..., scale, column].
+
+    Args:
+        opened: the events of the candidate and of both in each block, [..., scale, 2].
+    """
     candidate, both = opened[..., 0], opened[..., 1]
     ones = np.ones_like(candidate)
     columns = [ones, candidate > 0, candidate, both, candidate**2, candidate * both, both**2]
@@ -29,14 +33,20 @@ def closing(seconds: Array) -> Array:
 
 
 def dispersion(blocks: Array) -> Array:
-    """How many events come as one: 1 when labels are drawn one by one, m when m share a draw; of [..., scale,
-    column].
+    """The number of events per independent draw: 1 if requests are assigned one by one, m if m share a draw.
 
-    Pearson's statistic of the blocks' labels over the number of events (quasi-likelihood: Wedderburn,
-    Biometrika 1974), at the length at which it is largest (batch means), so that what lasts for some seconds
-    counts as often as it came. A few blocks know little: of those of a second, while few had an event of the
-    candidate, a second's events are taken as one, drawn against equally frequent ones of the baseline (hence
-    twice); of longer ones only what is beyond chance counts."""
+    Pearson's statistic of the blocks' labels divided by the number of events (quasi-likelihood: Wedderburn,
+    Biometrika 1974), at the block length with the largest value (batch means), so that events that last some
+    seconds count together. A few blocks are unreliable. In blocks of one second, while few had an event of
+    the candidate, the events of a second count as one draw, against equally frequent ones of the baseline
+    (hence the factor 2). In longer blocks only the part beyond chance counts.
+
+    Args:
+        blocks: [..., scale, column], see `COLUMNS`.
+
+    Returns:
+        Numbers of at least 1, [...].
+    """
     count, ticks, candidate, both, squares, products, both_squares = np.moveaxis(np.maximum(blocks, 0), -1, 0)
     label = candidate / np.maximum(both, 1)
     unit = label * (1 - label) * both

@@ -1,4 +1,4 @@
-"""Calm: the rates of an event outside of stalls, by which a stall is told. Arrays, and pure."""
+"""The calm rate of events, outside of stalls, from which stalls are recognized. Arrays; pure."""
 
 from typing import NamedTuple
 
@@ -6,25 +6,25 @@ import numpy as np
 
 from serve.rollout.evidence.evalues import Array
 
-# A variant's calm rate begins as one event in so many requests, shared with the other variant's.
+# The initial calm rate is one event in this many requests, of both variants together.
 _PRIOR_REQUESTS = 200.0
-# How far a variant's own calm rate is drawn to that of both, in requests.
+# The weight of the common rate in a variant's own calm rate, in requests.
 _SHARED_REQUESTS = 200.0
-# A first guess of the calm rates is one from fewer requests than this.
+# With fewer requests, the calm rates are a first estimate.
 FIRST_REQUESTS = 2000.0
-# Nor are the two calm rates further apart than this: a stall of a variant with few requests is no habit.
+# The calm rate of a variant is within this factor of the common rate, because it may have few requests.
 _APART = 2.0
 
 
 class Rates(NamedTuple):
-    """What is known of the calm rates: of each variant [2], and from how many requests []."""
+    """The calm rate of each variant, [2], and the number of requests behind the rates, []."""
 
     calm: Array
     requests: Array
 
 
 def calm_rates(events: Array, requests: Array) -> Rates:
-    """From the usual events and requests so far: [2]."""
+    """Compute the calm rates from the usual events and requests so far, both [..., 2]."""
     total = requests.sum(-1)
     both = ((events.sum(-1) + 1) / (total + _PRIOR_REQUESTS))[..., None]
     own = (events + _SHARED_REQUESTS * both) / (requests + _SHARED_REQUESTS)

@@ -1,9 +1,9 @@
-"""Course: how events of one kind fell in time, for the baseline and the candidate, one second after another.
+"""The sequence of events of one kind over time, second by second, for baseline and candidate.
 
 A stall (a restart, a garbage collection, a busy neighbour) hits most requests of one variant for a while. Its
-events are one mishap, not as many as they are: they are set apart and named, and the rate is judged by what
-is left. Everything here is arrays: the axes before those in a comment are independent rollouts. The pair [2]
-is always the baseline and the candidate. Pure."""
+events count as one incident: they are excluded and named, and the rate is judged by the rest. Everything here
+is arrays. Axes before those in a comment are independent rollouts. An axis of [2] is the baseline and the
+candidate. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -17,54 +17,54 @@ from serve.rollout.evidence.evalues import Array
 from serve.rollout.evidence.stalls import LEAST_REPLICAS, shows
 
 # Page's cumulative sum (Biometrika 1954) between the calm rate and eight times it: (8 - 1) / log 8 times the
-# calm rate is neutral, and so many events beyond that begin a stall.
+# calm rate is neutral. A stall begins when the sum of events beyond neutral reaches `_BEGINS`.
 _NEUTRAL = 3.4
-# Of the requests of one replica a stall hits as many or more, and once begun it goes on while it hits a few.
+# The share of one replica's requests that a stall must hit to begin, and to continue.
 _SOME, _FEW = 0.2, 0.12
 _BEGINS = 1.5
-# The same sum the other way round: so many events fewer than neutral end it, or so many seconds without one.
+# A stall ends at this many events below neutral, or after this many seconds without an event.
 _ENDS = 2.0
-# In a stall no more than this share teaches the usual rate.
+# During a stall, at most this share of events counts for the usual rate.
 _TEACHES = 0.1
 _LONGEST_END_S = 30.0
-# What goes on for so long is the variant's rate from now on.
+# A stall that lasts this long becomes the variant's rate.
 _LONGEST_S = 900.0
-# Of the numbers that are stored.
+# Decimal places of stored numbers.
 _DIGITS = 6
 
 
 class Course(NamedTuple):
     """The sums so far; all zeros at the beginning."""
 
-    # Seconds counted: [].
+    # Counted seconds: [].
     seconds: Array
-    # Events and requests of the seconds that are judged: [2].
+    # Events and requests of the judged seconds: [2].
     events: Array
     requests: Array
-    # The same of all seconds, but in a stall no more events than would begin none: [2].
+    # The same for all seconds, where a stall counts with no more events than would begin one: [2].
     usual_events: Array
     usual_requests: Array
-    # Of the judged seconds (blocks.py), and the blocks that are not closed yet: events of the candidate and
-    # of both: [7, 7], [7, 2].
+    # The judged seconds in blocks (blocks.py), and the open blocks: events of the candidate and of both:
+    # [7, 7], [7, 2].
     blocks: Array
     open: Array
-    # As in serve/rollout/evidence/marks.py: [5, 8, 4].
+    # See serve/rollout/evidence/marks.py: [5, 8, 4].
     marks: Array
-    # Of each variant, the cumulative sum, and the judged seconds since it left 0: events and requests of both
-    # variants, then as in `blocks` from the second column on without the sums: [2], [2, 8].
+    # For each variant, the cumulative sum, and the judged seconds since it left 0: events and requests of
+    # both variants, then the columns of `blocks` after the first, without the sums: [2], [2, 8].
     score: Array
     window: Array
-    # The stall of each variant: seconds since it began (0: there is none), those of them in which the other
-    # variant had none, the sum that ends it, and its events: [2].
+    # The stall of each variant: its seconds (0: no stall), the seconds without a stall of the other variant,
+    # the sum that ends it, and its events: [2].
     lasted: Array
     alone: Array
     quiet: Array
     burst: Array
-    # Stalls of one variant alone that have ended, as far as both variants' requests would show them: [2].
+    # Finished stalls of one variant alone, weighted by how visible they are in both variants' requests: [2].
     stalls: Array
-    # What was a stall for too long to be one: the variant's rate at least: [2].
+    # The rate of a stall that has become the variant's rate, as a lower bound: [2].
     settled: Array
-    # The stall with most events that has ended: its events, its seconds, and its variant, 0 or 1: [3].
+    # The finished stall with the most events: its events, its seconds, and its variant (0 or 1): [3].
     worst: Array
     # The requests of the stall of each variant: [2].
     hit: Array
@@ -79,13 +79,13 @@ _NOTHING = (0.0,) * sum(_SIZES)
 
 
 def begin(*runs: int) -> Course:
-    """A course without a second in it, for as many rollouts as the axes say."""
+    """An empty course, with these leading axes."""
     return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
 
 
 def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> tuple[float, ...]:
-    """The numbers of a course of which no more is known than sums: requests and events [2], and of blocks of
-    a second the columns of serve/rollout/evidence/blocks.py."""
+    """The numbers of a course of which only sums are known: requests and events [2], and the columns of
+    serve/rollout/evidence/blocks.py for blocks of one second."""
     whole = begin(1)
     whole.blocks[0, 0] = block
     for name, total in (("events", events), ("requests", requests)):
@@ -96,7 +96,7 @@ def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> tup
 
 
 def add(course: Course, earlier: Course) -> Course:
-    """The course with the judged sums and the stalls of another one that ended before it began."""
+    """Add the judged sums and the stalls of a course that ended before this one began."""
     sums = ("events", "requests", "usual_events", "usual_requests", "blocks", "stalls")
     shift = np.concatenate([0 * earlier.events[..., :1], earlier.events, earlier.requests[..., 1:]], -1)
     shifted = course.marks + shift[..., None, None, :]
@@ -106,21 +106,21 @@ def add(course: Course, earlier: Course) -> Course:
 
 
 def pack(course: Course) -> tuple[tuple[float, ...], ...]:
-    """The numbers of each course, to be stored; their only axis is the first."""
+    """The numbers of each course for storage; the courses are along the first axis."""
     flat = [part.reshape(len(part), -1) for part in course]
     return tuple(map(tuple, np.concatenate(flat, -1).round(_DIGITS).tolist()))
 
 
 def unpack(numbers: Sequence[Sequence[float]]) -> Course:
-    """The courses with these numbers, along the first axis; without any, one has not begun."""
-    # An older version stored fewer.
+    """The courses with these numbers, along the first axis; empty numbers give an empty course."""
+    # An older version stored fewer numbers.
     array = np.array([(*each, *_NOTHING[len(each) :]) for each in numbers], float)
     parts = np.split(array, _ENDS_OF_PARTS, -1)
     return Course(*(part.reshape(len(array), *shape) for part, shape in zip(parts, _SHAPES, strict=True)))
 
 
 class _Stalling(NamedTuple):
-    """The stalls after one more second; [2], and as in `Course` where they have its names."""
+    """The stalls after one more second; [2], with the names of `Course`."""
 
     begins: Array
     now: Array
@@ -130,30 +130,32 @@ class _Stalling(NamedTuple):
     quiet: Array
     burst: Array
     hit: Array
-    # Of one that ends and had seconds alone, its events and its seconds: [2, 2].
+    # The events and seconds of a finished stall that had seconds alone: [2, 2].
     ends: Array
-    # How much one counts that ends, and whether one has become the variant's rate.
+    # The weight of a finished stall, and whether a stall has become the variant's rate.
     counts: Array
     settles: Array
 
 
 def step(course: Course, requests: Array, events: Array, rates: Rates, replicas: int = 1) -> Course:
-    """The course after one more second with these requests and events [2], at the `calm_rates` before it, of
-    variants with so many replicas each."""
+    """The course after one more second with these requests and events [2].
+
+    `rates` are the `calm_rates` before it; each variant has `replicas` replicas."""
     calm = np.maximum(rates.calm, course.settled)
     stalls = _stall(course, requests, events, calm, 1 / max(replicas, LEAST_REPLICAS))
     columns = _columns(requests, events) * (1 - stalls.now.max(-1, keepdims=True))
-    # What came before a stall was noticed belongs to it; of two at once, the longer window holds the other.
+    # The seconds before a stall was noticed belong to it; of two stalls, the longer window contains the
+    # other.
     taken = (course.window * stalls.begins[..., None]).max(-2)
     sums = columns - taken
-    # What looks like a stall teaches the usual rate only at first, so that a wrong first guess mends itself.
+    # A stall counts for the usual rate only at first, so that a wrong first estimate corrects itself.
     teaches = np.maximum(1 - stalls.now, (rates.requests < FIRST_REQUESTS)[..., None])
     most = requests * np.maximum(_NEUTRAL * calm, _TEACHES)
     usual_events = np.where(stalls.now > 0, np.minimum(events, most), events) * teaches
     grown, opened = _grow(course, columns[..., 0:2], taken)
     judged = course.events + sums[..., 0:2], course.requests + sums[..., 2:4]
     marked = np.concatenate([judged[0], judged[1][..., 1:]], -1)
-    # What one stall took cannot be taken by another.
+    # One stall's seconds must not be excluded again by another.
     window = np.maximum(course.window - taken[..., None, :], 0.0) + columns[..., None, :]
     return Course(
         seconds=course.seconds + 1,
@@ -178,10 +180,10 @@ def step(course: Course, requests: Array, events: Array, rates: Rates, replicas:
 
 
 def _stall(course: Course, requests: Array, events: Array, calm: Array, one: float) -> _Stalling:
-    """`one` replica has this share of a variant's requests."""
+    """`one` is the share of a variant's requests that one replica gets."""
     before = np.asarray(course.lasted > 0)
     begin, end = (requests * np.maximum(_NEUTRAL * calm, share * one) for share in (_SOME, _FEW))
-    # As they are stored, or a tie would be told another way after a restart.
+    # Rounded like the stored numbers; otherwise a tie could be decided differently after a restart.
     score = np.where(before, 0.0, np.maximum(course.score + events - begin, 0)).round(_DIGITS)
     begins = ~before & (score >= _BEGINS)
     calmer = np.maximum(end, _ENDS / _LONGEST_END_S) - events
@@ -214,7 +216,7 @@ def _stall(course: Course, requests: Array, events: Array, calm: Array, one: flo
 
 
 def _own(window: Array, place: int) -> Array:
-    """Each variant's own sum in its window, of which this is the first column."""
+    """Each variant's own sum in its window; `place` is the first column."""
     return np.stack([window[..., 0, place], window[..., 1, place + 1]], -1)
 
 
@@ -225,8 +227,8 @@ def _columns(requests: Array, events: Array) -> Array:
 
 
 def _grow(course: Course, events: Array, taken: Array) -> tuple[Array, Array]:
-    """The blocks after a second with these judged events. What is `taken` back leaves the blocks of a second;
-    in the others it only makes the events look less even than they were."""
+    """The blocks after a second with these judged events. `taken` is subtracted from the blocks of one
+    second; in longer blocks it stays, which only makes events look less even."""
     opened = course.open + np.stack([events[..., 1], events.sum(-1)], -1)[..., None, :]
     closes = blocks.closing(course.seconds + 1)[..., None]
     grown = course.blocks + blocks.close(opened) * closes

@@ -1,4 +1,4 @@
-"""Evidence: the sums that a verdict is computed from, stored so that it can be recomputed."""
+"""The sums that a verdict is computed from; they are stored, so it can be computed again."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -26,7 +26,7 @@ from serve.rollout.evidence.stretch import Stretch
 
 
 class Carried(Record):
-    """What earlier rollouts of the same two versions have seen."""
+    """The evidence of earlier rollouts of the same two versions."""
 
     segments: tuple[Segment, ...] = ()
     shadow: Comparison = Comparison()
@@ -35,53 +35,53 @@ class Carried(Record):
     matched: Mapping[int, Matched] = {}
     classes: Sum = 0
     deaths: Pair = Pair()
-    # What keys did at the baseline before the first of these rollouts, and in them before the first step.
+    # Counts of keys at the baseline before the first of these rollouts, and in them before the first step.
     before: Keys = Keys()
     past: Keys = Keys()
 
 
 class Evidence(Record):
-    """All of one rollout so far: one segment for each split that was in force, in order."""
+    """The evidence of one rollout: one segment for each split that was in force, in order."""
 
     segments: tuple[Segment, ...] = ()
-    # Of the candidate in the last step and since, the newest stretches, in order.
+    # The newest stretches of the candidate since the start of the last step, in order.
     lately: tuple[Stretch, ...] = ()
     shadow: Comparison = Comparison()
-    # The same by output, and by the slice that a request named.
+    # The same by output, and by slice.
     outputs: Mapping[str, Comparison] = {}
     slices: Mapping[str, Comparison] = {}
-    # Labels of requests of the shadow, by the class that they say, of so many that an answer may say.
+    # Labels of copied requests, by class; `classes` is the number of classes that answers may have.
     matched: Mapping[int, Matched] = {}
     classes: Sum = 0
-    # Rows of copies that were dropped, because the shadow could not keep up or was not there; and by why.
+    # Dropped rows of copies, in total and by reason.
     dropped: Sum = 0
     drops: Mapping[Drop, Sum] = {}
-    # Gateways that died while the variant ran in their own process.
+    # Gateways that died while the variant ran in their process.
     deaths: Pair = Pair()
-    # What keys did at the baseline before the rollout: nothing is known of limits.
+    # Counts of keys at the baseline before the rollout, without latency limits.
     before: Keys = Keys()
-    # And in the rollout before the first step.
+    # Counts of keys in the rollout before the first step.
     past: Keys = Keys()
-    # Gateway -> the number of its last sheet that is in here.
+    # Gateway -> the number of its last sheet that is included.
     sheets: Mapping[str, int] = {}
-    # None: nothing that was seen earlier counts here.
+    # None: no earlier evidence counts.
     carried: Carried | None = None
-    # For how long; None: nobody has counted that, as in what was stored before it was counted.
+    # How long a keeper has judged; None: stored before this was counted.
     looked: Looked | None = None
 
     def elapsed_s(self, started_s: float, now_s: float) -> float:
-        """For how long a rollout that was started then has been judged."""
+        """How long a rollout with this start has been judged."""
         return now_s - started_s if self.looked is None else self.looked.whole_s
 
     def stayed_s(self, entered_s: float, now_s: float) -> float:
-        """For how long it has been judged in the phase that it entered then."""
+        """How long it has been judged in the phase with this start."""
         if self.looked is None:
             return now_s - entered_s
         return self.looked.here_s if self.looked.entered_s == entered_s else 0.0
 
     @property
     def known(self) -> "Evidence":
-        """This together with what was carried."""
+        """This evidence together with the carried evidence."""
         if self.carried is None:
             return self
         whole = self.model_copy(
@@ -93,7 +93,7 @@ class Evidence(Record):
                 "matched": _add_up(self.matched, self.carried.matched),
                 "classes": max(self.classes, self.carried.classes),
                 "deaths": self.deaths + self.carried.deaths,
-                # The same hour may lie before each of two rollouts.
+                # The same hour may lie before both rollouts.
                 "before": self.carried.before if self.carried.before.buckets else self.before,
                 "past": self.past + self.carried.past,
             }
@@ -105,22 +105,24 @@ class Evidence(Record):
     @model_validator(mode="after")
     def _apart(self) -> Self:
         if len({segment.key for segment in self.segments}) < len(self.segments):
-            raise ValueError("two segments of the same split; add them up, so that cuts in time mean nothing")
+            raise ValueError(
+                "two segments have the same split; add them up, so that the order does not matter"
+            )
         return self
 
     def with_tick(self, tick: Segment, replicas: int = 1) -> "Evidence":
-        """This and what happened in `tick` to variants with so many replicas each."""
+        """Add the counts of `tick`, for variants with this number of replicas each."""
         segments = {segment.key: segment for segment in self.segments}
         before = segments.get(tick.key)
         after = tick if before is None else before + tick
         if tick.courses:
-            # It is more than a tick: what another rollout has seen.
+            # It is the segment of another rollout, not a single tick.
             after = after.with_courses(together_in_time(before, tick))
         elif tick.requests.both:
             courses = go_on(self.segments, before, tick, replicas)
             after = after.with_courses(courses)
             if courses.lasted.any():
-                # What happens to all keys of a variant at once is no property of the keys.
+                # A stall hits all keys of a variant at once, so it says nothing about keys.
                 kept = tick if before is None else before
                 keys = {"baseline_keys": kept.baseline_keys, "candidate_keys": kept.candidate_keys}
                 after = after.model_copy(update=keys)

@@ -1,24 +1,33 @@
-"""Marks: the sums as they stood at some moments, so that a change after a long calm is seen soon.
+"""Copies of the sums at earlier times, so that a change after a long calm is found soon.
 
-The evidence since a mark is one more test that began there. Each gets a part of the odds that is fixed when
-it begins, 1 / ((n + 1)(n + 2)) for the n-th minute. These sum to 1/2, and to 0.573 with those minutes that
-are marked at several levels and count at each: at most 1, so all of them together keep what one test promises
-(an e-detector of mixtures: Shin, Ramdas & Rinaldo, arXiv:2203.03532). Old marks are kept more and more
-sparsely; what is dropped only makes the evidence smaller. Arrays, and pure."""
+The evidence since a mark is a separate test that began there. It gets a fixed part of the error probability,
+1 / ((n + 1)(n + 2)) for the n-th minute. These parts sum to 1/2, or to 0.573 with minutes that are marked at
+several levels and count at each. Both are at most 1, so all tests together keep the error probability of one
+(an e-detector of mixtures: Shin, Ramdas & Rinaldo, arXiv:2203.03532). Old marks are thinned out, which only
+makes the evidence smaller. Arrays; pure."""
 
 import numpy as np
 
 from serve.rollout.evidence.evalues import Array
 
-# The seconds between marks at each level, and how many are kept at each: 36 hours in all.
+# The seconds between marks at each level, and the number of marks kept at each: 36 hours in total.
 EVERY_S = 64.0 * 4.0 ** np.arange(5)
 KEPT = 8
-# The seconds counted (0: no mark), events of the baseline and of the candidate, and the candidate's requests.
+# The counted seconds (0: no mark), events of the baseline and of the candidate, requests of the candidate.
 COLUMNS = 4
 
 
 def note(marks: Array, seconds: Array, sums: Array) -> Array:
-    """The marks [..., level, place, column] once `seconds` were counted, with these sums [..., 3]."""
+    """Add marks when they are due.
+
+    Args:
+        marks: [..., level, place, column].
+        seconds: seconds counted so far, [...].
+        sums: the sums at this time (the columns after the first), [..., 3].
+
+    Returns:
+        The marks, [..., level, place, column].
+    """
     due = seconds[..., None] % EVERY_S == 0
     if not due.any():
         return marks
@@ -29,9 +38,17 @@ def note(marks: Array, seconds: Array, sums: Array) -> Array:
 
 
 def since(marks: Array, sums: Array) -> tuple[Array, Array]:
-    """What was counted since each mark [..., mark, 3], and the logs of the marks' parts of the odds
-    [..., mark]; minus infinity where there is none. Places that no rollout has a mark at are left out, but
-    for the first."""
+    """What was counted since each mark.
+
+    Args:
+        marks: [..., level, place, column].
+        sums: the present sums, [..., 3].
+
+    Returns:
+        The differences, [..., mark, 3], and the logs of the marks' parts of the error probability, [...,
+        mark]; minus infinity without a mark. Places without a mark in any rollout are left out, except the
+        first.
+    """
     flat = marks.reshape(*marks.shape[:-3], len(EVERY_S) * KEPT, COLUMNS)
     taken = np.array((flat[..., 0] > 0).any(tuple(range(flat.ndim - 2))))
     taken[0] = True

@@ -1,23 +1,23 @@
-"""Matched: labels of requests that both variants answered, so that each is a matched pair (McNemar)."""
+"""Labels of requests that both variants answered, as matched pairs (McNemar)."""
 
 from serve.counting.sums import Sum, Sums
 
-# Classes that are kept apart; those with higher numbers count overall alone.
+# Classes that are counted separately; classes with higher numbers count only in the total.
 MOST_CLASSES = 1000
 
 
 class Matched(Sums):
-    """Requests of the shadow with a label, by which of the two answers had that class on top."""
+    """Labelled requests of the shadow, by which of the two top classes was right."""
 
     labelled: Sum = 0
-    # The baseline's answer alone was right, and the candidate's alone.
+    # Only the baseline was right; only the candidate was right.
     baseline_alone: Sum = 0
     candidate_alone: Sum = 0
     neither: Sum = 0
 
     @classmethod
     def one(cls, label: int, baseline: int, candidate: int) -> "Matched":
-        """One request, by the right class and those on top of the answers."""
+        """Count one request with this label and these top classes."""
         return cls(
             labelled=1,
             baseline_alone=int(baseline == label != candidate),

@@ -1,4 +1,4 @@
-"""Segment: what was counted in one step while one split was in force, of each variant."""
+"""The counts of each variant in one step while one split was in force."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -22,28 +22,28 @@ class Pair(Sums):
 
     @property
     def both(self) -> int:
-        """The two together."""
+        """The sum of both."""
         return self.baseline + self.candidate
 
 
 class Events(Pair):
-    """Something bad of each variant, and over the ticks the sums that tell whether it came in bursts."""
+    """Bad events of each variant, with the sums over ticks that show whether they came in bursts."""
 
     # Ticks with an event of the candidate.
     candidate_ticks: Sum = 0
-    # Per tick: the candidate's events squared, times those of both, and those of both squared.
+    # Sums over ticks of candidate**2, candidate * both, and both**2.
     candidate_squares: Sum = 0
     products: Sum = 0
     squares: Sum = 0
 
     @classmethod
     def tick(cls, baseline: int, candidate: int) -> "Events":
-        """What happened in one tick."""
+        """The events of one tick."""
         return cls.ticks([(baseline, candidate)])
 
     @classmethod
     def ticks(cls, counts: Sequence[tuple[int, int]]) -> "Events":
-        """What happened in several ticks, by how often to the baseline and to the candidate."""
+        """The events of several ticks, as (baseline, candidate)."""
         return cls(
             baseline=sum(baseline for baseline, _ in counts),
             candidate=sum(candidate for _, candidate in counts),
@@ -55,40 +55,40 @@ class Events(Pair):
 
 
 class Segment(Record):
-    """A stretch of time in one step, with one split in force.
+    """A period in one step with one split in force.
 
-    A request belongs to the segment of the split under which it was *chosen*, whenever it ended, and to the
-    variant that was chosen, whoever answered. Pinned and shadowed requests belong to none."""
+    A request belongs to the segment of the split that *chose* its variant, whenever it ended, and to the
+    chosen variant, whichever variant answered. Pinned requests and copies belong to no segment."""
 
     step: Annotated[int, Field(ge=1)]
-    # The candidate's share asked, 0 to 1.
+    # The candidate's configured share, 0 to 1.
     split: Annotated[float, Field(ge=0, le=1)]
-    # True: keys were drawn, not requests; one key's requests all go the same way.
+    # True: keys are assigned, not requests, so all requests of a key go to the same variant.
     sticky: bool = False
     started_s: float
     ended_s: float
     requests: Pair = Pair()
     errors: Events = Events()
-    # Of the requests, those that count for latency; all of them, unless it is said.
+    # The requests that count for latency; all of them by default.
     timed: Pair = Pair()
-    # Of these, those over the limit that stays.
+    # The requests among them over the fixed limit.
     over_limit: Events = Events()
-    # Requests that were admitted while a limit for this quantile was announced, and of these those over it.
+    # Requests admitted while a limit for this quantile was announced, and the ones among them over it.
     timed_p50: Pair = Pair()
     timed_p95: Pair = Pair()
     timed_p99: Pair = Pair()
     over_p50: Events = Events()
     over_p95: Events = Events()
     over_p99: Events = Events()
-    # By the feedback on these requests, whenever it came.
+    # Labelled requests, and those with a wrong answer.
     labelled: Pair = Pair()
     wrong: Events = Events()
     baseline_cost: Cost = Cost()
     candidate_cost: Cost = Cost()
-    # Where keys stick.
+    # With sticky keys.
     baseline_keys: Keys = Keys()
     candidate_keys: Keys = Keys()
-    # How the events of a kind fell in time: the numbers of a `serve.rollout.evidence.course.Course`.
+    # Kind of event -> the numbers of a `serve.rollout.evidence.course.Course`.
     courses: Mapping[str, tuple[float, ...]] = {}
 
     @model_validator(mode="before")
@@ -100,7 +100,7 @@ class Segment(Record):
 
     @property
     def key(self) -> tuple[int, float, bool]:
-        """What two segments must share for their sums to be added."""
+        """Segments with equal keys can be added."""
         return self.step, self.split, self.sticky
 
     def __add__(self, other: "Segment") -> "Segment":
@@ -115,11 +115,11 @@ class Segment(Record):
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
     def with_courses(self, courses: course.Course) -> "Segment":
-        """This, with the courses of each kind of event in `TRIALS`, along the first axis."""
+        """A copy with the courses of each kind of event in `TRIALS`, along the first axis."""
         return self.model_copy(update={"courses": dict(zip(TRIALS, course.pack(courses), strict=True))})
 
 
-# Kind of event of live requests -> the requests that it could have happened to.
+# Kind of event of live requests -> the requests that could have it.
 TRIALS = {
     "errors": "requests",
     "over_limit": "timed",
@@ -130,8 +130,7 @@ TRIALS = {
 
 
 def numbers_of(segment: Segment | None, kind: str) -> tuple[float, ...]:
-    """How the events of this kind fell in time (course.py). Old stores did not keep it: there, from their
-    sums."""
+    """The course of the events of this kind (course.py). For old stores, it is approximated from the sums."""
     if segment is None or not segment.requests.both:
         return ()
     if (numbers := segment.courses.get(kind)) is not None:
@@ -145,17 +144,17 @@ def numbers_of(segment: Segment | None, kind: str) -> tuple[float, ...]:
 
 
 def courses_of(segment: Segment | None) -> course.Course:
-    """Those of each kind of event in `TRIALS`, along the first axis; None: none has begun."""
+    """The courses of all kinds in `TRIALS`, along the first axis; empty courses if there is no segment."""
     return course.unpack([numbers_of(segment, kind) for kind in TRIALS])
 
 
 def together_in_time(before: Segment | None, earlier: Segment) -> course.Course:
-    """The courses in the segment `before`, if there is one, and in one of another rollout."""
+    """The courses of the segment `before`, if any, added to those of another rollout."""
     return course.add(courses_of(before), courses_of(earlier))
 
 
 def go_on(segments: Sequence[Segment], before: Segment | None, tick: Segment, replicas: int) -> course.Course:
-    """The courses in the segment `before`, if there is one, after the tick as well."""
+    """The courses of the segment `before`, if any, after one more tick."""
     usual = [(each.usual_events, each.usual_requests) for each in map(courses_of, [None, *segments])]
     rates = calm_rates(*(sum(parts, np.zeros(2)) for parts in zip(*usual, strict=True)))
     pairs = [(getattr(tick, trials), getattr(tick, kind)) for kind, trials in TRIALS.items()]

@@ -1,1 +1,1 @@
-"""The statistics of a rollout. Pure functions: evidence in, findings and verdicts out."""
+"""The statistics of a rollout: pure functions from evidence to findings and verdicts."""

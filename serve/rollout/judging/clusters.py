@@ -1,14 +1,14 @@
-"""Clusters: two variants compared by keys that stick. A key was drawn, not a request, so it is the unit.
+"""Compare two variants by sticky keys. A key is assigned, not a request, so the key is the unit.
 
-Chance alone says at which step a bucket of keys moves from the baseline to the candidate, if at all. If the
-two are alike, a bucket does the same wherever it is, so that given what all buckets did, each one's step is a
-draw by itself, with odds that are known. That is what is bet on, so the test is fair whatever users are like:
-it takes nothing but the draws as random (design-based: Ham, Bojinov, Lindon & Tingley, arXiv:2210.08639; the
-mixture over stakes is Robbins').
+Chance alone decides at which step a bucket of keys moves from the baseline to the candidate, if at all. If
+the two variants are equal, a bucket behaves the same wherever it is. Given the behaviour of all buckets, the
+step of each bucket is then an independent draw with known probabilities. The test bets on these draws, so it
+is valid whatever users are like: only the assignment is random (design-based: Ham, Bojinov, Lindon & Tingley,
+arXiv:2210.08639; the mixture over stakes is Robbins').
 
-What makes the bets good is how much more a bucket does than it did at the baseline before the first step
-(CUPED: Deng, Xu, Kohavi & Walker, WSDM 2013), as the score of a negative binomial law: of the better known
-more is expected. Arrays, and pure: the axes before those in a comment are independent rollouts."""
+The bets use how much more a bucket does than it did at the baseline before the first step (CUPED: Deng, Xu,
+Kohavi & Walker, WSDM 2013), as the score of a negative binomial distribution, which expects more of buckets
+with more data. Arrays; pure. Axes before those in a comment are independent rollouts."""
 
 from typing import NamedTuple
 
@@ -16,41 +16,47 @@ import numpy as np
 
 from serve.rollout.evidence.evalues import Array, Number
 
-# What is staked on an excess of one event: from all that there is to next to nothing, all alike.
+# The stakes per excess event: from everything to almost nothing, with equal weights.
 _STAKES = 2.0 ** np.arange(1, -13, -1.5)
-# Beyond this it would only overflow.
+# Prevents overflow.
 _LARGEST = 600.0
-# Buckets further away than so many deviations count less for the level of all; so many rounds settle it.
+# Buckets further away than this many deviations count less for the common level; the number of iterations.
 _FAR, _ROUNDS = 3.0, 4
-# Below so many events expected, a deviation is not known.
+# With fewer expected events, the deviation is not known.
 _LEAST = 0.05
 
 
 class Keyed(NamedTuple):
-    """What buckets of keys did in each step: [..., segment, bucket] unless said otherwise."""
+    """What buckets of keys did in each step: [..., segment, bucket] unless stated otherwise."""
 
-    # 1 where the bucket is with the candidate, and where it came there: 1 once, or never.
+    # 1 if the bucket is with the candidate; 1 in the segment where it moved there (once, or never).
     mine: Array
     moved: Array
-    # Events, and those expected by what the bucket did before.
+    # Events, and expected events by the bucket's past.
     events: Array
     expected: Array
-    # By how many events that is known; 0: of this bucket nothing is judged. [..., bucket]
+    # The number of events behind the expectation; 0: the bucket is not judged. [..., bucket]
     known: Array
-    # How likely a bucket moves in this step: [..., segment].
+    # The probability that a bucket moves in this step: [..., segment].
     moves: Array
 
     @property
     def dispersion(self) -> Array:
-        """How many events come as one: [...]."""
+        """The number of events per independent draw, [...]."""
         events = self.events * _judged(self)
         strays = (events - _means(self, events)).sum(-2)
         return np.asarray(np.maximum(1.0, (strays**2).sum(-1) / np.maximum(events.sum((-1, -2)), 1)))
 
 
 def compare(requests: Array, events: Array, shares: Array) -> Keyed:
-    """Of the requests and the events [..., variant, segment, bucket], oldest segment first, and the share of
-    keys that is the candidate's [segment], below 1. What was before it had any is the past."""
+    """Arrange the data of both variants.
+
+    Args:
+        requests: [..., variant, segment, bucket], oldest segment first. Segments before the candidate's first
+            share are the past.
+        events: the same shape.
+        shares: the candidate's share of the keys, below 1, [segment].
+    """
     first = int((np.maximum.accumulate(shares) > 0).argmax()) if shares.any() else len(shares)
     past_requests, past_events = (part[..., 0, :first, :].sum(-2) for part in (requests, events))
     here, there = requests[..., first:, :].sum(-3), requests[..., 1, first:, :] > 0
@@ -62,9 +68,9 @@ def compare(requests: Array, events: Array, shares: Array) -> Keyed:
         total / np.maximum(here.sum((-1, -2)), 1),
     )
     mean = np.maximum(mean, 1e-9)[..., None]
-    # As if each bucket had met one event at the mean rate before.
+    # As if each bucket had had one more event at the mean rate before.
     rate = (past_events + 1) / (past_requests + 1 / mean)
-    # A bucket that was with both, as one on the border of a share is, says little.
+    # A bucket with requests at both variants, at the border of a share, is not judged.
     mixed = (np.cumsum(there, -2) > 0) & (requests[..., 0, first:, :] > 0)
     most = np.maximum.accumulate(shares[first:])
     return Keyed(
@@ -92,8 +98,9 @@ def _judged(keyed: Keyed) -> Array:
 
 
 def _excess(keyed: Keyed, ratio: Number) -> Array:
-    """What each bucket did beyond what was to be expected, if the candidate does all `ratio` times as often:
-    as a score, and as that in deviations, which lets small ones count: [..., 2, segment, bucket]."""
+    """The excess of each bucket over its expectation, if the candidate's rate is `ratio` times the
+    baseline's: as a score, and in standard deviations, which makes small excesses count: [..., 2, segment,
+    bucket]."""
     alike = keyed.events / np.where(keyed.mine > 0, ratio, 1.0)
     means = _means(keyed, alike)
     total = means.sum(-2, keepdims=True)
@@ -103,8 +110,8 @@ def _excess(keyed: Keyed, ratio: Number) -> Array:
 
 
 def _means(keyed: Keyed, events: Array) -> Array:
-    """The events expected in each segment at its level: nearly all buckets may do more now than before. A few
-    that stray far count less for that (Huber)."""
+    """The expected events, scaled to the level of each segment, because all buckets may do more now than
+    before. Buckets that stray far count less for the level (Huber)."""
     known = np.maximum(keyed.known, 1)[..., None, :]
     judged = weights = _judged(keyed)
     means = keyed.expected
@@ -118,8 +125,8 @@ def _means(keyed: Keyed, events: Array) -> Array:
 
 
 def _log_evidence(keyed: Keyed, excess: Array) -> Array:
-    """Of the excess [..., form, segment, bucket]."""
-    # What is won by a bucket that moved in this segment: its excess from then on.
+    """The log evidence for the excess [..., form, segment, bucket], [...]."""
+    # The gain from a bucket that moved in this segment is its excess from then on.
     since = np.cumsum(excess[..., ::-1, :], -2)[..., ::-1, :]
     won = _STAKES[:, None, None] * since[..., None, :, :]
     np.minimum(won, _LARGEST, out=won)

@@ -1,4 +1,4 @@
-"""Cost: whether the candidate's runs take less CPU time than the baseline's of the same size."""
+"""Test whether the candidate's runs take less CPU time than the baseline's runs of the same size."""
 
 import math
 from collections.abc import Sequence
@@ -12,38 +12,44 @@ from serve.rollout.evidence.evalues import Array, Number, log_mean
 from serve.rollout.evidence.evidence import Cost, Segment
 from serve.rollout.judging.guard_figure import Figure, tidy
 
-# A likely distance, in logs, between what is asked and what is: a fifth.
+# A likely difference, in logs, between the limit and the ratio: a fifth.
 _SCALE = 0.2
-# Blocks in which both ran, counted as blocks that weigh alike.
+# The minimum number of blocks in which both ran, as an effective number of equal blocks.
 _LEAST_BLOCKS = 8.0
-# Until it is measured, the two are taken to be apart by chance by so much, in logs, for so long: a neighbour
-# or the clock of a core moves the cost of either by some 10 %.
+# Until it can be measured, the two are assumed to differ by this much by chance, in logs, for this long: a
+# neighbour or the clock of a core moves the cost of either by about 10 %.
 _DRIFT = 0.14
 _DRIFT_S = 40.0
 
 
-# So many standard deviations are left to whose keys they are: more come by chance once in twenty times.
+# The margin for sticky keys, in standard deviations: chance exceeds it once in twenty times.
 _SURE = 1.645
 
 
 class Contrast(NamedTuple):
     """Candidate and baseline at equal sizes of run, by block; the last axis is the block."""
 
-    # The common support: rows of both, the harmonic mean of size by size.
+    # The common support: rows of both, as the harmonic mean for each size.
     weights: Array
-    # By these weights, the log of the candidate's time per run less that of the baseline's.
+    # Weighted mean of the candidate's log time per run minus the baseline's, times the weights.
     logs: Array
-    # By these weights, the mean time per run of the candidate and of the baseline.
+    # The time per run of the candidate and of the baseline in ms, times the weights.
     candidate_ms: Array
     baseline_ms: Array
 
 
 def contrast(runs: Array, logs: Array, ms: Array, rows: Array) -> Contrast:
-    """From arrays [..., variant, block, size]: how many runs, the sums of the logs and of the milliseconds of
-    their CPU time; `rows` are the rows of a run, by size.
+    """Compare both variants within each block and size.
 
-    Mantel and Haenszel's weights (J. Natl. Cancer Inst. 1959): what only one of the two ran in a block has
-    none, so that neither the mix of sizes nor the hour makes a difference."""
+    The weights are Mantel and Haenszel's (J. Natl. Cancer Inst. 1959): sizes that only one variant ran in a
+    block have weight 0, so neither the mix of sizes nor the time of day affects the result.
+
+    Args:
+        runs: numbers of runs, [..., variant, block, size].
+        logs: sums of the logs of their CPU ms, the same shape.
+        ms: sums of their CPU ms, the same shape.
+        rows: rows of a run, [size].
+    """
     base, mine = runs[..., 0, :, :], runs[..., 1, :, :]
     weights = rows * base * mine / np.maximum(base + mine, 1)
     counts = np.maximum(runs, 1)
@@ -59,17 +65,27 @@ def contrast(runs: Array, logs: Array, ms: Array, rows: Array) -> Contrast:
 def log_cheaper(
     found: Contrast, block_s: Number, cheaper_by: float, allowance: Number = 0.0
 ) -> tuple[Array, Array]:
-    """The log of the ratio of the times per run, and the evidence for "it is below 1 - `cheaper_by`, also if
-    it is in truth higher by `allowance`", which is a log too.
+    """Compare the ratio of the times per run with 1 - `cheaper_by`.
 
-    The variance comes from the blocks (batch means: Conway, Management Science 1963), and from what
-    neighbours and clocks do. There is no evidence while the mean says otherwise than the typical run."""
+    The variance comes from the blocks (batch means: Conway, Management Science 1963) plus an assumed drift.
+    There is no evidence while the arithmetic means contradict the geometric means.
+
+    Args:
+        found: the contrast, [..., block].
+        block_s: the length of a block in s.
+        cheaper_by: the required saving, as a share.
+        allowance: a margin in logs, for differences between users.
+
+    Returns:
+        The log of the ratio, and the log evidence that it is below the limit even with the margin, both
+        [...].
+    """
     total = np.maximum(found.weights.sum(-1), 1e-9)
     ratio = found.logs.sum(-1) / total
     blocks = total**2 / np.maximum((found.weights**2).sum(-1), 1e-9)
     residuals = found.logs - ratio[..., None] * found.weights
     measured = (residuals**2).sum(-1) / total**2
-    # Student's: few blocks know little of how much they stray.
+    # As in Student's distribution: with few blocks, the variance is uncertain.
     measured = measured * (blocks + 3) / np.maximum(blocks - 1, 0.1)
     drift = _DRIFT**2 * _DRIFT_S / (_DRIFT_S + blocks * block_s)
     limit = np.log1p(-cheaper_by)
@@ -80,8 +96,8 @@ def log_cheaper(
 
 
 def concentration(segments: Sequence[Segment]) -> float:
-    """How likely two requests of one variant have the same sticky key, both variants added up; 0 where none
-    has a key."""
+    """The probability that two requests of one variant have the same sticky key, summed over both variants; 0
+    if there are no keys."""
     total = 0.0
     for name in ("baseline", "candidate"):
         requests = sum(getattr(segment.requests, name) for segment in segments)
@@ -93,31 +109,31 @@ def concentration(segments: Sequence[Segment]) -> float:
 
 
 def weigh_cost(baseline: Cost, candidate: Cost, cheaper_by: float, concentration: float = 0.0) -> Figure:
-    """Evidence for "at equal sizes, a run costs the candidate less than 1 - `cheaper_by` of what it costs the
-    baseline". Both come from one stretch with one split, and their ticks are the same ones.
+    """Evidence that at equal sizes a run of the candidate costs less than 1 - `cheaper_by` of the baseline's.
 
-    Where keys stick, whose requests they are differs between the two for as long as the step lasts, and no
-    look sees by how much: so all that runs of one size stray is taken for what keys do."""
+    Both costs must come from the same period with one split. With sticky keys, each variant keeps its users
+    for the whole step, and this difference cannot be measured. Therefore the whole variance between runs of
+    one size is attributed to users, with `concentration` from the function above."""
     if not (baseline.cpu_ms and candidate.cpu_ms and min(baseline.rows, candidate.rows)):
-        return Figure(guard="cost", seen="only one of the two ran in this step", safe=0.0)
+        return Figure(guard="cost", seen="only one variant ran in this step", safe=0.0)
     costs = (candidate.cpu_ms / candidate.rows, baseline.cpu_ms / baseline.rows)
     seen = f"{costs[0]:.3g} ms of CPU a row against {costs[1]:.3g}"
     block_s = max(baseline.block_s, candidate.block_s)
     found = _compare(baseline, candidate, block_s)
     if not found.weights.any():
-        return Figure(guard="cost", seen=f"{seen}, but no runs of the same size to compare", safe=0.0)
+        return Figure(guard="cost", seen=f"{seen}, but no runs of equal size to compare", safe=0.0)
     allowance = _SURE * math.sqrt(_scatter(baseline, candidate) * concentration)
     log_ratio, evidence = log_cheaper(found, block_s, cheaper_by, allowance)
     ratio = float(np.exp(log_ratio))
     mean = found.candidate_ms.sum() / max(found.baseline_ms.sum(), 1e-9)
     seen += f", {ratio:.3g} times at equal sizes of run"
     if ratio < 1 - cheaper_by < mean:
-        seen += f", but {mean:.3g} times on the mean, for few runs take very long"
+        seen += f", but {mean:.3g} times by the arithmetic mean, because a few runs take very long"
     if allowance:
-        seen += f", of which whose keys they are may make {math.exp(allowance):.3g} times"
+        seen += f", of which differences between users may explain {math.exp(allowance):.3g} times"
     return Figure(
         guard="cost",
-        seen=f"{seen}; below {1 - cheaper_by:.3g} times asked",
+        seen=f"{seen}; required below {1 - cheaper_by:.3g} times",
         estimate=tidy(ratio),
         safe=tidy(min(float(evidence), 1e6)),
     )
@@ -135,8 +151,8 @@ def _compare(baseline: Cost, candidate: Cost, block_s: int) -> Contrast:
 
 
 def _scatter(baseline: Cost, candidate: Cost) -> float:
-    """The variance of the logs among runs of one size in one block, as it would be if each were of one row:
-    an upper bound of how much keys differ, for a run of many keys strays as their mean does."""
+    """The variance of the logs between runs of one size in one block, scaled to runs of one row: an upper
+    bound of how much users differ, because a run with many users varies like their mean."""
     squares, freedom = 0.0, 0
     for cost in (baseline, candidate):
         for block in cost.cells.values():

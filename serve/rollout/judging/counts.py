@@ -1,4 +1,4 @@
-"""Counts: the events of one kind in all that was seen, as the arrays that guards weigh."""
+"""The events of one kind in the whole evidence, as arrays for the guards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -17,13 +17,14 @@ from serve.rollout.evidence.stalls import Stalls, lasting_s
 from serve.rollout.judging import clusters
 
 Places = NDArray[np.int64]
-# So many events of the candidate a stall may have before it is noticed.
+# How many events of the candidate a stall may have before it is noticed.
 UNNOTICED = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recent:
-    """Events since each mark in the segment that runs, and its part of the odds. Shapes: [..., mark]."""
+    """Events since each mark in the present segment, with its log part of the error probability; [...,
+    mark]."""
 
     candidate: Array
     both: Array
@@ -35,36 +36,36 @@ class Recent:
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Events of one kind. Shapes: [..., segment], `shares` [..., segment], `trials` [...]."""
+    """Events of one kind: [..., segment], `shares` [..., segment], `trials` [...]."""
 
     candidate: Array
     both: Array
     shares: Array
-    # The candidate's requests that could have become one.
+    # The candidate's requests that could have had such an event.
     trials: Array
     dispersion: Array
-    # Where requests stuck to keys; None: nowhere.
+    # The data of sticky keys; None: no sticky keys.
     keyed: clusters.Keyed | None = None
-    # Where the course in time was kept; None: it was not.
+    # Set if the sequence over time was stored; None: it was not.
     recent: Recent | None = None
     stalls: Stalls | None = None
-    # The stalls with most events, as `course.Course.worst`: [..., segment, 3].
+    # The stalls with the most events, as in `course.Course.worst`: [..., segment, 3].
     worst: Array | None = None
 
     @property
     def drawn(self) -> tuple[Array, Array, Array]:
-        """The events as draws of a label: the candidate's, both's, and the shares they were drawn with."""
+        """The events as random draws: the candidate's, both's, and the shares of the draws."""
         return self.candidate / self.dispersion, self.both / self.dispersion, self.shares
 
     @cached_property
     def single(self) -> tuple[Array, Array]:
-        """The candidate's events and its requests, where several come as one by the key, as one."""
+        """The candidate's events and requests, divided by the number of events per key."""
         together = 1.0 if self.keyed is None else self.keyed.dispersion
         return self.candidate.sum(-1) / together, self.trials / together
 
     @property
     def noticed(self) -> tuple[Array, Array, Array]:
-        """The same without as many of the candidate's as a stall has before it is noticed."""
+        """Like `drawn`, without the events that a stall of the candidate has before it is noticed."""
         if self.stalls is None:
             return self.drawn
         total = np.maximum(self.candidate.sum(-1, keepdims=True), UNNOTICED)
@@ -74,14 +75,15 @@ class Counts:
 
 
 def counts_of(evidence: Evidence, kind: str, stall_s: float, replicas: int = 1) -> Counts:
-    """The events of this kind; a stall of one of the `replicas` lasts `stall_s` on average at most."""
+    """Count the events of this kind; a stall of one of the `replicas` has a mean duration of at most
+    `stall_s`."""
     segments = evidence.segments
     if kind not in TRIALS or not any(segment.courses for segment in segments):
         return _plain_counts(segments, kind)
-    # Labels of requests that stuck to keys were not drawn one by one: their keys are compared instead.
+    # Requests with sticky keys are not assigned one by one; their keys are compared instead.
     shares = np.array([0.0 if segment.sticky else segment.split for segment in segments])
     courses = course.unpack([numbers_of(segment, kind) for segment in segments])
-    # A stall that was under way when its step ended, as when a person promotes, is over.
+    # A stall of an earlier step is over, even if a person promoted during it.
     runs = np.array([segment.step == segments[-1].step for segment in segments])
     courses = courses._replace(alone=courses.alone * runs[:, None])
     counts = counts_in(courses, shares, np.array(len(segments) - 1), stall_s, replicas)
@@ -91,9 +93,10 @@ def counts_of(evidence: Evidence, kind: str, stall_s: float, replicas: int = 1) 
 def counts_in(
     courses: course.Course, shares: Array, here: Places, stall_s: float, replicas: int = 1
 ) -> Counts:
-    """The events in courses [..., segment] with these shares [segment]; `here` [...] is the one that runs."""
+    """The events in courses [..., segment] with these shares [segment]; `here` [...] is the index of the
+    present segment."""
     together = blocks.dispersion(courses.blocks)
-    # Where keys stick, a user who tries again and again looks like a stall, the more so among few requests.
+    # With sticky keys, a user who retries many times looks like a stall, even more so with few requests.
     ended = (courses.stalls * (shares > 0)[..., None]).sum(-2)
     stalling = courses.alone[..., 1] > 0
     lasted_s = courses.alone[..., 1].max(-1)
@@ -112,13 +115,13 @@ def counts_in(
 
 
 def _at(part: Array, here: Places) -> Array:
-    """The segment `here` [...] of what is [..., segment, ...]."""
+    """Select the segment `here` [...] from [..., segment, ...]."""
     place = here.reshape(here.shape + (1,) * (part.ndim - here.ndim))
     return np.take_along_axis(part, place, axis=here.ndim).squeeze(here.ndim)
 
 
 def _recent_of(events: Array, requests: Array, marked: Array, share: Array, together: Array) -> Recent:
-    """Since the marks of the segment that runs, of which these are the sums."""
+    """The events since the marks of the present segment, from its sums."""
     window, log_parts = marks.since(marked, np.concatenate([events, requests[..., 1:]], -1))
     ones = np.ones_like(log_parts)
     return Recent(
@@ -132,7 +135,7 @@ def _recent_of(events: Array, requests: Array, marked: Array, share: Array, toge
 
 
 def _plain_counts(segments: Sequence[Segment], kind: str) -> Counts:
-    """Where only sums over ticks were kept: of feedback, and of what somebody else counted."""
+    """For events of which only sums over ticks are stored: labels, and counts from a client."""
     events: list[Events] = [getattr(segment, kind) for segment in segments]
     trials: list[Pair] = [getattr(segment, trials_of(kind)) for segment in segments]
     candidate = np.array([event.candidate for event in events], float)
@@ -151,13 +154,13 @@ def _plain_counts(segments: Sequence[Segment], kind: str) -> Counts:
 
 
 def trials_of(kind: str) -> str:
-    """What the events of this kind are counted among."""
+    """The field with the requests that could have an event of this kind."""
     return TRIALS.get(kind, "labelled")
 
 
 def _keyed_of(evidence: Evidence, kind: str) -> clusters.Keyed | None:
-    """Where requests stuck to keys, the two variants by their keys; None: nowhere."""
-    # With all of them at the candidate, no key could have stayed.
+    """The variants by sticky key; None if there are none."""
+    # At a share of 1 no key stays at the baseline.
     segments = [segment for segment in evidence.segments if segment.sticky and segment.split < 1]
     if not segments:
         return None
@@ -173,8 +176,8 @@ def _keyed_of(evidence: Evidence, kind: str) -> clusters.Keyed | None:
 
 
 def _of_segment(segment: Segment, kind: str, side: str) -> Array:
-    """Of one variant, by bucket: the requests that it could have happened to, and the events. The former are
-    spread like all its requests."""
+    """One variant's trials and events by bucket. The trials are distributed over buckets like all its
+    requests."""
     trials, requests = (getattr(getattr(segment, name), side) for name in (TRIALS[kind], "requests"))
     share = np.array([[trials / max(requests, 1)], [trials > 0]])
     return np.asarray(_by_bucket(getattr(segment, f"{side}_keys"), kind) * share)
@@ -189,10 +192,11 @@ def _by_bucket(keys: Keys, kind: str) -> Array:
 
 
 def shares_of(segments: Sequence[Segment], trials: str = "requests") -> Array:
-    """The candidate's share of these trials per segment: as asked, or where keys were drawn, as it came.
+    """The candidate's share of these trials per segment: the configured one, or with sticky keys, the actual
+    one.
 
-    A few busy keys make the share of requests another than the share of keys. Then labels are no fair draws
-    either: what sticks to one key, such as an input that always fails, can look like the variant's fault."""
+    A few busy keys can make the share of requests differ from the share of keys. Then requests are no fair
+    draws: a key whose requests always fail can look like a fault of the variant."""
     came = [getattr(segment, trials) for segment in segments]
     return np.array(
         [

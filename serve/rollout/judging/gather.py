@@ -1,4 +1,4 @@
-"""Gathering: from the sheets of all gateways to one tick of evidence. Pure."""
+"""Combine the sheets of all gateways into one tick of evidence. Pure."""
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +15,13 @@ from serve.rollout.evidence.evidence import Cost, Events, Evidence, Pair, Segmen
 from serve.rollout.evidence.stretch import extended
 from serve.rollout.state.rollout import RolloutPlan
 
-# Revision of routes -> the step and the candidate's share that they stand for.
+# Revision of routes -> the step and the candidate's share.
 Splits = Mapping[int, tuple[int, float]]
 
 
 @dataclass(slots=True)
 class _Sums:
-    """What came in under one split, of the baseline and of the candidate."""
+    """The counts under one split, for the baseline and the candidate."""
 
     counts: tuple[Count, Count] = field(default_factory=lambda: (Count(), Count()))
     runs: tuple[list[VariantRun], list[VariantRun]] = field(default_factory=lambda: ([], []))
@@ -30,7 +30,7 @@ class _Sums:
 
 @dataclass(slots=True)
 class _Totals:
-    """What all sheets hold: by step, split and whether keys stuck; and what keys did at the baseline before
+    """The content of all sheets: by step, split and stickiness; and the counts of keys at the baseline before
     the rollout, and in it before the first step."""
 
     splits: defaultdict[tuple[int, float, bool], _Sums] = field(default_factory=lambda: defaultdict(_Sums))
@@ -45,8 +45,8 @@ def gather(
     splits: Splits,
     span: tuple[float, float],
 ) -> Evidence:
-    """The evidence with what these gateways' sheets hold, as one tick that lasted from `span[0]` to
-    `span[1]`. What was chosen by routes of no step of the rollout is left out."""
+    """Add these gateways' sheets to the evidence, as one tick from `span[0]` to `span[1]`. Requests whose
+    routes belong to no step of the rollout are left out."""
     totals = _add_up([sheet for _, sheet in sheets], plan, splits)
     copies = _compared(evidence, [sheet for _, sheet in sheets])
     update = {
@@ -100,7 +100,7 @@ def _compared(evidence: Evidence, sheets: Sequence[Sheet]) -> Copies:
 
 
 def _go_on(evidence: Evidence, totals: _Totals, plan: RolloutPlan, span: tuple[float, float]) -> Evidence:
-    """The evidence with a tick for each split, and with the last step's stretches."""
+    """Add a tick for each split, and the stretches of the last step."""
     for key, part in totals.splits.items():
         tick = _tick(key, part, span)
         if span[0] - _begun_s(evidence, tick) < plan.policy.settle_at(tick.step):
@@ -113,7 +113,7 @@ def _go_on(evidence: Evidence, totals: _Totals, plan: RolloutPlan, span: tuple[f
 
 
 def _settling(tick: Segment) -> Segment:
-    """What counts of a tick while a variant warms up: all but latency and cost."""
+    """A tick while a variant warms up: without latency and cost."""
     update = {
         name: field.default
         for name, field in Segment.model_fields.items()
@@ -124,7 +124,7 @@ def _settling(tick: Segment) -> Segment:
 
 
 def _begun_s(evidence: Evidence, tick: Segment) -> float:
-    """When the first tick with the split of this one began."""
+    """The start of the first tick with this split."""
     place = tick.step, tick.split
     begun = (seen.started_s for seen in evidence.segments if (seen.step, seen.split) == place)
     return min(begun, default=tick.started_s)
@@ -140,7 +140,7 @@ def _add(total: Count, count: Count) -> None:
 
 
 def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
-    """What a tick says of latency, as fields of its segment."""
+    """The latency of a tick, as fields of its segment."""
     fields: dict[str, Any] = {
         "timed": Pair(baseline=baseline.requests, candidate=candidate.requests),
         "over_limit": Events.tick(baseline.over_limit, candidate.over_limit),
@@ -154,7 +154,7 @@ def _latency(baseline: Count, candidate: Count) -> dict[str, Any]:
 
 
 def _gained(before: Evidence, after: Evidence, key: tuple[int, float, bool]) -> dict[str, int]:
-    """What a tick added to the candidate's requests and events outside of stalls."""
+    """The requests and events of the candidate that a tick added outside of stalls."""
     gained = {}
     for kind, names in (("errors", ("requests", "errors")), ("over_limit", ("timed", "over_limit"))):
         then, now = (_course(evidence, key, kind) for evidence in (before, after))
@@ -171,7 +171,7 @@ def _course(evidence: Evidence, key: tuple[int, float, bool], kind: str) -> Cour
 
 
 def _deaths(sheets: Sequence[tuple[str, Sheet]], plan: RolloutPlan) -> Pair:
-    """Gateways that died, by what ran in them; where both did, nobody can tell which of them it was."""
+    """Deaths of gateways by the variants that were running; if both were, the death counts for both."""
     died = [sheet.died for _, sheet in sheets]
     return Pair(
         baseline=sum(plan.baseline in ran for ran in died),
@@ -213,13 +213,13 @@ def _keys(count: Count) -> Keys:
 
 
 def _cost(runs: Sequence[VariantRun], at_s: float) -> Cost:
-    """What all gateways' runs of one variant cost in this tick."""
+    """The cost of all gateways' runs of one variant in this tick."""
     sizes = add_sizes(run.sizes or _alone(run) for run in runs)
     return Cost.tick(sum(run.rows for run in runs), sum(run.cpu_ms for run in runs), sizes, at_s)
 
 
 def _alone(run: VariantRun) -> Sizes:
-    # Of a gateway that does not tell the sizes: as if it were one run.
+    # A gateway that does not send sizes: as if it were one run.
     sizes: Sizes = {}
     add_run(sizes, run.rows, run.cpu_ms)
     return sizes

@@ -1,31 +1,32 @@
-"""Figure: what one guard found, in numbers: an estimate, its interval, and how far the evidence is."""
+"""The result of one guard in numbers: an estimate, its interval, and the evidence for harm and safety."""
 
 import math
 from collections.abc import Collection, Sequence
 
 from serve.base.record import Record
 
-# How likely the interval of an estimate is to miss the truth, at whichever of all looks.
+# The probability that the interval of an estimate misses the truth at any look.
 INTERVAL_ALPHA = 0.05
 
 
 class Figure(Record):
-    """Evidence is a natural log of an e-value; None: this guard knows no such thing."""
+    """The result of one guard. Evidence is the natural log of an e-value; None: the guard has no such
+    test."""
 
     guard: str
-    # What was seen, in words and numbers.
+    # The observation, in words and numbers.
     seen: str
     estimate: float | None = None
-    # The interval holds the truth at every look, but for INTERVAL_ALPHA. None: no bound on that side yet.
+    # The interval at confidence 1 - INTERVAL_ALPHA, valid at every look. None: no bound on that side yet.
     low: float | None = None
     high: float | None = None
-    # For "the candidate does harm", and what it must reach.
+    # The evidence for "the candidate does harm", and its threshold.
     harm: float | None = None
     harm_at: float | None = None
-    # For "the candidate is safe", or cheaper, and what it must reach.
+    # The evidence for "the candidate is safe" (or cheaper), and its threshold.
     safe: float | None = None
     safe_at: float | None = None
-    # Why the rollout should go no further for now, whatever the evidence; None: it may.
+    # Why the rollout should not progress for now, whatever the evidence; None: it may.
     waits: str | None = None
 
     @property
@@ -35,7 +36,7 @@ class Figure(Record):
 
     @property
     def suspicious(self) -> bool:
-        """Whether harm is likely enough to go no further, though not to go back."""
+        """Whether harm is likely enough to stop the progress, but not to roll back."""
         return self.harm is not None and self.safe_at is not None and self.harm >= self.safe_at
 
     @property
@@ -44,20 +45,26 @@ class Figure(Record):
         return self.safe is not None and self.safe_at is not None and self.safe >= self.safe_at
 
     def harm_said(self) -> str:
-        """The evidence for harm as a sentence's end."""
-        return f"{self.guard}: {self.seen}, odds {_odds(self.harm)} where {_odds(self.harm_at)} show harm"
+        """The evidence for harm, as part of a sentence."""
+        return f"{self.guard}: {self.seen}, odds {_odds(self.harm)} (harm from {_odds(self.harm_at)})"
 
     def safe_said(self) -> str:
-        """How far the proof of safety is."""
+        """The evidence for safety, as part of a sentence."""
         return f"{self.guard} unproven: {self.seen}, odds {_odds(self.safe)} of {_odds(self.safe_at)} needed"
 
 
 def with_thresholds(
     found: Sequence[tuple[Figure, float]], proof: float, families: Sequence[Collection[str]] = ()
 ) -> tuple[Figure, ...]:
-    """What was found, with what its evidence must reach. Each figure comes with how sure harm must be: over
-    all of them together, hence each one's odds times their number (Bonferroni). Each of the `families` of
-    guards counts as one, whose odds its members share."""
+    """Set the thresholds of the evidence.
+
+    Args:
+        found: each figure with the confidence that its harm must reach. The error probability is shared by
+        all
+            figures (Bonferroni).
+        proof: the confidence that safety must reach.
+        families: names of guards that share the error probability of a single guard.
+    """
     names = [figure.guard for figure, _ in found]
     members = [sum(name in family for name in names) for family in families]
     shares = {name: many for family, many in zip(families, members, strict=True) for name in family}
@@ -74,13 +81,13 @@ def with_thresholds(
 
 
 def safe_at(proof: float) -> float | None:
-    """What evidence of safety must reach to be as sure as `proof`. All guards must reach it, so their number
-    needs no correction."""
+    """The threshold for evidence of safety with confidence `proof`. All guards must reach it, so it needs no
+    correction for their number."""
     return tidy(-math.log(1 - proof))
 
 
 def tidy(value: float) -> float | None:
-    """`value` with 6 digits, so that other machines compute the same; None when it is infinite or NaN."""
+    """`value` with 6 digits, so that all machines compute the same; None if it is infinite or NaN."""
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 

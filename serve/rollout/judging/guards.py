@@ -1,4 +1,4 @@
-"""Guards: events among live requests that the candidate must not have more of than the baseline."""
+"""Guards of live requests: kinds of events that the candidate must not have more often than the baseline."""
 
 import math
 from collections.abc import Sequence
@@ -22,19 +22,28 @@ from serve.rollout.judging.counts import UNNOTICED, Counts, Recent, shares_of, t
 from serve.rollout.judging.guard_figure import INTERVAL_ALPHA, Figure, tidy
 from serve.rollout.state.policy import AccuracyGuard, ErrorGuard, LatencyGuard, QuantileGuard
 
-# Ratios that an interval can end at: three decades either way, 20 to a factor of 10.
+# The possible ends of an interval of ratios: 10^-3 to 10^3, 20 per factor of 10.
 _RATIOS = np.logspace(-3, 3, 121)
 _INTERVAL = np.log(2 / INTERVAL_ALPHA)
-# A split that is kept looks broken once in so many rollouts.
+# A correct split looks broken once in this many rollouts.
 _MISMATCH_ODDS = 1000
 
 
 def harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
     """Log evidence that the candidate's rate is above both `harm` times the baseline's and `allowed`, or that
-    it stalls more often, or without end.
+    it stalls more often, or that a stall does not end.
 
-    A rate does harm only if both are so; the weaker of the two e-values is one against its absence. Of
-    several kinds of evidence a weighted mean is one: half is the rate's."""
+    A rate is harm only if both conditions hold, so its evidence is the smaller of two e-values. Several kinds
+    of evidence are combined by a weighted mean of e-values (an e-value again); the rate has half of the
+    weight.
+
+    Args:
+        guard: the limits of the policy.
+        counts: events and requests, [..., segment].
+
+    Returns:
+        Log e-values, [...].
+    """
     rate = _rate_harm(guard, counts)
     if counts.recent is None or counts.stalls is None:
         return rate
@@ -44,8 +53,8 @@ def harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> A
 
 
 def _rate_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
-    """For the limit that stays, a rate above both `excess` times the baseline's and `rare` is harm as well:
-    of these two, the mean of the e-values is one."""
+    """For the fixed limit, a rate above both `excess` times the baseline's and `rare` is harm as well; the
+    two e-values are averaged."""
     events, trials = counts.single
     evidence = np.minimum(_above(counts, guard.harm), log_rate_above(events, trials, guard.allowed))
     if not isinstance(guard, LatencyGuard) or guard.excess is None:
@@ -66,7 +75,7 @@ def _below(counts: Counts, ratio: float) -> Array:
 
 
 def _recent_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, recent: Recent) -> Array:
-    """The same since each of the marks, together."""
+    """The evidence since each of the marks, combined."""
     candidate = np.maximum(recent.candidate - UNNOTICED, 0.0)
     both = recent.both - recent.candidate + candidate
     drawn = [candidate / recent.dispersion, both / recent.dispersion, recent.share]
@@ -79,9 +88,17 @@ def _recent_harm(guard: ErrorGuard | QuantileGuard | AccuracyGuard, recent: Rece
 def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) -> Array:
     """Log evidence that the rate is below `tolerance` times the baseline's, or below `allowed`.
 
-    Either is enough, so the mean of the two e-values is one. The second takes requests as independent: a calm
-    stretch between bursts may pass, which is what a step's minimum time is for. For the limit that stays, a
-    rate below `allowed` must be below `excess` times the baseline's too, unless it is below `rare`."""
+    Either is enough, so the two e-values are averaged. The second one assumes independent requests, so a calm
+    period between bursts may pass; the minimum time of a step is meant for this. For the fixed limit, a rate
+    below `allowed` must also be below `excess` times the baseline's, unless it is below `rare`.
+
+    Args:
+        guard: the limits of the policy.
+        counts: events and requests, [..., segment].
+
+    Returns:
+        Log e-values, [...].
+    """
     events, trials = counts.single
     ratio = _below(counts, guard.tolerance)
     rate = log_rate_below(events, trials, guard.allowed)
@@ -93,8 +110,8 @@ def safety(guard: ErrorGuard | QuantileGuard | AccuracyGuard, counts: Counts) ->
 
 
 def alike(counts: Counts) -> Counts:
-    """The counts of the segments in which the candidate had no more of the traffic than the baseline: who has
-    more has the longer queue, and few requests over a limit are soon three times as many."""
+    """The counts of segments in which the candidate had at most half of the traffic. The variant with more
+    traffic has the longer queue, and a small rate over a limit soon triples."""
     even = counts.shares <= 1 / 2
     return replace(
         counts, candidate=np.where(even, counts.candidate, 0.0), both=np.where(even, counts.both, 0.0)
@@ -108,7 +125,7 @@ def watch(
     kind: str,
     counts: Counts,
 ) -> Figure:
-    """What `guard` finds among the events of this kind; what its evidence must reach is still open."""
+    """The result of `guard` for events of this kind, without its thresholds."""
     low, high = _interval(counts)
     ratio = _estimate(counts)
     seen = _seen(segments, kind)
@@ -128,7 +145,7 @@ def watch(
 
 
 def _waiting(counts: Counts) -> str | None:
-    """Why nothing should go further, though no harm is shown."""
+    """Why the rollout should not progress although no harm is shown."""
     stalls = counts.stalls
     if stalls is None or not waits(stalls):
         return None
@@ -139,7 +156,7 @@ def _waiting(counts: Counts) -> str | None:
 
 
 def _stall_said(counts: Counts, segments: Sequence[Segment], kind: str) -> str:
-    """The stall that was set apart with most events, in words."""
+    """Describe the excluded stall with the most events."""
     if counts.worst is None:
         return ""
     events, lasted_s, variant = max(counts.worst.tolist(), key=lambda each: each[0])
@@ -148,19 +165,19 @@ def _stall_said(counts: Counts, segments: Sequence[Segment], kind: str) -> str:
     if not events or not total:
         return ""
     share = min(events / total, 1)
-    return f"; one burst of {lasted_s:,.0f} s holds {share:.0%} of the {whose}'s and is set apart"
+    return f"; one burst of {lasted_s:,.0f} s has {share:.0%} of the {whose}'s events and is excluded"
 
 
 def watch_split(segments: Sequence[Segment]) -> Figure:
-    """Whether the candidate got another share of the requests than asked; keys that stick cannot tell."""
+    """Test whether the candidate's share of the requests is the configured one. Sticky keys are left out."""
     drawn = [segment for segment in segments if not segment.sticky]
     candidate = np.array([segment.requests.candidate for segment in drawn], float)
     both = np.array([segment.requests.both for segment in drawn], float)
     shares = shares_of(drawn)
     return Figure(
         guard="split",
-        seen=f"the candidate got {candidate.sum():,.0f} of {both.sum():,.0f} requests where "
-        f"{shares @ both:,.0f} were asked",
+        seen=f"the candidate got {candidate.sum():,.0f} of {both.sum():,.0f} requests, expected "
+        f"{shares @ both:,.0f}",
         harm=tidy(min(float(log_mismatch(candidate, both, shares)), 1e6)),
         harm_at=tidy(math.log(_MISMATCH_ODDS)),
     )
@@ -179,14 +196,14 @@ def _rate(events: Sequence[Events], trials: Sequence[Pair], variant: str) -> str
 
 
 def _estimate(counts: Counts) -> float:
-    """The ratio under which the candidate's events are as many as came: one root."""
+    """The ratio that predicts the candidate's number of events, as a root."""
     candidate, both, shares = counts.candidate.sum(), counts.both, counts.shares
     informative = (shares > 0) & (shares < 1)
     both, shares = both[informative], shares[informative]
     candidate = counts.candidate[informative].sum()
     if not both.sum() or candidate in (0, both.sum()):
         return 0.0 if both.sum() and not candidate else float("nan")
-    # Only here: it takes longer to import than everything else that a command over the control API needs.
+    # Imported here, because it takes longer to import than everything else that the command line needs.
     from scipy.optimize import brentq
 
     def beyond(log_ratio: float) -> float:
@@ -199,7 +216,7 @@ def _estimate(counts: Counts) -> float:
 
 
 def _interval(counts: Counts) -> tuple[float, float]:
-    """The ratios that are not shown to be too low or too high, each side at half of 5 %."""
+    """The ratios that are not rejected, at 2.5 % on each side."""
     too_low = _RATIOS[log_ratio_above(*counts.drawn, _RATIOS) >= _INTERVAL]
     too_high = _RATIOS[log_ratio_below(*counts.drawn, _RATIOS) >= _INTERVAL]
     return too_low.max(initial=0.0), too_high.min(initial=np.inf)

@@ -1,4 +1,4 @@
-"""Judge: from the evidence so far to a verdict with its reason. Pure: no clock, no I/O."""
+"""Compute a verdict with its reason from the evidence. Pure: no clock, no I/O."""
 
 from collections.abc import Sequence
 from enum import StrEnum
@@ -22,16 +22,16 @@ from serve.rollout.state.rollout import Rollout
 
 _DROPPED = {
     Drop.FULL: "its queue was full (max_shadow_rows)",
-    Drop.DOWN: "the candidate was not up",
+    Drop.DOWN: "the candidate was not running",
     Drop.BUSY: "live requests were waiting",
-    Drop.FAULT: "of a fault, which the server's log tells",
+    Drop.FAULT: "of an internal error (see the server's log)",
 }
-# Of gateways, while the candidate ran in their process: each takes all its requests along, whoever waits.
+# Deaths of gateways while the candidate ran in their process; each death fails all requests of the gateway.
 _MOST_DEATHS = 3
 
 
 class Kind(StrEnum):
-    """What to do."""
+    """The kind of a verdict."""
 
     PROMOTE = "PROMOTE"
     ROLLBACK = "ROLLBACK"
@@ -40,7 +40,7 @@ class Kind(StrEnum):
 
 
 class Verdict(Record):
-    """What to do, why, and what was found. PROMOTE means one step further."""
+    """A decision, its reason and the figures. PROMOTE means one step further."""
 
     kind: Kind
     reason: str
@@ -48,7 +48,7 @@ class Verdict(Record):
 
 
 def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
-    """The verdict on a rollout that is not over. It may be asked for as often as one likes."""
+    """The verdict on a rollout that is not over. It can be computed as often as you like."""
     assert not rollout.phase.over
     count = _counting(rollout, evidence)
     figures = _find(rollout, evidence, count)
@@ -57,12 +57,12 @@ def judge(rollout: Rollout, evidence: Evidence, now_s: float) -> Verdict:
 
 
 def find(rollout: Rollout, evidence: Evidence) -> tuple[Figure, ...]:
-    """What each guard finds in all that was seen: segments carry their splits, so no step is forgotten."""
+    """The figures of all guards over the whole evidence; segments have their splits, so no step is lost."""
     return _find(rollout, evidence, _counting(rollout, evidence))
 
 
 def _counting(rollout: Rollout, evidence: Evidence) -> Count:
-    """The counts of each kind, taken once, for they are much of what a verdict costs."""
+    """The counts of each kind, computed once, because they are a large part of the cost of a verdict."""
     known, stall_s, replicas = evidence.known, rollout.policy.guards.stall_s, rollout.plan.replicas
     return cache(lambda kind: counts_of(known, kind, stall_s, replicas))
 
@@ -81,7 +81,7 @@ def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, .
             confident.append((found, accuracy.confidence))
     confident += watch_lately(rollout, evidence)
     judged = trusted(with_thresholds(confident, policy.proof, (LATENCIES, LATELY)), evidence.segments)
-    # They share the odds also while they have nothing to say, or all the lines would move when they do.
+    # They share the error probability even without data; otherwise all thresholds would move later.
     silent = set() if evidence.slices else {"slices"}
     silent |= {figure.guard for figure in judged if figure.guard in LATELY and figure.harm is None}
     judged = tuple(figure for figure in judged if figure.guard not in silent)
@@ -89,7 +89,7 @@ def _find(rollout: Rollout, evidence: Evidence, count: Count) -> tuple[Figure, .
 
 
 def _watched(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
-    """All kinds of events among live requests that the policy guards against."""
+    """All kinds of events of live requests that the policy guards."""
     guards = rollout.policy.guards
     watched = [
         Watched(name="errors", guard=guards.errors, kind="errors"),
@@ -111,7 +111,7 @@ def _slices(policy: Policy, evidence: Evidence) -> tuple[Figure, ...]:
 def _decide(
     rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], count: Count, now_s: float
 ) -> tuple[Kind, str]:
-    """The order matters: harm before everything, and the end of time before any further step."""
+    """Decide. The order matters: harm comes first, and the time limit before any further step."""
     share = f"at {100 * rollout.share:.4g} % of the traffic" if rollout.step else "in the shadow"
     *guards, mismatch = figures
     if harm := _harm(evidence, guards, share):
@@ -121,13 +121,13 @@ def _decide(
         stayed_s = evidence.stayed_s(rollout.entered_s, now_s)
         return _watch_on(rollout.policy, guards, share, seen, stayed_s)
     if mismatch.harmful:
-        return Kind.INCONCLUSIVE, f"the evidence cannot be trusted: {mismatch.harm_said()}"
+        return Kind.INCONCLUSIVE, f"the evidence is not reliable: {mismatch.harm_said()}"
     elapsed_s = evidence.elapsed_s(rollout.started_s, now_s)
     unproven = _unproven(rollout, evidence, guards, count, now_s)
     missing = [*_too_early(rollout, evidence, now_s), *unproven]
     if elapsed_s >= rollout.policy.maximum_s:
         return Kind.INCONCLUSIVE, (
-            f"{elapsed_s:,.0f} s are over, {rollout.policy.maximum_s:,.0f} s were allowed, {share}; "
+            f"the time limit of {rollout.policy.maximum_s:,.0f} s is over after {elapsed_s:,.0f} s, {share}; "
             f"{'; '.join(missing) or 'nothing was missing'}"
         )
     if missing:
@@ -139,7 +139,7 @@ def _decide(
 def _watch_on(
     policy: Policy, guards: Sequence[Figure], share: str, seen: str, watched_s: float
 ) -> tuple[Kind, str]:
-    """Whether the watch goes on: it ends neither before its time nor with a suspicion."""
+    """Continue or end the watch: it ends neither before its time nor during a suspicion."""
     said = f"{share}: watched for {watched_s:,.0f} of {policy.watch_s:,.0f} s"
     held = _held_by(guards)
     if watched_s < policy.watch_s or held:
@@ -148,7 +148,7 @@ def _watch_on(
 
 
 def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | None:
-    """The harm that is shown; None: there is none."""
+    """The reason for harm; None if there is no harm."""
     if (died := evidence.known.deaths.candidate) >= _MOST_DEATHS:
         return f"{died} gateways died while running it, {share}"
     harmful = [figure.harm_said() for figure in guards if figure.harmful]
@@ -156,7 +156,7 @@ def _harm(evidence: Evidence, guards: Sequence[Figure], share: str) -> str | Non
 
 
 def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
-    """What this step still lacks in time and traffic."""
+    """The time and the traffic that this step still lacks."""
     if not rollout.step:
         rare = missing_of(rollout.policy, evidence.known.slices, evidence.stayed_s(rollout.entered_s, now_s))
         return [*_too_few_pairs(rollout.policy.shadow, evidence), *rare]
@@ -172,7 +172,7 @@ def _too_early(rollout: Rollout, evidence: Evidence, now_s: float) -> list[str]:
 
 
 def _too_few_pairs(shadow: ShadowPolicy, evidence: Evidence) -> list[str]:
-    """What the shadow lacks, and what became of the copies that could have been it."""
+    """The pairs that the shadow still lacks, and why copies were dropped."""
     pairs, requests = evidence.shadow.pairs, evidence.shadow.clusters.requests
     least = min(shadow.minimum_requests, shadow.minimum_pairs)
     missing = []
@@ -189,14 +189,14 @@ def _too_few_pairs(shadow: ShadowPolicy, evidence: Evidence) -> list[str]:
 def _unproven(
     rollout: Rollout, evidence: Evidence, figures: Sequence[Figure], count: Count, now_s: float
 ) -> list[str]:
-    """What forbids the next step: a suspicion always, a missing proof where the policy asks for one."""
+    """What prevents the next step: any suspicion, and missing proofs if the policy requires them."""
     missing = _held_by(figures)
     if not _needs_proof(rollout.policy, rollout.step):
         return missing
     watched = {kind.name: kind for kind in _watched(rollout, evidence.segments)}
     if rollout.step and nothing_known(watched.values()):
         missing.append("latency unproven: no request was compared, because the baseline's is not known")
-    # What it costs was shown before the last step, at a split that loads the two more alike.
+    # The cost was proven before the last step, at a split with more similar batches.
     live = [*watched, "cost"] if rollout.step < len(rollout.policy.steps) else [*watched]
     for figure in figures:
         if (figure.guard in live) != bool(rollout.step) or figure.safe is None or figure.proven:
@@ -210,13 +210,13 @@ def _unproven(
 
 
 def _held_by(figures: Sequence[Figure]) -> list[str]:
-    """What a step, and the watch, must not end with."""
-    held = [f"suspicion, {figure.harm_said()}" for figure in figures if figure.suspicious]
+    """What prevents the end of a step or of the watch."""
+    held = [f"suspected harm, {figure.harm_said()}" for figure in figures if figure.suspicious]
     return held + [f"{figure.guard}: {figure.waits}" for figure in figures if figure.waits is not None]
 
 
 def _needs_proof(policy: Policy, step: int) -> bool:
-    """Whether leaving `step` asks for the whole proof. At all traffic nothing is left to compare with."""
+    """Whether leaving `step` requires the whole proof. With all traffic there is nothing to compare with."""
     if step == len(policy.steps):
         return policy.share_at(step) < 1
     return step == 0 or policy.steps[step].share > policy.proof_above
@@ -227,7 +227,7 @@ def _of_step(rollout: Rollout, segments: Sequence[Segment]) -> list[Segment]:
 
 
 def _cost(rollout: Rollout, segments: Sequence[Segment]) -> Figure:
-    """Cost in this step only: at another split the batches were others."""
+    """The cost in this step only, because other splits have batches of other sizes."""
     here = _of_step(rollout, segments)
     baseline = sum((segment.baseline_cost for segment in here), Cost())
     candidate = sum((segment.candidate_cost for segment in here), Cost())

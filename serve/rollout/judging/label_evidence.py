@@ -1,4 +1,4 @@
-"""Labelled: evidence with the labels of its rollout. Pure."""
+"""Add labels to the evidence of their rollout. Pure."""
 
 from collections.abc import Iterable, Mapping
 
@@ -9,8 +9,8 @@ from serve.rollout.evidence.matched import Matched
 def with_labels(
     evidence: Evidence, labels: Iterable[Segment], matched: Mapping[int, Matched] | None = None
 ) -> Evidence:
-    """`evidence` with `labels`, which are all of its rollout so far, instead of those that it had, and with
-    those of its shadow, `matched`; None: they are as they were."""
+    """`evidence` with all `labels` of its rollout in place of its former ones, and with the labels of its
+    shadow, `matched`; None: unchanged."""
     if matched is not None and matched != evidence.matched:
         evidence = evidence.model_copy(update={"matched": matched})
     segments = {segment.key: segment for segment in evidence.segments}

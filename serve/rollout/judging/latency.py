@@ -1,14 +1,14 @@
-"""Latency: whether the candidate's requests take longer than the baseline's at the same time. Pure.
+"""Test whether the candidate's requests take longer than the baseline's at the same time. Pure.
 
-The baseline's p50, p95 and p99 of the last minutes, times what the policy tolerates, are announced as limits,
-and each request is held against those in force when it was admitted. So the limit of a request is known
-before its latency is, and given the limit it is chance alone which of two equal variants a request over it
-went to: the labels are exchangeable, whatever the limit is, and whatever slows both down together.
-That makes the comparison of rates exact at every look (conditional on a predictable limit; extends Lindon &
-Malek, arXiv:2011.03567). That more than 1 - q of the candidate's requests are over says that its q-quantile
-is above the limit, which is how Howard & Ramdas, arXiv:1906.09712, bound a quantile.
+The baseline's recent p50, p95 and p99, times the policy's tolerance, are announced as limits. Each request is
+compared with the limits that were in force when it was admitted, so its limit is known before its latency.
+Given the limit, chance alone decides which of two equal variants gets a request over it: the labels are
+exchangeable, whatever the limit is, and whatever slows both variants down. The comparison of rates is
+therefore exact at every look (conditional on a predictable limit; extends Lindon & Malek, arXiv:2011.03567).
+If more than 1 - q of the candidate's requests are over the limit, its q-quantile is above it, as Howard &
+Ramdas, arXiv:1906.09712, bound a quantile.
 
-Beside them stands one limit that is fixed before the first step."""
+In addition, one limit is fixed before the first step."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,18 +18,18 @@ from serve.rollout.judging.watched import Watched
 from serve.rollout.state.policy import LatencyGuard
 from serve.rollout.state.rollout import Rollout
 
-# The guards of latency, which share the odds of one.
+# The guards of latency, which share the error probability of one.
 LATENCIES = ("latency", *NAMES)
-# In units of the requests that it takes to see one beyond the quantile: what two equal variants need, half of
-# the requests each, to be shown safe against limits at 1.25 times the baseline's quantiles.
+# How many requests beyond the quantile two equal variants with equal shares need to be shown to be safe, with
+# limits at 1.25 times the baseline's quantiles.
 _NEEDED = 60
-# The limit that stays asks for a comparison of the two rates, which are some quarter of what is allowed.
+# For the fixed limit, both rates must be compared, and they are about a quarter of what is allowed.
 _NEEDED_TO_COMPARE = 400
 _NO_LIMIT = "no fixed limit: the baseline's quantile was not known, or not steady, before the first step"
 
 
 def watch_latencies(rollout: Rollout, segments: Sequence[Segment]) -> list[Watched]:
-    """The limit that stays, then those of the quantiles."""
+    """The guard of the fixed limit, then those of the quantiles."""
     guard = rollout.policy.guards.latency
     stays = Watched(
         name="latency",
@@ -42,7 +42,7 @@ def watch_latencies(rollout: Rollout, segments: Sequence[Segment]) -> list[Watch
 
 
 def nothing_known(watched: Iterable[Watched]) -> bool:
-    """Whether nothing could be said of latency so far."""
+    """Whether nothing is known about latency so far."""
     return all(each.unknown for each in watched if each.name in LATENCIES)
 
 
@@ -60,7 +60,7 @@ def _quantile(rollout: Rollout, segments: Sequence[Segment], name: str, q: float
 
 
 def _in_reach(rollout: Rollout, segments: Sequence[Segment], needed: float) -> bool:
-    """Whether so many requests come in the policy's time, as often as they came so far."""
+    """Whether this many requests come within the policy's time, at the present rate."""
     if not segments:
         return True
     came_s = max(segment.ended_s for segment in segments) - min(segment.started_s for segment in segments)

@@ -1,9 +1,9 @@
-"""McNemar: whether the candidate is wrong more often where both answered and a label came, overall and by the
-class of the label; at every look.
+"""Test whether the candidate is wrong more often on labelled requests that both variants answered, overall
+and by class, at every look.
 
-If the two are equally good, each request that only one of them had right is a fair coin. That assumes that
-labels come for right answers as for wrong ones: whoever labels only what the baseline had right would find it
-the better one."""
+If the two are equally good, each request that only one of them had right is a fair coin. This assumes that
+right and wrong answers are labelled alike: if only the baseline's right answers are labelled, the baseline
+seems better."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from serve.rollout.evidence.matched import MOST_CLASSES, Matched
 from serve.rollout.judging.guard_figure import Figure, tidy
 from serve.rollout.state.policy import AccuracyGuard
 
-# Bets, as shares of the largest that cannot lose everything at once: for a fair coin the upper half of
+# Bets, as shares of the largest bet that cannot lose everything at once: for a fair coin, the upper half of
 # Robbins' Beta(1/2, 1/2) mixture.
 _BETS = np.cos((np.arange(64) + 0.5) * np.pi / 128)
 # Classes that are named in one sentence.
@@ -24,11 +24,21 @@ _NAME = "shadow accuracy"
 
 
 def log_worse(baseline_alone: Number, candidate_alone: Number, neither: Number, ratio: float) -> Array:
-    """Against "the candidate is wrong at most `ratio` times as often", `ratio` at least 1; arrays broadcast.
+    """Against "the candidate is wrong at most `ratio` times as often as the baseline".
 
-    Each request wins 1 where the candidate is wrong, and loses `ratio` where the baseline is: a game that is
-    not favourable under the null. The wealth of whoever bets on it is an e-process (Waudby-Smith & Ramdas,
-    arXiv:2010.09686), and so is its mean over bets. With `ratio` 1 it is McNemar's coin."""
+    Each request wins 1 if the candidate is wrong, and loses `ratio` if the baseline is: under the null
+    hypothesis the game is not favourable. The wealth of a bettor is an e-process (Waudby-Smith & Ramdas,
+    arXiv:2010.09686), and so is its mean over bets. With `ratio` 1 this is McNemar's coin.
+
+    Args:
+        baseline_alone: requests that only the baseline had right, [...].
+        candidate_alone: requests that only the candidate had right, [...].
+        neither: requests that neither had right, [...].
+        ratio: at least 1.
+
+    Returns:
+        Log e-values, [...].
+    """
     counts = baseline_alone, candidate_alone, neither
     alone, other, both = (np.asarray(each, float)[..., None] for each in counts)
     wealth = alone * np.log1p(_BETS / ratio) + other * np.log1p(-_BETS)
@@ -37,19 +47,28 @@ def log_worse(baseline_alone: Number, candidate_alone: Number, neither: Number, 
 
 
 def matched_harm(guard: AccuracyGuard, whole: Array, apart: Array, classes: int) -> tuple[Array, Array]:
-    """Log evidence that the candidate is wrong more often: by all labels, and by those of each class with its
-    share of the odds, in descending order. Counts are [..., 4] and [..., class, 4], as `Matched` has them.
+    """Log evidence that the candidate is wrong more often.
 
-    Classes share the odds by e-BH (Wang & Ramdas, arXiv:2009.02824), as if each had labels. In one of them
-    more is allowed than overall: what is called safe, `tolerance` times as many wrong answers."""
+    Classes share the error probability by e-BH (Wang & Ramdas, arXiv:2009.02824), as if each had labels.
+    Within one class more is allowed than overall: `tolerance` times as many wrong answers.
+
+    Args:
+        guard: the limits of the policy.
+        whole: counts of all labels in the order of `Matched`, [..., 4].
+        apart: the same for each class, [..., class, 4].
+        classes: the number of classes.
+
+    Returns:
+        The evidence of all labels, [...], and of the classes in descending order, [..., class].
+    """
     shared = -np.sort(-_rate_harm(guard, apart, guard.tolerance), axis=-1)
     places = np.arange(1, shared.shape[-1] + 1)
     return _rate_harm(guard, whole, guard.harm), shared + np.log(places / max(classes, 1))
 
 
 def watch_matched(guard: AccuracyGuard, matched: Mapping[int, Matched], classes: int, proof: float) -> Figure:
-    """What labels of the shadow show; `matched` is by the class of the label, of so many `classes`. Named are
-    the classes that hold a step at `proof`. Half of the evidence is that of all labels."""
+    """The figure for the labels of the shadow; `matched` is by class, out of `classes`. Classes that prevent
+    a step at `proof` are named. All labels together have half of the error probability."""
     whole = sum(matched.values(), Matched())
     if not whole.labelled:
         return Figure(guard=_NAME, seen="no label of the shadow yet")
@@ -71,7 +90,8 @@ def _counts(part: Matched) -> tuple[int, ...]:
 
 
 def _rate_harm(guard: AccuracyGuard, counts: Array, ratio: float) -> Array:
-    """A rate of wrong answers above both `ratio` times the baseline's and what is allowed."""
+    """Evidence that the rate of wrong answers is above both `ratio` times the baseline's and what is
+    allowed."""
     labelled, alone, other, neither = np.moveaxis(counts, -1, 0)
     often = log_worse(alone, other, neither, ratio)
     return np.asarray(np.minimum(often, log_rate_above(alone + neither, labelled, guard.allowed)))
@@ -84,6 +104,6 @@ def _seen(whole: Matched) -> str:
 
 def _alone(part: Matched) -> str:
     return (
-        f"the baseline alone was right in {part.baseline_alone:,}, the candidate alone in "
+        f"only the baseline was right in {part.baseline_alone:,}, only the candidate in "
         f"{part.candidate_alone:,} of {part.labelled:,} labelled requests"
     )

@@ -1,6 +1,6 @@
-"""Likeness: whether a shadow answers as the baseline does, on the same inputs.
+"""Test whether a shadow gives the same answers as the baseline on the same inputs.
 
-Requests are taken as independent, their rows are not; inputs that repeat say less than they count."""
+Requests are assumed to be independent, their rows are not. Repeated inputs prove less than their count."""
 
 import math
 from collections.abc import Mapping
@@ -21,16 +21,16 @@ from serve.rollout.evidence.evidence import Comparison, Moments
 from serve.rollout.judging.guard_figure import INTERVAL_ALPHA, Figure, tidy
 from serve.rollout.state.policy import ShadowPolicy
 
-# So many requests that differ weigh as much as the caution before there were any.
+# The weight of the initial caution, in requests that differ.
 _FEW_REQUESTS = 10
-# Those that a gateway keeps apart, and what it puts together.
+# The slices that a gateway counts separately, and the one for all others.
 _SLICES = MOST_SLICES + 1
 # Slices that are named in one sentence.
 _NAMED = 3
 
 
 class Pairs(NamedTuple):
-    """Pairs of answers and how they lie in requests; see `Comparison` and its `Clusters`."""
+    """Sums over pairs of answers, by request; see `Comparison` and its `Clusters`. All are [...]."""
 
     differ: Number
     pairs: Number
@@ -54,11 +54,18 @@ def pairs_of(comparison: Comparison) -> Pairs:
 
 
 def design_effect(seen: Pairs) -> Array:
-    """How many pairs count as one, because rows of one request are alike: at least 1.
+    """The number of pairs per independent pair, because the rows of one request are alike.
 
-    The variance of the share that differs with requests as clusters over that of independent rows (Kish,
-    Survey Sampling, 1965). While few requests differ it knows little, and all rows of a request are taken as
-    one. Counts divided by it make the e-values those of as many independent rows."""
+    The variance of the differing share with requests as clusters, divided by that of independent rows (Kish,
+    Survey Sampling, 1965). While few requests differ, this is unreliable, and all rows of a request count as
+    one. Dividing counts by it gives e-values for the corresponding number of independent rows.
+
+    Args:
+        seen: sums over pairs, [...].
+
+    Returns:
+        Numbers of at least 1, [...].
+    """
     differ, pairs, squares = (np.asarray(each, float) for each in (seen.differ, seen.pairs, seen.squares))
     share = differ / np.maximum(pairs, 1)
     misfit = seen.differ_squares - 2 * share * seen.products + share**2 * squares
@@ -71,13 +78,13 @@ def design_effect(seen: Pairs) -> Array:
 
 
 def above(seen: Pairs, limit: float) -> Array:
-    """Log evidence that more than `limit` of the pairs differ."""
+    """Log evidence that more than the share `limit` of the pairs differ, [...]."""
     effect = design_effect(seen)
     return log_rate_above(seen.differ / effect, seen.pairs / effect, limit)
 
 
 def below(seen: Pairs, limit: float) -> Array:
-    """Log evidence that less than `limit` of them do."""
+    """Log evidence that less than the share `limit` of the pairs differ, [...]."""
     effect = design_effect(seen)
     return log_rate_below(seen.differ / effect, seen.pairs / effect, limit)
 
@@ -93,16 +100,16 @@ def compare(shadow: ShadowPolicy, comparison: Comparison) -> tuple[Figure, ...]:
 
 
 def compare_slices(agreement: float, slices: Mapping[str, Comparison], proof: float) -> Figure:
-    """Whether any slice agrees less than `agreement`, and which; named are those that hold a step at `proof`.
+    """Test whether any slice agrees less than `agreement`. Slices that prevent a step at `proof` are named.
 
-    One figure for all, by e-BH (Wang & Ramdas, arXiv:2009.02824), as if there were always as many slices as a
-    gateway keeps apart: how many came is then no matter."""
+    One figure for all slices, by e-BH (Wang & Ramdas, arXiv:2009.02824), always as if there were as many
+    slices as a gateway counts separately, so that the number of slices does not matter."""
     limit = 1 - agreement
     found = {name: float(above(pairs_of(part), limit)) for name, part in slices.items()}
     order = sorted(found, key=lambda name: (-found[name], name))
     shared = [found[name] + math.log(place / _SLICES) for place, name in enumerate(order, 1)]
     if not shared:
-        return Figure(guard="slices", seen="no request named one")
+        return Figure(guard="slices", seen="no request named a slice")
     held = sum(each >= min(max(shared), -math.log(1 - proof)) for each in shared)
     named = [
         f"{name!r}: {_differ(slices[name], limit, _interval(slices[name]))}" for name in order[:held][:_NAMED]
@@ -116,14 +123,14 @@ def compare_slices(agreement: float, slices: Mapping[str, Comparison], proof: fl
 
 
 def _agreement(shadow: ShadowPolicy, comparison: Comparison) -> Figure:
-    """The share of pairs with different top answers against the share that may differ."""
+    """The share of pairs that differ against the share that may differ."""
     limit, seen = 1 - shadow.agreement, pairs_of(comparison)
     low, high = _interval(comparison)
     said = _differ(comparison, limit, (low, high))
     if (requests := comparison.clusters.requests) < comparison.pairs:
         said += (
-            f"; of {requests:,} requests, whose rows are alike: {float(design_effect(seen)):.3g} pairs count "
-            "as one"
+            f"; from {requests:,} requests, whose rows are alike: {float(design_effect(seen)):.3g} pairs "
+            "count as one"
         )
     return Figure(
         guard="disagreement",
@@ -140,8 +147,8 @@ def _differ(comparison: Comparison, limit: float, interval: tuple[float, float])
     differ, pairs = comparison.disagreements, comparison.pairs
     low, high = interval
     return (
-        f"{differ:,} of {pairs:,} pairs differ, {differ / max(pairs, 1):.2%} [{low:.2%}, {high:.2%}], where "
-        f"{limit:.2%} may"
+        f"{differ:,} of {pairs:,} pairs differ, {differ / max(pairs, 1):.2%} [{low:.2%}, {high:.2%}], "
+        f"allowed {limit:.2%}"
     )
 
 
@@ -153,7 +160,7 @@ def _interval(comparison: Comparison) -> tuple[float, float]:
 
 
 def _drift(name: str, moments: Moments, limit: float, scale: float, *, least: bool) -> Figure:
-    """A mean against its limit: at `least` it, or else at most it; `scale` is a likely distance to it."""
+    """A mean against its limit, a minimum if `least`, else a maximum; `scale` is a likely distance to it."""
     count, total, squares = moments.count, moments.total, moments.squares
     over = float(log_mean_above(count, total, squares, limit, scale))
     under = float(log_mean_above(count, -total, squares, -limit, scale))
@@ -161,7 +168,7 @@ def _drift(name: str, moments: Moments, limit: float, scale: float, *, least: bo
     return Figure(
         guard=name,
         seen=f"mean {name} {total / max(count, 1):.4g} over {count:,} requests, "
-        f"{'at least' if least else 'at most'} {limit:.4g} asked",
+        f"{'at least' if least else 'at most'} {limit:.4g} required",
         estimate=tidy(total / count) if count else None,
         harm=tidy(harm),
         safe=tidy(safe),

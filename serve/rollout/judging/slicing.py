@@ -1,6 +1,6 @@
-"""Slicing: whether the shadow has seen enough of each part of the inputs to judge it by itself. Pure.
+"""Check whether the shadow has compared enough pairs of each slice to judge it by itself. Pure.
 
-No step compares slices: what the shadow has not seen of one, nobody will."""
+Later steps do not compare slices, so this is the only chance."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,26 +15,26 @@ from serve.rollout.judging.shadow_likeness import design_effect, pairs_of
 from serve.rollout.judging.watched import about
 from serve.rollout.state.policy import Policy
 
-# More pairs than this are asked of no slice.
+# No slice needs more pairs than this.
 _MOST = 100_000
 # Slices that are named in one sentence.
 _NAMED = 3
 
 
 class Short(NamedTuple):
-    """A slice of which too few pairs were seen."""
+    """A slice with too few pairs."""
 
     name: str
     pairs: int
-    # So many would show that it agrees, if all of them did.
+    # The number of pairs that would show agreement if none differed.
     needed: int
 
 
 def missing_of(policy: Policy, slices: Mapping[str, Comparison], waited_s: float) -> list[str]:
-    """What the shadow still waits for; nothing, once it has waited for as long as the policy says."""
+    """The slices that the shadow still waits for; none after the policy's time limit."""
     if policy.shadow.slices is None or waited_s >= policy.shadow.slices.maximum_s:
         return []
-    most = f"; for slices it waits {policy.shadow.slices.maximum_s:,.0f} s at most"
+    most = f"; waits for slices for at most {policy.shadow.slices.maximum_s:,.0f} s"
     said = [
         f"{_said(short)}{about(waited_s * (short.needed / short.pairs - 1))}"
         for short in short_of(policy, slices)
@@ -43,13 +43,13 @@ def missing_of(policy: Policy, slices: Mapping[str, Comparison], waited_s: float
 
 
 def not_compared(policy: Policy, slices: Mapping[str, Comparison]) -> str:
-    """Which slices go on without having been judged, as the end of a sentence; empty: none."""
+    """The slices that were not judged, as the end of a sentence; empty if all were."""
     said = [_said(short) for short in short_of(policy, slices)]
     return f"; not compared: {_first(said)}" if said else ""
 
 
 def short_of(policy: Policy, slices: Mapping[str, Comparison]) -> list[Short]:
-    """The slices of which too few pairs were seen, the rarest first."""
+    """The slices with too few pairs, the rarest first."""
     if policy.shadow.slices is None:
         return []
     least = least_pairs(policy.shadow.slices.agreement or policy.shadow.agreement, policy.proof)
@@ -58,7 +58,7 @@ def short_of(policy: Policy, slices: Mapping[str, Comparison]) -> list[Short]:
 
 @cache
 def least_pairs(agreement: float, proof: float) -> int:
-    """So many pairs, none of which differs, show that a slice agrees as much as it must."""
+    """The number of pairs without a difference that shows the required agreement."""
     pairs = np.unique(np.geomspace(1, _MOST, 5000).astype(int))
     shown = log_rate_below(np.zeros(len(pairs)), pairs.astype(float), 1 - agreement) >= -math.log(1 - proof)
     return int(pairs[shown.argmax()]) if shown.any() else _MOST

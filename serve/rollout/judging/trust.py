@@ -1,4 +1,4 @@
-"""Trust: whether labels say anything of accuracy, or came for one variant's answers more often. Pure."""
+"""Check whether labels are valid for accuracy, or came more often for one variant's answers. Pure."""
 
 import math
 from collections.abc import Sequence
@@ -9,17 +9,15 @@ from serve.rollout.evidence.evalues import log_mismatch
 from serve.rollout.evidence.evidence import Segment
 from serve.rollout.judging.guard_figure import Figure
 
-# Labels that come alike look as if they did not once in so many rollouts.
+# Valid labels look invalid once in this many rollouts.
 _MISMATCH_ODDS = 1000
 
 
 def trusted(figures: Sequence[Figure], segments: Sequence[Segment]) -> tuple[Figure, ...]:
-    """The figures; that of accuracy proves nothing where the labels cannot be trusted, and says why."""
+    """Remove the evidence of accuracy if the labels are not valid, and say why."""
     why = distrust(segments)
     return tuple(
-        figure.model_copy(
-            update={"seen": f"not to be trusted, {why}; {figure.seen}", "harm": None, "safe": 0.0}
-        )
+        figure.model_copy(update={"seen": f"not reliable, {why}; {figure.seen}", "harm": None, "safe": 0.0})
         if why is not None and figure.guard == "accuracy"
         else figure
         for figure in figures
@@ -27,10 +25,10 @@ def trusted(figures: Sequence[Figure], segments: Sequence[Segment]) -> tuple[Fig
 
 
 def distrust(segments: Sequence[Segment]) -> str | None:
-    """Why labels say nothing of accuracy; None: they came as often for either variant's answers.
+    """Why the labels are not valid for accuracy; None if both variants' answers are labelled equally often.
 
-    Somebody who labels what looks odd labels the worse variant more, and its wrong answers more still. Keys
-    that stick cannot tell: labels are then of users, who are not alike."""
+    A person who labels odd answers labels the worse variant more often, and its wrong answers even more.
+    Sticky keys are left out, because then labels belong to users, who differ."""
     drawn = [segment for segment in segments if not segment.sticky and segment.labelled.both]
     answered = [
         tuple(getattr(part.requests, name) - getattr(part.errors, name) for name in ("baseline", "candidate"))

@@ -1,4 +1,4 @@
-"""Watched: one kind of bad event among live requests with the guard that it is held against. Pure."""
+"""One kind of bad events of live requests, with its guard. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from serve.rollout.judging.guard_figure import Figure
 from serve.rollout.judging.guards import safety, watch
 from serve.rollout.state.policy import AccuracyGuard, ErrorGuard, QuantileGuard
 
-# By how much the traffic of a step may have to grow: up to 10,000 times, 20 steps to a factor of 10.
+# Factors by which the traffic of a step may grow: up to 10,000 times, 20 values per factor of 10.
 _GROWTH = np.logspace(0, 4, 81)
-# Of a kind of events: what all that was seen comes to.
+# Kind of events -> its counts.
 Count = Callable[[str], Counts]
 
 
@@ -23,17 +23,17 @@ class Watched:
 
     name: str
     guard: ErrorGuard | QuantileGuard | AccuracyGuard
-    # Of a segment's events.
+    # The kind of events, as a field of a segment.
     kind: str
-    # What it is that is counted, where the name does not say it.
+    # A description of the events, if the name is not enough.
     said: str = ""
-    # Why nothing can be said of it yet; empty: something can.
+    # Why nothing can be judged yet; empty if it can.
     unknown: str = ""
-    # Whether its proof is asked for; not where there is too little traffic for one.
+    # Whether safety must be proven; not if there is too little traffic for a proof.
     asked: bool = True
 
     def figure(self, segments: Sequence[Segment], count: Count) -> Figure:
-        """What the guard finds; the figure still lacks what its evidence must reach."""
+        """The result of the guard, without its thresholds."""
         if self.unknown:
             return Figure(guard=self.name, seen=self.unknown)
         figure = watch(self.name, self.guard, segments, self.kind, count(self.kind))
@@ -43,8 +43,8 @@ class Watched:
         return figure.model_copy(update={"seen": f"{seen}; too little traffic to prove it", "safe": None})
 
     def growth(self, segments: Sequence[Segment], count: Count, step: int, least: float) -> float | None:
-        """By how many times its traffic so far `step` must go on, all rates as they were, until the evidence
-        of safety is `least`; None: it is not in sight."""
+        """By which factor the traffic of `step` must still grow, at the present rates, until the evidence of
+        safety is `least`; None if this is not in sight."""
         counts = count(self.kind)
         here = np.array([segment.step == step for segment in segments])
         scale = np.where(here, _GROWTH[:, None], 1.0)
@@ -60,7 +60,7 @@ class Watched:
 
 
 def about(seconds: float | None) -> str:
-    """How long something still takes, as the end of a sentence; empty: no time worth telling."""
+    """The remaining time as the end of a sentence; empty if it is short."""
     if seconds is None:
         return ", not in sight at this rate"
     for unit, size, least in (("d", 86_400, 2), ("h", 3600, 1.5), ("min", 60, 2)):

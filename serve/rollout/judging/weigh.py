@@ -1,4 +1,4 @@
-"""Weighing: two variants compared by what somebody else counted, with the statistics of a rollout. Pure."""
+"""Apply the statistics of a rollout to counts that a client sends. Pure."""
 
 from typing import Annotated, Self
 
@@ -12,21 +12,21 @@ from serve.rollout.judging.guards import watch, watch_split
 from serve.rollout.state.policy import Confidence, ErrorGuard, QuantileGuard
 
 _Count = Annotated[int, Field(ge=0, le=1_000_000)]
-# Of the baseline, then of the candidate: requests, and those among them that failed or were over the limit.
+# For the baseline, then for the candidate: requests, failed ones, and ones over the limit.
 Tick = tuple[_Count, _Count, _Count, _Count, _Count, _Count]
 
 
 class Weighing(Record):
-    """What is to be compared."""
+    """The counts to compare."""
 
-    # The candidate's share of the requests; which variant got one was drawn at random, each by itself.
+    # The candidate's share of the requests. Each request must have been assigned at random.
     share: Annotated[float, Field(ge=0.001, le=0.999)]
     errors: ErrorGuard = ErrorGuard()
     latency: QuantileGuard = QuantileGuard()
     # How sure "shown to be safe" must be.
     proof: Confidence = 0.95
-    # One a second: [baseline requests, errors, over the limit, candidate requests, errors, over the limit].
-    # What comes in bursts is told from what does not by its ticks.
+    # One entry per second: [baseline requests, errors, over the limit, candidate requests, errors, over the
+    # limit]. The entries show whether events come in bursts.
     ticks: Annotated[tuple[Tick, ...], Field(max_length=100_000)]
 
     @model_validator(mode="after")
@@ -35,19 +35,20 @@ class Weighing(Record):
             if max(a_errors, a_over) > a or max(b_errors, b_over) > b:
                 raise ValueError(
                     f"ticks.{place}: {list(self.ticks[place])} has more errors, or more over the limit, than "
-                    "requests; give [requests, errors, over the limit] of the baseline, then of the candidate"
+                    "requests; give [requests, errors, over the limit] for the baseline, then for the "
+                    "candidate"
                 )
         return self
 
 
 class Weighed(Record):
-    """What was found: `errors`, `latency`, and `split`, which must not be harmful for the others to count."""
+    """The figures `errors`, `latency` and `split`. If `split` is harmful, the others are not valid."""
 
     figures: tuple[Figure, ...]
 
 
 def weigh(weighing: Weighing) -> Weighed:
-    """The figures that a rollout with these guards would have come to, had it counted the same."""
+    """The figures of a rollout that had these guards and these counts."""
     ticks = weighing.ticks
     segment = Segment(
         step=1,

@@ -1,1 +1,1 @@
-"""What a rollout is: the policy that a person wrote, and the record that the machine keeps."""
+"""The state of a rollout: the policy that a person wrote, and the record that the machine keeps."""

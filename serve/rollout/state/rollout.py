@@ -1,4 +1,4 @@
-"""Rollout: the machine's record of moving traffic from the baseline to the candidate."""
+"""The machine's record of moving traffic from the baseline to the candidate."""
 
 import secrets
 import time
@@ -16,23 +16,23 @@ from serve.rollout.state.policy import Policy
 
 
 class Phase(StrEnum):
-    """Where a rollout is."""
+    """The phase of a rollout."""
 
     SHADOW = "SHADOW"
     STEP = "STEP"
-    # Both stand still at the share they had; harm still rolls back, and the time still runs out.
+    # Both keep their share; harm still rolls back, and the time limit still applies.
     WAITING_APPROVAL = "WAITING_APPROVAL"
     PAUSED = "PAUSED"
     # After the last step: the candidate has all traffic, and harm still rolls back.
     WATCHING = "WATCHING"
-    # The ends.
+    # The final phases.
     DONE = "DONE"
     ROLLED_BACK = "ROLLED_BACK"
     INCONCLUSIVE = "INCONCLUSIVE"
 
     @property
     def over(self) -> bool:
-        """Whether nothing follows."""
+        """Whether this is a final phase."""
         return self in (Phase.DONE, Phase.ROLLED_BACK, Phase.INCONCLUSIVE)
 
 
@@ -42,18 +42,18 @@ class RolloutPlan(Record):
     model: str
     baseline: str
     candidate: str
-    # Of the bundles of both: evidence about one version says nothing about the next.
+    # The digests of both bundles, because evidence applies to one version only.
     digests: Mapping[str, str] = {}
     policy: Policy = Policy()
-    # Processes that the requests of each variant were spread over when it began.
+    # The number of processes of each variant at the start.
     replicas: Annotated[int, Field(ge=1)] = 1
-    # True: the traffic is made up, and what is seen of it says nothing to other rollouts.
+    # True: the traffic is synthetic, so its evidence is not shared with other rollouts.
     trial: bool = False
 
     @model_validator(mode="before")
     @classmethod
     def _as_it_was_asked(cls, data: object) -> object:
-        """What was stored without holdback and watch was asked without: its steps are as they were."""
+        """Plans that were stored before holdback and watch existed have neither."""
         policy = data.get("policy") if isinstance(data, Mapping) else None
         if not isinstance(data, Mapping) or not isinstance(policy, Mapping):
             return data
@@ -67,25 +67,25 @@ class RolloutPlan(Record):
 
 
 class Rollout(Record):
-    """Moments are seconds since 1970."""
+    """The state of a rollout. Times are seconds since 1970."""
 
     rollout: str
     plan: RolloutPlan
     started_s: float
-    # Fixed before the first step; None: the baseline's quantile was not known, or not steady. Then the two
-    # are only compared with each other.
+    # Set before the first step. None: the baseline's quantile was unknown or not steady, so the variants are
+    # only compared with each other.
     limit_ms: Annotated[float, Field(gt=0)] | None = None
-    # The baseline's own p50, p95 and p99 then, when it had all the traffic.
+    # The baseline's own p50, p95 and p99 at that time, when it had all traffic.
     steady_ms: Limits = NO_LIMITS
     phase: Phase
     # 0 is the shadow, 1 the first of the policy's steps.
     step: Annotated[int, Field(ge=0)]
-    # When this step began.
+    # The start of this step.
     entered_s: float
-    # Who changed it last and why; "judge" is the machine.
+    # The author and the reason of the last change; "judge" is the machine.
     by: str
     reason: str
-    # Whether the candidate was made the model's baseline, after the end.
+    # Whether the candidate was made the model's baseline after the end.
     accepted: bool = False
 
     @model_validator(mode="after")
@@ -96,34 +96,34 @@ class Rollout(Record):
 
     @property
     def policy(self) -> Policy:
-        """The plan's."""
+        """The policy of the plan."""
         return self.plan.policy
 
     @property
     def watched(self) -> bool:
-        """Whether it was promoted to all traffic, and only time and the absence of harm are awaited."""
+        """Whether the candidate has all traffic and is being watched."""
         return self.phase is Phase.WATCHING
 
     @property
     def share(self) -> float:
-        """The candidate's share of the requests that should be in force, 0 to 1."""
+        """The candidate's intended share of the requests, 0 to 1."""
         if self.watched or self.phase is Phase.DONE:
             return 1.0
         return 0.0 if self.phase.over else self.policy.share_at(self.step)
 
     @property
     def weights(self) -> Mapping[str, float]:
-        """The routes' weights that should be in force."""
+        """The intended weights of the routes."""
         return {self.plan.baseline: 1 - self.share, self.plan.candidate: self.share}
 
     @property
     def shadow_share(self) -> float:
-        """The share of requests that should be copied to the candidate, 0 to 1."""
+        """The intended share of requests that are copied to the candidate, 0 to 1."""
         return 0.0 if self.step or self.phase.over else self.policy.shadow.share
 
 
 def new_name(model: str, now_s: float) -> str:
-    """A name that no other rollout has."""
+    """A unique name for a rollout."""
     stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now_s))
     return f"{model}-{stamp}-{secrets.token_hex(2)}"
 
@@ -131,7 +131,7 @@ def new_name(model: str, now_s: float) -> str:
 def start(
     rollout: str, plan: RolloutPlan, baseline_quantile_ms: float | None, by: str, now_s: float
 ) -> Rollout:
-    """A rollout at its beginning. `baseline_quantile_ms` is at the latency guard's; None: not known."""
+    """Create a rollout. `baseline_quantile_ms` is at the quantile of the latency guard; None: not known."""
     skip = plan.policy.shadow.skip
     begun = Rollout(
         rollout=rollout,
@@ -147,10 +147,10 @@ def start(
 
 
 def routes_of(rollout: Rollout, before: Routes) -> Routes:
-    """The routes that should be in force after `before`, which are returned when they are right already.
+    """The intended routes after `before`; `before` itself if it is already right.
 
-    Everything goes to the two of the rollout; shadows that are not its candidate stay. A candidate that was
-    accepted is the baseline from then on."""
+    All traffic goes to the two variants of the rollout; shadows other than its candidate stay. An accepted
+    candidate is the baseline."""
     candidate = rollout.plan.candidate
     baseline = candidate if rollout.accepted else before.baseline
     shadows = {name: share for name, share in before.shadows.items() if name != candidate}
@@ -163,7 +163,7 @@ def routes_of(rollout: Rollout, before: Routes) -> Routes:
 
 
 def watch_of(rollout: Rollout, quantile_limits_ms: Limits) -> Watch:
-    """What gateways are to count for it, with these limits that follow the baseline."""
+    """What gateways should count for the rollout, with these limits that follow the baseline."""
     return Watch(
         rollout=rollout.rollout,
         baseline=rollout.plan.baseline,
@@ -175,7 +175,7 @@ def watch_of(rollout: Rollout, quantile_limits_ms: Limits) -> Watch:
 
 
 def fix_limits(rollout: Rollout, baseline_quantile_ms: float | None, steady_ms: Limits) -> Rollout:
-    """The rollout with what is known of its limits; what is fixed stays, or it would drift with traffic."""
+    """Set the limits that are known now. Limits that are set stay, because they would otherwise drift."""
     latency, limit_ms = rollout.policy.guards.latency, rollout.limit_ms
     if limit_ms is None:
         limit_ms = latency.limit_ms

@@ -1,1 +1,1 @@
-"""What the keeper writes down, in SQLite or PostgreSQL."""
+"""The store of the keeper, in SQLite or PostgreSQL."""

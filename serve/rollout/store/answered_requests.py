@@ -1,4 +1,4 @@
-"""Answered: which variant was chosen for which request, so that what is learnt later counts for it."""
+"""Answered requests with their chosen variants, for labels that come later."""
 
 import hashlib
 from collections import defaultdict
@@ -15,11 +15,11 @@ from serve.rollout.store.row_seals import Fields, RowSeals
 from serve.rollout.store.schema import ANSWERED
 from serve.rollout.trail.seal_key import SealKey
 
-# So many requests of a model are remembered; beyond that the oldest are forgotten, a hundredth at a time.
+# The number of remembered requests per model; beyond it, the oldest hundredth is deleted.
 KEPT = 1_000_000
-# Ids that are looked up in one statement.
+# Ids per statement.
 _AT_ONCE = 1000
-# An id that comes again is a new request, unless it is the same row that was sent twice.
+# A repeated id is a new request, unless the same row was sent twice.
 _NOTE = text(
     "INSERT INTO answered (model, id, rollout, step, split, sticky, candidate, at_s, top, other) "
     "VALUES (:model, :id, :rollout, :step, :split, :sticky, :candidate, :at_s, :top, :other) "
@@ -32,36 +32,36 @@ _NOTE = text(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnsweredRequest:
-    """One request of a rollout, and the segment that it counts in."""
+    """One request of a rollout, and its segment."""
 
     request_id: str
     rollout: str
     step: int
-    # The candidate's share asked when the variant was chosen, 0 to 1; sticky: by a key.
+    # The candidate's configured share at that time, 0 to 1; and whether a key decided.
     split: float
     sticky: bool
-    # Whether the candidate was chosen; whoever answered.
+    # Whether the candidate was chosen, whichever variant answered.
     candidate: bool
     # Seconds since 1970.
     at_s: float
-    # The class that was on top of the answer. None: it had none, or several rows.
+    # The top class of the answer. None: it had none, or several rows.
     top: int | None = None
-    # Of a request of the shadow, which has step 0: the class on top of the candidate's answer to it.
+    # For a request of the shadow (step 0): the top class of the candidate's answer.
     other: int | None = None
 
 
 class Answered:
-    """The requests that feedback may come for. Its methods raise StoreFailed and LostLease."""
+    """The requests that may be labelled. The methods raise StoreFailed and LostLease."""
 
     def __init__(self, writer: Writer, key: SealKey | None) -> None:
         self._writer = writer
         self._key = key
-        # Model -> how many were noted since it was last looked for old ones.
+        # Model -> the number of requests added since old ones were last deleted.
         self._noted: defaultdict[str, int] = defaultdict(lambda: KEPT)
 
     def note(self, model: str, answers: Sequence[AnsweredRequest], now_s: float) -> bool:
-        """Remember requests. An id that was there means the newer request from now on. Whether there are more
-        labels now, because some had been waiting for these requests."""
+        """Remember requests. A repeated id stands for the newer request. Returns whether labels that were
+        waiting for these requests have been counted."""
         if not answers:
             return False
         with self._writer.writing(now_s) as connection:
@@ -73,13 +73,13 @@ class Answered:
                 _forget(seals, model, KEPT - slack)
                 forget_sums(connection, model, answers[-1].rollout)
             labelled = settle(seals, model)
-        # Only now that it is written.
+        # Only after the transaction.
         self._noted[model] = 0 if forget else noted
         return labelled
 
 
 def digest_of(request_id: str) -> bytes:
-    """The 16 bytes that stand for an id; what a client calls its requests is nobody's business."""
+    """The 16 bytes that stand for an id, so that ids of clients are not stored."""
     return hashlib.blake2b(request_id.encode(), digest_size=16).digest()
 
 
@@ -115,7 +115,7 @@ def _note(seals: RowSeals, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def _forget(seals: RowSeals, model: str, kept: int) -> None:
-    """Delete what is older than the newest `kept`."""
+    """Delete everything older than the newest `kept` requests."""
     mine = ANSWERED.c.model == model
     newest = select(ANSWERED.c.at_s).where(mine).order_by(ANSWERED.c.at_s.desc())
     oldest_s = seals.connection.execute(newest.offset(kept).limit(1)).scalar_one_or_none()

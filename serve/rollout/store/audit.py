@@ -1,4 +1,4 @@
-"""Audit: whether what the store holds of a model is what was written. Pure."""
+"""Check the stored trail and evidence of a model for changes. Pure."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from serve.rollout.trail.growth import shrunk
 from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import Entry, broken_seals
 
-# Rollout -> what the store has seen of it, as JSON, and its seal; None: it was written without one.
+# Rollout -> its evidence as JSON, and the seal; None: written without a key.
 Rows = Mapping[str, tuple[str, str | None]]
 
 
@@ -21,10 +21,10 @@ def audit(
     accepted: TrailEnd | None,
     key: SealKey | None,
 ) -> tuple[str, ...]:
-    """What was changed, cut off or put in since it was written: seals, the end, and the evidence so far.
+    """The faults of a trail: changed, missing or inserted entries, a cut-off end, or changed evidence.
 
-    Nothing is computed again: without the key nobody can seal what he has changed, and `replay` is there for
-    whoever has the key."""
+    Verdicts are not computed again: nobody can seal changes without the key, and `replay` exists for people
+    who have the key."""
     trusted = 0 if accepted is None else accepted.number
     faults = [
         *_behind(trail, accepted),
@@ -38,35 +38,36 @@ def audit(
 
 
 def evidence_text(rollout: str, content: str) -> str:
-    """What the seal of a row of evidence is over."""
+    """The text that the seal of a row of evidence covers."""
     return json.dumps(["evidence", rollout, content])
 
 
 def _behind(trail: tuple[Entry, ...], head: TrailEnd | None) -> list[str]:
-    """What the anchor says and the trail does not."""
+    """What the anchor has and the trail lacks."""
     if head is None or not head.number:
         return []
     found = next((entry for entry in trail if entry.number == head.number), None)
     if found is None:
         last = trail[-1].number if trail else 0
-        return [f"entry {head.number} was written, and the trail ends with entry {last}: its end is cut off"]
+        return [f"entry {head.number} was written, but the trail ends with entry {last}: its end was cut off"]
     if found.digest != head.digest:
-        return [f"entry {head.number} is not the one that the anchor knows: it was written anew"]
+        return [f"entry {head.number} differs from the anchor: it was rewritten"]
     return []
 
 
 def _without_key(trail: tuple[Entry, ...], last: TrailEnd | None, key: SealKey | None) -> list[str]:
-    """That anybody may have sealed it anew: a key that is made puts into the anchor what had none."""
+    """The fault that the trail may have been sealed anew without a key: a new key adds such trails to the
+    anchor."""
     if key is None or last is not None or not trail or ":" in trail[-1].digest:
         return []
     return [
-        f"it is sealed without a key, though there is the key {key.name}, and the anchor knows nothing of "
-        "it: anybody may have written it"
+        f"it is sealed without a key although the key {key.name} exists, and the anchor has no line for it: "
+        "anybody may have written it"
     ]
 
 
 def _evidence(trail: tuple[Entry, ...], rows: Rows, key: SealKey | None) -> list[str]:
-    """What is wrong with the evidence that rollouts have so far."""
+    """The faults in the evidence of rollouts."""
     faults = []
     judged: dict[str, Evidence] = {}
     keyed = set()
@@ -85,9 +86,9 @@ def _evidence(trail: tuple[Entry, ...], rows: Rows, key: SealKey | None) -> list
         content, seal = rows.get(rollout, (None, None))
         if content is None:
             if rollout in judged:
-                faults.append(f"the evidence of {rollout} is lost")
+                faults.append(f"the evidence of {rollout} is missing")
         elif key is None or seal is None or not key.fits(evidence_text(rollout, content), seal):
-            faults.append(f"the evidence of {rollout} is not what was written")
+            faults.append(f"the evidence of {rollout} was changed")
         elif less := shrunk(judged.get(rollout, Evidence()), Evidence.model_validate_json(content)):
             faults.append(f"the evidence of {rollout} is older than its last verdict: {less}")
     return faults

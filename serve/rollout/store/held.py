@@ -1,4 +1,4 @@
-"""Held: labels that came before their requests were known, because a gateway tells those a little later."""
+"""Labels whose requests are not known yet, because gateways report requests a little later."""
 
 from collections.abc import Sequence
 
@@ -8,28 +8,28 @@ from serve.rollout.store.label_sums import Told, count_labels
 from serve.rollout.store.row_seals import RowSeals
 from serve.rollout.store.schema import ANSWERED, HELD
 
-# A label waits so long for its request, and no more of them of one model at once.
+# How long a label waits for its request, and the most waiting labels per model.
 HELD_S = 30.0
 _MOST = 100_000
 
 
 def room_for(seals: RowSeals, model: str, now_s: float) -> int:
-    """How many more labels of `model` can wait; those that have waited too long are forgotten first."""
+    """How many more labels of `model` can wait; expired ones are deleted first."""
     _drop(seals, HELD.c.model == model, HELD.c.told_s < now_s - HELD_S)
     waiting = seals.connection.execute(select(func.count()).where(HELD.c.model == model)).scalar_one()
     return _MOST - int(waiting)
 
 
 def hold(seals: RowSeals, rows: Sequence[dict[str, object]]) -> None:
-    """Let these labels wait."""
+    """Store labels that wait."""
     if rows:
         seals.change(HELD, [], rows)
         seals.connection.execute(insert(HELD), rows)
 
 
 def settle(seals: RowSeals, model: str) -> bool:
-    """Count what has waited for requests that are known now; whether there was anything. It may wait until
-    the keeper hears of the request, which the store may learn much later."""
+    """Count waiting labels whose requests are known now. Returns whether there were any. The time limit
+    applies to when the keeper hears of the request, not to when the store does."""
     connection = seals.connection
     waiting = select(HELD.c.id).where(HELD.c.model == model)
     if connection.execute(waiting.limit(1)).first() is None:
@@ -59,9 +59,9 @@ def _drop(seals: RowSeals, *where: ColumnElement[bool]) -> None:
 def correct_by(
     answered: Row[tuple[object, ...]], correct: bool | None, label: int | str | None
 ) -> bool | None:
-    """Whether an answer was right: as it was said, or by the class that should have been on top. None: the
-    answer had no such class; or it was given in the shadow, and only the class would say whether the
-    candidate's was right."""
+    """Whether an answer was right, as the client says or by its label. None if the answer had no top class;
+    or if the request was in the shadow and has no label, because only a label shows whether the candidate's
+    answer was right."""
     if correct is not None:
         return correct if answered.step else None
     return None if answered.top is None else bool(answered.top == label)

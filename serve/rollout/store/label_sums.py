@@ -1,7 +1,7 @@
-"""LabelSums: how many answers of each second were labelled, and how many of them were wrong.
+"""The numbers of labelled and of wrong answers per second.
 
-By the second in which a request was answered, so that it is no matter how labels are posted. Those of the
-shadow are summed by the class that they say: there both variants have answered."""
+Labels count in the second in which their request was answered, so it does not matter when they are posted.
+Labels of the shadow are summed by class, because there both variants have answered."""
 
 import math
 from collections import defaultdict
@@ -16,7 +16,7 @@ from serve.rollout.evidence.matched import MOST_CLASSES, Matched
 from serve.rollout.store.row_seals import RowSeals, fields_of
 from serve.rollout.store.schema import ANSWERED, LABELS, MATCHED
 
-# A request as it is remembered, whether its answer was right, and the class that it should have been.
+# A stored request, whether its answer was right, and its label.
 Told = tuple[Row[tuple[object, ...]], bool, int | str | None]
 _TELL = (
     update(ANSWERED)
@@ -44,7 +44,7 @@ _COUNTS = ("baseline", "candidate", "baseline_wrong", "candidate_wrong")
 
 
 def count_labels(seals: RowSeals, told: Iterable[Told]) -> None:
-    """Remember that these requests are labelled now, and count each in its second."""
+    """Store that these requests are labelled, and count each one."""
     told = list(told)
     seconds = defaultdict[tuple[object, ...], list[int]](lambda: [0] * len(_COUNTS))
     matched = defaultdict[tuple[str, str, int], Matched](Matched)
@@ -68,7 +68,7 @@ def count_labels(seals: RowSeals, told: Iterable[Told]) -> None:
 
 
 def _tell(seals: RowSeals, told: Sequence[Told]) -> None:
-    """Write down that they are labelled."""
+    """Store that these requests are labelled."""
     if not told:
         return
     before = [fields_of(ANSWERED, row) for row, _, _ in told]
@@ -99,7 +99,7 @@ def _add(seals: RowSeals, table: Table, statement: TextClause, more: Sequence[di
 
 
 def read_labels(connection: Connection, rollout: str) -> tuple[Segment, ...]:
-    """All labels of a rollout so far, by the split under which their requests were chosen."""
+    """All labels of a rollout so far, by the split that chose their requests."""
     key = (LABELS.c.step, LABELS.c.split, LABELS.c.sticky)
     rows = connection.execute(
         select(LABELS).where(LABELS.c.rollout == rollout).order_by(*key, LABELS.c.second)
@@ -109,13 +109,13 @@ def read_labels(connection: Connection, rollout: str) -> tuple[Segment, ...]:
 
 
 def read_matched(connection: Connection, rollout: str) -> dict[int, Matched]:
-    """All labels of a rollout's shadow so far, by the class that they say."""
+    """All labels of a rollout's shadow so far, by class."""
     rows = connection.execute(select(MATCHED).where(MATCHED.c.rollout == rollout).order_by(MATCHED.c.label))
     return {row.label: Matched(**{name: getattr(row, name) for name in Matched.model_fields}) for row in rows}
 
 
 def forget_sums(connection: Connection, model: str, rollout: str) -> None:
-    """Forget those of all rollouts of `model` but this one."""
+    """Delete the sums of all rollouts of `model` except this one."""
     for table in (LABELS, MATCHED):
         connection.execute(delete(table).where(table.c.model == model, table.c.rollout != rollout))
 

@@ -1,4 +1,4 @@
-"""Labels: what people and programs say of answers that were given before."""
+"""Match labels with their requests."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -16,7 +16,7 @@ _Rows = Mapping[bytes, Row[tuple[object, ...]]]
 
 
 class Running(NamedTuple):
-    """The rollout whose labels count, and whether its policy asks for them."""
+    """The rollout in progress, and whether its policy uses labels."""
 
     rollout: str
     asks: bool
@@ -25,8 +25,8 @@ class Running(NamedTuple):
 def join_labels(
     seals: RowSeals, model: str, outcomes: Sequence[Outcome], running: Running | None, now_s: float
 ) -> Feedback:
-    """Join outcomes to the requests that they are of, each once; those of requests that are not known yet
-    wait. None: no rollout runs."""
+    """Match each label with its request, once; labels of unknown requests wait. `running` is None if no
+    rollout is in progress."""
     digests = [digest_of(outcome.request_id) for outcome in outcomes]
     known = _find(seals.connection, model, digests)
     room = room_for(seals, model, now_s) if running and running.asks else 0

@@ -1,7 +1,8 @@
-"""Lease: of all keepers that have the store open, the one that may write.
+"""The lease: the right to write, which one of the keepers with the open store has.
 
-Whether the one that has it still lives is not read off its clock, which may be an hour ahead: its row changes
-with every sign of life, and is free when it has not changed for LEASE_S on the asking keeper's own clock."""
+Whether its holder is alive is not decided by the holder's clock, which may be wrong. The row of the lease
+changes with every sign of life, and the lease is free when it has not changed for LEASE_S on the asking
+keeper's clock."""
 
 import secrets
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from serve.base.errors import LostLease
 from serve.base.record import Record
 from serve.rollout.store.schema import LEASE, name_of, transaction
 
-# A keeper that was silent for so long may be replaced. Every write is a sign of life.
+# A keeper that was silent for this long can be replaced. Every write is a sign of life.
 LEASE_S = 5.0
 
 
@@ -29,17 +30,17 @@ class Writer:
 
     def __init__(self, engine: Engine, keeper: str) -> None:
         self.engine = engine
-        # Two keepers of one name are still two.
+        # Two keepers with the same name must differ.
         self.keeper = f"{keeper}-{secrets.token_hex(4)}"
-        # Another keeper's lease as it was seen last, and since when it has not changed.
+        # The last seen lease of another keeper, and the time since when it has not changed.
         self._seen: tuple[Lease, float] | None = None
-        # Whether it has changed since it was seen first: then that keeper lives.
+        # Whether it has changed since it was first seen, so that its keeper is alive.
         self.rival = False
 
     def renew(self, now_s: float) -> bool:
-        """Take the lease, or keep it, for LEASE_S more. False: another keeper has it."""
+        """Take or keep the lease for LEASE_S. Returns False if another keeper has it."""
         with transaction(self.engine) as connection:
-            # On SQLite nobody writes meanwhile; on PostgreSQL who was faster has changed the row by then.
+            # On SQLite nobody else writes meanwhile; on PostgreSQL the faster keeper has changed the row.
             held = lease_of(connection)
             free = held.keeper == self.keeper or self._is_free(held, now_s)
             same = and_(LEASE.c.keeper == held.keeper, LEASE.c.until_s == held.until_s)
@@ -49,10 +50,10 @@ class Writer:
         return False
 
     def _is_free(self, held: Lease, now_s: float) -> bool:
-        """Whether a lease of another keeper's may be taken."""
+        """Whether the lease of another keeper may be taken."""
         if self._seen is None:
             self._seen = held, now_s
-            # Nothing is known of who had it: a lease that is over is taken at its word.
+            # The holder has not been observed yet, so an expired lease counts as free.
             return held.until_s <= now_s
         before, since_s = self._seen
         if held != before:
@@ -62,22 +63,22 @@ class Writer:
         return held.until_s == 0
 
     def release(self) -> None:
-        """Leave the lease to whoever wants it."""
+        """Release the lease."""
         with transaction(self.engine) as connection:
             connection.execute(update(LEASE).where(LEASE.c.keeper == self.keeper).values(until_s=0.0))
 
     @contextmanager
     def writing(self, now_s: float) -> Iterator[Connection]:
-        """A transaction of the keeper that acts; whoever else wants to write waits for its end.
+        """A transaction of the active keeper; other writers wait for its end.
 
         Raises LostLease."""
         with transaction(self.engine) as connection:
-            # The lease's row is the lock: written first, always.
+            # The row of the lease is the lock, so it is always written first.
             if not self._hold(connection, LEASE.c.keeper == self.keeper, now_s):
                 holder = lease_of(connection)
                 raise LostLease(
-                    f"keeper {self.keeper} may not write to {name_of(self.engine)}: "
-                    f"{holder.keeper or 'nobody'} has the lease; stop one of the two keepers"
+                    f"keeper {self.keeper} must not write to {name_of(self.engine)}: "
+                    f"{holder.keeper or 'no keeper'} has the lease; stop one of the two keepers"
                 )
             yield connection
 
@@ -87,5 +88,5 @@ class Writer:
 
 
 def lease_of(connection: Connection) -> Lease:
-    """Who acts."""
+    """The present lease."""
     return Lease(**connection.execute(select(LEASE)).one()._mapping)

@@ -1,7 +1,8 @@
-"""Migrations: what leads from each version of the store's schema to the next. A new store is made at once
-from the tables in schema.py, so a migration comes with a change there."""
+"""The statements that migrate the store's schema from each version to the next.
 
-# In words that both databases know. Only appended to.
+A new store is created at once from the tables in schema.py, so a migration comes with a change there."""
+
+# In SQL that both databases accept. Append only.
 MIGRATIONS: tuple[tuple[str, ...], ...] = (
     (
         "CREATE TABLE trail (model TEXT NOT NULL, number INTEGER NOT NULL, rollout TEXT, revision INTEGER, "
@@ -18,7 +19,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "PRIMARY KEY (model, id))",
         "CREATE INDEX answered_age ON answered (model, at_s)",
     ),
-    # The trail holds qualifications, which a program that came before could not read.
+    # The trail may contain qualifications, which older programs cannot read.
     (),
     ("ALTER TABLE evidence ADD COLUMN seal TEXT",),
     (

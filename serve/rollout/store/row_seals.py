@@ -1,9 +1,9 @@
-"""RowSeals: whether labels, and the requests that they are of, are the rows that were written.
+"""Seals for labels and labelled requests, which show whether their rows were changed.
 
-Each row has a number that nobody can make without the key: its HMAC. The sum of the numbers of all rows
-changes with each row that is changed, put in or deleted, and follows from these without a look at the others
-(a hash of a multiset by addition: Clarke et al., ASIACRYPT 2003). Sum and count are sealed, for the rollout
-of a model that was started last."""
+Each row has a number that cannot be computed without the key: its HMAC. The sum of the numbers of all rows
+changes with each row that is changed, added or deleted, and can be updated without reading other rows (an
+additive multiset hash: Clarke et al., ASIACRYPT 2003). Sum and count are sealed, for the last started rollout
+of a model."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +18,8 @@ _TABLES: Mapping[str, Table] = {table.name: table for table in (LABELS, MATCHED,
 _SAID = {
     "labels": "the labels",
     "matched": "the labels of the shadow",
-    "answered": "the requests that labels may come for",
-    "held": "the labels that wait for their requests",
+    "answered": "the requests that may be labelled",
+    "held": "the labels that are waiting for their requests",
 }
 _MODULUS = 2**256
 _KINDS: Mapping[type[Any], type[Any]] = {Boolean: bool, Double: float, LargeBinary: bytes}
@@ -33,7 +33,7 @@ Fields = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class RowSeals:
-    """The seals, inside of one transaction. Without a key there are none."""
+    """The seals within one transaction. Without a key there are none."""
 
     connection: Connection
     key: SealKey | None
@@ -47,8 +47,8 @@ class RowSeals:
             self.connection.execute(insert(ROW_SEALS).values(**fields, seal=self._seal(fields)))
 
     def change(self, table: Table, old: Iterable[Fields], new: Iterable[Fields]) -> None:
-        """These rows of one model are no more, and these are there instead. What was sealed by somebody else
-        stays broken, until a person looks."""
+        """Replace rows of one model in the sums. Sums with a wrong seal stay broken until a person has
+        checked them."""
         gone, come = list(old), list(new)
         if self.key is None or not (gone or come):
             return
@@ -66,12 +66,12 @@ class RowSeals:
         self.connection.execute(update(ROW_SEALS).where(*where).values(fields | {"seal": self._seal(fields)}))
 
     def faults(self, model: str, rollout: str) -> Iterator[str]:
-        """What of the rows of this rollout is not what was written."""
+        """The tables whose rows of this rollout were changed."""
         for table in _TABLES.values():
             mine = table.c.model == model
             if "rollout" in table.c:
                 mine &= table.c.rollout == rollout
-            # Not all at once in memory: of requests there may be a million.
+            # In batches, because there may be a million requests.
             rows = self.connection.execute(select(table).where(mine).execution_options(yield_per=10_000))
             number = total = 0
             for row in rows if self.key is not None else ():
@@ -84,7 +84,7 @@ class RowSeals:
                 or not self.key.fits(_text(sealed), sealed["seal"])
                 or found != {name: sealed[name] for name in found}
             ):
-                yield f"{_SAID[table.name]} of {rollout} are not what was written"
+                yield f"{_SAID[table.name]} of {rollout} were changed"
 
     def _find(self, model: str, table: Table) -> dict[str, Any] | None:
         where = (ROW_SEALS.c.model == model, ROW_SEALS.c.name == table.name)
@@ -96,7 +96,7 @@ class RowSeals:
         return self.key.seal(_text(fields))
 
     def _number(self, table: Table, row: tuple[Any, ...]) -> int:
-        """That of a row with the values that the database has."""
+        """The number of a row with the values of the database."""
         assert self.key is not None
         return int.from_bytes(self.key.digest(repr((table.name, row))))
 
@@ -107,7 +107,7 @@ def fields_of(table: Table, row: Row[Any]) -> dict[str, Any]:
 
 
 def _stored(table: Table, row: Fields) -> tuple[Any, ...]:
-    """The row as it will be read: 5 is 5.0 there."""
+    """The row with the types that the database returns, such as 5.0 for 5."""
     values = ((row[name], kind) for name, kind in _COLUMNS[table.name])
     return tuple(value if kind is None or value is None else kind(value) for value, kind in values)
 

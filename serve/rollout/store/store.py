@@ -1,10 +1,10 @@
-"""Store: what one keeper writes down, so that a kill at any moment loses nothing that was decided.
+"""The store that one keeper writes, so that a crash at any moment loses no decision.
 
-A step is one row of the trail: the verdict, the rollout and the routes after it cannot come apart, and
-nothing else says what is in force. Several keepers may read; the one with the lease writes.
+A step is one row of the trail, with the verdict, the rollout and the routes after it; nothing else defines
+the state. Several keepers may read; the one with the lease writes.
 
-Entries and evidence are sealed with a key that lies outside, beside an anchor that says how far each trail
-has come. Whoever reads a trail to go on from it uses `recall`, which looks at both."""
+Entries and evidence are sealed with a key outside of the store. The anchor beside the key has the last entry
+of each trail. To continue a trail, read it with `recall`, which checks both."""
 
 import logging
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from serve.rollout.store.label_totals import Running, join_labels
 from serve.rollout.store.lease import Lease, Writer, lease_of
 from serve.rollout.store.row_seals import RowSeals
 from serve.rollout.store.schema import EVIDENCE, TRAIL, open_engine, transaction
-from serve.rollout.store.store_reader import Present as Present  # noqa: PLC0414  who has a store finds it here
+from serve.rollout.store.store_reader import Present as Present  # noqa: PLC0414 - part of this interface
 from serve.rollout.store.store_reader import StoreReader, last_of
 from serve.rollout.trail.anchor import Anchor, TrailEnd, unanchored
 from serve.rollout.trail.seal_key import SealKey, key_path, open_key
@@ -33,12 +33,12 @@ _log = logging.getLogger("counterweight.trail")
 
 
 class Store(StoreReader):
-    """One open store. Its methods wait for the database and may be called from any thread; all raise
-    StoreFailed, and those that write raise LostLease until `renew` has said True."""
+    """One open store. Its methods wait for the database and can be called from any thread; all raise
+    StoreFailed, and those that write raise LostLease until `renew` has returned True."""
 
     def __init__(self, url: str, keeper: str, seal_key: Path | None = None) -> None:
-        """Open, and if need be make or migrate, the store at `url`. `seal_key`: the file of its key, which is
-        made if need be; without, it lies beside a SQLite file, and PostgreSQL has none.
+        """Open, create or migrate the store at `url`. `seal_key` is the file of its key, which is created if
+        it is missing; by default it is beside a SQLite file, and PostgreSQL has no key.
 
         Raises InvalidRecord and StoreFailed."""
         super().__init__(open_engine(url))
@@ -54,31 +54,31 @@ class Store(StoreReader):
         except BaseException:
             self._engine.dispose()
             raise
-        # Which variant was chosen for a request, and what is known of its answer.
+        # Answered requests and their labels.
         self.answered = Answered(self._writer, self.key)
 
     def close(self) -> None:
-        """Let go of the lease and of the database."""
+        """Release the lease and close the database."""
         self._writer.release()
         self._engine.dispose()
 
     def renew(self, now_s: float) -> bool:
-        """Take the lease, or keep it, for LEASE_S more. False: another keeper has it."""
+        """Take or keep the lease for LEASE_S. Returns False if another keeper has it."""
         return self._writer.renew(now_s)
 
     @property
     def rival(self) -> bool:
-        """Whether another keeper has the lease, and was alive when `renew` was last refused."""
+        """Whether another keeper has the lease, and was alive at the last refused `renew`."""
         return self._writer.rival
 
     def lease(self) -> Lease:
-        """Who acts."""
+        """The present lease."""
         with transaction(self._engine) as connection:
             return lease_of(connection)
 
     def recall(self, model: str) -> tuple[Present | None, tuple[Entry, ...], tuple[str, ...]]:
-        """What is in force for `model` (None: it cannot be read), its trail, and what is wrong with it."""
-        # Before the trail, which may only be longer then.
+        """The state of `model` (None if it cannot be read), its trail, and the faults of the trail."""
+        # Read before the trail, which can only be longer then.
         last = None if self.anchor is None else self.anchor.last(model)
         accepted = None if self.anchor is None else self.anchor.accepted(model)
         present: Present | None = None
@@ -97,14 +97,14 @@ class Store(StoreReader):
         return present, trail, faults
 
     def _anchor_older(self) -> None:
-        """A key was made for a store that has entries: what an older program wrote without one is taken as it
-        is, once."""
+        """Add the entries of an older program to the anchor, once, when a key is created for a store that has
+        entries."""
         assert self.anchor is not None
         for model in self.models():
             last = self.trail(model)[-1]
             _log.warning(
-                "%s: a new key was made, and there are %d entries that it has not sealed: whether they are "
-                "what was written cannot be told",
+                "%s: a new key was created, and %d entries are not sealed with it: changes to them cannot be "
+                "detected",
                 model,
                 last.number,
             )
@@ -112,19 +112,19 @@ class Store(StoreReader):
                 self.anchor.add(TrailEnd(model=model, number=last.number, digest=last.digest))
 
     def keep(self, rollout: str, evidence: Evidence, now_s: float) -> None:
-        """Replace what `rollout` has seen so far. Raises LostLease."""
+        """Replace the evidence of `rollout`. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
             _replace(connection, rollout, evidence, self.key)
 
     def learn(
         self, model: str, outcomes: Sequence[Outcome], running: Running | None, now_s: float
     ) -> Feedback:
-        """Join outcomes to the requests of the rollout `running`; None: none runs. Raises LostLease."""
+        """Match labels with requests of the rollout `running`; None: no rollout. Raises LostLease."""
         with self._writer.writing(now_s) as connection:
             return join_labels(RowSeals(connection, self.key), model, outcomes, running, now_s)
 
     def matched(self, rollout: str) -> dict[int, Matched]:
-        """All labels of the shadow of `rollout` so far, by the class that they say."""
+        """All labels of the shadow of `rollout` so far, by class."""
         with transaction(self._engine) as connection:
             return read_matched(connection, rollout)
 
@@ -136,16 +136,16 @@ class Store(StoreReader):
     def append(
         self, change: Change, after: int, now_s: float | None = None, evidence: Evidence | None = None
     ) -> Entry:
-        """Write one step, decided on what `read` gave with the number `after`; its entry. `now_s`: it was
-        decided earlier. `evidence`: there is more by now than the verdict was computed from.
+        """Write one step that was decided after the entry `after`. Returns the new entry. `now_s` is set if
+        the decision is older, `evidence` if there is more than at the verdict.
 
-        Raises StaleRevision when something was written since, and LostLease."""
+        Raises StaleRevision if another entry was written since, and LostLease."""
         with self._writer.writing(change.at_s if now_s is None else now_s) as connection:
             last = last_of(connection, TRAIL.c.model == change.model)
             number = last.number if last else 0
             if after != number:
                 raise StaleRevision(
-                    f"{change.model}: entry {after} came, {number} is the current one; "
+                    f"{change.model}: the change is based on entry {after}, but the last entry is {number}; "
                     "read it and decide again",
                     number,
                 )
@@ -167,14 +167,14 @@ class Store(StoreReader):
 
 
 def _refuse_old_routes(connection: Connection, change: Change) -> None:
-    """Revisions rise, or a gateway could take old routes for new ones. Raises StaleRevision."""
+    """Revisions must rise, so that gateways never use old routes. Raises StaleRevision."""
     if change.routes is None:
         return
     routed = last_of(connection, TRAIL.c.model == change.model, TRAIL.c.revision.is_not(None))
     current = routed.revision if routed else None
     if current is not None and change.routes.revision <= current:
         raise StaleRevision(
-            f"{change.model}: routes with revision {change.routes.revision} came, {current} is in force; "
+            f"{change.model}: the routes have revision {change.routes.revision}, but {current} is in force; "
             "read them and decide again",
             current,
         )
@@ -188,7 +188,7 @@ def _replace(connection: Connection, rollout: str, evidence: Evidence, key: Seal
 
 
 def _seal_older(connection: Connection, rollout: str, key: SealKey) -> None:
-    """Evidence of a program that knew no key, before the first entry that has one speaks for it."""
+    """Seal the evidence of an older program without a key, before the first entry with a key."""
     mine = (EVIDENCE.c.rollout == rollout, EVIDENCE.c.seal.is_(None))
     content = connection.execute(select(EVIDENCE.c.content).where(*mine)).scalar_one_or_none()
     if content is not None:

@@ -1,4 +1,4 @@
-"""Reader: what a store holds, for whoever does not write."""
+"""Read-only access to a store."""
 
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Engine, Row, select
@@ -17,33 +17,33 @@ from serve.rollout.trail.trail import Entry
 
 
 class Present(Record):
-    """What is in force for one model."""
+    """The state of one model."""
 
-    # The trail's last entry; 0: nothing was ever written.
+    # The number of the trail's last entry; 0: the trail is empty.
     number: int
-    # None: there never were any.
+    # None: there are no routes yet.
     routes: Routes | None
-    # The last one, over or not, and what it has seen so far.
+    # The last rollout, over or not, and its evidence.
     rollout: Rollout | None
     evidence: Evidence
 
 
 class StoreReader:
-    """An open database. Its methods wait for it and may be called from any thread; all raise StoreFailed."""
+    """An open database. Its methods wait for it and can be called from any thread; all raise StoreFailed."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def models(self) -> tuple[str, ...]:
-        """Every model that was ever written of, by name."""
+        """Every model with a trail, by name."""
         with transaction(self._engine) as connection:
             names = select(TRAIL.c.model).distinct().order_by(TRAIL.c.model)
             return tuple(connection.execute(names).scalars())
 
     def read(self, model: str) -> Present:
-        """What is in force for `model`. Raises InvalidRecord."""
+        """The state of `model`. Raises InvalidRecord."""
         with transaction(self._engine) as connection:
-            # First, so that whatever is written meanwhile makes it stale.
+            # Read first, so that a write in between makes it stale.
             last = last_of(connection, TRAIL.c.model == model)
             routed = last_of(connection, TRAIL.c.model == model, TRAIL.c.revision.is_not(None))
             rolled = last_of(connection, TRAIL.c.model == model, TRAIL.c.rollout.is_not(None))
@@ -57,14 +57,13 @@ class StoreReader:
         )
 
     def trail(self, model: str, after: int = 0, most: int | None = None) -> tuple[Entry, ...]:
-        """Everything that was done to `model` after the entry of that number, oldest first; `most`: and no
-        more entries than that."""
+        """The entries of `model` after the number `after`, oldest first; at most `most` entries."""
         rows = select(TRAIL).where(TRAIL.c.model == model, TRAIL.c.number > after).order_by(TRAIL.c.number)
         with transaction(self._engine) as connection:
             return tuple(_entry(row) for row in connection.execute(rows.limit(most)))
 
     def rows(self, model: str) -> Rows:
-        """The evidence of all rollouts of `model` as it lies there, and its seals."""
+        """The stored evidence of all rollouts of `model`, with its seals."""
         mine = select(TRAIL.c.rollout).where(TRAIL.c.model == model).distinct()
         with transaction(self._engine) as connection:
             columns = [EVIDENCE.c.rollout, EVIDENCE.c.content]
@@ -75,8 +74,8 @@ class StoreReader:
     def label_faults(
         self, model: str, trail: tuple[Entry, ...], accepted: TrailEnd | None, key: SealKey | None
     ) -> tuple[str, ...]:
-        """What of the labels of the last rollout is not what was written; nothing, where its start says that
-        they were not sealed, or a person has taken it as it is since."""
+        """The faults in the labels of the last rollout; none if its start says that they are not sealed, or
+        if a person has accepted them."""
         rollout = next((entry.rollout for entry in reversed(trail) if entry.rollout is not None), None)
         start = next((entry for entry in trail if entry.rollout == rollout is not None), None)
         if start is None or start.number <= (accepted.number if accepted else 0):
@@ -87,16 +86,16 @@ class StoreReader:
             return tuple(RowSeals(connection, key).faults(model, rollout))
 
     def model_of(self, rollout: str) -> str:
-        """The model that `rollout` is of. Raises UnknownRollout."""
+        """The model of `rollout`. Raises UnknownRollout."""
         with transaction(self._engine) as connection:
             entry = last_of(connection, TRAIL.c.rollout == rollout)
         if entry is None:
-            raise UnknownRollout(f"no rollout {rollout!r} in the store; `history` lists those of a model")
+            raise UnknownRollout(f"the store has no rollout {rollout!r}; `history` lists those of a model")
         return entry.model
 
 
 def last_of(connection: Connection, *where: ColumnElement[bool]) -> Entry | None:
-    """The newest entry of those."""
+    """The newest of these entries."""
     rows = select(TRAIL).where(*where).order_by(TRAIL.c.number.desc()).limit(1)
     row = connection.execute(rows).one_or_none()
     return None if row is None else _entry(row)

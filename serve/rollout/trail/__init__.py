@@ -1,1 +1,1 @@
-"""The trail of a model: every change to its traffic, sealed."""
+"""The trail of a model: every change to its traffic, in sealed entries."""

@@ -1,4 +1,4 @@
-"""Anchor: how far each trail has come, kept outside of the store, so that an end cut off is noticed."""
+"""The last entry of each trail, kept outside of the store, so that a cut-off end is detected."""
 
 import logging
 from pathlib import Path
@@ -13,25 +13,25 @@ _log = logging.getLogger("counterweight.trail")
 
 
 class TrailEnd(Record):
-    """The last entry of a trail, when this was written."""
+    """The last entry of a trail at one time."""
 
     model: str
-    # 0: there was none.
+    # 0: the trail was empty.
     number: Annotated[int, Field(ge=0)]
     digest: str
-    # True: a person has looked, and takes the trail as it is up to here.
+    # True: a person has checked the trail and accepts it up to here.
     accepted: bool = False
 
 
 class Anchor:
-    """A file to which a line is added for every entry. Where one is missing, as after a full disk, less is
-    noticed, and nothing is refused that should not be."""
+    """A file that gets a line for every entry. If lines are missing, as after a full disk, less is detected,
+    but no valid trail is rejected."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def heads(self) -> tuple[TrailEnd, ...]:
-        """Everything in it, oldest first; half a line, as a full disk leaves it, is logged. Raises
+        """All lines, oldest first. An incomplete line, as after a full disk, is logged and skipped. Raises
         StoreFailed."""
         try:
             lines = self.path.read_text().splitlines() if self.path.exists() else []
@@ -42,30 +42,30 @@ class Anchor:
             try:
                 found.append(TrailEnd.model_validate_json(line))
             except ValueError:
-                _log.warning("the anchor %s has a line that is none: %.80s", self.path, line)
+                _log.warning("the anchor %s has an invalid line: %.80s", self.path, line)
         return tuple(found)
 
     def last(self, model: str) -> TrailEnd | None:
-        """How far a model's trail has come."""
+        """The last entry of a model's trail."""
         return next((head for head in reversed(self.heads()) if head.model == model), None)
 
     def accepted(self, model: str) -> TrailEnd | None:
-        """Up to where a person takes a model's trail as it is."""
+        """The entry up to which a person has accepted a model's trail."""
         mine = (head for head in reversed(self.heads()) if head.model == model and head.accepted)
         return next(mine, None)
 
     def add(self, head: TrailEnd) -> None:
-        """Add a line; what fails is logged."""
+        """Add a line. A failure is logged."""
         _log.info("%s: entry %d is sealed with %s", head.model, head.number, head.digest)
         try:
             with self.path.open("a") as file:
-                # On a line of its own, whatever became of the one before.
+                # Begin a new line, even if the previous one is incomplete.
                 file.write(f"\n{head.model_dump_json()}\n")
         except OSError as error:
             _log.warning("the anchor %s cannot be written: %s", self.path, error)
 
 
 def unanchored(anchor: Anchor | None, model: str, entries: int) -> str:
-    """What is not known of a trail that the anchor does not know, as a sentence."""
-    where = "there is no anchor" if anchor is None else f"the anchor {anchor.path} knows nothing of it"
-    return f"{model} has {entries} entries, and {where}: whether its end was cut off cannot be told"
+    """The warning for a trail without an anchor, as a sentence."""
+    where = "there is no anchor" if anchor is None else f"the anchor {anchor.path} has no line for it"
+    return f"{model} has {entries} entries, but {where}: a cut-off end would not be detected"

@@ -1,4 +1,4 @@
-"""Growth: what can only become more from one verdict of a rollout to the next. Pure."""
+"""Check that evidence only grows from one verdict of a rollout to the next. Pure."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,9 @@ from serve.rollout.evidence.matched import Matched
 
 
 def shrunk(before: Evidence, after: Evidence) -> str | None:
-    """What became less, or went back in time; None: nothing did."""
+    """Describe what became less or moved in time; None if nothing did."""
     if before.carried != after.carried:
-        return "what earlier rollouts had seen is not the same any more"
+        return "the evidence of earlier rollouts has changed"
     segments = {segment.key: segment for segment in after.segments}
     pairs = [("copies", before.shadow.pairs, after.shadow.pairs)]
     pairs.append(("copies that differ", before.shadow.disagreements, after.shadow.disagreements))
@@ -27,12 +27,12 @@ def shrunk(before: Evidence, after: Evidence) -> str | None:
         place = f" at {100 * then.split:.4g} %"
         now = segments.get(then.key)
         if now is None:
-            return f"what was seen{place} is gone"
+            return f"the evidence{place} is gone"
         if now.started_s > then.started_s or now.ended_s < then.ended_s:
-            return f"what was seen{place} has moved in time"
+            return f"the evidence{place} has moved in time"
         pairs += [(name + place, less, more) for name, less, more in _counts(then, now)]
     lost = ((name, less, more) for name, less, more in pairs if more < less)
-    return next((f"{less:,} {name}, and then {more:,}" for name, less, more in lost), None)
+    return next((f"{less:,} {name}, then {more:,}" for name, less, more in lost), None)
 
 
 def _counts(then: Segment, now: Segment) -> Iterator[tuple[str, int, int]]:

@@ -1,4 +1,4 @@
-"""SealKey: what entries of the trail are sealed with, kept outside of the store that they lie in."""
+"""The key that seals the entries of a trail, which is kept outside of the store."""
 
 import hashlib
 import hmac
@@ -14,14 +14,14 @@ _BYTES = 32
 
 
 class SealKey:
-    """A secret of 32 bytes. Whoever can write to the store and has no key can break seals and make none."""
+    """A secret of 32 bytes. A person who can write to the store but has no key cannot make valid seals."""
 
     def __init__(self, secret: bytes) -> None:
-        """Raises ValueError when it is too short or too long."""
+        """Raises ValueError if the length is wrong."""
         if len(secret) != _BYTES:
-            raise ValueError(f"it holds {len(secret)} bytes, a key has {_BYTES}")
+            raise ValueError(f"it has {len(secret)} bytes, but a key has {_BYTES}")
         self._secret = secret
-        # Names the key without telling it, so that another key is not taken for a forgery.
+        # Identifies the key without revealing it, so that another key is not mistaken for a forgery.
         self.name = hashlib.sha256(secret).hexdigest()[:12]
 
     def digest(self, text: str) -> bytes:
@@ -33,12 +33,13 @@ class SealKey:
         return f"{self.name}:{self.digest(text).hex()}"
 
     def fits(self, text: str, seal: str) -> bool:
-        """Whether the seal is this key's for the text."""
+        """Whether the seal was made with this key for the text."""
         return hmac.compare_digest(self.seal(text), seal)
 
 
 def open_key(path: Path, *, make: bool) -> SealKey | None:
-    """The key in a file, as hexadecimal; None: there is none. `make`: then a new one, for its owner alone.
+    """Read the key in a file, as hexadecimal; None if there is no file. With `make`, a missing key is
+    created, readable only by its owner.
 
     Raises StoreFailed."""
     try:
@@ -52,15 +53,15 @@ def open_key(path: Path, *, make: bool) -> SealKey | None:
 
 
 def key_path(url: str) -> Path | None:
-    """Where the key of a store lies unless somebody says otherwise: beside a SQLite file, with the ending
-    `.key`. None: it is no file."""
+    """The default path of a store's key: beside a SQLite file, with the ending `.key`; None if the store is
+    not a file."""
     parsed = make_url(url)
     kept = parsed.drivername == "sqlite" and parsed.database
     return Path(str(parsed.database)).with_suffix(".key") if kept else None
 
 
 def _make(path: Path) -> None:
-    """Of two who make one at once the first is heard, and nobody reads half a key."""
+    """Create a key file, so that nobody reads half a key, and of two simultaneous ones the first is kept."""
     temporary = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(secrets.token_bytes(_BYTES).hex() + "\n")

@@ -1,7 +1,8 @@
-"""Trail: everything that happened to one model's traffic, in order, each entry sealed with the one before.
+"""The trail of a model: every change of its traffic, in order, each entry sealed together with the previous
+one.
 
-A seal is `NAME:MAC`, made with a key (seal_key.py), or, in what was written without one, the plain SHA-256.
-Once there was a key there is no entry without."""
+A seal is `NAME:MAC`, made with a key (seal_key.py); entries that were written without a key have a plain
+SHA-256. After the first entry with a key, all entries must have one."""
 
 import hashlib
 import json
@@ -20,99 +21,99 @@ from serve.rollout.state.rollout import Rollout
 from serve.rollout.trail.qualification import Qualification
 from serve.rollout.trail.seal_key import SealKey
 
-# Counts up when the statistics change, so that verdicts that were computed otherwise are told apart.
+# Incremented when the statistics or their texts change, to recognize verdicts of older methods.
 METHOD = 5
 
 
 class Action(StrEnum):
-    """What was done."""
+    """The kind of a change."""
 
     START = "start"
-    # The judge's, with what followed from it.
+    # By the judge, with the step that follows from it.
     VERDICT = "verdict"
-    # The latency limit was fixed, now that the baseline's quantile is known.
+    # The latency limit was set, because the baseline's quantile is known now.
     LIMIT = "limit"
     PAUSE = "pause"
     RESUME = "resume"
     PROMOTE = "promote"
     ABORT = "abort"
-    # After the end: the candidate is the baseline.
+    # After the end: the candidate became the baseline.
     ACCEPT = "accept"
-    # Routes alone, without a rollout.
+    # A change of routes without a rollout.
     ROUTES = "routes"
-    # Nothing was changed: something was found out before a rollout.
+    # The result of a qualification; nothing was changed.
     QUALIFY = "qualify"
 
 
 class Judged(Record):
-    """A verdict and what it was computed from."""
+    """A verdict and its evidence."""
 
     evidence: Evidence
     verdict: Verdict
-    # METHOD, when it was computed.
+    # The value of METHOD at that time.
     method: int = 1
 
 
 class Change(Record):
-    """One step: what was done, by whom, when, and all that is in force afterwards."""
+    """One step: what was done, by whom, when, and the state afterwards."""
 
     model: str
     action: Action
     # A person, or "judge".
     by: str
-    # Seconds since 1970; for a verdict the moment that it was asked for.
+    # Seconds since 1970; for a verdict, the time of the look.
     at_s: float
-    # None: as they were.
+    # None: unchanged.
     rollout: Rollout | None = None
     routes: Routes | None = None
-    # Of a start only: what earlier rollouts of the same two versions have seen; None: nothing that counts.
+    # For a start only: the evidence of earlier rollouts of the same two versions; None: there is none.
     carried: Carried | None = None
-    # Of a start only: whether the rollout's labels, and the requests that they are of, are sealed as well.
+    # For a start only: whether the labels of the rollout and their requests are sealed as well.
     rows_sealed: bool = False
-    # Of a verdict only.
+    # For a verdict only.
     judged: Judged | None = None
-    # Of a qualification only.
+    # For a qualification only.
     qualification: Qualification | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
         if (self.judged is None) == (self.action is Action.VERDICT):
-            raise ValueError(f"action {self.action}: a verdict comes with `judged`, and nothing else does")
+            raise ValueError(f"action {self.action}: a verdict must have `judged`, and no other action may")
         if self.carried is not None and self.action is not Action.START:
-            raise ValueError(f"action {self.action}: only a start comes with what was seen before")
+            raise ValueError(f"action {self.action}: only a start may have carried evidence")
         if (self.qualification is None) == (self.action is Action.QUALIFY):
             raise ValueError(
-                f"action {self.action}: `qualify` comes with its qualification, nothing else does"
+                f"action {self.action}: `qualify` must have a qualification, and no other action may"
             )
         alone = self.action in (Action.ROUTES, Action.QUALIFY)
         if (self.rollout is None) != alone:
-            raise ValueError(f"action {self.action}: all but routes and qualify come with their rollout")
+            raise ValueError(f"action {self.action}: all actions but routes and qualify must have a rollout")
         if self.action is Action.QUALIFY and self.routes is not None:
-            raise ValueError("action qualify: it changes no routes")
+            raise ValueError("action qualify: it must not change routes")
         if self.action is Action.ROUTES and self.routes is None:
-            raise ValueError("action routes: give the routes")
+            raise ValueError("action routes: the routes are missing")
         models = {self.rollout and self.rollout.plan.model, self.routes and self.routes.model} - {None}
         if models - {self.model}:
-            raise ValueError(f"a change of model {self.model!r} with parts of {sorted(map(str, models))}")
+            raise ValueError(f"a change of model {self.model!r} has parts of {sorted(map(str, models))}")
         return self
 
 
 class Entry(Record):
-    """A change as it is stored."""
+    """A change in its stored form."""
 
     model: str
-    # Counts up from 1 for each model, without gaps.
+    # Increases from 1 for each model, without gaps.
     number: Annotated[int, Field(ge=1)]
-    # The rollout's name and the routes' revision, to find them by.
+    # The name of the rollout and the revision of the routes, for look-ups.
     rollout: str | None
     revision: int | None
-    # The change as JSON, to the byte.
+    # The exact JSON of the change.
     content: str
     digest: str
 
     @property
     def change(self) -> Change:
-        """The change itself. Raises InvalidRecord."""
+        """The decoded change. Raises InvalidRecord."""
         try:
             return Change.model_validate_json(self.content)
         except ValidationError as error:
@@ -120,7 +121,7 @@ class Entry(Record):
 
 
 def seal(change: Change, number: int, previous: str, key: SealKey | None = None) -> Entry:
-    """`change` as the entry that follows the one with the digest `previous`; the first follows ""."""
+    """Seal `change` as the entry after the one with the digest `previous`; "" for the first entry."""
     entry = Entry(
         model=change.model,
         number=number,
@@ -134,27 +135,28 @@ def seal(change: Change, number: int, previous: str, key: SealKey | None = None)
 
 
 def digest_of(entry: Entry, previous: str) -> str:
-    """The SHA-256 over `previous` and everything in `entry` but its own digest."""
+    """The SHA-256 over `previous` and everything in `entry` except its own digest."""
     return hashlib.sha256(_text(entry, previous).encode()).hexdigest()
 
 
 def broken_seals(trail: tuple[Entry, ...], key: SealKey | None = None, trusted: int = 0) -> tuple[str, ...]:
-    """What was changed, lost or put in between since it was written; entries up to number `trusted` are taken
-    as they are. An end cut off leaves no sign here: the anchor knows it.
+    """The faults of a trail: entries that were changed, lost or inserted. Entries up to number `trusted` are
+    not checked. A cut-off end is not detected here, but by the anchor.
 
-    Without a key found is damage, and a careless hand: whoever can write the store can seal it anew."""
+    Without a key, only accidental damage is detected, because a person who can write the store can seal it
+    anew."""
     faults = []
     if trail and not trusted and (trail[0].number != 1 or not _holds(trail[0], "", key)):
-        faults.append(_unlike(trail[0], key) or f"entry {trail[0].number} is not what was written first")
+        faults.append(_unlike(trail[0], key) or f"entry {trail[0].number} is not the original first entry")
     for before, entry in pairwise(trail):
         if entry.number <= trusted:
             continue
         if entry.number != before.number + 1:
-            faults.append(f"entry {entry.number} follows {before.number}; what was between is lost")
+            faults.append(f"entry {entry.number} follows {before.number}; the entries between are missing")
         elif ":" in before.digest and ":" not in entry.digest:
-            faults.append(f"entry {entry.number} is sealed without a key, and the one before it with one")
+            faults.append(f"entry {entry.number} is sealed without a key, but the entry before it with one")
         elif not _holds(entry, before.digest, key):
-            fault = f"entry {entry.number} is not what was written, or the one before it is not"
+            fault = f"entry {entry.number} was changed, or the entry before it was"
             faults.append(_unlike(entry, key) or fault)
     return tuple(faults)
 
@@ -166,15 +168,15 @@ def _holds(entry: Entry, previous: str, key: SealKey | None) -> bool:
 
 
 def _unlike(entry: Entry, key: SealKey | None) -> str | None:
-    """That it was sealed with another key, where that is so."""
+    """The fault that an entry was sealed with another key, if it was."""
     name, colon, _ = entry.digest.partition(":")
     if not colon or (key is not None and key.name == name):
         return None
-    here = "there is none here" if key is None else f"the one here is {key.name}"
-    return f"entry {entry.number} is sealed with the key {name}, and {here}; name its file with --seal-key"
+    here = "no key is here" if key is None else f"the key here is {key.name}"
+    return f"entry {entry.number} is sealed with the key {name}, but {here}; name its file with --seal-key"
 
 
 def _text(entry: Entry, previous: str) -> str:
-    """What a seal is over."""
+    """The text that a seal covers."""
     parts = [previous, entry.model, entry.number, entry.rollout, entry.revision, entry.content]
     return json.dumps(parts)

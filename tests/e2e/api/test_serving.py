@@ -45,7 +45,7 @@ def test_the_split_is_what_was_asked_for(server: Server) -> None:
 
 
 def test_a_key_sticks_to_its_variant(server: Server) -> None:
-    """The header decides."""
+    """Requests with the same key in the header get the same variant."""
     for key in ("ann", "bob", "cy"):
         assert len({server.post(INFER, ONE, **{KEY: key}).json["model_version"] for _ in range(10)}) == 1
 

@@ -95,7 +95,7 @@ def test_sends_text(client: Stock, binary: bool) -> None:
 
 @pytest.mark.parametrize("packing", ["gzip", "deflate"])
 def test_compresses(client: Stock, packing: str) -> None:
-    """Bodies packed both ways."""
+    """Requests and answers can be compressed."""
     rows = np.repeat(ROWS, 500, axis=0)
     options = (
         {"request_compression_algorithm": packing, "response_compression_algorithm": packing}

@@ -74,7 +74,7 @@ def test_the_table_says_that_it_is_unproven(
         ("The One", "theirs.onnx", "--variant: variant: String should match"),
         ("theirs", "their.onnx", "their.onnx does not exist; give --from an ONNX file"),
         ("theirs", "broken.onnx", "broken.onnx is not an ONNX file"),
-        ("theirs", "empty", "empty is no bundle: it has no bundle.json"),
+        ("theirs", "empty", "empty is not a bundle: it has no bundle.json"),
         ("theirs", "lookup/base", "the input 'x' is INT64, that of linear/base is FP32"),
     ],
 )

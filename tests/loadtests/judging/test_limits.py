@@ -58,11 +58,11 @@ def test_an_unknown_name_is_told_with_the_right_one(path: Path, line: str, fix: 
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("p99_ms: fast", "p99_ms: .*came: 'fast'"),
-        ("p99_ms: 0", "p99_ms: .*greater than 0 .*came: 0"),
-        ("errors: 1", "errors: .*less than 1 .*came: 1"),
+        ("p99_ms: fast", "p99_ms: .*got: 'fast'"),
+        ("p99_ms: 0", "p99_ms: .*greater than 0 .*got: 0"),
+        ("errors: 1", "errors: .*less than 1 .*got: 1"),
         ("p99_ms: .inf", "p99_ms: .*finite"),
-        ("currency: dollars", "currency: .*came: 'dollars'"),
+        ("currency: dollars", "currency: .*got: 'dollars'"),
     ],
 )
 def test_an_impossible_value_is_told(path: Path, line: str, told: str) -> None:

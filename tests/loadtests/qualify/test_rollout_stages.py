@@ -147,7 +147,7 @@ def test_a_second_rollout_is_refused(client: Client, said: list[str]) -> None:
     """With the server's own words, and nothing of the first is touched."""
     with trial(client, "linear", "light", LIMITS, said.append) as first:
         with (
-            pytest.raises(LoadTestError, match=r"answered 409: .* moves the traffic of 'linear'; abort it"),
+            pytest.raises(LoadTestError, match=r"answered 409: .* the traffic of 'linear'; abort it"),
             trial(client, "linear", "light", LIMITS, said.append),
         ):
             pass

@@ -20,7 +20,7 @@ def client() -> TestClient:
 
 
 def test_the_page_stands_at_the_root(client: TestClient) -> None:
-    """As a page."""
+    """The path / returns the dashboard as HTML."""
     answer = client.get("/")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.content == (FOLDER / "index.html").read_bytes()

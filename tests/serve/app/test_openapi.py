@@ -180,7 +180,7 @@ def test_every_answer_is_as_documented(asked: Asked, answers: Mapping[Asked, htt
 
 
 def test_every_path_of_the_server_is_documented() -> None:
-    """And no other is."""
+    """The document has exactly the paths of the server."""
     app: Any = create_app(Registry(place, Settings()), Index(), CONTROL, OPEN, Settings(), Observer())
     assert {route.path for route in app._app.routes} == set(DOCUMENT["paths"])
 

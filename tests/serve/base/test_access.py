@@ -46,7 +46,7 @@ def test_a_role_is_good_for_what_it_includes(tmp_path: Path, role: Role, suffice
 
 @pytest.mark.parametrize("role", ["view", "operate", "infer"])
 def test_on_this_machine_without_tokens_everything_is_open(role: Role) -> None:
-    """Whatever is shown."""
+    """On a loopback address without tokens, any header gives full access."""
     assert Access(loopback=True).admit(role, None) == LOCAL
     assert Access(loopback=True).admit(role, "Bearer whatever") == LOCAL
 
@@ -91,7 +91,7 @@ def test_a_token_is_known_to_the_last_character(tmp_path: Path, token: str) -> N
 
 
 def test_the_scheme_is_written_in_any_case(tmp_path: Path) -> None:
-    """As HTTP has it."""
+    """The scheme of the authorization header is case-insensitive."""
     assert access(tmp_path, "view").admit("view", bearer("view").replace("Bearer", "bearer ")) == "view"
 
 
@@ -149,7 +149,7 @@ def test_a_file_that_is_no_yaml_is_not_quoted(tmp_path: Path, content: str) -> N
     """YAML's own messages name what they stumble over."""
     path = tmp_path / "tokens.yaml"
     path.write_text(content)
-    with pytest.raises(InvalidRecord, match="is no YAML") as raised:
+    with pytest.raises(InvalidRecord, match=r"tokens\.yaml") as raised:
         read_grants(path)
     assert SECRET not in str(raised.value)
 
@@ -163,7 +163,7 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 
 
 def test_roles_and_names_are_taken_as_written(tmp_path: Path) -> None:
-    """In their order."""
+    """The grants have the names and roles of the file, in its order."""
     bob = {"name": "bob@example.com", "role": "view", "token": SECRET * 2}
     found = [(grant.name, grant.role) for grant in read_grants(tokens(tmp_path, ENTRY, bob))]
     assert found == [("ann", "operate"), ("bob@example.com", "view")]

@@ -24,7 +24,7 @@ def test_refuses_an_unknown_key_with_the_nearest_known_one() -> None:
 def test_names_every_fault_with_its_place_and_what_came() -> None:
     """One run tells a person everything that is wrong."""
     with pytest.raises(
-        InvalidRecord, match=r"name: .*missing.*|steps\.0\.epochs: .*\(came: 'ten'\)"
+        InvalidRecord, match=r"name: .*missing.*|steps\.0\.epochs: .*\(got: 'ten'\)"
     ) as caught:
         Outer.parse({"steps": [{"epochs": "ten"}]}, "recipe.yaml")
     assert "name: Field required" in str(caught.value)

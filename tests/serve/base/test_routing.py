@@ -50,7 +50,7 @@ def test_the_stretches_are_exactly_as_long_as_the_shares() -> None:
 
 
 def test_the_same_key_always_gets_the_same_variant() -> None:
-    """Sticky means sticky."""
+    """A sticky key gets the same variant each time."""
     split = routes(base=50, light=50)
     assert len({choose(split, point_of("digits", "user-7")) for _ in range(100)}) == 1
 
@@ -94,8 +94,8 @@ def test_weight_zero_means_no_request_at_all(weights: list[int], point: float) -
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ({"light": 1}, "no baseline 'base'"),
-        ({"base": 0, "light": 0}, "sum to nothing"),
+        ({"light": 1}, "baseline 'base'"),
+        ({"base": 0, "light": 0}, "sum to 0"),
         ({"base": -1}, "base"),
     ],
     ids=["no baseline", "all zero", "negative"],

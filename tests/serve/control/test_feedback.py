@@ -76,7 +76,7 @@ def test_a_label_is_the_class_by_number_or_name(endpoint: Endpoint, monkeypatch:
 
 @pytest.mark.parametrize(
     ("names", "hint"),
-    [(("cat", "dog"), "did you mean 'dog'?"), ((), "its classes have no names; give a number")],
+    [(("cat", "dog"), "did you mean 'dog'?"), ((), "its classes have no names; send a number")],
 )
 def test_a_class_that_there_is_not_is_named(
     endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, names: tuple[str, ...], hint: str
@@ -84,7 +84,10 @@ def test_a_class_that_there_is_not_is_named(
     """With the nearest there is, and nothing counts."""
     monkeypatch.setattr(endpoint.registry.models["linear"], "labels", names)
     answer = endpoint.client.post(PATH, json={"outcomes": [{"request_id": "a", "label": "dogs"}]})
-    assert (answer.status_code, answer.json()["error"]) == (400, f"a: 'dogs' is no class of 'linear'; {hint}")
+    assert (answer.status_code, answer.json()["error"]) == (
+        400,
+        f"a: 'dogs' is not a class of 'linear'; {hint}",
+    )
     assert endpoint.control.told == []
 
 

@@ -12,7 +12,7 @@ BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1
 
 
 def test_lists_the_models(endpoint: Endpoint) -> None:
-    """And knows no others."""
+    """The list has exactly the served models."""
     assert endpoint.client.get("/control/models").json() == {"models": ["linear"], "rolling": []}
     assert endpoint.client.get("/control/models/other").status_code == 404
 

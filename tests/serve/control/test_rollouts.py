@@ -15,7 +15,7 @@ OF_MODEL = "/control/models/linear/rollouts"
 
 
 def test_lists_rollouts_newest_first(endpoint: Endpoint) -> None:
-    """Each as a line."""
+    """Rollouts are listed newest first, one entry each."""
     lines = [RolloutLine.model_validate(line) for line in endpoint.client.get(OF_MODEL).json()["rollouts"]]
     assert [(line.rollout, line.phase) for line in lines] == [
         (RUNNING, Phase.STEP),
@@ -61,14 +61,14 @@ def test_acts_on_a_rollout(endpoint: Endpoint, act: Act, body: bytes, number: in
 
 
 def test_resumes_what_was_paused(endpoint: Endpoint) -> None:
-    """And nothing else."""
+    """Only a paused rollout can be resumed."""
     assert endpoint.client.post(f"{PATH}/resume", json={}).status_code == 409
     assert endpoint.client.post(f"{PATH}/pause", json={}).json()["rollout"]["phase"] == "PAUSED"
     assert endpoint.client.post(f"{PATH}/resume", json={}).json()["rollout"]["phase"] == "STEP"
 
 
 def test_accepts_what_is_done(endpoint: Endpoint) -> None:
-    """And nothing that runs."""
+    """Only a finished rollout can be accepted."""
     assert endpoint.client.post(f"{PATH}/accept", json={}).status_code == 409
     endpoint.control.come_to("done")
     view = endpoint.client.post(f"{PATH}/accept", json={}).json()
@@ -89,7 +89,7 @@ def test_an_act_needs_json_even_without_a_body(endpoint: Endpoint, act: Act) -> 
 
 
 def test_an_unknown_act_is_404(endpoint: Endpoint) -> None:
-    """There are five."""
+    """A path with none of the five acts gives a 404."""
     assert endpoint.client.post(f"{PATH}/hurry", json={}).status_code == 404
 
 

@@ -27,11 +27,11 @@ def test_what_is_wanted_reaches_the_keeper(endpoint: Endpoint) -> None:
 
 
 def test_an_old_revision_is_409_with_the_current_one(endpoint: Endpoint) -> None:
-    """So that whoever asks can look again and decide again."""
+    """The answer to an outdated revision has the present one."""
     answer = endpoint.client.put(PATH, json={"weights": {"base": 1}, "revision": 1})
     current = endpoint.control.keeper.routes.revision
     assert (answer.status_code, answer.json()["current"]) == (409, current)
-    assert f"routes were read with revision 1, {current} is in force" in answer.json()["error"]
+    assert f"read with revision 1, but {current} is in force" in answer.json()["error"]
 
 
 def test_a_refusal_is_409_with_its_reason_alone(endpoint: Endpoint) -> None:
@@ -44,15 +44,15 @@ def test_a_refusal_is_409_with_its_reason_alone(endpoint: Endpoint) -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the body: Invalid JSON: EOF"),
-        (b"{", "the body: Invalid JSON: EOF"),
-        (b"\xff", "the body: Invalid JSON: "),
-        (b"[]", "the body: Input should be an object"),
+        (b"", "Invalid JSON: EOF"),
+        (b"{", "Invalid JSON: EOF"),
+        (b"\xff", "Invalid JSON:"),
+        (b"[]", "Input should be an object"),
         (b'{"wieghts": {}}', "unknown key 'wieghts'; did you mean 'weights'?"),
-        (b'{"weights": {"base": -1}}', "weights.base: Input should be greater than or equal to 0 (came: -1"),
+        (b'{"weights": {"base": -1}}', "weights.base: Input should be greater than or equal to 0"),
         (b'{"weights": {"base": "much"}}', "weights.base: Input should be a valid number, unable to parse"),
-        (b'{"weights": {"base": NaN}}', "weights.base: Input should be a finite number (came: nan)"),
-        (b'{"shadows": {"light": 2}}', "shadows.light: Input should be less than or equal to 1 (came: 2"),
+        (b'{"weights": {"base": NaN}}', "weights.base: Input should be a finite number (got: nan)"),
+        (b'{"shadows": {"light": 2}}', "shadows.light: Input should be less than or equal to 1"),
         (b'{"revision": 1.5}', "revision: Input should be a valid integer"),
     ],
     ids=repr,
@@ -76,7 +76,7 @@ def test_a_body_that_is_no_json_is_415(endpoint: Endpoint, media_type: str | Non
 
 
 def test_json_may_name_its_encoding(endpoint: Endpoint) -> None:
-    """As many clients do."""
+    """The content type may have a charset."""
     headers = {"content-type": "Application/JSON; charset=utf-8"}
     endpoint.client.post("/control/rollouts/linear-20261122-152000-3f9a/abort", json={})
     assert endpoint.client.put(PATH, content=b"{}", headers=headers).status_code == 200

@@ -44,7 +44,7 @@ def test_a_baseline_that_fails_too_is_no_better_place(failed: int, due: bool) ->
 
 
 def test_it_opens_once_and_says_why() -> None:
-    """In numbers, by cause."""
+    """The breaker opens once, and its reason has the number of failures by cause."""
     breaker = failing(12)
     for _ in range(8):
         breaker.hear_candidate("abandoned", None)

@@ -8,7 +8,7 @@ from serve.counting.keys import Keys
 
 
 def test_keys_add_up_by_bucket() -> None:
-    """In any order."""
+    """Counts by bucket are added, in any order."""
     one, other = Keys(buckets={3: 2, 1: 1}), Keys(buckets={1: 4})
     assert one + other == other + one == Keys(buckets={1: 5, 3: 2})
 

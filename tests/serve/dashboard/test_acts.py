@@ -38,7 +38,7 @@ def test_a_reason_for_an_abort_is_told(visit: Open) -> None:
     """In the sentence and in the timeline, with who gave it."""
     page = visit("step")
     page.press("Abort …")
-    page.page.get_by_label("Why, for those who read the timeline").fill("wrong prices")
+    page.page.get_by_label("Reason, for the timeline").fill("wrong prices")
     page.press("Abort")
     expect(page.state).to_contain_text("local aborted it: wrong prices.")
     expect(page.card("Timeline")).to_contain_text("by local: wrong prices")
@@ -54,7 +54,7 @@ def test_cancel_does_nothing(visit: Open) -> None:
 
 
 def test_pause_and_resume_are_one_press_each(visit: Open) -> None:
-    """They harm nobody."""
+    """Pause and resume need no confirmation."""
     page = visit("step")
     page.press("Pause")
     expect(page.state).to_contain_text("light is paused at 25 % of the traffic.")
@@ -64,10 +64,10 @@ def test_pause_and_resume_are_one_press_each(visit: Open) -> None:
 
 
 def test_promote_says_from_where_to_where(visit: Open) -> None:
-    """And that the evidence is not awaited."""
+    """The dialog says that promoting skips the evidence."""
     page = visit("step")
     page.press("Promote to 50 % …")
-    said = "light goes from 25 % to 50 % of the traffic. The evidence for it is not awaited."
+    said = "light goes from 25 % to 50 % of the traffic. This skips the evidence."
     expect(page.page.get_by_role("dialog")).to_contain_text(said)
     page.press("Promote to 50 %")
     expect(page.state).to_contain_text("step 4 of 5, 50 % of the traffic")
@@ -77,7 +77,7 @@ def test_the_winner_is_made_the_baseline(visit: Open) -> None:
     """Asked first, said afterwards, and not offered again."""
     page = visit("done")
     page.press("Make light the baseline …")
-    said = "The next rollout starts from light, which helps out when another variant fails."
+    said = "The next rollout starts from light"
     expect(page.page.get_by_role("dialog")).to_contain_text(said)
     page.press("Make it the baseline")
     expect(page.state).to_contain_text("It is the baseline now, by local.")
@@ -91,7 +91,7 @@ def test_a_stale_number_shows_the_new_state(visit: Open) -> None:
     page.press("Abort …")
     page.control.keeper.act("pause", "bob")
     page.press("Abort")
-    expect(page.page.get_by_role("alert")).to_contain_text("Nothing was done: the rollout has changed")
+    expect(page.page.get_by_role("alert")).to_contain_text("Nothing was done")
     expect(page.state).to_contain_text("light is paused")
 
 
@@ -105,7 +105,7 @@ def test_a_rollout_starts_with_the_default_policy(visit: Open) -> None:
 
 
 def test_a_rollout_starts_with_a_policy_of_ones_own(visit: Open) -> None:
-    """Pasted as JSON."""
+    """A rollout can be started with a policy in JSON."""
     page = visit("aborted")
     page.press("Start a rollout …")
     page.page.get_by_label("My own, as JSON.").check()
@@ -171,7 +171,7 @@ def test_a_replay_tells_its_result(visit: Open) -> None:
     """Every verdict comes out the same."""
     page = visit("done")
     page.press("Replay")
-    expect(page.card("Timeline")).to_contain_text("6 verdicts computed again: all the same")
+    expect(page.card("Timeline")).to_contain_text("6 verdicts computed again: all are the same")
 
 
 def test_a_replay_names_what_was_changed(visit: Open) -> None:
@@ -180,6 +180,4 @@ def test_a_replay_names_what_was_changed(visit: Open) -> None:
     keeper = page.control.keeper
     keeper.forge("promoted", "demoted")
     page.press("Replay")
-    expect(page.card("Timeline")).to_contain_text(
-        f"entry {keeper.situation.present.number} is not what was written"
-    )
+    expect(page.card("Timeline")).to_contain_text(f"entry {keeper.situation.present.number} was changed")

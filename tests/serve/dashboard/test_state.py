@@ -20,9 +20,9 @@ from tests.serve.stages import Stage
 @pytest.mark.parametrize(
     ("stage", "said"),
     [
-        ("shadow", "light is in the shadow: copies of 100 % of the requests, no answers to users."),
+        ("shadow", "light is in the shadow: it gets copies of 100 % of the requests"),
         ("step", "Rolling out light: step 3 of 5, 25 % of the traffic."),
-        ("watched", "light has all of the traffic and is watched for 1 h. Nothing harmful."),
+        ("watched", "light has all traffic and is watched for 1 h. Nothing harmful."),
         ("done", "light was promoted: base answers all of linear."),
         ("rolled back", "light was rolled back in step 3 of 5: base answers all of linear."),
     ],
@@ -48,13 +48,13 @@ def test_evidence_beyond_its_line_is_said(visit: Open) -> None:
     """Colour and length alone would not reach everybody."""
     errors = visit("rolled back").page.locator("[data-key=errors]")
     expect(errors).to_contain_text("harm shown")
-    expect(errors.locator(".odds")).to_contain_text("beyond its line (")
+    expect(errors.locator(".odds")).to_contain_text("beyond the threshold (")
 
 
 def test_the_picture_has_words_for_those_who_listen(visit: Open) -> None:
     """How far each kind of evidence is."""
     picture = visit("rolled back").page.locator("[data-key=split] .bullet")
-    expect(picture).to_have_attribute("aria-label", "evidence for harm at 0 percent of its line")
+    expect(picture).to_have_attribute("aria-label", "evidence for harm at 0 percent of its threshold")
 
 
 def test_the_timeline_says_who_did_what(visit: Open) -> None:
@@ -129,14 +129,14 @@ def test_a_shadow_after_a_rollout_that_had_none_is_not_said_to_be_skipped(
     keeper.act("abort", "bob")
     shadow = visit().card("Shadow")
     expect(shadow).to_contain_text("98.59 % agree")
-    expect(shadow).to_contain_text("This rollout had no shadow, so nothing was compared in it.")
+    expect(shadow).to_contain_text("This rollout had no shadow")
     expect(shadow).not_to_contain_text("skips")
 
 
 def test_a_share_is_said_as_asked_and_as_served(visit: Open) -> None:
     """The routes of the server ask for one variant; the rollout's counts say who answered."""
     light = visit("step").page.locator(".variants [data-key=light]")
-    expect(light).to_contain_text("0 % asked, 25 % served")
+    expect(light).to_contain_text("0 % configured, 25 % served")
 
 
 def test_an_earlier_rollout_can_be_looked_at(visit: Open) -> None:
@@ -150,16 +150,16 @@ def test_an_earlier_rollout_can_be_looked_at(visit: Open) -> None:
 def test_a_model_without_a_rollout_says_so(visit: Open) -> None:
     """And offers to start one."""
     page = visit("none")
-    expect(page.state).to_have_text("base answers all of linear. No rollout has run yet.")
+    expect(page.state).to_have_text("base answers all of linear. There are no rollouts yet.")
     expect(page.page.get_by_role("button", name="Start a rollout …")).to_be_visible()
 
 
 def test_a_model_without_traffic_says_so(visit: Open) -> None:
-    """Instead of empty curves."""
+    """A model without traffic has a text in place of charts."""
     script = (
         "import('/dashboard/curves.js').then((all) => all.curves({}, null, null, [], 0, null).textContent)"
     )
-    assert visit("step").page.evaluate(script) == "No request in the last ten minutes."
+    assert visit("step").page.evaluate(script) == "No requests in the last ten minutes."
 
 
 def test_the_page_opens_on_the_model_that_is_rolling_out(page: Page, repository: Path) -> None:
@@ -169,7 +169,7 @@ def test_the_page_opens_on_the_model_that_is_rolling_out(page: Page, repository:
         endpoint.watched("linear-20261122-152000-3f9a")
         page.goto(endpoint.url)
         expect(page.locator("#state")).to_contain_text("Rolling out light")
-        expect(page.locator("#models [aria-current]")).to_have_text("linear (a rollout runs)")
+        expect(page.locator("#models [aria-current]")).to_have_text("linear (rollout in progress)")
         expect(page).to_have_title("● 25\u202f% light · linear")
 
 
@@ -187,7 +187,7 @@ def test_the_page_stays_on_the_model_that_was_rolling_out(page: Page, repository
 
 
 def test_a_server_without_a_model_says_so(page: Page, module_repository: Path) -> None:
-    """And what to do."""
+    """A server without models has a text that says what to do."""
     with Endpoint(repository=module_repository) as endpoint:
         endpoint.call(endpoint.registry.apply(Catalog(revision=2)))
         page.goto(endpoint.url)

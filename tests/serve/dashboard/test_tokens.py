@@ -30,7 +30,7 @@ def test_a_server_that_wants_a_token_gets_it(visit: Open) -> None:
 
 
 def test_a_wrong_token_is_asked_for_again(visit: Open) -> None:
-    """With the server's words."""
+    """After a wrong token, the dialog shows the server's error."""
     page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill("wrong" * 5)
     page.press("Use it")
@@ -39,7 +39,7 @@ def test_a_wrong_token_is_asked_for_again(visit: Open) -> None:
 
 
 def test_who_may_only_look_is_told_so(visit: Open) -> None:
-    """And nothing is done."""
+    """With the role `view`, an act shows the server's refusal and changes nothing."""
     page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill(TOKENS["view"])
     page.press("Use it")
@@ -49,7 +49,7 @@ def test_who_may_only_look_is_told_so(visit: Open) -> None:
 
 
 def test_the_trail_names_whose_token_it_was(visit: Open) -> None:
-    """Not the token."""
+    """The trail has the name of the token, not the token."""
     page = visit("step")
     page.page.get_by_role("dialog").get_by_label("Token").fill(TOKENS["operate"])
     page.press("Use it")

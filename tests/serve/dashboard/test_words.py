@@ -54,8 +54,8 @@ def test_what_is_missing_is_told_apart(visit: Open) -> None:
     """Counts, proofs and suspicions, though a guard may say a semicolon itself."""
     items = [
         "34 of 60 s",
-        "suspicion, errors: 12 of 1,540 (0.78%), odds 152 where 500 show harm",
-        "cost unproven: 0.24 ms a row against 0.263, 0.914 times; below 1 times asked, odds 1 of 20 needed",
+        "suspected harm, errors: 12 of 1,540 (0.78%), odds 152 (harm from 500)",
+        "cost unproven: 0.24 ms a row against 0.263; required below 1 times, odds 1 of 20 needed",
     ]
     verdict = {"reason": f"at 2.5 % of the traffic: {'; '.join(items)}"}
     page = visit()

@@ -135,7 +135,7 @@ def test_a_client_that_leaves_over_http_counts(module_repository: Path) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["one call", "stream"])
 def test_a_client_that_leaves_over_grpc_counts(module_repository: Path, streamed: bool) -> None:
-    """Its call is cancelled."""
+    """A cancelled gRPC call counts as an abandoned request."""
     stuck, [port] = Stuck(), free_ports(1)
     with Endpoint(repository=module_repository, weights=LIGHT_ONLY, place=stuck.place) as endpoint:
         endpoint.watched("r1")

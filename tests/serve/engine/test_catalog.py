@@ -38,7 +38,7 @@ def test_put_takes_the_place_of_the_model_of_that_name() -> None:
 
 
 def test_drop_takes_a_model_away() -> None:
-    """Only that one."""
+    """`drop` removes only the named model."""
     catalog = Catalog().put(model({"base": 1})).put(model({"base": 1}, name="other")).drop("linear")
     assert (catalog.revision, list(catalog.models)) == (3, ["other"])
 

@@ -29,7 +29,7 @@ def test_a_keeper_that_does_not_answer_judges_nothing(clock: list[float]) -> Non
 
 
 def test_a_keeper_that_answers_and_does_not_look_judges_nothing(clock: list[float]) -> None:
-    """By its own word."""
+    """A keeper that answers can report that nobody judges."""
     judging = KeeperSilence()
     judging.hear(30.0)
     assert (judging.silent, judging.unjudged_s) == (False, 30.0)

@@ -108,7 +108,7 @@ def test_a_shed_is_an_error() -> None:
 
 
 def test_a_deadline_is_an_error() -> None:
-    """Whoever allowed how much."""
+    """A missed deadline is an error, whoever set the deadline."""
 
     async def scenario() -> Any:
         async with watched(hosts={"base": Host(), "light": Host(run_s=5)}) as model:

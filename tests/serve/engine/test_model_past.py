@@ -28,7 +28,7 @@ def past_of(model: ServedModel, rollout: str = "r1") -> dict[int, tuple[int, int
 
 
 def test_a_rollout_hears_what_keys_did_at_the_baseline_before() -> None:
-    """With its first sheet."""
+    """The first sheet of a rollout has the counts of keys from before it."""
 
     async def scenario() -> Any:
         async with serving(two()) as model:

@@ -138,7 +138,7 @@ def test_a_run_under_way_is_known_by_its_beginning() -> None:
 
 
 def test_as_many_runs_go_at_once_as_it_may_have() -> None:
-    """Two, of three."""
+    """With two runs allowed, two of three run at once."""
     leave = Event()
     begun: list[object] = []
 

@@ -86,7 +86,7 @@ def test_refuses_at_the_door_when_too_many_rows_wait() -> None:
         queue.refuse_if_full()
         asked.append(ask(queue, rows(1)))
         await settle()
-        with pytest.raises(Overloaded, match="5 rows are waiting already") as caught:
+        with pytest.raises(Overloaded, match="5 rows are waiting") as caught:
             queue.refuse_if_full()
         host.leave.set()
         await asyncio.gather(*asked)

@@ -65,7 +65,7 @@ def asked(*indices: int) -> dict[str, Any]:
 
 
 def test_what_the_graph_takes_is_answered() -> None:
-    """Nothing is different then."""
+    """A valid input gives the same outputs as an unchecked run."""
     assert run_checked(lookup({"i": (0, 3)}), asked(3, 0))["y"].tolist() == [30.0, 3.0]
 
 
@@ -101,8 +101,8 @@ def test_a_sequence_that_is_too_long_is_named_with_the_longest() -> None:
     session = session_of([helper.make_node("Identity", ["x"], ["y"])], [spec("x", "FP32", "batch", "steps")])
     session.longest["steps"] = 3
     assert run_checked(session, {"x": np.ones((2, 3), np.float32)})["y"].shape == (2, 3)
-    assert refusal(session, {"x": np.ones((2, 4), np.float32)}) == (
-        "input 'x' has 4 steps, expected at most 3: the model takes no more; send a shorter one"
+    assert refusal(session, {"x": np.ones((2, 4), np.float32)}).startswith(
+        "input 'x' has 4 steps, expected at most 3: "
     )
 
 
@@ -113,10 +113,9 @@ def test_a_shape_that_the_graph_does_not_take_is_named_beside_one_that_it_takes(
         slices, [spec("x", "FP32", "batch", "length")], positions=np.zeros((1, 16), np.float32)
     )
     said = refusal(session, {"x": np.zeros((2, 17), np.float32)})
-    assert said.startswith(
-        "made/base does not take inputs of the shape x [2, 17]: Add: Attempting to broadcast"
-    )
-    assert said.endswith("; it takes x [1, 16]")
+    assert said.startswith("made/base ")
+    assert " x [2, 17]: Add: Attempting to broadcast" in said
+    assert said.endswith(" x [1, 16]")
 
 
 def test_an_image_that_is_too_small_is_the_clients() -> None:
@@ -125,8 +124,8 @@ def test_an_image_that_is_too_small_is_the_clients() -> None:
     kernel = np.zeros((2, 3, 8, 8), np.float32)
     session = session_of(conv, [spec("x", "FP32", "batch", 3, "height", "width")], kernel=kernel)
     said = refusal(session, {"x": np.zeros((1, 3, 4, 16), np.float32)})
-    assert "does not take inputs of the shape x [1, 3, 4, 16]: Conv: Invalid input shape: {4,16}" in said
-    assert said.endswith("it takes x [1, 3, 16, 16]")
+    assert " x [1, 3, 4, 16]: Conv: Invalid input shape: {4,16}" in said
+    assert said.endswith(" x [1, 3, 16, 16]")
 
 
 def test_values_that_the_graph_does_not_take_are_those_of_the_input_without_which_it_runs() -> None:
@@ -137,7 +136,8 @@ def test_values_that_the_graph_does_not_take_are_those_of_the_input_without_whic
     ]
     session = session_of(nodes, [spec("x", "FP32", "batch"), spec("words", "BYTES", "batch")])
     said = refusal(session, {"x": np.ones(1, np.float32), "words": np.array([b"seven"], np.object_)})
-    assert said.startswith("made/base does not take b'seven' in input 'words': Cast: ")
+    assert said.startswith("made/base ")
+    assert " b'seven' in input 'words': Cast: " in said
 
 
 def test_too_little_memory_is_not_the_clients_fault() -> None:

@@ -45,7 +45,7 @@ def test_who_asks_for_what_cannot_be_had_hears_why(gateway: Gateway) -> None:
     async def scenario() -> tuple[float, float]:
         gateway.broken["light"] = VariantUnavailable("it does not answer")
         await gateway.apply(1, base=1, light=2, weight=1)
-        with pytest.raises(VariantUnavailable, match="'light' of 'linear' cannot be had here: it does not"):
+        with pytest.raises(VariantUnavailable, match=r"'light' of 'linear' .*: it does not"):
             await gateway.ask("light")
         first = await gateway.ask()
         gateway.broken.clear()
@@ -105,12 +105,12 @@ def test_one_model_that_fails_holds_up_no_other(gateway: Gateway) -> None:
 
     failures, models = run(gateway, scenario())
     assert list(failures) == ["lost/base"]
-    assert "nowhere is no bundle" in failures["lost/base"]
+    assert failures["lost/base"].startswith("nowhere is not a bundle")
     assert models == ["linear"]
 
 
 def test_a_bug_while_placing_is_no_failure_of_the_bundle(gateway: Gateway) -> None:
-    """It is not swallowed."""
+    """An unexpected exception while placing is raised."""
 
     async def scenario() -> None:
         gateway.broken["base"] = ZeroDivisionError("ours")

@@ -117,7 +117,7 @@ def test_strings_of_an_export_are_taken_as_they_are() -> None:
 
 def test_refuses_bytes_that_are_no_text() -> None:
     """onnxruntime's strings are UTF-8, so the request is at fault, not the model."""
-    with pytest.raises(InvalidRequest, match=r"input 'x' has an element that is no UTF-8: b'caf\\xe9'"):
+    with pytest.raises(InvalidRequest, match=r"input 'x' has an element that is not UTF-8: b'caf\\xe9'"):
         echo(TensorProto.STRING, "BYTES").run({"x": strings([[b"fine", b"caf\xe9"]])})
 
 

@@ -167,7 +167,7 @@ def test_a_request_that_fails_is_not_copied() -> None:
 
 
 def test_a_shadow_that_the_routes_drop_gets_no_more() -> None:
-    """Not even what waits."""
+    """A removed shadow runs no more copies, not even waiting ones."""
     light = Host()
 
     async def scenario() -> int:

@@ -104,7 +104,7 @@ def test_says_that_the_end_of_a_blank_text_was_not_looked_at() -> None:
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ([b"fine", b"caf\xe9"], "text 1 is no UTF-8: byte 0xe9 at 3"),
+        ([b"fine", b"caf\xe9"], "text 1 .* byte 0xe9 at 3"),
         ([], "has 0 texts, expected 1 to 2048"),
         ([b""] * 2049, "has 2049 texts, expected 1 to 2048"),
     ],
@@ -167,7 +167,7 @@ def test_refuses_a_graph_that_takes_something_else(spec: TensorSpec, message: st
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"{}", "is no tokenizer"), (b"\xff", "is no tokenizer"), (None, "expected both, on the right")],
+    [(b"{}", "is not a tokenizer"), (b"\xff", "is not a tokenizer"), (None, "expected both, on the right")],
     ids=["no tokenizer", "no text", "no limits"],
 )
 def test_refuses_a_tokenizer_that_does_not_say_how(content: bytes | None, message: str) -> None:

@@ -64,7 +64,9 @@ def test_a_host_that_is_seen_to_be_gone_takes_it_down_before_anybody_asks() -> N
                 await asked
             return down, str(caught.value)
 
-    assert run(scenario()) == (True, "the host of variant 'light' is gone; try again")
+    down, reason = run(scenario())
+    assert down
+    assert "'light' is gone" in reason
 
 
 def test_what_waits_behind_a_lost_host_does_not_wait_for_its_successor() -> None:
@@ -143,7 +145,7 @@ def test_a_host_that_hangs_is_no_host() -> None:
 
 
 def test_who_waits_for_it_hears_when_it_is_back() -> None:
-    """And no earlier."""
+    """A waiting request continues when the variant is up again, not earlier."""
 
     async def scenario() -> tuple[bool, float]:
         host = Host()

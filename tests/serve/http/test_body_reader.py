@@ -31,16 +31,16 @@ def test_a_compressed_body_is_unpacked(endpoint: Endpoint, pack: Any, coding: st
 
 @pytest.mark.parametrize(("pack", "coding"), [(gzip.compress, "gzip"), (zlib.compress, "deflate")])
 def test_a_body_that_inflates_beyond_the_limit_is_413(endpoint: Endpoint, pack: Any, coding: str) -> None:
-    """However small it came."""
+    """A small body that decompresses beyond the limit gives a 413."""
     packed = pack(INFLATED)
     assert len(packed) < 200
     answer = post(endpoint, packed, content_encoding=coding)
     assert answer.status_code == 413
-    assert "the body unpacks to over 4000 bytes" in answer.json()["error"]
+    assert "over 4000 bytes" in answer.json()["error"]
 
 
 def test_a_coding_that_is_not_known_is_415(endpoint: Endpoint) -> None:
-    """With those that are."""
+    """An unknown content encoding gives a 415."""
     answer = post(endpoint, BODY, content_encoding="br")
     assert answer.status_code == 415
     assert "expected gzip or deflate" in answer.json()["error"]
@@ -53,21 +53,19 @@ def test_what_is_not_packed_as_it_says_is_400(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("size", [3999, 4000])
 def test_a_body_up_to_the_limit_is_read(endpoint: Endpoint, size: int) -> None:
-    """To its last byte."""
+    """A body of exactly the largest size is accepted."""
     assert post(endpoint, BODY.ljust(size)).status_code == 200
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["of known length", "in chunks"])
 def test_a_body_over_the_limit_is_413(endpoint: Endpoint, chunked: bool) -> None:
-    """By one byte."""
+    """A body that is one byte too large gives a 413."""
     body = BODY.ljust(4001)
     answer = post(endpoint, iter([body[:2000], body[2000:]]) if chunked else body)
     assert answer.status_code == 413
-    came = "is over 4000 bytes" if chunked else "has 4001 bytes, at most 4000 are taken"
-    assert answer.json() == {
-        "error": f"the body {came}; one row of this model takes about 80 bytes as JSON and 16 as bytes "
-        "behind the JSON: send it so (the binary extension, parameter binary_data_size), or send fewer rows"
-    }
+    error = answer.json()["error"]
+    assert ("over 4000 bytes" if chunked else "has 4001 bytes, but at most 4000") in error
+    assert "about 80 bytes as JSON and 16 as bytes" in error
 
 
 @pytest.mark.parametrize("timeout", ["5", "0.5", "1e1"])
@@ -78,7 +76,7 @@ def test_seconds_are_taken(endpoint: Endpoint, timeout: str) -> None:
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "nan", "inf", "1e999", "soon", "", "5s"])
 def test_a_timeout_that_is_none_is_400(endpoint: Endpoint, timeout: str) -> None:
-    """And not ignored."""
+    """An invalid timeout gives a 400."""
     answer = post(endpoint, BODY, x_request_timeout_seconds=timeout)
     assert answer.status_code == 400
     assert "x-request-timeout-seconds" in answer.json()["error"]
@@ -86,7 +84,7 @@ def test_a_timeout_that_is_none_is_400(endpoint: Endpoint, timeout: str) -> None
 
 @pytest.mark.parametrize("timeout", ["5e-324", "1e-9"])
 def test_hardly_any_time_is_504(endpoint: Endpoint, timeout: str) -> None:
-    """And costs no run."""
+    """A tiny timeout gives a 504 without a run."""
     before = endpoint.registry.loads()["linear", "base"].tally.runs.total()
     assert post(endpoint, BODY, x_request_timeout_seconds=timeout).status_code == 504
     assert endpoint.registry.loads()["linear", "base"].tally.runs.total() == before

@@ -17,7 +17,7 @@ def taken(bucket: Bucket, times: int, now_s: float) -> int:
 
 
 def test_what_comes_in_two_seconds_may_come_at_once() -> None:
-    """And not one more."""
+    """A burst of two seconds' worth is allowed, and one more is refused."""
     assert taken(Bucket(10), 100, 5.0) == 20
 
 

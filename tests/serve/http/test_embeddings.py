@@ -112,7 +112,7 @@ def test_an_unknown_model_is_openais_not_found(
 @pytest.mark.parametrize("model", ["sorter", "linear"])
 def test_only_an_embedding_model_answers(client: openai.OpenAI, model: str) -> None:
     """A classifier's scores are no embedding, and a model without a tokenizer reads no text."""
-    with pytest.raises(openai.BadRequestError, match=f"'{model}' answers no embeddings of texts"):
+    with pytest.raises(openai.BadRequestError, match=f"'{model}' has no text embeddings"):
         client.embeddings.create(model=model, input="hello")
 
 
@@ -121,7 +121,7 @@ def test_dimensions_must_be_the_models_own(client: openai.OpenAI) -> None:
     assert (
         client.embeddings.create(model="words", input="hello there", dimensions=2).data[0].embedding == HELLO
     )
-    with pytest.raises(openai.BadRequestError, match="'dimensions' is 1, the embeddings of 'words' have 2"):
+    with pytest.raises(openai.BadRequestError, match=r"'dimensions' is 1,.*the embeddings of 'words' have 2"):
         client.embeddings.create(model="words", input="hello", dimensions=1)
 
 
@@ -150,11 +150,11 @@ def test_what_comes_by_the_thousand_under_overload_is_not_logged(
     [
         ({"model": None}, "'model' is null or missing"),
         ({"input": None}, "'input' is null or missing, expected a string, a list"),
-        ({"input": []}, "'input' is a list with nothing in it"),
-        ({"input": ["a", 1]}, "a list with a string and a whole number in it"),
-        ({"input": [[1, "a"]]}, "a list with a string and a whole number in it"),
-        ({"input": [True]}, "a list with a boolean in it"),
-        ({"input": [[1], 2]}, "a list with a list and a whole number in it"),
+        ({"input": []}, "'input' is a list"),
+        ({"input": ["a", 1]}, "'input' .* a string and a whole number"),
+        ({"input": [[1, "a"]]}, "'input' .* a string and a whole number"),
+        ({"input": [True]}, "'input' .* a boolean"),
+        ({"input": [[1], 2]}, "'input' .* a list and a whole number"),
         ({"encoding_format": "hex"}, "'encoding_format' is 'hex', expected 'float' or 'base64'"),
         ({"dimensions": "2"}, "'dimensions' is a string"),
     ],

@@ -170,7 +170,7 @@ def test_health_and_documents_are_open(guarded: Endpoint, closed: Endpoint, path
 
 
 def test_who_did_it_is_told(guarded: Endpoint) -> None:
-    """By the token's name."""
+    """The endpoint gets the name of the token."""
     guarded.client.post(f"/control/rollouts/{ROLLOUT}/pause", json={}, headers=of("ann"))
     assert guarded.control.told[0][-1] == "ann"
 
@@ -189,7 +189,7 @@ def test_without_tokens_nobody_looks_from_elsewhere(
 def test_without_tokens_nobody_changes_anything_from_elsewhere(
     closed: Endpoint, method: str, path: str, body: Any
 ) -> None:
-    """With whatever token."""
+    """On a public address without tokens, any token is refused for changes."""
     assert refused(closed.client.request(method, path, json=body, headers=of("ann")), 403)
     assert (closed.control.told, closed.shelf.told) == ([], [])
 
@@ -257,7 +257,7 @@ def test_too_many_changes_are_429(module_repository: Path) -> None:
         read = endpoint.client.get(path)
     assert [answer.status_code for answer in (first, second, told, read)] == [200, 429, 200, 200]
     assert second.headers["retry-after"] == "10"
-    assert second.json() == {"error": "more than 0.1 changes a second came; try again in 10 s"}
+    assert second.json() == {"error": "more than 0.1 changes a second; try again in 10 s"}
 
 
 def test_strangers_use_up_nobodys_changes(module_repository: Path, tmp_path: Path) -> None:

@@ -155,7 +155,7 @@ def ask_name(server: Running) -> str:
 def test_a_server_that_stops_answers_what_it_took(
     make_loop: MakeLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """And then nobody listens."""
+    """A stopping server answers its accepted requests, then closes the port."""
     with running(Settings(), make_loop) as server, server.connect() as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 3\r\nConnection: close\r\n\r\nab")
         time.sleep(0.05)
@@ -175,6 +175,6 @@ def test_an_address_that_is_not_to_be_had_is_named() -> None:
 
 
 def test_listens_on_ipv6_too() -> None:
-    """An address with colons."""
+    """The server can listen on an IPv6 address."""
     with listen("::1", 0) as listener:
         assert listener.family == socket.AF_INET6

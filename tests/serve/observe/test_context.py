@@ -57,6 +57,6 @@ def test_without_a_parent_a_trace_begins() -> None:
 
 
 def test_what_is_passed_on_can_be_read() -> None:
-    """Header and parser agree."""
+    """A generated traceparent header can be parsed."""
     context = child(None)
     assert parse_traceparent(header(context)) == context

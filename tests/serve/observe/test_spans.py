@@ -146,7 +146,7 @@ def test_only_a_fault_of_the_server_is_an_error(
 
 
 def test_a_request_that_never_reached_a_queue_has_one_span(collector: Collector) -> None:
-    """Nothing is made up."""
+    """A request that was never queued has only its own span."""
     send(replace(REQUEST, queued_s=None, started_s=None, ran_s=None))
     assert list(collector.spans) == ["POST /v2/models/{model}/infer"]
 
@@ -171,7 +171,7 @@ def test_the_server_says_its_name(collector: Collector) -> None:
 
 
 def test_the_environment_may_rename_the_server(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By OpenTelemetry's own variable."""
+    """OTEL_SERVICE_NAME sets the name of the service."""
     monkeypatch.setenv("OTEL_SERVICE_NAME", "digits-in-production")
     send(REQUEST)
     assert collector.resource["service.name"] == "digits-in-production"

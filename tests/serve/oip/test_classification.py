@@ -60,7 +60,7 @@ def test_without_a_batch_there_is_one_list() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_nan_has_no_rank(value: float) -> None:
     """It is the model's failure, as it is in JSON."""
-    with pytest.raises(ModelFailed, match="no class is the highest"):
+    with pytest.raises(ModelFailed, match="NaN"):
         classified([[value, 1.0]], 1)
 
 
@@ -80,7 +80,7 @@ def test_classes_come_as_bytes_in_the_answer() -> None:
 
 @pytest.mark.parametrize("classification", [0, -1, True, 1.5, "2"])
 def test_the_number_of_classes_is_a_whole_number(classification: Any) -> None:
-    """From 1 up."""
+    """The parameter classification must be an integer from 1 up."""
     with pytest.raises(InvalidRequest, match="expected a whole number of classes from 1 up"):
         ask(classification, signature())
 

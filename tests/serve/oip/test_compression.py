@@ -28,7 +28,7 @@ def test_identity_is_no_coding() -> None:
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "deflate,gzip", "", "x" * 9999])
 def test_other_codings_are_415(encoding: str) -> None:
     """Several of them, too: nobody needs them, and each multiplies what a small body can cost."""
-    with pytest.raises(UnsupportedEncoding, match="expected gzip or deflate, once, or none"):
+    with pytest.raises(UnsupportedEncoding, match="expected gzip or deflate"):
         decompress(BODY, encoding, 10**6)
 
 
@@ -38,7 +38,7 @@ def test_a_bomb_is_never_unpacked(coding: str) -> None:
     bomb = PACK[coding](bytes(64 * 2**20))
     tracemalloc.start()
     try:
-        with pytest.raises(RequestTooLarge, match="unpacks to over 1048576 bytes"):
+        with pytest.raises(RequestTooLarge, match="over 1048576 bytes"):
             decompress(bomb, coding, 2**20)
         _, peak_bytes = tracemalloc.get_traced_memory()
     finally:
@@ -53,7 +53,7 @@ def test_what_is_not_whole_is_refused(coding: str) -> None:
     for cut in range(len(packed)):
         with pytest.raises(InvalidRequest, match="ends within"):
             decompress(packed[:cut], coding, len(BODY))
-    with pytest.raises(InvalidRequest, match="4 bytes came behind the end"):
+    with pytest.raises(InvalidRequest, match="4 bytes"):
         decompress(packed + b"rest", coding, len(BODY))
     with pytest.raises(InvalidRequest, match=f"the body is not {coding}"):
         decompress(BODY, coding, len(BODY))

@@ -30,8 +30,8 @@ def test_whole_numbers_are_read_and_written_exactly(datatype: str, value: int) -
 @pytest.mark.parametrize(
     ("datatype", "value", "words"),
     [
-        ("INT64", 2**63, "elements from 9223372036854775808 to 9223372036854775808, which INT64 cannot hold"),
-        ("UINT64", -1, "elements from -1 to -1, which UINT64 cannot hold"),
+        ("INT64", 2**63, r"elements from 9223372036854775808 to 9223372036854775808, which.*INT64"),
+        ("UINT64", -1, r"elements from -1 to -1, which.*UINT64"),
         ("UINT64", 2**64, "expected UINT64 elements; 1.84467e"),
         ("INT64", -(2**63) - 1, "expected INT64 elements; -9.22337e"),
     ],

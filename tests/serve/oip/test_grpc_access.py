@@ -107,7 +107,7 @@ def test_tritons_client_can_show_a_token(guarded: tuple[Endpoint, str]) -> None:
 
 
 def test_beyond_this_machine_without_tokens_only_loading_is_closed(module_repository: Path) -> None:
-    """Models answer everybody."""
+    """On a public address without tokens, inference is open and loading is closed."""
     with running(module_repository, access=Access(loopback=False)) as (endpoint, address):
         assert [code(address, call, "operate") for call in (LOAD, UNLOAD)] == ["PERMISSION_DENIED"] * 2
         assert {code(address, call) for call in (*ASK, *OPEN)} == {"OK"}

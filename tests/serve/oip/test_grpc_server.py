@@ -96,7 +96,7 @@ def test_a_clients_deadline_is_one(module_repository: Path) -> None:
 
 
 def test_a_lost_host_is_unavailable_or_rescued(module_repository: Path) -> None:
-    """As over HTTP."""
+    """A lost process gives UNAVAILABLE, or the baseline answers."""
     cluster = Cluster()
     weights = {"linear": {"base": 0, "light": 1}}
     with running(module_repository, place=cluster.place, weights=weights) as (endpoint, address):
@@ -109,7 +109,7 @@ def test_a_lost_host_is_unavailable_or_rescued(module_repository: Path) -> None:
 
 
 def test_a_message_over_the_limit_is_refused(module_repository: Path) -> None:
-    """Before it is read."""
+    """A message over the size limit is refused."""
     with running(module_repository, settings=Settings(max_body_bytes=1000)) as (_, address):
         assert infer(address).as_numpy("y").shape == (2, 3)
         with pytest.raises(InferenceServerException, match="RESOURCE_EXHAUSTED"):

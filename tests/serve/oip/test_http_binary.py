@@ -56,11 +56,11 @@ def test_tensors_in_the_json_and_behind_it_mix() -> None:
 @pytest.mark.parametrize(
     ("tail", "s", "message"),
     [
-        (bytes(7), {"data": ["a"]}, "'x' has 7 bytes left behind the JSON, expected 8"),
-        (bytes(9), {"data": ["a"]}, "9 bytes came behind the JSON, expected 8"),
+        (bytes(7), {"data": ["a"]}, r"'x' has 7 bytes left.*the JSON, expected 8"),
+        (bytes(9), {"data": ["a"]}, r"9 bytes.*the JSON, expected 8"),
         (bytes(8), {"parameters": {"binary_data_size": 0}}, "'s' has 0 BYTES elements .* expected 1"),
         (bytes(11), {"parameters": {"binary_data_size": 3}}, "'s' ends within element 0"),
-        (b"\2" + bytes(12), {"parameters": {"binary_data_size": 5}}, "1 BYTES elements in 4 of 5 bytes"),
+        (b"\2" + bytes(12), {"parameters": {"binary_data_size": 5}}, r"1 BYTES elements in.*4 of 5 bytes"),
         (bytes(8) + b"\2\0\0\0a", {"parameters": {"binary_data_size": 5}}, "'s' ends within element 0"),
         (bytes(8), {"parameters": {"binary_data_size": -1}}, "'s' has the parameter binary_data_size -1"),
         (bytes(8), {"parameters": {"binary_data_size": True}}, "binary_data_size True"),
@@ -74,7 +74,7 @@ def test_every_byte_is_accounted_for(tail: bytes, s: dict[str, Any], message: st
 
 
 def test_a_blob_has_the_size_of_its_shape() -> None:
-    """Whatever binary_data_size says."""
+    """Binary data must have the size of its shape."""
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, 2], "parameters": {"binary_data_size": 4}}
     json = orjson.dumps({"inputs": [tensor]})
     with pytest.raises(InvalidRequest, match=r"'x' has 4 bytes, expected 8 for FP32 of shape \[1, 2\]"):
@@ -98,14 +98,14 @@ def test_bytes_need_the_header_that_says_where_they_begin() -> None:
 
 def test_the_header_cannot_promise_more_than_came() -> None:
     """The message gives both sizes."""
-    with pytest.raises(InvalidRequest, match="is 5, but only 2 bytes came"):
+    with pytest.raises(InvalidRequest, match=r"is 5, but.*only 2 bytes"):
         decode(b"{}", 5)
 
 
 @pytest.mark.parametrize("header", ["", "-1", "1.5", "1_0", "\u0661", "9" * 30])
 def test_the_header_is_a_number(header: str) -> None:
     """As HTTP writes sizes, and not as Python reads numbers."""
-    with pytest.raises(InvalidRequest, match="expected the JSON's size in bytes"):
+    with pytest.raises(InvalidRequest, match="Inference-Header-Content-Length is"):
         read_json_bytes(header)
 
 

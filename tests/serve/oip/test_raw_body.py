@@ -26,9 +26,9 @@ def test_the_body_is_the_input_as_a_batch_of_one() -> None:
 
 
 def test_one_dimension_besides_the_batch_is_told_from_the_size() -> None:
-    """Two cannot be."""
+    """One free dimension is derived from the size of the body, two are refused."""
     assert decode(bytes(24), fp32("batch", "length", 2)).arrays["x"].shape == (1, 3, 2)
-    with pytest.raises(InvalidRequest, match=r"cannot be told from 24 bytes, 2 of its dimensions vary"):
+    with pytest.raises(InvalidRequest, match=r"from 24 bytes,.*2 of its dimensions vary"):
         decode(bytes(24), fp32("batch", "length", "width"))
 
 
@@ -45,7 +45,7 @@ def test_a_size_that_fits_no_shape_is_refused(size_bytes: int) -> None:
 
 
 def test_a_fixed_shape_has_one_size() -> None:
-    """The message gives both."""
+    """A body of the wrong size is refused, and the error has both sizes."""
     with pytest.raises(InvalidRequest, match="'x' has 5 bytes, expected 8"):
         decode(bytes(5), fp32("batch", 2))
 
@@ -60,12 +60,12 @@ def test_bytes_are_one_element_as_they_stand() -> None:
 
 
 def test_a_model_of_two_inputs_takes_no_raw_body() -> None:
-    """The message names them."""
+    """A raw body for two inputs is refused, and the error names them."""
     with pytest.raises(InvalidRequest, match="this model has x, z"):
         decode(bytes(8), fp32("batch", 2), TensorSpec(name="z", datatype="FP32", shape=("batch",)))
 
 
 def test_the_limit_on_elements_holds() -> None:
-    """As for any request."""
-    with pytest.raises(RequestTooLarge, match="have 12 elements, at most 10"):
+    """A raw body has the same limit of elements as other requests."""
+    with pytest.raises(RequestTooLarge, match=r"have 12 elements,.*at most 10"):
         decode(bytes(48), fp32("batch", "length"))

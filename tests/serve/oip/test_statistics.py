@@ -37,12 +37,12 @@ def test_durations_are_nanoseconds(tally: Tally) -> None:
 
 
 def test_the_last_inference_is_in_milliseconds(tally: Tally) -> None:
-    """Since 1970."""
+    """The time of the last inference is in milliseconds since 1970."""
     assert model_statistics("linear", "light", tally)["last_inference"] == 1_900_000_000_250
 
 
 def test_each_size_of_batch_has_its_runs(tally: Tally) -> None:
-    """In ascending order."""
+    """Batch sizes are listed in ascending order with their runs."""
     batches = model_statistics("linear", "light", tally)["batch_stats"]
     assert [(batch["batch_size"], batch["compute_infer"]) for batch in batches] == [
         (1, {"count": 1, "ns": 3_000_000}),

@@ -86,7 +86,7 @@ def test_a_rollback_takes_all_traffic_back_from_any_phase() -> None:
 
 
 def test_continue_changes_nothing() -> None:
-    """The very same rollout."""
+    """A CONTINUE verdict returns the same rollout object."""
     rollout = at_step(2)
     assert given_verdict(Kind.CONTINUE)(rollout) is rollout
 
@@ -135,7 +135,7 @@ def test_a_pause_does_not_lose_an_approval_gate() -> None:
 
 
 def test_an_abort_gives_everything_back() -> None:
-    """And says who."""
+    """An abort gives all traffic to the baseline and has its author."""
     rollout = abort(at_step(4), "ann")
     assert (rollout.phase, rollout.share, rollout.by, rollout.reason) == (
         Phase.ROLLED_BACK,
@@ -146,7 +146,7 @@ def test_an_abort_gives_everything_back() -> None:
 
 
 def test_without_a_watch_the_last_step_leads_to_the_end() -> None:
-    """As the policy says."""
+    """With `watch_s: 0`, a promotion from the last step gives DONE."""
     assert given_verdict(Kind.PROMOTE)(at_step(5, Policy(watch_s=0))).phase is Phase.DONE
 
 
@@ -184,6 +184,6 @@ def test_a_watch_may_be_ended_by_a_person() -> None:
 def test_what_does_not_fit_the_phase_is_refused(action: Move, phase: Phase) -> None:
     """With the phase, and those in which it is possible."""
     rollout = at_step(2).model_copy(update={"phase": phase})
-    with pytest.raises(RefusedAction, match=f"in phase {phase}; that is possible in") as refused:
+    with pytest.raises(RefusedAction, match=f"in phase {phase}; this is possible only in") as refused:
         action(rollout)
     assert refused.value.status == 409

@@ -23,6 +23,6 @@ def test_chance_is_no_miss(asked: Asked, count: int, missed: bool) -> None:
 
 
 def test_the_share_stands_beside_what_is_asked() -> None:
-    """In percent."""
+    """The table has the measured share in percent beside its target."""
     found = Found(200, {"seen": 3})
     assert Asked("seen", at_most=0.01).said(found) == "seen 1.50% (asked <= 1%)"

@@ -97,7 +97,7 @@ def test_what_was_harmful_is_refused_with_its_reason(keeping: Keeping, gateway: 
     """It would be rolled back with the first look; nothing is written."""
     name = harmed(keeping, gateway)
     before = keeping.situation.present.number
-    with pytest.raises(RefusedAction, match=f"rollout {name} has seen enough of .*: harm shown .*--fresh"):
+    with pytest.raises(RefusedAction, match=f"rollout {name} already shows harm .*: harm shown .*--fresh"):
         again(keeping)
     assert keeping.situation.present.number == before
 
@@ -125,7 +125,7 @@ def test_another_name_is_no_other_version(keeping: Keeping, gateway: Gateway) ->
     """The same bytes under a new name are refused for what they did under the old one."""
     name = harmed(keeping, gateway)
     keeping.controller.settle("digits", "fp32", VERSIONS | {"copy": VERSIONS["int8"]}, None)
-    with pytest.raises(RefusedAction, match=f"rollout {name} has seen enough of the same two versions"):
+    with pytest.raises(RefusedAction, match=f"rollout {name} already shows harm for the same two versions"):
         keeping.start(STILL, candidate="copy")
 
 
@@ -151,7 +151,7 @@ def test_at_another_limit_latency_begins_anew(aborted: Keeping) -> None:
 
 
 def test_made_up_traffic_says_nothing_of_the_real_one(aborted: Keeping, gateway: Gateway) -> None:
-    """Neither way."""
+    """Evidence of a trial is not carried into a real rollout, nor the reverse."""
     first = aborted.rollout.rollout
     again(aborted, trial=True)
     assert aborted.situation.present.evidence.carried is None

@@ -235,7 +235,7 @@ def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: G
         if keeping.rollout.phase.over:
             break
     assert keeping.place == (Phase.ROLLED_BACK, 0)
-    assert "class 0: the baseline alone was right in " in keeping.rollout.reason
+    assert "class 0: only the baseline was right in " in keeping.rollout.reason
 
 
 def test_labels_that_are_posted_at_once_convict(keeping: Keeping, gateway: Gateway) -> None:

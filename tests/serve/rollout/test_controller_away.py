@@ -119,7 +119,7 @@ def test_nothing_is_promoted_while_the_store_is_away(keeping: Keeping, gateway: 
             save_in_vain(keeping)
         assert keeping.place == (Phase.STEP, 1)
         [warning] = keeping.controller.view(keeping.situation).warnings
-        assert warning.startswith("nothing could be written down for 5 s")
+        assert warning.startswith("nothing could be written to the store for 5 s")
     keeping.tick()
     assert keeping.place == (Phase.STEP, 2)
 
@@ -248,7 +248,7 @@ def test_what_was_decided_before_an_abort_is_refused_after_it(keeping: Keeping) 
     keeping.start(SKIP)
     situation, before = keeping.situation, keeping.rollout
     abort(keeping)
-    with pytest.raises(StaleRevision, match="taken back meanwhile"):
+    with pytest.raises(StaleRevision, match="withdrawn meanwhile"):
         keeping.controller.change(situation, Action.PAUSE, before, keeping.clock.now_s)
     expect_whole(keeping)
 

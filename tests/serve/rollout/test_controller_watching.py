@@ -108,7 +108,7 @@ def test_time_in_which_nobody_judged_is_no_watch(watched: Keeping) -> None:
 
 
 def test_who_aborts_the_watch_gets_the_former_baseline(watched: Keeping) -> None:
-    """All traffic at once."""
+    """An abort during the watch gives all traffic to the former baseline."""
     watched.commands.act(watched.rollout.rollout, "abort", ActWanted(), "bob")
     assert (watched.place, watched.routes.share("fp32")) == ((Phase.ROLLED_BACK, 3), 1.0)
 
@@ -117,7 +117,7 @@ def test_nobody_waits_for_the_watch_to_set_routes(watched: Keeping) -> None:
     """It ends with the routes, and the trail says by whom and why."""
     watched.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "int8": 1}), "bob")
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.DONE, "bob")
-    assert watched.rollout.reason == "its watch ended, because routes were set"
+    assert watched.rollout.reason == "the watch ended because routes were set"
     assert watched.routes.share("int8") == 0.5
     assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
 
@@ -136,7 +136,7 @@ def test_after_the_watch_the_next_rollout_asks_for_a_baseline(watched: Keeping) 
     watched.promote()
     with pytest.raises(
         RefusedAction,
-        match=r"rollout accept digits; or set its routes first: .* --set fp32=100,int8=0 --yes$",
+        match=r"rollout accept digits; or set the routes first: .* --set fp32=100,int8=0 --yes$",
     ):
         watched.start(SKIP, candidate="slim")
 
@@ -152,7 +152,7 @@ def test_a_watched_version_that_is_replaced_loses_the_traffic(watched: Keeping) 
     """Nothing is known of the one that came under its name."""
     watched.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     assert (watched.rollout.phase, watched.rollout.by) == (Phase.ROLLED_BACK, "keeper")
-    assert watched.rollout.reason == "int8 was loaded in another version than the evidence is about"
+    assert watched.rollout.reason == "another version of int8 was loaded than the evidence is about"
     assert watched.routes.share("fp32") == 1.0
     assert replay(watched.store.trail("digits"), watched.rollout.rollout, watched.store.key).faults == ()
 

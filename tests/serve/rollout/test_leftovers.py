@@ -149,7 +149,7 @@ def test_a_server_that_stopped_or_was_killed_is_no_candidates_fault(tmp_path: Pa
 
 
 def test_of_the_living_nothing_is_told(folder: Path) -> None:
-    """They do it themselves."""
+    """The journals of running gateways are not read."""
     journal = Journal(folder, "one")
     journal.census("digits", WATCH).admit((2, False, "int8"), None)
     assert told(Leftovers(folder.parent)) == []

@@ -64,7 +64,7 @@ def test_a_changed_byte_is_noticed() -> None:
     trail = sealed(*whole())
     changed = trail[2].model_copy(update={"content": trail[2].content.replace("0.01", "0.02", 1)})
     faults = replay((*trail[:2], changed, *trail[3:]), "r1").faults
-    assert faults[0] == "entry 3 is not what was written, or the one before it is not"
+    assert faults[0] == "entry 3 was changed, or the entry before it was"
 
 
 def test_an_entry_that_cannot_be_read_is_named() -> None:
@@ -107,7 +107,7 @@ def test_what_people_did_comes_out_the_same() -> None:
 
 
 def test_what_people_gave_as_reasons_comes_out_the_same() -> None:
-    """Whatever they wrote."""
+    """A replay accepts any reason that a person has given."""
     paused = pause(begun(), "bob", "lunch")
     promoted = promote(resume(paused, "bob", "back"), "bob", 3.0, "it is fine")
     trail = sealed(
@@ -182,7 +182,7 @@ def test_a_verdict_that_is_not_the_judges_is_noticed() -> None:
 
 
 def test_evidence_that_was_moved_in_time_is_noticed() -> None:
-    """To before the start."""
+    """Evidence from before the start of its rollout is a fault."""
     evidence = proven()
     moved = tuple(
         segment.model_copy(update={"started_s": segment.started_s - 1e6, "ended_s": segment.ended_s - 1e6})

@@ -120,8 +120,8 @@ def test_a_new_baseline_is_no_shadow() -> None:
     ("versions", "reason"),
     [
         (without("int8"), "int8 is not loaded any more"),
-        (VERSIONS | {"int8": "d" * 64}, "int8 was loaded in another version than the evidence is about"),
-        (VERSIONS | {"fp32": "d" * 64}, "fp32 was loaded in another version than the evidence is about"),
+        (VERSIONS | {"int8": "d" * 64}, "another version of int8 was loaded than the evidence is about"),
+        (VERSIONS | {"fp32": "d" * 64}, "another version of fp32 was loaded than the evidence is about"),
     ],
     ids=["unloaded", "new candidate", "new baseline"],
 )

@@ -35,7 +35,7 @@ def test_what_is_whole_is_verified(file: Path, capsys: pytest.CaptureFixture[str
     assert verify([str(file)]) == 0
     first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("digits: 4 entries, head 4 ")
-    assert last.startswith("1 models, all as written; key ")
+    assert last.startswith("1 models, all unchanged; key ")
     assert file.read_bytes() == before
 
 
@@ -43,13 +43,13 @@ def test_what_was_changed_is_a_fault(file: Path, capsys: pytest.CaptureFixture[s
     """Exit code 1, and the fault in words."""
     tamper(file, "UPDATE trail SET content = replace(content, 'ann', 'eve')")
     assert verify([str(file)]) == 1
-    assert "  entry 1 is not what was written first" in capsys.readouterr().out
+    assert "  entry 1 is not the original first entry" in capsys.readouterr().out
 
 
 def test_an_end_cut_off_is_noticed_by_an_anchor_from_elsewhere(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Also when the one beside the store was cut with it."""
+    """A copy of the anchor proves a cut end, even if the anchor beside the store was cut too."""
     beside, elsewhere = file.with_suffix(".anchor"), tmp_path / "copy.anchor"
     elsewhere.write_bytes(beside.read_bytes())
     lines = [line for line in beside.read_text().splitlines() if line]
@@ -59,20 +59,22 @@ def test_an_end_cut_off_is_noticed_by_an_anchor_from_elsewhere(
     verify([str(file)])
     assert "cut off" not in capsys.readouterr().out
     assert verify([str(file), "--anchor", str(elsewhere)]) == 1
-    assert "entry 4 was written, and the trail ends with entry 3" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "entry 4" in printed
+    assert "cut off" in printed
 
 
 def test_an_anchor_that_is_gone_is_a_fault(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It was made with the key, and without it nobody can tell whether the end was cut off."""
+    """Without the anchor, nothing shows whether the end of a trail was cut off."""
     file.with_suffix(".anchor").unlink()
     assert verify([str(file)]) == 1
-    assert "digits has 4 entries, and the anchor " in capsys.readouterr().out
+    assert "digits has 4 entries" in capsys.readouterr().out
     assert verify([str(file), "--accept"]) == 1
     assert verify([str(file)]) == 0
 
 
 def test_what_a_person_accepts_is_followed_again(file: Path) -> None:
-    """From there on; the store itself stays as it was found."""
+    """Verification goes on from an accepted trail; the store itself does not change."""
     found = tamper(file, "DELETE FROM trail WHERE number = 4")
     assert verify([str(file), "--accept"]) == 1
     assert verify([str(file)]) == 0
@@ -86,6 +88,6 @@ def test_what_a_person_accepts_is_followed_again(file: Path) -> None:
 def test_what_is_not_there_is_2(
     file: Path, tmp_path: Path, wrong: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """With its name."""
+    """A missing store gives exit code 2, and the error names it."""
     assert main(["verify", *(word.replace("{file}", str(file)) for word in wrong)]) == 2
     assert "nowhere" in capsys.readouterr().err or wrong == ["mysql:"]

@@ -46,7 +46,7 @@ class Acting:
 
 
 def test_a_rollout_is_followed_to_its_end(type: Type, endpoint: Endpoint) -> None:
-    """Each change is shown."""
+    """Every change is shown until the rollout is over."""
     screen = Acting(lambda: type("rollout", "pause", RUNS), lambda: type("rollout", "abort", RUNS))
     client = ControlClient(endpoint.url)
     last = follow(client, client.ask(VIEW, RUNS), screen)
@@ -80,7 +80,7 @@ def test_the_exit_code_of_a_watch_is_the_end_of_the_rollout(
 
 
 def test_ctrl_c_ends_the_watch_alone(type: Type, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rollout goes on."""
+    """Ctrl-C ends the command, and the rollout continues."""
 
     def interrupt(_: float) -> None:
         raise KeyboardInterrupt
@@ -143,7 +143,7 @@ def test_a_terminal_is_repainted_and_left_as_it_was(tty: Tty) -> None:
 
 
 def test_a_terminal_that_cannot_repaint_gets_lines(tty: Tty, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As some editors have."""
+    """A terminal that cannot be repainted gets one line per change."""
     monkeypatch.setenv("TERM", "dumb")
     assert isinstance(open_screen(tty[0]), PlainLog)
 

@@ -48,7 +48,7 @@ def test_what_the_server_refuses_is_said_in_its_words(type: Type) -> None:
     """One rollout at a time."""
     code, shown = type("rollout", "start", "linear", "--to", "light")
     assert code == 2
-    assert shown.startswith(f"counterweight: rollout {RUNS} to 'light' of 'linear' runs already; ")
+    assert shown.startswith(f"counterweight: rollout {RUNS} to 'light' of 'linear' is in progress; ")
 
 
 @pytest.mark.parametrize("name", ["linear", RUNS])
@@ -76,14 +76,14 @@ def test_status_as_json_is_the_servers_view(type: Type, endpoint: Endpoint) -> N
 
 
 def test_status_alone_lists_the_newest_rollout_of_every_model(type: Type) -> None:
-    """A line each."""
+    """Without a name, `status` prints one line per model."""
     code, shown = type("rollout", "status")
     [row] = shown.splitlines()[2:]
     assert (code, row.split()[:4]) == (0, ["linear", "light", "STEP", "3"])
 
 
 def test_status_of_every_model_as_json(type: Type) -> None:
-    """By the model's name."""
+    """The JSON of all models has one entry per model name."""
     _, shown = type("rollout", "status", "--json")
     assert json.loads(shown)["models"]["linear"]["rollout"] == RUNS
 
@@ -92,14 +92,14 @@ def test_watching_needs_a_name(type: Type) -> None:
     """One cannot wait for the end of all."""
     code, shown = type("rollout", "status", "--watch")
     assert code == 2
-    assert "say whose rollout" in shown
+    assert "--watch needs a MODEL or a ROLLOUT" in shown
 
 
 def test_a_name_that_is_neither_a_model_nor_a_rollout_is_refused(type: Type) -> None:
     """With the model that was probably meant."""
     code, shown = type("rollout", "status", "liner")
     assert code == 2
-    assert "'liner' is no model that is served, and no rollout; did you mean 'linear'?" in shown
+    assert "'liner' is neither a served model nor a rollout; did you mean 'linear'?" in shown
 
 
 @pytest.mark.parametrize("act", ACTS)
@@ -129,7 +129,7 @@ def test_a_reason_that_says_nothing_never_reaches_the_server(type: Type, endpoin
 
 
 def test_a_paused_rollout_is_resumed(type: Type) -> None:
-    """By the same name."""
+    """`resume` continues the paused rollout under the same name."""
     type("rollout", "pause", "linear")
     assert type("rollout", "status")[1].splitlines()[2].split()[2] == "PAUSED"
     assert type("rollout", "resume", "linear") == (0, f"{RUNS}: STEP 3 of 5, 25 % asked; local: resumed\n")
@@ -177,7 +177,7 @@ def test_history_as_json_is_the_whole_trail(type: Type) -> None:
 def test_a_replay_without_a_difference_is_0(type: Type) -> None:
     """With the number of verdicts."""
     code, shown = type("rollout", "replay", RUNS)
-    assert (code, shown) == (0, f"{RUNS}: 3 verdicts computed again, every one comes out the same\n")
+    assert (code, shown) == (0, f"{RUNS}: 3 verdicts computed again, all are the same\n")
 
 
 def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None:
@@ -195,7 +195,7 @@ def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None
 def test_every_command_of_rollout_has_help_with_an_example(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Something to type."""
+    """The help of every command ends with an example."""
     from serve.control.cli.rollout_command import rollout
 
     with pytest.raises(SystemExit) as end:

@@ -85,7 +85,7 @@ def test_a_figure_keeps_its_point_in_80_columns() -> None:
     """The two rates and their ratio; the counts are in the JSON."""
     lines = render(view(), NOW_S, 80)
     assert line(lines, "errors").endswith("  0.22% against 0.08%, 1.34x [0.0631, 7.94]")
-    assert line(lines, "disagreement").endswith("  0.30% [0.01%, 1.43%], where 2.00% may")
+    assert line(lines, "disagreement").endswith("  0.30% [0.01%, 1.43%], allowed 2.00%")
 
 
 def test_the_latency_limit_is_named() -> None:
@@ -119,7 +119,7 @@ def test_a_step_that_waits_for_approval_says_what_to_type() -> None:
     policy = Policy(steps=(Step(share=0.1), Step(share=1, approval=True)))
     lines = render(early(Phase.WAITING_APPROVAL, policy), 60.0, 80)
     assert lines[-1] == "waits for   approval of 95 %: counterweight rollout promote digits"
-    assert lines[2].startswith("shadow > [10 %] > 95 %* > watch   (* asks first)")
+    assert lines[2].startswith("shadow > [10 %] > 95 %* > watch   (* needs approval)")
 
 
 def test_a_paused_rollout_says_what_to_type() -> None:

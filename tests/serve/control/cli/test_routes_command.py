@@ -40,7 +40,7 @@ def test_routes_alone_are_shown(type: Type, endpoint: Endpoint) -> None:
     rows = [row.split() for row in shown.splitlines()[2:4]]
     assert (code, endpoint.control.told) == (0, [])
     assert [row[:3] for row in rows] == [["base", "90", "%"], ["light", "10", "%"]]
-    assert f"rollout {RUNS} moves them" in shown
+    assert f"rollout {RUNS} is in progress" in shown
 
 
 def test_a_shadow_shows_how_alike_its_answers_are(type: Type, endpoint: Endpoint) -> None:
@@ -58,12 +58,12 @@ def test_an_unproven_variant_says_so(type: Type, endpoint: Endpoint, monkeypatch
     light = endpoint.registry.models["linear"].served["light"]
     monkeypatch.setattr(light, "version", light.version.model_copy(update={"unproven": True}))
     _, shown = type("routes", "linear")
-    assert "light is unproven: nobody has measured it on held-out rows\n" in shown
+    assert "light is unproven: " in shown
     assert "base is unproven" not in shown
 
 
 def test_routes_as_json_are_what_the_server_says(type: Type) -> None:
-    """For programs."""
+    """With --json, the server's answer is printed."""
     _, shown = type("routes", "linear", "--json")
     assert json.loads(shown)["variants"]["light"]["share"] == 0.1
 
@@ -88,15 +88,15 @@ def test_what_is_not_given_stays_as_it_is(
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
-        (["--set", "base=9;light=1"], "--set: 'base=9;light=1' does not fit"),
-        (["--set", "base=9,base=1"], "--set: 'base=1' does not fit"),
+        (["--set", "base=9;light=1"], "--set: 'base=9;light=1'"),
+        (["--set", "base=9,base=1"], "--set: 'base=1'"),
         (["--shadow", "light=2"], "shadows.light"),
     ],
 )
 def test_routes_with_a_fault_never_reach_the_server(
     type: Type, control: LocalControl, words: list[str], fault: str
 ) -> None:
-    """The fault is named."""
+    """An invalid --set is reported without a request to the server."""
     code, shown = type("routes", "linear", *words)
     assert (code, control.told) == (2, [])
     assert fault in shown
@@ -151,13 +151,13 @@ def test_more_than_half_of_the_traffic_moves_when_it_is_meant(type: Type, contro
 
 
 def test_a_variant_that_is_not_served_is_the_servers_to_refuse(type: Type, control: LocalControl) -> None:
-    """Whatever would have moved."""
+    """The server refuses weights of variants that it does not serve."""
     type("routes", "linear", "--set", "lihgt=100")
     assert [told[2].weights for told in control.told] == [{"base": 1.0, "light": 0.0, "lihgt": 100.0}]
 
 
 def test_routes_of_an_unknown_model_are_refused_by_the_server(type: Type) -> None:
-    """In its words."""
+    """The server's error for an unknown model is shown."""
     code, shown = type("routes", "minilm")
     assert code == 2
     assert "minilm" in shown

@@ -21,7 +21,7 @@ def test_a_duration_has_its_two_largest_units(seconds: float, words: str) -> Non
 
 
 def test_a_share_has_three_digits() -> None:
-    """Small ones stay visible."""
+    """Shares have three significant digits, so small ones stay visible."""
     assert [percent(share) for share in (None, 0.0, 0.0012345, 0.25, 1.0)] == [
         "-",
         "0 %",

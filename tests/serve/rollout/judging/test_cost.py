@@ -58,7 +58,7 @@ def test_without_runs_of_the_same_size_nothing_is_shown() -> None:
         for rows in (9, 2)
     )
     figure = weigh_cost(two, nine, 0.0)
-    assert figure.seen == "0.01 ms of CPU a row against 0.01, but no runs of the same size to compare"
+    assert figure.seen == "0.01 ms of CPU a row against 0.01, but no runs of equal size to compare"
     assert figure.safe == 0
 
 
@@ -66,7 +66,7 @@ def test_what_ran_at_another_time_is_not_compared() -> None:
     """A busy hour makes runs dearer: one that ran in it alone has nothing to compare with."""
     early = sum((Cost.tick(1, 1.0, at_s=float(second)) for second in range(100)), Cost())
     late = sum((Cost.tick(1, 0.5, at_s=1e6 + second) for second in range(100)), Cost())
-    assert "no runs of the same size" in weigh_cost(early, late, 0.0).seen
+    assert "no runs of equal size" in weigh_cost(early, late, 0.0).seen
 
 
 def test_what_drifts_together_is_no_noise() -> None:
@@ -96,14 +96,14 @@ def test_few_runs_that_take_very_long_stay_in_the_bill() -> None:
     figure = weigh_cost(baseline, candidate, 0.0)
     assert figure.seen == (
         "2.98 ms of CPU a row against 1, 0.629 times at equal sizes of run, "
-        "but 2.98 times on the mean, for few runs take very long; below 1 times asked"
+        "but 2.98 times by the arithmetic mean, because a few runs take very long; required below 1 times"
     )
     assert not shown(figure)
 
 
 def test_one_of_the_two_alone_shows_nothing() -> None:
     """Nobody is cheaper than one who did not run."""
-    assert weigh_cost(Cost(), costs(2, 1.0), 0.0).seen == "only one of the two ran in this step"
+    assert weigh_cost(Cost(), costs(2, 1.0), 0.0).seen == "only one variant ran in this step"
 
 
 def of_users(ratio: float, seconds: int = 300) -> Cost:
@@ -135,7 +135,7 @@ def test_few_users_that_stick_show_no_small_saving() -> None:
     few = weigh_cost(baseline, candidate, 0.05, concentration([keyed(20)]))
     assert few.seen == (
         "1.5 ms of CPU a row against 2, 0.75 times at equal sizes of run, "
-        "of which whose keys they are may make 1.31 times; below 0.95 times asked"
+        "of which differences between users may explain 1.31 times; required below 0.95 times"
     )
     assert not shown(few)
     assert shown(weigh_cost(baseline, candidate, 0.05, concentration([keyed(400)])))

@@ -237,7 +237,7 @@ def test_the_past_before_the_rollout_is_apart_from_the_shadows() -> None:
 
 
 def test_what_keys_were_over_in_a_warm_up_counts_nowhere() -> None:
-    """Their errors do."""
+    """During warm-up, requests of keys over a limit are not counted, but errors are."""
     plan = PLAN.model_copy(update={"policy": Policy(settle_s=20)})
     told = keyed(3, "int8", Count(requests=5, errors=2, over_limit=4))
     [segment] = gather(Evidence(), [("g", told)], plan, SPLITS, (5.0, 6.0)).segments

@@ -55,18 +55,16 @@ def test_a_suspicious_slice_holds_the_step() -> None:
     slices = {"fr": shadowed(100, 11), "de": shadowed(9900, 0)}
     verdict = judge(at_step(0), Evidence(shadow=shadowed(10_000, 11), slices=slices), 60.0)
     assert verdict.kind is Kind.CONTINUE
-    assert "suspicion, slices: 'fr': 11 of 100 pairs differ" in verdict.reason
+    assert "suspected harm, slices: 'fr': 11 of 100 pairs differ" in verdict.reason
 
 
 def test_the_shadow_waits_for_pairs_of_a_rare_slice() -> None:
     """Ten of a thousand, though all is proven: three in ten of them may be wrong and nobody would see it."""
     evidence = Evidence(shadow=shadowed(1000, 0), slices={"fr": shadowed(10, 0), "de": shadowed(990, 0)})
     verdict = judge(at_step(0), evidence, 60.0)
-    assert (verdict.kind, verdict.reason) == (
-        Kind.CONTINUE,
-        "in the shadow: slice 'fr': 10 of 320 pairs, about 31 min at this rate; for slices it waits 1,800 s "
-        "at most",
-    )
+    assert verdict.kind is Kind.CONTINUE
+    assert "slice 'fr': 10 of 320 pairs, about 31 min" in verdict.reason
+    assert "1,800 s" in verdict.reason
 
 
 def test_a_slice_that_is_too_rare_is_left_out_and_named() -> None:

@@ -62,11 +62,9 @@ def test_a_bad_class_is_named() -> None:
     """30 % of one class of ten are wrong; overall it is 3 %."""
     matched = {number: Matched(labelled=100, baseline_alone=2, candidate_alone=2) for number in range(9)}
     figure = watch_matched(GUARD, matched | {9: Matched(labelled=100, baseline_alone=30)}, 10, 0.95)
-    assert figure.seen == (
-        "4.80% wrong against 1.80% of the baseline's; the baseline alone was right in 48, the candidate "
-        "alone in 18 of 1,000 labelled requests; class 9: the baseline alone was right in 30, the candidate "
-        "alone in 0 of 100 labelled requests"
-    )
+    assert figure.seen.startswith("4.80% wrong against 1.80% of the baseline's; ")
+    assert "right in 48, only the candidate in 18 of 1,000 labelled requests" in figure.seen
+    assert "; class 9: only the baseline was right in 30, only the candidate in 0 of 100" in figure.seen
     assert figure.harm is not None
     assert figure.harm > math.log(600)
 

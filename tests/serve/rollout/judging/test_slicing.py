@@ -28,12 +28,13 @@ def test_rows_of_one_request_are_no_more_than_they_say() -> None:
 
 
 def test_the_rarest_three_are_named() -> None:
-    """The others are counted."""
+    """The reason names the three rarest slices and counts the others."""
     slices = {str(number): shadowed(number, 0) for number in range(1, 6)}
     [said] = missing_of(Policy(), slices, 600.0)
     assert said.startswith("slice '1': 1 of 320 pairs, about ")
     assert "slice '4'" not in said
-    assert "; and 2 more slices; for slices it waits 1,800 s at most" in said
+    assert "; and 2 more slices; " in said
+    assert "1,800 s" in said
     assert not_compared(Policy(), slices).endswith("; slice '3': 3 of 320 pairs; and 2 more slices")
 
 

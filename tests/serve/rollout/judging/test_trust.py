@@ -26,7 +26,7 @@ def test_labels_that_come_for_one_variant_are_not_trusted() -> None:
     verdict = judge(at_step(4, POLICY), Evidence(segments=(labelled(100, 300, wrong=66),)), 90.0)
     assert verdict.kind is Kind.CONTINUE
     assert (
-        "accuracy unproven: not to be trusted, because labels came for 300 of the candidate's 1,000 answers "
+        "accuracy unproven: not reliable, because labels came for 300 of the candidate's 1,000 answers "
         "and 100 of the baseline's 1,000 answers; 66 of 300 (22.00%)"
     ) in verdict.reason
 
@@ -43,7 +43,7 @@ def test_a_rollout_that_waits_for_labels_in_vain_ends_with_the_reason() -> None:
     evidence = with_labels(proven(), [labelled(100, 300)])
     verdict = judge(at_step(4, POLICY), evidence, POLICY.maximum_s)
     assert verdict.kind is Kind.INCONCLUSIVE
-    assert "not to be trusted" in verdict.reason
+    assert "not reliable" in verdict.reason
 
 
 def test_answers_that_failed_cannot_be_labelled() -> None:

@@ -66,6 +66,6 @@ def test_a_limit_in_ms_needs_no_baseline() -> None:
 
 
 def test_a_variant_is_not_rolled_out_against_itself() -> None:
-    """The message names it."""
+    """A plan whose candidate is the baseline is refused, and the error names it."""
     with pytest.raises(ValidationError, match="candidate 'fp32' is the baseline"):
         RolloutPlan(model="digits", baseline="fp32", candidate="fp32")

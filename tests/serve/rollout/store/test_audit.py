@@ -174,10 +174,10 @@ def test_a_tampering_is_noticed_at_the_next_start(
     before = contents(file)
     other = restart(file, keeping.clock)
     assert other.routes.weights == {"fp32": 100.0}
-    assert "nothing is decided on this trail" in caplog.text
-    assert "is not what was written" in other.controller.warnings(other.situation)[0]
+    assert "no decision is based on this trail" in caplog.text
+    assert "was changed or damaged" in other.controller.warnings(other.situation)[0]
     other.tick()
-    with pytest.raises(BrokenTrail, match="until a person has looked: counterweight verify"):
+    with pytest.raises(BrokenTrail, match="counterweight verify"):
         other.start(SKIP, "slim")
     other.kill()
     assert contents(file) == before
@@ -239,6 +239,6 @@ def test_a_model_whose_rollouts_are_gone_says_so_when_it_is_asked(
     with behind(file) as database:
         database.execute("DELETE FROM trail")
     other = restart(file, keeping.clock)
-    with pytest.raises(BrokenTrail, match="its end is cut off"):
+    with pytest.raises(BrokenTrail, match="its end was cut off"):
         AtOnce(other.controller).rollouts("digits")
     other.kill()

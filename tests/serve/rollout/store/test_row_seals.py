@@ -91,7 +91,7 @@ def test_every_change_is_noticed(sealing: Store, url: str, kind: str) -> None:
     assert faults(sealing) == ()
     for statement in TAMPERINGS[kind].split("; "):
         execute(url, statement)
-    assert any(fault.endswith(" of r1 are not what was written") for fault in faults(sealing))
+    assert any(fault.endswith(" of r1 were changed") for fault in faults(sealing))
     sealing.answered.note("digits", [answer("new", top=3)], 7.0)
     tell(sealing, outcome("new"))
     assert faults(sealing)
@@ -131,7 +131,7 @@ def test_a_keeper_decides_nothing_on_labels_that_were_changed(
         database.execute("UPDATE labels SET baseline_wrong = 9")
     other = restart(file, keeping.clock)
     assert other.routes.weights == {"fp32": 100.0}
-    assert other.situation.faults == (f"the labels of {keeping.rollout.rollout} are not what was written",)
+    assert other.situation.faults == (f"the labels of {keeping.rollout.rollout} were changed",)
     with pytest.raises(BrokenTrail, match="until a person has looked: counterweight verify"):
         other.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann")
     other.kill()

@@ -152,7 +152,7 @@ def test_a_url_of_something_else_is_refused(wrong: str) -> None:
 
 
 def test_a_store_that_is_out_of_reach_is_named_without_its_password() -> None:
-    """Nobody listens there."""
+    """The error of an unreachable store has its URL without the password."""
     with pytest.raises(StoreFailed, match=r"127\.0\.0\.1") as refused:
         Store("postgresql://ann:secret@127.0.0.1:1/rollouts", "keeper")
     assert "secret" not in str(refused.value)

@@ -70,7 +70,7 @@ def test_models_have_trails_of_their_own(store: Store) -> None:
 def test_a_step_decided_on_old_news_is_refused(store: Store) -> None:
     """With the current number, for the one who must decide again; and nothing is written."""
     store.append(started(), 0)
-    with pytest.raises(StaleRevision, match="entry 0 came, 1 is the current one") as refused:
+    with pytest.raises(StaleRevision, match="entry 0, but the last entry is 1") as refused:
         store.append(judged(begun(), 60, 2), 0)
     assert (refused.value.current, refused.value.status) == (1, 409)
     assert store.read("digits").number == 1
@@ -79,7 +79,7 @@ def test_a_step_decided_on_old_news_is_refused(store: Store) -> None:
 def test_routes_with_a_revision_that_was_there_are_refused(store: Store) -> None:
     """A gateway that has a revision takes only higher ones."""
     store.append(started(revision=3), 0)
-    with pytest.raises(StaleRevision, match="revision 3 came, 3 is in force"):
+    with pytest.raises(StaleRevision, match="revision 3, but 3 is in force"):
         store.append(judged(begun(), 60, 3), 1)
 
 
@@ -112,7 +112,7 @@ def test_who_and_when_of_a_persons_action_is_kept(store: Store) -> None:
 
 
 def test_an_action_without_routes_leaves_the_last_ones_in_force(store: Store) -> None:
-    """A pause moves nobody."""
+    """After an entry without routes, the previous routes stay in force."""
     store.append(started(), 0)
     store.append(Change(model="digits", action=Action.PAUSE, by="bob", at_s=7, rollout=begun()), 1)
     assert store.read("digits").routes == routes_of(begun(), 1)
@@ -125,7 +125,7 @@ def test_the_model_of_a_rollout_is_found(store: Store) -> None:
 
 
 def test_an_unknown_rollout_is_refused_by_name(store: Store) -> None:
-    """As a 404."""
+    """An unknown rollout raises UnknownRollout with its name."""
     with pytest.raises(UnknownRollout, match="no rollout 'r9'"):
         store.model_of("r9")
 

@@ -45,7 +45,7 @@ def test_half_a_line_spoils_no_other(tmp_path: Path, caplog: pytest.LogCaptureFi
         file.write('{"model":"dig')
     anchor.add(head(3))
     assert anchor.heads() == (head(1), head(3))
-    assert "has a line that is none" in caplog.text
+    assert "has an invalid line" in caplog.text
 
 
 def test_an_anchor_that_cannot_be_read_is_refused_by_name(tmp_path: Path) -> None:

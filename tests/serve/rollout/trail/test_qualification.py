@@ -36,18 +36,18 @@ def why(*known: QualificationView, **digests: str) -> str | None:
     ("change", "fault"),
     [
         ({"baseline": "int8"}, "the candidate 'int8' is the baseline; name another variant"),
-        ({"digests": {"fp32": "a" * 64}}, "they are of fp32; give those of fp32 and int8"),
-        ({"digests": {}}, "they are of nothing; give those of fp32 and int8"),
-        ({"stages": FAILED["stages"]}, "it is QUALIFIED, and capacity did not pass"),
-        ({"outcome": "NOT_QUALIFIED"}, "it is NOT_QUALIFIED for no reason; give at least one"),
-        ({"outcome": "INVALID"}, "it is INVALID for no reason"),
+        ({"digests": {"fp32": "a" * 64}}, "they are for fp32; give those for fp32 and int8"),
+        ({"digests": {}}, "they are for nothing; give those for fp32 and int8"),
+        ({"stages": FAILED["stages"]}, "it is QUALIFIED, but capacity did not pass"),
+        ({"outcome": "NOT_QUALIFIED"}, "it is NOT_QUALIFIED without a reason; give at least one"),
+        ({"outcome": "INVALID"}, "it is INVALID without a reason"),
         ({"outcome": "PASS"}, "Input should be 'QUALIFIED', 'NOT_QUALIFIED' or 'INVALID'"),
         ({"stages": []}, "at least 1 item"),
         ({"digest": {}}, "unknown key 'digest'; did you mean 'digests'?"),
     ],
 )
 def test_what_contradicts_itself_is_refused(change: dict[str, Any], fault: str) -> None:
-    """With what came and what would do."""
+    """The error names the value and what is expected."""
     with pytest.raises(ValidationError) as refused:
         Qualification.model_validate(PASSED | change)
     assert fault in str(refused.value)
@@ -62,7 +62,7 @@ def test_it_is_one_sentence() -> None:
 
 
 def test_a_qualified_candidate_may_start() -> None:
-    """In just these versions."""
+    """A candidate that is QUALIFIED in the loaded versions can start."""
     assert why(found(PASSED)) is None
 
 
@@ -79,15 +79,16 @@ def test_nothing_found_is_nothing_qualified() -> None:
 def test_another_version_is_not_qualified(variant: str) -> None:
     """Of either variant; what is said names it, and when the old one was."""
     assert why(found(PASSED), **{variant: "c" * 64}) == (
-        f"'{variant}' was loaded in another version than was qualified by ann at 2026-11-22 15:30 UTC"
+        f"another version of '{variant}' is loaded than was qualified by ann at 2026-11-22 15:30 UTC"
     )
 
 
 def test_the_last_word_counts() -> None:
-    """Whether it is better or worse than the one before."""
+    """The last result counts, whether better or worse."""
     assert why(found(FAILED), found(PASSED, 2)) is None
     assert why(found(PASSED), found(FAILED, 2)) == (
-        "'int8' came out NOT_QUALIFIED by ann at 2026-11-22 15:30 UTC: capacity: 3/s of 4/s; too slow"
+        "the result for 'int8' was NOT_QUALIFIED by ann at 2026-11-22 15:30 UTC: capacity: 3/s of 4/s; "
+        "too slow"
     )
 
 

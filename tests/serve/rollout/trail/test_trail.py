@@ -57,7 +57,7 @@ def test_entries_that_changed_places_are_noticed() -> None:
 
 def test_a_change_with_parts_of_two_models_is_refused() -> None:
     """It would be in one trail and speak of another."""
-    with pytest.raises(ValueError, match="a change of model 'minilm' with parts of"):
+    with pytest.raises(ValueError, match="a change of model 'minilm' has parts of"):
         Change(model="minilm", action=Action.START, by="ann", at_s=0, rollout=begun())
 
 
