@@ -274,5 +274,5 @@ def test_refuses_a_model_that_no_onnx_file_holds_before_it_is_read(folder: Path)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 20_000_000}))
     (folder / "model.safetensors").unlink()
-    with pytest.raises(InvalidSource, match=r"has 25600\d{5} bytes of weights; .* at most 2146435072"):
+    with pytest.raises(InvalidSource, match=r"has 25600\d{5} bytes of weights; .* maximum is 2146435072"):
         read(folder)

@@ -30,7 +30,7 @@ def test_refuses_more_weights_than_one_file_holds() -> None:
     """More weights than one ONNX file holds are refused with both sizes."""
     with torch.device("meta"):
         module = torch.nn.Embedding(2**20, 600)
-    with pytest.raises(InvalidSource, match=r"mine has 2516582400 bytes of weights; .* at most 2146435072"):
+    with pytest.raises(InvalidSource, match=r"mine has 2516582400 bytes of weights; .*maximum is 2146435072"):
         require_sound("mine", module)
 
 
