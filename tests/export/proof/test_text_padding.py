@@ -66,6 +66,6 @@ def test_texts_that_run_alone_are_not_padded() -> None:
 
 
 def test_the_likely_cause_is_named() -> None:
-    """Who made the model looks at the pooling."""
+    """The refusal names pooling without the mask."""
     words = explain_dependence("tiny/fp32", b"", PADDING, None)
-    assert "tokens leaves out attention_mask" in words
+    assert "ignores attention_mask" in words
