@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
-import onnx
 
 from export.artifacts import Exported, Trained
 from export.cache import Shelf
@@ -21,10 +20,11 @@ from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
 from export.proof.graph_stats import dissect
 from export.proof.held_out import Answers, answers
-from export.proof.mixing import advise, find_mixer
+from export.proof.mixing import explain_dependence, find_mixer
 from export.proof.output_quality import Meanings, find_changes, measure_outputs, measure_whole, read_meanings
 from export.proof.quality import measure
-from export.proof.row_independence import NUMBER, find_dependence
+from export.proof.randomness import require_repeatable
+from export.proof.row_independence import find_dependence
 from export.proof.speed import measure_speed
 from export.proof.task import require_task
 from export.recipe import Recipe
@@ -75,24 +75,18 @@ class Scale:
     def _open(self, variant: str, exported: Exported) -> Session:
         """Open the graph in production's Session.
 
-        Raises ExportFailed if the rows of a baseline affect each other; a variant whose rows affect each
-        other because of quantization gets a run per row."""
+        Raises ExportFailed for a random graph, and if the rows of a baseline affect each other; a variant
+        whose rows affect each other because of quantization gets a run per row."""
         name = f"{self._recipe.model}/{variant}"
         sizes = _sizes(exported.signature, self._data.calibration)
         session = Session(exported.graph, exported.signature, name, sizes=sizes)
-        beside = find_dependence(session, self._data.held_out)
+        require_repeatable(session, exported.graph, self._data.held_out)
+        beside = find_dependence(session, exported.graph, self._data.held_out)
         if beside is None:
             return session
         mixer = find_mixer(exported.graph, self._data.held_out, beside)
         if variant == self._recipe.baseline:
-            verb = "changes" if beside == NUMBER else "change"
-            where = f", first in {mixer}" if mixer else ""
-            raise ExportFailed(
-                f"{name}: the answer to a row depends on the other rows in a run ({beside} {verb} the "
-                f"answer{where}), "
-                "and the server combines rows of different clients in one run; "
-                + advise(onnx.load_from_string(exported.graph).graph)
-            )
+            raise ExportFailed(explain_dependence(name, exported.graph, beside, mixer))
         self._mixers[variant] = mixer
         return Session(exported.graph, exported.signature, name, alone=True, sizes=sizes)
 

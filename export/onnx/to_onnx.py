@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from export.onnx.graph import clean, require_unique_names
 from export.onnx.parity import ask_torch, prove_parity
 from export.onnx.probe_rows import BATCH, EXAMPLE, probe
 from serve.base.tensor import Signature, TensorSpec, datatype_of
+
+# What torch.export says of a dimension that was to be free.
+_FIXED = re.compile(r"static shape of (?P<size>\d+) for dimension (?P<name>\S+)\.shape\[(?P<axis>\d)\]")
 
 
 def to_onnx(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opset: int) -> Exported:
@@ -78,9 +82,24 @@ def _convert(model: torch.nn.Module, rows: Split, outputs: tuple[str, ...], opse
             )
         except Exception as error:  # torch raises a different class from each of its stages
             reason = " ".join(str(error.__cause__ or error).split())
-            raise ExportFailed(f"torch cannot express the model as an ONNX graph: {reason:.600}") from error
+            told = _explain_fixed(reason) or f"{reason:.600}"
+            raise ExportFailed(f"torch cannot express the model as an ONNX graph: {told}") from error
     assert program is not None, "torch returns a program when dynamo=True"
     return program.model_proto
+
+
+def _explain_fixed(reason: str) -> str | None:
+    """Where torch says that a free dimension came out as a number, what in the model makes it one."""
+    found = _FIXED.search(reason)
+    if found is None:
+        return None
+    what, many = ("batch", "rows") if found["axis"] == "0" else ("length", "tokens")
+    size, name, axis = found["size"], found["name"], found["axis"]
+    return (
+        f"`forward` fixes the {what} at the {size} {many} that it was traced with (dimension {axis} of "
+        f"{name}), and a server runs any number: do not loop over {many}, write -1 or x.shape[{axis}] into a "
+        f"view or reshape, and add no tensor that has one entry for each of {size} {many}"
+    )
 
 
 @contextmanager

@@ -8,20 +8,26 @@ import onnx
 from numpy.typing import NDArray
 
 from export.data.datasets import Split
+from export.nearness import largest_apart
 from export.onnx.graph import nodes_of
 from export.proof.row_independence import (
     LARGEST_ROWS,
+    MORE_ROWS,
     NUMBER,
+    PADDING,
     ROWS,
     first_rows,
     is_another,
     large_trial,
+    take_rows,
     trials,
 )
 from export.quantization.calibration import TensorWatch
 
 # These operators quantize by the range of the whole batch.
 _DYNAMIC = ("DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM")
+# Tolerance relative to the largest number of a value: runs of other sizes round differently.
+_NOTICED = 0.01
 Values = Mapping[str, Any]
 
 
@@ -39,6 +45,24 @@ def find_mixer(graph: bytes, split: Split, beside: str) -> str | None:
     return None
 
 
+def explain_dependence(name: str, graph: bytes, beside: str, mixer: str | None) -> str:
+    """Explain why the baseline `name` is refused: `beside` changes the answers, first in the node `mixer`."""
+    if beside == PADDING:
+        return (
+            f"{name}: the answer to a text depends on how far it is padded to the length of longer texts in "
+            "a run, and the server combines texts of different clients in one run; most likely a mean or "
+            "maximum over the tokens ignores attention_mask: multiply by the mask before a sum and divide by "
+            "the sum of the mask, or set padding to the lowest value before a maximum"
+        )
+    verb = "changes" if beside == NUMBER else "change"
+    where = f", first in {mixer}" if mixer else ""
+    return (
+        f"{name}: the answer to a row depends on the other rows in a run ({beside} {verb} the "
+        f"answer{where}), and the server combines rows of different clients in one run; "
+        + advise(onnx.load_from_string(graph).graph)
+    )
+
+
 def advise(graph: Any) -> str:
     """Advise what to do about a graph whose rows affect each other."""
     for node in nodes_of(graph):
@@ -49,8 +73,8 @@ def advise(graph: Any) -> str:
                 "start from the file as it was before dynamic quantization, and quantize it here"
             )
     return (
-        "look for a mean, statistics, attention or a Softmax over the rows, and for batch normalization in "
-        "training mode"
+        "look for a mean, statistics, attention or a Softmax over the rows, for a table that is added along "
+        "them, and for batch normalization in training mode"
     )
 
 
@@ -61,11 +85,7 @@ def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
     together, alone = watch.look(rows), watch.look({name: array[:1] for name, array in rows.items()})
     axes = _find_axes(together, alone)
     if beside == NUMBER:
-        yield {
-            name
-            for name, axis in axes.items()
-            if _moved(_part(together[name], axis, slice(1), ROWS), alone[name], alone=True)
-        }
+        yield from _find_placed(watch, split, axes)
     for trial in (*trials(split), *(large_trial(split, count) for count in LARGEST_ROWS)):
         if trial.beside == beside:
             before, after = watch.look(trial.before), watch.look(trial.after)
@@ -75,6 +95,22 @@ def _changes(model: Any, split: Split, beside: str) -> Iterator[set[str]]:
                 for name in before
                 if _moved(*(_kept(each[name], axes.get(name), trial.kept, count) for each in (before, after)))
             }
+
+
+def _find_placed(watch: TensorWatch, split: Split, axes: Mapping[str, int]) -> Iterator[set[str]]:
+    """Yield the inner values that differ between a row in its own run and in a larger run, size by size."""
+    for count in (ROWS, MORE_ROWS, *reversed(LARGEST_ROWS)):
+        rows = take_rows(split, count)
+        together = watch.look(rows)
+        changed: set[str] = set()
+        for place in (slice(0, 1), slice(count // 2, count // 2 + 1), slice(count - 1, count)):
+            alone = watch.look({name: array[place] for name, array in rows.items()})
+            changed |= {
+                name
+                for name, axis in axes.items()
+                if _moved(_part(together[name], axis, place, count), alone[name], _NOTICED)
+            }
+        yield changed
 
 
 def _find_axes(together: Values, alone: Values) -> dict[str, int]:
@@ -103,7 +139,7 @@ def _part(value: NDArray[Any], axis: int, kept: slice, count: int) -> NDArray[An
     return np.take(value, range(start * size, stop * size), axis)
 
 
-def _moved(before: NDArray[Any], after: NDArray[Any], *, alone: bool = False) -> bool:
+def _moved(before: NDArray[Any], after: NDArray[Any], least: float | None = None) -> bool:
     if before.shape != after.shape or np.array_equal(before, after, equal_nan=before.dtype.kind == "f"):
         return False
-    return is_another(before, after, alone=alone)
+    return is_another(before, after) if least is None else largest_apart(after, before, coarse=True) > least

@@ -18,15 +18,36 @@ Meanings = Mapping[str, Meaning]
 _BLOCK = 1 << 23
 # Numbers read at most to infer a meaning.
 _READ = 1 << 25
+# Embeddings whose mean has more of their mean square than this share most of their direction.
+_SHARED = 0.5
+# With less of it to each, their differences are rounding.
+_OWN = 1e-8
+# The mean of fewer is largely that of single rows.
+_ENOUGH_ROWS = 10
 
 
 def read_meanings(task: Task, answers: Answers, labelled: bool, *, named: bool = False) -> dict[str, Meaning]:
     """Infer the meaning of each output from the baseline's answers; `labelled`: each row has a class label;
     `named`: the classes have names."""
     return {
-        name: read_meaning(task, few_rows(output), first=number == 0, labelled=labelled, named=named)
+        name: _add_centre(
+            read_meaning(task, few_rows(output), first=number == 0, labelled=labelled, named=named),
+            few_rows(output),
+        )
         for number, (name, output) in enumerate(answers.items())
     }
+
+
+def _add_centre(meaning: Meaning, output: Array) -> Meaning:
+    """The same, with the mean of embeddings that share most of their direction."""
+    if meaning.kind != "vectors" or output.ndim != 2 or len(output) < _ENOUGH_ROWS:
+        return meaning
+    vectors = output.astype(np.float64)
+    mean = vectors.mean(axis=0)
+    size, own = np.square(vectors).sum(), np.square(vectors - mean).sum()
+    if not _OWN * size < own < (1 - _SHARED) * size:
+        return meaning
+    return meaning.model_copy(update={"centre": tuple(mean.tolist())})
 
 
 def find_changes(meanings: Meanings, baseline: Answers, variant: Answers) -> str | None:

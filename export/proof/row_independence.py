@@ -5,7 +5,7 @@ the whole batch, attention or a Softmax over it) would make the answer to one cl
 request."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from export.data.datasets import Split
 from export.nearness import largest_apart
 from export.proof.rounds import BUDGET_S, count_rounds
+from export.proof.run_tolerance import are_other_answers
+from export.proof.text_padding import depends_on_padding
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays
 from serve.engine.session import Session
 
 # Rows in a run. One half is changed, and the answers to the other half are compared. Some graphs mix rows
 # only in larger runs.
-ROWS, _MORE_ROWS = 4, 16
+ROWS, MORE_ROWS = 4, 16
 # The largest of these for which there is time is tried as well. The server makes no batch that is larger than
 # the largest measured one.
 LARGEST_ROWS = (64, 32)
@@ -30,11 +32,8 @@ _EXTREME = 1e4
 # Tolerance relative to the usual size in each place. In runs of one size, each row is computed identically,
 # unless rows mix.
 _SAME = 1e-5
-# The tolerance for a row in its own run, whose kernels may add in another order and so round an 8-bit integer
-# differently.
-_NEARLY_SAME = 0.1
 # The cause if it is not the content of the other rows.
-NUMBER = "their number"
+NUMBER, PADDING = "their number, or a row's place among them,", "padding"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,12 +47,13 @@ class RowTrial:
     kept: slice
 
 
-def find_dependence(session: Session, split: Split) -> str | None:
-    """Return what changes the answer to a real row of `split`: other rows, extreme ones, NaN, or their
-    number; None if nothing does."""
+def find_dependence(session: Session, graph: bytes, split: Split) -> str | None:
+    """Return what changes the answer to a real row of `split`: other rows, extreme ones, NaN, their number or
+    the row's place among them, or the padding of a text to their length; None if nothing does."""
     if not session.signature.batches:
         return None
-    for trial in (*trials(split), *_largest(session, split)):
+    largest = _find_largest(session, split)
+    for trial in (*trials(split), *(large_trial(split, count) for count in largest)):
         before = session.run(trial.before)
         try:
             after = session.run(trial.after)
@@ -62,19 +62,14 @@ def find_dependence(session: Session, split: Split) -> str | None:
             continue
         if any(is_another(before[name][trial.kept], after[name][trial.kept]) for name in before):
             return trial.beside
-    rows = first_rows(split)
-    before = session.run(rows)
-    for number in range(ROWS):
-        place = slice(number, number + 1)
-        alone = session.run({name: array[place] for name, array in rows.items()})
-        if any(is_another(before[name][place], alone[name], alone=True) for name in before):
-            return NUMBER
-    return None
+    if _depends_on_place(session, graph, split, (ROWS, MORE_ROWS, *largest)):
+        return NUMBER
+    return PADDING if depends_on_padding(session, graph, split) else None
 
 
 def first_rows(split: Split, others: bool = False) -> Arrays:
     """Return the rows of a run, or the rows that replace the others, all padded to one length."""
-    arrays = _take(split, 2 * ROWS)
+    arrays = take_rows(split, 2 * ROWS)
     return {name: array[ROWS:] if others else array[:ROWS] for name, array in arrays.items()}
 
 
@@ -84,38 +79,50 @@ def trials(split: Split) -> Iterator[RowTrial]:
     for words, beside in _neighbours(rows, first_rows(split, others=True)):
         for kept in (slice(0, ROWS // 2), slice(ROWS // 2, ROWS)):
             yield RowTrial(beside=words, before=rows, after=_mix(rows, beside, kept), kept=kept)
-    yield large_trial(split, _MORE_ROWS)
+    yield large_trial(split, MORE_ROWS)
 
 
 def large_trial(split: Split, count: int) -> RowTrial:
     """Return a trial in which the rows after the first become copies of one row."""
-    rows, kept = _take(split, count), slice(1)
+    rows, kept = take_rows(split, count), slice(1)
     one_row = {name: np.repeat(array[1:2], count, 0) for name, array in rows.items()}
     words = f"other rows in a run of {count}"
     return RowTrial(beside=words, before=rows, after=_mix(rows, one_row, kept), kept=kept)
 
 
-def _largest(session: Session, split: Split) -> Iterator[RowTrial]:
-    """Return the trial of the largest run that the server may make."""
-    rows = _take(split, _MORE_ROWS)
+def _depends_on_place(session: Session, graph: bytes, split: Split, sizes: Sequence[int]) -> bool:
+    """Whether the answer to a row in its own run differs from the answer at its place in a run of one of
+    these sizes. The last size is the largest."""
+    rows = take_rows(split, sizes[-1])
+    each = [
+        session.run({name: array[row : row + 1] for name, array in rows.items()}) for row in range(sizes[-1])
+    ]
+    for count in sizes:
+        run = {name: array[:count] for name, array in rows.items()}
+        together = session.run(run)
+        alone = {name: np.concatenate([answers[name] for answers in each[:count]]) for name in together}
+        if are_other_answers(graph, run, together, alone):
+            return True
+    return False
+
+
+def _find_largest(session: Session, split: Split) -> list[int]:
+    """Return the size of the largest run that the server may make, if there is time for it."""
+    rows = take_rows(split, MORE_ROWS)
     start = time.process_time()
     session.run(rows)
-    row_s = (time.process_time() - start) / _MORE_ROWS
-    sizes = [count for count in LARGEST_ROWS if count_rounds(count, row_s, BUDGET_S)]
-    yield from (large_trial(split, count) for count in sizes[:1])
+    row_s = (time.process_time() - start) / MORE_ROWS
+    return [count for count in LARGEST_ROWS if count_rounds(count, row_s, BUDGET_S)][:1]
 
 
-def _take(split: Split, count: int) -> Arrays:
-    """Return this number of rows; rows of a small split are repeated."""
+def take_rows(split: Split, count: int) -> Arrays:
+    """Return this number of rows, all padded to one length; rows of a small split are repeated."""
     return split.take(np.arange(count, dtype=np.int64) % len(split))
 
 
-def is_another(before: NDArray[Any], after: NDArray[Any], *, alone: bool = False) -> bool:
-    """Whether the answer to the same row changed; `alone`: the row had its own run."""
-    if alone and before.dtype.kind != "f" and before.shape == after.shape:
-        # If rounding moves numbers, the index of the largest may change.
-        return False
-    return largest_apart(after, before, coarse=alone) > (_NEARLY_SAME if alone else _SAME)
+def is_another(before: NDArray[Any], after: NDArray[Any]) -> bool:
+    """Whether the answer to the same row, in a run of the same size, changed."""
+    return largest_apart(after, before) > _SAME
 
 
 def _mix(rows: Arrays, beside: Arrays, kept: slice) -> Arrays:

@@ -104,6 +104,14 @@ def _refuse_foreign(path: Path, model: Any) -> None:
             f"{path} defines functions of its own ({names}); write them out with "
             "onnx.inliner.inline_local_functions"
         )
+    for node in nodes:
+        training = any(item.name == "training_mode" and item.i for item in node.attribute)
+        if node.op_type == "BatchNormalization" and training:
+            raise InvalidSource(
+                f"{path}: {node.name or node.output[0]!r} is a BatchNormalization in training mode, so it "
+                "takes the statistics of the batch, and a row's answer depends on the rows beside it; export "
+                "the model in eval mode (`model.eval()` in torch)"
+            )
     for domain in sorted({node.domain for node in nodes}):
         if domain not in _DOMAINS:
             used = sorted({node.op_type for node in nodes if node.domain == domain})

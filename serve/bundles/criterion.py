@@ -13,6 +13,7 @@ CLOSE = 0.05
 APART = 1.0
 # Two embeddings differ if their cosine is lower than this.
 ALIKE = 0.95
+_CENTRED = ", each minus the mean of the baseline's, because those share most of their direction"
 
 
 def explain_likeness(quality: Quality) -> list[str]:
@@ -21,7 +22,9 @@ def explain_likeness(quality: Quality) -> list[str]:
     outputs = quality.outputs
     if not outputs:
         return []
-    words = [_explain_cosine() if quality.agreement is None else _explain_agreement(quality)]
+    words = [
+        _explain_cosine(outputs[0].meaning) if quality.agreement is None else _explain_agreement(quality)
+    ]
     followed = [item.name for item in outputs if item.correlation is not None]
     if followed:
         words.append(
@@ -32,8 +35,9 @@ def explain_likeness(quality: Quality) -> list[str]:
     return words
 
 
-def _explain_cosine() -> str:
-    return "cosine: the mean over the rows of the cosine between the variant's and the baseline's embedding"
+def _explain_cosine(meaning: Meaning) -> str:
+    words = "cosine: the mean over the rows of the cosine between the variant's and the baseline's embedding"
+    return words + (_CENTRED if meaning.centre else "")
 
 
 def _explain_agreement(quality: Quality) -> str:
@@ -58,7 +62,7 @@ def _explain(meaning: Meaning) -> str:
                 "recipe does not say that they are scores of classes"
             )
         case "vectors":
-            return f"a cosine of at least {ALIKE} to the baseline"
+            return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"
         case "exact":
             return "exactly the baseline's values"
     if meaning.spread:

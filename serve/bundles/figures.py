@@ -81,6 +81,9 @@ class Meaning(Record):
     # The standard deviation over the rows: one value per place of the last dimension, or one for all. Set for
     # numbers, and for scores that may be numbers because the recipe does not call them classes.
     spread: tuple[Annotated[float, Field(ge=0)], ...] = ()
+    # The mean over the rows of embeddings that share most of their direction, which is subtracted from both
+    # before they are compared. Empty if they share little, or in older bundles.
+    centre: tuple[float, ...] = ()
 
 
 class OutputFigures(Record):

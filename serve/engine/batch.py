@@ -1,4 +1,4 @@
-"""Join requests of a model into one run, and split the outputs again."""
+"""Join requests of a model into one run, and split the outputs again; split rows that run by themselves."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +13,8 @@ from serve.engine.shapes import Shape
 
 Outputs = dict[str, NDArray[np.generic]]
 _SMALLEST_LENGTH = 16
+# The input that tells tokens from padding.
+_MASK = "attention_mask"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,3 +89,55 @@ class Joining:
             for spec in long:
                 own = tuple(slice(self._length_of(arrays) if dim == length else None) for dim in spec.shape)
                 share[spec.name] = share[spec.name][own]
+
+
+def split_rows(signature: Signature, arrays: Arrays) -> list[Arrays]:
+    """Return each row by itself, a text without its padding."""
+    count = len(next(iter(arrays.values())))
+    rows: list[Arrays] = [
+        {name: array[row : row + 1] for name, array in arrays.items()} for row in range(count)
+    ]
+    if _find_tokens(signature) is None:
+        return rows
+    return [{name: array[:, : _count_tokens(row[_MASK])] for name, array in row.items()} for row in rows]
+
+
+def stack_rows(signature: Signature, arrays: Arrays, answers: Sequence[Outputs]) -> Outputs:
+    """Join the outputs of the rows that were split from `arrays` into those of one run; padding is 0."""
+    tokens = _find_tokens(signature)
+    stacked: Outputs = {}
+    for spec in signature.outputs:
+        outputs = [answer[spec.name] for answer in answers]
+        if tokens is not None and tokens in spec.shape[1:]:
+            length = arrays[_MASK].shape[1]
+            outputs = [_fill(output, spec.shape, tokens, length) for output in outputs]
+        stacked[spec.name] = np.concatenate(outputs)
+    return stacked
+
+
+def _find_tokens(signature: Signature) -> str | None:
+    """Return the dimension along which texts are padded; None if the inputs are not texts."""
+    if _MASK not in signature.input_by_name:
+        return None
+    dims = {spec.shape if len(spec.shape) == 2 else () for spec in signature.inputs}
+    if len(dims) != 1 or not (shape := dims.pop()) or not isinstance(shape[1], str):
+        return None
+    # An output with another free dimension cannot be padded: its length is unknown.
+    free = {dim for spec in signature.outputs for dim in spec.shape if isinstance(dim, str)}
+    return shape[1] if free <= set(shape) else None
+
+
+def _count_tokens(mask: NDArray[np.generic]) -> int:
+    """Return the number of tokens up to the last unmasked one; all if every token is masked."""
+    counted = np.flatnonzero(mask[0])
+    return int(counted[-1]) + 1 if len(counted) else mask.shape[1]
+
+
+def _fill(
+    output: NDArray[np.generic], shape: Sequence[int | str], tokens: str, length: int
+) -> NDArray[np.generic]:
+    missing = [
+        (0, length - size if axis and dim == tokens else 0)
+        for axis, (dim, size) in enumerate(zip(shape, output.shape, strict=True))
+    ]
+    return np.pad(output, missing)

@@ -54,6 +54,14 @@ def cosine_of(before: Floats, after: Floats) -> Floats:
     return np.where((before == after).all(axis=1), 1.0, cosine)
 
 
+def centred(meaning: Meaning, vectors: Floats) -> Floats:
+    """Return the vectors, [rows, width], minus the centre of the baseline's, if they have one: without this,
+    the cosine says little about how two rows differ."""
+    if len(meaning.centre) != vectors.shape[-1]:
+        return vectors
+    return np.asarray(vectors - np.asarray(meaning.centre))
+
+
 def divergence(meaning: Meaning, before: Floats, after: Floats) -> Floats:
     """KL(before || after) over the last dimension, in nats; both are read in the form of the baseline's."""
     given = are_shares(before) if meaning.form == "unknown" else np.asarray(meaning.form == "shares")

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from serve.bundles.criterion import ALIKE
 from serve.bundles.figures import Meaning, Task
 from serve.counting.comparison import Clusters, Comparison, Moments
-from serve.engine.closeness import LEAST_SHARE, are_apart, are_close, cosine_of, divergence, log_shares
+from serve.engine.closeness import (
+    LEAST_SHARE,
+    are_apart,
+    are_close,
+    centred,
+    cosine_of,
+    divergence,
+    log_shares,
+)
 from serve.engine.meaning import are_shares, breaks_form, read_meaning
 
 # Of a name of a class, in letters.
@@ -200,7 +208,7 @@ def _compare_classes(meaning: Meaning, before: Floats, after: Floats, largest: F
 def _compare_vectors(meaning: Meaning, before: Floats, after: Floats, largest: Floats) -> Differences:
     missing = np.isnan(before)
     one, other = (np.where(missing, 0, each).reshape(len(before), -1) for each in (before, after))
-    cosine = cosine_of(one, other)
+    cosine = cosine_of(centred(meaning, one), centred(meaning, other))
     # Negated, so that NaN differs.
     differ = ~(cosine >= ALIKE) | breaks_form(meaning, one, other) | missing.reshape(len(one), -1).all(axis=1)
     return Differences(differ=differ, largest=largest, cosine=np.nan_to_num(cosine))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from serve.base.errors import InvalidBundle, InvalidRequest, ModelFailed
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.bundles.bundle import MODEL, read_bundle, read_file
+from serve.engine.batch import split_rows, stack_rows
 from serve.engine.shapes import Shape, read_shapes, shapes_path
 
 # The code of BFLOAT16 in onnx.TensorProto.
@@ -39,9 +40,10 @@ class Session:
         ranges: Mapping[str, tuple[int, int]] | None = None,
         longest: Mapping[str, int] | None = None,
     ) -> None:
-        """Load `graph`; messages call it `name`. With `alone`, each row is run by itself. `sizes` has sizes
-        of free dimensions that the graph accepts; `ranges` and `longest` are only stored. Raises
-        InvalidBundle if `signature` is not the graph's, and ModelFailed if the graph does not run."""
+        """Load `graph`; messages call it `name`. With `alone`, each row is run by itself, a text without its
+        padding. `sizes` has sizes of free dimensions that the graph accepts; `ranges` and `longest` are only
+        stored. Raises InvalidBundle if `signature` is not the graph's, and ModelFailed if the graph does not
+        run."""
         self.signature = signature
         self.name = name
         self.alone = alone
@@ -73,13 +75,11 @@ class Session:
         """The model's outputs by name. In inputs and outputs, BYTES are objects of bytes and BF16 is uint16.
 
         Raises InvalidRequest for BYTES that are not UTF-8, and ModelFailed if the graph fails."""
-        rows = len(next(iter(arrays.values()))) if self.alone else 1
-        if rows == 1:
+        if not self.alone:
             return self._run(arrays)
-        answers = [
-            self._run({name: array[row : row + 1] for name, array in arrays.items()}) for row in range(rows)
-        ]
-        return {name: np.concatenate([answer[name] for answer in answers]) for name in self._outputs}
+        return stack_rows(
+            self.signature, arrays, [self._run(row) for row in split_rows(self.signature, arrays)]
+        )
 
     def _run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
         feed = dict(arrays)

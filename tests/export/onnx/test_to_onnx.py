@@ -186,6 +186,22 @@ def test_a_length_that_is_fixed_is_refused() -> None:
         to_onnx(FixedLength(), texts(12), ("sum", "vectors"), 20)
 
 
+class RowAfterRow(Inner):
+    """Answers in a loop, which is traced once for each row of the example."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Three numbers per row."""
+        return torch.stack([self.layer(row) for row in x])
+
+
+def test_a_forward_that_fixes_the_batch_is_said_so(rows: Split) -> None:
+    """With the number of rows, and what in it may do so."""
+    with pytest.raises(
+        ExportFailed, match=r"`forward` fixes the batch at the 4 rows .*do not loop over rows"
+    ):
+        to_onnx(RowAfterRow(), rows, ("y",), 20)
+
+
 def test_rows_that_are_all_short_prove_nothing() -> None:
     """Lengths can only be told apart where there are some."""
     with pytest.raises(InvalidData, match=r"longest row .* has 7 tokens; .* one must have 8 or more"):

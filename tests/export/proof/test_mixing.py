@@ -18,9 +18,11 @@ from tests.export.proof.test_row_independence import (
     ROWS,
     centred,
     counted,
+    counted_above_four,
     in_large_runs,
     masked,
     one_range,
+    placed,
     row_after_row,
     session_of,
     softmax,
@@ -38,11 +40,13 @@ from tests.export.proof.test_row_independence import (
         (in_large_runs, "ReduceMean 'node_reducemean_3'"),
         (partial(in_large_runs, 20), "ReduceMean 'node_reducemean_3'"),
         (counted, "Div 'node_div_3'"),
+        (placed, "Slice 'node_slice_1'"),
+        (counted_above_four, "Add 'node_add_5'"),
     ],
 )
 def test_the_first_node_that_mixes_rows_is_named(graph: Callable[[], bytes], mixer: str) -> None:
     """By its operator and its name, or what it makes where it has none."""
-    beside = find_dependence(session_of(graph()), ROWS)
+    beside = find_dependence(session_of(graph()), graph(), ROWS)
     assert beside is not None
     assert find_mixer(graph(), ROWS, beside) == mixer
 
@@ -53,7 +57,7 @@ def test_an_lstm_with_one_range_for_all_rows_is_named(tmp_path: Path) -> None:
     rows = split_of({"steps": steps})
     context = context_for("embedding", rows, rows, tmp_path)
     made = quantize(exported_of(lstm_graph()), Quantize(step="quantize", method="dynamic"), context)
-    beside = find_dependence(Session(made.graph, made.signature, "tiny/int8"), rows)
+    beside = find_dependence(Session(made.graph, made.signature, "tiny/int8"), made.graph, rows)
     assert beside is not None
     assert find_mixer(made.graph, rows, beside) == "DynamicQuantizeLSTM 'node_lstm'"
 

@@ -142,3 +142,19 @@ def test_the_baseline_beside_itself_is_no_estimate() -> None:
         (1.0, None),
         (1.0, 1.0),
     }
+
+
+@pytest.mark.parametrize(
+    ("shared", "spread", "rows", "centred"),
+    [(2, 1, 200, True), (0.5, 1, 200, False), (2, 1, 9, False), (2, 1e-6, 200, False)],
+    ids=["cone", "sphere", "few rows", "rounding"],
+)
+def test_embeddings_that_share_a_direction_have_a_centre(
+    shared: float, spread: float, rows: int, centred: bool
+) -> None:
+    """Their mean, where it has over half of their mean square, and what they differ in is no rounding."""
+    vectors = shared + spread * np.random.default_rng(0).normal(size=(rows, 8))
+    centre = read_meanings("embedding", {"y": vectors}, labelled=False)["y"].centre
+    assert bool(centre) is centred
+    if centred:
+        assert centre == pytest.approx(vectors.mean(axis=0))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from export.proof.row_independence import find_dependence
+from export.proof.row_independence import NUMBER, find_dependence
 from serve.engine.session import Session
 from tests.export.graphs import Builder, encoder_graph, exported_of, split_of, texts, value
 
@@ -94,6 +94,32 @@ def in_large_runs(least: int = 8) -> bytes:
     return graph_of(build)
 
 
+def placed() -> bytes:
+    """A row of a table is added by the place in the run: little to the first four, more to others."""
+    build = Builder()
+    table = np.random.default_rng(0).normal(0, 0.01, (64, 6)).astype(np.float32)
+    table[4:] *= 25
+    names = [
+        build.constant("table", table),
+        build.constant("start", np.array([0], np.int64)),
+        build.add("Shape", "x", end=1),
+        "start",
+    ]
+    linear(build, build.add("Add", "x", build.add("Slice", *names)))
+    return graph_of(build)
+
+
+def counted_above_four() -> bytes:
+    """Nothing is added in a run of up to four rows, and the more, the more rows there are."""
+    build = Builder()
+    build.constant("four", np.array([4], np.float32))
+    build.constant("little", np.array([0.01], np.float32))
+    count = build.add("Cast", build.add("Shape", "x", end=1), to=int(TensorProto.FLOAT))
+    more = build.add("Mul", build.add("Relu", build.add("Sub", count, "four")), "little")
+    linear(build, build.add("Add", "x", more))
+    return graph_of(build)
+
+
 @pytest.mark.parametrize(
     ("graph", "beside"),
     [
@@ -104,25 +130,39 @@ def in_large_runs(least: int = 8) -> bytes:
         (masked, "other rows"),
         (in_large_runs, "other rows in a run of 16"),
         (partial(in_large_runs, 20), "other rows in a run of 64"),
-        (counted, "their number"),
+        (counted, NUMBER),
+        (placed, NUMBER),
+        (counted_above_four, NUMBER),
     ],
 )
 def test_a_graph_that_mixes_rows_is_found_out(graph: Callable[[], bytes], beside: str) -> None:
-    """By other rows beside them, or by their number alone."""
-    assert find_dependence(session_of(graph()), ROWS) == beside
+    """By other rows beside them, by their number alone, or by the place among them."""
+    assert find_dependence(session_of(graph()), graph(), ROWS) == beside
 
 
 def test_a_range_that_only_a_large_row_moves_is_found_out() -> None:
     """Real rows that all reach as far differ in nothing until one is out of the ordinary."""
     same = np.tile(np.linspace(-1, 1, 6, dtype=np.float32), (16, 1))
-    assert find_dependence(session_of(one_range()), split_of({"x": same})) == "rows 10000 times as large"
+    assert (
+        find_dependence(session_of(one_range()), one_range(), split_of({"x": same}))
+        == "rows 10000 times as large"
+    )
 
 
 def test_rows_that_have_a_run_each_cannot_see_each_other() -> None:
     """What the server does with such a graph is enough."""
-    assert find_dependence(session_of(one_range(), alone=True), ROWS) is None
+    assert find_dependence(session_of(one_range(), alone=True), one_range(), ROWS) is None
 
 
 def test_texts_are_each_their_own() -> None:
     """An encoder's attention and its normalization stay within a row."""
-    assert find_dependence(session_of(encoder_graph(1)), texts(16, 0)) is None
+    assert find_dependence(session_of(encoder_graph(1)), encoder_graph(1), texts(16, 0)) is None
+
+
+def test_a_graph_of_small_rests_is_not_refused() -> None:
+    """What is left of large numbers is off in its last bits where a run has another size."""
+    build = Builder()
+    build.constant("large", np.array([3e4], np.float32))
+    scores = build.add("MatMul", "x", build.weight("weight", 6, 3))
+    build.add("Sub", build.add("Add", scores, "large"), "large", output="scores")
+    assert find_dependence(session_of(graph_of(build)), graph_of(build), ROWS) is None

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from export.proof.output_quality import read_meanings
 from export.proof.quality import measure
+from serve.bundles.figures import Meaning
 from serve.engine.compare_outputs import compare
 from tests.serve.host import Host
 from tests.serve.queues import rows
@@ -52,3 +54,20 @@ def test_the_floor_and_the_shadow_have_one_cosine() -> None:
     quality = measure("embedding", baseline, candidate, None, seed=0)
     assert quality.cosine
     assert quality.cosine.value == pytest.approx(cosine.total / cosine.count, rel=1e-12)
+
+
+def test_the_cosine_leaves_out_what_all_embeddings_share() -> None:
+    """As much noise as there is signal, beside a mean 100 times as large: the cosine is 0.71, not 0.9999. The
+    shadow has it by the meaning in the bundle, from two rows as well."""
+    random = np.random.default_rng(0)
+    signal, noise = random.normal(size=(2, 400, 16))
+    baseline, candidate = 100 + signal, 100 + signal + noise
+    meaning = read_meanings("embedding", {"y": baseline}, labelled=False)["y"]
+    quality = measure("embedding", baseline, candidate, None, seed=0, meaning=meaning)
+    assert quality.cosine
+    assert quality.cosine.value == pytest.approx(2**-0.5, abs=0.02)
+    stored = Meaning.model_validate_json(meaning.model_dump_json())
+    pairs = compare("embedding", baseline[:2], candidate[:2], stored)
+    assert pairs.differ.all()
+    each = compare("embedding", baseline, candidate, stored).sums([1] * 400).cosine
+    assert quality.cosine.value == pytest.approx(each.total / each.count, rel=1e-12)

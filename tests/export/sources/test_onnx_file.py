@@ -179,6 +179,17 @@ def test_refuses_functions(tmp_path: Path) -> None:
         read(tmp_path, layer(functions=[function]))
 
 
+def test_refuses_statistics_of_the_batch(tmp_path: Path) -> None:
+    """onnxruntime would take the stored ones, and so answer otherwise than the model."""
+    names = ["y", *(f"of_{part}" for part in ("scale", "bias", "mean", "variance"))]
+    node = helper.make_node("BatchNormalization", names, ["z", "", ""], "norm", training_mode=1)
+    model = layer(node)
+    for name in names[1:]:
+        model.graph.initializer.append(numpy_helper.from_array(np.ones(3, np.float32), name))
+    with pytest.raises(InvalidSource, match="'norm' is a BatchNormalization in training mode"):
+        read(tmp_path, model)
+
+
 def test_refuses_too_many_nodes(tmp_path: Path) -> None:
     """Nodes in branches count towards the limit on nodes."""
     nodes = [inside(helper.make_node("Neg", ["x"], [f"n{number}"])) for number in range(20_000)]
