@@ -13,7 +13,7 @@ Floats = NDArray[np.float64]
 # Of what is usual in its place, how far a number may be that the same float32 graph makes: sums in another
 # order differ by about 1e-6 of it, a wrong graph by far more.
 SAME_FLOATS = 1e-3
-# Masks begin here, and so many times above all else.
+# A number counts as a mask from this size on, if it is this many times larger than all others.
 _LEAST_MASK, _LEAST_GAP = 1e4, 1e3
 # Of what is usual in the middle of all places. One number alone may be near 0 by chance, being the rest of
 # larger ones; that many are is the less likely.

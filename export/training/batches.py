@@ -1,4 +1,4 @@
-"""Batches: which rows are worked on together: of nearly one size, and of nearly one length."""
+"""Divides rows into batches of nearly equal size, with rows of similar length."""
 
 import numpy as np
 import torch
@@ -8,7 +8,8 @@ from export.data.datasets import Split
 
 Rows = NDArray[np.int64]
 
-# Rows are sorted by length inside so many batches: enough that padding is rare, few enough to stay random.
+# Rows are sorted by length within a window of this many batches: large enough that padding is rare, small
+# enough that the order stays random.
 _WINDOW_BATCHES = 50
 _ANSWER_ROWS = 64
 

@@ -1,4 +1,4 @@
-"""Access: who may ask for what, by tokens of which only digests are kept. Pure, but for reading the file."""
+"""Access control by bearer tokens. The server keeps only the digest of a token."""
 
 import hashlib
 import hmac
@@ -23,15 +23,15 @@ from serve.base.record import Record
 from serve.base.yaml_file import read_yaml
 
 Role = Literal["view", "operate", "infer"]
-# Who asks, where nobody has to show a token.
+# The name in the trail where no token is required.
 LOCAL = "local"
 _SHORTEST = 16
-# As they stand in a header.
+# The characters that a token may have in a header.
 _TOKEN = re.compile(rf"[!-~]{{{_SHORTEST},1024}}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,62}")
-# In the trail they are others.
+# The trail uses these names for other actors.
 _TAKEN = (LOCAL, "judge", "keeper", "serve")
-# By the role that is asked for, those that suffice.
+# The roles that suffice for each required role.
 _SUFFICE: Mapping[Role, tuple[Role, ...]] = {
     "view": ("view", "operate"),
     "operate": ("operate",),
@@ -40,9 +40,9 @@ _SUFFICE: Mapping[Role, tuple[Role, ...]] = {
 
 
 class Grant(Record):
-    """What one token is good for."""
+    """One token: its owner and its role."""
 
-    # Of whoever has the token, as the trail will name him.
+    # The owner of the token, as the trail names them.
     name: str
     role: Role
     # The token's SHA-256 in hexadecimal.
@@ -50,28 +50,31 @@ class Grant(Record):
 
 
 class Access(Record):
-    """Who may ask for what."""
+    """The tokens of a server, and whether only this machine can reach it."""
 
-    # None: there are no tokens. Then everything is open where only this machine can ask, and elsewhere
-    # inference alone.
+    # None: there are no tokens. Then a server on loopback allows everything, and any other server only
+    # inference.
     grants: tuple[Grant, ...] | None = None
     # Whether the server listens to this machine only.
     loopback: bool
 
     @property
     def closed(self) -> bool:
-        """Whether nobody may look or change anything."""
+        """Whether the server allows nothing but inference."""
         return self.grants is None and not self.loopback
 
     def asks(self, role: Role) -> bool:
-        """Whether not everybody may do what the role may; for inference only if a token is for just that."""
+        """Whether the role requires a token. Inference requires one only if a token has the role `infer`."""
         if role == "infer":
             return any(grant.role == role for grant in self.grants or ())
         return self.grants is not None or not self.loopback
 
     def admit(self, role: Role, authorization: str | None) -> str:
-        """The name of whoever comes with this header, or metadata, and may do what the role may; LOCAL where
-        nobody is asked. Raises UnknownToken and RefusedAccess."""
+        """The name of the client that sent this header, or LOCAL if the role requires no token.
+
+        Raises UnknownToken if the header holds no known token, and RefusedAccess if its role does not
+        suffice.
+        """
         if not self.asks(role):
             return LOCAL
         if self.grants is None:
@@ -82,25 +85,25 @@ class Access(Record):
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
             raise UnknownToken(
-                f"no token came, one with the role {' or '.join(_SUFFICE[role])} is needed; "
+                f"the request has no token; it needs one with the role {' or '.join(_SUFFICE[role])}; "
                 "send it as authorization: Bearer TOKEN"
             )
         grant = self._find(token.strip())
         if grant.role not in _SUFFICE[role]:
             raise RefusedAccess(
-                f"the token of {grant.name} has the role {grant.role}, {' or '.join(_SUFFICE[role])} is "
-                "needed; ask whoever runs the server for one"
+                f"the token of {grant.name} has the role {grant.role}, but this needs "
+                f"{' or '.join(_SUFFICE[role])}; ask the operator of the server for one"
             )
         return grant.name
 
     def _find(self, token: str) -> Grant:
         digest, found = _digest_of(token), None
-        # To the end, whichever it is: how long it takes must tell nothing.
+        # The loop never ends early, so that its duration reveals nothing.
         for grant in self.grants or ():
             if hmac.compare_digest(grant.digest, digest):
                 found = grant
         if found is None:
-            raise UnknownToken("the token that came is not known here; ask whoever runs the server for one")
+            raise UnknownToken("this server does not know the token; ask its operator for one")
         return found
 
 

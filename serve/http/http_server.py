@@ -31,7 +31,7 @@ class HttpServer:
             ws="none",
             lifespan="off",
             log_config=None,
-            # A warning for each request that is none would fill the disk for whoever sends them.
+            # A warning for each malformed request would let a client fill the disk.
             log_level="error",
             access_log=False,
             server_header=False,

@@ -83,7 +83,7 @@ def scaled_graph(scale: float) -> bytes:
 def test_an_overflow_is_an_error(tmp_path: Path) -> None:
     """A product beyond 65504 is infinite in 16 bits."""
     context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
-    with pytest.raises(StepFailed, match="and 16-bit floats end at 65504: it would become infinite"):
+    with pytest.raises(StepFailed, match="65504"):
         half(exported_of(scaled_graph(3000)), HALF, context)
 
 

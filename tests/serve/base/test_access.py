@@ -78,14 +78,14 @@ def test_inference_asks_for_a_token_only_if_one_is_for_that(tmp_path: Path) -> N
 @pytest.mark.parametrize("header", [None, "", "Basic dmlldzp2aWV3", "operate========="])
 def test_without_a_token_one_is_asked_for(tmp_path: Path, header: str | None) -> None:
     """With the role it must have, and how to send it."""
-    with pytest.raises(UnknownToken, match="view or operate is needed; send it as authorization: Bearer"):
+    with pytest.raises(UnknownToken, match="view or operate.*authorization: Bearer"):
         access(tmp_path, "operate").admit("view", header)
 
 
 @pytest.mark.parametrize("token", ["operate========", "operate==========", "OPERATE=========", "ä" * 16, ""])
 def test_a_token_is_known_to_the_last_character(tmp_path: Path, token: str) -> None:
     """And the refusal does not repeat it."""
-    with pytest.raises(UnknownToken, match="not known here") as raised:
+    with pytest.raises(UnknownToken, match="does not know the token") as raised:
         access(tmp_path, "operate").admit("operate", f"Bearer {token}")
     assert not token or token not in str(raised.value)
 
