@@ -1,5 +1,4 @@
-"""HttpServer: uvicorn on a port that several processes of this machine can share, with limits on what a
-connection may cost."""
+"""Runs uvicorn on a port that several processes of this machine can share, with limits for each connection."""
 
 import asyncio
 import select
@@ -16,8 +15,8 @@ from serve.base.settings import Settings
 
 _BACKLOG = 2048
 _STOP_TIMEOUT_S = 10
-# Clients keep connections for a minute or so. A server that is quicker closes one that is just asked again,
-# and the client has no answer: after 5 s, uvicorn's own choice, that happens under steady load.
+# Clients keep connections open for about a minute. A server that closes them earlier may close one on which
+# a request has just been sent, which then fails: with uvicorn's default of 5 s that happens under steady load.
 _IDLE_TIMEOUT_S = 75
 
 
@@ -44,28 +43,28 @@ class HttpServer:
         self._serving: asyncio.Task[None] | None = None
 
     def start(self, host: str, port: int) -> None:
-        """Listen, beside others on the same port. Raises ServerFailed when the address is not to be had."""
+        """Listen on the port, which other processes may share. Raises ServerFailed if the address is taken."""
         listener = listen(host, port)
-        # Not `serve`: the process that holds us has its own idea of signals.
+        # Not `serve`, which would install signal handlers: those of the process must stay.
         self._serving = asyncio.create_task(self._server._serve([listener]))
 
     @property
     def running(self) -> bool:
-        """Whether it listens."""
+        """Whether the server accepts connections."""
         return self._serving is not None and not self._serving.done()
 
     async def stop(self) -> None:
-        """Take no new connections and answer what was taken."""
+        """Accept no new connections, and answer the requests that were accepted."""
         if self._serving is not None:
             self._server.should_exit = True
             await self._serving
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, which other processes of this user may bind, too; the system deals
-    connections out among them. Raises ServerFailed."""
+    """A socket bound to the address. Other processes of this user may bind it too, and the kernel distributes
+    the connections among them. Raises ServerFailed."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sends at once (TCP_NODELAY) only where the socket says that it is TCP: else 40 ms an answer.
+    # asyncio sets TCP_NODELAY only on a socket whose protocol is TCP; without it an answer takes 40 ms more.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -78,14 +77,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def _has_come(connection: socket.socket) -> bool:
-    """Whether there is something to read."""
+    """Whether the socket has data to read."""
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
 
 
 def _cancellable(app: ASGIApp) -> ASGIApp:
-    """`app`, whose request ends quietly when it is cancelled because its client has gone."""
+    """Wrap `app` so that a request whose client has disconnected is cancelled without an error."""
 
     async def call(scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(asyncio.CancelledError):
@@ -95,23 +94,23 @@ def _cancellable(app: ASGIApp) -> ASGIApp:
 
 
 class _Bounded(HttpToolsProtocol):
-    """uvicorn's protocol, which alone would read headers without end and wait for them forever, and goes on
-    with requests whose client has gone."""
+    """uvicorn's protocol with limits on the size and the duration of headers, which cancels the request of a
+    client that disconnects."""
 
-    # Of a subclass for each server: uvicorn makes its protocols itself.
+    # Set in a subclass for each server, because uvicorn creates the protocols itself.
     settings: Settings
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._header_bytes = 0
-        # Of headers that came in further pieces and have not ended yet.
+        # The size of headers that have arrived in pieces and are not complete.
         self._open_bytes = 0
         self._receiving = False
         self._late: asyncio.TimerHandle | None = None
-        # Of the requests that came over the connection, the one that is being answered.
+        # The request of this connection that is being answered.
         self._task: asyncio.Task[None] | None = None
         self._cycle: Any = None
-        # The connection's last request, while its body still comes.
+        # The last request of the connection, while its body is arriving.
         self._last: Any = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -122,13 +121,13 @@ class _Bounded(HttpToolsProtocol):
         before = self._reads_headers
         super().data_received(data)
         if before and self._reads_headers and not self.transport.is_closing():
-            # A header is counted when it ends; this one does not.
+            # Complete headers are counted when they end; this counts those that do not end.
             self._open_bytes += len(data)
             if self._open_bytes > self.settings.max_header_bytes:
                 self._header_bytes += self._open_bytes
                 self.send_400_response("")
                 return
-        # A timer only for a request that did not come in one piece.
+        # Only a request that did not arrive in one piece needs a timer.
         if self._receiving:
             if self._late is None:
                 self._late = self.loop.call_later(self.settings.receive_timeout_s, self.transport.close)
@@ -145,7 +144,7 @@ class _Bounded(HttpToolsProtocol):
             self._task.cancel()
 
     def timeout_keep_alive_handler(self) -> None:
-        # A process that stood still learns of the time before it learns who has asked meanwhile.
+        # After a pause of the process the timer fires before the data that arrived meanwhile is read.
         if not _has_come(self.transport.get_extra_info("socket")):
             super().timeout_keep_alive_handler()
 
@@ -167,7 +166,7 @@ class _Bounded(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # As they stand on the wire, with ": " and the end of the line.
+        # The size on the wire, with ": " and the end of the line.
         self._count(len(name) + len(value) + 4)
         super().on_header(name, value)
 
@@ -182,8 +181,8 @@ class _Bounded(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if self._receiving and not cycle.keep_alive:
-            # An early answer must not close it before the body has come: that would reset the connection,
-            # and the client would never read why it was refused.
+            # An early answer must not close the connection before the body has arrived: that would reset it,
+            # and the client could not read the reason.
             cycle.keep_alive = True
             self._last = cycle
         self._cycle = cycle

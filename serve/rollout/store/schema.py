@@ -1,4 +1,4 @@
-"""Schema: the store's tables and their versions, in a SQLite file or in PostgreSQL."""
+"""Defines the tables of the store and migrates them, in a SQLite file or in PostgreSQL."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -33,11 +33,11 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from serve.base.errors import InvalidRecord, StoreFailed
 from serve.rollout.store.migrations import MIGRATIONS
 
-# Where others use the disk, too, one who writes to a SQLite file may take seconds. A command waits for 10 s
-# for its answer: with more than that nobody would hear what is wrong.
+# A write to a SQLite file may take seconds when other programs use the disk. Commands wait 10 s for an answer,
+# so a longer timeout would hide the error from them.
 _LOCK_TIMEOUT_S = 8
 _TABLES = MetaData()
-# Only appended to; see serve/rollout/trail/trail.py.
+# Append-only; see serve/rollout/trail/trail.py.
 TRAIL = Table(
     "trail",
     _TABLES,
@@ -49,20 +49,20 @@ TRAIL = Table(
     Column("digest", Text, nullable=False),
     Index("trail_rollout", "rollout"),
 )
-# What each rollout has seen so far: one row, replaced. What a verdict was computed from is in the trail.
+# The evidence of each rollout so far, in one row that is replaced. The trail holds the evidence of verdicts.
 EVIDENCE = Table(
     "evidence",
     _TABLES,
     Column("rollout", Text, primary_key=True),
     Column("content", Text, nullable=False),
-    # None: written without a key.
+    # None: the entry was written without a key.
     Column("seal", Text),
 )
-# One row.
+# This table has one row.
 LEASE = Table(
     "lease", _TABLES, Column("keeper", Text, nullable=False), Column("until_s", Double, nullable=False)
 )
-# What a person may say of later: one row for each request of a rollout that asks for feedback.
+# The answers that may get feedback later: one row for each request of a rollout that takes feedback.
 ANSWERED = Table(
     "answered",
     _TABLES,
@@ -74,14 +74,14 @@ ANSWERED = Table(
     Column("sticky", Boolean, nullable=False),
     Column("candidate", Boolean, nullable=False),
     Column("at_s", Double, nullable=False),
-    # Whether the answer was right; none: nobody has said so.
+    # Whether the answer was right. None: there is no feedback yet.
     Column("outcome", Boolean),
-    # The class on top of the answer, and in the shadow of the candidate's.
+    # The top class of the answer, and in the shadow also of the candidate's answer.
     Column("top", Integer),
     Column("other", Integer),
     Index("answered_age", "model", "at_s"),
 )
-# How many answers of a second were labelled, and how many of those were wrong.
+# The labelled answers of one second, and the wrong ones among them.
 LABELS = Table(
     "labels",
     _TABLES,
@@ -97,7 +97,7 @@ LABELS = Table(
     Column("candidate_wrong", Integer, nullable=False),
     Index("labels_rollout", "rollout"),
 )
-# Labels of requests of the shadow, by the class that they say.
+# The labels of shadow requests, by class.
 MATCHED = Table(
     "matched",
     _TABLES,
@@ -109,7 +109,7 @@ MATCHED = Table(
     Column("candidate_alone", Integer, nullable=False),
     Column("neither", Integer, nullable=False),
 )
-# Labels that came before their requests were known.
+# Labels that arrived before their requests were stored.
 HELD = Table(
     "held",
     _TABLES,
@@ -133,9 +133,9 @@ ROW_SEALS = Table(
 )
 _VERSION = Table("schema_version", _TABLES, Column("version", Integer, nullable=False))
 
-# Older ones have no seals of evidence.
+# Older versions have no seals of evidence.
 _SEALED = 4
-# Of two keepers that start at once, one migrates and the other waits.
+# If two keepers start at the same time, one migrates and the other waits.
 _MIGRATING = 7_205_759
 
 
@@ -153,10 +153,10 @@ def open_engine(url: str) -> Engine:
         )
     if parsed.drivername == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": _LOCK_TIMEOUT_S})
-        # Python's driver would begin late: the lock comes first, so that who reads may write what follows.
+        # Python's driver would begin the transaction late. The lock comes first, so that a reader can write next.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     else:
-        # A keeper that hangs in the middle must not hold up the one that takes over.
+        # A keeper that hangs in a transaction must not block the keeper that takes over.
         limits = "-c lock_timeout=5s -c idle_in_transaction_session_timeout=10s -c statement_timeout=30s"
         try:
             engine = create_engine(
@@ -173,7 +173,7 @@ def open_engine(url: str) -> Engine:
 
 
 def open_reader(url: str) -> Engine:
-    """The database at `url` as it is: nothing is made, migrated or written. Raises InvalidRecord and
+    """Open the database at `url` for reading; creates and migrates nothing. Raises InvalidRecord and
     StoreFailed."""
     try:
         parsed = make_url(url)
@@ -194,7 +194,7 @@ def has_seals(connection: Connection) -> bool:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """What is done inside is done together or not at all. Raises StoreFailed."""
+    """A transaction: either all changes inside are committed, or none. Raises StoreFailed."""
     try:
         with engine.begin() as connection:
             yield connection
