@@ -1,4 +1,4 @@
-"""Runs uvicorn on a port that several processes of this machine can share, with limits for each connection."""
+"""Runs uvicorn on a port that several processes can share, with limits for each connection."""
 
 import asyncio
 import select
@@ -15,8 +15,8 @@ from serve.base.settings import Settings
 
 _BACKLOG = 2048
 _STOP_TIMEOUT_S = 10
-# Clients keep connections open for about a minute. A server that closes them earlier may close one on which
-# a request has just been sent, which then fails: with uvicorn's default of 5 s that happens under steady load.
+# Clients keep connections open for about a minute. A server that closes them earlier may close one on which a
+# request has just been sent, which then fails. With uvicorn's default of 5 s that happens under steady load.
 _IDLE_TIMEOUT_S = 75
 
 
@@ -43,7 +43,7 @@ class HttpServer:
         self._serving: asyncio.Task[None] | None = None
 
     def start(self, host: str, port: int) -> None:
-        """Listen on the port, which other processes may share. Raises ServerFailed if the address is taken."""
+        """Listen on the port, which other processes may share. Raises ServerFailed if that fails."""
         listener = listen(host, port)
         # Not `serve`, which would install signal handlers: those of the process must stay.
         self._serving = asyncio.create_task(self._server._serve([listener]))

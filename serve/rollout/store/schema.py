@@ -33,8 +33,8 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from serve.base.errors import InvalidRecord, StoreFailed
 from serve.rollout.store.migrations import MIGRATIONS
 
-# A write to a SQLite file may take seconds when other programs use the disk. Commands wait 10 s for an answer,
-# so a longer timeout would hide the error from them.
+# A write to a SQLite file may take seconds when other programs use the disk. Commands wait 10 s for an
+# answer, so a longer timeout would hide the error from them.
 _LOCK_TIMEOUT_S = 8
 _TABLES = MetaData()
 # Append-only; see serve/rollout/trail/trail.py.
@@ -153,7 +153,7 @@ def open_engine(url: str) -> Engine:
         )
     if parsed.drivername == "sqlite":
         engine = create_engine(parsed, connect_args={"timeout": _LOCK_TIMEOUT_S})
-        # Python's driver would begin the transaction late. The lock comes first, so that a reader can write next.
+        # Python's driver would begin the transaction late. With the lock first, a reader can write next.
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     else:
         # A keeper that hangs in a transaction must not block the keeper that takes over.

@@ -78,7 +78,7 @@ def test_inference_asks_for_a_token_only_if_one_is_for_that(tmp_path: Path) -> N
 @pytest.mark.parametrize("header", [None, "", "Basic dmlldzp2aWV3", "operate========="])
 def test_without_a_token_one_is_asked_for(tmp_path: Path, header: str | None) -> None:
     """With the role it must have, and how to send it."""
-    with pytest.raises(UnknownToken, match="view or operate.*authorization: Bearer"):
+    with pytest.raises(UnknownToken, match=r"view or operate.*authorization: Bearer"):
         access(tmp_path, "operate").admit("view", header)
 
 
