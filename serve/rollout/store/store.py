@@ -56,9 +56,13 @@ class Store(StoreReader):
             raise
         # Answered requests and their labels.
         self.answered = Answered(self._writer, self.key)
+        self._closed = False
 
     def close(self) -> None:
-        """Release the lease and close the database."""
+        """Release the lease and close the database. A second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
         self._writer.release()
         self._engine.dispose()
 

@@ -80,7 +80,7 @@ def test_a_trial_that_ends_in_its_shadow_for_another_reason_tells_it() -> None:
     stage = check_shadow(shadow_view(599, 0, lasting_s=400), LIMITS, made=False)
     assert find(stage, "agreement").outcome is CheckOutcome.PASS
     assert stage.outcome is CheckOutcome.INVALID
-    assert "INCONCLUSIVE: 400 s are over, 360 s were allowed" in find(stage, "rollout").seen
+    assert "INCONCLUSIVE: the time limit of 360 s is over after 400 s" in find(stage, "rollout").seen
 
 
 def test_a_trial_that_fell_in_its_shadow_has_no_canary() -> None:

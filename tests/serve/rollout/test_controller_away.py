@@ -195,7 +195,7 @@ def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     )
     save_in_vain(keeping)
     assert keeping.place == (Phase.ROLLED_BACK, 1)
-    assert "is in force, and not written down yet" in keeping.controller.warnings(keeping.situation)[-1]
+    assert "is in force" in keeping.controller.warnings(keeping.situation)[-1]
     event.remove(engine, "connect", fill)
     engine.dispose()
     keeping.tick()
@@ -293,7 +293,7 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
         other.commands.act(other.rollout.rollout, "abort", ActWanted(), "eve")
     keeping.tick(0)
     assert (keeping.rollout.by, keeping.situation.ahead) == ("eve", None)
-    assert "digits: dropped abort by bob, for it is over" in caplog.text
+    assert "digits: dropped abort by bob" in caplog.text
     other.kill()
 
 
@@ -306,8 +306,7 @@ def test_a_keeper_that_follows_says_what_an_abort_waits_for(keeping: Keeping, fi
     other.tick(0)
     [later] = other.controller.warnings(other.situation)
     other.kill()
-    assert before.endswith("aborts all the same until that one gives a sign of life")
-    assert later.endswith("this one only follows")
+    assert ["can abort" in before, "can abort" in later] == [True, False]
 
 
 def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from serve.base.errors import LostLease
 from serve.rollout.store.lease import LEASE_S
+from serve.rollout.store.schema import transaction
 from serve.rollout.store.store import Store
 from tests.serve.rollout.rollouts import begun, proven
 from tests.serve.rollout.stores import judged, started
@@ -63,6 +64,15 @@ def test_a_keeper_that_closes_leaves_the_lease_to_the_next(store: Store, url: st
     store.close()
     other = Store(url, "other")
     assert other.renew(0.1)
+    other.close()
+
+
+def test_a_second_close_writes_nothing(store: Store, url: str) -> None:
+    """A keeper may be collected while another one, in the same process, writes: it must not wait for that."""
+    store.close()
+    other = Store(url, "other")
+    with transaction(other._engine):
+        store.close()
     other.close()
 
 
