@@ -57,7 +57,7 @@ def test_answers_that_are_no_numbers_are_refused() -> None:
     session = session_of(build.finish(numbers[:1], numbers[1:]))
     rows = np.ones((5, 2), np.float32)
     rows[3] = -1
-    with pytest.raises(ExportFailed, match=r"tiny/fp32 answers with NaN.*0, 1, 2, 3, 4"):
+    with pytest.raises(ExportFailed, match=r"tiny/fp32 gives NaN.*0, 1, 2, 3, 4"):
         answers(session, split_of({"x": rows}))
 
 

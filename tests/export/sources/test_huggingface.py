@@ -205,7 +205,7 @@ def test_refuses_a_weight_that_is_none(folder: Path, value: torch.Tensor | None,
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"num_hidden_layers": 1}, r"has no place for: encoder\.layer\.1\."),
+        ({"num_hidden_layers": 1}, r"config.json does not use: encoder\.layer\.1\."),
         ({"num_hidden_layers": 3}, r"has no weights for encoder\.layer\.2\."),
         ({"hidden_size": 64}, "does not load as AutoModel"),
         ({"model_type": "distilbert"}, "has no weights for"),
