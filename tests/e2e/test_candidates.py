@@ -48,7 +48,7 @@ def failures(server: Server, variant: str, cause: str) -> float:
 
 @pytest.mark.parametrize(
     ("variant", "reason"),
-    [("damaged", "onnxruntime refuses the graph"), ("stillborn", "the process that loaded it died")],
+    [("damaged", "onnxruntime refuses the graph"), ("stillborn", "WorkerCrashedError")],
 )
 def test_one_that_cannot_be_loaded_is_not_served(server: Server, variant: str, reason: str) -> None:
     """A graph that is none, and one that kills the process that tries it: the others are served, the index

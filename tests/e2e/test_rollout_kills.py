@@ -216,11 +216,14 @@ def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
                 first.ask(operations.MODEL, MODEL)["routes"] == second.ask(operations.MODEL, MODEL)["routes"]
             )
 
+        def told() -> str:
+            return " ".join(second.ask(VIEW, ordeal.rollout).warnings)
+
         wait_until(alike)
         first.ask(ACTS["promote"], ordeal.rollout, body=ActWanted())
         wait_until(alike)
         # Before the first has given a sign of life it may be dead, and an abort would not wait for it.
-        wait_until(lambda: "only follows" in " ".join(second.ask(VIEW, ordeal.rollout).warnings))
+        wait_until(lambda: "is a standby" in told() and "can abort" not in told())
         with pytest.raises(ServerFailed, match="has the lease"):
             second.ask(ACTS["abort"], ordeal.rollout, body=ActWanted())
         counted = ordeal.counted
