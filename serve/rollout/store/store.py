@@ -59,11 +59,10 @@ class Store(StoreReader):
         self._closed = False
 
     def close(self) -> None:
-        """Release the lease and close the database. A second call does nothing."""
-        if self._closed:
-            return
-        self._closed = True
-        self._writer.release()
+        """Release the lease and close the database. A second call writes nothing."""
+        if not self._closed:
+            self._closed = True
+            self._writer.release()
         self._engine.dispose()
 
     def renew(self, now_s: float) -> bool:
