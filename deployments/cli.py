@@ -68,17 +68,44 @@ def _parser() -> argparse.ArgumentParser:
         "Protocol over HTTP and gRPC.",
         epilog="example: counterweight serve models --weights digits:fp32=90,slim-int8=10",
     )
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "repository",
         type=Path,
         nargs="?",
         default=Path("models"),
         help="the folder of models; default: models",
     )
+    _add_listening(parser)
+    _add_placement(parser)
+    _add_store(parser)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="set a limit of serve/base/settings.py: " + ", ".join(Settings.model_fields),
+    )
+    return parser
+
+
+def _add_listening(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on; default: 127.0.0.1 (only this machine)")
     add("--port", type=int, default=8000, help="HTTP port; default: 8000")
     add("--grpc-port", type=int, default=8001, help="gRPC port; default: 8001")
+    add("--access-log", type=Path, metavar="FILE", help="append one JSON line per request")
+    add(
+        "--tokens",
+        type=Path,
+        metavar="FILE",
+        help="YAML list of {name, role, token}; the roles view and operate open /control and /metrics; "
+        "with a token of role infer, inference needs a token; without tokens, only this machine has full "
+        "access",
+    )
+
+
+def _add_placement(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--weights",
         action="append",
@@ -96,15 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--gateways", type=int, default=1, help="number of gateway processes; default: 1")
     add("--replicas", type=int, default=1, help="processes per variant in placement apart; default: 1")
-    add("--access-log", type=Path, metavar="FILE", help="append one JSON line per request")
-    add(
-        "--tokens",
-        type=Path,
-        metavar="FILE",
-        help="YAML list of {name, role, token}; the roles view and operate open /control and /metrics; "
-        "with a token of "
-        "role infer, inference needs a token; without tokens, only this machine has full access",
-    )
+
+
+def _add_store(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
     add(
         "--store",
         metavar="URL",
@@ -119,14 +141,6 @@ def _parser() -> argparse.ArgumentParser:
         "store should not be able to read it; default: beside a SQLite file, with the ending .key, or else "
         f"{_KEY} in the repository",
     )
-    add(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="set a limit of serve/base/settings.py: " + ", ".join(Settings.model_fields),
-    )
-    return parser
 
 
 def _seal_key(options: argparse.Namespace) -> Path | None:

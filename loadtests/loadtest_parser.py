@@ -110,19 +110,26 @@ def _add_load(commands: Any, name: str, summary: str, example: str) -> argparse.
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}. Requests follow a seeded schedule that does not "
-        "depend on the "
-        "server, every answer is checked, and latency is measured from the scheduled start.",
+        "depend on the server, every answer is checked, and latency is measured from the scheduled start.",
         epilog=f"example: counterweight loadtest {name} {example}",
     )
     parser.add_argument("url", help="the server's address, such as http://127.0.0.1:8000")
     parser.add_argument("--model", required=True, help="the model's name")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same load (default: 0)")
     parser.add_argument(
         "--arrivals",
         choices=("poisson", "constant"),
         default="poisson",
         help="random, like independent users (default), or evenly spaced",
     )
+    add_inputs(parser)
+    add_limits(parser)
+    add_token(parser)
+    _add_files(parser, tuple(_FILES))
+    return parser
+
+
+def add_inputs(parser: argparse.ArgumentParser) -> None:
+    """Add `--inputs`, `--binary` and `--seed`, which say what the requests contain."""
     parser.add_argument(
         "--inputs",
         type=Path,
@@ -130,6 +137,11 @@ def _add_load(commands: Any, name: str, summary: str, example: str) -> argparse.
         help="real inputs: .npz with an array per input, or .txt with a text per line",
     )
     parser.add_argument("--binary", action="store_true", help="send tensors as bytes instead of JSON")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same load (default: 0)")
+
+
+def add_limits(parser: argparse.ArgumentParser) -> None:
+    """Add `--limits` and `--set`; see `load_limits`."""
     parser.add_argument(
         "--limits",
         type=Path,
@@ -139,9 +151,6 @@ def _add_load(commands: Any, name: str, summary: str, example: str) -> argparse.
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="one limit, such as p99_ms=50"
     )
-    add_token(parser)
-    _add_files(parser, tuple(_FILES))
-    return parser
 
 
 def _add_rate(parser: argparse.ArgumentParser, rate: float, duration: float) -> None:

@@ -147,6 +147,16 @@ def make_bundle(
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Make a file that is skipped whole fail where `FAIL_SKIPS` is set."""
+    report = yield
+    if report.outcome == "skipped" and os.environ.get("FAIL_SKIPS"):
+        report.outcome = "failed"
+        report.longrepr = f"FAIL_SKIPS is set, and this file was skipped: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Make a skipped test fail where `FAIL_SKIPS` is set, as in CI: nothing may be missing there."""
     report = yield

@@ -1,4 +1,4 @@
-"""Bad candidate: a variant whose classes stand in another order than its bundle says."""
+"""Makes a bad candidate: a variant whose classes are in another order than its bundle says."""
 
 from pathlib import Path
 
@@ -10,8 +10,8 @@ from serve.bundles.bundle import MODEL, describe_file, read_bundle, read_file, w
 
 
 def plant(source: Path, name: str) -> None:
-    """Write a bundle `name` beside the bundle in `source`: the same network, the columns of its output moved
-    by one. Its digest is right, and its figures are those of `source`. Raises InvalidBundle."""
+    """Write a bundle `name` beside the bundle in `source`: the same network, its output columns moved by one.
+    Its digest is valid, and its figures are those of `source`. Raises InvalidBundle."""
     bundle = read_bundle(source)
     contents = {file.path: read_file(source, bundle, file.path) for file in bundle.files}
     contents[MODEL] = move_columns(contents[MODEL])
@@ -21,7 +21,7 @@ def plant(source: Path, name: str) -> None:
 
 
 def move_columns(content: bytes) -> bytes:
-    """The ONNX graph in `content`, which has one output [batch, classes], with column k in place of k + 1."""
+    """Return the ONNX graph in `content`, whose output is [batch, classes], with column k moved to k + 1."""
     model = onnx.load_model_from_string(content)
     graph = model.graph
     [output] = graph.output

@@ -1,7 +1,6 @@
-"""The chain: train, export, serve, load and roll out, each by the command that a person would type."""
+"""Trains, exports, serves, loads and rolls out, each with the command that a person would type."""
 
 import json
-import os
 import shutil
 import time
 import urllib.request
@@ -25,14 +24,14 @@ from serve.control.operations import ROLLOUTS, VIEW
 
 ROOT = Path(__file__).parents[2]
 OUT = ROOT / "build" / "demo"
-# What is served: the four variants and the bad candidate, which has no place in `models/`.
+# The served folder: the four variants and the bad candidate, which must not be in `models/`.
 _REPOSITORY = "build/demo/models"
 _POLICY = "deployments/demo/policy.yaml"
-# Two cores send both on time: three of four requests of the first are for a lighter variant.
+# Two cores can send both on time. At the first rate, three of four requests are for a lighter variant.
 _COMPARE_PER_S = 140
 _COMPARE_S = 20
 _RATE_PER_S = 60
-# Ended when the rollouts are over.
+# The load is ended when both rollouts are over, at the latest after this time.
 _LONGEST_S = 900
 _START_TIMEOUT_S = 300
 
@@ -47,14 +46,16 @@ def make_model(shell: Shell) -> None:
 
 @contextmanager
 def served(shell: Shell, port: int, *, keep: bool) -> Iterator[int]:
-    """The id of the server, ready; stopped at the end unless it is kept."""
-    shell.say("3/5  serve them behind one endpoint, beside a candidate that is bad: its classes are mixed up")
+    """Start the server and yield its process id once it is ready. Stop it at the end unless `keep`."""
+    shell.say(
+        "3/5  serve them behind one endpoint, together with a bad candidate, whose classes are mixed up"
+    )
     OUT.mkdir(parents=True, exist_ok=True)
     _fill_repository()
     for old in OUT.glob("rollouts.*"):
         old.unlink()
     ports = ("--port", str(port), "--grpc-port", str(free_ports(1)[0]))
-    # A store of its own: what was decided about models/ before is not the demo's to know, or to change.
+    # A separate store: the demo must not read or change the rollouts of models/.
     store = ("--store", f"sqlite:///{OUT.resolve()}/rollouts.db")
     server = shell.launch(
         OUT / "server.log",
@@ -79,20 +80,20 @@ def served(shell: Shell, port: int, *, keep: bool) -> Iterator[int]:
 
 
 def compare(shell: Shell, url: str) -> dict[str, Any]:
-    """The report of a load test in which each request asks for a variant at random."""
+    """Return the report of a load test in which each request names a random variant."""
     shell.say(f"4/5  ask the variants in turn for {_COMPARE_S} s, on a schedule")
     names = ",".join(read_model(ROOT / "models" / MODEL).servable)
-    # Where none of some 500 requests fails, it is shown that less than 2 % do.
+    # If none of about 500 requests fails, this shows that fewer than 2 % do.
     more = ("--duration", str(_COMPARE_S), "--pin", names, "--set", "errors=0.02")
-    # Exit codes 1 and 3 are findings, and the summary has them: a request failed, or the machine was busy.
+    # Exit codes 1 (a request failed) and 3 (the machine was too busy) are results, which the summary reports.
     shell.run(*_load_words(url, "variants", _COMPARE_PER_S), *more, accepted=(0, 1, 3))
     return _read_report("variants")
 
 
 def roll_out(shell: Shell, url: str) -> tuple[tuple[RolloutStory, ...], dict[str, Any]]:
-    """A rollout to the best variant, and one to the bad candidate, while requests keep coming; what became of
-    them, and the report of the load."""
-    shell.say(f"5/5  two rollouts, while {_RATE_PER_S} requests a second keep coming")
+    """Roll out the best variant, and then the bad candidate, while requests arrive. Returns the course of
+    both rollouts and the report of the load. Raises ServerFailed if the load ends too early."""
+    shell.say(f"5/5  two rollouts, while {_RATE_PER_S} requests arrive per second")
     words = (*_load_words(url, "traffic", _RATE_PER_S), "--duration", str(_LONGEST_S))
     with shell.beside(OUT / "traffic.log", *words) as load:
         good = _roll_out_to(shell, url, BEST)
@@ -110,22 +111,23 @@ def roll_out(shell: Shell, url: str) -> tuple[tuple[RolloutStory, ...], dict[str
 def put_together(
     variants: dict[str, Any], traffic: dict[str, Any], stories: tuple[RolloutStory, ...], took_s: float
 ) -> Summary:
-    """The summary of the run."""
+    """Return the summary of the run."""
     return summarize(read_model(ROOT / "models" / MODEL), variants, traffic, stories, took_s)
 
 
 def _fill_repository() -> None:
-    """The bundles of `models/` once more, and the bad candidate; files that are the same are not copied."""
+    """Copy the bundles of `models/` and write the bad candidate beside them."""
     target = ROOT / _REPOSITORY
     shutil.rmtree(target, ignore_errors=True)
-    for name, _ in read_model(source := ROOT / "models" / MODEL).servable.items():
-        shutil.copytree(source / name, target / MODEL / name, copy_function=os.link)
+    source = ROOT / "models" / MODEL
+    for name in read_model(source).servable:
+        shutil.copytree(source / name, target / MODEL / name)
     plant(target / MODEL / BEST, BAD)
 
 
 def _roll_out_to(shell: Shell, url: str, candidate: str) -> RolloutStory:
     start = ("counterweight", "rollout", "start", MODEL, "--url", url)
-    # Exit code 1 says that it was rolled back, or ended without a decision.
+    # Exit code 1 means that the rollout was rolled back, or ended without a decision.
     shell.run(*start, "--to", candidate, "--policy", _POLICY, "--watch", accepted=(0, 1))
     client = ControlClient(url)
     newest, *_ = client.ask(ROLLOUTS, MODEL)

@@ -15,11 +15,11 @@ _PORT = 8000
 
 
 def demo(arguments: list[str]) -> int:
-    """Exit code 0: the best variant took over, the bad candidate was stopped, every request was answered; 1:
-    something of this did not happen."""
+    """Run the command and return its exit code: 0 if the best variant took over, the bad candidate was
+    stopped in its shadow, and every request was answered, or else 1."""
     options = _parser().parse_args(arguments)
     stop_on_signals()
-    # Only now: matplotlib takes a second.
+    # Imported here because matplotlib takes a second, which `--help` should not wait for.
     from deployments.demo.chain import OUT, ROOT, compare, make_model, put_together, roll_out, served
     from deployments.demo.demo_page import render
     from deployments.demo.demo_table import table
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="counterweight demo",
         description="Train a ResNet on handwritten digits, export lighter variants, serve them behind one "
         "endpoint and compare them under load. Then move all traffic to the best variant by evidence, and "
-        "see a bad candidate stopped before it answers anybody. Writes models/digits-demo, "
+        "see a bad candidate stopped before it answers a client. Writes models/digits-demo, "
         "build/digits-demo and build/demo.",
         epilog="example: counterweight demo --keep",
     )
@@ -72,8 +72,8 @@ def _how_to_talk(url: str, pid: int) -> str:
             "",
             f"still serving on {url}, process {pid}",
             f"  the dashboard: {url}/",
-            f"  who is there:  curl {url}/v2/models/digits-demo",
-            f"  what happened: counterweight rollout history digits-demo --url {url}",
+            f"  its variants:  curl {url}/v2/models/digits-demo",
+            f"  its rollouts:  counterweight rollout history digits-demo --url {url}",
             f"  more load:     counterweight loadtest run {url} --model digits-demo",
             f"  stop it:       kill {pid}",
         ]

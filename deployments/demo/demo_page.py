@@ -1,4 +1,4 @@
-"""Page: the summary as one self-contained HTML file, its pictures drawn inside."""
+"""Renders the summary as one self-contained HTML file with its pictures."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ _TEMPLATE = Path(__file__).with_name("page.html.jinja")
 
 
 def render(summary: Summary) -> str:
-    """The page."""
+    """Return the page as HTML."""
     head, *rows = cells(summary)
     template = jinja2.Environment(autoescape=True).from_string(_TEMPLATE.read_text())
     return template.render(

@@ -1,4 +1,4 @@
-"""Demo pictures: cost, quality, latency and the course of the rollouts, as SVG."""
+"""Draws cost, quality, latency and the course of the rollouts as SVG."""
 
 import io
 from collections.abc import Callable
@@ -19,7 +19,7 @@ _ENDS = {Phase.DONE: "#009E73", Phase.ROLLED_BACK: "#D55E00", Phase.INCONCLUSIVE
 
 
 def draw_cost(summary: Summary) -> str:
-    """Bars of CPU ms for each request: the model's run, and the server around it."""
+    """Draw bars of CPU ms per request: the model's run, and everything else in the server."""
 
     def draw(axes: Axes) -> None:
         rows = [(row.variant, cpu) for row in summary.variants[::-1] if (cpu := row.cpu_per_request)]
@@ -39,7 +39,7 @@ def draw_cost(summary: Summary) -> str:
 
 
 def draw_quality(summary: Summary) -> str:
-    """Accuracy against CPU ms for each request; the area is the size of the file."""
+    """Draw accuracy against CPU ms per request; the area of a point is the size of the file."""
 
     def draw(axes: Axes) -> None:
         largest = max(row.model_size_bytes for row in summary.variants)
@@ -48,9 +48,9 @@ def draw_quality(summary: Summary) -> str:
                 area = 40 + 500 * row.model_size_bytes / largest
                 label = f"{row.variant}, {row.model_size_bytes / 2**20:.1f} MiB"
                 axes.scatter(cpu.total_ms, row.accuracy, s=area, color=colour, alpha=0.75)
-                # What the legend shows is of one size.
+                # All symbols in the legend have one size.
                 axes.scatter([], [], s=60, color=colour, label=label)
-        # Wide enough that a difference that looks large is large.
+        # A wide range, so that a small difference does not look large.
         axes.set_xlim(0, 1.15 * axes.get_xlim()[1])
         axes.set_ylim(min(axes.get_ylim()[0], 0.9), 1)
         axes.set(xlabel="CPU ms a request", ylabel="accuracy on held-out scans")
@@ -60,7 +60,7 @@ def draw_quality(summary: Summary) -> str:
 
 
 def draw_latency(summary: Summary) -> str:
-    """Latency by the share of requests that were at least as fast."""
+    """Draw latency against the share of requests that were at least as fast."""
 
     def draw(axes: Axes) -> None:
         variants: Any = summary.compared["variants"]
@@ -81,12 +81,12 @@ def draw_latency(summary: Summary) -> str:
 
 
 def draw_course(story: RolloutStory) -> str:
-    """The candidate's share of the answers over time; numbers stand where verdicts moved it."""
+    """Draw the candidate's share of the requests over time, with a number at each change."""
 
     def draw(axes: Axes) -> None:
         times = [move.after_s for move in story.moves]
         shares = [move.share for move in story.moves]
-        # The end has a width of its own.
+        # Room to the right of the last change.
         until = times[-1] + max(2.0, 0.06 * times[-1])
         axes.fill_between([*times, until], [*shares, shares[-1]], step="post", color=_COLOURS[0], alpha=0.15)
         axes.step([*times, until], [*shares, shares[-1]], where="post", color=_COLOURS[0])
@@ -111,7 +111,7 @@ def _svg(draw: Callable[[Axes], None], height: float = 3.4) -> str:
     axes.set_axisbelow(True)
     draw(axes)
     buffer = io.StringIO()
-    # Text stays text, so that the page can be searched and read aloud.
+    # Text is written as text, so that browsers can search it and screen readers can read it.
     with mpl.rc_context({"svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return "".join(buffer.getvalue().partition("<svg")[1:])

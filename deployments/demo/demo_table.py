@@ -1,4 +1,4 @@
-"""Demo table: the summary as text, for a terminal and for the page."""
+"""Formats the summary as text, for the terminal and for the page."""
 
 import textwrap
 from typing import Any
@@ -8,9 +8,9 @@ import tabulate
 from deployments.demo.summary import Latency, Summary, VariantRow
 from serve.rollout.state.rollout import Phase
 
-# Columns of a terminal.
+# Characters per line.
 _WIDTH = 110
-# Where a heading is broken in a terminal.
+# Headings with their line breaks.
 _BREAKS = {
     "parameters": "para-\nmeters",
     "accuracy": "accu-\nracy",
@@ -22,10 +22,10 @@ _BREAKS = {
 
 
 def table(summary: Summary) -> str:
-    """The variants side by side, the two rollouts, and what a reader must know beside them."""
+    """Return the table of variants, the results of the two rollouts, and the notes and warnings."""
     head, *rows = cells(summary)
     narrow = [_BREAKS.get(name, name.replace(" ", "\n", 1)) for name in head]
-    # Twelve columns have no room for the space that it adds to headings.
+    # Twelve columns leave no room for the padding that tabulate adds to headings.
     tabulate.MIN_PADDING = 0
     grid = tabulate.tabulate(
         rows, narrow, disable_numparse=True, colalign=["left"] + ["right"] * (len(head) - 1)
@@ -38,7 +38,7 @@ def table(summary: Summary) -> str:
 
 
 def cells(summary: Summary) -> list[list[str]]:
-    """The side-by-side table as text: the head, then a row per variant."""
+    """Return the cells of the table: the head, then a row per variant."""
     head = ["variant", "file KiB", "parameters", "accuracy", "agreement", "requests", "errors"]
     head += ["p50 ms", "p95 ms", "CPU ms a run", "CPU ms a request", "times less"]
     return [head, *(_cells(summary, row) for row in summary.variants)]
@@ -63,14 +63,14 @@ def _cells(summary: Summary, row: VariantRow) -> list[str]:
 
 
 def headlines(summary: Summary) -> list[tuple[str, str]]:
-    """Three figures, each with what it is."""
+    """Return the three main figures, each with its meaning."""
     rows = {row.variant: row for row in summary.variants}
     base, best = rows[summary.baseline], rows[summary.best]
     bad = summary.rollouts[1]
     ratio = "-" if summary.cpu_ratio is None else f"{summary.cpu_ratio:.1f}x"
     stopped = bad.phase is Phase.ROLLED_BACK and bad.ended_in_shadow
     return [
-        (ratio, f"less CPU time for each request with {best.variant}, all processes of the server counted"),
+        (ratio, f"less CPU time per request with {best.variant}, all processes of the server counted"),
         (
             f"{best.accuracy:.1%}",
             f"accuracy of {best.variant} on {summary.held_out_rows} held-out scans; "
@@ -85,7 +85,7 @@ def headlines(summary: Summary) -> list[tuple[str, str]]:
 
 
 def outcomes(summary: Summary) -> list[str]:
-    """A sentence for each rollout."""
+    """Return a sentence for each rollout."""
     return [
         f"rollout {story.baseline} -> {story.candidate}: {story.phase} after {story.took_s:.0f} s; "
         f"{story.copies - story.differed:,} of {story.copies:,} shadow copies agreed"
@@ -95,7 +95,7 @@ def outcomes(summary: Summary) -> list[str]:
 
 
 def notes(summary: Summary) -> list[str]:
-    """What a reader must know beside the figures."""
+    """Return the checks that did not pass and the notes of the load test."""
     compared: Any = summary.compared
     missed = [check for check in compared["checks"] if check["outcome"] != "PASS"]
     return [
@@ -105,14 +105,14 @@ def notes(summary: Summary) -> list[str]:
 
 
 def what_to_trust(summary: Summary) -> str:
-    """On a machine that was too busy: which figures hold all the same. Empty: all do."""
+    """Return which figures to trust if the machine was too busy; empty if all can be trusted."""
     compared: Any = summary.compared
     if all(check["outcome"] == "PASS" for check in compared["checks"] if check["kind"] == "gate"):
         return ""
     return (
         "This machine was too busy to measure latency: do not trust p50 and p95. CPU times are too high, but "
-        "the variants took turns, so trust how many times less one costs than another. Trust accuracy, "
-        "counts and verdicts: none of them depends on how fast the machine is."
+        "the requests named the variants at random, so you can trust the ratios of these times. You can also "
+        "trust accuracy, counts and verdicts, which do not depend on the speed of the machine."
     )
 
 

@@ -1,4 +1,4 @@
-"""Rollout story: what became of a rollout, from its view and its model's trail. Pure."""
+"""Summarizes the course of a finished rollout from its view and the trail of its model. Pure."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -9,28 +9,28 @@ from serve.rollout.state.rollout import Phase
 
 
 class RolloutMove(Record):
-    """The moment at which a rollout came to a phase or a step, and why."""
+    """A change of a rollout's phase or step, with its reason."""
 
-    # Since its start.
+    # Seconds since the start of the rollout.
     after_s: float
     phase: Phase
     step: int
-    # The candidate's share of the requests from then on, 0 to 1.
+    # The candidate's share of the requests after this change, 0 to 1.
     share: float
-    # PROMOTE or ROLLBACK, say; None: it was no verdict, but the start or a person.
+    # Such as PROMOTE or ROLLBACK. None: the start, or the action of a person.
     verdict: str | None
     reason: str
 
 
 class RolloutStory(Record):
-    """A rollout that is over."""
+    """A finished rollout."""
 
     baseline: str
     candidate: str
     phase: Phase
     reason: str
     took_s: float
-    # Copies of requests whose answers were compared in the shadow, and how many of these differed.
+    # The pairs of answers that were compared in the shadow, and those of them that differed.
     copies: int
     differed: int
     moves: tuple[RolloutMove, ...]
@@ -42,7 +42,7 @@ class RolloutStory(Record):
 
 
 def tell(view: RolloutView, trail: Sequence[TrailLine]) -> RolloutStory:
-    """The story of the rollout in `view`; `trail` is its model's."""
+    """Return the course of the rollout in `view`; `trail` is the trail of its model."""
     rollout = view.rollout
     mine = [line for line in trail if line.rollout == rollout.rollout]
     firsts = [next(lines) for _, lines in groupby(mine, key=lambda line: (line.phase, line.step))]

@@ -1,4 +1,4 @@
-"""Shell: commands as a person would type them, shown before they run, and stopped when the demo ends."""
+"""Runs commands as a person would type them, and prints each before it runs."""
 
 import os
 import shlex
@@ -21,16 +21,16 @@ Child = subprocess.Popen[bytes]
 
 
 class Shell:
-    """Runs commands in one folder. Their words begin with `counterweight` or `python`."""
+    """Runs commands in one folder. The first word of a command is `counterweight` or `python`."""
 
     def __init__(self, folder: Path, say: Say) -> None:
         self._folder = folder
         self.say = say
 
     def run(self, *words: str, accepted: Collection[int] = (0,)) -> int:
-        """The exit code, which is one of `accepted`; what the command prints goes to standard error.
+        """Run a command to its end, with its output on standard error, and return its exit code.
 
-        Raises ServerFailed on any other exit code."""
+        Raises ServerFailed if the exit code is not one of `accepted`."""
         child = self._start(words, stdout=sys.stderr)
         try:
             child.wait()
@@ -43,7 +43,7 @@ class Shell:
 
     @contextmanager
     def beside(self, log: Path, *words: str) -> Iterator[Child]:
-        """The command, which runs meanwhile and writes to `log`; ended afterwards."""
+        """Run a command while the context is open, with its output in `log`, and end it afterwards."""
         child = self.launch(log, *words)
         try:
             yield child
@@ -51,7 +51,7 @@ class Shell:
             end(child)
 
     def launch(self, log: Path, *words: str) -> Child:
-        """The command, which runs until it is ended and writes to `log`."""
+        """Start a command that runs until `end`, with its output in `log`."""
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("wb") as file:
             return self._start(words, stdout=file, stderr=file)
@@ -60,7 +60,7 @@ class Shell:
         self.say(f"$ {shlex.join(words)}")
         program, *rest = words
         modules = ["-m", "counterweight"] if program == "counterweight" else []
-        # A session of its own: Ctrl-C reaches us alone, and we stop the children in order.
+        # In a new session, so that Ctrl-C reaches only this process, which stops the children in order.
         return subprocess.Popen(
             [sys.executable, *modules, *rest],
             cwd=self._folder,
@@ -71,7 +71,7 @@ class Shell:
 
 
 def end(child: Child) -> None:
-    """Ask the process to end, and kill it and all below it when it does not."""
+    """Terminate the process. If it does not end in time, kill it and its descendants."""
     if child.poll() is not None:
         return
     tree = [psutil.Process(child.pid)]

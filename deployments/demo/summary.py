@@ -1,4 +1,4 @@
-"""Summary: what the demo found; `summary.json`, the table and the page are made from it."""
+"""Defines the results of the demo, from which `summary.json`, the table and the page are made."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -17,7 +17,7 @@ BAD = "mixed-up"
 
 
 class Latency(Record):
-    """Counted from the intended start, with its 95 % interval; None: too few answers for that bound."""
+    """Latency in ms from the scheduled start, with its 95 % interval. None: too few answers for it."""
 
     value: float
     low: float | None
@@ -25,22 +25,22 @@ class Latency(Record):
 
 
 class CpuTime(Record):
-    """What a request cost the server in CPU ms, idle work of its processes included."""
+    """CPU ms per request of the server, including the idle work of its processes."""
 
     # The model's own run.
     model_ms: float
     gateway_ms: float
-    # The keeper, and Ray's own processes.
+    # The keeper and Ray's own processes.
     proxy_ms: float
 
     @property
     def total_ms(self) -> float:
-        """Everything."""
+        """The sum for all processes."""
         return self.model_ms + self.gateway_ms + self.proxy_ms
 
 
 class VariantRow(Record):
-    """One variant: quality as exported, requests and cost as measured. None: it was not measured."""
+    """A variant: quality from the export, requests and cost from the load test. None: not measured."""
 
     variant: str
     model_size_bytes: int
@@ -65,30 +65,30 @@ class Summary(Record):
     baseline: str
     best: str
     placement: Literal["together"] = "together"
-    # How many rows the quality figures rest on.
+    # The number of rows on which quality was measured.
     held_out_rows: int
     variants: tuple[VariantRow, ...]
     # The rollout to the best variant, then the one to the bad candidate.
     rollouts: tuple[RolloutStory, RolloutStory]
-    # Requests during the rollouts, how many of these failed, and how many the bad candidate answered.
+    # The requests during the rollouts, those of them that failed, and those that the bad candidate answered.
     requests: int
     errors: int
     bad_answers: int
     took_s: float
-    # The load tests' own reports: all variants in turn, and the requests during the rollouts.
+    # The reports of the load tests: all variants at random, and the requests during the rollouts.
     compared: dict[str, JsonValue]
     traffic: dict[str, JsonValue]
 
     @property
     def cpu_ratio(self) -> float | None:
-        """How many times less CPU time a request takes with the best variant; None: it was not measured."""
+        """CPU time per request of the baseline, divided by the best variant's. None: not measured."""
         costs = {row.variant: row.cpu_per_request for row in self.variants}
         before, after = costs[self.baseline], costs[self.best]
         return None if before is None or after is None else before.total_ms / after.total_ms
 
     @property
     def faults(self) -> tuple[str, ...]:
-        """What did not come out as it should, in words; empty: everything did."""
+        """Sentences about unexpected results; empty if there are none."""
         good, bad = self.rollouts
         faults = []
         if failed := self.errors + sum(row.errors for row in self.variants):
@@ -109,7 +109,7 @@ def summarize(
     rollouts: Sequence[RolloutStory],
     took_s: float,
 ) -> Summary:
-    """The summary of a run; `compared` and `traffic` are what `counterweight loadtest run --json` wrote."""
+    """Return the summary of a run; `compared` and `traffic` are reports that `loadtest run --json` wrote."""
     good, bad = rollouts
     return Summary(
         model=model.name,
@@ -131,7 +131,7 @@ def summarize(
 
 def _row(bundle: Bundle, load: Mapping[str, Any]) -> VariantRow:
     figures, quality = bundle.figures, bundle.figures.quality
-    # The demo's model is a classifier with labels, so all three are there.
+    # The demo's model is a classifier with labels, so all three were measured.
     assert quality.accuracy is not None
     assert quality.macro_f1 is not None
     assert quality.agreement is not None
@@ -150,5 +150,5 @@ def _row(bundle: Bundle, load: Mapping[str, Any]) -> VariantRow:
 def _cpu_time(cost: Mapping[str, float] | None) -> CpuTime | None:
     if cost is None:
         return None
-    # Seconds for 1,000 requests are milliseconds for one.
+    # Seconds per 1,000 requests are milliseconds per request.
     return CpuTime(model_ms=cost["model_s"], gateway_ms=cost["gateway_s"], proxy_ms=cost["proxy_s"])

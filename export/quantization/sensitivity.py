@@ -66,17 +66,11 @@ def find_sensitive(
     full = answers(())
     meaning = read_baseline(context, wanted, rows)
     divergence = distance(context.task, meaning, wanted, full, rows)
-    blocks = []
-    for name, members in group(multiply_adds, _MOST_BLOCKS).items():
-        block = _Block(
-            name=name,
-            layers=members,
-            multiply_adds=sum(multiply_adds[layer] for layer in members),
-            gain=0.0,
-        )
-        left = distance(context.task, meaning, wanted, answers((block,)), rows)
-        blocks.append(replace(block, gain=divergence - left))
-    blocks.sort(key=lambda block: (-block.gain / block.multiply_adds, block.name))
+
+    def gain(block: _Block) -> float:
+        return divergence - distance(context.task, meaning, wanted, answers((block,)), rows)
+
+    blocks = _rank(multiply_adds, gain)
 
     @functools.cache
     def reached(count: int) -> float:
@@ -89,10 +83,8 @@ def find_sensitive(
     if count == len(blocks):
         raise StepFailed(
             f"`faithful: {faithful}` cannot be reached: with {len(blocks) - 1} of {len(blocks)} blocks in "
-            "float, "
-            f"the agreement with the float graph is {reached(len(blocks) - 1):.4f} (the last quantized "
-            "block: "
-            f"{blocks[-1].name}); lower `faithful`, or remove the step"
+            f"float, the agreement with the float graph is {reached(len(blocks) - 1):.4f} (the last "
+            f"quantized block: {blocks[-1].name}); lower `faithful`, or remove the step"
         )
     kept = blocks[:count]
     return SensitiveLayers(
@@ -107,6 +99,21 @@ def find_sensitive(
             "search_rows": len(rows),
         },
     )
+
+
+def _rank(multiply_adds: Mapping[Layer, int], gain: Callable[[_Block], float]) -> list[_Block]:
+    """Return the blocks of these layers, sorted by gain per multiply-add, the largest first."""
+    blocks = [
+        _Block(
+            name=name,
+            layers=members,
+            multiply_adds=sum(multiply_adds[layer] for layer in members),
+            gain=0.0,
+        )
+        for name, members in group(multiply_adds, _MOST_BLOCKS).items()
+    ]
+    measured = [replace(block, gain=gain(block)) for block in blocks]
+    return sorted(measured, key=lambda block: (-block.gain / block.multiply_adds, block.name))
 
 
 def _first_rows(split: Split) -> Split:

@@ -1,7 +1,7 @@
-"""Digits-demo: the network of `digits_resnet`, trained in less than a minute, for `counterweight demo`.
+"""Trains the network of `digits_resnet` in less than a minute, for `counterweight demo`.
 
-`python -m export.recipes.digits_demo` trains it: first on small images, which cost a quarter, then on whole
-ones."""
+`python -m export.recipes.digits_demo` trains it first on small images, which cost a quarter, and then on
+images of full size."""
 
 import sys
 from pathlib import Path
@@ -13,11 +13,11 @@ from export.reproducible import reproducible, seed_everything
 from export.step import Training
 from export.training.train import fit
 
-# As in digits_demo.yaml.
+# The same as in digits_demo.yaml.
 _WIDTHS = (64, 128, 256, 512)
 # Side of the images in pixels -> epochs on them.
 _EPOCHS = {16: 2, 32: 2}
-# Sums are split by thread, so this number is part of the result.
+# Threads split sums, so the result depends on this number.
 _THREADS = 2
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from loadtests.errors import LoadTestError
 from loadtests.judging.limits import load_limits
 from loadtests.load_plan import check_url
+from loadtests.loadtest_parser import add_inputs, add_limits
 from loadtests.qualify.qualification_record import QualificationRecord
 from loadtests.qualify.qualification_table import table
 from loadtests.render.write import check_paths, write_text
@@ -97,25 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("--to", required=True, metavar="VARIANT", help="the candidate")
-    parser.add_argument(
-        "--limits",
-        type=Path,
-        metavar="FILE.yaml",
-        help="the limits that the variant must keep (see loadtests/LIMITS.md)",
-    )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="one limit, such as p99_ms=50"
-    )
+    add_limits(parser)
     add_url(parser)
     add_token(parser)
-    parser.add_argument(
-        "--inputs",
-        type=Path,
-        metavar="FILE",
-        help="real inputs: .npz with an array per input, or .txt with a text per line",
-    )
-    parser.add_argument("--binary", action="store_true", help="send tensors as bytes instead of JSON")
-    parser.add_argument("--seed", type=int, default=0, help="the same seed sends the same load (default: 0)")
+    add_inputs(parser)
     parser.add_argument("--json", type=Path, metavar="FILE.json", help="write the whole record as JSON")
     parser.add_argument(
         "--html", type=Path, metavar="FILE.html", help="write a self-contained HTML page with charts"

@@ -1,4 +1,4 @@
-"""The options of every command that asks a server: its URL and the token that it wants."""
+"""Defines the options of all commands that ask a server: `--url` and `--token-file`."""
 
 import argparse
 import os
@@ -10,12 +10,12 @@ _DEFAULT = "http://127.0.0.1:8000"
 
 
 def add_url(parser: argparse.ArgumentParser) -> None:
-    """`--url`; see `find_url`."""
+    """Add `--url`; see `find_url`."""
     parser.add_argument("--url", help=f"the server's address (default: COUNTERWEIGHT_URL, or {_DEFAULT})")
 
 
 def add_token(parser: argparse.ArgumentParser) -> None:
-    """`--token-file`; see `read_token`."""
+    """Add `--token-file`; see `read_token`."""
     parser.add_argument(
         "--token-file",
         type=Path,
@@ -25,14 +25,14 @@ def add_token(parser: argparse.ArgumentParser) -> None:
 
 
 def find_url(options: argparse.Namespace) -> str:
-    """The URL that the command line, or else the environment, names; or this machine's."""
+    """Return the URL from the command line, or else from COUNTERWEIGHT_URL, or else the default."""
     return str(options.url or os.environ.get("COUNTERWEIGHT_URL") or _DEFAULT)
 
 
 def read_token(path: Path | None) -> str | None:
-    """The token of a file, or else of the environment's COUNTERWEIGHT_TOKEN; None: there is none.
+    """Return the token in the file, or else in COUNTERWEIGHT_TOKEN; None if there is none.
 
-    Raises InvalidRecord, whose message never says the token."""
+    Raises InvalidRecord, whose message never contains the token."""
     if path is None:
         token, source = os.environ.get("COUNTERWEIGHT_TOKEN"), "COUNTERWEIGHT_TOKEN"
         if not token:

@@ -1,4 +1,4 @@
-"""Whole files: a file is replaced whole or not at all, whenever it is read and wherever the program ends."""
+"""Writes files atomically: a reader sees the old content or the new one, even if the program is killed."""
 
 import os
 import secrets
@@ -9,17 +9,17 @@ from typing import BinaryIO
 
 
 def write_whole(path: Path, content: bytes | str, *, synced: bool = False) -> None:
-    """Replace the file, text as UTF-8; see `replacing`. Raises OSError."""
+    """Write the file atomically, text as UTF-8; see `replacing`. Raises OSError."""
     with replacing(path, synced=synced) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
 @contextmanager
 def replacing(path: Path, *, synced: bool = False) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` when the context ends, and goes away if it ends by an error.
-    `synced`: it is on the disk before it takes that place, so a power cut leaves the old one or the new one.
+    """Yield a file that replaces `path` when the context ends, and is deleted if the context raises.
 
-    What `path` links to is replaced, and the link stays. Raises OSError."""
+    With `synced`, the content is on disk before it replaces `path`, so a power cut leaves the old file or the
+    new one. If `path` is a link, its target is replaced. Raises OSError."""
     path = path.resolve()
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -24,7 +24,7 @@ NUMBERS = 10
 
 @dataclass(kw_only=True)
 class Swarm:
-    """What came of the load, once it has ended: the records that `loadtests/sample.py` describes."""
+    """What came of the load, once it has ended: the records that `loadtests/sending/samples.py` describes."""
 
     records: list[dict[str, Any]] = field(default_factory=list)
 

@@ -32,3 +32,13 @@ def test_a_skipped_test_fails_only_where_the_environment_asks_for_it(
     ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == exit_code, ended.stdout
     assert ("skipped in" in ended.stdout) is (exit_code == 0)
+
+
+def test_a_file_that_is_skipped_whole_fails(tmp_path: Path) -> None:
+    """Such as one that imports a package which is not installed."""
+    (tmp_path / "test_it.py").write_text("import pytest\npytest.importorskip('not_installed')\n")
+    environment = os.environ | {"FAIL_SKIPS": "1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.conftest", str(tmp_path)]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    # 2 is pytest's code for an error while it collects.
+    assert ended.returncode == 2, ended.stdout
