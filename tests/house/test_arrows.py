@@ -27,6 +27,7 @@ WINGS = (
     ("base",),
     ("counting",),
     ("bundles",),
+    ("tasks",),
     ("rollout/evidence", "engine"),
     ("rollout/state",),
     ("rollout/judging",),
@@ -99,7 +100,7 @@ def test_our_room_called_serve_is_never_mistaken_for_rays(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if "serve" in path.parts], ids=str)
 def test_a_folder_of_serve_imports_only_folders_below_it(path: Path) -> None:
-    """The order is app > control > http > oip > {engine, rollout} > bundles > counting > base."""
+    """The order is app > control > http > oip > {engine, rollout} > tasks > bundles > counting > base."""
     own = path.parent.relative_to(ROOT).as_posix()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("serve."):

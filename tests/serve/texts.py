@@ -11,7 +11,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from serve.base.tensor import Signature, TensorSpec
 from serve.bundles.bundle import MODEL, Bundle, describe_file, write_bundle
-from serve.bundles.figures import Quality, Task
+from serve.bundles.figures import Quality
+from serve.bundles.meaning import Task
 from serve.engine.text_input import TOKENIZER, TextInput
 from tests.conftest import make_bundle, make_figures
 

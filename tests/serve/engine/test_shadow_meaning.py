@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Signature, TensorSpec
-from serve.bundles.figures import Estimate, Form, Meaning, OutputFigures, Quality
+from serve.bundles.figures import Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Form, Meaning
 from serve.engine.pairing import pair, require_whole
 from serve.engine.shadow_copy import Copy
 from serve.rollout.evidence.evidence import Comparison

@@ -5,7 +5,7 @@ import pytest
 
 from serve.bundles.figures import Compared, Estimate, Quality
 from serve.bundles.repository import read_model
-from serve.bundles.show import describe, show, table
+from serve.tasks.show import describe, show, table
 from tests.conftest import MakeBundle, make_figures
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve.bundles.figures import Meaning, Task
-from serve.engine.compare_outputs import compare
-from serve.engine.meaning import find_change, guess_meaning, read_meaning
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.answer_form import find_change, guess_meaning, read_meaning
+from serve.tasks.compare_outputs import compare
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(0, 3, (40, 5)).astype(np.float32)

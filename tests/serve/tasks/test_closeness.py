@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from serve.engine.closeness import LEAST_SHARE, cosine_of, log_shares
+from serve.tasks.closeness import LEAST_SHARE, cosine_of, log_shares
 
 SCORES = np.array([[1.0, 2.0, 4.0], [0.0, -1000.0, 1.0]])
 

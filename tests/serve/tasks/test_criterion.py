@@ -2,8 +2,9 @@
 
 import pytest
 
-from serve.bundles.criterion import explain_likeness
-from serve.bundles.figures import Estimate, Meaning, OutputFigures, Quality, Task
+from serve.bundles.figures import Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.criterion import explain_likeness
 
 _ONE = Estimate(value=1, low=1, high=1)
 
