@@ -11,7 +11,7 @@ from export.step import ImportPath, NotNegative, Positive, Share, Steps
 from serve.base.record import Record, rename_key
 from serve.base.yaml_file import read_yaml
 from serve.bundles.bundle import Name
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 Relative = Annotated[str, Field(min_length=1)]
 OutputName = Annotated[str, Field(min_length=1)]

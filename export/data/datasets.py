@@ -22,7 +22,7 @@ from export.recipe import DataSource
 from serve.base.record import nearest
 from serve.base.tensor import Arrays
 from serve.bundles.bundle import DataSplit, sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 __all__ = ["Data", "Labels", "Split", "load_data", "read_data", "require_labels_below", "require_labels_for"]
 

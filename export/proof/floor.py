@@ -6,8 +6,9 @@ from export.data.labels import name_class
 from export.errors import InvalidData
 from export.proof.bootstrap import CONFIDENCE
 from export.recipe import Floor
-from serve.bundles.criterion import FAR
-from serve.bundles.figures import Compared, Meaning, OutputFigures, Quality, Task
+from serve.bundles.figures import Compared, OutputFigures, Quality
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.criterion import FAR
 
 # Smaller differences are rounding.
 _ROUNDING = 1e-9

@@ -12,10 +12,11 @@ from export.proof.confusion import count_confusions
 from export.proof.label_metrics import Items, compare_by_labels
 from export.proof.likeness import mean_cosine, rank_correlation
 from export.proof.output_quality import compare_all, estimate_agreement, few_rows
-from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Meaning, Quality, Task
-from serve.engine.closeness import centred, log_shares
-from serve.engine.compare_outputs import Differences
-from serve.engine.meaning import read_meaning
+from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Quality
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.answer_form import read_meaning
+from serve.tasks.closeness import centred, log_shares
+from serve.tasks.compare_outputs import Differences
 
 Array = NDArray[Any]
 _DISAGREEMENTS = 12

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
 from serve.base.tensor import TensorSpec
-from serve.bundles.criterion import FAR
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
+from serve.tasks.criterion import FAR
 
 # Dimensions of the first output, with a fixed last one.
 _FORMS = {

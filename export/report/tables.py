@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from export.data.labels import name_class
 from export.report.pareto import at, single
 from serve.bundles.bundle import Bundle
-from serve.bundles.criterion import explain_likeness
 from serve.bundles.figures import (
     Compared,
     Estimate,
@@ -16,6 +15,7 @@ from serve.bundles.figures import (
     SpeedPoint,
     find_common_rows,
 )
+from serve.tasks.criterion import explain_likeness
 
 # The text of a cell, and its small print.
 Cell = tuple[str, str]

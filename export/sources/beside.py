@@ -13,7 +13,7 @@ from export.errors import InvalidSource
 from export.recipe import Beside
 from export.sources.files import read_file
 from serve.bundles.bundle import LABELS, sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 from serve.engine.text_input import TOKENIZER
 
 Inputs = Mapping[str, np.dtype[np.signedinteger]]

@@ -16,7 +16,7 @@ from export.training.students import make_student
 from export.training.teacher import teacher_answers
 from export.training.train import train
 from export.training.trainer import Goal
-from serve.engine.meaning import find_change
+from serve.tasks.answer_form import find_change
 
 # Rows of the search split on which the student's outputs are inspected.
 _ROWS = 32

@@ -25,7 +25,7 @@ from export.training.losses import (
 )
 from export.training.scores import read_baseline
 from export.training.teacher import teacher_answers
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 # Lower bound of the scale, for constant numbers.
 _LEAST = 1e-6

@@ -11,7 +11,7 @@ from serve.base.record import Record
 from serve.base.routing import Routes
 from serve.base.tensor import Signature
 from serve.bundles.bundle import Name, Sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 from serve.bundles.unserved import Unserved
 from serve.counting.census import Watch
 

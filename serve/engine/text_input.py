@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from serve.base.errors import InvalidBundle, InvalidRequest
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.bundles.bundle import read_bundle, read_file, sha256
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 TOKENIZER = "tokenizer.json"
 TEXT = "text"

@@ -12,7 +12,7 @@ from export.artifacts import Context, Exported, Trained
 from export.data.datasets import Data, Split
 from export.rewrites.wiring import Wiring, find_linears
 from serve.base.tensor import Signature, TensorSpec
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 TOKENS, WIDTH, WORDS = 12, 16, 300
 

@@ -8,7 +8,8 @@ from onnx import TensorProto
 from export.adding.output_check import require_form
 from export.errors import InvalidSource
 from serve.base.tensor import Signature, TensorSpec
-from serve.bundles.figures import Estimate, Meaning, OutputFigures, Quality
+from serve.bundles.figures import Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Meaning
 from serve.engine.session import Session
 from tests.conftest import make_bundle, make_figures
 from tests.export.graphs import Builder, value

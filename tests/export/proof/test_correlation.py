@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import pearsonr
 
 from export.proof.correlation import correlate
-from serve.bundles.figures import Meaning
+from serve.bundles.meaning import Meaning
 
 RANDOM = np.random.default_rng(0)
 BEFORE = (RANDOM.normal(size=(60, 3)) + np.array([9, 0, 0])).astype(np.float32)

@@ -7,7 +7,8 @@ import pytest
 from export.errors import InvalidData
 from export.proof.floor import judge, require_meaningful, require_measurable
 from export.recipe import Floor
-from serve.bundles.figures import Compared, Estimate, Meaning, OutputFigures, Quality
+from serve.bundles.figures import Compared, Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Meaning
 
 
 def classifier(**figures: Any) -> Quality:

@@ -15,8 +15,8 @@ from export.proof.output_quality import (
     read_meanings,
 )
 from export.proof.quality import measure
-from serve.bundles.figures import Task
-from serve.engine.compare_outputs import compare
+from serve.bundles.meaning import Task
+from serve.tasks.compare_outputs import compare
 
 RANDOM = np.random.default_rng(0)
 ROWS = 200

@@ -9,8 +9,8 @@ import pytest
 
 from export.proof.output_quality import read_meanings
 from export.proof.quality import measure
-from serve.bundles.figures import Meaning
-from serve.engine.compare_outputs import compare
+from serve.bundles.meaning import Meaning
+from serve.tasks.compare_outputs import compare
 from tests.serve.host import Host
 from tests.serve.queues import rows
 from tests.serve.shadows import Odd, compared, other

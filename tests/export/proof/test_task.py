@@ -9,7 +9,7 @@ from export.data.datasets import Data, read_data
 from export.errors import ExportFailed, InvalidData
 from export.proof.task import require_task
 from serve.base.tensor import TensorSpec
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 
 def data_of(labels: bool = False) -> Data:

@@ -20,10 +20,10 @@ from serve.bundles.figures import (
     Confusion,
     DisagreeingRow,
     Estimate,
-    Meaning,
     OutputFigures,
     Quality,
 )
+from serve.bundles.meaning import Meaning
 from tests.conftest import make_bundle, make_figures
 from tests.export.graphs import split_of
 

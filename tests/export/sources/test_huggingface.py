@@ -15,7 +15,7 @@ from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import HuggingFaceSource
 from export.sources.read_trained import read_trained
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "sat", "on", "a", "mat"]
 SIZES: dict[str, Any] = {

@@ -23,7 +23,7 @@ from export.training.checkpoint import write_checkpoint
 from export.training.scores import likeness_to
 from export.training.teacher import teacher_answers
 from export.training.train import fit
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 
 @pytest.fixture(autouse=True)

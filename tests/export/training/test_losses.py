@@ -14,8 +14,8 @@ from export.training.losses import (
     numbers_loss,
     similarities_loss,
 )
-from serve.bundles.figures import Meaning
-from serve.engine.closeness import cosine_of, divergence
+from serve.bundles.meaning import Meaning
+from serve.tasks.closeness import cosine_of, divergence
 
 ONE = torch.tensor([[1.0, 2.0, 4.0], [0.0, -1.0, 1.0]])
 OTHER = torch.tensor([[2.0, 1.0, 0.0], [1.0, 1.0, 3.0]])

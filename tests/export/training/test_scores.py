@@ -8,7 +8,7 @@ import torch
 
 from export.data.datasets import Split, read_data
 from export.training.scores import distance, likeness, likeness_to, read_teacher
-from serve.bundles.figures import Task
+from serve.bundles.meaning import Task
 
 RANDOM = np.random.default_rng(0)
 

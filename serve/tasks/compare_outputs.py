@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.bundles.criterion import ALIKE
-from serve.bundles.figures import Meaning, Task
+from serve.bundles.meaning import Meaning, Task
 from serve.counting.comparison import Clusters, Comparison, Moments
-from serve.engine.closeness import (
+from serve.tasks.answer_form import are_shares, breaks_form, read_meaning
+from serve.tasks.closeness import (
     LEAST_SHARE,
     are_apart,
     are_close,
@@ -20,7 +20,7 @@ from serve.engine.closeness import (
     divergence,
     log_shares,
 )
-from serve.engine.meaning import are_shares, breaks_form, read_meaning
+from serve.tasks.criterion import ALIKE
 
 # Of a name of a class, in letters.
 _LONGEST_NAME = 40

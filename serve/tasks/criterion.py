@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from serve.bundles.figures import Meaning, Quality
+from serve.bundles.figures import Quality
+from serve.bundles.meaning import Meaning
 
 # Two numbers differ if they are apart by more than this share of the standard deviation of the baseline's
 # answers;

@@ -4,7 +4,7 @@ shares (sum to 1), their logarithms, chances (each in 0..1), unit vectors, and p
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.bundles.figures import Form, Meaning, Task
+from serve.bundles.meaning import Form, Meaning, Task
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

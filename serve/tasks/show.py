@@ -9,9 +9,9 @@ from typing import Any
 
 from tabulate import tabulate
 
-from serve.bundles.criterion import explain_likeness
 from serve.bundles.figures import Compared, Estimate, Figures, Speed, find_common_rows
 from serve.bundles.repository import StoredModel, read_model
+from serve.tasks.criterion import explain_likeness
 
 # Quality figure -> its column heading. The JSON has all figures; a terminal has no room for more.
 _QUALITY = {
