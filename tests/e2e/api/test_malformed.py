@@ -40,15 +40,14 @@ def read_document(server: Server) -> dict[str, Any]:
     """Return the document narrowed to the served names, because more choices take longer to generate."""
     document: dict[str, Any] = server.get("/openapi.json").json
     schemas, parameters = document["components"]["schemas"], document["components"]["parameters"]
-    inputs = schemas["InferRequest"]["properties"]["inputs"]
-    inputs["maxItems"] = 2
-    inputs["items"]["properties"] |= {
+    schemas["InferenceBody"]["properties"]["inputs"]["maxItems"] = 2
+    schemas["InputTensor"]["properties"] |= {
         "name": {"enum": ["x", "text", "y"]},
         "datatype": {"enum": ["FP32", "BYTES", "INT64"]},
         "shape": {"enum": [[1, 4], [2, 4], [1], [0, 4], []]},
         "data": {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 1, "maxItems": 8},
     }
-    schemas["EmbeddingsRequest"]["properties"]["model"] = {"enum": ["words", "words:base", "linear", "a"]}
+    schemas["EmbeddingsBody"]["properties"]["model"] = {"enum": ["words", "words:base", "linear", "a"]}
     parameters["Model"]["schema"] = {"enum": ["linear", "words", "other"]}
     parameters["File"]["schema"] = {"enum": ["main.js", "other"]}
     parameters["Variant"]["schema"] = {"enum": ["base", "light", "other"]}
