@@ -1,4 +1,4 @@
-"""KeptModel: what a test's keeper knows of its one model."""
+"""KeptModel: one model as a test's keeper knows it."""
 
 from serve.base.routing import Routes
 from serve.rollout.controller import Controller
@@ -16,7 +16,7 @@ class KeptModel:
 
     @property
     def situation(self) -> Situation:
-        """What it knows of the model."""
+        """Return the keeper's situation of the model."""
         return self.controller.situations[self.model]
 
     @property

@@ -6,7 +6,7 @@ from serve.rollout.evidence import marks
 
 
 def noted(seconds: int) -> np.ndarray:
-    """The marks after so many seconds with an event of each variant and ten requests in every one."""
+    """Return the marks after `seconds` with one event of each variant and ten requests a second."""
     kept = np.zeros((len(marks.EVERY_S), marks.KEPT, marks.COLUMNS))
     for second in range(1, seconds + 1):
         kept = marks.note(kept, np.array(float(second)), second * np.array([1.0, 1.0, 10.0]))
@@ -14,14 +14,14 @@ def noted(seconds: int) -> np.ndarray:
 
 
 def test_what_came_since_a_mark_is_told() -> None:
-    """After 200 seconds there are marks at 64, 128 and 192, and two levels know of none or one."""
+    """After 200 seconds the marks are at 64, 128 and 192 s."""
     window, parts = marks.since(noted(200), 200 * np.array([1.0, 1.0, 10.0]))
     known = np.isfinite(parts)
     assert sorted(window[known][:, 1]) == [8, 72, 136]
 
 
 def test_all_parts_together_are_no_more_than_the_odds() -> None:
-    """However many marks there are."""
+    """The odds of all marks together are at most 0.5."""
     _, parts = marks.since(noted(20_000), np.full(3, 1e6))
     assert np.exp(parts[np.isfinite(parts)]).sum() <= 0.5
 
