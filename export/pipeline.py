@@ -14,7 +14,7 @@ from export.data.datasets import load_data, require_labels_for
 from export.errors import ExportFailed
 from export.factories import importable
 from export.progress import progress
-from export.proof.floor import require_measurable
+from export.proof.floor import require_defined, require_measurable
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
@@ -75,9 +75,10 @@ def _run(recipe: Recipe, folder: Path, out: Path, wanted: list[str], force: bool
         say("reading the model and the data")
         trained = read_trained(recipe.source, folder, recipe.task)
         seed_everything(recipe.seed)
-        data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None)
+        data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None, task=recipe.task)
         require_labels_for(data, recipe.task)
         require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
+        require_defined(recipe.floor, recipe.task, data.held_out.labels)
         origin = describe_origin(recipe, folder, trained, data)
         provenance = describe_variants(recipe, origin)
         due = [name for name in wanted if force or not _is_unchanged(home / name, provenance[name])]

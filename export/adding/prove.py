@@ -12,7 +12,7 @@ from export.factories import importable
 from export.onnx.from_onnx import from_onnx
 from export.pipeline import SHELF, locked
 from export.progress import progress
-from export.proof.floor import require_measurable
+from export.proof.floor import require_defined, require_measurable
 from export.provenance import describe_origin, describe_variants, digest_origin
 from export.recipe import Recipe, load_recipe
 from export.reproducible import reproducible, seed_everything
@@ -40,9 +40,10 @@ def _measure(recipe: Recipe, folder: Path, stored: StoredModel, variant: str, ca
         say("reading the model and the data")
         trained = read_trained(recipe.source, folder, recipe.task)
         seed_everything(recipe.seed)
-        data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None)
+        data = load_data(recipe.data, trained.tokenizer, of_file=trained.graph is not None, task=recipe.task)
         require_labels_for(data, recipe.task)
         require_measurable(recipe.floor, recipe.task, data.held_out.labels is not None)
+        require_defined(recipe.floor, recipe.task, data.held_out.labels)
         exported = from_onnx(candidate.graph, data.calibration, tuple(recipe.named_outputs))
         if exported.signature != stored.signature:
             came, wanted = (each.model_dump(mode="json") for each in (exported.signature, stored.signature))
