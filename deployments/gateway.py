@@ -32,7 +32,7 @@ from serve.observe.observer import Observer
 from serve.observe.tracing import make_tracer
 from serve.oip.grpc_server import GrpcServer
 from serve.oip.grpc_service import grpc_handler
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import Notices
 
 _SYNC_EVERY_S = 0.5
 _SYNC_TIMEOUT_S = 5.0

@@ -27,11 +27,11 @@ from serve.counting.breaker import Trip
 from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog, IndexEntry, LoadedModel
 from serve.rollout.controller import Controller
-from serve.rollout.leftovers import Leftovers
-from serve.rollout.notices import Notices
 from serve.rollout.outbox import Outbox
+from serve.rollout.pending_aborts import Notices
 from serve.rollout.store.store import Store
 from serve.rollout.timeline import Timeline
+from serve.rollout.unreported_counts import Leftovers
 from serve.rollout.webhook import Webhooks
 
 _TICK_EVERY_S = 1.0

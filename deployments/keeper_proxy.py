@@ -17,7 +17,7 @@ from serve.engine.catalog import IndexEntry
 from serve.engine.keeper_silence import KeeperSilence
 from serve.engine.registry import Registry
 from serve.rollout.api_records import RolloutView
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import Notices
 
 A = TypeVar("A")
 

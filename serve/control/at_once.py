@@ -5,8 +5,8 @@ from typing import Any
 from serve.base.errors import StaleRevision
 from serve.rollout.api_records import Act, ActWanted, RolloutLine, RolloutView
 from serve.rollout.controller import Controller
-from serve.rollout.scribe import require_whole
-from serve.rollout.situation import Situation
+from serve.rollout.decision_writer import require_whole
+from serve.rollout.model_state import Situation
 
 
 class AtOnce:

@@ -5,6 +5,7 @@ from serve.base.record import nearest
 from serve.base.routing import Routes
 from serve.control.at_once import require_current
 from serve.rollout import advance
+from serve.rollout.accept_check import require_acceptable
 from serve.rollout.api_records import (
     Act,
     ActWanted,
@@ -15,16 +16,15 @@ from serve.rollout.api_records import (
     RoutesWanted,
     TrailLine,
 )
-from serve.rollout.carry import begin
 from serve.rollout.controller import Controller
+from serve.rollout.earlier_evidence import begin
 from serve.rollout.latency_limits import steady_of
+from serve.rollout.model_state import Situation
 from serve.rollout.replay import Replay, replay
-from serve.rollout.situation import Situation
-from serve.rollout.startable import require_startable
+from serve.rollout.start_check import require_startable
 from serve.rollout.state.feedback import Feedback, Outcomes
 from serve.rollout.state.rollout import RolloutPlan, fix_limits, new_name, start
 from serve.rollout.store.store import Store
-from serve.rollout.succession import require_acceptable
 from serve.rollout.timeline import Timeline
 from serve.rollout.trail.qualification import Qualification, QualificationView
 from serve.rollout.trail.trail import Action, Change

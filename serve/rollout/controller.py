@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from serve.base.errors import LostLease, StaleRevision, StoreFailed
 from serve.counting.census import Sheet
 from serve.rollout.advance import abort, end_watch
+from serve.rollout.analysis import look
 from serve.rollout.api_records import RolloutView
+from serve.rollout.broken_trail import distrusted
 from serve.rollout.clock import SteadyClock
-from serve.rollout.distrust import distrusted
-from serve.rollout.look import look
-from serve.rollout.mended import mended
+from serve.rollout.decision_writer import Scribe, Tell
+from serve.rollout.model_state import BY_SERVE, Situation
 from serve.rollout.outbox import Outbox
-from serve.rollout.scribe import Scribe, Tell
-from serve.rollout.situation import BY_SERVE, Situation
+from serve.rollout.reconcile import mended
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.store import Store

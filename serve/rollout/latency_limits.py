@@ -1,7 +1,7 @@
 """The latency limits of a rollout, and when they are updated."""
 
 from serve.counting.quantiles import QUANTILES, Limits, limits_of
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import Situation
 from serve.rollout.state.rollout import Rollout, RolloutPlan, fix_limits
 from serve.rollout.timeline import Timeline
 

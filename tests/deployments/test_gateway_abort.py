@@ -13,7 +13,7 @@ from ray.exceptions import ActorDiedError
 from deployments.gateway_reports import notices_of
 from serve.base.errors import RefusedAction
 from serve.counting.breaker import Trip
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import Notices
 from tests.deployments.test_gateway import BODY, Sync, play, running
 from tests.serve.local_control import LocalControl
 

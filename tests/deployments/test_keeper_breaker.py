@@ -13,7 +13,7 @@ from deployments.gateway_reports import notices_of
 from deployments.keeper import Keeper
 from serve.counting.breaker import Trip
 from serve.rollout.api_records import RolloutWanted
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import Notices
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper

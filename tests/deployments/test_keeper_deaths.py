@@ -161,7 +161,7 @@ def test_what_is_written_down_is_not_counted_by_the_next_keeper(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first one died before it could delete the journal."""
-    monkeypatch.setattr("serve.rollout.leftovers.delete_journal", lambda *_: None)
+    monkeypatch.setattr("serve.rollout.unreported_counts.delete_journal", lambda *_: None)
 
     async def scenario() -> int:
         keeper, gateway = await begin(repository, tmp_path)

@@ -2,7 +2,7 @@
 
 from serve.base.routing import Routes
 from serve.rollout.controller import Controller
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import Situation
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.store import Store
 

@@ -9,9 +9,9 @@ from serve.bundles.bundle import sha256
 from serve.control.at_once import AtOnce
 from serve.control.commands import Commands
 from serve.rollout.api_records import Act, ActWanted, RolloutView
-from serve.rollout.carry import begin
 from serve.rollout.clock import SteadyClock
 from serve.rollout.controller import Controller
+from serve.rollout.earlier_evidence import begin
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.latency_limits import steady_of
 from serve.rollout.outbox import Outbox

@@ -15,14 +15,14 @@ from serve.counting.copies import Drop as Drop  # noqa: PLC0414
 from serve.counting.keys import Keys
 from serve.counting.runs import Cost as Cost  # noqa: PLC0414
 from serve.counting.sums import Sum
-from serve.rollout.evidence.looked import Looked
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.judged_time import Looked
+from serve.rollout.evidence.matched_pairs import Matched
 from serve.rollout.evidence.segment import TRIALS as TRIALS  # noqa: PLC0414
 from serve.rollout.evidence.segment import Events as Events  # noqa: PLC0414
 from serve.rollout.evidence.segment import Pair as Pair  # noqa: PLC0414
 from serve.rollout.evidence.segment import Segment as Segment  # noqa: PLC0414
 from serve.rollout.evidence.segment import courses_of, go_on, together_in_time
-from serve.rollout.evidence.stretch import Stretch
+from serve.rollout.evidence.time_window import Stretch
 
 
 class Carried(Record):

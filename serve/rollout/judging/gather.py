@@ -10,9 +10,9 @@ from serve.counting.copies import Copies, add_copies
 from serve.counting.keys import Keys
 from serve.counting.quantiles import NAMES, QUANTILES
 from serve.counting.runs import Sizes, add_run, add_sizes
-from serve.rollout.evidence.course import Course, unpack
+from serve.rollout.evidence.event_series import Course, unpack
 from serve.rollout.evidence.evidence import Cost, Events, Evidence, Pair, Segment
-from serve.rollout.evidence.stretch import extended
+from serve.rollout.evidence.time_window import extended
 from serve.rollout.state.rollout import RolloutPlan
 
 # Revision of routes -> the step and the candidate's share.

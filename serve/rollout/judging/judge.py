@@ -9,14 +9,14 @@ from serve.rollout.evidence.evidence import Cost, Drop, Evidence, Segment
 from serve.rollout.judging.cost import concentration, weigh_cost
 from serve.rollout.judging.counts import counts_of
 from serve.rollout.judging.guard_figure import Figure, safe_at, with_thresholds
+from serve.rollout.judging.guarded_metric import Count, Watched, about
 from serve.rollout.judging.guards import watch_split
+from serve.rollout.judging.label_bias import trusted
 from serve.rollout.judging.latency import LATENCIES, nothing_known, watch_latencies
 from serve.rollout.judging.mcnemar import watch_matched
+from serve.rollout.judging.recent_rates import LATELY, watch_lately
 from serve.rollout.judging.shadow_likeness import compare, compare_slices
 from serve.rollout.judging.slicing import missing_of, not_compared
-from serve.rollout.judging.trust import trusted
-from serve.rollout.judging.watched import Count, Watched, about
-from serve.rollout.judging.watching import LATELY, watch_lately
 from serve.rollout.state.policy import Policy, ShadowPolicy
 from serve.rollout.state.rollout import Rollout
 

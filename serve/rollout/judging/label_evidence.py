@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from serve.rollout.evidence.evidence import Evidence, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import Matched
 
 
 def with_labels(

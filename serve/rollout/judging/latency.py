@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 
 from serve.counting.quantiles import NAMES, QUANTILES
 from serve.rollout.evidence.evidence import Pair, Segment
-from serve.rollout.judging.watched import Watched
+from serve.rollout.judging.guarded_metric import Watched
 from serve.rollout.state.policy import LatencyGuard
 from serve.rollout.state.rollout import Rollout
 

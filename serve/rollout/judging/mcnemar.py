@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from serve.rollout.evidence.evalues import Array, Number, log_rate_above, log_sum
-from serve.rollout.evidence.matched import MOST_CLASSES, Matched
+from serve.rollout.evidence.matched_pairs import MOST_CLASSES, Matched
 from serve.rollout.judging.guard_figure import Figure, tidy
 from serve.rollout.state.policy import AccuracyGuard
 

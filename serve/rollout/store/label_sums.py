@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, TextClause, bindparam, delete, select, text, update
 
 from serve.rollout.evidence.evidence import Events, Pair, Segment
-from serve.rollout.evidence.matched import MOST_CLASSES, Matched
+from serve.rollout.evidence.matched_pairs import MOST_CLASSES, Matched
 from serve.rollout.store.row_seals import RowSeals, fields_of
 from serve.rollout.store.schema import ANSWERED, LABELS, MATCHED
 

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from serve.base.errors import InvalidRecord, StaleRevision
 from serve.rollout.evidence.evidence import Evidence, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import Matched
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.store.answered_requests import Answered
 from serve.rollout.store.audit import audit, evidence_text

@@ -6,8 +6,8 @@ import pytest
 
 from serve.rollout.api_records import ActWanted, RolloutWanted
 from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.model_state import Situation
 from serve.rollout.replay import replay
-from serve.rollout.situation import Situation
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase

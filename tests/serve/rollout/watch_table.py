@@ -11,9 +11,9 @@ import numpy as np
 
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.evidence.evidence import Events, Pair, Segment
-from serve.rollout.evidence.stretch import STRETCH_S
+from serve.rollout.evidence.time_window import STRETCH_S
 from serve.rollout.judging.guards import harm
-from serve.rollout.judging.watching import limit_of, looks_of, weigh_lately
+from serve.rollout.judging.recent_rates import limit_of, looks_of, weigh_lately
 from serve.rollout.state.policy import Policy
 from tests.serve.rollout.asked import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, Runs, run

@@ -9,7 +9,7 @@ from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
 from serve.counting.copies import Copies
 from serve.counting.keys import Keys
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
-from serve.rollout.evidence.stretch import Stretch
+from serve.rollout.evidence.time_window import Stretch
 from serve.rollout.judging.gather import gather
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import RolloutPlan

@@ -1,7 +1,7 @@
 import pytest
 
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import Matched
 from serve.rollout.judging.judge import Kind, Verdict, judge
 from serve.rollout.state.policy import AccuracyGuard, Guards, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase

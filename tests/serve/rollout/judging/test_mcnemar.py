@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom, binomtest
 
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import Matched
 from serve.rollout.judging.mcnemar import log_worse, watch_matched
 from serve.rollout.state.policy import AccuracyGuard
 from tests.serve.rollout.label_table import Truth, simulate_labels

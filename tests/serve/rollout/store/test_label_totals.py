@@ -5,10 +5,10 @@ import random
 import pytest
 
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.evidence.matched import MOST_CLASSES, Matched
+from serve.rollout.evidence.matched_pairs import MOST_CLASSES, Matched
 from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.feedback import Feedback
-from serve.rollout.store import held
+from serve.rollout.store import pending_labels
 from serve.rollout.store.store import Store
 from tests.serve.rollout.labelling import NOBODY, answer, labelled, outcome, tell
 from tests.serve.rollout.rollouts import segment
@@ -109,7 +109,7 @@ def test_a_label_that_waits_outlives_the_keeper(store: Store, url: str) -> None:
 def test_a_label_waits_half_a_minute_at_most(store: Store) -> None:
     """Its request came before the rollout, or never; the one of that id is another."""
     tell(store, outcome("a"), now_s=9.0)
-    late_s = 9.0 + held.HELD_S + 1
+    late_s = 9.0 + pending_labels.HELD_S + 1
     assert not store.answered.note("digits", [answer("a", at_s=late_s)], late_s)
     assert store.labels("r1") == ()
 
@@ -123,10 +123,10 @@ def test_a_label_that_waits_is_not_lost_while_the_store_is_away(store: Store) ->
 
 def test_only_so_many_labels_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever makes up ids fills no disk."""
-    monkeypatch.setattr(held, "_MOST", 3)
+    monkeypatch.setattr(pending_labels, "_MOST", 3)
     told = tell(store, *(outcome(each) for each in "abcde"))
     assert (told.held, told.unknown) == (("a", "b", "c"), ("d", "e"))
-    assert tell(store, outcome("f"), now_s=9.0 + held.HELD_S + 1).held == ("f",)
+    assert tell(store, outcome("f"), now_s=9.0 + pending_labels.HELD_S + 1).held == ("f",)
 
 
 def test_a_label_says_by_itself_whether_the_answer_was_right(store: Store) -> None:

@@ -1,7 +1,7 @@
 """What can only become more."""
 
 from serve.rollout.evidence.evidence import Evidence, Pair
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import Matched
 from serve.rollout.trail.growth import shrunk
 
 

@@ -4,8 +4,8 @@ import pytest
 
 from serve.rollout.evidence.evidence import Evidence, Pair, Segment
 from serve.rollout.judging.counts import counts_of
+from serve.rollout.judging.guarded_metric import Count, Watched, about
 from serve.rollout.judging.judge import judge
-from serve.rollout.judging.watched import Count, Watched, about
 from serve.rollout.state.policy import ErrorGuard
 from tests.serve.rollout.judging.test_latency import spread
 from tests.serve.rollout.rollouts import at_step, segment

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from serve.rollout.evidence import blocks, marks
-from serve.rollout.evidence.calm import FIRST_REQUESTS, Rates
+from serve.rollout.evidence import blocks, snapshots
+from serve.rollout.evidence.calm_rate import FIRST_REQUESTS, Rates
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.evidence.stalls import LEAST_REPLICAS, shows
 
@@ -48,7 +48,7 @@ class Course(NamedTuple):
     # [7, 7], [7, 2].
     blocks: Array
     open: Array
-    # See serve/rollout/evidence/marks.py: [5, 8, 4].
+    # See serve/rollout/evidence/snapshots.py: [5, 8, 4].
     marks: Array
     # For each variant, the cumulative sum, and the judged seconds since it left 0: events and requests of
     # both variants, then the columns of `blocks` after the first, without the sums: [2], [2, 8].
@@ -71,7 +71,7 @@ class Course(NamedTuple):
 
 
 _BLOCKS, _OPEN = (blocks.SCALES, blocks.COLUMNS), (blocks.SCALES, 2)
-_MARKS = (len(marks.EVERY_S), marks.KEPT, marks.COLUMNS)
+_MARKS = (len(snapshots.EVERY_S), snapshots.KEPT, snapshots.COLUMNS)
 _SHAPES = ((), *[(2,)] * 4, _BLOCKS, _OPEN, _MARKS, (2,), (2, 8), *[(2,)] * 6, (3,), (2,))
 _SIZES = [math.prod(shape) for shape in _SHAPES]
 _ENDS_OF_PARTS = np.cumsum(_SIZES)[:-1]
@@ -165,7 +165,7 @@ def step(course: Course, requests: Array, events: Array, rates: Rates, replicas:
         usual_requests=course.usual_requests + requests * teaches - taken[..., 2:4],
         blocks=grown,
         open=opened,
-        marks=marks.note(course.marks, course.seconds + 1, marked),
+        marks=snapshots.note(course.marks, course.seconds + 1, marked),
         score=stalls.score,
         window=np.where((stalls.score > 0)[..., None], window, 0.0),
         lasted=stalls.lasted,

@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from serve.counting.breaker import Trip
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import Notices
 
 TRIP = Trip(rollout="digits/1", by="ann", reason="smoke")
 

@@ -2,7 +2,7 @@
 
 In the last step few requests go to the baseline, and afterwards none, so a change with the time of day looks
 like a fault of the candidate. Harm therefore means a rate above twice the worst earlier rate. Stalls are
-excluded, as in the earlier steps (evidence/course.py), and are judged by how long they last
+excluded, as in the earlier steps (evidence/event_series.py), and are judged by how long they last
 (evidence/stalls.py)."""
 
 import math
@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serve.rollout.evidence import course
+from serve.rollout.evidence import event_series
 from serve.rollout.evidence.evalues import log_sum, rate_interval
 from serve.rollout.evidence.evidence import TRIALS, Evidence, Segment
-from serve.rollout.evidence.stretch import STRETCH_S
+from serve.rollout.evidence.time_window import STRETCH_S
 from serve.rollout.judging.guard_figure import Figure, tidy
 from serve.rollout.state.policy import ErrorGuard, Policy, QuantileGuard
 from serve.rollout.state.rollout import Rollout
@@ -106,7 +106,7 @@ def _interval(kind: str, segments: Sequence[Segment], side: str) -> tuple[float,
 def _seen(kind: str, segment: Segment, side: str) -> tuple[float, float]:
     """One variant's events and requests, without stalls if these are known."""
     if numbers := segment.courses.get(kind, ()):
-        found, variant = course.unpack([numbers]), SIDES.index(side)
+        found, variant = event_series.unpack([numbers]), SIDES.index(side)
         return float(found.events[0, variant]), float(found.requests[0, variant])
     return getattr(getattr(segment, kind), side), getattr(getattr(segment, TRIALS[kind]), side)
 

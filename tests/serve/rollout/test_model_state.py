@@ -7,8 +7,8 @@ import pytest
 from serve.base.routing import Routes
 from serve.rollout.api_records import RoutesWanted
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.mended import mended
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import Situation
+from serve.rollout.reconcile import mended
 from serve.rollout.state.policy import AccuracyGuard, Guards, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.store import Present

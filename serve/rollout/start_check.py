@@ -2,7 +2,7 @@
 
 from serve.base.errors import InvalidRequest, RefusedAction
 from serve.rollout.api_records import RolloutWanted
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import Situation
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.qualification import unqualified
 

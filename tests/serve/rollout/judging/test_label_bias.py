@@ -6,8 +6,8 @@ import pytest
 from serve.rollout.evidence.evalues import log_mismatch
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.judge import Kind, find, judge
+from serve.rollout.judging.label_bias import distrust
 from serve.rollout.judging.label_evidence import with_labels
-from serve.rollout.judging.trust import distrust
 from serve.rollout.state.policy import AccuracyGuard, Guards, Policy
 from tests.serve.rollout.rollouts import at_step, proven, segment
 

@@ -1,7 +1,7 @@
 """Compute routes that use only loaded variants. Pure."""
 
 from serve.base.routing import Routes
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import Situation
 from serve.rollout.state.rollout import Phase
 
 

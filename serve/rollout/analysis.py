@@ -5,11 +5,11 @@ from threading import RLock
 
 from serve.counting.census import Sheet
 from serve.rollout.advance import advance
-from serve.rollout.evidence.looked import Looked
+from serve.rollout.evidence.judged_time import Looked
 from serve.rollout.judging.gather import gather
 from serve.rollout.judging.judge import judge
 from serve.rollout.judging.label_evidence import with_labels
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import Situation
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.answered_requests import AnsweredRequest
 from serve.rollout.trail.trail import METHOD, Action, Change, Judged

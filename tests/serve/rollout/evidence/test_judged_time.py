@@ -1,6 +1,6 @@
 """For how long a rollout was looked at."""
 
-from serve.rollout.evidence.looked import Looked
+from serve.rollout.evidence.judged_time import Looked
 
 
 def test_what_passes_between_two_looks_counts() -> None:

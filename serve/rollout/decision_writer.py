@@ -6,11 +6,11 @@ from threading import RLock
 
 from serve.base.errors import BrokenTrail, StaleRevision
 from serve.rollout.api_records import TrailLine
+from serve.rollout.broken_trail import distrusted
 from serve.rollout.clock import SteadyClock
-from serve.rollout.distrust import distrusted
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.latency_limits import refresh
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import Situation
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.label_totals import Running

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from serve.rollout.evidence import course
-from serve.rollout.evidence.calm import calm_rates
-from serve.rollout.evidence.course import Course
+from serve.rollout.evidence import event_series
+from serve.rollout.evidence.calm_rate import calm_rates
+from serve.rollout.evidence.event_series import Course
 
 
 def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]], replicas: int = 1) -> Course:
     """The course of these seconds, each the requests and the events of the baseline and of the candidate."""
-    now = course.begin()
+    now = event_series.begin()
     for requests, events in seconds:
         rates = calm_rates(now.usual_events, now.usual_requests)
-        now = course.step(now, np.array(requests, float), np.array(events, float), rates, replicas)
+        now = event_series.step(now, np.array(requests, float), np.array(events, float), rates, replicas)
     return now
 
 
@@ -75,9 +75,9 @@ def test_a_stall_knows_the_requests_that_it_may_have_hit() -> None:
 
 def test_what_was_stored_before_a_number_was_added_is_read() -> None:
     """The last numbers are zeros then."""
-    [numbers] = course.pack(Course(*(part[None] for part in run([CALM] * 60 + [STALL] * 10))))
-    older = course.unpack([numbers[:-2]])
-    assert older.burst.tolist() == course.unpack([numbers]).burst.tolist()
+    [numbers] = event_series.pack(Course(*(part[None] for part in run([CALM] * 60 + [STALL] * 10))))
+    older = event_series.unpack([numbers[:-2]])
+    assert older.burst.tolist() == event_series.unpack([numbers]).burst.tolist()
     assert older.hit.tolist() == [[0, 0]]
 
 
@@ -116,13 +116,13 @@ def test_many_rollouts_go_on_as_one_does() -> None:
     events = rng.binomial(requests.astype(int), np.where(rng.random((200, 4, 2)) < 0.05, 0.8, 0.02)).astype(
         float
     )
-    many, single = course.begin(4), [course.begin() for _ in range(4)]
+    many, single = event_series.begin(4), [event_series.begin() for _ in range(4)]
     for second in range(200):
         rates = calm_rates(many.usual_events, many.usual_requests)
-        many = course.step(many, requests[second], events[second], rates)
+        many = event_series.step(many, requests[second], events[second], rates)
         for place, one in enumerate(single):
             rates = calm_rates(one.usual_events, one.usual_requests)
-            single[place] = course.step(one, requests[second, place], events[second, place], rates)
+            single[place] = event_series.step(one, requests[second, place], events[second, place], rates)
     for place, one in enumerate(single):
         for part, alone in zip(many, one, strict=True):
             assert part[place] == pytest.approx(alone)
@@ -131,8 +131,10 @@ def test_many_rollouts_go_on_as_one_does() -> None:
 def test_a_course_is_stored_in_numbers() -> None:
     """And is the same afterwards."""
     now = run([CALM] * 70 + [STALL] * 7)
-    numbers = course.pack(Course(*(part[None] for part in now)))
-    begun, again = (Course(*(part[place] for part in course.unpack([(), *numbers]))) for place in (0, 1))
+    numbers = event_series.pack(Course(*(part[None] for part in now)))
+    begun, again = (
+        Course(*(part[place] for part in event_series.unpack([(), *numbers]))) for place in (0, 1)
+    )
     for part, other in zip(now, again, strict=True):
         assert part == pytest.approx(other, abs=1e-6)
     assert not any(part.any() for part in begun)
@@ -141,7 +143,7 @@ def test_a_course_is_stored_in_numbers() -> None:
 def test_a_course_goes_on_from_an_earlier_one() -> None:
     """What was judged then counts, and the marks count from then on."""
     earlier, now = run([CALM] * 100), run([CALM] * 70)
-    both = course.add(now, earlier)
+    both = event_series.add(now, earlier)
     assert both.events.tolist() == [170, 170]
     marked = both.marks[both.marks[..., 0] > 0]
     assert (both.events - marked[0, 1:3]).tolist() == (
@@ -152,8 +154,8 @@ def test_a_course_goes_on_from_an_earlier_one() -> None:
 def test_chance_makes_no_stall_in_the_variant_with_fewer_requests() -> None:
     """In 14 hours, 50 rollouts of 1,000 seconds, with 2 % errors of 25 and of 75 requests a second: before
     chance was told from stalls, some 30 of them were the candidate's."""
-    rng, now, requests = np.random.default_rng(7), course.begin(50), np.tile([75.0, 25.0], (50, 1))
+    rng, now, requests = np.random.default_rng(7), event_series.begin(50), np.tile([75.0, 25.0], (50, 1))
     for _ in range(1000):
         rates = calm_rates(now.usual_events, now.usual_requests)
-        now = course.step(now, requests, rng.poisson(0.02 * requests).astype(float), rates)
+        now = event_series.step(now, requests, rng.poisson(0.02 * requests).astype(float), rates)
     assert now.stalls.sum() < 1

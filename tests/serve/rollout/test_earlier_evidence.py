@@ -7,9 +7,9 @@ import pytest
 from serve.base.errors import RefusedAction
 from serve.counting.keys import Keys
 from serve.rollout.api_records import ActWanted, RolloutWanted
-from serve.rollout.carry import Earlier, take_up
+from serve.rollout.earlier_evidence import Earlier, take_up
 from serve.rollout.evidence.evidence import Carried, Evidence
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import Matched
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.evidence.stretch import Stretch
+from serve.rollout.evidence.time_window import Stretch
 from serve.rollout.judging.guard_figure import Figure
 from serve.rollout.judging.judge import find
-from serve.rollout.judging.watching import LATELY
+from serve.rollout.judging.recent_rates import LATELY
 from tests.serve.rollout.rollouts import at_step, segment
 
 # Two errors in a thousand of either variant, at half of the traffic.

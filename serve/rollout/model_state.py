@@ -10,9 +10,9 @@ from serve.bundles.unserved import Unserved
 from serve.counting.census import Disagreement, Sheet, Watch
 from serve.counting.quantiles import NO_LIMITS, Limits
 from serve.rollout.api_records import RolloutLine
-from serve.rollout.distrust import all_to_baseline
+from serve.rollout.broken_trail import all_to_baseline
 from serve.rollout.evidence.evidence import Evidence, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import Matched
 from serve.rollout.judging.judge import Verdict
 from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.rollout import Rollout, watch_of

@@ -1,4 +1,4 @@
-from serve.rollout.evidence.stretch import Stretch, extended
+from serve.rollout.evidence.time_window import Stretch, extended
 
 SECOND = {"requests": 10, "errors": 1, "timed": 10, "over_limit": 2}
 

@@ -9,7 +9,7 @@ import pytest
 from serve.counting.census import Count, Sheet
 from serve.counting.journal import Journal, stand
 from serve.counting.ledger import Account, Line
-from serve.rollout.leftovers import Leftovers, recover
+from serve.rollout.unreported_counts import Leftovers, recover
 from tests.serve.rollout.diary import WATCH, killed_after
 
 STICKY = (2, True, "int8")
@@ -176,7 +176,7 @@ def test_a_journal_that_cannot_be_deleted_waits_for_the_next_look(
     killed_after(folder, 20)
     leftovers = Leftovers(folder.parent)
     with monkeypatch.context() as patched:
-        patched.setattr("serve.rollout.leftovers.delete_journal", refuse)
+        patched.setattr("serve.rollout.unreported_counts.delete_journal", refuse)
         leftovers.tell(lambda *_: False)
     assert "read-only file system" in caplog.text
     leftovers.tell(lambda *_: False)

@@ -1,7 +1,7 @@
 """Check whether the candidate of a rollout can become the model's baseline."""
 
 from serve.base.errors import RefusedAction
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import Situation
 from serve.rollout.state.rollout import Rollout
 
 
