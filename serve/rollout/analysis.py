@@ -5,38 +5,38 @@ from threading import RLock
 
 from serve.counting.census import Sheet
 from serve.rollout.advance import advance
-from serve.rollout.evidence.judged_time import Looked
+from serve.rollout.evidence.judged_time import JudgedTime
 from serve.rollout.judging.gather import gather
 from serve.rollout.judging.judge import judge
 from serve.rollout.judging.label_evidence import with_labels
-from serve.rollout.model_state import Situation
+from serve.rollout.model_state import ModelState
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.answered_requests import AnsweredRequest
 from serve.rollout.trail.trail import METHOD, Action, Change, Judged
 from serve.rollout.withdrawal import takes_away, with_routes
 
 
-def look(situation: Situation, taking: RLock, now_s: float) -> None:
+def analyze(state: ModelState, lock: RLock, now_s: float) -> None:
     """Gather and judge. A verdict that takes traffic away takes effect at once; any other is stored in
-    `found` and takes effect when it is written. `taking` guards the situation; it is not held while
+    `verdict_change` and takes effect when it is written. `lock` guards the state; it is not held while
     judging."""
-    with taking:
-        rollout, before = situation.running, situation.era
-    if rollout is None or not _gather(situation, taking, rollout, now_s):
+    with lock:
+        rollout, before = state.running, state.era
+    if rollout is None or not _gather(state, lock, rollout, now_s):
         return
-    with taking:
-        rollout, evidence = situation.running, situation.present.evidence
+    with lock:
+        rollout, evidence = state.running, state.present.evidence
     if rollout is None:
         return
     verdict = judge(rollout, evidence, now_s)
     after = advance(rollout, verdict, now_s)
-    with taking:
-        if situation.era != before or situation.running is not rollout:
+    with lock:
+        if state.era != before or state.running is not rollout:
             # A person has changed the rollout meanwhile; the next look judges the new state.
             return
-        situation.judged = verdict, now_s
+        state.judged = verdict, now_s
         change = Change(
-            model=situation.model,
+            model=state.model,
             action=Action.VERDICT,
             by="judge",
             at_s=now_s,
@@ -44,42 +44,42 @@ def look(situation: Situation, taking: RLock, now_s: float) -> None:
             judged=Judged(evidence=evidence, verdict=verdict, method=METHOD),
         )
         if takes_away(after):
-            situation.go_ahead(with_routes(change, situation.routes))
-        elif after is not rollout or situation.notable(evidence):
-            situation.found = change
+            state.go_ahead(with_routes(change, state.routes))
+        elif after is not rollout or state.notable(evidence):
+            state.verdict_change = change
 
 
-def _gather(situation: Situation, taking: RLock, rollout: Rollout, now_s: float) -> bool:
+def _gather(state: ModelState, lock: RLock, rollout: Rollout, now_s: float) -> bool:
     """Add the new counts to the evidence in memory. Returns False if the evidence was restarted meanwhile."""
-    with taking:
-        era, evidence, labels = situation.era, situation.present.evidence, situation.labels
-        matched = situation.matched
-        splits, span = dict(situation.splits), (situation.ticked_s or now_s, now_s)
-        sheets, situation.waiting = situation.waiting, []
-        last_s = situation.looked_s
+    with lock:
+        era, evidence, labels = state.era, state.present.evidence, state.labels
+        matched = state.matched
+        splits, span = dict(state.splits), (state.ticked_s or now_s, now_s)
+        sheets, state.waiting = state.waiting, []
+        last_s = state.looked_s
     try:
         gathered = gather(evidence, sheets, rollout.plan, splits, span) if sheets else evidence
         gathered = with_labels(gathered, labels, matched)
-        looked = (gathered.looked or Looked()).on(rollout.entered_s, last_s, now_s)
+        looked = (gathered.looked or JudgedTime()).on(rollout.entered_s, last_s, now_s)
         gathered = gathered.model_copy(update={"looked": looked})
-        answers = _answers(situation, rollout, sheets, now_s)
+        answers = _answers(state, rollout, sheets, now_s)
     except BaseException:
-        with taking:
-            situation.waiting = sheets + situation.waiting
+        with lock:
+            state.waiting = sheets + state.waiting
         raise
-    with taking:
-        if situation.era != era:
+    with lock:
+        if state.era != era:
             return False
-        situation.present = situation.present.model_copy(update={"evidence": gathered})
-        situation.unnoted += answers
-        situation.looked_s = now_s
+        state.present = state.present.model_copy(update={"evidence": gathered})
+        state.unnoted += answers
+        state.looked_s = now_s
         if sheets:
-            situation.ticked_s = now_s
+            state.ticked_s = now_s
     return True
 
 
 def _answers(
-    situation: Situation, rollout: Rollout, sheets: Sequence[tuple[str, Sheet]], now_s: float
+    state: ModelState, rollout: Rollout, sheets: Sequence[tuple[str, Sheet]], now_s: float
 ) -> list[AnsweredRequest]:
     """The requests in these sheets that may be labelled."""
     shadow = [
@@ -110,6 +110,6 @@ def _answers(
         )
         for _, sheet in sheets
         for request_id, (revision, sticky, variant) in sheet.answered
-        for step, split in [situation.splits.get(revision, (0, 0.0))]
+        for step, split in [state.splits.get(revision, (0, 0.0))]
         if step
     ]

@@ -6,7 +6,7 @@ from serve.rollout.state.rollout import Phase
 from serve.rollout.store.store import Present
 
 
-def distrusted(model: str, faults: tuple[str, ...]) -> str:
+def describe_broken_trail(model: str, faults: tuple[str, ...]) -> str:
     """Explain in a sentence why the trail is not trusted, and what to do."""
     return (
         f"the trail of {model} was changed or damaged ({'; '.join(faults[:3])}): the baseline gets all "
@@ -20,7 +20,7 @@ def all_to_baseline(model: str, baseline: str, before: Present | None, faults: t
     before = before or Present(number=0, routes=None, rollout=None, evidence=Evidence())
     rollout = before.rollout
     if rollout is not None:
-        update = {"phase": Phase.ROLLED_BACK, "by": "keeper", "reason": distrusted(model, faults)}
+        update = {"phase": Phase.ROLLED_BACK, "by": "keeper", "reason": describe_broken_trail(model, faults)}
         rollout = rollout.model_copy(update=update)
     revision = before.routes.revision + 1 if before.routes else 1
     routes = Routes(model=model, baseline=baseline, weights={baseline: 100.0}, revision=revision)

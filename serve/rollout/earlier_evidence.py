@@ -12,14 +12,14 @@ from serve.rollout.state.rollout import Phase, Rollout, RolloutPlan
 from serve.rollout.trail.trail import Action, Change, Entry
 
 
-class Earlier(Record):
+class EarlierRollout(Record):
     """The last rollout of the same two versions, with all its evidence."""
 
     rollout: Rollout
     evidence: Evidence
 
 
-def find_earlier(trail: Sequence[Entry], begun: Rollout) -> Earlier | None:
+def find_earlier(trail: Sequence[Entry], begun: Rollout) -> EarlierRollout | None:
     """The rollout that `begun` continues; `trail` is its model's, oldest first. None if there is none, or if
     it was promoted, because what follows a promotion is a new question."""
     last: Rollout | None = None
@@ -29,7 +29,7 @@ def find_earlier(trail: Sequence[Entry], begun: Rollout) -> Earlier | None:
             continue
         if last is not None and entry.rollout != last.rollout:
             # It was never judged.
-            return Earlier(rollout=last, evidence=Evidence())
+            return EarlierRollout(rollout=last, evidence=Evidence())
         change = entry.change
         assert change.rollout is not None
         if last is None and not _alike(change.rollout, begun):
@@ -39,10 +39,10 @@ def find_earlier(trail: Sequence[Entry], begun: Rollout) -> Earlier | None:
         if last.phase is Phase.DONE:
             return None
         if change.judged is not None:
-            return Earlier(rollout=last, evidence=change.judged.evidence)
+            return EarlierRollout(rollout=last, evidence=change.judged.evidence)
         if change.carried is not None:
-            return Earlier(rollout=last, evidence=Evidence(carried=change.carried))
-    return None if last is None else Earlier(rollout=last, evidence=Evidence())
+            return EarlierRollout(rollout=last, evidence=Evidence(carried=change.carried))
+    return None if last is None else EarlierRollout(rollout=last, evidence=Evidence())
 
 
 def begin(begun: Rollout, trail: Sequence[Entry], *, fresh: bool) -> Change:
@@ -51,7 +51,7 @@ def begin(begun: Rollout, trail: Sequence[Entry], *, fresh: bool) -> Change:
     earlier, carried, reason = find_earlier(trail, begun), None, begun.reason
     if earlier is not None and fresh:
         reason = f"started afresh, without the evidence of {earlier.rollout.rollout}"
-    elif earlier is not None and (carried := take_up(earlier, begun)) is not None:
+    elif earlier is not None and (carried := carry_over(earlier, begun)) is not None:
         reason = f"started, with the evidence of {earlier.rollout.rollout}"
     return Change(
         model=begun.plan.model,
@@ -63,7 +63,7 @@ def begin(begun: Rollout, trail: Sequence[Entry], *, fresh: bool) -> Change:
     )
 
 
-def take_up(earlier: Earlier, begun: Rollout) -> Carried | None:
+def carry_over(earlier: EarlierRollout, begun: Rollout) -> Carried | None:
     """The evidence of `earlier` that counts in the new rollout; None if there is none. Raises RefusedAction
     if it shows harm, because the rollout would end with its first look."""
     known = earlier.evidence.known

@@ -12,7 +12,7 @@ from serve.counting.quantiles import NO_LIMITS, Limits
 from serve.rollout.api_records import RolloutLine
 from serve.rollout.broken_trail import all_to_baseline
 from serve.rollout.evidence.evidence import Evidence, Segment
-from serve.rollout.evidence.matched_pairs import Matched
+from serve.rollout.evidence.matched_pairs import MatchedPairs
 from serve.rollout.judging.judge import Verdict
 from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.rollout import Rollout, watch_of
@@ -33,7 +33,7 @@ _GROWTH = 1.1
 
 
 @dataclass(kw_only=True)
-class Situation:
+class ModelState:
     """The state of one model: the stored state, and what has arrived since.
 
     Only a change that takes traffic away (`ahead`) takes effect before the store has it."""
@@ -69,7 +69,7 @@ class Situation:
     # The amount of evidence of the last written verdict.
     weighed: int = 0
     # Gateway -> the number of its last received sheet; and the sheets that are not in the evidence yet.
-    came: dict[str, int] = field(default_factory=dict)
+    received: dict[str, int] = field(default_factory=dict)
     waiting: list[tuple[str, Sheet]] = field(default_factory=list)
     # The limits that follow the baseline, and the step and time of their last update.
     quantile_limits_ms: Limits = NO_LIMITS
@@ -79,7 +79,7 @@ class Situation:
     ahead: Change | None = None
     behind: Present | None = None
     # The result of the last look, to be written.
-    found: Change | None = None
+    verdict_change: Change | None = None
     # Why the trail is not trusted; if there is a fault, the baseline gets all traffic.
     faults: tuple[str, ...] = ()
     # Incremented whenever the evidence is restarted.
@@ -90,7 +90,7 @@ class Situation:
     unnoted: list[AnsweredRequest] = field(default_factory=list)
     # The labels of the rollout that were last read from the store, and whether the store has more.
     labels: tuple[Segment, ...] = ()
-    matched: Mapping[int, Matched] | None = None
+    matched: Mapping[int, MatchedPairs] | None = None
     labels_due: bool = True
 
     def __post_init__(self) -> None:
@@ -117,8 +117,8 @@ class Situation:
         """Accept a gateway's sheet, which is sent until it is acknowledged. Returns whether to repeat it."""
         if self.running is None or sheet.rollout != self.running.rollout:
             return False
-        if sheet.number > self.came.get(gateway, 0):
-            self.came[gateway] = sheet.number
+        if sheet.number > self.received.get(gateway, 0):
+            self.received[gateway] = sheet.number
             self.waiting.append((gateway, sheet))
             self.disagreements.extendleft(sheet.disagreements)
         return sheet.number > self.written.get(gateway, 0)
@@ -140,7 +140,7 @@ class Situation:
         self.present, self.looked_s = present, now_s
         self.go_on_top(ahead, now_s)
 
-    def distrust(self, present: Present | None, faults: tuple[str, ...]) -> None:
+    def fall_back(self, present: Present | None, faults: tuple[str, ...]) -> None:
         """The stored trail was changed: give all traffic to the baseline, and make no decisions until a
         person has checked it."""
         now = all_to_baseline(self.model, self.baseline, present, faults)
@@ -165,7 +165,7 @@ class Situation:
 
     def go_ahead(self, change: Change) -> None:
         """Put a change that takes traffic away in force; it is written later."""
-        self.ahead, self.behind, self.found = change, self.present, None
+        self.ahead, self.behind, self.verdict_change = change, self.present, None
         self._apply(self.present.number, change)
 
     def go_on_top(self, ahead: Change | None, now_s: float) -> None:
@@ -186,8 +186,8 @@ class Situation:
     def _restart(self, evidence: Evidence) -> None:
         """Continue from this evidence, which is in the store."""
         self.era += 1
-        self.came, self.waiting = dict(evidence.sheets), []
-        self.found, self.unnoted, self.labels, self.labels_due = None, [], (), True
+        self.received, self.waiting = dict(evidence.sheets), []
+        self.verdict_change, self.unnoted, self.labels, self.labels_due = None, [], (), True
         self.matched = None
         self.kept = evidence
 

@@ -13,7 +13,7 @@ from serve.counting.breaker import Trip
 _log = logging.getLogger("counterweight.control")
 
 
-class Notices:
+class PendingAborts:
     """One small file per aborted rollout. It stays, because names of rollouts are unique."""
 
     def __init__(self, folder: Path) -> None:

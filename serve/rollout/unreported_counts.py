@@ -11,10 +11,10 @@ from serve.counting.ledger import Account, Line
 
 _log = logging.getLogger("counterweight.leftovers")
 # Accepts a sheet for a model and a gateway. Returns whether it must be sent again.
-Take = Callable[[str, str, Sheet], bool]
+Accept = Callable[[str, str, Sheet], bool]
 
 
-class Leftovers:
+class UnreportedCounts:
     """The journals of dead gateways, including those of other servers on the same store. They stay until all
     counts are stored. A sheet keeps the number that its gateway gave it, so each request counts once."""
 
@@ -24,13 +24,13 @@ class Leftovers:
         # (folder, gateway) -> models and their sheets.
         self._sheets: dict[tuple[Path, str], list[tuple[str, Sheet]]] = {}
 
-    def tell(self, take: Take) -> None:
+    def deliver(self, accept: Accept) -> None:
         """Send the unreported sheets of dead gateways again."""
         try:
             self._find()
             for (folder, gateway), sheets in list(self._sheets.items()):
                 # All of them, not only up to the first one that must be sent again.
-                again = [take(model, gateway, sheet) for model, sheet in sheets]
+                again = [accept(model, gateway, sheet) for model, sheet in sheets]
                 if not any(again):
                     delete_journal(folder, gateway)
                     del self._sheets[folder, gateway]

@@ -91,7 +91,7 @@ async def gateway_of(keeper: Keeper, scratch: Path, name: str) -> Mortal:
 
 
 def evidence_of(keeper: Keeper) -> Evidence:
-    return keeper._controller.situations["linear"].present.evidence
+    return keeper._controller.states["linear"].present.evidence
 
 
 def counted(keeper: Keeper) -> int:
@@ -226,7 +226,7 @@ def test_a_candidate_that_ends_three_gateways_is_rolled_back(repository: Path, t
 
     async def scenario() -> tuple[Phase, str, bool]:
         keeper, first = await begin(repository, tmp_path)
-        running = keeper._controller.situations["linear"]
+        running = keeper._controller.states["linear"]
         others = [await gateway_of(keeper, tmp_path, name) for name in ("two", "three")]
         before = []
         for gateway in (first, *others):

@@ -33,7 +33,7 @@ _LONGEST_S = 900.0
 _DIGITS = 6
 
 
-class Course(NamedTuple):
+class EventSeries(NamedTuple):
     """The sums so far; all zeros at the beginning."""
 
     # Counted seconds: [].
@@ -49,7 +49,7 @@ class Course(NamedTuple):
     blocks: Array
     open: Array
     # See serve/rollout/evidence/snapshots.py: [5, 8, 4].
-    marks: Array
+    snapshots: Array
     # For each variant, the cumulative sum, and the judged seconds since it left 0: events and requests of
     # both variants, then the columns of `blocks` after the first, without the sums: [2], [2, 8].
     score: Array
@@ -78,13 +78,13 @@ _ENDS_OF_PARTS = np.cumsum(_SIZES)[:-1]
 _NOTHING = (0.0,) * sum(_SIZES)
 
 
-def begin(*runs: int) -> Course:
-    """An empty course, with these leading axes."""
-    return Course(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
+def begin(*runs: int) -> EventSeries:
+    """An empty series, with these leading axes."""
+    return EventSeries(*(np.zeros((*runs, *shape)) for shape in _SHAPES))
 
 
 def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> tuple[float, ...]:
-    """The numbers of a course of which only sums are known: requests and events [2], and the columns of
+    """The numbers of a series of which only sums are known: requests and events [2], and the columns of
     serve/rollout/evidence/blocks.py for blocks of one second."""
     whole = begin(1)
     whole.blocks[0, 0] = block
@@ -95,32 +95,34 @@ def of_sums(seconds: float, requests: Array, events: Array, block: Array) -> tup
     return pack(whole)[0]
 
 
-def add(course: Course, earlier: Course) -> Course:
-    """Add the judged sums and the stalls of a course that ended before this one began."""
+def add(series: EventSeries, earlier: EventSeries) -> EventSeries:
+    """Add the judged sums and the stalls of a series that ended before this one began."""
     sums = ("events", "requests", "usual_events", "usual_requests", "blocks", "stalls")
     shift = np.concatenate([0 * earlier.events[..., :1], earlier.events, earlier.requests[..., 1:]], -1)
-    shifted = course.marks + shift[..., None, None, :]
-    marked = np.where(course.marks[..., :1] > 0, shifted, course.marks)
-    total = {name: getattr(course, name) + getattr(earlier, name) for name in sums}
-    return course._replace(**total, marks=marked)
+    shifted = series.snapshots + shift[..., None, None, :]
+    noted = np.where(series.snapshots[..., :1] > 0, shifted, series.snapshots)
+    total = {name: getattr(series, name) + getattr(earlier, name) for name in sums}
+    return series._replace(**total, snapshots=noted)
 
 
-def pack(course: Course) -> tuple[tuple[float, ...], ...]:
-    """The numbers of each course for storage; the courses are along the first axis."""
-    flat = [part.reshape(len(part), -1) for part in course]
+def pack(series: EventSeries) -> tuple[tuple[float, ...], ...]:
+    """The numbers of each series for storage; the courses are along the first axis."""
+    flat = [part.reshape(len(part), -1) for part in series]
     return tuple(map(tuple, np.concatenate(flat, -1).round(_DIGITS).tolist()))
 
 
-def unpack(numbers: Sequence[Sequence[float]]) -> Course:
-    """The courses with these numbers, along the first axis; empty numbers give an empty course."""
+def unpack(numbers: Sequence[Sequence[float]]) -> EventSeries:
+    """The courses with these numbers, along the first axis; empty numbers give an empty series."""
     # An older version stored fewer numbers.
     array = np.array([(*each, *_NOTHING[len(each) :]) for each in numbers], float)
     parts = np.split(array, _ENDS_OF_PARTS, -1)
-    return Course(*(part.reshape(len(array), *shape) for part, shape in zip(parts, _SHAPES, strict=True)))
+    return EventSeries(
+        *(part.reshape(len(array), *shape) for part, shape in zip(parts, _SHAPES, strict=True))
+    )
 
 
 class _Stalling(NamedTuple):
-    """The stalls after one more second; [2], with the names of `Course`."""
+    """The stalls after one more second; [2], with the names of `EventSeries`."""
 
     begins: Array
     now: Array
@@ -137,67 +139,67 @@ class _Stalling(NamedTuple):
     settles: Array
 
 
-def step(course: Course, requests: Array, events: Array, rates: Rates, replicas: int = 1) -> Course:
-    """The course after one more second with these requests and events [2].
+def step(series: EventSeries, requests: Array, events: Array, rates: Rates, replicas: int = 1) -> EventSeries:
+    """The series after one more second with these requests and events [2].
 
     `rates` are the `calm_rates` before it; each variant has `replicas` replicas."""
-    calm = np.maximum(rates.calm, course.settled)
-    stalls = _stall(course, requests, events, calm, 1 / max(replicas, LEAST_REPLICAS))
+    calm = np.maximum(rates.calm, series.settled)
+    stalls = _stall(series, requests, events, calm, 1 / max(replicas, LEAST_REPLICAS))
     columns = _columns(requests, events) * (1 - stalls.now.max(-1, keepdims=True))
     # The seconds before a stall was noticed belong to it; of two stalls, the longer window contains the
     # other.
-    taken = (course.window * stalls.begins[..., None]).max(-2)
+    taken = (series.window * stalls.begins[..., None]).max(-2)
     sums = columns - taken
     # A stall counts for the usual rate only at first, so that a wrong first estimate corrects itself.
     teaches = np.maximum(1 - stalls.now, (rates.requests < FIRST_REQUESTS)[..., None])
     most = requests * np.maximum(_NEUTRAL * calm, _TEACHES)
     usual_events = np.where(stalls.now > 0, np.minimum(events, most), events) * teaches
-    grown, opened = _grow(course, columns[..., 0:2], taken)
-    judged = course.events + sums[..., 0:2], course.requests + sums[..., 2:4]
-    marked = np.concatenate([judged[0], judged[1][..., 1:]], -1)
+    grown, opened = _grow(series, columns[..., 0:2], taken)
+    judged = series.events + sums[..., 0:2], series.requests + sums[..., 2:4]
+    noted = np.concatenate([judged[0], judged[1][..., 1:]], -1)
     # One stall's seconds must not be excluded again by another.
-    window = np.maximum(course.window - taken[..., None, :], 0.0) + columns[..., None, :]
-    return Course(
-        seconds=course.seconds + 1,
+    window = np.maximum(series.window - taken[..., None, :], 0.0) + columns[..., None, :]
+    return EventSeries(
+        seconds=series.seconds + 1,
         events=judged[0],
         requests=judged[1],
-        usual_events=np.maximum(course.usual_events + usual_events - taken[..., 0:2], 0.0),
-        usual_requests=course.usual_requests + requests * teaches - taken[..., 2:4],
+        usual_events=np.maximum(series.usual_events + usual_events - taken[..., 0:2], 0.0),
+        usual_requests=series.usual_requests + requests * teaches - taken[..., 2:4],
         blocks=grown,
         open=opened,
-        marks=snapshots.note(course.marks, course.seconds + 1, marked),
+        snapshots=snapshots.note(series.snapshots, series.seconds + 1, noted),
         score=stalls.score,
         window=np.where((stalls.score > 0)[..., None], window, 0.0),
         lasted=stalls.lasted,
         alone=stalls.alone,
         quiet=stalls.quiet,
         burst=stalls.burst,
-        stalls=course.stalls + stalls.counts,
-        settled=np.where(stalls.settles > 0, events / np.maximum(requests, 1), course.settled),
-        worst=_worst(course, stalls),
+        stalls=series.stalls + stalls.counts,
+        settled=np.where(stalls.settles > 0, events / np.maximum(requests, 1), series.settled),
+        worst=_worst(series, stalls),
         hit=stalls.hit,
     )
 
 
-def _stall(course: Course, requests: Array, events: Array, calm: Array, one: float) -> _Stalling:
+def _stall(series: EventSeries, requests: Array, events: Array, calm: Array, one: float) -> _Stalling:
     """`one` is the share of a variant's requests that one replica gets."""
-    before = np.asarray(course.lasted > 0)
+    before = np.asarray(series.lasted > 0)
     begin, end = (requests * np.maximum(_NEUTRAL * calm, share * one) for share in (_SOME, _FEW))
     # Rounded like the stored numbers; otherwise a tie could be decided differently after a restart.
-    score = np.where(before, 0.0, np.maximum(course.score + events - begin, 0)).round(_DIGITS)
+    score = np.where(before, 0.0, np.maximum(series.score + events - begin, 0)).round(_DIGITS)
     begins = ~before & (score >= _BEGINS)
     calmer = np.maximum(end, _ENDS / _LONGEST_END_S) - events
-    quiet = np.where(before, np.maximum(course.quiet + calmer, 0.0), 0.0).round(_DIGITS)
+    quiet = np.where(before, np.maximum(series.quiet + calmer, 0.0), 0.0).round(_DIGITS)
     ends = before & (quiet >= _ENDS)
     now = before | begins
-    lasted = np.where(now, course.lasted + 1, 0.0)
-    alone = np.where(now, course.alone + ~now[..., ::-1], 0.0)
+    lasted = np.where(now, series.lasted + 1, 0.0)
+    alone = np.where(now, series.alone + ~now[..., ::-1], 0.0)
     burst, hit = (
-        np.where(now, so_far + here + np.where(begins, _own(course.window, place), 0.0), 0.0)
-        for so_far, here, place in ((course.burst, events, 0), (course.hit, requests, 2))
+        np.where(now, so_far + here + np.where(begins, _own(series.window, place), 0.0), 0.0)
+        for so_far, here, place in ((series.burst, events, 0), (series.hit, requests, 2))
     )
     settles = now & ~ends & (lasted >= _LONGEST_S)
-    total = course.requests + requests
+    total = series.requests + requests
     shown = shows(burst, calm * hit, np.minimum(1.0, total[..., ::-1] / np.maximum(total, 1)))
     goes_on = now & ~ends & ~settles
     return _Stalling(
@@ -226,19 +228,19 @@ def _columns(requests: Array, events: Array) -> Array:
     return np.concatenate([events, requests, np.stack(squares, -1)], -1)
 
 
-def _grow(course: Course, events: Array, taken: Array) -> tuple[Array, Array]:
+def _grow(series: EventSeries, events: Array, taken: Array) -> tuple[Array, Array]:
     """The blocks after a second with these judged events. `taken` is subtracted from the blocks of one
     second; in longer blocks it stays, which only makes events look less even."""
-    opened = course.open + np.stack([events[..., 1], events.sum(-1)], -1)[..., None, :]
-    closes = blocks.closing(course.seconds + 1)[..., None]
-    grown = course.blocks + blocks.close(opened) * closes
+    opened = series.open + np.stack([events[..., 1], events.sum(-1)], -1)[..., None, :]
+    closes = blocks.closing(series.seconds + 1)[..., None]
+    grown = series.blocks + blocks.close(opened) * closes
     back = [0 * taken[..., 0], taken[..., 4], taken[..., 1], taken[..., 0] + taken[..., 1]]
     grown[..., 0, :] -= np.stack([*back, *np.moveaxis(taken[..., 5:8], -1, 0)], -1)
     return grown, np.where(closes, 0.0, opened)
 
 
-def _worst(course: Course, stalls: _Stalling) -> Array:
-    worst = course.worst
+def _worst(series: EventSeries, stalls: _Stalling) -> Array:
+    worst = series.worst
     for variant in (0, 1):
         burst, lasted = stalls.ends[..., 0, variant], stalls.ends[..., 1, variant]
         this = np.stack([burst, lasted, np.full_like(burst, variant)], -1)

@@ -6,7 +6,7 @@ from serve.counting.sums import Sum, Sums
 MOST_CLASSES = 1000
 
 
-class Matched(Sums):
+class MatchedPairs(Sums):
     """Labelled requests of the shadow, by which of the two top classes was right."""
 
     labelled: Sum = 0
@@ -16,7 +16,7 @@ class Matched(Sums):
     neither: Sum = 0
 
     @classmethod
-    def one(cls, label: int, baseline: int, candidate: int) -> "Matched":
+    def one(cls, label: int, baseline: int, candidate: int) -> "MatchedPairs":
         """Count one request with this label and these top classes."""
         return cls(
             labelled=1,

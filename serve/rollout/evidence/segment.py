@@ -88,7 +88,7 @@ class Segment(Record):
     # With sticky keys.
     baseline_keys: Keys = Keys()
     candidate_keys: Keys = Keys()
-    # Kind of event -> the numbers of a `serve.rollout.evidence.event_series.Course`.
+    # Kind of event -> the numbers of a `serve.rollout.evidence.event_series.EventSeries`.
     courses: Mapping[str, tuple[float, ...]] = {}
 
     @model_validator(mode="before")
@@ -114,7 +114,7 @@ class Segment(Record):
         ended_s = max(self.ended_s, other.ended_s)
         return self.model_copy(update={**sums, "started_s": started_s, "ended_s": ended_s})
 
-    def with_courses(self, courses: event_series.Course) -> "Segment":
+    def with_courses(self, courses: event_series.EventSeries) -> "Segment":
         """A copy with the courses of each kind of event in `TRIALS`, along the first axis."""
         return self.model_copy(update={"courses": dict(zip(TRIALS, event_series.pack(courses), strict=True))})
 
@@ -144,19 +144,19 @@ def numbers_of(segment: Segment | None, kind: str) -> tuple[float, ...]:
     return event_series.of_sums(seconds, requests, counts, block)
 
 
-def courses_of(segment: Segment | None) -> event_series.Course:
+def courses_of(segment: Segment | None) -> event_series.EventSeries:
     """The courses of all kinds in `TRIALS`, along the first axis; empty courses if there is no segment."""
     return event_series.unpack([numbers_of(segment, kind) for kind in TRIALS])
 
 
-def together_in_time(before: Segment | None, earlier: Segment) -> event_series.Course:
+def together_in_time(before: Segment | None, earlier: Segment) -> event_series.EventSeries:
     """The courses of the segment `before`, if any, added to those of another rollout."""
     return event_series.add(courses_of(before), courses_of(earlier))
 
 
 def go_on(
     segments: Sequence[Segment], before: Segment | None, tick: Segment, replicas: int
-) -> event_series.Course:
+) -> event_series.EventSeries:
     """The courses of the segment `before`, if any, after one more tick."""
     usual = [(each.usual_events, each.usual_requests) for each in map(courses_of, [None, *segments])]
     rates = calm_rates(*(sum(parts, np.zeros(2)) for parts in zip(*usual, strict=True)))

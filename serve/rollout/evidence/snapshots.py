@@ -1,55 +1,56 @@
 """Copies of the sums at earlier times, so that a change after a long calm is found soon.
 
-The evidence since a mark is a separate test that began there. It gets a fixed part of the error probability,
-1 / ((n + 1)(n + 2)) for the n-th minute. These parts sum to 1/2, or to 0.573 with minutes that are marked at
-several levels and count at each. Both are at most 1, so all tests together keep the error probability of one
-(an e-detector of mixtures: Shin, Ramdas & Rinaldo, arXiv:2203.03532). Old marks are thinned out, which only
-makes the evidence smaller. Arrays; pure."""
+The evidence since a snapshot is a separate test that began there. It gets a fixed part of the error
+probability, 1 / ((n + 1)(n + 2)) for the n-th minute. These parts sum to 1/2, or to 0.573 with minutes that
+are noted at several levels and count at each. Both are at most 1, so all tests together keep the error
+probability of one (an e-detector of mixtures: Shin, Ramdas & Rinaldo, arXiv:2203.03532). Old snapshots are
+thinned out, which only makes the evidence smaller. Arrays; pure."""
 
 import numpy as np
 
 from serve.rollout.evidence.evalues import Array
 
-# The seconds between marks at each level, and the number of marks kept at each: 36 hours in total.
+# The seconds between snapshots at each level, and the number of snapshots kept at each: 36 hours in total.
 EVERY_S = 64.0 * 4.0 ** np.arange(5)
 KEPT = 8
-# The counted seconds (0: no mark), events of the baseline and of the candidate, requests of the candidate.
+# The counted seconds (0: no snapshot), events of the baseline and of the candidate, requests of the
+# candidate.
 COLUMNS = 4
 
 
-def note(marks: Array, seconds: Array, sums: Array) -> Array:
-    """Add marks when they are due.
+def note(snapshots: Array, seconds: Array, sums: Array) -> Array:
+    """Add snapshots when they are due.
 
     Args:
-        marks: [..., level, place, column].
+        snapshots: [..., level, place, column].
         seconds: seconds counted so far, [...].
         sums: the sums at this time (the columns after the first), [..., 3].
 
     Returns:
-        The marks, [..., level, place, column].
+        The snapshots, [..., level, place, column].
     """
     due = seconds[..., None] % EVERY_S == 0
     if not due.any():
-        return marks
+        return snapshots
     place = (seconds[..., None] // EVERY_S) % KEPT
     here = due[..., None] & (place[..., None] == np.arange(KEPT))
-    mark = np.concatenate([seconds[..., None], sums], -1)
-    return np.where(here[..., None], mark[..., None, None, :], marks)
+    snapshot = np.concatenate([seconds[..., None], sums], -1)
+    return np.where(here[..., None], snapshot[..., None, None, :], snapshots)
 
 
-def since(marks: Array, sums: Array) -> tuple[Array, Array]:
-    """What was counted since each mark.
+def since(snapshots: Array, sums: Array) -> tuple[Array, Array]:
+    """What was counted since each snapshot.
 
     Args:
-        marks: [..., level, place, column].
+        snapshots: [..., level, place, column].
         sums: the present sums, [..., 3].
 
     Returns:
-        The differences, [..., mark, 3], and the logs of the marks' parts of the error probability, [...,
-        mark]; minus infinity without a mark. Places without a mark in any rollout are left out, except the
-        first.
+        The differences, [..., snapshot, 3], and the logs of the snapshots' parts of the error probability,
+        [..., snapshot]; minus infinity without a snapshot. Places without a snapshot in any rollout are left
+        out, except the first.
     """
-    flat = marks.reshape(*marks.shape[:-3], len(EVERY_S) * KEPT, COLUMNS)
+    flat = snapshots.reshape(*snapshots.shape[:-3], len(EVERY_S) * KEPT, COLUMNS)
     taken = np.array((flat[..., 0] > 0).any(tuple(range(flat.ndim - 2))))
     taken[0] = True
     flat = flat[..., taken, :]

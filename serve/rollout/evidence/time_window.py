@@ -1,4 +1,4 @@
-"""Half-minute stretches of the candidate's requests."""
+"""Half-minute windows of the candidate's requests."""
 
 from collections.abc import Mapping
 from typing import Annotated
@@ -7,17 +7,17 @@ from pydantic import Field
 
 from serve.base.record import Record
 
-# Short disturbances, such as the restart of a process, fall into one or two stretches.
-STRETCH_S = 30.0
-# Stretches older than an hour are dropped.
+# Short disturbances, such as the restart of a process, fall into one or two windows.
+WINDOW_S = 30.0
+# Windows older than an hour are dropped.
 _MOST = 120
 _SUMS = ("requests", "errors", "timed", "over_limit")
 
 _Sum = Annotated[int, Field(ge=0)]
 
 
-class Stretch(Record):
-    """The counts of a stretch outside of stalls; times are seconds since 1970."""
+class TimeWindow(Record):
+    """The counts of a window outside of stalls; times are seconds since 1970."""
 
     started_s: float
     ended_s: float
@@ -29,19 +29,19 @@ class Stretch(Record):
 
     @property
     def whole(self) -> bool:
-        """Whether the stretch is complete."""
-        return self.ended_s - self.started_s >= STRETCH_S
+        """Whether the window is complete."""
+        return self.ended_s - self.started_s >= WINDOW_S
 
 
 def extended(
-    stretches: tuple[Stretch, ...], span: tuple[float, float], gained: Mapping[str, int]
-) -> tuple[Stretch, ...]:
-    """Add the counts of a tick from `span[0]` to `span[1]` to the last stretch, or begin a new one when that
+    windows: tuple[TimeWindow, ...], span: tuple[float, float], gained: Mapping[str, int]
+) -> tuple[TimeWindow, ...]:
+    """Add the counts of a tick from `span[0]` to `span[1]` to the last window, or begin a new one when that
     is complete. A gain may be negative, because stalls are subtracted when they are recognized."""
-    if not stretches or span[0] - stretches[-1].started_s >= STRETCH_S:
+    if not windows or span[0] - windows[-1].started_s >= WINDOW_S:
         new = {name: max(gained[name], 0) for name in _SUMS}
-        return (*stretches, Stretch(started_s=span[0], ended_s=span[1], **new))[-_MOST:]
-    last = stretches[-1]
+        return (*windows, TimeWindow(started_s=span[0], ended_s=span[1], **new))[-_MOST:]
+    last = windows[-1]
     update: dict[str, float] = {name: max(getattr(last, name) + gained[name], 0) for name in _SUMS}
     update["ended_s"] = max(last.ended_s, span[1])
-    return (*stretches[:-1], last.model_copy(update=update))
+    return (*windows[:-1], last.model_copy(update=update))

@@ -18,7 +18,7 @@ Count = Callable[[str], Counts]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Watched:
+class GuardedMetric:
     """What a guard watches."""
 
     name: str
@@ -26,19 +26,19 @@ class Watched:
     # The kind of events, as a field of a segment.
     kind: str
     # A description of the events, if the name is not enough.
-    said: str = ""
+    description: str = ""
     # Why nothing can be judged yet; empty if it can.
-    unknown: str = ""
+    unknown_reason: str = ""
     # Whether safety must be proven; not if there is too little traffic for a proof.
-    asked: bool = True
+    needs_proof: bool = True
 
     def figure(self, segments: Sequence[Segment], count: Count) -> Figure:
         """The result of the guard, without its thresholds."""
-        if self.unknown:
-            return Figure(guard=self.name, seen=self.unknown)
+        if self.unknown_reason:
+            return Figure(guard=self.name, seen=self.unknown_reason)
         figure = watch(self.name, self.guard, segments, self.kind, count(self.kind))
-        seen = self.said + figure.seen
-        if self.asked:
+        seen = self.description + figure.seen
+        if self.needs_proof:
             return figure.model_copy(update={"seen": seen})
         return figure.model_copy(update={"seen": f"{seen}; too little traffic to prove it", "safe": None})
 

@@ -13,9 +13,9 @@ from serve.rollout.judging.guard_figure import Figure
 _MISMATCH_ODDS = 1000
 
 
-def trusted(figures: Sequence[Figure], segments: Sequence[Segment]) -> tuple[Figure, ...]:
+def without_biased_labels(figures: Sequence[Figure], segments: Sequence[Segment]) -> tuple[Figure, ...]:
     """Remove the evidence of accuracy if the labels are not valid, and say why."""
-    why = distrust(segments)
+    why = find_label_bias(segments)
     return tuple(
         figure.model_copy(update={"seen": f"not reliable, {why}; {figure.seen}", "harm": None, "safe": 0.0})
         if why is not None and figure.guard == "accuracy"
@@ -24,7 +24,7 @@ def trusted(figures: Sequence[Figure], segments: Sequence[Segment]) -> tuple[Fig
     )
 
 
-def distrust(segments: Sequence[Segment]) -> str | None:
+def find_label_bias(segments: Sequence[Segment]) -> str | None:
     """Why the labels are not valid for accuracy; None if both variants' answers are labelled equally often.
 
     A person who labels odd answers labels the worse variant more often, and its wrong answers even more.

@@ -13,7 +13,7 @@ import numpy as np
 from serve.rollout.evidence import event_series
 from serve.rollout.evidence.evalues import log_sum, rate_interval
 from serve.rollout.evidence.evidence import TRIALS, Evidence, Segment
-from serve.rollout.evidence.time_window import STRETCH_S
+from serve.rollout.evidence.time_window import WINDOW_S
 from serve.rollout.judging.guard_figure import Figure, tidy
 from serve.rollout.state.policy import ErrorGuard, Policy, QuantileGuard
 from serve.rollout.state.rollout import Rollout
@@ -23,48 +23,48 @@ _TIMES = 2.0
 # The confidence of the intervals of the earlier rates.
 _CONFIDENCE = 0.95
 SIDES = ("baseline", "candidate")
-# One stretch multiplies the evidence by at most this, so that an outage of a minute is not harm.
+# One window multiplies the evidence by at most this, so that an outage of a minute is not harm.
 _MOST_ODDS = 16.0
 # The guards of this kind, which share the error probability of one.
 LATELY = ("errors lately", "latency lately")
 
 
-def watch_lately(rollout: Rollout, evidence: Evidence) -> list[tuple[Figure, float]]:
+def recent_figures(rollout: Rollout, evidence: Evidence) -> list[tuple[Figure, float]]:
     """The figures for the last step and the time since, each with the confidence that its harm must reach,
     and without thresholds."""
-    stretches = tuple(stretch for stretch in evidence.lately if stretch.whole)
+    windows = tuple(window for window in evidence.lately if window.whole)
     last = len(rollout.policy.steps)
     before = [segment for segment in evidence.segments if segment.step < last]
     here = [segment for segment in evidence.segments if segment.step == last]
     guards, looks = rollout.policy.guards, looks_of(rollout.policy)
-    errors = [(stretch.errors, stretch.requests) for stretch in stretches]
-    latency = [(stretch.over_limit, stretch.timed) for stretch in stretches]
+    errors = [(window.errors, window.requests) for window in windows]
+    latency = [(window.over_limit, window.timed) for window in windows]
     watched: list[tuple[str, ErrorGuard | QuantileGuard, str, list[tuple[int, int]]]] = [
         (LATELY[0], guards.errors, "errors", errors),
         (LATELY[1], guards.latency, "over_limit", latency),
     ]
-    if not stretches or not before:
+    if not windows or not before:
         return [(Figure(guard=name, seen="no data yet"), guard.confidence) for name, guard, *_ in watched]
     return [
-        (weigh_lately(name, seen, limit_of(kind, guard, before, here), looks), guard.confidence)
+        (weigh_recent(name, seen, limit_of(kind, guard, before, here), looks), guard.confidence)
         for name, guard, kind, seen in watched
     ]
 
 
-def weigh_lately(name: str, seen: Sequence[tuple[int, int]], limit: float, looks: float) -> Figure:
-    """Evidence that the recent rate is above `limit`: the sum of bets that begin with each stretch.
+def weigh_recent(name: str, seen: Sequence[tuple[int, int]], limit: float, looks: float) -> Figure:
+    """Evidence that the recent rate is above `limit`: the sum of bets that begin with each window.
 
-    Each stretch multiplies a bet's payoff by 1 + (rate - limit) / (2 * limit). If the rate is at most
-    `limit`, this is at most 1 on average, whatever the dependence within the stretch (Waudby-Smith & Ramdas,
+    Each window multiplies a bet's payoff by 1 + (rate - limit) / (2 * limit). If the rate is at most
+    `limit`, this is at most 1 on average, whatever the dependence within the window (Waudby-Smith & Ramdas,
     arXiv:2010.09686). The sum over the bets is an e-detector (Shin, Ramdas & Rinaldo, arXiv:2203.03532): over
-    `looks` stretches it reaches x with a probability of at most `looks` / x, so the evidence is divided by
+    `looks` windows it reaches x with a probability of at most `looks` / x, so the evidence is divided by
     `looks`.
 
     Args:
         name: the guard.
-        seen: (events, requests) of each stretch, oldest first.
+        seen: (events, requests) of each window, oldest first.
         limit: the rate that is no harm, 0 to 1.
-        looks: the number of stretches in the whole rollout.
+        looks: the number of windows in the whole rollout.
 
     Returns:
         A figure whose text describes the time since the best bet began.
@@ -73,11 +73,11 @@ def weigh_lately(name: str, seen: Sequence[tuple[int, int]], limit: float, looks
         math.log(min(1 + (events / trials - limit) / (2 * limit), _MOST_ODDS)) if trials else 0.0
         for events, trials in seen
     ]
-    # The payoff of the bet that began with each stretch.
+    # The payoff of the bet that began with each window.
     payoffs = np.cumsum(gains[::-1])[::-1]
     start = int(payoffs.argmax())
     events, trials = (sum(counts) for counts in zip(*seen[start:], strict=True))
-    rate, minutes = events / max(trials, 1), (len(seen) - start) * STRETCH_S / 60
+    rate, minutes = events / max(trials, 1), (len(seen) - start) * WINDOW_S / 60
     return Figure(
         guard=name,
         seen=f"{events:,} of {trials:,} ({rate:.2%}) in the last {minutes:g} min, allowed up to {limit:.2%} "
@@ -112,5 +112,5 @@ def _seen(kind: str, segment: Segment, side: str) -> tuple[float, float]:
 
 
 def looks_of(policy: Policy) -> float:
-    """The largest possible number of stretches."""
-    return max((policy.maximum_s + policy.watch_s) / STRETCH_S, 1.0)
+    """The largest possible number of windows."""
+    return max((policy.maximum_s + policy.watch_s) / WINDOW_S, 1.0)

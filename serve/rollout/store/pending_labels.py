@@ -9,13 +9,13 @@ from serve.rollout.store.row_seals import RowSeals
 from serve.rollout.store.schema import ANSWERED, HELD
 
 # How long a label waits for its request, and the most waiting labels per model.
-HELD_S = 30.0
+PENDING_S = 30.0
 _MOST = 100_000
 
 
 def room_for(seals: RowSeals, model: str, now_s: float) -> int:
     """How many more labels of `model` can wait; expired ones are deleted first."""
-    _drop(seals, HELD.c.model == model, HELD.c.told_s < now_s - HELD_S)
+    _drop(seals, HELD.c.model == model, HELD.c.told_s < now_s - PENDING_S)
     waiting = seals.connection.execute(select(func.count()).where(HELD.c.model == model)).scalar_one()
     return _MOST - int(waiting)
 
@@ -37,7 +37,7 @@ def settle(seals: RowSeals, model: str) -> bool:
     found = (
         select(ANSWERED, HELD.c.correct, HELD.c.label)
         .join(HELD, (HELD.c.model == ANSWERED.c.model) & (HELD.c.id == ANSWERED.c.id))
-        .where(ANSWERED.c.model == model, HELD.c.told_s >= ANSWERED.c.at_s - HELD_S)
+        .where(ANSWERED.c.model == model, HELD.c.told_s >= ANSWERED.c.at_s - PENDING_S)
     )
     told = list(connection.execute(found))
     right = [(row, correct_by(row, row.correct, row.label)) for row in told if row.outcome is None]

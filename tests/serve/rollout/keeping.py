@@ -126,7 +126,7 @@ class Gateway:
 
     def hear(self, keeping: Keeping) -> None:
         """What is in force now."""
-        watch = keeping.situation.watch
+        watch = keeping.state.watch
         self._routes, self._step = keeping.routes, keeping.rollout.step if watch else 0
         if watch is None:
             self.census = None

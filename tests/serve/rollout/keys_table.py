@@ -132,7 +132,7 @@ class KeyedRuns:
 
     def counts(self, runs: Whole) -> Counts:
         """What the guard is given of these runs."""
-        courses = event_series.Course(*(part[runs] for part in self.courses))
+        courses = event_series.EventSeries(*(part[runs] for part in self.courses))
         counts = counts_in(courses, 0 * self.shares, self.step[runs], POLICY.guards.stall_s)
         seen = self.step[runs].max() + 2
         requests, events = self.keys[:, runs, :, :seen].astype(float)
@@ -172,7 +172,7 @@ class KeyedRuns:
 
     def _go_on(self, at: tuple[Whole, Whole], requests: Array, events: Array) -> None:
         usual = (self.courses.usual_events[at[0]].sum(1), self.courses.usual_requests[at[0]].sum(1))
-        now = event_series.Course(*(part[at] for part in self.courses))
+        now = event_series.EventSeries(*(part[at] for part in self.courses))
         after = event_series.step(now, requests, events, calm_rates(*usual))
         for part, value in zip(self.courses, after, strict=True):
             part[at] = value

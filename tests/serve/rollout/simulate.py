@@ -114,7 +114,7 @@ class Runs:
             rates = calm_rates(*usual)
             self.courses[kind] = event_series.step(now, requests, events, rates, self.scenario.replicas)
             return
-        mine = event_series.Course(*(part[alive] for part in now))
+        mine = event_series.EventSeries(*(part[alive] for part in now))
         rates = calm_rates(*(part[alive] for part in usual))
         after = event_series.step(mine, requests, events, rates, self.scenario.replicas)
         for part, value in zip(now, after, strict=True):
@@ -199,7 +199,7 @@ class Runs:
         self.block_s[goes_on] = 1
 
     def _counts(self, alive: Whole, kind: str) -> Counts:
-        courses = event_series.Course(*(part[alive] for part in self.before[kind]))
+        courses = event_series.EventSeries(*(part[alive] for part in self.before[kind]))
         at = (np.arange(len(alive)), self.step[alive])
         for part, now in zip(courses, self.courses[kind], strict=True):
             part[at] = now[alive]

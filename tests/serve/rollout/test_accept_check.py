@@ -40,7 +40,7 @@ def test_who_is_watched_is_the_baseline_as_soon_as_somebody_says_so(keeping: Kee
     while keeping.rollout.phase is not Phase.WATCHING:
         keeping.promote()
     view = accept(keeping)
-    assert (view.rollout.phase, view.routes.baseline, keeping.situation.running) == (Phase.DONE, "int8", None)
+    assert (view.rollout.phase, view.routes.baseline, keeping.state.running) == (Phase.DONE, "int8", None)
 
 
 def test_the_next_rollout_starts_there(keeping: Keeping) -> None:
@@ -54,7 +54,7 @@ def test_the_old_baseline_can_be_a_candidate(keeping: Keeping) -> None:
     """That is the way back."""
     accept(won(keeping))
     accept(won(keeping, candidate="fp32"))
-    assert (keeping.routes.baseline, keeping.situation.baseline) == ("fp32", "fp32")
+    assert (keeping.routes.baseline, keeping.state.baseline) == ("fp32", "fp32")
 
 
 def test_a_new_baseline_outlives_the_keeper(keeping: Keeping) -> None:
@@ -62,7 +62,7 @@ def test_a_new_baseline_outlives_the_keeper(keeping: Keeping) -> None:
     accept(won(keeping))
     keeping = keeping.killed()
     try:
-        assert (keeping.situation.baseline, keeping.routes.baseline) == ("int8", "int8")
+        assert (keeping.state.baseline, keeping.routes.baseline) == ("int8", "int8")
         assert keeping.start(candidate="slim").rollout.plan.baseline == "int8"
     finally:
         keeping.kill()

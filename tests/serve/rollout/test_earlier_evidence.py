@@ -7,9 +7,9 @@ import pytest
 from serve.base.errors import RefusedAction
 from serve.counting.keys import Keys
 from serve.rollout.api_records import ActWanted, RolloutWanted
-from serve.rollout.earlier_evidence import Earlier, take_up
+from serve.rollout.earlier_evidence import EarlierRollout, carry_over
 from serve.rollout.evidence.evidence import Carried, Evidence
-from serve.rollout.evidence.matched_pairs import Matched
+from serve.rollout.evidence.matched_pairs import MatchedPairs
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
@@ -65,10 +65,10 @@ def test_the_next_one_begins_with_what_the_last_one_saw(aborted: Keeping, gatewa
     again(aborted)
     assert aborted.rollout.reason == f"started, with the evidence of {first}"
     turn(aborted, gateway, 100)
-    evidence = aborted.situation.present.evidence
+    evidence = aborted.state.present.evidence
     [own], [known] = evidence.segments, evidence.known.segments
     assert (own.requests.both, known.requests.both, known.errors.candidate) == (100, 2100, 1)
-    verdict, _ = aborted.situation.judged or pytest.fail("nothing was judged")
+    verdict, _ = aborted.state.judged or pytest.fail("nothing was judged")
     assert "100 of 1,000 requests" in verdict.reason
     assert verdict.figures[0].seen.startswith("1 of 210 ")
 
@@ -80,7 +80,7 @@ def test_evidence_adds_up_over_many_tries(aborted: Keeping, gateway: Gateway) ->
     abort(aborted)
     again(aborted)
     turn(aborted, gateway, 10)
-    [known] = aborted.situation.present.evidence.known.segments
+    [known] = aborted.state.present.evidence.known.segments
     assert known.requests.both == 2110
 
 
@@ -89,17 +89,17 @@ def test_a_try_that_saw_nothing_does_not_forget(aborted: Keeping) -> None:
     again(aborted)
     abort(aborted)
     again(aborted)
-    [known] = aborted.situation.present.evidence.known.segments
+    [known] = aborted.state.present.evidence.known.segments
     assert known.requests.both == 2000
 
 
 def test_what_was_harmful_is_refused_with_its_reason(keeping: Keeping, gateway: Gateway) -> None:
     """It would be rolled back with the first look; nothing is written."""
     name = harmed(keeping, gateway)
-    before = keeping.situation.present.number
+    before = keeping.state.present.number
     with pytest.raises(RefusedAction, match=f"rollout {name} already shows harm .*: harm shown .*--fresh"):
         again(keeping)
-    assert keeping.situation.present.number == before
+    assert keeping.state.present.number == before
 
 
 def test_who_knows_another_cause_may_start_afresh(keeping: Keeping, gateway: Gateway) -> None:
@@ -107,7 +107,7 @@ def test_who_knows_another_cause_may_start_afresh(keeping: Keeping, gateway: Gat
     name = harmed(keeping, gateway)
     again(keeping, fresh=True)
     assert keeping.rollout.reason == f"started afresh, without the evidence of {name}"
-    assert keeping.situation.present.evidence.carried is None
+    assert keeping.state.present.evidence.carried is None
     turn(keeping, gateway)
     second = abort(keeping)
     again(keeping)
@@ -118,7 +118,7 @@ def test_another_version_begins_with_nothing(aborted: Keeping) -> None:
     """The evidence is about bytes, not about names."""
     aborted.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     again(aborted)
-    assert (aborted.rollout.reason, aborted.situation.present.evidence.carried) == ("started", None)
+    assert (aborted.rollout.reason, aborted.state.present.evidence.carried) == ("started", None)
 
 
 def test_another_name_is_no_other_version(keeping: Keeping, gateway: Gateway) -> None:
@@ -142,11 +142,11 @@ def test_at_another_limit_latency_begins_anew(aborted: Keeping) -> None:
     """What was over one limit may be within another; errors stay."""
     update = {"guards": Guards(latency=LatencyGuard(limit_ms=500))}
     again(aborted, STILL.model_copy(update=update))
-    [known] = aborted.situation.present.evidence.known.segments
+    [known] = aborted.state.present.evidence.known.segments
     assert (known.errors.candidate, known.over_limit.candidate, known.timed.both) == (1, 0, 0)
     abort(aborted)
     again(aborted)
-    [known] = aborted.situation.present.evidence.known.segments
+    [known] = aborted.state.present.evidence.known.segments
     assert (known.errors.candidate, known.timed.both) == (1, 0)
 
 
@@ -154,7 +154,7 @@ def test_made_up_traffic_says_nothing_of_the_real_one(aborted: Keeping, gateway:
     """Evidence of a trial is not carried into a real rollout, nor the reverse."""
     first = aborted.rollout.rollout
     again(aborted, trial=True)
-    assert aborted.situation.present.evidence.carried is None
+    assert aborted.state.present.evidence.carried is None
     turn(aborted, gateway)
     abort(aborted)
     again(aborted)
@@ -171,7 +171,7 @@ def test_what_was_promoted_is_another_question(keeping: Keeping, gateway: Gatewa
     routes = keeping.routes.model_copy(
         update={"weights": {"fp32": 1.0, "int8": 0.0}, "revision": keeping.routes.revision + 1}
     )
-    keeping.situation.present = keeping.situation.present.model_copy(update={"routes": routes})
+    keeping.state.present = keeping.state.present.model_copy(update={"routes": routes})
     again(keeping)
     assert keeping.rollout.reason == "started"
 
@@ -179,11 +179,11 @@ def test_what_was_promoted_is_another_question(keeping: Keeping, gateway: Gatewa
 def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gateway: Gateway) -> None:
     """What was carried is in the store, and sealed with the start."""
     again(aborted)
-    carried = aborted.situation.present.evidence.carried
+    carried = aborted.state.present.evidence.carried
     turn(aborted, gateway)
     another = aborted.killed()
     try:
-        assert another.situation.present.evidence.carried == carried
+        assert another.state.present.evidence.carried == carried
         trail = another.store.trail("digits")
         [start] = [entry.change for entry in trail if entry.change.action is Action.START][1:]
         assert start.carried == carried
@@ -195,20 +195,22 @@ def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gatewa
 def test_what_keys_did_before_goes_on_with_the_next_one(aborted: Keeping) -> None:
     """It was part of why the last one was judged as it was."""
     before, past = Keys(buckets={1: 9}), Keys(buckets={2: 5}, over_limit={2: 1})
-    evidence = aborted.situation.present.evidence.model_copy(update={"before": before, "past": past})
+    evidence = aborted.state.present.evidence.model_copy(update={"before": before, "past": past})
     again(aborted)
-    carried = take_up(Earlier(rollout=aborted.rollout, evidence=evidence), aborted.rollout)
+    carried = carry_over(EarlierRollout(rollout=aborted.rollout, evidence=evidence), aborted.rollout)
     assert carried is not None
     assert (carried.before, carried.past) == (before, past)
 
 
 def test_labels_of_the_shadow_count_in_the_next_one() -> None:
     """With those of its own, by class."""
-    matched = {3: Matched(labelled=5, neither=1)}
+    matched = {3: MatchedPairs(labelled=5, neither=1)}
     carried = Carried(matched=matched, classes=10)
-    known = Evidence(matched={3: Matched(labelled=2), 4: Matched(labelled=1)}, carried=carried).known
-    assert known.matched == {3: Matched(labelled=7, neither=1), 4: Matched(labelled=1)}
+    known = Evidence(
+        matched={3: MatchedPairs(labelled=2), 4: MatchedPairs(labelled=1)}, carried=carried
+    ).known
+    assert known.matched == {3: MatchedPairs(labelled=7, neither=1), 4: MatchedPairs(labelled=1)}
     assert known.classes == 10
     begun = at_step(0)
     seen: dict[str, Any] = {"matched": matched, "shadow": shadowed(9, 0)}
-    assert take_up(Earlier(rollout=begun, evidence=Evidence(**seen)), begun) == Carried(**seen)
+    assert carry_over(EarlierRollout(rollout=begun, evidence=Evidence(**seen)), begun) == Carried(**seen)

@@ -7,8 +7,8 @@ import pytest
 from serve.base.routing import Routes
 from serve.rollout.api_records import RoutesWanted
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.model_state import Situation
-from serve.rollout.reconcile import mended
+from serve.rollout.model_state import ModelState
+from serve.rollout.reconcile import reconcile
 from serve.rollout.state.policy import AccuracyGuard, Guards, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.store import Present
@@ -111,8 +111,8 @@ def test_a_new_baseline_is_no_shadow() -> None:
     """It was one of the old baseline, which is a candidate now."""
     before = Routes(model="digits", baseline="fp32", weights={"fp32": 1}, shadows={"int8": 1.0})
     present = Present(number=1, routes=before, rollout=None, evidence=Evidence())
-    situation = Situation(model="digits", baseline="int8", digests=VERSIONS, present=present, decided=True)
-    after = mended(situation)
+    state = ModelState(model="digits", baseline="int8", digests=VERSIONS, present=present, decided=True)
+    after = reconcile(state)
     assert (after.baseline, after.weights, after.shadows) == ("int8", {"int8": 0.0, "fp32": 1.0}, {})
 
 
@@ -135,7 +135,7 @@ def test_other_versions_end_a_rollout(
     assert (keeping.rollout.phase, keeping.rollout.by) == (Phase.ROLLED_BACK, "keeper")
     assert keeping.rollout.reason == reason
     assert keeping.routes.share("fp32") == 1
-    assert keeping.situation.watch is None
+    assert keeping.state.watch is None
 
 
 def test_a_third_variant_comes_and_goes_while_a_rollout_runs(keeping: Keeping, gateway: Gateway) -> None:
@@ -147,7 +147,7 @@ def test_a_third_variant_comes_and_goes_while_a_rollout_runs(keeping: Keeping, g
     gateway.report(keeping)
     keeping.tick()
     assert keeping.place == (Phase.STEP, 1)
-    assert keeping.situation.present.evidence.segments[0].requests.both == 2500
+    assert keeping.state.present.evidence.segments[0].requests.both == 2500
 
 
 def test_another_version_of_a_keeper_that_was_away_ends_a_rollout(keeping: Keeping, file: str) -> None:
@@ -165,16 +165,16 @@ def test_a_model_that_is_unloaded_ends_its_rollout(keeping: Keeping) -> None:
     view = keeping.start(SKIP)
     keeping.controller.forget("digits")
     assert keeping.commands.view(view.rollout.rollout).rollout.reason == "digits was unloaded"
-    assert keeping.controller.situations == {}
+    assert keeping.controller.states == {}
 
 
 @pytest.mark.parametrize("feedback", [False, True])
 def test_gateways_are_told_what_to_count(keeping: Keeping, feedback: bool) -> None:
     """For whom, the limit, and whether ids are of any use; nothing without a rollout."""
-    assert keeping.situation.watch is None
+    assert keeping.state.watch is None
     guards = Guards(latency=POLICY.guards.latency, accuracy=AccuracyGuard() if feedback else None)
     view = keeping.start(POLICY.model_copy(update={"guards": guards}))
-    watch = keeping.situation.watch
+    watch = keeping.state.watch
     assert watch is not None
     assert (watch.rollout, watch.candidate, watch.limit_ms) == (view.rollout.rollout, "int8", 50)
     assert watch.feedback is feedback

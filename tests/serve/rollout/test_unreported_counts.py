@@ -9,7 +9,7 @@ import pytest
 from serve.counting.census import Count, Sheet
 from serve.counting.journal import Journal, stand
 from serve.counting.ledger import Account, Line
-from serve.rollout.unreported_counts import Leftovers, recover
+from serve.rollout.unreported_counts import UnreportedCounts, recover
 from tests.serve.rollout.diary import WATCH, killed_after
 
 STICKY = (2, True, "int8")
@@ -23,7 +23,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     os.close(standing)
 
 
-def told(leftovers: Leftovers) -> list[Sheet]:
+def told(unreported: UnreportedCounts) -> list[Sheet]:
     """What they say now, to somebody who wants it again."""
     sheets: list[Sheet] = []
 
@@ -31,7 +31,7 @@ def told(leftovers: Leftovers) -> list[Sheet]:
         sheets.append(sheet)
         return True
 
-    leftovers.tell(take)
+    unreported.deliver(take)
     return sheets
 
 
@@ -116,10 +116,10 @@ def test_they_are_told_until_they_are_written_down(folder: Path) -> None:
         rounds[-1].append((model, gateway, sheet))
         return len(rounds) < 3
 
-    leftovers = Leftovers(folder.parent)
+    unreported = UnreportedCounts(folder.parent)
     for _ in range(4):
         rounds.append([])
-        leftovers.tell(take)
+        unreported.deliver(take)
     assert rounds[0] == rounds[1] == rounds[2] != rounds[3] == []
     assert {(model, gateway) for model, gateway, _ in rounds[0]} == {("digits", "one")}
     assert left(folder) == ["server.lock"]
@@ -128,7 +128,7 @@ def test_they_are_told_until_they_are_written_down(folder: Path) -> None:
 def test_another_keeper_tells_the_same(folder: Path) -> None:
     """The first was killed before it was written down."""
     killed_after(folder, 150)
-    assert told(Leftovers(folder.parent)) == told(Leftovers(folder.parent)) != []
+    assert told(UnreportedCounts(folder.parent)) == told(UnreportedCounts(folder.parent)) != []
 
 
 def test_a_server_that_stopped_or_was_killed_is_no_candidates_fault(tmp_path: Path) -> None:
@@ -136,15 +136,15 @@ def test_a_server_that_stopped_or_was_killed_is_no_candidates_fault(tmp_path: Pa
     server over the same store does that, and then nothing is left of this one."""
     standing = stand(tmp_path / "cw-1")
     killed_after(tmp_path / "cw-1", 20)
-    [*_, blamed] = told(Leftovers(tmp_path))
+    [*_, blamed] = told(UnreportedCounts(tmp_path))
     os.close(standing)
-    leftovers = Leftovers(tmp_path)
-    [*_, last] = told(leftovers)
+    unreported = UnreportedCounts(tmp_path)
+    [*_, last] = told(unreported)
     assert (blamed.died, last.died) == (("int8",), ())
     assert sum(count.errors for count in blamed.counts.values()) > sum(
         count.errors for count in last.counts.values()
     )
-    leftovers.tell(lambda *_: False)
+    unreported.deliver(lambda *_: False)
     assert not tmp_path.exists() or list(tmp_path.iterdir()) == []
 
 
@@ -152,7 +152,7 @@ def test_of_the_living_nothing_is_told(folder: Path) -> None:
     """The journals of running gateways are not read."""
     journal = Journal(folder, "one")
     journal.census("digits", WATCH).admit((2, False, "int8"), None)
-    assert told(Leftovers(folder.parent)) == []
+    assert told(UnreportedCounts(folder.parent)) == []
 
 
 def test_a_journal_that_cannot_be_read_is_given_up(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -160,7 +160,7 @@ def test_a_journal_that_cannot_be_read_is_given_up(folder: Path, caplog: pytest.
     killed_after(folder, 20)
     [ledger] = folder.glob("*.ledger")
     ledger.write_bytes(b"{")
-    assert told(Leftovers(folder.parent)) == []
+    assert told(UnreportedCounts(folder.parent)) == []
     assert "cannot be read" in caplog.text
     assert left(folder) == ["server.lock"]
 
@@ -174,10 +174,10 @@ def test_a_journal_that_cannot_be_deleted_waits_for_the_next_look(
         raise OSError("read-only file system")
 
     killed_after(folder, 20)
-    leftovers = Leftovers(folder.parent)
+    unreported = UnreportedCounts(folder.parent)
     with monkeypatch.context() as patched:
         patched.setattr("serve.rollout.unreported_counts.delete_journal", refuse)
-        leftovers.tell(lambda *_: False)
+        unreported.deliver(lambda *_: False)
     assert "read-only file system" in caplog.text
-    leftovers.tell(lambda *_: False)
+    unreported.deliver(lambda *_: False)
     assert left(folder) == ["server.lock"]

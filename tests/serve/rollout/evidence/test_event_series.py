@@ -5,10 +5,10 @@ import pytest
 
 from serve.rollout.evidence import event_series
 from serve.rollout.evidence.calm_rate import calm_rates
-from serve.rollout.evidence.event_series import Course
+from serve.rollout.evidence.event_series import EventSeries
 
 
-def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]], replicas: int = 1) -> Course:
+def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]], replicas: int = 1) -> EventSeries:
     """The course of these seconds, each the requests and the events of the baseline and of the candidate."""
     now = event_series.begin()
     for requests, events in seconds:
@@ -75,7 +75,7 @@ def test_a_stall_knows_the_requests_that_it_may_have_hit() -> None:
 
 def test_what_was_stored_before_a_number_was_added_is_read() -> None:
     """The last numbers are zeros then."""
-    [numbers] = event_series.pack(Course(*(part[None] for part in run([CALM] * 60 + [STALL] * 10))))
+    [numbers] = event_series.pack(EventSeries(*(part[None] for part in run([CALM] * 60 + [STALL] * 10))))
     older = event_series.unpack([numbers[:-2]])
     assert older.burst.tolist() == event_series.unpack([numbers]).burst.tolist()
     assert older.hit.tolist() == [[0, 0]]
@@ -131,9 +131,9 @@ def test_many_rollouts_go_on_as_one_does() -> None:
 def test_a_course_is_stored_in_numbers() -> None:
     """And is the same afterwards."""
     now = run([CALM] * 70 + [STALL] * 7)
-    numbers = event_series.pack(Course(*(part[None] for part in now)))
+    numbers = event_series.pack(EventSeries(*(part[None] for part in now)))
     begun, again = (
-        Course(*(part[place] for part in event_series.unpack([(), *numbers]))) for place in (0, 1)
+        EventSeries(*(part[place] for part in event_series.unpack([(), *numbers]))) for place in (0, 1)
     )
     for part, other in zip(now, again, strict=True):
         assert part == pytest.approx(other, abs=1e-6)
@@ -145,9 +145,9 @@ def test_a_course_goes_on_from_an_earlier_one() -> None:
     earlier, now = run([CALM] * 100), run([CALM] * 70)
     both = event_series.add(now, earlier)
     assert both.events.tolist() == [170, 170]
-    marked = both.marks[both.marks[..., 0] > 0]
-    assert (both.events - marked[0, 1:3]).tolist() == (
-        now.events - now.marks[now.marks[..., 0] > 0][0, 1:3]
+    noted = both.snapshots[both.snapshots[..., 0] > 0]
+    assert (both.events - noted[0, 1:3]).tolist() == (
+        now.events - now.snapshots[now.snapshots[..., 0] > 0][0, 1:3]
     ).tolist()
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from serve.rollout.evidence.evidence import Evidence, Pair, Segment
 from serve.rollout.judging.counts import counts_of
-from serve.rollout.judging.guarded_metric import Count, Watched, about
+from serve.rollout.judging.guarded_metric import Count, GuardedMetric, about
 from serve.rollout.judging.judge import judge
 from serve.rollout.state.policy import ErrorGuard
 from tests.serve.rollout.judging.test_latency import spread
@@ -49,7 +49,7 @@ def test_a_missing_proof_says_how_long_it_takes() -> None:
 def test_the_time_that_is_said_is_the_time_it_takes() -> None:
     """Going on as before for as long as it says is enough, and four fifths of it are not."""
     here = segment(4, 2000).model_copy(update={"errors": spread(10, 10)})
-    watched = Watched(name="errors", guard=ErrorGuard(), kind="errors")
+    watched = GuardedMetric(name="errors", guard=ErrorGuard(), kind="errors")
     growth = watched.growth([here], counting(here), 4, 3.0)
     assert growth is not None
 

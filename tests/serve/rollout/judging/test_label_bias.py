@@ -6,7 +6,7 @@ import pytest
 from serve.rollout.evidence.evalues import log_mismatch
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.judge import Kind, find, judge
-from serve.rollout.judging.label_bias import distrust
+from serve.rollout.judging.label_bias import find_label_bias
 from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.policy import AccuracyGuard, Guards, Policy
 from tests.serve.rollout.rollouts import at_step, proven, segment
@@ -49,13 +49,13 @@ def test_a_rollout_that_waits_for_labels_in_vain_ends_with_the_reason() -> None:
 def test_answers_that_failed_cannot_be_labelled() -> None:
     """A candidate that fails half of its requests has half of the labels."""
     failing = labelled(200, 100).model_copy(update={"errors": Events.ticks([(0, 1)] * 500)})
-    assert distrust([failing]) is None
+    assert find_label_bias([failing]) is None
 
 
 def test_users_are_not_alike() -> None:
     """Where keys were drawn, one user who labels everything is one user."""
-    assert distrust([labelled(100, 300, sticky=True)]) is None
-    assert distrust([]) is None
+    assert find_label_bias([labelled(100, 300, sticky=True)]) is None
+    assert find_label_bias([]) is None
 
 
 def test_users_of_one_variant_may_label_more() -> None:

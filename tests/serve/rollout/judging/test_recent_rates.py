@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serve.rollout.evidence.evidence import Evidence
-from serve.rollout.evidence.time_window import Stretch
+from serve.rollout.evidence.time_window import TimeWindow
 from serve.rollout.judging.guard_figure import Figure
 from serve.rollout.judging.judge import find
 from serve.rollout.judging.recent_rates import LATELY
@@ -14,10 +14,10 @@ from tests.serve.rollout.rollouts import at_step, segment
 BEFORE = (segment(4, 20_000, errors=(20, 20)),)
 
 
-def stretches(*errors: int, over_limit: int = 0) -> tuple[Stretch, ...]:
+def stretches(*errors: int, over_limit: int = 0) -> tuple[TimeWindow, ...]:
     """Half minutes with 3,000 requests each."""
     return tuple(
-        Stretch(
+        TimeWindow(
             started_s=30.0 * number,
             ended_s=30.0 * number + 30,
             requests=3000,

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.evidence.matched_pairs import MOST_CLASSES, Matched
+from serve.rollout.evidence.matched_pairs import MOST_CLASSES, MatchedPairs
 from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.feedback import Feedback
 from serve.rollout.store import pending_labels
@@ -109,7 +109,7 @@ def test_a_label_that_waits_outlives_the_keeper(store: Store, url: str) -> None:
 def test_a_label_waits_half_a_minute_at_most(store: Store) -> None:
     """Its request came before the rollout, or never; the one of that id is another."""
     tell(store, outcome("a"), now_s=9.0)
-    late_s = 9.0 + pending_labels.HELD_S + 1
+    late_s = 9.0 + pending_labels.PENDING_S + 1
     assert not store.answered.note("digits", [answer("a", at_s=late_s)], late_s)
     assert store.labels("r1") == ()
 
@@ -126,7 +126,7 @@ def test_only_so_many_labels_wait(store: Store, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(pending_labels, "_MOST", 3)
     told = tell(store, *(outcome(each) for each in "abcde"))
     assert (told.held, told.unknown) == (("a", "b", "c"), ("d", "e"))
-    assert tell(store, outcome("f"), now_s=9.0 + pending_labels.HELD_S + 1).held == ("f",)
+    assert tell(store, outcome("f"), now_s=9.0 + pending_labels.PENDING_S + 1).held == ("f",)
 
 
 def test_a_label_says_by_itself_whether_the_answer_was_right(store: Store) -> None:
@@ -158,8 +158,8 @@ def test_labels_of_the_shadow_are_of_both_answers(store: Store) -> None:
     assert tell(store, labelled("a", 4)).double == ("a",)
     assert store.labels("r1") == ()
     assert store.matched("r1") == {
-        3: Matched(labelled=4, baseline_alone=1, candidate_alone=1, neither=1),
-        5: Matched(labelled=1, baseline_alone=1),
+        3: MatchedPairs(labelled=4, baseline_alone=1, candidate_alone=1, neither=1),
+        5: MatchedPairs(labelled=1, baseline_alone=1),
     }
 
 
@@ -175,13 +175,13 @@ def test_classes_beyond_so_many_are_counted_together(store: Store) -> None:
     answers = [answer(each, step=0, split=0.0, top=1, other=1) for each in "ab"]
     store.answered.note("digits", answers, 6.0)
     tell(store, labelled("a", 10_000), labelled("b", 20_000))
-    assert store.matched("r1") == {MOST_CLASSES: Matched(labelled=2, neither=2)}
+    assert store.matched("r1") == {MOST_CLASSES: MatchedPairs(labelled=2, neither=2)}
 
 
 def test_labels_of_the_shadow_replace_those_that_the_evidence_had() -> None:
     """And until they are read, those stay."""
-    told = {3: Matched(labelled=4)}
-    once = with_labels(Evidence(matched={3: Matched(labelled=1)}), [], told)
+    told = {3: MatchedPairs(labelled=4)}
+    once = with_labels(Evidence(matched={3: MatchedPairs(labelled=1)}), [], told)
     assert once.matched == told
     assert with_labels(once, [], None) is once
 
