@@ -11,7 +11,7 @@ from serve.base.errors import InvalidBundle, InvalidRecord, RejectedBundle, Unkn
 
 @pytest.fixture
 def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ServerPlan]:
-    """What would have been served; instead of Ray, Ctrl-C comes as soon as it is up."""
+    """The plans that would have been served; Ctrl-C replaces the running server."""
     seen: list[ServerPlan] = []
 
     @contextmanager
@@ -58,7 +58,7 @@ def test_options_become_the_plan(plans: list[ServerPlan], module_repository: Pat
 def test_says_where_it_serves_and_how_traffic_is_split(
     plans: list[ServerPlan], module_repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """On standard error, so that standard output stays free."""
+    """The address and the traffic split are printed to standard error, and standard output is empty."""
     serve([str(module_repository), "--weights", "linear:base=9,light=1"])
     shown = capsys.readouterr()
     assert shown.out == ""
@@ -112,7 +112,7 @@ def tokens(tmp_path: Path) -> Path:
 def test_what_tokens_are_good_for_is_part_of_the_plan(
     plans: list[ServerPlan], module_repository: Path, tokens: Path
 ) -> None:
-    """They themselves are not: the plan goes to other processes, and into their logs."""
+    """The plan grants access by the tokens but does not contain them."""
     serve([str(module_repository), "--tokens", str(tokens)])
     [plan] = plans
     assert plan.access.admit("operate", "Bearer correct-horse-battery") == "ann"
@@ -135,7 +135,7 @@ def test_beyond_this_machine_without_tokens_says_what_is_closed(
 def test_on_this_machine_nothing_is_closed(
     plans: list[ServerPlan], module_repository: Path, capsys: pytest.CaptureFixture[str], host: str
 ) -> None:
-    """And nothing is said of it."""
+    """On a loopback address nothing is closed, and the output does not mention it."""
     serve([str(module_repository), "--host", host])
     assert not plans[0].access.closed
     assert "closed" not in capsys.readouterr().err
@@ -150,7 +150,7 @@ def test_with_tokens_nothing_is_closed(
 
 
 def test_a_repository_that_is_none_starts_nothing(plans: list[ServerPlan], tmp_path: Path) -> None:
-    """With what to do about it."""
+    """The error for a missing repository says to export a recipe first, and nothing is served."""
     with pytest.raises(InvalidBundle, match="is not a folder; export a recipe into it first"):
         serve([str(tmp_path / "missing")])
     assert plans == []

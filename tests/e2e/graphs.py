@@ -1,6 +1,6 @@
-"""Graphs from whole numbers to whole numbers: good ones, and ones that go wrong in a way of their own.
+"""Graphs from integers to integers: correct ones and faulty ones.
 
-All pass the warm-up of a server, which runs them on zeros, but those that are made to go wrong at 0."""
+All pass a server's warm-up, which runs them on zeros, except those that are made to fail at 0."""
 
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def hangs(at: int) -> bytes:
 
 
 def slow(turns: int) -> bytes:
-    """A loop that turns so often whatever comes, for some 2 microseconds each."""
+    """Return a loop with this number of turns, each some 2 microseconds long."""
     return _loop([], turns=turns)
 
 

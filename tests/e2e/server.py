@@ -52,7 +52,7 @@ class Server:
         return self._ask(urllib.request.Request(self.url + path, content, headers))
 
     def load(self, model: str, variant: str | None = None) -> Answer:
-        """Ask for a variant, or for all of a model, to be loaded as it stands on disk."""
+        """Load a variant, or all of a model, from disk."""
         return self._change("load", model, variant)
 
     def unload(self, model: str, variant: str | None = None) -> Answer:
@@ -60,7 +60,7 @@ class Server:
         return self._change("unload", model, variant)
 
     def index(self) -> dict[str, tuple[str, str]]:
-        """State and reason by `model/variant`, as the repository index tells them."""
+        """Return state and reason by `model/variant` from the repository index."""
         entries = self.post("/v2/repository/index", {}).json
         return {f"{entry['name']}/{entry['version']}": (entry["state"], entry["reason"]) for entry in entries}
 
@@ -113,7 +113,7 @@ class Server:
         return self.process.wait(_STOP_TIMEOUT_S)
 
     def stop_without_a_trace(self) -> None:
-        """After SIGTERM: exit code 0, no process, no port, no temporary file."""
+        """Stop the server with SIGTERM and check that no process, port or temporary file remains."""
         tree = self.tree()
         assert len(tree) > 5
         assert self.stop() == 0
@@ -136,7 +136,7 @@ class Server:
 
 
 def alive(tree: list[psutil.Process]) -> list[psutil.Process]:
-    """Those that still do something."""
+    """Return the processes that still run."""
     return [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -157,8 +157,8 @@ def running_server(
     ports: list[int] | None = None,
     **env: str,
 ) -> Iterator[Server]:
-    """`counterweight serve REPOSITORY`, ready; whatever happens, nothing of it is left afterwards. One that
-    no test has ended is stopped here, and must leave nothing by itself."""
+    """`counterweight serve REPOSITORY`, ready for requests and always stopped afterwards. A server that the
+    test has not ended is stopped here and must leave nothing behind."""
     ports = ports or free_ports(2)
     where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]

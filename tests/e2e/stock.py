@@ -1,4 +1,4 @@
-"""Triton's own clients, unmodified, behind one way to call the four of them."""
+"""Triton's own unmodified clients, behind one interface for the four of them."""
 
 import asyncio
 import inspect
@@ -23,7 +23,7 @@ KINDS = {
 
 
 class Stock:
-    """One client."""
+    """A client."""
 
     def __init__(self, kind: str, server: Server, runner: asyncio.Runner) -> None:
         self.http = kind.startswith("http")

@@ -47,7 +47,7 @@ POLICY = {
 
 @dataclass(kw_only=True)
 class Ordeal:
-    """A rollout, and what was done to its server meanwhile."""
+    """A rollout, and the kills of its server's processes."""
 
     repository: Path
     server: Server
@@ -64,7 +64,7 @@ class Ordeal:
 
     @property
     def told(self) -> Told:
-        """As it is now."""
+        """Return the results so far."""
         return tell_of(self.server, self.rollout, self.load)
 
     @property
@@ -76,8 +76,8 @@ class Ordeal:
 
 @contextmanager
 def watching(port: int) -> Iterator[list[list[float]]]:
-    """The candidate's share as gateways tell it, as long as they do: what came over one connection is what
-    one of them said, and there are so many that each gateway has some."""
+    """Record the candidate's share as gateways report it. Each look uses so many connections that each
+    gateway has some."""
     seen: list[list[float]] = []
     stop = threading.Event()
 
@@ -107,7 +107,7 @@ def watching(port: int) -> Iterator[list[list[float]]]:
 
 
 def step_of(server: Server, rollout: str) -> int:
-    """The step that it is on; -1: nobody says."""
+    """Return the rollout's step; -1 if no keeper answers."""
     try:
         return ControlClient(server.url).ask(VIEW, rollout).rollout.step
     except ServerFailed:
@@ -172,7 +172,7 @@ def ordeal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ordeal]:
 
 
 def test_it_goes_on_where_it_was(ordeal: Ordeal) -> None:
-    """Steps follow one another, and each kill fell between two of them."""
+    """The steps are consecutive, and each kill was between two of them."""
     steps = [step for _, step in ordeal.told.places]
     assert steps == list(range(1, len(steps) + 1))
     assert {phase for phase, _ in ordeal.told.places} == {Phase.STEP}
@@ -180,7 +180,7 @@ def test_it_goes_on_where_it_was(ordeal: Ordeal) -> None:
 
 
 def test_no_verdict_is_lost(ordeal: Ordeal) -> None:
-    """The trail has no gap, and every verdict comes out again."""
+    """The trail has no gap, and a replay finds no fault."""
     assert ordeal.told.replay.faults == ()
     assert [line.number for line in ordeal.told.trail] == list(range(1, len(ordeal.told.trail) + 1))
 
@@ -194,8 +194,8 @@ def test_routes_never_fall_back(ordeal: Ordeal) -> None:
 
 
 def test_each_request_counts_at_most_once(ordeal: Ordeal) -> None:
-    """What is in the evidence was asked since it began, when somebody listened. Missing is what came to
-    gateways that had not heard of it yet."""
+    """The evidence has at most the requests since the rollout's start that a server accepted, and more than a
+    fifth of those that were answered."""
     failed = ordeal.load.failed
     asked = len(ordeal.load.records) - ordeal.before
     unheard = sum("refused" in error for error in failed)

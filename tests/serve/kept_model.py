@@ -1,4 +1,4 @@
-"""KeptModel: what a test's keeper knows of its one model."""
+"""KeptModel: one model as a test's keeper knows it."""
 
 from serve.base.routing import Routes
 from serve.rollout.controller import Controller
@@ -16,7 +16,7 @@ class KeptModel:
 
     @property
     def state(self) -> ModelState:
-        """What it knows of the model."""
+        """Return the keeper's state of the model."""
         return self.controller.states[self.model]
 
     @property

@@ -37,7 +37,7 @@ class FixedClock(SteadyClock):
         self.shown_s = now_s
 
     def now_s(self) -> float:
-        """The time."""
+        """Return the time."""
         return self.shown_s
 
     def not_before(self, written_s: float) -> None:
@@ -46,7 +46,7 @@ class FixedClock(SteadyClock):
 
 
 class ModelKeeper(KeptModel):
-    """Keeps the rollouts of one model in a SQLite file. What it does happens `ago_s` seconds before NOW_S."""
+    """Keeps the rollouts of one model in a SQLite file. Its acts happen `ago_s` seconds before NOW_S."""
 
     def __init__(
         self, folder: Path, plan: RolloutPlan, timeline: Timeline | None = None, *, ago_s: float = 0
@@ -127,7 +127,7 @@ class ModelKeeper(KeptModel):
         self.commands.qualify(self.plan.model, found, by)
 
     def forge(self, before: str, after: str) -> None:
-        """Somebody who can write to the database changes these words of the last entry."""
+        """Replace `before` by `after` in the last entry, as an attacker with access to the database could."""
         last = TRAIL.c.number == self.state.present.number
         forged = update(TRAIL).where(last).values(content=func.replace(TRAIL.c.content, before, after))
         with self.store._engine.begin() as connection:

@@ -37,7 +37,8 @@ def test_each_column_is_its_neighbours() -> None:
 
 
 def test_the_planted_bundle_is_legal(tmp_path: Path) -> None:
-    """Its digests are right, and it claims the figures of the one that it was made from."""
+    """The planted bundle has valid digests of its own and the figures of the bundle from which it was
+    made."""
     signature = Signature(inputs=(_X,), outputs=(_Y,))
     for variant in ("base", "light"):
         make_bundle(tmp_path, variant, content=tripled(), model="digits", signature=signature)

@@ -1,4 +1,4 @@
-"""Whatever is sent, the server answers as it documents, lives on, and keeps nothing."""
+"""Whatever is sent, the server answers as documented, stays up, and keeps no memory of it."""
 
 from typing import Any
 
@@ -37,19 +37,17 @@ BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1
 
 
 def read_document(server: Server) -> dict[str, Any]:
-    """The document, narrowed to what is served: with other names nothing is read beyond them, and the more
-    there is to choose from the longer it takes."""
+    """Return the document narrowed to the served names, because more choices take longer to generate."""
     document: dict[str, Any] = server.get("/openapi.json").json
     schemas, parameters = document["components"]["schemas"], document["components"]["parameters"]
-    inputs = schemas["InferRequest"]["properties"]["inputs"]
-    inputs["maxItems"] = 2
-    inputs["items"]["properties"] |= {
+    schemas["InferenceBody"]["properties"]["inputs"]["maxItems"] = 2
+    schemas["InputTensor"]["properties"] |= {
         "name": {"enum": ["x", "text", "y"]},
         "datatype": {"enum": ["FP32", "BYTES", "INT64"]},
         "shape": {"enum": [[1, 4], [2, 4], [1], [0, 4], []]},
         "data": {"type": "array", "items": {"type": ["number", "string"]}, "minItems": 1, "maxItems": 8},
     }
-    schemas["EmbeddingsRequest"]["properties"]["model"] = {"enum": ["words", "words:base", "linear", "a"]}
+    schemas["EmbeddingsBody"]["properties"]["model"] = {"enum": ["words", "words:base", "linear", "a"]}
     parameters["Model"]["schema"] = {"enum": ["linear", "words", "other"]}
     parameters["File"]["schema"] = {"enum": ["main.js", "other"]}
     parameters["Variant"]["schema"] = {"enum": ["base", "light", "other"]}
@@ -84,7 +82,7 @@ def ask_as_documented(server: Server, examples: int) -> int:
 
 
 def ask_anything(server: Server, batches: int) -> int:
-    """Send so many batches of what is hardly a request; how many requests that were."""
+    """Send `batches` batches of malformed requests, and return the number of requests."""
     sent = 0
 
     @settings(EXAMPLES, max_examples=batches)

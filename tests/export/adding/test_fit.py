@@ -20,7 +20,7 @@ def graph(
     dims: tuple[Any, Any] = ("N", FEATURES),
     classes: int = CLASSES,
 ) -> bytes:
-    """y = x @ weights, as somebody else may have converted it."""
+    """Return y = x @ weights, as another tool may have converted it."""
     weights = np.ones((FEATURES, classes), np.float64 if kind == TensorProto.DOUBLE else np.float32)
     made = helper.make_graph(
         [helper.make_node("MatMul", [x, "weights"], [y])],

@@ -45,7 +45,7 @@ def test_an_unfaithful_variant_does_not_meet_a_target() -> None:
 
 
 def test_a_distilled_variant_has_not_all_layers() -> None:
-    """Speed by dropping layers meets no target that asks for all of them."""
+    """A variant with dropped layers does not meet a target that requires all layers."""
     asked = "minilm, all layers"
     assert not met([point("distil-3-int8", 5, 0.99)])[asked]
     assert met([point("lean-int8", 3.1, 0.99)])[asked]

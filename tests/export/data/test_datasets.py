@@ -15,7 +15,7 @@ NAMES = ("train", "calibration", "search", "held_out")
 
 
 def raw(**changes: Any) -> dict[str, Any]:
-    """Four sound splits of three rows, some of them changed."""
+    """Return four valid splits of three rows, with these changes."""
     splits = {
         name: ({"x": np.arange(6, dtype=np.float32).reshape(3, 2) + 10 * number}, np.array([0, 1, 2]))
         for number, name in enumerate(NAMES)
@@ -46,13 +46,13 @@ def tokenizer() -> Tokenizer:
 
 
 def text(**changes: Any) -> dict[str, Any]:
-    """Three sound splits of two texts, unlabelled, some of them changed."""
+    """Return three valid splits of two texts without labels, with these changes."""
     splits = {"calibration": ["a", "a b c"], "search": ["b", "b c"], "held_out": ["c", "d"]}
     return {**{name: ({"text": texts}, None) for name, texts in splits.items()}, **changes}
 
 
 def test_accepts_sound_splits() -> None:
-    """Inputs and labels come out as they went in."""
+    """Valid splits keep their inputs, and the signature has their dimensions."""
     data = read_data(raw(), "make")
     assert len(data.held_out) == 3
     assert data.calibration.inputs["x"].tolist() == [[10, 11], [12, 13], [14, 15]]
@@ -60,13 +60,13 @@ def test_accepts_sound_splits() -> None:
 
 
 def test_splits_cannot_be_changed() -> None:
-    """Arrays of a split are read-only, so they stay as they were fingerprinted."""
+    """The arrays of a split are read-only."""
     with pytest.raises(ValueError, match="read-only"):
         read_data(raw(), "make").search.inputs["x"][0] = 1
 
 
 def test_labels_and_the_train_split_may_be_missing() -> None:
-    """What needs them says so in its own name."""
+    """Labels and the train split are optional; a step that needs the train split says so."""
     splits = raw(held_out=({"x": rows(7, 8)}, None))
     del splits["train"]
     data = read_data(splits, "make")
@@ -77,7 +77,7 @@ def test_labels_and_the_train_split_may_be_missing() -> None:
 
 
 def test_texts_become_tokens(tokenizer: Tokenizer) -> None:
-    """Texts are tokenised, and their rows know how long they are."""
+    """Texts are tokenized, and the split has the length of each."""
     split = read_data(text(), "make", tokenizer).calibration
     assert split.inputs["input_ids"].tolist() == [[2, 0, 0], [2, 3, 4]]
     assert split.lengths is not None
@@ -86,7 +86,7 @@ def test_texts_become_tokens(tokenizer: Tokenizer) -> None:
 
 
 def test_a_batch_is_padded_no_further_than_it_needs(tokenizer: Tokenizer) -> None:
-    """Rows that are taken come as wide as the longest of them."""
+    """A batch is padded to its own longest row."""
     split = read_data(text(), "make", tokenizer).calibration
     assert split.take(np.array([0]))["input_ids"].tolist() == [[2]]
 
@@ -121,7 +121,7 @@ def test_padding_does_not_hide_a_shared_row() -> None:
 
 
 def test_labels_per_token_are_padded_with_the_tokens(tokenizer: Tokenizer) -> None:
-    """A list per text, one label per token; what is padding counts nowhere."""
+    """Labels per token are padded with -100."""
     data = read_data(text(search=({"text": ["b", "b c"]}, [[1], [0, -100]])), "make", tokenizer)
     assert data.search.labels is not None
     assert data.search.labels.tolist() == [[1, -100], [0, -100]]
@@ -144,7 +144,7 @@ def test_refuses_labels_that_do_not_fit_the_tokens(tokenizer: Tokenizer, labels:
 
 
 def test_shared_rows_are_named() -> None:
-    """A row in two splits is refused, whatever its label: which splits, how many, where."""
+    """The error for shared rows gives the splits, the number of rows and their places."""
     changes = {"train": ({"x": rows(1, 2, 3)}, [0, 1, 2]), "held_out": ({"x": rows(9, 3, 2)}, [0, 0, 0])}
     with pytest.raises(
         InvalidData,
@@ -191,7 +191,7 @@ def test_refuses_unsound_splits(changes: dict[str, Any], message: str) -> None:
 
 
 def test_half_floats_become_floats() -> None:
-    """Exactly the same numbers, in what clients write."""
+    """Half floats are converted exactly to float32."""
     halves = {
         name: ({"x": inputs["x"].astype(np.float16) / 3}, labels) for name, (inputs, labels) in raw().items()
     }
@@ -201,7 +201,7 @@ def test_half_floats_become_floats() -> None:
 
 
 def test_a_file_may_take_strings() -> None:
-    """Columns of a table, and their rows are told apart by what they say."""
+    """A file's inputs may be strings, and shared string rows are found."""
     words = {"search": ["a", "b"], "calibration": ["c", "d"], "held_out": ["e", "ff"]}
     splits: dict[str, Any] = {name: ({"word": np.array(some)[:, None]}, None) for name, some in words.items()}
     data = read_data(splits, "make", of_file=True)
@@ -239,7 +239,7 @@ def test_refuses_rows_that_are_not_padded_on_the_right(mask: list[list[int]]) ->
 
 @pytest.mark.parametrize("texts", ["a b", ["a", 3], []])
 def test_refuses_texts_that_are_no_list_of_strings(tokenizer: Tokenizer, texts: Any) -> None:
-    """A single string is no list of them."""
+    """Texts that are not a list of strings are refused."""
     with pytest.raises(InvalidData, match=r"list of strings|is empty"):
         read_data(text(search=({"text": texts}, None)), "make", tokenizer)
 

@@ -20,7 +20,7 @@ def content(*, special: bool = True) -> bytes:
 
 
 def test_pads_to_the_longest_on_the_right() -> None:
-    """The mask tells which tokens are real."""
+    """Texts are padded on the right to the longest, and the mask marks the real tokens."""
     encoded = Tokenizer("t", content(), 8, 0).encode("split", ["good", "good bad"])
     assert encoded["input_ids"].tolist() == [[2, 4, 3, 0], [2, 4, 5, 3]]
     assert encoded["attention_mask"].tolist() == [[1, 1, 1, 0], [1, 1, 1, 1]]

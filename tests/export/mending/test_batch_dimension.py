@@ -1,4 +1,4 @@
-"""A file with a fixed batch is given a free one only if it answers rows together as it answers them alone."""
+"""A fixed batch is freed only if rows have the same answers together as alone."""
 
 from typing import Any
 
@@ -33,7 +33,7 @@ def fixed(shape: list[int], batch: int = 1, *more: Any) -> bytes:
     ids=["rest behind", "all constant", "free already", "a batch of 4"],
 )
 def test_a_fixed_batch_is_freed(shape: list[int], batch: int) -> None:
-    """With the constants inside that say it again; every row gets the answer that it gets alone."""
+    """A fixed batch is freed, with its copies in constants, and each row keeps its answer."""
     exported = from_onnx(fixed(shape, batch), ROWS, ("y",))
     assert exported.signature.inputs[0].shape == ("batch", 2, 3)
     assert exported.signature.batches

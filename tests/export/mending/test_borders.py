@@ -1,4 +1,4 @@
-"""Clients write float32, whatever a graph computes in."""
+"""Inputs and outputs are float32, whatever the graph computes in."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_half_floats_stay_inside(kind: int) -> None:
 
 
 def test_an_output_that_others_read_keeps_its_readers() -> None:
-    """What reads it inside reads it as it was."""
+    """An output that other nodes read is converted without a change to what they read."""
     nodes = [helper.make_node("Neg", ["x"], ["y"]), helper.make_node("Neg", ["y"], ["z"])]
     content = file_of(nodes, [("x", HALF, ["n", 4])], [("y", HALF, ["n", 4]), ("z", HALF, ["n", 4])], {})
     exported = from_onnx(content, split_of({"x": random(20, 4)}), ("z", "y"))
@@ -57,7 +57,7 @@ def test_what_a_processor_cannot_compute_has_its_fix() -> None:
 
 
 def test_an_input_of_half_floats_is_given_out_as_it_came() -> None:
-    """Under its name, with the rows first."""
+    """An input of half floats that is also an output is returned unchanged, rows first."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     shape = [2, "batch", 4]
     outputs = [("y", HALF, [2, "batch", 3]), ("x", HALF, shape)]

@@ -25,7 +25,7 @@ def settled(*nodes: Any, **versions: int) -> dict[str, int]:
 
 
 def test_what_no_node_uses_is_dropped() -> None:
-    """onnxruntime writes all that it knows into a file."""
+    """Operator sets that no node uses are removed."""
     assert settled(RELU, standard=17, ml=5, **{"com.microsoft.nchwc": 1}) == {"": 17}
 
 
@@ -40,7 +40,7 @@ def test_the_long_name_of_the_standard_set_becomes_the_short_one() -> None:
 
 
 def test_onnxruntimes_own_set_has_one_version() -> None:
-    """So it can be added."""
+    """The operator set of onnxruntime is added with version 1."""
     gelu = helper.make_node("Gelu", ["x"], ["y"], domain="com.microsoft")
     assert settled(gelu, standard=17) == {"": 17, "com.microsoft": 1}
 

@@ -33,7 +33,7 @@ def test_a_size_that_the_file_promises_and_does_not_keep_is_free() -> None:
 
 
 def test_a_size_that_never_changes_is_a_number() -> None:
-    """Scores per class, though the file says nothing of them."""
+    """A dimension that is the same for several sizes of the input is a number."""
     nodes = [
         helper.make_node("GlobalAveragePool", ["x"], ["p"]),
         helper.make_node("Flatten", ["p"], ["y"]),
@@ -50,13 +50,13 @@ def test_a_name_is_kept_where_it_is_true() -> None:
 
 
 def test_a_graph_that_takes_one_size_only_has_numbers_behind_it() -> None:
-    """Its file calls the size free; nothing shows how an output would follow."""
+    """If a graph accepts a single size only, its output dimensions are numbers."""
     nodes = [helper.make_node("Flatten", ["x"], ["f"]), helper.make_node("MatMul", ["f", "w"], ["y"])]
     assert shape_of(nodes, ["n", None], {"w": random(288, 5)}) == ("batch", 5)
 
 
 def test_an_output_without_numbers_is_refused() -> None:
-    """By its name: a width of 0 says nothing of any row."""
+    """An output with a width of 0 is refused by its name."""
     nodes = [helper.make_node("GlobalAveragePool", ["x"], ["p"]), helper.make_node("Flatten", ["p"], ["f"])]
     nodes.append(helper.make_node("MatMul", ["f", "w"], ["y"]))
     with pytest.raises(ExportFailed, match=r"output 'y' is empty, \[1, 0\].*leave it out of `outputs`"):

@@ -1,4 +1,4 @@
-"""Values that onnx knows nothing of get a type, so that what is behind them can be worked on."""
+"""Values without a type in onnx's inference get one, so that steps can process what follows."""
 
 import onnx
 from onnx import helper

@@ -1,4 +1,4 @@
-"""A graph is proven against torch in several batch sizes and lengths, in its answers and in its shapes."""
+"""A graph is compared with torch in several batch sizes and lengths, by its answers and shapes."""
 
 from typing import Any
 
@@ -103,7 +103,7 @@ def test_a_squeeze_of_another_dimension_is_no_fault() -> None:
 
 
 def test_tiny_answers_are_compared_on_their_own_scale() -> None:
-    """Of a model whose largest answer is a millionth, a ten-thousandth of that is rounding."""
+    """The tolerance follows the largest answer: 1e-10 is rounding if that is 1e-6."""
     assert to_onnx(Model(lambda x, y: 1e-6 * y), ROWS, ("scores",), 20).parity
 
 
@@ -134,7 +134,7 @@ def test_a_length_that_became_a_constant_is_refused() -> None:
 
 
 def test_a_length_that_is_asked_for_stays_free() -> None:
-    """The same in honest code."""
+    """A model that reads the length from its input exports with a free length."""
     assert to_onnx(Mean(lambda mask: mask.shape[1]), texts(12), ("sentence",), 20).parity
 
 
@@ -153,7 +153,7 @@ class Same(torch.nn.Module):
     """Nothing is done."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The input."""
+        """Return the input."""
         return x
 
 
@@ -178,7 +178,7 @@ def test_a_promised_shape_must_be_kept(promised: tuple[int | str, ...], message:
 
 
 def test_a_dimension_of_its_own_name_may_have_any_size() -> None:
-    """Nothing is promised of it."""
+    """A dimension with a name of its own may have any size."""
     graph, signature = graph_of(("batch", "width"))
     assert prove_parity(Same(), graph, ROWS, signature).max_abs_difference == 0
 
@@ -187,7 +187,7 @@ class Mixed(torch.nn.Module):
     """Inputs by place and by name."""
 
     def forward(self, right: torch.Tensor, /, *, left: torch.Tensor) -> torch.Tensor:
-        """Not symmetric."""
+        """Return a result that depends on the order of the inputs."""
         return left - 2 * right
 
 
@@ -210,13 +210,13 @@ class Second(torch.nn.Module):
 
 
 def test_a_single_input_keeps_its_place_in_the_graph() -> None:
-    """It is exported as the parameter of its name."""
+    """A single input keeps its name, even if it is not the first parameter."""
     exported = to_onnx(Second(), ROWS, ("y",), 20)
     assert [spec.name for spec in exported.signature.inputs] == ["x"]
 
 
 def test_the_whole_reason_of_torch_is_told() -> None:
-    """Its first line ends in a colon."""
+    """The error has torch's reason, even if its first line ends in a colon."""
     with pytest.raises(ExportFailed, match=r"cannot express .*:.*\w") as raised:
         to_onnx(Model(lambda x, y: torch.stack(list(y))), ROWS, ("y",), 20)
     assert not str(raised.value).endswith(":")

@@ -60,7 +60,7 @@ class TwoInputs(torch.nn.Module):
 
 @dataclass
 class Answer:
-    """As libraries wrap what a model returns, which torch's exporter does not know."""
+    """An output type as libraries define it, which torch's exporter does not know."""
 
     scores: torch.Tensor
     hidden: tuple[torch.Tensor, ...]
@@ -145,7 +145,7 @@ def rows() -> Split:
 
 
 def run(graph: bytes, **inputs: Any) -> list[Any]:
-    """What onnxruntime makes of it."""
+    """Return the answers of onnxruntime."""
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     return list(session.run(None, inputs))
 
@@ -159,7 +159,7 @@ def test_any_batch_size_and_the_recipes_names(rows: Split) -> None:
 
 
 def test_nested_outputs_get_the_recipes_names_in_order(rows: Split) -> None:
-    """Parity shows which is which; the module itself is left as it was."""
+    """Nested outputs get the recipe's names in order, and the module is unchanged."""
     model = Wrapped()
     exported = to_onnx(model, rows, ("scores", "hidden"), 20)
     assert [spec.name for spec in exported.signature.outputs] == ["scores", "hidden"]
@@ -195,7 +195,7 @@ class RowAfterRow(Inner):
 
 
 def test_a_forward_that_fixes_the_batch_is_said_so(rows: Split) -> None:
-    """With the number of rows, and what in it may do so."""
+    """The error for a forward that fixes the batch gives the number of rows and possible causes."""
     with pytest.raises(
         ExportFailed, match=r"`forward` fixes the batch at the 4 rows .*do not loop over rows"
     ):
@@ -203,13 +203,13 @@ def test_a_forward_that_fixes_the_batch_is_said_so(rows: Split) -> None:
 
 
 def test_rows_that_are_all_short_prove_nothing() -> None:
-    """Lengths can only be told apart where there are some."""
+    """Rows that are all shorter than 8 tokens are refused, as they do not test lengths."""
     with pytest.raises(InvalidData, match=r"longest row .* has 7 tokens; .* one must have 8 or more"):
         to_onnx(Pooled(), texts(7), ("mean", "vectors"), 20)
 
 
 def test_parity_is_measured_on_other_batch_sizes(rows: Split) -> None:
-    """One, two, an odd number and more, none of them the example's 4, within what float32 sums may differ."""
+    """Parity is measured with 1, 2, 3 and 8 rows, other sizes than the example's 4."""
     parity = to_onnx(Inner(), rows, ("y",), 20).parity
     assert parity is not None
     assert parity.batch_sizes == (1, 2, 3, 8)
@@ -232,7 +232,7 @@ def test_a_torch_export_program_becomes_a_graph(tmp_path: Path, rows: Split) -> 
 
 
 def test_a_program_takes_its_inputs_as_it_was_recorded(tmp_path: Path) -> None:
-    """By place or by name, each input goes to the argument of its name."""
+    """A torch program gets each input as the argument of its name, positional or by keyword."""
     inputs = {"left": torch.ones(2, 4), "right": torch.ones(2, 4)}
     free: Any = {key: {0: torch.export.Dim.DYNAMIC} for key in inputs}
     rows = splits_of(right=np.eye(4, dtype=np.float32), left=np.ones((4, 4), np.float32))
@@ -302,10 +302,10 @@ def test_refuses_what_is_not_the_model(
 
 
 class Empty(Inner):
-    """Its output has no column."""
+    """A model whose output has no columns."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Nothing."""
+        """Return an output without columns."""
         return torch.relu(self.layer(x)[:, :0])
 
 

@@ -52,7 +52,7 @@ def unproven(
     ids=["one class", "accuracy", "divergence", "rare", "rare and strict", "free"],
 )
 def test_a_floor_that_a_constant_passes_is_found(scores: Any, floor: dict[str, float], expected: Any) -> None:
-    """Whatever the floor limits; not where one of its limits tells the two apart."""
+    """A floor that a constant variant would pass is found, except if one of its limits excludes that."""
     assert unproven(floor, scores=scores) == expected
 
 
@@ -64,7 +64,7 @@ def test_each_output_is_looked_at_by_itself() -> None:
 
 
 def test_a_constant_embedding_does_not_pass_where_all_vectors_are_close() -> None:
-    """Such vectors are compared without their mean, so that one vector for all rows has a cosine near 0."""
+    """If all vectors are close, their mean is subtracted, so a constant vector does not pass."""
     narrow = (RANDOM.normal(size=(ROWS, 8)) + 20).astype(np.float32)
     assert unproven({"cosine": 0.9}, None, "embedding", vectors=narrow) == set()
     assert unproven({"cosine": 0.9, "rank_correlation": 0.8}, None, "embedding", vectors=narrow) == set()
@@ -77,7 +77,7 @@ def test_of_a_few_rows_nothing_is_told() -> None:
 
 
 def test_a_constant_is_an_answer_of_the_baseline() -> None:
-    """To a row of its most frequent class; tokens that a row does not have stay so."""
+    """The constant is the baseline's answer to a row of its most frequent class; missing tokens stay NaN."""
     scores = np.stack([RARE[:100], RARE[100:]], axis=1)
     scores[:50, 1] = np.nan
     [meaning] = read_meanings("token_classification", {"scores": scores}, labelled=True).values()

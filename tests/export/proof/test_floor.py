@@ -7,7 +7,8 @@ import pytest
 from export.errors import InvalidData
 from export.proof.floor import judge, require_meaningful, require_measurable
 from export.recipe import Floor
-from serve.bundles.figures import Compared, Estimate, Meaning, OutputFigures, Quality
+from serve.bundles.figures import Compared, Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Meaning
 
 
 def classifier(**figures: Any) -> Quality:
@@ -62,7 +63,7 @@ def test_the_worst_class_is_named() -> None:
 
 
 def test_every_reason_is_given() -> None:
-    """A variant that fails twice is told both."""
+    """A variant that fails two limits gets both reasons."""
     worse = Compared(value=0.5, change=-0.4, low=-0.5, high=-0.3)
     quality = classifier(accuracy=worse, agreement=Estimate(value=0.5, low=0.4, high=0.6))
     reason = judge(Floor(accuracy_drop=0.02, agreement=0.9), quality)
@@ -91,7 +92,7 @@ def test_a_better_variant_is_called_better() -> None:
 def test_a_floor_that_cannot_be_measured_is_refused(
     floor: dict[str, float], task: Any, labelled: bool, message: str
 ) -> None:
-    """Before anything is built, with what could be limited instead."""
+    """The error for a limit that cannot be measured says what to limit instead."""
     with pytest.raises(InvalidData, match=message):
         require_measurable(Floor(**floor), task, labelled)
 
@@ -120,7 +121,7 @@ def two_outputs(first: float, second: float) -> tuple[OutputFigures, ...]:
     ids=["as the floor asks", "nine of ten by default", "good enough"],
 )
 def test_other_outputs_count_for_the_floor(floor: dict[str, float], second: float, least: float) -> None:
-    """Whatever the floor says of the first; labels say nothing of the others."""
+    """The floor also applies to the other outputs, by their agreement."""
     reason = judge(Floor(**floor), classifier(outputs=two_outputs(0.5, second)))
     expected = (
         f"the output `state` agrees with the baseline's on {second:.4f} of the rows, with 95% "
@@ -151,14 +152,14 @@ CHANCES = Meaning(kind="classes", form="chances")
 def test_a_figure_that_would_mean_nothing_is_refused(
     floor: dict[str, float], meaning: Meaning, labelled: bool, message: str
 ) -> None:
-    """In one sentence, which names what to limit instead."""
+    """A limit without a meaning for the first output is refused; the error suggests agreement."""
     with pytest.raises(InvalidData, match=f"{message}.*limit agreement"):
         require_meaningful(Floor(**floor), "classification", "y", meaning, labelled)
 
 
 @pytest.mark.parametrize("meaning", [NUMBERS, CHANCES, Meaning(kind="classes", form="plain")], ids=str)
 def test_agreement_means_something_of_every_output(meaning: Meaning) -> None:
-    """Of numbers as of classes."""
+    """`agreement` may limit an output of numbers."""
     require_meaningful(Floor(agreement=0.9), "classification", "y", meaning, labelled=False)
 
 
@@ -170,7 +171,7 @@ def test_agreement_means_something_of_every_output(meaning: Meaning) -> None:
 def test_scores_that_may_be_numbers_are_held_to_them(
     spread: tuple[float, ...], r2: float | None, refused: bool
 ) -> None:
-    """Their order alone says nothing of them; the reason says how to tell what they are."""
+    """Scores that may be numbers are also judged by R2, and the reason says how to declare them."""
     same = Estimate(value=1, low=1, high=1)
     meaning = Meaning(kind="classes", form="plain", spread=spread)
     outputs = (OutputFigures(name="y", meaning=meaning, agreement=same, r2=r2),)

@@ -1,4 +1,4 @@
-"""What is counted in a graph is what is in it, whatever form the weights have."""
+"""What the statistics count in a graph, whatever the form of the weights."""
 
 import warnings
 from collections.abc import Callable
@@ -78,7 +78,7 @@ def quantized(graph: bytes, split: Callable[[int, int], Split], folder: Path, **
 
 
 def test_multiply_adds_are_those_that_torch_counts(digits: tuple[torch.nn.Module, bytes]) -> None:
-    """Of the digits network, by torch's own counter, which counts each multiply-add as two."""
+    """The multiply-adds equal those of torch's counter, which counts each as two."""
     module, graph = digits
     image = np.zeros((1, 1, 8, 8), np.float32)
     with FlopCounterMode(display=False) as counter:
@@ -229,7 +229,7 @@ def test_work_is_that_of_the_longest_row() -> None:
 
 
 def test_the_loaded_graph_is_what_onnxruntime_makes_of_it() -> None:
-    """Relu goes into the convolution; the file says what is in the file."""
+    """The statistics list the operators of the file and those of the graph that onnxruntime loads."""
     found = dissect(conv_graph(), images(4, 0))
     assert found.operators["Relu"] == 2
     assert "Relu" not in found.operators_loaded

@@ -33,7 +33,7 @@ def token_graph() -> bytes:
 
 
 def test_every_row_is_answered_as_if_it_were_alone() -> None:
-    """150 texts in batches of similar length, the last one short, and back in their order."""
+    """150 texts in batches of similar length give the same answers as alone, in their order."""
     session, split = session_of(encoder_graph(1)), texts(150, 0)
     came = answers(session, split)["embedding"]
     for row in (0, 1, 77, 149):
@@ -62,7 +62,7 @@ def test_answers_that_are_no_numbers_are_refused() -> None:
 
 
 def test_an_output_that_is_empty_for_all_rows_is_refused() -> None:
-    """Its size follows the input's, of which all held-out rows have none."""
+    """An output that is empty for all rows is refused."""
     build = Builder()
     build.add("Relu", "x", output="y")
     shapes = [value(name, TensorProto.FLOAT, "batch", "width") for name in ("x", "y")]

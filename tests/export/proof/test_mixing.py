@@ -45,7 +45,7 @@ from tests.export.proof.test_row_independence import (
     ],
 )
 def test_the_first_node_that_mixes_rows_is_named(graph: Callable[[], bytes], mixer: str) -> None:
-    """By its operator and its name, or what it makes where it has none."""
+    """The node that mixes rows is given by its operator and name, or by its output if it has no name."""
     beside = find_dependence(session_of(graph()), graph(), ROWS)
     assert beside is not None
     assert find_mixer(graph(), ROWS, beside) == mixer
@@ -75,5 +75,5 @@ def test_where_nothing_mixes_nothing_is_named() -> None:
     ],
 )
 def test_the_way_out_is_that_of_the_graph(graph: Callable[[], bytes], advice: str) -> None:
-    """A file that was quantized dynamically hears so, and no other one does."""
+    """The advice depends on the graph: dynamic quantization has its own."""
     assert advice in advise(onnx.load_from_string(graph()).graph)

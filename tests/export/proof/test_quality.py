@@ -28,7 +28,7 @@ def lossy(rows: int, lost: int) -> tuple[NDArray[np.int64], Floats, Floats]:
 
 
 def test_figures_are_those_of_scikit_learn() -> None:
-    """Accuracy, macro-F1 and loss on random answers, counted by somebody else."""
+    """Accuracy, macro F1 and loss equal scikit-learn's."""
     random = np.random.default_rng(0)
     labels = random.integers(0, 4, 200)
     before, after = (random.normal(size=(200, 4)).astype(np.float32) for _ in range(2))
@@ -63,7 +63,7 @@ def test_the_worst_class_and_each_class_are_counted() -> None:
 
 
 def test_disagreements_name_row_label_and_both_answers() -> None:
-    """Enough to look each of them up."""
+    """A disagreement has its row, its label and both answers."""
     quality = measure("classification", scores([0, 1, 2]), scores([0, 2, 2]), np.array([0, 1, 2]), seed=0)
     [differs] = quality.disagreements
     assert (differs.row, differs.label, differs.baseline, differs.variant) == (1, 1, 1, 2)
@@ -78,7 +78,7 @@ def test_probabilities_are_taken_as_they_are() -> None:
 
 
 def test_divergence_is_that_of_the_definition() -> None:
-    """KL(baseline || variant), in nats."""
+    """The divergence is KL(baseline || variant) in nats."""
     before = np.log(np.array([[0.5, 0.5]], np.float32))
     after = np.log(np.array([[0.75, 0.25]], np.float32))
     quality = measure("classification", before, after, None, seed=0)
@@ -129,7 +129,7 @@ def test_a_change_is_inside_its_interval_as_often_as_promised() -> None:
 
 
 def test_tokens_count_only_where_a_label_does() -> None:
-    """-100 marks special tokens, NaN what a row does not have; neither is an answer."""
+    """Tokens with the label -100, and those with NaN, are not counted."""
     labels = np.array([[-100, 1, 2, -100], [-100, 0, -100, -100]])
     before = scores([[0, 1, 2], [0, 0, 0]])
     before[1, 2] = np.nan
@@ -144,7 +144,7 @@ def test_tokens_count_only_where_a_label_does() -> None:
 
 
 def test_embeddings_are_compared_by_direction_and_by_order() -> None:
-    """Mean cosine, and Spearman's of the similarities of pairs as scipy counts it."""
+    """The cosine is the mean over rows; the rank correlation is Spearman's of the pairs' similarities."""
     random = np.random.default_rng(0)
     before = random.normal(size=(40, 8)).astype(np.float32)
     after = (2 * before + 0.3 * random.normal(size=before.shape)).astype(np.float32)

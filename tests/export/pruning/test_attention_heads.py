@@ -39,7 +39,7 @@ def test_half_of_the_heads_leave_every_layer(bert: Context) -> None:
 
 @pytest.mark.parametrize("form", ["eager", "sdpa"])
 def test_a_dead_head_goes_and_nobody_notices(bert: Context, form: str) -> None:
-    """Head 2 of every layer is cut off by hand; what is left answers the same."""
+    """Removing a head that was set to zero does not change the answers."""
     build = bert.trained.build
 
     def cut() -> torch.nn.Module:
@@ -70,7 +70,7 @@ def test_over_all_layers_one_head_stays_in_each(bert: Context) -> None:
 
 
 def test_heads_go_until_the_multiply_adds_are_met(bert: Context) -> None:
-    """Layer after layer where a head of each would be too many."""
+    """Heads are removed until 90 % of the multiply-adds are left, in one layer after another."""
     note = pruned(bert, multiply_adds=0.9).notes[-1]
     assert 0.85 < float(str(note["left_share"])) <= 0.9
 
@@ -138,7 +138,7 @@ def test_attention_whose_heads_are_not_alike_stays_whole(bert: Context) -> None:
 
 
 def test_a_head_that_others_read_does_not_go(bert: Context) -> None:
-    """Where heads are mixed before the output, what is left answers otherwise, and all of them stay."""
+    """Heads that are mixed before the output are kept."""
     build = bert.trained.build
 
     def mixed() -> torch.nn.Module:

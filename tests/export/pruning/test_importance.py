@@ -33,13 +33,13 @@ def test_taylor_without_labels_is_not_blind_at_the_baseline(bert: Context) -> No
 
 
 def test_taylor_of_embeddings_is_not_blind_at_the_baseline(bert: Context) -> None:
-    """The same where the first output is an embedding."""
+    """`taylor` gives positive weights for embeddings of the unchanged baseline, too."""
     worth = weigh(bert.trained.build(), "taylor", replace(bert, task="embedding"))  # type: ignore[misc]
     assert all(worth[name].max() > 0 for name in worth if name.endswith("dense.weight"))
 
 
 def test_taylor_needs_rows_to_train_on(digits: Context) -> None:
-    """Without a train split there is no loss."""
+    """`taylor` without a train split is refused."""
     context = replace(digits, data=replace(digits.data, train=None))
     with pytest.raises(InvalidData, match="taylor"):
         weigh(digits.trained.build(), "taylor", context)  # type: ignore[misc]

@@ -41,7 +41,7 @@ class Joined(torch.nn.Module):
 
 
 def test_what_is_joined_to_something_that_stays_is_named(context_of: ContextOf) -> None:
-    """What is joined to something that stays, and what is coupled with what the recipe keeps."""
+    """The note gives the reason for each layer that stays whole."""
     recurrent = "its channels go into recurrent or are added to its outputs, and recurrent and attention"
     outputs = "its channels are the model's outputs, or are added to them"
     assert left_whole(context_of(Joined), ratio=0.5, keep=["other"]) == {

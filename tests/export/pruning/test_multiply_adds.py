@@ -32,7 +32,7 @@ def split(shape: tuple[int, ...]) -> Split:
     ],
 )
 def test_counts_one_row(module: torch.nn.Module, shape: tuple[int, ...], expected: int) -> None:
-    """Matrix products and convolutions of one row, also those inside torch's fused kernels."""
+    """The multiply-adds of one row are those computed by hand, also in torch's fused kernels."""
 
     class First(torch.nn.Module):
         def __init__(self) -> None:

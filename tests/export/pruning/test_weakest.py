@@ -1,4 +1,4 @@
-"""The weakest go, exactly so many, and one always stays."""
+"""Exactly the requested number of the weakest is removed, and at least one stays."""
 
 import torch
 

@@ -39,14 +39,14 @@ def test_the_smallest_go(digits: Context) -> None:
 
 
 def test_the_ratio_holds_over_all_layers_together(digits: Context) -> None:
-    """Exactly half of all, but not of each."""
+    """With `scope: global` half of all weights are zero, and not half of each layer."""
     made = pruned(digits, ratio=0.5, scope="global")
     assert made.notes[-1]["zeros"] == 0.5
     assert zeros(made)["features.0.weight"] != 0.5
 
 
 def test_the_threshold_is_one_of_the_absolute_weight(digits: Context) -> None:
-    """Everything below it goes, whatever its sign, and nothing above."""
+    """Weights whose absolute value is below the threshold become zero, and no others."""
     before = digits.trained.build().get_parameter("head.weight")  # type: ignore[misc]
     after = pruned(digits, threshold=0.05).module.get_parameter("head.weight")
     assert torch.equal(after == 0, before.abs() < 0.05)
@@ -72,7 +72,7 @@ def test_the_pattern_where_no_layer_can_have_it(digits: Context) -> None:
 
 
 def test_pruned_parameters_are_told(digits: Context) -> None:
-    """Trainings that follow must know whose zeros stay."""
+    """The result lists the pruned parameters, so that later training keeps their zeros."""
     assert pruned(digits, ratio=0.5, layers=("features.*",), keep=("*.0",)).pruned == {
         "features.3.weight",
         "features.7.weight",
@@ -88,13 +88,13 @@ def test_a_row_costs_what_it_did(digits: Context) -> None:
 
 
 def test_taylor_takes_other_weights(digits: Context) -> None:
-    """What the loss does not notice is not what is small."""
+    """`taylor` prunes other weights than `l1`."""
     one, other = (pruned(digits, ratio=0.5, importance=name).module for name in ("l1", "taylor"))
     assert not torch.equal(one.get_parameter("head.weight"), other.get_parameter("head.weight"))
 
 
 def test_recurrent_weights_go_too(context_of: Any) -> None:
-    """A GRU's matrices, not its biases."""
+    """The matrices of a GRU are pruned, and its biases are not."""
 
     class Reader(torch.nn.Module):
         def __init__(self) -> None:
@@ -122,7 +122,7 @@ def test_recurrent_weights_go_too(context_of: Any) -> None:
     ],
 )
 def test_what_makes_no_sense_is_an_error(digits: Context, settings: dict[str, Any], message: str) -> None:
-    """It names the value that came and what to do."""
+    """An invalid setting is refused with the value and the fix."""
     with pytest.raises(StepFailed, match=message):
         pruned(digits, **settings)
 

@@ -94,7 +94,7 @@ def test_a_file_of_floats_is_called_mostly_float_whatever_it_computes(method: st
 
 
 def test_integers_that_are_only_stored_are_judged_by_their_bytes(tmp_path: Path) -> None:
-    """The same encoder with weights alone as integers keeps most of its bytes."""
+    """With weights alone as integers, the note says that most bytes stay floats."""
     note = note_of(encoder_graph(1), texts(24, 0), tmp_path, method="weights")
     assert note["mostly_float"].startswith("integers are 2")
 
@@ -148,8 +148,8 @@ def tied(operator: str) -> bytes:
 @pytest.mark.parametrize("operator", ["Gemm", "MatMul"])
 @pytest.mark.parametrize("method", ["static", "dynamic", "weights"])
 def test_a_table_that_multiplies_too_is_in_the_file_twice(operator: str, method: str, tmp_path: Path) -> None:
-    """Its 4,800 floats stay beside as many integers, and the 256 of the product in front; the reason names
-    who needs which, and the way out leaves none."""
+    """A table that is also a factor is stored in both forms without `embeddings: true`, and the note says
+    so."""
     rows = split_of({"ids": np.random.default_rng(0).integers(0, 300, (24, 7))})
     note = note_of(tied(operator), rows, tmp_path, method=method)
     assert note["integers"]["weight_bytes"] == round(5056 / 9856, 6)
@@ -194,7 +194,7 @@ def with_branches(outer: bool) -> bytes:
 
 @pytest.mark.parametrize("method", ["static", "dynamic", "weights"])
 def test_weights_of_graphs_inside_nodes_count_as_floats(method: str, tmp_path: Path) -> None:
-    """Of 64 + 2 x (64 + 4096) numbers those of the outer product become integers; inner layers are named."""
+    """Weights in graphs inside nodes stay floats and are named in the note."""
     note = note_of(with_branches(True), random_rows((8,)), tmp_path, method=method)
     assert note["integers"]["weight_bytes"] == pytest.approx(64 / 8384, abs=1e-4)
     assert note["stays_float"] == {
@@ -203,7 +203,7 @@ def test_weights_of_graphs_inside_nodes_count_as_floats(method: str, tmp_path: P
 
 
 def test_a_graph_whose_layers_all_stand_inside_nodes_is_refused_with_the_reason(tmp_path: Path) -> None:
-    """There is nothing else that could become integers."""
+    """A graph whose layers are all inside nodes is refused with the reason."""
     with pytest.raises(StepFailed, match="4 more: it is in a graph inside If 'if'"):
         note_of(with_branches(False), random_rows((8,)), tmp_path, method="static")
 

@@ -39,8 +39,8 @@ ENDINGS = (
 
 
 def graph() -> bytes:
-    """A Gemm that adds what another product makes, one that adds a bias, and outputs and nodes named after
-    each of their values and nodes."""
+    """Return a graph with a Gemm that adds another product, one that adds a bias, and outputs and nodes named
+    after each of their values and nodes."""
     build = Builder()
     added = build.add("MatMul", "x", build.weight("w", 6, 4))
     hidden = build.add("Softmax", build.add("MatMul", "x", build.weight("u", 6, 6)), axis=-1)

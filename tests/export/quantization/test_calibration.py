@@ -30,7 +30,7 @@ def inner(model: Any) -> tuple[str, ...]:
 
 
 def test_minmax_is_the_whole_range(model: Any) -> None:
-    """Over all rows at once numpy finds the same."""
+    """The `minmax` range equals numpy's over all rows."""
     rows = images(40, 0)
     name = inner(model)[0]
     values = TensorWatch(model, (name,)).look(rows.inputs)[name]
@@ -63,7 +63,8 @@ def test_memory_does_not_grow_with_the_rows(model: Any, method: str) -> None:
 
 
 def test_texts_are_not_padded_to_the_longest() -> None:
-    """Of rows with at most 4 of 12 tokens, 7 at a time, what is held has 4 tokens."""
+    """Rows are padded to their batch only: of rows with at most 4 of 12 tokens, 7 at a time, 4 tokens are
+    held."""
     model = prepare(encoder_graph(1))
     name = next(node.output[0] for node in model.graph.node if node.op_type == "Gelu")
     rows = texts(19, 0)
@@ -79,7 +80,7 @@ def test_too_few_rows_are_refused(model: Any) -> None:
 
 
 def test_a_percentile_without_effect_is_refused(model: Any) -> None:
-    """Of 32 x 64 pixels, 99.999 in a hundred are all: that would be minmax under another name."""
+    """A percentile that would exclude no value is refused."""
     settings = MINMAX.model_copy(update={"calibrate": "percentile"})
     with pytest.raises(StepFailed, match="one value in 100000, and the largest tensor, 'image', has 2048"):
         calibrate(model, TENSORS, images(32, 0), settings)

@@ -1,4 +1,4 @@
-"""Whatever kind of graph comes, every output of its quantized form answers like it, or a layer is named."""
+"""Each output of a quantized graph is close to the float one, or a layer is named, for each kind of graph."""
 
 from pathlib import Path
 from typing import Any

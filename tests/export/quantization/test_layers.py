@@ -21,7 +21,7 @@ def test_a_linear_layer_is_named_by_its_bias() -> None:
 
 
 def test_a_convolution_is_named_by_its_weight() -> None:
-    """So is the linear layer behind it."""
+    """Convolutions and linear layers are named after their weights."""
     layers = find_layers(prepare(conv_graph()), ("Conv", "Gemm"))
     assert [layer.path for layer in layers] == ["features.0", "features.1", "head"]
 
@@ -42,7 +42,7 @@ def test_a_table_is_found_by_its_rows() -> None:
     ],
 )
 def test_siblings_share_a_block_when_there_are_too_many(most: int, blocks: int) -> None:
-    """Level by level: query with key and value, then all of attention, then the whole stack."""
+    """If there are too many blocks, siblings are merged level by level, up to the whole stack."""
     layers = find_layers(prepare(encoder_graph(2)), ("MatMul",))
     assert len(group(layers, most)) == blocks
 

@@ -104,7 +104,7 @@ def test_rounding_passes(case: Case) -> None:
 
 
 def test_a_wrong_scale_of_weights_is_found(case: Case) -> None:
-    """Twice the scale is no rounding: whatever layer it is of."""
+    """A doubled scale of any layer's weights is found."""
     plan, layers, rows = case
     quantized = plan.make(layers, ())
     weights = tuple(name for layer in layers for name in layer.weights)
@@ -134,7 +134,7 @@ def test_a_wrong_range_of_inputs_is_found(case: Case, part: int) -> None:
 
 
 def test_weights_in_another_order_are_found(case: Case) -> None:
-    """The right integers of another column, or of another matrix of the same shape."""
+    """Integers of a weight in another order are found."""
     plan, layers, rows = case
     quantized = plan.make(layers, ())
 
@@ -151,7 +151,7 @@ def test_weights_in_another_order_are_found(case: Case) -> None:
 
 
 def test_a_lost_bias_is_found_beside_large_ones() -> None:
-    """One channel of sixteen loses a bias of a tenth of what comes out."""
+    """A missing bias of one channel is found, even beside larger ones."""
     plan, layers, rows = static_case(conv_graph(), images(32, 0), ("Conv", "Gemm"))
     quantized = plan.make(layers, ())
 

@@ -37,7 +37,7 @@ def gemm(bias: NDArray[np.float32] | None = None, **attributes: Any) -> bytes:
 
 
 def test_no_node_is_named_as_onnxruntime_names_its_own() -> None:
-    """It would give the same name again."""
+    """A node whose name onnxruntime would also give is renamed."""
     build = Builder()
     build.add("MatMul", "x", build.weight("weight", 6, 4), output="y")
     build.nodes[-1].name = "x_QuantizeLinear"
@@ -55,7 +55,8 @@ def test_no_node_is_named_as_onnxruntime_names_its_own() -> None:
 def test_a_gemm_multiplies_and_adds_one_bias_per_column(
     factors: dict[str, float], shape: tuple[int, ...], transposed: int
 ) -> None:
-    """Whatever its factors and the shape of its bias, the answer is the same and nothing but both is left."""
+    """A Gemm with factors or another shape of bias gives the same answer as a product with one bias per
+    column."""
     bias = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     graph = gemm(bias, transB=transposed, **factors)
     for model in (prepare(graph), split_gemms(prepare(graph))):
@@ -68,7 +69,7 @@ def test_a_gemm_multiplies_and_adds_one_bias_per_column(
 
 
 def test_a_gemm_adds_a_bias_that_comes_with_the_row() -> None:
-    """It is no constant: it is added behind the product, by its factor."""
+    """A Gemm whose bias depends on the row becomes a product and an addition."""
     build = Builder()
     bias = build.add("MatMul", "x", build.weight("other", 6, 4))
     build.add("Gemm", "x", build.weight("weight", 6, 4), bias, output="y", beta=0.5)
@@ -97,7 +98,7 @@ def test_no_value_is_named_like_another_with_an_ending(name: str) -> None:
 
 
 def test_a_weight_yields_to_an_output_that_is_named_after_it() -> None:
-    """The graph's own outputs stay as they are called."""
+    """A weight whose quantized name equals an output is renamed, and the output keeps its name."""
     build = Builder()
     build.add("MatMul", "x", build.weight("weight", 6, 4), output="weight_quantized")
     outputs = [value("weight_quantized", TensorProto.FLOAT, "batch", 4)]

@@ -1,4 +1,4 @@
-"""Products with integers: steps, and what they are taken of."""
+"""Products with integers: their steps and the values to which they apply."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_unsigned_weights_are_the_signed_ones_around_128() -> None:
 
 
 def test_a_reduced_range_has_7_bits() -> None:
-    """Two products of 255 and 64 fit into 16 bits: safe without VNNI."""
+    """With `reduce_range` the integers have 7 bits, which avoids overflow without VNNI."""
     weight = np.random.default_rng(0).normal(0, 1, (8, 4)).astype(np.float32)
     integers, *_ = quantize_weight(weight, 0, DYNAMIC.model_copy(update={"reduce_range": True}))
     assert np.abs(integers.astype(int)).max() == 63

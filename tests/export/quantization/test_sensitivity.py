@@ -1,4 +1,4 @@
-"""Sensitivity ranks blocks by what they cost, and keeps as few in float as it takes."""
+"""Sensitivity ranks blocks by their divergence and keeps as few in float as necessary."""
 
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ def spoilt() -> Exported:
 
 
 def faithful(exported: Exported, least: float, context: Context) -> tuple[Exported, dict[str, Any]]:
-    """The graph quantized so faithfully, and the note of it."""
+    """Return the graph quantized with `faithful`, and its note."""
     made = quantize(exported, COARSE.model_copy(update={"faithful": least}), context)
     return made, dict(made.notes[-1])
 
@@ -70,7 +70,7 @@ def test_leaving_it_in_float_is_enough(spoilt: Exported, context: Context) -> No
 
 
 def test_nothing_stays_in_float_without_need(spoilt: Exported, context: Context) -> None:
-    """A demand that all integers meet keeps none back."""
+    """If all integers meet the demand, no block stays in float."""
     _, note = faithful(spoilt, 0.5, context)
     assert note["kept_float"] == []
 

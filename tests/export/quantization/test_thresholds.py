@@ -6,7 +6,7 @@ from export.quantization.thresholds import BINS, entropy_threshold, error_thresh
 
 
 def histogram(values: object) -> tuple[np.ndarray, float]:
-    """Of absolute values, and the largest."""
+    """Return the histogram of absolute values, and the largest one."""
     absolute = np.abs(np.asarray(values))
     return np.histogram(absolute, BINS, (0, absolute.max()))[0], float(absolute.max())
 
@@ -17,7 +17,7 @@ def long_tailed() -> np.ndarray:
 
 
 def test_a_percentile_is_numpys() -> None:
-    """It is where numpy finds it, to one bin."""
+    """The percentile equals numpy's to one bin."""
     values = np.random.default_rng(0).normal(0, 1, 200_000)
     counts, largest = histogram(values)
     wanted = np.percentile(np.abs(values), 99.9, method="inverted_cdf")
@@ -37,7 +37,7 @@ def test_entropy_cuts_a_long_tail() -> None:
 
 
 def test_entropy_keeps_an_even_distribution() -> None:
-    """Where every value is as likely as another, cutting costs more than rounding."""
+    """The entropy method keeps more than 98 % of a uniform distribution."""
     counts, largest = histogram(np.linspace(0, 1, 100_000))
     assert entropy_threshold(counts, largest) > 0.98
 
@@ -50,7 +50,7 @@ def error(values: np.ndarray, threshold: float) -> float:
 
 
 def test_the_least_error_is_found() -> None:
-    """No threshold of a grid over the whole range moves the values less, but for a hundredth."""
+    """The threshold's error is at most 1 % above the least error of a grid."""
     values = np.append(np.random.default_rng(0).laplace(0, 1, 200_000), [30.0, -30.0])
     counts, largest = histogram(values)
     found = error_threshold(counts, (-largest, largest))

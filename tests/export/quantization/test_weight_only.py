@@ -24,7 +24,7 @@ def test_embeddings_stay_close(bits: int, least: float) -> None:
 
 
 def test_four_bits_are_half_of_eight() -> None:
-    """Two weights share a byte."""
+    """Weights of 4 bits take half of the bytes of 8 bits."""
     model = split_gemms(prepare(encoder_graph()))
     names = [layer.node for layer in find_layers(model, ("MatMul",))]
     sizes = [

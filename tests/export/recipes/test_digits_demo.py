@@ -18,7 +18,7 @@ def test_the_network_takes_images_of_every_side(side: int) -> None:
 
 
 def test_what_is_trained_is_what_the_recipe_exports() -> None:
-    """The same widths and threads stand in both."""
+    """The training uses the recipe's widths and threads."""
     recipe = load_recipe(Path("export/recipes/digits_demo.yaml"))
     assert isinstance(recipe.source, FactorySource)
     assert recipe.source.arguments["widths"] == list(_WIDTHS)

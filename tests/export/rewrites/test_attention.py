@@ -17,7 +17,7 @@ def fused(graph: bytes) -> tuple[bytes, int]:
 
 
 def test_every_layer_has_one() -> None:
-    """Two of them, and their operators are gone but for the mask, which is widened once."""
+    """Each of two layers has one Attention operator, and the mask is expanded once."""
     graph, count = fused(encoder_graph())
     found = operators(graph)
     assert (count, found["Attention"], found["Expand"]) == (2, 2, 1)
@@ -41,7 +41,7 @@ def test_the_interface_stays() -> None:
 
 
 def test_scores_that_are_read_elsewhere_stay() -> None:
-    """A graph that gives out the shares of one layer keeps that layer as it is."""
+    """A layer whose shares are an output keeps its operators."""
     model = onnx.load_from_string(encoder_graph())
     softmax = next(node for node in model.graph.node if node.op_type == "Softmax")
     shares = onnx.helper.make_tensor_value_info(softmax.output[0], onnx.TensorProto.FLOAT, [None] * 4)
@@ -50,7 +50,7 @@ def test_scores_that_are_read_elsewhere_stay() -> None:
 
 
 def test_other_graphs_stay() -> None:
-    """Without attention nothing changes, not even the opset."""
+    """A graph without attention is unchanged, including its opset."""
     model = onnx.load_from_string(conv_graph())
     assert fuse_attention(model) == (model, 0)
     assert model.SerializeToString() == onnx.load_from_string(conv_graph()).SerializeToString()

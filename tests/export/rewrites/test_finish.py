@@ -1,4 +1,4 @@
-"""What nobody reads leaves the graph."""
+"""Values that are not used are removed from the graph."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from tests.export.graphs import context_for, conv_graph, exported_of, split_of
 
 
 def test_dead_operators_go_with_their_weights() -> None:
-    """Without its reader a convolution has no purpose; its weights have none either."""
+    """An operator that is not used is removed, together with its weights."""
     model = onnx.load_from_string(conv_graph())
     first, second = (node for node in model.graph.node if node.op_type == "Relu")
     pool = next(node for node in model.graph.node if node.op_type == "GlobalAveragePool")

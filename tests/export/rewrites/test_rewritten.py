@@ -61,7 +61,7 @@ def test_rounding_of_larger_numbers_is_no_other_model() -> None:
 
 
 def test_a_wrong_rare_class_is_another_model() -> None:
-    """Its numbers are tiny, and half as large again."""
+    """A factor of 1.5 on a rare class with tiny numbers is found."""
     split = split_of({"x": random(40, 16)})
     wrong = rare(True, (1, 1.5, 1, 1, 1, 1, 1, 1))
     with pytest.raises(StepFailed, match="not equivalent"):

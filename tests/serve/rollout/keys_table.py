@@ -1,7 +1,7 @@
-"""What the guard of errors does where keys stick: python -m tests.serve.rollout.table --only keys
+"""What the error guard does with sticky keys: python -m tests.serve.rollout.table --only keys
 
-Users, their requests and their failures are drawn here, one by one, and know nothing of the code under test.
-The sums by bucket are arrays (`test_keys_table.py` holds them against those of `Evidence`)."""
+Users, requests and failures are drawn here one by one, independently of the code under test. The sums by
+bucket are arrays (`test_keys_table.py` compares them with those of `Evidence`)."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -54,7 +54,7 @@ def twice(_rng: np.random.Generator, rates: Array) -> Array:
 
 
 def as_many_more(rng: np.random.Generator, rates: Array) -> Array:
-    """As many users more always fail."""
+    """Double the rates, and let a further 1 % of the users always fail."""
     return np.asarray(np.where(rng.random(rates.shape) < 0.01, 1.0, np.minimum(2 * rates, 1.0)))
 
 
@@ -153,7 +153,7 @@ class KeyedRuns:
                 self.keys[place, run, 0, 0] = np.bincount(buckets[run], numbers[run], BUCKETS)
 
     def _draw(self, alive: Whole) -> tuple[Whole, Whole, Whole, Truths]:
-        """Of each request of a second its run, its variant, its bucket, and whether it failed."""
+        """Draw the run, the variant, the bucket and the failure of each request of a second."""
         rng = self.rng
         run = np.repeat(alive, rng.poisson(self.population.requests_per_s, len(alive)))
         user = np.searchsorted(self._traffic, rng.random(len(run)))

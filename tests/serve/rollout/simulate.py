@@ -66,7 +66,7 @@ class Runs:
 
     @property
     def pairs(self) -> tuple[tuple[ErrorGuard | QuantileGuard, str], ...]:
-        """The guards, each with what it counts."""
+        """Return the guards, each with the count that it judges."""
         return (self.policy.guards.errors, "errors"), (self.policy.guards.latency, "over_limit")
 
     @property
@@ -75,7 +75,7 @@ class Runs:
         return np.flatnonzero((self.rolled_back_s < 0) & (self.done_s < 0))
 
     def tick(self, now_s: int) -> dict[str, NDArray[Any]]:
-        """One second of traffic for the runs that are alive, then a look. Returns what was counted."""
+        """Simulate a second of traffic for the runs that are alive, then judge. Returns the counts."""
         alive, scenario = self.alive, self.scenario
         began_s = now_s - scenario.tick_s
         counted = self._draw(alive, now_s, began_s - self.entered_s[alive].astype(float))
@@ -121,7 +121,7 @@ class Runs:
             part[alive] = value
 
     def _run(self, runs: Whole, requests: Whole, ms: Array, now_s: int) -> None:
-        """Add what ran in this second; where there are too many blocks, two become one."""
+        """Add the runs of this second; if there are too many blocks, merge them in pairs."""
         block = (now_s - self.scenario.tick_s - self.entered_s[runs]) // self.block_s[runs]
         full = runs[block >= _MOST_BLOCKS]
         pairs = self.costs[full].reshape(-1, 2, _MOST_BLOCKS // 2, 2, 3).sum(3)

@@ -14,7 +14,7 @@ AT_ONCE = POLICY.model_copy(update={"on_done": "become_baseline"})
 
 
 def won(keeping: Keeping, policy: Policy = POLICY, candidate: str = "int8") -> Keeping:
-    """A rollout that somebody has promoted to its end."""
+    """Promote a rollout to its end and return its keeper."""
     keeping.start(policy, candidate)
     while not keeping.rollout.phase.over:
         keeping.promote()
@@ -22,12 +22,12 @@ def won(keeping: Keeping, policy: Policy = POLICY, candidate: str = "int8") -> K
 
 
 def accept(keeping: Keeping, **wanted: Any) -> RolloutView:
-    """By bob."""
+    """Accept the candidate as bob."""
     return keeping.commands.act(keeping.rollout.rollout, "accept", ActWanted(**wanted), "bob")
 
 
 def test_who_won_is_the_baseline_once_somebody_says_so(keeping: Keeping) -> None:
-    """It keeps the traffic, and helps out from now on; the one before stays as a variant like others."""
+    """An accepted candidate becomes the baseline and keeps the traffic."""
     assert won(keeping).routes.baseline == "fp32"
     view = accept(keeping)
     assert (view.rollout.phase, view.rollout.accepted, view.rollout.by) == (Phase.DONE, True, "bob")
@@ -51,7 +51,7 @@ def test_the_next_rollout_starts_there(keeping: Keeping) -> None:
 
 
 def test_the_old_baseline_can_be_a_candidate(keeping: Keeping) -> None:
-    """That is the way back."""
+    """The former baseline can be a candidate, and be accepted again."""
     accept(won(keeping))
     accept(won(keeping, candidate="fp32"))
     assert (keeping.routes.baseline, keeping.state.baseline) == ("fp32", "fp32")
@@ -69,7 +69,7 @@ def test_a_new_baseline_outlives_the_keeper(keeping: Keeping) -> None:
 
 
 def test_a_rollout_after_it_leaves_the_baseline_as_it_is(keeping: Keeping) -> None:
-    """Until its own candidate is accepted."""
+    """A later rollout keeps the accepted baseline when it is aborted."""
     accept(won(keeping))
     keeping.start(candidate="slim")
     keeping.commands.act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
@@ -77,7 +77,7 @@ def test_a_rollout_after_it_leaves_the_baseline_as_it_is(keeping: Keeping) -> No
 
 
 def test_a_baseline_that_is_gone_is_replaced_by_the_repositorys(keeping: Keeping) -> None:
-    """Somebody has to answer; and it takes its place again when it is back, without moving traffic."""
+    """If the accepted baseline is unloaded, the repository's replaces it until it is loaded again."""
     accept(won(keeping))
     left = {name: digest for name, digest in VERSIONS.items() if name != "int8"}
     keeping.controller.settle("digits", "fp32", left, None)
@@ -95,14 +95,14 @@ def test_a_policy_can_say_it_beforehand(keeping: Keeping) -> None:
 
 
 def test_a_rollout_that_did_not_win_is_refused(keeping: Keeping) -> None:
-    """In words that say what phase it is in."""
+    """Accepting before DONE is refused, and the error names the phase."""
     keeping.start()
     with pytest.raises(RefusedAction, match=r"cannot accept rollout .* in phase SHADOW; "):
         accept(keeping)
 
 
 def test_a_version_that_did_not_win_gets_nothing_by_its_name(keeping: Keeping) -> None:
-    """It was loaded since, and nothing is known of it: the baseline answers, and it cannot be accepted."""
+    """Another version of the candidate gets no traffic and cannot be accepted."""
     won(keeping)
     keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     assert (keeping.routes.share("fp32"), keeping.routes.baseline) == (1.0, "fp32")
@@ -112,7 +112,7 @@ def test_a_version_that_did_not_win_gets_nothing_by_its_name(keeping: Keeping) -
 
 
 def test_what_a_person_gives_to_another_version_stays(keeping: Keeping) -> None:
-    """Also over a restart: that is no verdict."""
+    """Traffic that a person gives to another version stays after a restart."""
     won(keeping)
     newer = VERSIONS | {"int8": "d" * 64}
     keeping.controller.settle("digits", "fp32", newer, None)
@@ -122,14 +122,14 @@ def test_what_a_person_gives_to_another_version_stays(keeping: Keeping) -> None:
 
 
 def test_another_version_of_what_was_accepted_is_the_baseline(keeping: Keeping) -> None:
-    """As another version of any baseline is: whoever loads it deploys it."""
+    """Another version of an accepted baseline is the baseline."""
     accept(won(keeping))
     keeping.controller.settle("digits", "fp32", VERSIONS | {"int8": "d" * 64}, None)
     assert (keeping.routes.baseline, keeping.routes.share("int8")) == ("int8", 1.0)
 
 
 def test_a_winner_without_the_traffic_is_refused(keeping: Keeping) -> None:
-    """Somebody has taken it away again."""
+    """A candidate that has lost part of its traffic cannot be accepted."""
     won(keeping)
     keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "int8": 3}), "ann")
     with pytest.raises(RefusedAction, match=r"it gets 75 % of the traffic: other routes were set"):
@@ -137,7 +137,7 @@ def test_a_winner_without_the_traffic_is_refused(keeping: Keeping) -> None:
 
 
 def test_it_stands_in_the_trail_and_comes_out_the_same(keeping: Keeping) -> None:
-    """With who said it and why."""
+    """The trail has the acceptance with its author and reason, and a replay finds no fault."""
     accept(won(keeping), reason="a week without a complaint")
     line = keeping.commands.trail("digits", 0)[-1]
     assert (line.action, line.by, line.reason) == ("accept", "bob", "a week without a complaint")

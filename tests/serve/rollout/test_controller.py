@@ -17,7 +17,7 @@ SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def test_a_good_candidate_goes_to_all_traffic_step_by_step(keeping: Keeping, gateway: Gateway) -> None:
-    """By itself, through the shadow and each step, and every verdict computes again."""
+    """A good candidate goes through the shadow and each step to DONE, and a replay finds no fault."""
     view = keeping.start()
     while not keeping.rollout.watched:
         turn(keeping, gateway)
@@ -107,7 +107,7 @@ def test_no_traffic_is_no_failure(keeping: Keeping) -> None:
 
 
 def test_time_that_runs_out_leaves_the_baseline(keeping: Keeping) -> None:
-    """Without a decision, and with the reason."""
+    """At the time limit the baseline gets all traffic, and the phase is INCONCLUSIVE."""
     keeping.start(SKIP.model_copy(update={"maximum_s": 100.0}))
     keeping.tick(100)
     assert keeping.place == (Phase.INCONCLUSIVE, 1)
@@ -115,7 +115,7 @@ def test_time_that_runs_out_leaves_the_baseline(keeping: Keeping) -> None:
 
 
 def test_two_gateways_add_up(keeping: Keeping, gateway: Gateway) -> None:
-    """Neither alone has enough pairs."""
+    """Pairs of two gateways add up to the minimum that neither has alone."""
     other = Gateway("two")
     keeping.start()
     for each in (gateway, other):
@@ -128,7 +128,7 @@ def test_two_gateways_add_up(keeping: Keeping, gateway: Gateway) -> None:
 
 
 def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: Keeping, gateway: Gateway) -> None:
-    """A gateway that has not heard of the new routes yet splits by the old ones."""
+    """Requests of a gateway with old routes count in the step that chose their variant."""
     slow = Gateway("slow")
     keeping.start(SKIP)
     slow.hear(keeping)
@@ -153,7 +153,7 @@ def test_a_person_pauses_and_nothing_moves(keeping: Keeping, gateway: Gateway) -
 def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
     keeping: Keeping, gateway: Gateway
 ) -> None:
-    """By a tenth since the one before: 1,050 and 1,090 pairs are too few after 1,000."""
+    """A verdict that changes nothing is written when the pairs have grown by 10 %."""
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=10_000)}))
     before = keeping.state.present.number
     for pairs in (1000, 50, 40, 20, 200):
@@ -163,7 +163,7 @@ def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
 
 
 def test_whom_the_policy_names_is_told_of_each_change(keeping: Keeping, gateway: Gateway) -> None:
-    """Of the start and each step; not of looks that changed nothing."""
+    """The webhook gets the start and each change, and no look that changed nothing."""
     keeping.start(POLICY.model_copy(update={"webhook": "http://example.com/told"}))
     keeping.tick()
     turn(keeping, gateway)
@@ -211,7 +211,7 @@ def test_what_is_wrong_with_one_model_stops_no_other(
 
 
 def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: Gateway) -> None:
-    """Before any user sees the candidate: it is wrong on a third of one class of ten."""
+    """Labels of the shadow roll back a candidate that is wrong in a third of one class."""
     guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
     shadow = POLICY.shadow.model_copy(update={"minimum_pairs": 100_000, "agreement": 0.5})
     keeping.start(POLICY.model_copy(update={"guards": guards, "shadow": shadow}))
@@ -239,7 +239,7 @@ def test_labels_of_the_shadow_convict_one_bad_class(keeping: Keeping, gateway: G
 
 
 def test_labels_that_are_posted_at_once_convict(keeping: Keeping, gateway: Gateway) -> None:
-    """Before their requests are known: the client sends each once, and none is lost."""
+    """Labels that are posted before their requests are known count, and roll the candidate back."""
     guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
     steps = (Step(share=0.1, minimum_s=600), Step(share=1))
     keeping.start(SKIP.model_copy(update={"guards": guards, "steps": steps}))

@@ -1,4 +1,4 @@
-"""Who starts again has no second chance: what was seen of the same two versions counts."""
+"""A new rollout of the same two versions starts with the evidence of the earlier one."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def harmed(keeping: Keeping, gateway: Gateway) -> str:
 
 
 def test_the_next_one_begins_with_what_the_last_one_saw(aborted: Keeping, gateway: Gateway) -> None:
-    """And its reason names it; its own minimum of requests counts anew."""
+    """The next rollout has the last one's evidence and names it; its minimum of requests counts anew."""
     first = aborted.rollout.rollout
     again(aborted)
     assert aborted.rollout.reason == f"started, with the evidence of {first}"
@@ -74,7 +74,7 @@ def test_the_next_one_begins_with_what_the_last_one_saw(aborted: Keeping, gatewa
 
 
 def test_evidence_adds_up_over_many_tries(aborted: Keeping, gateway: Gateway) -> None:
-    """The third one knows of the first, too, and no request is counted twice."""
+    """The third rollout has the evidence of the first two, and each request counts once."""
     again(aborted)
     turn(aborted, gateway, 100)
     abort(aborted)
@@ -85,7 +85,7 @@ def test_evidence_adds_up_over_many_tries(aborted: Keeping, gateway: Gateway) ->
 
 
 def test_a_try_that_saw_nothing_does_not_forget(aborted: Keeping) -> None:
-    """Aborted before its first request."""
+    """A rollout that is aborted before its first request passes on the earlier evidence."""
     again(aborted)
     abort(aborted)
     again(aborted)
@@ -94,7 +94,7 @@ def test_a_try_that_saw_nothing_does_not_forget(aborted: Keeping) -> None:
 
 
 def test_what_was_harmful_is_refused_with_its_reason(keeping: Keeping, gateway: Gateway) -> None:
-    """It would be rolled back with the first look; nothing is written."""
+    """A candidate that was shown to be harmful is refused with the reason, and nothing is written."""
     name = harmed(keeping, gateway)
     before = keeping.state.present.number
     with pytest.raises(RefusedAction, match=f"rollout {name} already shows harm .*: harm shown .*--fresh"):
@@ -103,7 +103,7 @@ def test_what_was_harmful_is_refused_with_its_reason(keeping: Keeping, gateway: 
 
 
 def test_who_knows_another_cause_may_start_afresh(keeping: Keeping, gateway: Gateway) -> None:
-    """The trail says so, and those after it go on from there."""
+    """`fresh` starts without the earlier evidence; the trail says so, and later rollouts start from it."""
     name = harmed(keeping, gateway)
     again(keeping, fresh=True)
     assert keeping.rollout.reason == f"started afresh, without the evidence of {name}"
@@ -122,7 +122,7 @@ def test_another_version_begins_with_nothing(aborted: Keeping) -> None:
 
 
 def test_another_name_is_no_other_version(keeping: Keeping, gateway: Gateway) -> None:
-    """The same bytes under a new name are refused for what they did under the old one."""
+    """The same version under a new name is refused for its earlier harm."""
     name = harmed(keeping, gateway)
     keeping.controller.settle("digits", "fp32", VERSIONS | {"copy": VERSIONS["int8"]}, None)
     with pytest.raises(RefusedAction, match=f"rollout {name} already shows harm for the same two versions"):
@@ -139,7 +139,7 @@ def test_another_candidate_in_between_changes_nothing(aborted: Keeping) -> None:
 
 
 def test_at_another_limit_latency_begins_anew(aborted: Keeping) -> None:
-    """What was over one limit may be within another; errors stay."""
+    """Under another latency limit, errors are carried over and latencies are not."""
     update = {"guards": Guards(latency=LatencyGuard(limit_ms=500))}
     again(aborted, STILL.model_copy(update=update))
     [known] = aborted.state.present.evidence.known.segments
@@ -177,7 +177,7 @@ def test_what_was_promoted_is_another_question(keeping: Keeping, gateway: Gatewa
 
 
 def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gateway: Gateway) -> None:
-    """What was carried is in the store, and sealed with the start."""
+    """Carried evidence is the same after a restart, and a replay finds no fault."""
     again(aborted)
     carried = aborted.state.present.evidence.carried
     turn(aborted, gateway)
@@ -193,7 +193,7 @@ def test_it_survives_a_killed_keeper_and_computes_again(aborted: Keeping, gatewa
 
 
 def test_what_keys_did_before_goes_on_with_the_next_one(aborted: Keeping) -> None:
-    """It was part of why the last one was judged as it was."""
+    """Earlier counts by key are carried over."""
     before, past = Keys(buckets={1: 9}), Keys(buckets={2: 5}, over_limit={2: 1})
     evidence = aborted.state.present.evidence.model_copy(update={"before": before, "past": past})
     again(aborted)
@@ -203,7 +203,7 @@ def test_what_keys_did_before_goes_on_with_the_next_one(aborted: Keeping) -> Non
 
 
 def test_labels_of_the_shadow_count_in_the_next_one() -> None:
-    """With those of its own, by class."""
+    """Labels of the shadow are carried over and added by class."""
     matched = {3: MatchedPairs(labelled=5, neither=1)}
     carried = Carried(matched=matched, classes=10)
     known = Evidence(

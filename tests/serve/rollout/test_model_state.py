@@ -1,4 +1,4 @@
-"""What is in force with what is loaded."""
+"""How the stored routes and rollout are adapted to the loaded variants."""
 
 from collections.abc import Mapping
 
@@ -19,7 +19,7 @@ SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
 
 def without(*variants: str) -> dict[str, str]:
-    """What is left."""
+    """Return the digests without these variants."""
     return {name: digest for name, digest in VERSIONS.items() if name not in variants}
 
 
@@ -32,32 +32,32 @@ def settle(
 
 
 def set_weights(keeping: Keeping, **weights: float) -> None:
-    """Somebody decides on the routes."""
+    """Set the weights as a person does."""
     keeping.commands.set_routes("digits", RoutesWanted(weights=weights), "ann")
 
 
 def test_a_model_starts_with_its_baseline(keeping: Keeping) -> None:
-    """Nobody asked for anything else; the trail says that the server wrote it."""
+    """A new model's baseline has all traffic, and the trail names the server as the author."""
     assert keeping.routes.weights == {"fp32": 100.0}
     [entry] = keeping.store.trail("digits")
     assert (entry.change.action, entry.change.by) == (Action.ROUTES, "serve")
 
 
 def test_settling_again_writes_nothing(keeping: Keeping) -> None:
-    """A restart with everything as it was leaves no trace."""
+    """Settling with the same variants writes nothing."""
     settle(keeping, VERSIONS, {"fp32": 100.0})
     assert len(keeping.store.trail("digits")) == 1
 
 
 def test_the_start_says_how_traffic_is_split(file: str, clock: Clock) -> None:
-    """As somebody wrote it on the command line."""
+    """The weights of the command line are the first routes."""
     keeping = Keeping(file, clock, weights={"fp32": 1, "int8": 3})
     assert keeping.routes.weights == {"fp32": 1.0, "int8": 3.0}
     keeping.kill()
 
 
 def test_another_start_may_split_it_otherwise(keeping: Keeping) -> None:
-    """While nobody has decided on it since."""
+    """The weights of a later start apply if nobody has set routes."""
     assert settle(keeping, VERSIONS, {"int8": 1.0}) == {"fp32": 0.0, "int8": 1.0}
     assert keeping.routes.revision == 2
 
@@ -80,20 +80,20 @@ def test_what_was_decided_on_is_stronger_than_the_start(
 
 
 def test_an_unloaded_variant_gives_its_traffic_to_the_others(keeping: Keeping) -> None:
-    """In their proportions, and the trail says that the keeper did it."""
+    """The weights of the other variants stay after an unload, and the trail names the keeper."""
     set_weights(keeping, fp32=1, int8=1, slim=2)
     assert settle(keeping, without("slim")) == {"fp32": 1.0, "int8": 1.0}
     assert keeping.store.trail("digits")[-1].change.by == "keeper"
 
 
 def test_the_baseline_gets_what_nobody_else_can_take(keeping: Keeping) -> None:
-    """Its own weight was 0."""
+    """If the only variant with traffic is unloaded, the baseline gets it."""
     set_weights(keeping, int8=1)
     assert settle(keeping, without("int8")) == {"fp32": 100.0}
 
 
 def test_a_variant_that_comes_back_gets_no_traffic(keeping: Keeping) -> None:
-    """It is not what it was; somebody decides."""
+    """A variant that is loaded again gets no traffic."""
     set_weights(keeping, fp32=1, int8=1)
     settle(keeping, without("int8"))
     assert settle(keeping, VERSIONS) == {"fp32": 1.0}
@@ -108,7 +108,7 @@ def test_the_shadow_of_a_variant_that_was_unloaded_ends(keeping: Keeping) -> Non
 
 
 def test_a_new_baseline_is_no_shadow() -> None:
-    """It was one of the old baseline, which is a candidate now."""
+    """A new baseline is no longer a shadow."""
     before = Routes(model="digits", baseline="fp32", weights={"fp32": 1}, shadows={"int8": 1.0})
     present = Present(number=1, routes=before, rollout=None, evidence=Evidence())
     state = ModelState(model="digits", baseline="int8", digests=VERSIONS, present=present, decided=True)
@@ -161,7 +161,7 @@ def test_another_version_of_a_keeper_that_was_away_ends_a_rollout(keeping: Keepi
 
 
 def test_a_model_that_is_unloaded_ends_its_rollout(keeping: Keeping) -> None:
-    """Nothing of it is known any more but its history."""
+    """Unloading a model ends its rollout, and the history stays readable."""
     view = keeping.start(SKIP)
     keeping.controller.forget("digits")
     assert keeping.commands.view(view.rollout.rollout).rollout.reason == "digits was unloaded"
@@ -170,7 +170,8 @@ def test_a_model_that_is_unloaded_ends_its_rollout(keeping: Keeping) -> None:
 
 @pytest.mark.parametrize("feedback", [False, True])
 def test_gateways_are_told_what_to_count(keeping: Keeping, feedback: bool) -> None:
-    """For whom, the limit, and whether ids are of any use; nothing without a rollout."""
+    """Gateways get the rollout, the candidate, the limit and whether ids are needed; without a rollout,
+    nothing."""
     assert keeping.state.watch is None
     guards = Guards(latency=POLICY.guards.latency, accuracy=AccuracyGuard() if feedback else None)
     view = keeping.start(POLICY.model_copy(update={"guards": guards}))

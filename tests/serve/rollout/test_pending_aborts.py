@@ -7,7 +7,7 @@ TRIP = Trip(rollout="digits/1", by="ann", reason="smoke")
 
 
 def test_what_was_put_is_found(tmp_path: Path) -> None:
-    """By whoever has the folder, and asks for that rollout."""
+    """A notice is found by its rollout's name."""
     assert PendingAborts(tmp_path / "aborted").put(TRIP)
     assert PendingAborts(tmp_path / "aborted").find(["digits/0", "digits/1"]) == [TRIP]
 
@@ -20,14 +20,14 @@ def test_the_first_stays(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_written_fails_nobody(tmp_path: Path) -> None:
-    """It is said that the others have not been told."""
+    """If the folder cannot be written, `put` returns False."""
     (tmp_path / "aborted").write_text("a file in its place")
     assert not PendingAborts(tmp_path / "aborted").put(TRIP)
     assert PendingAborts(tmp_path / "aborted").find([TRIP.rollout]) == []
 
 
 def test_half_a_notice_is_none(tmp_path: Path) -> None:
-    """It cannot be read, which is logged."""
+    """A notice that was cut is ignored."""
     pending = PendingAborts(tmp_path)
     pending.put(TRIP)
     [path] = tmp_path.iterdir()

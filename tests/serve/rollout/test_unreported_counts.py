@@ -1,4 +1,4 @@
-"""What a gateway that died had counted is told for it, once."""
+"""The counts of a gateway that died are used once."""
 
 import os
 from collections.abc import Iterator
@@ -17,14 +17,14 @@ STICKY = (2, True, "int8")
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """Of the gateways of a server that stands."""
+    """The folder of the gateways of a running server."""
     standing = stand(tmp_path / "cw-1")
     yield tmp_path / "cw-1"
     os.close(standing)
 
 
 def told(unreported: UnreportedCounts) -> list[Sheet]:
-    """What they say now, to somebody who wants it again."""
+    """Return the sheets of the unreported, refusing none."""
     sheets: list[Sheet] = []
 
     def take(model: str, gateway: str, sheet: Sheet) -> bool:
@@ -36,7 +36,7 @@ def told(unreported: UnreportedCounts) -> list[Sheet]:
 
 
 def left(folder: Path) -> list[str]:
-    """The names of the files that are there."""
+    """Return the names of the files in the folder."""
     return sorted(path.name for path in folder.iterdir())
 
 
@@ -56,7 +56,7 @@ def line(variant: str, numbers: tuple[int, int, int], in_flight: int = 0) -> Lin
 
 
 def test_sheets_have_the_numbers_that_their_gateway_gave_them() -> None:
-    """The one that it had sent, and the one that it was at."""
+    """Recovered sheets have their gateway's numbers: the one that was sent, and the current one."""
     sheets = list(recover(account([line("fp32", (5, 1, 2))], [line("int8", (3, 0, 0))]), ()))
     assert [(sheet.number, sheet.rollout, sheet.counts) for sheet in sheets] == [
         (7, "r1", {(2, False, "fp32"): Count(requests=5, errors=1, over_limit=2)}),
@@ -65,7 +65,7 @@ def test_sheets_have_the_numbers_that_their_gateway_gave_them() -> None:
 
 
 def test_keys_stand_in_what_they_are_a_part_of() -> None:
-    """By bucket, with their errors."""
+    """Counts by key are recovered with their errors; a request in flight counts as failed."""
     lines = [
         Line(choice=STICKY, bucket=9, numbers=(2, 1, 0), in_flight=1),
         Line(choice=STICKY, bucket=None, numbers=(5, 1, 0), in_flight=1),
@@ -103,12 +103,12 @@ def test_a_death_without_a_request_is_told() -> None:
 
 
 def test_who_owes_nothing_tells_nothing() -> None:
-    """Neither counts nor a run."""
+    """A journal without counts and runs gives no sheet."""
     assert list(recover(account([line("int8", (0, 0, 0))]), ())) == []
 
 
 def test_they_are_told_until_they_are_written_down(folder: Path) -> None:
-    """The same each time; then nothing is left of them."""
+    """Recovered sheets are repeated until they are written; then the journal is deleted."""
     killed_after(folder, 20)
     rounds: list[list[tuple[str, str, Sheet]]] = []
 
@@ -132,8 +132,8 @@ def test_another_keeper_tells_the_same(folder: Path) -> None:
 
 
 def test_a_server_that_stopped_or_was_killed_is_no_candidates_fault(tmp_path: Path) -> None:
-    """All of it went at once, whatever ran: what was counted counts, and nothing else is said. The next
-    server over the same store does that, and then nothing is left of this one."""
+    """A candidate is not blamed if its whole server stopped; the next server uses the counts and deletes the
+    journal."""
     standing = stand(tmp_path / "cw-1")
     killed_after(tmp_path / "cw-1", 20)
     [*_, blamed] = told(UnreportedCounts(tmp_path))
@@ -156,7 +156,7 @@ def test_of_the_living_nothing_is_told(folder: Path) -> None:
 
 
 def test_a_journal_that_cannot_be_read_is_given_up(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is said, and the next look is not kept from anything by it."""
+    """A journal that cannot be read is logged and deleted."""
     killed_after(folder, 20)
     [ledger] = folder.glob("*.ledger")
     ledger.write_bytes(b"{")

@@ -1,5 +1,5 @@
-"""What the watch of all traffic does: to equal variants, and to a candidate that turns bad half an hour after
-it got everything. Traffic is drawn here; what is made of it is serve/rollout's."""
+"""What the watch of all traffic does to equal variants, and to a candidate that fails half an hour after it
+got all traffic. Traffic is drawn here; the judgement is that of serve/rollout."""
 
 import math
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ class WatchRuns(Runs):
             self._promote(self.alive, now_s)
 
     def _lately_harmful(self, alive: Whole, whole: int) -> Any:
-        """Of these runs, whether any of the guards that watch the last `whole` stretches shows harm."""
+        """Return, for these runs, whether any guard that watches the last `whole` stretches shows harm."""
         if not self.limits:
             self.limits = {kind: self._limits(kind) for kind in self.kinds}
         at = math.log(GUARDS * _LATELY / (1 - self.policy.guards.errors.confidence))

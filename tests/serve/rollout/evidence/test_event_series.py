@@ -1,4 +1,4 @@
-"""What is set apart as a stall, and what is judged as a rate."""
+"""Which events count as a stall, and which as a rate."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ OUTAGE = ((50, 50), (50, 50))
 
 
 def test_what_is_calm_is_judged_to_the_last_event() -> None:
-    """A minute of it, of both variants."""
+    """A minute without a stall counts each request and each event."""
     now = run([CALM] * 60)
     assert now.events.tolist() == [60, 60]
     assert now.requests.tolist() == [3000, 3000]
@@ -40,7 +40,7 @@ def test_a_stall_is_set_apart_and_named() -> None:
 
 
 def test_the_beginning_of_a_stall_belongs_to_it() -> None:
-    """At one request a second it takes some to be noticed, and those are taken back."""
+    """The seconds before a stall is noticed belong to it and are taken out of the rate."""
     now = run([((99, 1), (0, 0))] * 60 + [((99, 1), (0, 1))] * 10)
     assert now.events[1] == 0
     assert now.lasted[1] > 0
@@ -54,7 +54,7 @@ def test_a_higher_rate_is_no_stall() -> None:
 
 
 def test_a_twentieth_of_the_requests_is_no_stall() -> None:
-    """However far above the calm rate."""
+    """Errors in 5 % of the requests are no stall, even if the calm rate was 0."""
     now = run([((80, 20), (0, 0))] * 60 + [((80, 20), (0, 1))] * 60)
     assert now.events.tolist() == [0, 60]
     assert now.stalls.sum() == 0
@@ -68,7 +68,7 @@ def test_what_hits_one_of_many_replicas_is_a_stall(replicas: int, stalls: int) -
 
 
 def test_a_stall_knows_the_requests_that_it_may_have_hit() -> None:
-    """Half of fifty a second, for ten seconds."""
+    """A stall has the number of its events and of the requests during it."""
     now = run([((50, 50), (0, 0))] * 60 + [((50, 50), (0, 25))] * 10)
     assert (now.burst.tolist(), now.hit.tolist()) == ([0, 250], [0, 500])
 
@@ -82,7 +82,7 @@ def test_what_was_stored_before_a_number_was_added_is_read() -> None:
 
 
 def test_a_stall_that_hits_not_quite_all_is_one() -> None:
-    """Three of four requests fail for a minute: it does not end at every one that does not."""
+    """A minute in which three of four requests fail is one stall."""
     partly = [((99, 1), (0, int(second % 4 != 0))) for second in range(1, 61)]
     now = run([((99, 1), (0, 0))] * 60 + partly + [((99, 1), (0, 0))] * 30)
     assert now.stalls.tolist() == [0, 1]
@@ -96,14 +96,14 @@ def test_what_hits_both_at_once_is_nobodys_stall() -> None:
 
 
 def test_a_stall_goes_on_until_it_is_calm_again() -> None:
-    """Its seconds count while the baseline has none."""
+    """A stall lasts until a calm second, and its seconds alone count while the baseline has none."""
     now = run([CALM] * 60 + [STALL] * 100)
     assert now.alone.tolist() == [0, 100]
     assert run([CALM] * 60 + [STALL] * 100 + [CALM] * 5).alone.tolist() == [0, 0]
 
 
 def test_what_never_ends_is_the_rate_in_the_end() -> None:
-    """Of the baseline, whose new rate is no stall after a quarter of an hour."""
+    """After 15 minutes a stall becomes the new rate."""
     now = run([CALM] * 60 + [((50, 50), (25, 1))] * 1000)
     assert now.lasted.tolist() == [0, 0]
     assert now.events[0] > 25 * 50
@@ -129,7 +129,7 @@ def test_many_rollouts_go_on_as_one_does() -> None:
 
 
 def test_a_course_is_stored_in_numbers() -> None:
-    """And is the same afterwards."""
+    """A course is the same after a round trip through a list of numbers."""
     now = run([CALM] * 70 + [STALL] * 7)
     numbers = event_series.pack(EventSeries(*(part[None] for part in now)))
     begun, again = (
@@ -141,7 +141,7 @@ def test_a_course_is_stored_in_numbers() -> None:
 
 
 def test_a_course_goes_on_from_an_earlier_one() -> None:
-    """What was judged then counts, and the marks count from then on."""
+    """A course continues an earlier one: its events count, and its snapshots are shifted by them."""
     earlier, now = run([CALM] * 100), run([CALM] * 70)
     both = event_series.add(now, earlier)
     assert both.events.tolist() == [170, 170]
@@ -152,8 +152,7 @@ def test_a_course_goes_on_from_an_earlier_one() -> None:
 
 
 def test_chance_makes_no_stall_in_the_variant_with_fewer_requests() -> None:
-    """In 14 hours, 50 rollouts of 1,000 seconds, with 2 % errors of 25 and of 75 requests a second: before
-    chance was told from stalls, some 30 of them were the candidate's."""
+    """In 50 rollouts of 1,000 seconds with 2 % errors at 75 and 25 requests a second, no stall is found."""
     rng, now, requests = np.random.default_rng(7), event_series.begin(50), np.tile([75.0, 25.0], (50, 1))
     for _ in range(1000):
         rates = calm_rates(now.usual_events, now.usual_requests)

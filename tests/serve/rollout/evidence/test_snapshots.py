@@ -6,7 +6,7 @@ from serve.rollout.evidence import snapshots
 
 
 def noted(seconds: int) -> np.ndarray:
-    """The marks after so many seconds with an event of each variant and ten requests in every one."""
+    """Return the snapshots after `seconds` with one event of each variant and ten requests a second."""
     kept = np.zeros((len(snapshots.EVERY_S), snapshots.KEPT, snapshots.COLUMNS))
     for second in range(1, seconds + 1):
         kept = snapshots.note(kept, np.array(float(second)), second * np.array([1.0, 1.0, 10.0]))
@@ -14,14 +14,14 @@ def noted(seconds: int) -> np.ndarray:
 
 
 def test_what_came_since_a_mark_is_told() -> None:
-    """After 200 seconds there are marks at 64, 128 and 192, and two levels know of none or one."""
+    """After 200 seconds the snapshots are at 64, 128 and 192 s."""
     window, parts = snapshots.since(noted(200), 200 * np.array([1.0, 1.0, 10.0]))
     known = np.isfinite(parts)
     assert sorted(window[known][:, 1]) == [8, 72, 136]
 
 
 def test_all_parts_together_are_no_more_than_the_odds() -> None:
-    """However many marks there are."""
+    """The odds of all snapshots together are at most 0.5."""
     _, parts = snapshots.since(noted(20_000), np.full(3, 1e6))
     assert np.exp(parts[np.isfinite(parts)]).sum() <= 0.5
 

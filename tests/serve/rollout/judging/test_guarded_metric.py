@@ -1,4 +1,4 @@
-"""How long what is missing still takes."""
+"""Estimates of the time that missing evidence still takes."""
 
 import pytest
 
@@ -22,7 +22,7 @@ from tests.serve.rollout.rollouts import at_step, segment
     ],
 )
 def test_a_time_is_said_in_its_largest_unit(seconds: float | None, said: str) -> None:
-    """And not at all when it is short."""
+    """A duration is given in its largest unit, and omitted if it is short."""
     assert about(seconds) == said
 
 
@@ -32,7 +32,7 @@ def counting(here: Segment) -> Count:
 
 
 def test_missing_requests_say_how_long_they_take() -> None:
-    """A tenth of them came in an hour."""
+    """The reason estimates the time for missing requests from their rate."""
     evidence = Evidence(segments=(segment(2, 100),))
     assert "100 of 1,000 requests, about 9 h at this rate" in judge(at_step(2), evidence, 3600.0).reason
 
@@ -47,7 +47,7 @@ def test_a_missing_proof_says_how_long_it_takes() -> None:
 
 
 def test_the_time_that_is_said_is_the_time_it_takes() -> None:
-    """Going on as before for as long as it says is enough, and four fifths of it are not."""
+    """The estimated growth of the evidence proves safety, and 80 % of it does not."""
     here = segment(4, 2000).model_copy(update={"errors": spread(10, 10)})
     watched = GuardedMetric(name="errors", guard=ErrorGuard(), kind="errors")
     growth = watched.growth([here], counting(here), 4, 3.0)

@@ -1,4 +1,4 @@
-"""Whether labels can be trusted."""
+"""Whether labels can be without_biased_labels."""
 
 import numpy as np
 import pytest
@@ -15,14 +15,13 @@ POLICY = Policy(guards=Guards(accuracy=AccuracyGuard()))
 
 
 def labelled(baseline: int, candidate: int, *, wrong: int = 0, sticky: bool = False) -> Segment:
-    """Half of 2,000 requests each; so many were labelled, and so many of the candidate's were wrong."""
+    """Return half of 2,000 requests each, with these numbers of labels, and `wrong` of the candidate's."""
     counted = {"labelled": Pair(baseline=baseline, candidate=candidate), "sticky": sticky}
     return segment(4, 2000).model_copy(update={**counted, "wrong": Events.ticks([(0, 1)] * wrong)})
 
 
 def test_labels_that_come_for_one_variant_are_not_trusted() -> None:
-    """Somebody labels what looks odd: 300 of the candidate's answers and 100 of the baseline's. 66 wrong ones
-    would convict it, and do not."""
+    """Labels for 300 of the candidate's answers and 100 of the baseline's are not used."""
     verdict = judge(at_step(4, POLICY), Evidence(segments=(labelled(100, 300, wrong=66),)), 90.0)
     assert verdict.kind is Kind.CONTINUE
     assert (
@@ -39,7 +38,7 @@ def test_labels_that_come_alike_convict() -> None:
 
 
 def test_a_rollout_that_waits_for_labels_in_vain_ends_with_the_reason() -> None:
-    """It is not rolled back for labels that say nothing."""
+    """If the labels are not reliable, the time limit gives INCONCLUSIVE."""
     evidence = with_labels(proven(), [labelled(100, 300)])
     verdict = judge(at_step(4, POLICY), evidence, POLICY.maximum_s)
     assert verdict.kind is Kind.INCONCLUSIVE
@@ -53,7 +52,7 @@ def test_answers_that_failed_cannot_be_labelled() -> None:
 
 
 def test_users_are_not_alike() -> None:
-    """Where keys were drawn, one user who labels everything is one user."""
+    """With sticky keys, uneven labels are accepted, as one user may send them all."""
     assert find_label_bias([labelled(100, 300, sticky=True)]) is None
     assert find_label_bias([]) is None
 

@@ -1,4 +1,4 @@
-"""All traffic against the steps before: what is found, and what is not."""
+"""Which harm the watch of all traffic finds, compared with the earlier steps."""
 
 import numpy as np
 import pytest
@@ -30,17 +30,17 @@ def stretches(*errors: int, over_limit: int = 0) -> tuple[TimeWindow, ...]:
 
 
 def lately(evidence: Evidence, step: int = 5) -> tuple[Figure, ...]:
-    """What is found in the last step and since."""
+    """Return the figures of the last step and the watch."""
     return tuple(figure for figure in find(at_step(step), evidence) if figure.guard in LATELY)
 
 
 def found(*errors: int, over_limit: int = 0) -> tuple[Figure, ...]:
-    """The figures after half minutes with so many errors each."""
+    """Return the figures after half minutes with these numbers of errors."""
     return lately(Evidence(segments=BEFORE, lately=stretches(*errors, over_limit=over_limit)))
 
 
 def test_before_the_last_step_there_is_nothing_to_find() -> None:
-    """The other guards compare the two."""
+    """Before the last step there are no figures of the watch."""
     assert lately(Evidence(segments=BEFORE), 4) == ()
 
 
@@ -53,7 +53,7 @@ def test_failing_every_request_is_harm() -> None:
 
 
 def test_ten_times_the_errors_are_harm_in_a_few_minutes() -> None:
-    """Rare errors that are still not many: 0.3 % at least before, 3 % now, and twelve minutes."""
+    """Ten times the errors, 3 % instead of 0.3 %, is harm within 12 minutes."""
     assert found(*[90] * 24)[0].harmful
 
 
@@ -63,19 +63,19 @@ def test_few_more_errors_are_harm_within_the_hour() -> None:
 
 
 def test_slow_answers_are_harm() -> None:
-    """A fifth over the limit, where there were none."""
+    """20 % of requests over the limit, where there were none, is harm."""
     errors, latency = found(*[6] * 7, over_limit=600)
     assert (errors.harmful, latency.harmful) == (False, True)
 
 
 def test_harm_after_long_calm_is_found_as_soon() -> None:
-    """What was good for 17 minutes pays for nothing."""
+    """Harm after 17 calm minutes is found as soon as harm at the start."""
     assert found(*[6] * 34, *[3000] * 6)[0].harmful
 
 
 @pytest.mark.parametrize("length", [1, 2])
 def test_a_stall_is_no_harm(length: int) -> None:
-    """Up to a minute in which everything fails, twice in ten minutes."""
+    """Two stalls of up to a minute in ten minutes are no harm."""
     stall = [3000] * length
     assert not found(*[6] * 4, *stall, *[6] * 14, *stall)[0].harmful
 
@@ -100,7 +100,7 @@ def test_equal_variants_are_hardly_ever_rolled_back() -> None:
 
 
 def test_what_the_baseline_has_now_too_is_no_harm() -> None:
-    """A third fails whoever is asked: a dependency is away."""
+    """Errors that the baseline has now, too, are no harm."""
     here = segment(5, 60_000, errors=(1000, 19_000))
     evidence = Evidence(segments=(*BEFORE, here), lately=stretches(*[1000] * 19))
     assert not lately(evidence)[0].harmful

@@ -6,7 +6,7 @@ from serve.rollout.trail.growth import shrunk
 
 
 def test_a_gateway_that_died_stays_dead() -> None:
-    """Whichever of the two ran in it."""
+    """Fewer deaths of a variant than before are reported as a fault."""
     two, one = (Evidence(deaths=Pair(baseline=1, candidate=candidate)) for candidate in (2, 1))
     assert shrunk(two, one) == "2 gateways that died of the candidate, then 1"
     assert shrunk(two, Evidence()) == "1 gateways that died of the baseline, then 0"

@@ -5,7 +5,7 @@ import pytest
 
 from serve.bundles.figures import Compared, Estimate, Quality
 from serve.bundles.repository import read_model
-from serve.bundles.show import describe, show, table
+from serve.tasks.show import describe, show, table
 from tests.conftest import MakeBundle, make_figures
 
 
@@ -71,7 +71,7 @@ def test_json_has_the_same_figures(repository: Path, capsys: pytest.CaptureFixtu
 
 
 def test_what_is_uncertain_stands_with_its_interval(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """The baseline's accuracy is what it is; how far a variant is from it is an estimate."""
+    """The baseline's accuracy stands alone; a variant's accuracy stands with the interval of its change."""
     quality = make_figures(1).quality
     drop = Compared(value=0.8, change=-0.1, low=-0.3, high=0.05)
     make_bundle(tmp_path, "base")
@@ -96,7 +96,7 @@ def test_an_embedding_has_columns_of_its_own(tmp_path: Path, make_bundle: MakeBu
 
 
 def test_a_variant_that_is_not_faster_says_so(tmp_path: Path, make_bundle: MakeBundle) -> None:
-    """The warning stands under the table, whatever else is good."""
+    """The warning of a slow variant stands below the table."""
     speed = make_figures(1).speed.model_copy(update={"warning": "nowhere faster than base"})
     make_bundle(tmp_path, "base", figures=make_figures(1, speed=speed))
     assert table(describe(read_model(tmp_path / "linear"))).endswith("!  base: nowhere faster than base")

@@ -3,9 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from serve.bundles.criterion import APART, CLOSE, FAR
-from serve.bundles.figures import Meaning
-from serve.engine.meaning import are_shares
+from serve.bundles.meaning import Meaning
+from serve.tasks.answer_form import are_shares
+from serve.tasks.criterion import APART, CLOSE, FAR
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from serve.bundles.figures import Task
-from serve.engine.compare_outputs import Differences, compare, describe, worst
+from serve.bundles.meaning import Task
 from serve.rollout.evidence.evidence import Clusters, Moments
+from serve.tasks.compare_outputs import Differences, compare, describe, worst
 
 # KL((1/2, 1/2) || (1/4, 3/4)) in nats, by hand.
 KL = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
@@ -47,7 +47,7 @@ def array(values: Any, dtype: str = "float32") -> Any:
 def test_rows_differ_by_the_kind_of_output(
     task: Task, baseline: list[Any], candidate: list[Any], differ: list[Any]
 ) -> None:
-    """Scores by who is on top, embeddings by their cosine, single numbers by a twentieth."""
+    """Rows differ by the top class for scores, by the cosine for embeddings, by 5 % for single numbers."""
     assert compare(task, array(baseline), array(candidate)).differ.tolist() == differ
 
 
@@ -65,7 +65,7 @@ def test_what_is_no_score_must_be_equal(baseline: Any, candidate: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(2, 4), (3, 3), (2, 3, 1), (1, 3), ()], ids=str)
 def test_outputs_of_another_shape_differ_in_every_row(shape: tuple[int, ...]) -> None:
-    """As many rows as the baseline answered, whatever came."""
+    """An output of another shape differs in each of the baseline's rows."""
     differences = compare("classification", np.zeros((2, 3), np.float32), np.zeros(shape, np.float32))
     assert differences.sums([1, 1]).disagreements == 2
 
@@ -81,20 +81,20 @@ def test_the_divergence_is_that_of_the_classes_shares(shift: float | None) -> No
 
 
 def test_the_divergence_of_tokens_is_their_mean() -> None:
-    """One token as before, one as above."""
+    """The divergence of a row of tokens is the mean over its tokens."""
     baseline, candidate = np.array([[[0.5, 0.5]] * 2]), np.array([[[0.5, 0.5], [0.25, 0.75]]])
     divergence = compare("token_classification", baseline, candidate)
     assert divergence.row_kl == pytest.approx(KL / 2, rel=1e-9)
 
 
 def test_the_cosine_is_that_of_a_row() -> None:
-    """1 / sqrt(2) by hand; 1 between nothing and nothing, 0 between something and nothing."""
+    """The cosine is 1 / sqrt(2) as by hand, 1 for two zero rows, and 0 for one zero row."""
     cosine = compare("embedding", array([[1, 0], [0, 0], [3, 4]]), array([[2, 2], [0, 0], [0, 0]])).cosine
     assert cosine == pytest.approx([math.sqrt(0.5), 1.0, 0.0], rel=1e-9)
 
 
 def test_the_largest_difference_is_told() -> None:
-    """Of any number in a row."""
+    """The largest absolute difference of each row is reported."""
     largest = compare("classification", array([[1, 5], [2, 2]]), array([[-2, 5], [2, 2]])).largest
     assert largest.tolist() == [3.0, 0.0]
 
@@ -103,7 +103,7 @@ def test_the_largest_difference_is_told() -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 @pytest.mark.parametrize("columns", [1, 3])
 def test_what_is_no_number_differs(task: Task, value: float, columns: int) -> None:
-    """Also where the class on top is still the same."""
+    """A row with NaN or infinity differs, even if its top class is the same."""
     baseline = np.tile(array([3, 2, 1][:columns]), (2, 1))
     candidate = baseline.copy()
     candidate[0, -1] = value
@@ -112,7 +112,7 @@ def test_what_is_no_number_differs(task: Task, value: float, columns: int) -> No
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf], ids=str)
 def test_what_is_no_number_is_no_likeness(value: float) -> None:
-    """Its cosine is 0 and its divergence beyond any limit that somebody could set."""
+    """A row with NaN or infinity has a cosine of 0 and a divergence above 1."""
     differences = compare("classification", array([[3, 2, 1]]), array([[3, value, 1]]))
     assert differences.cosine is not None
     assert differences.kl is not None
@@ -143,7 +143,7 @@ def test_whatever_comes_can_be_added_up(rows: Any, wide: Any, task: Task) -> Non
 
 
 def test_of_several_outputs_the_worst_counts() -> None:
-    """By row, and for each figure by itself."""
+    """With several outputs, each figure of a row is that of the output with the worst value."""
     scores = compare("classification", array([[1, 5], [1, 5]]), array([[5, 1], [1, 5]]))
     count = compare("classification", array([1, 2], "int64"), array([1, 9], "int64"))
     whole = worst([scores, count])
@@ -153,7 +153,7 @@ def test_of_several_outputs_the_worst_counts() -> None:
 
 
 def test_a_part_is_of_its_own_rows() -> None:
-    """As a slice of the requests needs it."""
+    """The sums of a part cover only its own rows, so that a slice has its own figures."""
     whole = compare("classification", array([[1, 5], [1, 5]]), array([[5, 1], [1, 5]]))
     first, second = (whole.part(slice(row, row + 1)).sums([1]) for row in (0, 1))
     assert first + second == whole.sums([1, 1])
@@ -183,7 +183,7 @@ def test_rows_are_summed_up_by_their_requests() -> None:
     ids=["shares", "logits", "tokens", "embedding", "integers", "number"],
 )
 def test_a_row_is_told_in_short_words(task: Task, output: Any, cosine: float | None, words: str) -> None:
-    """For somebody who looks at the pairs that differ."""
+    """A row is described in a few words for a list of differing pairs."""
     assert describe(task, output, cosine) == words
 
 
@@ -193,5 +193,5 @@ def test_a_row_is_told_in_short_words(task: Task, output: Any, cosine: float | N
     ids=["named", "another number of names", "nameless"],
 )
 def test_a_class_is_told_by_its_name(classes: tuple[str, ...], words: str) -> None:
-    """Where there is one for each score."""
+    """A class is described by its name if there is a name for each score."""
     assert describe("classification", array([0.25, 0.75]), 1.0, classes) == words

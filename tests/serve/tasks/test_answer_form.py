@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from serve.bundles.figures import Meaning, Task
-from serve.engine.compare_outputs import compare
-from serve.engine.meaning import find_change, guess_meaning, read_meaning
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.answer_form import find_change, guess_meaning, read_meaning
+from serve.tasks.compare_outputs import compare
 
 RANDOM = np.random.default_rng(0)
 LOGITS = RANDOM.normal(0, 3, (40, 5)).astype(np.float32)
@@ -23,7 +23,7 @@ def softmax(scores: Any) -> NDArray[np.float32]:
 
 
 def sigmoid(scores: Any) -> NDArray[np.float32]:
-    """Chances, each by itself."""
+    """Return the sigmoid of each score."""
     return np.asarray(1 / (1 + np.exp(-scores)), np.float32)
 
 
@@ -74,19 +74,19 @@ SHARES_OF_TOKENS = softmax(RANDOM.normal(0, 3, (40, 7, 5))) * TOKENS
     ],
 )
 def test_numbers_say_what_they_are(task: Task, answers: NDArray[Any], kind: str, form: str) -> None:
-    """By their range and their sums, over all rows."""
+    """The kind and the form of an output follow from its range and its sums over all rows."""
     meaning = read_meaning(task, answers)
     assert (meaning.kind, meaning.form) == (kind, form)
 
 
 def test_sigmoids_with_one_label_a_row_tell_classes_apart() -> None:
-    """Whoever labels them so means the one on top."""
+    """Sigmoid outputs with one label a row are classes."""
     assert read_meaning("classification", sigmoid(LOGITS), labelled=True).kind == "classes"
 
 
 @pytest.mark.parametrize(("labelled", "kind"), [(False, "numbers"), (True, "classes")])
 def test_numbers_of_which_one_is_always_the_largest_tell_no_classes(labelled: bool, kind: str) -> None:
-    """Unless somebody has labelled them."""
+    """Columns of which one is always the largest are numbers, unless the rows are labelled."""
     columns = np.column_stack([RANDOM.normal(size=20), RANDOM.normal(1000, 10, 20), RANDOM.normal(size=20)])
     assert read_meaning("classification", columns, labelled=labelled).kind == kind
 
@@ -99,7 +99,7 @@ def test_numbers_of_which_one_is_always_the_largest_tell_no_classes(labelled: bo
 def test_scores_of_which_nobody_says_that_they_are_of_classes_may_be_numbers(
     rows: int, said: dict[str, bool], spreads: int
 ) -> None:
-    """Then they have a scale as numbers, too; shares tell classes in any case."""
+    """Scores without labels keep a spread, as they may be numbers; softmax outputs never do."""
     meaning = read_meaning("classification", LOGITS[:rows], **said)
     assert (meaning.kind, len(meaning.spread)) == ("classes", spreads)
     assert read_meaning("classification", softmax(LOGITS), **said).spread == ()
@@ -107,7 +107,7 @@ def test_scores_of_which_nobody_says_that_they_are_of_classes_may_be_numbers(
 
 @pytest.mark.parametrize("answers", [ONE[:, 0], LOGITS, softmax(LOGITS), LOGITS.reshape(10, 4, 5)], ids=str)
 def test_a_regression_holds_numbers_of_any_shape(answers: NDArray[Any]) -> None:
-    """Whatever they look like; integers are right or wrong."""
+    """Outputs of a regression are numbers, whatever their values; integer outputs are exact."""
     assert read_meaning("regression", answers).kind == "numbers"
     assert read_meaning("regression", answers.astype(np.int64)).kind == "exact"
 
@@ -126,7 +126,7 @@ def test_a_level_that_is_lost_differs_unless_the_scores_are_of_classes() -> None
 
 
 def test_an_output_after_the_first_is_classes_only_where_it_sums_to_one() -> None:
-    """Nobody has said that its largest number means something."""
+    """A later output counts as classes only if each row sums to one."""
     found = [read_meaning("classification", each, first=False).kind for each in (LOGITS, softmax(LOGITS))]
     assert found == ["numbers", "classes"]
 
@@ -195,7 +195,7 @@ CHANGES: dict[str, tuple[Task, NDArray[Any], NDArray[Any], str]] = {
 def test_a_change_of_meaning_is_told_by_both_names(
     task: Task, baseline: NDArray[Any], variant: NDArray[Any], words: str
 ) -> None:
-    """However alike the classes on top and the directions are."""
+    """A change of meaning is reported with both meanings, even if top classes and directions agree."""
     change = find_change("scores", read_meaning(task, baseline), baseline, variant)
     assert change is not None
     assert change.startswith("the baseline's `scores` ")
@@ -226,14 +226,14 @@ def test_rows_of_another_meaning_differ(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["logits for shares", "shares for logits", "vectors of any length"])
 def test_rows_of_another_meaning_differ_also_where_nothing_was_measured(name: str) -> None:
-    """Bundles of before say nothing of their outputs; each row of the baseline does."""
+    """Rows of another meaning differ even if the bundle did not record the meaning."""
     task, baseline, variant, _ = CHANGES[name]
     differ = compare(task, baseline, variant, guess_meaning(task, baseline)).differ
     assert differ.mean() > 0.9
 
 
 def rounded(values: NDArray[Any]) -> NDArray[np.float32]:
-    """As 8-bit integers make them."""
+    """Return the values rounded to 255 steps, as 8-bit integers round them."""
     step = (values.max() - values.min()) / 255
     return np.asarray(np.round(values / step) * step, np.float32)
 
@@ -253,20 +253,20 @@ def rounded(values: NDArray[Any]) -> NDArray[np.float32]:
     ids=["logits", "shares", "log-shares", "sigmoids", "number", "relu", "unit vectors", "vectors"],
 )
 def test_8_bits_change_no_meaning(task: Task, answers: NDArray[Any]) -> None:
-    """They round, and no more: neither all rows together nor hardly any row by itself say otherwise."""
+    """Rounding to 8 bits does not change the meaning, and fewer than 10 % of the rows differ."""
     meaning, variant = read_meaning(task, answers), rounded(answers)
     assert find_change("scores", meaning, answers, variant) is None
     assert compare(task, answers, variant, meaning).differ.mean() < 0.1
 
 
 def test_what_is_ruined_has_not_changed_its_meaning() -> None:
-    """It is judged by how much it differs."""
+    """An output of zeros has not changed its meaning; its differences are judged elsewhere."""
     ruined = np.zeros_like(LOGITS)
     assert find_change("scores", read_meaning("classification", LOGITS), LOGITS, ruined) is None
 
 
 def test_the_fifth_of_a_deviation_is_where_numbers_differ() -> None:
-    """Of a spread of 10: 1.9 is no difference, 2.1 is one, whatever the size of the numbers."""
+    """At a spread of 10, a difference of 1.9 is tolerated and 2.1 is not, whatever the offset."""
     meaning = Meaning(kind="numbers", form="plain", spread=(10.0,))
     for offset in (0.0, 300.0, -1e4):
         baseline = np.array([[offset], [offset]])
@@ -275,7 +275,7 @@ def test_the_fifth_of_a_deviation_is_where_numbers_differ() -> None:
 
 
 def test_one_wrong_place_of_many_makes_a_row_differ() -> None:
-    """It is not lost among those that are right, nor behind one of a larger scale."""
+    """One wrong value of 32 makes a row differ, even beside a value of a much larger scale."""
     meaning = Meaning(kind="numbers", form="plain", spread=(1.0, 1e5, *(1.0,) * 30))
     baseline = np.zeros((2, 32))
     variant = baseline.copy()
@@ -284,7 +284,7 @@ def test_one_wrong_place_of_many_makes_a_row_differ() -> None:
 
 
 def test_a_tensor_is_compared_as_a_whole() -> None:
-    """Of [rows, 8, 8, 4] each channel by its root mean square: one pixel may differ, noise may not."""
+    """A [rows, 8, 8, 4] tensor is compared by the RMS of each channel: noise differs, one pixel does not."""
     baseline = RANDOM.normal(0, 1, (3, 8, 8, 4))
     meaning = read_meaning("classification", baseline, first=False)
     variant = baseline.copy()
@@ -303,7 +303,7 @@ def test_a_constant_answer_may_only_round() -> None:
 
 
 def test_infinity_is_itself_and_nothing_else() -> None:
-    """Masks are made of it."""
+    """Infinity equals infinity and differs from every finite number."""
     baseline = np.array([[-np.inf, 1.0], [-np.inf, 2.0], [0.0, 3.0]])
     meaning = read_meaning("classification", baseline, first=False)
     variant = np.array([[-np.inf, 1.0], [0.0, 2.0], [-np.inf, 3.0]])

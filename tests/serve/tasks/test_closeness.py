@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from serve.engine.closeness import LEAST_SHARE, cosine_of, log_shares
+from serve.tasks.closeness import LEAST_SHARE, cosine_of, log_shares
 
 SCORES = np.array([[1.0, 2.0, 4.0], [0.0, -1000.0, 1.0]])
 
 
 def test_shares_of_scores_are_their_softmax() -> None:
-    """As scipy computes it, but for shares too small to add up."""
+    """The logarithms of the shares equal scipy's `log_softmax`, with a lower bound for tiny shares."""
     expected = np.maximum(log_softmax(SCORES, axis=-1), np.log(LEAST_SHARE))
     assert log_shares(SCORES, np.zeros(2, np.bool_)).tolist() == expected.tolist()
 

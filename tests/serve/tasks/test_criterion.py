@@ -2,14 +2,15 @@
 
 import pytest
 
-from serve.bundles.criterion import explain_likeness
-from serve.bundles.figures import Estimate, Meaning, OutputFigures, Quality, Task
+from serve.bundles.figures import Estimate, OutputFigures, Quality
+from serve.bundles.meaning import Meaning, Task
+from serve.tasks.criterion import explain_likeness
 
 _ONE = Estimate(value=1, low=1, high=1)
 
 
 def quality(task: Task, *meanings: Meaning, correlation: Estimate | None = None) -> Quality:
-    """Of outputs `a`, `b`, ... that mean this."""
+    """Return quality figures with one output per meaning, named `a`, `b`, ..."""
     outputs = tuple(
         OutputFigures(name=name, meaning=meaning, agreement=_ONE, correlation=correlation)
         for name, meaning in zip("abc", meanings, strict=False)
@@ -53,12 +54,12 @@ CLASSES, NUMBERS = Meaning(kind="classes"), Meaning(kind="numbers", spread=(1.0,
     ],
 )
 def test_one_output_is_said_by_what_it_means(task: Task, meaning: Meaning, words: str) -> None:
-    """With the tolerance, where there is one."""
+    """The explanation depends on the output's meaning and names the tolerance, if there is one."""
     assert explain_likeness(quality(task, meaning)) == [words]
 
 
 def test_several_outputs_are_said_each() -> None:
-    """Outputs that are compared in the same way share an entry."""
+    """Outputs that are compared in the same way share one entry."""
     [words] = explain_likeness(quality("classification", CLASSES, NUMBERS, NUMBERS))
     assert "of `a` the top class of the baseline" in words
     assert "of `b`, `c` numbers within 0.2 standard deviations" in words
@@ -71,5 +72,5 @@ def test_a_correlation_is_said_where_there_is_one() -> None:
 
 
 def test_an_older_bundle_says_nothing() -> None:
-    """It does not know what its outputs mean."""
+    """Nothing is explained for a bundle that does not record what its outputs mean."""
     assert explain_likeness(quality("classification")) == []
