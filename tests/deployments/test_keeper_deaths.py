@@ -91,7 +91,7 @@ async def gateway_of(keeper: Keeper, scratch: Path, name: str) -> Mortal:
 
 
 def evidence_of(keeper: Keeper) -> Evidence:
-    return keeper._controller.situations["linear"].present.evidence
+    return keeper._controller.states["linear"].present.evidence
 
 
 def counted(keeper: Keeper) -> int:
@@ -161,7 +161,7 @@ def test_what_is_written_down_is_not_counted_by_the_next_keeper(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counts that were written are not added again if the journal was not deleted."""
-    monkeypatch.setattr("serve.rollout.leftovers.delete_journal", lambda *_: None)
+    monkeypatch.setattr("serve.rollout.unreported_counts.delete_journal", lambda *_: None)
 
     async def scenario() -> int:
         keeper, gateway = await begin(repository, tmp_path)
@@ -227,7 +227,7 @@ def test_a_candidate_that_ends_three_gateways_is_rolled_back(repository: Path, t
 
     async def scenario() -> tuple[Phase, str, bool]:
         keeper, first = await begin(repository, tmp_path)
-        running = keeper._controller.situations["linear"]
+        running = keeper._controller.states["linear"]
         others = [await gateway_of(keeper, tmp_path, name) for name in ("two", "three")]
         before = []
         for gateway in (first, *others):
