@@ -17,6 +17,7 @@ DATA = (
     "serve.rollout.judging.guard_figure",
     "serve.rollout.state.",
     "serve.rollout.trail.qualification",
+    "serve.tasks.task_table",
 )
 # What no such module brings along.
 SERVERS = {"grpc", "onnxruntime", "ray", "sqlalchemy", "starlette", "tokenizers", "uvicorn"}

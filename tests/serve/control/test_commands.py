@@ -205,7 +205,7 @@ def test_what_was_decided_on_old_news_is_refused(keeping: Keeping) -> None:
     act(keeping, "promote", view.number)
     with pytest.raises(StaleRevision, match=f"entry {view.number}, .*STEP at step 1; ") as refused:
         act(keeping, "promote", view.number)
-    assert (refused.value.current, keeping.rollout.step) == (keeping.situation.changed, 1)
+    assert (refused.value.current, keeping.rollout.step) == (keeping.state.changed, 1)
 
 
 def test_a_verdict_that_changed_nothing_is_no_news(keeping: Keeping, gateway: Gateway) -> None:
@@ -213,7 +213,7 @@ def test_a_verdict_that_changed_nothing_is_no_news(keeping: Keeping, gateway: Ga
     view = keeping.start(SLOW)
     turn(keeping, gateway)
     turn(keeping, gateway)
-    assert keeping.situation.present.number > view.number
+    assert keeping.state.present.number > view.number
     assert act(keeping, "pause", view.number).rollout.phase is Phase.PAUSED
 
 

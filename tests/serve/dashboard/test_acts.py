@@ -180,4 +180,4 @@ def test_a_replay_names_what_was_changed(visit: Open) -> None:
     keeper = page.control.keeper
     keeper.forge("promoted", "demoted")
     page.press("Replay")
-    expect(page.card("Timeline")).to_contain_text(f"entry {keeper.situation.present.number} was changed")
+    expect(page.card("Timeline")).to_contain_text(f"entry {keeper.state.present.number} was changed")

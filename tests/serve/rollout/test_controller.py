@@ -6,8 +6,8 @@ import pytest
 
 from serve.rollout.api_records import ActWanted, RolloutWanted
 from serve.rollout.evidence.evidence import Evidence
+from serve.rollout.model_state import ModelState
 from serve.rollout.replay import replay
-from serve.rollout.situation import Situation
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
@@ -78,7 +78,7 @@ def test_a_warm_up_is_no_harm(keeping: Keeping, gateway: Gateway) -> None:
     for second in range(50):
         turn(keeping, gateway, slow=100 if second < 20 else 0)
     assert keeping.place == (Phase.STEP, 3)
-    [segment] = keeping.situation.present.evidence.segments
+    [segment] = keeping.state.present.evidence.segments
     assert (segment.over_limit.candidate, segment.timed.both) == (0, 40_000)
 
 
@@ -100,10 +100,10 @@ def test_a_candidate_that_differs_is_rolled_back_before_any_user_sees_it(
 def test_no_traffic_is_no_failure(keeping: Keeping) -> None:
     """An hour of looks at nothing: it stands where it stood, and nothing was written."""
     keeping.start(SKIP)
-    before = keeping.situation.present.number
+    before = keeping.state.present.number
     for _ in range(60):
         keeping.tick(60)
-    assert (keeping.place, keeping.situation.present.number) == ((Phase.STEP, 1), before)
+    assert (keeping.place, keeping.state.present.number) == ((Phase.STEP, 1), before)
 
 
 def test_time_that_runs_out_leaves_the_baseline(keeping: Keeping) -> None:
@@ -123,7 +123,7 @@ def test_two_gateways_add_up(keeping: Keeping, gateway: Gateway) -> None:
         each.serve(400)
         each.report(keeping)
     keeping.tick()
-    assert keeping.situation.present.evidence.shadow.pairs == 800
+    assert keeping.state.present.evidence.shadow.pairs == 800
     assert keeping.place == (Phase.STEP, 1)
 
 
@@ -137,7 +137,7 @@ def test_what_comes_late_counts_in_the_step_that_chose_it(keeping: Keeping, gate
     slow.serve(1000)
     slow.report(keeping)
     keeping.tick()
-    [segment] = keeping.situation.present.evidence.segments
+    [segment] = keeping.state.present.evidence.segments
     assert (segment.key, segment.requests.both) == ((1, 0.1, False), 3000)
 
 
@@ -147,7 +147,7 @@ def test_a_person_pauses_and_nothing_moves(keeping: Keeping, gateway: Gateway) -
     keeping.commands.act(view.rollout.rollout, "pause", ActWanted(), "bob")
     turn(keeping, gateway)
     assert keeping.place == (Phase.PAUSED, 0)
-    assert keeping.situation.present.evidence.shadow.pairs == 2000
+    assert keeping.state.present.evidence.shadow.pairs == 2000
 
 
 def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
@@ -155,7 +155,7 @@ def test_a_verdict_that_changes_nothing_is_written_when_there_is_more_evidence(
 ) -> None:
     """A verdict that changes nothing is written when the pairs have grown by 10 %."""
     keeping.start(POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=10_000)}))
-    before = keeping.situation.present.number
+    before = keeping.state.present.number
     for pairs in (1000, 50, 40, 20, 200):
         turn(keeping, gateway, pairs)
     verdicts = [entry.change.judged for entry in keeping.store.trail("digits")[before:]]
@@ -187,7 +187,7 @@ def test_a_sheet_of_a_rollout_that_is_over_counts_nowhere(keeping: Keeping, gate
     keeping.controller.take("digits", "one", sheet)
     keeping.controller.take("nobody", "one", sheet)
     keeping.tick()
-    assert keeping.situation.present.evidence.shadow.pairs == 0
+    assert keeping.state.present.evidence.shadow.pairs == 0
     assert keeping.controller.written("one") == {}
 
 
@@ -196,16 +196,16 @@ def test_what_is_wrong_with_one_model_stops_no_other(
 ) -> None:
     """The first of the two cannot be looked at, and the second still goes on."""
 
-    def fail_for_another(situation: Situation, evidence: Evidence) -> bool:
-        if situation.model == "another":
+    def fail_for_another(state: ModelState, evidence: Evidence) -> bool:
+        if state.model == "another":
             raise ValueError("a bug of ours")
         return True
 
     keeping.controller.settle("another", "fp32", VERSIONS, None)
-    keeping.controller.situations = dict(sorted(keeping.controller.situations.items()))
+    keeping.controller.states = dict(sorted(keeping.controller.states.items()))
     keeping.commands.start("another", RolloutWanted(candidate="int8", policy=POLICY), "ann")
     keeping.start()
-    monkeypatch.setattr(Situation, "notable", fail_for_another)
+    monkeypatch.setattr(ModelState, "notable", fail_for_another)
     turn(keeping, gateway)
     assert keeping.place == (Phase.STEP, 1)
 

@@ -40,12 +40,12 @@ def test_the_other_keeper_takes_over_with_all_that_was_counted(
         other.tick(0)
     keeping.clock.now_s += LEASE_S
     other.tick()
-    assert other.situation.present.evidence.shadow.pairs == 1080
+    assert other.state.present.evidence.shadow.pairs == 1080
     gateway.report(other)
     gateway.serve(100)
     gateway.report(other)
     other.tick()
-    assert other.situation.present.evidence.shadow.pairs == gateway.pairs == 1180
+    assert other.state.present.evidence.shadow.pairs == gateway.pairs == 1180
     with pytest.raises(LostLease):
         keeping.promote()
     other.kill()
@@ -96,7 +96,7 @@ def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gate
     (tmp_path / "away").rename(tmp_path / "store")
     keeping.tick()
     assert keeping.place == (Phase.STEP, 2)
-    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+    assert keeping.state.present.evidence.segments[0].requests.both == 1500
 
 
 def test_a_write_that_fails_loses_nothing_that_came(
@@ -117,7 +117,7 @@ def test_a_write_that_fails_loses_nothing_that_came(
             keeping.tick()
     gateway.report(keeping)
     keeping.tick()
-    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+    assert keeping.state.present.evidence.segments[0].requests.both == 1500
 
 
 def test_news_of_another_keeper_loses_nothing_that_came(
@@ -137,7 +137,7 @@ def test_news_of_another_keeper_loses_nothing_that_came(
     other.tick()
     gateway.report(other)
     other.tick()
-    assert other.situation.present.evidence.segments[0].requests.both == 1500
+    assert other.state.present.evidence.segments[0].requests.both == 1500
     other.kill()
 
 

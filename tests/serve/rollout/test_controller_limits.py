@@ -42,7 +42,7 @@ def edge(latency_ms: float) -> float:
 
 def announced(keeping: Keeping) -> tuple[float | None, ...]:
     """Return the latency limits that gateways get."""
-    watch = keeping.situation.watch
+    watch = keeping.state.watch
     assert watch is not None
     return watch.quantile_limits_ms
 

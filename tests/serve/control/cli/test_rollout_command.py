@@ -185,7 +185,7 @@ def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None
     keeper.forge('"judge"', '"jugde"')
     code, shown = type("rollout", "replay", RUNS)
     assert code == 1
-    assert f"entry {keeper.situation.present.number}" in shown
+    assert f"entry {keeper.state.present.number}" in shown
 
 
 @pytest.mark.parametrize(

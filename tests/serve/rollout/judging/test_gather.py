@@ -9,7 +9,7 @@ from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
 from serve.counting.copies import Copies
 from serve.counting.keys import Keys
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
-from serve.rollout.evidence.stretch import Stretch
+from serve.rollout.evidence.time_window import TimeWindow
 from serve.rollout.judging.gather import gather
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import RolloutPlan
@@ -167,7 +167,7 @@ def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() 
     }
     splits = {**SPLITS, 9: (5, 0.95), 10: (5, 1.0)}
     evidence = gather(Evidence(), [("g", sheet(counts))], PLAN, splits, (5.0, 6.0))
-    stretch = Stretch(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
+    stretch = TimeWindow(started_s=5.0, ended_s=6.0, requests=195, errors=3, timed=195, over_limit=4)
     assert evidence.lately == (stretch,)
 
 

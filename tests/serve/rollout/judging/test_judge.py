@@ -1,7 +1,7 @@
 import pytest
 
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.evidence.matched import Matched
+from serve.rollout.evidence.matched_pairs import MatchedPairs
 from serve.rollout.judging.judge import Kind, Verdict, judge
 from serve.rollout.state.policy import AccuracyGuard, Guards, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
@@ -162,7 +162,7 @@ def test_feedback_counts_only_when_asked_for() -> None:
 
 def test_labels_of_the_shadow_count_at_every_step() -> None:
     """Labels of the shadow count at every step, if the policy has the guard and a shadow."""
-    evidence = Evidence(matched={3: Matched(labelled=90, baseline_alone=30)}, classes=10)
+    evidence = Evidence(matched={3: MatchedPairs(labelled=90, baseline_alone=30)}, classes=10)
     accuracy = Guards(accuracy=AccuracyGuard())
     assert judge(at_step(4, Policy(guards=accuracy)), evidence, 30.0).kind is Kind.ROLLBACK
     skipped = Policy(guards=accuracy, shadow=ShadowPolicy(skip=True))
