@@ -10,10 +10,10 @@ import httpx2
 import pytest
 from ray.exceptions import ActorDiedError
 
-from deployments.gateway_reports import notices_of
+from deployments.gateway_reports import aborts_folder
 from serve.base.errors import RefusedAction
 from serve.counting.breaker import Trip
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import PendingAborts
 from tests.deployments.test_gateway import BODY, Sync, play, running
 from tests.serve.local_control import LocalControl
 
@@ -114,7 +114,7 @@ def test_the_next_keeper_hears_of_it(repository: Path) -> None:
             sync.error = None
             while not sync.reports[-1].trips:
                 await asyncio.sleep(0.01)
-            return dict(sync.reports[-1].trips), Notices(notices_of(repository.parent)).find(["r1"])
+            return dict(sync.reports[-1].trips), PendingAborts(aborts_folder(repository.parent)).find(["r1"])
 
     assert play(scenario()) == ({"linear": TRIP}, [TRIP])
 
@@ -124,7 +124,7 @@ def test_every_gateway_acts(repository: Path) -> None:
 
     async def scenario() -> str:
         async with alone(repository) as (client, _):
-            Notices(notices_of(repository.parent)).put(TRIP)
+            PendingAborts(aborts_folder(repository.parent)).put(TRIP)
             while (variant := await answered_by(client)) != "base":
                 await asyncio.sleep(0.01)
             return variant
@@ -143,7 +143,7 @@ def test_a_rollout_that_does_not_run_cannot_be_aborted_so(repository: Path) -> N
 
 
 def test_who_looks_at_a_rollout_hears_that_nobody_judges(repository: Path) -> None:
-    """Soon, though the keeper's answer never comes."""
+    """A rollout that is viewed while the keeper hangs gives 503 and says that nobody judges."""
 
     async def scenario() -> tuple[int, str]:
         async with alone(repository, command=Gone(hangs=True)) as (client, _):
