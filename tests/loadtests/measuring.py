@@ -10,7 +10,7 @@ from typing import Any
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.sending import measure as measuring
 from loadtests.sending.client import Client
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads

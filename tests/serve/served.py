@@ -9,12 +9,12 @@ from serve.base.routing import Routes
 from serve.base.settings import Settings
 from serve.counting.tally import Tally
 from serve.engine.admission import Answer
+from serve.engine.answer_validity import Encode
 from serve.engine.batch import Joining
 from serve.engine.catalog import LoadedVariant
 from serve.engine.model import ServedModel
 from serve.engine.queue import Queue
 from serve.engine.request import InferRequest, RequestedOutput
-from serve.engine.sound import Encode
 from serve.engine.variant import ServedVariant
 from tests.conftest import FEATURES, SIGNATURE
 from tests.serve.clock import settle

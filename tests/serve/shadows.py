@@ -10,7 +10,7 @@ import numpy as np
 from serve.base.errors import ModelFailed, RefusedInput
 from serve.base.tensor import Arrays
 from serve.counting.census import Watch
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.model import ServedModel
 from serve.engine.placement import Run
 from tests.serve.clock import run

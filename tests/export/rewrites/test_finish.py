@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper
 
-from export.rewrites.finish import finish, sort
+from export.rewrites.graph_cleanup import finish, sort
 from export.step import Half, Quantize
 from export.steps.half import half
 from export.steps.quantize import quantize

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from export.rewrites.norms import unskip
+from export.rewrites.skip_norms import unskip
 from export.training.answers import graph_answers
 from tests.export.graphs import conv_graph, encoder_graph, operators, texts
 

@@ -5,7 +5,7 @@ import pytest
 from onnx import helper
 
 from export.errors import StepFailed
-from export.rewrites.rewritten import prove_same
+from export.rewrites.rewrite_check import prove_same
 from tests.export.files import FLOAT, file_of, random
 from tests.export.graphs import split_of
 

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.errors import StepFailed
-from export.rewrites.single import to_single
+from export.rewrites.single_precision import to_single
 from tests.export.files import FLOAT, HALF, answers, file_of, random
 from tests.export.graphs import split_of
 

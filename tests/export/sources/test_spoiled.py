@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from export.sources.spoiled import find_spoiled
+from export.sources.nan_weights import find_spoiled
 from tests.export.files import FLOAT, file_of, random
 
 NAN = np.float32(np.nan)

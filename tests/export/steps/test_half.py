@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.artifacts import Context, Exported
 from export.errors import StepFailed
-from export.rewrites.rewritten import compare, largest_difference, require_same_interface
+from export.rewrites.rewrite_check import compare, largest_difference, require_same_interface
 from export.step import Half, Quantize
 from export.steps.half import half
 from export.steps.quantize import quantize

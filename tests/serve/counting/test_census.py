@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.counting.census import Census, Choice, Count, Sheet, VariantRun, Watch
-from serve.counting.copies import Copies, add_copies
 from serve.counting.ledger import Ledger, read_ledger
+from serve.counting.shadow_results import Copies, add_copies
 from serve.rollout.evidence.evidence import Comparison, Evidence
 from serve.rollout.judging.gather import gather
 from serve.rollout.state.rollout import RolloutPlan

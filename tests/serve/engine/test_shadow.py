@@ -11,7 +11,7 @@ import pytest
 from serve.base.errors import ModelFailed
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from tests.serve.clock import run
 from tests.serve.host import Host
 from tests.serve.queues import rows

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import ModelFailed
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.model import ServedModel
 from serve.rollout.evidence.evidence import Comparison
 from tests.conftest import FEATURES

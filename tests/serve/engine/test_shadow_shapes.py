@@ -9,7 +9,7 @@ import numpy as np
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.counting.census import Census
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.counting.tally import Tally
 from serve.engine.batch import Joining
 from serve.engine.catalog import LoadedVariant

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.api_records import ActWanted, RolloutWanted
 from serve.rollout.earlier_evidence import EarlierRollout, carry_over
 from serve.rollout.evidence.evidence import Carried, Evidence

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import BrokenTrail
-from serve.control.at_once import AtOnce
+from serve.control.memory_operations import AtOnce
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S

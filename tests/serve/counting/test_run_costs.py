@@ -7,7 +7,7 @@ from operator import add
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serve.counting.runs import Cost, Sizes, add_run, add_sizes, coarsen, size_of, subtract_sizes
+from serve.counting.run_costs import Cost, Sizes, add_run, add_sizes, coarsen, size_of, subtract_sizes
 
 timed = st.builds(
     lambda rows, ms, at_s: Cost.tick(rows, ms, at_s=float(at_s)),

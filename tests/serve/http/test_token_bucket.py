@@ -1,7 +1,7 @@
 import pytest
 
 from serve.base.errors import TooManyWrites
-from serve.http.bucket import Bucket
+from serve.http.token_bucket import Bucket
 
 
 def taken(bucket: Bucket, times: int, now_s: float) -> int:

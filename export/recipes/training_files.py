@@ -8,8 +8,8 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from serve.base.atomic_file import write_whole
 from serve.base.tensor import Arrays
-from serve.base.whole_file import write_whole
 
 
 def parse_out(name: str, description: str, arguments: list[str]) -> Path:

@@ -3,7 +3,7 @@
 import json
 
 from loadtests.sending.model_metadata import ModelMetadata
-from loadtests.sending.newcomers import Newcomers
+from loadtests.sending.new_variants import Newcomers
 from tests.loadtests.server import METADATA
 
 _NOW = json.dumps({**METADATA, "versions": ["fp32", "int8", "slim"]}).encode()

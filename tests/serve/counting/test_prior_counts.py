@@ -7,7 +7,7 @@ import pytest
 
 from serve.base.errors import InvalidRequest, ModelFailed
 from serve.base.routing import BUCKETS
-from serve.counting.past import Past, Recalled
+from serve.counting.prior_counts import Past, Recalled
 
 
 class Hour:

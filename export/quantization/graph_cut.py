@@ -6,7 +6,7 @@ from typing import Any
 
 import onnx
 
-from export.rewrites.finish import finish, names_read
+from export.rewrites.graph_cleanup import finish, names_read
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import open_graph
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.base.whole_file import replacing, write_whole
+from serve.base.atomic_file import replacing, write_whole
 
 
 @pytest.mark.parametrize(

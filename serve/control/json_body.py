@@ -5,9 +5,9 @@ from typing import TypeVar
 from pydantic import ValidationError
 from starlette.requests import Request
 
+from serve.base.error_text import shorten
 from serve.base.errors import InvalidRequest, UnsupportedMediaType
 from serve.base.record import Record, explain
-from serve.base.wording import shorten
 from serve.http.body_reader import BodyReader
 
 _JSON = "application/json"

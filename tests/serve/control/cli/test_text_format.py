@@ -1,6 +1,6 @@
 import pytest
 
-from serve.control.cli.words import duration, percent, printable
+from serve.control.cli.text_format import duration, percent, printable
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from export.quantization.products import choose_steps, quantize_weight
+from export.quantization.integer_products import choose_steps, quantize_weight
 from export.step import Quantize
 
 DYNAMIC = Quantize(step="quantize", method="dynamic")

@@ -1,4 +1,4 @@
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 
 
 def test_ends_are_counted() -> None:

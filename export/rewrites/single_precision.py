@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from export.answer_distance import largest_apart
 from export.data.datasets import Split
 from export.errors import StepFailed
-from export.nearness import largest_apart
-from export.rewrites.rewritten import compare
+from export.rewrites.rewrite_check import compare
 
 # Relative to the usual size in each place. One rounding to 16 bits changes a value by at most 1/2048 of
 # itself; a hundred layers, if all errors add up, by 5 %.

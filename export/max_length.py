@@ -11,7 +11,7 @@ from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from serve.base.errors import ModelFailed
 from serve.base.tensor import Arrays
-from serve.engine.refusals import NO_MEMORY
+from serve.engine.input_faults import NO_MEMORY
 from serve.engine.session import Session
 
 # The search ends at this length, because attention takes quadratic memory, or when a run takes too long.

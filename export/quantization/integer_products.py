@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from export.onnx.graph import free_name
-from export.rewrites.finish import DOMAIN, finish
+from export.rewrites.graph_cleanup import DOMAIN, finish
 from export.rewrites.wiring import Linear, Wiring, find_linears
 from export.step import Quantize
 

@@ -8,7 +8,7 @@ import pytest
 from onnx import helper
 
 from export.errors import InvalidSource
-from export.mending.imports import settle_imports
+from export.mending.operator_sets import settle_imports
 from export.sources.onnx_file import read_graph
 from tests.export.files import FLOAT, file_of, opsets, random
 

@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from serve.base.access import Access, Role, is_loopback
+from serve.base.error_text import shorten
 from serve.base.errors import RefusedAccess
-from serve.base.wording import shorten
-from serve.http.bucket import Bucket
+from serve.http.token_bucket import Bucket
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

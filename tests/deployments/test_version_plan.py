@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.lineup import line_up, plan_lineup
+from deployments.version_plan import line_up, plan_lineup
 from serve.base.errors import RejectedBundle
 from serve.base.routing import Routes
 from serve.base.tensor import Signature

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import TypeAdapter
 
-from export.order import refuse_order
 from export.step import Steps
+from export.step_order import refuse_order
 
 PRUNE = {"step": "prune", "remove": "channels", "ratio": 0.5}
 SPARSE: dict[str, object] = {"step": "prune", "remove": "2:4"}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto
 
-from export.longest import find_longest
+from export.max_length import find_longest
 from serve.base.tensor import Signature, TensorSpec
 from serve.engine.session import Session
 from tests.export.graphs import Builder, split_of, value
@@ -51,7 +51,7 @@ def test_without_a_limit_there_is_none() -> None:
 
 def test_a_slow_graph_is_not_taken_for_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes long still works: the limit lies above it, or is not known."""
-    monkeypatch.setattr("export.longest._SLOW_S", 0.0)
+    monkeypatch.setattr("export.max_length._SLOW_S", 0.0)
     assert find_longest(session(9), ROWS) == {"tokens": 9}
     assert find_longest(session(77), ROWS) == {}
 

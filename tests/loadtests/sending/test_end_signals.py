@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from loadtests.sending.endings import heeded, interrupting
+from loadtests.sending.end_signals import heeded, interrupting
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])

@@ -8,7 +8,7 @@ import numpy as np
 from export.data.inputs import MASK, TOKENS
 from export.errors import ExportFailed
 from export.mending.input_axes import Shape
-from export.mending.tried import Tried
+from export.mending.trial_run import Tried
 from export.onnx.probe_rows import BATCH
 from serve.base.tensor import Arrays
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from serve.base.errors import InvalidRecord
-from serve.control.cli.address import address_options, open_client
+from serve.control.cli.client_options import address_options, open_client
 from serve.control.operations import MODELS
 from tests.serve.receiver import Receiver, Reply
 

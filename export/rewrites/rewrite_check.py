@@ -8,9 +8,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from export.answer_distance import SAME_FLOATS, largest_apart
 from export.data.datasets import Split
 from export.errors import StepFailed
-from export.nearness import SAME_FLOATS, largest_apart
 from export.onnx.last_bits import measure_rounding
 from serve.base.tensor import Arrays
 from serve.bundles.graph_session import open_graph

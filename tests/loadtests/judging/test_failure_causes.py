@@ -1,6 +1,6 @@
 from dataclasses import replace
 
-from loadtests.judging.causes import count_causes
+from loadtests.judging.failure_causes import count_causes
 from loadtests.sending.samples import Samples
 from tests.loadtests.made import make_failed, make_samples
 

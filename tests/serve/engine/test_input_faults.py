@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from serve.base.errors import ModelFailed, RefusedInput
 from serve.base.tensor import Signature, TensorSpec
-from serve.engine.refusals import check_ranges, run_checked
+from serve.engine.input_faults import check_ranges, run_checked
 from serve.engine.session import Session
 
 _TYPES = {"FP32": TensorProto.FLOAT, "INT64": TensorProto.INT64, "BYTES": TensorProto.STRING}

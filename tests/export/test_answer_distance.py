@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export.nearness import SAME_FLOATS, largest_apart
+from export.answer_distance import SAME_FLOATS, largest_apart
 
 
 def random(*shape: int) -> np.ndarray[Any, np.dtype[np.float64]]:

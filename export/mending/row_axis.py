@@ -6,7 +6,7 @@ from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.mending.batch_dimension import free_batch
 from export.mending.input_axes import InputForm, read_forms
-from export.mending.tried import Tried
+from export.mending.trial_run import Tried
 from export.proof.row_independence import is_another, trials
 
 Batch = tuple[Tried, dict[str, InputForm], float | None]

@@ -8,7 +8,7 @@ import torch
 from torch.nn.modules.conv import _ConvNd
 from torch.utils._pytree import tree_map
 
-from export.pruning.coupled import is_depthwise
+from export.pruning.channel_groups import is_depthwise
 
 # Layers that sum over channels. Others pass channels on one by one, or are not supported, in which case the
 # proof fails.

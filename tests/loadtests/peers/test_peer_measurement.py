@@ -3,8 +3,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from loadtests.peers.answer_parity import Onnxruntime
+from loadtests.peers.peer_measurement import BenchRound, Race
 from loadtests.peers.peer_servers import Server
-from loadtests.peers.race import BenchRound, Race
 from loadtests.peers.workload import Workload
 
 # Answers the check's 24 rows rightly, and dies of one more.

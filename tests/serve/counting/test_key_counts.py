@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from serve.base.routing import BUCKETS
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 
 
 def test_keys_add_up_by_bucket() -> None:
