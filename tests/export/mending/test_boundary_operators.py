@@ -6,8 +6,8 @@ from onnx import TensorProto, helper
 
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import HALF, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import HALF, answers, file_of, random
 
 
 @pytest.mark.parametrize("kind", [HALF, TensorProto.BFLOAT16], ids=["float16", "bfloat16"])

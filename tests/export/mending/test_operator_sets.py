@@ -10,7 +10,7 @@ from onnx import helper
 from export.errors import InvalidSource
 from export.mending.operator_sets import settle_imports
 from export.sources.onnx_file import read_graph
-from tests.export.files import FLOAT, file_of, opsets, random
+from tests.export.onnx_files import FLOAT, file_of, opsets, random
 
 RELU = helper.make_node("Relu", ["x"], ["y"])
 MINE = helper.make_node("ArrayFeatureExtractor", ["x", "at"], ["y"], domain="ai.onnx.ml")

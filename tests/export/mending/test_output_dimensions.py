@@ -7,8 +7,8 @@ from onnx import helper
 
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, file_of, random
 
 
 def shape_of(nodes: list[Any], output: list[Any], weights: dict[str, Any] | None = None) -> tuple[Any, ...]:

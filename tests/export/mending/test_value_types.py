@@ -4,8 +4,8 @@ import onnx
 from onnx import helper
 
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, file_of, random
 
 
 def test_what_scikit_learns_operators_make_has_a_type() -> None:

@@ -21,7 +21,7 @@ from tests.export.graphs import (
     texts,
     value,
 )
-from tests.export.quantization.kinds import KINDS
+from tests.export.quantization.graph_kinds import KINDS
 
 
 def note_of(graph: bytes, rows: Any, folder: Path, **settings: Any) -> dict[str, Any]:

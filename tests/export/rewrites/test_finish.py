@@ -11,8 +11,8 @@ from export.rewrites.graph_cleanup import finish, sort
 from export.step import Half, Quantize
 from export.steps.half import half
 from export.steps.quantize import quantize
-from tests.export.files import FLOAT, answers, file_of, random
 from tests.export.graphs import context_for, conv_graph, exported_of, split_of
+from tests.export.onnx_files import FLOAT, answers, file_of, random
 
 
 def test_dead_operators_go_with_their_weights() -> None:

@@ -10,8 +10,8 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from export.errors import StepFailed
 from export.rewrites.single_precision import to_single
-from tests.export.files import FLOAT, HALF, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, HALF, answers, file_of, random
 
 ROWS = split_of({"x": random(20, 4)})
 

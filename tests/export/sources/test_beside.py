@@ -15,7 +15,7 @@ from export.artifacts import Trained
 from export.errors import InvalidSource
 from export.recipe import FactorySource, OnnxSource
 from export.sources.read_trained import read_trained
-from tests.export.files import FLOAT, INT64, file_of, random
+from tests.export.onnx_files import FLOAT, INT64, file_of, random
 
 INT32 = 6
 WORDS = {"[PAD]": 0, "[UNK]": 1, "a": 2, "b": 3}

@@ -8,7 +8,7 @@ import pytest
 from onnx import helper, numpy_helper
 
 from export.sources.nan_weights import find_spoiled
-from tests.export.files import FLOAT, file_of, random
+from tests.export.onnx_files import FLOAT, file_of, random
 
 NAN = np.float32(np.nan)
 

@@ -14,7 +14,6 @@ from export.rewrites.rewrite_check import compare, largest_difference, require_s
 from export.step import Half, Quantize
 from export.steps.half import half
 from export.steps.quantize import quantize
-from tests.export.files import answers, file_of, random
 from tests.export.graphs import (
     Builder,
     context_for,
@@ -26,6 +25,7 @@ from tests.export.graphs import (
     texts,
     value,
 )
+from tests.export.onnx_files import answers, file_of, random
 
 HALF = Half(step="half", provider="cuda")
 

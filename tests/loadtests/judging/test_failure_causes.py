@@ -2,7 +2,7 @@ from dataclasses import replace
 
 from loadtests.judging.failure_causes import count_causes
 from loadtests.sending.samples import Samples
-from tests.loadtests.made import make_failed, make_samples
+from tests.loadtests.samples import make_failed, make_samples
 
 
 def fail(n: int, words: str) -> Samples:

@@ -16,7 +16,7 @@ from serve.base.errors import StoreFailed
 from serve.rollout.api_records import RoutesWanted
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
-from tests.loadtests.qualify.views import ALIKE, LIMITS, canary
+from tests.loadtests.qualify.rollout_views import ALIKE, LIMITS, canary
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 

@@ -4,7 +4,7 @@ import json
 
 from loadtests.sending.model_metadata import ModelMetadata
 from loadtests.sending.new_variants import Newcomers
-from tests.loadtests.server import METADATA
+from tests.loadtests.fake_server import METADATA
 
 _NOW = json.dumps({**METADATA, "versions": ["fp32", "int8", "slim"]}).encode()
 

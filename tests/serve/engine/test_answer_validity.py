@@ -21,9 +21,9 @@ from serve.oip.grpc_service import grpc_handler
 from tests.conftest import make_bundle
 from tests.serve.clock import run
 from tests.serve.endpoint import Endpoint
-from tests.serve.served import Hosts, ask, request_of, scale_of, two
+from tests.serve.served_model import Hosts, ask, request_of, scale_of, two
 from tests.serve.texts import make_text_bundle
-from tests.serve.watched import BASE, LIGHT, counts_of, watched
+from tests.serve.watched_model import BASE, LIGHT, counts_of, watched
 
 SPOILT = 7.0
 RESCUED = {"rescued_from": "light"}

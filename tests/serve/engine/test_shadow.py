@@ -15,7 +15,7 @@ from serve.counting.shadow_results import Copies
 from tests.serve.clock import run
 from tests.serve.host import Host
 from tests.serve.queues import rows
-from tests.serve.served import ask, make_served, replace, request_of, routes, serving, two
+from tests.serve.served_model import ask, make_served, replace, request_of, routes, serving, two
 from tests.serve.shadows import LATER_S, WATCH, Odd, compared, copies_of, faulty, other, shadowed
 
 

@@ -8,7 +8,7 @@ import pytest
 from serve.counting.shadow_results import Copies, add_copies
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of, routes
+from tests.serve.served_model import ask, request_of, routes
 from tests.serve.shadows import LATER_S, WATCH, Odd, copies_of, other, shadowed
 
 

@@ -11,7 +11,7 @@ from serve.engine.shadow_copy import Copy
 from serve.rollout.evidence.evidence import Clusters, Drop
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of
+from tests.serve.served_model import ask, request_of
 from tests.serve.shadows import LATER_S, Odd, copies_of, faulty, other, shadowed
 
 

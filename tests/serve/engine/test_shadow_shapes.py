@@ -20,7 +20,7 @@ from serve.engine.shadow_copy import Copy
 from serve.engine.variant import ServedVariant
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.watched import watch
+from tests.serve.watched_model import watch
 
 
 class Marking(Host):

@@ -14,7 +14,7 @@ from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 from tests.serve.rollout.rollouts import at_step, shadowed
 
 # It stays in its first step, where one request in ten is the candidate's.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serve.rollout.asked import Asked, Found
+from tests.serve.rollout.requirements import Asked, Found
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from export.data.datasets import Data, Split
-from tests.export.property import maps, rows
+from tests.export.property import conv_blocks, linear_blocks
 from tests.export.property.blocks import NAMES, Block, Form, Laid
 
 _ROWS = 8
@@ -33,10 +33,14 @@ class Grown(nn.Module):
         )
         self.blocks = nn.ModuleList()
         while form.kind != "vector":
-            stay, leave = (maps.STAY, maps.LEAVE) if form.kind == "map" else (rows.OVER_TIME, rows.LEAVE)
+            stay, leave = (
+                (conv_blocks.STAY, conv_blocks.LEAVE)
+                if form.kind == "map"
+                else (linear_blocks.OVER_TIME, linear_blocks.LEAVE)
+            )
             for lay in [*dice.choices(stay, k=dice.randint(1, 4)), dice.choice(leave)]:
                 form = self._add(lay(dice, form), names)
-        for lay in dice.choices(rows.STAY, k=dice.randint(0, 2)):
+        for lay in dice.choices(linear_blocks.STAY, k=dice.randint(0, 2)):
             form = self._add(lay(dice, form), names)
         self.free = nn.Linear(form.width, 16)
         self.head = nn.Linear(16, 4)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
 
-from tests.export.pruning.parts import Made, conv, pool
+from tests.export.pruning.net_parts import Made, conv, pool
 
 
 def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

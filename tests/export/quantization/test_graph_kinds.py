@@ -11,7 +11,7 @@ from export.errors import StepFailed
 from export.step import Quantize
 from export.steps.quantize import quantize
 from tests.export.graphs import context_for, exported_of, operators, split_of
-from tests.export.quantization.kinds import KINDS
+from tests.export.quantization.graph_kinds import KINDS
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "static": {"method": "static"},

@@ -53,7 +53,7 @@ def open_known(**variants: Behaviour) -> Iterator[str]:
     """The URL of a server with these variants of MODEL, without a weight an equal share each."""
     told = json.dumps({name: asdict(behaviour) for name, behaviour in variants.items()})
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.loadtests.known", told],
+        [sys.executable, "-m", "tests.loadtests.known_server", told],
         cwd=Path(__file__).parents[2],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.export.property.blocks import Form
-from tests.export.property.drawing import Draw, Drawing
+from tests.export.property.graph_builder import Draw, Drawing
 
 
 def _conv(draw: Drawing, x: str, widths: tuple[int, int], kernel: int = 3, **more: int) -> str:

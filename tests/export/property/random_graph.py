@@ -7,9 +7,9 @@ from onnx import TensorProto
 
 from export.data.datasets import Split
 from tests.export.graphs import split_of, value
-from tests.export.property import drawn_maps, drawn_rows
+from tests.export.property import graph_map_blocks, graph_row_blocks
 from tests.export.property.blocks import Form
-from tests.export.property.drawing import Drawing
+from tests.export.property.graph_builder import Drawing
 
 _SHAPES = ((3, 6, 6), (3, 6, 6), (5, 6), (12,))
 
@@ -23,13 +23,13 @@ def draw_graph(seed: int) -> tuple[bytes, tuple[int, ...]]:
     h, form = "x", _form(shape)
     while form.kind != "vector":
         stay, leave = (
-            (drawn_maps.STAY, drawn_maps.LEAVE)
+            (graph_map_blocks.STAY, graph_map_blocks.LEAVE)
             if form.kind == "map"
-            else (drawn_rows.OVER_TIME, drawn_rows.LEAVE)
+            else (graph_row_blocks.OVER_TIME, graph_row_blocks.LEAVE)
         )
         for block in [*dice.choices(stay, k=dice.randint(1, 4)), dice.choice(leave)]:
             h, form = block(draw, h, form)
-    for block in dice.choices(drawn_rows.STAY, k=dice.randint(0, 3)):
+    for block in dice.choices(graph_row_blocks.STAY, k=dice.randint(0, 3)):
         h, form = block(draw, h, form)
     outputs = [value("y", TensorProto.FLOAT, "batch", 4)]
     if h != "x" and dice.random() < 0.3:

@@ -8,7 +8,7 @@ import pytest
 
 from loadtests.sending.client import Client
 from loadtests.sending.model_metadata import read_metadata
-from tests.loadtests.known import MODEL, Behaviour, open_known
+from tests.loadtests.known_server import MODEL, Behaviour, open_known
 
 
 def _ask(url: str, variant: str) -> int:

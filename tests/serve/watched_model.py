@@ -7,7 +7,7 @@ from typing import Any
 from serve.base.routing import Routes
 from serve.counting.census import Choice, Sheet, Watch
 from serve.engine.model import ServedModel
-from tests.serve.served import Hosts, routes, serving, two
+from tests.serve.served_model import Hosts, routes, serving, two
 
 # By which revision, whether by a key, and the variant that was chosen.
 BASE: Choice = (3, False, "base")

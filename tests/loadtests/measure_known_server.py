@@ -14,7 +14,7 @@ from loadtests.sending.live_counters import Live
 from loadtests.sending.measure import LoadTarget, measure
 from loadtests.sending.model_metadata import read_metadata
 from loadtests.sending.payloads import make_payloads
-from tests.loadtests.known import MODEL
+from tests.loadtests.known_server import MODEL
 
 
 def _measure(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from tests.export.property.blocks import Form
-from tests.export.property.drawing import Draw, Drawing
+from tests.export.property.graph_builder import Draw, Drawing
 
 
 def _linear(draw: Drawing, x: str, inputs: int, outputs: int) -> str:

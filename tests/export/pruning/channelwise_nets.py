@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.export.pruning.parts import Made, conv, pool, shuffle
+from tests.export.pruning.net_parts import Made, conv, pool, shuffle
 
 
 def _c2f(m: Any, x: Tensor) -> Tensor:

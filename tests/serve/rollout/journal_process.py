@@ -17,7 +17,7 @@ WATCH = Watch(rollout="r1", baseline="fp32", candidate="int8", limit_ms=None, fe
 @contextmanager
 def counting(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """A gateway of its own process that counts all the time."""
-    command = [sys.executable, "-m", "tests.serve.rollout.diary", str(folder)]
+    command = [sys.executable, "-m", "tests.serve.rollout.journal_process", str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as process:
         try:
             yield process
