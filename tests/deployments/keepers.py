@@ -39,7 +39,7 @@ class NotedHosts:
     async def bring_up(
         self, stored: StoredModel, wanted: Iterable[str], current: LoadedModel | None
     ) -> tuple[dict[str, LoadedVariant], dict[str, str]]:
-        """The versions that are on disk."""
+        """Return the versions that are on disk."""
         await self.leave.wait()
         loaded: dict[str, LoadedVariant] = {}
         failures: dict[str, str] = {}

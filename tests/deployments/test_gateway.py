@@ -185,7 +185,7 @@ def test_a_version_that_takes_long_to_load_is_served_in_the_end(
 def test_a_change_is_told_when_the_old_version_has_answered(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keeper ends its host then, and not while it still has something to do."""
+    """The gateway reports a new revision after the old version has answered its requests."""
     hosts: list[Host] = []
 
     def make_host(*_: object) -> Host:

@@ -143,7 +143,7 @@ def test_a_rollout_that_does_not_run_cannot_be_aborted_so(repository: Path) -> N
 
 
 def test_who_looks_at_a_rollout_hears_that_nobody_judges(repository: Path) -> None:
-    """Soon, though the keeper's answer never comes."""
+    """A rollout that is viewed while the keeper hangs gives 503 and says that nobody judges."""
 
     async def scenario() -> tuple[int, str]:
         async with alone(repository, command=Gone(hangs=True)) as (client, _):

@@ -146,7 +146,7 @@ def test_the_next_keeper_reads_what_was_aborted_without_one(repository: Path, tm
 
 
 def test_a_gateway_hears_for_how_long_nobody_judged(repository: Path, tmp_path: Path) -> None:
-    """A look that hangs does not judge."""
+    """The reply to a report has the time since rollouts were last judged."""
 
     async def scenario() -> float:
         async with tripped(repository, tmp_path) as (keeper, gateway, _):

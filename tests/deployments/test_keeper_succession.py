@@ -10,7 +10,7 @@ from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 
 async def accepted(keeper: Keeper) -> None:
-    """`light` has won against `base`."""
+    """Let `light` win against `base` and accept it."""
     view = await keeper.command("start", "linear", RolloutWanted(candidate="light"), "ann")
     while not view.rollout.phase.over:
         view = await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")

@@ -49,7 +49,7 @@ def test_a_process_that_is_gone_has_no_descendants() -> None:
 
 
 def test_a_signal_that_was_swallowed_is_raised_later() -> None:
-    """Python drops a KeyboardInterrupt that comes while it forks; the next look finds it."""
+    """A KeyboardInterrupt that was swallowed is raised by the next `stop_if_asked`."""
     code = """
 import os, signal
 from deployments.processes import stop_if_asked, stop_on_signals

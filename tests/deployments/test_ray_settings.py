@@ -30,7 +30,7 @@ def test_ray_reports_to_nobody() -> None:
 
 
 def test_what_a_person_has_set_stands(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every setting can be overridden from outside."""
+    """Variables that are set in the environment are not changed."""
     for name in ray_environment():
         monkeypatch.setenv(name, "mine")
     set_ray_environment()

@@ -13,7 +13,7 @@ from tests.conftest import SIGNATURE, make_bundle
 
 
 def loaded(*names: str) -> dict[str, LoadedVariant]:
-    """One version of each."""
+    """Return one version of each variant."""
     return {
         name: LoadedVariant(digest=sha256(name.encode()), folder=f"/{name}", host=None, full_rows=8)
         for name in names
@@ -52,7 +52,7 @@ def test_a_variant_joins_those_that_are_loaded(stored: StoredModel, current: Loa
 
 
 def test_other_inputs_are_another_model(stored: StoredModel, current: LoadedModel) -> None:
-    """Nothing that is loaded could answer beside it."""
+    """A variant with another signature is loaded as a new model."""
     signature = Signature(inputs=SIGNATURE.outputs, outputs=SIGNATURE.outputs)
     other = current.model_copy(update={"signature": signature})
     assert plan_lineup(stored, ["light"], other, whole=False) == (["base", "light"], None)

@@ -56,7 +56,7 @@ class Server:
         return self._change("load", model, variant)
 
     def unload(self, model: str, variant: str | None = None) -> Answer:
-        """Ask for a variant, or for a model, to be served no more."""
+        """Unload a variant or a model."""
         return self._change("unload", model, variant)
 
     def index(self) -> dict[str, tuple[str, str]]:
@@ -76,7 +76,7 @@ class Server:
         return float(value)
 
     def tree(self) -> list[psutil.Process]:
-        """The process of the command and all below it."""
+        """Return the process of the command and its descendants."""
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
@@ -94,7 +94,7 @@ class Server:
         return found
 
     def ready(self, path: str = "/v2/health") -> bool:
-        """Whether the server, or the model or variant of this path, says that it would answer."""
+        """Return whether the server, or the model or variant of this path, is ready."""
         return self.get(f"{path}/ready").status == 200
 
     def wait_until_ready(self) -> None:
@@ -108,7 +108,7 @@ class Server:
         wait_until(ready, _START_TIMEOUT_S)
 
     def stop(self) -> int:
-        """Ask the server to stop; its exit code."""
+        """Stop the server and return its exit code."""
         self.process.terminate()
         return self.process.wait(_STOP_TIMEOUT_S)
 
@@ -141,7 +141,7 @@ def alive(tree: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def wait_until(met: Callable[[], bool], timeout_s: float = 120) -> None:
-    """Look four times a second until it is so."""
+    """Check the condition four times a second until it is true."""
     deadline = time.monotonic() + timeout_s
     while not met():
         assert time.monotonic() < deadline, f"not so within {timeout_s} s"

@@ -36,13 +36,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def asked_of(variant: str, value: int = AT) -> Ask:
-    """A request that the routes give to this variant, because of its key."""
+    """Return a request with a key that the routes give to this variant."""
     key = next(key for key in map(str, range(1000)) if choose(ROUTES, point_of(MODEL, key)) == variant)
     return Ask(f"/v2/models/{MODEL}/infer", body(value), {"x-counterweight-key": key})
 
 
 def failures(server: Server, variant: str, cause: str) -> float:
-    """How many requests the metrics count that failed for this cause."""
+    """Return the number of failures of this cause in the metrics."""
     return server.metric("request_failures_total", f"{MODEL}/{variant}", cause=cause)
 
 
@@ -66,7 +66,8 @@ def test_one_that_cannot_be_loaded_is_not_served(server: Server, variant: str, r
 
 
 def test_one_that_fails_is_rescued_each_time(server: Server) -> None:
-    """The baseline answers what the candidate could not, marked, and the metrics count both."""
+    """The baseline answers each request of a failing candidate, marked, and the metrics count the
+    failures."""
     with (
         steady(server.port, asked_of("base"), rate=50) as base,
         steady(server.port, asked_of("fails"), rate=50) as candidate,

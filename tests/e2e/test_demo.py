@@ -155,7 +155,7 @@ def test_the_demo_runs_the_whole_chain(checkout: Path) -> None:
 
 
 def built(checkout: Path) -> dict[str, int]:
-    """When each bundle was written, in ns."""
+    """Return the time at which each bundle was written, in ns."""
     bundles = (checkout / "models" / "digits-demo").glob("*/bundle.json")
     return {bundle.parent.name: bundle.stat().st_mtime_ns for bundle in bundles}
 

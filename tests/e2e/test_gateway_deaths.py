@@ -27,7 +27,7 @@ POLICY = {"shadow": {"skip": True}, "steps": [{"share": 0.5, "minimum_s": 3000},
 
 
 def counted(server: Server, rollout: str) -> int:
-    """How many requests are in the evidence; -1: no gateway answers."""
+    """Return the number of requests in the evidence; -1 if no gateway answers."""
     with contextlib.suppress(ServerFailed):
         segments = ControlClient(server.url).ask(VIEW, rollout).evidence.segments
         return sum(segment.requests.both for segment in segments)

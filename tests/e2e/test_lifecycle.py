@@ -65,7 +65,7 @@ def test_ctrl_c_during_the_start_leaves_nothing(module_repository: Path, number:
 
 
 def test_a_long_temporary_folder_is_named(module_repository: Path, tmp_path: Path) -> None:
-    """Sockets have short names; the message says what to set."""
+    """A temporary folder with a long path exits with 2 and the fix, because socket paths are limited."""
     process = serve(module_repository, TMPDIR=str(tmp_path))
     _, shown = process.communicate(timeout=120)
     assert process.returncode == 2

@@ -49,7 +49,7 @@ SPLIT = {"base": 0.8, "light": 0.2, "astray": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What the command left behind."""
+    """The result of the command."""
 
     code: int
     err: str
@@ -111,7 +111,7 @@ def start(server: Server, candidate: str) -> Answer:
 
 @pytest.fixture(scope="module")
 def refused(server: Server) -> Answer:
-    """What a rollout to the good one came to before anybody had weighed it."""
+    """The answer to a rollout of the good candidate before its qualification."""
     return start(server, "light")
 
 
@@ -131,7 +131,7 @@ def stray(server: Server, good: Told, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_nobody_is_qualified_by_default(refused: Answer) -> None:
-    """A rollout that asks for it does not start."""
+    """A rollout whose policy requires a qualification is refused without one."""
     assert refused.status == 409
     assert "'light' was never qualified against 'base'" in refused.json["error"]
 
@@ -178,7 +178,7 @@ def test_both_records_lie_in_the_trail(server: Server, good: Told, stray: Told) 
 
 
 def test_only_the_qualified_one_may_start(server: Server, stray: Told) -> None:
-    """The other is refused with the reason that the record gives."""
+    """The qualified candidate starts, and the other is refused with its outcome."""
     set_weights(server, {**dict.fromkeys(SPLIT, 0.0), "base": 1.0})
     no = start(server, "astray")
     assert no.status == 409

@@ -87,7 +87,7 @@ class Critic:
     untold: dict[str, bool]
 
     def judge(self) -> None:
-        """Two rounds of all numbers."""
+        """Send all numbers twice."""
         with ThreadPoolExecutor(4) as pool:
             self.untold |= dict(pool.map(self._ask, [*range(NUMBERS)] * 2))
         outcomes = [{"request_id": name, "correct": correct} for name, correct in self.untold.items()]
@@ -102,7 +102,7 @@ class Critic:
 
 
 def is_loaded(client: ControlClient, model: str) -> bool:
-    """Whether it has had load for a second or so."""
+    """Return whether the model has had load for about a second."""
     return bool(client.ask(operations.MODEL, model)["variants"]["base"]["requests"] > RATE)
 
 
@@ -194,7 +194,7 @@ def test_every_verdict_comes_out_again(told: dict[str, Told]) -> None:
 
 
 def test_nobody_hears_a_shadow(told: dict[str, Told]) -> None:
-    """All answers came from the baseline, and none failed."""
+    """The baseline answers all requests of a candidate that stays in its shadow."""
     assert set(told["wrong"].load.answered()) == {"base"}
 
 
@@ -204,7 +204,7 @@ def test_no_request_fails(told: dict[str, Told]) -> None:
 
 
 def test_few_users_meet_a_bad_one(told: dict[str, Told]) -> None:
-    """None before the shadow has passed it. Then it gets a tenth until it is found out."""
+    """A bad candidate answers none or at most 10 % of the requests before it is rolled back."""
     assert told["wrong"].met == 0
     for model in ("slow", "mistaken", "dying"):
         assert 0 < told[model].met < binom.ppf(1 - 1e-6, len(told[model].load.records), 0.1)
@@ -219,8 +219,7 @@ def test_each_request_counts_at_most_once(told: dict[str, Told]) -> None:
 
 
 def test_a_shadow_that_hangs_is_not_felt(server: Server) -> None:
-    """Copies go to a variant that takes a whole core for each and never ends: every request gets its answer
-    from the baseline, and all have theirs while that run still goes on."""
+    """Copies that run for ever in a shadow do not delay the baseline's answers."""
     client = ControlClient(server.url)
     [replica] = server.replicas("dying.hangs.")
     spent_s = replica.cpu_times().user

@@ -69,7 +69,7 @@ class Ordeal:
 
     @property
     def counted(self) -> int:
-        """How many requests are in the evidence."""
+        """Return the number of requests in the evidence."""
         segments = ControlClient(self.server.url).ask(VIEW, self.rollout).evidence.segments
         return sum(segment.requests.both for segment in segments)
 
@@ -115,12 +115,12 @@ def step_of(server: Server, rollout: str) -> int:
 
 
 def goes_on(server: Server, rollout: str, step: int) -> bool:
-    """Whether it is further than that."""
+    """Return whether the rollout is beyond that step."""
     return step_of(server, rollout) > step
 
 
 def kill(server: Server, rollout: str, processes: list[psutil.Process]) -> int:
-    """kill -9; returned is the step at that moment."""
+    """Send SIGKILL and return the step at that moment."""
     assert processes
     step = step_of(server, rollout)
     for process in processes:
@@ -186,7 +186,7 @@ def test_no_verdict_is_lost(ordeal: Ordeal) -> None:
 
 
 def test_routes_never_fall_back(ordeal: Ordeal) -> None:
-    """No gateway ever goes back, and none begins before the step at which everything was killed."""
+    """The candidate's share never falls in a gateway, nor below its value at the kill of all processes."""
     assert all(shares == sorted(shares) for shares in ordeal.seen)
     later = [shares for shares in ordeal.seen[ordeal.seen_before :] if shares]
     assert later
@@ -205,8 +205,8 @@ def test_each_request_counts_at_most_once(ordeal: Ordeal) -> None:
 
 
 def test_of_two_servers_one_acts(ordeal: Ordeal) -> None:
-    """Over one store. The other follows the routes and does not write, until the first is gone; then it goes
-    on from all that was counted until that moment."""
+    """Of two servers on one store the second follows the routes and does not act until the first ends; then
+    it continues with all counts."""
     first = ControlClient(ordeal.server.url)
     with running_server(ordeal.repository, "--placement", "together") as server:
         second = ControlClient(server.url)

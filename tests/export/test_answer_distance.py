@@ -55,7 +55,7 @@ def boxes(scores_last: bool) -> Any:
     ids=["a masked class", "masks here and there", "least floats", "scores last", "scores first"],
 )
 def test_large_places_hide_nothing(wanted: Any, place: tuple[int, ...]) -> None:
-    """A hundredth in a small place is seen beside a large one; without it all is the same."""
+    """A difference of 0.01 in a small column is found beside a large one."""
     assert largest_apart(off(wanted, place, 0.01), wanted) > SAME_FLOATS
     assert largest_apart(wanted, wanted) == 0
 
@@ -89,7 +89,7 @@ def test_few_bits_are_off_alike_in_all_places() -> None:
     ],
 )
 def test_what_has_no_scale_is_endlessly_far(came: Any, wanted: Any) -> None:
-    """Other shapes, missing numbers, whole numbers and strings are the same or not."""
+    """Other shapes, NaN and different integers or strings have an infinite distance."""
     assert largest_apart(np.array(came), np.array(wanted)) == np.inf
 
 
@@ -100,5 +100,5 @@ def test_infinities_are_the_same() -> None:
 
 
 def test_nothing_is_as_near_as_nothing() -> None:
-    """Two empty answers, such as detections without boxes, do not differ."""
+    """Two empty answers have a distance of 0."""
     assert largest_apart(random(3, 0), random(3, 0)) == 0

@@ -50,7 +50,7 @@ def test_without_a_limit_there_is_none() -> None:
 
 
 def test_a_slow_graph_is_not_taken_for_one_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes long still works: the limit lies above it, or is not known."""
+    """If a run is slow, the search for the longest input stops without a wrong limit."""
     monkeypatch.setattr("export.max_length._SLOW_S", 0.0)
     assert find_longest(session(9), ROWS) == {"tokens": 9}
     assert find_longest(session(77), ROWS) == {}

@@ -47,7 +47,7 @@ def test_it_tells_its_metadata_and_its_cpu() -> None:
 
 
 def test_it_dies_when_told() -> None:
-    """The second request finds the line dead."""
+    """The server ends at the request that is set."""
     with open_known(a=Behaviour(dies_at=2)) as url:
         assert _ask(url, "a") == 200
         with pytest.raises(ConnectionError):

@@ -49,7 +49,7 @@ def test_reads_what_is_served(client: Stock) -> None:
 
 
 def test_infers(client: Stock) -> None:
-    """Arrays in, arrays out, from the variant that was asked for, under the request's own id."""
+    """The client gets the arrays of the requested variant and its own request id."""
     result = base(client, request_id="mine")
     np.testing.assert_array_equal(result.as_numpy("y"), SUMS)
     answer = result.get_response() if client.http else result.get_response(as_json=True)
@@ -121,13 +121,13 @@ def test_counts(client: Stock) -> None:
 
 
 def test_hears_what_is_wrong(client: Stock) -> None:
-    """An error carries the server's own words."""
+    """The client's error has the server's message."""
     with pytest.raises(InferenceServerException, match="no variant 'bas'; did you mean 'base'"):
         client.infer("linear", client.input("x", ROWS), model_version="bas")
 
 
 def test_gives_up_in_time(client: Stock) -> None:
-    """The protocol's timeout, in microseconds, ends a request that cannot be answered so soon."""
+    """A timeout of one microsecond ends a request with an error."""
     with pytest.raises(InferenceServerException, match="deadline passed"):
         base(client, timeout=1)
 
@@ -149,7 +149,7 @@ def test_lists_the_repository_and_loads(client: Stock) -> None:
 
 @pytest.mark.parametrize("kind", ["http", "grpc-aio"])
 def test_unloads_and_loads(server: Server, kind: str) -> None:
-    """A model goes, and the index says so; it comes back, and answers."""
+    """An unloaded model is unavailable, and answers after it is loaded again."""
     with stock_client(kind, server) as client:
         client.call("unload_model", "lookup")
         assert not client.call("is_model_ready", "lookup")
@@ -161,7 +161,7 @@ def test_unloads_and_loads(server: Server, kind: str) -> None:
 
 
 def test_asks_many_at_once(server: Server) -> None:
-    """The client's own way to have several requests under way, on either wire."""
+    """Eight requests at once by the client's own means each get their own answer."""
     with stock_client("http", server) as client:
         under_way = [
             client.call("async_infer", "linear", [client.input("x", ROWS * number)], model_version="base")

@@ -39,7 +39,7 @@ SAME = {"own": linear_graph(2.0), "named": graph(), "free": graph(dims=("N", "M"
 
 @pytest.mark.parametrize("content", SAME.values(), ids=SAME)
 def test_the_same_in_other_names_of_sizes_fits(content: bytes) -> None:
-    """A size that may vary is called as its converter likes."""
+    """A graph with other names for its free sizes fits."""
     require_fit(content, SIGNATURE, "linear/base", "theirs.onnx", {})
 
 

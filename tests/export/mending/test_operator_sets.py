@@ -30,7 +30,7 @@ def test_what_no_node_uses_is_dropped() -> None:
 
 
 def test_the_standard_set_is_added_where_it_is_missing() -> None:
-    """A tree of XGBoost has operators of ai.onnx.ml only, and its converter declares nothing else."""
+    """The standard operator set is added to a graph that declares only ai.onnx.ml."""
     assert settled(MINE, ml=1) == {"": 18, "ai.onnx.ml": 1}
 
 
@@ -46,7 +46,7 @@ def test_onnxruntimes_own_set_has_one_version() -> None:
 
 
 def test_a_version_that_nobody_knows_is_asked_for() -> None:
-    """Another version of Relu may be another operator."""
+    """An operator of a set without a declared version is refused, and the error asks for the version."""
     with pytest.raises(
         InvalidSource, match=r"file uses Relu of the operator set 'ai.onnx' .*make_opsetid\('', VERSION\)"
     ):
@@ -54,7 +54,7 @@ def test_a_version_that_nobody_knows_is_asked_for() -> None:
 
 
 def test_a_file_with_the_long_name_is_read(tmp_path: Path) -> None:
-    """Where the name is looked for, it is the short one."""
+    """A file that declares `ai.onnx` is read as one with the standard set."""
     path = tmp_path / "m.onnx"
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     path.write_bytes(

@@ -49,7 +49,7 @@ def test_a_promise_of_the_file_does_not_keep_it_from_being_raised() -> None:
 
 
 def test_a_graph_that_is_new_enough_stays() -> None:
-    """13 is what quantization needs."""
+    """A graph of opset 13 is not changed."""
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
     values = [("x", FLOAT, ["n", 2])], [("y", FLOAT, ["n", 2])]
     exported = from_onnx(file_of(nodes, *values, {}, standard=13), split_of({"x": random(9, 2)}), ("y",))

@@ -21,7 +21,7 @@ def shape_of(nodes: list[Any], output: list[Any], weights: dict[str, Any] | None
 
 
 def test_a_size_that_follows_a_free_one_is_free() -> None:
-    """Half the height of a picture is no number, though all the data gives one."""
+    """An output size that follows a free input size is free."""
     node = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2], strides=[2, 2])
     assert shape_of([node], ["n", 3, None, None]) == ("batch", 3, "y_2", "y_3")
 
@@ -42,7 +42,7 @@ def test_a_size_that_never_changes_is_a_number() -> None:
 
 
 def test_a_name_is_kept_where_it_is_true() -> None:
-    """An output that the file gives an input's dimension has that size, or a name of its own."""
+    """An output dimension keeps the input's name if the sizes agree, and gets its own otherwise."""
     relu = helper.make_node("Relu", ["x"], ["y"])
     assert shape_of([relu], ["n", 3, "height", "width"]) == ("batch", 3, "height", "width")
     turned = helper.make_node("Transpose", ["x"], ["y"], perm=[0, 1, 3, 2])

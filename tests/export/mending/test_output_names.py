@@ -77,7 +77,7 @@ def test_an_input_is_given_out_under_another_name() -> None:
 
 
 def test_an_input_that_no_output_reads_is_taken_if_the_data_has_it() -> None:
-    """Clients of the file send it; without it in the data it is dropped."""
+    """An input that no output reads is kept if the data has it, and dropped otherwise."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     inputs = [("x", FLOAT, ["n", 4]), ("unused", FLOAT, ["n", 2])]
     content = file_of(nodes, inputs, [("y", FLOAT, ["n", 3])], {"w": W})

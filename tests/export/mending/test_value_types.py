@@ -9,7 +9,7 @@ from tests.export.onnx_files import FLOAT, file_of, random
 
 
 def test_what_scikit_learns_operators_make_has_a_type() -> None:
-    """A Scaler has no inference of onnx's own; its product with a weight is a matrix product like any."""
+    """The result of a Scaler gets a type, so the product behind it can be processed."""
     nodes = [
         helper.make_node("Scaler", ["x"], ["scaled"], domain="ai.onnx.ml", offset=[0.0] * 4, scale=[1.0] * 4),
         helper.make_node("MatMul", ["scaled", "w"], ["y"]),

@@ -115,7 +115,7 @@ def test_a_second_free_dimension_has_a_name_of_its_own(rows: Split, came: Any, n
 
 
 def test_padded_tokens_are_free() -> None:
-    """The length of texts is the dimension `tokens`, in and out."""
+    """The length of texts is the free dimension `tokens` in inputs and outputs."""
     lengths = {"calibration": (12, 8, 3), "search": (2, 4), "held_out": (5, 6)}
     masks = {name: np.array([[1] * n + [0] * (12 - n) for n in some]) for name, some in lengths.items()}
     raw = {
@@ -223,7 +223,7 @@ def test_refuses_what_does_not_serve(
 
 
 def test_refuses_another_datatype() -> None:
-    """Data is not converted in silence."""
+    """Data of another datatype is refused, and the error gives the conversion."""
     with pytest.raises(
         ExportFailed, match=r"'x' is float32, the data's is float64; convert it: astype\('float32'\)"
     ):

@@ -57,7 +57,7 @@ def test_a_floor_that_a_constant_passes_is_found(scores: Any, floor: dict[str, f
 
 
 def test_each_output_is_looked_at_by_itself() -> None:
-    """A number that is almost always the same, except for three rows that are far off, is named alone."""
+    """Only the output that a constant would pass is found, a number with three outliers here."""
     spikes = np.where(np.arange(ROWS) < 3, 1000, RANDOM.normal(size=ROWS)).astype(np.float32)[:, None]
     found = unproven({"agreement": 0.9}, LABELS, scores=FREE, spikes=spikes, number=FREE[:, :1])
     assert found == {"spikes"}
@@ -71,7 +71,7 @@ def test_a_constant_embedding_does_not_pass_where_all_vectors_are_close() -> Non
 
 
 def test_of_a_few_rows_nothing_is_told() -> None:
-    """Nine rows of one class say little of what others would be."""
+    """With fewer than ten rows no output is found."""
     assert unproven({"agreement": 0.5}, LABELS[:9], scores=ONE_CLASS[:9]) == set()
     assert unproven({"agreement": 0.5}, LABELS[:10], scores=ONE_CLASS[:10]) == {"scores"}
 

@@ -48,7 +48,7 @@ def test_pooling_with_the_mask_is_taken(graph: bytes) -> None:
 
 
 def test_texts_of_one_length_are_cut_to_find_it_out() -> None:
-    """The server pads the shorter texts that will come."""
+    """Rows of equal length are shortened to test the padding."""
     graph = pooled("ReduceMean", masked=False)
     ids = np.random.default_rng(0).integers(1, 100, (16, 12))
     rows = split_of({"input_ids": ids, "attention_mask": np.ones_like(ids)}, np.full(16, 12))

@@ -43,7 +43,7 @@ def test_nodes_stand_behind_what_graphs_inside_them_read() -> None:
 
 @pytest.mark.parametrize("step", ["quantize", "half"])
 def test_steps_leave_nodes_behind_what_graphs_inside_them_read(step: str, tmp_path: Path) -> None:
-    """A branch that reads what a layer makes stays behind the layer."""
+    """A branch stays after the layer whose result it reads."""
     rows = split_of({"x": random(40, 16)})
     context = context_for("embedding", rows, split_of({"x": random(40, 16, seed=1)}), tmp_path)
     inner = helper.make_tensor_value_info("z", FLOAT, None)

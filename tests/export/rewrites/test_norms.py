@@ -23,7 +23,7 @@ def loaded(graph: bytes) -> dict[str, int]:
 
 
 def test_onnxruntime_leaves_it_alone() -> None:
-    """Loaded, the graph has four SkipLayerNormalizations before, and four LayerNormalizations after."""
+    """onnxruntime fuses four skip connections before the rewrite, and none after it."""
     model = onnx.load_from_string(encoder_graph())
     assert loaded(encoder_graph())["SkipLayerNormalization"] == 4
     assert unskip(model) == 4
@@ -31,7 +31,7 @@ def test_onnxruntime_leaves_it_alone() -> None:
 
 
 def test_the_answers_are_the_same() -> None:
-    """A sum of two is an addition."""
+    """The rewritten graph gives the same answers."""
     model = onnx.load_from_string(encoder_graph())
     unskip(model)
     rows = texts(8, 0)

@@ -67,7 +67,7 @@ def test_no_half_float_is_left(graph: bytes) -> None:
 
 
 def test_weights_that_are_only_stored_in_bfloat16_are_widened() -> None:
-    """Bit by bit: float32 holds them all."""
+    """Weights stored in bfloat16 are converted exactly to float32."""
     nodes = [helper.make_node("Cast", ["w"], ["f"], to=FLOAT), helper.make_node("MatMul", ["x", "f"], ["y"])]
     model = onnx.load_from_string(file_of(nodes, [("x", FLOAT, ["n", 4])], [("y", FLOAT, ["n", 4])], {}))
     w = random(4, 4)

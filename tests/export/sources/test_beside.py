@@ -148,7 +148,7 @@ def test_labels_that_are_no_names_are_refused(folder: Path, content: str | bytes
 
 
 def test_a_tokenizer_without_padding_is_refused(folder: Path) -> None:
-    """Rows of different lengths need one token more."""
+    """A tokenizer without a padding token is refused, and the error gives the fix."""
     made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "?": 1}, unk_token="?"))
     made.save(str(folder / "words.json"))
     with pytest.raises(InvalidSource, match=r"names no padding token.*enable_padding"):

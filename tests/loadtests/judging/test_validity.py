@@ -74,7 +74,7 @@ def test_there_was_room_for_every_request(pool_full: int, room: bool) -> None:
 
 @pytest.mark.parametrize(("sent", "good"), [(1094, True), (906, True), (1096, False), (904, False)])
 def test_arrivals_are_as_the_rate_says(sent: int, good: bool) -> None:
-    """Three standard deviations of a Poisson count of 1,000 are 94.9."""
+    """The number of arrivals may differ from the rate by three Poisson deviations."""
     plan = {"profile": steady(1000, 1)}
     assert _holds(_gate("arrivals", make_samples(np.ones(sent)), plan=plan)) == good
 
@@ -174,7 +174,7 @@ _BUSY = Contention(load_average=7.6, queued=0.31)
 def test_a_sender_that_others_made_late_says_so(
     contention: Contention | None, cpu_s: float, blamed: bool
 ) -> None:
-    """A lower rate would not help it."""
+    """If other programs delayed the sender, the message says so and does not ask for a lower rate."""
     check = _gate("sender on time", make_samples([10] * 50, late_ms=9), cpu_s=cpu_s, contention=contention)
     assert not _holds(check)
     assert ("other programs" in check.wanted) == blamed
@@ -182,7 +182,7 @@ def test_a_sender_that_others_made_late_says_so(
 
 
 def test_contention_is_told_in_figures() -> None:
-    """The load average and the run queue."""
+    """The message has the load average and the share of time in the run queue."""
     check = _gate("sender on time", make_samples([10] * 50, late_ms=9), contention=_BUSY)
     assert "the load average was 7.6 on " in check.wanted
     assert "run queue for 31% of the time" in check.wanted

@@ -50,7 +50,7 @@ def test_a_server_that_dies_under_load_is_left_out(
 def test_all_servers_get_the_same_steady_rate(
     peer: Server, workload: Workload, truth: Onnxruntime, wrk: None, tmp_path: Path
 ) -> None:
-    """Half of what one thread of onnxruntime could answer, for four times as long as a closed run."""
+    """All servers get half of one thread's rate, for four times the duration of a closed run."""
     part = BenchRound(
         name="short",
         workload=workload,

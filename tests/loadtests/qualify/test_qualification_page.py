@@ -83,7 +83,7 @@ def test_the_load_tests_are_drawn() -> None:
 
 
 def test_the_page_is_one_file() -> None:
-    """Nothing is fetched: no script, and no reference but to a place in the page itself."""
+    """The page has no script and loads nothing from other addresses."""
     read = _Reader(_good())
     assert not {"script", "link", "img", "iframe"} & set(read.tags)
     assert [place for place in read.places if not place.startswith("#")] == []

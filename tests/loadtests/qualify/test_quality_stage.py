@@ -104,7 +104,7 @@ def test_figures_of_another_version_than_is_served_prove_nothing() -> None:
     ],
 )
 def test_accuracy_is_judged_by_its_interval(low: float, high: float, outcome: CheckOutcome) -> None:
-    """A hundredth may be lost: shown to be less, undecided, shown to be more."""
+    """With 0.01 allowed, the drop passes, is undecided or fails by its interval."""
     stage = check(Limits(accuracy_drop=0.01), figures=figures(low, high))
     assert stage.outcome is outcome
     assert stage.checks[-1].name == "accuracy"

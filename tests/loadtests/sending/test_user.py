@@ -113,7 +113,7 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> LoadReport:
 
 
 def test_each_fault_is_counted_with_its_cause(faulty: LoadReport) -> None:
-    """A sixth of the requests each, and the run goes on."""
+    """Each kind of wrong answer is counted as a sixth of the requests, with its cause."""
     assert set(faulty.errors_by_cause) == {
         "outputs are [], expected ['scores']",
         "model_version is 'fp32', but 'int8' was pinned",
