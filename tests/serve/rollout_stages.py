@@ -26,12 +26,12 @@ def failed_name(model: str) -> str:
 
 
 def last_name(model: str) -> str:
-    """The name of the rollout that was started ten minutes ago and has come to the stage."""
+    """Return the name of the rollout that was started ten minutes ago and has reached the stage."""
     return f"{model}-20261122-152000-3f9a"
 
 
 def copy_stage(stage: Stage, plan: RolloutPlan) -> Path:
-    """A new folder with the store of a model at that stage."""
+    """Return a new folder with the store of a model at that stage."""
     folder = _new_folder()
     shutil.copytree(_written(stage, plan.model_dump_json()), folder, dirs_exist_ok=True)
     return folder

@@ -52,7 +52,7 @@ def _copy(tally: Tally) -> Tally:
 
 
 def disagreements(count: int) -> tuple[Disagreement, ...]:
-    """Pairs that differ, newest first."""
+    """Return differing pairs, newest first."""
     return tuple(
         Disagreement(
             at_s=NOW_S - 550 - 7 * place,

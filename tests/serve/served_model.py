@@ -1,4 +1,4 @@
-"""A served model for tests, its hosts in our hands."""
+"""A served model for tests, with hosts that the test controls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -31,7 +31,7 @@ def two() -> Hosts:
 
 
 def make_served(name: str, host: Host, settings: Settings) -> ServedVariant:
-    """The variant that runs at `host`."""
+    """Return the variant that runs at `host`."""
     joining = Joining(signature=SIGNATURE, full_rows=8, pads={})
     return ServedVariant(name, _VERSION, host, Queue(host, joining, settings, Tally()))
 
@@ -39,7 +39,7 @@ def make_served(name: str, host: Host, settings: Settings) -> ServedVariant:
 def routes(
     weights: Mapping[str, float], shadows: Mapping[str, float] | None = None, revision: int = 1
 ) -> Routes:
-    """Those of `linear`."""
+    """Return routes of `linear`."""
     return Routes(
         model="linear",
         baseline="base",
@@ -79,7 +79,7 @@ def request_of(value: float = 1.0, timeout_s: float | None = None, count: int = 
 
 
 def as_is(answer: Answer) -> Answer:
-    """The encoding of a wire that carries everything."""
+    """Return the answer as it is, as an encoding for all values."""
     return answer
 
 
@@ -92,7 +92,7 @@ async def ask(
     encode: Encode[Answer] = as_is,
     **headers: str | None,
 ) -> Answer:
-    """One request as both wires make it; `headers` are key, request_id and slice_."""
+    """Send one request as HTTP and gRPC do; `headers` are key, request_id and slice_."""
     told: Any = {"key": None, **headers}
     ticket = model.admit(pinned=pinned, timeout_s=header_s, **told)
     return await model.answer(request or request_of(), ticket, encode)

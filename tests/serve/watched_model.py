@@ -20,7 +20,7 @@ def watch(rollout: str = "r1", *, limit_ms: float | None = None, feedback: bool 
 
 
 def to(variant: str, revision: int = 3) -> Routes:
-    """Routes that always choose this one."""
+    """Return routes that give this variant all traffic."""
     return routes({variant: 1}, revision=revision)
 
 
@@ -35,14 +35,14 @@ async def watched(
 
 
 def sheet_of(model: ServedModel) -> Sheet:
-    """What would be sent now."""
+    """Return the current sheet."""
     sheet = model.sheet()
     assert sheet is not None
     return sheet
 
 
 def counts_of(model: ServedModel) -> dict[Choice, tuple[int, int]]:
-    """Requests and errors on that sheet."""
+    """Return the requests and errors of the current sheet."""
     sheet = model.sheet()
     counts = {} if sheet is None else sheet.counts
     return {choice: (count.requests, count.errors) for choice, count in counts.items()}

@@ -6,8 +6,8 @@ from onnx import helper
 
 from export.errors import StepFailed
 from export.rewrites.rewrite_check import prove_same
+from tests.export.onnx_files import FLOAT, file_of, random, rare_classes
 from tests.export.graphs import split_of
-from tests.export.onnx_files import FLOAT, file_of, random
 
 
 def times(factors: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bytes:
@@ -34,35 +34,15 @@ def test_another_model_is_refused(size: float) -> None:
         prove_same(before, after, split)
 
 
-def rare(reverse: bool, factors: tuple[float, ...] = (1,) * 8) -> bytes:
-    """A Sigmoid for each of eight classes, all but the first of which are rare; the sums are taken in one
-    order or in the other."""
-    weights = np.random.default_rng(1).normal(0, 0.5, (16, 8)).astype(np.float32)
-    step = -1 if reverse else 1
-    nodes = [
-        helper.make_node("Gather", ["x", "order"], ["h"], axis=1),
-        helper.make_node("Gemm", ["h", "weights", "bias"], ["logits"]),
-        helper.make_node("Sigmoid", ["logits"], ["shares"]),
-        helper.make_node("Mul", ["shares", "factors"], ["y"]),
-    ]
-    constants = {
-        "order": np.arange(16)[::step].copy(),
-        "weights": weights[::step].copy(),
-        "bias": np.array([0, *[-12.0] * 7], np.float32),
-        "factors": np.array(factors, np.float32),
-    }
-    return file_of(nodes, [("x", FLOAT, ["n", 16])], [("y", FLOAT, ["n", 8])], constants)
-
-
 def test_rounding_of_larger_numbers_is_no_other_model() -> None:
     """Rounding differences in rare classes are accepted."""
     split = split_of({"x": random(40, 16)})
-    assert 0 < prove_same(rare(False), rare(True), split) < 2e-7
+    assert 0 < prove_same(rare_classes(False), rare_classes(True), split) < 2e-7
 
 
 def test_a_wrong_rare_class_is_another_model() -> None:
     """A factor of 1.5 on a rare class with tiny numbers is found."""
     split = split_of({"x": random(40, 16)})
-    wrong = rare(True, (1, 1.5, 1, 1, 1, 1, 1, 1))
+    wrong = rare_classes(True, (1, 1.5, 1, 1, 1, 1, 1, 1))
     with pytest.raises(StepFailed, match="not equivalent"):
-        prove_same(rare(False), wrong, split)
+        prove_same(rare_classes(False), wrong, split)

@@ -45,7 +45,7 @@ def test_what_came_in_between_is_the_difference() -> None:
 
 
 def test_a_run_that_took_no_time_has_a_log() -> None:
-    """A run of 0 ms counts with the logarithm of a microsecond."""
+    """A run of 0 ms counts with the logarithm of 0.001 ms."""
     sizes: Sizes = {}
     add_run(sizes, 1, 0.0)
     assert sizes == {1: (1, 0.0, math.log(1e-3), math.log(1e-3) ** 2)}

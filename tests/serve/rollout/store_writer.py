@@ -1,4 +1,4 @@
-"""A keeper that writes one step after the other until it is killed, and says each that it has written."""
+"""A keeper that writes step after step until it is killed, and prints each number that it has written."""
 
 import itertools
 import os

@@ -1,4 +1,4 @@
-"""Which latencies a rollout's requests are held against, while it runs."""
+"""The latency limits of a running rollout."""
 
 from copy import deepcopy
 
@@ -36,7 +36,7 @@ class Baseline:
 
 
 def edge(latency_ms: float) -> float:
-    """The upper edge of its bucket."""
+    """Return the upper edge of the duration's bucket."""
     return min(edge for edge in EDGES_MS if edge >= latency_ms)
 
 

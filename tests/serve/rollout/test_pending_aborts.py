@@ -13,7 +13,7 @@ def test_what_was_put_is_found(tmp_path: Path) -> None:
 
 
 def test_the_first_stays(tmp_path: Path) -> None:
-    """Who comes later finds it aborted."""
+    """A second notice for the same rollout does not replace the first."""
     PendingAborts(tmp_path).put(TRIP)
     assert PendingAborts(tmp_path).put(Trip(rollout=TRIP.rollout, by="bob", reason="again"))
     assert PendingAborts(tmp_path).find([TRIP.rollout]) == [TRIP]

@@ -107,7 +107,7 @@ def _segment(kind: str, step: int, requests: Array, events: Array) -> Segment:
 
 
 def find(scenario: Scenario, before_s: int, runs: int) -> Found:
-    """How the watch of one scenario ends."""
+    """Return how the watch of one scenario ends."""
     return found_of(run(WatchRuns(scenario, Policy(), np.random.default_rng(6), runs, before_s=before_s)))
 
 

@@ -222,7 +222,7 @@ def test_a_store_without_seals_of_keys_goes_on_with_them(
 
 
 def test_a_key_that_was_lost_is_named(keeping: Keeping, gateway: Gateway, file: str) -> None:
-    """Nothing can be verified with another one, and it is said which is missing."""
+    """The fault of a missing key names the option `--seal-key`."""
     story(keeping, gateway)
     Path(file.removeprefix("sqlite:///")).with_suffix(".key").unlink()
     other = restart(file, keeping.clock)
