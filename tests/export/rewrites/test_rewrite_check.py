@@ -6,8 +6,8 @@ from onnx import helper
 
 from export.errors import StepFailed
 from export.rewrites.rewrite_check import prove_same
-from tests.export.onnx_files import FLOAT, file_of, random, rare_classes
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, file_of, random, rare_classes
 
 
 def times(factors: np.ndarray[tuple[int], np.dtype[np.float32]]) -> bytes:
