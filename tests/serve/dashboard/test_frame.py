@@ -1,10 +1,10 @@
-"""The page as a page: on a phone, without anything from elsewhere, without an answer, without a mouse."""
+"""The page on a phone, without other hosts, without the server and without a mouse."""
 
 import pytest
 from playwright.sync_api import expect
 
 from tests.serve.dashboard.conftest import Open
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 
 @pytest.mark.parametrize("stage", ["shadow", "rolled back"])

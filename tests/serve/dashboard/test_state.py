@@ -1,4 +1,4 @@
-"""What the page says of a model and its rollout."""
+"""What the page shows of a model and its rollout."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from tests.serve.dashboard.conftest import Open
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 from tests.serve.rollout.rollouts import segment
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_the_shadow_says_how_alike_they_are(visit: Open) -> None:
 
 @pytest.fixture
 def aside(endpoint: Endpoint) -> Iterator[None]:
-    """`light` gets copies, and no rollout looks at it."""
+    """`light` gets copies without a rollout."""
     model = endpoint.registry.models["linear"]
     before, tally = model.routes, model.served["light"].queue.tally
 

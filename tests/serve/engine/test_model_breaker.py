@@ -15,13 +15,13 @@ from serve.engine.model import ServedModel
 from tests.serve import clock
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
-from tests.serve.served import Hosts, ask, request_of, routes, serving, two
-from tests.serve.watched import BASE, LIGHT, counts_of, to, watch, watched
+from tests.serve.served_model import Hosts, ask, request_of, routes, serving, two
+from tests.serve.watched_model import BASE, LIGHT, counts_of, to, watch, watched
 
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Milliseconds are those of the loop's own clock."""
+    """Use the virtual clock of the loop for milliseconds."""
     ours = SimpleNamespace(perf_counter=clock.now)
     monkeypatch.setattr("serve.engine.model.time", ours)
     monkeypatch.setattr("serve.engine.admission.time", ours)

@@ -1,4 +1,4 @@
-"""What a shadow makes of requests with many rows, and why it drops copies."""
+"""How a shadow compares requests with many rows, and why it drops copies."""
 
 import asyncio
 from typing import Any
@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.shadow_copy import Copy
 from serve.rollout.evidence.evidence import Clusters, Drop
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of
+from tests.serve.served_model import ask, request_of
 from tests.serve.shadows import LATER_S, Odd, copies_of, faulty, other, shadowed
 
 

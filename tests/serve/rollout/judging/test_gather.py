@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
-from serve.counting.copies import Copies
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
+from serve.counting.shadow_results import Copies
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.time_window import TimeWindow
 from serve.rollout.judging.gather import gather
@@ -158,7 +158,7 @@ def test_copies_add_up() -> None:
 
 
 def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() -> None:
-    """In the last step, the candidate's requests are kept in stretches of half a minute."""
+    """In the last step, the candidate's requests are kept in windows of half a minute."""
     counts: dict[Choice, tuple[int, int, int]] = {
         (4, False, "int8"): (20, 1, 2),
         (9, False, "fp32"): (5, 1, 1),
