@@ -120,7 +120,7 @@ class Scale:
         )
         outputs = measure_outputs(task, meanings, expected, came)
         update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, came)}
-        if len(expected) > 1 and task != "embedding" and came is not expected:
+        if len(expected) > 1 and quality.agreement is not None and came is not expected:
             update["agreement"] = measure_whole(task, meanings, expected, came)
         return quality.model_copy(update=update)
 

@@ -70,6 +70,8 @@ class OnnxSource(Beside):
     onnx: Relative
 
 
+# The tasks that a head of transformers answers.
+_TRANSFORMERS: tuple[Task, ...] = ("classification", "token_classification", "embedding")
 _SOURCES = {
     "factory": FactorySource,
     "huggingface": HuggingFaceSource,
@@ -170,9 +172,9 @@ class Recipe(Record):
                 "an order "
                 f"but no names: write {list(self.outputs)}"
             )
-        if self.task == "regression" and isinstance(self.source, HuggingFaceSource):
+        if self.task not in _TRANSFORMERS and isinstance(self.source, HuggingFaceSource):
             raise ValueError(
-                "the task regression does not support a `huggingface` source; give the "
+                f"the task {self.task} does not support a `huggingface` source; give the "
                 "model as a `factory` whose `forward` returns only the numbers"
             )
         plain = [name for name, steps in self.variants.items() if not steps]

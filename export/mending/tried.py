@@ -5,13 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
+from numpy.typing import NDArray
 
 from export.data.datasets import Split
 from export.errors import ExportFailed, reason_of
 from export.mending.input_axes import InputForm, turn_all
+from export.onnx.last_bits import measure_rounding
 from export.onnx.probe_rows import PROBES, probe
 from serve.base.tensor import Arrays
+from serve.bundles.graph_session import open_graph
 
 _OTHER_TYPES = (
     "; on a processor it has few operators for bfloat16 and float64: convert the model in float32, or float16"
@@ -23,16 +25,10 @@ class Runner:
 
     def __init__(self, model: Any, forms: Mapping[str, InputForm]) -> None:
         """Raises ExportFailed if onnxruntime refuses the graph."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        # Warnings about wrong declared shapes are expected here.
-        options.log_severity_level = 4
-        self._forms = forms
+        self.forms = forms
         self._names = [item.name for item in model.graph.output]
         try:
-            self._session = onnxruntime.InferenceSession(
-                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-            )
+            self._session = open_graph(model.SerializeToString())
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
             fix = _OTHER_TYPES if "NOT_IMPLEMENTED" in str(error) else ""
             raise ExportFailed(f"onnxruntime refuses the file: {reason_of(error)}{fix}") from error
@@ -40,7 +36,7 @@ class Runner:
     def run(self, inputs: Arrays) -> Arrays:
         """Return the answers to these rows in the file's layout. Raises ExportFailed."""
         try:
-            answers = self._session.run(self._names, turn_all(inputs, self._forms))
+            answers = self._session.run(self._names, turn_all(inputs, self.forms))
         except Exception as error:  # onnxruntime raises a dozen unrelated classes
             raise ExportFailed(
                 f"onnxruntime cannot run the file on {count(inputs)} rows: {reason_of(error)}"
@@ -68,6 +64,14 @@ class Tried:
     def answer(self, inputs: Arrays) -> Arrays:
         """Return the answers to these rows, rows first. Raises ExportFailed."""
         return to_front(self.runner.run(inputs), self.axes)
+
+    def measure_rounding(self, inputs: Arrays) -> dict[str, NDArray[np.float64]]:
+        """Return how far each number of the answers moves, rows first, if the weights change in their last
+        bits."""
+        turned = turn_all(inputs, self.runner.forms)
+        moved = measure_rounding(self.model.SerializeToString(), turned)
+        pairs = zip(self.axes.items(), moved, strict=True)
+        return {name: np.moveaxis(each, axis, 0) for (name, axis), each in pairs}
 
 
 def try_graph(model: Any, rows: Split, forms: Mapping[str, InputForm]) -> Tried:

@@ -46,7 +46,7 @@ def account(
     still = _find_still_float(quantized, layers)
     integers = {layer.node for layer in layers if layer not in still}
     cost_of = count_by_node(plan.model, row)
-    working = {name for name, cost in cost_of.items() if cost}
+    working = {node.name for node in plan.model.graph.node if node.op_type in COUNTED and cost_of[node.name]}
     working |= {layer.node for layer in find_layers(plan.model, tables.OPERATORS)}
     done = sum(cost_of[name] for name in integers - _find_idle(quantized))
     shares = {

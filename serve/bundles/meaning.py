@@ -7,6 +7,8 @@ from pydantic import Field
 from serve.base.record import Record
 
 Task = Literal["classification", "token_classification", "embedding", "regression"]
+# How two answers of an output are compared.
+Kind = Literal["classes", "vectors", "numbers", "exact"]
 Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 
 
@@ -16,7 +18,7 @@ class Meaning(Record):
 
     # `classes`: scores, the highest one is the class; `vectors`: embeddings; `numbers`: independent numbers;
     # `exact`: integers and strings.
-    kind: Literal["classes", "vectors", "numbers", "exact"]
+    kind: Kind
     # `shares` sum to one, `log_shares` are their logarithms, `chances` lie in 0..1 independently, `unit` are
     # vectors of length 1, `plain` is none of these. `unknown`: the bundle is older than this field.
     form: Form = "unknown"

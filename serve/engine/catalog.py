@@ -91,11 +91,12 @@ class IndexEntry:
     """One variant in the repository, as in the protocol's index."""
 
     name: str
-    # The variant.
+    """The model."""
     version: str
+    """The variant."""
     state: State
-    # Why it is not ready; empty if it is.
     reason: str
+    """Why it is not ready; empty if it is."""
 
 
 class Repository(Protocol):

@@ -5,6 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from serve.bundles.meaning import Form, Meaning, Task
+from serve.tasks.task_table import TASKS
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -28,9 +29,9 @@ def guess_meaning(task: Task, output: NDArray[np.generic]) -> Meaning:
     """The meaning of an output by its shape and the task, without measurements."""
     if output.dtype.kind != "f":
         return Meaning(kind="exact")
-    if output.ndim < 2 or output.shape[-1] == 1 or task == "regression":
+    if output.ndim < 2 or output.shape[-1] == 1:
         return Meaning(kind="numbers")
-    return Meaning(kind="vectors" if task == "embedding" else "classes")
+    return Meaning(kind=TASKS[task].rule)
 
 
 def read_meaning(

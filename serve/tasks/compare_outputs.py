@@ -21,6 +21,7 @@ from serve.tasks.closeness import (
     log_shares,
 )
 from serve.tasks.criterion import ALIKE
+from serve.tasks.task_table import TASKS
 
 # Of a name of a class, in letters.
 _LONGEST_NAME = 40
@@ -138,7 +139,7 @@ def describe(
     """Describe one row of an output: the top class and its share, the cosine to the baseline's, or the value.
     A class has its name if there are as many `classes` as scores, else its number."""
     if output.dtype.kind == "f" and output.size > 1 and cosine is not None:
-        if task == "embedding":
+        if TASKS[task].rule == "vectors":
             return f"cosine {cosine:.3g}"
         with np.errstate(all="ignore"):
             scores = output.reshape(-1, output.shape[-1]).astype(np.float64)

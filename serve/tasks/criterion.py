@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from serve.bundles.figures import Quality
 from serve.bundles.meaning import Meaning
+from serve.tasks.task_table import TASKS
 
 # Two numbers differ if they are apart by more than this share of the standard deviation of the baseline's
 # answers;
@@ -42,7 +43,7 @@ def _explain_cosine(meaning: Meaning) -> str:
 
 
 def _explain_agreement(quality: Quality) -> str:
-    what = "tokens" if quality.task == "token_classification" else "rows"
+    what = TASKS[quality.task].item
     if len(quality.outputs) == 1:
         return f"agreement: the share of {what} with {_explain(quality.outputs[0].meaning)}"
     found: dict[str, list[str]] = {}

@@ -12,15 +12,7 @@ from tabulate import tabulate
 from serve.bundles.figures import Compared, Estimate, Figures, Speed, find_common_rows
 from serve.bundles.repository import StoredModel, read_model
 from serve.tasks.criterion import explain_likeness
-
-# Quality figure -> its column heading. The JSON has all figures; a terminal has no room for more.
-_QUALITY = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "agreement": "agreement",
-    "cosine": "cosine",
-    "rank_correlation": "rank",
-}
+from serve.tasks.task_table import FIGURES
 
 
 def show(arguments: list[str]) -> int:
@@ -65,7 +57,12 @@ def table(description: dict[str, Any]) -> str:
         variant["variant"]: Figures.model_validate(variant["figures"]) for variant in description["variants"]
     }
     baseline = figures[description["baseline"]]
-    shown = [name for name in _QUALITY if getattr(baseline.quality, name) is not None]
+    # The JSON has all figures; a terminal has no room for more.
+    shown = {
+        name: figure.column
+        for name, figure in FIGURES.items()
+        if figure.column and getattr(baseline.quality, name) is not None
+    }
     integers = any(item.integers for item in figures.values())
     common = find_common_rows(item.speed for item in figures.values())
     rows = []
@@ -78,7 +75,7 @@ def table(description: dict[str, Any]) -> str:
         row += [_at_the_knee(item.speed)]
         rows.append([*row, variant["digest"][:12], _standing(variant)])
     head = ["variant", "KiB", "parameters", *(["integers"] if integers else [])]
-    head += [*(_QUALITY[name] for name in shown), "1 row"]
+    head += [*shown.values(), "1 row"]
     head += [*([f"{common} rows"] if common > 1 else []), "at the knee", "digest", "floor"]
     align = ["left", *["right"] * (len(head) - 3), "left", "left"]
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Small ONNX files as other tools write them, and what they answer by onnxruntime alone."""
+"""Small ONNX files as other tools write them, and their answers by onnxruntime."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -46,3 +46,23 @@ def random(*shape: int, seed: int = 0) -> NDArray[np.float32]:
 def opsets(graph: bytes) -> dict[str, int]:
     """The operator sets that the graph declares."""
     return {item.domain: item.version for item in onnx.load_from_string(graph).opset_import}
+
+
+def rare_classes(reverse: bool, factors: tuple[float, ...] = (1,) * 8) -> bytes:
+    """A Sigmoid for each of eight classes, all but the first of which are rare; the sums are taken in one
+    order or in the other."""
+    columns = np.random.default_rng(1).normal(0, 0.5, (16, 8)).astype(np.float32)
+    step = -1 if reverse else 1
+    nodes = [
+        helper.make_node("Gather", ["x", "order"], ["h"], axis=1),
+        helper.make_node("Gemm", ["h", "weights", "bias"], ["logits"]),
+        helper.make_node("Sigmoid", ["logits"], ["shares"]),
+        helper.make_node("Mul", ["shares", "factors"], ["y"]),
+    ]
+    constants = {
+        "order": np.arange(16)[::step].copy(),
+        "weights": columns[::step].copy(),
+        "bias": np.array([0, *[-12.0] * 7], np.float32),
+        "factors": np.array(factors, np.float32),
+    }
+    return file_of(nodes, [("x", FLOAT, ["n", 16])], [("y", FLOAT, ["n", 8])], constants)

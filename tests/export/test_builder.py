@@ -24,7 +24,7 @@ ALL = ["step 1, prune", "step 2, finetune", "export to ONNX", "step 3, quantize"
 def open_workshop(
     write_recipe: Callable[..., Path], data: Data, tmp_path: Path
 ) -> Callable[[list[str]], Workshop]:
-    """Open a workshop on one and the same shelf; it appends what it makes to the list."""
+    """Return a workshop on one shared shelf, which appends what it makes to the list."""
     path = write_recipe(variants={"fp32": [], "slim": STEPS[:2], "slim-int8": STEPS})
     recipe = load_recipe(path)
     trained = read_trained(recipe.source, path.parent, recipe.task)
@@ -37,7 +37,7 @@ def open_workshop(
 
 
 def test_a_shared_prefix_of_steps_is_made_once(open_workshop: Callable[[list[str]], Workshop]) -> None:
-    """The quantized variant starts from the slim one's own graph."""
+    """Two variants with the same first steps share their results."""
     announced: list[str] = []
     workshop = open_workshop(announced)
     slim, small = workshop.make("slim"), workshop.make("slim-int8")
@@ -49,10 +49,10 @@ def test_a_shared_prefix_of_steps_is_made_once(open_workshop: Callable[[list[str
 def test_what_was_finished_before_a_kill_is_not_made_again(
     open_workshop: Callable[[list[str]], Workshop], number: int
 ) -> None:
-    """Killed as any step begins, the next workshop begins with that step and makes the same graph."""
+    """After a kill at any step, the next workshop continues with that step and makes the same graph."""
 
     class KilledError(BaseException):
-        """As sudden as a signal."""
+        """Ends the step like a signal."""
 
     class Kill(list[str]):
         def append(self, item: str) -> None:

@@ -12,7 +12,7 @@ from export.pipeline import ExportOutcome
 
 
 def test_prints_the_table(tiny_recipe: Path, tiny: ExportOutcome, capsys: pytest.CaptureFixture[str]) -> None:
-    """One row per variant, and 0 because the floor accepts all; what was kept is said on the side."""
+    """The command prints a row per variant and exits with 0; standard error lists what was not built."""
     assert export([str(tiny_recipe), "--out", str(tiny.model.folder.parent)]) == 0
     captured = capsys.readouterr()
     assert [line.split()[0] for line in captured.out.splitlines()[2:6]] == [
@@ -39,13 +39,13 @@ def test_prints_json_alone(
 def test_a_rejected_variant_is_exit_code_1(
     ruinous_recipe: Path, ruined: ExportOutcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A script learns from the code alone that the floor refuses something, also when nothing was built."""
+    """An export with a rejected variant exits with 1, even if nothing was built."""
     assert export([str(ruinous_recipe), "--out", str(ruined.model.folder.parent)]) == 1
     assert "below the baseline's" in capsys.readouterr().out
 
 
 def test_help_needs_no_torch() -> None:
-    """Asking what the command does costs no import of a framework."""
+    """`--help` imports neither torch nor onnxruntime nor scikit-learn."""
     program = (
         "import sys\n"
         "from export.cli import export\n"

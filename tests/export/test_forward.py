@@ -26,7 +26,7 @@ def test_a_single_input_needs_no_matching_name() -> None:
 
 
 def test_several_inputs_go_by_name() -> None:
-    """The order of the data's inputs does not matter, the order of the outputs is the model's."""
+    """Inputs are passed by name, and outputs come in the model's order."""
     assert forward(Weighted(), {"right": ONE, "left": THREE}) == (torch.tensor([2.0]), torch.tensor([4.0]))
 
 
@@ -38,7 +38,7 @@ def test_an_unknown_input_is_named() -> None:
 
 @dataclass
 class Answer:
-    """As libraries wrap what a model returns."""
+    """An output type as libraries define it."""
 
     scores: torch.Tensor
     more: object = None
@@ -64,7 +64,7 @@ def returning(outputs: object) -> torch.nn.Module:
     ids=str,
 )
 def test_outputs_come_in_order_whatever_they_are_nested_in(outputs: object) -> None:
-    """As they stand there from left to right; None is nothing."""
+    """Nested outputs come in their order from left to right, without None."""
     assert forward(returning(outputs), {"x": ONE}) == (ONE, THREE)
 
 
@@ -80,7 +80,7 @@ def test_outputs_come_in_order_whatever_they_are_nested_in(outputs: object) -> N
     ids=str,
 )
 def test_what_is_no_tensor_is_named(outputs: object, message: str) -> None:
-    """By its type and its place, and not by its values."""
+    """An output that is not a tensor is refused by its type and place."""
     with pytest.raises(InvalidSource, match=message):
         forward(returning(outputs), {"x": ONE})
 
@@ -99,7 +99,7 @@ class Named(torch.nn.Module):
     """Takes inputs by name alone."""
 
     def forward(self, *, right: torch.Tensor, left: torch.Tensor) -> torch.Tensor:
-        """Their difference."""
+        """Return the difference."""
         return left - right
 
 
@@ -107,7 +107,7 @@ class Placed(torch.nn.Module):
     """Takes one input by its place alone."""
 
     def forward(self, right: torch.Tensor, /, left: torch.Tensor) -> torch.Tensor:
-        """Their difference."""
+        """Return the difference."""
         return left - right
 
 
@@ -123,12 +123,12 @@ class OneNamed(torch.nn.Module):
     """Takes one input, by name alone."""
 
     def forward(self, *, pixels: torch.Tensor) -> torch.Tensor:
-        """The input."""
+        """Return the input."""
         return pixels
 
 
 class Passing(torch.nn.Module):
-    """Passes on whatever comes."""
+    """Returns its first input."""
 
     def forward(self, *inputs: torch.Tensor, **more: torch.Tensor) -> torch.Tensor:
         """The first input."""
@@ -143,13 +143,13 @@ def test_a_single_input_goes_to_the_parameter_of_its_name() -> None:
 
 @pytest.mark.parametrize("model", [Scaled(), OneNamed(), Passing(), torch.nn.Sequential()], ids=str)
 def test_a_single_input_of_another_name_goes_where_there_is_no_choice(model: torch.nn.Module) -> None:
-    """To the only parameter that needs a value, or the only one at all."""
+    """A single input of another name goes to the only required parameter, or to the only one."""
     assert forward(model, {"image": ONE})[0] in (ONE, 2 * ONE)
 
 
 @pytest.mark.parametrize("model", [Named(), Masked()], ids=["two without a default", "two with one"])
 def test_a_single_input_with_a_choice_is_refused(model: torch.nn.Module) -> None:
-    """Guessing would send it to the wrong one."""
+    """A single input is refused if several parameters could take it."""
     with pytest.raises(InvalidSource, match=r"input 'image', but \w+\.forward takes .*is not clear"):
         forward(model, {"image": ONE})
 
@@ -157,7 +157,7 @@ def test_a_single_input_with_a_choice_is_refused(model: torch.nn.Module) -> None
 @pytest.mark.parametrize("model", [Named(), Placed()], ids=["keyword only", "positional only"])
 @pytest.mark.parametrize("order", [("left", "right"), ("right", "left")], ids=" ".join)
 def test_inputs_that_have_one_way_in_take_it(model: torch.nn.Module, order: tuple[str, str]) -> None:
-    """The data's order does not matter."""
+    """Inputs that fit the parameters in one way are passed, whatever the order of the data."""
     values = {"left": THREE, "right": ONE}
     assert forward(model, {name: values[name] for name in order}) == (torch.tensor([2.0]),)
 
@@ -169,7 +169,7 @@ def test_arguments_stand_in_the_order_of_the_parameters() -> None:
 
 @pytest.mark.parametrize("given", [{"left": ONE}, {"right": ONE}], ids=["right", "left"])
 def test_a_parameter_without_a_value_is_named(given: dict[str, torch.Tensor]) -> None:
-    """Before the model is called."""
+    """A missing input is named before the model is called."""
     [lacks] = {"left", "right"} - set(given)
     with pytest.raises(InvalidSource, match=rf"Weighted\.forward takes left, right, .*; add {lacks}"):
         forward(Weighted(), given)
@@ -182,14 +182,14 @@ def test_a_name_that_would_only_be_passed_on_is_refused() -> None:
 
 
 class Collecting(torch.nn.Module):
-    """Takes whatever has a name."""
+    """Accepts any keyword."""
 
     def forward(self, **inputs: torch.Tensor) -> torch.Tensor:
-        """One of them."""
+        """Return the input `left`."""
         return inputs["left"]
 
 
 def test_parameters_that_are_not_written_out_are_refused() -> None:
-    """torch's exporter fails on them with other words."""
+    """A forward with only `**inputs` is refused, and the error shows the needed form."""
     with pytest.raises(InvalidSource, match=r"takes only \*\*inputs, .*: forward\(self, left, right\)"):
         forward(Collecting(), {"left": ONE, "right": THREE})

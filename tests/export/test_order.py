@@ -35,7 +35,7 @@ def refusal(steps: list[dict[str, object]], torch_model: bool = True, changeable
     ],
 )
 def test_accepts(steps: list[dict[str, object]]) -> None:
-    """Orders that make sense are nobody's business."""
+    """A meaningful order of steps is accepted."""
     assert refusal(steps) is None
 
 
@@ -53,22 +53,22 @@ def test_accepts(steps: list[dict[str, object]]) -> None:
     ],
 )
 def test_refuses(steps: list[dict[str, object]], reason: str) -> None:
-    """Orders that do not are refused in words."""
+    """An order of steps that makes no sense is refused with the reason."""
     assert reason in (refusal(steps) or "")
 
 
 @pytest.mark.parametrize("step", [PRUNE, FINETUNE, DISTILL, DROP])
 def test_an_onnx_file_has_no_layers_to_train(step: dict[str, object]) -> None:
-    """Steps on torch modules cannot start from a graph."""
+    """Steps on torch modules are refused for an ONNX file."""
     assert "an ONNX file" in (refusal([step], torch_model=False, changeable=False) or "")
 
 
 def test_an_onnx_file_can_teach() -> None:
-    """A student with a factory of its own learns from any teacher."""
+    """An ONNX file can be the teacher of a student with its own factory."""
     assert refusal([STUDENT, STATIC], torch_model=False, changeable=False) is None
 
 
 def test_a_program_may_be_trained_on() -> None:
-    """Its weights are free; only its layers are recorded."""
+    """A program may be fine-tuned, and may not be pruned."""
     assert refusal([FINETUNE], changeable=False) is None
     assert "cannot change" in (refusal([PRUNE], changeable=False) or "")

@@ -1,4 +1,4 @@
-"""A recipe says exactly what it means, or it is refused with the place and the fix."""
+"""A recipe is valid, or refused with the place and the fix."""
 
 import re
 from collections.abc import Callable
@@ -24,7 +24,7 @@ def test_reads_the_shipped_recipe() -> None:
 
 
 def test_reads_the_older_name_of_a_limit() -> None:
-    """A floor of the divergence had the name `kl_divergence`; both at once is a fault."""
+    """`kl_divergence` is read as `kl`, and both at once are refused."""
     assert Floor.parse({"kl_divergence": 0.1}, "floor") == Floor(kl=0.1)
     with pytest.raises(InvalidRecord, match="'kl_divergence' is the older name of 'kl'"):
         Floor.parse({"kl": 0.1, "kl_divergence": 0.1}, "floor")
@@ -102,7 +102,7 @@ def test_refuses(write_recipe: Callable[..., Path], changes: dict[str, object], 
     ],
 )
 def test_refuses_text(tmp_path: Path, text: str, message: str) -> None:
-    """YAML that is broken, ambiguous or carries code is refused with its line."""
+    """Invalid, ambiguous or executable YAML is refused with its line."""
     path = tmp_path / "recipe.yaml"
     path.write_text(text)
     with pytest.raises(InvalidRecord, match=message):
@@ -110,7 +110,7 @@ def test_refuses_text(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_refuses_a_recipe_that_is_not_there(tmp_path: Path) -> None:
-    """A wrong path is an error of the person's, not a traceback."""
+    """A missing recipe is refused, and the error says to give its path."""
     with pytest.raises(
         InvalidRecord, match=re.escape("No such file or directory; give the path of a recipe")
     ):
@@ -118,7 +118,7 @@ def test_refuses_a_recipe_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_outputs_of_a_file_may_get_other_names(write_recipe: Callable[..., Path]) -> None:
-    """In the order that they shall have; a list leaves the names as they are."""
+    """A mapping of outputs gives them other names in its order; a list keeps the names."""
     outputs = {"scores": "StatefulPartitionedCall:1", "label": "StatefulPartitionedCall:0"}
     recipe = load_recipe(write_recipe(source={"onnx": "m.onnx"}, outputs=outputs))
     assert list(recipe.named_outputs.items()) == list(outputs.items())

@@ -9,7 +9,7 @@ from export.reproducible import reproducible, seed_everything
 
 
 def test_settings_hold_inside_and_are_restored() -> None:
-    """torch is strict and has a fixed number of threads inside, and its own settings afterwards."""
+    """In the context torch is deterministic with one thread, and its settings are restored afterwards."""
     before = (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled())
     with reproducible():
         assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == (1, True)
@@ -17,7 +17,7 @@ def test_settings_hold_inside_and_are_restored() -> None:
 
 
 def test_a_seed_starts_every_generator_over() -> None:
-    """Python, numpy and torch draw the same after the same seed."""
+    """The same seed gives the same numbers in Python, numpy and torch."""
     draws = []
     for _ in range(2):
         seed_everything(3)

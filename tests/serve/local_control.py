@@ -113,9 +113,9 @@ class LocalControl:
             self._keeper = ModelKeeper(self._folder, plan, counted)
             # A keeper looks once a second, and has heard of these pairs from the gateways.
             self._keeper.controller.look()
-            situation = self._keeper.situation
-            differ = min(situation.present.evidence.shadow.disagreements, 20)
-            situation.disagreements.extend(disagreements(differ))
+            state = self._keeper.state
+            differ = min(state.present.evidence.shadow.disagreements, 20)
+            state.disagreements.extend(disagreements(differ))
         return self._keeper
 
     def _close(self) -> None:

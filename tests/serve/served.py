@@ -1,4 +1,4 @@
-"""A served model for tests, its hosts in our hands."""
+"""A served model for tests, with hosts that the test controls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -31,7 +31,7 @@ def two() -> Hosts:
 
 
 def make_served(name: str, host: Host, settings: Settings) -> ServedVariant:
-    """The variant that runs at `host`."""
+    """Return the variant that runs at `host`."""
     joining = Joining(signature=SIGNATURE, full_rows=8, pads={})
     return ServedVariant(name, _VERSION, host, Queue(host, joining, settings, Tally()))
 
@@ -39,7 +39,7 @@ def make_served(name: str, host: Host, settings: Settings) -> ServedVariant:
 def routes(
     weights: Mapping[str, float], shadows: Mapping[str, float] | None = None, revision: int = 1
 ) -> Routes:
-    """Those of `linear`."""
+    """Return routes of `linear`."""
     return Routes(
         model="linear",
         baseline="base",
@@ -66,20 +66,20 @@ async def serving(
 
 
 async def replace(model: ServedModel, weights: Mapping[str, float], **newer: ServedVariant) -> None:
-    """Serve the baseline as it is, these beside it, and no others."""
+    """Serve the same baseline, these variants beside it, and no others."""
     for gone in model.serve({"base": model.served["base"], **newer}, routes(weights)):
         await gone.retire()
 
 
 def request_of(value: float = 1.0, timeout_s: float | None = None, count: int = 1) -> InferRequest:
-    """So many rows, as both wires read them."""
+    """Return a request of `count` rows, as HTTP and gRPC decode it."""
     return InferRequest(
         id=None, arrays=rows(value, count), outputs=(RequestedOutput(name="y"),), timeout_s=timeout_s
     )
 
 
 def as_is(answer: Answer) -> Answer:
-    """The encoding of a wire that carries everything."""
+    """Return the answer as it is, as an encoding for all values."""
     return answer
 
 
@@ -92,12 +92,12 @@ async def ask(
     encode: Encode[Answer] = as_is,
     **headers: str | None,
 ) -> Answer:
-    """One request as both wires make it; `headers` are key, request_id and slice_."""
+    """Send one request as HTTP and gRPC do; `headers` are key, request_id and slice_."""
     told: Any = {"key": None, **headers}
     ticket = model.admit(pinned=pinned, timeout_s=header_s, **told)
     return await model.answer(request or request_of(), ticket, encode)
 
 
 def scale_of(answer: Answer) -> float:
-    """Of the variant that answered a row of ones."""
+    """Return the scale of the variant that answered a row of ones."""
     return float(answer.ran.outputs["y"][0, 0]) / FEATURES

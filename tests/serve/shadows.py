@@ -1,4 +1,4 @@
-"""Shadows for tests: a model that copies, and hosts with which something is wrong."""
+"""Shadows for tests: a model that copies its requests, and faulty hosts."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -23,7 +23,7 @@ LATER_S = 60.0
 
 
 class Odd(Host):
-    """Answers what the test makes of the right outputs, and keeps what it was asked."""
+    """A host that changes the right outputs by a function and keeps its inputs."""
 
     def __init__(self, answer: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class Odd(Host):
         self._answer = answer
 
     async def run(self, arrays: Arrays) -> Run:
-        """As `Host` has it."""
+        """Run the arrays as `Host` does."""
         self.asked.append(arrays)
         outputs, cpu_ms = await super().run(arrays)
         answer = self._answer(outputs["y"])
@@ -39,7 +39,7 @@ class Odd(Host):
 
 
 def other(y: Any) -> Any:
-    """Another class on top, where the baseline's first one is."""
+    """Return outputs with another top class than the baseline's first."""
     return y + np.array([0, 2, 0], np.float32)
 
 
@@ -47,20 +47,20 @@ def other(y: Any) -> Any:
 async def shadowed(
     hosts: Hosts, shadows: Mapping[str, float] | None = None, **settings: Any
 ) -> AsyncIterator[ServedModel]:
-    """`linear` with all traffic at its baseline, and copies for `light` that a rollout looks at."""
+    """`linear` with all traffic at its baseline, and copies for `light`, which a rollout watches."""
     async with serving(hosts, **settings) as model:
         model.route(routes({"base": 1}, shadows or {"light": 1.0}), WATCH)
         yield model
 
 
 def copies_of(model: ServedModel) -> Copies:
-    """What the rollout hears."""
+    """Return the copies that the rollout has counted."""
     assert model.census is not None
     return model.census.copies
 
 
 def compared(light: Host, requests: int = 1) -> Copies:
-    """What became of the copies of so many requests, one after the other."""
+    """Return the copies of `requests` consecutive requests."""
 
     async def scenario() -> Copies:
         async with shadowed({"base": Host(), "light": light}) as model:
@@ -74,7 +74,7 @@ def compared(light: Host, requests: int = 1) -> Copies:
 
 
 def faulty(fault: str) -> Host:
-    """A shadow with which something is wrong."""
+    """Return a host with this fault."""
     if fault in _ANSWERS:
         return Odd(_ANSWERS[fault])
     light = Host(run_s=9 if fault == "is slow" else 0)

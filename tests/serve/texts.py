@@ -42,7 +42,7 @@ def text_input(**changes: Any) -> TextInput:
 
 
 def as_bytes(*texts: str | bytes) -> NDArray[np.generic]:
-    """Texts as they come from the wire."""
+    """Return texts as bytes, as BYTES inputs are decoded."""
     contents = [text.encode() if isinstance(text, str) else text for text in texts]
     return np.fromiter(contents, object, len(contents))
 

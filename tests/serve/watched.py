@@ -15,12 +15,12 @@ LIGHT: Choice = (3, False, "light")
 
 
 def watch(rollout: str = "r1", *, limit_ms: float | None = None, feedback: bool = False) -> Watch:
-    """What a rollout from `base` to `light` wants to hear."""
+    """Return the watch of a rollout from `base` to `light`."""
     return Watch(rollout=rollout, baseline="base", candidate="light", limit_ms=limit_ms, feedback=feedback)
 
 
 def to(variant: str, revision: int = 3) -> Routes:
-    """Routes that always choose this one."""
+    """Return routes that give this variant all traffic."""
     return routes({variant: 1}, revision=revision)
 
 
@@ -28,21 +28,21 @@ def to(variant: str, revision: int = 3) -> Routes:
 async def watched(
     variant: str = "light", hosts: Hosts | None = None, **settings: Any
 ) -> AsyncIterator[ServedModel]:
-    """`linear`, all of it routed to one variant, while a rollout watches."""
+    """`linear` with all its traffic at one variant, while a rollout watches."""
     async with serving(hosts or two(), **settings) as model:
         model.route(to(variant), watch())
         yield model
 
 
 def sheet_of(model: ServedModel) -> Sheet:
-    """What would be sent now."""
+    """Return the current sheet."""
     sheet = model.sheet()
     assert sheet is not None
     return sheet
 
 
 def counts_of(model: ServedModel) -> dict[Choice, tuple[int, int]]:
-    """Requests and errors on that sheet."""
+    """Return the requests and errors of the current sheet."""
     sheet = model.sheet()
     counts = {} if sheet is None else sheet.counts
     return {choice: (count.requests, count.errors) for choice, count in counts.items()}

@@ -35,7 +35,7 @@ def export_with(write_recipe: Callable[..., Path], tmp_path: Path) -> Callable[.
 def test_a_factory_that_ends_the_process_is_named(
     export_with: Callable[..., object], tmp_path: Path, statement: str, how: str
 ) -> None:
-    """The person learns which function it was and how it ended."""
+    """The error names the factory and how its process ended, and no file is written."""
     name = f"ends_{abs(hash(statement))}"
     with pytest.raises(InvalidSource, match=f"inside {name}:make the export's process {how}"):
         export_with(statement, name)
@@ -43,7 +43,7 @@ def test_a_factory_that_ends_the_process_is_named(
 
 
 def test_a_factory_that_hangs_is_ended(export_with: Callable[..., object]) -> None:
-    """After the recipe's own limit, not after a night; the recipe's other factories are well within it."""
+    """A factory that exceeds the time limit is ended, and the error says so."""
     with pytest.raises(InvalidSource, match="hangs:make has not returned within 5 s and was ended"):
         export_with("import time; time.sleep(60)", "hangs", time_limit_s=5.0)
 
@@ -51,7 +51,7 @@ def test_a_factory_that_hangs_is_ended(export_with: Callable[..., object]) -> No
 def test_a_factory_that_prints_does_not_spoil_the_figures(
     export_with: Callable[..., object], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Standard output belongs to the command; foreign words go to standard error."""
+    """The output of a factory goes to standard error, and standard output stays empty."""
     with pytest.raises(ExportFailed, match="no more digits"):
         export_with("print('hello from the factory'); raise RuntimeError('no more digits')", "prints")
     captured = capfd.readouterr()
@@ -69,7 +69,7 @@ def test_an_error_comes_through_as_it_was(export_with: Callable[..., object], er
 def test_what_nobody_has_foreseen_is_a_sentence(
     export_with: Callable[..., object], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """With the place in our code, and no traceback: here a mapping that cannot be walked."""
+    """An unexpected exception becomes one sentence with the place in our code, and no traceback."""
     statement = (
         "import collections; made = collections.UserDict(); "
         "type(made).__iter__ = lambda self: 1 // 0; return made"
@@ -83,6 +83,6 @@ def test_what_nobody_has_foreseen_is_a_sentence(
 
 
 def test_a_bad_recipe_starts_no_process(tmp_path: Path) -> None:
-    """It is refused at the door."""
+    """An invalid recipe is refused before a process is started."""
     with pytest.raises(InvalidRecord, match="No such file"):
         export_apart(tmp_path / "recipe.yaml", tmp_path, None, False)

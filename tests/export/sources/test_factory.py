@@ -44,7 +44,7 @@ def saved(content: object, zipped: bool = True) -> bytes:
 
 @pytest.mark.parametrize("suffix", ["safetensors", "pt"])
 def test_loads_every_weight(tmp_path: Path, tiny_checkpoint: bytes, suffix: str) -> None:
-    """Both formats fill the module with the very weights of the file, ready to be evaluated."""
+    """A checkpoint in either format gives the module exactly its weights, in evaluation mode."""
     state = safetensors.torch.load(tiny_checkpoint)
     trained = read(tmp_path, f"tiny.{suffix}", tiny_checkpoint if suffix == "safetensors" else saved(state))
     assert trained.build is not None
@@ -58,7 +58,7 @@ def test_loads_every_weight(tmp_path: Path, tiny_checkpoint: bytes, suffix: str)
 def test_weights_of_16_bits_become_float32(
     tmp_path: Path, tiny_checkpoint: bytes, dtype: torch.dtype
 ) -> None:
-    """The module has the very numbers of the file."""
+    """16-bit weights are converted exactly to float32."""
     state = {name: tensor.to(dtype) for name, tensor in safetensors.torch.load(tiny_checkpoint).items()}
     trained = read(tmp_path, "tiny.safetensors", safetensors.torch.save(state))
     assert trained.build is not None
@@ -67,7 +67,7 @@ def test_weights_of_16_bits_become_float32(
 
 
 def test_every_copy_is_a_fresh_one(tmp_path: Path, tiny_checkpoint: bytes) -> None:
-    """What a step does to one copy, the next does not have."""
+    """Changing one module does not change the next one that is built."""
     trained = read(tmp_path, "tiny.safetensors", tiny_checkpoint)
     assert trained.build is not None
     with torch.no_grad():
@@ -77,7 +77,7 @@ def test_every_copy_is_a_fresh_one(tmp_path: Path, tiny_checkpoint: bytes) -> No
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_code_in_a_checkpoint_is_listed_and_not_run(tmp_path: Path, zipped: bool) -> None:
-    """A pickle that would run a program does not; the error names the function and how to save weights."""
+    """A checkpoint with pickled code is refused and not run; the error names the function."""
     trace = tmp_path / "trace"
     with pytest.raises(
         InvalidSource, match=r"evil\.pt: torch refuses .*would call posix\.system; save it again"
@@ -104,7 +104,7 @@ def test_refuses_what_holds_no_weights(tmp_path: Path, name: str, content: bytes
 
 
 def test_refuses_a_truncated_checkpoint(tmp_path: Path, tiny_checkpoint: bytes) -> None:
-    """Half a safetensors file is no model."""
+    """Half of a safetensors file is refused."""
     with pytest.raises(InvalidSource, match="not a safetensors file"):
         read(tmp_path, "tiny.safetensors", tiny_checkpoint[: len(tiny_checkpoint) // 2])
 
@@ -123,7 +123,7 @@ def test_refuses_the_weights_of_another_architecture(tmp_path: Path, tiny_checkp
 
 
 def test_names_missing_and_unexpected_weights(tmp_path: Path, tiny_checkpoint: bytes) -> None:
-    """A weight under another name is both missing and unexpected."""
+    """A misspelt weight is reported as missing and as unexpected."""
     state = safetensors.torch.load(tiny_checkpoint)
     state["haed.bias"] = state.pop("head.bias")
     with pytest.raises(InvalidSource, match=r"missing head\.bias; unexpected haed\.bias"):
@@ -131,7 +131,7 @@ def test_names_missing_and_unexpected_weights(tmp_path: Path, tiny_checkpoint: b
 
 
 def test_refuses_nan_weights(tmp_path: Path, tiny_checkpoint: bytes) -> None:
-    """A checkpoint of a diverged training is no model."""
+    """NaN in a checkpoint's weights is refused."""
     state = safetensors.torch.load(tiny_checkpoint)
     state["head.bias"][3] = float("nan")
     with pytest.raises(InvalidSource, match=r"head\.bias holds NaN"):
@@ -148,7 +148,7 @@ class Causal(torch.nn.Module):
 
 
 def make_causal() -> torch.nn.Module:
-    """A factory of it."""
+    """Return the model."""
     return Causal()
 
 
@@ -161,7 +161,7 @@ def read_causal(folder: Path, **changed: torch.Tensor) -> Trained:
 
 
 def test_a_mask_may_be_infinite(tmp_path: Path) -> None:
-    """That is how a causal mask hides what comes later."""
+    """A buffer may contain minus infinity, as causal masks do."""
     build = read_causal(tmp_path).build
     assert build is not None
     assert build().get_buffer("mask")[0, 1] == -torch.inf
@@ -172,7 +172,7 @@ def test_a_mask_may_be_infinite(tmp_path: Path) -> None:
     [("mask", torch.full((6, 6), torch.nan)), ("project.bias", torch.full((8,), torch.inf))],
 )
 def test_refuses_what_only_a_diverged_training_leaves(tmp_path: Path, name: str, value: torch.Tensor) -> None:
-    """NaN in a buffer, or infinity in a parameter."""
+    """NaN in a buffer, or infinity in a parameter, is refused."""
     with pytest.raises(InvalidSource, match=rf"causal\.safetensors: {name} holds NaN or infinite"):
         read_causal(tmp_path, **{name: value})
 
@@ -195,12 +195,12 @@ class Tied(torch.nn.Module):
 
 
 def make_tied() -> torch.nn.Module:
-    """A factory of it."""
+    """Return the model."""
     return Tied()
 
 
 def test_a_shared_weight_is_read_from_the_one_name_that_safetensors_keeps(tmp_path: Path) -> None:
-    """`save_model` is the library's own way for such a module, and what messages advise."""
+    """A shared weight that `save_model` stored under one name is loaded into both layers."""
     torch.manual_seed(1)
     saved_model = Tied()
     safetensors.torch.save_model(saved_model, str(tmp_path / "tied.safetensors"))
@@ -212,7 +212,7 @@ def test_a_shared_weight_is_read_from_the_one_name_that_safetensors_keeps(tmp_pa
 
 
 def test_a_weight_that_is_not_shared_is_still_missing(tmp_path: Path) -> None:
-    """Its neighbour of the same shape does not stand in for it."""
+    """A missing weight is refused, even if another one has its shape."""
     state = {name: tensor.clone() for name, tensor in Tied().state_dict().items() if name != "again.bias"}
     (tmp_path / "tied.safetensors").write_bytes(safetensors.torch.save(state))
     source = FactorySource(factory=f"{__name__}:make_tied", checkpoint="tied.safetensors")
@@ -226,7 +226,7 @@ def make_on_meta() -> torch.nn.Module:
 
 
 def test_refuses_a_module_without_values(tmp_path: Path) -> None:
-    """A checkpoint would be loaded into nothing."""
+    """A factory whose module has no values (device meta) is refused."""
     state = torch.nn.Linear(2, 3).state_dict()
     (tmp_path / "linear.safetensors").write_bytes(safetensors.torch.save(state))
     source = FactorySource(factory=f"{__name__}:make_on_meta", checkpoint="linear.safetensors")

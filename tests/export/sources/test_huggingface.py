@@ -53,7 +53,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With a head for three classes."""
+    """A saved model with a head for three classes."""
     return save(tmp_path_factory.mktemp("classifier"), transformers.BertForSequenceClassification)
 
 
@@ -78,7 +78,7 @@ def answer(trained: Trained) -> torch.Tensor:
 
 
 def change(folder: Path, **values: Any) -> None:
-    """Change config.json."""
+    """Change these values of config.json."""
     path = folder / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
 
@@ -93,7 +93,7 @@ def spoil(folder: Path, change_key: str, value: torch.Tensor | None) -> None:
 
 
 def test_embedding_is_the_normalised_mean_of_the_tokens(encoder: Path) -> None:
-    """Padding does not count, and every vector has length 1."""
+    """The embedding is the mean over the tokens without padding, with length 1."""
     with torch.no_grad():
         tokens = transformers.BertModel.from_pretrained(encoder)(input_ids=IDS, attention_mask=MASK)[0]
     expected = torch.stack([tokens[0].mean(dim=0), tokens[1, :3].mean(dim=0)])
@@ -102,7 +102,7 @@ def test_embedding_is_the_normalised_mean_of_the_tokens(encoder: Path) -> None:
 
 
 def test_pooling_is_the_folders(folder: Path) -> None:
-    """The first token and no normalisation, where sentence-transformers says so."""
+    """The pooling of sentence-transformers' configuration is used."""
     modules = [
         {"type": f"sentence_transformers.models.{kind}", "path": path}
         for kind, path in (("Transformer", ""), ("Pooling", "1_Pooling"))
@@ -116,7 +116,7 @@ def test_pooling_is_the_folders(folder: Path) -> None:
 
 
 def test_classification_gives_logits(classifier: Path) -> None:
-    """One score per class, those of transformers."""
+    """The scores of a classifier equal those of transformers."""
     with torch.no_grad():
         model = transformers.BertForSequenceClassification.from_pretrained(classifier)
         expected = model(input_ids=IDS, attention_mask=MASK).logits
@@ -124,13 +124,13 @@ def test_classification_gives_logits(classifier: Path) -> None:
 
 
 def test_token_classification_gives_logits_per_token(tmp_path: Path) -> None:
-    """One score per token and class."""
+    """A token classifier gives a score per token and class."""
     folder = save(tmp_path / "tokens", transformers.BertForTokenClassification)
     assert answer(read(folder, "token_classification")).shape == (2, 4, 3)
 
 
 def test_the_tokenizer_goes_into_the_bundle(encoder: Path) -> None:
-    """It cuts where the recipe says, without any other file."""
+    """The bundle has the tokenizer, which cuts at the recipe's length."""
     trained = read(encoder, max_tokens=4)
     assert list(trained.assets) == ["tokenizer.json"]
     served = tokenizers.Tokenizer.from_str(trained.assets["tokenizer.json"].decode())
@@ -138,7 +138,7 @@ def test_the_tokenizer_goes_into_the_bundle(encoder: Path) -> None:
 
 
 def test_the_names_of_the_classes_go_into_the_bundle(classifier: Path, tmp_path: Path) -> None:
-    """In the order of the scores; a model that has only numbers for them brings none."""
+    """The bundle has the class names in the order of the scores, if the model has any."""
     assert "labels.json" not in read(classifier, "classification").assets
     named = tmp_path / "named"
     shutil.copytree(classifier, named)
@@ -147,13 +147,13 @@ def test_the_names_of_the_classes_go_into_the_bundle(classifier: Path, tmp_path:
 
 
 def test_loading_says_nothing(encoder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """No progress bar, no report: what matters is an error."""
+    """Loading a model prints nothing."""
     read(encoder)
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_changed_configuration_keeps_the_weights_that_fit(encoder: Path) -> None:
-    """Fewer layers and another activation: what remains is the trained model's."""
+    """A changed configuration keeps the trained weights of the remaining layers."""
     trained = read(encoder)
     assert trained.build is not None
     assert trained.build_with is not None
@@ -172,7 +172,7 @@ def test_a_changed_configuration_keeps_the_weights_that_fit(encoder: Path) -> No
     ],
 )
 def test_refuses_a_configuration_that_there_is_not(encoder: Path, changes: Any, message: str) -> None:
-    """A key that changes nothing is an error."""
+    """A key or value that the configuration does not have is refused."""
     trained = read(encoder)
     assert trained.build_with is not None
     with pytest.raises(InvalidSource, match=message):
@@ -180,7 +180,7 @@ def test_refuses_a_configuration_that_there_is_not(encoder: Path, changes: Any, 
 
 
 def test_a_missing_head_is_named(encoder: Path) -> None:
-    """transformers would make one up, at random."""
+    """A classifier without weights for its head is refused."""
     with pytest.raises(
         InvalidSource, match=r"no weights for classifier\.bias, classifier\.weight; .* at random"
     ):
@@ -196,7 +196,7 @@ def test_a_missing_head_is_named(encoder: Path) -> None:
     ids=["missing", "NaN"],
 )
 def test_refuses_a_weight_that_is_none(folder: Path, value: torch.Tensor | None, message: str) -> None:
-    """One tensor less, or one of a diverged training, is no model."""
+    """A missing weight, or one with NaN, is refused."""
     spoil(folder, "encoder.layer.0.output.dense.bias", value)
     with pytest.raises(InvalidSource, match=message):
         read(folder)
@@ -215,7 +215,7 @@ def test_refuses_a_weight_that_is_none(folder: Path, value: torch.Tensor | None,
     ids=["fewer layers", "more layers", "wider", "another model", "unknown model", "fewer words"],
 )
 def test_refuses_a_config_that_lies(folder: Path, values: dict[str, Any], message: str) -> None:
-    """A config.json of another model than the weights' is noticed."""
+    """A config.json that does not fit the weights is refused."""
     change(folder, **values)
     with pytest.raises(InvalidSource, match=message):
         read(folder)
@@ -242,7 +242,7 @@ def test_refuses_weights_that_are_a_pickle(folder: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
 def test_names_a_file_that_is_missing(folder: Path, name: str) -> None:
-    """A slow tokenizer alone is none that a server can use."""
+    """The error names the missing file of the model or tokenizer."""
     (folder / name).unlink()
     (folder / "vocab.txt").write_text("\n".join(WORDS))
     with pytest.raises(InvalidSource, match=name):
@@ -250,7 +250,7 @@ def test_names_a_file_that_is_missing(folder: Path, name: str) -> None:
 
 
 def test_refuses_more_tokens_than_the_model_has_places(encoder: Path) -> None:
-    """Beyond its positions a model has no answer."""
+    """A maximum above the model's number of positions is refused."""
     with pytest.raises(
         InvalidSource, match=r"positions for 16 tokens, and `source\.max_tokens` is 17; lower it to 16"
     ):
@@ -259,7 +259,7 @@ def test_refuses_more_tokens_than_the_model_has_places(encoder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["Roberta", "XLMRoberta", "Camembert", "MPNet"])
 def test_positions_that_begin_behind_the_padding_token_are_fewer(folder: Path, kind: str) -> None:
-    """RoBERTa and its kin: of 16 positions two are never a token's."""
+    """For RoBERTa and similar models two of 16 positions are reserved, so the maximum is 14 tokens."""
     settings = {"vocab_size": len(WORDS), "max_position_embeddings": 16, "pad_token_id": 1, **SIZES}
     getattr(transformers, f"{kind}Model")(getattr(transformers, f"{kind}Config")(**settings)).save_pretrained(
         folder
@@ -270,7 +270,7 @@ def test_positions_that_begin_behind_the_padding_token_are_fewer(folder: Path, k
 
 
 def test_refuses_a_model_that_no_onnx_file_holds_before_it_is_read(folder: Path) -> None:
-    """With both numbers; its weights need not even be there."""
+    """A model that is too large for an ONNX file is refused before its weights are read."""
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"vocab_size": 20_000_000}))
     (folder / "model.safetensors").unlink()

@@ -1,4 +1,4 @@
-"""Distilling makes a model answer like the baseline, by whatever of it is matched."""
+"""Distillation makes a model answer like the baseline, by each kind of match."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -75,7 +75,7 @@ def make_texts(rows: int = 64) -> Data:
 
 
 def make_context(folder: Path, trained: Trained, data: Data, task: Task) -> Context:
-    """Of a step that works in `folder`."""
+    """Return the context of a step that works in `folder`."""
     return Context(trained=trained, task=task, data=data, seed=0, scratch=folder / "s", logs=folder / "l")
 
 
@@ -117,7 +117,7 @@ def halved(task: Task = "embedding") -> Made:
     [["embeddings"], ["similarities"], ["hidden"], ["attention"], ["embeddings", "hidden", "attention"]],
 )
 def test_whatever_is_matched_comes_closer(tmp_path: Path, match: list[str]) -> None:
-    """After layers were dropped, each match brings embeddings of unseen texts nearer to the baseline's."""
+    """After layers were dropped, each match makes embeddings of unseen texts closer to the baseline's."""
     context, made = of_texts(tmp_path), halved()
     before = likeness(made.module, context)
     after = distill(made, settings(*match, epochs=6), context)
@@ -127,7 +127,7 @@ def test_whatever_is_matched_comes_closer(tmp_path: Path, match: list[str]) -> N
 
 
 def test_nothing_of_the_matching_stays(tmp_path: Path) -> None:
-    """No hook, no projection, and the way attention is computed is as before."""
+    """Distillation leaves no hook or projection, and restores the implementation of attention."""
     context, made = of_texts(tmp_path), halved()
     transformer: Any = made.module.get_submodule("transformer")
     transformer.set_attn_implementation("sdpa")
@@ -141,7 +141,7 @@ def test_nothing_of_the_matching_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize("match", [["logits"], ["logits", "hidden"]])
 @pytest.mark.parametrize("task", ["classification", "token_classification"])
 def test_classes_are_learnt_without_labels(tmp_path: Path, task: Task, match: list[str]) -> None:
-    """The shortened classifier agrees with the baseline more often than before, by the row or the token."""
+    """Without labels the shortened classifier's agreement with the baseline rises by more than 0.05."""
     context, made = of_texts(tmp_path, task), halved(task)
     before = likeness(made.module, context)
     after = distill(made, settings(*match, epochs=6), context).module
@@ -149,8 +149,8 @@ def test_classes_are_learnt_without_labels(tmp_path: Path, task: Task, match: li
 
 
 def test_a_student_learns_from_its_teacher(tmp_path: Path, data: Data) -> None:
-    """A smaller network by its factory agrees on most digits, where chance would on a tenth; the model before
-    it is gone with its zeros."""
+    """A smaller student learns most of the baseline's answers, and the earlier surgery is replaced by its
+    own."""
     context = of_digits(tmp_path, data)
     student = {
         "factory": "export.recipes.digits:digits_model",
@@ -168,7 +168,7 @@ def test_a_student_learns_from_its_teacher(tmp_path: Path, data: Data) -> None:
 
 
 def test_a_narrower_student_matches_hidden_states_by_a_projection(tmp_path: Path) -> None:
-    """Widths may differ: what translates between them is trained, and not kept."""
+    """A student with other widths matches hidden states by a projection that is not kept."""
     context = of_texts(tmp_path, "classification")
 
     def narrow(_: Any) -> torch.nn.Module:
@@ -199,7 +199,7 @@ def test_a_student_of_another_output_is_an_error(tmp_path: Path, data: Data) -> 
 
 
 def test_a_graph_shows_no_layers(tmp_path: Path) -> None:
-    """An ONNX file's answers can be matched, its hidden states cannot."""
+    """Matching hidden states of an ONNX graph is refused."""
     context, made = of_texts(tmp_path), halved()
     # Asked once, so that the graph need not be there.
     (
@@ -226,7 +226,7 @@ def stacked() -> torch.nn.Module:
 
 
 def test_maps_of_other_heads_cannot_be_compared(tmp_path: Path) -> None:
-    """Four heads see otherwise than two."""
+    """Attention maps with different numbers of heads are refused."""
     with pytest.raises(StepFailed, match="layer 0 has 4 heads, the baseline's layer 0 has 2"):
         distill(Made(module=make_bert(heads=4)), settings("attention"), of_texts(tmp_path))
 
@@ -241,7 +241,7 @@ def test_maps_of_other_heads_cannot_be_compared(tmp_path: Path) -> None:
 def test_what_the_task_does_not_have_cannot_be_matched(
     tmp_path: Path, task: Task, match: str, way_out: str
 ) -> None:
-    """Embeddings are no classes, and the other way round."""
+    """A match that the task does not have is refused with the possible ones."""
     with pytest.raises(
         StepFailed, match=f"`match: {match}` has no meaning for the task {task}; match {way_out}"
     ):
@@ -249,13 +249,13 @@ def test_what_the_task_does_not_have_cannot_be_matched(
 
 
 def test_labels_are_needed_only_to_match_them(tmp_path: Path) -> None:
-    """The error says what goes without."""
+    """`match: labels` without labels is refused, and the error suggests logits."""
     with pytest.raises(InvalidData, match=r"`match: labels` needs labels, .*match logits alone"):
         distill(halved("classification"), settings("labels"), of_texts(tmp_path, "classification"))
 
 
 def test_an_interrupted_distillation_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The projections go on from the checkpoint, too."""
+    """An interrupted distillation continues with its projections and ends with the same weights."""
     whole = distill(halved(), settings("hidden"), of_texts(tmp_path / "whole")).module
 
     def die(path: Path, state: dict[str, Any]) -> None:
@@ -293,7 +293,7 @@ def of_numbers(folder: Path, *end: torch.nn.Module) -> Context:
 
 @pytest.mark.parametrize("end", [(), (torch.nn.Sigmoid(),)], ids=["number", "sigmoid"])
 def test_one_number_is_learned(tmp_path: Path, end: tuple[torch.nn.Module, ...]) -> None:
-    """Its softmax is 1, and would teach nothing."""
+    """An output of one number a row is learned to a likeness above 0.95."""
     context = of_numbers(tmp_path, *end)
     seed_everything(1)
     student = torch.nn.Sequential(torch.nn.Linear(4, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1), *end)
@@ -305,7 +305,7 @@ def test_one_number_is_learned(tmp_path: Path, end: tuple[torch.nn.Module, ...])
 
 
 def test_a_student_of_another_form_is_an_error(tmp_path: Path, data: Data) -> None:
-    """Before it is trained: no training makes logits of shares."""
+    """A student whose output has another form is refused before the training."""
     context = of_digits(tmp_path, data)
     student = torch.nn.Sequential(digits_model([4, 8, 8], 16), torch.nn.Softmax(-1))
     with pytest.raises(StepFailed, match=r"the variant's lie in 0.* and sum to one .*before training"):
@@ -314,8 +314,7 @@ def test_a_student_of_another_form_is_an_error(tmp_path: Path, data: Data) -> No
 
 @pytest.mark.parametrize("width", [3, 1], ids=["three numbers", "one without a dimension"])
 def test_numbers_that_nobody_calls_scores_are_learned(tmp_path: Path, width: int) -> None:
-    """Three on a level that they share, which their softmax does not see; and one a row, as `squeeze(-1)`
-    makes it."""
+    """Undeclared numbers are learned: three with a shared level, and one a row without a dimension."""
     flat = torch.nn.Flatten(0 if width == 1 else 1)
 
     def build() -> torch.nn.Module:

@@ -37,7 +37,7 @@ def context(tmp_path: Path) -> Context:
 
 
 def test_weights_have_16_bits(context: Context) -> None:
-    """No table or matrix is left in 32; the note counts them."""
+    """Each matrix is stored in float16, and the note has the provider."""
     made = half(exported_of(encoder_graph()), HALF, context)
     kinds = {
         item.name: item.data_type
@@ -49,14 +49,14 @@ def test_weights_have_16_bits(context: Context) -> None:
 
 
 def test_the_wire_stays_as_it_was(context: Context) -> None:
-    """Inputs and outputs keep names, 32 bits and free dimensions."""
+    """The converted graph has the same inputs and outputs."""
     before = encoder_graph()
     after = half(exported_of(before), HALF, context).graph
     require_same_interface(onnx.load_from_string(before), onnx.load_from_string(after))
 
 
 def test_float_inputs_are_cast_inside(tmp_path: Path) -> None:
-    """An image comes in 32 bits, and the convolution takes it in 16."""
+    """A float32 image is cast at the start of the graph."""
     context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
     graph = onnx.load_from_string(half(exported_of(conv_graph()), HALF, context).graph).graph
     assert graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
@@ -64,7 +64,7 @@ def test_float_inputs_are_cast_inside(tmp_path: Path) -> None:
 
 
 def test_answers_are_close(context: Context) -> None:
-    """To about three digits, which is what 16 bits have."""
+    """The answers in half floats are within 1 % of the largest one."""
     before = encoder_graph()
     pairs = compare(before, half(exported_of(before), HALF, context).graph, texts(24, 2))
     assert largest_difference(pairs) < 0.01 * max(np.abs(old).max() for old, _ in pairs)
@@ -81,14 +81,14 @@ def scaled_graph(scale: float) -> bytes:
 
 
 def test_an_overflow_is_an_error(tmp_path: Path) -> None:
-    """A product beyond 65504 is infinite in 16 bits."""
+    """A graph that exceeds 65504 in half floats is refused."""
     context = context_for("classification", images(24, 0), images(24, 1), tmp_path)
     with pytest.raises(StepFailed, match="65504"):
         half(exported_of(scaled_graph(3000)), HALF, context)
 
 
 def test_a_graph_without_weights_is_an_error(tmp_path: Path) -> None:
-    """Casts alone are no half."""
+    """A graph without weights to convert is refused."""
     build = Builder()
     build.add("Sigmoid", "image", output="y")
     shape = ("batch", 1, 8, 8)
@@ -99,7 +99,7 @@ def test_a_graph_without_weights_is_an_error(tmp_path: Path) -> None:
 
 
 def test_weights_of_branches_have_16_bits(tmp_path: Path) -> None:
-    """Two branches that call theirs alike keep each its own."""
+    """Weights in two branches become half floats, even if they share a name."""
     rows = split_of({"x": random(40, 4)})
     context = context_for("embedding", rows, rows, tmp_path)
 
@@ -125,15 +125,14 @@ def test_weights_of_branches_have_16_bits(tmp_path: Path) -> None:
 
 
 def test_a_graph_of_integers_has_nothing_to_convert(convolutional: Exported, of_images: Context) -> None:
-    """What a file of QDQ pairs has in floats are the scales, which stay in 32 bits."""
+    """A quantized graph is refused, as its scales stay in float32."""
     quantized = quantize(convolutional, Quantize(step="quantize", method="static"), of_images)
     with pytest.raises(StepFailed, match="half changed no weight"):
         half(quantized, HALF, of_images)
 
 
 def test_a_product_behind_a_transpose_of_rows_ends_no_process(tmp_path: Path) -> None:
-    """onnxruntime's load of such a pair in 16 bits does, as it stands behind a recurrent layer; the step
-    parts it."""
+    """A product after a transpose of the rows loads in half floats, as the step separates the two."""
     build = Builder()
     turned = build.add("Transpose", "x", perm=[1, 0, 2])
     scores = build.add("MatMul", turned, build.weight("w", 6, 4))

@@ -26,12 +26,12 @@ TEACHER = Trained(name="digits", sha256="0" * 64, build=build, assets={})
 
 
 def student(**arguments: Any) -> Student:
-    """By its factory."""
+    """Return the student of the factory."""
     return Student(factory=FACTORY, arguments=arguments)
 
 
 def test_weights_that_fit_are_taken_over() -> None:
-    """The same first layer keeps its weights; what is smaller starts on its own."""
+    """Weights of the same shape are copied from the teacher, and others start at random."""
     made = make_student(student(widths=[4, 4, 4], hidden=16), TEACHER)
     taken = {
         name
@@ -44,14 +44,14 @@ def test_weights_that_fit_are_taken_over() -> None:
 
 
 def test_a_graph_has_no_weights_to_take_over() -> None:
-    """A student of an ONNX file starts on its own."""
+    """A student of an ONNX file starts with random weights."""
     seed_everything(1)
     made = make_student(student(widths=[4, 8, 8], hidden=16), GRAPH)
     assert not torch.equal(made.get_parameter("head.weight"), build().get_parameter("head.weight"))
 
 
 def test_changes_of_the_configuration_go_to_the_source() -> None:
-    """A student by `config` is built by the source of the model."""
+    """A student by `config` is built by the source with these changes."""
     changes: list[Any] = []
 
     def build_with(change: Any) -> torch.nn.Module:
@@ -64,12 +64,12 @@ def test_changes_of_the_configuration_go_to_the_source() -> None:
 
 
 def test_a_configuration_needs_a_model_of_hugging_face() -> None:
-    """A factory has no configuration to change."""
+    """`config` for a model of a factory is refused, and the error suggests `factory`."""
     with pytest.raises(StepFailed, match="but digits is not one; give the student a `factory`"):
         make_student(Student(config={"layers": 2}), TEACHER)
 
 
 def test_a_factory_must_return_a_module() -> None:
-    """Anything else cannot be trained."""
+    """A student's factory that returns no module is refused."""
     with pytest.raises(InvalidSource, match="returned a dict; a student's factory returns a"):
         make_student(Student(factory="export.recipes.digits:digits_data"), TEACHER)

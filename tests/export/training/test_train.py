@@ -29,7 +29,7 @@ Loss = Callable[[torch.nn.Module, Tensors, Any], torch.Tensor]
 
 @pytest.fixture(autouse=True)
 def _reproducible() -> Iterator[None]:
-    """As an export trains: on one thread."""
+    """Train on one thread with reproducible results, as an export does."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with reproducible():
@@ -43,7 +43,7 @@ def settings(**changes: Any) -> Training:
 
 
 def make_data(rows: int = 40, labels: bool = True) -> Data:
-    """Two classes, told apart by the sign of the first of four numbers."""
+    """Return two classes by the sign of the first of four numbers."""
     draw = np.random.default_rng(0)
     splits: dict[str, Any] = {}
     for name in ("train", "calibration", "search", "held_out"):
@@ -85,14 +85,14 @@ def same(one: torch.nn.Module, other: torch.nn.Module) -> bool:
 
 
 def test_learns(tmp_path: Path) -> None:
-    """A few epochs tell the sign of a number nearly always."""
+    """Twenty epochs give a score above 0.9."""
     note = run(tmp_path, make_module(), epochs=20, learning_rate=0.05)
     assert note["score"] > 0.9
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_every_optimizer_learns(optimizer: str) -> None:
-    """The loss on the labels falls."""
+    """The loss is lower after eight epochs with each optimizer."""
     data, module = make_data(), make_module()
     trainer = Trainer(Made(module=module), learn_labels(data), settings(optimizer=optimizer, epochs=8), data)
     losses = [figures["loss"] for figures in trainer.epochs()]
@@ -108,7 +108,7 @@ def test_the_same_seed_gives_the_same_weights() -> None:
 
 @pytest.mark.parametrize("moment", [1, 2, 3])
 def test_goes_on_after_an_error_between_epochs(tmp_path: Path, moment: int) -> None:
-    """Whatever epoch is interrupted, the same call afterwards ends with the very same weights."""
+    """After an error between epochs the same call ends with the same weights."""
     whole, cut = make_module(), make_module()
     run(tmp_path / "whole", whole)
     data = make_data()
@@ -150,7 +150,7 @@ with reproducible():
 
 
 def test_goes_on_after_kill_9(tmp_path: Path) -> None:
-    """A process that is killed after its second epoch is continued in the third, to the same weights."""
+    """A process killed after its second epoch continues with the third and ends with the same weights."""
     script = _KILLED.format(file=__file__, name=Path(__file__).stem, folder=str(tmp_path / "cut"))
     environment = os.environ | {"PYTHONPATH": str(Path.cwd()), "OMP_NUM_THREADS": "1"}
     killed = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, check=False)
@@ -163,7 +163,7 @@ def test_goes_on_after_kill_9(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_that_cannot_be_read_starts_over(tmp_path: Path) -> None:
-    """A truncated file is no obstacle."""
+    """After a truncated checkpoint the training starts over with the same result."""
     whole, again = make_module(), make_module()
     run(tmp_path, whole)
     (checkpoint,) = (tmp_path / "scratch").iterdir()
@@ -174,7 +174,7 @@ def test_a_checkpoint_that_cannot_be_read_starts_over(tmp_path: Path) -> None:
 
 
 def test_other_settings_do_not_continue_a_training(tmp_path: Path) -> None:
-    """A checkpoint belongs to the call that left it."""
+    """A training with other settings does not continue the checkpoint."""
     run(tmp_path, make_module())
     fresh, beside = make_module(), make_module()
     run(tmp_path / "fresh", fresh, learning_rate=0.02)
@@ -183,7 +183,7 @@ def test_other_settings_do_not_continue_a_training(tmp_path: Path) -> None:
 
 
 def test_logs_loss_learning_rate_and_score(tmp_path: Path) -> None:
-    """TensorBoard gets one point an epoch of each."""
+    """TensorBoard has one point per epoch for loss, learning rate and score."""
     run(tmp_path, make_module())
     for figure in ("loss", "learning_rate", "score"):
         assert _steps(tmp_path / "logs", figure) == [1, 2, 3, 4]
@@ -212,7 +212,7 @@ def scored(scores: list[float], **changes: Any) -> tuple[Any, list[torch.nn.Modu
 
 
 def test_keeps_the_best_epoch() -> None:
-    """The weights of the epoch with the highest score come out."""
+    """The result has the weights of the epoch with the highest score."""
     note, (module, *epochs) = scored([0.1, 0.9, 0.3, 0.2])
     assert note["best_epoch"] == 2
     assert note["score"] == 0.9
@@ -220,26 +220,26 @@ def test_keeps_the_best_epoch() -> None:
 
 
 def test_equally_good_epochs_go_to_the_last() -> None:
-    """Training on while the search split cannot tell still sharpens the weights."""
+    """Of epochs with equal scores the last one is kept."""
     note, (module, *epochs) = scored([0.5, 0.9, 0.9, 0.2])
     assert note["best_epoch"] == 3
     assert same(module, epochs[2])
 
 
 def test_patience_ends_it() -> None:
-    """Two epochs that are not better than the best before them are enough, equally good ones too."""
+    """Training ends after two epochs without a better score."""
     note, _ = scored([0.5, 0.9, 0.9, 0.9], patience=2, epochs=9)
     assert note["epochs_run"] == 4
 
 
 def test_a_score_that_is_no_number_is_an_error() -> None:
-    """It would never be the best, nor the worst."""
+    """A score of NaN is an error that recommends a lower learning rate."""
     with pytest.raises(StepFailed, match=r"the score became nan in epoch 2: .* lower learning_rate"):
         scored([0.5, float("nan")])
 
 
 def test_frozen_parameters_stay() -> None:
-    """What `freeze` names is byte for byte as before, the statistics of a frozen norm too."""
+    """Frozen parameters and the statistics of a frozen norm are unchanged."""
     before, module = make_module(), make_module()
     fit(module, make_data(), settings(freeze=["0.*", "1.*"]), 0)
     changed = {
@@ -263,7 +263,7 @@ class Backbone(torch.nn.Module):
         self.head = torch.nn.Linear(6, 2)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Two scores."""
+        """Return two scores."""
         scores: torch.Tensor = self.head(self.body(x).relu())
         return scores
 
@@ -294,7 +294,7 @@ class Backbone(torch.nn.Module):
 def test_a_frozen_norm_without_weights_keeps_its_statistics(
     freeze: list[str], fixed: bool, held: bool
 ) -> None:
-    """It has nothing that could be trained, and would drift all the same."""
+    """A frozen norm without weights keeps its statistics."""
     before, module = Backbone(fixed=fixed), Backbone(fixed=fixed)
     fit(module, make_data(), settings(freeze=freeze), 0)
     mean = [each.body.get_buffer("1.running_mean") for each in (before, module)]
@@ -302,7 +302,7 @@ def test_a_frozen_norm_without_weights_keeps_its_statistics(
 
 
 def test_a_pattern_that_freezes_nothing_is_an_error() -> None:
-    """A misspelt name would train what should stay."""
+    """A pattern in `freeze` that matches nothing is refused."""
     with pytest.raises(StepFailed, match=r"the pattern 'hed\.\*' matches none of 9 parameters and buffers"):
         fit(make_module(), make_data(), settings(freeze=["hed.*"]), 0)
 
@@ -315,7 +315,7 @@ def test_to_freeze_everything_is_an_error() -> None:
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_pruned_zeros_stay(tmp_path: Path, optimizer: str) -> None:
-    """Momentum, decay and gradients leave them at exactly 0, and everything else is trained."""
+    """Pruned weights stay 0 with each optimizer, and all others are trained."""
     module, data = make_module(), make_data()
     weight = module.get_parameter("0.weight")
     with torch.no_grad():
@@ -327,7 +327,7 @@ def test_pruned_zeros_stay(tmp_path: Path, optimizer: str) -> None:
 
 
 def test_l1_makes_weights_smaller() -> None:
-    """The sum of absolute weights is part of what is made small."""
+    """With `l1` the sum of absolute weights falls to less than half."""
     sizes = []
     for l1 in (0.0, 0.5):
         _, (module, *_) = scored([0.5] * 30, l1=l1, epochs=30)
@@ -336,13 +336,13 @@ def test_l1_makes_weights_smaller() -> None:
 
 
 def test_a_huge_learning_rate_is_an_error() -> None:
-    """A loss that is no number is refused with the epoch and the way out."""
+    """A loss that is not finite is an error with the epoch and the fix."""
     with pytest.raises(StepFailed, match=r"became (nan|inf) in epoch \d: .*lower learning_rate from 1e\+30"):
         fit(torch.nn.Linear(4, 2), make_data(), settings(learning_rate=1e30, optimizer="sgd", epochs=9), 0)
 
 
 def test_a_gradient_that_is_no_number_is_an_error() -> None:
-    """The square root of 0 has an infinite slope although its value is fine."""
+    """A gradient that is not finite is an error, even if the loss is finite."""
 
     def loss(module: torch.nn.Module, inputs: Tensors, rows: Any) -> torch.Tensor:
         return (forward(module, inputs)[0] * 0).abs().sum().sqrt()
@@ -354,13 +354,13 @@ def test_a_gradient_that_is_no_number_is_an_error() -> None:
 
 
 def test_a_training_that_changes_nothing_is_an_error() -> None:
-    """A learning rate below the precision of the weights is no training."""
+    """A training that changes no weight is an error."""
     with pytest.raises(StepFailed, match="4 epochs changed no weight; raise learning_rate from 1e-30"):
         fit(torch.nn.Linear(4, 2), make_data(), settings(learning_rate=1e-30), 0)
 
 
 def test_too_few_rows_for_a_batch_are_an_error() -> None:
-    """A batch size that cannot be had is not silently another one."""
+    """A batch size above the number of rows is an error."""
     with pytest.raises(StepFailed, match="the train split has 40 rows, fewer than one batch of 64"):
         fit(make_module(), make_data(), settings(batch_size=64), 0)
 
@@ -375,6 +375,6 @@ def test_without_labels_there_is_another_way(split: str) -> None:
 
 
 def test_needs_rows_to_train_on() -> None:
-    """The train split may be missing, but not here."""
+    """Training without a train split is refused."""
     with pytest.raises(InvalidData, match="add the split 'train'"):
         learn_labels(replace(make_data(), train=None))

@@ -10,22 +10,21 @@ from serve.rollout.evidence.evalues import rate_interval
 )
 @pytest.mark.parametrize("alpha", [0.05, 0.003])
 def test_it_is_the_interval_of_a_rollout(events: int, trials: int, alpha: float) -> None:
-    """Two rooms, one statistic: what a load test calls too many is what a rollout calls too many."""
+    """The interval equals that of a rollout's e-values."""
     rate = bound_rate(events, trials, alpha)
     assert (rate.low, rate.high) == pytest.approx(rate_interval(events, trials, alpha), abs=1e-9)
     assert rate.value == events / trials
 
 
 def test_without_trials_every_rate_is_possible() -> None:
-    """No data is no verdict."""
+    """Without trials the interval is 0 to 1."""
     rate = bound_rate(0, 0, 0.05)
     assert (rate.value, rate.low, rate.high) == (0, 0, 1)
 
 
 @pytest.mark.parametrize("truth", [0.01, 0.2])
 def test_it_holds_the_truth_at_every_look(truth: float) -> None:
-    """In at least 95 of 100 sequences of 1,000 trials, each looked at 50 times and more: also right after an
-    event, which is when a rate looks its worst."""
+    """In at least 95 of 100 sequences of 1,000 trials, the true rate is in the interval at every look."""
     held = 0
     for seed in range(100):
         came = np.random.default_rng(seed).random(1000) < truth

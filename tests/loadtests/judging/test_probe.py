@@ -43,7 +43,7 @@ def _judge(samples: Samples, stage: Any = "search", **changes: Any) -> Probe:
 
 
 def test_a_probe_says_what_was_tried_and_what_came_of_it() -> None:
-    """Rate, seed, time, counts and quantiles; the warm-up is not in them."""
+    """A probe has its rate, seed, duration, counts and quantiles, without the warm-up."""
     warmup = make_samples(np.full(100, 500.0), at_s=np.linspace(-1, -0.01, 100))
     probe = _judge(join(warmup, _steady(8)))
     assert (probe.variant, probe.rate_per_s, probe.seed, probe.duration_s) == ("fp32", 100, 7, 10)
@@ -53,7 +53,7 @@ def test_a_probe_says_what_was_tried_and_what_came_of_it() -> None:
 
 
 def test_a_search_passes_what_shows_nothing_bad() -> None:
-    """Five of 1,000 over the limit are not yet proven to be under 1 %, which a confirmation asks for."""
+    """Five of 1,000 over the limit pass a search and fail a confirmation, as they prove nothing."""
     samples = join(_steady(8, 995), _steady(60, 5))
     searched, confirmed = _judge(samples), _judge(samples, "confirm")
     assert (searched.outcome, searched.reason) == (CheckOutcome.PASS, "0.50% over 50 ms, not yet proven")
@@ -64,18 +64,18 @@ def test_a_search_passes_what_shows_nothing_bad() -> None:
 
 
 def test_a_confirmation_passes_what_is_proven() -> None:
-    """Two of 4,000 can be no more than 1 %, wherever one had looked."""
+    """Two of 4,000 over the limit pass a confirmation."""
     probe = _judge(join(_steady(8, 3998), _steady(60, 2)), "confirm")
     assert (probe.outcome, probe.reason) == (CheckOutcome.PASS, "0.05% over 50 ms")
 
 
 def test_half_of_the_requests_of_a_confirmation_are_a_proof() -> None:
-    """When none is over the limit: no rate is so low that it could not be confirmed."""
+    """Half of a confirmation's requests without a late one prove the limit."""
     assert (bound_rate(0, PROOF_REQUESTS // 2, ALPHA).high or 1) <= OVER_LIMIT
 
 
 def test_a_stall_fails() -> None:
-    """The server stands still for half a second of ten: up to 5 % wait for more than 50 ms."""
+    """A stall of half a second in ten fails the probe."""
     came = np.arange(1000) / 100
     waits = np.where((came >= 5) & (came < 5.5), (5.5 - came) * 1000, 8)
     probe = _judge(make_samples(waits, at_s=came))
@@ -83,9 +83,7 @@ def test_a_stall_fails() -> None:
 
 
 def test_answers_that_pile_up_fail() -> None:
-    """A server of 95/s at 100/s is behind by half a second at the end, which no limit of p99 hides.
-
-    Here nothing is over the limit yet: that of the limits is above the longest wait."""
+    """A server that serves 95 of 100 requests a second fails, even if none is over the limit yet."""
     came = np.arange(1000) / 100
     done = (np.arange(1000) + 1) / 95
     limits = Limits(p99_ms=1000)
@@ -104,7 +102,7 @@ def test_what_was_never_answered_is_over_the_limit() -> None:
 
 
 def test_errors_fail_with_their_first_cause() -> None:
-    """The most frequent of them."""
+    """The reason of too many errors gives the most frequent cause."""
     at_s = np.linspace(0, 9.9, 40)
     samples = join(_steady(8, 940), make_failed(40, "reset", at_s=at_s), make_failed(20, at_s=at_s[:20]))
     probe = _judge(samples)
@@ -112,7 +110,7 @@ def test_errors_fail_with_their_first_cause() -> None:
 
 
 def test_a_late_sender_is_invalid() -> None:
-    """Everything was late by 60 ms, and by nobody's fault but ours: the server took 8 ms."""
+    """A probe whose requests were sent 60 ms late is INVALID."""
     probe = _judge(_steady(68, late_ms=60))
     assert (probe.outcome, probe.reason) == (
         CheckOutcome.INVALID,
@@ -121,7 +119,7 @@ def test_a_late_sender_is_invalid() -> None:
 
 
 def test_a_late_sender_does_not_excuse_a_slow_server() -> None:
-    """From the moment of sending it still took 90 ms, where 50 are allowed."""
+    """A probe fails if the server takes 90 ms from the moment of sending where 50 are allowed."""
     probe = _judge(_steady(150, late_ms=60))
     assert (probe.outcome, probe.reason) == (CheckOutcome.FAIL, "100.00% over 50 ms, 1% allowed")
 
@@ -134,7 +132,7 @@ def test_a_late_sender_does_not_excuse_a_slow_server() -> None:
 def test_a_rate_that_fails_while_others_have_the_cpu_is_invalid(
     steal: float | None, outcome: CheckOutcome
 ) -> None:
-    """The server lacked it, too; with what came of it, for who wonders."""
+    """A failed probe is INVALID if others used the CPU, and keeps its reason."""
     probe = _judge(_steady(150), steal=steal)
     assert probe.outcome is outcome
     assert probe.reason.endswith("100.00% over 50 ms, 1% allowed")
@@ -146,13 +144,13 @@ def test_a_rate_that_passes_while_others_have_the_cpu_passes() -> None:
 
 
 def test_a_sender_without_cpu_is_invalid_whatever_it_read() -> None:
-    """It reads answers late, and nobody can tell whose fault that is."""
+    """A probe whose sender used 90 % of its core is INVALID, whatever it measured."""
     probe = _judge(_steady(150), cpu_s=9.0)
     assert (probe.outcome, probe.reason) == (CheckOutcome.INVALID, "sender's CPU: 90% of its core")
 
 
 def test_errors_are_no_matter_of_lateness() -> None:
-    """A refusal is a refusal, whenever it was asked for."""
+    """Errors fail a probe even if the sender was late."""
     samples = join(_steady(8, 900, late_ms=7), make_failed(100, at_s=np.linspace(0, 9.9, 100)))
     assert _judge(samples, cpu_s=9.0).outcome is CheckOutcome.FAIL
 
@@ -193,12 +191,12 @@ def _live(done: int, *, over_limit: int = 0, errors: int = 0) -> Live:
     ],
 )
 def test_a_probe_ends_when_it_is_known(stage: str, live: Live, now_s: float, enough: bool) -> None:
-    """No sooner and no later."""
+    """The rule stops a probe as soon as its outcome is known, and not before."""
     assert StopRule(limits=_LIMITS, stage=stage)(live, now_s) == enough
 
 
 def test_what_hangs_is_over_the_limit_already() -> None:
-    """Of a server that has stopped answering it is known after a moment, without waiting for it."""
+    """Unanswered requests beyond the limit stop the probe."""
     live = _live(400)
     live.open.update({number: (5 + number / 100, 5 + number / 100, "fp32") for number in range(100)})
     assert StopRule(limits=_LIMITS, stage="search")(live, 6.5)

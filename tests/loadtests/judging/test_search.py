@@ -50,7 +50,7 @@ def _cliff(per_s: float) -> Server:
 
 @pytest.mark.parametrize("start_per_s", [1, 20, 49.9, 50.1, 777, 20_000])
 def test_a_cliff_is_found_within_a_twentieth(start_per_s: float) -> None:
-    """Wherever the search begins: the highest rate that passes is at most 5 % below 50/s, and confirmed."""
+    """The rate found is at most 5 % below the limit of 50/s and confirmed, wherever the search starts."""
     found, _ = _search(_cliff(50), start_per_s)
     assert found.trouble is None
     assert 50 / GAP <= _rate(found.passed) <= 50
@@ -59,22 +59,23 @@ def test_a_cliff_is_found_within_a_twentieth(start_per_s: float) -> None:
 
 
 def test_a_search_is_short() -> None:
-    """20, 40, 80, then four times half of the gap until it is a twentieth; three failures are seen twice,
-    three probes confirm, and the lowest failure is seen once more: 14."""
+    """The search of a limit of 50/s takes 14 probes.
+
+    20, 40, 80, then four times half of the gap; three failures are repeated, three probes confirm, and the
+    lowest failure is repeated once more."""
     _, probes = _search(_cliff(50))
     assert len(probes) == 14
     assert [probe.stage for probe in probes[-4:]] == ["confirm"] * CONFIRMATIONS + ["search"]
 
 
 def test_a_failure_in_a_bad_minute_is_taken_back() -> None:
-    """A server of 200/s that can do no more than 50 at first: what failed then passes when it is tried again,
-    and the search goes on upwards."""
+    """A failure during a slow start is tried again, and the search continues upwards."""
     found, _ = _search(lambda trial, number: _cliff(50 if number < 8 else 200)(trial, number))
     assert 200 / GAP <= _rate(found.passed) <= 200
 
 
 def test_fresh_seeds_confirm() -> None:
-    """A confirmation is no pass that was seen already."""
+    """Each confirmation has a seed of its own."""
     found, probes = _search(_cliff(50))
     confirmations = [probe for probe in probes if probe.stage == "confirm"]
     assert {probe.rate_per_s for probe in confirmations} == {_rate(found.passed)}
@@ -83,8 +84,7 @@ def test_fresh_seeds_confirm() -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_a_smooth_boundary_is_found(seed: int) -> None:
-    """Where a rate passes the less often the nearer it is to 50/s, half of the time there and nine times of
-    ten at 45, the rate found is one that mostly passes, and not far below."""
+    """If rates near 50/s pass with a smooth probability, the search returns one between 40 and 53/s."""
     rng = np.random.default_rng(seed)
 
     def server(trial: RateTrial, _: int) -> CheckOutcome:
@@ -97,10 +97,10 @@ def test_a_smooth_boundary_is_found(seed: int) -> None:
 
 
 def test_one_false_failure_in_ten_does_not_move_the_boundary() -> None:
-    """Of 100 searches of a cliff at 50/s none ends above, and at least 90 not more than two twentieths below.
+    """With 10 % false failures, none of 100 searches ends above the true 50/s, and 90 within two steps below.
 
-    A rate fails when it failed twice before it passed more often: 0.1 * (0.1 + 0.9 * 0.1) = 2 % of good ones
-    do in the search, and some 6 % in their three confirmations; most of those end one step lower."""
+    A rate fails after two failures before it passed more often: 0.1 * (0.1 + 0.9 * 0.1) = 2 % of good
+    rates fail in the search, and some 6 % in their three confirmations; most of those end one step lower."""
     near = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)
@@ -116,7 +116,7 @@ def test_one_false_failure_in_ten_does_not_move_the_boundary() -> None:
 
 
 def test_a_rate_that_fails_its_confirmation_twice_is_given_up() -> None:
-    """Then a lower one is searched for, and confirmed in its turn."""
+    """After two failed confirmations the search finds and confirms a lower rate."""
     found, probes = _search(
         lambda trial, _: (
             FAIL if trial.rate_per_s > 50 or (trial.stage == "confirm" and trial.rate_per_s > 45) else PASS
@@ -128,14 +128,14 @@ def test_a_rate_that_fails_its_confirmation_twice_is_given_up() -> None:
 
 
 def test_a_server_that_always_fails_has_no_rate() -> None:
-    """It is asked for less and less, down to a request in two seconds."""
+    """A server that always fails has no capacity, and the search goes down below one request a second."""
     found, probes = _search(lambda trial, _: FAIL)
     assert (found.passed, found.trouble, found.confirmed) == (None, None, 0)
     assert _rate(found.breach) == min(probe.rate_per_s for probe in probes) < 1
 
 
 def test_a_server_that_never_fails_is_not_searched_for_ever() -> None:
-    """The rate doubles as far as one can be asked for."""
+    """The search ends below 100,000/s if no rate fails."""
     found, probes = _search(lambda trial, _: PASS)
     assert found.breach is None
     assert 50_000 < _rate(found.passed) <= 100_000
@@ -143,14 +143,14 @@ def test_a_server_that_never_fails_is_not_searched_for_ever() -> None:
 
 
 def test_our_own_trouble_is_tried_again() -> None:
-    """Two INVALID in a row change nothing but the number of probes."""
+    """The search finds the same rate if two INVALID probes precede each valid one."""
     found, _ = _search(lambda trial, number: INVALID if number % 3 else _cliff(50)(trial, number))
     assert found.trouble is None
     assert 50 / GAP <= _rate(found.passed) <= 50
 
 
 def test_after_each_invalid_in_a_row_it_waits_longer() -> None:
-    """And not at all after one that was sound, in which the search begins anew."""
+    """The pause grows with each INVALID probe in a row, and is 0 after a valid one."""
     pauses: list[float] = []
 
     def server(trial: RateTrial, number: int) -> CheckOutcome:
@@ -163,7 +163,7 @@ def test_after_each_invalid_in_a_row_it_waits_longer() -> None:
 
 
 def test_more_invalid_in_a_row_than_it_waits_for_are_trouble() -> None:
-    """It ends with the reason, and with what had passed before."""
+    """After too many INVALID probes the search ends with the reason and the last rate that passed."""
     found, probes = _search(lambda trial, number: PASS if number < 2 else INVALID)
     assert found.trouble == "at 80/s: it is INVALID"
     assert _rate(found.passed) == 40
@@ -171,7 +171,7 @@ def test_more_invalid_in_a_row_than_it_waits_for_are_trouble() -> None:
 
 
 def test_a_boundary_that_moves_is_trouble_after_50_probes() -> None:
-    """A machine that is slower each time it is confirmed has no capacity that could be told."""
+    """A limit that falls by 3 % with each probe ends the search after 50 probes."""
     limit = {"per_s": 1e4}
 
     def server(trial: RateTrial, _: int) -> CheckOutcome:

@@ -29,7 +29,7 @@ Make = Callable[..., Qualify]
     ],
 )
 def test_bad_arguments_are_refused(arguments: list[str], complaint: str) -> None:
-    """Each has its sentence, before the server is asked for anything."""
+    """Invalid arguments are refused with exit code 2."""
     with pytest.raises(CounterweightError, match=complaint) as refused:
         command(["linear", "--to", "light", *arguments])
     assert refused.value.exit_code == 2
@@ -47,8 +47,8 @@ for arguments in json.loads(sys.argv[1]):
 
 
 def test_what_the_server_cannot_do_is_refused_at_the_door(qualify: Make, desk: Any) -> None:
-    """An unknown candidate, the baseline as one, a model whose rollout runs, and a server that speaks the
-    protocol but has no control API; nothing has been sent by then."""
+    """An unknown candidate, the baseline, a model with a running rollout, and a server without a control API
+    are refused before a request is sent."""
     endpoint = qualify().endpoint
     endpoint.control.keeper.begin("theirs")
     foreign = desk({"/v2/models/digits": (200, METADATA)})
@@ -73,7 +73,7 @@ def test_what_the_server_cannot_do_is_refused_at_the_door(qualify: Make, desk: A
 
 
 def test_a_record_that_the_server_does_not_take_is_an_error(qualify: Make) -> None:
-    """The files are there all the same, and the table is printed; the message says what is missing."""
+    """If the server refuses the record, the exit code is 2, and the table and files are written."""
     mine = qualify(*GOOD)
 
     judge = mine.endpoint.control.before
@@ -95,7 +95,7 @@ def test_a_record_that_the_server_does_not_take_is_an_error(qualify: Make) -> No
 
 
 def test_a_server_that_dies_is_the_first_error(qualify: Make) -> None:
-    """That the routes could not be put back is told besides."""
+    """The first error is that of the server; failing to restore the routes is reported before it."""
     mine = qualify()
     control = mine.endpoint.control
 
@@ -117,7 +117,7 @@ def test_a_server_that_dies_is_the_first_error(qualify: Make) -> None:
 
 
 def test_help_needs_no_locust() -> None:
-    """It patches the process, so it is imported only when a load is run."""
+    """`--help` does not import locust or gevent, which patch the process."""
     script = (
         "import sys; from loadtests.qualify.cli import qualify\n"
         "try: qualify(['--help'])\n"

@@ -74,7 +74,7 @@ def check(limits: Limits | None = None, **changes: Any) -> Any:
 
 
 def test_what_the_export_measured_is_told() -> None:
-    """All figures that the bundle has."""
+    """The check lists all quality figures of the bundle."""
     stage = check()
     assert stage.outcome is CheckOutcome.PASS
     assert stage.checks[0].seen == "accuracy 0.9000, macro f1 0.9000, agreement 1.0000 on 10 held-out rows"
@@ -104,21 +104,21 @@ def test_figures_of_another_version_than_is_served_prove_nothing() -> None:
     ],
 )
 def test_accuracy_is_judged_by_its_interval(low: float, high: float, outcome: CheckOutcome) -> None:
-    """A hundredth may be lost: shown to be less, undecided, shown to be more."""
+    """With 0.01 allowed, the drop passes, is undecided or fails by its interval."""
     stage = check(Limits(accuracy_drop=0.01), figures=figures(low, high))
     assert stage.outcome is outcome
     assert stage.checks[-1].name == "accuracy"
 
 
 def test_no_drop_at_all_may_be_asked() -> None:
-    """It is then no matter of degree."""
+    """`accuracy_drop=0` passes for a variant without a drop, and has no degree."""
     stage = check(Limits(accuracy_drop=0), figures=figures(0, 0.01))
     assert stage.outcome is CheckOutcome.PASS
     assert stage.checks[-1].used is None
 
 
 def test_accuracy_that_was_never_measured_cannot_be_asked_for() -> None:
-    """Such as a model's that gives embeddings."""
+    """A limit for accuracy is INVALID for a model without accuracy."""
     said = figures(0, 0)
     said["quality"]["accuracy"] = None
     assert check(Limits(accuracy_drop=0.01), figures=said).outcome is CheckOutcome.INVALID

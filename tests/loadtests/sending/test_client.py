@@ -8,19 +8,19 @@ from loadtests.sending.client import Client
 
 
 def test_json_goes_both_ways(desk: Any) -> None:
-    """What is posted comes in as JSON, and the answer's JSON comes back."""
+    """A JSON body is posted, and the JSON answer is returned."""
     client = Client(url=desk({}))
     assert client.post("/echo", {"a": [1]}) == {"a": [1]}
 
 
 def test_a_token_opens_what_is_closed(desk: Any) -> None:
-    """It travels as a bearer token."""
+    """The token is sent as a bearer token."""
     assert Client(url=desk({}), token="secret").get("/closed") == {"open": True}
 
 
 @pytest.mark.parametrize("token", [None, "wrong"])
 def test_a_closed_door_names_the_key(desk: Any, token: str | None) -> None:
-    """Both ways to give a token stand in the message, and the token itself does not."""
+    """The error for a refused token gives both ways to set one, and not the token."""
     with pytest.raises(
         LoadTestError, match=r"answered 401: a token.*COUNTERWEIGHT_TOKEN.*--token-file"
     ) as told:
@@ -50,14 +50,14 @@ def test_a_refused_connection_is_told() -> None:
     ids=str,
 )
 def test_what_is_wrong_is_told(desk: Any, status: int, content: Any, complaint: str) -> None:
-    """The message names the place, the status, the server's own words and the fix."""
+    """The error has the path, the status, the server's message and the fix."""
     with pytest.raises(LoadTestError, match=complaint):
         Client(url=desk({"/x": (status, content)})).get("/x")
 
 
 @pytest.mark.parametrize("content", ["Not Found", {"detail": "Not Found"}], ids=str)
 def test_a_server_without_a_control_api_is_told(desk: Any, content: Any) -> None:
-    """Others that speak the protocol have none."""
+    """The error for a server without a control API says which servers have one."""
     with pytest.raises(
         LoadTestError, match=r"answered 404.*; only a server that was started by `counterweight"
     ):
@@ -65,7 +65,7 @@ def test_a_server_without_a_control_api_is_told(desk: Any, content: Any) -> None
 
 
 def test_what_is_refused_for_now_says_itself_what_to_do(desk: Any) -> None:
-    """There is nothing wrong with the address."""
+    """The error of a 409 is the server's message without further advice."""
     with pytest.raises(LoadTestError, match=r"answered 409: r1 runs; abort it first$"):
         Client(url=desk({"/x": (409, {"error": "r1 runs; abort it first"})})).get("/x")
 
@@ -76,6 +76,6 @@ def test_text_is_read_as_it_is(desk: Any) -> None:
 
 
 def test_text_that_is_not_there_is_told(desk: Any) -> None:
-    """A server without metrics is an error with its status."""
+    """The error for missing metrics has the status."""
     with pytest.raises(LoadTestError, match="/metrics answered 404: unknown; check"):
         Client(url=desk({"/metrics": (404, {"error": "unknown"})})).text("/metrics")

@@ -10,7 +10,7 @@ from loadtests.sending.endings import heeded, interrupting
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_each_is_as_ctrl_c_is(number: signal.Signals) -> None:
-    """What was measured so far is kept; afterwards the signal means what it meant before."""
+    """Each signal raises KeyboardInterrupt in the context, and its handler is restored afterwards."""
     before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt), interrupting():
         os.kill(os.getpid(), number)
@@ -18,7 +18,7 @@ def test_each_is_as_ctrl_c_is(number: signal.Signals) -> None:
 
 
 def test_what_is_to_be_ignored_is() -> None:
-    """A test that runs under nohup goes on when its terminal is gone."""
+    """A signal that the process ignores, as under nohup, is ignored in the context, too."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         assert heeded() == (signal.SIGINT, signal.SIGTERM)

@@ -55,7 +55,7 @@ def _most_in_flight(found: Any) -> int:
 
 @pytest.mark.parametrize(("variant", "duration_s"), [("stall", 3), ("slow", 2), ("hangs", 0.5)])
 def test_every_arrival_is_recorded_once(measured: Any, variant: str, duration_s: float) -> None:
-    """Whatever became of it, and the warm-up's too: at the very times of the schedule."""
+    """Each arrival is recorded once at its scheduled time, warm-up included."""
     assert measured[variant]["intended_s"] == pytest.approx(_times(duration_s))
 
 
@@ -67,11 +67,11 @@ def test_nothing_is_sent_before_its_time(measured: Any) -> None:
 
 
 def test_a_stall_is_waited_for_by_all_who_came(measured: Any) -> None:
-    """While the server stands still the schedule goes on, and everybody who came then has waited.
+    """Requests that arrive during a stall are sent on time and wait for its end.
 
-    The request that stalls it is the 130th to arrive; ten may have overtaken one another on the way. Who is
-    meant to come after the 140th and within 0.6 s of the 120th waits for 0.4 s and more. A closed loop of one
-    user would have one slow request."""
+    The request that stalls the server is the 130th; up to ten may overtake one another. Requests after the
+    140th and within 0.6 s of the 120th wait at least 0.4 s. A closed loop of one user would have one slow
+    request."""
     found, at_s = measured["stall"], _times(3)
     came = (at_s > at_s[_STALL_AT + 9]) & (at_s < at_s[_STALL_AT - 11] + 0.6)
     assert came.sum() > 20
@@ -80,16 +80,14 @@ def test_a_stall_is_waited_for_by_all_who_came(measured: Any) -> None:
 
 
 def test_slow_answers_do_not_slow_the_sender(measured: Any) -> None:
-    """100 requests a second that take 0.4 s each are 40 at once, and all of them are let out.
-
-    Locust by itself would let out 10 at once."""
+    """100 requests a second that take 0.4 s each are sent on time, with more than 20 in flight."""
     latency_s = _latency_s(measured["slow"])
     assert latency_s.min() >= 0.4
     assert _most_in_flight(measured["slow"]) > 20
 
 
 def test_what_is_unanswered_at_the_end_has_failed(measured: Any) -> None:
-    """Requests still out after the drain are errors, not dropped; they have waited until its end."""
+    """Requests without an answer at the end of the drain are errors with the whole waiting time."""
     found = measured["hangs"]
     assert found["errors"] == [UNANSWERED] * len(found["intended_s"])
     assert len(set(found["done_s"])) == 1
@@ -98,7 +96,7 @@ def test_what_is_unanswered_at_the_end_has_failed(measured: Any) -> None:
 
 
 def test_a_run_ends_when_it_is_enough(measured: Any) -> None:
-    """In order, and what was out is waited for: 50 answers need half a second of 60."""
+    """A run ends when its rule says so, and the open requests are awaited."""
     found = measured["enough"]
     assert found["complete"]
     assert 0.4 < found["sent_until_s"] < 30

@@ -22,14 +22,14 @@ def test_samples_are_in_order_of_their_intended_time() -> None:
 
 
 def test_latency_and_lateness_count_from_the_intended_moment() -> None:
-    """What the sender is late, the user has waited."""
+    """Latency and lateness count from the scheduled time."""
     samples = _recorder().samples()
     assert samples.lateness_ms.tolist() == [250, 0, 0]
     assert samples.latency_ms.tolist() == [500, 1000, 2000]
 
 
 def test_only_right_answers_and_vain_waits_are_timed() -> None:
-    """A refusal that came at once is no fast answer."""
+    """Correct answers and unanswered requests have a latency, and immediate errors do not."""
     samples = _recorder().samples()
     assert samples.right.tolist() == [True, False, False]
     assert samples.unanswered.tolist() == [False, False, True]
@@ -37,13 +37,13 @@ def test_only_right_answers_and_vain_waits_are_timed() -> None:
 
 
 def test_nothing_recorded_is_no_samples() -> None:
-    """Without records, as after an early Ctrl-C, the samples are empty."""
+    """Without records the samples are empty."""
     samples = Recorder().samples()
     assert (len(samples), samples.names, len(samples.of("fp32"))) == (0, [], 0)
 
 
 def test_a_variant_has_what_it_answered_and_what_it_was_asked_for() -> None:
-    """Another's answer to its pin is not its own."""
+    """A variant's samples are its answers and the failed requests that were pinned to it."""
     samples = join(
         make_samples([1], variant="fp32"),
         make_samples([2], variant="int8", pinned="int8"),
@@ -55,13 +55,13 @@ def test_a_variant_has_what_it_answered_and_what_it_was_asked_for() -> None:
 
 
 def test_in_flight_is_what_was_sent_and_not_yet_answered() -> None:
-    """At 1.5 s, two of three requests are in flight."""
+    """A request is in flight from its sending to its answer."""
     samples = join(make_samples([100, 1000], at_s=[1, 1.2]), make_unanswered([5000], at_s=[1.1]))
     assert [samples.unanswered_at(at_s) for at_s in (0.5, 1.15, 1.5, 3, 7)] == [0, 1, 2, 1, 0]
 
 
 def test_records_are_one_json_object_a_line(tmp_path: Path) -> None:
-    """Every field is there, null where there is nothing to say."""
+    """Each record is a line of JSON with every field, null where there is no value."""
     path = tmp_path / "records.jsonl"
     write_records(path, _recorder().samples())
     first, second, _ = map(json.loads, path.read_text().splitlines())
@@ -79,7 +79,7 @@ def test_records_are_one_json_object_a_line(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The records appear whole or not at all, and no scrap stays behind."""
+    """A write that fails leaves the old file and no temporary file."""
     path = tmp_path / "records.jsonl"
     path.write_text("old")
 

@@ -21,7 +21,7 @@ def _rows(samples: Samples) -> list[tuple[float, str | None, str | None, str | N
 
 
 def test_what_is_packed_comes_out_as_it_was() -> None:
-    """A message carries bytes and words, and nothing is lost on the way."""
+    """Samples are the same after packing and unpacking."""
     rows = [(0.5, "a", "a", None), (1.0, "b", None, "HTTP 500: no")]
     samples = unpack(pack(_samples(*rows)))
     assert _rows(samples) == rows
@@ -30,13 +30,13 @@ def test_what_is_packed_comes_out_as_it_was() -> None:
 
 
 def test_samples_of_several_are_one_in_order_of_time() -> None:
-    """Each part numbers its words by itself; together they mean what they meant."""
+    """Samples of several workers are joined in the order of time, with their words."""
     one, other = [(0.0, "a", "a", None), (2.0, "a", None, "gone")], [(1.0, None, "b", None)]
     assert _rows(join([_samples(*one), _samples(*other)])) == [one[0], other[0], one[1]]
 
 
 def test_parts_without_requests_do_no_harm() -> None:
-    """A worker may have nothing to tell."""
+    """Parts without samples can be joined."""
     assert _rows(join([_samples(), _samples((0.0, None, "a", None)), unpack(pack(_samples()))])) == [
         (0.0, None, "a", None)
     ]

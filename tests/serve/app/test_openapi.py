@@ -28,7 +28,7 @@ from serve.engine.registry import Registry
 from serve.engine.session import open_session
 from serve.http.http_server import HttpServer
 from serve.observe.observer import Observer
-from serve.openapi.request_schemas import INFER_EXAMPLES
+from serve.openapi.protocol_examples import INFER_EXAMPLES
 from serve.openapi.schema_text import resolve
 from tests.conftest import make_bundle
 from tests.serve.local_control import LocalControl
@@ -208,7 +208,7 @@ def test_every_status_of_an_error_is_documented() -> None:
 )
 def test_what_the_server_refuses_the_schema_refuses(change: dict[str, Any]) -> None:
     """The schema rejects each changed request that the server rejects, and accepts the original."""
-    schema = {"$ref": "#/components/schemas/InferRequest", "components": DOCUMENT["components"]}
+    schema = {"$ref": "#/components/schemas/InferenceBody", "components": DOCUMENT["components"]}
     valid = Draft202012Validator(schema)
     request = INFER_EXAMPLES["A handwritten zero"]
     assert valid.is_valid(request)

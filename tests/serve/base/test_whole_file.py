@@ -37,7 +37,7 @@ def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> 
 
 
 def test_two_who_write_at_once_do_not_mix(tmp_path: Path) -> None:
-    """Each has a file of its own, and the last one to end counts."""
+    """Two writers use different temporary files, and the last one to finish wins."""
     with replacing(tmp_path / "file") as one, replacing(tmp_path / "file") as other:
         one.write(b"one")
         other.write(b"other")
@@ -55,7 +55,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 def test_a_synced_file_is_on_the_disk_before_it_has_its_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A power cut then leaves the old file or the new one."""
+    """A synced file is flushed to the disk before it is renamed."""
     done: list[str] = []
     monkeypatch.setattr(os, "fsync", lambda _: done.append("synced"))
     monkeypatch.setattr(Path, "replace", lambda *_: done.append("replaced"))

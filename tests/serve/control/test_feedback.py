@@ -96,7 +96,7 @@ FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
 def test_curl_may_say_what_it_says_of_every_body(endpoint: Endpoint) -> None:
-    """`curl -d` calls it a form."""
+    """JSON with the content type of a form, as `curl -d` sends it, is accepted."""
     assert endpoint.client.post(PATH, content=BODY, headers=FORM).json()["unknown"] == ["a"]
 
 

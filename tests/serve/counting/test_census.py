@@ -130,7 +130,7 @@ def test_copies_alone_are_worth_a_sheet() -> None:
 
 
 def test_what_a_gateway_holds_is_bounded() -> None:
-    """While no keeper takes it, the newest ids and pairs stay; counts are sums."""
+    """A sheet keeps the 100,000 newest ids and the 20 newest pairs, and its counts are complete."""
     census = Census(WATCH)
     for number in range(100_050):
         count(census, str(number))

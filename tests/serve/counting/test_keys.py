@@ -14,8 +14,7 @@ def test_keys_add_up_by_bucket() -> None:
 
 
 def test_equal_keys_are_as_many_as_they_are() -> None:
-    """Fifty with a thousand requests each, in buckets of their own: one in fifty pairs is of one key, less
-    the one in 1,024 that would be so by chance."""
+    """Fifty keys with equal counts give a concentration of 1/50 less the 1/1,024 of chance."""
     keys = Keys(buckets=dict.fromkeys(range(50), 1000))
     assert keys.concentration == pytest.approx(1 / 50 - 1 / BUCKETS, rel=0.01)
 

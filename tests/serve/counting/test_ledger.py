@@ -93,7 +93,7 @@ def test_a_sheet_is_kept_until_it_is_acknowledged(ledger: Ledger, path: Path) ->
 
 
 def test_a_request_is_in_flight_until_it_ends(ledger: Ledger, path: Path) -> None:
-    """Long after the sheet in which it was admitted was acknowledged; it fails on the sheet of that time."""
+    """A request stays in flight after its sheet was acknowledged, and its error is on the later sheet."""
     counting = Counting(ledger)
     counting.begin()
     counting.turn(1)

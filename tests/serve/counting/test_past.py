@@ -35,7 +35,7 @@ def test_requests_and_errors_are_counted_by_bucket() -> None:
 
 
 def test_nothing_is_older_than_an_hour() -> None:
-    """The last half hour is whole; what came before it leaves within the next."""
+    """Counts are kept for at least half an hour and at most an hour."""
     hour = Hour()
     past = Past(hour)
     past.count(1, failed=False)

@@ -18,7 +18,7 @@ timed = st.builds(
 
 
 def test_runs_of_up_to_16_rows_are_apart() -> None:
-    """Above, at most an eighth of the rows lies between two that are compared."""
+    """Sizes up to 16 rows are separate, and larger ones share a class within an eighth."""
     assert [size_of(rows) for rows in range(1, 17)] == [*range(1, 17)]
     assert all(rows / size_of(rows) < 9 / 8 for rows in range(1, 2000))
 
@@ -39,20 +39,20 @@ def test_runs_add_up_by_size() -> None:
 
 
 def test_what_came_in_between_is_the_difference() -> None:
-    """A size that had no run is left out."""
+    """Subtracting earlier sums leaves the runs since then, without sizes that had none."""
     before: Sizes = {1: (1, 1.0, 0.5, 0.25), 2: (1, 2.0, 0.5, 0.25)}
     assert subtract_sizes(before | {1: (3, 3.0, 1.0, 0.5)}, before) == {1: (2, 2.0, 0.5, 0.25)}
 
 
 def test_a_run_that_took_no_time_has_a_log() -> None:
-    """A clock may be coarse."""
+    """A run of 0 ms counts with the logarithm of 0.001 ms."""
     sizes: Sizes = {}
     add_run(sizes, 1, 0.0)
     assert sizes == {1: (1, 0.0, math.log(1e-3), math.log(1e-3) ** 2)}
 
 
 def test_there_are_never_more_than_32_blocks() -> None:
-    """An hour fits into blocks of two minutes, a day into blocks of an hour and less."""
+    """3,600 seconds fit into 29 blocks of 128 s."""
     hour = reduce(add, (Cost.tick(1, 1.0, at_s=float(second)) for second in range(3600)))
     assert (hour.block_s, len(hour.cells)) == (128, 29)
     assert sum(block[1][0] for block in hour.cells.values()) == hour.rows == hour.blocks == 3600

@@ -31,7 +31,7 @@ ABANDONED = Count(requests=1, over_limit=1)
 
 
 def test_a_request_counts_before_it_is_answered() -> None:
-    """Nothing that hangs can hide."""
+    """A request counts on its admission, before it is answered."""
 
     async def scenario() -> Any:
         hosts = two()

@@ -19,7 +19,7 @@ def test_a_keeper_that_was_never_heard_is_not_late(clock: list[float]) -> None:
 
 
 def test_a_keeper_that_does_not_answer_judges_nothing(clock: list[float]) -> None:
-    """Counted from its last answer."""
+    """The time without a judgement grows from the keeper's last answer."""
     judging = KeeperSilence()
     judging.hear(0.5)
     clock[0] += LATE_S - 1

@@ -12,7 +12,7 @@ from tests.serve.served import as_is, ask, replace, request_of, scale_of, servin
 
 
 def test_the_routes_choose() -> None:
-    """All traffic to one variant means every request."""
+    """With all traffic at one variant, it answers each of 20 requests."""
 
     async def scenario() -> set[tuple[str, float]]:
         async with serving(two(), {"base": 0, "light": 1}) as model:

@@ -168,8 +168,10 @@ def excused(visit: Visit, load: Load) -> tuple[type[BaseException], ...]:
 @settings(max_examples=250, deadline=None)
 @given(LOADS)
 def test_everybody_gets_the_own_answer_or_an_error_of_its_own(load: Load) -> None:
-    """Under random arrival, sizes, shapes, cancellation, failure and deadlines; the clock is virtual, so that
-    a request that is forgotten fails the test at once."""
+    """Under random arrivals, sizes, cancellations, failures and deadlines, each request gets its own answer
+    or an excused error.
+
+    The clock is virtual, so a request without an answer fails the test at once."""
     host = Doubler(load)
     queue, answers = run(play(load, host))
     for number, (visit, answer) in enumerate(zip(load.visits, answers, strict=True)):

@@ -84,7 +84,7 @@ def test_a_range_that_nobody_wrote_down_is_the_graphs_own_word() -> None:
 
 @pytest.mark.parametrize("value", [2**53 + 1, 2**63 - 1, -(2**63)])
 def test_numbers_that_no_float_holds_are_compared_exactly(value: int) -> None:
-    """A range may end where floating-point numbers have gaps."""
+    """Integers beyond the precision of floats are compared exactly."""
     check_ranges({"i": np.array([value])}, {"i": (value, value)})
     with pytest.raises(RefusedInput, match=f"has the value {value}, expected"):
         check_ranges({"i": np.array([value])}, {"i": (0, 2**53)})
@@ -107,7 +107,7 @@ def test_a_sequence_that_is_too_long_is_named_with_the_longest() -> None:
 
 
 def test_a_shape_that_the_graph_does_not_take_is_named_beside_one_that_it_takes() -> None:
-    """More tokens than it has positions, say."""
+    """The error for a refused shape also gives a shape that works."""
     slices = [helper.make_node("Add", ["x", "positions"], ["y"])]
     session = session_of(
         slices, [spec("x", "FP32", "batch", "length")], positions=np.zeros((1, 16), np.float32)
@@ -119,7 +119,7 @@ def test_a_shape_that_the_graph_does_not_take_is_named_beside_one_that_it_takes(
 
 
 def test_an_image_that_is_too_small_is_the_clients() -> None:
-    """A convolution of 8 needs 8."""
+    """An image that is too small for a convolution is the client's error."""
     conv = [helper.make_node("Conv", ["x", "kernel"], ["y"])]
     kernel = np.zeros((2, 3, 8, 8), np.float32)
     session = session_of(conv, [spec("x", "FP32", "batch", 3, "height", "width")], kernel=kernel)
@@ -141,7 +141,7 @@ def test_values_that_the_graph_does_not_take_are_those_of_the_input_without_whic
 
 
 def test_too_little_memory_is_not_the_clients_fault() -> None:
-    """What one machine cannot hold another one can."""
+    """A failed allocation is the model's error."""
     nodes = [
         helper.make_node("Mul", ["x", "much"], ["size"]),
         helper.make_node("ConstantOfShape", ["size"], ["y"]),

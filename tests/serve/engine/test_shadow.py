@@ -20,7 +20,7 @@ from tests.serve.shadows import LATER_S, WATCH, Odd, compared, copies_of, faulty
 
 
 def test_the_same_arrays_go_to_the_shadow_after_the_answer() -> None:
-    """When the client has its answer, the shadow has not begun."""
+    """The shadow gets the same arrays after the client has its answer."""
     light = Odd(lambda y: y)
 
     async def scenario() -> tuple[int, list[Arrays]]:

@@ -96,7 +96,7 @@ ROWS = Signature(
 )
 @pytest.mark.parametrize("known", [True, False], ids=["measured", "of before"])
 def test_another_form_is_a_pair_that_differs(mine: NDArray[Any], theirs: NDArray[Any], known: bool) -> None:
-    """The class on top is always the same, and no client could read the answer; request by request."""
+    """An answer in another form differs, even if its top class is the same."""
     form: Form = "shares" if mine is not LOGITS else "plain"
     meanings = {"y": Meaning(kind="classes", form=form)} if known else {}
     for row in range(len(LOGITS)):

@@ -58,7 +58,7 @@ def test_a_part_that_is_hardly_worth_a_run_is_dropped() -> None:
 
 
 def test_a_copy_is_dropped_for_a_reason() -> None:
-    """A shadow that is gone is no shadow that is slow."""
+    """A copy for a shadow that is down is dropped for that reason."""
 
     async def scenario() -> Copies:
         light = Host()

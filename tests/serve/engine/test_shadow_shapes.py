@@ -77,7 +77,7 @@ def test_copies_of_different_lengths_share_a_run_and_are_compared_at_their_own()
 
 
 def test_a_model_without_a_batch_takes_one_copy_at_a_time() -> None:
-    """Each token of its answer is one pair."""
+    """A model without a batch dimension gets one copy at a time, and each token is a pair."""
     host = Marking()
     copies = compared(host, signature_of(3), [[1, 9, 1], [1, 1, 1]], [[0, 1, 0], [0, 0, 1]], {})
     assert (len(host.sizes), copies.pairs.pairs, copies.pairs.disagreements) == (2, 6, 1)

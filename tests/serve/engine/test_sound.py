@@ -72,7 +72,7 @@ STRANGE: dict[str, Callable[[Outputs], Outputs]] = {
 
 @pytest.mark.parametrize("bend", STRANGE.values(), ids=list(STRANGE))
 def test_what_the_signature_does_not_say_is_the_candidates_error(bend: Callable[[Outputs], Outputs]) -> None:
-    """Each is rescued, and counted."""
+    """An answer that violates the signature is rescued and counts as the candidate's error."""
 
     async def scenario() -> Any:
         hosts = two()
@@ -99,7 +99,7 @@ def test_what_both_answer_against_the_signature_is_nobodys_error() -> None:
 
 
 def test_a_strange_answer_does_not_stand_for_nan_of_the_baseline() -> None:
-    """Another fault is no excuse."""
+    """An invalid answer of the candidate is its error, even if the baseline answers NaN."""
 
     async def scenario() -> Any:
         hosts = spoilt("base", "light")
@@ -155,7 +155,7 @@ def test_an_answer_that_cannot_be_encoded_is_rescued(error: Exception) -> None:
 
 @pytest.mark.parametrize(("variant", "choice"), [("light", LIGHT), ("base", BASE)])
 def test_an_answer_that_nobody_can_encode_is_an_error_of_who_was_chosen(variant: str, choice: Any) -> None:
-    """The baseline stepped in and did no better, or was asked first."""
+    """An answer that cannot be encoded from either variant is an error of the chosen one."""
 
     def encode(answer: Answer) -> Answer:
         raise ModelFailed("NaN")
@@ -170,7 +170,7 @@ def test_an_answer_that_nobody_can_encode_is_an_error_of_who_was_chosen(variant:
 
 
 def test_a_shadow_gets_no_copy_of_what_could_not_be_answered() -> None:
-    """A copy is offered when the baseline's answer is on its way, and this one is not."""
+    """A request whose answer cannot be encoded is not copied."""
 
     def encode(answer: Answer) -> Answer:
         raise ModelFailed("NaN")

@@ -164,13 +164,13 @@ def test_openais_clients_hear_it_in_their_form(guarded: Endpoint) -> None:
 
 @pytest.mark.parametrize("path", OPEN)
 def test_health_and_documents_are_open(guarded: Endpoint, closed: Endpoint, path: str) -> None:
-    """A probe has no token."""
+    """Health routes and documents need no token."""
     assert guarded.client.get(path).status_code == 200
     assert closed.client.get(path).status_code == 200
 
 
 def test_who_did_it_is_told(guarded: Endpoint) -> None:
-    """The endpoint gets the name of the token."""
+    """The control API gets the token's name as the author."""
     guarded.client.post(f"/control/rollouts/{ROLLOUT}/pause", json={}, headers=of("ann"))
     assert guarded.control.told[0][-1] == "ann"
 
@@ -195,7 +195,7 @@ def test_without_tokens_nobody_changes_anything_from_elsewhere(
 
 
 def test_models_answer_everybody_all_the_same(closed: Endpoint) -> None:
-    """A closed control plane closes nothing else."""
+    """On a public address without tokens inference and the index are open."""
     assert closed.client.post("/v2/models/linear/infer", json=ROW).status_code == 200
     assert closed.client.post("/v2/repository/index").status_code == 200
 
@@ -261,7 +261,7 @@ def test_too_many_changes_are_429(module_repository: Path) -> None:
 
 
 def test_strangers_use_up_nobodys_changes(module_repository: Path, tmp_path: Path) -> None:
-    """Who is refused is not counted."""
+    """A refused request does not count towards the limit of changes."""
     access = Access(grants=grants(tmp_path, "ann"), loopback=True)
     settings = Settings(control_writes_per_s=0.1)
     with Endpoint(repository=module_repository, access=access, settings=settings) as endpoint:
@@ -271,7 +271,7 @@ def test_strangers_use_up_nobodys_changes(module_repository: Path, tmp_path: Pat
 
 
 def test_no_token_is_in_the_access_log(module_repository: Path, tmp_path: Path) -> None:
-    """Who asked is, by the address."""
+    """The access log has the path and not the token."""
     log = AccessLog(tmp_path / "log")
     access = Access(grants=grants(tmp_path, "ann"), loopback=False)
     with Endpoint(repository=module_repository, access=access, observer=Observer(log)) as endpoint:

@@ -88,7 +88,7 @@ def test_asking_needs_a_token_where_one_is_for_that(
 
 @pytest.mark.parametrize("call", OPEN, ids=lambda call: call[0])
 def test_health_and_the_index_are_open(guarded: tuple[Endpoint, str], call: tuple[str, Any]) -> None:
-    """A probe has no token."""
+    """Health calls and the index need no token."""
     assert code(guarded[1], call) == "OK"
 
 

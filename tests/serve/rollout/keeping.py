@@ -125,7 +125,7 @@ class Gateway:
 
     def hear(self, keeping: Keeping) -> None:
         """Take the routes and the rollout that are in force."""
-        watch = keeping.situation.watch
+        watch = keeping.state.watch
         self._routes, self._step = keeping.routes, keeping.rollout.step if watch else 0
         if watch is None:
             self.census = None

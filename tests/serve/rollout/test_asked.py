@@ -1,4 +1,4 @@
-"""What a table asks is missed for certain, or not."""
+"""Whether a result misses a table's requirement."""
 
 import pytest
 

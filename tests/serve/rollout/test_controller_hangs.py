@@ -21,8 +21,8 @@ SKIP = POLICY.model_copy(
 
 
 def serve(keeping: Keeping, gateway: Gateway, *, hangs: int, sticky: bool) -> None:
-    """A second with a request of each user; each `hangs`-th of the candidate's is not answered before its
-    client leaves."""
+    """Let a second pass with a request of each user; each `hangs`-th of the candidate's has no answer before
+    its client leaves."""
     gateway.hear(keeping)
     census, routes = gateway.census, keeping.routes
     assert census is not None

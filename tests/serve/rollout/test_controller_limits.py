@@ -1,4 +1,4 @@
-"""Which latencies a rollout's requests are held against, while it runs."""
+"""The latency limits of a running rollout."""
 
 from copy import deepcopy
 
@@ -36,13 +36,13 @@ class Baseline:
 
 
 def edge(latency_ms: float) -> float:
-    """The upper edge of its bucket."""
+    """Return the upper edge of the duration's bucket."""
     return min(edge for edge in EDGES_MS if edge >= latency_ms)
 
 
 def announced(keeping: Keeping) -> tuple[float | None, ...]:
     """Return the latency limits that gateways get."""
-    watch = keeping.situation.watch
+    watch = keeping.state.watch
     assert watch is not None
     return watch.quantile_limits_ms
 

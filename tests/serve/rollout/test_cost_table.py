@@ -1,4 +1,4 @@
-"""The arrays of tests/serve/rollout/cost_table.py are the guard's."""
+"""The arrays of tests/serve/rollout/cost_table.py agree with the guard."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from tests.serve.rollout.cost_table import Rollouts, Second, World
 
 
 def told(second: Second, rollout: int, variant: int, at_s: int) -> Cost:
-    """What a variant ran in a second, as the rollout stores it."""
+    """Return the cost of a variant's second as a rollout stores it."""
     runs, logs, ms = (part[rollout, variant] for part in second)
     sizes: Sizes = {
         size: (int(runs[size - 1]), float(ms[size - 1]), float(logs[size - 1]), 0.0)

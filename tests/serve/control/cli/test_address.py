@@ -43,7 +43,7 @@ def test_the_option_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch)
 def test_the_token_comes_from_a_file_or_the_environment(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The file goes first; a command line would show the token to everybody on the machine."""
+    """The token is read from the file of the option, or else from the environment."""
     path = tmp_path / "token"
     path.write_text("from-the-file\n")
     monkeypatch.setenv("COUNTERWEIGHT_TOKEN", TOKEN)

@@ -16,7 +16,7 @@ from serve.control.cli.words import duration, percent, printable
     ],
 )
 def test_a_duration_has_its_two_largest_units(seconds: float, words: str) -> None:
-    """The rest does not matter at a glance."""
+    """A duration is written with its two largest units."""
     assert duration(seconds) == words
 
 
@@ -32,5 +32,5 @@ def test_a_share_has_three_digits() -> None:
 
 
 def test_what_cannot_be_printed_is_a_question_mark() -> None:
-    """Other languages can be printed."""
+    """Characters that cannot be printed are replaced by `?`, and other letters are kept."""
     assert printable("größe\x1b[2J\n") == "größe?[2J?"

@@ -130,7 +130,7 @@ def test_a_keeper_decides_nothing_on_labels_that_were_changed(
         database.execute("UPDATE labels SET baseline_wrong = 9")
     other = restart(file, keeping.clock)
     assert other.routes.weights == {"fp32": 100.0}
-    assert other.situation.faults == (f"the labels of {keeping.rollout.rollout} were changed",)
+    assert other.state.faults == (f"the labels of {keeping.rollout.rollout} were changed",)
     with pytest.raises(BrokenTrail, match="counterweight verify"):
         other.commands.feedback("digits", Outcomes(outcomes=tuple(told)), "ann")
     other.kill()
