@@ -1,6 +1,7 @@
 """Files do what a data factory does."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import yaml
@@ -18,7 +19,8 @@ def test_files_give_the_figures_of_the_factory(
     recipe = yaml.safe_load(digits_recipe.read_text())
     splits = digits_data()
     for name, (inputs, labels) in splits.items():
-        np.savez(tmp_path / f"{name}.npz", **inputs, digit=labels)
+        arrays: dict[str, Any] = {**inputs, "digit": labels}
+        np.savez(tmp_path / f"{name}.npz", **arrays)
     recipe["data"] = {"files": {**{name: f"{name}.npz" for name in splits}, "labels": "digit"}}
     recipe["variants"] = {name: recipe["variants"][name] for name in BUILT}
     recipe["source"]["checkpoint"] = str(digits_recipe.parents[2] / "build/digits/digits.safetensors")
