@@ -12,7 +12,7 @@ from export.factories import call_factory
 from export.proof.floor import require_measurable
 from export.recipe import Recipe
 from export.reproducible import seed_everything
-from export.sources.beside import complete
+from export.sources.companion_files import complete
 from export.sources.read_trained import read_trained
 from serve.bundles.bundle import LABELS
 from serve.bundles.meaning import Task
