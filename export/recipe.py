@@ -6,9 +6,10 @@ from typing import Annotated, Any, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
-from export.order import refuse_order
+from export.data_source import DataSource
 from export.quality_limits import Floor
 from export.step import ImportPath, Positive, Steps
+from export.step_order import refuse_order
 from serve.base.record import Record, nearest
 from serve.base.yaml_file import read_yaml
 from serve.bundles.bundle import Name
@@ -108,13 +109,6 @@ Outputs = Annotated[
     | Annotated[dict[OutputName, OutputName], Field(min_length=1), Tag("mapping")],
     Discriminator(lambda outputs: "mapping" if isinstance(outputs, Mapping) else "list"),
 ]
-
-
-class DataSource(Record):
-    """A function that returns the splits; see export/data/datasets.py for its return value."""
-
-    factory: ImportPath
-    arguments: dict[str, JsonValue] = Field(default_factory=dict)
 
 
 class Recipe(Record):

@@ -1,4 +1,4 @@
-"""What tests of several rooms share: tiny bundles whose answers say which variant gave them."""
+"""Shared test tools: tiny bundles whose answers show which variant gave them."""
 
 import os
 from collections.abc import Callable, Generator
@@ -25,7 +25,7 @@ from serve.bundles.bundle import (
 from serve.bundles.figures import Compared, Estimate, Figures, Parity, Quality, Speed, SpeedPoint
 from tests.schedule import Lines, arrange
 
-# How long an example takes is the machine's affair, which others share.
+# Examples have no deadline: other programs share the machine, so its speed varies.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
@@ -168,12 +168,12 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Once pytest itself has put them in order."""
+    """Sort the tests after pytest has put them in order."""
     arrange(items)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lines:
-    """For `--numprocesses`, whatever `--dist` says."""
+    """Return the scheduler for `--numprocesses`, whatever `--dist` is."""
     config.option.loadscopereorder = False
     return Lines(config, log)
 

@@ -1,4 +1,4 @@
-"""A keeper without Ray: its hosts are only noted, and its gateways are ours."""
+"""A keeper without Ray, with noted hosts and gateways that the test controls."""
 
 import asyncio
 import os
@@ -24,11 +24,11 @@ class NotedHosts:
     """Replaces `deployments.hosts.Hosts`: each host is ready at once, except for broken ones."""
 
     def __init__(self, plan: ServerPlan, scratch: Path) -> None:
-        # `model/variant` -> why it cannot be had.
+        # `model/variant` -> why it cannot be loaded.
         self.broken: dict[str, str] = {}
         self.removed: list[LoadedVariant] = []
         self.shapes: list[Mapping[str, Sequence[Shape]]] = []
-        # Hosts come up only while this is set.
+        # Hosts start only while this is set.
         self.leave = asyncio.Event()
         self.leave.set()
 
@@ -39,7 +39,7 @@ class NotedHosts:
     async def bring_up(
         self, stored: StoredModel, wanted: Iterable[str], current: LoadedModel | None
     ) -> tuple[dict[str, LoadedVariant], dict[str, str]]:
-        """The versions that are on disk."""
+        """Return the versions that are on disk."""
         await self.leave.wait()
         loaded: dict[str, LoadedVariant] = {}
         failures: dict[str, str] = {}
@@ -97,7 +97,7 @@ class Reporting:
             await asyncio.sleep(0.005)
 
     async def others(self) -> VariantLoad:
-        """What the other gateways have counted for the baseline."""
+        """Return the counts of the other gateways for the baseline."""
         return (await self.report()).others[("linear", "base")]
 
 
@@ -120,7 +120,7 @@ async def make_keeper(repository: Path, scratch: Path, **plan: Any) -> tuple[Kee
 
     with patch("deployments.keeper.Hosts", make_hosts), patch("deployments.keeper.close_doors"):
         keeper = Keeper.__new__(Keeper)
-        # A class whose making is awaited is Ray's, not Python's.
+        # Ray awaits the `__init__` of this class; Python does not, so the test calls it.
         await Keeper.__init__(keeper, ServerPlan.parse(fields | plan, "test"), str(scratch), os.getpid())
     return keeper, made[0]
 

@@ -1,4 +1,4 @@
-"""What Ray makes of the errors of a replica."""
+"""The errors of a replica as Ray raises them."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from ray.exceptions import RayTaskError
 
 def raised_there(error: Exception) -> Exception:
     """Return the error as Ray raises it in the caller of a replica."""
-    # Ray's own types say nothing of it.
+    # Ray has no type annotations for this call.
     make: Any = RayTaskError
     raised: Exception = make("run", "Traceback ...", error).as_instanceof_cause()
     return raised

@@ -23,7 +23,7 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ServerPlan]:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("deployments.server.running", running)
-    # Not a process of its own, and no second of waiting.
+    # The test starts no guard process and skips all waiting.
     monkeypatch.setattr("deployments.cli.go_on_guarded", lambda: None)
     monkeypatch.setattr("deployments.cli.time.sleep", lambda _: None)
     monkeypatch.setattr("deployments.cli.stop_if_asked", interrupt)
@@ -33,7 +33,8 @@ def plans(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[ServerPlan]:
 def test_without_options_everything_is_as_the_help_says(
     plans: list[ServerPlan], module_repository: Path
 ) -> None:
-    """This machine only, one gateway, each variant apart, no access log; Ctrl-C ends it with 0."""
+    """By default the server listens on 127.0.0.1 with one gateway, a replica per variant and no access
+    log."""
     assert serve([str(module_repository)]) == 0
     [plan] = plans
     assert (plan.host, plan.port, plan.grpc_port) == ("127.0.0.1", 8000, 8001)
@@ -95,7 +96,7 @@ def test_says_where_it_serves_and_how_traffic_is_split(
 def test_a_wrong_command_line_starts_nothing(
     plans: list[ServerPlan], module_repository: Path, options: list[str], error: type[Exception], message: str
 ) -> None:
-    """What a person wrote is checked before anything is started, and the message says what to write."""
+    """An invalid option is refused before anything is started, and the message gives the fix."""
     with pytest.raises(error, match=message):
         serve([str(module_repository), *options])
     assert plans == []
@@ -103,7 +104,7 @@ def test_a_wrong_command_line_starts_nothing(
 
 @pytest.fixture
 def tokens(tmp_path: Path) -> Path:
-    """A file with one."""
+    """A file with one token."""
     path = tmp_path / "tokens.yaml"
     path.write_text("- {name: ann, role: operate, token: correct-horse-battery}")
     return path

@@ -1,4 +1,4 @@
-"""A gateway on its own sockets, its keeper in our hands."""
+"""A gateway on its own sockets, with a keeper that the test controls."""
 
 import asyncio
 import os
@@ -37,12 +37,12 @@ BODY = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1
 
 
 class Sync:
-    """A keeper's `sync`, as a handle has it: it has one catalog."""
+    """Replaces a keeper's `sync`, with one catalog."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.reports: list[Report] = []
-        # Raised instead of an answer.
+        # `remote` raises this error instead of an answer, if it is set.
         self.error: Exception | None = None
 
     async def remote(self, report: Report) -> Reply:
@@ -58,7 +58,7 @@ class Sync:
             await asyncio.sleep(0.01)
 
     async def lose(self) -> None:
-        """Let a rollout give all traffic to `light`, and be gone."""
+        """Let a rollout give `light` all traffic, then stop answering."""
         [model] = self.catalog.models.values()
         watch = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
         routes = model.routes.model_copy(update={"weights": {"base": 0.0, "light": 1.0}, "revision": 2})
@@ -92,7 +92,7 @@ async def running(repository: Path) -> AsyncIterator[tuple[Sync, httpx2.AsyncCli
     sync = Sync(load_all(repository, {}))
     keeper: Any = SimpleNamespace(sync=sync)
     gateway = Gateway.__new__(Gateway)
-    # A class whose making is awaited is Ray's, not Python's.
+    # Ray awaits the `__init__` of this class; Python does not, so the test calls it.
     await Gateway.__init__(gateway, ServerPlan.parse(fields, "test"), keeper, str(repository.parent))
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
@@ -165,7 +165,7 @@ def test_a_version_that_takes_long_to_load_is_served_in_the_end(
     """The gateway reports to the keeper while it loads a version slowly, and then serves that version."""
 
     def open_slowly(folder: Path, *, threads: int) -> Session:
-        # Longer than an answer of the keeper's is waited for.
+        # This takes longer than the keeper's answer may take.
         time.sleep(0.3)
         return open_session(folder, threads=threads)
 
@@ -185,7 +185,7 @@ def test_a_version_that_takes_long_to_load_is_served_in_the_end(
 def test_a_change_is_told_when_the_old_version_has_answered(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keeper ends its host then, and not while it still has something to do."""
+    """The gateway reports a new revision after the old version has answered its requests."""
     hosts: list[Host] = []
 
     def make_host(*_: object) -> Host:

@@ -1,4 +1,4 @@
-"""An abort that no keeper answers."""
+"""Aborts that no keeper answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -10,10 +10,10 @@ import httpx2
 import pytest
 from ray.exceptions import ActorDiedError
 
-from deployments.gateway_reports import notices_of
+from deployments.gateway_reports import aborts_folder
 from serve.base.errors import RefusedAction
 from serve.counting.breaker import Trip
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import PendingAborts
 from tests.deployments.test_gateway import BODY, Sync, play, running
 from tests.serve.local_control import LocalControl
 
@@ -58,7 +58,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def alone(
     repository: Path, *, command: Gone | Late | None = None
 ) -> AsyncIterator[tuple[httpx2.AsyncClient, Sync]]:
-    """A gateway with a rollout to `light`, which has all traffic, and no keeper any more."""
+    """A gateway with a rollout to `light`, which has all traffic, and without a keeper."""
     async with running(repository) as (sync, client, gateway, _):
         keeper: Any = gateway._keeper
         keeper.command = command or Gone(hangs=False)
@@ -67,13 +67,13 @@ async def alone(
 
 
 async def abort(client: httpx2.AsyncClient, rollout: str = "r1") -> tuple[int, str]:
-    """The answer to a person who aborts it."""
+    """Abort a rollout and return the status and the text of the answer."""
     answer = await client.post(f"/control/rollouts/{rollout}/abort", json={"reason": TRIP.reason})
     return answer.status_code, answer.json()["error"]
 
 
 async def answered_by(client: httpx2.AsyncClient) -> str:
-    """Which variant answers a request."""
+    """Return the variant that answers a request."""
     variant: str = (await client.post("/v2/models/linear/infer", json=BODY)).json()["model_version"]
     return variant
 
@@ -106,7 +106,7 @@ def test_a_keeper_that_is_only_late_answers(repository: Path, monkeypatch: pytes
 
 
 def test_the_next_keeper_hears_of_it(repository: Path) -> None:
-    """The abort is reported to the next keeper with its author and reason, and written as a notice."""
+    """The abort is reported to the next keeper with its author and reason, and stored as a pending abort."""
 
     async def scenario() -> Any:
         async with alone(repository) as (client, sync):
@@ -114,7 +114,7 @@ def test_the_next_keeper_hears_of_it(repository: Path) -> None:
             sync.error = None
             while not sync.reports[-1].trips:
                 await asyncio.sleep(0.01)
-            return dict(sync.reports[-1].trips), Notices(notices_of(repository.parent)).find(["r1"])
+            return dict(sync.reports[-1].trips), PendingAborts(aborts_folder(repository.parent)).find(["r1"])
 
     assert play(scenario()) == ({"linear": TRIP}, [TRIP])
 
@@ -124,7 +124,7 @@ def test_every_gateway_acts(repository: Path) -> None:
 
     async def scenario() -> str:
         async with alone(repository) as (client, _):
-            Notices(notices_of(repository.parent)).put(TRIP)
+            PendingAborts(aborts_folder(repository.parent)).put(TRIP)
             while (variant := await answered_by(client)) != "base":
                 await asyncio.sleep(0.01)
             return variant
@@ -143,7 +143,7 @@ def test_a_rollout_that_does_not_run_cannot_be_aborted_so(repository: Path) -> N
 
 
 def test_who_looks_at_a_rollout_hears_that_nobody_judges(repository: Path) -> None:
-    """Soon, though the keeper's answer never comes."""
+    """A rollout that is viewed while the keeper hangs gives 503 and says that nobody judges."""
 
     async def scenario() -> tuple[int, str]:
         async with alone(repository, command=Gone(hangs=True)) as (client, _):

@@ -37,7 +37,7 @@ def test_loads_what_the_plan_says(repository: Path, tmp_path: Path) -> None:
 
 
 def test_the_index_says_why_a_variant_is_not_there(repository: Path, tmp_path: Path) -> None:
-    """One is served, one was rejected, and of a third nothing can be read."""
+    """The index has the reason of each variant that is rejected or cannot be read."""
 
     async def scenario() -> dict[str, tuple[str, str]]:
         keeper, _ = await make_keeper(repository, tmp_path)
@@ -109,7 +109,7 @@ def test_a_version_that_does_not_come_up_leaves_the_old_one(repository: Path, tm
 
 
 def test_a_variant_that_a_gateway_cannot_have_is_no_success(repository: Path, tmp_path: Path) -> None:
-    """The keeper's own trial is not the whole truth."""
+    """A load fails if a gateway cannot place the variant, even if the keeper could."""
 
     async def scenario() -> None:
         keeper, _ = await make_keeper(repository, tmp_path)

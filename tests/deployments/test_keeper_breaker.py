@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from deployments.gateway_reports import notices_of
+from deployments.gateway_reports import aborts_folder
 from deployments.keeper import Keeper
 from serve.counting.breaker import Trip
 from serve.rollout.api_records import RolloutWanted
-from serve.rollout.notices import Notices
+from serve.rollout.pending_aborts import PendingAborts
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from tests.deployments.keepers import Reporting, make_keeper
@@ -131,11 +131,11 @@ def test_who_aborted_while_no_keeper_answered_stands_in_the_trail(repository: Pa
 
 
 def test_the_next_keeper_reads_what_was_aborted_without_one(repository: Path, tmp_path: Path) -> None:
-    """A new keeper applies the notice of an abort before it judges."""
+    """A new keeper applies a pending abort before it judges."""
 
     async def scenario() -> tuple[Any, ...]:
         async with tripped(repository, tmp_path) as (keeper, _, rollout):
-            Notices(notices_of(tmp_path)).put(Trip(rollout=rollout, by="ann", reason="smoke"))
+            PendingAborts(aborts_folder(tmp_path)).put(Trip(rollout=rollout, by="ann", reason="smoke"))
             keeper._store.close()
             another, _ = await make_keeper(repository, tmp_path)
             another._ticking.cancel()
@@ -146,7 +146,7 @@ def test_the_next_keeper_reads_what_was_aborted_without_one(repository: Path, tm
 
 
 def test_a_gateway_hears_for_how_long_nobody_judged(repository: Path, tmp_path: Path) -> None:
-    """A look that hangs does not judge."""
+    """The reply to a report has the time since rollouts were last judged."""
 
     async def scenario() -> float:
         async with tripped(repository, tmp_path) as (keeper, gateway, _):

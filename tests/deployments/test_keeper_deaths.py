@@ -29,14 +29,14 @@ def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def standing(tmp_path: Path) -> Iterator[int]:
-    """The server stands."""
+    """A running server that holds its lock."""
     standing = stand(journals(tmp_path))
     yield standing
     os.close(standing)
 
 
 def journals(scratch: Path) -> Path:
-    """Beside the store of `make_keeper`."""
+    """Return the journals' folder beside the store of `make_keeper`."""
     return journals_of(f"sqlite:///{scratch}/rollouts.db", scratch)
 
 
@@ -91,11 +91,11 @@ async def gateway_of(keeper: Keeper, scratch: Path, name: str) -> Mortal:
 
 
 def evidence_of(keeper: Keeper) -> Evidence:
-    return keeper._controller.situations["linear"].present.evidence
+    return keeper._controller.states["linear"].present.evidence
 
 
 def counted(keeper: Keeper) -> int:
-    """How many requests are in the evidence."""
+    """Return the number of requests in the evidence."""
     return sum(segment.requests.both for segment in evidence_of(keeper).segments)
 
 
@@ -106,7 +106,7 @@ async def until_forgotten(scratch: Path) -> None:
 
 
 async def end(keeper: Keeper) -> None:
-    """The keeper is no more."""
+    """Stop the keeper."""
     keeper._ticking.cancel()
     await asyncio.wait([keeper._ticking])
     keeper._store.close()
@@ -141,7 +141,7 @@ def test_what_a_gateway_had_not_told_counts_when_it_is_gone(repository: Path, tm
 def test_what_it_had_told_to_a_keeper_that_died_too_counts_once(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The keeper had not written it down; the next one reads it where the gateway left it."""
+    """A sheet that was reported to a keeper that died is read from the journal and counts once."""
     monkeypatch.setattr("deployments.keeper._TICK_EVERY_S", 60)
 
     async def scenario() -> int:
@@ -161,7 +161,7 @@ def test_what_is_written_down_is_not_counted_by_the_next_keeper(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Counts that were written are not added again if the journal was not deleted."""
-    monkeypatch.setattr("serve.rollout.leftovers.delete_journal", lambda *_: None)
+    monkeypatch.setattr("serve.rollout.unreported_counts.delete_journal", lambda *_: None)
 
     async def scenario() -> int:
         keeper, gateway = await begin(repository, tmp_path)
@@ -205,7 +205,7 @@ def test_what_a_server_that_was_killed_had_counted_counts_with_the_next_one(
 
 
 def test_what_a_candidate_took_along_are_its_errors(repository: Path, tmp_path: Path) -> None:
-    """Those in flight when it ran and the gateway died; the baseline's, which did not run, are not."""
+    """Requests in flight of the running candidate count as errors, and those of the idle baseline do not."""
 
     async def scenario() -> tuple[int, int]:
         keeper, gateway = await begin(repository, tmp_path)
@@ -227,7 +227,7 @@ def test_a_candidate_that_ends_three_gateways_is_rolled_back(repository: Path, t
 
     async def scenario() -> tuple[Phase, str, bool]:
         keeper, first = await begin(repository, tmp_path)
-        running = keeper._controller.situations["linear"]
+        running = keeper._controller.states["linear"]
         others = [await gateway_of(keeper, tmp_path, name) for name in ("two", "three")]
         before = []
         for gateway in (first, *others):

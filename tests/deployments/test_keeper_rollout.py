@@ -70,7 +70,7 @@ async def tell_pairs(gateway: Reporting, pairs: int, census: Census | None = Non
 
 
 async def until_share(gateway: Reporting, share: float) -> None:
-    """Return when the candidate gets it."""
+    """Return when the candidate has this share."""
     while linear(gateway).routes.share("light") != share:
         await gateway.report()
         await asyncio.sleep(0.005)
@@ -96,7 +96,7 @@ def test_gateways_hear_of_a_rollout_with_their_next_report(repository: Path, tmp
 
 
 def test_what_gateways_tell_moves_traffic(repository: Path, tmp_path: Path) -> None:
-    """The next look lets the candidate on, and the sheet is acknowledged."""
+    """Reported pairs let the candidate leave the shadow, and the sheet is acknowledged."""
 
     async def scenario() -> tuple[Any, ...]:
         async with keeping(repository, tmp_path) as (keeper, gateway, _):
@@ -149,7 +149,7 @@ def test_routes_that_are_set_are_heard_with_the_next_report(repository: Path, tm
             await keeper.command("set_routes", "linear", RoutesWanted(weights={"base": 1, "light": 3}), "bob")
             await gateway.report()
             heard = linear(gateway).routes.share("light")
-        # A new server on the same store, which has loaded nothing yet.
+        # A new server on the same store has loaded nothing yet.
         (tmp_path / "other").mkdir()
         store = f"sqlite:///{tmp_path}/rollouts.db"
         async with keeping(repository, tmp_path / "other", store=store) as (_, gateway, _):
@@ -211,7 +211,7 @@ def test_a_keeper_that_is_made_anew_goes_on(repository: Path, tmp_path: Path) ->
 
 
 def test_a_store_that_is_away_ends_nothing(repository: Path, tmp_path: Path) -> None:
-    """Routes stay, commands are refused, and looks go on; when it is back, so does the rollout."""
+    """While the store is away, routes stay and commands are refused; the rollout goes on afterwards."""
     (tmp_path / "store").mkdir()
 
     async def scenario() -> tuple[Any, ...]:

@@ -1,4 +1,4 @@
-"""A model whose baseline is another one than the repository's, because a winner was accepted."""
+"""A model whose accepted baseline differs from the repository's."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.deployments.keepers import Reporting, make_keeper, reporting
 
 
 async def accepted(keeper: Keeper) -> None:
-    """`light` has won against `base`."""
+    """Let `light` win against `base` and accept it."""
     view = await keeper.command("start", "linear", RolloutWanted(candidate="light"), "ann")
     while not view.rollout.phase.over:
         view = await keeper.command("act", view.rollout.rollout, "promote", ActWanted(), "ann")

@@ -33,7 +33,7 @@ def test_a_replica_listens_where_the_rest_of_ray_listens(
 
 
 def test_ray_binds_the_port_of_a_replica_by_the_name_that_is_replaced() -> None:
-    """Once, with every interface as its address; if this changes, the port is open again."""
+    """Ray's replica binds its port in one place by this name, with every interface as its address."""
     calls = re.findall(r"add_port_to_grpc_server\(([^)]*)\)", inspect.getsource(REPLICA))
     assert calls == ['self._server, "[::]:0"']
 

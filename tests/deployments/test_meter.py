@@ -15,7 +15,7 @@ from serve.counting.usage import ProcessRole, Usage
 from serve.engine.catalog import Catalog, LoadedModel, LoadedVariant
 from tests.conftest import SIGNATURE
 
-# Spends the seconds of CPU time that it is told, and says so; with a line it becomes another of that title.
+# Spends the given seconds of CPU time and prints a line; when it reads a line, it restarts under that title.
 WORK = """
 import os, sys, time
 code, title, cpu_s = sys.argv[1:]
@@ -84,7 +84,7 @@ def test_a_title_says_what_a_process_is_for(title: str, part: ProcessRole) -> No
 
 
 def test_what_is_spent_shows() -> None:
-    """Half a second of work, in the part whose it is; the system counts in steps of 10 ms."""
+    """Half a second of work counts for the variant whose process spent it, to 20 ms."""
     title = "ray::ServeReplica:a.b.c.0123456789ab:variant"
     with worker(title, cpu_s=0.5):
         usage = Meter(os.getpid()).read(catalog("a.b", "c"), 100.0)
@@ -125,7 +125,7 @@ def test_it_reads_at_most_four_times_a_second() -> None:
 
 
 def test_a_clock_that_was_set_back_stops_nothing() -> None:
-    """A reading of the future is not taken for fresh."""
+    """A reading dated in the future is replaced by a new one."""
     meter = Meter(os.getpid())
     assert meter.read(Catalog(), time.time() - 50).read_s < meter.read(Catalog(), time.time()).read_s
     assert meter.read(Catalog(), 100.0).read_s == 100.0

@@ -7,7 +7,7 @@ from serve.base.errors import ServerFailed
 
 
 def test_free_ports_are_free_and_all_different() -> None:
-    """Each can be listened on."""
+    """20 free ports are different, and each can be opened."""
     ports = free_ports(20)
     assert len(set(ports)) == 20
     for port in ports:

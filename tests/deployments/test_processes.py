@@ -49,7 +49,7 @@ def test_a_process_that_is_gone_has_no_descendants() -> None:
 
 
 def test_a_signal_that_was_swallowed_is_raised_later() -> None:
-    """Python drops a KeyboardInterrupt that comes while it forks; the next look finds it."""
+    """A KeyboardInterrupt that was swallowed is raised by the next `stop_if_asked`."""
     code = """
 import os, signal
 from deployments.processes import stop_if_asked, stop_on_signals
@@ -69,7 +69,7 @@ def test_without_a_signal_nothing_is_raised() -> None:
     stop_if_asked()
 
 
-# A guarded process that says its number, waits, and tells how it was ended.
+# A guarded process that prints its number, waits, and prints how it was ended.
 GUARDED = """
 import os, sys, time
 from deployments.processes import go_on_guarded
@@ -102,5 +102,5 @@ def test_a_guard_ends_what_a_killed_process_leaves() -> None:
         left, guarded = (psutil.Process(int(number)) for number in guard.stdout.readline().split())
         guarded.kill()
     assert guard.returncode == 128 + signal.SIGKILL
-    # It is dead; whoever inherits it may take a moment to say so.
+    # The process is dead, but its new parent may take a moment to reap it.
     left.wait(60)

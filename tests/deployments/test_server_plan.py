@@ -51,7 +51,7 @@ def test_weights_are_taken_as_asked(repository: Path) -> None:
 def test_refuses_weights_that_do_not_fit_the_repository(
     repository: Path, weights: str, error: type[Exception], message: str
 ) -> None:
-    """Nothing is started for a split that cannot be."""
+    """Weights that do not fit the repository are refused before the server starts."""
     with pytest.raises(error, match=message):
         make_plan(repository, (weights,)).read()
 
@@ -65,7 +65,7 @@ def test_weights_without_the_baseline_are_refused(repository: Path) -> None:
 
 
 def test_weights_of_a_model_stand_in_one_place() -> None:
-    """Two would contradict each other."""
+    """Two options with weights for the same model are refused."""
     with pytest.raises(InvalidRecord, match="names model 'linear' twice"):
         parse_all_weights(["linear:base=1", "linear:light=1"])
 
@@ -83,7 +83,7 @@ def test_weights_of_a_model_stand_in_one_place() -> None:
 def test_placements_are_taken_as_asked(
     repository: Path, typed: tuple[str, ...], where: dict[str, str]
 ) -> None:
-    """The one for a model is stronger than the one for every model."""
+    """A placement for a model overrides the one for all models."""
     plan = make_plan(repository, placements=typed)
     assert {name: plan.placement_of(name) for name in where} == where
 

@@ -1,4 +1,4 @@
-"""The gateway's end of a variant that is placed apart, without Ray's other end."""
+"""The gateway's side of a variant in its own replica, without Ray."""
 
 import asyncio
 import subprocess
@@ -23,7 +23,7 @@ from serve.engine.shapes import Shapes, shapes_path, write_shapes
 from tests.deployments.replicas import raised_there
 
 ARRAYS: dict[str, NDArray[np.generic]] = {"x": np.ones((2, 4), np.float32)}
-# Either an answer or what is raised, in turn.
+# One item per call: an answer, or the error to raise.
 Answers = list[Any]
 
 
@@ -89,7 +89,7 @@ def test_a_second_replica_is_asked_where_there_is_one(make_apart: Any) -> None:
 
 
 def test_no_third_replica_is_asked(make_apart: Any) -> None:
-    """A batch that kills its host must not kill them all."""
+    """A call that fails on two replicas is not tried on a third."""
     apart, run = make_apart(ActorDiedError(), ActorDiedError(), {"y": 1}, replicas=3)
     with pytest.raises(VariantUnavailable):
         asyncio.run(apart.run(ARRAYS))
@@ -173,7 +173,7 @@ def test_a_replica_answers_and_is_healthy(module_repository: Any) -> None:
 
 
 def test_a_replica_that_grew_too_much_is_replaced(module_repository: Any) -> None:
-    """Health checks fail once it holds more than it may."""
+    """The health check fails once the memory has grown by more than its limit."""
     replica = make_replica(module_repository / "linear" / "light", max_growth_bytes=1)
     held = b"1" * 2**26
     with pytest.raises(VariantUnavailable, match="its memory has grown by 64 MiB"):

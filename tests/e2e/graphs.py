@@ -53,7 +53,7 @@ def dies(at: int) -> bytes:
 
 
 def strays(at: int) -> bytes:
-    """y = x, and one more from this number on to its double."""
+    """y = x, and from this number to its double one more."""
     nodes = [
         helper.make_node("Div", ["x", "at"], ["more"]),
         helper.make_node("Add", ["x", "more"], ["y"]),
@@ -77,7 +77,7 @@ def slow(turns: int) -> bytes:
 
 
 def grows(bytes_each: int) -> bytes:
-    """Takes x times so much memory for a moment, which onnxruntime then keeps for the next run."""
+    """Allocates memory in proportion to x, which onnxruntime keeps for later runs."""
     nodes = [
         helper.make_node("ReduceMax", ["x"], ["most"], keepdims=1),
         helper.make_node("Mul", ["most", "elements"], ["size"]),

@@ -41,7 +41,7 @@ class Server:
         self.process = process
         self.port, self.grpc_port = ports
         self.url = f"http://127.0.0.1:{self.port}"
-        # Where this server, and nobody else, makes its temporary files.
+        # The folder in which only this server makes its temporary files.
         self.scratch = scratch
 
     def get(self, path: str) -> Answer:
@@ -56,7 +56,7 @@ class Server:
         return self._change("load", model, variant)
 
     def unload(self, model: str, variant: str | None = None) -> Answer:
-        """Ask for a variant, or for a model, to be served no more."""
+        """Unload a variant or a model."""
         return self._change("unload", model, variant)
 
     def index(self) -> dict[str, tuple[str, str]]:
@@ -76,14 +76,14 @@ class Server:
         return float(value)
 
     def tree(self) -> list[psutil.Process]:
-        """The process of the command and all below it."""
+        """Return the process of the command and its descendants."""
         root = psutil.Process(self.process.pid)
         return [root, *root.children(recursive=True)]
 
     def replicas(self, title: str) -> list[psutil.Process]:
         """The replicas whose title, `<application>:<deployment>`, begins so: `linear.light.`, or
         `counterweight:gateway`."""
-        # A title that is just being written cannot be read: look again before there is none.
+        # A title that is just being written cannot be read, so this looks several times.
         for _ in range(5):
             found = [
                 process for process in self.tree() if _title(process).startswith(f"ray::ServeReplica:{title}")
@@ -94,7 +94,7 @@ class Server:
         return found
 
     def ready(self, path: str = "/v2/health") -> bool:
-        """Whether the server, or the model or variant of this path, says that it would answer."""
+        """Return whether the server, or the model or variant of this path, is ready."""
         return self.get(f"{path}/ready").status == 200
 
     def wait_until_ready(self) -> None:
@@ -108,7 +108,7 @@ class Server:
         wait_until(ready, _START_TIMEOUT_S)
 
     def stop(self) -> int:
-        """Ask the server to stop; its exit code."""
+        """Stop the server and return its exit code."""
         self.process.terminate()
         return self.process.wait(_STOP_TIMEOUT_S)
 
@@ -141,7 +141,7 @@ def alive(tree: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def wait_until(met: Callable[[], bool], timeout_s: float = 120) -> None:
-    """Look four times a second until it is so."""
+    """Check the condition four times a second until it is true."""
     deadline = time.monotonic() + timeout_s
     while not met():
         assert time.monotonic() < deadline, f"not so within {timeout_s} s"
@@ -162,7 +162,7 @@ def running_server(
     ports = ports or free_ports(2)
     where = ["--port", str(ports[0]), "--grpc-port", str(ports[1])]
     command = [python, "-m", "counterweight", "serve", str(repository), *where, *options]
-    # A short path: Ray puts sockets into it.
+    # The path is short because Ray puts sockets into it.
     with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as scratch:
         process = subprocess.Popen(
             command,

@@ -1,4 +1,4 @@
-"""Swarm: load from `counterweight loadtest run` in a process of its own, which is Locust, and its records."""
+"""Swarm: load by `counterweight loadtest run` in a process of its own, and its records."""
 
 import json
 import signal
@@ -15,10 +15,10 @@ import numpy as np
 
 from tests.e2e.server import ROOT
 
-# Ended by Ctrl-C, as it is meant to be.
+# The exit code of a program that Ctrl-C ended.
 _INTERRUPTED = 130
 _LONGEST_S = 600
-# The inputs are the numbers from 0 up to this one.
+# The inputs are the numbers from 0 up to this one, exclusive.
 NUMBERS = 10
 
 

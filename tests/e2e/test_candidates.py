@@ -7,12 +7,12 @@ import pytest
 from serve.base.routing import Routes, choose, point_of
 from tests.e2e.graphs import MODEL, body, dies, fails, grows, hangs, make_numbers, times
 from tests.e2e.server import Server, running_server, wait_until
-from tests.e2e.steady import Ask, steady
+from tests.e2e.steady_load import Ask, steady
 
-# From this number on candidates go wrong.
+# Bad candidates misbehave from this number on.
 AT = 5
 MIB = 2**20
-# So long that a busy machine does not make good ones look as if they hung.
+# This is long enough that good candidates on a busy machine do not seem to hang.
 RUN_TIMEOUT_S = 6.0
 WEIGHTS = {"base": 60.0, "dies": 10.0, "fails": 10.0, "grows": 10.0, "hangs": 10.0}
 ROUTES = Routes(model=MODEL, baseline="base", weights=WEIGHTS)
@@ -36,13 +36,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def asked_of(variant: str, value: int = AT) -> Ask:
-    """A request that the routes give to this variant, because of its key."""
+    """Return a request with a key that the routes give to this variant."""
     key = next(key for key in map(str, range(1000)) if choose(ROUTES, point_of(MODEL, key)) == variant)
     return Ask(f"/v2/models/{MODEL}/infer", body(value), {"x-counterweight-key": key})
 
 
 def failures(server: Server, variant: str, cause: str) -> float:
-    """How many requests the metrics count that failed for this cause."""
+    """Return the number of failures of this cause in the metrics."""
     return server.metric("request_failures_total", f"{MODEL}/{variant}", cause=cause)
 
 
@@ -66,7 +66,8 @@ def test_one_that_cannot_be_loaded_is_not_served(server: Server, variant: str, r
 
 
 def test_one_that_fails_is_rescued_each_time(server: Server) -> None:
-    """The baseline answers what the candidate could not, marked, and the metrics count both."""
+    """The baseline answers each request of a failing candidate, marked, and the metrics count the
+    failures."""
     with (
         steady(server.port, asked_of("base"), rate=50) as base,
         steady(server.port, asked_of("fails"), rate=50) as candidate,

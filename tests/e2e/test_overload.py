@@ -11,12 +11,12 @@ import pytest
 from serve.engine.session import Session
 from tests.e2e.graphs import SIGNATURE, body, make_numbers, slow
 from tests.e2e.server import Server, running_server, wait_until
-from tests.e2e.steady import Ask, steady
+from tests.e2e.steady_load import Ask, steady
 
 WHERE = ("apart", "together")
 RUN_S = 0.02
 MAX_QUEUE_WAIT_S = 0.5
-# As many as come in eight seconds to a machine that has nothing else to do.
+# An idle machine gets this many requests in eight seconds.
 REQUESTS = 1200
 CLIENTS = 100
 
@@ -52,7 +52,7 @@ class Work:
 
     rows: float
     run_s: float
-    # What requests waited for those before them.
+    # How long requests waited for earlier ones.
     queued_s: float
 
 

@@ -18,8 +18,8 @@ from serve.rollout.api_records import RoutesWanted
 from tests.e2e.graphs import MODEL, make_numbers, strays, times
 from tests.e2e.server import ROOT, Answer, Server, running_server, wait_until
 
-# One rate is tried, for a second, and found to be more than there is: how a capacity is found is tested
-# elsewhere. And a moment in which the machine is busy with other things spoils nothing.
+# The search tries one rate for a second and finds it too high; other tests check how a capacity is found. A
+# moment in which the machine is busy does not invalidate the trial.
 _COMMAND = """
 import sys
 from loadtests.judging import checks as guards
@@ -37,9 +37,9 @@ canary._DROPPED = 0.9
 from counterweight import main
 sys.exit(main(["qualify", *sys.argv[1:]]))
 """
-# So generous that a busy machine misses none of them. The proof that one request in a hundred at most is late
-# takes some 750 of the candidate's, which gets half of the requests; the proof of what they cost takes half a
-# minute anyway.
+# The limits are generous, so a busy machine misses none of them. The proof that at most one request in a
+# hundred is late needs some 750 requests to the candidate, which gets half of all; the proof of the cost
+# takes half a minute anyway.
 LIMITS = ("p99_ms=9000", "errors=0.5", "agreement=0.9", "rate_per_s=60", "duration_s=8")
 PATIENCE = ("--set", "max_queue_wait_s=30", "--set", "run_timeout_s=30")
 MOST_RUNS = 3
@@ -49,12 +49,12 @@ SPLIT = {"base": 0.8, "light": 0.2, "astray": 0.0}
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What the command left behind."""
+    """The result of the command."""
 
     code: int
     err: str
     record: dict[str, Any]
-    # How often it ran until it said yes or no.
+    # How often the command ran until its verdict was a pass or a fail.
     runs: int
 
 
@@ -111,7 +111,7 @@ def start(server: Server, candidate: str) -> Answer:
 
 @pytest.fixture(scope="module")
 def refused(server: Server) -> Answer:
-    """What a rollout to the good one came to before anybody had weighed it."""
+    """The answer to a rollout of the good candidate before its qualification."""
     return start(server, "light")
 
 
@@ -131,7 +131,7 @@ def stray(server: Server, good: Told, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def test_nobody_is_qualified_by_default(refused: Answer) -> None:
-    """A rollout that asks for it does not start."""
+    """A rollout whose policy requires a qualification is refused without one."""
     assert refused.status == 409
     assert "'light' was never qualified against 'base'" in refused.json["error"]
 
@@ -178,7 +178,7 @@ def test_both_records_lie_in_the_trail(server: Server, good: Told, stray: Told) 
 
 
 def test_only_the_qualified_one_may_start(server: Server, stray: Told) -> None:
-    """The other is refused with the reason that the record gives."""
+    """The qualified candidate starts, and the other is refused with its outcome."""
     set_weights(server, {**dict.fromkeys(SPLIT, 0.0), "base": 1.0})
     no = start(server, "astray")
     assert no.status == 409

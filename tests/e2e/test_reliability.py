@@ -1,5 +1,4 @@
-"""What can happen to a server while requests come: its processes are killed, its models come and go, and its
-routes change."""
+"""A server under load: its processes are killed, its models are loaded and unloaded, its routes change."""
 
 import shutil
 import signal
@@ -20,10 +19,10 @@ from serve.control.operations import SET_ROUTES
 from serve.rollout.api_records import RoutesWanted
 from tests.e2e.graphs import body, fails, make_numbers, times
 from tests.e2e.server import ROOT, Server, running_server, wait_until
-from tests.e2e.steady import Ask, Steady, steady
+from tests.e2e.steady_load import Ask, Steady, steady
 
 WHERE = ("apart", "together")
-# So many connections, dealt to two gateways, that neither is left out.
+# There are enough connections that each of the two gateways gets some.
 THREADS = 16
 RATE = 100
 CHANGES = 6
@@ -46,7 +45,7 @@ def server(repository: Path) -> Iterator[Server]:
     """Two gateways; the variants of a model share its traffic."""
     placements = ("--placement", "together", "--placement", "apart=apart")
     weights = [word for model in WHERE for word in ("--weights", f"{model}:base=50,light=50")]
-    # Nobody is turned away because the machine is busy.
+    # The server turns no request away because the machine is busy.
     patience = ("--set", "max_queue_wait_s=30", "--set", "run_timeout_s=30")
     with running_server(repository, "--gateways", "2", *placements, *weights, *patience) as server:
         yield server
@@ -64,7 +63,7 @@ def infer(model: str, variant: str | None = None) -> Ask:
 
 
 def answer(server: Server, model: str, variant: str) -> int:
-    """What the variant makes of 10."""
+    """Return the variant's answer to 10."""
     ask = infer(model, variant)
     number: int = server.post(ask.path, ask.body).json["outputs"][0]["data"][0]
     return number
@@ -265,7 +264,7 @@ def test_a_new_model_is_loaded_on_demand(server: Server, repository: Path) -> No
 
 
 def give_all_to(server: Server, variant: str) -> None:
-    """Other routes, as `counterweight routes --set` asks for them."""
+    """Set routes as `counterweight routes --set` does."""
     wanted = RoutesWanted(weights={name: float(name == variant) for name in ("base", "light")})
     ControlClient(server.url).ask(SET_ROUTES, "apart", body=wanted)
 
@@ -277,12 +276,12 @@ def weights(server: Server) -> dict[str, float]:
 
 
 def others(load: Steady, variant: str, since: float) -> list[float]:
-    """When requests were asked after that moment which another variant answered."""
+    """Return the times of requests after that moment that another variant answered."""
     return [sample.due for sample in load.samples if sample.due > since and sample.variant != variant]
 
 
 def settled(load: Steady, variant: str) -> bool:
-    """Whether this variant alone has answered for a second."""
+    """Return whether only this variant has answered for a second."""
     return {sample.variant for sample in load.samples[-RATE:]} == {variant}
 
 
@@ -291,8 +290,8 @@ def processes(server: Server) -> set[psutil.Process]:
 
 
 def test_every_gateway_follows(server: Server) -> None:
-    """All traffic goes from one variant to the other and back, three times; no request fails, and no process
-    is replaced. A gateway asks the keeper twice a second, so half a second is the rule, which is shown."""
+    """Six changes of all traffic reach both gateways without a failed request or a replaced process. A
+    gateway asks the keeper twice a second, so a change takes half a second as a rule; the time is printed."""
     before = processes(server)
     took_s = []
     with steady(server.port, infer("apart"), rate=RATE, threads=THREADS) as load:
@@ -310,8 +309,8 @@ def test_every_gateway_follows(server: Server) -> None:
 
 
 def test_the_command_changes_routes(server: Server) -> None:
-    """`counterweight routes --set`: every gateway follows."""
+    """`counterweight routes --set` changes the weights of every gateway."""
     command = [sys.executable, "-m", "counterweight", "routes", "apart", "--url", server.url]
     subprocess.run([*command, "--set", "base=70,light=30"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
-    # In a row, from either of the two.
+    # All answers in a row agree, whichever of the two gateways gave them.
     wait_until(lambda: [weights(server) for _ in range(THREADS)] == [{"base": 70.0, "light": 30.0}] * THREADS)

@@ -20,17 +20,17 @@ from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import body, dies, hangs, make_numbers, slow, strays, times
 from tests.e2e.rollouts import Told, begin, tell_of
 from tests.e2e.server import Server, alive, running_server, wait_until
-from tests.e2e.steady import Ask, steady
+from tests.e2e.steady_load import Ask, steady
 from tests.e2e.swarm import NUMBERS, swarm
 
 RATE = 30.0
-# One that takes some 0.4 s of a core for each request gets few, or there is nothing left for the others.
+# A model whose requests cost some 0.4 s of a core each gets few of them, or the others would starve.
 RATES = {"slow": 10.0}
-# Longer than all that is looked at here takes: one that hangs is still at it afterwards.
+# This is longer than the whole test, so a request that hangs still hangs at its end.
 RUN_TIMEOUT_S = 300
-# From this number on, half of all requests, candidates go wrong that do.
+# Bad candidates misbehave from this number on, which is half of all requests.
 AT = 5
-# By what becomes of their candidate: baseline, candidate.
+# Model -> its baseline and candidate; the name says what happens to the candidate.
 GRAPHS = {
     "good": (slow(1_000), times(1)),
     "slow": (times(1), slow(200_000)),
@@ -38,18 +38,18 @@ GRAPHS = {
     "mistaken": (times(1), strays(AT)),
     "dying": (times(1), dies(AT)),
 }
-# The others are cheaper to serve in the gateway.
+# The other models are cheaper to serve in the gateway.
 APART = ("good", "dying")
-# Who is good need not be careful: the more traffic, the sooner it has been shown.
+# A good candidate gets high shares, so that the proof takes less time.
 STEPS = [{"share": share, "minimum_s": 3, "minimum_requests": 100} for share in (0.3, 0.6, 1.0)]
-# Whoever is to be found out is found out in the first step, where few are hit.
+# A bad candidate is found in the first step, where it gets few requests.
 STAY = [STEPS[0] | {"share": 0.1, "minimum_s": 100}, *STEPS[1:]]
-# Generous, for the machine may be busy: only one is as slow as that.
+# The limits are generous because the machine may be busy; only the slow candidate has a tighter one.
 GUARDS: dict[str, Any] = {
     "errors": {"allowed": 0.05},
     "latency": {"quantile": 0.75, "limit_ms": 1000, "times_baseline": 10},
 }
-# What is slow or fails all the time is told from a stall that lasts two seconds at most, as a rule.
+# A stall lasts at most two seconds as a rule; longer trouble counts as a rate.
 SOON = {**GUARDS, "stall_s": 2}
 TIGHT = {**SOON, "latency": {**GUARDS["latency"], "limit_ms": 350}}
 SHADOW = {"minimum_pairs": 100, "agreement": 0.9}
@@ -57,11 +57,11 @@ POLICIES: dict[str, dict[str, Any]] = {
     "good": {"shadow": SHADOW, "steps": STEPS, "cheaper_by": 0.2},
     "slow": {"shadow": {"skip": True}, "steps": STAY, "guards": TIGHT},
     "wrong": {"shadow": SHADOW, "steps": STEPS},
-    # A fifth that agrees is enough for the shadow.
+    # The shadow accepts an agreement of a fifth.
     "mistaken": {"shadow": SHADOW | {"agreement": 0.2}, "steps": STAY, "guards": {**GUARDS, "accuracy": {}}},
     "dying": {"shadow": {"skip": True}, "steps": STAY, "guards": SOON},
 }
-# Nobody is turned away because the machine is busy.
+# The server turns no request away because the machine is busy.
 LIMITS = ("--set", "max_queue_wait_s=30", "--set", f"run_timeout_s={RUN_TIMEOUT_S}")
 
 
@@ -83,11 +83,11 @@ class Critic:
 
     server: Server
     model: str
-    # Request -> whether its answer was right; those that the server does not know, or not yet.
+    # Request -> whether its answer was right, for requests whose outcome the server does not have yet.
     untold: dict[str, bool]
 
     def judge(self) -> None:
-        """Two rounds of all numbers."""
+        """Send all numbers twice."""
         with ThreadPoolExecutor(4) as pool:
             self.untold |= dict(pool.map(self._ask, [*range(NUMBERS)] * 2))
         outcomes = [{"request_id": name, "correct": correct} for name, correct in self.untold.items()]
@@ -102,7 +102,7 @@ class Critic:
 
 
 def is_loaded(client: ControlClient, model: str) -> bool:
-    """Whether it has had load for a second or so."""
+    """Return whether the model has had load for about a second."""
     return bool(client.ask(operations.MODEL, model)["variants"]["base"]["requests"] > RATE)
 
 
@@ -194,7 +194,7 @@ def test_every_verdict_comes_out_again(told: dict[str, Told]) -> None:
 
 
 def test_nobody_hears_a_shadow(told: dict[str, Told]) -> None:
-    """All answers came from the baseline, and none failed."""
+    """The baseline answers all requests of a candidate that stays in its shadow."""
     assert set(told["wrong"].load.answered()) == {"base"}
 
 
@@ -204,7 +204,7 @@ def test_no_request_fails(told: dict[str, Told]) -> None:
 
 
 def test_few_users_meet_a_bad_one(told: dict[str, Told]) -> None:
-    """None before the shadow has passed it. Then it gets a tenth until it is found out."""
+    """A bad candidate answers none or at most 10 % of the requests before it is rolled back."""
     assert told["wrong"].met == 0
     for model in ("slow", "mistaken", "dying"):
         assert 0 < told[model].met < binom.ppf(1 - 1e-6, len(told[model].load.records), 0.1)
@@ -219,8 +219,7 @@ def test_each_request_counts_at_most_once(told: dict[str, Told]) -> None:
 
 
 def test_a_shadow_that_hangs_is_not_felt(server: Server) -> None:
-    """Copies go to a variant that takes a whole core for each and never ends: every request gets its answer
-    from the baseline, and all have theirs while that run still goes on."""
+    """Copies that run for ever in a shadow do not delay the baseline's answers."""
     client = ControlClient(server.url)
     [replica] = server.replicas("dying.hangs.")
     spent_s = replica.cpu_times().user

@@ -8,9 +8,10 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ROOMS = ("serve", "export", "deployments", "loadtests")
-# Which of our rooms a room may import, besides itself.
+# Room -> the other rooms of this repository that it may import.
 DOORS = {"serve": set(), "export": {"serve"}, "deployments": {"serve"}, "loadtests": {"serve"}}
-# What a load test may import of `serve`: data and the arithmetic on them. All else it asks over HTTP.
+# The modules of `serve` that a load test may import: data and arithmetic on them. It asks for all else over
+# HTTP.
 DATA = (
     "serve.base.",
     "serve.rollout.evidence.evalues",
@@ -19,9 +20,9 @@ DATA = (
     "serve.rollout.trail.qualification",
     "serve.tasks.task_table",
 )
-# What no such module brings along.
+# Packages that such a module does not import, not even indirectly.
 SERVERS = {"grpc", "onnxruntime", "ray", "sqlalchemy", "starlette", "tokenizers", "uvicorn"}
-# The one room that may name a heavy package.
+# Heavy package -> the one room that may import it.
 OWNERS = {"torch": "export", "torch_pruning": "export", "ray": "deployments", "locust": "loadtests"}
 # The order inside `serve/`, lowest first. A folder imports only folders of lower lines.
 WINGS = (
@@ -63,7 +64,7 @@ def test_a_file_opens_only_the_doors_of_its_room(path: Path) -> None:
     closed = set(ROOMS) - {room} - DOORS[room]
     opened = {package for package, _ in imported(path)}
     assert not opened & closed
-    # Other people's servers run in environments of their own, as programs, and are imported by nobody.
+    # Other projects' servers run as programs in environments of their own, and no room imports them.
     if path.parent != ROOT / "loadtests" / "peers":
         assert not {package for package in opened & set(OWNERS) if OWNERS[package] != room}
     assert "counterweight" not in opened
@@ -90,7 +91,7 @@ def test_the_data_of_serve_bring_no_server_along() -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_our_room_called_serve_is_never_mistaken_for_rays(path: Path) -> None:
-    """Ray's is always `ray_serve`; ours is always `from serve.x import y`."""
+    """Ray's `serve` is imported as `ray_serve`, and ours only by its modules."""
     for package, node in imported(path):
         if package == "serve":
             assert isinstance(node, ast.ImportFrom)
@@ -118,7 +119,7 @@ def folder_of(module: str) -> str:
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_a_folder_holds_fewer_than_25_files(path: Path) -> None:
-    """A flat folder of more is several products in one."""
+    """Each folder has fewer than 25 Python files."""
     assert len(list(path.parent.glob("*.py"))) < 25
 
 

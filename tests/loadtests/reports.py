@@ -1,4 +1,4 @@
-"""Reports as load tests make them, with figures that were thought up: one for each kind, and odd ones."""
+"""Reports of load tests with invented figures: one for each kind, and unusual ones."""
 
 from typing import Any
 
@@ -24,8 +24,8 @@ from loadtests.report import (
     WeighedEvents,
 )
 
-# What a hostile server might answer: it ends a table's cell, a line, a tag, an attribute and an XML document,
-# steers a terminal, turns the direction of writing, and calls for a person.
+# Text that a hostile server might answer: it ends a table's cell, a line, a tag, an attribute and an XML
+# document, controls a terminal, turns the direction of writing, and mentions a person.
 HOSTILE = "a|b\n# `c` <script>alert(1)</script> \"'& \x1b[2J\x00\x9b\u202e\ufffe ]]> @admin $x^ https://evil.example"
 
 
@@ -101,7 +101,7 @@ def make_invalid(kind: Kind = "run", **changes: Any) -> LoadReport:
 
 
 def make_hostile(kind: Kind = "run") -> LoadReport:
-    """Every text that a server can choose is hostile."""
+    """Return a report in which each text of the server is hostile."""
     check = make_check(HOSTILE, outcome=CheckOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
     report = make_report(
         kind,

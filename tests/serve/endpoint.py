@@ -39,7 +39,7 @@ class Shelf:
 
     def __init__(self) -> None:
         self.told: Told = []
-        # What every change ends with, if anything.
+        # The error that every change raises, if there is one.
         self.error: Exception | None = None
 
     async def index(self) -> list[IndexEntry]:
@@ -128,7 +128,7 @@ class Endpoint:
             time.sleep(0.001)
 
     def call(self, scenario: Coroutine[Any, Any, T]) -> T:
-        """What the scenario returns, played on the server's own event loop."""
+        """Return the scenario's result, run on the server's event loop."""
         return asyncio.run_coroutine_threadsafe(scenario, self._loop).result(30)
 
     def watched(self, rollout: str | None) -> None:
@@ -154,7 +154,7 @@ class Endpoint:
     async def _stop(self) -> None:
         await self._server.stop()
         await self.registry.apply(Catalog(revision=2))
-        # Loose ends get a turn to end.
+        # Tasks that are still open get a turn of the loop to end.
         await asyncio.sleep(0)
 
     def _end(self) -> None:

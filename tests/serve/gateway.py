@@ -1,4 +1,4 @@
-"""A gateway without Ray: a registry whose hosts are in our hands."""
+"""Gateway: a registry without Ray, whose hosts the test controls."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,21 +16,22 @@ from serve.engine.registry import Registry
 from tests.conftest import SIGNATURE
 from tests.serve.clock import settle
 from tests.serve.host import Host
-from tests.serve.served import ask, scale_of
+from tests.serve.served_model import ask, scale_of
 
 T = TypeVar("T")
 
 
 class Gateway:
-    """A registry whose hosts are ours. A variant's version is a number, by which its answers are scaled."""
+    """A registry whose hosts the test controls. A variant's version is a number by which its answers are
+    scaled."""
 
     def __init__(
         self, folder: Path, signature: Signature = SIGNATURE, journal: Journal | None = None
     ) -> None:
         self.hosts: dict[tuple[str, int], Host] = {}
-        # What cannot be had here, and why.
+        # Variant -> why this gateway cannot load it.
         self.broken: dict[str, Exception] = {}
-        # Unset: what is to be loaded takes its time.
+        # While this is unset, loading does not end.
         self.loads = asyncio.Event()
         self.loads.set()
         self.registry = Registry(self._place, Settings(), journal)
@@ -61,13 +62,13 @@ class Gateway:
     async def apply(
         self, revision: int, *, signature: Signature | None = None, weight: float = 0, **versions: int
     ) -> dict[str, str]:
-        """Serve such a catalog."""
+        """Apply a catalog with these versions."""
         return await self.registry.apply(
             self.catalog(revision, signature=signature, weight=weight, **versions)
         )
 
     async def ask(self, pinned: str | None = None) -> float:
-        """The version of the variant that answers."""
+        """Return the version of the variant that answers."""
         return scale_of(await ask(self.model, pinned=pinned))
 
     async def _place(self, version: LoadedVariant) -> Placement:
@@ -79,12 +80,12 @@ class Gateway:
         return self.hosts[name, number]
 
     def _version(self, name: str, number: int) -> LoadedVariant:
-        # All of the same bundle, of which only the tokenizer is looked at.
+        # All variants have the same bundle, of which the gateway reads only the tokenizer.
         return LoadedVariant(digest=f"{number:064x}", folder=str(self._folder), host=name, full_rows=8)
 
 
 def run(gateway: Gateway, scenario: Coroutine[Any, Any, T]) -> T:
-    """The scenario's result; afterwards nothing is served."""
+    """Return the scenario's result, and serve nothing afterwards."""
 
     async def played() -> T:
         try:

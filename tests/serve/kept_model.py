@@ -2,7 +2,7 @@
 
 from serve.base.routing import Routes
 from serve.rollout.controller import Controller
-from serve.rollout.situation import Situation
+from serve.rollout.model_state import ModelState
 from serve.rollout.state.rollout import Rollout
 from serve.rollout.store.store import Store
 
@@ -15,19 +15,19 @@ class KeptModel:
     controller: Controller
 
     @property
-    def situation(self) -> Situation:
-        """Return the keeper's situation of the model."""
-        return self.controller.situations[self.model]
+    def state(self) -> ModelState:
+        """Return the keeper's state of the model."""
+        return self.controller.states[self.model]
 
     @property
     def routes(self) -> Routes:
-        """Those in force."""
-        return self.situation.routes
+        """The routes in force."""
+        return self.state.routes
 
     @property
     def rollout(self) -> Rollout:
-        """The last one."""
-        rollout = self.situation.present.rollout
+        """The last rollout."""
+        rollout = self.state.present.rollout
         assert rollout is not None
         return rollout
 

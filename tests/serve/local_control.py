@@ -13,8 +13,8 @@ from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog
 from serve.rollout.state.rollout import RolloutPlan
 from tests.serve.model_keeper import ModelKeeper, digests_of
+from tests.serve.rollout_stages import Stage, copy_stage
 from tests.serve.samples import USAGE, disagreements, timeline
-from tests.serve.stages import Stage, copy_stage
 
 A = TypeVar("A")
 
@@ -31,11 +31,11 @@ class LocalControl:
         baseline: str = "base",
         candidate: str = "light",
     ) -> None:
-        # What was asked that changes something: the operation's name and its arguments.
+        # Each operation that changes something, with its arguments.
         self.told: list[tuple[Any, ...]] = []
-        # Every operation raises it.
+        # The error that every operation raises, if there is one.
         self.error: Exception | None = None
-        # Called with an operation's name before it is answered.
+        # This is called with the name of an operation before it is answered.
         self.before: Callable[[str], None] | None = None
         digests = digests_of(baseline, candidate)
         self._begun = stage, RolloutPlan(model=model, baseline=baseline, candidate=candidate, digests=digests)
@@ -43,9 +43,9 @@ class LocalControl:
         self._repository, self._catalog = Path(), Catalog()
         self._keeper: ModelKeeper | None = None
         self._folder = Path()
-        # Whether something was done, or a test has used `keeper` and may have done something.
+        # Whether an operation has changed something, or a test has used `keeper` and may have.
         self._changed = False
-        # The server asks in a thread of its own.
+        # The server calls this from a thread of its own.
         self._lock = threading.RLock()
 
     @property
@@ -75,7 +75,7 @@ class LocalControl:
             self._now = stage, plan
 
     def forget(self) -> None:
-        """Go back to the beginning."""
+        """Restore the initial state."""
         with self._lock:
             if self._changed or self._now != self._begun:
                 self._close()
@@ -95,7 +95,7 @@ class LocalControl:
                 stored = read_stored(self._repository, *arguments)
                 return cast("A", describe_bundles(stored, self._catalog))
             answer = self._open().command(operation.name, *arguments)
-            # What is refused changes nothing.
+            # A refused operation changes nothing.
             self._changed |= operation.role == "operate"
             return cast("A", answer)
 
@@ -111,11 +111,11 @@ class LocalControl:
             self._folder = copy_stage(stage, plan)
             counted = timeline(plan.model, plan.baseline, plan.candidate)
             self._keeper = ModelKeeper(self._folder, plan, counted)
-            # A keeper looks once a second, and has heard of these pairs from the gateways.
+            # A keeper looks once a second, and has these pairs from the gateways.
             self._keeper.controller.look()
-            situation = self._keeper.situation
-            differ = min(situation.present.evidence.shadow.disagreements, 20)
-            situation.disagreements.extend(disagreements(differ))
+            state = self._keeper.state
+            differ = min(state.present.evidence.shadow.disagreements, 20)
+            state.disagreements.extend(disagreements(differ))
         return self._keeper
 
     def _close(self) -> None:

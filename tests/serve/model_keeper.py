@@ -6,12 +6,12 @@ from typing import Any
 from sqlalchemy import func, update
 
 from serve.bundles.bundle import sha256
-from serve.control.at_once import AtOnce
 from serve.control.commands import Commands
+from serve.control.memory_operations import AtOnce
 from serve.rollout.api_records import Act, ActWanted, RolloutView
-from serve.rollout.carry import begin
 from serve.rollout.clock import SteadyClock
 from serve.rollout.controller import Controller
+from serve.rollout.earlier_evidence import begin
 from serve.rollout.evidence.evidence import Evidence
 from serve.rollout.latency_limits import steady_of
 from serve.rollout.outbox import Outbox
@@ -24,9 +24,9 @@ from serve.rollout.trail.qualification import Qualification, QualificationOutcom
 from serve.rollout.trail.trail import Entry
 from tests.serve.kept_model import KeptModel
 
-# 2026-11-22, half past three in the afternoon, UTC.
+# 2026-11-22, 15:30 UTC.
 NOW_S = 1_795_361_400.0
-# The baseline's p95 before each rollout; the default policy makes a limit of 10.5 ms of it.
+# The baseline's p95 before each rollout; the default policy derives a limit of 10.5 ms from it.
 _STEADY_MS = 8.4
 
 
@@ -65,8 +65,8 @@ class ModelKeeper(KeptModel):
 
     @property
     def running(self) -> bool:
-        """Whether a rollout runs."""
-        return self.situation.running is not None
+        """Return whether a rollout runs."""
+        return self.state.running is not None
 
     @property
     def trail(self) -> tuple[Entry, ...]:
@@ -93,28 +93,28 @@ class ModelKeeper(KeptModel):
         plan = self.plan.model_copy(update=update)
         begun = start(name, plan, _STEADY_MS, "ann", self.clock.shown_s)
         begun = fix_limits(begun, *steady_of(self._timeline, plan))
-        self.controller.append(self.situation, begin(begun, self.trail, fresh=True))
+        self.controller.append(self.state, begin(begun, self.trail, fresh=True))
 
     def judge(self, evidence: Evidence, ago_s: float = 0) -> None:
         """Look at the rollout that runs with this evidence, and write down what follows. All segments are
         those of its first minute, or a replay finds that they are of another time."""
         self.clock.shown_s = NOW_S - ago_s
-        situation, started_s = self.situation, self.rollout.started_s
+        state, started_s = self.state, self.rollout.started_s
         minute = {"started_s": started_s, "ended_s": started_s + 60}
         segments = tuple(segment.model_copy(update=minute) for segment in evidence.segments)
         evidence = evidence.model_copy(update={"segments": segments})
-        situation.present = situation.present.model_copy(update={"evidence": evidence})
+        state.present = state.present.model_copy(update={"evidence": evidence})
         self.controller.look()
         self.controller.save()
 
     def act(self, act: Act, by: str, ago_s: float = 0) -> RolloutView:
-        """A person does this to the last rollout."""
+        """Perform a person's act on the last rollout."""
         self.clock.shown_s = NOW_S - ago_s
         view: RolloutView = self.command("act", self.rollout.rollout, act, ActWanted(), by)
         return view
 
     def fail_qualification(self, by: str, ago_s: float = 0) -> None:
-        """A person writes down that the candidate's capacity was too small."""
+        """Write a person's qualification with too small a capacity."""
         self.clock.shown_s = NOW_S - ago_s
         found = Qualification(
             candidate=self.plan.candidate,
@@ -128,7 +128,7 @@ class ModelKeeper(KeptModel):
 
     def forge(self, before: str, after: str) -> None:
         """Replace `before` by `after` in the last entry, as an attacker with access to the database could."""
-        last = TRAIL.c.number == self.situation.present.number
+        last = TRAIL.c.number == self.state.present.number
         forged = update(TRAIL).where(last).values(content=func.replace(TRAIL.c.content, before, after))
         with self.store._engine.begin() as connection:
             connection.execute(forged)

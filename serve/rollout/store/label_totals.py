@@ -7,8 +7,8 @@ from sqlalchemy import Connection, Row, select
 
 from serve.rollout.state.feedback import Feedback, Outcome
 from serve.rollout.store.answered_requests import digest_of
-from serve.rollout.store.held import correct_by, hold, room_for
 from serve.rollout.store.label_sums import Told, count_labels
+from serve.rollout.store.pending_labels import correct_by, hold, room_for
 from serve.rollout.store.row_seals import RowSeals
 from serve.rollout.store.schema import ANSWERED, HELD
 
@@ -53,7 +53,7 @@ def join_labels(
             seen.add(digest)
     count_labels(seals, counted)
     hold(seals, waiting)
-    return Feedback(counted=len(counted), **{name: tuple(ids) for name, ids in came.items()})
+    return Feedback.model_validate({"counted": len(counted), **came})
 
 
 def _find(connection: Connection, model: str, digests: list[bytes]) -> _Rows:

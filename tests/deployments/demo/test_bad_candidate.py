@@ -28,7 +28,7 @@ def tripled() -> bytes:
 
 
 def test_each_column_is_its_neighbours() -> None:
-    """Class 0 answers what class 2 should, and so on around."""
+    """Each column of the output is replaced by the one before it, and the first by the last."""
     moved = move_columns(tripled())
     onnx.checker.check_model(onnx.load_model_from_string(moved))
     session = onnxruntime.InferenceSession(moved, providers=["CPUExecutionProvider"])

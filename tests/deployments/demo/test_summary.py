@@ -9,7 +9,7 @@ from deployments.demo.demo_page import render
 from deployments.demo.demo_table import cells, headlines, notes, table, what_to_trust
 from deployments.demo.summary import Summary
 from serve.rollout.state.rollout import Phase
-from tests.deployments.demo.runs import load_of, run_of, story
+from tests.deployments.demo.demo_runs import load_of, run_of, story
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_a_row_holds_quality_requests_and_cost(summary: Summary) -> None:
 
 
 def test_the_ratio_counts_all_processes() -> None:
-    """9.25 ms in all against 1.5, and not 8 of the model's run against 0.25."""
+    """The ratio of the costs is 9.25 ms of all processes to 1.5 ms."""
     slow = run_of(base=load_of(500, model_s=8.0))
     assert slow.cpu_ratio == pytest.approx((8 + 0.75 + 0.5) / 1.5)
     assert cells(slow)[2][-1] == "6.2"

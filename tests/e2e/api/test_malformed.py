@@ -14,10 +14,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from tests.e2e.raw import BATCHES, send_raw
+from tests.e2e.raw_requests import BATCHES, send_raw
 from tests.e2e.server import Server
 
-# What a client hears when the server is busy; no other fault of the server's is to be had by asking.
+# The statuses of a busy server; no other server error may occur.
 BUSY = (503, 504)
 CHECKED = [
     status_code_conformance,
@@ -25,7 +25,7 @@ CHECKED = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-# The same examples each time, and a failure as it came.
+# Each run uses the same examples and reports a failure without shrinking it.
 EXAMPLES = settings(
     database=None,
     deadline=None,
@@ -55,8 +55,8 @@ def read_document(server: Server) -> dict[str, Any]:
 
 
 def ask_as_documented(server: Server, examples: int) -> int:
-    """Ask everything that changes nothing, rightly and wrongly, what has a body `examples` times each;
-    how many requests that were."""
+    """Send each operation that changes nothing, with valid and invalid input, `examples` times if it has a
+    body. Returns the number of requests."""
     schema = schemathesis.openapi.from_dict(read_document(server))
     sent = 0
     with requests.Session() as session:
@@ -90,7 +90,7 @@ def ask_anything(server: Server, batches: int) -> int:
     def ask(contents: list[bytes]) -> None:
         nonlocal sent
         sent += len(contents)
-        # To gRPC all of it is nonsense.
+        # A gRPC server understands none of these contents.
         nonsense = [(server.grpc_port, content) for content in contents[:5]]
         answers = send_raw([*((server.port, content) for content in contents), *nonsense])
         for content, statuses in zip(contents, answers, strict=False):
@@ -102,8 +102,8 @@ def ask_anything(server: Server, batches: int) -> int:
 
 @pytest.mark.parametrize("server", ["together"], indirect=True)
 def test_nothing_that_is_sent_breaks_the_server(server: Server) -> None:
-    """Over 5,000 requests, documented ones and broken ones: no fault of the server's but that it is busy, the
-    same process at the end, and after a warm-up less than 20 % more memory."""
+    """After over 5,000 documented and malformed requests the same gateway runs, with less than 20 % more
+    memory than after a warm-up."""
 
     def ask(share: int) -> int:
         return ask_as_documented(server, 20 * share) + ask_anything(server, 20 * share)

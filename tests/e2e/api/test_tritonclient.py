@@ -1,4 +1,4 @@
-"""Triton's own clients against the real server, as its users have them."""
+"""Triton's own clients against the real server."""
 
 import queue
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from tritonclient.utils import InferenceServerException
 
 from tests.e2e.server import Server
-from tests.e2e.stock import KINDS, Stock, stock_client
+from tests.e2e.triton_clients import KINDS, Stock, stock_client
 
 ROWS = np.array([[1, 2, 3, 4], [0, 0, 0, 1]], np.float32)
 SUMS = [[10, 10, 10], [1, 1, 1]]
@@ -44,12 +44,12 @@ def test_reads_what_is_served(client: Stock) -> None:
     assert model["versions"] == ["base", "light"]
     assert [tensor["name"] for tensor in model["inputs"]] == ["x"]
     config = client.ask("get_model_config", "linear")
-    # The message of gRPC wraps it.
+    # gRPC wraps the configuration in a message.
     assert config.get("config", config)["max_batch_size"] == 64
 
 
 def test_infers(client: Stock) -> None:
-    """Arrays in, arrays out, from the variant that was asked for, under the request's own id."""
+    """The client gets the arrays of the requested variant and its own request id."""
     result = base(client, request_id="mine")
     np.testing.assert_array_equal(result.as_numpy("y"), SUMS)
     answer = result.get_response() if client.http else result.get_response(as_json=True)
@@ -111,7 +111,7 @@ def test_counts(client: Stock) -> None:
 
     def count() -> int:
         [stats] = client.ask("get_inference_statistics", "linear", "base")["model_stats"]
-        # 64-bit numbers are strings in the JSON of gRPC.
+        # The JSON form of gRPC holds 64-bit numbers as strings.
         return int(stats["inference_stats"]["success"].get("count", 0))
 
     before = count()
@@ -121,13 +121,13 @@ def test_counts(client: Stock) -> None:
 
 
 def test_hears_what_is_wrong(client: Stock) -> None:
-    """An error carries the server's own words."""
+    """The client's error has the server's message."""
     with pytest.raises(InferenceServerException, match="no variant 'bas'; did you mean 'base'"):
         client.infer("linear", client.input("x", ROWS), model_version="bas")
 
 
 def test_gives_up_in_time(client: Stock) -> None:
-    """The protocol's timeout, in microseconds, ends a request that cannot be answered so soon."""
+    """A timeout of one microsecond ends a request with an error."""
     with pytest.raises(InferenceServerException, match="deadline passed"):
         base(client, timeout=1)
 
@@ -149,7 +149,7 @@ def test_lists_the_repository_and_loads(client: Stock) -> None:
 
 @pytest.mark.parametrize("kind", ["http", "grpc-aio"])
 def test_unloads_and_loads(server: Server, kind: str) -> None:
-    """A model goes, and the index says so; it comes back, and answers."""
+    """An unloaded model is unavailable, and answers after it is loaded again."""
     with stock_client(kind, server) as client:
         client.call("unload_model", "lookup")
         assert not client.call("is_model_ready", "lookup")
@@ -161,7 +161,7 @@ def test_unloads_and_loads(server: Server, kind: str) -> None:
 
 
 def test_asks_many_at_once(server: Server) -> None:
-    """The client's own way to have several requests under way, on either wire."""
+    """Eight requests at once by the client's own means each get their own answer."""
     with stock_client("http", server) as client:
         under_way = [
             client.call("async_infer", "linear", [client.input("x", ROWS * number)], model_version="base")

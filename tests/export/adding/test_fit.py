@@ -1,4 +1,4 @@
-"""A graph from elsewhere takes and gives what its baseline does, or is refused with what differs."""
+"""A graph from elsewhere must have its baseline's inputs and outputs, or is refused with the difference."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ SAME = {"own": linear_graph(2.0), "named": graph(), "free": graph(dims=("N", "M"
 
 @pytest.mark.parametrize("content", SAME.values(), ids=SAME)
 def test_the_same_in_other_names_of_sizes_fits(content: bytes) -> None:
-    """A size that may vary is called as its converter likes."""
+    """A graph with other names for its free sizes fits."""
     require_fit(content, SIGNATURE, "linear/base", "theirs.onnx", {})
 
 

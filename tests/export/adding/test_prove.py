@@ -64,7 +64,7 @@ def test_a_candidate_below_the_floor_is_rejected(models: Path, recipe: Path, tmp
 
 
 def test_the_next_export_leaves_it_alone(models: Path, recipe: Path, tmp_path: Path) -> None:
-    """No recipe makes it, and it is no leftover of one."""
+    """The next export neither removes an added variant nor lists it as stale."""
     prove(recipe, models, "kept", theirs(models, tmp_path, 1.0))
     outcome = run(recipe, models)
     assert "kept" not in outcome.stale

@@ -1,4 +1,4 @@
-"""The splits are sound, fingerprinted by content, and share no row."""
+"""Splits are validated, fingerprinted by content, and share no row."""
 
 from typing import Any
 
@@ -72,7 +72,7 @@ def test_labels_and_the_train_split_may_be_missing() -> None:
     data = read_data(splits, "make")
     assert data.held_out.labels is None
     assert list(data.splits) == ["calibration", "search", "held_out"]
-    with pytest.raises(InvalidData, match="finetune needs rows to train on; return the split 'train'"):
+    with pytest.raises(InvalidData, match="finetune needs rows to train on; add the split 'train'"):
         data.require_train("finetune")
 
 
@@ -92,7 +92,7 @@ def test_a_batch_is_padded_no_further_than_it_needs(tokenizer: Tokenizer) -> Non
 
 
 def test_other_inputs_are_cut_with_the_mask() -> None:
-    """What has the padded width is cut along; what has another stays whole."""
+    """Inputs of the padded width are cut with the mask, and other inputs are not."""
     extra = {"type_ids": np.zeros((2, 4), np.int64), "image": np.zeros((2, 5, 4), np.float32)}
     splits = {
         name: ({**padded([number, 1], [number], width=4), **extra}, None) for number, name in enumerate(NAMES)
@@ -138,7 +138,7 @@ def test_labels_per_token_are_padded_with_the_tokens(tokenizer: Tokenizer) -> No
     ],
 )
 def test_refuses_labels_that_do_not_fit_the_tokens(tokenizer: Tokenizer, labels: Any, message: str) -> None:
-    """Labels of another tokenizer are noticed by their number."""
+    """Labels whose number differs from the number of tokens are refused."""
     with pytest.raises(InvalidData, match=message):
         read_data(text(search=({"text": ["b", "b c"]}, labels)), "make", tokenizer)
 
@@ -212,14 +212,14 @@ def test_a_file_may_take_strings() -> None:
 
 
 def test_what_is_no_string_among_strings_is_refused() -> None:
-    """A file reads text or numbers."""
+    """An array with strings and other objects is refused."""
     changes = {"search": ({"x": np.array([["a"], [None]], object)}, [0, 1])}
     with pytest.raises(InvalidData, match=r"input x is object, .*give numbers, or strings only"):
         read_data(raw(**changes), "make", of_file=True)
 
 
 def test_nan_is_a_missing_value_of_a_file() -> None:
-    """Trees and imputers answer it; infinity is no value."""
+    """NaN in the data of a file is accepted, and infinity is refused."""
     changes = {"search": ({"x": rows(1, np.nan)}, [0, 1])}
     assert np.isnan(read_data(raw(**changes), "make", of_file=True).search.inputs["x"][1]).all()
     changes = {"search": ({"x": rows(1, np.inf)}, [0, 1])}
@@ -231,7 +231,7 @@ def test_nan_is_a_missing_value_of_a_file() -> None:
     "mask", [[[0, 1], [1, 1]], [[1, 2], [1, 1]], [[0, 0], [1, 1]]], ids=["left", "2", "none"]
 )
 def test_refuses_rows_that_are_not_padded_on_the_right(mask: list[list[int]]) -> None:
-    """A length is read from the mask, so it must be ones and then zeros."""
+    """A mask that is not ones followed by zeros is refused."""
     inputs = {"input_ids": np.array([[1, 2], [3, 4]]), "attention_mask": np.array(mask)}
     with pytest.raises(InvalidData, match=r"in row 0; expected .* pad on the right"):
         read_data(raw(train=(inputs, None)), "make")
@@ -245,7 +245,7 @@ def test_refuses_texts_that_are_no_list_of_strings(tokenizer: Tokenizer, texts: 
 
 
 def test_refuses_a_missing_split() -> None:
-    """Only train may be missing."""
+    """A missing split other than `train` is refused."""
     splits = raw()
     del splits["calibration"]
     with pytest.raises(InvalidData, match="no split 'calibration'"):
@@ -260,7 +260,7 @@ def test_labels_must_be_classes_of_the_model(data: Data) -> None:
 
 
 def test_labels_must_be_of_the_tasks_kind() -> None:
-    """One label per row is nothing that an embedding, or a token, could be judged by."""
+    """Labels per row are refused for embeddings and for tokens."""
     data = read_data(raw(), "make")
     require_labels_for(data, "classification")
     with pytest.raises(

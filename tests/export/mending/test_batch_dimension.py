@@ -3,13 +3,17 @@
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from onnx import helper
 
+from export.answer_distance import SAME_FLOATS
 from export.errors import ExportFailed
+from export.mending.batch_dimension import free_batch
+from export.mending.input_axes import read_forms
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, INT64, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, INT64, answers, file_of, random, rare_classes
 
 ROWS = split_of({"x": random(20, 2, 3)})
 W = random(6, 4)
@@ -43,7 +47,7 @@ def test_a_fixed_batch_is_freed(shape: list[int], batch: int) -> None:
 
 
 def test_a_shape_that_is_made_of_weights_stays() -> None:
-    """A bias of [1, 4] is no row, though its shape begins as one."""
+    """A reshape of a bias to [1, 4] is not changed when the batch is freed."""
     nodes = [
         helper.make_node("Reshape", ["x", "rows"], ["flat"]),
         helper.make_node("MatMul", ["flat", "w"], ["h"]),
@@ -77,7 +81,7 @@ def test_a_batch_that_is_really_fixed_is_refused(more: list[Any], reason: str) -
 
 
 def test_a_mask_hides_no_other_answer() -> None:
-    """A class of -1e9 is right for all rows, and the others are those of the batch."""
+    """A large masked value does not hide that other values depend on the batch."""
     nodes = [
         helper.make_node("Softmax", ["x"], ["shares"], axis=0),
         helper.make_node("Add", ["shares", "mask"], ["y"]),
@@ -89,7 +93,7 @@ def test_a_mask_hides_no_other_answer() -> None:
 
 
 def test_inputs_that_take_different_numbers_are_refused() -> None:
-    """No batch could fill both."""
+    """Inputs with different fixed numbers of rows are refused."""
     nodes = [helper.make_node("Add", ["a", "b"], ["y"])]
     content = file_of(nodes, [("a", FLOAT, [2, 3]), ("b", FLOAT, [4, 3])], [("y", FLOAT, [4, 3])], {})
     rows = split_of({"a": random(9, 3), "b": random(9, 3)})
@@ -98,7 +102,7 @@ def test_inputs_that_take_different_numbers_are_refused() -> None:
 
 
 def test_labels_are_compared_as_they_are() -> None:
-    """An output of whole numbers is the same or another one."""
+    """The labels of a freed graph are compared for equality."""
     nodes = [
         helper.make_node("Reshape", ["x", "shape"], ["flat"]),
         helper.make_node("ArgMax", ["flat"], ["y"], axis=1, keepdims=0),
@@ -109,3 +113,19 @@ def test_labels_are_compared_as_they_are() -> None:
     exported = from_onnx(content, ROWS, ("y",))
     x = random(7, 2, 3, seed=1)
     assert np.array_equal(answers(exported.graph, x=x)[0], x.reshape(7, 6).argmax(1))
+
+
+@pytest.mark.parametrize(("factor", "same"), [(1, True), (1.5, False)], ids=["rounding", "another class"])
+def test_rounding_of_larger_numbers_is_no_other_answer(factor: float, same: bool) -> None:
+    """A Sigmoid near 0 has the last bits of 1, which are more of its number than floats may be apart."""
+    file, changed = (
+        onnx.load_from_string(rare_classes(reverse, (1, share, *[1] * 6)))
+        for reverse, share in ((False, 1), (True, factor))
+    )
+    rows = split_of({"x": random(40, 16)})
+    [forms, *_] = read_forms(file.graph, rows)
+    if same:
+        assert SAME_FLOATS < (free_batch(changed, file, rows, forms, changed=True)[1] or 0) < 0.1
+    else:
+        with pytest.raises(ExportFailed, match="away from the file's own"):
+            free_batch(changed, file, rows, forms, changed=True)

@@ -1,4 +1,4 @@
-"""Which axis of an input is the rows', and how the others are called."""
+"""Which axis of an input has the rows, and the names of the others."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from onnx import helper
 
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, INT64, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, INT64, answers, file_of, random
 
 
 def pooled(shape: list[Any] | None) -> bytes:
@@ -33,7 +33,7 @@ def pooled(shape: list[Any] | None) -> bytes:
     ids=["question mark", "one name for two sizes", "names", "no names", "no shape"],
 )
 def test_a_name_means_one_size(shape: list[Any] | None, expected: tuple[Any, ...]) -> None:
-    """What the data disproves, or is no name, becomes one for each place: the rows of the data fit."""
+    """A dimension's name is kept if the data has one size for it, and replaced otherwise."""
     exported = from_onnx(pooled(shape), split_of({"x": random(20, 3, 8, 12)}), ("y",))
     assert exported.signature.inputs[0].shape == expected
 
@@ -100,7 +100,7 @@ def test_an_axis_that_is_called_batch_is_the_rows() -> None:
     ids=["a scalar", "another width", "no batch", "another type"],
 )
 def test_an_input_that_takes_no_rows_is_refused(inputs: list[Any], message: str) -> None:
-    """The sentence names it, both shapes and the way out."""
+    """The error for an input without rows names the input, both shapes and the fix."""
     nodes = [
         helper.make_node("Cast", ["x"], ["a"], to=FLOAT),
         helper.make_node("Cast", ["rate"], ["b"], to=FLOAT),
@@ -114,7 +114,7 @@ def test_an_input_that_takes_no_rows_is_refused(inputs: list[Any], message: str)
 
 
 def test_a_scalar_that_the_data_lacks_is_told_as_one() -> None:
-    """Who leaves it out needs the constant, not another name."""
+    """The error for a scalar that the data lacks says to make it a constant."""
     content = file_of(
         [helper.make_node("Mul", ["x", "rate"], ["y"])],
         [("x", FLOAT, ["n", 3]), ("rate", FLOAT, [])],

@@ -11,8 +11,8 @@ from onnx import helper, numpy_helper
 from export.onnx.from_onnx import from_onnx
 from export.onnx.graph import nodes_of
 from export.sources.onnx_file import read_graph
-from tests.export.files import FLOAT, HALF, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, HALF, answers, file_of, random
 
 ROWS = split_of({"x": random(20, 4)})
 W = random(4, 4)
@@ -40,7 +40,7 @@ def named(*names: str, kind: int = FLOAT) -> bytes:
     ids=["three alike", "a name that is taken", "without names"],
 )
 def test_nodes_of_one_name_are_numbered(names: tuple[str, ...], after: list[str], tmp_path: Path) -> None:
-    """The first keeps its name; values keep theirs, and the answers are those of the nodes."""
+    """Nodes that share a name are numbered after the first, and values and answers stay the same."""
     path = tmp_path / "file.onnx"
     path.write_bytes(named(*names))
     content, _ = read_graph(path)
@@ -66,7 +66,7 @@ def test_nodes_that_are_added_have_names_of_their_own() -> None:
 
 
 def test_nodes_of_inner_graphs_count_too() -> None:
-    """onnxruntime moves them into the outer one."""
+    """Nodes of inner graphs also get unique names."""
 
     def branch(name: str) -> Any:
         inner = helper.make_tensor_value_info(name, FLOAT, None)

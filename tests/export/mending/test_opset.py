@@ -7,8 +7,8 @@ from onnx import helper
 
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, answers, file_of, opsets, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, answers, file_of, opsets, random
 
 ROWS = split_of({"x": random(20, 3, 4, 1)})
 
@@ -49,7 +49,7 @@ def test_a_promise_of_the_file_does_not_keep_it_from_being_raised() -> None:
 
 
 def test_a_graph_that_is_new_enough_stays() -> None:
-    """13 is what quantization needs."""
+    """A graph of opset 13 is not changed."""
     nodes = [helper.make_node("Relu", ["x"], ["y"])]
     values = [("x", FLOAT, ["n", 2])], [("y", FLOAT, ["n", 2])]
     exported = from_onnx(file_of(nodes, *values, {}, standard=13), split_of({"x": random(9, 2)}), ("y",))

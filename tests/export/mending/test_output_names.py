@@ -7,8 +7,8 @@ from onnx import helper
 from export.artifacts import Exported
 from export.errors import ExportFailed
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, answers, file_of, random
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, answers, file_of, random
 
 ROWS = split_of({"x": random(20, 4)})
 W = random(4, 3)
@@ -77,7 +77,7 @@ def test_an_input_is_given_out_under_another_name() -> None:
 
 
 def test_an_input_that_no_output_reads_is_taken_if_the_data_has_it() -> None:
-    """Clients of the file send it; without it in the data it is dropped."""
+    """An input that no output reads is kept if the data has it, and dropped otherwise."""
     nodes = [helper.make_node("MatMul", ["x", "w"], ["y"])]
     inputs = [("x", FLOAT, ["n", 4]), ("unused", FLOAT, ["n", 2])]
     content = file_of(nodes, inputs, [("y", FLOAT, ["n", 3])], {"w": W})

@@ -19,7 +19,7 @@ ROWS = splits_of(x=np.random.default_rng(0).normal(size=(9, 6)).astype(np.float3
 
 
 class Model(torch.nn.Module):
-    """A linear layer, and what a function makes of input and output."""
+    """A linear layer and a function of its input and output."""
 
     def __init__(self, make: Any, width: int = 3) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Model(torch.nn.Module):
         self._make = make
 
     def forward(self, x: torch.Tensor) -> Any:
-        """What the function makes."""
+        """Return the function's result."""
         return self._make(x, self.layer(x))
 
 
@@ -91,7 +91,8 @@ class Halved(torch.nn.Module):
     ],
 )
 def test_what_is_another_model_on_other_batches_is_refused(model: torch.nn.Module, message: str) -> None:
-    """The message names the output and both shapes, or the difference."""
+    """A model that answers differently in other batch sizes is refused, with the output and the
+    difference."""
     with pytest.raises(ExportFailed, match=message):
         to_onnx(model, ROWS, ("scores",), 20)
 
@@ -123,7 +124,7 @@ class Mean(torch.nn.Module):
 
 
 def test_a_length_that_became_a_constant_is_refused() -> None:
-    """The example's length is in the graph as a number: right for it alone."""
+    """A model whose graph contains the example's length as a constant is refused."""
     count = 9
 
     def counted(mask: torch.Tensor) -> int:
@@ -150,7 +151,7 @@ def graph_of(promised: tuple[int | str, ...]) -> tuple[bytes, Signature]:
 
 
 class Same(torch.nn.Module):
-    """Nothing is done."""
+    """A module that returns its input."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return the input."""
@@ -171,7 +172,7 @@ class Same(torch.nn.Module):
     ids=["another size", "another dimension's name", "one dimension more", "the batch of the example"],
 )
 def test_a_promised_shape_must_be_kept(promised: tuple[int | str, ...], message: str) -> None:
-    """Servers check answers by it, and clients rely on it."""
+    """An output whose shape differs from the signature's is refused."""
     graph, signature = graph_of(promised)
     with pytest.raises(ExportFailed, match=message):
         prove_parity(Same(), graph, ROWS, signature)
@@ -201,7 +202,7 @@ def test_inputs_by_name_alone_keep_their_names_in_the_graph() -> None:
 
 
 class Second(torch.nn.Module):
-    """Takes its input second."""
+    """Takes its input as the second parameter."""
 
     def forward(self, mask: torch.Tensor | None = None, x: torch.Tensor | None = None) -> torch.Tensor:
         """Twice the input; what a mask lets through."""
@@ -223,8 +224,7 @@ def test_the_whole_reason_of_torch_is_told() -> None:
 
 
 def test_rounding_of_the_larger_numbers_behind_rare_classes_is_no_fault() -> None:
-    """torch and onnxruntime compute a Sigmoid otherwise: both are right to the last bits of 1, which is much
-    of classes that no row belongs to."""
+    """Differences in the last bits of a Sigmoid pass, even if they are large relative to rare classes."""
     rare = torch.tensor([0, *[-11.5] * 8])
     model = Model(lambda x, y: (y + rare).sigmoid(), 9)
     exported = to_onnx(model.eval(), ROWS, ("scores",), 20)

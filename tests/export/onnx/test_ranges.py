@@ -1,4 +1,4 @@
-"""Which values of an input a graph takes."""
+"""Which values of an input a graph accepts."""
 
 from typing import Any
 
@@ -40,7 +40,7 @@ def test_values_are_followed_through_what_leaves_them_as_they_are() -> None:
 
 
 def test_a_quantized_table_has_its_own_rows() -> None:
-    """What stands between the table and the lookup changes no index."""
+    """The range of a quantized table's index is given by the rows of the stored table."""
     build = Builder()
     build.constant("stored", np.zeros((5, 3), np.int8))
     build.constant("scale", np.array(0.1, np.float32))

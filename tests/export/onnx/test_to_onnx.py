@@ -134,7 +134,7 @@ def texts(longest: int) -> Split:
     names = ("calibration", "search", "held_out")
     ids = {name: padded(seed) for seed, name in enumerate(names)}
     for number, name in enumerate(names):
-        ids[name]["input_ids"][:, 0] = 1 + number  # no row in two splits, however short
+        ids[name]["input_ids"][:, 0] = 1 + number  # no row is in two splits, however short it is
     return read_data({name: (ids[name], None) for name in names}, "make").calibration
 
 
@@ -151,7 +151,7 @@ def run(graph: bytes, **inputs: Any) -> list[Any]:
 
 
 def test_any_batch_size_and_the_recipes_names(rows: Split) -> None:
-    """Names are the data's and the recipe's, and a batch never seen at export runs."""
+    """The signature has the names of the data and the recipe, and the graph runs with 13 rows."""
     exported = to_onnx(Inner(), rows, ("scores",), 20)
     assert exported.signature.inputs == (TensorSpec(name="x", datatype="FP32", shape=("batch", 2)),)
     assert exported.signature.outputs == (TensorSpec(name="scores", datatype="FP32", shape=("batch", 3)),)
@@ -167,7 +167,7 @@ def test_nested_outputs_get_the_recipes_names_in_order(rows: Split) -> None:
 
 
 def test_any_number_of_tokens() -> None:
-    """Padded rows are free in their length, and outputs per token are named after it."""
+    """The length of tokens is free, and outputs per token have the dimension `tokens`."""
     torch.manual_seed(0)
     model = Pooled()
     exported = to_onnx(model, texts(12), ("mean", "vectors"), 20)
@@ -181,7 +181,7 @@ def test_any_number_of_tokens() -> None:
 
 
 def test_a_length_that_is_fixed_is_refused() -> None:
-    """A model that works only at the example's length has no graph for texts."""
+    """A model that works only at the example's length is refused."""
     with pytest.raises(ExportFailed, match=r"torch cannot express|differs from the model"):
         to_onnx(FixedLength(), texts(12), ("sum", "vectors"), 20)
 
@@ -247,7 +247,7 @@ def test_a_program_takes_its_inputs_as_it_was_recorded(tmp_path: Path) -> None:
 
 
 def test_the_bytes_are_the_same_in_every_process() -> None:
-    """Names and order do not depend on Python's hash seed."""
+    """Two processes with different hash seeds give the same graph."""
     program = (
         "import hashlib, sys, torch; sys.path.insert(0, '.')\n"
         "import tests.export.onnx.test_to_onnx as t\n"
@@ -268,13 +268,13 @@ def test_the_bytes_are_the_same_in_every_process() -> None:
 
 
 def test_the_opset_is_the_recipes(rows: Split) -> None:
-    """The graph declares the opset that was asked for, not torch's favourite."""
+    """The graph declares the recipe's opset."""
     exported = to_onnx(Inner(), rows, ("y",), 21)
     assert [item.version for item in onnx.load_from_string(exported.graph).opset_import] == [21]
 
 
 def test_several_inputs_keep_their_names() -> None:
-    """Inputs go by name, outputs by the model's order, each with its own datatype."""
+    """Several inputs keep their names, and outputs have their own datatypes."""
     rows = splits_of(right=np.eye(4, dtype=np.float32), left=np.ones((4, 4), np.float32))
     exported = to_onnx(TwoInputs(), rows, ("difference", "more"), 20)
     left, right = np.full((1, 4), 5, np.float32), np.full((1, 4), 3, np.float32)

@@ -43,7 +43,7 @@ def test_a_mean_has_the_interval_of_the_normal_approximation() -> None:
 
 
 def test_the_same_seed_draws_the_same() -> None:
-    """An export that is repeated writes the same figures."""
+    """The same seed gives the same interval, and another seed another one."""
     values = np.random.default_rng(0).normal(size=(50, 2))
     assert mean_intervals(values, np.ones(50), 1) == mean_intervals(values, np.ones(50), 1)
     assert mean_intervals(values, np.ones(50), 1) != mean_intervals(values, np.ones(50), 2)

@@ -1,4 +1,4 @@
-"""Where a variant that answers the same to every row would pass, its floor proves nothing."""
+"""A floor that a variant with one constant answer would pass proves nothing."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ from export.recipe import Recipe
 
 RANDOM = np.random.default_rng(0)
 ROWS = 200
-# Scores of three classes, by chance.
+# Random scores of three classes.
 FREE = RANDOM.normal(size=(ROWS, 3)).astype(np.float32)
-# Of which one is always the largest.
+# The first class always has the largest score.
 ONE_CLASS = (FREE + np.array([9, 0, 0])).astype(np.float32)
-# All but two of the rows are of one class.
+# All but two of the rows get the first class.
 RARE = np.where(np.arange(ROWS)[:, None] < 2, FREE - [9, 0, 0], ONE_CLASS).astype(np.float32)
 LABELS = np.zeros(ROWS, np.int64)
 
@@ -57,7 +57,7 @@ def test_a_floor_that_a_constant_passes_is_found(scores: Any, floor: dict[str, f
 
 
 def test_each_output_is_looked_at_by_itself() -> None:
-    """A number that is almost always the same, except for three rows that are far off, is named alone."""
+    """Only the output that a constant would pass is found, a number with three outliers here."""
     spikes = np.where(np.arange(ROWS) < 3, 1000, RANDOM.normal(size=ROWS)).astype(np.float32)[:, None]
     found = unproven({"agreement": 0.9}, LABELS, scores=FREE, spikes=spikes, number=FREE[:, :1])
     assert found == {"spikes"}
@@ -71,7 +71,7 @@ def test_a_constant_embedding_does_not_pass_where_all_vectors_are_close() -> Non
 
 
 def test_of_a_few_rows_nothing_is_told() -> None:
-    """Nine rows of one class say little of what others would be."""
+    """With fewer than ten rows no output is found."""
     assert unproven({"agreement": 0.5}, LABELS[:9], scores=ONE_CLASS[:9]) == set()
     assert unproven({"agreement": 0.5}, LABELS[:10], scores=ONE_CLASS[:10]) == {"scores"}
 

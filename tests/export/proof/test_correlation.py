@@ -42,7 +42,7 @@ def test_it_is_pearson_s_with_fisher_s_interval() -> None:
     ids=["constant", "other rows'", "mirrored", "sharper"],
 )
 def test_scale_does_not_matter(ruined: Any, expected: float) -> None:
-    """A classifier whose scores are larger says the same."""
+    """The correlation does not depend on the scale of the scores."""
     assert value(ruined) == pytest.approx(expected, abs=0.2)
 
 
@@ -80,7 +80,7 @@ def test_a_place_that_never_varies_counts_for_nothing() -> None:
 
 
 def test_padding_counts_for_nothing() -> None:
-    """Tokens that a row does not have are NaN in both."""
+    """Missing tokens, NaN in both answers, do not affect the correlation."""
     baseline = RANDOM.normal(size=(60, 4, 3))
     baseline[:30, 2:] = np.nan
     assert value(baseline + 1, baseline) == pytest.approx(1)

@@ -1,4 +1,4 @@
-"""The floor speaks in numbers, and judges what may still be true, not what happened to be seen."""
+"""The floor judges by intervals and gives its reasons in numbers."""
 
 from typing import Any
 
@@ -16,7 +16,8 @@ def classifier(**figures: Any) -> Quality:
 
 
 def test_a_drop_is_judged_on_the_worse_end_of_its_interval() -> None:
-    """0.0089 below is allowed; that it may be 0.02 below is not."""
+    """The drop is judged by the lower end of its interval: 0.0200 exceeds 0.0100, although 0.0089 does
+    not."""
     accuracy = Compared(value=0.9822, change=-0.0089, low=-0.02, high=0)
     reason = judge(Floor(accuracy_drop=0.01), classifier(accuracy=accuracy))
     assert reason == (
@@ -44,7 +45,7 @@ def test_a_drop_is_judged_on_the_worse_end_of_its_interval() -> None:
     ],
 )
 def test_likeness_is_judged_on_the_worse_end(floor: dict[str, float], reason: str | None) -> None:
-    """The lower end of agreement, the upper one of divergence."""
+    """Agreement is judged by the lower end of its interval and divergence by the upper."""
     quality = classifier(
         agreement=Estimate(value=0.98, low=0.96, high=0.99),
         kl=Estimate(value=0.01, low=0.005, high=0.02),
@@ -73,7 +74,7 @@ def test_every_reason_is_given() -> None:
 
 
 def test_a_better_variant_is_called_better() -> None:
-    """Few rows may refuse a variant that looks better; the reason must not call it worse."""
+    """The reason for a refused variant with a higher accuracy says `above the baseline's`."""
     few = Compared(value=0.95, change=0.01, low=-0.05, high=0.07)
     reason = judge(Floor(accuracy_drop=0.02), classifier(accuracy=few))
     assert reason is not None

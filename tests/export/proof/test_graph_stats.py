@@ -40,14 +40,14 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> tuple[torch.nn.Module, b
     folder = tmp_path_factory.mktemp("digits")
     torch.manual_seed(0)
     module = digits_model().eval()
-    # A bias of zeros would be dropped.
+    # A bias of zeros would be dropped from the graph.
     for name, buffer in module.named_buffers():
         if name.endswith("running_mean"):
             buffer.normal_()
     path = folder / "digits.onnx"
     example = (torch.zeros(1, 1, 8, 8),)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own
+        warnings.simplefilter("ignore")  # the exporter raises these warnings
         torch.onnx.export(module, example, path, dynamo=True, external_data=False, verbose=False)
     return module, path.read_bytes()
 
@@ -89,7 +89,7 @@ def test_multiply_adds_are_those_that_torch_counts(digits: tuple[torch.nn.Module
 
 
 def test_counts_the_models_weights(digits: tuple[torch.nn.Module, bytes]) -> None:
-    """The graph has the torch model's parameters, less the normalizations that are folded into weights."""
+    """The count equals that of the torch model without the folded normalizations."""
     module, graph = digits
     normalizations = 2 * (32 + 64 + 128)
     folded_biases = 32 + 64 + 128
@@ -113,7 +113,7 @@ def test_counts_the_models_weights(digits: tuple[torch.nn.Module, bytes]) -> Non
 def test_quantization_changes_neither_weights_nor_work(
     build: BuildGraph, split: Callable[[int, int], Split], settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Scales, zero points and padding of blocks are no parameters, so that variants compare."""
+    """Quantization changes neither the number of parameters nor the multiply-adds."""
     before = dissect(build(), split(8, 0))
     after = dissect(quantized(build(), split, tmp_path, **settings), split(8, 0))
     assert after.parameters == before.parameters
@@ -122,7 +122,7 @@ def test_quantization_changes_neither_weights_nor_work(
 
 @pytest.mark.parametrize("bits", [4, 8])
 def test_zeros_stay_zeros_as_integers(bits: int, tmp_path: Path) -> None:
-    """Half of a layer pruned: packed in blocks, its zeros are still found."""
+    """Zeros of a pruned layer are counted after it was packed as integers."""
     model = onnx.load_from_string(encoder_graph())
     pruned = next(item for item in model.graph.initializer if item.name.startswith("val_"))
     array = numpy_helper.to_array(pruned).copy()
@@ -133,13 +133,13 @@ def test_zeros_stay_zeros_as_integers(bits: int, tmp_path: Path) -> None:
     whole = count_parameters(
         onnx.load_from_string(quantized(encoder_graph(), texts, tmp_path, method="weights", bits=bits))
     )
-    # A weight that was small may round to zero in both.
+    # A small weight may round to zero in both.
     assert found.count == whole.count
     assert array.size // 2 * 0.8 < whole.nonzero - found.nonzero <= array.size // 2
 
 
 def test_integers_that_stand_for_zero_are_zeros() -> None:
-    """The zero point of each channel is what counts, not the number 0."""
+    """A quantized weight is zero if it equals its channel's zero point."""
     nodes = [
         helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["w"], axis=1),
         helper.make_node("MatMul", ["x", "w"], ["y"]),
@@ -154,7 +154,7 @@ def test_integers_that_stand_for_zero_are_zeros() -> None:
 
 
 def test_a_product_of_microsofts_four_operators_is_a_product() -> None:
-    """What onnxruntime's quantize_dynamic writes: the scale that is multiplied in later is no weight."""
+    """The four operators of onnxruntime's quantize_dynamic count as one product, without its scales."""
     made = helper.make_node
     nodes = [
         made("DynamicQuantizeLinear", ["x"], ["q", "s", "z"]),
@@ -222,7 +222,7 @@ def test_work_is_that_of_the_definition(
 
 
 def test_work_is_that_of_the_longest_row() -> None:
-    """A text of more tokens costs more: the figure is for the longest of the split."""
+    """The multiply-adds are those of the longest row."""
     short, long = texts(1, 0), texts(40, 0)
     assert int(short.lengths[0] if short.lengths is not None else 0) < TOKENS
     assert dissect(encoder_graph(), short).multiply_adds < dissect(encoder_graph(), long).multiply_adds

@@ -1,4 +1,4 @@
-"""Answers are read through production's own session, each where its row stands."""
+"""Held-out answers come from the server's session, in the order of the rows."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_every_row_is_answered_as_if_it_were_alone() -> None:
 
 
 def test_tokens_that_a_row_does_not_have_are_no_answers() -> None:
-    """NaN, so that nothing can count them by mistake."""
+    """The answers for tokens that a row does not have are NaN."""
     split = texts(100, 0)
     came = answers(session_of(token_graph()), split)["scores"]
     assert came.shape == (100, int(lengths_of(split).max()), 2)
@@ -50,7 +50,7 @@ def test_tokens_that_a_row_does_not_have_are_no_answers() -> None:
 
 
 def test_answers_that_are_no_numbers_are_refused() -> None:
-    """NaN has no top class, so it must not be counted as one."""
+    """A NaN among the answers is refused."""
     build = Builder()
     build.add("Sqrt", "x", output="y")
     numbers = [value(name, TensorProto.FLOAT, "batch", 2) for name in ("x", "y")]

@@ -1,4 +1,4 @@
-"""The node at which rows see each other is named."""
+"""The node that mixes rows is named."""
 
 from collections.abc import Callable
 from functools import partial
@@ -52,7 +52,7 @@ def test_the_first_node_that_mixes_rows_is_named(graph: Callable[[], bytes], mix
 
 
 def test_an_lstm_with_one_range_for_all_rows_is_named(tmp_path: Path) -> None:
-    """onnxruntime's own operator takes the range of the whole batch."""
+    """The LSTM with one range for the whole batch is named as the node that mixes rows."""
     steps = np.random.default_rng(0).normal(0, 1, (40, 5, 6)).astype(np.float32)
     rows = split_of({"steps": steps})
     context = context_for("embedding", rows, rows, tmp_path)
@@ -63,7 +63,7 @@ def test_an_lstm_with_one_range_for_all_rows_is_named(tmp_path: Path) -> None:
 
 
 def test_where_nothing_mixes_nothing_is_named() -> None:
-    """A text's positions and heads are its own."""
+    """No node is named in an encoder, which does not mix rows."""
     assert find_mixer(encoder_graph(1), texts(16, 0), "other rows") is None
 
 

@@ -1,4 +1,4 @@
-"""Quality counts what its names say, and is never surer than the held-out rows allow."""
+"""Quality figures and their intervals on held-out rows."""
 
 from typing import Any
 
@@ -47,7 +47,7 @@ def test_figures_are_those_of_scikit_learn() -> None:
 
 
 def test_the_worst_class_and_each_class_are_counted() -> None:
-    """Class 1 is right once in two; class 2, which no label names, is a wrong answer and no class."""
+    """The worst class is the one with the lowest score, and each class has its counts."""
     labels = np.array([0, 0, 1, 1])
     quality = measure("classification", scores(labels), scores([0, 0, 1, 2]), labels, seed=0)
     assert quality.worst_class
@@ -70,7 +70,7 @@ def test_disagreements_name_row_label_and_both_answers() -> None:
 
 
 def test_probabilities_are_taken_as_they_are() -> None:
-    """A graph of scikit-learn answers with probabilities: their logarithm is the score."""
+    """If the answers are probabilities, the loss uses their logarithms."""
     shares = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]], np.float32)
     quality = measure("classification", shares, shares.copy(), np.array([0, 1]), seed=0)
     assert quality.loss
@@ -88,7 +88,7 @@ def test_divergence_is_that_of_the_definition() -> None:
 
 
 def test_without_labels_there_is_nothing_that_needs_them() -> None:
-    """Agreement and divergence need none; the rest is absent rather than 0."""
+    """Without labels, agreement is measured, and accuracy and classes are absent."""
     quality = measure("classification", scores([0, 1]), scores([0, 2]), None, seed=0)
     assert quality.agreement
     assert quality.agreement.value == 0.5
@@ -98,7 +98,7 @@ def test_without_labels_there_is_nothing_that_needs_them() -> None:
 
 
 def test_the_baseline_is_the_same_thing_and_no_estimate() -> None:
-    """Against itself every change is 0 and every likeness 1, without an interval."""
+    """The baseline compared with itself has changes of 0 and an agreement of 1, without an interval."""
     labels, baseline, _ = lossy(100, 0)
     quality = measure("classification", baseline, baseline, labels, seed=0)
     assert quality.accuracy
@@ -108,7 +108,7 @@ def test_the_baseline_is_the_same_thing_and_no_estimate() -> None:
 
 
 def test_equal_answers_of_another_variant_stay_an_estimate() -> None:
-    """No row of 450 lost: the rule of three says up to 3 in 450 may be."""
+    """With no row of 450 lost, the interval of the change still reaches to -3/452 (rule of three)."""
     labels, baseline, variant = lossy(450, 0)
     quality = measure("classification", baseline, variant, labels, seed=0)
     assert quality.accuracy
@@ -117,8 +117,11 @@ def test_equal_answers_of_another_variant_stay_an_estimate() -> None:
 
 
 def test_a_change_is_inside_its_interval_as_often_as_promised() -> None:
-    """450 rows of which 0.5, 1 or 2 % are truly lost: the interval depends on how many the sample lost,
-    so its coverage is the chance of those numbers whose interval holds the truth: at least 93 %."""
+    """The interval of a change covers the true loss of 0.5, 1 or 2 % of 450 rows with a probability of at
+    least 93 %.
+
+    The interval depends only on the number of lost rows, so its coverage is the probability of those
+    numbers whose interval contains the truth."""
     intervals = []
     for lost in range(21):
         labels, baseline, variant = lossy(450, lost)
@@ -161,7 +164,7 @@ def test_embeddings_are_compared_by_direction_and_by_order() -> None:
 
 
 def test_of_three_rows_nothing_is_certain() -> None:
-    """A draw may hold one row three times, which makes no pair."""
+    """The rank correlation of three rows has a lower bound below its value."""
     random = np.random.default_rng(0)
     rows = random.normal(size=(3, 8)).astype(np.float32)
     quality = measure("embedding", rows, rows * np.float32(1.001), None, seed=0)

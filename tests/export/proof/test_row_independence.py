@@ -150,12 +150,12 @@ def test_a_range_that_only_a_large_row_moves_is_found_out() -> None:
 
 
 def test_rows_that_have_a_run_each_cannot_see_each_other() -> None:
-    """What the server does with such a graph is enough."""
+    """A graph with one range for all rows passes if each row has a run of its own."""
     assert find_dependence(session_of(one_range(), alone=True), one_range(), ROWS) is None
 
 
 def test_texts_are_each_their_own() -> None:
-    """An encoder's attention and its normalization stay within a row."""
+    """An encoder does not mix rows."""
     assert find_dependence(session_of(encoder_graph(1)), encoder_graph(1), texts(16, 0)) is None
 
 

@@ -35,7 +35,7 @@ def test_numbers_may_be_off_as_far_as_rounding_explains(graph: bytes, off: float
 
 @pytest.mark.parametrize(("rows", "other"), [(1, False), (4, True)])
 def test_few_classes_may_be_others(rows: int, other: bool) -> None:
-    """Two scores may be as large; that of a fourth of the rows is no chance."""
+    """A few other labels count as ties; from a quarter of the rows on they are other answers."""
     labels = np.zeros(16, np.int64)
     came = labels.copy()
     came[:rows] = 1

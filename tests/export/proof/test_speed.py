@@ -40,13 +40,13 @@ def speeds() -> dict[str, Speed]:
 
 
 class Slow(Session):
-    """A session whose runs take no time but that of a clock of its own: so much for every row."""
+    """A session whose runs advance a clock of its own by a fixed time per row."""
 
     def __init__(self, graph: bytes, name: str, row_s: float, clock: list[float]) -> None:
         super().__init__(graph, exported_of(graph).signature, name)
         self._row_s = row_s
         self._clock = clock
-        # Of each run since it was warm.
+        # The rows of each run since the warm-up.
         self.rows: list[int] = []
 
     def run(self, arrays: Arrays) -> dict[str, NDArray[np.generic]]:
@@ -59,7 +59,7 @@ class Slow(Session):
 def measure_slow(
     monkeypatch: pytest.MonkeyPatch, lines: list[str] | None = None, **row_s: float
 ) -> tuple[dict[str, Slow], dict[str, Speed]]:
-    """Measure sessions that take so long for a row."""
+    """Measure sessions that take these times per row."""
     clock = [0.0]
     told: Any = SimpleNamespace(process_time=lambda: clock[0], perf_counter=lambda: clock[0])
     monkeypatch.setattr("export.proof.speed.time", told)
@@ -86,7 +86,8 @@ def test_a_slow_model_is_measured_in_small_batches(
 
 
 def test_a_model_slower_than_the_bound_is_run_five_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two runs tell how long it takes, and three are the least that have an interval."""
+    """A model that exceeds the time limit is run five times: two runs estimate its time, three are
+    measured."""
     sessions, speeds = measure_slow(monkeypatch, fp32=30.0)
     assert sessions["fp32"].rows == [1] * 5
     assert [(item.rows, item.samples) for item in speeds["fp32"].points] == [(1, 3)]
@@ -141,7 +142,7 @@ def test_a_loaded_session_takes_memory(speeds: dict[str, Speed]) -> None:
 
 
 def test_text_is_cut_to_lengths_that_it_has() -> None:
-    """Rows of at most 12 tokens are measured at 12, not filled up to 16."""
+    """Texts are measured at lengths that occur: 12 tokens here, and not 16."""
     graph = encoder_graph(1)
     sessions = {"fp32": Session(graph, exported_of(graph).signature, "fp32")}
     [speed] = measure_speed(sessions, {"fp32": graph}, texts(40, 0), lambda _: None).values()
@@ -156,14 +157,14 @@ def test_noise_that_both_share_is_no_difference() -> None:
 
 
 def test_the_knee_is_where_more_rows_stop_paying() -> None:
-    """8 rows cost within a tenth per row of what 64 do, 4 rows do not."""
+    """The knee is the smallest batch whose cost per row is within a tenth of the best one's."""
     same = (1, 1, 1)
     costs = {1: 3.0, 4: 2.0, 8: 1.05, 64: 1.0}
     assert find_knee([point(rows, rows * cost, same) for rows, cost in costs.items()]) == 8
 
 
 def test_of_several_lengths_the_largest_knee_counts() -> None:
-    """Long texts stop paying at once, short ones at 8."""
+    """With several lengths the knee is the largest of theirs."""
     same = (1, 1, 1)
     points = [point(1, 1, same, 128), point(8, 8, same, 128), point(1, 1, same, 16), point(8, 4, same, 16)]
     assert find_knee(points) == 8
@@ -189,7 +190,7 @@ def test_a_variant_that_is_slower_somewhere_says_where() -> None:
 
 
 def test_a_variant_that_is_nowhere_faster_says_so() -> None:
-    """The best that was seen stands beside it."""
+    """The warning of a variant that is nowhere faster gives its best and its worst ratio."""
     points = [point(1, 1, (1.01, 0.98, 1.03), 16), point(8, 1, (0.9, 0.8, 0.95), 16)]
     assert warn(points, "fp32") == (
         "nowhere faster than fp32: at best 1.01x [0.98, 1.03] at 1 row of 16 tokens; "

@@ -1,4 +1,4 @@
-"""A text has the same answer alone as padded beside longer ones; pooling without the mask is found out."""
+"""A text has the same answer alone as padded beside longer ones; pooling without the mask is found."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def pooled(pooling: str, *, masked: bool) -> bytes:
     x = build.add("Gather", build.weight("table", WORDS, 8, scale=1), "input_ids")
     kept = build.add("Mul", x, mask)
     if not masked:
-        # The mask is read, and means nothing.
+        # The graph reads the mask but does not use it.
         build.constant("zero", np.array(0, np.float32))
         kept = build.add("Add", x, build.add("Mul", mask, "zero"))
     vector = build.add(pooling, kept, "middle", keepdims=0)
@@ -48,7 +48,7 @@ def test_pooling_with_the_mask_is_taken(graph: bytes) -> None:
 
 
 def test_texts_of_one_length_are_cut_to_find_it_out() -> None:
-    """The server pads the shorter texts that will come."""
+    """Rows of equal length are shortened to test the padding."""
     graph = pooled("ReduceMean", masked=False)
     ids = np.random.default_rng(0).integers(1, 100, (16, 12))
     rows = split_of({"input_ids": ids, "attention_mask": np.ones_like(ids)}, np.full(16, 12))

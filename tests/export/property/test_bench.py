@@ -1,4 +1,4 @@
-"""No step makes of a random network what its note does not say."""
+"""Each step's result on a random network is what its note says."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from export.reproducible import reproducible
 from tests.export.property.attempts import ATTEMPTS, attempt
 
-# Where something was wrong.
+# Networks in which a fault was found: the step and the seed.
 _FOUND = (
     ("channels by ratio", 143),
     ("channels by ratio", 332),
@@ -16,7 +16,7 @@ _FOUND = (
     ("channels by multiply-adds", 22),
     ("channels by multiply-adds", 46),
 )
-# Of each step; `make networks` tries thousands.
+# The number of networks per step; `make networks` tries thousands.
 _NETWORKS = 16
 
 

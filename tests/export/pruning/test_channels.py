@@ -1,4 +1,4 @@
-"""Channels leave the graph with all that depends on them, and nothing else changes."""
+"""Channels are removed with all that depends on them, and nothing else changes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -102,7 +102,7 @@ def require_same_again(made: Made, context: Context) -> None:
 
 
 def test_every_layer_loses_the_share_that_was_asked_for(digits: Context) -> None:
-    """Half of each, the ten classes stay."""
+    """Each layer loses half of its channels, and the ten classes stay."""
     assert list(widths(pruned(digits, ratio=0.5)).values()) == [4, 8, 8, 12, 10]
 
 
@@ -115,7 +115,7 @@ def test_over_all_layers_of_a_kind_the_share_holds_together(digits: Context) -> 
 
 @pytest.mark.parametrize("importance", ["l1", "l2", "taylor"])
 def test_dead_channels_go_first_and_nobody_notices(context_of: ContextOf, importance: str) -> None:
-    """Half of the channels of every layer are cut off by hand; pruned by half, it answers the same."""
+    """Pruning removes the channels that were set to zero, and the answers stay the same."""
 
     def build() -> torch.nn.Module:
         model = Residual()
@@ -134,8 +134,7 @@ def test_dead_channels_go_first_and_nobody_notices(context_of: ContextOf, import
 
 
 def test_coupled_layers_shrink_together_and_can_be_made_again(context_of: ContextOf) -> None:
-    """Additions, depthwise kernels, batch norms, concatenation and flattening fit afterwards; what a group
-    norm averages over stays whole, by name."""
+    """Coupled layers are pruned together and can be replayed; a group norm's layer stays whole."""
     context = context_of(Residual)
     made = pruned(context, ratio=0.5)
     assert list(widths(made).values()) == [4, 4, 4, 4, 16, 2, 3, 3, 10, 10]
@@ -178,7 +177,7 @@ def test_attention_stays_whole(context_of: ContextOf) -> None:
 
 
 def test_what_is_added_to_an_input_stays(context_of: ContextOf) -> None:
-    """An input has the channels that it has."""
+    """A layer that is added to an input keeps its size."""
 
     class Added(torch.nn.Module):
         def __init__(self) -> None:
@@ -196,7 +195,7 @@ def test_what_is_added_to_an_input_stays(context_of: ContextOf) -> None:
 
 
 def test_neurons_of_a_transformer_go(bert: Context) -> None:
-    """The feed-forward ones, by name; heads and hidden size stay."""
+    """The feed-forward neurons that a pattern matches are removed."""
     made = pruned(bert, ratio=0.5, layers=("*intermediate.dense",))
     assert made.notes[-1]["layers"] == {
         f"bert.encoder.layer.{layer}.intermediate.dense.out_features": [64, 32] for layer in range(3)
@@ -220,13 +219,13 @@ def test_multiply_adds_are_met_from_below(context_of: ContextOf, scope: str) -> 
 
 
 def test_multiply_adds_that_no_removal_meets(digits: Context) -> None:
-    """Are an error that says how far it could go."""
+    """The error for unreachable multiply-adds gives the lowest reachable share."""
     with pytest.raises(StepFailed, match=r"even with one of the channels left .* of the multiply-adds stay"):
         pruned(digits, multiply_adds=0.05, layers=("features.0",))
 
 
 def test_rounds_end_where_one_step_would(digits: Context) -> None:
-    """Two rounds with recovery remove half in all, and can be made again."""
+    """Two rounds with recovery remove half in total and can be replayed."""
     training = Training(epochs=1, batch_size=64, learning_rate=1e-3)
     made = pruned(digits, ratio=0.5, rounds=2, recover=training)
     assert list(widths(made).values()) == [4, 8, 8, 12, 10]

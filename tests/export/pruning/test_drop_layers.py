@@ -83,7 +83,7 @@ def test_a_transformers_configuration_learns_its_new_depth(bert: Context) -> Non
 
 
 def test_pruned_zeros_move_with_their_layer(context_of: Any) -> None:
-    """Layer 4 becomes layer 1, and its zeros stay pruned."""
+    """The pruned weights of layer 4 are those of layer 1 after the removal."""
     context = context_of(Deep)
     made = Made(module=context.trained.build(), pruned=frozenset({"layers.4.weight", "layers.1.weight"}))
     made = drop_layers(made, DropLayers(step="drop_layers", keep=2), context)
@@ -116,7 +116,7 @@ def test_layers_that_do_not_fit_onto_each_other(context_of: Any, choose: str) ->
 
 
 def test_layers_whose_number_counts_are_not_dropped(context_of: Any) -> None:
-    """Where every second layer is subtracted, one behind a dropped one would change its sign."""
+    """Layers that depend on their number are not dropped."""
 
     class Numbered(Deep):
         def forward(self, image: torch.Tensor) -> torch.Tensor:

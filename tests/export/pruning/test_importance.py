@@ -1,4 +1,4 @@
-"""What a weight is worth: its size, or what the loss would notice."""
+"""The importance of a weight: its size, or its effect on the loss."""
 
 from dataclasses import replace
 
@@ -18,7 +18,7 @@ def test_l1_and_l2_order_single_weights_alike(digits: Context) -> None:
 
 
 def test_taylor_sees_what_the_loss_does_not_need(digits: Context) -> None:
-    """Weights of a neuron that nothing reads are worth nothing, however large they are."""
+    """Weights of a neuron that no layer reads have an importance of 0."""
     module = digits.trained.build()  # type: ignore[misc]
     head = module.get_parameter("head.weight")
     with torch.no_grad():
@@ -27,7 +27,7 @@ def test_taylor_sees_what_the_loss_does_not_need(digits: Context) -> None:
 
 
 def test_taylor_without_labels_is_not_blind_at_the_baseline(bert: Context) -> None:
-    """Every layer is worth something to a model that still answers like the baseline."""
+    """Without labels, `taylor` gives positive importance in each layer of the unchanged baseline."""
     worth = weigh(bert.trained.build(), "taylor", bert)  # type: ignore[misc]
     assert all(worth[name].max() > 0 for name in worth if name.endswith("dense.weight"))
 

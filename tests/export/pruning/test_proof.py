@@ -13,7 +13,7 @@ from export.data.datasets import Data, Split
 from export.errors import StepFailed
 from export.step import Prune
 from export.steps.prune import prune
-from tests.export.pruning.joins import JOINS
+from tests.export.pruning.concat_nets import JOINS
 from tests.export.pruning.nets import KINDS, build
 
 ContextOf = Callable[..., Context]
@@ -93,7 +93,7 @@ def test_a_weight_of_two_layers_stays_one(context_of: ContextOf) -> None:
 
 
 def test_neurons_are_ranked_by_all_weights_that_a_layer_has_under_other_names(context_of: ContextOf) -> None:
-    """The dead half of a weight with two names goes."""
+    """Neurons of a shared weight are ranked by the weight, and its zero half is removed."""
 
     def make() -> torch.nn.Module:
         net = build("tied")
@@ -108,7 +108,7 @@ def test_neurons_are_ranked_by_all_weights_that_a_layer_has_under_other_names(co
 
 
 def test_a_search_goes_on_without_what_cannot_go(context_of: ContextOf) -> None:
-    """The share of multiply-adds is met by the other layers."""
+    """The multiply-adds are met by the other layers if some cannot be pruned."""
     note = pruned(context_of(lambda: build("c2f"), DATA), multiply_adds=0.9).notes[-1]
     assert float(str(note["left_share"])) <= 0.9
     assert set(note["left_whole"]) == {"a", "b"}  # type: ignore[arg-type]
@@ -154,13 +154,13 @@ def test_layers_in_double_precision_lose_their_share(context_of: ContextOf, impo
 
 @pytest.mark.parametrize("kind", ["channels last", "height last", "time first", "flip", "stack", "pyramid"])
 def test_channels_are_found_again_where_they_are_moved(context_of: ContextOf, kind: str) -> None:
-    """The layer in front of the transposition loses half of its channels, too."""
+    """The layer before a transposition loses half of its channels."""
     made = pruned(context_of(lambda: build(kind), DATA), ratio=0.5)
     assert made.notes[-1]["layers"]["a.out_channels"] == [8, 4]  # type: ignore[index,call-overload]
 
 
 def test_channels_are_ranked_by_the_columns_in_which_they_arrive(context_of: ContextOf) -> None:
-    """Behind a transposition every eighth column belongs to a channel; those with weak columns go."""
+    """Channels before a transposition are ranked by every eighth column, where they arrive."""
 
     def make() -> torch.nn.Module:
         net = build("channels last")
@@ -176,7 +176,7 @@ def test_channels_are_ranked_by_the_columns_in_which_they_arrive(context_of: Con
 
 @pytest.mark.parametrize("kind", JOINS)
 def test_what_is_joined_to_an_input_or_a_constant_loses_its_share(context_of: ContextOf, kind: str) -> None:
-    """Every layer does, and none stays whole."""
+    """Layers joined to an input or a constant lose half of their channels."""
     note = pruned(context_of(lambda: build(kind), DATA), ratio=0.5).notes[-1]
     layers: Any = note["layers"]
     net = build(kind)

@@ -19,7 +19,7 @@ class Network(torch.nn.Module):
 
 
 def test_takes_the_longest_and_of_equals_the_one_with_most_parameters() -> None:
-    """Mixed lists and lists of one do not count."""
+    """The longest list is taken, and of equal ones the one with the most parameters."""
     network = Network()
     assert find_stack(network, None) == ("wide", network.wide)
 

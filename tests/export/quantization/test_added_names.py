@@ -57,7 +57,7 @@ def graph() -> bytes:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_no_name_is_given_twice(method: str, tmp_path: Path) -> None:
-    """Outputs and nodes of the graph are named as quantization names its own; it answers nearly as before."""
+    """The nodes of a quantized graph have unique names, and the answers are close."""
     rows = split_of({"x": np.random.default_rng(1).normal(0, 1, (40, 6)).astype(np.float32)})
     settings = Quantize.model_validate({"step": "quantize", "method": method})
     made = quantize(exported_of(graph()), settings, context_for("embedding", rows, rows, tmp_path)).graph

@@ -40,7 +40,7 @@ def test_minmax_is_the_whole_range(model: Any) -> None:
 
 @pytest.mark.parametrize("method", ["percentile", "entropy"])
 def test_outliers_are_left_out(model: Any, method: str) -> None:
-    """One pixel of 100 in 40 images of normal noise does not stretch the range."""
+    """One extreme pixel in 40 images does not stretch the range."""
     rows = images(40, 0)
     spoilt = rows.inputs["image"].copy()
     spoilt[0, 0, 0, 0] = 100
@@ -54,7 +54,7 @@ def test_outliers_are_left_out(model: Any, method: str) -> None:
 
 @pytest.mark.parametrize("method", ["minmax", "error", "percentile", "entropy"])
 def test_memory_does_not_grow_with_the_rows(model: Any, method: str) -> None:
-    """Four times the rows hold as much at once: eight rows, and the histograms."""
+    """128 rows hold as many bytes at once as 32."""
     settings = MINMAX.model_copy(update={"calibrate": method, "percentile": 99.0})
     held = [calibrate(model, inner(model), images(rows, 0), settings).held_bytes for rows in (32, 128)]
     assert held[0] == held[1]
@@ -74,7 +74,7 @@ def test_texts_are_not_padded_to_the_longest() -> None:
 
 
 def test_too_few_rows_are_refused(model: Any) -> None:
-    """Eighteen rows support no range; the message says how many do."""
+    """18 rows are refused, and the error gives the minimum of 19."""
     with pytest.raises(StepFailed, match="has 18 rows; ranges need at least 19"):
         calibrate(model, TENSORS, images(18, 0), MINMAX)
 
@@ -87,7 +87,7 @@ def test_a_percentile_without_effect_is_refused(model: Any) -> None:
 
 
 def test_not_a_number_is_named() -> None:
-    """A weight that is NaN is found by the first tensor that it spoils."""
+    """A weight that is NaN is reported by the first tensor that it affects."""
     broken = onnx.load_from_string(conv_graph())
     bias = next(item for item in broken.graph.initializer if item.name == "features.1.bias")
     bias.CopyFrom(onnx.numpy_helper.from_array(np.full(16, np.nan, np.float32), bias.name))
@@ -97,7 +97,7 @@ def test_not_a_number_is_named() -> None:
 
 
 def test_a_tensor_that_is_always_zero_has_a_range(model: Any) -> None:
-    """Nothing is divided by its largest value."""
+    """A tensor of zeros has the range (0, 0)."""
     rows = Split(
         inputs={"image": np.zeros((32, 1, 8, 8), np.float32)},
         labels=None,

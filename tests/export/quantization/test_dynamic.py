@@ -38,7 +38,7 @@ def test_embeddings_stay_close(change: dict[str, object]) -> None:
 
 
 def test_a_recurrent_network_stays_close() -> None:
-    """An LSTM computes with integers inside and keeps its answers."""
+    """A dynamic LSTM uses integers, and its answers stay within 0.05."""
     graph = lstm_graph()
     steps = np.random.default_rng(0).normal(0, 1, (16, 5, 6)).astype(np.float32)
     rows = split_of({"steps": steps})

@@ -1,4 +1,4 @@
-"""A prepared graph answers as before, and is as quantization reads it."""
+"""A prepared graph gives the same answers and has the form that quantization needs."""
 
 from typing import Any
 
@@ -85,7 +85,7 @@ def test_a_gemm_adds_a_bias_that_comes_with_the_row() -> None:
     "name", ["weight_transposed", "weight_quantized", "x_scale", "weight_quantized_scale"]
 )
 def test_no_value_is_named_like_another_with_an_ending(name: str) -> None:
-    """A weight under a name that quantization would make keeps its numbers under another."""
+    """A weight with a name that quantization would give is renamed, and the answers stay."""
     build = Builder()
     hidden = build.add("MatMul", "x", build.weight("weight", 6, 6))
     build.add("MatMul", hidden, build.weight(name, 6, 4), output="y")
@@ -110,7 +110,7 @@ def test_a_weight_yields_to_an_output_that_is_named_after_it() -> None:
 
 
 def test_a_path_of_a_module_is_no_ending() -> None:
-    """The layer `x_proj` of a graph with an input `x` stays what a recipe calls it."""
+    """A weight whose module's name starts with an input's name keeps its own."""
     build = Builder()
     build.add("MatMul", "x", build.weight("x_proj.weight", 6, 4), output="y")
     graph = build.finish(
@@ -123,7 +123,7 @@ def test_a_path_of_a_module_is_no_ending() -> None:
 
 @pytest.mark.parametrize("ending", ["_scale", "_zero_point", "_quantized"])
 def test_an_output_may_be_named_as_quantization_names_its_own(ending: str) -> None:
-    """Inside, the input that it is named after has another name; what the graph answers stays."""
+    """An output may have a name that quantization would give; the inner input is renamed."""
     build = Builder()
     build.add("MatMul", "x", build.weight("weight", 6, 4), output=f"x{ending}")
     outputs = [value(f"x{ending}", TensorProto.FLOAT, "batch", 4)]

@@ -1,4 +1,4 @@
-"""Thresholds cut tails as their methods say."""
+"""The thresholds of calibration by each method."""
 
 import numpy as np
 
@@ -25,13 +25,13 @@ def test_a_percentile_is_numpys() -> None:
 
 
 def test_all_of_a_hundred_is_the_largest_value() -> None:
-    """Percentile 100 leaves nothing out."""
+    """The 100th percentile is the largest value."""
     counts, largest = histogram(long_tailed())
     assert percentile_threshold(counts, largest, 100) == largest
 
 
 def test_entropy_cuts_a_long_tail() -> None:
-    """Two values in 200 000 do not set the step for all others: the bulk ends near 4."""
+    """With a few extreme values, the entropy threshold is between 3 and 15."""
     counts, largest = histogram(long_tailed())
     assert 3 < entropy_threshold(counts, largest) < 15
 
@@ -61,6 +61,6 @@ def test_the_least_error_is_found() -> None:
 
 
 def test_the_side_that_is_short_is_not_counted() -> None:
-    """Values from -0.2 to 8 have steps of 8.2 / 255: an end at 4 would save half, and cost more."""
+    """With values from -0.2 to 8 the threshold stays above 7.8."""
     values = np.append(np.linspace(-0.2, 0, 1000), np.linspace(0, 8, 100_000))
     assert error_threshold(histogram(values)[0], (-0.2, 8.0)) > 7.8

@@ -10,7 +10,7 @@ from export.recipes.digits_resnet import digits_resnet_data, digits_resnet_model
 
 @pytest.mark.parametrize("side", _EPOCHS)
 def test_the_network_takes_images_of_every_side(side: int) -> None:
-    """Ten logits a row, whichever side it is trained on."""
+    """The network gives ten logits for images of each size."""
     inputs, labels = digits_resnet_data(side=side)["train"]
     assert inputs["image"].shape == (len(labels), 1, side, side)
     network = digits_resnet_model((4, 4, 4, 4)).eval()

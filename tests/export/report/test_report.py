@@ -1,4 +1,4 @@
-"""The report says what the figures say, needs nothing from elsewhere, and trusts no text it shows."""
+"""The report shows the figures, loads nothing from other addresses, and escapes all text."""
 
 import re
 from html.parser import HTMLParser
@@ -161,14 +161,14 @@ def test_classes_have_their_names(recipe: Recipe, bundles: dict[str, Bundle], da
 def test_the_same_figures_give_the_same_page(
     page: str, recipe: Recipe, bundles: dict[str, Bundle], data: Data
 ) -> None:
-    """No time of day, no random names inside."""
+    """Rendering the same figures again gives the same page."""
     assert render(recipe, bundles, {"broken": "a step failed"}, data, logged=True) == page
 
 
 def test_the_file_is_replaced_whole(
     tmp_path: Path, recipe: Recipe, bundles: dict[str, Bundle], data: Data, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A page that cannot be finished leaves the old one, and nothing beside it."""
+    """A failed write leaves the old page and no temporary file."""
     path = tmp_path / "report.html"
     path.write_text("the old one")
 
@@ -214,7 +214,7 @@ def test_a_sentence_weighs_a_variant(bundles: dict[str, Bundle]) -> None:
 
 
 def test_the_front_holds_those_that_none_beats_in_both() -> None:
-    """Slower and worse is off the front; slower and better is on it."""
+    """A variant that another one beats in both speed and quality is not on the front."""
 
     def standing(variant: str, latency_ms: float, quality: float) -> Standing:
         return Standing(

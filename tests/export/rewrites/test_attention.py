@@ -1,4 +1,4 @@
-"""Attention written out in operators becomes one."""
+"""Attention written as separate operators becomes one operator."""
 
 import numpy as np
 import onnx
@@ -26,14 +26,14 @@ def test_every_layer_has_one() -> None:
 
 @pytest.mark.parametrize("rows", [1, 8])
 def test_the_answers_are_the_same(rows: int) -> None:
-    """Padding is masked as before."""
+    """The fused graph gives the same answers, with and without padding."""
     split = texts(rows, 0)
     came, wanted = (graph_answers(graph, split) for graph in (fused(encoder_graph())[0], encoder_graph()))
     np.testing.assert_allclose(came, wanted, atol=1e-5)
 
 
 def test_the_interface_stays() -> None:
-    """Converted to the operator's opset, inputs and outputs keep their names and free dimensions."""
+    """The fused graph has the same inputs and outputs and opset 23."""
     before, after = onnx.load_from_string(encoder_graph()), onnx.load_from_string(fused(encoder_graph())[0])
     assert list(after.graph.input) == list(before.graph.input)
     assert list(after.graph.output) == list(before.graph.output)
@@ -57,7 +57,7 @@ def test_other_graphs_stay() -> None:
 
 
 def test_what_is_added_has_names_of_its_own() -> None:
-    """Values and nodes of the graph may be named like what widens its mask."""
+    """The added nodes get names that the graph does not have."""
     model = onnx.load_from_string(encoder_graph())
     mask = next(node.output[0] for node in model.graph.node if node.op_type == "Mul")
     for ending in ("one", "queries", "shape", "for_attention"):

@@ -1,4 +1,4 @@
-"""Neurons far above the others become several."""
+"""Neurons with far larger values than others are split into several."""
 
 import onnx
 
@@ -40,7 +40,7 @@ def test_what_follows_sees_no_outlier() -> None:
 
 
 def test_even_neurons_stay() -> None:
-    """Random weights of one size have no outliers."""
+    """A graph without outliers is not changed."""
     model = prepare(encoder_graph())
     before = model.SerializeToString()
     assert split_outliers(model, find_extents(model, find_activations(model), ROWS)) == 0

@@ -11,7 +11,7 @@ from export.pipeline import ExportOutcome, run
 from export.proof.floor import require_measurable
 from export.quality_limits import Floor
 from serve.bundles.meaning import Meaning
-from tests.export.files import FLOAT, INT64, file_of, random
+from tests.export.onnx_files import FLOAT, INT64, file_of, random
 from tests.export.task_exports import quality_of
 
 CODE = """

@@ -1,4 +1,4 @@
-"""The document beside the server that it describes: every example in it is sent."""
+"""The OpenAPI document against its server: each example in it is sent."""
 
 import asyncio
 import socket
@@ -42,7 +42,7 @@ DIGITS = Signature(
 )
 OPEN = Access(loopback=True)
 CONTROL = LocalControl(model="digits", baseline="fp32", candidate="slim-int8")
-# Method, path, and what the example shows, if it has a body.
+# Method, path, and the example's body, if it has one.
 Asked = tuple[str, str, str | None]
 
 

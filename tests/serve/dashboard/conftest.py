@@ -1,4 +1,4 @@
-"""A real browser in front of the real HTTP side, with a keeper behind it."""
+"""A real browser, a real HTTP server and a keeper behind it."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,11 +12,11 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 from serve.base.access import Access
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
-# A second look comes after one second; what takes longer than this does not come.
+# The page looks again after a second; anything that takes longer than this never comes.
 TIMEOUT_MS = 30_000
-# A broken content security policy is an error, too.
+# A violation of the content security policy is an error, too.
 LOUD = ("error", "warning")
 
 
@@ -26,19 +26,19 @@ class Visit:
 
     page: Page
     endpoint: Endpoint
-    # What the browser complained of.
+    # The browser's complaints.
     complaints: list[str] = field(default_factory=list)
-    # Every URL that was asked for.
+    # Every URL that the page requested.
     asked: list[str] = field(default_factory=list)
 
     @property
     def control(self) -> LocalControl:
-        """What the server asks."""
+        """The control that the server uses."""
         return self.endpoint.control
 
     @property
     def state(self) -> Locator:
-        """The big sentence."""
+        """The sentence at the top of the page."""
         return self.page.locator("#state")
 
     def card(self, title: str) -> Locator:
@@ -60,7 +60,7 @@ def page() -> Iterator[Page]:
     if program is None:
         pytest.skip("no chromium here; apt-get install chromium")
     with sync_playwright() as playwright:
-        # Containers run as root, where its sandbox does not work.
+        # Containers run as root, where the browser's sandbox does not work.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         page = browser.new_page()
         page.set_default_timeout(TIMEOUT_MS)
@@ -71,7 +71,7 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def access() -> Access:
-    """Everything is open."""
+    """Access without tokens."""
     return Access(loopback=True)
 
 

@@ -1,4 +1,4 @@
-"""What a connection may cost."""
+"""The limits of a connection."""
 
 import time
 from contextlib import suppress
@@ -37,12 +37,12 @@ def test_a_header_without_an_end_is_431_before_it_fills_the_memory(server: Runni
             answer = read_to_end(connection)
         except (BrokenPipeError, ConnectionResetError):
             answer = b""
-    # What the system's own buffers take, and no more.
+    # The buffers of the system take this much, and no more.
     assert sent < 2**24, answer[:80]
 
 
 def test_headers_within_the_limit_are_taken(server: Running) -> None:
-    """The limit is on one request, not on all of a connection."""
+    """The limit on headers applies to each request of a connection."""
     with server.connect() as connection:
         for _ in range(5):
             connection.sendall(b"GET / HTTP/1.1\r\nx: " + b"a" * 1900 + b"\r\n\r\n")
@@ -58,12 +58,12 @@ def test_who_takes_too_long_to_ask_is_let_go(impatient: Running, part: bytes) ->
     """A connection that sends no whole request within `receive_timeout_s` is closed."""
     start = time.monotonic()
     assert impatient.ask(part) == b""
-    # Clocks of two threads: a hundredth of a second for their difference.
+    # The clocks of two threads may differ by a hundredth of a second.
     assert time.monotonic() - start >= 0.49
 
 
 def test_a_request_that_trickles_in_is_let_go_all_the_same(impatient: Running) -> None:
-    """A byte now and then buys no time."""
+    """A request that arrives byte by byte is closed after the timeout."""
     start = time.monotonic()
     with impatient.connect() as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n")
@@ -76,7 +76,7 @@ def test_a_request_that_trickles_in_is_let_go_all_the_same(impatient: Running) -
 
 
 def test_one_that_came_in_time_may_take_its_time_to_be_answered(impatient: Running) -> None:
-    """The limit is on asking, not on answering."""
+    """The timeout does not apply to the answer."""
     impatient.app.waiting.clear()
     with impatient.connect() as connection:
         connection.sendall(b"GET /wait HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -12,7 +12,7 @@ from serve.http.http_server import _Bounded
 from tests.serve.http.echo import MakeLoop, read_answer, running
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
-# Each hook with its parameters.
+# Hook -> its parameters.
 HOOKS = {
     "connection_made": ["transport"],
     "data_received": ["data"],
@@ -28,7 +28,7 @@ HOOKS = {
 
 
 def test_every_hook_that_is_overridden_is_looked_at_here() -> None:
-    """What `_Bounded` defines and uvicorn's protocol has, too."""
+    """The tests cover each method that `_Bounded` overrides."""
     ours, theirs = (
         {name for name in vars(kind) if name[:2] != "__"} for kind in (_Bounded, HttpToolsProtocol)
     )
@@ -57,7 +57,7 @@ def test_uvicorn_calls_the_hook(hook: str, make_loop: MakeLoop, monkeypatch: pyt
         with server.connect() as connection:
             connection.sendall(POST)
             assert b'{"size": 3' in read_answer(connection)
-            # It is closed when it has been idle for long enough.
+            # The server closes a connection that has been idle for too long.
             assert connection.recv(1) == b""
         assert b"400 Bad Request" in server.ask(b"no HTTP\r\n\r\n")
     assert called
@@ -73,7 +73,7 @@ def test_a_cycle_has_what_the_server_reads_and_sets() -> None:
 
 
 def test_a_server_takes_sockets_and_ends_when_it_is_told_to() -> None:
-    """`_serve` leaves the signals to the process; `should_exit` ends it."""
+    """uvicorn's `_serve` takes sockets, and its server has `should_exit`."""
     assert list(inspect.signature(uvicorn.Server._serve).parameters) == ["self", "sockets"]
     assert inspect.iscoroutinefunction(uvicorn.Server._serve)
     assert uvicorn.Server(uvicorn.Config(app=lambda *_: None)).should_exit is False

@@ -26,7 +26,7 @@ from tests.serve.rollout.rollouts import begun, proven
 
 
 def postgres_folder() -> Path | None:
-    """Where PostgreSQL's programs lie; Debian keeps them off the path."""
+    """Return the folder of PostgreSQL's programs, which Debian keeps off the path."""
     found = shutil.which("initdb")
     folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
     return folders[-1] if folders else None
@@ -34,8 +34,9 @@ def postgres_folder() -> Path | None:
 
 @contextmanager
 def postgres(programs: Path) -> Iterator[str]:
-    """A server of our own in a temporary folder, as an ordinary user; its URL without a database."""
-    # It refuses root.
+    """Start a PostgreSQL server in a temporary folder, as an ordinary user. Returns its URL without a
+    database."""
+    # PostgreSQL refuses to run as root.
     user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
     who: Mapping[str, Any] = (
         {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -77,7 +78,7 @@ def _free_port() -> int:
 
 
 def routes_of(rollout: Rollout, revision: int) -> Routes:
-    """The routes that `rollout` asks for."""
+    """Return the routes of a rollout."""
     plan, share = rollout.plan, rollout.shadow_share
     return Routes(
         model=plan.model,
@@ -98,7 +99,7 @@ def started(name: str = "r1", at_s: float = 0.0, revision: int = 1) -> Change:
 def judged(before: Rollout, at_s: float, revision: int) -> Change:
     """The verdict on `before` with enough evidence for one step further, and what follows from it."""
     evidence = proven()
-    # In the rollout's own minute.
+    # The segments lie in the first minute of the rollout.
     minute = {"started_s": before.started_s, "ended_s": before.started_s + 60}
     segments = tuple(segment.model_copy(update=minute) for segment in evidence.segments)
     evidence = evidence.model_copy(update={"segments": segments})

@@ -1,4 +1,4 @@
-"""Taking traffic away never waits for the store: it is in force at once, and written later on."""
+"""Aborts and rollbacks are in force at once, and are written when the store is available."""
 
 import sqlite3
 import threading
@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from serve.base.errors import StaleRevision, StoreFailed
-from serve.control.at_once import AtOnce
+from serve.control.memory_operations import AtOnce
 from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Policy, ShadowPolicy
@@ -19,7 +19,7 @@ from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 WIDE = POLICY.model_copy(
@@ -39,7 +39,7 @@ def abort(keeping: Keeping) -> None:
 
 
 def actions(keeping: Keeping) -> list[Action]:
-    """What the store says was done to the rollout."""
+    """Return the rollout's actions in the store."""
     return [entry.change.action for entry in keeping.store.trail("digits") if entry.rollout]
 
 
@@ -48,7 +48,7 @@ def expect_whole(keeping: Keeping) -> None:
     present = keeping.store.read("digits")
     assert (present.rollout, present.routes) == (keeping.rollout, keeping.routes)
     assert replay(keeping.store.trail("digits"), keeping.rollout.rollout, keeping.store.key).faults == ()
-    assert keeping.controller.view(keeping.situation).warnings == ()
+    assert keeping.controller.view(keeping.state).warnings == ()
 
 
 @contextmanager
@@ -61,7 +61,7 @@ def away(keeping: Keeping) -> Iterator[None]:
 
 
 def save_in_vain(keeping: Keeping) -> None:
-    """A second in which nothing can be written."""
+    """Let a second pass in which nothing can be written."""
     keeping.clock.now_s += 1
     keeping.controller.look()
     with pytest.raises(StoreFailed):
@@ -78,7 +78,7 @@ def test_an_abort_does_not_queue_behind_a_write_that_is_held_up(keeping: Keeping
     abort(keeping)
     assert writing.is_alive()
     assert keeping.routes.weights == {"fp32": 1.0, "int8": 0.0}
-    assert keeping.situation.watch is None
+    assert keeping.state.watch is None
     other.rollback()
     other.close()
     writing.join()
@@ -92,7 +92,7 @@ def test_harm_rolls_back_while_the_store_is_away(keeping: Keeping) -> None:
     keeping.start(WIDE)
     with away(keeping):
         for number in range(20):
-            # A gateway has one sheet on its way; here is one gateway after the other.
+            # A gateway has one sheet on its way at a time, so each round uses another gateway.
             gateway = Gateway(f"gateway{number}")
             gateway.report(keeping)
             gateway.serve(4000, errors=(0, 900))
@@ -117,7 +117,7 @@ def test_nothing_is_promoted_while_the_store_is_away(keeping: Keeping, gateway: 
         for _ in range(5):
             save_in_vain(keeping)
         assert keeping.place == (Phase.STEP, 1)
-        [warning] = keeping.controller.view(keeping.situation).warnings
+        [warning] = keeping.controller.view(keeping.state).warnings
         assert warning.startswith("nothing could be written to the store for 5 s")
     keeping.tick()
     assert keeping.place == (Phase.STEP, 2)
@@ -131,7 +131,7 @@ def test_what_is_not_written_is_not_acknowledged(keeping: Keeping, gateway: Gate
     gateway.report(keeping)
     with away(keeping):
         save_in_vain(keeping)
-        assert keeping.situation.present.evidence.segments[0].requests.both == 500
+        assert keeping.state.present.evidence.segments[0].requests.both == 500
         assert keeping.controller.written("one") == {}
     keeping.tick()
     assert keeping.controller.written("one") == {"digits": 1}
@@ -186,13 +186,11 @@ def test_a_full_disk_holds_up_no_abort(keeping: Keeping) -> None:
     event.listen(engine, "connect", fill)
     engine.dispose()
     abort(keeping)
-    # A small entry still finds room in the last page, and this one does not.
-    keeping.situation.ahead = keeping.situation.ahead and keeping.situation.ahead.model_copy(
-        update={"by": "b" * 100_000}
-    )
+    # A small entry would still fit into the last page; this one does not.
+    keeping.state.ahead = keeping.state.ahead and keeping.state.ahead.model_copy(update={"by": "b" * 100_000})
     save_in_vain(keeping)
     assert keeping.place == (Phase.ROLLED_BACK, 1)
-    assert "is in force" in keeping.controller.warnings(keeping.situation)[-1]
+    assert "is in force" in keeping.controller.warnings(keeping.state)[-1]
     event.remove(engine, "connect", fill)
     engine.dispose()
     keeping.tick()
@@ -241,17 +239,17 @@ def test_an_abort_that_comes_while_it_is_completed_takes_the_routes_back(
 
 
 def test_what_was_decided_before_an_abort_is_refused_after_it(keeping: Keeping) -> None:
-    """A step further would bring the traffic back."""
+    """A change that was decided before an abort is refused after it."""
     keeping.start(SKIP)
-    situation, before = keeping.situation, keeping.rollout
+    state, before = keeping.state, keeping.rollout
     abort(keeping)
     with pytest.raises(StaleRevision, match="withdrawn meanwhile"):
-        keeping.controller.change(situation, Action.PAUSE, before, keeping.clock.now_s)
+        keeping.controller.change(state, Action.PAUSE, before, keeping.clock.now_s)
     expect_whole(keeping)
 
 
 def fail(*_: object) -> None:
-    """In the place of a store that one keeper cannot reach."""
+    """Replaces a store that this keeper cannot reach."""
     raise StoreFailed("the store failed: no route to host")
 
 
@@ -288,7 +286,7 @@ def test_an_abort_of_what_another_keeper_has_ended_is_dropped(
         other = Keeping(file, keeping.clock, elsewhere=True)
         other.commands.act(other.rollout.rollout, "abort", ActWanted(), "eve")
     keeping.tick(0)
-    assert (keeping.rollout.by, keeping.situation.ahead) == ("eve", None)
+    assert (keeping.rollout.by, keeping.state.ahead) == ("eve", None)
     assert "digits: dropped abort by bob" in caplog.text
     other.kill()
 
@@ -297,10 +295,10 @@ def test_a_keeper_that_follows_says_what_an_abort_waits_for(keeping: Keeping, fi
     """A keeper without the lease warns that it cannot abort once the lease's holder has renewed it."""
     keeping.start(SKIP)
     other = Keeping(file, keeping.clock, elsewhere=True)
-    [before] = other.controller.warnings(other.situation)
+    [before] = other.controller.warnings(other.state)
     keeping.tick()
     other.tick(0)
-    [later] = other.controller.warnings(other.situation)
+    [later] = other.controller.warnings(other.state)
     other.kill()
     assert ["can abort" in before, "can abort" in later] == [True, False]
 
@@ -322,7 +320,7 @@ def test_a_dead_keepers_lease_holds_up_no_abort(keeping: Keeping) -> None:
 
 
 def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping: Keeping, file: str) -> None:
-    """The next one finds it beside the store, puts it on top of what the store says, and writes it."""
+    """An abort that was not written is applied and written by the next keeper."""
     keeping.start(SKIP)
     with away(keeping):
         abort(keeping)
@@ -336,7 +334,7 @@ def test_an_abort_outlives_a_keeper_that_is_killed_before_it_is_written(keeping:
     expect_whole(other)
     other.kill()
     third = other.killed()
-    assert (third.rollout.by, third.situation.ahead) == ("bob", None)
+    assert (third.rollout.by, third.state.ahead) == ("bob", None)
     third.kill()
 
 
@@ -365,7 +363,7 @@ def test_a_clock_that_is_set_ends_nothing_and_begins_nothing(
 
 
 def test_an_abort_answers_people_who_look_as_well(keeping: Keeping) -> None:
-    """The list and the view of a rollout need no store either."""
+    """The list and the view of rollouts show an unwritten abort."""
     ask: Callable[..., Any] = AtOnce(keeping.controller).ask
     view = keeping.start(SKIP)
     with away(keeping):

@@ -1,4 +1,4 @@
-"""Two keepers over one store, and one whose store is away."""
+"""Two keepers with one store, and one whose store is away."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 
@@ -40,20 +40,19 @@ def test_the_other_keeper_takes_over_with_all_that_was_counted(
         other.tick(0)
     keeping.clock.now_s += LEASE_S
     other.tick()
-    assert other.situation.present.evidence.shadow.pairs == 1080
+    assert other.state.present.evidence.shadow.pairs == 1080
     gateway.report(other)
     gateway.serve(100)
     gateway.report(other)
     other.tick()
-    assert other.situation.present.evidence.shadow.pairs == gateway.pairs == 1180
+    assert other.state.present.evidence.shadow.pairs == gateway.pairs == 1180
     with pytest.raises(LostLease):
         keeping.promote()
     other.kill()
 
 
 def test_what_was_mended_without_the_lease_is_written_with_it(keeping: Keeping, file: str) -> None:
-    """A keeper without the lease has loaded less than the routes name: it follows at once, and says so when
-    it may write."""
+    """Routes that a keeper adapted without the lease are written once it has the lease."""
     keeping.commands.set_routes("digits", RoutesWanted(weights={"fp32": 1, "slim": 3}), "ann")
     other = Keeping(file, keeping.clock, versions={"fp32": VERSIONS["fp32"]})
     assert other.routes.share("fp32") == 1
@@ -96,7 +95,7 @@ def test_a_store_that_fails_leaves_all_as_it_was(keeping: Keeping, gateway: Gate
     (tmp_path / "away").rename(tmp_path / "store")
     keeping.tick()
     assert keeping.place == (Phase.STEP, 2)
-    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+    assert keeping.state.present.evidence.segments[0].requests.both == 1500
 
 
 def test_a_write_that_fails_loses_nothing_that_came(
@@ -117,7 +116,7 @@ def test_a_write_that_fails_loses_nothing_that_came(
             keeping.tick()
     gateway.report(keeping)
     keeping.tick()
-    assert keeping.situation.present.evidence.segments[0].requests.both == 1500
+    assert keeping.state.present.evidence.segments[0].requests.both == 1500
 
 
 def test_news_of_another_keeper_loses_nothing_that_came(
@@ -137,12 +136,12 @@ def test_news_of_another_keeper_loses_nothing_that_came(
     other.tick()
     gateway.report(other)
     other.tick()
-    assert other.situation.present.evidence.segments[0].requests.both == 1500
+    assert other.state.present.evidence.segments[0].requests.both == 1500
     other.kill()
 
 
 def test_nobody_judges_while_the_lease_is_of_a_keeper_that_is_gone(keeping: Keeping, file: str) -> None:
-    """The next one follows until it may write, and says how long that has been."""
+    """The time without a judgement grows until the next keeper has the lease."""
     keeping.kill()
     other = Keeping(file, keeping.clock)
     other.tick(LEASE_S - 1)

@@ -15,10 +15,10 @@ from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.answered_requests import Answered
 from serve.rollout.store.store import Store
-from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
-# Feedback is asked for, so that requests are noted as well.
+# The policy asks for feedback, so the gateways also note requests.
 TOLD = POLICY.model_copy(
     update={
         "guards": POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()}),
@@ -29,11 +29,11 @@ TOLD = POLICY.model_copy(
 
 
 class Killed(BaseException):
-    """kill -9: nothing that runs is asked."""
+    """Ends a keeper like kill -9."""
 
 
 def die_at_writes(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
-    """Every other write kills: before it, or after it."""
+    """Kill the keeper at every other write, before it or after it."""
     fates = random.Random(seed)
 
     def doom(write: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,14 +53,14 @@ def die_at_writes(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
 
 
 class Lives:
-    """A keeper, and the next one whenever it is killed."""
+    """A keeper that is replaced whenever it is killed."""
 
     def __init__(self, keeping: Keeping) -> None:
         self.keeping = keeping
         self.kills = 0
 
     def live(self, call: Callable[[Keeping], object], done: Callable[[Keeping], bool]) -> None:
-        """Do it until it was survived, unless it turns out to be done."""
+        """Repeat the action until no kill interrupts it or it proves to be done."""
         while not done(self.keeping):
             try:
                 call(self.keeping)
@@ -82,11 +82,11 @@ def look(lives: Lives, gateway: Gateway) -> None:
 
 def promote(lives: Lives) -> None:
     """Promote; after a kill, check whether it was done before trying again."""
-    rollout, number = lives.keeping.rollout.rollout, lives.keeping.situation.changed
+    rollout, number = lives.keeping.rollout.rollout, lives.keeping.state.changed
     wanted = ActWanted(number=number)
     lives.live(
         lambda keeping: keeping.commands.act(rollout, "promote", wanted, "ann"),
-        lambda keeping: keeping.situation.changed > number,
+        lambda keeping: keeping.state.changed > number,
     )
 
 
@@ -107,7 +107,7 @@ def test_a_keeper_killed_at_every_other_write_counts_all_once_and_jumps_no_step(
     lives, gateway = Lives(Keeping(url, clock)), Gateway()
     die_at_writes(monkeypatch, seed)
     try:
-        lives.live(lambda keeping: keeping.start(TOLD), lambda keeping: keeping.situation.running is not None)
+        lives.live(lambda keeping: keeping.start(TOLD), lambda keeping: keeping.state.running is not None)
         for turns in range(6):
             gateway.report(lives.keeping)
             gateway.serve(1500, request_id=f"t{turns}")
@@ -137,7 +137,7 @@ def expect_whole(keeping: Keeping, gateway: Gateway) -> None:
     served = {key: count for key, count in gateway.counted.items() if key[0] and count}
     assert {key: count for key, count in seen.items() if count} == served
     assert evidence.shadow.pairs == gateway.pairs
-    # Of the two steps in which the baseline answered.
+    # The baseline answered in two steps.
     assert sum(segment.labelled.baseline for segment in evidence.segments) == 10
     assert replay(trail, keeping.rollout.rollout, keeping.store.key).faults == ()
 
@@ -153,7 +153,7 @@ def test_gateways_keep_their_routes_while_there_is_no_keeper(keeping: Keeping, g
     another = keeping.killed()
     gateway.report(another)
     another.tick()
-    [segment] = another.situation.present.evidence.segments
+    [segment] = another.state.present.evidence.segments
     assert segment.requests.both == 900
     another.kill()
 
@@ -182,14 +182,15 @@ def test_feedback_counts_once_across_a_restart(keeping: Keeping, gateway: Gatewa
     assert len(another.commands.feedback("digits", Outcomes(outcomes=tuple(outcomes)), "ann").double) == 6
     another.tick()
     another.tick()
-    [segment] = another.situation.present.evidence.segments
+    [segment] = another.state.present.evidence.segments
     assert (segment.labelled.baseline, segment.labelled.candidate) == (1, 5)
     assert (segment.wrong.baseline, segment.wrong.candidate) == (0, 3)
     another.kill()
 
 
 def test_a_clock_that_is_set_a_day_ahead_ends_no_rollout(keeping: Keeping) -> None:
-    """The keeper is killed meanwhile; the next one goes on with the seconds that were judged."""
+    """A clock that is a day ahead after a restart does not end the rollout, which continues with its judged
+    time."""
     keeping.start(SKIP.model_copy(update={"maximum_s": 86_400.0}))
     keeping.tick(60)
     keeping.clock.set_s = 90_000
@@ -197,7 +198,7 @@ def test_a_clock_that_is_set_a_day_ahead_ends_no_rollout(keeping: Keeping) -> No
     try:
         another.tick()
         another.tick(59)
-        looked = another.situation.present.evidence.looked
+        looked = another.state.present.evidence.looked
         assert another.place == (Phase.STEP, 1)
         assert looked is not None
         assert (looked.whole_s, looked.here_s) == (120, 120)

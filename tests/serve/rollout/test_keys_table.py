@@ -1,11 +1,11 @@
-"""The table's sums by bucket are those of the evidence."""
+"""The table's sums by bucket equal those of the evidence."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.counts import counts_of
 from serve.rollout.judging.guards import harm, safety
@@ -47,11 +47,11 @@ def tick_of(runs: KeyedRuns, step: int, at_s: int) -> Segment:
 
 
 def test_the_arrays_are_what_the_evidence_says() -> None:
-    """The harm and the safety that are found in the same seconds are the same, two steps on."""
+    """The table's evidence of harm and safety equals the guard's over the same seconds."""
     runs = KeyedRuns(CUSTOMERS, np.random.default_rng(1), 1)
     evidence = Evidence(before=keys_of(*runs.keys[:, 0, 0, 0]))
     for now_s in range(1, 151):
-        # The look that may move the rollout comes after the second was counted.
+        # The look that may move the rollout comes after this second is counted.
         step = int(runs.step[0])
         runs.tick(now_s)
         evidence = evidence.with_tick(tick_of(runs, step, now_s))

@@ -11,11 +11,11 @@ import numpy as np
 
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.evidence.evidence import Events, Pair, Segment
-from serve.rollout.evidence.stretch import STRETCH_S
+from serve.rollout.evidence.time_window import WINDOW_S
 from serve.rollout.judging.guards import harm
-from serve.rollout.judging.watching import limit_of, looks_of, weigh_lately
+from serve.rollout.judging.recent_rates import limit_of, looks_of, weigh_recent
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found
+from tests.serve.rollout.requirements import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, Runs, run
 from tests.serve.rollout.traffic import Scenario, Whole
 from tests.serve.rollout.verdict_cells import HOUR_S, NEVER_BACK, found_of
@@ -32,8 +32,8 @@ class WatchRuns(Runs):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.kinds = [kind for _, kind in self.pairs]
-        # Of each kind the candidate's requests and events outside of stalls: [run, stretch, 2].
-        stretches = math.ceil((self.scenario.seconds - self.before_s) / STRETCH_S)
+        # For each kind the candidate's requests and events outside of stalls: [run, window, 2].
+        stretches = math.ceil((self.scenario.seconds - self.before_s) / WINDOW_S)
         self.lately = {kind: np.zeros((self.count, stretches, 2)) for kind in self.kinds}
         self.limits: dict[str, Array] = {}
         self.now_s = 0
@@ -47,7 +47,7 @@ class WatchRuns(Runs):
         if self.now_s < self.before_s:
             return
         now = [part[:, 1] for part in (self.courses[kind].requests, self.courses[kind].events)]
-        here = self.lately[kind][:, int((self.now_s - self.before_s) // STRETCH_S)]
+        here = self.lately[kind][:, int((self.now_s - self.before_s) // WINDOW_S)]
         for place in (0, 1):
             gained = np.where(np.isin(np.arange(self.count), alive), now[place] - then[place], 0)
             here[:, place] = np.maximum(here[:, place] + gained, 0)
@@ -57,15 +57,15 @@ class WatchRuns(Runs):
         guards = {kind: guard for guard, kind in self.pairs}
         evidence = [harm(guards[kind], self._counts(alive, kind)) for kind in self.kinds]
         harmful = (np.array(evidence) >= math.log(GUARDS / (1 - guards["errors"].confidence))).any(0)
-        whole = int((now_s - self.before_s) // STRETCH_S)
-        if whole > 0 and now_s % STRETCH_S == 0:
+        whole = int((now_s - self.before_s) // WINDOW_S)
+        if whole > 0 and now_s % WINDOW_S == 0:
             harmful |= self._lately_harmful(alive, whole)
         self.rolled_back_s[alive[harmful]] = now_s
         if now_s % (self.before_s // (len(self.shares) - 1)) == 0 and now_s <= self.before_s:
             self._promote(self.alive, now_s)
 
     def _lately_harmful(self, alive: Whole, whole: int) -> Any:
-        """Return, for these runs, whether any guard that watches the last `whole` stretches shows harm."""
+        """Return, for these runs, whether any guard that watches the last `whole` windows shows harm."""
         if not self.limits:
             self.limits = {kind: self._limits(kind) for kind in self.kinds}
         at = math.log(GUARDS * _LATELY / (1 - self.policy.guards.errors.confidence))
@@ -74,7 +74,7 @@ class WatchRuns(Runs):
             [
                 any(
                     (
-                        weigh_lately(kind, self._seen(kind, one, whole), self.limits[kind][one], looks).harm
+                        weigh_recent(kind, self._seen(kind, one, whole), self.limits[kind][one], looks).harm
                         or 0
                     )
                     >= at
@@ -107,7 +107,7 @@ def _segment(kind: str, step: int, requests: Array, events: Array) -> Segment:
 
 
 def find(scenario: Scenario, before_s: int, runs: int) -> Found:
-    """How the watch of one scenario ends."""
+    """Return how the watch of one scenario ends."""
     return found_of(run(WatchRuns(scenario, Policy(), np.random.default_rng(6), runs, before_s=before_s)))
 
 
@@ -145,7 +145,7 @@ def watch_cells(fast: bool) -> Iterator[Cell]:
         yield Cell(
             group="watch",
             name=f"2 to {100 * rate:.0f} % of errors half an hour after it got everything",
-            # A tenth or less may be the hour's: it takes longer, or is never shown.
+            # A rate of a tenth or less may be due to the hour: it is found later or never.
             asked=asked if rate > 0.1 else asked[1:],
             find=partial(find, scenario, 600),
             runs=runs,

@@ -5,7 +5,7 @@ import pytest
 
 from serve.base.errors import Unwritten
 from serve.rollout.api_records import ActWanted, RolloutView, RolloutWanted
-from serve.rollout.state.policy import Policy
+from serve.rollout.state.policy import Policy, ShadowPolicy
 from tests.serve.control.cli.conftest import Type
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
@@ -23,11 +23,13 @@ def idle(endpoint: Endpoint) -> LocalControl:
 
 
 def test_start_sends_the_policy_that_was_written(type: Type, idle: LocalControl, tmp_path: Path) -> None:
-    """The policy file is validated here and sent with all its defaults."""
+    """The policy file is validated here; its nulls reach the server too, where they turn something off."""
     policy = tmp_path / "policy.yaml"
-    policy.write_text("{cheaper_by: 0.2}")
+    policy.write_text("{cheaper_by: null, shadow: {slices: null}}")
     code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
-    wanted = RolloutWanted(candidate="light", policy=Policy(cheaper_by=0.2))
+    wanted = RolloutWanted(
+        candidate="light", policy=Policy(cheaper_by=None, shadow=ShadowPolicy(slices=None))
+    )
     assert (code, idle.told) == (0, [("start", "linear", wanted, "local")])
     assert "SHADOW" in shown
     assert "rollout status linear --watch" in shown
@@ -36,7 +38,7 @@ def test_start_sends_the_policy_that_was_written(type: Type, idle: LocalControl,
 def test_a_policy_with_a_fault_never_reaches_the_server(
     type: Type, idle: LocalControl, tmp_path: Path
 ) -> None:
-    """The message names the file and the key."""
+    """A policy with an unknown key exits with 2 and names the file and the key; nothing is sent."""
     policy = tmp_path / "policy.yaml"
     policy.write_text("{stepz: []}")
     code, shown = type("rollout", "start", "linear", "--to", "light", "--policy", str(policy))
@@ -89,7 +91,7 @@ def test_status_of_every_model_as_json(type: Type) -> None:
 
 
 def test_watching_needs_a_name(type: Type) -> None:
-    """One cannot wait for the end of all."""
+    """`status --watch` without a name exits with 2."""
     code, shown = type("rollout", "status", "--watch")
     assert code == 2
     assert "--watch needs a MODEL or a ROLLOUT" in shown
@@ -135,7 +137,7 @@ def test_a_paused_rollout_is_resumed(type: Type) -> None:
 
 
 def test_what_is_done_is_accepted(type: Type, endpoint: Endpoint) -> None:
-    """The status says how, and afterwards that it was."""
+    """A finished rollout offers `accept`, which sends the act with its reason."""
     endpoint.control.come_to("done")
     offered = "new baseline: counterweight rollout accept linear\n"
     assert offered in type("rollout", "status", "linear")[1]
@@ -185,7 +187,7 @@ def test_a_replay_with_a_difference_is_1(type: Type, endpoint: Endpoint) -> None
     keeper.forge('"judge"', '"jugde"')
     code, shown = type("rollout", "replay", RUNS)
     assert code == 1
-    assert f"entry {keeper.situation.present.number}" in shown
+    assert f"entry {keeper.state.present.number}" in shown
 
 
 @pytest.mark.parametrize(

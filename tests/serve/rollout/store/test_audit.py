@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from serve.base.errors import BrokenTrail
-from serve.control.at_once import AtOnce
+from serve.control.memory_operations import AtOnce
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import Entry, digest_of, seal
-from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping, turn
 
-# What fails all the time is told from a stall of a second, as a rule: soon.
+# A stall lasts a second as a rule, so a lasting failure soon counts as a rate.
 SKIP = POLICY.model_copy(
     update={
         "shadow": ShadowPolicy(skip=True),
@@ -30,7 +30,7 @@ Database = sqlite3.Connection
 
 @contextmanager
 def behind(url: str) -> Iterator[Database]:
-    """The database, past the store."""
+    """The database without the store."""
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
         yield database
 
@@ -151,7 +151,7 @@ def story(keeping: Keeping, gateway: Gateway) -> None:
 
 
 def contents(url: str) -> list[tuple[Any, ...]]:
-    """All that was written."""
+    """Return all stored content."""
     with behind(url) as database:
         return [*database.execute("SELECT * FROM trail"), *database.execute("SELECT * FROM evidence")]
 
@@ -175,7 +175,7 @@ def test_a_tampering_is_noticed_at_the_next_start(
     other = restart(file, keeping.clock)
     assert other.routes.weights == {"fp32": 100.0}
     assert "no decision is based on this trail" in caplog.text
-    assert "was changed or damaged" in other.controller.warnings(other.situation)[0]
+    assert "was changed or damaged" in other.controller.warnings(other.state)[0]
     other.tick()
     with pytest.raises(BrokenTrail, match="counterweight verify"):
         other.start(SKIP, "slim")
@@ -188,7 +188,7 @@ def test_what_was_not_tampered_with_is_followed(keeping: Keeping, gateway: Gatew
     story(keeping, gateway)
     other = restart(file, keeping.clock)
     assert other.place == (Phase.ROLLED_BACK, 2)
-    assert other.controller.warnings(other.situation) == ()
+    assert other.controller.warnings(other.state) == ()
     [*_, head] = other.store.trail("digits")
     anchor = other.store.anchor
     assert anchor is not None
@@ -217,17 +217,17 @@ def test_a_store_without_seals_of_keys_goes_on_with_them(
     with behind(file) as database:
         TAMPERINGS["sealed anew: who"](database)
     third = restart(file, keeping.clock)
-    assert third.situation.faults
+    assert third.state.faults
     third.kill()
 
 
 def test_a_key_that_was_lost_is_named(keeping: Keeping, gateway: Gateway, file: str) -> None:
-    """Nothing can be verified with another one, and it is said which is missing."""
+    """The fault of a missing key names the option `--seal-key`."""
     story(keeping, gateway)
     Path(file.removeprefix("sqlite:///")).with_suffix(".key").unlink()
     other = restart(file, keeping.clock)
-    assert "is sealed with the key" in other.situation.faults[0]
-    assert "name its file with --seal-key" in other.situation.faults[0]
+    assert "is sealed with the key" in other.state.faults[0]
+    assert "name its file with --seal-key" in other.state.faults[0]
     other.kill()
 
 

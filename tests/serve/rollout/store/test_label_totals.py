@@ -1,16 +1,16 @@
-"""What labels come to, whenever and however they are posted."""
+"""The totals of labels, however they are posted."""
 
 import random
 
 import pytest
 
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
-from serve.rollout.evidence.matched import MOST_CLASSES, Matched
+from serve.rollout.evidence.matched_pairs import MOST_CLASSES, MatchedPairs
 from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.feedback import Feedback
-from serve.rollout.store import held
+from serve.rollout.store import pending_labels
 from serve.rollout.store.store import Store
-from tests.serve.rollout.labelling import NOBODY, answer, labelled, outcome, tell
+from tests.serve.rollout.labels import NOBODY, answer, labelled, outcome, tell
 from tests.serve.rollout.rollouts import segment
 
 
@@ -56,14 +56,14 @@ def test_late_labels_of_one_second_are_one_tick(store: Store) -> None:
 
 
 def test_outcomes_of_several_steps_stay_apart(store: Store) -> None:
-    """Each is weighed with the split under which its request came."""
+    """Outcomes count in the step of their request."""
     store.answered.note("digits", [answer("a", step=1), answer("b", step=2)], 6.0)
     tell(store, outcome("a"), outcome("b"))
     assert [found.key for found in store.labels("r1")] == [(1, 1 / 3, False), (2, 1 / 3, False)]
 
 
 def test_an_outcome_counts_once(store: Store) -> None:
-    """The first stands, also within one body."""
+    """An outcome counts once, also within one body."""
     store.answered.note("digits", [answer("a")], 6.0)
     assert tell(store, outcome("a"), outcome("a")) == Feedback(**NOBODY | {"counted": 1, "double": ("a",)})
     assert tell(store, outcome("a")) == Feedback(**NOBODY | {"double": ("a",)})
@@ -108,7 +108,7 @@ def test_a_label_that_waits_outlives_the_keeper(store: Store, url: str) -> None:
 def test_a_label_waits_half_a_minute_at_most(store: Store) -> None:
     """A held outcome is dropped after half a minute."""
     tell(store, outcome("a"), now_s=9.0)
-    late_s = 9.0 + held.HELD_S + 1
+    late_s = 9.0 + pending_labels.PENDING_S + 1
     assert not store.answered.note("digits", [answer("a", at_s=late_s)], late_s)
     assert store.labels("r1") == ()
 
@@ -122,10 +122,10 @@ def test_a_label_that_waits_is_not_lost_while_the_store_is_away(store: Store) ->
 
 def test_only_so_many_labels_wait(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """At most `_MOST` outcomes are held; further ones are unknown."""
-    monkeypatch.setattr(held, "_MOST", 3)
+    monkeypatch.setattr(pending_labels, "_MOST", 3)
     told = tell(store, *(outcome(each) for each in "abcde"))
     assert (told.held, told.unknown) == (("a", "b", "c"), ("d", "e"))
-    assert tell(store, outcome("f"), now_s=9.0 + held.HELD_S + 1).held == ("f",)
+    assert tell(store, outcome("f"), now_s=9.0 + pending_labels.PENDING_S + 1).held == ("f",)
 
 
 def test_a_label_says_by_itself_whether_the_answer_was_right(store: Store) -> None:
@@ -139,7 +139,7 @@ def test_a_label_says_by_itself_whether_the_answer_was_right(store: Store) -> No
 
 
 def test_a_label_of_an_answer_without_a_class_is_told_so(store: Store) -> None:
-    """An embedding has none, and of several rows it is not clear which is meant; `correct` still counts."""
+    """A label for an answer without a class is refused, and `correct` counts."""
     store.answered.note("digits", [answer("a")], 6.0)
     assert tell(store, labelled("a", 4)) == Feedback(**NOBODY | {"no_class": ("a",)})
     assert tell(store, outcome("a")).counted == 1
@@ -157,8 +157,8 @@ def test_labels_of_the_shadow_are_of_both_answers(store: Store) -> None:
     assert tell(store, labelled("a", 4)).double == ("a",)
     assert store.labels("r1") == ()
     assert store.matched("r1") == {
-        3: Matched(labelled=4, baseline_alone=1, candidate_alone=1, neither=1),
-        5: Matched(labelled=1, baseline_alone=1),
+        3: MatchedPairs(labelled=4, baseline_alone=1, candidate_alone=1, neither=1),
+        5: MatchedPairs(labelled=1, baseline_alone=1),
     }
 
 
@@ -174,13 +174,13 @@ def test_classes_beyond_so_many_are_counted_together(store: Store) -> None:
     answers = [answer(each, step=0, split=0.0, top=1, other=1) for each in "ab"]
     store.answered.note("digits", answers, 6.0)
     tell(store, labelled("a", 10_000), labelled("b", 20_000))
-    assert store.matched("r1") == {MOST_CLASSES: Matched(labelled=2, neither=2)}
+    assert store.matched("r1") == {MOST_CLASSES: MatchedPairs(labelled=2, neither=2)}
 
 
 def test_labels_of_the_shadow_replace_those_that_the_evidence_had() -> None:
     """New labels of the shadow replace the old ones, which stay if none were read."""
-    told = {3: Matched(labelled=4)}
-    once = with_labels(Evidence(matched={3: Matched(labelled=1)}), [], told)
+    told = {3: MatchedPairs(labelled=4)}
+    once = with_labels(Evidence(matched={3: MatchedPairs(labelled=1)}), [], told)
     assert once.matched == told
     assert with_labels(once, [], None) is once
 

@@ -17,7 +17,7 @@ NOTHING = Feedback(counted=0, double=(), late=(), unknown=())
 
 
 def execute(url: str, statement: str) -> None:
-    """Do something behind the store's back."""
+    """Execute a statement without the store."""
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text(statement))
@@ -46,7 +46,7 @@ def tables_of(url: str) -> dict[str, Any]:
 
 def _describe(seen: Any, table: str) -> tuple[Any, ...]:
     key = seen.get_pk_constraint(table)["constrained_columns"]
-    # By SQLite's rules a key of one column may be null, unless the column says otherwise.
+    # SQLite allows null in a key of one column, unless the column forbids it.
     columns = {
         item["name"]: (_type(item["type"]), item["nullable"] and item["name"] not in key)
         for item in seen.get_columns(table)
@@ -55,13 +55,13 @@ def _describe(seen: Any, table: str) -> tuple[Any, ...]:
 
 
 def _type(of: Any) -> str:
-    # SQLite keeps what it is given: it shows a type that it does not know as the one that it takes it for.
+    # SQLite keeps the declared type; SQLAlchemy shows an unknown type as its affinity.
     return {"NUMERIC": "BLOB", "REAL": "DOUBLE", "DOUBLE PRECISION": "DOUBLE"}.get(str(of), str(of))
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 def test_a_new_store_and_an_upgraded_one_have_the_same_tables(url: str, version: int) -> None:
-    """The new one is made at once, the other by all that was added since that version."""
+    """A new store has the same tables as one that was upgraded from each version."""
     new = tables_of(url)
     assert {"trail", "lease", "row_seals", "schema_version"} <= new.keys()
     engine = create_engine(url)
@@ -107,7 +107,7 @@ def test_a_store_of_the_first_version_takes_feedback(url: str) -> None:
 
 
 def test_labels_that_were_told_before_they_were_counted_by_seconds_still_count(url: str) -> None:
-    """A rollout that runs while the program is replaced keeps them."""
+    """Outcomes of an older schema count after the upgrade."""
     make_old(url, 4)
     values = (
         "'d1', TRUE, 7.2, FALSE",
