@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.proof.bootstrap import share_interval
+from export.proof.explained_variance import measure_r2
 from export.proof.held_out import Answers
 from serve.bundles.figures import Estimate, OutputFigures
 from serve.bundles.meaning import Meaning, Task
@@ -61,12 +62,15 @@ def find_changes(meanings: Meanings, baseline: Answers, variant: Answers) -> str
 
 
 def measure_outputs(
-    task: Task, meanings: Meanings, baseline: Answers, variant: Answers
+    task: Task, meanings: Meanings, baseline: Answers, variant: Answers, seed: int = 0
 ) -> tuple[OutputFigures, ...]:
-    """Return the figures of every output."""
-    return tuple(
-        measure_output(task, name, meanings[name], baseline[name], variant[name]) for name in baseline
-    )
+    """Return the figures of every output; `seed` is that of the bootstrap."""
+    figures = []
+    for name, expected in baseline.items():
+        figure = measure_output(task, name, meanings[name], expected, variant[name])
+        r2 = measure_r2(meanings[name], expected, variant[name], seed)
+        figures.append(figure if r2 is None else figure.model_copy(update={"r2": r2[0], "r2_low": r2[1]}))
+    return tuple(figures)
 
 
 def measure_whole(task: Task, meanings: Meanings, baseline: Answers, variant: Answers) -> Estimate:
@@ -114,8 +118,8 @@ def _join(blocks: list[Differences]) -> Differences:
 
 
 def measure_output(task: Task, name: str, meaning: Meaning, baseline: Array, variant: Array) -> OutputFigures:
-    """Return the figures of one output. For the baseline itself (the same array), the agreement has no
-    interval."""
+    """Return the figures of one output, without R2. For the baseline itself (the same array), the agreement
+    has no interval."""
     low = high = None
     if variant.dtype.kind == "f":
         finite = variant[np.isfinite(variant)]
@@ -130,24 +134,4 @@ def measure_output(task: Task, name: str, meaning: Meaning, baseline: Array, var
         low=low,
         high=high,
         agreement=agreement,
-        r2=_measure_r2(meaning, baseline, variant),
     )
-
-
-def _measure_r2(meaning: Meaning, baseline: Array, variant: Array) -> float | None:
-    """Return the R2 of the worst place of the last dimension; None if the output holds no numbers, or only
-    constant ones."""
-    if not any(meaning.spread) or baseline.shape != variant.shape:
-        return None
-    wide = len(meaning.spread) == (baseline.shape[-1] if baseline.ndim > 1 else 1)
-    before, after = (
-        each.astype(np.float64).reshape(-1, len(meaning.spread) if wide else 1)
-        for each in (baseline, variant)
-    )
-    apart = np.square(np.where(before == after, 0.0, before - after))
-    finite = np.isfinite(apart)
-    errors = np.where(finite, apart, 0).sum(axis=0) / np.maximum(finite.sum(axis=0), 1)
-    spread = np.asarray(meaning.spread[: len(errors)])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(errors == 0, 0.0, errors / spread**2)
-    return 1 - float(np.nan_to_num(shares).max())
