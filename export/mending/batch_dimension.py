@@ -8,11 +8,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from export.answer_distance import SAME_FLOATS, largest_apart
 from export.data.datasets import Split
 from export.errors import ExportFailed
 from export.mending.input_axes import InputForm
-from export.mending.tried import Runner, Tried, count, to_front, try_graph
-from export.nearness import SAME_FLOATS, largest_apart
+from export.mending.trial_run import Runner, Tried, count, to_front, try_graph
 from export.onnx.probe_rows import BATCH
 from export.proof.mixing import advise
 from serve.base.tensor import Arrays

@@ -17,7 +17,7 @@ from serve.rollout.state.rollout import Phase
 from tests.e2e.graphs import MODEL, body, dies, make_numbers, times
 from tests.e2e.rollouts import begin
 from tests.e2e.server import Server, running_server, wait_until
-from tests.e2e.steady import Ask, Steady, steady
+from tests.e2e.steady_load import Ask, Steady, steady
 
 # From this number on the candidate of `dying` takes its process along.
 AT, DYING = 5, "dying"

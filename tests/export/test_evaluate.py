@@ -13,8 +13,8 @@ from export.pipeline import ExportOutcome, run
 from serve.bundles.bundle import read_labels
 from serve.engine.session import open_session
 from serve.engine.text_input import open_text
-from tests.export.files import FLOAT, STRING, file_of
 from tests.export.graphs import Builder, lstm_graph, value
+from tests.export.onnx_files import FLOAT, STRING, file_of
 
 _DATA = """
 import numpy as np

@@ -8,7 +8,7 @@ from onnx import helper
 
 from export.pipeline import ExportOutcome, run
 from serve.engine.session import open_session
-from tests.export.files import FLOAT, file_of, random
+from tests.export.onnx_files import FLOAT, file_of, random
 
 _CODE = """
 import numpy as np, torch

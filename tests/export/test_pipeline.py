@@ -12,8 +12,8 @@ import yaml
 
 from export.errors import ExportFailed, InvalidData, InvalidSource, StepFailed
 from export.pipeline import ExportOutcome, run
+from serve.base.atomic_file import write_whole
 from serve.base.errors import UnknownVariant
-from serve.base.whole_file import write_whole
 from serve.bundles.bundle import MANIFEST
 from serve.bundles.figures import Estimate
 from tests.export.conftest import timeless

@@ -14,8 +14,8 @@ from loadtests.cli import loadtest
 from loadtests.report import LoadReport
 from loadtests.sending.client import Client
 from serve.base.errors import CounterweightError
-from tests.loadtests.command import ROOT, Finished, run_loadtest, start_loadtest
-from tests.loadtests.known import MODEL, Behaviour, open_known
+from tests.loadtests.known_server import MODEL, Behaviour, open_known
+from tests.loadtests.loadtest_process import ROOT, Finished, run_loadtest, start_loadtest
 from tests.loadtests.reports import make_failed, make_invalid, make_report
 
 _FILES = ("json", "html", "markdown", "junit")

@@ -10,7 +10,7 @@ import pytest
 from serve.base.settings import Settings
 from serve.rollout.store.store import Store
 from tests.serve.endpoint import Endpoint
-from tests.serve.rollout.keeping import Clock, Gateway, Keeping
+from tests.serve.rollout.local_keeper import Clock, Gateway, Keeping
 from tests.serve.rollout.stores import postgres, postgres_folder
 
 _DATABASES = count(1)

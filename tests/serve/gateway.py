@@ -16,7 +16,7 @@ from serve.engine.registry import Registry
 from tests.conftest import SIGNATURE
 from tests.serve.clock import settle
 from tests.serve.host import Host
-from tests.serve.served import ask, scale_of
+from tests.serve.served_model import ask, scale_of
 
 T = TypeVar("T")
 

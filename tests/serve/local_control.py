@@ -13,8 +13,8 @@ from serve.counting.usage import Usage
 from serve.engine.catalog import Catalog
 from serve.rollout.state.rollout import RolloutPlan
 from tests.serve.model_keeper import ModelKeeper, digests_of
+from tests.serve.rollout_stages import Stage, copy_stage
 from tests.serve.samples import USAGE, disagreements, timeline
-from tests.serve.stages import Stage, copy_stage
 
 A = TypeVar("A")
 

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import func, update
 
 from serve.bundles.bundle import sha256
-from serve.control.at_once import AtOnce
 from serve.control.commands import Commands
+from serve.control.memory_operations import AtOnce
 from serve.rollout.api_records import Act, ActWanted, RolloutView
 from serve.rollout.clock import SteadyClock
 from serve.rollout.controller import Controller

@@ -10,12 +10,12 @@ import numpy as np
 from serve.base.errors import ModelFailed, RefusedInput
 from serve.base.tensor import Arrays
 from serve.counting.census import Watch
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.model import ServedModel
 from serve.engine.placement import Run
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import Hosts, ask, request_of, routes, serving
+from tests.serve.served_model import Hosts, ask, request_of, routes, serving
 
 WATCH = Watch(rollout="r1", baseline="base", candidate="light", limit_ms=None, feedback=False)
 # Longer than a shadow lingers, and than anything here takes.

@@ -7,13 +7,13 @@ import onnx
 import pytest
 from onnx import helper
 
+from export.answer_distance import SAME_FLOATS
 from export.errors import ExportFailed
 from export.mending.batch_dimension import free_batch
 from export.mending.input_axes import read_forms
-from export.nearness import SAME_FLOATS
 from export.onnx.from_onnx import from_onnx
-from tests.export.files import FLOAT, INT64, answers, file_of, random, rare_classes
 from tests.export.graphs import split_of
+from tests.export.onnx_files import FLOAT, INT64, answers, file_of, random, rare_classes
 
 ROWS = split_of({"x": random(20, 2, 3)})
 W = random(6, 4)

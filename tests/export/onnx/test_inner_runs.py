@@ -5,7 +5,7 @@ from onnx import TensorProto, helper
 
 from export.onnx.inner_runs import find_inner_runs
 from export.proof.graph_cost import count_by_node, count_multiply_adds
-from tests.export.files import FLOAT, INT64, Values, file_of, random
+from tests.export.onnx_files import FLOAT, INT64, Values, file_of, random
 
 BOOL = TensorProto.BOOL
 RECURRENT = [random(1, 8, 4), random(1, 8, 2)]

@@ -18,7 +18,7 @@ from export.pruning.surgery import replay
 from export.step import DropLayers, Prune
 from export.steps.drop_layers import drop_layers
 from export.steps.prune import prune
-from tests.export.property.grown import Grown, make_rows
+from tests.export.property.random_network import Grown, make_rows
 
 # Of the largest answer, in double precision.
 _NOISE = 1e-6

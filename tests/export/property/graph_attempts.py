@@ -17,7 +17,7 @@ from export.steps.half import half
 from export.steps.quantize import quantize
 from tests.export.graphs import context_for, exported_of
 from tests.export.property.attempts import Outcome
-from tests.export.property.drawn import draw_graph, draw_rows
+from tests.export.property.random_graph import draw_graph, draw_rows
 
 # Of the calibration split, of the search split, and of the test's own.
 _ROWS = (40, 64, 256)

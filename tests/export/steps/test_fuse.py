@@ -12,7 +12,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from export.artifacts import Context, Exported
 from export.errors import StepFailed
-from export.rewrites.rewritten import compare, largest_difference, require_same_interface
+from export.rewrites.rewrite_check import compare, largest_difference, require_same_interface
 from export.step import Fuse
 from export.steps.fuse import fuse
 from tests.export.graphs import (

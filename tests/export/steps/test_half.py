@@ -10,11 +10,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from export.artifacts import Context, Exported
 from export.errors import StepFailed
-from export.rewrites.rewritten import compare, largest_difference, require_same_interface
+from export.rewrites.rewrite_check import compare, largest_difference, require_same_interface
 from export.step import Half, Quantize
 from export.steps.half import half
 from export.steps.quantize import quantize
-from tests.export.files import answers, file_of, random
 from tests.export.graphs import (
     Builder,
     context_for,
@@ -26,6 +25,7 @@ from tests.export.graphs import (
     texts,
     value,
 )
+from tests.export.onnx_files import answers, file_of, random
 
 HALF = Half(step="half", provider="cuda")
 

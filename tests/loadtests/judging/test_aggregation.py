@@ -10,7 +10,7 @@ from loadtests.judging.aggregation import (
     split_by_variant,
 )
 from loadtests.report import Interval
-from tests.loadtests.made import join, make_failed, make_measurement, make_samples, make_unanswered
+from tests.loadtests.samples import join, make_failed, make_measurement, make_samples, make_unanswered
 
 _THOUSAND = np.arange(1.0, 1001)
 

@@ -10,10 +10,10 @@ from loadtests.judging.probe import ALPHA, PROOF_REQUESTS, StopRule, judge_probe
 from loadtests.judging.search import RateTrial
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import CheckOutcome, Probe
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.measurement import Measurement
 from loadtests.sending.samples import Samples
-from tests.loadtests.made import join, make_failed, make_measurement, make_samples, make_unanswered
+from tests.loadtests.samples import join, make_failed, make_measurement, make_samples, make_unanswered
 
 _LIMITS = Limits(p99_ms=50, errors=0.01)
 _RATE, _SENT_S = 100, 10

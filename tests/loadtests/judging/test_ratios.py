@@ -8,7 +8,7 @@ from loadtests.judging import ratios
 from loadtests.judging.ratios import compare_latency
 from loadtests.report import Ratio
 from loadtests.sending.samples import Samples
-from tests.loadtests.made import join, make_failed, make_samples
+from tests.loadtests.samples import join, make_failed, make_samples
 
 _SEEDS = 100
 _PER_S = 50

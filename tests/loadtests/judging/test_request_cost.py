@@ -5,7 +5,7 @@ import pytest
 from loadtests.judging.limits import Limits
 from loadtests.judging.request_cost import CpuReading, read_meter, reckon
 from loadtests.sending.client import Client
-from tests.loadtests.desk import Answers
+from tests.loadtests.stub_server import Answers
 
 _LIMITS = Limits()
 _PRICED = Limits(price_per_cpu_hour=0.036)

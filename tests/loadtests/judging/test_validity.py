@@ -10,7 +10,7 @@ from loadtests.judging.validity import check_samples, check_sender, check_steady
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.report import Check, CheckOutcome, Ratio
 from loadtests.sending.samples import Samples
-from tests.loadtests.made import join, make_failed, make_measurement, make_samples
+from tests.loadtests.samples import join, make_failed, make_measurement, make_samples
 
 
 def _gate(name: str, samples: Samples, *, plan: Any = None, p99_ms: float | None = None, **run: Any) -> Check:

@@ -20,8 +20,8 @@ from tests.loadtests.bounds import (
     queue_mean_ms,
     stalled_p99_ms,
 )
-from tests.loadtests.command import run_loadtest
-from tests.loadtests.known import GATEWAY_MS, MODEL, PROXY_MS, RAY_MS, STALL_S, Behaviour, open_known
+from tests.loadtests.known_server import GATEWAY_MS, MODEL, PROXY_MS, RAY_MS, STALL_S, Behaviour, open_known
+from tests.loadtests.loadtest_process import run_loadtest
 
 Test = Callable[..., LoadReport]
 Record = dict[str, Any]

@@ -13,7 +13,7 @@ from loadtests.errors import LoadTestError
 from loadtests.peers.peer_servers import Server
 from loadtests.peers.peer_session import MODEL_VARIABLE
 from loadtests.peers.process import ServerProcess
-from tests.loadtests.command import ROOT
+from tests.loadtests.loadtest_process import ROOT
 
 # Starts a grandchild in a session of its own, outlives requests to end, and answers nobody.
 _STUBBORN = """

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from serve.rollout.evidence.evidence import Evidence
-from tests.loadtests.command import Finished
+from tests.loadtests.loadtest_process import Finished
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 

@@ -10,8 +10,8 @@ from loadtests.load_plan import LoadPlan, steady
 from loadtests.qualify.canary import check_canary, check_shadow
 from loadtests.qualify.qualification_record import StageRecord
 from loadtests.report import Check, CheckOutcome
-from tests.loadtests.made import join, make_measurement, make_samples
-from tests.loadtests.qualify.views import LIMITS, canary, canary_view, shadow_view
+from tests.loadtests.qualify.rollout_views import LIMITS, canary, canary_view, shadow_view
+from tests.loadtests.samples import join, make_measurement, make_samples
 
 
 def make_run(*, mine: int = 1000, late: int = 0) -> LoadRun:

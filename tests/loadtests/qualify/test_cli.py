@@ -9,9 +9,9 @@ import pytest
 
 from loadtests.qualify.cli import qualify as command
 from serve.base.errors import CounterweightError, StoreFailed
+from tests.loadtests.fake_server import METADATA
 from tests.loadtests.qualify.conftest import Qualify
 from tests.loadtests.qualify.test_stages import GOOD
-from tests.loadtests.server import METADATA
 
 Make = Callable[..., Qualify]
 

@@ -6,7 +6,7 @@ import pytest
 from loadtests.qualify.qualification_page import page
 from loadtests.qualify.qualification_record import QualificationRecord
 from loadtests.report import CheckOutcome
-from tests.loadtests.qualify.found import make_found, make_strange, stage
+from tests.loadtests.qualify.qualifications import make_found, make_strange, stage
 
 FAILED = make_found(stage("quality", CheckOutcome.PASS), stage("shadow", CheckOutcome.FAIL))
 EARLY = make_found(stage("quality", CheckOutcome.PASS), complete=False)

@@ -1,6 +1,6 @@
 from loadtests.qualify.qualification_table import table
 from loadtests.report import CheckOutcome
-from tests.loadtests.qualify.found import make_found, make_strange, stage
+from tests.loadtests.qualify.qualifications import make_found, make_strange, stage
 
 
 def test_the_outcome_comes_first() -> None:

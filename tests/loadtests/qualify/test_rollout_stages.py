@@ -11,12 +11,12 @@ from loadtests.errors import LoadTestError
 from loadtests.judging.limits import Limits
 from loadtests.qualify.rollout_stages import PROVEN, Follower, longest_s, policy_of, refuse_busy, trial
 from loadtests.sending.client import Client
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from serve.base.errors import StoreFailed
 from serve.rollout.api_records import RoutesWanted
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
-from tests.loadtests.qualify.views import ALIKE, LIMITS, canary
+from tests.loadtests.qualify.rollout_views import ALIKE, LIMITS, canary
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
 

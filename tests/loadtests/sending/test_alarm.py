@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.loadtests.command import run_python
+from tests.loadtests.loadtest_process import run_python
 
 _SCRIPT = """
 from gevent import monkey

@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from loadtests.load_plan import LoadPlan, steady
 from loadtests.sending.arrivals import make_schedule
 from loadtests.sending.samples import UNANSWERED
-from tests.loadtests.command import ROOT
-from tests.loadtests.known import MODEL, STALL_S, Behaviour, open_known
+from tests.loadtests.known_server import MODEL, STALL_S, Behaviour, open_known
+from tests.loadtests.loadtest_process import ROOT
 
 _STALL_AT = 130
 
 
 @pytest.fixture(scope="module")
 def measured() -> Any:
-    """What tests.loadtests.measuring found of a server with these variants."""
+    """What tests.loadtests.measure_known_server found of a server with these variants."""
     behaviours = {
         "stall": Behaviour(stall_at=_STALL_AT),
         "slow": Behaviour(service_ms=400),
@@ -27,7 +27,7 @@ def measured() -> Any:
     }
     with open_known(**behaviours) as url:
         finished = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "tests.loadtests.measuring", url],
+            [sys.executable, "-W", "error", "-m", "tests.loadtests.measure_known_server", url],
             cwd=ROOT,
             capture_output=True,
             text=True,

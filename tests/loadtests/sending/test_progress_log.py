@@ -3,7 +3,7 @@
 import io
 
 from loadtests.load_plan import LoadPlan, steady
-from loadtests.sending.live import Live
+from loadtests.sending.live_counters import Live
 from loadtests.sending.progress_log import EVERY_S, Progress
 
 _PLAN = LoadPlan(url="http://host", model="digits", profile=steady(50, 120))

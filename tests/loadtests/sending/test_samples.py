@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from loadtests.sending.samples import UNANSWERED, Recorder, write_records
-from tests.loadtests.made import join, make_failed, make_samples, make_unanswered
+from tests.loadtests.samples import join, make_failed, make_samples, make_unanswered
 
 
 def _recorder() -> Recorder:

@@ -104,7 +104,7 @@ def test_a_failed_write_leaves_the_old_bundle(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("serve.base.whole_file.os.fsync", full)
+    monkeypatch.setattr("serve.base.atomic_file.os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         write_bundle(folder, first, {MODEL: linear_graph(1.0)})
     assert read_bundle(folder) == first

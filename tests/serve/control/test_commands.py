@@ -15,7 +15,7 @@ from serve.base.errors import (
 from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 
 # Nothing is proven for long.
 SLOW = POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=1_000_000)})

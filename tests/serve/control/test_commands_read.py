@@ -7,7 +7,7 @@ from serve.rollout.api_records import ActWanted, RoutesWanted
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 
 
 @pytest.mark.parametrize("ask", ["view", "replay", "act"])

@@ -6,8 +6,8 @@ import pytest
 from serve.rollout.state.feedback import Outcome
 from tests.serve.endpoint import Endpoint
 from tests.serve.model_keeper import NOW_S
-from tests.serve.rollout.labelling import answer as answered
-from tests.serve.stages import failed_name, last_name
+from tests.serve.rollout.labels import answer as answered
+from tests.serve.rollout_stages import failed_name, last_name
 
 FAILED, RUNNING = failed_name("linear"), last_name("linear")
 PATH = "/control/models/linear/feedback"

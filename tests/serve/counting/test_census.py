@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from serve.counting.census import Census, Choice, Count, Sheet, VariantRun, Watch
-from serve.counting.copies import Copies, add_copies
 from serve.counting.ledger import Ledger, read_ledger
+from serve.counting.shadow_results import Copies, add_copies
 from serve.rollout.evidence.evidence import Comparison, Evidence
 from serve.rollout.judging.gather import gather
 from serve.rollout.state.rollout import RolloutPlan
-from tests.serve.rollout.keeping import shown
+from tests.serve.rollout.local_keeper import shown
 
 WATCH = Watch(rollout="r1", baseline="fp32", candidate="int8", limit_ms=10.0, feedback=True)
 CHOICE: Choice = (2, False, "int8")

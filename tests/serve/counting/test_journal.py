@@ -16,7 +16,7 @@ from serve.counting.journal import (
     stand,
     stands,
 )
-from tests.serve.rollout.diary import WATCH, counting, killed_after
+from tests.serve.rollout.journal_process import WATCH, counting, killed_after
 
 
 @pytest.mark.parametrize("counts", [20, 120, 160, 3333])

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect, sync_playwright
 from serve.base.access import Access
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 # A second look comes after one second; what takes longer than this does not come.
 TIMEOUT_MS = 30_000

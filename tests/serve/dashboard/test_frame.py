@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.serve.dashboard.conftest import Open
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 
 @pytest.mark.parametrize("stage", ["shadow", "rolled back"])

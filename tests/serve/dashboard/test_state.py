@@ -14,7 +14,7 @@ from tests.conftest import make_bundle
 from tests.serve.dashboard.conftest import Open
 from tests.serve.endpoint import Endpoint
 from tests.serve.local_control import LocalControl
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ from serve.oip.grpc_service import grpc_handler
 from tests.serve.clock import run, settle
 from tests.serve.endpoint import Endpoint
 from tests.serve.host import Stuck
-from tests.serve.served import ask, serving, two
-from tests.serve.watched import LIGHT, counts_of, sheet_of, to, watch, watched
+from tests.serve.served_model import ask, serving, two
+from tests.serve.watched_model import LIGHT, counts_of, sheet_of, to, watch, watched
 
 ABANDONED = Count(requests=1, over_limit=1)
 

@@ -8,7 +8,7 @@ from serve.base.errors import DeadlineExceeded, Overloaded, UnknownModel, Unknow
 from serve.engine.model import find_model
 from tests.serve.clock import now, run, settle
 from tests.serve.host import Host
-from tests.serve.served import as_is, ask, replace, request_of, scale_of, serving, two
+from tests.serve.served_model import as_is, ask, replace, request_of, scale_of, serving, two
 
 
 def test_the_routes_choose() -> None:

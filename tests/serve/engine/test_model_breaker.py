@@ -15,8 +15,8 @@ from serve.engine.model import ServedModel
 from tests.serve import clock
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
-from tests.serve.served import Hosts, ask, request_of, routes, serving, two
-from tests.serve.watched import BASE, LIGHT, counts_of, to, watch, watched
+from tests.serve.served_model import Hosts, ask, request_of, routes, serving, two
+from tests.serve.watched_model import BASE, LIGHT, counts_of, to, watch, watched
 
 
 @pytest.fixture(autouse=True)

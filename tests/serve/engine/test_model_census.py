@@ -12,8 +12,8 @@ from serve.counting.census import Count, VariantRun
 from tests.serve import clock
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, replace, request_of, serving, two
-from tests.serve.watched import LIGHT, counts_of, sheet_of, to, watch, watched
+from tests.serve.served_model import ask, replace, request_of, serving, two
+from tests.serve.watched_model import LIGHT, counts_of, sheet_of, to, watch, watched
 
 
 @pytest.fixture(autouse=True)

@@ -11,8 +11,8 @@ from serve.engine.queue import Ran
 from serve.engine.variant import ServedVariant
 from tests.serve.clock import run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of, two
-from tests.serve.watched import BASE, LIGHT, counts_of, watched
+from tests.serve.served_model import ask, request_of, two
+from tests.serve.watched_model import BASE, LIGHT, counts_of, watched
 
 
 def test_a_rescue_is_the_candidates_error() -> None:

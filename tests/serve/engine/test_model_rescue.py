@@ -11,7 +11,7 @@ from serve.counting.tally import Tally
 from serve.engine.admission import Answer
 from tests.serve.clock import now, run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, make_served, replace, request_of, scale_of, serving, two
+from tests.serve.served_model import ask, make_served, replace, request_of, scale_of, serving, two
 
 
 @pytest.mark.parametrize("error", [ModelFailed("no idea"), VariantUnavailable("gone")], ids=repr)

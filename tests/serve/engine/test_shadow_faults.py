@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from serve.base.errors import ModelFailed
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.model import ServedModel
 from serve.rollout.evidence.evidence import Comparison
 from tests.conftest import FEATURES
 from tests.serve.clock import now, run, settle
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of, routes, serving
+from tests.serve.served_model import ask, request_of, routes, serving
 from tests.serve.shadows import FAULTS, LATER_S, WATCH, Odd, compared, copies_of, faulty, shadowed
 
 

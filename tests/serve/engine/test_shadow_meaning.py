@@ -19,7 +19,7 @@ from tests.conftest import make_bundle, make_figures
 from tests.serve.clock import run as run_scenario
 from tests.serve.gateway import Gateway, run
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of
+from tests.serve.served_model import ask, request_of
 from tests.serve.shadows import LATER_S, Odd, copies_of, shadowed
 
 NUMBERS = Meaning(kind="numbers", form="plain", spread=(100.0,) * 3)

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.engine.shadow_copy import Copy
 from serve.rollout.evidence.evidence import Clusters, Drop
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.served import ask, request_of
+from tests.serve.served_model import ask, request_of
 from tests.serve.shadows import LATER_S, Odd, copies_of, faulty, other, shadowed
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from serve.base.settings import Settings
 from serve.base.tensor import Arrays, Signature, TensorSpec
 from serve.counting.census import Census
-from serve.counting.copies import Copies
+from serve.counting.shadow_results import Copies
 from serve.counting.tally import Tally
 from serve.engine.batch import Joining
 from serve.engine.catalog import LoadedVariant
@@ -20,7 +20,7 @@ from serve.engine.shadow_copy import Copy
 from serve.engine.variant import ServedVariant
 from tests.serve.clock import run
 from tests.serve.host import Host
-from tests.serve.watched import watch
+from tests.serve.watched_model import watch
 
 
 class Marking(Host):

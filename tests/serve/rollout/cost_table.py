@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.judging.cost import Contrast, contrast, log_cheaper
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
 
 _MOST_BLOCKS = 32
 _SHOWN = -math.log(1 - Policy().proof)

@@ -21,7 +21,7 @@ from serve.rollout.judging.clusters import compare
 from serve.rollout.judging.counts import Counts, counts_in
 from serve.rollout.judging.guards import harm, safety
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
 from tests.serve.rollout.simulate import GUARDS
 
 # Runs that are compared in one go: more do not fit into a processor's cache.

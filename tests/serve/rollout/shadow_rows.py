@@ -12,7 +12,7 @@ import numpy as np
 from serve.rollout.evidence.evalues import Array
 from serve.rollout.judging.shadow_likeness import Pairs, above, below
 from serve.rollout.state.policy import Policy, ShadowPolicy
-from tests.serve.rollout.asked import Asked, Cell, Found
+from tests.serve.rollout.requirements import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, simulate_shadow
 
 LIMIT = 0.02

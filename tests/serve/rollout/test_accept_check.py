@@ -8,7 +8,7 @@ from serve.base.errors import RefusedAction
 from serve.rollout.api_records import ActWanted, RolloutView, RoutesWanted
 from serve.rollout.state.policy import Policy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Keeping
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Keeping
 
 AT_ONCE = POLICY.model_copy(update={"on_done": "become_baseline"})
 

@@ -11,7 +11,7 @@ from serve.rollout.replay import replay
 from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard, Policy, ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from serve.base.errors import StaleRevision, StoreFailed
-from serve.control.at_once import AtOnce
+from serve.control.memory_operations import AtOnce
 from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Policy, ShadowPolicy
@@ -19,7 +19,7 @@ from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 WIDE = POLICY.model_copy(

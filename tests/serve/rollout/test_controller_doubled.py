@@ -10,7 +10,7 @@ from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.store.store import Store
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 

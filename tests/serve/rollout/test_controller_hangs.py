@@ -7,7 +7,7 @@ import pytest
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import ShadowPolicy, Step
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping
 
 USERS = 1000
 # A minute at 10 %; what is no rate but a stall lasts two seconds as a rule.

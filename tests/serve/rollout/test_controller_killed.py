@@ -15,7 +15,7 @@ from serve.rollout.state.policy import AccuracyGuard, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.answered_requests import Answered
 from serve.rollout.store.store import Store
-from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 # Feedback is asked for, so that requests are noted as well.

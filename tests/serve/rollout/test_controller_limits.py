@@ -9,7 +9,7 @@ from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, ShadowPolicy
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Keeping
 
 UNNAMED = POLICY.model_copy(update={"guards": Guards(latency=LatencyGuard(times_baseline=2))})
 SKIP = UNNAMED.model_copy(update={"shadow": ShadowPolicy(skip=True)})

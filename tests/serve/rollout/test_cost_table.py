@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from serve.counting.runs import Sizes
+from serve.counting.run_costs import Sizes
 from serve.rollout.evidence.evidence import Cost
 from serve.rollout.judging.cost import weigh_cost
 from tests.serve.rollout.cost_table import Rollouts, Second, World

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import RefusedAction
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.api_records import ActWanted, RolloutWanted
 from serve.rollout.earlier_evidence import EarlierRollout, carry_over
 from serve.rollout.evidence.evidence import Carried, Evidence
@@ -14,7 +14,7 @@ from serve.rollout.replay import replay
 from serve.rollout.state.policy import Guards, LatencyGuard, Policy, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Gateway, Keeping, turn
 from tests.serve.rollout.rollouts import at_step, shadowed
 
 # It stays in its first step, where one request in ten is the candidate's.

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence.evidence import Events, Evidence, Pair, Segment
 from serve.rollout.judging.counts import counts_of
 from serve.rollout.judging.guards import harm, safety

@@ -13,7 +13,7 @@ from serve.rollout.state.policy import AccuracyGuard, Guards, ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.store import Present
 from serve.rollout.trail.trail import Action
-from tests.serve.rollout.keeping import POLICY, VERSIONS, Clock, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, VERSIONS, Clock, Gateway, Keeping, turn
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 

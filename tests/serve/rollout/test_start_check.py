@@ -3,7 +3,7 @@ import pytest
 from serve.base.errors import RefusedAction
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
-from tests.serve.rollout.keeping import POLICY, Keeping
+from tests.serve.rollout.local_keeper import POLICY, Keeping
 
 SKIP = POLICY.model_copy(update={"shadow": ShadowPolicy(skip=True)})
 

@@ -10,7 +10,7 @@ from serve.counting.census import Count, Sheet
 from serve.counting.journal import Journal, stand
 from serve.counting.ledger import Account, Line
 from serve.rollout.unreported_counts import UnreportedCounts, recover
-from tests.serve.rollout.diary import WATCH, killed_after
+from tests.serve.rollout.journal_process import WATCH, killed_after
 
 STICKY = (2, True, "int8")
 

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any, Literal
 
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found, median_said
+from tests.serve.rollout.requirements import Asked, Cell, Found, median_said
 from tests.serve.rollout.simulate import Runs, simulate
 from tests.serve.rollout.traffic import Scenario
 

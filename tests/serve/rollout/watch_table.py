@@ -15,7 +15,7 @@ from serve.rollout.evidence.time_window import WINDOW_S
 from serve.rollout.judging.guards import harm
 from serve.rollout.judging.recent_rates import limit_of, looks_of, weigh_recent
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.asked import Asked, Cell, Found
+from tests.serve.rollout.requirements import Asked, Cell, Found
 from tests.serve.rollout.simulate import GUARDS, Runs, run
 from tests.serve.rollout.traffic import Scenario, Whole
 from tests.serve.rollout.verdict_cells import HOUR_S, NEVER_BACK, found_of

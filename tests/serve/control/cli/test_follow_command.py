@@ -19,7 +19,7 @@ from tests.serve.control.cli.conftest import Type
 from tests.serve.control.cli.test_rollout_view import view
 from tests.serve.endpoint import Endpoint
 from tests.serve.receiver import Receiver, Reply
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 # A stream to a terminal, and what came out of it.
 Tty = tuple[TextIO, Callable[[], str]]

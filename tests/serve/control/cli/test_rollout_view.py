@@ -12,7 +12,7 @@ from tests.serve.local_control import LocalControl
 from tests.serve.model_keeper import NOW_S
 from tests.serve.rollout.rollouts import at_step
 from tests.serve.rollout.stores import routes_of
-from tests.serve.stages import Stage
+from tests.serve.rollout_stages import Stage
 
 RUNS = "linear-20261122-152000-3f9a"
 

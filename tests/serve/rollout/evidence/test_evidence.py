@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence.evidence import (
     Carried,
     Clusters,

@@ -5,7 +5,7 @@ from itertools import cycle
 
 import pytest
 
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence.evidence import Cost, Pair, Segment
 from serve.rollout.judging.cost import concentration, weigh_cost
 from serve.rollout.judging.guard_figure import Figure, safe_at

@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
 from serve.rollout.evidence.evidence import Carried, Events, Evidence, Pair, Segment
 from serve.rollout.judging.clusters import log_above
 from serve.rollout.judging.counts import counts_of

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from serve.counting.census import BEFORE, Choice, Count, Sheet, VariantRun
-from serve.counting.copies import Copies
-from serve.counting.keys import Keys
+from serve.counting.key_counts import Keys
+from serve.counting.shadow_results import Copies
 from serve.rollout.evidence.evidence import Comparison, Cost, Drop, Events, Evidence, Pair, Segment
 from serve.rollout.evidence.time_window import TimeWindow
 from serve.rollout.judging.gather import gather

@@ -6,7 +6,7 @@ from serve.base.errors import LostLease
 from serve.rollout.state.feedback import Feedback
 from serve.rollout.store import answered_requests as answered
 from serve.rollout.store.store import Store
-from tests.serve.rollout.labelling import NOBODY, answer, outcome, tell
+from tests.serve.rollout.labels import NOBODY, answer, outcome, tell
 
 
 def test_an_id_that_comes_again_means_the_newer_request(store: Store) -> None:

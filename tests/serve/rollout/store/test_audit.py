@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from serve.base.errors import BrokenTrail
-from serve.control.at_once import AtOnce
+from serve.control.memory_operations import AtOnce
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
 from serve.rollout.trail.seal_key import SealKey
 from serve.rollout.trail.trail import Entry, digest_of, seal
-from tests.serve.rollout.keeping import POLICY, Clock, Gateway, Keeping, turn
+from tests.serve.rollout.local_keeper import POLICY, Clock, Gateway, Keeping, turn
 
 # What fails all the time is told from a stall of a second, as a rule: soon.
 SKIP = POLICY.model_copy(

@@ -10,7 +10,7 @@ from serve.rollout.judging.label_evidence import with_labels
 from serve.rollout.state.feedback import Feedback
 from serve.rollout.store import pending_labels
 from serve.rollout.store.store import Store
-from tests.serve.rollout.labelling import NOBODY, answer, labelled, outcome, tell
+from tests.serve.rollout.labels import NOBODY, answer, labelled, outcome, tell
 from tests.serve.rollout.rollouts import segment
 
 

@@ -11,8 +11,8 @@ from serve.rollout.state.feedback import Outcome, Outcomes
 from serve.rollout.state.policy import AccuracyGuard
 from serve.rollout.store import answered_requests as answered
 from serve.rollout.store.store import Store
-from tests.serve.rollout.keeping import POLICY, Gateway, Keeping, turn
-from tests.serve.rollout.labelling import answer, labelled, outcome, tell
+from tests.serve.rollout.labels import answer, labelled, outcome, tell
+from tests.serve.rollout.local_keeper import POLICY, Gateway, Keeping, turn
 from tests.serve.rollout.store.test_audit import behind, restart
 from tests.serve.rollout.store.test_schema import execute
 from tests.serve.rollout.stores import started

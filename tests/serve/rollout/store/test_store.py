@@ -168,7 +168,7 @@ def test_a_step_that_fails_in_the_middle_leaves_nothing(
 
 def write(url: str, steps: int) -> subprocess.Popen[str]:
     """A keeper in a process of its own, which is killed in the middle of the step after `steps`."""
-    command = [sys.executable, "-m", "tests.serve.rollout.writer", url, str(steps)]
+    command = [sys.executable, "-m", "tests.serve.rollout.store_writer", url, str(steps)]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
 
 
