@@ -1,4 +1,4 @@
-"""The environment of a host with few extras: linked from this one in seconds, not installed in minutes."""
+"""The environment of a host with few extras, linked from this one in seconds."""
 
 import subprocess
 import sys

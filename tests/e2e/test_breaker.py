@@ -1,4 +1,4 @@
-"""A candidate that fails totally, on real Ray: gateways stop it themselves, and no statistics are asked."""
+"""A candidate that fails totally, on real Ray: gateways stop it without statistics."""
 
 from collections.abc import Iterator
 

@@ -1,5 +1,5 @@
-"""Gateways that die while a rollout counts: nothing that one has counted is lost, and a candidate that ends
-them is found out."""
+"""Gateways that die during a rollout: their counts are kept, and a candidate that ends them is rolled
+back."""
 
 import contextlib
 from collections.abc import Iterator

@@ -1,5 +1,4 @@
-"""What can happen to a server while requests come: its processes are killed, its models come and go, and its
-routes change."""
+"""A server under load: its processes are killed, its models are loaded and unloaded, its routes change."""
 
 import shutil
 import signal

@@ -1,4 +1,4 @@
-"""What two variants share is made once."""
+"""Steps that two variants share run once."""
 
 from collections.abc import Callable
 from pathlib import Path

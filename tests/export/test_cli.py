@@ -1,4 +1,4 @@
-"""The export command: figures on standard output, a code that a script can trust."""
+"""The export command: figures on standard output, and a reliable exit code."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What the server may put into one run is proven before a bundle is written."""
+"""Which rows the server may run together is tested before a bundle is written."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What each output says is proven before a bundle is written."""
+"""Each output's meaning and quality are tested before a bundle is written."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Factories are found where the recipe says, and their code counts."""
+"""Factories are found where the recipe says, and their code is part of the digest."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The shipped recipes: each is sound, its model fits its checkpoint, its data proves something."""
+"""The shipped recipes are valid, and their models fit their data."""
 
 import os
 import re

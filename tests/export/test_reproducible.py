@@ -1,4 +1,4 @@
-"""Reproducible computing ends where it began."""
+"""Reproducible computation: its seeds and settings."""
 
 import random
 

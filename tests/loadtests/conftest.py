@@ -1,4 +1,4 @@
-"""What tests of load tests share."""
+"""Shared by the tests of load tests."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""One endpoint over `linear` for tests that only ask, and keepers over real stores."""
+"""One endpoint over `linear` for tests that only send requests, and keepers with real stores."""
 
 from collections.abc import Iterator
 from itertools import count
@@ -49,7 +49,7 @@ def store(url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """The time, in our hands."""
+    """A clock that the test sets."""
     return Clock(monkeypatch)
 
 

@@ -75,7 +75,7 @@ class LocalControl:
             self._now = stage, plan
 
     def forget(self) -> None:
-        """Go back to the beginning."""
+        """Restore the initial state."""
         with self._lock:
             if self._changed or self._now != self._begun:
                 self._close()

@@ -38,7 +38,7 @@ def timeline(model: str, baseline: str, candidate: str) -> Timeline:
 
 
 def _count(tally: Tally, requests: int, p50_ms: float, point: int) -> None:
-    """Add the requests of one stretch. One of fifty is slow, and every 17th stretch has an error."""
+    """Add the requests of one interval. One of fifty is slow, and every 17th interval has an error."""
     for number in range(requests):
         tally.latency.record(p50_ms * (1 if number % 50 else 2.5))
     tally.requests += requests

@@ -1,4 +1,4 @@
-"""Triton's own clients against the real server, as its users have them."""
+"""Triton's own clients against the real server."""
 
 import queue
 from collections.abc import Iterator

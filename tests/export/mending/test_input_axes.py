@@ -1,4 +1,4 @@
-"""Which axis of an input is the rows', and how the others are called."""
+"""Which axis of an input has the rows, and the names of the others."""
 
 from typing import Any
 

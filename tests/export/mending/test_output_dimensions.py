@@ -1,4 +1,4 @@
-"""An output's dimensions are what came out for several sizes of what went in."""
+"""An output's dimensions are those measured for several sizes of the input."""
 
 from typing import Any
 

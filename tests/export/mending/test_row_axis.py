@@ -1,4 +1,4 @@
-"""Where a file does not say along which axis its rows lie, its answers show it."""
+"""If a file does not name the axis of its rows, its answers show it."""
 
 from typing import Any
 

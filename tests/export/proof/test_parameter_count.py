@@ -1,4 +1,4 @@
-"""Weights are counted wherever they stand."""
+"""Weights are counted in each part of a graph."""
 
 import numpy as np
 import onnx

@@ -26,7 +26,7 @@ _NOISE = 1e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What an attempt came to."""
+    """The result of an attempt."""
 
     # Whether the step made something.
     made: bool
@@ -35,7 +35,7 @@ class Outcome:
 
 
 def attempt(name: str, seed: int, folder: Path) -> Outcome:
-    """The step of this name on the network of this seed; `folder` is for what steps write."""
+    """Run the step of this name on the network of this seed; `folder` is for the steps' files."""
 
     def build() -> nn.Module:
         return Grown(seed)

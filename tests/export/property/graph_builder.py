@@ -1,4 +1,4 @@
-"""Drawing: nodes and weights of random graphs, under odd names and of sizes that 8 bits dislike."""
+"""Drawing: nodes and weights of random graphs, with unusual names and sizes that are hard for 8 bits."""
 
 import random
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Networks in which each channel stays itself on its way to the next layer, wherever it ends up."""
+"""Networks that move channels between layers without mixing them."""
 
 from collections.abc import Callable
 from typing import Any

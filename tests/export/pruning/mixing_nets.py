@@ -1,4 +1,4 @@
-"""Networks in which channels meet: in products, attention, norms, maxima, and weights with two names."""
+"""Networks that combine channels: in products, attention, norms, maxima, and weights with two names."""
 
 import warnings
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What the small networks of these tests are made of."""
+"""The building blocks of the small networks of these tests."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Weights that stand as nodes are weights like others."""
+"""Constant nodes are converted to weights."""
 
 from pathlib import Path
 

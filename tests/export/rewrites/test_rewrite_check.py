@@ -1,4 +1,4 @@
-"""Work on a graph that is to change nothing is found out when it does."""
+"""A rewrite that should not change a graph's answers is refused if it does."""
 
 import numpy as np
 import pytest

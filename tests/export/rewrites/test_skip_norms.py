@@ -1,4 +1,4 @@
-"""A skip connection that onnxruntime cannot fuse into its slow kernel."""
+"""Skip connections are rewritten so that onnxruntime does not fuse them into its slow kernel."""
 
 import tempfile
 from pathlib import Path

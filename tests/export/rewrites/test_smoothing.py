@@ -1,4 +1,4 @@
-"""Smoothing evens channels out, and the float graph answers the same."""
+"""Smoothing evens out channels and keeps the float graph's answers."""
 
 import numpy as np
 import onnx

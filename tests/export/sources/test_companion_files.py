@@ -1,4 +1,4 @@
-"""A tokenizer and the names of classes stand beside a model of any kind."""
+"""A tokenizer and class names may be given beside a model of any kind."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A checkpoint is read without running it, and fits the model to the last weight."""
+"""A checkpoint is read without running code, and must fit the model exactly."""
 
 import io
 import os

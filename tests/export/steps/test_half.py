@@ -1,4 +1,4 @@
-"""Half stores 16-bit floats, keeps 32-bit ones on the wire, and refuses what does not fit."""
+"""The step half stores 16-bit floats, keeps 32-bit inputs and outputs, and refuses values that do not fit."""
 
 from pathlib import Path
 from typing import Any

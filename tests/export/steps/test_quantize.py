@@ -1,4 +1,4 @@
-"""Quantization turns weights into integers, every setting acts, and doing nothing is an error."""
+"""Quantization turns weights into integers, each setting has an effect, and doing nothing is an error."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Around attention every setting of a quantization acts too, and what stands out is levelled first."""
+"""Quantization around attention: each setting has an effect, and outliers are levelled first."""
 
 from typing import Any, cast
 

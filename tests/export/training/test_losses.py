@@ -1,4 +1,4 @@
-"""Every loss is 0 where nothing differs, what its formula says where it does, and blind to padding."""
+"""Each loss is 0 for equal answers, follows its formula otherwise, and ignores padding."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Students take over what fits, and nothing else."""
+"""Students take the teacher's weights that fit, and no others."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Training learns, keeps the best epoch, and does the same each time, also when it was killed."""
+"""Training learns, keeps the best epoch, and is reproducible, even after a kill."""
 
 import copy
 import os

@@ -1,4 +1,4 @@
-"""Qualifications with figures that were thought up: one for each end, and odd ones."""
+"""Qualifications with invented figures: one for each outcome, and unusual ones."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def stage(name: Name, *outcomes: CheckOutcome) -> StageRecord:
 
 
 def make_found(*stages: StageRecord, complete: bool = True, **changes: Any) -> QualificationRecord:
-    """What these stages come to; none: four good ones."""
+    """Return the qualification of these stages; none: four good ones."""
     stages = stages or _GOOD
     outcome, binding, reasons = conclude(stages, complete=complete)
     fields: dict[str, Any] = {
@@ -51,7 +51,7 @@ def make_found(*stages: StageRecord, complete: bool = True, **changes: Any) -> Q
 
 
 def make_strange() -> QualificationRecord:
-    """Every text that a server can choose is hostile."""
+    """Return a qualification in which each text of the server is hostile."""
     check = make_check(HOSTILE, outcome=CheckOutcome.FAIL, seen=HOSTILE, wanted=HOSTILE)
     stages = (make_stage("shadow", [check]), make_stage("canary", [check], make_hostile("run")))
     digests = {HOSTILE: HOSTILE}

@@ -33,7 +33,7 @@ def bundles(**changes: Any) -> dict[str, Any]:
 
 
 def figures(low: float, high: float) -> dict[str, Any]:
-    """Those of a candidate whose accuracy changed by something between."""
+    """Return the figures of a candidate whose accuracy changed by `low` to `high`."""
     quality = make_figures(100).quality
     accuracy = Compared(value=0.9, change=(low + high) / 2, low=low, high=high)
     changed = quality.model_copy(update={"accuracy": accuracy})

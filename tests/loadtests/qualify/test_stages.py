@@ -19,7 +19,7 @@ Make = Callable[..., Qualify]
 
 
 def run(qualify: Qualify, *arguments: str) -> tuple[Finished, dict[str, Any]]:
-    """The command, and the record that it wrote, if it did."""
+    """Return the finished command and its record, if it wrote one."""
     path = qualify.folder / "found.json"
     finished = qualify.run("--json", str(path), *arguments)
     return finished, json.loads(path.read_text()) if path.exists() else {}

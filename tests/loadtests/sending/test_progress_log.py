@@ -1,4 +1,4 @@
-"""How far a run has come, where no terminal shows a bar."""
+"""The progress of a run without a terminal."""
 
 import io
 

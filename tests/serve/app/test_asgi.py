@@ -38,7 +38,7 @@ def endpoint(request: pytest.FixtureRequest, two_models: Path) -> Iterator[Endpo
 
 
 async def broken(version: LoadedVariant) -> Placement:
-    """A host whose code is."""
+    """A host whose code raises an exception."""
     host = Host()
     host.error = ZeroDivisionError("password")
     return host

@@ -24,7 +24,7 @@ SLOW = POLICY.model_copy(update={"shadow": ShadowPolicy(minimum_pairs=1_000_000)
 def act(
     keeping: Keeping, name: Any, number: int | None = None, rollout: str | None = None, **more: Any
 ) -> Any:
-    """What bob does to the last rollout."""
+    """Perform bob's act on the last rollout."""
     wanted = ActWanted(number=number, **more)
     return keeping.commands.act(rollout or keeping.rollout.rollout, name, wanted, "bob")
 

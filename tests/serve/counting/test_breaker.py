@@ -1,4 +1,4 @@
-"""When a candidate fails totally, and when it only looks so."""
+"""When failures of a candidate count as total, and when not."""
 
 import pytest
 

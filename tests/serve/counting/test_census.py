@@ -183,7 +183,7 @@ class Keeper:
             self._waiting.append(("one", sheet))
 
     def keep(self) -> None:
-        """Write down what came."""
+        """Keep the sheets that came."""
         self.kept = gather(self.kept, self._waiting, PLAN, {2: (1, 0.1)}, (0.0, 1.0))
         self._waiting = []
 

@@ -1,4 +1,4 @@
-"""What a gateway leaves when it is killed."""
+"""The journal that a killed gateway leaves."""
 
 import os
 from pathlib import Path

@@ -28,7 +28,7 @@ class Counting:
         self.numbers = [0, 0, 0]
 
     def begin(self) -> None:
-        """A request is admitted."""
+        """Admit a request."""
         self.numbers[0] += 1
         self.ledger.begin(CANDIDATE, None, [self.numbers])
 
@@ -44,13 +44,13 @@ class Counting:
             self.ledger.end(CANDIDATE, None, [])
 
     def turn(self, number: int) -> None:
-        """A new sheet."""
+        """Start a new sheet."""
         self.ledger.turn(number)
         self.numbers = [0, 0, 0]
 
 
 def requests(path: Path) -> dict[int, int]:
-    """How many requests the ledger holds, by sheet."""
+    """Return the number of requests in the ledger by sheet."""
     return {
         number: sum(line.numbers[0] for line in lines) for number, lines in read_ledger(path).sheets.items()
     }

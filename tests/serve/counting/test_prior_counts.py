@@ -1,4 +1,4 @@
-"""What keys did at the baseline before anybody watched."""
+"""The requests and errors that keys had at the baseline before a rollout."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Hour:
 
 
 def known(past: Past) -> Mapping[int, tuple[int, int]]:
-    """Requests and errors by bucket."""
+    """Return requests and errors by bucket."""
     return {bucket: (count.requests, count.errors) for bucket, count in past.counts().keys.items()}
 
 

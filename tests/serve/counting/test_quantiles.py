@@ -24,7 +24,7 @@ def history(parts: Iterable[tuple[int, float]], requests_per_s: int = 20, every_
 
 
 def edge(latency_ms: float) -> float:
-    """The upper edge of its bucket."""
+    """Return the upper edge of the latency's bucket."""
     return min(edge for edge in EDGES_MS if edge >= latency_ms)
 
 

@@ -1,4 +1,4 @@
-"""What runs cost, by size and by block of time."""
+"""The cost of runs by size and by block of time."""
 
 import math
 from functools import reduce

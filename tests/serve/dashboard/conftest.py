@@ -1,4 +1,4 @@
-"""A real browser in front of the real HTTP side, with a keeper behind it."""
+"""A real browser, a real HTTP server and a keeper behind it."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -33,12 +33,12 @@ class Visit:
 
     @property
     def control(self) -> LocalControl:
-        """What the server asks."""
+        """The control that the server uses."""
         return self.endpoint.control
 
     @property
     def state(self) -> Locator:
-        """The big sentence."""
+        """The sentence at the top of the page."""
         return self.page.locator("#state")
 
     def card(self, title: str) -> Locator:
@@ -71,7 +71,7 @@ def page() -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def access() -> Access:
-    """Everything is open."""
+    """Access without tokens."""
     return Access(loopback=True)
 
 

@@ -1,4 +1,4 @@
-"""The page as a page: on a phone, without anything from elsewhere, without an answer, without a mouse."""
+"""The page on a phone, without other hosts, without the server and without a mouse."""
 
 import pytest
 from playwright.sync_api import expect

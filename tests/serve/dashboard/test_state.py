@@ -1,4 +1,4 @@
-"""What the page says of a model and its rollout."""
+"""What the page shows of a model and its rollout."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_the_shadow_says_how_alike_they_are(visit: Open) -> None:
 
 @pytest.fixture
 def aside(endpoint: Endpoint) -> Iterator[None]:
-    """`light` gets copies, and no rollout looks at it."""
+    """`light` gets copies without a rollout."""
     model = endpoint.registry.models["linear"]
     before, tally = model.routes, model.served["light"].queue.tally
 

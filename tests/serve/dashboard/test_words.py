@@ -9,7 +9,7 @@ from tests.serve.dashboard.conftest import Open, Visit
 
 
 def call(visit: Visit, module: str, name: str, *given: Any) -> Any:
-    """What a function of the page answers."""
+    """Return the result of a function of the page."""
     script = "([module, name, given]) => import(`/dashboard/${module}.js`).then((all) => all[name](...given))"
     return visit.page.evaluate(script, [module, name, list(given)])
 

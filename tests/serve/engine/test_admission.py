@@ -1,4 +1,4 @@
-"""When a request counts, and what becomes of one whose client does not wait."""
+"""When a request counts, and how one counts whose client leaves."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Whether what a variant answered is an answer, and whose fault it is when it is none."""
+"""Which answers of a variant are valid, and which variant an invalid one counts against."""
 
 import asyncio
 import struct

@@ -5,7 +5,7 @@ from serve.engine.keeper_silence import LATE_S, KeeperSilence
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """What the clock says."""
+    """A clock that the test sets."""
     now = [1000.0]
     monkeypatch.setattr("serve.engine.keeper_silence.monotonic", lambda: now[0])
     return now

@@ -1,4 +1,4 @@
-"""Who answers a request, and until when."""
+"""Which variant answers a request, and by which deadline."""
 
 import asyncio
 

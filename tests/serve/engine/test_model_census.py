@@ -18,7 +18,7 @@ from tests.serve.watched_model import LIGHT, counts_of, sheet_of, to, watch, wat
 
 @pytest.fixture(autouse=True)
 def _clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Milliseconds are those of the loop's own clock."""
+    """Use the virtual clock of the loop for milliseconds."""
     ours = SimpleNamespace(perf_counter=clock.now)
     monkeypatch.setattr("serve.engine.model.time", ours)
     monkeypatch.setattr("serve.engine.admission.time", ours)

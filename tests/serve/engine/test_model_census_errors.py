@@ -1,4 +1,4 @@
-"""Whose error it is, when something goes wrong while a rollout watches."""
+"""Which errors of a request count during a rollout, and for which variant."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""Who steps in when a variant fails."""
+"""When the baseline answers for a failing variant."""
 
 import asyncio
 

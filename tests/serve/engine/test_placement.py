@@ -42,7 +42,7 @@ def test_runs_the_session(module_repository: Path) -> None:
 
 
 def slow(run: Callable[[Any], Any]) -> Any:
-    """A session that does this instead of a run."""
+    """A session that calls this in place of a run."""
     return SimpleNamespace(name="slow", ranges={}, longest={}, signature=SIGNATURE, run=run)
 
 

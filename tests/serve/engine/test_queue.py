@@ -1,4 +1,4 @@
-"""Who shares a run with whom, and when it goes."""
+"""Which requests share a run, and when a run starts."""
 
 import asyncio
 import contextvars

@@ -1,4 +1,4 @@
-"""What a gateway serves while catalogs come and go."""
+"""What a gateway serves while its catalog changes."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What a gateway serves when it cannot have what the catalog says."""
+"""What a gateway serves if it cannot load a variant of the catalog."""
 
 from pathlib import Path
 

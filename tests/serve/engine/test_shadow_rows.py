@@ -1,4 +1,4 @@
-"""What a shadow makes of requests with many rows, and why it drops copies."""
+"""How a shadow compares requests with many rows, and why it drops copies."""
 
 import asyncio
 from typing import Any

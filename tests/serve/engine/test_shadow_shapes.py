@@ -42,7 +42,7 @@ def signature_of(*shape: str | int) -> Signature:
 def compared(
     host: Host, signature: Signature, inputs: list[Any], expected: list[Any], pads: Mapping[str, int]
 ) -> Copies:
-    """What becomes of these inputs, for which the baseline marked what `expected` says."""
+    """Return the copies of these inputs, for which the baseline's answer is `expected`."""
 
     async def scenario() -> Copies:
         settings = Settings()

@@ -1,4 +1,4 @@
-"""Whether a variant can be relied on: it goes down when its host fails, and comes up when that is back."""
+"""A variant goes down when its host fails, and comes up when the host is back."""
 
 import asyncio
 from collections.abc import AsyncIterator

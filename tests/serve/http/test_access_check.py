@@ -1,4 +1,4 @@
-"""Who is let through to what, over the wire."""
+"""Which requests are admitted with which token."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -77,13 +77,13 @@ def grants(folder: Path, *names: str) -> Any:
 
 
 def of(name: str) -> dict[str, str]:
-    """The header that shows who asks."""
+    """Return the authorization header of this person."""
     return {"authorization": f"Bearer {TOKENS[name][1]}"}
 
 
 @pytest.fixture(scope="module")
 def guarded(module_repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoint]:
-    """Beyond this machine, with a token for each role."""
+    """A server on a public address with a token per role."""
     access = Access(grants=grants(tmp_path_factory.mktemp("tokens"), *TOKENS), loopback=False)
     settings = Settings(control_writes_per_s=1e6)
     with Endpoint(repository=module_repository, access=access, settings=settings) as endpoint:
@@ -92,7 +92,7 @@ def guarded(module_repository: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture(scope="module")
 def closed(module_repository: Path) -> Iterator[Endpoint]:
-    """Beyond this machine, without tokens."""
+    """A server on a public address without tokens."""
     with Endpoint(repository=module_repository, access=Access(loopback=False)) as endpoint:
         yield endpoint
 
@@ -104,7 +104,7 @@ def _forget(request: pytest.FixtureRequest) -> None:
 
 
 def refused(answer: httpx2.Response, status: int) -> bool:
-    """Whether it is an error of that status, in our form."""
+    """Return whether the answer is an error of that status in our format."""
     return answer.status_code == status and set(answer.json()) == {"error"}
 
 

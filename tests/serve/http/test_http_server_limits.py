@@ -1,4 +1,4 @@
-"""What a connection may cost."""
+"""The limits of a connection."""
 
 import time
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Bodies that are no plain JSON, in both directions."""
+"""Bodies that are not plain JSON, in both directions."""
 
 import json
 import struct

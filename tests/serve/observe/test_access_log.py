@@ -44,7 +44,8 @@ def ids(path: Path) -> list[str]:
 
 
 def wait_until(true: Callable[[], bool]) -> None:
-    """Let a minute pass at most: the log's own promise is a second, a busy machine's is none."""
+    """Wait up to a minute for the condition: the log writes within a second, but a busy machine may be
+    slow."""
     deadline = time.monotonic() + 60
     while not true() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""Whole numbers in JSON, which no float may pass through."""
+"""Integers in JSON, which are never converted to floats."""
 
 import orjson
 import pytest

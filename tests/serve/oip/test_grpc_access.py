@@ -1,4 +1,4 @@
-"""Who is let through to which call."""
+"""Which calls are admitted with which token."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,12 +39,12 @@ OPEN = [
 
 
 def of(role: Role | None) -> tuple[tuple[str, str], ...]:
-    """The metadata that shows who asks."""
+    """Return the metadata with this role's token."""
     return () if role is None else (("authorization", f"Bearer {role:=<16}"),)
 
 
 def code(address: str, call: tuple[str, Any], role: Role | None = None) -> str:
-    """The name of the code with which the call ends."""
+    """Return the name of the code with which the call ends."""
     name, request = call
     with grpc.insecure_channel(address) as channel:
         ask: Any = channel.unary_unary(f"/{SERVICE}/{name}", type(request).SerializeToString)

@@ -21,7 +21,7 @@ Told = list[tuple[str, str, str | None]]
 
 
 def call_raw(address: str, method: str, content: bytes) -> bytes:
-    """A call without anybody's client."""
+    """Send a call without a client library."""
     with grpc.insecure_channel(address) as channel:
         call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/{method}")
         return call(content)

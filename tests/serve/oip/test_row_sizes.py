@@ -1,4 +1,4 @@
-"""What one row takes on the wire."""
+"""The size of a row on the wire."""
 
 import pytest
 

@@ -37,7 +37,7 @@ class Second(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Traffic, and the truth about what both cost."""
+    """The traffic and the true costs of both variants."""
 
     share: float
     # The candidate's cost at equal sizes over the baseline's.
@@ -58,7 +58,7 @@ class World:
 
 @dataclass
 class Rollouts:
-    """Where each rollout stands."""
+    """The state of each rollout."""
 
     world: World
     rng: np.random.Generator

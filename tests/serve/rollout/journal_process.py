@@ -1,4 +1,4 @@
-"""A gateway's process that counts in a journal until it is killed, and says so after each count."""
+"""A gateway's process that counts in a journal until it is killed, and prints the number after each count."""
 
 import os
 import subprocess
@@ -26,7 +26,7 @@ def counting(folder: Path) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 def killed_after(folder: Path, counts: int) -> int:
-    """Kill -9 a gateway that has counted so often at least; how often it did."""
+    """Kill a gateway after at least `counts` counts, and return their number."""
     with counting(folder) as process:
         assert process.stdout is not None
         said = len(process.stdout.read(counts))

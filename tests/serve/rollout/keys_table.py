@@ -131,7 +131,7 @@ class KeyedRuns:
                 self._look(alive[first : first + _AT_ONCE], now_s)
 
     def counts(self, runs: Whole) -> Counts:
-        """What the guard is given of these runs."""
+        """Return the counts that the guard gets for these runs."""
         courses = event_series.EventSeries(*(part[runs] for part in self.courses))
         counts = counts_in(courses, 0 * self.shares, self.step[runs], POLICY.guards.stall_s)
         seen = self.step[runs].max() + 2

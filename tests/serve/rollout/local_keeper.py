@@ -1,4 +1,4 @@
-"""A keeper without a network, for tests: a controller over a real store; clock and gateways are ours."""
+"""A keeper without a network: a controller with a real store, whose clock and gateways the test controls."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -77,7 +77,7 @@ class Keeping(KeptModel):
 
     @property
     def place(self) -> tuple[Phase, int]:
-        """Where that one is."""
+        """Return the phase and step of the last rollout."""
         return self.rollout.phase, self.rollout.step
 
     def start(self, policy: Policy = POLICY, candidate: str = "int8") -> RolloutView:
@@ -85,11 +85,11 @@ class Keeping(KeptModel):
         return self.commands.start("digits", RolloutWanted(candidate=candidate, policy=policy), "ann")
 
     def promote(self) -> RolloutView:
-        """One step further by hand."""
+        """Promote by hand."""
         return self.commands.act(self.rollout.rollout, "promote", ActWanted(), "ann")
 
     def tick(self, seconds: float = 1.0) -> None:
-        """A look, so much later."""
+        """Let the keeper judge, this much later."""
         self.clock.now_s += seconds
         self.controller.look()
         self.controller.save()

@@ -1,4 +1,4 @@
-"""What the tables ask of simulated rollouts, and whether they miss it for certain."""
+"""The requirements of the tables, and whether a result misses them by more than chance."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -57,7 +57,7 @@ def _found(back: Array, on: Array, what: str) -> Found:
 
 
 def find(true: float, alike: float, runs: int) -> Found:
-    """What becomes of shadows with this share and correlation."""
+    """Return the results of shadows with this share and correlation."""
     return _found(*simulate_rows(true, alike, runs=runs), "requests")
 
 

@@ -24,7 +24,7 @@ def given_verdict(kind: Kind, now_s: float = 7.0) -> Move:
 
 
 def person(action: Move) -> Move:
-    """Return the rollout after the person's act, or the same one if the act was refused."""
+    """Return a move that does this act, and nothing if it is refused."""
 
     def act(rollout: Rollout) -> Rollout:
         try:

@@ -65,7 +65,7 @@ class WatchRuns(Runs):
             self._promote(self.alive, now_s)
 
     def _lately_harmful(self, alive: Whole, whole: int) -> Any:
-        """Return, for these runs, whether any guard that watches the last `whole` stretches shows harm."""
+        """Return, for these runs, whether any guard that watches the last `whole` windows shows harm."""
         if not self.limits:
             self.limits = {kind: self._limits(kind) for kind in self.kinds}
         at = math.log(GUARDS * _LATELY / (1 - self.policy.guards.errors.confidence))

@@ -1,4 +1,4 @@
-"""What the numbers of an output are, and when a variant's are no longer that."""
+"""The form of an output's numbers, and when a variant's differs."""
 
 import re
 from typing import Any

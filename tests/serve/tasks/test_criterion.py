@@ -1,4 +1,4 @@
-"""A table says what its agreement has compared."""
+"""A table explains how its agreement was measured."""
 
 import pytest
 

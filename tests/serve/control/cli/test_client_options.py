@@ -17,7 +17,7 @@ def options(*words: str) -> Namespace:
 
 
 def bearer(server: Receiver, *words: str) -> str | None:
-    """The token that reached the server."""
+    """Return the authorization header that the server got."""
     open_client(options(*words)).ask(MODELS)
     return server.received[-1].headers.get("authorization")
 

@@ -10,7 +10,7 @@ from tests.serve.receiver import Receiver, Reply
 
 
 def answering(status: int, body: object) -> Receiver:
-    """A server that always says this."""
+    """A server that always gives this answer."""
     return Receiver(Reply(status=status, body=json.dumps(body).encode()))
 
 

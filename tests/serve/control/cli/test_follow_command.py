@@ -32,7 +32,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Acting:
-    """A screen that is looked at: after each look the next thing is done."""
+    """A screen that runs the next planned act after each view."""
 
     def __init__(self, *acts: Callable[[], object]) -> None:
         self._acts = list(acts)

@@ -103,7 +103,7 @@ def test_routes_with_a_fault_never_reach_the_server(
 
 
 def weights(control: LocalControl) -> dict[str, float]:
-    """Those in force."""
+    """Return the weights in force."""
     return dict(control.keeper.routes.weights)
 
 

@@ -9,7 +9,7 @@ from serve.rollout.evidence.event_series import EventSeries
 
 
 def run(seconds: list[tuple[tuple[int, int], tuple[int, int]]], replicas: int = 1) -> EventSeries:
-    """The course of these seconds, each the requests and the events of the baseline and of the candidate."""
+    """Return the series of these seconds, each the requests and the events of baseline and candidate."""
     now = event_series.begin()
     for requests, events in seconds:
         rates = calm_rates(now.usual_events, now.usual_requests)
@@ -74,7 +74,7 @@ def test_a_stall_knows_the_requests_that_it_may_have_hit() -> None:
 
 
 def test_what_was_stored_before_a_number_was_added_is_read() -> None:
-    """A course that was stored without the newest numbers is read with zeros."""
+    """A series that was stored without the newest numbers is read with zeros."""
     [numbers] = event_series.pack(EventSeries(*(part[None] for part in run([CALM] * 60 + [STALL] * 10))))
     older = event_series.unpack([numbers[:-2]])
     assert older.burst.tolist() == event_series.unpack([numbers]).burst.tolist()
@@ -110,7 +110,7 @@ def test_what_never_ends_is_the_rate_in_the_end() -> None:
 
 
 def test_many_rollouts_go_on_as_one_does() -> None:
-    """A course of four rollouts at once equals four single courses."""
+    """A series of four rollouts at once equals four single series."""
     rng = np.random.default_rng(3)
     requests = rng.poisson(20, (200, 4, 2)).astype(float)
     events = rng.binomial(requests.astype(int), np.where(rng.random((200, 4, 2)) < 0.05, 0.8, 0.02)).astype(
@@ -129,7 +129,7 @@ def test_many_rollouts_go_on_as_one_does() -> None:
 
 
 def test_a_course_is_stored_in_numbers() -> None:
-    """A course is the same after a round trip through a list of numbers."""
+    """A series is the same after a round trip through a list of numbers."""
     now = run([CALM] * 70 + [STALL] * 7)
     numbers = event_series.pack(EventSeries(*(part[None] for part in now)))
     begun, again = (
@@ -141,7 +141,7 @@ def test_a_course_is_stored_in_numbers() -> None:
 
 
 def test_a_course_goes_on_from_an_earlier_one() -> None:
-    """A course continues an earlier one: its events count, and its snapshots are shifted by them."""
+    """A series continues an earlier one: its events count, and its snapshots are shifted by them."""
     earlier, now = run([CALM] * 100), run([CALM] * 70)
     both = event_series.add(now, earlier)
     assert both.events.tolist() == [170, 170]

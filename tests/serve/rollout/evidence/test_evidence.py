@@ -45,7 +45,7 @@ def gathered(parts: list[Segment]) -> Evidence:
 
 
 def plain(evidence: Evidence) -> Evidence:
-    """Return the evidence without its courses, which depend on the order."""
+    """Return the evidence without its event series, which depend on the order."""
     segments = tuple(segment.model_copy(update={"courses": {}}) for segment in evidence.segments)
     return evidence.model_copy(update={"segments": segments})
 
@@ -61,7 +61,7 @@ def test_the_order_in_which_ticks_come_means_nothing(parts: list[Segment], data:
 
 @given(parts=st.lists(ticks, min_size=2, max_size=12), cut=st.integers(1, 11))
 def test_the_cuts_in_time_mean_nothing(parts: list[Segment], cut: int) -> None:
-    """Adding up stretches first gives the same evidence as adding up ticks."""
+    """Adding up parts first gives the same evidence as adding up ticks."""
     early, late = gathered(parts[:cut]), gathered(parts[cut:])
     assert plain(reduce(Evidence.with_tick, late.segments, early)) == plain(gathered(parts))
 

@@ -158,7 +158,7 @@ def test_copies_add_up() -> None:
 
 
 def test_the_candidates_requests_of_the_last_step_are_kept_by_the_half_minute() -> None:
-    """In the last step, the candidate's requests are kept in stretches of half a minute."""
+    """In the last step, the candidate's requests are kept in windows of half a minute."""
     counts: dict[Choice, tuple[int, int, int]] = {
         (4, False, "int8"): (20, 1, 2),
         (9, False, "fp32"): (5, 1, 1),

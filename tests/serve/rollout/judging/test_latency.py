@@ -1,4 +1,4 @@
-"""What a rollout makes of slow requests."""
+"""How a rollout judges slow requests."""
 
 from typing import Any
 
@@ -40,12 +40,12 @@ def half(requests: int = MANY, **fields: Any) -> Evidence:
 
 
 def unfixed(step: int = 4, policy: Policy | None = None) -> Rollout:
-    """A rollout without a limit that stays."""
+    """Return a rollout without a fixed limit."""
     return at_step(step, policy).model_copy(update={"limit_ms": None})
 
 
 def figure(rollout: Rollout, evidence: Evidence, guard: str) -> Figure:
-    """What one guard found."""
+    """Return the figure of one guard."""
     return next(each for each in find(rollout, evidence) if each.guard == guard)
 
 

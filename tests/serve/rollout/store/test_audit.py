@@ -30,7 +30,7 @@ Database = sqlite3.Connection
 
 @contextmanager
 def behind(url: str) -> Iterator[Database]:
-    """The database, past the store."""
+    """The database without the store."""
     with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as database, database:
         yield database
 
@@ -151,7 +151,7 @@ def story(keeping: Keeping, gateway: Gateway) -> None:
 
 
 def contents(url: str) -> list[tuple[Any, ...]]:
-    """All that was written."""
+    """Return all stored content."""
     with behind(url) as database:
         return [*database.execute("SELECT * FROM trail"), *database.execute("SELECT * FROM evidence")]
 

@@ -1,4 +1,4 @@
-"""What labels come to, whenever and however they are posted."""
+"""The totals of labels, however they are posted."""
 
 import random
 

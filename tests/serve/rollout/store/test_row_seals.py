@@ -1,4 +1,4 @@
-"""Labels, and the requests that they are of, are sealed: who changes one is noticed at the next start."""
+"""Labels and their requests are sealed: a change is noticed at the next start."""
 
 import random
 from collections.abc import Iterator
@@ -50,7 +50,7 @@ def sealing(url: str, tmp_path: Path) -> Iterator[Store]:
 
 
 def faults(store: Store) -> tuple[str, ...]:
-    """What the next keeper would find."""
+    """Return the faults that the next keeper finds."""
     return store.recall("digits")[2]
 
 

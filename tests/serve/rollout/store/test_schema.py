@@ -17,7 +17,7 @@ NOTHING = Feedback(counted=0, double=(), late=(), unknown=())
 
 
 def execute(url: str, statement: str) -> None:
-    """Do something behind the store's back."""
+    """Execute a statement without the store."""
     engine = create_engine(url)
     with engine.begin() as connection:
         connection.execute(text(statement))
