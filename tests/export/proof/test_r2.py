@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from export.proof.explained_variance import measure_r2
+from export.proof.output_quality import measure_r2
 from serve.bundles.meaning import Meaning
 
 RANDOM = np.random.default_rng(0)
