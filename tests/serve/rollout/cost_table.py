@@ -63,7 +63,7 @@ class Rollouts:
     world: World
     rng: np.random.Generator
     count: int
-    cheaper_by: float = Policy().cheaper_by
+    cheaper_by: float = Policy().cheaper_by or 0.0
     block_s: int = 1
     # When "cheaper" was first shown, in seconds; infinite: not yet.
     shown_s: Array = field(init=False)
@@ -162,7 +162,7 @@ def simulate(
     world: World, seconds: int, *, rollouts: int, seed: int, cheaper_by: float | None = None
 ) -> Array:
     """When "cheaper" was first shown in each rollout, in seconds; infinite: never."""
-    margin = Policy().cheaper_by if cheaper_by is None else cheaper_by
+    margin = (Policy().cheaper_by or 0.0) if cheaper_by is None else cheaper_by
     simulated = Rollouts(world, np.random.default_rng(seed), rollouts, margin)
     for second in range(seconds):
         simulated.tick(second)

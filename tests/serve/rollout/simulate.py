@@ -181,7 +181,7 @@ class Runs:
     def _cost_evidence(self, runs: Whole) -> Array:
         cells = self.costs[runs][..., None, :]
         found = contrast(cells[..., 0], cells[..., 1], cells[..., 2], np.ones(1))
-        return log_cheaper(found, self.block_s[runs].astype(float), self.policy.cheaper_by)[1]
+        return log_cheaper(found, self.block_s[runs].astype(float), self.policy.cheaper_by or 0.0)[1]
 
     def _promote(self, runs: Whole, now_s: int) -> None:
         last = self.step[runs] == len(self.shares) - 1
