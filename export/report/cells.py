@@ -47,7 +47,8 @@ def show_output(item: OutputFigures) -> Cell:
     if item.low is not None and item.high is not None:
         words.append(f"{item.low:.3g} to {item.high:.3g}")
     if item.r2 is not None:
-        words.append(f"R2 {item.r2:.4f}")
+        low = "" if item.r2_low in (None, item.r2) else f", at least {item.r2_low:.4f}"
+        words.append(f"R2 {item.r2:.4f}{low}")
     if item.correlation is not None:
         words.append(f"correlation {item.correlation.value:.4f}")
     return value, ", ".join(words)

@@ -68,10 +68,9 @@ def outputs(bundles: Mapping[str, Bundle]) -> Table | None:
         return None
     return Table(
         title="Does each output agree?",
-        note="Share of held-out rows (or tokens) on which the output agrees, with its interval; its "
-        "smallest and "
-        "largest number; for numbers, R2 against the baseline's; the correlation "
-        "with the baseline's over the rows, if a constant would pass the floor.",
+        note="Share of held-out rows (or tokens) on which the output agrees, with its interval; its smallest "
+        "and largest number; for numbers, R2 against the baseline's, with the lower end of its interval; the "
+        "correlation with the baseline's over the rows, if a constant would pass the floor.",
         head=tuple(item.name for item in first),
         rows={
             name: [show_output(item) for item in bundle.figures.quality.outputs]
