@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from export.data.labels import Labels, name_class
 from export.errors import InvalidData
 from export.proof.bootstrap import CONFIDENCE
-from export.proof.label_fit import explain_undefined
+from export.proof.by_label.label_fit import explain_undefined
 from export.quality_limits import Floor
 from serve.bundles.figures import Compared, OutputFigures, Quality
 from serve.bundles.meaning import Meaning, Task

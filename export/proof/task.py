@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
-from export.proof.label_fit import require_same_shape
+from export.proof.by_label.label_fit import require_same_shape
 from serve.base.tensor import TensorSpec
 from serve.bundles.meaning import Rule, Task
 from serve.tasks.criterion import FAR

@@ -8,9 +8,9 @@ from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_err
 
 from export.data.datasets import read_data
 from export.errors import InvalidData
-from export.proof.error_metrics import compare_errors, is_constant
+from export.proof.by_label.error_metrics import compare_errors, is_constant
+from export.proof.by_label.label_fit import require_same_shape
 from export.proof.floor import judge, require_defined
-from export.proof.label_fit import require_same_shape
 from export.proof.quality import measure
 from export.quality_limits import Floor
 from serve.base.tensor import TensorSpec
