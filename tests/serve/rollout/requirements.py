@@ -20,7 +20,7 @@ class Found(NamedTuple):
     said: str = ""
 
 
-class Asked(NamedTuple):
+class AdmittedRequest(NamedTuple):
     """A share of the rollouts to which something may happen at most, or must at least."""
 
     what: str
@@ -46,7 +46,7 @@ class Cell:
 
     group: str
     name: str
-    asked: tuple[Asked, ...]
+    asked: tuple[AdmittedRequest, ...]
     # From the number of rollouts to what came of them.
     find: Callable[[int], Found]
     runs: int = 1000
