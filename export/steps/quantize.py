@@ -132,7 +132,8 @@ def _find(model: Any, settings: Quantize) -> tuple[Layer, ...]:
         inside = "".join(f" ({len(names)} more: {reason})" for reason, names in find_inside(model).items())
         raise StepFailed(
             f"quantization changed nothing: the graph has {operator_types}{inside} and none of "
-            f"{', '.join(operators)} with constant weights, which `method: {settings.method}` needs; {_other_methods(model)}"
+            f"{', '.join(operators)} with constant weights, which `method: {settings.method}` needs; "
+            f"{_other_methods(model)}"
         )
     if not settings.embeddings:
         return layers
