@@ -15,7 +15,7 @@ from serve.rollout.evidence.time_window import WINDOW_S
 from serve.rollout.judging.guards import harm
 from serve.rollout.judging.recent_rates import limit_of, looks_of, weigh_recent
 from serve.rollout.state.policy import Policy
-from tests.serve.rollout.requirements import AdmittedRequest, Cell, Found
+from tests.serve.rollout.requirements import Cell, Found, Requirement
 from tests.serve.rollout.simulate import GUARDS, Runs, run
 from tests.serve.rollout.traffic import Scenario, Whole
 from tests.serve.rollout.verdict_cells import HOUR_S, NEVER_BACK, found_of
@@ -32,7 +32,7 @@ class WatchRuns(Runs):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.kinds = [kind for _, kind in self.pairs]
-        # Of each kind the candidate's requests and events outside of stalls: [run, stretch, 2].
+        # For each kind the candidate's requests and events outside of stalls: [run, window, 2].
         stretches = math.ceil((self.scenario.seconds - self.before_s) / WINDOW_S)
         self.lately = {kind: np.zeros((self.count, stretches, 2)) for kind in self.kinds}
         self.limits: dict[str, Array] = {}
@@ -134,8 +134,8 @@ def watch_cells(fast: bool) -> Iterator[Cell]:
                 runs=runs,
             )
     asked = (
-        AdmittedRequest("rolled back", at_least=0.99),
-        AdmittedRequest("rolled back before", at_most=0.01),
+        Requirement("rolled back", at_least=0.99),
+        Requirement("rolled back before", at_most=0.01),
     )
     for rate in (1.0, 0.5, 0.2, 0.1, 0.06):
         scenario = Scenario(
@@ -148,7 +148,7 @@ def watch_cells(fast: bool) -> Iterator[Cell]:
         yield Cell(
             group="watch",
             name=f"2 to {100 * rate:.0f} % of errors half an hour after it got everything",
-            # A tenth or less may be the hour's: it takes longer, or is never shown.
+            # A rate of a tenth or less may be due to the hour: it is found later or never.
             asked=asked if rate > 0.1 else asked[1:],
             find=partial(find, scenario, 600),
             runs=runs,
