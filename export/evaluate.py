@@ -118,7 +118,7 @@ class Scale:
         quality = measure(
             task, expected[first], actual[first], labels, self._recipe.seed, meaning=meanings[first]
         )
-        outputs = measure_outputs(task, meanings, expected, actual)
+        outputs = measure_outputs(task, meanings, expected, actual, self._recipe.seed)
         update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, actual)}
         if len(expected) > 1 and quality.agreement is not None and actual is not expected:
             update["agreement"] = measure_whole(task, meanings, expected, actual)
