@@ -118,7 +118,7 @@ class Scale:
         quality = measure(
             task, expected[first], came[first], labels, self._recipe.seed, meaning=meanings[first]
         )
-        outputs = measure_outputs(task, meanings, expected, came)
+        outputs = measure_outputs(task, meanings, expected, came, self._recipe.seed)
         update: dict[str, object] = {"outputs": add_correlations(outputs, unproven, expected, came)}
         if len(expected) > 1 and quality.agreement is not None and came is not expected:
             update["agreement"] = measure_whole(task, meanings, expected, came)

@@ -20,8 +20,7 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str
         kind = known[name].type.WhichOneof("value")
         if kind != "tensor_type":
             raise ExportFailed(
-                f"the output {name!r} is a {kind.removesuffix('_type')}, not a tensor; convert a "
-                "scikit-learn model with options={'zipmap': False}, or name other outputs"
+                f"the output {name!r} is a {kind.removesuffix('_type')}, not a tensor; {_advise(graph, name)}"
             )
     kept = [_copy(known[name]) for name in outputs.values()]
     del graph.output[:]
@@ -31,6 +30,18 @@ def select_outputs(graph: Any, outputs: Mapping[str, str], given: Collection[str
     return [
         f"the input {name!r} is taken as the file declares it, and no output depends on it" for name in idle
     ]
+
+
+def _advise(graph: Any, name: str) -> str:
+    """What to do about an output that is not a tensor."""
+    if not any(node.op_type == "ZipMap" and name in node.output for node in graph.node):
+        return "name other outputs"
+    # Without the ZipMap, skl2onnx also gives the output another name.
+    return (
+        "skl2onnx puts a ZipMap behind the scores of a classifier: convert it again with options={'zipmap': "
+        "False}, and write `outputs: [probabilities]` in the recipe, which is the name that the scores have "
+        "then (the other output, 'label', has no scores)"
+    )
 
 
 def _part(graph: Any, outputs: Mapping[str, str]) -> Mapping[str, str]:

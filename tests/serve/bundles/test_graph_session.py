@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 ROOT = Path(__file__).parents[3]
 FLOAT, HALF, DOUBLE, INT64 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE, TensorProto.INT64
-# Another process, because onnxruntime may end it.
+# A process of its own runs this, because onnxruntime may end it.
 SCRIPT = """
 import sys
 import numpy as np
@@ -67,6 +67,6 @@ def test_a_product_of_transposed_rows_ends_no_process(
 
 @pytest.mark.parametrize("room", ["serve", "export"])
 def test_sessions_are_opened_in_one_way_only(room: str) -> None:
-    """So the setting that prevents the crash is missing nowhere."""
+    """Only `graph_session.py` opens sessions, so every session has the setting that prevents the crash."""
     opening = [path.name for path in (ROOT / room).rglob("*.py") if "InferenceSession(" in path.read_text()]
     assert opening == (["graph_session.py"] if room == "serve" else [])
