@@ -66,10 +66,10 @@ def _explain_agreement(quality: Quality) -> str:
     what = TASKS[quality.task].item
     if len(quality.outputs) == 1:
         return f"agreement: the share of {what} with {_explain(quality.outputs[0].meaning)}"
-    found: dict[str, list[str]] = {}
+    groups: dict[str, list[str]] = {}
     for item in quality.outputs:
-        found.setdefault(_explain(item.meaning), []).append(item.name)
-    each = "; ".join(f"of {_list(names)} {words}" for words, names in found.items())
+        groups.setdefault(_explain(item.meaning), []).append(item.name)
+    each = "; ".join(f"of {_list(names)} {words}" for words, names in groups.items())
     return f"agreement: the share of {what} on which all outputs agree: {each}"
 
 
