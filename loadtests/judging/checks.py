@@ -73,11 +73,11 @@ def excuse(check: Check, steal: float | None) -> Check:
     """Return the check, made undecided if it is a missed limit on time and other guests used the CPU."""
     if check.outcome is not CheckOutcome.FAIL or not is_stolen(steal):
         return check
-    wanted = (
+    requirement = (
         f"{check.wanted}; undecided: other guests took {steal:.0%} of this machine's CPU time, and above "
         f"{STOLEN:.0%} a miss proves nothing: use a quieter machine"
     )
-    return check.model_copy(update={"outcome": CheckOutcome.INVALID, "wanted": wanted})
+    return check.model_copy(update={"outcome": CheckOutcome.INVALID, "wanted": requirement})
 
 
 def guard_ratio(candidate: str, ratio: Ratio, limits: Limits) -> Check:

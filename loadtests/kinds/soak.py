@@ -71,8 +71,8 @@ def _guard_latency(run: LoadRun) -> Check:
 def _guard_memory(readings: Sequence[tuple[float, int]], run: LoadRun) -> Check:
     """Check the highest reading of the last third relative to the first."""
     end_s = run.measured.sent_until_s
-    first = max((held for at_s, held in readings if at_s < end_s / 3), default=0)
-    last = max((held for at_s, held in readings if at_s >= end_s * 2 / 3), default=0)
+    first = max((memory for at_s, memory in readings if at_s < end_s / 3), default=0)
+    last = max((memory for at_s, memory in readings if at_s >= end_s * 2 / 3), default=0)
     if not first or not last:
         return _drift("memory", "too few readings", run.limits, None)
     growth = last / first
@@ -103,7 +103,7 @@ def _drift(what: str, seen: str, limits: Limits, growth: Interval | None) -> Che
 
 def _with_memory(timeline: LoadTimeline, readings: Sequence[tuple[float, int]]) -> LoadTimeline:
     """Return the timeline with the last memory reading before the end of each window."""
-    held = tuple(
+    memory = tuple(
         next((size for at_s, size in reversed(readings) if at_s <= end_s), None) for end_s in timeline.at_s
     )
-    return timeline.model_copy(update={"memory_bytes": held})
+    return timeline.model_copy(update={"memory_bytes": memory})

@@ -102,8 +102,8 @@ def _rollout_check(view: Mapping[str, Any]) -> Check:
 def _figures(view: Mapping[str, Any]) -> list[Check]:
     """Return a check for each guard of the rollout."""
     figures = (view["verdict"] or {"figures": []})["figures"]
-    found = (Figure.parse(figure, "the server's verdict") for figure in figures)
-    return [_figure_check(figure) for figure in found if figure.guard in ("errors", "latency")]
+    parsed = (Figure.parse(figure, "the server's verdict") for figure in figures)
+    return [_figure_check(figure) for figure in parsed if figure.guard in ("errors", "latency")]
 
 
 def _figure_check(figure: Figure) -> Check:

@@ -114,12 +114,12 @@ def find_missed(report: LoadReport) -> list[Check]:
 def list_causes(report: LoadReport) -> list[tuple[int, str]]:
     """List the causes of errors with their counts, the most frequent first; rare causes are merged."""
     causes = sorted(report.errors_by_cause.items(), key=lambda item: -item[1])
-    told = [
+    lines = [
         (count, cause if len(cause) <= _MOST_CHARACTERS else f"{cause[:_MOST_CHARACTERS]}...")
         for cause, count in causes[:_MOST_CAUSES]
     ]
     rest = [count for _, count in causes[_MOST_CAUSES:]]
-    return [*told, (sum(rest), f"{len(rest)} other causes (see the JSON)")] if rest else told
+    return [*lines, (sum(rest), f"{len(rest)} other causes (see the JSON)")] if rest else lines
 
 
 def find_costs(report: LoadReport) -> dict[str, RequestCost]:

@@ -78,7 +78,7 @@ def test_feedback_without_a_rollout_is_of_nobody(keeping: Keeping) -> None:
 
 
 def test_a_rollout_without_an_accuracy_guard_says_why_labels_do_not_count(keeping: Keeping) -> None:
-    """The note names the rollout and the key of the policy that is missing."""
+    """The note on feedback names the rollout and the missing key of its policy."""
     rollout = keeping.start(POLICY).rollout.rollout
     feedback = keeping.commands.feedback("digits", LABELS, "ann")
     assert feedback.unknown == ("a",)
@@ -87,7 +87,7 @@ def test_a_rollout_without_an_accuracy_guard_says_why_labels_do_not_count(keepin
 
 
 def test_a_rollout_with_an_accuracy_guard_has_nothing_to_note(keeping: Keeping) -> None:
-    """Its labels can count, even if this one has to wait for its request."""
+    """With an accuracy guard, a label of an unknown request is held, and there is no note."""
     guards = POLICY.guards.model_copy(update={"accuracy": AccuracyGuard()})
     keeping.start(POLICY.model_copy(update={"guards": guards}))
     feedback = keeping.commands.feedback("digits", LABELS, "ann")
