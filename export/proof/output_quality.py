@@ -55,11 +55,11 @@ def _add_centre(meaning: Meaning, output: Array) -> Meaning:
 
 def find_changes(meanings: Meanings, baseline: Answers, variant: Answers) -> str | None:
     """Say in words which outputs of a variant changed their meaning; None if none did."""
-    found = (
+    changes = (
         find_change(name, meaning, few_rows(baseline[name]), few_rows(variant[name]))
         for name, meaning in meanings.items()
     )
-    return "; ".join(words for words in found if words) or None
+    return "; ".join(words for words in changes if words) or None
 
 
 def measure_outputs(

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 
 from serve.base.errors import StaleRevision, StoreFailed
-from serve.control.memory_operations import AtOnce
+from serve.control.memory_operations import MemoryOperations
 from serve.rollout.api_records import ActWanted
 from serve.rollout.replay import replay
 from serve.rollout.state.policy import Policy, ShadowPolicy
@@ -33,7 +33,7 @@ WIDE = POLICY.model_copy(
 
 def abort(keeping: Keeping) -> None:
     """Abort as a person does, without reading the store."""
-    view = AtOnce(keeping.controller).act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
+    view = MemoryOperations(keeping.controller).act(keeping.rollout.rollout, "abort", ActWanted(), "bob")
     assert view is not None
     assert view.rollout.phase is Phase.ROLLED_BACK
 
@@ -364,7 +364,7 @@ def test_a_clock_that_is_set_ends_nothing_and_begins_nothing(
 
 def test_an_abort_answers_people_who_look_as_well(keeping: Keeping) -> None:
     """The list and the view of rollouts show an unwritten abort."""
-    ask: Callable[..., Any] = AtOnce(keeping.controller).ask
+    ask: Callable[..., Any] = MemoryOperations(keeping.controller).ask
     view = keeping.start(SKIP)
     with away(keeping):
         abort(keeping)

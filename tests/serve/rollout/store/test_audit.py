@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serve.base.errors import BrokenTrail
-from serve.control.memory_operations import AtOnce
+from serve.control.memory_operations import MemoryOperations
 from serve.rollout.state.policy import ShadowPolicy
 from serve.rollout.state.rollout import Phase
 from serve.rollout.store.lease import LEASE_S
@@ -240,5 +240,5 @@ def test_a_model_whose_rollouts_are_gone_says_so_when_it_is_asked(
         database.execute("DELETE FROM trail")
     other = restart(file, keeping.clock)
     with pytest.raises(BrokenTrail, match="its end was cut off"):
-        AtOnce(other.controller).rollouts("digits")
+        MemoryOperations(other.controller).rollouts("digits")
     other.kill()
