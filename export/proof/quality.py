@@ -11,7 +11,7 @@ from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals
 from export.proof.by_label.error_metrics import compare_errors
 from export.proof.by_label.label_fit import explain_undefined
 from export.proof.confusion import count_confusions
-from export.proof.embedding_similarity import mean_cosine, rank_correlation
+from export.proof.embedding_similarity import mean_cosine, neighbour_agreement, rank_correlation
 from export.proof.label_metrics import Items, compare_by_labels
 from export.proof.output_quality import compare_all, estimate_agreement, few_rows
 from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Quality
@@ -80,6 +80,7 @@ def _measure_embeddings(task: Task, meaning: Meaning, baseline: Array, variant: 
         confidence=CONFIDENCE,
         cosine=mean_cosine(centred(meaning, before), centred(meaning, after), seed),
         rank_correlation=rank_correlation(before, after, seed),
+        neighbours=neighbour_agreement(before, after, seed),
     )
 
 
