@@ -111,6 +111,8 @@ class Quality(Record):
     cosine: Estimate | None = None
     # Spearman's rank correlation between the similarities of all pairs of rows.
     rank_correlation: Estimate | None = None
+    # Share of the rows whose nearest other row, by the cosine, is the baseline's. None: the export is older.
+    neighbours: Estimate | None = None
     classes: tuple[ClassChange, ...] = ()
     # The first few rows that disagree.
     disagreements: tuple[DisagreeingRow, ...] = ()
