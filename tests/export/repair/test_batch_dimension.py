@@ -9,9 +9,9 @@ from onnx import helper
 
 from export.answer_distance import SAME_FLOATS
 from export.errors import ExportFailed
-from export.mending.batch_dimension import free_batch
-from export.mending.input_axes import read_forms
 from export.onnx.from_onnx import from_onnx
+from export.repair.batch_dimension import free_batch
+from export.repair.input_axes import read_forms
 from tests.export.graphs import split_of
 from tests.export.onnx_files import FLOAT, INT64, answers, file_of, random, rare_classes
 
