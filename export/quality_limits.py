@@ -16,6 +16,9 @@ class Floor(Record):
     # How far a variant's metric may be below the baseline's, 0 to 1. These need labels.
     accuracy_drop: Share | None = None
     macro_f1_drop: Share | None = None
+    f1_drop: Share | None = None
+    micro_f1_drop: Share | None = None
+    auc_drop: Share | None = None
     worst_class_drop: Share | None = None
     r2_drop: NotNegative | None = None
     # How far an error may be above the baseline's, as a share of the baseline's. These need labels.

@@ -22,8 +22,11 @@ IGNORE = -100
 
 def read_labels(task: Task, place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -> Labels:
     """Read the labels of a split, which are what the task says. Raises InvalidData."""
-    if TASKS[task].label_type == "number":
-        return _read_numbers(place, raw, len(next(iter(inputs.values()))))
+    traits, rows = TASKS[task], len(next(iter(inputs.values())))
+    if traits.label_type == "number":
+        return _read_numbers(place, raw, rows)
+    if traits.label_type == "flag":
+        return _read_flags(place, raw, rows, several=traits.label_dims == ("rows", "labels"))
     return _read_classes(place, raw, inputs, lengths)
 
 
@@ -44,6 +47,29 @@ def _read_numbers(place: str, raw: Any, rows: int) -> NDArray[np.float64]:
     if np.isnan(numbers).all():
         raise InvalidData(f"{place}: all labels are NaN (ignored); give None for no labels")
     return numbers
+
+
+def _read_flags(place: str, raw: Any, rows: int, *, several: bool) -> Classes:
+    """Read 1 or 0 for each row, [rows], or for each label, [rows, labels], with -100 for one that does not
+    count."""
+    labels = np.asarray(raw)
+    if not several and labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.dtype.kind not in "fiub" or labels.ndim != 1 + several or len(labels) != rows:
+        shape = [rows, "labels"] if several else [rows]
+        raise InvalidData(
+            f"{place}: labels are {labels.dtype} of shape {list(labels.shape)}; expected 1 or 0 in an array "
+            f"{shape}"
+        )
+    wrong = np.argwhere(~np.isin(labels, (0, 1, IGNORE) if several else (0, 1)))
+    if len(wrong):
+        raise InvalidData(
+            f"{place}: label {labels[tuple(wrong[0])]} in row {wrong[0][0]}; expected 1 where the label "
+            f"holds, 0 where it does not{f', {IGNORE} where it does not count' if several else ''}"
+        )
+    if (labels == IGNORE).all():
+        raise InvalidData(f"{place}: all labels are {IGNORE} (ignored); give None for no labels")
+    return labels.astype(np.int64)
 
 
 def _read_classes(place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -> Classes:

@@ -10,6 +10,7 @@ from export.data.labels import IGNORE, Labels
 from export.proof.bootstrap import CONFIDENCE, Floats, mean_intervals
 from export.proof.by_label.error_metrics import compare_errors
 from export.proof.by_label.label_fit import explain_undefined
+from export.proof.by_label.label_sets import compare_label_sets
 from export.proof.confusion import count_confusions
 from export.proof.embedding_similarity import mean_cosine, neighbour_agreement, rank_correlation
 from export.proof.label_metrics import Items, compare_by_labels
@@ -67,7 +68,10 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
             quality = quality.model_copy(update=_measure_classes(meaning, differences, both, labels, seed))
         elif labels is not None:
             undefined = explain_undefined(task, labels)
-            figures = compare_errors(labels, *both, seed)
+            if traits.label_type == "number":
+                figures = compare_errors(labels, *both, seed)
+            else:
+                figures = compare_label_sets(labels, *both, meaning.threshold or 0, seed)
             quality = quality.model_copy(update={**figures, "undefined": undefined})
     return _without_doubt(quality) if answers is baseline_answers else quality
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from export.data.datasets import Data, require_labels_below
 from export.errors import ExportFailed, InvalidData
-from export.proof.by_label.label_fit import require_same_shape
+from export.proof.by_label.label_fit import require_flags_fit, require_same_shape
 from serve.base.tensor import TensorSpec
 from serve.bundles.meaning import Rule, Task
 from serve.tasks.criterion import FAR
@@ -22,23 +22,26 @@ def require_task(task: Task, first: TensorSpec, data: Data, names: Sequence[str]
     traits = TASKS[task]
     if traits.label_type == "number":
         require_same_shape(first, data)
+    if traits.label_type == "flag":
+        require_flags_fit(task, first, data)
     if traits.dims is None:
         return
     one_number = first.shape[1:] in ((), (1,))
-    if not (one_number and traits.label_dims == ("rows",)):
+    if not (one_number and (traits.label_dims == ("rows",) or traits.rule == "labels")):
         _require_shape(task, first)
     if one_number and traits.rule == "vectors":
         raise InvalidData(
             f"the first output {first.name} is one number, {list(first.shape)}: the cosine of two such is 1 "
             "for any values; it is not an embedding"
         )
-    if len(first.shape) == 1 or first.shape[-1] == 1:
+    if traits.label_type == "class" and (len(first.shape) == 1 or first.shape[-1] == 1):
         _refuse_labels(first, data)
     if not traits.names_classes:
         return
     scores = first.shape[-1] if len(first.shape) > 1 else 1
     assert isinstance(scores, int), "the shape was looked at"
-    require_labels_below(data, scores)
+    if traits.label_type == "class":
+        require_labels_below(data, scores)
     if names and len(names) != scores:
         raise ExportFailed(
             f"{len(names)} classes have a name, from {names[0]} to {names[-1]}, and the output {first.name} "

@@ -88,9 +88,9 @@ def _loss(module: torch.nn.Module, train: Split, rows: Rows, context: Context) -
     if context.kind == "vectors":
         generator = torch.Generator().manual_seed(context.seed)
         return (normalize(output, dim=-1) * torch.randn(output.shape, generator=generator)).sum()
-    if train.labels is not None and context.kind == "numbers":
+    if train.labels is not None and context.kind in ("numbers", "labels"):
         return labels_loss(label_rule(context), output, torch.from_numpy(train.labels[rows]))
-    if output.ndim == 1 or output.shape[-1] == 1 or context.kind in ("numbers", None):
+    if output.ndim == 1 or output.shape[-1] == 1 or context.kind in ("numbers", "labels", None):
         # Plain numbers have no top class; they are treated like embeddings.
         generator = torch.Generator().manual_seed(context.seed)
         return (output * torch.randn(output.shape, generator=generator)).sum()

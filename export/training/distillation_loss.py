@@ -15,7 +15,9 @@ from export.step import Distill, Match
 from export.training.batches import Rows
 from export.training.layer_outputs import LayerOutputs, eager_attention, layers_of, pair_layers, watch
 from export.training.losses import (
+    as_log_odds,
     attention_loss,
+    chances_loss,
     embeddings_loss,
     hidden_loss,
     labels_loss,
@@ -97,9 +99,13 @@ class Matching:
     ) -> torch.Tensor:
         """Compare distributions for classes, values for numbers (the softmax of a single one is always 1),
         and both if the output may be either."""
+        temperature = self._settings.temperature
+        if self._meaning.kind == "labels":
+            student, teacher = (as_log_odds(each, self._meaning) for each in (output, answers))
+            return chances_loss(student, teacher, temperature)
         terms = []
         if self._meaning.kind == "classes":
-            terms.append(logits_loss(output, answers, self._settings.temperature, mask))
+            terms.append(logits_loss(output, answers, temperature, mask))
         if self._meaning.spread:
             spread = torch.tensor(self._meaning.spread).clamp(min=_LEAST)
             terms.append(numbers_loss(output, answers, spread, mask))

@@ -1,10 +1,17 @@
 """Losses between a student and its labels or its teacher."""
 
 import torch
-from torch.nn.functional import cosine_similarity, cross_entropy, kl_div, log_softmax, normalize
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cosine_similarity,
+    cross_entropy,
+    kl_div,
+    log_softmax,
+    normalize,
+)
 
 from export.data.labels import IGNORE
-from serve.bundles.meaning import Rule
+from serve.bundles.meaning import Meaning, Rule
 
 # Tolerance for sums that should be one.
 _NEARLY = 1e-3
@@ -14,6 +21,8 @@ def labels_loss(rule: Rule, output: torch.Tensor, labels: torch.Tensor) -> torch
     """Return the loss of an output that is compared by `rule`, for labels of its task."""
     if rule.kind == "numbers":
         return errors_loss(output, labels)
+    if rule.kind == "labels":
+        return flags_loss(as_log_odds(output, rule), labels)
     return classes_loss(output, labels)
 
 
@@ -24,6 +33,35 @@ def errors_loss(numbers: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     counted = ~wanted.isnan()
     apart = torch.where(counted, numbers - wanted.nan_to_num(), 0)
     return apart.square().sum() / counted.sum().clamp(min=1)
+
+
+def flags_loss(log_odds: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return the binary cross-entropy of scores and labels (1 or 0) of the same size; labels of -100 do not
+    count."""
+    wanted = labels.reshape(log_odds.shape)
+    counted = wanted != IGNORE
+    each = binary_cross_entropy_with_logits(
+        log_odds, wanted.clamp(min=0).to(log_odds.dtype), reduction="none"
+    )
+    return (each * counted).sum() / counted.sum().clamp(min=1)
+
+
+def chances_loss(log_odds: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+    """Return the mean KL(teacher || student) of independent chances, given as log odds, softened by the
+    temperature T and multiplied by T^2."""
+    target = (teacher / temperature).sigmoid()
+    student, least = (
+        binary_cross_entropy_with_logits(side / temperature, target) for side in (log_odds, teacher)
+    )
+    return temperature**2 * (student - least)
+
+
+def as_log_odds(scores: torch.Tensor, rule: Rule) -> torch.Tensor:
+    """Return the log odds of scores that are chances by the meaning `rule`; others are log odds already."""
+    if isinstance(rule, Meaning) and rule.form == "chances":
+        least = torch.finfo(scores.dtype).eps
+        return scores.clamp(least, 1 - least).logit()
+    return scores
 
 
 def classes_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:

@@ -1,15 +1,18 @@
 """Scores a module on the search split with one number; higher is better."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from export.artifacts import Context
 from export.data.datasets import Split
 from export.data.labels import IGNORE
 from export.training.answers import Answers, module_answers
+from export.training.teacher import teacher_answers
 from serve.bundles.meaning import Meaning, Rule, Task
 from serve.tasks.answer_form import measure_rule, read_meaning
 from serve.tasks.compare_outputs import compare
@@ -28,17 +31,32 @@ def accuracy_of(module: torch.nn.Module, split: Split) -> float:
 
 def score_labels(rule: Rule, module: torch.nn.Module, split: Split) -> float:
     """Return how well the first output, which is compared by `rule`, fits the labels of the split: the
-    accuracy of classes, or R2 of numbers."""
-    if rule.kind != "numbers":
-        return accuracy_of(module, split)
+    accuracy of classes, the accuracy (of several labels: the micro-F1) of labels, or R2 of numbers."""
     assert split.labels is not None, "the caller asked for labels"
     wanted = split.labels
+    if rule.kind == "labels":
+        return _fit_labels(
+            module_answers(module, split).reshape(wanted.shape) > (rule.threshold or 0), wanted
+        )
+    if rule.kind != "numbers":
+        return accuracy_of(module, split)
     errors = np.square(module_answers(module, split).reshape(wanted.shape) - wanted)
     return 1 - float(np.nanmean(errors) / max(np.nanvar(wanted), np.finfo(np.float32).tiny))
 
 
+def _fit_labels(answered: NDArray[np.bool_], wanted: NDArray[Any]) -> float:
+    if wanted.ndim == 1:
+        return float((answered == wanted).mean())
+    answered = answered & (wanted != IGNORE)
+    right = (answered & (wanted == 1)).sum()
+    return float(2 * right / max(1, answered.sum() + (wanted == 1).sum()))
+
+
 def label_rule(context: Context) -> Rule:
-    """Return the rule of the first output, by which labels are learnt."""
+    """Return the rule of the first output, by which labels are learnt, with the form of scores of labels."""
+    if context.kind == "labels":
+        search = context.data.search
+        return read_baseline(context, teacher_answers(context, search), search)
     return context.rule or Rule(kind=TASKS[context.task].rule or "classes")
 
 
@@ -81,11 +99,14 @@ def likeness(task: Task, meaning: Meaning, expected: Answers, actual: Answers, s
 
 
 def distance(task: Task, meaning: Meaning, expected: Answers, actual: Answers, split: Split) -> float:
-    """Return the mean distance over rows: KL(wanted || came) between classes (of each row's mean over its
-    tokens), 1 - cosine of embeddings, or the mean squared difference of numbers over their variance."""
+    """Return the mean distance over rows: KL(expected || actual) between classes (of each row's mean over its
+    tokens), 1 - cosine of embeddings, the mean squared difference of the chances of labels, or that of
+    numbers over their variance."""
     if meaning.kind == "numbers":
         spread = np.maximum(np.asarray(meaning.spread), np.finfo(np.float32).tiny)
         return float(np.nanmean(np.square((_without_padding(expected, split) - actual) / spread)))
+    if meaning.kind == "labels":
+        return _distance_of_chances(meaning, expected, actual)
     if meaning.kind == "vectors":
         return 1 - likeness(task, meaning, expected, actual, split)
     differences = compare(
@@ -93,6 +114,11 @@ def distance(task: Task, meaning: Meaning, expected: Answers, actual: Answers, s
     )
     assert differences.row_kl is not None, "classes have one, but for chances"
     return float(differences.row_kl.mean())
+
+
+def _distance_of_chances(meaning: Meaning, expected: Answers, actual: Answers) -> float:
+    one, other = (each if meaning.form == "chances" else expit(each) for each in (expected, actual))
+    return float(np.nanmean(np.square(one.astype(np.float64) - other)))
 
 
 def _without_padding(answers: Answers, split: Split) -> Answers:

@@ -95,7 +95,13 @@ class Quality(Record):
     # The confidence of every interval below; see export/proof/bootstrap.py.
     confidence: Share = 0.95
     accuracy: Compared | None = None
+    # Of the rows with the label, for a binary model; over all labels of all rows; the mean over the classes
+    # or labels.
+    f1: Compared | None = None
+    micro_f1: Compared | None = None
     macro_f1: Compared | None = None
+    # The area under the ROC curve; the mean over the labels.
+    auc: Compared | None = None
     # The mean absolute error, the root of the mean squared error, and R2 against the labels: the mean over
     # the columns of an output [batch, columns], or over all numbers.
     mae: Compared | None = None

@@ -6,22 +6,33 @@ from pydantic import Field, model_validator
 
 from serve.base.record import Record
 
-Task = Literal["classification", "token_classification", "embedding", "regression", "tensors"]
-Kind = Literal["classes", "vectors", "numbers", "exact"]
+Task = Literal[
+    "classification",
+    "token_classification",
+    "embedding",
+    "regression",
+    "binary",
+    "multilabel",
+    "tensors",
+]
+Kind = Literal["classes", "labels", "vectors", "numbers", "exact"]
 Form = Literal["unknown", "plain", "shares", "log_shares", "chances", "unit"]
 Tolerance = Annotated[float, Field(ge=0)]
 # The kind of rule that has each of the parameters.
-_PARAMETERS: dict[str, Kind] = {"axis": "classes", "abs": "numbers", "rel": "numbers"}
+_PARAMETERS: dict[str, Kind] = {"axis": "classes", "threshold": "labels", "abs": "numbers", "rel": "numbers"}
 
 
 class Rule(Record):
     """When two answers of one output differ (serve/tasks/compare_outputs.py)."""
 
-    # `classes`: scores, the highest one is the class; `vectors`: embeddings; `numbers`: independent numbers;
+    # `classes`: scores, the highest one is the class; `labels`: scores, each above the threshold is a label
+    # that holds; `vectors`: embeddings; `numbers`: independent numbers;
     # `exact`: integers and strings.
     kind: Kind
     # `classes`: the dimension of the output that holds the scores of the classes; the batch is dimension 0.
     axis: int = -1
+    # `labels`: None in a recipe: 0.5 if all scores lie in 0..1, else 0.
+    threshold: float | None = None
     # `numbers`: two numbers differ if they are apart by more than `abs`, plus `rel` times the size of the
     # baseline's. None for both: the spread of the baseline's numbers decides.
     abs: Tolerance | None = None

@@ -22,7 +22,8 @@ from serve.engine.batch import Outputs
 from serve.engine.pairing import Paired, pair, require_whole
 from serve.engine.shadow_copy import Copy, match_classes
 from serve.engine.variant import ServedVariant
-from serve.tasks.compare_outputs import describe, worst
+from serve.tasks.compare_outputs import worst
+from serve.tasks.describe_answer import describe
 
 _log = logging.getLogger("counterweight.shadow")
 # Nobody waits for copies, so collecting more of them per run saves CPU time.

@@ -33,7 +33,9 @@ def guess_meaning(task: Task, output: NDArray[np.generic]) -> Meaning:
         return Meaning(kind="exact")
     if output.ndim < 2 or output.shape[-1] == 1:
         return Meaning(kind="numbers")
-    return Meaning(kind=TASKS[task].rule or "classes")
+    # The rule of labels is that of a first output, which a bundle records; others are as under `tensors`.
+    kind = TASKS[task].rule
+    return Meaning(kind="classes" if kind in (None, "labels") else kind)
 
 
 def read_meaning(
@@ -47,6 +49,9 @@ def read_meaning(
     """The meaning of an output, from its `answers` to many rows, [rows, ...]; NaN marks a missing answer. The
     task describes only the `first` output. Chances with one label per row (`labelled`) are classes. Plain
     scores that are neither labelled nor `named` as classes may be numbers as well, so they get a spread."""
+    kind = TASKS[task].rule
+    if first and kind is not None and not TASKS[task].doubtful and answers.dtype.kind == "f":
+        return measure_rule(Rule(kind=kind), answers)
     guessed = guess_meaning(task, answers)
     if guessed.kind == "exact":
         return guessed
@@ -71,7 +76,10 @@ def measure_rule(rule: Rule, answers: NDArray[np.generic]) -> Meaning:
     if rule.kind == "vectors":
         unit = _are_unit(_rows(answers), _NEARLY).all()
         return known.model_copy(update={"form": "unit" if unit else "plain"})
-    form = _find_form(rule, _items(classes_last(rule, answers)), len(answers))
+    items = _items(classes_last(rule, answers))
+    form = _find_form(rule, items, len(answers))
+    if rule.kind == "labels" and rule.threshold is None:
+        known = known.model_copy(update={"threshold": 0.0 if _beyond_chances(items, 0).any() else 0.5})
     return known.model_copy(
         update={"form": form, "spread": _spread(answers) if rule.kind == "numbers" else ()}
     )

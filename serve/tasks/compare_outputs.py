@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from serve.bundles.meaning import Meaning, Task
 from serve.counting.comparison import Clusters, Comparison, Moments
-from serve.tasks.answer_form import are_shares, breaks_form, classes_last, read_meaning
+from serve.tasks.answer_form import breaks_form, classes_last, read_meaning
 from serve.tasks.closeness import (
     LEAST_SHARE,
     are_apart,
@@ -18,12 +18,9 @@ from serve.tasks.closeness import (
     centred,
     cosine_of,
     divergence,
-    log_shares,
 )
 from serve.tasks.criterion import ALIKE
 
-# Of a name of a class, in letters.
-_LONGEST_NAME = 40
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
@@ -132,25 +129,6 @@ def worst(outputs: Sequence[Differences]) -> Differences:
     )
 
 
-def describe(
-    meaning: Meaning, output: NDArray[np.generic], cosine: float | None, classes: Sequence[str] = ()
-) -> str:
-    """Describe one row of an output: the top class and its share, the cosine to the baseline's, or the value.
-    A class has its name if there are as many `classes` as scores, else its number."""
-    if output.dtype.kind == "f" and output.size > 1 and cosine is not None:
-        if meaning.kind == "vectors":
-            return f"cosine {cosine:.3g}"
-        with np.errstate(all="ignore"):
-            row = classes_last(meaning, output[None])
-            scores = row.reshape(-1, row.shape[-1]).astype(np.float64)
-            tops, shares = scores.argmax(-1), np.exp(log_shares(scores, are_shares(scores))).max(-1)
-        names = [name[:_LONGEST_NAME] for name in classes] if len(classes) == scores.shape[-1] else None
-        class_names = [top if names is None else names[top] for top in tops[:4]]
-        shown = ", ".join(f"{top} ({share:.2f})" for top, share in zip(class_names, shares[:4], strict=True))
-        return shown + (", ..." if len(tops) > 4 else "")
-    return f"{output.tolist()}"[:60]
-
-
 def _count(items: Bools) -> NDArray[np.int64]:
     return np.asarray(items.reshape(len(items), -1).sum(axis=1), np.int64)
 
@@ -181,6 +159,8 @@ def _compare(meaning: Meaning, baseline: NDArray[np.generic], candidate: NDArray
             return _compare_classes(meaning, before, after, largest)
         case "vectors":
             return _compare_vectors(meaning, before, after, largest)
+        case "labels":
+            return _compare_labels(meaning, before, after, largest)
     differ = ~are_close(meaning, before, after)
     # A tolerance that the recipe sets is the whole rule.
     if meaning.abs is None and meaning.rel is None:
@@ -211,6 +191,15 @@ def _compare_classes(meaning: Meaning, before: Floats, after: Floats, largest: F
         cosine=np.nan_to_num(cosine),
         kl=kl,
     )
+
+
+def _compare_labels(meaning: Meaning, before: Floats, after: Floats, largest: Floats) -> Differences:
+    one, other = (each.reshape(len(before), -1) for each in (before, after))
+    missing = np.isnan(one)
+    threshold = meaning.threshold or 0.0
+    changed = ((one > threshold) != (other > threshold)) | np.isnan(other)
+    differ = (changed & ~missing).any(axis=1) | missing.all(axis=1) | breaks_form(meaning, one, other)
+    return Differences(differ=differ, largest=largest)
 
 
 def _compare_vectors(meaning: Meaning, before: Floats, after: Floats, largest: Floats) -> Differences:

@@ -84,6 +84,8 @@ def _explain(meaning: Meaning) -> str:
                 f"{top} and numbers within {APART:g} standard deviation of the baseline's, because the "
                 "recipe does not say that they are scores of classes"
             )
+        case "labels":
+            return f"the set of labels of the baseline, which are the scores above {meaning.threshold:g}"
         case "vectors":
             return f"a cosine of at least {ALIKE} to the baseline{_CENTRED if meaning.centre else ''}"
         case "exact":

@@ -31,7 +31,10 @@ class QualityFigure:
 # In the order of a table. The names are those of the fields of Quality.
 FIGURES: Mapping[str, QualityFigure] = {
     "accuracy": QualityFigure(heading="accuracy", column="accuracy", limit="drop"),
+    "f1": QualityFigure(heading="F1", column="F1", limit="drop"),
+    "micro_f1": QualityFigure(heading="micro-F1", column="micro-F1", limit="drop"),
     "macro_f1": QualityFigure(heading="macro-F1", column="macro-F1", limit="drop"),
+    "auc": QualityFigure(heading="AUC", column="AUC", limit="drop"),
     "worst_class": QualityFigure(heading="worst class", column=None, limit="drop"),
     "mae": QualityFigure(heading="MAE", column="MAE", limit="rise"),
     "rmse": QualityFigure(heading="RMSE", column="RMSE", limit="rise"),
@@ -57,12 +60,14 @@ class TaskTraits:
     label: str | None = None
     # The dimensions of the labels; None: those of the output.
     label_dims: tuple[str, ...] | None = ()
-    # `class`: whole numbers from 0; `number`: floats, NaN where there is none.
-    label_type: Literal["class", "number"] = "class"
+    # `class`: whole numbers from 0; `flag`: 1 or 0; `number`: floats, NaN where there is none.
+    label_type: Literal["class", "flag", "number"] = "class"
     # The figures that need labels; the main one is first.
     by_labels: tuple[str, ...] = ()
     # The figures that compare with the baseline's answers; the main one is first.
     by_answers: tuple[str, ...] = ("agreement",)
+    # Whether the answers decide if the scores are of classes at all.
+    doubtful: bool = False
     # What the answers are counted in.
     item: str = "rows"
 
@@ -79,7 +84,7 @@ class TaskTraits:
     @property
     def names_classes(self) -> bool:
         """Whether the last dimension of the output is one of classes, which may have names."""
-        return self.rule == "classes"
+        return self.rule in ("classes", "labels")
 
 
 def _limits(names: Sequence[str]) -> tuple[str, ...]:
@@ -96,6 +101,7 @@ TASKS: Mapping[Task, TaskTraits] = {
         label_dims=("rows",),
         by_labels=_BY_CLASS,
         by_answers=("agreement", "kl"),
+        doubtful=True,
     ),
     "token_classification": TaskTraits(
         rule="classes",
@@ -104,6 +110,7 @@ TASKS: Mapping[Task, TaskTraits] = {
         label_dims=("rows", "tokens"),
         by_labels=_BY_CLASS,
         by_answers=("agreement", "kl"),
+        doubtful=True,
         item="tokens",
     ),
     "embedding": TaskTraits(
@@ -116,6 +123,22 @@ TASKS: Mapping[Task, TaskTraits] = {
         label_dims=None,
         label_type="number",
         by_labels=("r2", "mae", "rmse"),
+    ),
+    "binary": TaskTraits(
+        rule="labels",
+        dims=None,
+        label="1 or 0 for a row",
+        label_dims=("rows",),
+        label_type="flag",
+        by_labels=("accuracy", "f1", "auc"),
+    ),
+    "multilabel": TaskTraits(
+        rule="labels",
+        dims=("batch", "labels"),
+        label="1 or 0 for each label of a row",
+        label_dims=("rows", "labels"),
+        label_type="flag",
+        by_labels=("micro_f1", "macro_f1", "auc"),
     ),
     "tensors": TaskTraits(rule=None, dims=None),
 }

@@ -2,7 +2,7 @@
 
 from export.data.datasets import Data
 from export.data.labels import Labels
-from export.errors import InvalidData
+from export.errors import ExportFailed, InvalidData
 from export.proof.by_label.error_metrics import is_constant
 from serve.base.tensor import TensorSpec
 from serve.bundles.meaning import Task
@@ -11,9 +11,38 @@ from serve.tasks.task_table import TASKS
 
 def explain_undefined(task: Task, labels: Labels) -> dict[str, str]:
     """Return the figures of the task that these labels do not give, with the reason."""
-    if TASKS[task].label_type == "number" and is_constant(labels):
+    traits = TASKS[task]
+    if traits.label_type == "number" and is_constant(labels):
         return {"r2": "all held-out labels of a column are the same number, which has no R2"}
-    return {}
+    if traits.label_type != "flag":
+        return {}
+    wide = labels.reshape(len(labels), -1)
+    holds, fails = (wide == 1).any(axis=0), (wide == 0).any(axis=0)
+    reasons = {}
+    if not holds.any():
+        why = "no held-out row has a label that holds, so there is no F1"
+        reasons = {name: why for name in traits.by_labels if name.endswith("f1")}
+    if not (holds & fails).any():
+        reasons["auc"] = "no label holds for some held-out rows and not for others, so there is no AUC"
+    return reasons
+
+
+def require_flags_fit(task: Task, first: TensorSpec, data: Data) -> None:
+    """Raise ExportFailed or InvalidData unless the `first` output has a score per row, or for each label."""
+    if TASKS[task].label_dims == ("rows",):
+        if first.shape[1:] not in ((), (1,)):
+            raise ExportFailed(
+                f"the first output {first.name} has the shape {list(first.shape)}, and the task {task} takes "
+                "one score per row, [batch] or [batch, 1]: write `task: classification` for a score per "
+                "class, or `task: multilabel` for several scores of which each decides alone"
+            )
+        return
+    for name, split in data.splits.items():
+        if split.labels is not None and len(first.shape) == 2 and split.labels.shape[1] != first.shape[1]:
+            raise InvalidData(
+                f"split {name} has {split.labels.shape[1]} labels per row, and the first output {first.name} "
+                f"has {first.shape[1]} scores: give 1 or 0 for each score"
+            )
 
 
 def require_same_shape(first: TensorSpec, data: Data) -> None:

@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from scipy.special import expit
 
 from export.proof.output_quality import measure_output, read_meanings
 from export.proof.quality import measure
@@ -28,6 +29,8 @@ TASK_ANSWERS: dict[Task, tuple[dict[str, Rule], Any, Any]] = {
     "token_classification": ({}, NUMBERS.reshape(10, 4, 3), (NUMBERS + NOISE).reshape(10, 4, 3)),
     "embedding": ({}, NUMBERS, NUMBERS + NOISE / 3),
     "regression": ({}, NUMBERS, NUMBERS + NOISE / 8),
+    "binary": ({}, NUMBERS[:, :1], NUMBERS[:, :1] + NOISE[:, :1] / 2),
+    "multilabel": ({}, expit(NUMBERS), expit(NUMBERS + NOISE / 2)),
     "tensors": ({"y": Rule(kind="numbers", abs=0.1, rel=0.2)}, NUMBERS, NUMBERS + NOISE / 8),
 }
 

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 
 from serve.bundles.meaning import Kind, Meaning, Task
 from serve.rollout.evidence.evidence import Clusters, Moments
-from serve.tasks.compare_outputs import Differences, compare, describe, worst
+from serve.tasks.compare_outputs import Differences, compare, worst
+from serve.tasks.describe_answer import describe
 
 # KL((1/2, 1/2) || (1/4, 3/4)) in nats, computed by hand.
 KL = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 from serve.bundles.figures import Quality
 from serve.bundles.meaning import Meaning, Rule
 from serve.tasks.answer_form import measure_rule
-from serve.tasks.compare_outputs import compare, describe
+from serve.tasks.compare_outputs import compare
 from serve.tasks.criterion import explain_likeness
+from serve.tasks.describe_answer import describe
 from tests.conftest import make_figures
 
 RANDOM = np.random.default_rng(0)
@@ -98,6 +99,52 @@ def test_the_top_class_of_a_map_is_told() -> None:
 
 
 @pytest.mark.parametrize(
+    ("baseline", "candidate", "expected"),
+    [
+        ([[0.6, 0.4], [0.6, 0.4]], [[0.9, 0.1], [0.6, 0.6]], [False, True]),
+        ([0.6, 0.4, 0.5], [0.4, 0.3, 0.5], [True, False, False]),
+        ([[0.6], [0.4], [np.nan]], [[np.nan], [0.5], [0.5]], [True, False, True]),
+        ([[np.nan, 0.9]], [[0.9, 0.9]], [False]),
+    ],
+    ids=["sets", "one label", "no answer", "a label without an answer"],
+)
+def test_sets_of_labels_differ_by_any_label(baseline: Any, candidate: Any, expected: list[bool]) -> None:
+    """A label holds if its score is above the threshold."""
+    assert differ({"kind": "labels", "form": "chances", "threshold": 0.5}, baseline, candidate) == expected
+
+
+def test_chances_that_became_shares_differ() -> None:
+    """The labels are the same, but a client reads the numbers as independent."""
+    chances, shares = np.array([[0.9, 0.3]]), np.array([[0.8, 0.2]])
+    rule = {"kind": "labels", "form": "chances", "threshold": 0.5}
+    assert differ(rule, chances, shares) == [True]
+
+
+@pytest.mark.parametrize(
+    ("rule", "answers", "threshold"),
+    [
+        ({}, RANDOM.random((20, 3)), 0.5),
+        ({}, RANDOM.normal(size=(20, 3)), 0.0),
+        ({"threshold": 0.3}, RANDOM.random((20, 3)), 0.3),
+    ],
+    ids=["chances", "logits", "set"],
+)
+def test_the_threshold_is_that_of_the_scores(rule: dict[str, Any], answers: Any, threshold: float) -> None:
+    """A half of chances, 0 of logits, unless the recipe sets it."""
+    assert measure_rule(Rule(kind="labels", **rule), answers).threshold == threshold
+
+
+def test_the_labels_of_a_row_are_told() -> None:
+    """By name where they have one; a binary score by its side."""
+    meaning = Meaning(kind="labels", form="chances", threshold=0.5)
+    scores = np.array([0.9, 0.1, 0.7], np.float32)
+    assert describe(meaning, scores, None) == "0 (0.90), 2 (0.70)"
+    assert describe(meaning, scores, None, ("cat", "dog", "cow")) == "cat (0.90), cow (0.70)"
+    assert describe(meaning, scores * 0, None) == "no label"
+    assert describe(meaning, scores[:1], None) == "1 (0.9)"
+
+
+@pytest.mark.parametrize(
     ("rule", "answers", "form"),
     [
         ({"kind": "classes", "axis": 1}, np.full((12, 4, 5), 0.25), "shares"),
@@ -123,7 +170,7 @@ def test_the_answers_show_the_form_of_a_rule(rule: dict[str, Any], answers: Any,
         ({"kind": "numbers", "axis": 1}, "`axis` belongs to the kind classes"),
         ({"kind": "classes", "axis": 0}, "`axis: 0` is the batch"),
         ({"kind": "numbers", "abs": -1}, "greater than or equal to 0"),
-        ({"kind": "number"}, "'classes', 'vectors', 'numbers' or 'exact'"),
+        ({"kind": "number"}, "'classes', 'labels', 'vectors', 'numbers' or 'exact'"),
         ({"kind": "numbers", "abss": 1}, "did you mean 'abs'"),
     ],
     ids=str,
