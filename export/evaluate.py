@@ -15,6 +15,7 @@ from export.max_length import find_max_length, require_max_length
 from export.onnx.graph import read_opset
 from export.onnx.probe_rows import BATCH
 from export.onnx.ranges import find_ranges
+from export.proof.by_label.label_fit import require_maps_fit
 from export.proof.constant_answers import find_unproven
 from export.proof.correlation import add_correlations
 from export.proof.floor import judge, require_meaningful
@@ -31,8 +32,9 @@ from export.recipe import Recipe
 from serve.base.tensor import Signature
 from serve.bundles.bundle import LABELS, MODEL, Bundle, Provenance, describe_file, write_bundle
 from serve.bundles.figures import Figures, Quality, Speed
-from serve.bundles.meaning import Meaning
+from serve.bundles.meaning import Meaning, Rule
 from serve.engine.session import Session, open_session
+from serve.tasks.task_table import TASKS
 
 # Enough tokens for a warm-up; the longest text would take seconds.
 _FEW_TOKENS = 32
@@ -58,6 +60,9 @@ class Scale:
         or InvalidData, also for a variant whose outputs are no longer what the baseline's are."""
         require_task(self._recipe.task, exported.signature.outputs[0], self._data, self._classes)
         require_rules(self._recipe.rules, exported.signature.outputs)
+        if TASKS[self._recipe.task].label_type == "map":
+            rule = self._recipe.first_rule or Rule(kind="classes")
+            require_maps_fit(rule, exported.signature.outputs[0], self._data)
         session = self._open(variant, exported)
         if variant == self._recipe.baseline and self._trained.tokenizer is not None:
             require_max_length(session, self._data.calibration, self._trained.tokenizer.max_tokens)

@@ -19,6 +19,7 @@ class Floor(Record):
     f1_drop: Share | None = None
     micro_f1_drop: Share | None = None
     auc_drop: Share | None = None
+    miou_drop: Share | None = None
     worst_class_drop: Share | None = None
     r2_drop: NotNegative | None = None
     # How far an error may be above the baseline's, as a share of the baseline's. These need labels.

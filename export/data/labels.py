@@ -18,6 +18,8 @@ Labels = NDArray[Any]
 
 # A token with this label does not count; this is torch's default for cross-entropy.
 IGNORE = -100
+# A pixel of a mask in bytes that does not count.
+_NO_BYTE = 255
 
 
 def read_labels(task: Task, place: str, raw: Any, inputs: Arrays, lengths: Lengths | None) -> Labels:
@@ -25,6 +27,8 @@ def read_labels(task: Task, place: str, raw: Any, inputs: Arrays, lengths: Lengt
     traits, rows = TASKS[task], len(next(iter(inputs.values())))
     if traits.label_type == "number":
         return _read_numbers(place, raw, rows)
+    if traits.label_type == "map":
+        return _read_maps(place, raw, rows)
     if traits.label_type == "flag":
         return _read_flags(place, raw, rows, several=traits.label_dims == ("rows", "labels"))
     return _read_classes(place, raw, inputs, lengths)
@@ -47,6 +51,28 @@ def _read_numbers(place: str, raw: Any, rows: int) -> NDArray[np.float64]:
     if np.isnan(numbers).all():
         raise InvalidData(f"{place}: all labels are NaN (ignored); give None for no labels")
     return numbers
+
+
+def _read_maps(place: str, raw: Any, rows: int) -> Classes:
+    """Read the class of each place, [rows, ...], with -100 (or 255 in bytes) for one that does not count."""
+    labels = np.asarray(raw)
+    if labels.dtype.kind not in "iu" or labels.ndim < 2 or len(labels) != rows:
+        raise InvalidData(
+            f"{place}: labels are {labels.dtype} of shape {list(labels.shape)}; expected whole numbers of "
+            f"the shape [{rows}, ...], one for each place of the output, such as each pixel"
+        )
+    classes = labels.astype(np.int64)
+    if labels.dtype == np.uint8:
+        classes[labels == _NO_BYTE] = IGNORE
+    wrong = np.argwhere((classes < 0) & (classes != IGNORE))
+    if len(wrong):
+        raise InvalidData(
+            f"{place}: label {classes[tuple(wrong[0])]} in row {wrong[0][0]}; labels start at 0; {IGNORE} "
+            "does not count"
+        )
+    if (classes == IGNORE).all():
+        raise InvalidData(f"{place}: all labels are {IGNORE} (ignored); give None for no labels")
+    return classes
 
 
 def _read_flags(place: str, raw: Any, rows: int, *, several: bool) -> Classes:

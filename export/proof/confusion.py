@@ -30,7 +30,9 @@ class Confusions:
 def count_confusions(baseline: Classes, variant: Classes) -> tuple[Confusion, ...]:
     """Count pairs of predicted classes, both [items]; with more than 20 classes, only the 20 most frequent
     differing pairs."""
-    pairs, counts = np.unique(np.column_stack([baseline, variant]), axis=0, return_counts=True)
+    width = 1 + int(max(baseline.max(initial=0), variant.max(initial=0)))
+    keys, counts = np.unique(baseline * width + variant, return_counts=True)
+    pairs = np.column_stack(np.divmod(keys, width))
     found = [
         Confusion(baseline=int(one), variant=int(other), count=int(count))
         for (one, other), count in zip(pairs, counts, strict=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, vstack
+from scipy.sparse import coo_array, csr_array, diags_array, vstack
 
 from export.proof.bootstrap import Floats, Interval, mean_intervals, resample
 from serve.bundles.figures import ClassChange, Compared
@@ -17,6 +17,8 @@ Classes = NDArray[np.int64]
 class Items:
     """All items (rows or tokens) with an answer, each [items]; both variants answered the same items."""
 
+    # Whether a row is a map of items, of which each class has a part; otherwise a row may be of one class.
+    maps: bool = False
     # The number of held-out rows, and the row of each item.
     rows: int
     row: NDArray[np.int64]
@@ -35,12 +37,23 @@ class Labelled:
 
     accuracy: Compared
     macro_f1: Compared
+    miou: Compared
     # None if the scores are not a distribution.
     loss: Compared | None
     worst_class: Compared
     # The class with the worst accuracy of the variant.
     worst_label: int
     classes: tuple[ClassChange, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Unseen:
+    """Rows that were not observed, one for each class that has labels."""
+
+    # How many items each holds: as many as any row, or of maps those of the class in a row that has it.
+    sizes: Floats
+    # What the variant that is wrong answers.
+    wrong: Classes
 
 
 def compare_by_labels(
@@ -61,15 +74,18 @@ def compare_by_labels(
     """
     known, [labels, baseline, variant] = _renumber(labels, items.baseline, items.variant)
     items = replace(items, baseline=baseline, variant=variant)
-    table = _tabulate(items, labels, len(known))
+    # Unseen answers of maps are of no class that has labels.
+    table = _tabulate(items, labels, len(known) + items.maps)
     present = np.unique(labels)
     _, after, change = (figure[0] for figure in _figures(np.asarray(table.sum(axis=0))[None]))
-    overall = _intervals(table, present, 1 / len(present), seed)
+    unseen = _find_unseen(items, labels, present, len(known))
+    overall = _intervals(table, present, unseen, 1 / len(present), seed)
     # The worst class is a single class, so each class gets its own unseen rows.
-    single = _intervals(table, present, 1.0, seed)
+    single = _intervals(table, present, unseen, 1.0, seed)
     return Labelled(
         accuracy=_compared(after[0], change[0], overall[0]),
         macro_f1=_compared(after[1], change[1], overall[1]),
+        miou=_compared(after[3], change[3], overall[3]),
         worst_class=_compared(after[2], change[2], single[2]),
         worst_label=_find_worst(items.variant, labels, known),
         loss=None if losses is None else _compare_losses(items, *losses, seed),
@@ -105,35 +121,47 @@ def _tabulate(items: Items, labels: Classes, classes: int) -> csr_array:
     return csr_array(coo_array((np.ones(len(row)), (row, column)), shape=(items.rows, 5 * classes)))
 
 
-def _intervals(table: csr_array, present: Classes, weight: float, seed: int) -> list[Interval]:
-    """Return the intervals of the changes of accuracy, macro-F1 and the worst class.
+def _find_unseen(items: Items, labels: Classes, present: Classes, classes: int) -> _Unseen:
+    if not items.maps:
+        size = np.full(len(present), len(labels) / items.rows)
+        return _Unseen(sizes=size, wrong=(present + 1) % classes)
+    rows = np.bincount(np.unique(items.row * classes + labels) % classes, minlength=classes)
+    sizes = np.bincount(labels, minlength=classes) / np.maximum(rows, 1)
+    return _Unseen(sizes=sizes[present], wrong=np.full(len(present), classes))
+
+
+def _intervals(
+    table: csr_array, present: Classes, unseen: _Unseen, weight: float, seed: int
+) -> list[Interval]:
+    """Return the intervals of the changes of accuracy, macro-F1, the worst class and mIoU.
 
     For each class, two additional rows are drawn with this weight: one that only the baseline gets right, and
     one that only the variant gets right."""
-    rows, classes = table.shape[0], table.shape[1] // 5
+    classes = table.shape[1] // 5
     each = np.arange(len(present))
-    wrong = (present + 1) % classes
-    items_per_row = table[:, 4 * classes :].sum() / rows
-    unseen = [
-        items_per_row
-        * _tabulate(Items(rows=len(each), row=each, baseline=one, variant=other), present, classes)
+    wrong = unseen.wrong
+    added = [
+        diags_array(unseen.sizes)
+        @ _tabulate(Items(rows=len(each), row=each, baseline=one, variant=other), present, classes)
         for one, other in ((present, wrong), (wrong, present))
     ]
-    both = vstack([table, *unseen], format="csr")
+    both = vstack([table, *added], format="csr")
     return resample(both, lambda sums: _figures(sums)[2], seed, unseen=2 * len(each), weight=weight)
 
 
 def _figures(sums: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return accuracy, macro-F1 and the worst class's accuracy, [draws, 3], of the baseline, of the variant,
-    and their difference, from sums of the table, [draws, 5 * classes]."""
+    """Return accuracy, macro-F1, the worst class's accuracy and mIoU, [draws, 4], of the baseline, of the
+    variant, and their difference, from sums of the table, [draws, 5 * classes]."""
     *right, said, also_said, labelled = np.split(sums, 5, axis=1)
     absent = labelled == 0
     figures = []
     for hits, claims in zip(right, (said, also_said), strict=True):
         f1 = np.ma.array(2 * hits, mask=absent) / np.where(absent, 1, claims + labelled)
         recall = np.ma.array(hits, mask=absent) / np.where(absent, 1, labelled)
+        iou = np.ma.array(hits, mask=absent) / np.where(absent, 1, claims + labelled - hits)
         accuracy = hits.sum(axis=1) / labelled.sum(axis=1)
-        figures.append(np.column_stack([accuracy, f1.mean(axis=1).data, recall.min(axis=1).data]))
+        means = (f1.mean(axis=1).data, recall.min(axis=1).data, iou.mean(axis=1).data)
+        figures.append(np.column_stack([accuracy, *means]))
     return figures[0], figures[1], figures[1] - figures[0]
 
 

@@ -17,7 +17,7 @@ from export.proof.label_metrics import Items, compare_by_labels
 from export.proof.output_quality import compare_all, estimate_agreement, few_rows
 from serve.bundles.figures import Compared, DisagreeingRow, Estimate, Quality
 from serve.bundles.meaning import Meaning, Task
-from serve.tasks.answer_form import read_meaning
+from serve.tasks.answer_form import classes_last, read_meaning
 from serve.tasks.closeness import centred, log_shares
 from serve.tasks.compare_outputs import Differences
 from serve.tasks.task_table import TASKS
@@ -55,17 +55,21 @@ def measure(  # noqa: PLR0913 - what came, and what is known of it
         meaning = meaning or read_meaning(task, few_rows(baseline_answers), labelled=labels is not None)
         differences = compare_all(task, meaning, baseline_answers, answers)
         of_classes = meaning.kind == traits.rule == "classes"
+        both = baseline_answers.astype(np.float64), answers.astype(np.float64)
         if of_classes:
-            differences = replace(differences, counted=_counted(baseline_answers, labels))
+            both = _list_items(meaning, both[0]), _list_items(meaning, both[1])
+            if labels is not None and labels.ndim > 1:
+                labels = labels.reshape(len(labels), -1)
+            differences = replace(differences, counted=_counted(both[0], labels))
         quality = Quality(
             task=task,
             rows=len(answers),
             confidence=CONFIDENCE,
             agreement=estimate_agreement(differences),
         )
-        both = baseline_answers.astype(np.float64), answers.astype(np.float64)
         if of_classes:
-            quality = quality.model_copy(update=_measure_classes(meaning, differences, both, labels, seed))
+            found = _measure_classes(task, meaning, differences, both, labels, seed=seed)
+            quality = quality.model_copy(update=found)
         elif labels is not None:
             undefined = explain_undefined(task, labels)
             if traits.label_type == "number":
@@ -88,11 +92,20 @@ def _measure_embeddings(task: Task, meaning: Meaning, baseline: Array, variant: 
     )
 
 
-def _measure_classes(
+def _list_items(meaning: Meaning, scores: Floats) -> Floats:
+    """The scores with their classes last and all items of a row in one dimension, [rows, classes] or
+    [rows, items, classes]."""
+    scores = classes_last(meaning, scores)
+    return scores if scores.ndim < 4 else scores.reshape(len(scores), -1, scores.shape[-1])
+
+
+def _measure_classes(  # noqa: PLR0913 - what came, and what is known of it
+    task: Task,
     meaning: Meaning,
     differences: Differences,
     answers: tuple[Floats, Floats],
     labels: Labels | None,
+    *,
     seed: int,
 ) -> dict[str, Any]:
     """Return the metrics that only class scores have, by name."""
@@ -100,7 +113,14 @@ def _measure_classes(
     assert counted is not None, "the caller has said which"
     row = np.nonzero(counted)[0]
     scores, others = (item[counted] for item in answers)
-    items = Items(rows=len(counted), row=row, baseline=scores.argmax(axis=1), variant=others.argmax(axis=1))
+    traits = TASKS[task]
+    items = Items(
+        maps=traits.label_type == "map",
+        rows=len(counted),
+        row=row,
+        baseline=scores.argmax(axis=1),
+        variant=others.argmax(axis=1),
+    )
     known = None if labels is None else labels[:, : counted.shape[1]][counted] if labels.ndim > 1 else labels
     figures: dict[str, Any] = {
         "kl": None if differences.row_kl is None else _divergence(differences.row_kl, counted, seed),
@@ -110,11 +130,13 @@ def _measure_classes(
     if known is None:
         return figures
     losses = None
-    if meaning.form != "chances":
+    if meaning.form != "chances" and "loss" in traits.by_labels:
         given = np.asarray(meaning.form == "shares")
         each = np.arange(len(known))
         losses = -log_shares(scores, given)[each, known], -log_shares(others, given)[each, known]
-    return figures | vars(compare_by_labels(items, known, losses, seed))
+    labelled = vars(compare_by_labels(items, known, losses, seed))
+    known_figures = (*traits.by_labels, "worst_label", "classes")
+    return figures | {name: value for name, value in labelled.items() if name in known_figures}
 
 
 def _counted(answers: Array, labels: Labels | None) -> NDArray[np.bool_]:

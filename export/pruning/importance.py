@@ -12,7 +12,7 @@ from export.data.labels import IGNORE
 from export.errors import StepFailed
 from export.forward import forward, to_tensors
 from export.training.batches import Rows
-from export.training.losses import classes_loss, labels_loss
+from export.training.losses import labels_loss
 from export.training.scores import label_rule
 from export.training.teacher import teacher_answers
 
@@ -90,13 +90,15 @@ def _loss(module: torch.nn.Module, train: Split, rows: Rows, context: Context) -
         return (normalize(output, dim=-1) * torch.randn(output.shape, generator=generator)).sum()
     if train.labels is not None and context.kind in ("numbers", "labels"):
         return labels_loss(label_rule(context), output, torch.from_numpy(train.labels[rows]))
-    if output.ndim == 1 or output.shape[-1] == 1 or context.kind in ("numbers", "labels", None):
+    one_number = output.ndim == 1 or (output.shape[-1] == 1 and context.rule is None)
+    if one_number or context.kind in ("numbers", "labels", None):
         # Plain numbers have no top class; they are treated like embeddings.
         generator = torch.Generator().manual_seed(context.seed)
         return (output * torch.randn(output.shape, generator=generator)).sum()
+    rule = label_rule(context)
     if train.labels is not None:
-        return classes_loss(output, torch.from_numpy(train.labels[rows]))
-    top = teacher_answers(context, train)[rows].argmax(-1)
+        return labels_loss(rule, output, torch.from_numpy(train.labels[rows]))
+    top = teacher_answers(context, train)[rows].argmax(rule.axis)
     if top.ndim == 2 and train.lengths is not None:
         top[np.arange(top.shape[1]) >= train.lengths[rows][:, None]] = IGNORE
-    return classes_loss(output, torch.from_numpy(top))
+    return labels_loss(rule, output, torch.from_numpy(top))

@@ -105,7 +105,8 @@ class Matching:
             return chances_loss(student, teacher, temperature)
         terms = []
         if self._meaning.kind == "classes":
-            terms.append(logits_loss(output, answers, temperature, mask))
+            student, teacher = (each.movedim(self._meaning.axis, -1) for each in (output, answers))
+            terms.append(logits_loss(student, teacher, temperature, mask))
         if self._meaning.spread:
             spread = torch.tensor(self._meaning.spread).clamp(min=_LEAST)
             terms.append(numbers_loss(output, answers, spread, mask))

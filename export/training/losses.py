@@ -23,7 +23,7 @@ def labels_loss(rule: Rule, output: torch.Tensor, labels: torch.Tensor) -> torch
         return errors_loss(output, labels)
     if rule.kind == "labels":
         return flags_loss(as_log_odds(output, rule), labels)
-    return classes_loss(output, labels)
+    return classes_loss(output.movedim(rule.axis, -1), labels)
 
 
 def errors_loss(numbers: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
@@ -69,7 +69,7 @@ def classes_loss(scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
 
     Scores may have fewer tokens than the labels, because batches are cut to their longest row."""
     scores = as_logits(scores)
-    if labels.ndim == 2:
+    if labels.ndim == 2 and scores.ndim == 3:
         labels = labels[:, : scores.shape[1]]
     total = cross_entropy(scores.flatten(0, -2), labels.flatten(), ignore_index=IGNORE, reduction="sum")
     # A batch may have no label that counts.

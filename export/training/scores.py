@@ -23,10 +23,11 @@ _OF_CLASSES = {"form": "plain"}
 Score = Callable[[torch.nn.Module], float]
 
 
-def accuracy_of(module: torch.nn.Module, split: Split) -> float:
-    """Return the share of rows (or tokens) whose top class in the first output equals their label."""
+def accuracy_of(module: torch.nn.Module, split: Split, axis: int = -1) -> float:
+    """Return the share of rows (or tokens, or pixels) whose top class in the first output, along `axis`,
+    equals their label."""
     assert split.labels is not None, "the caller asked for labels"
-    return _agreement(module_answers(module, split).argmax(-1), split.labels)
+    return _agreement(module_answers(module, split).argmax(axis), split.labels)
 
 
 def score_labels(rule: Rule, module: torch.nn.Module, split: Split) -> float:
@@ -39,7 +40,7 @@ def score_labels(rule: Rule, module: torch.nn.Module, split: Split) -> float:
             module_answers(module, split).reshape(wanted.shape) > (rule.threshold or 0), wanted
         )
     if rule.kind != "numbers":
-        return accuracy_of(module, split)
+        return accuracy_of(module, split, rule.axis)
     errors = np.square(module_answers(module, split).reshape(wanted.shape) - wanted)
     return 1 - float(np.nanmean(errors) / max(np.nanvar(wanted), np.finfo(np.float32).tiny))
 

@@ -107,6 +107,8 @@ class Quality(Record):
     mae: Compared | None = None
     rmse: Compared | None = None
     r2: Compared | None = None
+    # The intersection over the union of answers and labels, the mean over the classes that have labels.
+    miou: Compared | None = None
     # Cross-entropy per row (or token); lower is better.
     loss: Compared | None = None
     # The lowest accuracy within one class.

@@ -13,6 +13,7 @@ Task = Literal[
     "regression",
     "binary",
     "multilabel",
+    "segmentation",
     "tensors",
 ]
 Kind = Literal["classes", "labels", "vectors", "numbers", "exact"]

@@ -35,6 +35,7 @@ FIGURES: Mapping[str, QualityFigure] = {
     "micro_f1": QualityFigure(heading="micro-F1", column="micro-F1", limit="drop"),
     "macro_f1": QualityFigure(heading="macro-F1", column="macro-F1", limit="drop"),
     "auc": QualityFigure(heading="AUC", column="AUC", limit="drop"),
+    "miou": QualityFigure(heading="mIoU", column="mIoU", limit="drop"),
     "worst_class": QualityFigure(heading="worst class", column=None, limit="drop"),
     "mae": QualityFigure(heading="MAE", column="MAE", limit="rise"),
     "rmse": QualityFigure(heading="RMSE", column="RMSE", limit="rise"),
@@ -60,8 +61,9 @@ class TaskTraits:
     label: str | None = None
     # The dimensions of the labels; None: those of the output.
     label_dims: tuple[str, ...] | None = ()
-    # `class`: whole numbers from 0; `flag`: 1 or 0; `number`: floats, NaN where there is none.
-    label_type: Literal["class", "flag", "number"] = "class"
+    # `class`: whole numbers from 0, one per row or token; `map`: an array of them per row; `flag`: 1 or 0;
+    # `number`: floats, NaN where there is none.
+    label_type: Literal["class", "map", "flag", "number"] = "class"
     # The figures that need labels; the main one is first.
     by_labels: tuple[str, ...] = ()
     # The figures that compare with the baseline's answers; the main one is first.
@@ -139,6 +141,16 @@ TASKS: Mapping[Task, TaskTraits] = {
         label_dims=("rows", "labels"),
         label_type="flag",
         by_labels=("micro_f1", "macro_f1", "auc"),
+    ),
+    "segmentation": TaskTraits(
+        rule="classes",
+        dims=None,
+        label="the class of each place, such as a pixel",
+        label_dims=None,
+        label_type="map",
+        by_labels=("miou", "accuracy", "worst_class"),
+        by_answers=("agreement", "kl"),
+        item="pixels",
     ),
     "tensors": TaskTraits(rule=None, dims=None),
 }

@@ -1,11 +1,11 @@
 """Checks that the labels fit the first output, and finds figures that the labels do not give."""
 
-from export.data.datasets import Data
+from export.data.datasets import Data, require_labels_below
 from export.data.labels import Labels
 from export.errors import ExportFailed, InvalidData
 from export.proof.by_label.error_metrics import is_constant
 from serve.base.tensor import TensorSpec
-from serve.bundles.meaning import Task
+from serve.bundles.meaning import Rule, Task
 from serve.tasks.task_table import TASKS
 
 
@@ -25,6 +25,32 @@ def explain_undefined(task: Task, labels: Labels) -> dict[str, str]:
     if not (holds & fails).any():
         reasons["auc"] = "no label holds for some held-out rows and not for others, so there is no AUC"
     return reasons
+
+
+def require_maps_fit(rule: Rule, first: TensorSpec, data: Data) -> None:
+    """Raise InvalidData or ExportFailed unless the `first` output, whose classes are in the dimension that
+    `rule` names, has a score per class for each label of a map."""
+    axis = rule.axis % max(1, len(first.shape))
+    classes = first.shape[axis] if axis else None
+    if len(first.shape) < 3 or not isinstance(classes, int) or classes < 2:
+        raise ExportFailed(
+            f"the first output {first.name} has the shape {list(first.shape)}, and a segmentation has the "
+            f"scores of two or more classes in one dimension, here {rule.axis}, and the places in others: "
+            f"name the dimension of the classes in `rules: {{{first.name}: {{kind: classes, axis: 1}}}}`"
+        )
+    wanted = [size for place, size in enumerate(first.shape) if place not in (0, axis)]
+    for name, split in data.splits.items():
+        if split.labels is None:
+            continue
+        came = split.labels.shape[1:]
+        if len(came) != len(wanted) or any(
+            isinstance(size, int) and size != have for size, have in zip(wanted, came, strict=True)
+        ):
+            raise InvalidData(
+                f"split {name} has labels of the shape {['rows', *came]}, and the first output {first.name} "
+                f"has {list(first.shape)} with its classes in dimension {axis}: give one label for each place"
+            )
+    require_labels_below(data, classes)
 
 
 def require_flags_fit(task: Task, first: TensorSpec, data: Data) -> None:

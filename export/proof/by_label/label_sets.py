@@ -10,7 +10,7 @@ from scipy.sparse import csr_array, eye_array
 
 from export.data.labels import IGNORE, Classes
 from export.proof.bootstrap import Floats, Interval, resample
-from export.proof.by_label.ranking import Ranking, rank
+from export.proof.by_label.score_order import ScoreOrder, rank
 from serve.bundles.figures import Compared
 
 Bools = NDArray[np.bool_]
@@ -179,7 +179,7 @@ def _compare_auc(scores: LabelScores, seed: int) -> Compared | None:
     return _compared(before, after, drawn[0])
 
 
-def _rank_both(scores: LabelScores, label: int) -> tuple[Ranking, Ranking]:
+def _rank_both(scores: LabelScores, label: int) -> tuple[ScoreOrder, ScoreOrder]:
     """Rank the rows that have the label or not by both variants' scores, and four unseen rows after them: of
     each pair, the baseline gets the first right, and the variant the second."""
     counted = scores.counted[:, label]

@@ -31,6 +31,11 @@ TASK_ANSWERS: dict[Task, tuple[dict[str, Rule], Any, Any]] = {
     "regression": ({}, NUMBERS, NUMBERS + NOISE / 8),
     "binary": ({}, NUMBERS[:, :1], NUMBERS[:, :1] + NOISE[:, :1] / 2),
     "multilabel": ({}, expit(NUMBERS), expit(NUMBERS + NOISE / 2)),
+    "segmentation": (
+        {"y": Rule(kind="classes", axis=1)},
+        NUMBERS.reshape(10, 3, 2, 2),
+        (NUMBERS + NOISE).reshape(10, 3, 2, 2),
+    ),
     "tensors": ({"y": Rule(kind="numbers", abs=0.1, rel=0.2)}, NUMBERS, NUMBERS + NOISE / 8),
 }
 

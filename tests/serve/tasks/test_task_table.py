@@ -37,6 +37,7 @@ def test_each_limit_of_a_floor_belongs_to_a_task() -> None:
         ("regression", ("r2_drop", "mae_rise", "rmse_rise", "agreement")),
         ("binary", ("accuracy_drop", "f1_drop", "auc_drop", "agreement")),
         ("multilabel", ("micro_f1_drop", "macro_f1_drop", "auc_drop", "agreement")),
+        ("segmentation", ("miou_drop", "accuracy_drop", "worst_class_drop", "agreement", "kl")),
         ("tensors", ("agreement",)),
     ],
 )

@@ -10,7 +10,7 @@ from export.data.datasets import read_data
 from export.errors import ExportFailed, InvalidData
 from export.proof.by_label.label_fit import explain_undefined, require_flags_fit
 from export.proof.by_label.label_sets import compare_label_sets
-from export.proof.by_label.ranking import rank
+from export.proof.by_label.score_order import rank
 from export.proof.floor import judge, require_defined
 from export.proof.quality import measure
 from export.quality_limits import Floor

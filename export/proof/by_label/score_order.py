@@ -9,7 +9,7 @@ from export.proof.bootstrap import Floats
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ranking:
+class ScoreOrder:
     """Rows in the order of their scores."""
 
     order: NDArray[np.intp]
@@ -37,9 +37,9 @@ class Ranking:
             return np.asarray(won / (with_label.sum(axis=1) * without.sum(axis=1)))
 
 
-def rank(scores: Floats, true: NDArray[np.bool_]) -> Ranking:
+def rank(scores: Floats, true: NDArray[np.bool_]) -> ScoreOrder:
     """Rank rows by their scores, both [rows]."""
     order = np.argsort(scores, kind="stable")
     ordered = scores[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return Ranking(order=order, true=true[order], starts=starts)
+    return ScoreOrder(order=order, true=true[order], starts=starts)
