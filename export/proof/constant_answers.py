@@ -30,14 +30,24 @@ def find_unproven(recipe: Recipe, meanings: Meanings, expected: Answers, labels:
         meaning = meanings[name]
         if len(output) < _ENOUGH_ROWS or meaning.kind == "exact":
             continue
-        constant = repeat_typical(meaning, output)
-        if number == 0:
-            refused = judge(floor, measure(task, output, constant, labels, recipe.seed, meaning=meaning))
-        else:
-            refused = judge_output(floor, measure_output(task, name, meaning, output, constant))
-        if refused is None:
-            unproven.add(name)
+        for constant in _list_constants(meaning, output):
+            if number == 0:
+                refused = judge(floor, measure(task, output, constant, labels, recipe.seed, meaning=meaning))
+            else:
+                refused = judge_output(floor, measure_output(task, name, meaning, output, constant))
+            if refused is None:
+                unproven.add(name)
     return unproven
+
+
+def _list_constants(meaning: Meaning, output: Array) -> list[Array]:
+    """One typical answer for all rows, and for maps of classes also one whole map."""
+    constants = [repeat_typical(meaning, output)]
+    if meaning.kind == "classes" and output.ndim > 2 and np.isfinite(output).all():
+        rows = few_rows(output).reshape(len(few_rows(output)), -1).astype(np.float64)
+        typical = np.square(rows - rows.mean(axis=0)).sum(axis=1).argmin()
+        constants.append(np.broadcast_to(output[typical], output.shape))
+    return constants
 
 
 def repeat_typical(meaning: Meaning, output: Array) -> Array:

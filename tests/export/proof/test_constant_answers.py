@@ -86,3 +86,40 @@ def test_a_constant_is_an_answer_of_the_baseline() -> None:
     [answer] = np.unique(constant[~np.isnan(constant)].reshape(-1, 3), axis=0)
     assert answer.argmax() == 0
     assert (answer == RARE).all(axis=1).any()
+
+
+# One in twenty rows has the label, or a pixel of the second class.
+FEW = (np.arange(ROWS) % 20 == 0).astype(np.int64)
+MAPS = np.stack([FEW, *np.zeros((5, ROWS), np.int64)], axis=1)
+PICTURE = np.tile(np.arange(6) % 2, (ROWS, 1))
+
+
+def scored(labels: Any) -> Any:
+    """Scores that are right, with noise."""
+    return (labels * 4.0 - 2 + RANDOM.normal(size=labels.shape) / 4).astype(np.float32)
+
+
+def one_hot(labels: Any) -> Any:
+    """Scores of two classes, of which the right one is higher, with noise."""
+    return (4 * np.eye(2)[labels] + RANDOM.normal(size=(*labels.shape, 2)) / 4).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("task", "labels", "scores", "floor", "passes"),
+    [
+        ("binary", FEW, scored(FEW), {"accuracy_drop": 0.15}, True),
+        ("binary", FEW, scored(FEW), {"accuracy_drop": 0.15, "f1_drop": 0.1}, False),
+        ("multilabel", MAPS, scored(MAPS), {"agreement": 0.9}, True),
+        ("multilabel", MAPS, scored(MAPS), {"micro_f1_drop": 0.2}, False),
+        ("segmentation", MAPS, one_hot(MAPS), {"accuracy_drop": 0.1}, True),
+        ("segmentation", MAPS, one_hot(MAPS), {"miou_drop": 0.1}, False),
+        ("segmentation", PICTURE, one_hot(PICTURE), {"miou_drop": 0.1}, True),
+        ("regression", FREE[:, 0], FREE[:, :1] * 1.1, {"mae_rise": 0.5}, False),
+        ("tensors", None, RARE, {"agreement": 0.1}, False),
+    ],
+)
+def test_each_task_finds_a_constant_that_passes(
+    task: str, labels: Any, scores: Any, floor: dict[str, float], passes: bool
+) -> None:
+    """A figure that counts the rare label tells the two apart; where all maps are alike, one map passes."""
+    assert unproven(floor, labels, task, scores=scores) == ({"scores"} if passes else set())
