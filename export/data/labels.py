@@ -34,9 +34,20 @@ def read_labels(task: Task, place: str, raw: Any, inputs: Arrays, lengths: Lengt
     return _read_classes(place, raw, inputs, lengths)
 
 
+def _stack(place: str, raw: Any) -> NDArray[Any]:
+    """Return the labels as one array; files may give a list for each row."""
+    try:
+        labels = np.asarray(raw)
+        return np.asarray(labels.tolist()) if labels.dtype.kind == "O" else labels
+    except ValueError:
+        raise InvalidData(
+            f"{place}: the labels of the rows have different sizes; give each row as many labels as the others"
+        ) from None
+
+
 def _read_numbers(place: str, raw: Any, rows: int) -> NDArray[np.float64]:
     """Read numbers, [rows, ...], with NaN for those that do not count."""
-    labels = np.asarray(raw)
+    labels = _stack(place, raw)
     if labels.dtype.kind not in "fiub" or labels.shape[:1] != (rows,):
         raise InvalidData(
             f"{place}: labels are {labels.dtype} of shape {list(labels.shape)}; expected an array of numbers "
@@ -55,7 +66,7 @@ def _read_numbers(place: str, raw: Any, rows: int) -> NDArray[np.float64]:
 
 def _read_maps(place: str, raw: Any, rows: int) -> Classes:
     """Read the class of each place, [rows, ...], with -100 (or 255 in bytes) for one that does not count."""
-    labels = np.asarray(raw)
+    labels = _stack(place, raw)
     if labels.dtype.kind not in "iu" or labels.ndim < 2 or len(labels) != rows:
         raise InvalidData(
             f"{place}: labels are {labels.dtype} of shape {list(labels.shape)}; expected whole numbers of "
@@ -78,7 +89,7 @@ def _read_maps(place: str, raw: Any, rows: int) -> Classes:
 def _read_flags(place: str, raw: Any, rows: int, *, several: bool) -> Classes:
     """Read 1 or 0 for each row, [rows], or for each label, [rows, labels], with -100 for one that does not
     count."""
-    labels = np.asarray(raw)
+    labels = _stack(place, raw)
     if not several and labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.dtype.kind not in "fiub" or labels.ndim != 1 + several or len(labels) != rows:

@@ -165,6 +165,17 @@ def test_labels_that_are_no_flags_are_refused(task: Task, labels: Any, message: 
         labelled(task, labels)
 
 
+def test_labels_of_a_file_may_be_lists() -> None:
+    """One list for each row; lists of different lengths are refused."""
+    rows = [[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]]
+    data = labelled("multilabel", np.fromiter(rows, object, len(rows)))
+    assert data.held_out.labels.tolist() == rows
+    with pytest.raises(InvalidData, match="the labels of the rows have different sizes"):
+        labelled("multilabel", np.fromiter([*rows[:4], [1]], object, len(rows)))
+    with pytest.raises(InvalidData, match="the labels of the rows have different sizes"):
+        labelled("multilabel", [*rows[:4], [1]])
+
+
 def test_labels_may_be_bools_and_have_a_dimension_of_their_own() -> None:
     """[rows, 1] of a binary model is [rows]."""
     data = labelled("binary", np.array([[True], [False], [True], [True], [False]]))
