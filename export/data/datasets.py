@@ -3,8 +3,9 @@
 A data factory returns {"train" | "calibration" | "search" | "held_out": (inputs, labels)}; only train may be
 missing. `inputs` maps each of the model's inputs to an array of rows, or is {"text": [str, ...]} if the model
 has a tokenizer. `labels` is one class index per row; for token_classification it is one per token, -100 for
-tokens that do not count (for text, a list for each row, special tokens included). For regression it is an
-array of the output's shape, NaN for numbers that do not count. None means unlabelled."""
+tokens that do not count (for text, a list for each row, special tokens included). For other tasks it is an
+array: for regression of the output's shape, NaN for numbers that do not count; for segmentation of classes,
+-100 for places that do not count; for binary and multilabel of 1 and 0. None means unlabelled."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

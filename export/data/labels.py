@@ -41,7 +41,7 @@ def _stack(place: str, raw: Any) -> NDArray[Any]:
         return np.asarray(labels.tolist()) if labels.dtype.kind == "O" else labels
     except ValueError:
         raise InvalidData(
-            f"{place}: the labels of the rows have different sizes; give each row as many labels as the others"
+            f"{place}: the labels of the rows have different sizes; give each row as many labels"
         ) from None
 
 

@@ -1,5 +1,7 @@
 """Each loss is 0 for equal answers, follows its formula otherwise, and ignores padding."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -7,14 +9,16 @@ from scipy.special import rel_entr, softmax
 
 from export.training.losses import (
     attention_loss,
+    chances_loss,
     classes_loss,
     embeddings_loss,
     hidden_loss,
+    labels_loss,
     logits_loss,
     numbers_loss,
     similarities_loss,
 )
-from serve.bundles.meaning import Meaning
+from serve.bundles.meaning import Meaning, Rule
 from serve.tasks.closeness import cosine_of, divergence
 
 ONE = torch.tensor([[1.0, 2.0, 4.0], [0.0, -1.0, 1.0]])
@@ -151,3 +155,42 @@ def test_numbers_of_padding_do_not_count() -> None:
     padded[1, 1] = 99
     spread = torch.ones(1)
     assert numbers_loss(padded, teacher, spread, MASK) == numbers_loss(numbers, teacher, spread, MASK)
+
+
+def test_labels_of_a_regression_are_learnt_by_their_squared_error() -> None:
+    """[rows] and [rows, 1] are the same; NaN does not count."""
+    labels = torch.tensor([1.0, float("nan"), 3.0])
+    loss = labels_loss(Rule(kind="numbers"), torch.tensor([[2.0], [9.0], [5.0]]), labels)
+    assert float(loss) == pytest.approx((1 + 4) / 2)
+
+
+@pytest.mark.parametrize("form", ["plain", "chances"])
+def test_labels_that_hold_or_not_are_learnt_by_binary_cross_entropy(form: Any) -> None:
+    """Of log odds, or of the chances that they give; -100 does not count."""
+    odds = torch.tensor([[0.3, -2.0], [1.5, 40.0]])
+    labels = torch.tensor([[1, 0], [-100, 1]])
+    output = odds.sigmoid() if form == "chances" else odds
+    loss = labels_loss(Meaning(kind="labels", form=form), output, labels)
+    chances = odds.sigmoid()
+    expected = -(chances[0, 0].log() + (1 - chances[0, 1]).log() + chances[1, 1].log()) / 3
+    assert float(loss) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_classes_of_a_map_are_learnt_along_their_dimension() -> None:
+    """The same as with the classes last; -100 does not count."""
+    scores, labels = torch.randn(2, 3, 4, 5), torch.randint(0, 3, (2, 4, 5))
+    labels[0, 0, 0] = -100
+    first = labels_loss(Rule(kind="classes", axis=1), scores, labels)
+    last = labels_loss(Rule(kind="classes"), scores.movedim(1, -1), labels)
+    expected = torch.nn.functional.cross_entropy(scores, labels)
+    assert float(first) == pytest.approx(float(expected), rel=1e-5)
+    assert float(last) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_chances_are_learnt_by_their_divergence() -> None:
+    """KL of each chance, times the square of the temperature; 0 for the teacher's own."""
+    student, teacher = torch.tensor([[0.5, -1.0]]), torch.tensor([[2.0, 1.0]])
+    assert float(chances_loss(teacher, teacher, 2.0)) == pytest.approx(0, abs=1e-6)
+    p, q = (each.div(2).sigmoid() for each in (teacher, student))
+    expected = (p * (p / q).log() + (1 - p) * ((1 - p) / (1 - q)).log()).mean()
+    assert float(chances_loss(student, teacher, 2.0)) == pytest.approx(4 * float(expected), rel=1e-5)

@@ -170,9 +170,9 @@ def test_labels_of_a_file_may_be_lists() -> None:
     rows = [[1, 0], [0, 1], [1, 1], [0, 0], [1, 0]]
     data = labelled("multilabel", np.fromiter(rows, object, len(rows)))
     assert data.held_out.labels.tolist() == rows
-    with pytest.raises(InvalidData, match="the labels of the rows have different sizes"):
+    with pytest.raises(InvalidData, match="rows have different sizes"):
         labelled("multilabel", np.fromiter([*rows[:4], [1]], object, len(rows)))
-    with pytest.raises(InvalidData, match="the labels of the rows have different sizes"):
+    with pytest.raises(InvalidData, match="rows have different sizes"):
         labelled("multilabel", [*rows[:4], [1]])
 
 
