@@ -52,7 +52,7 @@ def guess_task(answers: Mapping[str, Array], labels: Array | None = None) -> Gue
 
 
 def _fit_labels(answer: Array, labels: Array) -> Iterator[tuple[Task, str]]:
-    """Yield the tasks that fit an output and labels of the same rows, the likeliest first, with the reason."""
+    """Yield the tasks that fit an output and its labels, the likeliest first, each with the reason."""
     if answer.dtype.kind != "f" or len(answer) != len(labels):
         return
     whole = labels.dtype.kind in "iub"
